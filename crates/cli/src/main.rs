@@ -1,0 +1,3 @@
+//! The `backstay` command.
+
+fn main() {}

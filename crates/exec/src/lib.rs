@@ -1,0 +1,1 @@
+//! Child processes that outlive the runtime: the keeper, its spool, its kill.

@@ -1,0 +1,59 @@
+//! Questions to people.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EffectId, QuestionId, Seq, StepId, Text};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuestionKind {
+    /// Lost work may have happened; only a person can tell what became of it.
+    AfterCrash,
+}
+
+/// One answer that can be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionOption {
+    /// What to say, one lower-case word.
+    pub name: String,
+    /// What it leads to, as a sentence.
+    pub meaning: String,
+}
+
+/// What a person chose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The name of one of the question's options.
+    pub choice: String,
+    /// A value that goes with it: the output of work that had happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Text>,
+}
+
+/// A person has to say something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionAsked {
+    /// Derived from run, step, call and attempt, so that a replay asks the same question.
+    pub question: QuestionId,
+    /// What is asked for.
+    pub kind: QuestionKind,
+    /// The question, for people.
+    pub prompt: String,
+    /// What can be answered.
+    pub options: Vec<QuestionOption>,
+    /// The step that waits.
+    pub step: StepId,
+    /// The work that it is about.
+    pub effect: EffectId,
+}
+
+/// A question needs no answer any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionClosed {
+    /// Which one.
+    pub question: QuestionId,
+    /// The input that answered it; none if the run ended first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<Seq>,
+}

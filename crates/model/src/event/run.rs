@@ -1,0 +1,230 @@
+//! Events of the run as a whole, and everything that can be said to it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, QuestionId, RunId, Seq, StepId, Text};
+
+/// Who said something: a person or program, by the name that the surface knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// A user's name, or a program's.
+    pub name: String,
+    /// The surface it came by, such as `cli` or `up`.
+    pub via: String,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.via)
+    }
+}
+
+/// Somebody wants a run; always the first event of its topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRequested {
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The file it came from, as given.
+    pub file: String,
+    /// The blob with the file's text.
+    pub source: Digest,
+    /// The blob with the checked plan, prompt files included.
+    pub plan: Digest,
+    /// The inputs: a JSON object.
+    pub inputs: Text,
+    /// The absolute path of the folder that steps work in.
+    pub cwd: String,
+    /// The machine that it was asked for on.
+    pub host: String,
+    /// Who asked.
+    pub by: Actor,
+    /// The trace it belongs to: 32 lower-case hexadecimal digits.
+    pub trace: String,
+}
+
+/// Somebody wants the run to stand still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspendRequested {
+    /// Who.
+    pub by: Actor,
+    /// Why.
+    pub reason: SuspendReason,
+}
+
+/// Why a run stands still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspendReason {
+    /// A person asked for it.
+    Asked,
+    /// The terminal that ran it was interrupted or closed.
+    Shutdown,
+    /// The disk is full.
+    DiskFull,
+}
+
+/// Somebody wants the run to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeRequested {
+    /// Who.
+    pub by: Actor,
+}
+
+/// Somebody wants the run to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequested {
+    /// Who.
+    pub by: Actor,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Somebody wants a step left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipRequested {
+    /// Who.
+    pub by: Actor,
+    /// Which step.
+    pub step: StepId,
+    /// The output that later steps shall see, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Text>,
+}
+
+/// Somebody answers a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionAnswered {
+    /// Who.
+    pub by: Actor,
+    /// Which question.
+    pub question: QuestionId,
+    /// What they say.
+    pub answer: super::Answer,
+}
+
+/// Somebody wants an ended run to go on from a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopened {
+    /// Who.
+    pub by: Actor,
+    /// The first step to do anew; without it, the steps that failed or did not come to their turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StepId>,
+}
+
+/// The owner gave its verdict on an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The input's number.
+    pub input: Seq,
+    /// What became of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What became of an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// It took effect; what follows from it is in the same append.
+    Accepted,
+    /// It changes nothing.
+    Refused {
+        /// Why not.
+        code: RefusalCode,
+        /// The same for people.
+        message: String,
+    },
+    /// Another input had already said it, or said it better.
+    Superseded {
+        /// That input's number.
+        by: Seq,
+    },
+}
+
+/// Why an input was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Not in this state of the run.
+    NotNow,
+    /// There is no such step.
+    UnknownStep,
+    /// There is no such question.
+    UnknownQuestion,
+    /// The answer is not one of the options.
+    InvalidAnswer,
+    /// The input itself cannot be understood.
+    Malformed,
+}
+
+/// The run began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStarted {}
+
+/// The run is coming to a stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSuspending {
+    /// Who wanted it.
+    pub by: Actor,
+    /// Why.
+    pub reason: SuspendReason,
+}
+
+/// The run stands still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSuspended {}
+
+/// The run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResumed {
+    /// Who wanted it.
+    pub by: Actor,
+}
+
+/// The run is being cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCancelling {
+    /// Who wanted it.
+    pub by: Actor,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The run ended as it should.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCompleted {
+    /// The workflow's outputs: a JSON object.
+    pub outputs: Text,
+}
+
+/// The run ended with a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// The step that failed first, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepId>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The run ended because somebody wanted it to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCancelled {
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The host slept while the run was owned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSlept {
+    /// For how long, in milliseconds.
+    pub asleep_ms: u64,
+}

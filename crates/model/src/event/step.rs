@@ -1,0 +1,194 @@
+//! Events of steps.
+
+use serde::{Deserialize, Serialize};
+
+use super::FailureClass;
+use crate::{Attempt, Seq, StepId, Text, Timestamp};
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// It did what it should.
+    Succeeded,
+    /// It did not.
+    Failed,
+    /// It was left out.
+    Skipped,
+    /// It was stopped with the run.
+    Cancelled,
+}
+
+/// A step's turn came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStarted {
+    /// What does the step: `sh` for scripts, else the agent's name or the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// Why a step was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum SkipReason {
+    /// Its `if` is false.
+    Condition {
+        /// The expression.
+        expression: String,
+    },
+    /// A step that it needs failed or was itself left out for that.
+    Upstream {
+        /// That step.
+        step: StepId,
+    },
+    /// The group around it was left out.
+    Group {
+        /// That group.
+        step: StepId,
+    },
+    /// Somebody said so.
+    Asked {
+        /// The number of the input.
+        input: Seq,
+    },
+    /// The run is being cancelled, or failed before its turn came.
+    RunEnding,
+}
+
+/// A step was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSkipped {
+    /// Why.
+    #[serde(flatten)]
+    pub reason: SkipReason,
+    /// The output that later steps see, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Text>,
+}
+
+/// A step has its result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFinished {
+    /// How it ended.
+    pub status: StepStatus,
+    /// The attempt that decided it; absent for a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// The exit code of the main process, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What went wrong, as a class; absent for a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureClass>,
+    /// One line for people.
+    pub summary: String,
+    /// The output as expressions see it: JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Text>,
+    /// From the step's first start to its end, in milliseconds of wall time.
+    pub duration_ms: u64,
+}
+
+/// A failed attempt will be followed by another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRetryScheduled {
+    /// The attempt that failed.
+    pub attempt: Attempt,
+    /// What went wrong.
+    pub failure: FailureClass,
+    /// When the next attempt is due; jitter is in it.
+    pub due_at: Timestamp,
+}
+
+/// A step has been silent for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStalled {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// For how long nothing came, in milliseconds of awake time.
+    pub silent_ms: u64,
+    /// When it will be stopped if nothing comes, in milliseconds from now; absent if it will not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_in_ms: Option<u64>,
+}
+
+/// A time budget of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeBudget {
+    /// `timeout`: the attempt as a whole.
+    Total,
+    /// `idle_timeout`: without output.
+    Idle,
+}
+
+/// A step used up one of its time budgets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTimedOut {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Which budget.
+    pub budget: TimeBudget,
+    /// Its size, in milliseconds of awake time.
+    pub budget_ms: u64,
+}
+
+/// Steps are to be done anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepsReset {
+    /// Which ones, in the order of the plan.
+    pub steps: Vec<StepId>,
+}
+
+/// A moment that a step waited for has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerFired {
+    /// When it should have fired.
+    pub due_at: Timestamp,
+    /// When it did.
+    pub fired_at: Timestamp,
+}
+
+/// What a running step's output looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputState {
+    /// Output grew since the last beat.
+    Active,
+    /// Nothing new for a beat or more.
+    Quiet,
+    /// It grows, but by very little.
+    LowOutput,
+    /// Nothing new for as long as the idle notice says.
+    Stalled,
+    /// The main process is gone.
+    Dead,
+}
+
+/// A sign of life of a running step. A live event: no number, and gone once the step's end is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Which attempt.
+    pub attempt: Attempt,
+    /// Awake time since its start, in milliseconds.
+    pub elapsed_ms: u64,
+    /// Bytes of stdout so far, before redaction.
+    pub stdout_bytes: u64,
+    /// Bytes of stderr so far, before redaction.
+    pub stderr_bytes: u64,
+    /// How much stdout grew since the last beat.
+    pub stdout_delta: u64,
+    /// How much stderr grew since the last beat.
+    pub stderr_delta: u64,
+    /// Beats in a row without growth.
+    pub stagnant_beats: u32,
+    /// The main process.
+    pub pid: u32,
+    /// Whether it still runs.
+    pub pid_alive: bool,
+    /// CPU time of the process tree, in milliseconds; absent where the platform cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// What the output looks like.
+    pub output_state: OutputState,
+}

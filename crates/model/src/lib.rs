@@ -1,0 +1,27 @@
+//! Backstay's shared data: ids, time, topics, events and their stored forms. No IO, no clock, no chance.
+//!
+//! Everything that two crates name the same way lives here, and nothing that does something.
+
+mod code;
+mod digest;
+pub mod event;
+mod id;
+pub mod limits;
+mod payload;
+mod recorded;
+mod scope;
+mod sequence;
+mod text;
+mod time;
+mod topic;
+
+pub use code::{Code, Coded};
+pub use digest::{Digest, InvalidDigest};
+pub use id::{InvalidId, LogId, OwnerId, QuestionId, RunId};
+pub use payload::{InvalidPayload, Payload};
+pub use recorded::{Delivery, Gap, Kind, LiveEvent, Recorded};
+pub use scope::{EffectCall, EffectId, Frame, InvalidScope, Scope, StepId};
+pub use sequence::{Attempt, Epoch, Position, Seq};
+pub use text::Text;
+pub use time::{InvalidTimestamp, Timestamp};
+pub use topic::{InvalidTopic, Topic};

@@ -1,0 +1,1 @@
+//! The one loop: compares what the engine wants with what is in flight, and performs the difference.

@@ -1,0 +1,1 @@
+//! From YAML to a checked plan, or to diagnostics that say where and how to mend it.
