@@ -31,6 +31,8 @@ pub struct EffectStarting {
     pub preview: String,
     /// The machine.
     pub host: String,
+    /// The boot of that machine: what was started on an earlier one cannot still run.
+    pub boot: String,
 }
 
 /// Outside work has begun, and this is how to find it.
@@ -167,8 +169,8 @@ fn is_none_left(number: &u32) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LostEvidence {
-    /// The start was durable, and nothing shows that the work began.
-    NoTrace,
+    /// Proof that the work did not begin: on this same boot its keeper left no trace.
+    NotBegun,
     /// The keeper is dead and left no exit record.
     KeeperDead,
     /// The work was on another boot of the machine.

@@ -89,11 +89,9 @@ pub struct CancelRequested {
 pub struct SkipRequested {
     /// Who.
     pub by: Actor,
-    /// Which step.
-    pub step: StepId,
-    /// The output that later steps shall see, as JSON text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<Text>,
+    /// What to leave out.
+    #[serde(flatten)]
+    pub skip: StepSkip,
 }
 
 /// Somebody answers a question.
@@ -115,6 +113,19 @@ pub struct Reopened {
     /// The first step to do anew; without it, the steps that failed or did not come to their turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<StepId>,
+    /// A step to leave out this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<StepSkip>,
+}
+
+/// A step to leave out, and what later steps see in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSkip {
+    /// Which step.
+    pub step: StepId,
+    /// The output that later steps shall see, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Text>,
 }
 
 /// The owner gave its verdict on an input.
@@ -195,6 +206,8 @@ pub struct RunCancelling {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether the steps of `finally` are stopped too: so it is when a run is cancelled twice.
+    pub finally_too: bool,
 }
 
 /// The run ended as it should.
