@@ -1,4 +1,4 @@
-//! What every store promises, in words and types. The laws are tests in [`crate::laws`].
+//! What every store promises, in words and types. The laws are tests: `tests/laws` runs one suite against each store.
 //!
 //! * A topic is a sequence of events, numbered densely from 1. A number is never reused.
 //! * An append is atomic over all its topics: everything in it is there, or nothing.
@@ -319,7 +319,13 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// batch's end, or extended to it where the first batch alone is longer than `limit`.
     ///
     /// An unknown topic is an empty one: head 0, no events.
-    fn read(&self, topic: &Topic, at: Seq, direction: Direction, limit: usize) -> Pending<'_, Result<Page, ReadError>>;
+    fn read(
+        &self,
+        topic: &Topic,
+        at: Seq,
+        direction: Direction,
+        limit: usize,
+    ) -> Pending<'_, Result<Page, ReadError>>;
 
     /// Reads up to `limit` events of all topics after the position `after`, in order of position.
     fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>>;
@@ -329,6 +335,12 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
 
     /// The cursor that stands right behind `seq` of `topic`, for handing out.
     fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>>;
+
+    /// Checks a cursor in full and gives the number it stands behind, for reading on from it.
+    ///
+    /// Resolves to a [`ReadError::Cursor`] if it is of another log or topic (told before the store is touched), ahead of
+    /// the head, or behind an event that was lost.
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>>;
 
     /// Follows `topic` from `after`: history first, then live. The cursor is checked before the store is touched.
     ///

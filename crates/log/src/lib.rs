@@ -1,1 +1,30 @@
-//! The event log: its contract, its laws, and the stores that keep them.
+//! The event log: its contract, and the stores that keep it.
+//!
+//! [`contract`] says in words and types what every store promises; the laws in this crate's tests hold each store to it.
+//! [`MemoryLog`] forgets with the process; [`SqliteLog`] is one folder that several processes share without a daemon.
+
+pub mod blobs;
+pub mod clock;
+pub mod contract;
+pub mod crash;
+pub mod cursor;
+pub mod error;
+mod judge;
+mod memory;
+pub mod subscribe;
+pub mod ticket;
+
+pub use blobs::BlobStore;
+pub use clock::{Clock, SystemClock};
+pub use contract::{
+    Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,
+    EntryIndex, EntryRow, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending,
+    Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
+};
+pub use cursor::{Cursor, CursorError};
+pub use error::{
+    AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, Measure, OpenError, ReadError, StoreError,
+};
+pub use memory::MemoryLog;
+pub use subscribe::Subscription;
+pub use ticket::Ticket;

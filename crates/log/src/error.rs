@@ -1,0 +1,544 @@
+//! What can go wrong with a log, one enum for each operation, with stable codes.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backstay_model::limits::{INBOX_INPUTS_MAX, KEY_CHARS_MAX};
+use backstay_model::{Code, Coded, Digest, Epoch, OwnerId, Seq, Topic};
+
+use crate::contract::OwnerView;
+use crate::cursor::CursorError;
+
+/// The store itself cannot be used, whatever was asked of it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A lock was not got in time.
+    #[error("the lock {path} was not free within {waited_ms} ms; {}", holder(*.pid))]
+    LockBusy {
+        /// The lock's file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited_ms: u64,
+        /// The process that holds it, as it wrote into the file itself.
+        pid: Option<u32>,
+    },
+    /// There is no room. Nothing that was acknowledged is lost.
+    #[error("no room is left for {path}")]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// The store may not be written.
+    #[error("{path} cannot be written")]
+    ReadOnly {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file cannot be used.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// SQLite cannot do what it was asked for.
+    #[error("cannot {action} the database {path}")]
+    Sqlite {
+        /// What was tried.
+        action: &'static str,
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// A commit failed in a way that leaves open whether it is there.
+    #[error("it is not known whether the append to {path} is there")]
+    OutcomeUnknown {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// What was written may not have reached the disk; this process writes no more.
+    #[error("{path} could not be flushed to the disk; this process does not write to it any more")]
+    Poisoned {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The store contradicts itself.
+    #[error("the store {path} is damaged: {what}")]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What contradicts what.
+        what: String,
+    },
+    /// More waits to be written than may wait.
+    #[error("{waiting} batches wait to be written")]
+    Overloaded {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The log was closed.
+    #[error("the log is closed")]
+    Stopped,
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "who holds it is not known".to_owned(), |pid| format!("process {pid} holds it"))
+}
+
+impl Coded for StoreError {
+    fn code(&self) -> Code {
+        Code(match self {
+            StoreError::LockBusy { .. } => "BKS-L001",
+            StoreError::DiskFull { .. } => "BKS-L002",
+            StoreError::ReadOnly { .. } => "BKS-L003",
+            StoreError::Io { .. } => "BKS-L004",
+            StoreError::Sqlite { .. } => "BKS-L005",
+            StoreError::OutcomeUnknown { .. } => "BKS-L006",
+            StoreError::Poisoned { .. } => "BKS-L007",
+            StoreError::Corrupt { .. } => "BKS-L008",
+            StoreError::Overloaded { .. } => "BKS-L009",
+            StoreError::Stopped => "BKS-L010",
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            StoreError::LockBusy { pid: Some(pid), .. } => {
+                format!("See what process {pid} is doing, and continue or end it if it is stopped.")
+            }
+            StoreError::LockBusy { pid: None, .. } => {
+                "End the process that holds the lock, or wait for it.".to_owned()
+            }
+            StoreError::DiskFull { .. } => {
+                "Make room on that disk; what was acknowledged is safe, and writing goes on by itself."
+                    .to_owned()
+            }
+            StoreError::ReadOnly { .. } => {
+                "Make the store's folder writable for this user, or name another one.".to_owned()
+            }
+            StoreError::OutcomeUnknown { .. } => {
+                "Repeat the append with the same idempotency key, or read the topic first.".to_owned()
+            }
+            StoreError::Poisoned { .. } => "Check the disk, then start the process again.".to_owned(),
+            StoreError::Corrupt { .. } => {
+                "Keep a copy of the store before anything else writes to it.".to_owned()
+            }
+            StoreError::Io { .. }
+            | StoreError::Sqlite { .. }
+            | StoreError::Overloaded { .. }
+            | StoreError::Stopped => return None,
+        })
+    }
+}
+
+/// What was measured and found too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Events of one batch.
+    BatchEvents,
+    /// Bytes of all payloads of one batch.
+    BatchBytes,
+    /// Bytes of one payload.
+    PayloadBytes,
+    /// Bytes of a summary in an index row.
+    SummaryBytes,
+    /// Characters of an idempotency key.
+    KeyChars,
+}
+
+impl Measure {
+    const fn unit(self) -> &'static str {
+        match self {
+            Measure::BatchEvents => "events in one batch",
+            Measure::BatchBytes => "bytes of payload in one batch",
+            Measure::PayloadBytes => "bytes in one payload",
+            Measure::SummaryBytes => "bytes in one summary",
+            Measure::KeyChars => "characters in one idempotency key",
+        }
+    }
+}
+
+/// A batch that no store would take, whatever is in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBatch {
+    /// It has no parts.
+    #[error("the batch has no parts")]
+    NoParts,
+    /// Two parts are of one topic.
+    #[error("two parts of the batch are of the topic {0}")]
+    TopicTwice(Topic),
+    /// Only an owner may release or end a topic.
+    #[error("only its owner may release or end the topic {0}")]
+    EndByInput(Topic),
+    /// A trace is 32 lower-case hexadecimal digits.
+    #[error("`{0}` is not a trace of 32 lower-case hexadecimal digits")]
+    Trace(String),
+}
+
+/// An append was not taken. Nothing of its batch is there, except where [`StoreError::OutcomeUnknown`] says that
+/// this is open.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The writer is not, or no longer, the topic's owner.
+    #[error("{topic} is at epoch {current}, the writer has epoch {epoch}")]
+    Fenced {
+        /// The topic.
+        topic: Topic,
+        /// The epoch that the writer has.
+        epoch: Epoch,
+        /// The topic's epoch.
+        current: Epoch,
+        /// Who owns it now, if anybody does.
+        owner: Option<OwnerId>,
+    },
+    /// The topic is somebody's; only its owner and inputs may append.
+    #[error("{topic} has an owner since epoch {current}")]
+    Owned {
+        /// The topic.
+        topic: Topic,
+        /// Its epoch.
+        current: Epoch,
+    },
+    /// The topic has ended.
+    #[error("{topic} has ended")]
+    Closed {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The topic has not ended, so it cannot be opened again.
+    #[error("{topic} has not ended")]
+    NotClosed {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The topic does not end where the writer expected.
+    #[error("{topic} ends at {actual}, the writer expected {expected}")]
+    Conflict {
+        /// The topic.
+        topic: Topic,
+        /// Where the writer expected it to end.
+        expected: Seq,
+        /// Where it ends.
+        actual: Seq,
+    },
+    /// Something was said to the topic that the writer has not seen.
+    #[error("an input at {input} of {topic} is newer than {after}")]
+    NewerInput {
+        /// The topic.
+        topic: Topic,
+        /// The number up to which the writer has seen inputs.
+        after: Seq,
+        /// The last input.
+        input: Seq,
+    },
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key `{key}` of {topic} was used for another append")]
+    KeyConflict {
+        /// The batch's first topic.
+        topic: Topic,
+        /// The key.
+        key: String,
+    },
+    /// Too many inputs wait for the owner.
+    #[error("{INBOX_INPUTS_MAX} inputs wait in {topic} already")]
+    InboxFull {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The batch is larger than a batch may be.
+    #[error("{actual} {}, at most {limit} are possible", .measure.unit())]
+    TooLarge {
+        /// What is too large.
+        measure: Measure,
+        /// How large it is.
+        actual: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The batch makes no sense.
+    #[error(transparent)]
+    Invalid(#[from] InvalidBatch),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Coded for AppendError {
+    fn code(&self) -> Code {
+        Code(match self {
+            AppendError::Fenced { .. } => "BKS-L020",
+            AppendError::Owned { .. } => "BKS-L021",
+            AppendError::Closed { .. } => "BKS-L022",
+            AppendError::NotClosed { .. } => "BKS-L023",
+            AppendError::Conflict { .. } => "BKS-L024",
+            AppendError::NewerInput { .. } => "BKS-L025",
+            AppendError::KeyConflict { .. } => "BKS-L026",
+            AppendError::InboxFull { .. } => "BKS-L027",
+            AppendError::TooLarge { .. } => "BKS-L028",
+            AppendError::Invalid(_) => "BKS-L029",
+            AppendError::Store(store) => return store.code(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            AppendError::Fenced { .. } | AppendError::Owned { .. } => {
+                "Another process has the topic now; read it to see who.".to_owned()
+            }
+            AppendError::Closed { topic } => format!("Open {topic} again first."),
+            AppendError::Conflict { .. } | AppendError::NewerInput { .. } => {
+                "Read what is new, then decide again.".to_owned()
+            }
+            AppendError::KeyConflict { .. } => "Use another key for another append.".to_owned(),
+            AppendError::InboxFull { .. } => "Let an owner settle what waits.".to_owned(),
+            AppendError::TooLarge { measure: Measure::PayloadBytes | Measure::BatchBytes, .. } => {
+                "Keep large values as blobs and append their digests.".to_owned()
+            }
+            AppendError::TooLarge { measure: Measure::KeyChars, .. } => {
+                format!("Use at most {KEY_CHARS_MAX} characters.")
+            }
+            AppendError::TooLarge { .. } | AppendError::Invalid(_) | AppendError::NotClosed { .. } => {
+                return None;
+            }
+            AppendError::Store(store) => return store.hint(),
+        })
+    }
+}
+
+/// An event is there but cannot be read. Reading can go on behind it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {seq} of {topic} cannot be read: {what}")]
+pub struct DamagedEvent {
+    /// Whose event.
+    pub topic: Topic,
+    /// Which event.
+    pub seq: Seq,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// A read failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The cursor does not fit.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// An event cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] DamagedEvent),
+    /// Events are missing where none may be.
+    #[error("{topic} has no event {expected}; the next one is {found}")]
+    Hole {
+        /// The topic.
+        topic: Topic,
+        /// The number that is missing.
+        expected: Seq,
+        /// The next number that is there.
+        found: Seq,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Coded for ReadError {
+    fn code(&self) -> Code {
+        Code(match self {
+            ReadError::Cursor(CursorError::Malformed { .. }) => "BKS-L040",
+            ReadError::Cursor(CursorError::WrongLog { .. }) => "BKS-L041",
+            ReadError::Cursor(CursorError::WrongTopic { .. }) => "BKS-L042",
+            ReadError::Cursor(CursorError::Ahead { .. }) => "BKS-L043",
+            ReadError::Cursor(CursorError::Lost { .. }) => "BKS-L044",
+            ReadError::Damaged(_) => "BKS-L045",
+            ReadError::Hole { .. } => "BKS-L046",
+            ReadError::Store(store) => return store.code(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            ReadError::Cursor(CursorError::Lost { .. }) => {
+                "Read the topic again from its start, or from an older cursor.".to_owned()
+            }
+            ReadError::Cursor(_) => "Use a cursor as this log gave it, for the same topic.".to_owned(),
+            ReadError::Damaged(damaged) => format!("Reading can go on behind {}.", damaged.seq),
+            ReadError::Hole { .. } => {
+                "Keep a copy of the store before anything else writes to it.".to_owned()
+            }
+            ReadError::Store(store) => return store.hint(),
+        })
+    }
+}
+
+/// A topic was not given to the claimer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Somebody has it, and lives.
+    #[error("{topic} belongs to process {} on {}", .owner.identity.pid, .owner.identity.host)]
+    Owned {
+        /// The topic.
+        topic: Topic,
+        /// Who has it.
+        owner: OwnerView,
+    },
+    /// The topic has ended.
+    #[error("{topic} has ended")]
+    Closed {
+        /// The topic.
+        topic: Topic,
+    },
+    /// The guard is of another log, or its proof was given up.
+    #[error("this process is not registered as the owner {0}")]
+    NotRegistered(OwnerId),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Coded for ClaimError {
+    fn code(&self) -> Code {
+        Code(match self {
+            ClaimError::Owned { .. } => "BKS-L060",
+            ClaimError::Closed { .. } => "BKS-L061",
+            ClaimError::NotRegistered(_) => "BKS-L062",
+            ClaimError::Store(store) => return store.code(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            ClaimError::Owned { owner, .. } => format!(
+                "Watch it, or end process {} on {}; only if it cannot be reached, take the topic over.",
+                owner.identity.pid, owner.identity.host
+            ),
+            ClaimError::Closed { topic } => format!("Open {topic} again first."),
+            ClaimError::NotRegistered(_) => return None,
+            ClaimError::Store(store) => return store.hint(),
+        })
+    }
+}
+
+/// A store was not opened, or an owner not registered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It was made by a newer version.
+    #[error("the store {path} has format {found}, this version knows up to {known}")]
+    NewerStore {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format known here.
+        known: i64,
+    },
+    /// It is something else.
+    #[error("{path} is not a Backstay store: {what}")]
+    NotAStore {
+        /// What was opened.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
+    /// There is no store, and none was to be made.
+    #[error("there is no store at {path}")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Locks and shared memory cannot be trusted there.
+    #[error("{path} is on a network file system ({kind})")]
+    NetworkFileSystem {
+        /// The store.
+        path: PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Coded for OpenError {
+    fn code(&self) -> Code {
+        Code(match self {
+            OpenError::NewerStore { .. } => "BKS-L070",
+            OpenError::NotAStore { .. } => "BKS-L071",
+            OpenError::Missing { .. } => "BKS-L072",
+            OpenError::NetworkFileSystem { .. } => "BKS-L073",
+            OpenError::Store(store) => return store.code(),
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            OpenError::NewerStore { .. } => "Use the version that made the store, or a newer one.".to_owned(),
+            OpenError::NotAStore { .. } | OpenError::Missing { .. } => {
+                "Name the folder of a store, or an empty one.".to_owned()
+            }
+            OpenError::NetworkFileSystem { .. } => {
+                "Put the store on a local disk; several machines need a database server.".to_owned()
+            }
+            OpenError::Store(store) => return store.hint(),
+        })
+    }
+}
+
+/// A blob cannot be kept or given.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// There is no such blob.
+    #[error("there is no blob {digest}")]
+    Missing {
+        /// What was asked for.
+        digest: Digest,
+    },
+    /// Its bytes are not those that were kept.
+    #[error("the blob {digest} is damaged: its bytes have the digest {actual}")]
+    Damaged {
+        /// What was asked for.
+        digest: Digest,
+        /// The digest of what is there.
+        actual: Digest,
+    },
+    /// A file cannot be used.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Coded for BlobError {
+    fn code(&self) -> Code {
+        Code(match self {
+            BlobError::Missing { .. } => "BKS-L080",
+            BlobError::Damaged { .. } => "BKS-L081",
+            BlobError::Io { .. } => "BKS-L082",
+        })
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            BlobError::Missing { .. } | BlobError::Damaged { .. } => {
+                Some("Restore the file from a backup of the store.".to_owned())
+            }
+            BlobError::Io { .. } => None,
+        }
+    }
+}

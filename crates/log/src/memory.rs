@@ -1,0 +1,476 @@
+//! The store that forgets with its process: for tests, dry runs and embedders that want no file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backstay_model::event::{ClaimReason, Event, OwnerChanged};
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Digest, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic};
+use tokio::sync::watch;
+
+use crate::blobs::BlobStore;
+use crate::clock::{Clock, SystemClock};
+use crate::contract::{
+    Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, Log,
+    NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter, TopicIndex, TopicRow,
+};
+use crate::cursor::{Cursor, CursorError};
+use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
+use crate::judge::{TopicState, body_digest, check_event, check_shape};
+use crate::subscribe::{LivePage, Source, Subscription};
+use crate::ticket::Ticket;
+
+/// A log in memory. Its clones are handles on the same log.
+///
+/// Owners live in one process here, so an owner that holds its proof is never silent: a patient claim of its topic
+/// fails at once.
+#[derive(Clone, Debug)]
+pub struct MemoryLog(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    id: LogId,
+    clock: Arc<dyn Clock>,
+    blobs: BlobStore,
+    state: Mutex<State>,
+    newest: watch::Sender<Position>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    g: Position,
+    topics: HashMap<Topic, MemoryTopic>,
+    by_position: BTreeMap<Position, (Topic, Seq)>,
+    keys: HashMap<(Topic, String), (Digest, Appended)>,
+    entries: BTreeMap<(String, String, Topic), EntryIndex>,
+    owners: HashMap<OwnerId, (OwnerIdentity, Arc<AtomicBool>)>,
+}
+
+#[derive(Debug, Default)]
+struct MemoryTopic {
+    state: TopicState,
+    events: Vec<Recorded>,
+    live: BTreeMap<Position, LiveEvent>,
+    index: Option<TopicIndex>,
+    wake_at: Option<Timestamp>,
+}
+
+impl MemoryLog {
+    /// An empty log with the clocks of this machine.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the system gives no random bytes for its id.
+    pub fn new() -> Result<MemoryLog, OpenError> {
+        MemoryLog::with_clock(Arc::new(SystemClock::default()))
+    }
+
+    /// An empty log with `clock`.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the system gives no random bytes for its id.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Result<MemoryLog, OpenError> {
+        let id = crate::clock::draw_log_id(clock.now())?;
+        let state = Mutex::new(State::default());
+        let newest = watch::Sender::new(Position(0));
+        Ok(MemoryLog(Arc::new(Shared { id, clock, blobs: BlobStore::in_memory(), state, newest })))
+    }
+
+    /// The blobs that belong to this log.
+    #[must_use]
+    pub fn blobs(&self) -> &BlobStore {
+        &self.0.blobs
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock panics halfway, so a poisoned lock still guards a whole state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit(&self, batch: &Batch) -> Result<Appended, AppendError> {
+        check_shape(batch)?;
+        let mut state = self.lock();
+        let key = batch.key.as_ref().map(|key| (batch.parts[0].topic.clone(), key.clone()));
+        if let Some((known, appended)) = key.as_ref().and_then(|key| state.keys.get(key)) {
+            return if *known == body_digest(batch) {
+                Ok(Appended { repeated: true, ..appended.clone() })
+            } else {
+                let (topic, key) = key.unwrap_or_else(|| (batch.parts[0].topic.clone(), String::new()));
+                Err(AppendError::KeyConflict { topic, key })
+            };
+        }
+        for part in &batch.parts {
+            state.topic(&part.topic).judge(part)?;
+        }
+        let now = self.clock.now();
+        let parts = batch.parts.iter().map(|part| state.write(part, now)).collect();
+        let appended = Appended { parts, g: state.g, repeated: false };
+        if let Some(key) = key {
+            state.keys.insert(key, (body_digest(batch), appended.clone()));
+        }
+        self.newest.send_replace(state.g);
+        Ok(appended)
+    }
+
+    fn submit_live(&self, topic: &Topic, event: NewEvent) {
+        if let Err(refused) = check_event(&event) {
+            tracing::debug!(%topic, %refused, "a live event was dropped");
+            return;
+        }
+        let mut state = self.lock();
+        let g = state.g.next();
+        let now = self.clock.now();
+        let Some(found) = state.topics.get_mut(topic) else {
+            tracing::debug!(%topic, "a live event of an unknown topic was dropped");
+            return;
+        };
+        let NewEvent { kind, scope, payload, trace: _ } = event;
+        let (after_seq, at) = (found.state.head, found.state.time(now));
+        found.live.insert(g, LiveEvent { topic: topic.clone(), g, after_seq, at, kind, scope, payload });
+        state.g = g;
+        self.newest.send_replace(g);
+    }
+
+    fn claim(&self, topic: &Topic, identity: &OwnerIdentity, mode: ClaimMode) -> Result<Claimed, ClaimError> {
+        let mut state = self.lock();
+        if !state.owners.get(&identity.owner).is_some_and(|(_, alive)| alive.load(Ordering::SeqCst)) {
+            return Err(ClaimError::NotRegistered(identity.owner));
+        }
+        let found = state.topic(topic);
+        if found.closed {
+            return Err(ClaimError::Closed { topic: topic.clone() });
+        }
+        let owner = state.owner_view(&found);
+        let reason = match (owner, mode) {
+            (None, _) => ClaimReason::Unowned,
+            (Some(owner), _) if !owner.alive => ClaimReason::OwnerDead,
+            (Some(_), ClaimMode::TakeOver) => ClaimReason::TakenOver,
+            (Some(owner), ClaimMode::Fair) => return Err(ClaimError::Owned { topic: topic.clone(), owner }),
+        };
+        let event = OwnerChanged {
+            owner: identity.owner,
+            epoch: found.epoch.next(),
+            host: identity.host.clone(),
+            pid: identity.pid,
+            reason,
+            previous: found.owner,
+        };
+        let payload = Event::OwnerChanged(event.clone())
+            .encode()
+            .map_err(|invalid| StoreError::Corrupt { path: "memory".into(), what: invalid.to_string() })?;
+        let kind = Event::OwnerChanged(event.clone()).kind();
+        let new = NewEvent { kind, scope: Scope::Run, payload, trace: None };
+        let part = Part::new(topic.clone(), Authority::Own, vec![new]);
+        let appended = state.write(&part, self.clock.now());
+        if let Some(topic) = state.topics.get_mut(topic) {
+            topic.state.epoch = event.epoch;
+            topic.state.owner = Some(event.owner);
+        }
+        self.newest.send_replace(state.g);
+        Ok(Claimed { epoch: event.epoch, head: appended.last, reason, event })
+    }
+
+    fn resolve(&self, cursor: &Cursor) -> Result<Seq, ReadError> {
+        cursor.check(self.id, cursor.topic())?;
+        let head = self.lock().topic(cursor.topic()).head;
+        if cursor.seq() > head {
+            let topic = cursor.topic().clone();
+            return Err(CursorError::Ahead { topic, seq: cursor.seq(), head }.into());
+        }
+        Ok(cursor.seq())
+    }
+
+    fn page(&self, topic: &Topic, at: Seq, direction: Direction, limit: usize) -> Page {
+        let state = self.lock();
+        state.topics.get(topic).map_or_else(
+            || Page { events: Vec::new(), head: Seq(0), gap: None },
+            |topic| topic.page(at, direction, limit),
+        )
+    }
+
+    fn topics(&self, filter: &TopicFilter) -> Vec<TopicRow> {
+        let state = self.lock();
+        let mut found: Vec<_> = state
+            .topics
+            .iter()
+            .filter(|(_, topic)| topic.matches(filter))
+            .map(|(name, topic)| (topic.events.first().map_or(Position(0), |first| first.g), name, topic))
+            .collect();
+        found.sort_by_key(|(first, ..)| std::cmp::Reverse(*first));
+        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+        found.into_iter().take(limit).map(|(_, name, topic)| state.row(name, topic)).collect()
+    }
+}
+
+impl State {
+    fn topic(&self, topic: &Topic) -> TopicState {
+        self.topics.get(topic).map(|topic| topic.state.clone()).unwrap_or_default()
+    }
+
+    fn owner_view(&self, topic: &TopicState) -> Option<OwnerView> {
+        let (identity, alive) = self.owners.get(&topic.owner?)?;
+        let alive = alive.load(Ordering::SeqCst);
+        Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, alive })
+    }
+
+    fn row(&self, name: &Topic, topic: &MemoryTopic) -> TopicRow {
+        let index = topic.index.clone().map(|index| TopicIndex { wake_at: topic.wake_at, ..index });
+        TopicRow {
+            topic: name.clone(),
+            index,
+            head: topic.state.head,
+            closed: topic.state.closed,
+            owner: self.owner_view(&topic.state),
+        }
+    }
+
+    fn write(&mut self, part: &Part, now: Timestamp) -> AppendedPart {
+        let mut g = self.g;
+        let topic = self.topics.entry(part.topic.clone()).or_default();
+        let at = topic.state.time(now);
+        let before = topic.state.head;
+        let last = part.events.len();
+        for (index, event) in part.events.iter().enumerate() {
+            g = g.next();
+            let seq = topic.state.number(part.authority, at);
+            let NewEvent { kind, scope, payload, trace } = event.clone();
+            let more = index + 1 < last;
+            topic.events.push(Recorded {
+                topic: part.topic.clone(),
+                seq,
+                g,
+                at,
+                kind,
+                scope,
+                payload,
+                trace,
+                more,
+            });
+            self.by_position.insert(g, (part.topic.clone(), seq));
+        }
+        topic.state.conclude(part);
+        topic.live.retain(|_, live| !part.live_done.contains(&live.scope));
+        if let Some(index) = &part.index {
+            topic.wake_at = index.wake_at;
+            topic.index = Some(index.clone());
+        }
+        if crate::judge::is_input(part.authority) {
+            topic.wake_at = Some(now);
+        }
+        let last = topic.state.head;
+        for entry in &part.entries {
+            let id = (entry.kind.clone(), entry.id.clone(), part.topic.clone());
+            self.entries.insert(id, entry.clone());
+        }
+        self.g = g;
+        let first = if part.events.is_empty() { last } else { before.next() };
+        AppendedPart { topic: part.topic.clone(), first, last, at }
+    }
+}
+
+impl MemoryTopic {
+    fn matches(&self, filter: &TopicFilter) -> bool {
+        let kind = self.index.as_ref().map(|index| index.kind.as_str());
+        filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
+            && !(filter.open_only && self.state.closed)
+            && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
+    }
+
+    fn page(&self, at: Seq, direction: Direction, limit: usize) -> Page {
+        let limit = limit.min(PAGE_EVENTS_MAX);
+        // Numbers are dense from 1, so the event `n` stands at index `n - 1`.
+        let at = usize::try_from(at.0).unwrap_or(usize::MAX);
+        let events = match direction {
+            Direction::Forward => whole_batches(&self.events, at.min(self.events.len()), limit),
+            Direction::Backward => {
+                let end = at.saturating_sub(1).min(self.events.len());
+                self.events[end.saturating_sub(limit)..end].iter().rev().cloned().collect()
+            }
+        };
+        Page { events, head: self.state.head, gap: None }
+    }
+}
+
+/// Up to `limit` events from `start`, cut back to a batch's end, or the first batch if it alone is longer.
+fn whole_batches(events: &[Recorded], start: usize, limit: usize) -> Vec<Recorded> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    let full = start.saturating_add(limit).min(events.len());
+    let cut = events[start..full].iter().rposition(|event| !event.more).map(|last| start + last + 1);
+    let end = cut.unwrap_or_else(|| {
+        events[full..].iter().position(|event| !event.more).map_or(events.len(), |last| full + last + 1)
+    });
+    events[start..end].to_vec()
+}
+
+impl Source for Shared {
+    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>> {
+        let resolved = Shared::resolve(self, cursor);
+        Box::pin(std::future::ready(resolved))
+    }
+
+    fn page(
+        &self,
+        topic: &Topic,
+        seq: Seq,
+        g: Position,
+        limit: usize,
+    ) -> Pending<'static, Result<LivePage, ReadError>> {
+        let state = self.lock();
+        let newest = state.g;
+        let found = state.topics.get(topic).map_or_else(
+            || LivePage {
+                page: Page { events: Vec::new(), head: Seq(0), gap: None },
+                live: Vec::new(),
+                newest,
+            },
+            |topic| {
+                let live = topic.live.range(g.next()..).map(|(_, live)| live);
+                let live = live.filter(|live| live.after_seq >= seq).take(limit).cloned().collect();
+                LivePage { page: topic.page(seq, Direction::Forward, limit), live, newest }
+            },
+        );
+        Box::pin(std::future::ready(Ok(found)))
+    }
+}
+
+#[derive(Debug)]
+struct MemoryGuard {
+    identity: OwnerIdentity,
+    alive: Arc<AtomicBool>,
+}
+
+impl OwnerGuard for MemoryGuard {
+    fn identity(&self) -> &OwnerIdentity {
+        &self.identity
+    }
+}
+
+impl Drop for MemoryGuard {
+    fn drop(&mut self) {
+        self.alive.store(false, Ordering::SeqCst);
+    }
+}
+
+fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Log for MemoryLog {
+    fn id(&self) -> LogId {
+        self.0.id
+    }
+
+    fn submit(&self, batch: Batch) -> Ticket {
+        Ticket::ready(self.0.submit(&batch))
+    }
+
+    fn submit_live(&self, topic: Topic, event: NewEvent) {
+        self.0.submit_live(&topic, event);
+    }
+
+    fn read(
+        &self,
+        topic: &Topic,
+        at: Seq,
+        direction: Direction,
+        limit: usize,
+    ) -> Pending<'_, Result<Page, ReadError>> {
+        ready(Ok(self.0.page(topic, at, direction, limit)))
+    }
+
+    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
+        let state = self.0.lock();
+        let mut found = Vec::new();
+        for (topic, seq) in state.by_position.range(after.next()..).map(|(_, event)| event) {
+            let index = usize::try_from(seq.0 - 1).unwrap_or(usize::MAX);
+            found.extend(state.topics.get(topic).and_then(|topic| topic.events.get(index)).cloned());
+            let whole = found.last().is_some_and(|last| !last.more);
+            if found.len() >= limit.min(PAGE_EVENTS_MAX) && whole {
+                break;
+            }
+        }
+        ready(Ok(found))
+    }
+
+    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
+        ready(Ok(self.0.lock().topic(topic).head))
+    }
+
+    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
+        let page = self.0.page(topic, Seq(seq.0.saturating_add(1)), Direction::Backward, 1);
+        let g = page.events.first().map_or(Position(0), |event| event.g);
+        ready(if seq > page.head {
+            Err(CursorError::Ahead { topic: topic.clone(), seq, head: page.head }.into())
+        } else {
+            Ok(Cursor::new(self.0.id, topic.clone(), seq, g))
+        })
+    }
+
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
+        let checked = cursor.check(self.0.id, topic);
+        ready(checked.map_err(ReadError::from).and_then(|()| self.0.resolve(cursor)))
+    }
+
+    fn subscribe(&self, topic: &Topic, after: &Cursor) -> Result<Subscription, ReadError> {
+        after.check(self.0.id, topic)?;
+        let wake = self.0.newest.subscribe();
+        Ok(Subscription::new(self.0.clone(), self.0.id, topic.clone(), Ok(after.clone()), wake))
+    }
+
+    fn follow(&self, topic: &Topic, after: Seq) -> Subscription {
+        let wake = self.0.newest.subscribe();
+        Subscription::new(self.0.clone(), self.0.id, topic.clone(), Err(after), wake)
+    }
+
+    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
+        let alive = Arc::new(AtomicBool::new(true));
+        self.0.lock().owners.insert(identity.owner, (identity.clone(), alive.clone()));
+        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
+        ready(Ok(guard))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        topic: &Topic,
+        guard: &'a dyn OwnerGuard,
+        mode: ClaimMode,
+        _patient: bool,
+    ) -> Pending<'a, Result<Claimed, ClaimError>> {
+        ready(self.0.claim(topic, guard.identity(), mode))
+    }
+
+    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
+        ready(Ok(self.0.topics(&filter)))
+    }
+
+    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
+        let state = self.0.lock();
+        ready(Ok(state.topics.get(topic).map(|found| state.row(topic, found))))
+    }
+
+    fn entries(&self, kind: &str, wanted: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
+        let state = self.0.lock();
+        let found = state
+            .entries
+            .iter()
+            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == wanted))
+            .map(|((.., topic), entry)| EntryRow { topic: topic.clone(), entry: entry.clone() })
+            .collect();
+        ready(Ok(found))
+    }
+
+    fn changed(&self, after: Position) -> Pending<'_, Position> {
+        let mut newest = self.0.newest.subscribe();
+        Box::pin(async move {
+            match newest.wait_for(|newest| *newest > after).await {
+                Ok(newest) => *newest,
+                // The sender lives in this log, which the caller holds.
+                Err(_closed) => after,
+            }
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Subscriptions: history first, then live; every event once and in order.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Delivery, LiveEvent, LogId, Position, Seq, Topic};
+use tokio::sync::watch;
+
+use crate::contract::{Page, Pending};
+use crate::cursor::Cursor;
+use crate::error::{ReadError, StoreError};
+
+/// What a subscriber is given at once: a page, and the live events that belong between its events.
+#[derive(Debug)]
+pub(crate) struct LivePage {
+    /// The events.
+    pub(crate) page: Page,
+    /// Live events after the subscriber's position, at most a page of them.
+    pub(crate) live: Vec<LiveEvent>,
+    /// The newest position of the log when both were read.
+    pub(crate) newest: Position,
+}
+
+/// Where a subscription pulls from. A wake-up only says that there is more; the source says what.
+pub(crate) trait Source: Send + Sync + fmt::Debug {
+    /// Checks a cursor against the store and gives the number it stands behind.
+    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>>;
+
+    /// Events after `seq` and live events after `g`.
+    fn page(
+        &self,
+        topic: &Topic,
+        seq: Seq,
+        g: Position,
+        limit: usize,
+    ) -> Pending<'static, Result<LivePage, ReadError>>;
+}
+
+/// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
+///
+/// It holds at most one page in memory.
+#[derive(Debug)]
+pub struct Subscription {
+    source: Arc<dyn Source>,
+    log: LogId,
+    topic: Topic,
+    start: Option<Cursor>,
+    waiting: VecDeque<Delivery>,
+    pulled: (Seq, Position),
+    delivered: (Seq, Position),
+    looked: Position,
+    wake: watch::Receiver<Position>,
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        log: LogId,
+        topic: Topic,
+        after: Result<Cursor, Seq>,
+        wake: watch::Receiver<Position>,
+    ) -> Subscription {
+        let (seq, g, start) = match after {
+            Ok(cursor) => (cursor.seq(), cursor.position(), Some(cursor)),
+            Err(seq) => (seq, Position(0), None),
+        };
+        Subscription {
+            source,
+            log,
+            topic,
+            start,
+            waiting: VecDeque::new(),
+            pulled: (seq, g),
+            delivered: (seq, g),
+            looked: Position(0),
+            wake,
+        }
+    }
+
+    /// The topic it follows.
+    #[must_use]
+    pub const fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// The cursor behind the last event that was handed out, if it is known: `None` before the first event of a
+    /// subscription that began at a number.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        let (seq, g) = self.delivered;
+        let known = g > Position(0) || seq == Seq(0);
+        known.then(|| Cursor::new(self.log, self.topic.clone(), seq, g))
+    }
+
+    /// The number of the last event that was handed out, or the one it began behind.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.delivered.0
+    }
+
+    /// The next delivery, waiting for it if need be. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the cursor it began with does not fit, the store cannot be read, or an event is damaged; after a
+    /// damaged event the next call goes on behind it.
+    pub async fn next(&mut self) -> Result<Delivery, ReadError> {
+        loop {
+            if let Some(delivery) = self.try_next().await? {
+                return Ok(delivery);
+            }
+            let looked = self.looked;
+            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+                return Err(StoreError::Stopped.into());
+            }
+        }
+    }
+
+    /// The next delivery if there is one now.
+    ///
+    /// # Errors
+    /// As [`next`](Subscription::next).
+    pub async fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
+        if self.waiting.is_empty() {
+            self.pull().await?;
+        }
+        let delivery = self.waiting.pop_front();
+        match &delivery {
+            Some(Delivery::Event(event)) => self.delivered = (event.seq, event.g),
+            Some(Delivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
+            Some(Delivery::Live(_)) | None => {}
+        }
+        Ok(delivery)
+    }
+
+    async fn pull(&mut self) -> Result<(), ReadError> {
+        if let Some(cursor) = &self.start {
+            let seq = self.source.resolve(cursor).await?;
+            self.pulled.0 = seq;
+            self.start = None;
+        }
+        let (seq, g) = self.pulled;
+        let found = match self.source.page(&self.topic, seq, g, PAGE_EVENTS_MAX).await {
+            Err(ReadError::Damaged(damaged)) => {
+                self.pulled.0 = damaged.seq;
+                self.delivered = (damaged.seq, Position(0));
+                return Err(ReadError::Damaged(damaged));
+            }
+            found => found?,
+        };
+        self.queue(found);
+        Ok(())
+    }
+
+    /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
+    fn queue(&mut self, found: LivePage) {
+        let LivePage { mut page, mut live, newest } = found;
+        let mut whole = true;
+        if page.events.last().is_some_and(|last| last.seq < page.head) {
+            let end = page.events.last().map_or(Position(0), |last| last.g);
+            live.retain(|event| event.g < end);
+            whole = false;
+        } else if live.len() >= PAGE_EVENTS_MAX {
+            let end = live.last().map_or(Position(0), |last| last.g);
+            page.events.retain(|event| event.g < end);
+            whole = false;
+        }
+        if let Some(gap) = page.gap {
+            self.pulled.0 = Seq(gap.first.0 - 1);
+            self.waiting.push_back(Delivery::Gap(gap));
+        }
+        if let Some(last) = page.events.last() {
+            self.pulled.0 = last.seq;
+        }
+        let mut live = live.into_iter().peekable();
+        for event in page.events {
+            while let Some(said) = live.next_if(|said| said.g < event.g) {
+                self.take(said.g, Delivery::Live(said));
+            }
+            self.take(event.g, Delivery::Event(event));
+        }
+        for said in live {
+            self.take(said.g, Delivery::Live(said));
+        }
+        if whole {
+            self.looked = newest;
+        }
+    }
+
+    fn take(&mut self, g: Position, delivery: Delivery) {
+        self.pulled.1 = self.pulled.1.max(g);
+        self.waiting.push_back(delivery);
+    }
+}

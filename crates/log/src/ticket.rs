@@ -1,0 +1,96 @@
+//! Tickets: what a submitter waits on.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use tokio::sync::oneshot;
+
+use crate::contract::{Appended, SubmitResult};
+use crate::error::{AppendError, StoreError};
+
+/// A handed-in batch. Await it, or [`wait`](Ticket::wait) for it; dropping it does not take the batch back.
+#[must_use = "the batch is not acknowledged before its ticket resolves"]
+pub struct Ticket(State);
+
+enum State {
+    Known(Option<SubmitResult>),
+    Waiting(oneshot::Receiver<SubmitResult>),
+}
+
+impl Ticket {
+    /// A ticket that is already resolved.
+    pub(crate) const fn ready(result: SubmitResult) -> Ticket {
+        Ticket(State::Known(Some(result)))
+    }
+
+    /// A ticket and the end by which it is resolved.
+    pub(crate) fn pair() -> (oneshot::Sender<SubmitResult>, Ticket) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Ticket(State::Waiting(receiver)))
+    }
+
+    /// Blocks this thread until the batch is durable as asked, or refused. Not for async code.
+    ///
+    /// # Errors
+    /// [`AppendError`] if the batch was refused or could not be written.
+    pub fn wait(self) -> Result<Appended, AppendError> {
+        block_on(self)
+    }
+}
+
+impl Future for Ticket {
+    type Output = SubmitResult;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<SubmitResult> {
+        match &mut self.0 {
+            State::Known(result) => match result.take() {
+                Some(result) => Poll::Ready(result),
+                // Polled again after it resolved: a misuse that must not look like an acknowledgement.
+                None => Poll::Ready(Err(StoreError::Stopped.into())),
+            },
+            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(result)) => Poll::Ready(result),
+                Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.0 {
+            State::Known(Some(_)) => "known",
+            State::Known(None) => "taken",
+            State::Waiting(_) => "waiting",
+        };
+        write!(f, "Ticket({state})")
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Drives one of this crate's futures on the calling thread, which sleeps in between. Needs no async runtime.
+///
+/// For callers that have a thread of their own; never call it on an async worker.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
