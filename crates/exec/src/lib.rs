@@ -1,1 +1,31 @@
 //! Child processes that outlive the runtime: the keeper, its spool, its kill.
+//!
+//! A *keeper* is a small process that holds one agent. The runtime starts it with [`Keepers::start`] and hears of the
+//! agent through [`KeeperHandle`]; the keeper goes on when the runtime dies, and [`recover`] finds it again, or its
+//! exit record, or proof that both are gone. Everything a keeper leaves is in one folder per attempt, described in
+//! `docs/formats.md`; [`spool`] reads it.
+
+mod clock;
+pub mod crash_point;
+mod error;
+mod files;
+mod keeper;
+mod keepers;
+mod platform;
+mod process;
+mod protocol;
+mod record;
+mod redact;
+mod spec;
+pub mod spool;
+mod tree;
+
+pub use error::{RecoverError, SpecError, SpoolError, StartError, StopError};
+pub use keeper::keeper_main;
+pub use keepers::{
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
+};
+pub use platform::boot_id;
+pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
+pub use redact::Redactor;
+pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};

@@ -1,0 +1,240 @@
+//! Finds out what became of a process that an earlier owner had started.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use backstay_model::Epoch;
+use backstay_model::event::LostEvidence;
+use camino::Utf8Path;
+use serde::de::DeserializeOwned;
+
+use super::handle::{Identity, KeeperHandle};
+use crate::clock::awake;
+use crate::error::RecoverError;
+use crate::files;
+use crate::platform;
+use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
+use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
+use crate::spec::MARK_VARIABLE;
+use crate::spool::Watch;
+use crate::tree::{Kin, end_all};
+
+/// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// The time between two looks at a folder whose lock is held: the end of a lock wakes nobody.
+const BACKSTOP: Duration = Duration::from_secs(1);
+/// How long a keeper may take for its answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of a process.
+#[derive(Debug)]
+pub enum Recovered {
+    /// It runs.
+    Attached(KeeperHandle),
+    /// It ended, and its keeper left the record.
+    Ended(Box<ExitRecord>),
+    /// Its keeper is dead and left no record. Nothing of it runs any more, and its folder is closed for good.
+    Lost {
+        /// Why nobody can say how it ended.
+        evidence: LostEvidence,
+        /// Processes of it that were still there and were ended.
+        ended_processes: u32,
+    },
+}
+
+/// Finds out what became of the process whose keeper was given `folder`, and attaches to it in the name of `epoch`.
+///
+/// A folder without any trace of a keeper is [`LostEvidence::NotBegun`]. That holds only on the boot on which the start
+/// was noted: the caller compares it with [`crate::boot_id`] first.
+///
+/// # Errors
+/// [`RecoverError`]; nothing was ended or closed then, except what [`RecoverError::Survivors`] says.
+pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverError> {
+    let until = awake() + SILENCE_MAX;
+    let mut watch = None;
+    loop {
+        if let Some(recovered) = read_verdict(folder)? {
+            return Ok(recovered);
+        }
+        if let Some(lock) = take_free_lock(folder)? {
+            // It may have ended between the two looks.
+            return match read_verdict(folder)? {
+                Some(recovered) => Ok(recovered),
+                None => bury(folder, &lock),
+            };
+        }
+        if let Some(keeper) = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?
+            && let Some(handle) = attach(folder, &keeper, epoch)?
+        {
+            return Ok(Recovered::Attached(handle));
+        }
+        if awake() >= until {
+            return Err(RecoverError::Silent { folder: folder.to_owned() });
+        }
+        let at = |source| RecoverError::Io { path: folder.to_owned(), source };
+        let watch = match &mut watch {
+            Some(watch) => watch,
+            none => none.insert(Watch::new(folder).map_err(at)?),
+        };
+        watch.wait(BACKSTOP).map_err(at)?;
+    }
+}
+
+/// What is already written about the end.
+fn read_verdict(folder: &Utf8Path) -> Result<Option<Recovered>, RecoverError> {
+    if let Some(record) = read_json::<ExitRecord>(folder, files::EXIT, EXIT_RECORD_VERSION)? {
+        return Ok(Some(Recovered::Ended(Box::new(record))));
+    }
+    let lost = read_json::<LostFile>(folder, files::LOST, KEEPER_FILE_VERSION)?;
+    Ok(lost.map(|lost| Recovered::Lost { evidence: lost.evidence, ended_processes: lost.ended_processes }))
+}
+
+/// The folder's lock, if nobody holds it; made if it is not there, so that no late starter can use the folder.
+fn take_free_lock(folder: &Utf8Path) -> Result<Option<File>, RecoverError> {
+    let path = files::lock_path(folder);
+    let at = |source| RecoverError::Io { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(at)?;
+    let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+    // Somebody who only looks holds it shared for a moment, and that is no keeper.
+    let free = files::try_lock(&lock).map_err(at)? || files::is_free(&lock).map_err(at)?;
+    Ok(free.then_some(lock))
+}
+
+/// The keeper is dead and left no record: ends what is left of its tree and closes the folder.
+fn bury(folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
+    let at = |source| RecoverError::Io { path: folder.to_owned(), source };
+    let keeper = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?;
+    let (evidence, ended_processes) = match keeper {
+        None => (LostEvidence::NotBegun, 0),
+        Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
+        Some(keeper) => {
+            let kin = Kin {
+                keeper_pid: keeper.keeper_pid,
+                agent_pid: keeper.pid,
+                keeper_started: keeper.keeper_started,
+                mark: format!("{MARK_VARIABLE}={}", keeper.mark),
+            };
+            let ended = end_all(&kin).map_err(at)?;
+            if ended.survivors > 0 {
+                return Err(RecoverError::Survivors { folder: folder.to_owned(), count: ended.survivors });
+            }
+            remove_socket(&keeper.socket).map_err(at)?;
+            (LostEvidence::KeeperDead, ended.ended)
+        }
+    };
+    let lost = LostFile { version: KEEPER_FILE_VERSION, evidence, ended_processes };
+    files::replace_durably(folder, files::LOST, &lost).map_err(at)?;
+    Ok(Recovered::Lost { evidence, ended_processes })
+}
+
+fn remove_socket(path: &Utf8Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Speaks with the living keeper; `None` if it is just ending.
+fn attach(
+    folder: &Utf8Path,
+    keeper: &KeeperFile,
+    epoch: Epoch,
+) -> Result<Option<KeeperHandle>, RecoverError> {
+    let unreachable = |source| RecoverError::Unreachable {
+        folder: folder.to_owned(),
+        socket: keeper.socket.clone(),
+        source,
+    };
+    let mut channel = match UnixStream::connect(&keeper.socket) {
+        Ok(channel) => channel,
+        // It closes its socket before it ends; if it does not end soon, somebody removed the socket.
+        Err(error) if is_ending(folder)? => {
+            return if error.kind() == io::ErrorKind::NotFound
+                || error.kind() == io::ErrorKind::ConnectionRefused
+            {
+                Ok(None)
+            } else {
+                Err(unreachable(error))
+            };
+        }
+        Err(error) => return Err(unreachable(error)),
+    };
+    channel.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(unreachable)?;
+    let line = protocol::line(&ToKeeper::Attach { version: PROTOCOL_VERSION, epoch })
+        .map_err(|source| unreachable(io::Error::from(source)))?;
+    if channel.write_all(&line).is_err() {
+        return Ok(None);
+    }
+    let mut lines = Lines::default();
+    match protocol::read_message(&mut lines, &mut channel) {
+        Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
+            if version == PROTOCOL_VERSION =>
+        {
+            channel.set_read_timeout(None).map_err(unreachable)?;
+            let identity = Identity { effect, attempt, pid, keeper_pid, folder: folder.to_owned() };
+            KeeperHandle::new(identity, channel, lines, None).map(Some).map_err(unreachable)
+        }
+        Ok(Some(FromKeeper::Fenced { highest })) => Err(RecoverError::Fenced { epoch, highest }),
+        // Its record or its death is what the next look finds.
+        Ok(Some(FromKeeper::Exited { .. }) | None) => Ok(None),
+        Ok(Some(_)) => {
+            Err(unreachable(io::Error::new(io::ErrorKind::InvalidData, "it speaks another protocol")))
+        }
+        Err(error) => Err(unreachable(error)),
+    }
+}
+
+/// Whether the keeper ends within a moment: its record is there, or its lock comes free.
+fn is_ending(folder: &Utf8Path) -> Result<bool, RecoverError> {
+    let at = |source| RecoverError::Io { path: folder.to_owned(), source };
+    let mut watch = Watch::new(folder).map_err(at)?;
+    for _look in 0..2 {
+        if folder.join(files::EXIT).exists() || take_free_lock(folder)?.is_some() {
+            return Ok(true);
+        }
+        watch.wait(BACKSTOP).map_err(at)?;
+    }
+    Ok(false)
+}
+
+trait Versioned {
+    fn version(&self) -> u32;
+}
+
+impl Versioned for ExitRecord {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for KeeperFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Versioned for LostFile {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+fn read_json<T: DeserializeOwned + Versioned>(
+    folder: &Utf8Path,
+    name: &str,
+    known: u32,
+) -> Result<Option<T>, RecoverError> {
+    let path = folder.join(name);
+    let bytes = match files::read_if_there(&path) {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => bytes,
+        Err(source) => return Err(RecoverError::Io { path, source }),
+    };
+    match serde_json::from_slice::<T>(&bytes) {
+        Ok(value) if value.version() <= known => Ok(Some(value)),
+        Ok(value) => Err(RecoverError::Version { path, found: value.version(), known }),
+        Err(source) => Err(RecoverError::Damaged { path, source }),
+    }
+}

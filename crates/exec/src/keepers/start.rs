@@ -1,0 +1,157 @@
+//! Starts a keeper.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::handle::{Identity, KeeperHandle};
+use crate::error::StartError;
+use crate::files;
+use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, StartMessage};
+use crate::record::EndedBy;
+use crate::spec::{self, ProcessSpec, SPEC_VERSION};
+
+/// A keeper that says nothing for so long did not come up.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Starts keepers.
+#[derive(Clone, Debug)]
+pub struct Keepers {
+    program: Utf8PathBuf,
+    arguments: Vec<String>,
+    socket_folder: Utf8PathBuf,
+}
+
+impl Keepers {
+    /// Keepers are `program` with `arguments` and then `--folder FOLDER`; it must call [`crate::keeper_main`]. Their
+    /// sockets are in `socket_folder`, see [`crate::socket_folder`].
+    #[must_use]
+    pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folder: Utf8PathBuf) -> Keepers {
+        Keepers { program, arguments, socket_folder }
+    }
+
+    /// Starts `spec` under a keeper that leaves its files in `folder`, which is made if it is not there and must not
+    /// have been used. Returns when the process runs.
+    ///
+    /// # Errors
+    /// [`StartError`]. With all of its variants but [`StartError::Unclear`] the process did certainly not begin.
+    pub fn start(&self, folder: &Utf8Path, spec: &ProcessSpec) -> Result<KeeperHandle, StartError> {
+        spec::validate(spec)?;
+        let at = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| StartError::Io { path, source }
+        };
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let folder = &folder.canonicalize_utf8().map_err(at(folder))?;
+        super::ensure_private_folder(&self.socket_folder).map_err(at(&self.socket_folder))?;
+        let lock = claim(folder)?;
+        let (mut ours, theirs) = UnixStream::pair().map_err(at(folder))?;
+        let mut child = self.spawn_keeper(folder, lock, theirs)?;
+
+        let message = StartMessage {
+            version: SPEC_VERSION,
+            spec: spec.clone(),
+            socket_folder: self.socket_folder.clone(),
+        };
+        let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
+        if let Err(error) = ours.write_all(&line)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(gone(folder, &mut child));
+        }
+        ours.set_read_timeout(Some(START_PATIENCE)).map_err(at(folder))?;
+        let mut lines = Lines::default();
+        let identity = match protocol::read_message(&mut lines, &mut ours) {
+            Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
+                if version == PROTOCOL_VERSION =>
+            {
+                Identity { effect, attempt, pid, keeper_pid, folder: folder.clone() }
+            }
+            Ok(Some(FromKeeper::Exited { record })) => {
+                collect(&mut child);
+                return Err(match record.ended_by {
+                    EndedBy::SpawnFailed { failure } => StartError::Spawn { source: failure },
+                    EndedBy::Exit | EndedBy::Timeout | EndedBy::IdleTimeout | EndedBy::Stop { .. } => {
+                        StartError::Unclear
+                    }
+                });
+            }
+            Ok(Some(FromKeeper::Refused { reason })) => {
+                collect(&mut child);
+                return Err(StartError::Refused { reason });
+            }
+            // The end of the stream, silence, or something that no keeper says at the start.
+            Ok(_) | Err(_) => return Err(gone(folder, &mut child)),
+        };
+        ours.set_read_timeout(None).map_err(at(folder))?;
+        KeeperHandle::new(identity, ours, lines, Some(child)).map_err(at(folder))
+    }
+
+    /// The keeper inherits the lock as its stdout: so the folder is held without a gap from before the keeper exists
+    /// until it is dead, whatever becomes of this process.
+    fn spawn_keeper(&self, folder: &Utf8Path, lock: File, channel: UnixStream) -> Result<Child, StartError> {
+        Command::new(&self.program)
+            .args(&self.arguments)
+            .args(["--folder", folder.as_str()])
+            .stdin(OwnedFd::from(channel))
+            .stdout(lock)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| StartError::Keeper { program: self.program.clone(), source })
+    }
+}
+
+/// Makes the folder's lock and holds it. A folder that has one was used before.
+fn claim(folder: &Utf8Path) -> Result<File, StartError> {
+    let path = files::lock_path(folder);
+    let in_use = || StartError::FolderInUse { folder: folder.to_owned() };
+    let lock = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(in_use()),
+        Err(source) => return Err(StartError::Io { path, source }),
+    };
+    files::hold(&lock).map_err(|source| StartError::Io { path, source })?;
+    // Whoever recovered this folder in between has already said that nothing began in it.
+    if folder.join(files::LOST).exists() { Err(in_use()) } else { Ok(lock) }
+}
+
+/// What a keeper that went away can have done: it writes its file before it starts anything.
+fn gone(folder: &Utf8Path, child: &mut Child) -> StartError {
+    match child.try_wait() {
+        Ok(Some(_dead)) => {}
+        // It hangs before or after the start; nobody can know, so its owner has to recover it.
+        Ok(None) | Err(_) => {
+            if !wait_for_death(child) {
+                return StartError::Unclear;
+            }
+        }
+    }
+    if folder.join(files::KEEPER).exists() { StartError::Unclear } else { StartError::NotBegun }
+}
+
+/// A keeper that closed its channel is about to be dead; one that hangs is not waited for.
+fn wait_for_death(child: &mut Child) -> bool {
+    let started = crate::tree::started_of(child.id());
+    let process = match started {
+        Ok(started) => crate::tree::Process::only(child.id(), started),
+        Err(_already_gone) => return child.try_wait().is_ok_and(|status| status.is_some()),
+    };
+    match crate::tree::wait_until_gone(&[process], DEATH_PATIENCE) {
+        Ok(()) => child.try_wait().is_ok_and(|status| status.is_some()),
+        Err(_) => false,
+    }
+}
+
+/// A keeper that closed its channel is dead within this time.
+const DEATH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The keeper has said its last word: it ends now, and must not stay as a dead process.
+fn collect(child: &mut Child) {
+    // It was ours to collect and it is gone: what it returned does not matter after its record.
+    if child.wait().is_err() {}
+}

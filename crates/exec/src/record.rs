@@ -1,0 +1,154 @@
+//! What a keeper leaves when it is done.
+
+use backstay_model::event::{LostEvidence, Spool};
+use backstay_model::{Attempt, EffectId};
+use camino::Utf8PathBuf;
+use serde::{Deserialize, Serialize};
+
+/// The version of [`ExitRecord`]'s JSON form.
+pub const EXIT_RECORD_VERSION: u32 = 1;
+/// The version of `keeper.json`.
+pub(crate) const KEEPER_FILE_VERSION: u32 = 1;
+
+/// Why an owner stops a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The work is not wanted any more.
+    Cancel,
+    /// The work is to stand still and to be done again later.
+    Suspend,
+}
+
+/// Why a process could not be started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "failure", rename_all = "snake_case")]
+pub enum SpawnFailure {
+    /// There is no such program.
+    #[error("there is no program `{program}`{}", searched.as_ref().map(|path| format!(" in PATH={path}")).unwrap_or_default())]
+    NotFound {
+        /// As it was given.
+        program: String,
+        /// The `PATH` that was searched; absent if the program was given with a path.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        searched: Option<String>,
+    },
+    /// The file is there, but may not be executed.
+    #[error("`{path}` may not be executed")]
+    PermissionDenied {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The folder to work in is not there, or is not a folder.
+    #[error("the working folder {cwd} does not exist or is not a folder")]
+    CwdMissing {
+        /// The folder.
+        cwd: Utf8PathBuf,
+    },
+    /// The system takes fewer bytes of arguments and environment than were given.
+    #[error("arguments and environment together are too large for this system")]
+    TooLarge,
+    /// The file is no program that this system can execute.
+    #[error("`{path}` is not a program for this system; a script needs a first line such as #!/bin/sh")]
+    NotAProgram {
+        /// The file.
+        path: Utf8PathBuf,
+    },
+    /// The system refused for another reason.
+    #[error("the system refused to start it: {message} (error {errno})")]
+    Refused {
+        /// The number of the error, 0 if it has none.
+        errno: i32,
+        /// The system's words.
+        message: String,
+    },
+}
+
+/// What ended an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The main process ended by itself.
+    Exit,
+    /// `timeout_ms` was used up.
+    Timeout,
+    /// `idle_timeout_ms` was used up.
+    IdleTimeout,
+    /// An owner stopped it.
+    Stop {
+        /// Why.
+        reason: StopReason,
+    },
+    /// It never began.
+    SpawnFailed {
+        /// Why.
+        #[serde(flatten)]
+        failure: SpawnFailure,
+    },
+}
+
+/// How an attempt ended: the file `exit.json`, written once, durable before anybody hears of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// The version of this form.
+    pub version: u32,
+    /// Which work.
+    pub effect: EffectId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// What ended it.
+    pub ended_by: EndedBy,
+    /// The exit code of the main process, if it exited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that ended the main process, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Awake time from the start to the end of the main process, in milliseconds.
+    pub duration_ms: u64,
+    /// What came on stdout.
+    pub stdout: Spool,
+    /// What came on stderr.
+    pub stderr: Spool,
+    /// Processes that outlived the main one and were ended.
+    #[serde(default)]
+    pub left_behind: u32,
+    /// Processes that could not be ended: another user's, or stuck in the kernel.
+    #[serde(default)]
+    pub survivors: u32,
+}
+
+/// How to find a keeper: the file `keeper.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeeperFile {
+    /// The version of this form.
+    pub(crate) version: u32,
+    /// Which work.
+    pub(crate) effect: EffectId,
+    /// Which try.
+    pub(crate) attempt: Attempt,
+    /// The keeper; also the session of everything that did not leave it.
+    pub(crate) keeper_pid: u32,
+    /// When the keeper started, in the platform's own unit, to tell it from a later process of the same number.
+    pub(crate) keeper_started: u64,
+    /// The main process; absent until it is started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
+    /// The value of `BACKSTAY_KEEPER` in its processes.
+    pub(crate) mark: String,
+    /// Where the keeper listens.
+    pub(crate) socket: Utf8PathBuf,
+    /// The boot that all this belongs to.
+    pub(crate) boot: String,
+}
+
+/// The verdict of a recovery that found nothing to attach to: the file `lost.json`. It closes the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LostFile {
+    /// The version of this form.
+    pub(crate) version: u32,
+    /// Why nobody can say how it ended.
+    pub(crate) evidence: LostEvidence,
+    /// Processes that were still there and were ended.
+    pub(crate) ended_processes: u32,
+}

@@ -1,0 +1,74 @@
+//! What a process said: its two streams byte for byte (secrets excepted), and the order in which they came.
+//!
+//! The file `order` holds one record of four bytes, little-endian, for each change of stream: the highest bit is 1 for
+//! stderr, the others count bytes. A record grows while its stream goes on. Bytes of a stream are always written before
+//! the record that tells of them; a record cut short at the end counts as not written.
+
+mod follow;
+mod read;
+mod watch;
+mod write;
+
+use std::fmt;
+
+pub use follow::{Follow, Follower};
+pub use read::{Chunk, Page, Tail, read_ordered, stdout_bytes, stream_bytes, tail};
+pub(crate) use watch::Watch;
+pub(crate) use write::{OrderWriter, SpoolWriter};
+
+use crate::files;
+
+/// One of the two streams of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// Its output.
+    Stdout,
+    /// Its messages.
+    Stderr,
+}
+
+impl Stream {
+    /// Both, in the order of their numbers.
+    pub const BOTH: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+
+    /// The name of its spool file in the keeper's folder.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Stream::Stdout => files::STDOUT,
+            Stream::Stderr => files::STDERR,
+        }
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+        }
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.file_name())
+    }
+}
+
+/// Bytes of one record of the file `order`.
+const RECORD_BYTES: usize = 4;
+/// The bit of a record that says stderr.
+const STDERR_BIT: u32 = 1 << 31;
+
+fn encode_record(stream: Stream, size_bytes: u32) -> [u8; RECORD_BYTES] {
+    let bit = match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => STDERR_BIT,
+    };
+    (size_bytes | bit).to_le_bytes()
+}
+
+fn decode_record(bytes: [u8; RECORD_BYTES]) -> (Stream, u32) {
+    let number = u32::from_le_bytes(bytes);
+    let stream = if number & STDERR_BIT == 0 { Stream::Stdout } else { Stream::Stderr };
+    (stream, number & !STDERR_BIT)
+}

@@ -1,0 +1,373 @@
+//! Reads what a process said. What is missing is an error, never an empty answer.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use backstay_model::event::Spool;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{RECORD_BYTES, Stream, decode_record};
+use crate::error::SpoolError;
+use crate::files;
+use crate::record::ExitRecord;
+
+/// Bytes of one chunk at most.
+const CHUNK_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes of one stream that came together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Whose bytes.
+    pub stream: Stream,
+    /// Where they begin in their stream's spool.
+    pub offset_bytes: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A part of both streams in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// What came, in order.
+    pub chunks: Vec<Chunk>,
+    /// Where to read on.
+    pub next_bytes: u64,
+    /// Whether nothing more can come after this page.
+    pub ended: bool,
+}
+
+/// The last of both streams in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The text; what is not UTF-8 is shown as `U+FFFD`.
+    pub text: String,
+    /// Bytes before it that are not shown.
+    pub skipped_bytes: u64,
+}
+
+/// Reads both streams in order, from `from_bytes` (of both together) on, at most about `limit_bytes`.
+///
+/// # Errors
+/// [`SpoolError`] if files are missing or damaged.
+pub fn read_ordered(folder: &Utf8Path, from_bytes: u64, limit_bytes: u64) -> Result<Page, SpoolError> {
+    let ended = has_ended(folder)?;
+    let mut reader = OrderedReader::open(folder)?;
+    reader.skip(from_bytes, ended)?;
+    let chunks = reader.read(limit_bytes, ended)?;
+    let at_end = ended && reader.read(1, ended)?.is_empty();
+    let read_bytes: u64 = chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum();
+    Ok(Page { chunks, next_bytes: from_bytes + read_bytes, ended: at_end })
+}
+
+/// The last `limit_bytes` of both streams in order.
+///
+/// # Errors
+/// [`SpoolError`] if files are missing or damaged.
+pub fn tail(folder: &Utf8Path, limit_bytes: u64) -> Result<Tail, SpoolError> {
+    let ended = has_ended(folder)?;
+    let mut reader = OrderedReader::open(folder)?;
+    let total_bytes = reader.total(ended)?;
+    let skipped_bytes = total_bytes.saturating_sub(limit_bytes);
+    reader.skip(skipped_bytes, ended)?;
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < total_bytes - skipped_bytes {
+        let chunks = reader.read(total_bytes - skipped_bytes - bytes.len() as u64, ended)?;
+        if chunks.is_empty() {
+            break;
+        }
+        bytes.extend(chunks.into_iter().flat_map(|chunk| chunk.bytes));
+    }
+    Ok(Tail { text: String::from_utf8_lossy(&bytes).into_owned(), skipped_bytes })
+}
+
+/// All of stdout, if it has at most `limit_bytes`. Once there is an exit record, length and digest are checked with it.
+///
+/// # Errors
+/// [`SpoolError`] if it is larger, missing, or not what was written.
+pub fn stdout_bytes(folder: &Utf8Path, limit_bytes: u64) -> Result<Vec<u8>, SpoolError> {
+    stream_bytes(folder, Stream::Stdout, limit_bytes)
+}
+
+/// All of one stream, if it has at most `limit_bytes`. Once there is an exit record, length and digest are checked with it.
+///
+/// # Errors
+/// [`SpoolError`] if it is larger, missing, or not what was written.
+pub fn stream_bytes(folder: &Utf8Path, stream: Stream, limit_bytes: u64) -> Result<Vec<u8>, SpoolError> {
+    let path = folder.join(stream.file_name());
+    let noted = exit_record(folder)?.map(|record| spool_of(record, stream));
+    let io_error = |source| SpoolError::Io { path: path.clone(), source };
+    let size_bytes = fs::metadata(&path).map_err(io_error)?.len();
+    if size_bytes > limit_bytes {
+        return Err(SpoolError::TooLarge { stream, size_bytes, limit_bytes });
+    }
+    let bytes = fs::read(&path).map_err(io_error)?;
+    if let Some(noted) = noted {
+        let found_bytes = bytes.len() as u64;
+        if found_bytes < noted.size_bytes {
+            return Err(SpoolError::Short { path, stream, expected_bytes: noted.size_bytes, found_bytes });
+        }
+        if blake3::hash(&bytes).as_bytes() != noted.digest.as_bytes() {
+            return Err(SpoolError::Digest { path, stream, size_bytes: found_bytes });
+        }
+    }
+    Ok(bytes)
+}
+
+/// Whether nothing more can be written into `folder`: there is an end, or the keeper is dead.
+pub(super) fn has_ended(folder: &Utf8Path) -> Result<bool, SpoolError> {
+    if folder.join(files::EXIT).exists() || folder.join(files::LOST).exists() {
+        return Ok(true);
+    }
+    let path = files::lock_path(folder);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(SpoolError::Io { path, source }),
+    };
+    files::is_free(&lock).map_err(|source| SpoolError::Io { path, source })
+}
+
+/// The exit record, if there is one.
+pub(super) fn exit_record(folder: &Utf8Path) -> Result<Option<ExitRecord>, SpoolError> {
+    let path = folder.join(files::EXIT);
+    match files::read_if_there(&path) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|source| SpoolError::Record { path, source })
+        }
+        Err(source) => Err(SpoolError::Io { path, source }),
+    }
+}
+
+fn spool_of(record: ExitRecord, stream: Stream) -> Spool {
+    match stream {
+        Stream::Stdout => record.stdout,
+        Stream::Stderr => record.stderr,
+    }
+}
+
+/// Walks through both streams along the file `order`.
+pub(super) struct OrderedReader {
+    folder: Utf8PathBuf,
+    order: File,
+    streams: [File; 2],
+    /// The record to read next, from 0.
+    record: u64,
+    /// Bytes of it that were read.
+    used: u64,
+    /// Bytes of each stream that were read.
+    offsets: [u64; 2],
+}
+
+impl OrderedReader {
+    pub(super) fn open(folder: &Utf8Path) -> Result<OrderedReader, SpoolError> {
+        let open = |name: &str| {
+            let path = folder.join(name);
+            File::open(&path).map_err(|source| SpoolError::Io { path, source })
+        };
+        let streams = [open(files::STDOUT)?, open(files::STDERR)?];
+        if let Some(record) = exit_record(folder)? {
+            for stream in Stream::BOTH {
+                check_length(folder, stream, &streams[stream.index()], &record)?;
+            }
+        }
+        Ok(OrderedReader {
+            folder: folder.to_owned(),
+            order: open(files::ORDER)?,
+            streams,
+            record: 0,
+            used: 0,
+            offsets: [0, 0],
+        })
+    }
+
+    /// Passes over `bytes`, or as many as there are.
+    pub(super) fn skip(&mut self, bytes: u64, ended: bool) -> Result<(), SpoolError> {
+        let mut left = bytes;
+        while left > 0 {
+            let Some((stream, available)) = self.next_span(ended)? else { return Ok(()) };
+            let step = available.min(left);
+            self.advance(stream, step);
+            left -= step;
+        }
+        Ok(())
+    }
+
+    /// The next bytes, at most `limit_bytes`; empty if there are none now.
+    pub(super) fn read(&mut self, limit_bytes: u64, ended: bool) -> Result<Vec<Chunk>, SpoolError> {
+        let mut chunks = Vec::new();
+        let mut left = limit_bytes;
+        while left > 0 {
+            let Some((stream, available)) = self.next_span(ended)? else { break };
+            let size = available.min(left).min(CHUNK_BYTES_MAX);
+            let offset_bytes = self.offsets[stream.index()];
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+            self.streams[stream.index()]
+                .read_exact_at(&mut bytes, offset_bytes)
+                .map_err(|source| SpoolError::Io { path: self.folder.join(stream.file_name()), source })?;
+            chunks.push(Chunk { stream, offset_bytes, bytes });
+            self.advance(stream, size);
+            left -= size;
+        }
+        Ok(chunks)
+    }
+
+    /// Bytes of both streams that can be read now, from the beginning.
+    fn total(&self, ended: bool) -> Result<u64, SpoolError> {
+        let mut counter = OrderedReader::open(&self.folder)?;
+        let mut total = 0;
+        while let Some((stream, available)) = counter.next_span(ended)? {
+            counter.advance(stream, available);
+            total += available;
+        }
+        Ok(total)
+    }
+
+    fn advance(&mut self, stream: Stream, bytes: u64) {
+        self.used += bytes;
+        self.offsets[stream.index()] += bytes;
+    }
+
+    /// Whose bytes come next, and how many of them follow each other.
+    fn next_span(&mut self, ended: bool) -> Result<Option<(Stream, u64)>, SpoolError> {
+        while let Some((stream, size)) = self.current_record()? {
+            if self.used < size {
+                self.check_present(stream, size - self.used)?;
+                return Ok(Some((stream, size - self.used)));
+            }
+            if self.record_at(self.record + 1)?.is_none() {
+                break; // This record may still grow.
+            }
+            self.record += 1;
+            self.used = 0;
+        }
+        if !ended {
+            return Ok(None);
+        }
+        // What the keeper wrote but did not come to note: shown at the end, one stream after the other.
+        for stream in Stream::BOTH {
+            let rest = self.length(stream)?.saturating_sub(self.offsets[stream.index()]);
+            if rest > 0 {
+                return Ok(Some((stream, rest)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn current_record(&self) -> Result<Option<(Stream, u64)>, SpoolError> {
+        match self.record_at(self.record)? {
+            Some((_, 0)) => {
+                Err(SpoolError::Order { path: self.folder.join(files::ORDER), record: self.record })
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn record_at(&self, record: u64) -> Result<Option<(Stream, u64)>, SpoolError> {
+        let mut bytes = [0; RECORD_BYTES];
+        match self.order.read_exact_at(&mut bytes, record * RECORD_BYTES as u64) {
+            Ok(()) => {
+                let (stream, size) = decode_record(bytes);
+                Ok(Some((stream, u64::from(size))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(source) => Err(SpoolError::Io { path: self.folder.join(files::ORDER), source }),
+        }
+    }
+
+    fn check_present(&self, stream: Stream, bytes: u64) -> Result<(), SpoolError> {
+        let expected_bytes = self.offsets[stream.index()] + bytes;
+        let found_bytes = self.length(stream)?;
+        if found_bytes < expected_bytes {
+            let path = self.folder.join(stream.file_name());
+            return Err(SpoolError::Short { path, stream, expected_bytes, found_bytes });
+        }
+        Ok(())
+    }
+
+    fn length(&self, stream: Stream) -> Result<u64, SpoolError> {
+        let metadata = self.streams[stream.index()].metadata();
+        let path = || self.folder.join(stream.file_name());
+        Ok(metadata.map_err(|source| SpoolError::Io { path: path(), source })?.len())
+    }
+}
+
+fn check_length(
+    folder: &Utf8Path,
+    stream: Stream,
+    file: &File,
+    record: &ExitRecord,
+) -> Result<(), SpoolError> {
+    let path = folder.join(stream.file_name());
+    let found_bytes = match file.metadata() {
+        Ok(metadata) => metadata.len(),
+        Err(source) => return Err(SpoolError::Io { path, source }),
+    };
+    let expected_bytes = spool_of(record.clone(), stream).size_bytes;
+    if found_bytes < expected_bytes {
+        return Err(SpoolError::Short { path, stream, expected_bytes, found_bytes });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{OrderWriter, SpoolWriter};
+
+    fn written() -> (tempfile::TempDir, Utf8PathBuf) {
+        let keep = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        let mut order = OrderWriter::create(&path).unwrap();
+        let mut stdout = SpoolWriter::create(&path, Stream::Stdout, 100).unwrap();
+        let mut stderr = SpoolWriter::create(&path, Stream::Stderr, 100).unwrap();
+        stdout.append(b"one ", &mut order);
+        stderr.append(b"TWO ", &mut order);
+        stdout.append(b"three \xff", &mut order);
+        (keep, path)
+    }
+
+    fn text(page: &Page) -> String {
+        page.chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.bytes).into_owned()).collect()
+    }
+
+    #[test]
+    fn both_streams_are_read_in_order_from_every_place() {
+        let (_keep, folder) = written();
+        let whole = "one TWO three ";
+        for from in 0..whole.len() {
+            let page = read_ordered(&folder, from as u64, 100).unwrap();
+            assert_eq!(text(&page), format!("{}\u{fffd}", &whole[from..]));
+            assert_eq!((page.next_bytes, page.ended), (15, false));
+        }
+    }
+
+    #[test]
+    fn s10_the_tail_shows_other_bytes_lossily() {
+        let (_keep, folder) = written();
+        assert_eq!(tail(&folder, 9).unwrap(), Tail { text: "O three \u{fffd}".to_owned(), skipped_bytes: 6 });
+        assert_eq!(stdout_bytes(&folder, 100).unwrap(), b"one three \xff");
+    }
+
+    #[test]
+    fn a_record_cut_short_counts_as_not_written() {
+        let (_keep, folder) = written();
+        let order = fs::read(folder.join("order")).unwrap();
+        fs::write(folder.join("order"), &order[..order.len() - 1]).unwrap();
+        assert_eq!(text(&read_ordered(&folder, 0, 100).unwrap()), "one TWO ");
+        fs::write(folder.join("keeper.lock"), b"").unwrap();
+        let page = read_ordered(&folder, 0, 100).unwrap();
+        assert_eq!((text(&page).as_str(), page.ended), ("one TWO three \u{fffd}", true));
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_that_says_so() {
+        let (_keep, folder) = written();
+        fs::write(folder.join("stdout"), b"one th").unwrap();
+        let error = read_ordered(&folder, 0, 100).unwrap_err();
+        assert!(matches!(error, SpoolError::Short { expected_bytes: 11, found_bytes: 6, .. }), "{error:?}");
+        fs::remove_file(folder.join("stderr")).unwrap();
+        assert!(matches!(tail(&folder, 9), Err(SpoolError::Io { .. })));
+    }
+}

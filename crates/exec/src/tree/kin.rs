@@ -1,0 +1,196 @@
+//! Which processes belong together, told from a picture of all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{Process, REAPER_SEES_ALL, signal, system, wait_until_gone};
+
+/// How long processes that were sent KILL are waited for in one round.
+const KILL_ROUND: Duration = Duration::from_secs(1);
+/// Rounds after which what still lives counts as impossible to end.
+const KILL_ROUNDS_MAX: u32 = 5;
+
+/// What the processes of one keeper have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Kin {
+    /// Their keeper, and their session unless they left it.
+    pub(crate) keeper_pid: u32,
+    /// The agent, and its process group; absent if it is not known.
+    pub(crate) agent_pid: Option<u32>,
+    /// When the keeper started; nothing older belongs to it.
+    pub(crate) keeper_started: u64,
+    /// What is in the environment of each that did not clear it: `NAME=VALUE`.
+    pub(crate) mark: String,
+}
+
+impl Kin {
+    /// The living ones, told by descent where the kernel keeps it (a child subreaper that lives), else by all signs.
+    pub(crate) fn living(&self) -> io::Result<Vec<Process>> {
+        let all = system::snapshot()?;
+        if REAPER_SEES_ALL {
+            Ok(living_among(&all, [self.keeper_pid].into(), self.keeper_pid))
+        } else {
+            self.by_signs(&all)
+        }
+    }
+
+    /// The living ones by every sign: mark, group, session, and descent from any of these.
+    pub(crate) fn living_by_signs(&self) -> io::Result<Vec<Process>> {
+        self.by_signs(&system::snapshot()?)
+    }
+
+    /// CPU time of the whole tree so far, in milliseconds; `None` where the platform cannot tell.
+    pub(crate) fn cpu_ms(&self) -> io::Result<Option<u64>> {
+        if !REAPER_SEES_ALL {
+            return Ok(None);
+        }
+        let all = system::snapshot()?;
+        let collected =
+            all.iter().find(|process| process.pid == self.keeper_pid).map_or(0, |own| own.children_cpu_ms);
+        let family = family_of(&all, [self.keeper_pid].into());
+        let living =
+            all.iter().filter(|process| process.pid != self.keeper_pid && family.contains(&process.pid));
+        Ok(Some(collected + living.map(|process| process.cpu_ms).sum::<u64>()))
+    }
+
+    fn by_signs(&self, all: &[Process]) -> io::Result<Vec<Process>> {
+        let own = std::process::id();
+        // A later process may have got the keeper's number; then neither it nor its session is ours.
+        let reused = all.iter().any(|p| p.pid == self.keeper_pid && p.started != self.keeper_started);
+        let marked = system::marked(all, &self.mark)?;
+        let young = |process: &&Process| process.started >= self.keeper_started || !REAPER_SEES_ALL;
+        let mut roots: BTreeSet<u32> = all
+            .iter()
+            .filter(young)
+            .filter(|process| {
+                marked.contains(&process.pid)
+                    || (!reused && process.session != 0 && process.session == self.keeper_pid)
+                    || (!reused && self.agent_pid.is_some_and(|agent| process.group == agent))
+            })
+            .map(|process| process.pid)
+            .collect();
+        if !reused {
+            roots.insert(self.keeper_pid);
+        }
+        for ancestor in line_of(all, own) {
+            roots.remove(&ancestor);
+        }
+        Ok(living_among(all, roots, self.keeper_pid)
+            .into_iter()
+            .filter(|process| process.pid != own)
+            .collect())
+    }
+}
+
+/// When the process `pid` started, in the platform's own unit.
+pub(crate) fn started_of(pid: u32) -> io::Result<u64> {
+    system::started_of(pid)
+}
+
+/// Kills all living kin by every sign until a look finds none, and says how many there were and how many are left.
+pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
+    let mut seen = BTreeSet::new();
+    let mut rounds_without_progress = 0;
+    loop {
+        let living = kin.living_by_signs()?;
+        if living.is_empty() {
+            return Ok(Ended { ended: count(seen.len()), survivors: 0 });
+        }
+        let known = seen.len();
+        seen.extend(living.iter().map(|process| (process.pid, process.started)));
+        rounds_without_progress = if seen.len() > known { 0 } else { rounds_without_progress + 1 };
+        if rounds_without_progress == KILL_ROUNDS_MAX {
+            return Ok(Ended { ended: count(seen.len() - living.len()), survivors: count(living.len()) });
+        }
+        for process in &living {
+            // What may not be signalled stays and is counted as a survivor.
+            if signal(process, Signal::KILL).is_err() {}
+        }
+        wait_until_gone(&living, KILL_ROUND)?;
+    }
+}
+
+/// What became of the processes of a dead keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Those that were ended.
+    pub(crate) ended: u32,
+    /// Those that could not be.
+    pub(crate) survivors: u32,
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn living_among(all: &[Process], roots: BTreeSet<u32>, keeper_pid: u32) -> Vec<Process> {
+    let family = family_of(all, roots);
+    let belongs =
+        |process: &&Process| !process.dead && process.pid != keeper_pid && family.contains(&process.pid);
+    all.iter().filter(belongs).copied().collect()
+}
+
+/// `roots` and everything that descends from them.
+fn family_of(all: &[Process], roots: BTreeSet<u32>) -> BTreeSet<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(process.pid);
+    }
+    let mut waiting: Vec<u32> = roots.iter().copied().collect();
+    let mut family = roots;
+    while let Some(parent) = waiting.pop() {
+        for &child in children.get(&parent).into_iter().flatten() {
+            if family.insert(child) {
+                waiting.push(child);
+            }
+        }
+    }
+    family
+}
+
+/// `pid` and its ancestors.
+fn line_of(all: &[Process], pid: u32) -> BTreeSet<u32> {
+    let parents: BTreeMap<u32, u32> = all.iter().map(|process| (process.pid, process.parent)).collect();
+    let mut line = BTreeSet::new();
+    let mut next = Some(pid);
+    while let Some(pid) = next.filter(|&pid| pid != 0 && line.insert(pid)) {
+        next = parents.get(&pid).copied();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, parent: u32) -> Process {
+        Process {
+            pid,
+            parent,
+            group: pid,
+            session: pid,
+            started: 1,
+            dead: false,
+            cpu_ms: 0,
+            children_cpu_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_family_is_closed_over_children_in_any_order() {
+        let all = [process(9, 7), process(7, 5), process(5, 1), process(6, 1)];
+        assert_eq!(family_of(&all, [5].into()), [5, 7, 9].into());
+        assert_eq!(line_of(&all, 9), [1, 5, 7, 9].into());
+    }
+
+    #[test]
+    fn the_dead_and_the_keeper_do_not_count_as_living() {
+        let mut all = [process(5, 1), process(7, 5), process(9, 7)];
+        all[1].dead = true;
+        let living: Vec<u32> = living_among(&all, [5].into(), 5).iter().map(|process| process.pid).collect();
+        assert_eq!(living, [9]);
+    }
+}
