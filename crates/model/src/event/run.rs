@@ -189,7 +189,12 @@ pub struct RunSuspending {
 
 /// The run stands still.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunSuspended {}
+pub struct RunSuspended {
+    /// Who wanted it.
+    pub by: Actor,
+    /// Why.
+    pub reason: SuspendReason,
+}
 
 /// The run goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! Events of steps.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::FailureClass;
@@ -17,6 +19,14 @@ pub enum StepStatus {
     Skipped,
     /// It was stopped with the run.
     Cancelled,
+}
+
+impl StepStatus {
+    /// Whether the step ended without doing what it should; left out on purpose is not that.
+    #[must_use]
+    pub const fn is_unsuccessful(self) -> bool {
+        matches!(self, StepStatus::Failed | StepStatus::Cancelled)
+    }
 }
 
 /// A step's turn came.
@@ -53,6 +63,18 @@ pub enum SkipReason {
     },
     /// The run is being cancelled, or failed before its turn came.
     RunEnding,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::Condition { expression } => write!(f, "`{expression}` is false"),
+            SkipReason::Upstream { step } => write!(f, "`{step}`, which it needs, did not succeed"),
+            SkipReason::Group { step } => write!(f, "its group `{step}` was left out"),
+            SkipReason::Asked { .. } => f.write_str("left out on request"),
+            SkipReason::RunEnding => f.write_str("the run ended before its turn came"),
+        }
+    }
 }
 
 /// A step was left out.

@@ -1,0 +1,12 @@
+//! Folds that people and programs read.
+
+mod run;
+mod status;
+mod summary;
+
+pub use run::{
+    AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord, StepRecord, StepStage,
+    WorkflowRef,
+};
+pub use status::RunStatus;
+pub use summary::RunSummary;

@@ -1,0 +1,34 @@
+//! A run in a line: what its index row holds.
+
+use backstay_model::{QuestionId, RunId, StepId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::RunStatus;
+
+/// What lists show of a run without reading its topic. A cache of the machine's fold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The schema of this summary.
+    pub v: u32,
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// Steps (groups not counted) that have their result.
+    pub steps_done: u32,
+    /// Steps (groups not counted) of the plan.
+    pub steps_total: u32,
+    /// Steps that are worked on now, at most three.
+    pub at: Vec<StepId>,
+    /// Why it ended or stands still, in at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The first question that waits for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<QuestionId>,
+    /// The next moment that something waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_timer: Option<Timestamp>,
+}

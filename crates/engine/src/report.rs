@@ -1,0 +1,137 @@
+//! What the runtime reports of outside work.
+
+use backstay_model::event::{LostEvidence, Spool};
+use backstay_model::{Attempt, EffectId, Text};
+use serde::{Deserialize, Serialize};
+
+/// Why outside work is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The run is to stand still.
+    Suspend,
+    /// The run is to end.
+    Cancel,
+    /// The step is to be left out.
+    Skip,
+}
+
+/// What ended a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// It ended by itself.
+    Exit,
+    /// `timeout` of this many milliseconds was used up.
+    Timeout {
+        /// The budget.
+        budget_ms: u64,
+    },
+    /// `idle_timeout` of this many milliseconds was used up.
+    IdleTimeout {
+        /// The budget.
+        budget_ms: u64,
+    },
+    /// It was told to stop.
+    Stop,
+    /// It could not be started.
+    SpawnFailed,
+}
+
+/// How a process ended and what it left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProcessEnded {
+    /// What ended it.
+    pub by: EndedBy,
+    /// Its exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// What went wrong, for people.
+    pub message: Option<String>,
+    /// Awake time from start to end, in milliseconds.
+    pub duration_ms: u64,
+    /// What came on stdout.
+    pub stdout: Option<Spool>,
+    /// What came on stderr.
+    pub stderr: Option<Spool>,
+    /// The text that the output is made of. A blob must be kept, and given to the machine, before the report.
+    pub output: Option<Text>,
+    /// Both streams in order, the last of them. A blob must be kept before the report.
+    pub log: Option<Text>,
+    /// Files it left, by path relative to the store.
+    pub artifacts: Vec<String>,
+    /// Processes that outlived it and were ended.
+    pub left_behind: u32,
+}
+
+/// News of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// It began.
+    Running {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// The main process.
+        pid: u32,
+        /// Its keeper.
+        keeper_pid: u32,
+        /// Its folder, relative to the store.
+        folder: String,
+    },
+    /// It was found again after the owner changed.
+    Attached {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// Whether it had ended by itself in between.
+        had_ended: bool,
+    },
+    /// It has been silent for long.
+    Stalled {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// For how long.
+        silent_ms: u64,
+        /// When it will be stopped, if it will be.
+        stop_in_ms: Option<u64>,
+    },
+    /// It ended.
+    Ended {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// How.
+        process: Box<ProcessEnded>,
+    },
+    /// It cannot be found again.
+    Lost {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why nobody can say how it ended.
+        evidence: LostEvidence,
+        /// Processes of it that were ended.
+        ended_processes: u32,
+    },
+}
+
+impl Report {
+    /// Which attempt it is news of.
+    #[must_use]
+    pub fn attempt(&self) -> (&EffectId, Attempt) {
+        match self {
+            Report::Running { effect, attempt, .. }
+            | Report::Attached { effect, attempt, .. }
+            | Report::Stalled { effect, attempt, .. }
+            | Report::Ended { effect, attempt, .. }
+            | Report::Lost { effect, attempt, .. } => (effect, *attempt),
+        }
+    }
+}

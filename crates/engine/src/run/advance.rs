@@ -1,0 +1,278 @@
+//! What follows by itself: steps whose turn came, groups that are through, the run's end, work that can begin.
+
+use std::sync::Arc;
+
+use backstay_model::event::{
+    EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended, SkipReason,
+    StepStarted, StepStatus, TimerFired,
+};
+use backstay_model::{EffectCall, Scope, StepId};
+use backstay_workflow::plan::Verb;
+
+use super::definition::{Definition, Node};
+use super::state::{LeafPhase, Phase, Progress, StepPhase};
+use super::turn::Turn;
+
+impl Turn<'_> {
+    /// Emits what follows until nothing new does, then begins what is wanted.
+    pub(super) fn advance(&mut self) {
+        let Some(definition) = self.machine.definition.clone() else { return };
+        loop {
+            if self.is_full() {
+                self.outcome.more_to_do = true;
+                return;
+            }
+            let before = self.outcome.events.len();
+            match &self.machine.phase {
+                Phase::Empty | Phase::Requested | Phase::Suspended { .. } | Phase::Ended(_) | Phase::Reopened { .. } => {}
+                Phase::Suspending { by, reason } => {
+                    if !self.any_in_flight() {
+                        let (by, reason) = (by.clone(), reason.clone());
+                        self.emit(Scope::Run, RunSuspended { by, reason });
+                    }
+                }
+                Phase::Running => {
+                    self.fire_timers();
+                    self.move_on(&definition);
+                }
+                Phase::Cancelling { finally_too, .. } => {
+                    let finally_too = *finally_too;
+                    self.call_off(&definition, finally_too);
+                    self.move_on(&definition);
+                }
+            }
+            if self.outcome.events.len() == before {
+                break;
+            }
+        }
+        self.outcome.more_to_do = !self.machine.inbox.is_empty();
+        self.begin_wanted(&definition);
+    }
+
+    fn any_in_flight(&self) -> bool {
+        self.machine.active.iter().any(|step| self.is_step_in_flight(step))
+    }
+
+    fn is_step_in_flight(&self, step: &StepId) -> bool {
+        matches!(
+            self.machine.leaf(step).map(|leaf| &leaf.phase),
+            Some(
+                LeafPhase::Working(Progress::Begun)
+                    | LeafPhase::Probing { progress: Progress::Begun, .. }
+                    | LeafPhase::Reported
+            )
+        )
+    }
+
+    fn fire_timers(&mut self) {
+        for step in self.machine.active.clone() {
+            let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&step).map(|leaf| leaf.phase.clone()) else {
+                continue;
+            };
+            if due_at <= self.env.now {
+                self.emit_step(&step, TimerFired { due_at, fired_at: self.env.now });
+            }
+        }
+    }
+
+    /// In a run that is being cancelled: everything that is not in flight is called off at once.
+    fn call_off(&mut self, definition: &Definition, finally_too: bool) {
+        for step in &definition.order {
+            let Some(node) = definition.node(step) else { continue };
+            if (node.in_finally && !finally_too) || self.is_full() {
+                continue;
+            }
+            if self.machine.is_waiting(step) {
+                self.skip_with_descendants(step, SkipReason::RunEnding, None);
+            } else if let Some(leaf) = self.machine.leaf(step)
+                && !self.is_step_in_flight(step)
+            {
+                if let LeafPhase::Doubt { question } = leaf.phase {
+                    self.emit_step(step, QuestionClosed { question, answered_by: None });
+                }
+                self.finish(step, StepStatus::Cancelled, None, None, "cancelled with the run".to_owned(), None);
+            }
+        }
+    }
+
+    fn move_on(&mut self, definition: &Arc<Definition>) {
+        for step in &definition.order {
+            if self.is_full() {
+                return;
+            }
+            let Some(node) = definition.node(step) else { continue };
+            if node.in_finally && !self.main_is_through(definition) {
+                break;
+            }
+            match self.machine.steps.get(step).map(|state| &state.phase) {
+                None | Some(StepPhase::Waiting) => self.try_to_open(definition, node),
+                Some(StepPhase::Open) => self.try_to_close(node),
+                Some(StepPhase::Active(_) | StepPhase::Done(_)) => {}
+            }
+        }
+        if definition.order.iter().all(|step| self.machine.result(step).is_some()) {
+            self.end_run(definition);
+        }
+    }
+
+    fn main_is_through(&self, definition: &Definition) -> bool {
+        let mut main = definition.order.iter().filter(|step| !definition.is_in_finally(step));
+        main.all(|step| self.machine.result(step).is_some())
+    }
+
+    /// Starts a waiting step whose turn came, or leaves it out.
+    fn try_to_open(&mut self, definition: &Arc<Definition>, node: &Node) {
+        let step = &node.step;
+        let parent_is_open = node.parent.as_ref().is_none_or(|parent| {
+            matches!(self.machine.steps.get(parent).map(|state| &state.phase), Some(StepPhase::Open))
+        });
+        if !parent_is_open {
+            return;
+        }
+        if !node.in_finally && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step)) {
+            let upstream = step.needs.iter().find(|need| {
+                self.machine.result(need).is_some_and(|result| result.held_back || result.status.is_unsuccessful())
+            });
+            let reason = match upstream {
+                Some(step) => SkipReason::Upstream { step: step.clone() },
+                None => SkipReason::RunEnding,
+            };
+            self.skip_with_descendants(&step.id, reason, None);
+            return;
+        }
+        if !step.needs.iter().all(|need| self.machine.result(need).is_some()) {
+            return;
+        }
+        if let Some(condition) = &step.condition {
+            match condition.condition(&self.machine.values(definition, &condition.steps)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let reason = SkipReason::Condition { expression: condition.source.clone() };
+                    self.skip_with_descendants(&step.id, reason, None);
+                    return;
+                }
+                Err(error) => {
+                    self.fail_expression(node, format!("`if` of `{}`: {error}", step.id));
+                    return;
+                }
+            }
+        }
+        self.emit_step(&step.id, StepStarted { agent: doer(&step.verb) });
+    }
+
+    /// A step whose own expressions fail on the values at hand fails; what is in it is left out.
+    fn fail_expression(&mut self, node: &Node, message: String) {
+        let Some(definition) = self.machine.definition.clone() else { return };
+        let step = &node.step.id;
+        self.finish(step, StepStatus::Failed, None, Some(FailureClass::Expression), message, None);
+        for inner in definition.with_descendants(step).into_iter().skip(1) {
+            let reason = SkipReason::Upstream { step: step.clone() };
+            self.emit_step(&inner, backstay_model::event::StepSkipped { reason, output: None });
+        }
+    }
+
+    fn try_to_close(&mut self, node: &Node) {
+        let results: Option<Vec<_>> = node.children.iter().map(|child| self.machine.result(child)).collect();
+        let Some(results) = results else { return };
+        let has = |status| results.iter().filter(|result| result.status == status).count();
+        let (status, summary) = match (has(StepStatus::Failed), has(StepStatus::Cancelled)) {
+            (0, 0) => (StepStatus::Succeeded, format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len())),
+            (0, _) => (StepStatus::Cancelled, "cancelled with the run".to_owned()),
+            (failed, _) => (StepStatus::Failed, format!("{failed} of {} steps failed", results.len())),
+        };
+        self.finish(&node.step.id, status, None, None, summary, None);
+    }
+
+    fn end_run(&mut self, definition: &Arc<Definition>) {
+        if let Phase::Cancelling { reason, .. } = &self.machine.phase {
+            let reason = reason.clone();
+            self.emit(Scope::Run, RunCancelled { reason });
+            return;
+        }
+        if let Some(step) = self.machine.failed.clone() {
+            let summary = self.machine.result(&step).map_or(String::new(), |result| result.summary.clone());
+            self.emit(Scope::Run, RunFailed { reason: format!("{step}: {summary}"), step: Some(step) });
+            return;
+        }
+        match self.machine.outputs(definition) {
+            Ok(outputs) => {
+                let outputs = self.keep_text(outputs);
+                self.emit(Scope::Run, RunCompleted { outputs });
+            }
+            Err(reason) => self.emit(Scope::Run, RunFailed { step: None, reason }),
+        }
+    }
+
+    /// Emits the start of every effect that is wanted, where there is somebody to perform it.
+    fn begin_wanted(&mut self, definition: &Arc<Definition>) {
+        let Some(performer) = self.env.performer.clone() else { return };
+        for (step, call, attempt) in self.machine.wanted(definition) {
+            if self.is_full() {
+                self.outcome.more_to_do = true;
+                return;
+            }
+            let Some(node) = definition.node(&step) else { continue };
+            match self.machine.work(definition, &node.step, call, attempt) {
+                Ok(work) => {
+                    let starting = EffectStarting {
+                        effect: work.effect.clone(),
+                        attempt,
+                        class: work.class,
+                        spec: work.digest(),
+                        preview: work.preview(),
+                        host: performer.host.clone(),
+                        boot: performer.boot.clone(),
+                    };
+                    self.emit_step(&step, starting);
+                    self.outcome.starts.push(work);
+                }
+                Err(error) => {
+                    self.fail_expression(node, format!("`{step}`: {error}"));
+                    self.outcome.more_to_do = true;
+                    debug_assert_eq!(self.machine.leaf(&step), None, "a failed step is not wanted again");
+                }
+            }
+        }
+    }
+}
+
+/// What does a step, for people; none for a group.
+fn doer(verb: &Verb) -> Option<String> {
+    match verb {
+        Verb::Run { shell, .. } => {
+            let program = shell.first().map_or("sh", String::as_str);
+            Some(program.rsplit('/').next().unwrap_or(program).to_owned())
+        }
+        Verb::Command { argv } => {
+            let program = argv.first().map_or("", |program| program.source.as_str());
+            Some(program.rsplit('/').next().unwrap_or(program).to_owned())
+        }
+        Verb::Agent { agent, .. } => Some(agent.clone()),
+        Verb::Group { .. } => None,
+    }
+}
+
+impl Definition {
+    pub(super) fn is_in_finally(&self, step: &StepId) -> bool {
+        self.node(step).is_some_and(|node| node.in_finally)
+    }
+}
+
+impl super::RunMachine {
+    /// The effects that are wanted and not begun, where the phase lets them begin.
+    pub(super) fn wanted(&self, definition: &Definition) -> Vec<(StepId, EffectCall, backstay_model::Attempt)> {
+        let may_begin = |step: &StepId| match self.phase {
+            Phase::Running => true,
+            Phase::Cancelling { finally_too, .. } => !finally_too && definition.is_in_finally(step),
+            _ => false,
+        };
+        let wanted = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
+            Some(LeafPhase::Working(Progress::Wanted)) => Some((step.clone(), EffectCall::Main, self.attempt(step))),
+            Some(LeafPhase::Probing { attempt, progress: Progress::Wanted, .. }) => {
+                Some((step.clone(), EffectCall::Probe, *attempt))
+            }
+            _ => None,
+        };
+        self.active.iter().filter(|step| may_begin(step)).filter_map(wanted).collect()
+    }
+}

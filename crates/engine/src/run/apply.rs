@@ -1,0 +1,303 @@
+//! Folding: the only code that changes a machine's state.
+
+use backstay_model::event::{
+    AttemptEnd, Class, DecodeError, Event, LostEvidence, Resolution, RunRequested, Settled, SkipReason,
+    StepFinished, StepSkipped, StepStatus, Verdict,
+};
+use backstay_model::{Attempt, EffectCall, EffectId, Recorded, Scope, Seq, StepId, Timestamp};
+
+use super::state::{Leaf, LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult};
+
+impl RunMachine {
+    /// Folds one event of the run's topic. Events below or at the head were folded before and change nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the event is damaged or from a newer version; nothing was changed then.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), DecodeError> {
+        if recorded.seq <= self.head {
+            return Ok(());
+        }
+        let event = Event::decode(recorded)?;
+        self.head = recorded.seq;
+        match event.class() {
+            Class::Fact => self.fold(recorded.at, &recorded.scope, &event),
+            Class::Input | Class::Reopening => self.receive(recorded.seq, event),
+        }
+        Ok(())
+    }
+
+    /// The head of what was folded from the log.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head
+    }
+
+    /// Takes note that the machine's own facts up to `seq` are durable: they were folded when they were decided.
+    pub fn acknowledge(&mut self, seq: Seq) {
+        self.head = self.head.max(seq);
+    }
+
+    /// Puts an input into the inbox. Nothing is decided by that, but a run that ended stands open again.
+    pub fn receive(&mut self, seq: Seq, event: Event) {
+        self.last_input = self.last_input.max(seq);
+        match (&event, &self.phase) {
+            (Event::RunRequested(request), Phase::Empty) => {
+                self.request = Some(RunRequested::clone(request));
+                self.phase = Phase::Requested;
+            }
+            (Event::Reopened(_), Phase::Ended(was)) => self.phase = Phase::Reopened { was: was.clone() },
+            _ => {}
+        }
+        self.inbox.push_back((seq, event));
+    }
+
+    /// Folds one fact that was decided at `at`.
+    pub(super) fn fold(&mut self, at: Timestamp, scope: &Scope, event: &Event) {
+        match event {
+            Event::Settled(settled) => self.fold_settled(settled),
+            Event::RunStarted(_) | Event::RunResumed(_) => self.phase = Phase::Running,
+            Event::RunSuspending(suspending) => {
+                self.phase = Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
+            }
+            Event::RunSuspended(suspended) => {
+                self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
+            }
+            Event::RunCancelling(cancelling) => {
+                let (reason, finally_too) = (cancelling.reason.clone(), cancelling.finally_too);
+                self.phase = Phase::Cancelling { reason, finally_too };
+            }
+            Event::RunCompleted(end) => {
+                self.phase = Phase::Ended(RunEnd::Completed { outputs: end.outputs.clone() });
+            }
+            Event::RunFailed(end) => {
+                let (step, reason) = (end.step.clone(), end.reason.clone());
+                self.phase = Phase::Ended(RunEnd::Failed { step, reason });
+            }
+            Event::RunCancelled(end) => {
+                self.phase = Phase::Ended(RunEnd::Cancelled { reason: end.reason.clone() });
+            }
+            Event::StepsReset(reset) => reset.steps.iter().for_each(|step| self.fold_reset(step)),
+            Event::QuestionAsked(asked) => {
+                self.questions.insert(asked.question, asked.clone());
+            }
+            Event::QuestionClosed(closed) => {
+                self.questions.remove(&closed.question);
+                self.answered.insert(closed.question, closed.answered_by);
+            }
+            // Of these the machine needs nothing: the record does.
+            Event::OwnerChanged(_)
+            | Event::OwnerReleased(_)
+            | Event::HostSlept(_)
+            | Event::StepStalled(_)
+            | Event::StepTimedOut(_)
+            | Event::EffectAttached(_) => {}
+            Event::StepStarted(_)
+            | Event::StepSkipped(_)
+            | Event::StepFinished(_)
+            | Event::StepRetryScheduled(_)
+            | Event::TimerFired(_)
+            | Event::EffectStarting(_)
+            | Event::EffectRunning(_)
+            | Event::EffectFinished(_)
+            | Event::EffectLost(_)
+            | Event::EffectInDoubt(_)
+            | Event::EffectResolved(_) => {
+                if let Some(step) = scope.step_id() {
+                    self.fold_step(at, step, event);
+                }
+            }
+            // Inputs come by `receive`.
+            Event::RunRequested(_)
+            | Event::SuspendRequested(_)
+            | Event::ResumeRequested(_)
+            | Event::CancelRequested(_)
+            | Event::SkipRequested(_)
+            | Event::QuestionAnswered(_)
+            | Event::Reopened(_) => {}
+        }
+    }
+
+    /// A verdict takes its input out of the inbox; an accepted wish to leave out a step in flight stays with the step.
+    fn fold_settled(&mut self, settled: &Settled) {
+        let Some(index) = self.inbox.iter().position(|(seq, _)| *seq == settled.input) else { return };
+        let Some((seq, input)) = self.inbox.remove(index) else { return };
+        if settled.verdict != Verdict::Accepted {
+            return;
+        }
+        if let Event::SkipRequested(wish) = input
+            && let Some(leaf) = self.leaf_mut(&wish.skip.step)
+        {
+            leaf.skip = Some((seq, wish.skip.output));
+        }
+    }
+
+    fn fold_reset(&mut self, step: &StepId) {
+        self.active.remove(step);
+        if self.failed.as_ref() == Some(step) {
+            self.failed = None;
+        }
+        if let Some(state) = self.steps.get_mut(step) {
+            state.phase = StepPhase::Waiting;
+            state.started_at = None;
+            state.artifacts.clear();
+            state.log = None;
+        }
+    }
+
+    fn fold_step(&mut self, at: Timestamp, step: &StepId, event: &Event) {
+        match event {
+            Event::StepStarted(started) => {
+                let state = self.steps.entry(step.clone()).or_default();
+                state.started_at = Some(at);
+                if started.agent.is_none() {
+                    state.phase = StepPhase::Open;
+                    return;
+                }
+                state.attempt = state.attempt.next();
+                state.phase = StepPhase::Active(Leaf {
+                    phase: LeafPhase::Working(Progress::Wanted),
+                    failures: 0,
+                    losses: 0,
+                    skip: None,
+                });
+                self.active.insert(step.clone());
+            }
+            Event::StepSkipped(skipped) => self.fold_skipped(step, skipped),
+            Event::StepFinished(finished) => self.fold_finished(step, finished),
+            Event::StepRetryScheduled(retry) => {
+                self.want_next_attempt(step, LeafPhase::Backoff { due_at: retry.due_at });
+                if let Some(leaf) = self.leaf_mut(step) {
+                    leaf.failures += 1;
+                }
+            }
+            Event::TimerFired(_) => self.set_leaf_phase(step, LeafPhase::Working(Progress::Wanted)),
+            Event::EffectStarting(starting) => self.fold_progress(step, starting.effect.call),
+            Event::EffectRunning(running) => {
+                if running.effect.call == EffectCall::Main
+                    && let Some(state) = self.steps.get_mut(step)
+                {
+                    state.folder = Some(running.folder.clone());
+                }
+            }
+            Event::EffectFinished(finished) if finished.effect.call == EffectCall::Main => {
+                if let Some(state) = self.steps.get_mut(step) {
+                    state.log = finished.log.clone();
+                    state.artifacts = finished.artifacts.clone();
+                }
+                self.set_leaf_phase(step, LeafPhase::Reported);
+                if let Some(leaf) = self.leaf_mut(step) {
+                    leaf.losses = 0;
+                }
+            }
+            Event::EffectFinished(finished) => {
+                // A probe that was interrupted is asked again; any other end of it is resolved in the same append.
+                if finished.end == AttemptEnd::Interrupted {
+                    self.want_next_probe(step, 0);
+                }
+            }
+            Event::EffectLost(lost) => self.fold_lost(step, &lost.effect, lost.evidence),
+            Event::EffectInDoubt(doubt) => match doubt.question {
+                Some(question) => self.set_leaf_phase(step, LeafPhase::Doubt { question }),
+                None => self.want_next_probe(step, 0),
+            },
+            Event::EffectResolved(resolved) => match resolved.resolution {
+                Resolution::NotDone => {
+                    self.want_next_attempt(step, LeafPhase::Working(Progress::Wanted));
+                    if let Some(leaf) = self.leaf_mut(step)
+                        && resolved.by.is_some()
+                    {
+                        leaf.losses = 0;
+                    }
+                }
+                Resolution::Done { .. } | Resolution::Failed => self.set_leaf_phase(step, LeafPhase::Reported),
+            },
+            _ => {}
+        }
+    }
+
+    fn fold_skipped(&mut self, step: &StepId, skipped: &StepSkipped) {
+        self.active.remove(step);
+        let held_back = match skipped.reason {
+            SkipReason::Condition { .. } | SkipReason::Asked { .. } => false,
+            SkipReason::Upstream { .. } | SkipReason::RunEnding => true,
+            SkipReason::Group { ref step } => self.result(step).is_none_or(|group| group.held_back),
+        };
+        let state = self.steps.entry(step.clone()).or_default();
+        state.phase = StepPhase::Done(StepResult {
+            status: StepStatus::Skipped,
+            exit_code: None,
+            failure: None,
+            summary: skipped.reason.to_string(),
+            output: skipped.output.clone(),
+            held_back,
+        });
+    }
+
+    fn fold_finished(&mut self, step: &StepId, finished: &StepFinished) {
+        self.active.remove(step);
+        if finished.status == StepStatus::Failed && self.failed.is_none() {
+            self.failed = Some(step.clone());
+        }
+        let state = self.steps.entry(step.clone()).or_default();
+        state.phase = StepPhase::Done(StepResult {
+            status: finished.status,
+            exit_code: finished.exit_code,
+            failure: finished.failure,
+            summary: finished.summary.clone(),
+            output: finished.output.clone(),
+            held_back: false,
+        });
+    }
+
+    fn fold_progress(&mut self, step: &StepId, call: EffectCall) {
+        let Some(leaf) = self.leaf_mut(step) else { return };
+        match (call, &mut leaf.phase) {
+            (EffectCall::Main, LeafPhase::Working(progress))
+            | (EffectCall::Probe, LeafPhase::Probing { progress, .. }) => *progress = Progress::Begun,
+            _ => {}
+        }
+    }
+
+    /// What did not begin counts as no loss. What follows for the step is decided in the same append.
+    fn fold_lost(&mut self, step: &StepId, effect: &EffectId, evidence: LostEvidence) {
+        let counts = u32::from(evidence != LostEvidence::NotBegun);
+        match effect.call {
+            EffectCall::Main => {
+                self.set_leaf_phase(step, LeafPhase::Reported);
+                if let Some(leaf) = self.leaf_mut(step) {
+                    leaf.losses += counts;
+                }
+            }
+            EffectCall::Probe => {
+                let losses = match self.leaf(step).map(|leaf| &leaf.phase) {
+                    Some(LeafPhase::Probing { losses, .. }) => *losses,
+                    _ => 0,
+                };
+                self.want_next_probe(step, losses + counts);
+            }
+        }
+    }
+
+    fn set_leaf_phase(&mut self, step: &StepId, phase: LeafPhase) {
+        if let Some(leaf) = self.leaf_mut(step) {
+            leaf.phase = phase;
+        }
+    }
+
+    fn want_next_attempt(&mut self, step: &StepId, phase: LeafPhase) {
+        if self.leaf(step).is_none() {
+            return;
+        }
+        if let Some(state) = self.steps.get_mut(step) {
+            state.attempt = state.attempt.next();
+        }
+        self.set_leaf_phase(step, phase);
+    }
+
+    fn want_next_probe(&mut self, step: &StepId, losses: u32) {
+        let Some(state) = self.steps.get_mut(step) else { return };
+        state.probe_attempt = state.probe_attempt.next();
+        let attempt: Attempt = state.probe_attempt;
+        self.set_leaf_phase(step, LeafPhase::Probing { attempt, progress: Progress::Wanted, losses });
+    }
+}

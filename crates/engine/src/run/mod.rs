@@ -1,0 +1,26 @@
+//! The machine of one run.
+//!
+//! * [`RunMachine::apply`] folds one event: the only way state changes.
+//! * [`RunMachine::handle`] turns one input (the inbox, a report, a tick) into all its consequences, for one append.
+//! * [`RunMachine::desired`] says which outside work the state calls for.
+
+mod advance;
+mod apply;
+mod definition;
+mod desired;
+mod reports;
+mod settle;
+mod state;
+mod summary;
+mod turn;
+mod values;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use definition::{Definition, DefinitionError};
+pub use desired::Desired;
+pub use state::{Phase, RunEnd, RunMachine};
+pub use turn::{Emitted, Input, Outcome};
+pub use work::Work;

@@ -1,0 +1,378 @@
+//! What follows from news of outside work.
+
+use backstay_model::event::{
+    AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning, FailureClass,
+    LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution, SkipReason, StepFinished,
+    StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
+};
+use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, StepId, Text};
+use backstay_workflow::plan::{AfterCrash, OutputFormat, RetryClass, Step};
+
+use super::settle::{DONE, FAIL, RERUN};
+use super::state::{LeafPhase, Phase, Progress};
+use super::turn::Turn;
+use crate::{EndedBy, ProcessEnded, Report};
+
+/// What an attempt came to, before the step's own rules.
+struct Judged {
+    end: AttemptEnd,
+    message: String,
+    output: Option<Text>,
+}
+
+impl Turn<'_> {
+    /// Takes a report if it is the first of an attempt in flight; others change nothing.
+    pub(super) fn report(&mut self, report: Report) {
+        let (effect, attempt) = report.attempt();
+        let Some(step) = effect.scope.step_id().cloned() else { return };
+        if effect.run != self.machine.run || !self.is_in_flight(&step, effect.call, attempt) {
+            return;
+        }
+        match report {
+            Report::Running { effect, attempt, pid, keeper_pid, folder } => {
+                self.emit_step(&step, EffectRunning { effect, attempt, pid, keeper_pid, folder });
+            }
+            Report::Attached { effect, attempt, had_ended } => {
+                self.emit_step(&step, EffectAttached { effect, attempt, had_ended });
+            }
+            Report::Stalled { attempt, silent_ms, stop_in_ms, .. } => {
+                self.emit_step(&step, StepStalled { attempt, silent_ms, stop_in_ms });
+            }
+            Report::Ended { effect, attempt, process } => match effect.call {
+                EffectCall::Main => self.main_ended(&step, effect, attempt, *process),
+                EffectCall::Probe => self.probe_ended(&step, effect, attempt, *process),
+            },
+            Report::Lost { effect, attempt, evidence, ended_processes } => {
+                let call = effect.call;
+                self.emit_step(&step, EffectLost { effect, attempt, evidence, ended_processes });
+                match call {
+                    EffectCall::Main => self.main_lost(&step, attempt, evidence),
+                    EffectCall::Probe => self.probe_lost(&step),
+                }
+            }
+        }
+    }
+
+    fn is_in_flight(&self, step: &StepId, call: EffectCall, attempt: Attempt) -> bool {
+        let Some(leaf) = self.machine.leaf(step) else { return false };
+        match (call, &leaf.phase) {
+            (EffectCall::Main, LeafPhase::Working(Progress::Begun)) => self.machine.attempt(step) == attempt,
+            (EffectCall::Probe, LeafPhase::Probing { attempt: current, progress: Progress::Begun, .. }) => {
+                *current == attempt
+            }
+            _ => false,
+        }
+    }
+
+    fn main_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
+        let Some(definition) = self.machine.definition.clone() else { return };
+        let Some(node) = definition.node(step) else { return };
+        let judged = self.judge(&node.step, &process);
+        match process.by {
+            EndedBy::Timeout { budget_ms } => {
+                self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
+            }
+            EndedBy::IdleTimeout { budget_ms } => {
+                self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
+            }
+            EndedBy::Exit | EndedBy::Stop | EndedBy::SpawnFailed => {}
+        }
+        let exit_code = process.exit_code;
+        self.emit_step(step, finished(effect, attempt, judged.end, process));
+        let skip = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone());
+        match judged.end {
+            AttemptEnd::Succeeded => {
+                self.finish(step, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
+            }
+            _ if skip.is_some() => {
+                if let Some((input, output)) = skip {
+                    self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
+                }
+            }
+            AttemptEnd::Failed { failure } => {
+                self.fail_attempt(&node.step, attempt, exit_code, failure, judged.message, judged.output);
+            }
+            AttemptEnd::Cancelled => {
+                self.finish(step, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
+            }
+            AttemptEnd::Interrupted => self.after_interruption(&node.step, attempt),
+        }
+    }
+
+    /// What the process's end means for the attempt.
+    fn judge(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
+        let failed = |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
+        match process.by {
+            EndedBy::Stop => {
+                let cancelled = Judged { end: AttemptEnd::Cancelled, message: "stopped".to_owned(), output: None };
+                match self.machine.phase {
+                    Phase::Cancelling { .. } => cancelled,
+                    _ if self.machine.leaf(&step.id).is_some_and(|leaf| leaf.skip.is_some()) => cancelled,
+                    _ => Judged { end: AttemptEnd::Interrupted, message: "interrupted".to_owned(), output: None },
+                }
+            }
+            EndedBy::Timeout { budget_ms } => failed(FailureClass::Timeout, format!("took longer than {}", duration(budget_ms))),
+            EndedBy::IdleTimeout { budget_ms } => failed(FailureClass::Stall, format!("silent for {}", duration(budget_ms))),
+            EndedBy::SpawnFailed => failed(
+                FailureClass::Spawn,
+                process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),
+            ),
+            EndedBy::Exit => self.judge_exit(step, process),
+        }
+    }
+
+    fn judge_exit(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
+        let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
+        let ended = match (process.exit_code, process.signal) {
+            (Some(code), _) => format!("exit {code}"),
+            (None, Some(signal)) => format!("ended by signal {signal}"),
+            (None, None) => "ended".to_owned(),
+        };
+        let (output, problem) = self.read_output(step, process);
+        if !accepted {
+            let end = AttemptEnd::Failed { failure: FailureClass::Exit };
+            return Judged { end, message: ended, output };
+        }
+        match problem {
+            Some(message) => {
+                Judged { end: AttemptEnd::Failed { failure: FailureClass::InvalidOutput }, message, output }
+            }
+            None => Judged { end: AttemptEnd::Succeeded, message: ended, output },
+        }
+    }
+
+    /// The output as JSON text, and what is wrong with it.
+    fn read_output(&mut self, step: &Step, process: &ProcessEnded) -> (Option<Text>, Option<String>) {
+        let Some(stored) = &process.output else { return (None, None) };
+        let Some(text) = self.machine.text(stored) else {
+            return (None, Some("the output is not at hand".to_owned()));
+        };
+        match step.output {
+            OutputFormat::Text => {
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                (Some(self.keep_text(serde_json::Value::from(text).to_string())), None)
+            }
+            OutputFormat::Json => match serde_json::from_str::<&serde_json::value::RawValue>(text.trim()) {
+                Ok(json) => (Some(self.keep_text(json.get().to_owned())), None),
+                Err(error) => {
+                    let kept = self.keep_text(serde_json::Value::from(&*text).to_string());
+                    (Some(kept), Some(format!("the output is not one JSON value: {error}")))
+                }
+            },
+        }
+    }
+
+    fn fail_attempt(
+        &mut self,
+        step: &Step,
+        attempt: Attempt,
+        exit_code: Option<i32>,
+        failure: FailureClass,
+        message: String,
+        output: Option<Text>,
+    ) {
+        let failures = self.machine.leaf(&step.id).map_or(0, |leaf| leaf.failures);
+        let class = retry_class(failure);
+        let again = class.is_some_and(|class| step.retry.errors.contains(&class)) && failures < step.retry.retries_max;
+        if !again || matches!(self.machine.phase, Phase::Cancelling { .. }) {
+            self.finish(&step.id, StepStatus::Failed, exit_code, Some(failure), message, output);
+            return;
+        }
+        let pause_ms = step.retry.backoff_base_ms.saturating_mul(1 << failures.min(20)).min(step.retry.backoff_max_ms);
+        // Between half of the pause and the whole of it, so that what failed together does not come back together.
+        let jitter_ms = self.env.chance_below(pause_ms / 2 + 1, u64::from(attempt.0));
+        let due_at = self.env.now.plus(std::time::Duration::from_millis(pause_ms - jitter_ms));
+        self.emit_step(&step.id, StepRetryScheduled { attempt, failure, due_at });
+    }
+
+    /// After an asked-for stop the step is done again on resume, unless it has a probe that can tell better.
+    fn after_interruption(&mut self, step: &Step, attempt: Attempt) {
+        let effect = self.effect(&step.id, EffectCall::Main);
+        if matches!(step.after_crash, AfterCrash::Probe { .. }) {
+            self.emit_step(&step.id, EffectInDoubt { effect, attempt, question: None });
+        } else {
+            let resolution = Resolution::NotDone;
+            self.emit_step(&step.id, EffectResolved { effect, attempt, by: None, resolution });
+        }
+    }
+
+    fn main_lost(&mut self, step: &StepId, attempt: Attempt, evidence: LostEvidence) {
+        let Some(definition) = self.machine.definition.clone() else { return };
+        let Some(node) = definition.node(step) else { return };
+        if let Some((input, output)) = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone()) {
+            self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
+            return;
+        }
+        if let Phase::Cancelling { .. } = self.machine.phase {
+            let message = "lost with its keeper while the run was being cancelled".to_owned();
+            self.finish(step, StepStatus::Cancelled, None, None, message, None);
+            return;
+        }
+        let effect = self.effect(step, EffectCall::Main);
+        let losses = self.machine.leaf(step).map_or(0, |leaf| leaf.losses);
+        let not_done = EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
+        if evidence == LostEvidence::NotBegun {
+            self.emit_step(step, not_done);
+            return;
+        }
+        if losses >= LOSSES_IN_A_ROW_MAX {
+            self.ask(step, attempt, &format!("`{step}` was lost {losses} times in a row. What became of it?"));
+            return;
+        }
+        match &node.step.after_crash {
+            AfterCrash::Resume | AfterCrash::Rerun => self.emit_step(step, not_done),
+            AfterCrash::Ask => self.ask(
+                step,
+                attempt,
+                &format!("`{step}` was at work when its keeper died. It may have happened, in part or whole. What became of it?"),
+            ),
+            AfterCrash::Probe { .. } => self.emit_step(step, EffectInDoubt { effect, attempt, question: None }),
+            AfterCrash::Fail => {
+                self.emit_step(
+                    step,
+                    EffectResolved { effect, attempt, by: None, resolution: Resolution::Failed },
+                );
+                let message = "lost in a crash".to_owned();
+                self.fail_attempt(&node.step, attempt, None, FailureClass::Crash, message, None);
+            }
+        }
+    }
+
+    fn ask(&mut self, step: &StepId, attempt: Attempt, prompt: &str) {
+        let effect = self.effect(step, EffectCall::Main);
+        let question = QuestionId::derived(Digest::of(format!("{effect}:{attempt}:after_crash").as_bytes()));
+        self.emit_step(step, EffectInDoubt { effect: effect.clone(), attempt, question: Some(question) });
+        let option = |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
+        self.emit_step(
+            step,
+            QuestionAsked {
+                question,
+                kind: QuestionKind::AfterCrash,
+                prompt: prompt.to_owned(),
+                options: vec![
+                    option(DONE, "it had happened: the run goes on behind it"),
+                    option(RERUN, "it had not: the step is tried again"),
+                    option(FAIL, "it counts as failed"),
+                ],
+                step: step.clone(),
+                effect,
+            },
+        );
+    }
+
+    fn probe_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
+        let (by, exit_code) = (process.by, process.exit_code);
+        let end = match (by, exit_code, &self.machine.phase) {
+            (EndedBy::Stop, _, Phase::Cancelling { .. }) => AttemptEnd::Cancelled,
+            (EndedBy::Stop, ..) => AttemptEnd::Interrupted,
+            (EndedBy::Exit, Some(_), _) => AttemptEnd::Succeeded,
+            _ => AttemptEnd::Failed { failure: FailureClass::Exit },
+        };
+        self.emit_step(step, finished(effect, attempt, end, process));
+        let main = self.machine.attempt(step);
+        let resolution = match (end, exit_code) {
+            (AttemptEnd::Succeeded, Some(0)) => Resolution::Done { value: None },
+            (AttemptEnd::Succeeded, _) => Resolution::NotDone,
+            (AttemptEnd::Interrupted, _) => return,
+            (AttemptEnd::Cancelled, _) => {
+                self.finish(step, StepStatus::Cancelled, None, None, "stopped".to_owned(), None);
+                return;
+            }
+            (AttemptEnd::Failed { .. }, _) => {
+                self.ask(step, main, &format!("The probe of `{step}` gave no answer. What became of the step?"));
+                return;
+            }
+        };
+        let effect = self.effect(step, EffectCall::Main);
+        self.emit_step(step, EffectResolved { effect, attempt: main, by: None, resolution: resolution.clone() });
+        self.conclude_resolved(step, main, resolution);
+    }
+
+    fn probe_lost(&mut self, step: &StepId) {
+        let losses = match self.machine.leaf(step).map(|leaf| &leaf.phase) {
+            Some(LeafPhase::Probing { losses, .. }) => *losses,
+            _ => 0,
+        };
+        if losses >= LOSSES_IN_A_ROW_MAX {
+            let attempt = self.machine.attempt(step);
+            self.ask(step, attempt, &format!("The probe of `{step}` was lost {losses} times. What became of the step?"));
+        }
+    }
+
+    /// What follows for the step once it is decided what became of work in doubt.
+    pub(super) fn conclude_resolved(&mut self, step: &StepId, attempt: Attempt, resolution: Resolution) {
+        match resolution {
+            Resolution::Done { value } => {
+                let message = "had happened before the crash".to_owned();
+                self.finish(step, StepStatus::Succeeded, None, None, message, value);
+            }
+            // The fold of the resolution wants the next attempt.
+            Resolution::NotDone => {}
+            Resolution::Failed => {
+                let message = format!("attempt {attempt} was lost in a crash and counts as failed");
+                self.finish(step, StepStatus::Failed, None, Some(FailureClass::Crash), message, None);
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        step: &StepId,
+        status: StepStatus,
+        exit_code: Option<i32>,
+        failure: Option<FailureClass>,
+        summary: String,
+        output: Option<Text>,
+    ) {
+        let state = self.machine.steps.get(step);
+        let started_at = state.and_then(|state| state.started_at).unwrap_or(self.env.now);
+        let duration_ms = u64::try_from(self.env.now.since(started_at).as_millis()).unwrap_or(u64::MAX);
+        let attempt = state.map(|state| state.attempt).filter(|attempt| attempt.0 > 0);
+        self.emit_step(step, StepFinished { status, attempt, exit_code, failure, summary, output, duration_ms });
+    }
+}
+
+fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: ProcessEnded) -> EffectFinished {
+    EffectFinished {
+        effect,
+        attempt,
+        end,
+        exit_code: process.exit_code,
+        signal: process.signal,
+        message: process.message,
+        duration_ms: process.duration_ms,
+        stdout: process.stdout,
+        stderr: process.stderr,
+        output: process.output,
+        log: process.log,
+        artifacts: process.artifacts,
+        left_behind: process.left_behind,
+    }
+}
+
+fn retry_class(failure: FailureClass) -> Option<RetryClass> {
+    match failure {
+        FailureClass::Exit => Some(RetryClass::Exit),
+        FailureClass::Timeout => Some(RetryClass::Timeout),
+        FailureClass::Stall => Some(RetryClass::Stall),
+        FailureClass::Crash => Some(RetryClass::Crash),
+        FailureClass::InvalidOutput => Some(RetryClass::InvalidOutput),
+        FailureClass::RateLimit => Some(RetryClass::RateLimit),
+        FailureClass::Network => Some(RetryClass::Network),
+        // The next attempt would fail in the same way.
+        FailureClass::Spawn | FailureClass::Expression => None,
+    }
+}
+
+fn duration(ms: u64) -> String {
+    let (seconds, rest_ms) = (ms / 1_000, ms % 1_000);
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0) => format!("{rest_ms}ms"),
+        (0, 0, s) if rest_ms > 0 => format!("{s}.{}s", rest_ms / 100),
+        (0, 0, s) => format!("{s}s"),
+        (0, m, 0) => format!("{m}m"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, m, _) => format!("{h}h{m:02}m"),
+    }
+}

@@ -1,0 +1,270 @@
+//! Verdicts on what anybody said.
+
+use backstay_model::event::{
+    Answer, CancelRequested, EffectResolved, Event, QuestionAnswered, QuestionAsked, QuestionClosed, RefusalCode,
+    Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspending,
+    Settled, SkipReason, StepSkip, StepSkipped, StepsReset, SuspendRequested, Verdict,
+};
+use backstay_model::{EffectCall, Scope, Seq, StepId};
+
+use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase};
+use super::turn::Turn;
+
+/// The answers to "what became of the work?".
+pub(super) const DONE: &str = "done";
+pub(super) const RERUN: &str = "rerun";
+pub(super) const FAIL: &str = "fail";
+
+/// Why an input is not taken.
+struct Refusal {
+    code: RefusalCode,
+    message: String,
+}
+
+fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, Verdict> {
+    let Refusal { code, message } = Refusal { code, message: message.into() };
+    Err(Verdict::Refused { code, message })
+}
+
+impl RunMachine {
+    /// What the owner would answer now, without deciding: advice for the sender before the append.
+    ///
+    /// # Errors
+    /// The verdict, where it would be a refusal or another input was first.
+    pub fn would_accept(&self, input: &Event) -> Result<(), Verdict> {
+        match input {
+            Event::RunRequested(_) => match self.phase {
+                Phase::Empty | Phase::Requested => Ok(()),
+                _ => refuse(RefusalCode::NotNow, "the run was already asked for"),
+            },
+            Event::SuspendRequested(_) => match self.phase {
+                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } => Ok(()),
+                _ => self.refuse_now("be suspended"),
+            },
+            Event::ResumeRequested(_) => match self.phase {
+                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } => Ok(()),
+                _ => self.refuse_now("be resumed"),
+            },
+            Event::CancelRequested(_) => match self.phase {
+                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Cancelling { .. } => Ok(()),
+                _ => self.refuse_now("be cancelled"),
+            },
+            Event::SkipRequested(wish) => self.would_skip(&wish.skip.step),
+            Event::QuestionAnswered(answer) => self.would_answer(answer),
+            Event::Reopened(reopened) => self.would_reopen(reopened),
+            // Facts are nobody's input.
+            _ => refuse(RefusalCode::Malformed, "not something that can be said to a run"),
+        }
+    }
+
+    fn refuse_now(&self, what: &str) -> Result<(), Verdict> {
+        refuse(RefusalCode::NotNow, format!("a run that {} cannot {what}", self.phase.describe()))
+    }
+
+    fn would_skip(&self, step: &StepId) -> Result<(), Verdict> {
+        let Some(definition) = &self.definition else { return Ok(()) };
+        if definition.node(step).is_none() {
+            return refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{step}`"));
+        }
+        if !matches!(self.phase, Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. }) {
+            return self.refuse_now("leave out a step");
+        }
+        match self.steps.get(step).map(|state| &state.phase) {
+            None | Some(StepPhase::Waiting | StepPhase::Active(_)) => Ok(()),
+            Some(StepPhase::Open) => {
+                refuse(RefusalCode::NotNow, format!("the group `{step}` is under way: leave out its steps instead"))
+            }
+            Some(StepPhase::Done(_)) => {
+                refuse(RefusalCode::NotNow, format!("the step `{step}` already has its result"))
+            }
+        }
+    }
+
+    fn would_answer(&self, answered: &QuestionAnswered) -> Result<(), Verdict> {
+        let Some(question) = self.questions.get(&answered.question) else {
+            return match self.answered.get(&answered.question) {
+                Some(Some(winner)) => Err(Verdict::Superseded { by: *winner }),
+                Some(None) => refuse(RefusalCode::NotNow, "the question was closed without an answer"),
+                None => refuse(RefusalCode::UnknownQuestion, format!("there is no question {}", answered.question)),
+            };
+        };
+        let choice = &answered.answer.choice;
+        if question.options.iter().any(|option| option.name == *choice) {
+            return Ok(());
+        }
+        let names: Vec<&str> = question.options.iter().map(|option| option.name.as_str()).collect();
+        refuse(RefusalCode::InvalidAnswer, format!("`{choice}` is none of: {}", names.join(", ")))
+    }
+
+    fn would_reopen(&self, reopened: &Reopened) -> Result<(), Verdict> {
+        if !matches!(self.phase, Phase::Ended(_) | Phase::Reopened { .. }) {
+            return self.refuse_now("be tried again");
+        }
+        let Some(definition) = &self.definition else { return Ok(()) };
+        for step in reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step)) {
+            if definition.node(step).is_none() {
+                return refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{step}`"));
+            }
+        }
+        if self.to_do_anew(reopened).is_empty() {
+            return refuse(RefusalCode::NotNow, "every step succeeded: name the step to begin from");
+        }
+        Ok(())
+    }
+
+    /// The steps to reset where a run is tried again, in the order of the plan.
+    fn to_do_anew(&self, reopened: &Reopened) -> Vec<StepId> {
+        let Some(definition) = &self.definition else { return Vec::new() };
+        let chosen = reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step));
+        let mut anew: std::collections::BTreeSet<StepId> =
+            chosen.flat_map(|step| definition.downstream(step)).collect();
+        let is_unfinished = |step: &StepId| match self.steps.get(step).map(|state| &state.phase) {
+            Some(StepPhase::Done(result)) => result.held_back || result.status.is_unsuccessful(),
+            _ => true,
+        };
+        let main = definition.order.iter().filter(|step| !definition.is_in_finally(step));
+        anew.extend(main.filter(|step| is_unfinished(step)).cloned());
+        if anew.is_empty() && definition.order.iter().all(|step| !is_unfinished(step)) {
+            return Vec::new();
+        }
+        let again = |step: &&StepId| anew.contains(*step) || definition.is_in_finally(step);
+        definition.order.iter().filter(again).cloned().collect()
+    }
+}
+
+impl Phase {
+    fn describe(&self) -> &'static str {
+        match self {
+            Phase::Empty => "was never asked for",
+            Phase::Requested => "has not begun",
+            Phase::Running => "is running",
+            Phase::Suspending { .. } => "is being suspended",
+            Phase::Suspended { .. } => "is suspended",
+            Phase::Cancelling { .. } => "is being cancelled",
+            Phase::Ended(RunEnd::Completed { .. }) => "completed",
+            Phase::Ended(RunEnd::Failed { .. }) => "failed",
+            Phase::Ended(RunEnd::Cancelled { .. }) => "was cancelled",
+            Phase::Reopened { .. } => "is about to be tried again",
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Gives the next input of the inbox its verdict, and emits what follows at once.
+    pub(super) fn settle_next(&mut self) {
+        let Some((seq, input)) = self.machine.inbox.front().cloned() else { return };
+        let verdict = match self.machine.would_accept(&input) {
+            Ok(()) => Verdict::Accepted,
+            Err(verdict) => verdict,
+        };
+        let accepted = verdict == Verdict::Accepted;
+        let before = self.machine.phase.clone();
+        self.emit(Scope::Run, Settled { input: seq, verdict });
+        match input {
+            Event::Reopened(reopened) => self.settle_reopened(accepted, &before, reopened),
+            input if accepted => self.accept(seq, input),
+            _ => {}
+        }
+    }
+
+    fn accept(&mut self, seq: Seq, input: Event) {
+        match input {
+            Event::RunRequested(_) => self.emit(Scope::Run, RunStarted {}),
+            Event::SuspendRequested(SuspendRequested { by, reason }) => {
+                // A run that stands still, or is coming to it, already does what is wanted.
+                if self.machine.phase == Phase::Running {
+                    self.emit(Scope::Run, RunSuspending { by, reason });
+                }
+            }
+            Event::ResumeRequested(wish) => {
+                // A run that goes on already does what is wanted.
+                if self.machine.phase != Phase::Running {
+                    self.emit(Scope::Run, RunResumed { by: wish.by });
+                }
+            }
+            Event::CancelRequested(CancelRequested { by, reason }) => {
+                let finally_too = matches!(self.machine.phase, Phase::Cancelling { .. });
+                self.emit(Scope::Run, RunCancelling { by, reason, finally_too });
+            }
+            Event::SkipRequested(wish) => self.skip(seq, wish.skip),
+            Event::QuestionAnswered(answered) => self.answer(seq, answered),
+            // `would_accept` refuses everything else.
+            _ => {}
+        }
+    }
+
+    /// Leaves out a step that is not in flight; one that is was marked by the verdict and is being stopped.
+    fn skip(&mut self, seq: Seq, skip: StepSkip) {
+        let StepSkip { step, output } = skip;
+        let question = match self.machine.leaf(&step).map(|leaf| &leaf.phase) {
+            Some(
+                LeafPhase::Working(Progress::Begun)
+                | LeafPhase::Reported
+                | LeafPhase::Probing { progress: Progress::Begun, .. },
+            ) => return,
+            Some(LeafPhase::Doubt { question }) => Some(*question),
+            _ => None,
+        };
+        if let Some(question) = question {
+            self.emit_step(&step, QuestionClosed { question, answered_by: Some(seq) });
+        }
+        self.skip_with_descendants(&step, SkipReason::Asked { input: seq }, output);
+    }
+
+    /// Emits that `step` was left out, and with it all that is in it.
+    pub(super) fn skip_with_descendants(
+        &mut self,
+        step: &StepId,
+        reason: SkipReason,
+        output: Option<backstay_model::Text>,
+    ) {
+        let Some(definition) = self.machine.definition.clone() else { return };
+        self.emit_step(step, StepSkipped { reason, output });
+        for inner in definition.with_descendants(step).into_iter().skip(1) {
+            if self.machine.is_waiting(&inner) {
+                self.emit_step(&inner, StepSkipped { reason: SkipReason::Group { step: step.clone() }, output: None });
+            }
+        }
+    }
+
+    fn answer(&mut self, seq: Seq, answered: QuestionAnswered) {
+        let QuestionAnswered { question, answer: Answer { choice, value }, .. } = answered;
+        let Some(QuestionAsked { step, .. }) = self.machine.questions.get(&question).cloned() else { return };
+        self.emit_step(&step, QuestionClosed { question, answered_by: Some(seq) });
+        let resolution = match choice.as_str() {
+            DONE => Resolution::Done { value },
+            RERUN => Resolution::NotDone,
+            _ => Resolution::Failed,
+        };
+        let (effect, attempt) = (self.effect(&step, EffectCall::Main), self.machine.attempt(&step));
+        self.emit_step(&step, EffectResolved { effect, attempt, by: Some(seq), resolution: resolution.clone() });
+        self.conclude_resolved(&step, attempt, resolution);
+    }
+
+    fn settle_reopened(&mut self, accepted: bool, before: &Phase, reopened: Reopened) {
+        let steps = self.machine.to_do_anew(&reopened);
+        if accepted {
+            self.emit(Scope::Run, StepsReset { steps });
+            self.emit(Scope::Run, RunResumed { by: reopened.by });
+            if let Some(StepSkip { step, output }) = reopened.skip {
+                let input = self.machine.last_input;
+                self.skip_with_descendants(&step, SkipReason::Asked { input }, output);
+            }
+            return;
+        }
+        // The log opened the topic for this wish; what had ended ends again as it had.
+        match before {
+            Phase::Reopened { was: RunEnd::Completed { outputs } } => {
+                self.emit(Scope::Run, RunCompleted { outputs: outputs.clone() });
+            }
+            Phase::Reopened { was: RunEnd::Failed { step, reason } } => {
+                self.emit(Scope::Run, RunFailed { step: step.clone(), reason: reason.clone() });
+            }
+            Phase::Reopened { was: RunEnd::Cancelled { reason } } => {
+                self.emit(Scope::Run, RunCancelled { reason: reason.clone() });
+            }
+            // A second wish in the same pass: the first one opened the run.
+            _ => {}
+        }
+    }
+}

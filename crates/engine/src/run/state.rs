@@ -1,0 +1,321 @@
+//! What a run's machine remembers: what deciding needs, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use backstay_model::event::{
+    Actor, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
+};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp};
+
+use super::Definition;
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is in the topic yet.
+    Empty,
+    /// It was asked for and has not begun.
+    Requested,
+    /// Its steps are worked on.
+    Running,
+    /// What is in flight is being stopped, so that it can stand still.
+    Suspending {
+        /// Who wanted it.
+        by: Actor,
+        /// Why.
+        reason: SuspendReason,
+    },
+    /// It stands still.
+    Suspended {
+        /// Who wanted it.
+        by: Actor,
+        /// Why.
+        reason: SuspendReason,
+    },
+    /// What is in flight is being stopped, then `finally` runs, then it ends.
+    Cancelling {
+        /// Why, in the words of who wanted it.
+        reason: Option<String>,
+        /// Whether `finally` is stopped too.
+        finally_too: bool,
+    },
+    /// It ended.
+    Ended(RunEnd),
+    /// It had ended, and somebody wants it to go on.
+    Reopened {
+        /// How it had ended.
+        was: RunEnd,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// As it should.
+    Completed {
+        /// The workflow's outputs.
+        outputs: Text,
+    },
+    /// With a failure.
+    Failed {
+        /// The step that failed first.
+        step: Option<StepId>,
+        /// Why.
+        reason: String,
+    },
+    /// Because somebody wanted it to.
+    Cancelled {
+        /// Why, in their words.
+        reason: Option<String>,
+    },
+}
+
+/// One piece of outside work, by how far it is known to have come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It is to be started.
+    Wanted,
+    /// Its start is durable.
+    Begun,
+}
+
+/// Where a leaf step stands between its start and its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LeafPhase {
+    /// Its work is wanted or in flight.
+    Working(Progress),
+    /// The report of its attempt is in; the step's result follows in the same append.
+    Reported,
+    /// The next attempt waits for a moment.
+    Backoff {
+        /// That moment.
+        due_at: Timestamp,
+    },
+    /// A person is asked what became of the attempt.
+    Doubt {
+        /// The question.
+        question: QuestionId,
+    },
+    /// A probe is asked what became of the attempt.
+    Probing {
+        /// The probe's own attempt.
+        attempt: Attempt,
+        /// How far it is.
+        progress: Progress,
+        /// Probes lost in a row.
+        losses: u32,
+    },
+}
+
+/// A leaf step whose turn came and that has no result yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leaf {
+    pub(super) phase: LeafPhase,
+    /// Attempts of it that failed, since the step was last reset.
+    pub(super) failures: u32,
+    /// Attempts of it that were lost in a row.
+    pub(super) losses: u32,
+    /// Somebody wants it left out: the input's number and the output to show.
+    pub(super) skip: Option<(Seq, Option<Text>)>,
+}
+
+/// What a step with a result left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StepResult {
+    pub(super) status: StepStatus,
+    pub(super) exit_code: Option<i32>,
+    pub(super) failure: Option<FailureClass>,
+    pub(super) summary: String,
+    pub(super) output: Option<Text>,
+    /// True if it was left out because something before it failed or the run was ending, not by choice.
+    pub(super) held_back: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum StepPhase {
+    /// Its turn has not come.
+    #[default]
+    Waiting,
+    /// A group whose steps are worked on.
+    Open,
+    /// A leaf that is worked on.
+    Active(Leaf),
+    /// It has its result.
+    Done(StepResult),
+}
+
+/// A step, and what stays of it over resets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StepState {
+    pub(super) phase: StepPhase,
+    /// The last attempt that was begun or is wanted; 0 before the first. Goes on after a reset.
+    pub(super) attempt: Attempt,
+    /// The last attempt of its probe.
+    pub(super) probe_attempt: Attempt,
+    pub(super) started_at: Option<Timestamp>,
+    /// The folder of the last attempt, relative to the store.
+    pub(super) folder: Option<String>,
+    pub(super) log: Option<Text>,
+    pub(super) artifacts: Vec<String>,
+}
+
+/// The machine of one run.
+#[derive(Clone, Debug)]
+pub struct RunMachine {
+    pub(super) run: RunId,
+    pub(super) head: Seq,
+    pub(super) last_input: Seq,
+    pub(super) request: Option<RunRequested>,
+    pub(super) definition: Option<Arc<Definition>>,
+    pub(super) phase: Phase,
+    pub(super) inbox: VecDeque<(Seq, Event)>,
+    pub(super) steps: BTreeMap<StepId, StepState>,
+    /// Leaves between start and result: all that `desired` has to look at.
+    pub(super) active: BTreeSet<StepId>,
+    /// The first step of the main part that failed, since the last reset.
+    pub(super) failed: Option<StepId>,
+    pub(super) questions: BTreeMap<QuestionId, QuestionAsked>,
+    /// Closed questions, with the input that answered.
+    pub(super) answered: BTreeMap<QuestionId, Option<Seq>>,
+    /// Texts of blobs, given by the runtime. Not state: the same digest is always the same text.
+    pub(super) texts: BTreeMap<Digest, Arc<str>>,
+}
+
+impl RunMachine {
+    /// The machine of a run of which nothing is known yet.
+    #[must_use]
+    pub fn new(run: RunId) -> RunMachine {
+        RunMachine {
+            run,
+            head: Seq(0),
+            last_input: Seq(0),
+            request: None,
+            definition: None,
+            phase: Phase::Empty,
+            inbox: VecDeque::new(),
+            steps: BTreeMap::new(),
+            active: BTreeSet::new(),
+            failed: None,
+            questions: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            texts: BTreeMap::new(),
+        }
+    }
+
+    /// The run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// The number of the last input that was folded: what `NoInputAfter` is asked with.
+    #[must_use]
+    pub fn last_input(&self) -> Seq {
+        self.last_input
+    }
+
+    /// Where the run stands.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The run's first event, once it was folded.
+    #[must_use]
+    pub fn request(&self) -> Option<&RunRequested> {
+        self.request.as_ref()
+    }
+
+    /// Whether inputs wait for a verdict.
+    #[must_use]
+    pub fn has_unsettled_inputs(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// The questions that wait for an answer.
+    pub fn open_questions(&self) -> impl Iterator<Item = &QuestionAsked> {
+        self.questions.values()
+    }
+
+    /// The next moment that something here waits for.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        if self.phase != Phase::Running {
+            return None;
+        }
+        let due = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
+            Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
+            _ => None,
+        };
+        self.active.iter().filter_map(due).min()
+    }
+
+    /// Takes the plan and the inputs that the request names by digest. Nothing is decided before.
+    pub fn define(&mut self, definition: Arc<Definition>) {
+        self.definition = Some(definition);
+    }
+
+    /// Whether [`RunMachine::define`] was called.
+    #[must_use]
+    pub fn is_defined(&self) -> bool {
+        self.definition.is_some()
+    }
+
+    /// Takes the text of a blob.
+    pub fn give_text(&mut self, digest: Digest, text: Arc<str>) {
+        self.texts.insert(digest, text);
+    }
+
+    /// The blobs whose texts an expression of the plan may ask for and that were not given yet.
+    #[must_use]
+    pub fn missing_texts(&self) -> Vec<Digest> {
+        let Some(definition) = &self.definition else { return Vec::new() };
+        let mut missing = BTreeSet::new();
+        for (id, state) in &self.steps {
+            if !definition.is_named(id) {
+                continue;
+            }
+            let output = match &state.phase {
+                StepPhase::Done(result) => result.output.as_ref(),
+                _ => None,
+            };
+            let digests = [output, state.log.as_ref()].into_iter().flatten().filter_map(Text::blob);
+            missing.extend(digests.filter(|digest| !self.texts.contains_key(digest)));
+        }
+        missing.into_iter().collect()
+    }
+
+    pub(super) fn leaf(&self, step: &StepId) -> Option<&Leaf> {
+        match self.steps.get(step).map(|state| &state.phase) {
+            Some(StepPhase::Active(leaf)) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    pub(super) fn leaf_mut(&mut self, step: &StepId) -> Option<&mut Leaf> {
+        match self.steps.get_mut(step).map(|state| &mut state.phase) {
+            Some(StepPhase::Active(leaf)) => Some(leaf),
+            _ => None,
+        }
+    }
+
+    pub(super) fn result(&self, step: &StepId) -> Option<&StepResult> {
+        match self.steps.get(step).map(|state| &state.phase) {
+            Some(StepPhase::Done(result)) => Some(result),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_waiting(&self, step: &StepId) -> bool {
+        self.steps.get(step).is_none_or(|state| state.phase == StepPhase::Waiting)
+    }
+
+    pub(super) fn attempt(&self, step: &StepId) -> Attempt {
+        self.steps.get(step).map_or(Attempt(0), |state| state.attempt)
+    }
+
+    pub(super) fn effect(&self, step: &StepId, call: EffectCall) -> EffectId {
+        EffectId { run: self.run, scope: Scope::step(step.clone()), call }
+    }
+}

@@ -1,0 +1,96 @@
+//! A machine in a line.
+
+use backstay_model::Timestamp;
+
+use super::state::{LeafPhase, Phase, RunEnd, RunMachine, StepPhase};
+use crate::record::{RunStatus, RunSummary};
+
+/// The schema of a stored summary.
+const SUMMARY_VERSION: u32 = 1;
+/// Steps at work that a summary names.
+const AT_MAX: usize = 3;
+/// Characters of the reason in a summary.
+const WHY_CHARS: usize = 200;
+
+impl RunMachine {
+    /// Where the run stands, in one word.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        match &self.phase {
+            Phase::Empty | Phase::Requested => RunStatus::Queued,
+            Phase::Running if self.waits_for_people_only() => RunStatus::Waiting,
+            Phase::Running | Phase::Reopened { .. } => RunStatus::Running,
+            Phase::Suspending { .. } => RunStatus::Suspending,
+            Phase::Suspended { .. } => RunStatus::Suspended,
+            Phase::Cancelling { .. } => RunStatus::Cancelling,
+            Phase::Ended(RunEnd::Completed { .. }) => RunStatus::Completed,
+            Phase::Ended(RunEnd::Failed { .. }) => RunStatus::Failed,
+            Phase::Ended(RunEnd::Cancelled { .. }) => RunStatus::Cancelled,
+        }
+    }
+
+    /// Whether nothing can go on before a person answers.
+    #[must_use]
+    pub fn waits_for_people_only(&self) -> bool {
+        let in_doubt = |step| matches!(self.leaf(step).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
+        self.inbox.is_empty() && !self.active.is_empty() && self.active.iter().all(in_doubt)
+    }
+
+    /// Whether an owner has nothing to do until something new is said: the run stands still, ended, or waits for people.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let still = match self.phase {
+            Phase::Suspended { .. } | Phase::Ended(_) | Phase::Empty => true,
+            Phase::Running => self.waits_for_people_only(),
+            _ => false,
+        };
+        still && self.inbox.is_empty()
+    }
+
+    /// When an owner should look at the topic: `now` while there is something to do, the next timer, or never.
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.is_at_rest() {
+            return None;
+        }
+        let only_timers = self.inbox.is_empty()
+            && self.phase == Phase::Running
+            && self.active.iter().all(|step| {
+                let phase = self.leaf(step).map(|leaf| &leaf.phase);
+                matches!(phase, Some(LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. }))
+            });
+        if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }
+    }
+
+    /// The run in a line, for its index row.
+    #[must_use]
+    pub fn summary(&self) -> RunSummary {
+        let (mut steps_done, mut steps_total) = (0, 0);
+        if let Some(definition) = &self.definition {
+            let leaves = definition.order.iter().filter(|step| definition.node(step).is_some_and(|node| node.children.is_empty()));
+            for step in leaves {
+                steps_total += 1;
+                let done = matches!(self.steps.get(step).map(|state| &state.phase), Some(StepPhase::Done(_)));
+                steps_done += u32::from(done);
+            }
+        }
+        let why = match &self.phase {
+            Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
+            Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),
+            Phase::Suspended { by, .. } => Some(format!("by {by}")),
+            _ => None,
+        };
+        RunSummary {
+            v: SUMMARY_VERSION,
+            run: self.run,
+            workflow: self.request.as_ref().map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
+            status: self.status(),
+            steps_done,
+            steps_total,
+            at: self.active.iter().take(AT_MAX).cloned().collect(),
+            why: why.map(|why| why.chars().take(WHY_CHARS).collect()),
+            question: self.questions.keys().next().copied(),
+            next_timer: self.next_timer(),
+        }
+    }
+}

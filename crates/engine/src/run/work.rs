@@ -1,0 +1,223 @@
+//! Work: a step's verb with all its values filled in.
+
+use std::collections::BTreeSet;
+
+use backstay_model::event::EffectClass;
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, StepId};
+use backstay_workflow::expression::{EvalError, Script, Template, Values};
+use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Via};
+use serde::Serialize;
+
+use super::definition::Definition;
+use super::RunMachine;
+
+/// The time that a probe has, in milliseconds.
+const PROBE_TIMEOUT_MS: u64 = 60_000;
+/// The time that a step of `finally` has where the file gives it none, in milliseconds.
+const FINALLY_TIMEOUT_MS: u64 = 600_000;
+/// Silence after which a step is said to stall, in milliseconds.
+const IDLE_NOTICE_MS: u64 = 600_000;
+/// The shell of a probe.
+const PROBE_SHELL: [&str; 5] = ["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+/// Characters of a command that lists show.
+const PREVIEW_CHARS: usize = 200;
+
+/// One process to run. The runtime adds the paths that it knows: the script's, the prompt's, the output's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Which work.
+    pub effect: EffectId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// What may be done after a crash.
+    pub class: EffectClass,
+    /// The program and its arguments, without what the next fields add.
+    pub argv: Vec<String>,
+    /// A script: written to a file whose path becomes the last argument.
+    pub script: Option<String>,
+    /// What is fed to stdin.
+    pub stdin: Option<String>,
+    /// A prompt: written to a file whose path becomes the last argument.
+    pub prompt_file: Option<String>,
+    /// Variables on top of the owner's environment, in order; later ones win.
+    pub env: Vec<(String, String)>,
+    /// The absolute path of the folder to work in.
+    pub cwd: String,
+    /// The awake time it has, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How long it may be silent, in milliseconds of awake time.
+    pub idle_timeout_ms: Option<u64>,
+    /// How long it may be silent before that is said, in milliseconds of awake time.
+    pub idle_notice_ms: u64,
+}
+
+impl Work {
+    /// The digest of the whole: what is started is what was decided.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        // A struct of strings and numbers has a JSON form.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// The beginning of the command, for people.
+    #[must_use]
+    pub fn preview(&self) -> String {
+        let text = match &self.script {
+            Some(script) => script.trim().lines().next().unwrap_or("").to_owned(),
+            None => self.argv.join(" "),
+        };
+        text.chars().take(PREVIEW_CHARS).collect()
+    }
+}
+
+impl RunMachine {
+    /// Fills in the values of `step`'s work.
+    pub(super) fn work(
+        &self,
+        definition: &Definition,
+        step: &Step,
+        call: EffectCall,
+        attempt: Attempt,
+    ) -> Result<Work, EvalError> {
+        let mut named = BTreeSet::new();
+        named_by(step, &mut named);
+        let groups = self.groups_around(definition, &step.id);
+        let agent = match &step.verb {
+            Verb::Agent { agent, .. } => definition.plan.agents.get(agent),
+            _ => None,
+        };
+        let env_specs: Vec<&EnvSpec> = definition
+            .plan
+            .env
+            .iter()
+            .chain(agent.into_iter().flat_map(|agent| &agent.env))
+            .chain(groups.iter().flat_map(|group| &group.env))
+            .chain(&step.env)
+            .collect();
+        named.extend(env_specs.iter().flat_map(|spec| spec.value.steps.iter().cloned()));
+        named.extend(agent.into_iter().flat_map(|agent| agent.command.iter()).flat_map(|part| part.steps.iter().cloned()));
+        let named: Vec<StepId> = named.into_iter().collect();
+        let values = self.values(definition, &named);
+
+        let in_finally = definition.is_in_finally(&step.id);
+        let mut work = Work {
+            effect: self.effect(&step.id, call),
+            attempt,
+            class: EffectClass::Attach,
+            argv: Vec::new(),
+            script: None,
+            stdin: None,
+            prompt_file: None,
+            env: Vec::new(),
+            cwd: self.request.as_ref().map_or(String::new(), |request| request.cwd.clone()),
+            timeout_ms: step.timeout_ms.or(in_finally.then_some(FINALLY_TIMEOUT_MS)),
+            idle_timeout_ms: step.idle_timeout_ms,
+            idle_notice_ms: IDLE_NOTICE_MS,
+        };
+        for spec in env_specs {
+            work.env.push((spec.name.clone(), spec.value.render(&values)?));
+        }
+        match (call, &step.after_crash) {
+            (EffectCall::Probe, AfterCrash::Probe { script }) => {
+                work.class = EffectClass::Repeat;
+                work.timeout_ms = Some(PROBE_TIMEOUT_MS);
+                work.idle_timeout_ms = None;
+                work.argv = PROBE_SHELL.map(str::to_owned).to_vec();
+                fill_script(&mut work, script, &values)?;
+            }
+            _ => fill_verb(&mut work, step, agent.map_or(&[], |agent| &agent.command), agent.map(|agent| agent.via), &values)?,
+        }
+        self.add_own_env(&mut work, step);
+        Ok(work)
+    }
+
+    fn add_own_env(&self, work: &mut Work, step: &Step) {
+        for (name, value) in [
+            ("BACKSTAY_RUN", self.run.to_string()),
+            ("BACKSTAY_STEP", step.id.to_string()),
+            ("BACKSTAY_EFFECT", work.effect.to_string()),
+            ("BACKSTAY_ATTEMPT", work.attempt.to_string()),
+        ] {
+            work.env.push((name.to_owned(), value));
+        }
+    }
+
+    /// The groups that the step is in, outermost first.
+    fn groups_around<'a>(&self, definition: &'a Definition, step: &StepId) -> Vec<&'a Step> {
+        let mut groups = Vec::new();
+        let mut at = definition.node(step).and_then(|node| node.parent.clone());
+        while let Some(node) = at.as_ref().and_then(|id| definition.node(id)) {
+            groups.push(&node.step);
+            at = node.parent.clone();
+        }
+        groups.reverse();
+        groups
+    }
+}
+
+fn fill_verb(
+    work: &mut Work,
+    step: &Step,
+    agent_command: &[Template],
+    via: Option<Via>,
+    values: &Values,
+) -> Result<(), EvalError> {
+    let render_all = |parts: &[Template]| parts.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>();
+    match &step.verb {
+        Verb::Run { script, shell } => {
+            work.argv.clone_from(shell);
+            fill_script(work, script, values)?;
+        }
+        Verb::Command { argv } => work.argv = render_all(argv)?,
+        Verb::Agent { prompt, .. } => {
+            work.argv = render_all(agent_command)?;
+            let prompt = prompt.render(values)?;
+            match via.unwrap_or_default() {
+                Via::Stdin => work.stdin = Some(prompt),
+                Via::Arg => work.argv.push(prompt),
+                Via::File => work.prompt_file = Some(prompt),
+                Via::Env => work.env.push(("BACKSTAY_PROMPT".to_owned(), prompt)),
+            }
+        }
+        // A group has no work of its own.
+        Verb::Group { .. } => {}
+    }
+    Ok(())
+}
+
+fn fill_script(work: &mut Work, script: &Script, values: &Values) -> Result<(), EvalError> {
+    let rendered = script.render(values)?;
+    work.script = Some(rendered.text);
+    work.env.extend(rendered.env);
+    Ok(())
+}
+
+/// Adds the steps that expressions of `step` itself name.
+pub(super) fn named_by(step: &Step, named: &mut BTreeSet<StepId>) {
+    let mut add = |steps: &[StepId]| named.extend(steps.iter().cloned());
+    if let Some(condition) = &step.condition {
+        add(&condition.steps);
+    }
+    for env in &step.env {
+        add(&env.value.steps);
+    }
+    let scripts = match &step.after_crash {
+        AfterCrash::Probe { script } => Some(script),
+        _ => None,
+    };
+    let own = match &step.verb {
+        Verb::Run { script, .. } => Some(script),
+        Verb::Command { argv } => {
+            argv.iter().for_each(|part| add(&part.steps));
+            None
+        }
+        Verb::Agent { prompt, .. } => {
+            add(&prompt.steps);
+            None
+        }
+        Verb::Group { .. } => None,
+    };
+    for script in scripts.into_iter().chain(own) {
+        script.variables.iter().for_each(|variable| add(&variable.expression.steps));
+    }
+}
