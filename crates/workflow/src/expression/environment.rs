@@ -1,0 +1,60 @@
+//! The one configuration of the template engine.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use super::filters;
+
+/// Instructions that one evaluation may take.
+const FUEL: u64 = 1_000_000;
+
+/// Said by the engine where `none` is printed; told from other errors by this text.
+pub(super) const NOTHING_TO_PRINT: &str = "`none` can not be printed";
+
+/// The environment in which expressions and templates are read and evaluated.
+pub(super) fn environment<'source>() -> Result<Environment<'source>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .variable_delimiters("${{", "}}")
+            .block_delimiters("${%", "%}")
+            // There are no comments: `${#name}` is a shell's.
+            .comment_delimiters("\u{1}{#", "#}\u{1}")
+            .keep_trailing_newline(true)
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?,
+    );
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_name| minijinja::AutoEscape::None);
+    environment.set_formatter(print);
+    environment.set_fuel(Some(FUEL));
+    environment.set_debug(true);
+    environment.remove_global("debug");
+    for name in ["safe", "escape", "e", "pprint"] {
+        environment.remove_filter(name);
+    }
+    filters::add(&mut environment);
+    Ok(environment)
+}
+
+fn print(output: &mut Output<'_>, _state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = spell(value)?;
+    output.write_str(&text).map_err(|error| {
+        Error::new(ErrorKind::WriteFailure, "the text can not be written").with_source(error)
+    })
+}
+
+/// How a value is printed: a text as it is, everything else as JSON.
+pub(super) fn spell(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::new(ErrorKind::UndefinedError, "a value that is not defined can not be printed"));
+    }
+    if value.is_none() {
+        return Err(Error::new(ErrorKind::InvalidOperation, NOTHING_TO_PRINT));
+    }
+    match value.as_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => filters::json(value),
+    }
+}

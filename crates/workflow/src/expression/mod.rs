@@ -1,0 +1,110 @@
+//! Expressions, templates and scripts: one language, strict about undefined names, with a fuel limit.
+
+mod environment;
+mod error;
+mod evaluate;
+mod filters;
+mod interpolation;
+mod parse;
+mod script;
+mod shell;
+mod token;
+
+use std::collections::BTreeMap;
+
+use backstay_model::StepId;
+use backstay_model::event::StepStatus;
+use minijinja::Value;
+use serde::{Deserialize, Serialize};
+
+pub use error::{EvalError, EvalErrorKind, SourceError};
+pub use evaluate::RenderedScript;
+pub(crate) use interpolation::interpolations;
+pub use parse::TemplateKind;
+pub use script::ParsedScript;
+pub(crate) use token::{Token, TokenKind, paths, tokens};
+
+/// A bare expression, such as the value of `if`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expression {
+    /// Its text.
+    pub source: String,
+    /// The steps that it names.
+    pub steps: Vec<StepId>,
+}
+
+/// A text with `${{ }}` in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Its text.
+    pub source: String,
+    /// The steps that it names.
+    pub steps: Vec<StepId>,
+}
+
+/// A script in which each `${{ }}` became a reference to a variable: text never goes into a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    /// What the shell reads, unless `whole` is set.
+    pub text: String,
+    /// The variables and what they hold.
+    pub variables: Vec<ScriptVariable>,
+    /// The name of the input of type `script` that is the whole script, if it is one.
+    pub whole: Option<String>,
+}
+
+/// A variable that stands for one `${{ }}` of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptVariable {
+    /// Its name, `BACKSTAY_V1` and so on.
+    pub name: String,
+    /// What it holds.
+    pub expression: Expression,
+}
+
+/// What an expression can see.
+#[derive(Clone, Debug, Serialize)]
+pub struct Values {
+    /// `inputs`: an object.
+    pub inputs: Value,
+    /// `steps`: the results of those steps that the expression names.
+    pub steps: BTreeMap<StepId, StepValues>,
+    /// `run`.
+    pub run: RunValues,
+}
+
+/// `run`: what an expression can see of the run itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunValues {
+    /// Its id.
+    pub id: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The folder that steps work in.
+    pub cwd: String,
+    /// In `finally`: whether nothing failed so far.
+    pub ok: bool,
+}
+
+/// `steps.x`: a step's result, defined whether the step ran or not.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepValues {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// How it ended.
+    pub status: StepStatus,
+    /// The exit code of its main process.
+    pub exit_code: Option<i32>,
+    /// Its output; for a group, an object of its steps' outputs.
+    pub output: Value,
+    /// One line about how it ended.
+    pub summary: String,
+    /// Both streams in order, the last 256 KiB.
+    pub log: String,
+    /// The path of the file with its whole stdout.
+    pub output_path: Option<String>,
+    /// The paths of its artifacts.
+    pub artifacts: Vec<String>,
+    /// How many attempts it took.
+    pub attempts: u32,
+}

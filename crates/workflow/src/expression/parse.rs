@@ -1,0 +1,153 @@
+//! Reading expressions and templates, with the steps that they name.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use backstay_model::StepId;
+use minijinja::Error;
+
+use super::environment::environment;
+use super::token::{TokenKind, tokens};
+use super::{Expression, SourceError, Template, interpolations};
+use crate::codes;
+
+/// What may stand in a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TemplateKind {
+    /// Values and blocks (`${% if … %}`): prompts.
+    Prompt,
+    /// Values only.
+    Text,
+}
+
+impl Expression {
+    /// Reads a bare expression.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it is none, or names `steps` in a way that does not say which.
+    pub fn parse(source: &str) -> Result<Expression, SourceError> {
+        let lead = source.len() - source.trim_start().len();
+        Expression::parse_trimmed(source.trim())
+            .map_err(|error| SourceError { range: lead + error.range.start..lead + error.range.end, ..error })
+    }
+
+    fn parse_trimmed(source: &str) -> Result<Expression, SourceError> {
+        if source.is_empty() {
+            return Err(SourceError {
+                code: codes::EXPRESSION,
+                message: "the expression is empty".to_owned(),
+                range: 0..0,
+                hint: None,
+            });
+        }
+        foreign_operator(source)?;
+        let environment = environment().map_err(|error| unreadable(source, &error))?;
+        let compiled = environment.compile_expression(source).map_err(|error| unreadable(source, &error))?;
+        let steps = named_steps(source, &compiled.undeclared_variables(true))?;
+        Ok(Expression { source: source.to_owned(), steps })
+    }
+}
+
+impl Template {
+    /// Reads a template that may have blocks.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it can not be read.
+    pub fn parse(source: &str) -> Result<Template, SourceError> {
+        Template::parse_as(source, TemplateKind::Prompt)
+    }
+
+    /// Reads a template of the given kind.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it can not be read, or has blocks and may not.
+    pub fn parse_as(source: &str, kind: TemplateKind) -> Result<Template, SourceError> {
+        if let (TemplateKind::Text, Some(at)) = (kind, source.find("${%")) {
+            return Err(SourceError {
+                code: codes::BLOCK_NOT_ALLOWED,
+                message: "`${% %}` may stand only in prompts".to_owned(),
+                range: at..at + 3,
+                hint: Some("use an expression: `${{ a if condition else b }}`".to_owned()),
+            });
+        }
+        for interpolation in interpolations(source) {
+            let inner = &source[interpolation.inner.clone()];
+            if let Err(error) = foreign_operator(inner) {
+                let start = interpolation.inner.start;
+                return Err(SourceError {
+                    range: start + error.range.start..start + error.range.end,
+                    ..error
+                });
+            }
+        }
+        let environment = environment().map_err(|error| unreadable(source, &error))?;
+        let compiled = environment.template_from_str(source).map_err(|error| unreadable(source, &error))?;
+        let steps = named_steps(source, &compiled.undeclared_variables(true))?;
+        Ok(Template { source: source.to_owned(), steps })
+    }
+}
+
+fn unreadable(source: &str, error: &Error) -> SourceError {
+    let range = error.range().filter(|range| source.get(range.clone()).is_some()).unwrap_or(0..source.len());
+    let message = error.detail().map_or_else(|| error.kind().to_string(), ToOwned::to_owned);
+    SourceError { code: codes::EXPRESSION, message, range, hint: None }
+}
+
+/// The steps among `names`, which are of the form `steps.list.output`.
+fn named_steps(source: &str, names: &HashSet<String>) -> Result<Vec<StepId>, SourceError> {
+    let mut steps = BTreeSet::new();
+    for name in names {
+        let mut parts = name.split('.');
+        if parts.next() != Some("steps") {
+            continue;
+        }
+        let Some(step) = parts.next() else {
+            return Err(SourceError {
+                code: codes::UNKNOWN_NAME,
+                message: "`steps` needs the id of a step".to_owned(),
+                range: first_place(source, "steps"),
+                hint: Some("say which step: `steps.build.ok`".to_owned()),
+            });
+        };
+        let id = step.parse::<StepId>().map_err(|error| SourceError {
+            code: codes::INVALID_ID,
+            message: error.to_string(),
+            range: first_place(source, step),
+            hint: None,
+        })?;
+        steps.insert(id);
+    }
+    Ok(steps.into_iter().collect())
+}
+
+fn first_place(source: &str, word: &str) -> Range<usize> {
+    let start = source.find(word).unwrap_or(0);
+    start..(start + word.len()).min(source.len())
+}
+
+/// Operators of other languages, with what to write instead.
+fn foreign_operator(source: &str) -> Result<(), SourceError> {
+    let words = tokens(source);
+    for (index, token) in words.iter().enumerate() {
+        let member = index > 0 && words[index - 1].text == ".";
+        let keyword = words.get(index + 1).is_some_and(|next| next.text == "=");
+        let hint = match (token.kind, token.text) {
+            (TokenKind::Symbol, "&&") => "write `and`",
+            (TokenKind::Symbol, "||") => "write `or`",
+            (TokenKind::Symbol, "!") => "write `not …`",
+            (TokenKind::Symbol, "===") => "write `==`",
+            (TokenKind::Symbol, "!==") => "write `!=`",
+            (TokenKind::Symbol, "??") => "write `… | default(…)`",
+            (TokenKind::Symbol, "?") => "write `a if condition else b`",
+            (TokenKind::Name, "null" | "nil") if !member && !keyword => "write `none`",
+            _ => continue,
+        };
+        return Err(SourceError {
+            code: codes::FOREIGN_OPERATOR,
+            message: format!("`{}` is not part of the expression language", token.text),
+            range: token.range.clone(),
+            hint: Some(hint.to_owned()),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The checked plan: what a workflow file means, with every name resolved and every duration a number.
+//!
+//! A plan is data. It is kept as a blob of JSON and named by digest in a run's first event, so a run goes on by the
+//! plan it began with, whatever becomes of the file.
+
+use std::collections::BTreeMap;
+
+use backstay_model::StepId;
+use serde::{Deserialize, Serialize};
+
+use crate::expression::{Expression, Script, Template};
+
+/// The schema version of a stored plan.
+pub const PLAN_VERSION: u32 = 1;
+
+/// A checked workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The schema version of the stored form: [`PLAN_VERSION`].
+    pub v: u32,
+    /// The workflow's name.
+    pub name: String,
+    /// What a run can be given, in the order of the file.
+    pub inputs: Vec<InputSpec>,
+    /// The agents that steps name.
+    pub agents: BTreeMap<String, AgentSpec>,
+    /// Variables for every step.
+    pub env: Vec<EnvSpec>,
+    /// The steps, in the order of the file.
+    pub steps: Vec<Step>,
+    /// The steps that run at the end, whatever happened.
+    pub finally: Vec<Step>,
+    /// The run's outputs, by name.
+    pub outputs: Vec<OutputSpec>,
+}
+
+/// The type of an input's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputType {
+    /// Text.
+    String,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+    /// Shell code: the only type that may be a whole `run`.
+    Script,
+}
+
+/// One declared input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputSpec {
+    /// Its name.
+    pub name: String,
+    /// The type of its value.
+    #[serde(rename = "type")]
+    pub input_type: InputType,
+    /// Its value where none is given; without it the input is required.
+    pub default: Option<minijinja::Value>,
+    /// What it is for.
+    pub description: Option<String>,
+}
+
+/// How an agent gets its prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// On its stdin.
+    #[default]
+    Stdin,
+    /// As its last argument.
+    Arg,
+    /// In a file whose path is its last argument.
+    File,
+    /// In the variable `BACKSTAY_PROMPT`.
+    Env,
+}
+
+/// What does a step that names an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentSpec {
+    /// The program and its arguments.
+    pub command: Vec<Template>,
+    /// How it gets its prompt.
+    pub via: Via,
+    /// Variables for it.
+    pub env: Vec<EnvSpec>,
+}
+
+/// One variable of a step's environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnvSpec {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Template,
+}
+
+/// One output of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputSpec {
+    /// Its name.
+    pub name: String,
+    /// Its value; one whole `${{ }}` keeps its type.
+    pub value: Template,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its id, unique in the file.
+    pub id: StepId,
+    /// What it does.
+    pub verb: Verb,
+    /// The steps of the same list that end before it starts; the order rule is already applied.
+    pub needs: Vec<StepId>,
+    /// It is left out where this is false.
+    pub condition: Option<Expression>,
+    /// Variables of the step (and, for a group, of all in it), after those of the plan and the agent.
+    pub env: Vec<EnvSpec>,
+    /// The awake time of one attempt, in milliseconds. An agent has 2 h where the file says nothing.
+    pub timeout_ms: Option<u64>,
+    /// How long an attempt may be silent before it is stopped, in milliseconds of awake time.
+    pub idle_timeout_ms: Option<u64>,
+    /// How its output is read.
+    pub output: OutputFormat,
+    /// The exit codes that are a success.
+    pub accept_exit: ExitCodes,
+    /// What happens where a crash left its work in the dark. The defaults of the language are already applied.
+    pub after_crash: AfterCrash,
+    /// Which failures are tried again.
+    pub retry: RetryPolicy,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// A script under a shell.
+    Run {
+        /// The script, with a reference to a variable in place of each `${{ }}`.
+        script: Script,
+        /// The shell and its arguments; the script's file is appended. Default: `bash --noprofile --norc -eo pipefail`.
+        shell: Vec<String>,
+    },
+    /// A program without a shell.
+    Command {
+        /// The program and its arguments.
+        argv: Vec<Template>,
+    },
+    /// An agent with a prompt.
+    Agent {
+        /// Its name in [`Plan::agents`].
+        agent: String,
+        /// What it is told (the text of `prompt_file` is already in here).
+        prompt: Template,
+    },
+    /// Other steps.
+    Group {
+        /// Those steps, in the order of the file.
+        steps: Vec<Step>,
+    },
+}
+
+/// How a step's output is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputFormat {
+    /// As text, without the last line break.
+    #[default]
+    Text,
+    /// As one JSON value.
+    Json,
+}
+
+/// A set of exit codes: ranges with both ends in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitCodes(pub Vec<(i32, i32)>);
+
+impl Default for ExitCodes {
+    fn default() -> ExitCodes {
+        ExitCodes(vec![(0, 0)])
+    }
+}
+
+impl ExitCodes {
+    /// Whether `code` is in the set.
+    #[must_use]
+    pub fn contains(&self, code: i32) -> bool {
+        self.0.iter().any(|&(first, last)| (first..=last).contains(&code))
+    }
+}
+
+/// What happens where a crash left a step's work in the dark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterCrash {
+    /// Another attempt goes on where the last one was: an agent continues its own session where it can.
+    Resume,
+    /// Another attempt begins anew.
+    Rerun,
+    /// A person is asked.
+    Ask,
+    /// The step fails.
+    Fail,
+    /// A command is asked: exit 0 means that the work had happened, any other code that it had not.
+    Probe {
+        /// The script, run like a `run` step in the step's own environment.
+        script: Script,
+    },
+}
+
+/// A class of failures that can be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryClass {
+    /// The provider refused for now.
+    RateLimit,
+    /// The network did not answer.
+    Network,
+    /// `timeout` used up.
+    Timeout,
+    /// `idle_timeout` used up.
+    Stall,
+    /// Lost with a crash.
+    Crash,
+    /// The output is not what the step promised.
+    InvalidOutput,
+    /// An exit code that is not accepted.
+    Exit,
+}
+
+/// Which failures are tried again, how often and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryPolicy {
+    /// Attempts after the first; 0 means none.
+    pub retries_max: u32,
+    /// The classes that count; others fail at once.
+    pub errors: Vec<RetryClass>,
+    /// The pause before the second attempt, in milliseconds; doubled for each further one.
+    pub backoff_base_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_max_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy { retries_max: 0, errors: Vec::new(), backoff_base_ms: 1_000, backoff_max_ms: 60_000 }
+    }
+}
+
+impl Plan {
+    /// All steps in the order of the file, groups before what is in them, `finally` last.
+    pub fn walk(&self) -> impl Iterator<Item = &Step> {
+        let mut waiting: Vec<&Step> = self.steps.iter().chain(&self.finally).rev().collect();
+        std::iter::from_fn(move || {
+            let step = waiting.pop()?;
+            waiting.extend(step.children().iter().rev());
+            Some(step)
+        })
+    }
+}
+
+impl Step {
+    /// The steps in it, if it is a group.
+    #[must_use]
+    pub fn children(&self) -> &[Step] {
+        match &self.verb {
+            Verb::Group { steps } => steps,
+            Verb::Run { .. } | Verb::Command { .. } | Verb::Agent { .. } => &[],
+        }
+    }
+}
