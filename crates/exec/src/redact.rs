@@ -3,7 +3,7 @@
 //! What could still become a secret is held back: the longest end of the stream that is a true prefix of one, and
 //! nothing else. It is held until more bytes decide or the stream ends, not for a fixed time: bytes released on a timer
 //! would give the secret away as soon as its rest arrives. So a byte that cannot belong to a secret never waits, and at
-//! most one secret's length less one waits. At the end of the stream a held prefix of at least [`SECRET_BYTES_MIN`]
+//! most one secret's length less one waits. At the end of the stream a held prefix of at least six
 //! bytes is redacted as well: a process killed in the middle of a write must not leave most of a secret.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::spec::Redaction;
 
 /// Values shorter than this are not redacted: they would be found everywhere.
-pub const SECRET_BYTES_MIN: usize = 6;
+pub(crate) const SECRET_BYTES_MIN: usize = 6;
 
 struct Secret {
     value: Vec<u8>,

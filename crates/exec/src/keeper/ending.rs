@@ -1,0 +1,98 @@
+//! The end of a whole tree: TERM, a grace period, KILL, until nothing is left.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::tree::{Kin, REAPER_SEES_ALL, signal};
+
+/// After KILL, another look is taken at least so often; every death in between brings one at once.
+const KILL_LOOK: Duration = Duration::from_secs(1);
+/// Where deaths of orphans are not told, the tree is looked at so often while it ends.
+const BLIND_LOOK: Duration = Duration::from_millis(200);
+/// Looks without a death after which what still lives counts as impossible to end.
+const FRUITLESS_LOOKS_MAX: u32 = 10;
+
+/// A tree that is being ended.
+pub(super) struct Ending {
+    kill_at: Instant,
+    next_look: Instant,
+    killing: bool,
+    fruitless_looks: u32,
+}
+
+impl Ending {
+    /// Sends TERM to the process group `group`, if it is still to be had, and to every other process of the tree.
+    pub(super) fn begin(kin: &Kin, group: Option<u32>, grace: Duration, now: Instant) -> io::Result<Ending> {
+        let kill_at = now + grace;
+        if !grace.is_zero() {
+            // A process that is stopped takes its TERM only when it goes on.
+            for sent in [Signal::TERM, Signal::CONT] {
+                send(kin, group, sent)?;
+            }
+        }
+        let mut ending = Ending { kill_at, next_look: kill_at, killing: false, fruitless_looks: 0 };
+        ending.plan(now);
+        Ok(ending)
+    }
+
+    /// When to act next.
+    pub(super) fn due(&self) -> Instant {
+        self.next_look
+    }
+
+    /// The grace period ends no later than `kill_at`.
+    pub(super) fn hurry(&mut self, kill_at: Instant) {
+        self.kill_at = self.kill_at.min(kill_at);
+        self.next_look = self.next_look.min(self.kill_at);
+    }
+
+    /// A death during the kill may have shown an orphan that was not seen before: look again at once.
+    pub(super) fn somebody_died(&mut self) {
+        if self.killing {
+            self.fruitless_looks = 0;
+            self.next_look = self.kill_at;
+        }
+    }
+
+    /// Kills what is left once the grace period is over. The number of those that cannot be killed, once that is clear.
+    pub(super) fn act(&mut self, kin: &Kin, now: Instant) -> io::Result<Option<u32>> {
+        if now < self.next_look {
+            return Ok(None);
+        }
+        if now >= self.kill_at {
+            self.killing = true;
+            let living = kin.living()?;
+            self.fruitless_looks += 1;
+            if self.fruitless_looks > FRUITLESS_LOOKS_MAX {
+                return Ok(Some(u32::try_from(living.len()).unwrap_or(u32::MAX)));
+            }
+            for process in &living {
+                // Another user's process cannot be killed; it is counted if it stays.
+                if signal(process, Signal::KILL).is_err() {}
+            }
+        }
+        self.plan(now);
+        Ok(None)
+    }
+
+    fn plan(&mut self, now: Instant) {
+        let look = if self.killing { now + KILL_LOOK } else { self.kill_at };
+        self.next_look = if REAPER_SEES_ALL { look } else { look.min(now + BLIND_LOOK) };
+    }
+}
+
+/// Sends `sent` to all, to the group at once so that no fork slips through.
+fn send(kin: &Kin, group: Option<u32>, sent: Signal) -> io::Result<()> {
+    let group_pid = group.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    if let Some(pid) = group_pid
+        && kill_process_group(pid, sent).is_err()
+    {
+        // It is gone, or it is another user's: those are counted when they stay.
+    }
+    for process in kin.living()?.iter().filter(|process| Some(process.group) != group) {
+        if signal(process, sent).is_err() {}
+    }
+    Ok(())
+}

@@ -1,0 +1,221 @@
+//! From the first instruction to the running agent.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+
+use backstay_model::Digest;
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::io::Errno;
+
+use super::capture::{Capture, Feed};
+use super::clients::Clients;
+use super::finish::Ended;
+use super::reaper::Reaper;
+use super::supervise::Supervisor;
+use crate::clock::awake;
+use crate::crash_point::CrashPoints;
+use crate::files;
+use crate::keepers::ensure_private_folder;
+use crate::platform;
+use crate::process::{self, Streams};
+use crate::protocol::{self, FromKeeper, Lines, StartMessage};
+use crate::record::{EndedBy, KEEPER_FILE_VERSION, KeeperFile};
+use crate::redact::secrets_of;
+use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
+use crate::spool::{OrderWriter, Stream};
+use crate::tree::{self, Kin};
+
+/// Room for the exit record, in bytes: more than it can have.
+const RESERVE_BYTES: usize = 8 * 1024;
+/// Hexadecimal digits of a mark, and of a socket's name.
+const MARK_DIGITS: usize = 32;
+const SOCKET_DIGITS: usize = 16;
+
+/// Everything that is needed before the agent starts.
+pub(super) struct Prepared {
+    folder: Utf8PathBuf,
+    lock: File,
+    spec: ProcessSpec,
+    reserve: File,
+    listener: UnixListener,
+    file: KeeperFile,
+}
+
+/// What became of the start.
+pub(super) enum Started {
+    Running(Box<Supervisor>),
+    Failed(Box<Ended>),
+}
+
+/// Leaves the starter's session, takes the lock, reads the spec, and makes everything that can fail beforehand.
+pub(super) fn prepare(
+    folder: &Utf8Path,
+    crash: &CrashPoints,
+    channel: &mut Option<UnixStream>,
+) -> io::Result<Prepared> {
+    detach()?;
+    let lock = take_lock(folder)?;
+    crash.pass("keeper.after_lock");
+    let message = read_spec(channel)?;
+    crash.pass("keeper.after_spec");
+    spec::validate(&message.spec).map_err(io::Error::other)?;
+    let reserve = reserve(folder)?;
+    crash.pass("keeper.after_reserve");
+
+    let keeper_pid = std::process::id();
+    let keeper_started = tree::started_of(keeper_pid)?;
+    let boot = platform::boot_id()?;
+    let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
+    ensure_private_folder(&message.socket_folder)?;
+    let socket = message.socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
+    let listener = UnixListener::bind(&socket)?;
+    crash.pass("keeper.after_listen");
+    let file = KeeperFile {
+        version: KEEPER_FILE_VERSION,
+        effect: message.spec.effect.clone(),
+        attempt: message.spec.attempt,
+        keeper_pid,
+        keeper_started,
+        pid: None,
+        mark: mark[..MARK_DIGITS].to_owned(),
+        socket,
+        boot,
+    };
+    // From here on the process may begin: this file is what recovery finds it by.
+    files::replace(folder, files::KEEPER, &file)?;
+    crash.pass("keeper.after_file");
+    Ok(Prepared { folder: folder.to_owned(), lock, spec: message.spec, reserve, listener, file })
+}
+
+/// Starts the agent.
+pub(super) fn start(
+    prepared: Prepared,
+    crash: &CrashPoints,
+    channel: &mut Option<UnixStream>,
+) -> io::Result<Started> {
+    let Prepared { folder, lock, mut spec, reserve, listener, mut file } = prepared;
+    let secrets = secrets_of(&spec.env, &spec.redact);
+    let (stdout, stdout_theirs) = Capture::create(&folder, Stream::Stdout, &spec, &secrets)?;
+    let (stderr, stderr_theirs) = Capture::create(&folder, Stream::Stderr, &spec, &secrets)?;
+    let order = OrderWriter::create(&folder)?;
+    let (feed, stdin) = match spec.stdin.take() {
+        None => (Feed::none(), Stdio::null()),
+        Some(text) => Feed::of(text).map(|(feed, theirs)| (feed, Stdio::from(theirs)))?,
+    };
+    let mut clients = Clients::new(listener, channel.as_ref(), spec.epoch)?;
+    let mut ended = Ended::new(folder.clone(), lock, reserve, file.socket.clone(), &spec);
+
+    crash.pass("keeper.before_spawn");
+    let started = awake();
+    let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
+    let pid = match process::spawn(&spec, &file.mark, streams) {
+        Ok(pid) => pid,
+        Err(failure) => {
+            ended.ended_by = EndedBy::SpawnFailed { failure };
+            ended.take_streams([stdout, stderr], order, clients);
+            return Ok(Started::Failed(Box::new(ended)));
+        }
+    };
+    crash.pass("keeper.after_spawn");
+    let reaper = Reaper::start()?;
+    file.pid = Some(pid);
+    // The mark finds the process without its number too: a full disk must not end what has begun.
+    if files::replace(&folder, files::KEEPER, &file).is_err() {}
+    clients.tell(&FromKeeper::Running {
+        version: protocol::PROTOCOL_VERSION,
+        effect: spec.effect.clone(),
+        attempt: spec.attempt,
+        pid,
+        keeper_pid: file.keeper_pid,
+    });
+    *channel = None;
+    crash.pass("keeper.after_running");
+    // Nothing but the agent needs the environment any more, and it holds secrets.
+    spec.env.clear();
+    spec.redact.clear();
+    let kin = Kin {
+        keeper_pid: file.keeper_pid,
+        agent_pid: Some(pid),
+        keeper_started: file.keeper_started,
+        mark: format!("{MARK_VARIABLE}={}", file.mark),
+    };
+    let captures = [stdout, stderr];
+    Ok(Started::Running(Box::new(Supervisor::new(
+        spec, kin, pid, started, captures, order, feed, clients, reaper, ended,
+    ))))
+}
+
+/// Tells the starter that nothing was started.
+pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
+    let Some(mut channel) = channel else { return };
+    // Who does not hear it finds the folder without a running process.
+    if let Ok(line) = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() })
+        && channel.write_all(&line).is_err()
+    {}
+}
+
+/// A file descriptor that never waits.
+pub(super) fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
+    let flags = fcntl_getfl(&descriptor)?;
+    Ok(fcntl_setfl(&descriptor, flags | OFlags::NONBLOCK)?)
+}
+
+/// A session of its own (no terminal can interrupt it), the parent of every orphan below it, and no folder in use.
+fn detach() -> io::Result<()> {
+    match rustix::process::setsid() {
+        Ok(_) | Err(Errno::PERM) => {} // Started by hand it may lead its group already.
+        Err(error) => return Err(error.into()),
+    }
+    tree::become_reaper()?;
+    std::env::set_current_dir("/")
+}
+
+/// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
+fn take_lock(folder: &Utf8Path) -> io::Result<File> {
+    let path = files::lock_path(folder);
+    let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let null = OpenOptions::new().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    let (ours, theirs) = (inherited.metadata()?, std::fs::metadata(&path).ok());
+    if theirs.is_some_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())) {
+        return Ok(inherited);
+    }
+    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+    if files::try_lock(&lock)? && !folder.join(files::KEEPER).exists() && !folder.join(files::LOST).exists() {
+        Ok(lock)
+    } else {
+        Err(io::Error::other(format!("{folder} belongs to another keeper")))
+    }
+}
+
+/// Reads the first line of stdin. If stdin is a socket, it stays as the starter's channel.
+fn read_spec(channel: &mut Option<UnixStream>) -> io::Result<StartMessage> {
+    let stdin: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    let null = File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    let is_socket = FileType::from_raw_mode(fstat(&stdin)?.st_mode) == FileType::Socket;
+    let mut lines = Lines::default();
+    let message: Option<StartMessage> = if is_socket {
+        let stream = channel.insert(UnixStream::from(stdin));
+        protocol::read_message(&mut lines, stream)?
+    } else {
+        protocol::read_message(&mut lines, &mut File::from(stdin))?
+    };
+    match message {
+        Some(message) if message.version == SPEC_VERSION => Ok(message),
+        Some(message) => Err(io::Error::other(format!("the spec has version {}", message.version))),
+        None => Err(io::Error::other("there is no spec")),
+    }
+}
+
+/// Keeps room for the exit record: white space at its end is no part of a JSON text.
+fn reserve(folder: &Utf8Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::EXIT_PART))?;
+    file.write_all(&[b' '; RESERVE_BYTES])?;
+    Ok(file)
+}
