@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod error;
 mod judge;
 mod memory;
+mod sqlite;
 pub mod subscribe;
 pub mod ticket;
 
@@ -26,5 +27,6 @@ pub use error::{
     AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, Measure, OpenError, ReadError, StoreError,
 };
 pub use memory::MemoryLog;
+pub use sqlite::{Boot, OpenOptions, SqliteLog};
 pub use subscribe::Subscription;
 pub use ticket::Ticket;

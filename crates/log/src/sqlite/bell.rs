@@ -1,0 +1,119 @@
+//! The bell: how a process learns that another one has committed.
+//!
+//! After a commit one byte is written to a file that every follower watches. It only says "look"; the database says
+//! what. The write-ahead log itself is no bell: its frames are written before the commit can be seen.
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use super::fault;
+use crate::error::StoreError;
+
+/// The bell is rung at most this often; a last ring follows what was held back.
+const RING_EVERY: Duration = Duration::from_millis(1);
+/// How often a follower looks without having been rung for, should a ring ever be lost.
+const BACKSTOP: Duration = Duration::from_secs(1);
+
+/// The end that rings.
+#[derive(Debug)]
+pub(super) struct Bell {
+    file: File,
+    rung: Option<Duration>,
+    held_back: bool,
+}
+
+/// Opens the bell's file, making it if need be.
+pub(super) fn open(path: &Path) -> Result<File, StoreError> {
+    File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| fault::io("open the bell", path, source))
+}
+
+impl Bell {
+    pub(super) const fn new(file: File) -> Bell {
+        Bell { file, rung: None, held_back: false }
+    }
+
+    /// Rings at the monotonic moment `now`, or holds the ring back if it rang a moment ago.
+    pub(super) fn ring(&mut self, now: Duration) {
+        if self.rung.is_some_and(|rung| now.saturating_sub(rung) < RING_EVERY) {
+            self.held_back = true;
+            return;
+        }
+        self.rung = Some(now);
+        self.held_back = false;
+        strike(&self.file);
+    }
+
+    /// How long a writer that has nothing to do may wait before it rings for what was held back.
+    pub(super) const fn due_in(&self) -> Option<Duration> {
+        if self.held_back { Some(RING_EVERY) } else { None }
+    }
+
+    /// Rings if a ring was held back.
+    pub(super) fn ring_held_back(&mut self, now: Duration) {
+        if self.held_back {
+            self.rung = Some(now);
+            self.held_back = false;
+            strike(&self.file);
+        }
+    }
+}
+
+/// Strikes the bell: one byte, always the same one, so that the file does not grow.
+pub(super) fn strike(file: &File) {
+    if let Err(error) = file.write_all_at(b".", 0) {
+        // Followers look once a second anyway.
+        tracing::debug!(%error, "the bell cannot be rung");
+    }
+}
+
+/// Waits for the bell, or for the backstop.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Ear(std::os::fd::OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl Ear {
+    pub(super) fn open(path: &Path) -> Result<Ear, StoreError> {
+        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+        let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+            .and_then(|inotify| add_watch(&inotify, path, WatchFlags::MODIFY).map(|_| inotify));
+        opened.map(Ear).map_err(|source| fault::io("watch the bell", path, source.into()))
+    }
+
+    /// Returns once the bell was rung, and at the latest after the backstop.
+    pub(super) fn listen(&self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let backstop = Timespec { tv_sec: BACKSTOP.as_secs().cast_signed(), tv_nsec: 0 };
+        if let Err(error) = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&backstop)) {
+            tracing::debug!(%error, "waiting for the bell was interrupted");
+        }
+        let mut buffer = [0_u8; 4096];
+        // Which rings they were says nothing; they are only taken off the queue, until none is left.
+        while rustix::io::read(&self.0, &mut buffer[..]).is_ok_and(|length| length > 0) {}
+    }
+}
+
+/// Waits for the backstop only: this system has no watch on a file here yet.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(super) struct Ear;
+
+#[cfg(not(target_os = "linux"))]
+impl Ear {
+    pub(super) fn open(_path: &Path) -> Result<Ear, StoreError> {
+        Ok(Ear)
+    }
+
+    /// Returns after the backstop.
+    pub(super) fn listen(&self) {
+        std::thread::park_timeout(BACKSTOP);
+    }
+}

@@ -1,0 +1,261 @@
+//! Locks between processes: `flock` on files that name their holder.
+
+use std::fs::{File, TryLockError};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::fault;
+use crate::error::StoreError;
+
+/// How long a lock is waited for before it is an error.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How strongly a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strength {
+    /// With others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A lock file. A lock that is not free is waited for by a helper thread, since a `flock` cannot be given up halfway.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    file: Arc<File>,
+    path: PathBuf,
+    strength: Strength,
+    helper: Mutex<Option<Helper>>,
+}
+
+#[derive(Debug)]
+struct Helper {
+    requests: mpsc::Sender<()>,
+    desk: Arc<Desk>,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    state: Mutex<Wait>,
+    changed: Condvar,
+}
+
+/// Where a request for the lock stands between the waiter and its helper.
+#[derive(Debug, Default)]
+enum Wait {
+    /// Nobody wants it and the helper does not wait.
+    #[default]
+    Idle,
+    /// The helper waits for it, and somebody wants it.
+    Wanted,
+    /// The helper still waits for it, but nobody wants it any more.
+    Abandoned,
+    /// The helper is done; what it got is to be taken.
+    Done(Result<(), Arc<std::io::Error>>),
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, Wait> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LockFile {
+    /// Opens the lock's file, making it if need be.
+    pub(super) fn open(path: &Path, strength: Strength) -> Result<LockFile, StoreError> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| fault::io("open the lock", path, source))?;
+        Ok(LockFile { file: Arc::new(file), path: path.to_owned(), strength, helper: Mutex::new(None) })
+    }
+
+    /// Opens a lock that is there, for waiting on its holder; none if its file is gone.
+    pub(super) fn open_there(path: &Path, strength: Strength) -> Result<Option<LockFile>, StoreError> {
+        match File::options().read(true).open(path) {
+            Ok(file) => {
+                let file = Arc::new(file);
+                Ok(Some(LockFile { file, path: path.to_owned(), strength, helper: Mutex::new(None) }))
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(fault::io("open the lock", path, source)),
+        }
+    }
+
+    /// Takes the lock if it is free.
+    pub(super) fn try_acquire(&self) -> Result<bool, StoreError> {
+        let tried = match self.strength {
+            Strength::Shared => self.file.try_lock_shared(),
+            Strength::Exclusive => self.file.try_lock(),
+        };
+        match tried {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(source)) => Err(fault::io("lock", &self.path, source)),
+        }
+    }
+
+    /// Takes the lock, waiting for it at most [`LOCK_WAIT`], and says in the file who has it.
+    pub(super) fn acquire(&self) -> Result<(), StoreError> {
+        if !self.acquire_within(LOCK_WAIT)? {
+            let waited_ms = u64::try_from(LOCK_WAIT.as_millis()).unwrap_or(u64::MAX);
+            return Err(StoreError::LockBusy { path: self.path.clone(), waited_ms, pid: self.holder() });
+        }
+        if self.strength == Strength::Exclusive {
+            self.sign();
+        }
+        Ok(())
+    }
+
+    /// Takes the lock, waiting at most `limit`; false if it was not free in time.
+    pub(super) fn acquire_within(&self, limit: Duration) -> Result<bool, StoreError> {
+        let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = helper.as_ref().is_some_and(|helper| !matches!(*helper.desk.lock(), Wait::Idle));
+        if !pending && self.try_acquire()? {
+            return Ok(true);
+        }
+        if helper.is_none() {
+            *helper = Some(self.start_helper()?);
+        }
+        let Some(helper) = helper.as_ref() else { return Ok(false) };
+        let mut state = helper.desk.lock();
+        if matches!(*state, Wait::Idle) && helper.requests.send(()).is_err() {
+            return Err(self.helper_gone());
+        }
+        if !matches!(*state, Wait::Done(_)) {
+            *state = Wait::Wanted;
+        }
+        let waited =
+            helper.desk.changed.wait_timeout_while(state, limit, |state| matches!(state, Wait::Wanted));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match std::mem::take(&mut *state) {
+            Wait::Done(Ok(())) => Ok(true),
+            Wait::Done(Err(source)) => {
+                Err(StoreError::Io { action: "lock", path: self.path.clone(), source })
+            }
+            Wait::Idle | Wait::Wanted | Wait::Abandoned => {
+                *state = Wait::Abandoned;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Gives the lock up.
+    pub(super) fn release(&self) {
+        if let Err(error) = self.file.unlock() {
+            // The system frees it at the latest when the file is closed.
+            tracing::error!(path = %self.path.display(), %error, "a lock could not be given up");
+        }
+    }
+
+    /// Who has the lock, as it wrote itself.
+    pub(super) fn holder(&self) -> Option<u32> {
+        let mut text = String::new();
+        let mut file = File::open(&self.path).ok()?;
+        file.read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Writes this process's id into the file, over whatever stood there.
+    pub(super) fn sign(&self) {
+        let text = format!("{:<10}\n", std::process::id());
+        if let Err(error) = self.file.write_all_at(text.as_bytes(), 0) {
+            // The lock holds without it; only a message about it will be poorer.
+            tracing::debug!(path = %self.path.display(), %error, "a lock does not name its holder");
+        }
+    }
+
+    fn start_helper(&self) -> Result<Helper, StoreError> {
+        let (requests, inbox) = mpsc::channel::<()>();
+        let desk = Arc::new(Desk::default());
+        let (file, strength, theirs) = (self.file.clone(), self.strength, desk.clone());
+        std::thread::Builder::new()
+            .name("backstay-lock".to_owned())
+            .spawn(move || {
+                while inbox.recv().is_ok() {
+                    let locked = match strength {
+                        Strength::Shared => file.lock_shared(),
+                        Strength::Exclusive => file.lock(),
+                    };
+                    hand_over(&file, &theirs, locked);
+                }
+            })
+            .map_err(|source| fault::io("start a thread for", &self.path, source))?;
+        Ok(Helper { requests, desk })
+    }
+
+    fn helper_gone(&self) -> StoreError {
+        fault::io("wait for", &self.path, std::io::Error::other("the helper thread is gone"))
+    }
+}
+
+impl Drop for LockFile {
+    /// Whoever still waits for the lock on its behalf shall not keep it.
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let mut state = helper.desk.lock();
+            if !matches!(*state, Wait::Idle) {
+                *state = Wait::Abandoned;
+            }
+        }
+    }
+}
+
+/// Gives what the helper got to whoever wants it, or gives it up.
+fn hand_over(file: &File, desk: &Desk, locked: std::io::Result<()>) {
+    let mut state = desk.lock();
+    if matches!(*state, Wait::Wanted) {
+        *state = Wait::Done(locked.map_err(Arc::new));
+        desk.changed.notify_all();
+        return;
+    }
+    *state = Wait::Idle;
+    if let Err(error) = locked.and_then(|()| file.unlock()) {
+        tracing::debug!(%error, "a lock that nobody waits for any more");
+    }
+}
+
+/// The two locks by which processes take turns at writing.
+///
+/// The first makes a queue of the waiting ones, so that whoever has just written does not get the second again at once.
+#[derive(Debug)]
+pub(super) struct Turnstile {
+    turn: LockFile,
+    writer: LockFile,
+}
+
+/// The right to write, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a LockFile);
+
+impl Turnstile {
+    /// Opens both locks in `folder`.
+    pub(super) fn open(folder: &Path) -> Result<Turnstile, StoreError> {
+        Ok(Turnstile {
+            turn: LockFile::open(&folder.join("turn.lock"), Strength::Exclusive)?,
+            writer: LockFile::open(&folder.join("writer.lock"), Strength::Exclusive)?,
+        })
+    }
+
+    /// Waits for this process's turn.
+    pub(super) fn enter(&self) -> Result<Turn<'_>, StoreError> {
+        self.turn.acquire()?;
+        let writer = self.writer.acquire();
+        self.turn.release();
+        writer.map(|()| Turn(&self.writer))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}

@@ -1,0 +1,138 @@
+//! Opening a store.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use super::commit::Committer;
+use super::lock::{LockFile, Strength, Turnstile};
+use super::owners::OwnerLocks;
+use super::readers::{self, Readers};
+use super::store::{Inner, SqliteLog};
+use super::writer::Writer;
+use super::{bell, fault, filesystem, schema};
+use crate::blobs::BlobStore;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{OpenError, StoreError};
+
+/// Which boot of the machine this is: after another one, commits may have been lost with the power.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Boot {
+    /// Asks the system, where it can tell.
+    #[default]
+    Ask,
+    /// This one.
+    Is(String),
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Whether the store is made if it is not there.
+    pub create: bool,
+    /// Where its time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Which boot this is.
+    pub boot: Boot,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions { create: true, clock: Arc::new(SystemClock::default()), boot: Boot::Ask }
+    }
+}
+
+impl SqliteLog {
+    /// Opens the store in `folder`, and makes it if need be. Blocks.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
+    pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
+        let path = folder.join("log.db");
+        find(folder, &path, options.create)?;
+        let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
+        store_lock.acquire()?;
+        let turnstile = Turnstile::open(folder)?;
+        let boot = match options.boot {
+            Boot::Ask => boot_id(),
+            Boot::Is(boot) => Some(boot),
+        };
+        let mut connection = schema::connect_writer(&path)?;
+        let id = {
+            let _turn = turnstile.enter()?;
+            schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?
+        };
+        let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
+        let newest = watch::Sender::new(newest);
+        let bell_path = folder.join("bell");
+        let committer = Committer::new(connection, path.clone());
+        let bell_file = bell::open(&bell_path)?;
+        let writer = Writer::start(committer, turnstile, options.clock.clone(), bell_file, newest.clone())?;
+        let readers = Arc::new(Readers::start(id, &path)?);
+        let owners = OwnerLocks::new(folder.join("owners"));
+        let blobs = BlobStore::in_folder(&folder.join("blobs"));
+        Ok(SqliteLog::new(Inner {
+            id,
+            folder: folder.to_owned(),
+            clock: options.clock,
+            writer,
+            follower: OnceLock::new(),
+            readers,
+            newest,
+            owners,
+            blobs,
+            _store_lock: store_lock,
+        }))
+    }
+}
+
+/// Makes the folders, or checks that there is a store.
+fn find(folder: &Path, database: &Path, create: bool) -> Result<(), OpenError> {
+    let not_a_store = |what: &str| OpenError::NotAStore { path: folder.to_owned(), what: what.to_owned() };
+    match std::fs::metadata(folder) {
+        Ok(found) if !found.is_dir() => return Err(not_a_store("it is not a folder")),
+        Ok(_) => {
+            filesystem::refuse_network(folder)?;
+            let there = database.try_exists().map_err(|source| fault::io("look at", database, source))?;
+            if !there && !create {
+                return Err(OpenError::Missing { path: folder.to_owned() });
+            }
+        }
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: folder.to_owned() });
+        }
+        Err(source) => return Err(fault::io("look at", folder, source).into()),
+    }
+    make(&folder.join("owners"))?;
+    filesystem::refuse_network(folder)
+}
+
+fn make(folder: &Path) -> Result<(), StoreError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| fault::io("make the folder", folder, source))
+}
+
+/// Which boot this is, on Linux.
+#[cfg(target_os = "linux")]
+fn boot_id() -> Option<String> {
+    match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(error) => {
+            tracing::debug!(%error, "which boot this is cannot be told");
+            None
+        }
+    }
+}
+
+/// Other systems do not tell it in a file; there, positions lost with the power are not told apart.
+#[cfg(not(target_os = "linux"))]
+const fn boot_id() -> Option<String> {
+    None
+}

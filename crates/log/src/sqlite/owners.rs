@@ -1,0 +1,135 @@
+//! Who lives: an owner holds the lock on a file of its own, and renews a row.
+
+use std::path::{Path, PathBuf};
+use std::sync::Weak;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use backstay_model::OwnerId;
+use tokio::sync::oneshot;
+
+use super::fault;
+use super::lock::{LockFile, Strength};
+use super::store::Inner;
+use super::writer::Command;
+use crate::contract::{OwnerGuard, OwnerIdentity};
+use crate::error::StoreError;
+
+/// How often an owner says that it lives.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+
+/// The folder of the owners' locks.
+#[derive(Clone, Debug)]
+pub(super) struct OwnerLocks(PathBuf);
+
+impl OwnerLocks {
+    pub(super) const fn new(folder: PathBuf) -> OwnerLocks {
+        OwnerLocks(folder)
+    }
+
+    fn path(&self, owner: OwnerId) -> PathBuf {
+        self.0.join(format!("{owner}.lock"))
+    }
+
+    /// Makes the owner's file and takes its lock, before anybody can see the file.
+    fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
+        let path = self.path(owner);
+        let draft = path.with_extension("new");
+        let lock = LockFile::open(&draft, Strength::Exclusive)?;
+        lock.acquire()?;
+        std::fs::rename(&draft, &path).map_err(|source| fault::io("rename", &draft, source))?;
+        Ok(lock)
+    }
+
+    /// Whether the owner's lock is held. Its file is gone once it gave its proof up in order.
+    pub(super) fn is_alive(&self, owner: OwnerId) -> Result<bool, StoreError> {
+        let Some(lock) = self.watch(owner)? else { return Ok(false) };
+        let free = lock.try_acquire()?;
+        if free {
+            lock.release();
+        }
+        Ok(!free)
+    }
+
+    /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
+    pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
+        LockFile::open_there(&self.path(owner), Strength::Shared)
+    }
+}
+
+/// This process's proof that it may own topics.
+#[derive(Debug)]
+pub(super) struct SqliteGuard {
+    identity: OwnerIdentity,
+    path: PathBuf,
+    lock: LockFile,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl SqliteGuard {
+    /// Takes the owner's lock and writes its row. Blocks.
+    pub(super) fn register(inner: &Weak<Inner>, identity: OwnerIdentity) -> Result<SqliteGuard, StoreError> {
+        let locks = inner.upgrade().ok_or(StoreError::Stopped)?.owners().clone();
+        let lock = locks.take(identity.owner)?;
+        let written = renew(inner, &identity)?;
+        crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
+        let path = locks.path(identity.owner);
+        let (stop, stopped) = mpsc::channel();
+        let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
+        Ok(SqliteGuard { identity, path, lock, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+fn renew(
+    inner: &Weak<Inner>,
+    identity: &OwnerIdentity,
+) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let inner = inner.upgrade().ok_or(StoreError::Stopped)?;
+    let command = Command::Renew { identity: identity.clone(), reply };
+    inner.writer().send(command).map(|()| answer)
+}
+
+fn start(
+    inner: Weak<Inner>,
+    identity: OwnerIdentity,
+    stopped: mpsc::Receiver<()>,
+    path: &Path,
+) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name("backstay-owner".to_owned())
+        .spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(RENEW_EVERY) {
+                match renew(&inner, &identity) {
+                    Ok(answer) => drop(answer),
+                    Err(StoreError::Stopped) => return,
+                    // The lock is the proof; a row that is renewed late harms only who cannot see the lock.
+                    Err(error) => {
+                        tracing::warn!(owner = %identity.owner, %error, "the owner was not renewed")
+                    }
+                }
+            }
+        })
+        .map_err(|source| fault::io("start a thread for", path, source))
+}
+
+impl OwnerGuard for SqliteGuard {
+    fn identity(&self) -> &OwnerIdentity {
+        &self.identity
+    }
+}
+
+impl Drop for SqliteGuard {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the thread that renews an owner panicked");
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "an owner's lock file stays behind");
+        }
+        self.lock.release();
+    }
+}

@@ -1,0 +1,225 @@
+//! The database: its tables, its version, and how a connection is set up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use backstay_model::{LogId, Timestamp};
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault;
+use crate::clock::draw_log_id;
+use crate::error::{OpenError, StoreError};
+
+/// Says in the file's header that it is a store: the bytes `BKST`.
+const APPLICATION_ID: i64 = 0x424b_5354;
+/// The version of the tables below.
+const FORMAT: i64 = 1;
+/// Pages of write-ahead log after which a commit moves them into the database.
+const CHECKPOINT_PAGES: u32 = 2_000;
+/// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
+const BUSY: Duration = Duration::from_secs(5);
+/// How far positions jump when commits may have been lost with the power.
+pub(super) const LOST_SPAN: u64 = 1 << 24;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    log_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    boot_id TEXT,
+    g_floor INTEGER NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT;
+CREATE TABLE lost (
+    after_g INTEGER PRIMARY KEY,
+    until_g INTEGER NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE topic (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    floor INTEGER NOT NULL DEFAULT 0,
+    closed INTEGER NOT NULL DEFAULT 0,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    kind TEXT,
+    state TEXT,
+    labels TEXT,
+    wake_at INTEGER,
+    summary TEXT
+) STRICT;
+CREATE INDEX topic_wake ON topic (wake_at) WHERE wake_at IS NOT NULL;
+CREATE TABLE event (
+    g INTEGER PRIMARY KEY,
+    topic_id INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    flags INTEGER NOT NULL,
+    last_input INTEGER NOT NULL,
+    last_fact INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    trace TEXT,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX event_seq ON event (topic_id, seq);
+CREATE TABLE live (
+    g INTEGER PRIMARY KEY,
+    topic_id INTEGER NOT NULL,
+    after_seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    payload TEXT NOT NULL
+) STRICT;
+CREATE INDEX live_scope ON live (topic_id, scope);
+CREATE TABLE key (
+    topic_id INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    part_topic TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    g INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (topic_id, key, part)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE owner (
+    id TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    renewed_at INTEGER NOT NULL,
+    renewals INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE entry (
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    topic_id INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    due_at INTEGER,
+    summary TEXT NOT NULL,
+    PRIMARY KEY (kind, id, topic_id)
+) STRICT, WITHOUT ROWID;
+";
+
+/// An event is followed by others of its batch in its topic.
+pub(super) const FLAG_MORE: i64 = 1;
+/// With an event, who may append to its topic has changed.
+pub(super) const FLAG_CONTROL: i64 = 2;
+
+/// Opens a connection that writes. It makes the file if need be.
+pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    connection.busy_timeout(BUSY).map_err(|e| fault::sqlite("set up", path, e))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    connection
+        .busy_timeout(BUSY)
+        .and_then(|()| connection.pragma_update(None, "query_only", true))
+        .map_err(|e| fault::sqlite("set up", path, e))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Makes the tables, or checks those that are there. To be called by the holder of the writer's lock.
+pub(super) fn prepare(
+    connection: &mut Connection,
+    path: &Path,
+    now: Timestamp,
+    boot: Option<&str>,
+) -> Result<LogId, OpenError> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application =
+        number("application_id").map_err(|source| foreign("open", path, source, "not a database"))?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        .map_err(|source| foreign("open", path, source, "not a database"))?;
+    let failed = |source| OpenError::Store(fault::sqlite("set up", path, source));
+    if application == 0 && tables == 0 {
+        set_up(connection, path).map_err(failed)?;
+        create(connection, path, now, boot)?;
+    } else if application != APPLICATION_ID {
+        let what = "it is another program's database".to_owned();
+        return Err(OpenError::NotAStore { path: path.to_owned(), what });
+    } else {
+        let found = number("user_version").map_err(failed)?;
+        if found > FORMAT {
+            return Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT });
+        }
+        set_up(connection, path).map_err(failed)?;
+        note_boot(connection, now, boot).map_err(failed)?;
+    }
+    let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
+    id.parse().map_err(|invalid: backstay_model::InvalidId| {
+        StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }.into()
+    })
+}
+
+fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &str) -> OpenError {
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => {
+            OpenError::NotAStore { path: path.to_owned(), what: what.to_owned() }
+        }
+        _ => fault::sqlite(action, path, source).into(),
+    }
+}
+
+fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        tracing::warn!(path = %path.display(), mode, "the database does not use a write-ahead log");
+    }
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+fn create(
+    connection: &mut Connection,
+    path: &Path,
+    now: Timestamp,
+    boot: Option<&str>,
+) -> Result<(), OpenError> {
+    let id = draw_log_id(now)?;
+    let made = (|| {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(TABLES)?;
+        transaction.execute(
+            "INSERT INTO meta (id, log_id, created_at, boot_id, g_floor, generation) VALUES (1, ?1, ?2, ?3, 0, 0)",
+            (id.to_string(), now.as_micros(), boot),
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.commit()
+    })();
+    made.map_err(|source| fault::sqlite("make", path, source).into())
+}
+
+/// After a new boot, commits that were not flushed may be gone: positions jump over all that they can have had.
+fn note_boot(connection: &mut Connection, now: Timestamp, boot: Option<&str>) -> rusqlite::Result<()> {
+    let known: Option<String> = connection.query_row("SELECT boot_id FROM meta", (), |row| row.get(0))?;
+    let Some(boot) = boot.filter(|boot| known.as_deref() != Some(*boot)) else { return Ok(()) };
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if known.is_some() {
+        let newest: i64 = transaction.query_row(NEWEST, (), |row| row.get(0))?;
+        let until = newest.saturating_add_unsigned(LOST_SPAN);
+        transaction.execute(
+            "INSERT INTO lost (after_g, until_g, at) VALUES (?1, ?2, ?3)",
+            (newest, until, now.as_micros()),
+        )?;
+        transaction.execute("UPDATE meta SET g_floor = ?1", [until])?;
+    }
+    transaction.execute("UPDATE meta SET boot_id = ?1", [boot])?;
+    transaction.commit()
+}
+
+/// The newest position of the log.
+pub(super) const NEWEST: &str = "SELECT max((SELECT ifnull(max(g), 0) FROM event), (SELECT ifnull(max(g), 0) FROM live), g_floor) FROM meta";
