@@ -74,11 +74,11 @@ pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverErro
             return Err(RecoverError::Silent { folder: folder.to_owned() });
         }
         let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-        let watch = match &mut watch {
-            Some(watch) => watch,
-            none => none.insert(Watch::new(folder).map_err(at)?),
-        };
-        watch.wait(BACKSTOP).map_err(at)?;
+        match &mut watch {
+            Some(watch) => Watch::wait(watch, BACKSTOP).map_err(at)?,
+            // Look once more before the first wait: what changed until now wakes nobody.
+            None => watch = Some(Watch::new(folder).map_err(at)?),
+        }
     }
 }
 
@@ -149,16 +149,8 @@ fn attach(
     };
     let mut channel = match UnixStream::connect(&keeper.socket) {
         Ok(channel) => channel,
-        // It closes its socket before it ends; if it does not end soon, somebody removed the socket.
-        Err(error) if is_ending(folder)? => {
-            return if error.kind() == io::ErrorKind::NotFound
-                || error.kind() == io::ErrorKind::ConnectionRefused
-            {
-                Ok(None)
-            } else {
-                Err(unreachable(error))
-            };
-        }
+        // It removes its socket before it ends; if it does not end soon, somebody else removed it.
+        Err(error) if is_absent(&error) && is_ending(folder)? => return Ok(None),
         Err(error) => return Err(unreachable(error)),
     };
     channel.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(unreachable)?;
@@ -179,11 +171,25 @@ fn attach(
         Ok(Some(FromKeeper::Fenced { highest })) => Err(RecoverError::Fenced { epoch, highest }),
         // Its record or its death is what the next look finds.
         Ok(Some(FromKeeper::Exited { .. }) | None) => Ok(None),
+        Err(error) if is_hanging_up(&error) => Ok(None),
         Ok(Some(_)) => {
             Err(unreachable(io::Error::new(io::ErrorKind::InvalidData, "it speaks another protocol")))
         }
         Err(error) => Err(unreachable(error)),
     }
+}
+
+/// Whether this is how a keeper's end shows on a connection that it had not taken yet.
+fn is_hanging_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// Whether nobody listens there any more.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Whether the keeper ends within a moment: its record is there, or its lock comes free.

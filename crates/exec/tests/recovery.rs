@@ -1,0 +1,193 @@
+//! The keeper goes on without its starter, is found again, and what cannot be found is ended and closed.
+
+mod support;
+
+use std::time::Duration;
+
+use backstay_exec::spool::{Follow, Follower, read_ordered};
+use backstay_exec::{EndedBy, KeeperEvent, RecoverError, Recovered, StartError, StopReason, recover};
+use backstay_model::Epoch;
+use backstay_model::event::LostEvidence;
+use support::{Bench, PATIENCE, Running, is_alive, kill, pid_in, sh, wait_for};
+
+fn attached(recovered: Recovered) -> Running {
+    match recovered {
+        Recovered::Attached(handle) => Running::new(handle),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn s4_the_agent_goes_on_and_the_next_owner_reads_to_the_end() {
+    let bench = Bench::new();
+    let go = bench.path("go");
+    let script =
+        format!("echo one; mkfifo {go}; read line < {go}; echo two >&2; read line < {go}; echo three");
+    drop(bench.keepers.start(&bench.folder(), &sh(&script)).unwrap());
+    let mut follower = Follower::open(&bench.folder(), 0).unwrap();
+    let mut seen = Vec::new();
+    while seen != b"one\n" {
+        take(&mut follower, &mut seen);
+    }
+    let running = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    assert!(matches!(running.next(), KeeperEvent::Running { .. }));
+    wait_for(|| go.exists().then_some(()));
+    std::fs::write(&go, "go\n").unwrap();
+    while seen != b"one\ntwo\n" {
+        take(&mut follower, &mut seen);
+    }
+    std::fs::write(&go, "go\n").unwrap();
+    let record = running.end();
+    assert_eq!((&record.ended_by, record.exit_code), (&EndedBy::Exit, Some(0)));
+    while take(&mut follower, &mut seen) {}
+    assert_eq!(seen, b"one\ntwo\nthree\n");
+    assert_eq!(bench.stdout(), b"one\nthree\n");
+    let rest = read_ordered(&bench.folder(), 4, 100).unwrap();
+    assert_eq!((rest.chunks.len(), rest.next_bytes, rest.ended), (2, 14, true));
+}
+
+fn take(follower: &mut Follower, seen: &mut Vec<u8>) -> bool {
+    match follower.next(PATIENCE).unwrap() {
+        Follow::Output(chunks) => seen.extend(chunks.into_iter().flat_map(|chunk| chunk.bytes)),
+        Follow::Ended => return false,
+        Follow::Nothing => panic!("nothing came"),
+    }
+    true
+}
+
+#[test]
+fn s4_an_end_that_nobody_saw_is_found() {
+    let bench = Bench::new();
+    let handle = bench.keepers.start(&bench.folder(), &sh("echo done")).unwrap();
+    drop(handle);
+    let record = wait_for(|| match recover(&bench.folder(), Epoch(2)).unwrap() {
+        Recovered::Ended(record) => Some(record),
+        Recovered::Attached(_) => None,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((record.exit_code, record.stdout.size_bytes), (Some(0), 5));
+}
+
+#[test]
+fn s5_an_agent_that_is_killed_leaves_a_record_that_says_so() {
+    let bench = Bench::new();
+    let running = bench.start(&sh("exec sleep 600")).unwrap();
+    kill(running.control.pid());
+    let record = running.end();
+    assert_eq!((record.ended_by, record.exit_code, record.signal), (EndedBy::Exit, None, Some(9)));
+}
+
+#[test]
+fn s5_when_the_keeper_is_killed_its_whole_tree_is_ended_and_lost() {
+    let bench = Bench::new();
+    let files: Vec<_> = ["main", "session", "clear"].iter().map(|name| bench.path(name)).collect();
+    let script = format!(
+        "setsid sh -c 'echo $$ > {}; exec sleep 600' &
+         env -i /bin/sh -c 'echo $$ > {}; exec /bin/sleep 600' &
+         echo $$ > {}; while :; do sleep 1; done",
+        files[1], files[2], files[0]
+    );
+    let running = bench.start(&sh(&script)).unwrap();
+    let pids: Vec<u32> = files.iter().map(|file| pid_in(file)).collect();
+    kill(running.control.keeper_pid());
+    assert!(matches!(
+        running
+            .wait(|event| (!matches!(event, KeeperEvent::Running { .. } | KeeperEvent::Beat(_)))
+                .then_some(event)),
+        KeeperEvent::KeeperGone
+    ));
+    assert!(pids.iter().all(|&pid| is_alive(pid)), "they outlive their keeper until the recovery");
+    match recover(&bench.folder(), Epoch(2)).unwrap() {
+        Recovered::Lost { evidence: LostEvidence::KeeperDead, ended_processes } => {
+            assert!(ended_processes >= 3)
+        }
+        other => panic!("{other:?}"),
+    }
+    for pid in pids {
+        assert!(!is_alive(pid), "{pid} lives");
+    }
+    let again = recover(&bench.folder(), Epoch(3)).unwrap();
+    assert!(matches!(again, Recovered::Lost { evidence: LostEvidence::KeeperDead, .. }), "{again:?}");
+}
+
+#[test]
+fn s5_a_folder_without_a_trace_is_closed_for_a_late_starter() {
+    let bench = Bench::new();
+    match recover(&bench.folder(), Epoch(2)).unwrap() {
+        Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 } => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(bench.start(&sh("true")).err().unwrap(), StartError::FolderInUse { .. }));
+}
+
+#[test]
+fn s5_work_of_an_earlier_boot_is_lost_without_a_look_at_processes() {
+    let bench = Bench::new();
+    let running = bench.start(&sh("exec sleep 600")).unwrap();
+    let file = bench.folder().join("keeper.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    kill(running.control.keeper_pid());
+    running.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
+    let boot = backstay_exec::boot_id().unwrap();
+    std::fs::write(&file, text.replace(&boot, "00000000-0000-0000-0000-000000000000")).unwrap();
+    let recovered = recover(&bench.folder(), Epoch(2)).unwrap();
+    assert!(matches!(recovered, Recovered::Lost { evidence: LostEvidence::Rebooted, ended_processes: 0 }));
+    assert!(is_alive(running.control.pid()));
+    kill(running.control.pid());
+}
+
+#[test]
+fn an_older_owner_is_fenced() {
+    let bench = Bench::new();
+    let first = bench.start(&sh("exec sleep 600")).unwrap();
+    let second = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    let highest = first.wait(|event| match event {
+        KeeperEvent::Fenced { highest } => Some(highest),
+        _ => None,
+    });
+    assert_eq!(highest, Epoch(2));
+    first.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();
+    match recover(&bench.folder(), Epoch(1)) {
+        Err(RecoverError::Fenced { epoch: Epoch(1), highest: Epoch(2) }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(is_alive(second.control.pid()));
+    second.control.stop(Epoch(2), StopReason::Cancel, Duration::ZERO).unwrap();
+    assert_eq!(second.end().ended_by, EndedBy::Stop { reason: StopReason::Cancel });
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_not_a_loss() {
+    let bench = Bench::new();
+    bench.run("true", |_| {});
+    std::fs::write(bench.folder().join("exit.json"), "{").unwrap();
+    assert!(matches!(recover(&bench.folder(), Epoch(2)), Err(RecoverError::Damaged { .. })));
+}
+
+#[test]
+fn a_keeper_is_in_a_session_of_its_own() {
+    let bench = Bench::new();
+    let running = bench.start(&sh("exec sleep 600")).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", running.control.keeper_pid())).unwrap();
+    let session = stat[stat.rfind(')').unwrap()..].split(' ').nth(4).unwrap().to_owned();
+    assert_eq!(session, running.control.keeper_pid().to_string());
+    running.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();
+    running.end();
+}
+
+#[test]
+fn a_listener_that_never_reads_holds_nobody_up() {
+    let bench = Bench::new();
+    let mut spec = sh("for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo done");
+    spec.beat_ms = 1;
+    let deaf = bench.keepers.start(&bench.folder(), &spec).unwrap();
+    let mut follower = Follower::open(&bench.folder(), 0).unwrap();
+    let mut seen = Vec::new();
+    while take(&mut follower, &mut seen) {}
+    assert_eq!(seen, b"done\n");
+    let (_, mut events) = deaf.into_parts();
+    assert!(matches!(
+        events.find(|event| !matches!(event, KeeperEvent::Beat(_) | KeeperEvent::Running { .. })),
+        Some(KeeperEvent::Exited(_))
+    ));
+}
