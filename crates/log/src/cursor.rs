@@ -13,6 +13,9 @@ const CHECKSUM_DIGITS: usize = 12;
 /// No text of a cursor is longer: prefix, log, two numbers of 20 digits, a topic of 200, the checksum, five marks.
 const CHARS_MAX: usize = 320;
 
+/// No store numbers further.
+const NUMBER_MAX: u64 = i64::MAX as u64;
+
 /// Stands right behind one event of one topic of one log.
 ///
 /// Text form: `cur1~LOG~SEQ~POSITION~TOPIC~CHECKSUM`, where the checksum is the first 12 hexadecimal digits of the BLAKE3
@@ -153,6 +156,9 @@ fn parse(text: &str) -> Option<Cursor> {
     let log = format!("{}{}", LogId::PREFIX, fields.next()?).parse().ok()?;
     let seq = Seq(fields.next()?.parse().ok()?);
     let g = Position(fields.next()?.parse().ok()?);
+    if seq.0.max(g.0) > NUMBER_MAX {
+        return None;
+    }
     let topic = fields.next()?.parse().ok()?;
     fields.next().is_none().then_some(Cursor { log, topic, seq, g })
 }

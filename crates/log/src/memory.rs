@@ -1,6 +1,7 @@
 //! The store that forgets with its process: for tests, dry runs and embedders that want no file.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -328,7 +329,7 @@ impl Source for Shared {
                 newest,
             },
             |topic| {
-                let live = topic.live.range(g.next()..).map(|(_, live)| live);
+                let live = topic.live.range((Bound::Excluded(g), Bound::Unbounded)).map(|(_, live)| live);
                 let live = live.filter(|live| live.after_seq >= seq).take(limit).cloned().collect();
                 LivePage { page: topic.page(seq, Direction::Forward, limit), live, newest }
             },
@@ -385,7 +386,9 @@ impl Log for MemoryLog {
     fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
         let state = self.0.lock();
         let mut found = Vec::new();
-        for (topic, seq) in state.by_position.range(after.next()..).map(|(_, event)| event) {
+        for (topic, seq) in
+            state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
+        {
             let index = usize::try_from(seq.0 - 1).unwrap_or(usize::MAX);
             found.extend(state.topics.get(topic).and_then(|topic| topic.events.get(index)).cloned());
             let whole = found.last().is_some_and(|last| !last.more);

@@ -172,7 +172,7 @@ pub(super) fn page(
     });
     let events = match direction {
         _ if limit == 0 => Vec::new(),
-        Direction::Forward => forward(transaction, topic, span, at.max(span.floor), limit)?,
+        Direction::Forward => forward(transaction, topic, span, at.max(span.floor).min(span.head), limit)?,
         Direction::Backward => backward(transaction, topic, span, at, limit)?,
     };
     Ok(Page { events, head: span.head, gap })

@@ -1,0 +1,15 @@
+//! The laws of the log. One suite runs against each store; the laws across processes need a store that is shared.
+
+#[macro_use]
+mod suite;
+mod processes;
+mod sqlite;
+mod support;
+
+mod memory {
+    laws!(crate::support::Fixture::memory);
+}
+
+mod sqlite_laws {
+    laws!(crate::support::Fixture::sqlite);
+}

@@ -1,0 +1,289 @@
+//! What only a store in a folder can do wrong.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_log::{
+    AppendError, Batch, Boot, ClaimError, ClaimMode, CursorError, Direction, Log, OpenError, OpenOptions,
+    OwnerIdentity, ReadError, SqliteLog, StoreError,
+};
+use backstay_model::event::ClaimReason;
+use backstay_model::{Coded, Delivery, Seq};
+use rusqlite::Connection;
+
+use crate::support::{FixedClock, append, batch, buffered, numbers, owner, read_by, skipped, texts, topic};
+use backstay_log::Authority;
+
+fn open(folder: &Path) -> SqliteLog {
+    SqliteLog::open(folder, OpenOptions::default()).unwrap()
+}
+
+fn open_error(folder: &Path, options: OpenOptions) -> OpenError {
+    SqliteLog::open(folder, options).unwrap_err()
+}
+
+#[tokio::test]
+async fn l7_what_was_acknowledged_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let id = log.id();
+    append(&log, "a", &["1"]);
+    log.submit(buffered(batch("a", Authority::Own, &["2"]))).wait().unwrap();
+    let keyed = Batch { key: Some("k".to_owned()), ..batch("a", Authority::Own, &["3"]) };
+    let first = log.submit(keyed.clone()).wait().unwrap();
+    drop(log);
+    let log = open(folder.path());
+    assert_eq!(log.id(), id);
+    assert_eq!(texts(&read_by(&log, "a", 10).await), ["1", "2", "3"]);
+    let again = log.submit(keyed).wait().unwrap();
+    assert_eq!((again.repeated, again.parts), (true, first.parts), "l8: keys survive reopening");
+    assert_eq!(append(&log, "a", &["4"]).parts[0].first, Seq(4));
+}
+
+#[test]
+fn the_store_is_for_its_user_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("deep").join(".backstay");
+    let _log = open(&store);
+    for made in [store.clone(), store.join("owners")] {
+        assert_eq!(std::fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700, "{made:?}");
+    }
+}
+
+#[test]
+fn what_is_not_a_store_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("file"), "x").unwrap();
+    std::fs::create_dir(at("garbage")).unwrap();
+    std::fs::write(at("garbage").join("log.db"), "no database, but long enough to be one. ".repeat(99))
+        .unwrap();
+    std::fs::create_dir(at("foreign")).unwrap();
+    let foreign = Connection::open(at("foreign").join("log.db")).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    for name in ["file", "garbage", "foreign"] {
+        let error = open_error(&at(name), OpenOptions::default());
+        assert!(matches!(error, OpenError::NotAStore { .. }), "{name}: {error:?}");
+        assert_eq!(error.code().0, "BKS-L071");
+        assert!(error.hint().is_some());
+    }
+    let kept: String = foreign.query_row("SELECT name FROM sqlite_schema", (), |row| row.get(0)).unwrap();
+    assert_eq!(kept, "theirs");
+    for name in ["nowhere", ""] {
+        let error = open_error(&at(name), OpenOptions { create: false, ..OpenOptions::default() });
+        assert!(matches!(error, OpenError::Missing { .. }), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    let error = open_error(folder.path(), OpenOptions::default());
+    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 1, .. }), "{error:?}");
+}
+
+#[test]
+fn a_read_only_folder_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    std::fs::set_permissions(&store, std::fs::Permissions::from_mode(0o500)).unwrap();
+    if std::fs::write(store.join("probe"), "x").is_ok() {
+        // Permissions do not bind this user; a mount that is read-only binds everybody.
+        let Some(_mount) = Mount::tmpfs(&store, "size=1m,ro") else { return };
+        expect_read_only(&store);
+    } else {
+        expect_read_only(&store);
+    }
+}
+
+fn expect_read_only(store: &Path) {
+    let error = open_error(store, OpenOptions::default());
+    assert!(matches!(error, OpenError::Store(StoreError::ReadOnly { .. })), "{error:?}");
+    assert!(error.hint().is_some());
+}
+
+/// A file system of its own, taken away with the test.
+struct Mount(std::path::PathBuf);
+
+impl Mount {
+    fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Mount(at.to_owned()));
+        }
+        skipped("a file system cannot be mounted by this user");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[tokio::test]
+async fn l17_a_full_disk_is_an_error_and_going_on_works_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::tmpfs(folder.path(), "size=4m") else { return };
+    let ballast = mount.0.join("ballast");
+    std::fs::write(&ballast, vec![0; 2 << 20]).unwrap();
+    let log = open(&mount.0.join("store"));
+    let text = "x".repeat(32 * 1024);
+    let mut acknowledged = 0;
+    let error = loop {
+        match log.submit(batch("a", Authority::Own, &[&text])).wait() {
+            Ok(appended) => acknowledged = appended.parts[0].last.0,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 1_000, "the disk does not fill");
+    };
+    assert!(matches!(error, AppendError::Store(StoreError::DiskFull { .. })), "{error:?}");
+    assert!(error.hint().is_some());
+    assert_eq!(numbers(&read_by(&log, "a", 7).await), (1..=acknowledged).collect::<Vec<_>>());
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(append(&log, "a", &["room"]).parts[0].first.0, acknowledged + 1);
+    drop(log);
+    let log = open(&mount.0.join("store"));
+    assert_eq!(log.head(&topic("a")).await.unwrap().0, acknowledged + 1);
+    drop(log);
+}
+
+#[tokio::test]
+async fn l4_a_damaged_event_is_named_and_reading_goes_on_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for text in ["1", "2", "3", "4"] {
+        append(&log, "a", &[text]);
+    }
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    database.execute("UPDATE event SET payload = '{\"torn' WHERE seq = 3", ()).unwrap();
+    let before = log.read(&topic("a"), Seq(0), Direction::Forward, 10).await.unwrap();
+    assert_eq!(numbers(&before.events), [1, 2]);
+    let error = log.read(&topic("a"), Seq(2), Direction::Forward, 10).await.unwrap_err();
+    assert!(
+        matches!(&error, ReadError::Damaged(event) if event.seq == Seq(3) && event.topic == topic("a")),
+        "{error:?}"
+    );
+    let behind = log.read(&topic("a"), Seq(3), Direction::Forward, 10).await.unwrap();
+    assert_eq!(numbers(&behind.events), [4]);
+    let mut subscription = log.follow(&topic("a"), Seq(0));
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        seen.push(match subscription.next().await {
+            Ok(Delivery::Event(event)) => event.seq.to_string(),
+            Err(ReadError::Damaged(event)) => format!("damaged {}", event.seq),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(seen, ["1", "2", "damaged 3", "4"]);
+}
+
+#[tokio::test]
+async fn l4_a_hole_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    append(&log, "a", &["1", "2", "3"]);
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    database.execute("DELETE FROM event WHERE seq = 2", ()).unwrap();
+    let error = log.read(&topic("a"), Seq(1), Direction::Forward, 10).await.unwrap_err();
+    assert!(matches!(error, ReadError::Hole { expected: Seq(2), found: Seq(3), .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn l12_a_cursor_into_what_the_power_took_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let boot = |name: &str| OpenOptions { boot: Boot::Is(name.to_owned()), ..OpenOptions::default() };
+    let log = SqliteLog::open(folder.path(), boot("first")).unwrap();
+    append(&log, "a", &["1"]);
+    append(&log, "a", &["2"]);
+    append(&log, "a", &["3"]);
+    let [two, three] = [2, 3].map(Seq);
+    let cursors =
+        [log.cursor(&topic("a"), two).await.unwrap(), log.cursor(&topic("a"), three).await.unwrap()];
+    drop(log);
+    // The power went before the last two commits reached the disk.
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    database.execute("DELETE FROM event WHERE seq > 1", ()).unwrap();
+    drop(database);
+    let log = SqliteLog::open(folder.path(), boot("second")).unwrap();
+    let again = append(&log, "a", &["another 2"]);
+    assert!(again.g.0 > 1 << 24, "positions jump: {}", again.g);
+    for (cursor, seq) in cursors.iter().zip([two, three]) {
+        let error = log.resolve(&topic("a"), cursor).await.unwrap_err();
+        assert!(
+            matches!(&error, ReadError::Cursor(CursorError::Lost { seq: at, .. }) if *at == seq),
+            "{seq}: {error:?}"
+        );
+        let mut subscription = log.subscribe(&topic("a"), cursor).unwrap();
+        assert!(matches!(subscription.next().await, Err(ReadError::Cursor(CursorError::Lost { .. }))));
+    }
+    assert_eq!(numbers(&read_by(&log, "a", 10).await), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_free_names_its_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    append(&log, "a", &["1"]);
+    let lock = std::fs::File::options().write(true).open(folder.path().join("writer.lock")).unwrap();
+    lock.lock().unwrap();
+    std::fs::write(folder.path().join("writer.lock"), "4242\n").unwrap();
+    let busy = log.submit(batch("a", Authority::Own, &["2"])).await.unwrap_err();
+    assert!(matches!(&busy, AppendError::Store(StoreError::LockBusy { pid: Some(4242), .. })), "{busy:?}");
+    assert!(busy.hint().unwrap().contains("4242"));
+    lock.unlock().unwrap();
+    assert_eq!(append(&log, "a", &["2"]).parts[0].first, Seq(2));
+}
+
+#[tokio::test]
+async fn l15_an_owner_that_is_not_renewed_is_claimed_after_thirty_seconds_of_the_claimers_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::default());
+    let options = || OpenOptions { clock: clock.clone(), ..OpenOptions::default() };
+    let [first, second] = [options(), options()].map(|o| SqliteLog::open(folder.path(), o).unwrap());
+    let old = first.register_owner(owner('A')).await.unwrap();
+    let new = second.register_owner(owner('B')).await.unwrap();
+    first.claim(&topic("a"), old.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    let claim = second.claim(&topic("a"), new.as_ref(), ClaimMode::Fair, true);
+    clock.advance(Duration::from_secs(29));
+    let mut claim = std::pin::pin!(claim);
+    // Two looks of the claimer: 29 s are not enough, however often it looks.
+    let early = tokio::time::timeout(Duration::from_millis(2_200), claim.as_mut()).await;
+    if let Ok(claimed) = early {
+        panic!("robbed after 29 s: {claimed:?}");
+    }
+    clock.advance(Duration::from_secs(31));
+    let claimed = claim.await.unwrap();
+    assert_eq!(claimed.reason, ClaimReason::OwnerSilent);
+}
+
+#[tokio::test]
+async fn l15_a_patient_claimer_gets_a_dead_owners_topic_at_once_and_a_living_ones_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(FixedClock::default());
+    let options = OpenOptions { clock: clock.clone(), ..OpenOptions::default() };
+    let log = SqliteLog::open(folder.path(), options).unwrap();
+    let old = log.register_owner(owner('A')).await.unwrap();
+    let new = log.register_owner(owner('B')).await.unwrap();
+    log.claim(&topic("a"), old.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    let waiting = log.claim(&topic("a"), new.as_ref(), ClaimMode::Fair, true);
+    drop(old);
+    assert_eq!(waiting.await.unwrap().reason, ClaimReason::OwnerDead);
+    let unknown = OwnerIdentity { ..owner('C') };
+    let stranger = backstay_log::MemoryLog::new().unwrap().register_owner(unknown).await.unwrap();
+    let refused = log.claim(&topic("b"), stranger.as_ref(), ClaimMode::Fair, false).await;
+    assert!(matches!(refused, Err(ClaimError::NotRegistered(_))), "{refused:?}");
+}

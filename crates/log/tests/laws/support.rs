@@ -1,0 +1,143 @@
+//! What the laws share: a store to try, and short ways to say things.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use backstay_log::{
+    Appended, Authority, Batch, Clock, Direction, Durability, Log, MemoryLog, NewEvent, OpenOptions,
+    OwnerIdentity, Part, SqliteLog,
+};
+use backstay_model::{Kind, OwnerId, Payload, Recorded, Scope, Seq, Timestamp, Topic};
+use tempfile::TempDir;
+
+/// A clock that stands still until a test moves it.
+#[derive(Debug, Default)]
+pub(crate) struct FixedClock {
+    micros: AtomicI64,
+    monotonic_ms: AtomicU64,
+}
+
+impl FixedClock {
+    pub(crate) fn set(&self, micros: i64) {
+        self.micros.store(micros, Ordering::SeqCst);
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.monotonic_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.micros.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.monotonic_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// A store that is gone after the test.
+pub(crate) struct Fixture {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) clock: Arc<FixedClock>,
+    _folder: Option<TempDir>,
+}
+
+impl Fixture {
+    pub(crate) fn memory() -> Fixture {
+        let clock = Arc::new(FixedClock::default());
+        let log = Arc::new(MemoryLog::with_clock(clock.clone()).unwrap());
+        Fixture { log, clock, _folder: None }
+    }
+
+    pub(crate) fn sqlite() -> Fixture {
+        let clock = Arc::new(FixedClock::default());
+        let folder = tempfile::tempdir().unwrap();
+        let options = OpenOptions { clock: clock.clone(), ..OpenOptions::default() };
+        let log = Arc::new(SqliteLog::open(&folder.path().join(".backstay"), options).unwrap());
+        Fixture { log, clock, _folder: Some(folder) }
+    }
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.log.fmt(f)
+    }
+}
+
+pub(crate) fn topic(name: &str) -> Topic {
+    name.parse().unwrap()
+}
+
+pub(crate) fn owner(ulid_end: char) -> OwnerIdentity {
+    let owner: OwnerId = format!("own_01JDX7Q2ZK8VQ5T3W9M4N6P7R{ulid_end}").parse().unwrap();
+    OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() }
+}
+
+pub(crate) fn event(text: &str) -> NewEvent {
+    NewEvent {
+        kind: Kind::new("noted"),
+        scope: Scope::Run,
+        payload: Payload::encode(&text).unwrap(),
+        trace: None,
+    }
+}
+
+pub(crate) fn events(texts: &[&str]) -> Vec<NewEvent> {
+    texts.iter().map(|text| event(text)).collect()
+}
+
+pub(crate) fn batch(name: &str, authority: Authority, texts: &[&str]) -> Batch {
+    Batch::of(Part::new(topic(name), authority, events(texts)))
+}
+
+pub(crate) fn buffered(batch: Batch) -> Batch {
+    Batch { durability: Durability::Buffered, ..batch }
+}
+
+/// Appends as the topic's only user.
+pub(crate) fn append(log: &dyn Log, name: &str, texts: &[&str]) -> Appended {
+    log.submit(batch(name, Authority::Own, texts)).wait().unwrap()
+}
+
+/// Every event of the topic, by pages of `limit`.
+pub(crate) async fn read_by(log: &dyn Log, name: &str, limit: usize) -> Vec<Recorded> {
+    let mut found: Vec<Recorded> = Vec::new();
+    loop {
+        let after = found.last().map_or(Seq(0), |last| last.seq);
+        let page = log.read(&topic(name), after, Direction::Forward, limit).await.unwrap();
+        if page.events.is_empty() {
+            return found;
+        }
+        found.extend(page.events);
+    }
+}
+
+pub(crate) fn texts(events: &[Recorded]) -> Vec<String> {
+    events.iter().map(|event| event.payload.decode().unwrap()).collect()
+}
+
+pub(crate) fn numbers(events: &[Recorded]) -> Vec<u64> {
+    events.iter().map(|event| event.seq.0).collect()
+}
+
+/// Says that a test was skipped; where everything has to run, that is a failure.
+#[expect(clippy::disallowed_methods, reason = "the runner of all tests says so by the environment")]
+pub(crate) fn skipped(reason: &str) {
+    assert!(std::env::var("BACKSTAY_TEST_ALL").is_err(), "cannot be skipped here: {reason}");
+    println!("skipped: {reason}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the runner of all tests says so by the environment")]
+pub(crate) fn all_tests() -> bool {
+    std::env::var("BACKSTAY_TEST_ALL").is_ok()
+}
+
+/// Measures real time, where a law speaks of it.
+#[expect(clippy::disallowed_methods, reason = "laws about real time need it")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
