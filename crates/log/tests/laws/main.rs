@@ -1,5 +1,7 @@
 //! The laws of the log. One suite runs against each store; the laws across processes need a store that is shared.
 
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
 #[macro_use]
 mod suite;
 mod processes;
