@@ -123,6 +123,7 @@ impl Process {
 
     /// What it said until it was killed with SIGKILL, line by line.
     fn kill(mut self, word: &str) -> Vec<String> {
+        assert_eq!(self.child.try_wait().unwrap(), None, "it ended by itself");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::iter::from_fn(|| self.hear(word)).collect()
@@ -295,6 +296,7 @@ impl Listener {
     }
 
     fn kill(mut self) -> Vec<String> {
+        assert_eq!(self.pid.try_wait().unwrap(), None, "it ended by itself: an append failed");
         self.pid.kill().unwrap();
         self.pid.wait().unwrap();
         self.thread.join().unwrap()

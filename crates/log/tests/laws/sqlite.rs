@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_log::{
-    AppendError, Batch, Boot, ClaimError, ClaimMode, CursorError, Direction, Log, OpenError, OpenOptions,
-    OwnerIdentity, ReadError, SqliteLog, StoreError,
+    Afterwards, AppendError, Batch, Boot, ClaimError, ClaimMode, CursorError, Direction, Log, OpenError,
+    OpenOptions, OwnerIdentity, ReadError, SqliteLog, StoreError,
 };
 use backstay_model::event::ClaimReason;
 use backstay_model::{Coded, Delivery, Seq};
@@ -246,6 +246,34 @@ async fn a_lock_that_is_not_free_names_its_holder() {
     assert!(busy.hint().unwrap().contains("4242"));
     lock.unlock().unwrap();
     assert_eq!(append(&log, "a", &["2"]).parts[0].first, Seq(2));
+}
+
+#[tokio::test]
+async fn l6_a_release_without_an_event_reaches_the_other_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    let guard = first.register_owner(owner('A')).await.unwrap();
+    let epoch = first.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap().epoch;
+    let fact = |texts: &[&str]| batch("a", Authority::Owner(owner('A').owner, epoch), texts);
+    first.submit(fact(&["1"])).wait().unwrap();
+    let mut release = fact(&[]);
+    release.parts[0].afterwards = Afterwards::Released;
+    second.submit(release).wait().unwrap();
+    let late = first.submit(fact(&["2"])).wait();
+    assert!(matches!(late, Err(AppendError::Fenced { owner: None, .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn l8_a_key_is_known_to_the_other_processes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    let keyed = |text: &str| Batch { key: Some("k".to_owned()), ..batch("a", Authority::Own, &[text]) };
+    let answer = first.submit(keyed("1")).wait().unwrap();
+    let again = second.submit(keyed("1")).wait().unwrap();
+    assert_eq!((again.repeated, again.parts, again.g), (true, answer.parts, answer.g));
+    assert!(matches!(second.submit(keyed("2")).wait(), Err(AppendError::KeyConflict { .. })));
+    assert_eq!(append(&second, "a", &["2"]).parts[0].first, Seq(2));
+    assert_eq!(append(&first, "a", &["3"]).parts[0].first, Seq(3));
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ macro_rules! laws {
             l12_a_cursor_leads_back_to_where_it_was_taken,
             l14_live_events_never_change_a_number,
             l14_a_live_event_comes_between_the_events_it_was_said_between,
+            l14_positions_of_dropped_live_events_are_not_drawn_again,
             l15_a_claim_takes_what_is_free_and_fences_who_had_it,
             l20_what_was_said_stops_a_park,
             l20_a_thousand_inputs_refuse_no_owner,
@@ -324,6 +325,23 @@ pub(crate) async fn l14_a_live_event_comes_between_the_events_it_was_said_betwee
     assert_eq!(seen, ["1", "live 1", "2", "live 2"]);
     append(log, "a", &["3"]);
     assert!(matches!(subscription.next().await.unwrap(), Delivery::Event(event) if event.seq == Seq(3)));
+}
+
+pub(crate) async fn l14_positions_of_dropped_live_events_are_not_drawn_again(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1"]);
+    let mut subscription = log.follow(&topic("a"), Seq(1));
+    for text in ["live 1", "live 2"] {
+        log.submit_live(topic("a"), event(text));
+        let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap().unwrap();
+        assert!(
+            matches!(&delivery, Delivery::Live(live) if live.payload.decode::<String>().unwrap() == text),
+            "{delivery:?}"
+        );
+        let mut done = batch("a", Authority::Own, &[]);
+        done.parts[0].live_done = vec![Scope::Run];
+        log.submit(done).wait().unwrap();
+    }
 }
 
 pub(crate) async fn l15_a_claim_takes_what_is_free_and_fences_who_had_it(store: Fixture) {
