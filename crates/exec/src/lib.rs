@@ -18,6 +18,7 @@ mod record;
 mod redact;
 mod spec;
 pub mod spool;
+mod tolerate;
 mod tree;
 
 pub use error::{RecoverError, SpecError, SpoolError, StartError, StopError};

@@ -46,6 +46,7 @@ fn s4_the_agent_goes_on_and_the_next_owner_reads_to_the_end() {
     assert_eq!((rest.chunks.len(), rest.next_bytes, rest.ended), (2, 14, true));
 }
 
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn take(follower: &mut Follower, seen: &mut Vec<u8>) -> bool {
     match follower.next(PATIENCE).unwrap() {
         Follow::Output(chunks) => seen.extend(chunks.into_iter().flat_map(|chunk| chunk.bytes)),

@@ -138,6 +138,7 @@ fn a_second_stop_can_only_shorten_the_grace() {
     assert_eq!((record.ended_by, record.signal), (EndedBy::Stop { reason: StopReason::Suspend }, Some(9)));
 }
 
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn mark_of(bench: &Bench) -> String {
     let text = std::fs::read_to_string(bench.folder().join("keeper.json")).unwrap();
     text.split("\"mark\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned()

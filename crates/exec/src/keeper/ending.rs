@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::tolerate::tolerate;
 use crate::tree::{Kin, REAPER_SEES_ALL, signal};
 
 /// After KILL, another look is taken at least so often; every death in between brings one at once.
@@ -69,8 +70,7 @@ impl Ending {
                 return Ok(Some(u32::try_from(living.len()).unwrap_or(u32::MAX)));
             }
             for process in &living {
-                // Another user's process cannot be killed; it is counted if it stays.
-                if signal(process, Signal::KILL).is_err() {}
+                tolerate(signal(process, Signal::KILL), "what may not be killed is counted if it stays");
             }
         }
         self.plan(now);
@@ -86,13 +86,11 @@ impl Ending {
 /// Sends `sent` to all, to the group at once so that no fork slips through.
 fn send(kin: &Kin, group: Option<u32>, sent: Signal) -> io::Result<()> {
     let group_pid = group.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    if let Some(pid) = group_pid
-        && kill_process_group(pid, sent).is_err()
-    {
-        // It is gone, or it is another user's: those are counted when they stay.
+    if let Some(pid) = group_pid {
+        tolerate(kill_process_group(pid, sent), "it is gone, or who stays is killed after the grace");
     }
     for process in kin.living()?.iter().filter(|process| Some(process.group) != group) {
-        if signal(process, sent).is_err() {}
+        tolerate(signal(process, sent), "who stays is killed after the grace");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::protocol::FromKeeper;
 use crate::record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord};
 use crate::spec::ProcessSpec;
 use crate::spool::OrderWriter;
+use crate::tolerate::tolerate;
 
 /// Everything that goes into the record, and what writes it.
 pub(super) struct Ended {
@@ -99,8 +100,10 @@ impl Ended {
             survivors: self.survivors,
         };
         self.write(&record, crash)?;
-        // A socket that stays behind is removed with its folder or by the next boot.
-        if std::fs::remove_file(&self.socket).is_err() {}
+        tolerate(
+            std::fs::remove_file(&self.socket),
+            "nobody connects to a socket of a folder that has its record",
+        );
         if let Some(mut clients) = clients {
             clients.tell(&FromKeeper::Exited { record: Box::new(record) });
         }

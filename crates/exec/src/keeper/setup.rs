@@ -28,6 +28,7 @@ use crate::record::{EndedBy, KEEPER_FILE_VERSION, KeeperFile};
 use crate::redact::secrets_of;
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
+use crate::tolerate::tolerate;
 use crate::tree::{self, Kin};
 
 /// Room for the exit record, in bytes: more than it can have.
@@ -124,8 +125,10 @@ pub(super) fn start(
     crash.pass("keeper.after_spawn");
     let reaper = Reaper::start()?;
     file.pid = Some(pid);
-    // The mark finds the process without its number too: a full disk must not end what has begun.
-    if files::replace(&folder, files::KEEPER, &file).is_err() {}
+    tolerate(
+        files::replace(&folder, files::KEEPER, &file),
+        "the mark finds the process without its number too, and a full disk must not end what has begun",
+    );
     clients.tell(&FromKeeper::Running {
         version: protocol::PROTOCOL_VERSION,
         effect: spec.effect.clone(),
@@ -153,10 +156,8 @@ pub(super) fn start(
 /// Tells the starter that nothing was started.
 pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
     let Some(mut channel) = channel else { return };
-    // Who does not hear it finds the folder without a running process.
-    if let Ok(line) = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() })
-        && channel.write_all(&line).is_err()
-    {}
+    let line = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() }).map_err(io::Error::from);
+    tolerate(line.and_then(|line| channel.write_all(&line)), "who does not hear it finds no running process");
 }
 
 /// A file descriptor that never waits.

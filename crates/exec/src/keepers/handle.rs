@@ -16,6 +16,7 @@ use crate::error::StopError;
 use crate::files;
 use crate::protocol::{self, FromKeeper, Lines, ToKeeper};
 use crate::record::{ExitRecord, StopReason};
+use crate::tolerate::tolerate;
 
 /// What a keeper tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,11 +220,8 @@ impl KeeperEvents {
     /// Waits until the keeper is dead, then reads what it left.
     fn read_end(&mut self) -> KeeperEvent {
         let folder = &self.identity.folder;
-        if let Ok(lock) = File::open(files::lock_path(folder))
-            && files::wait_for_lock(&lock).is_err()
-        {
-            // Without the lock there is no better proof than the closed channel.
-        }
+        let freed = File::open(files::lock_path(folder)).and_then(|lock| files::wait_for_lock(&lock));
+        tolerate(freed, "without the lock the closed channel is the best proof of its end");
         // A record that cannot be read is told, with its reason, by recovering the folder.
         let record = files::read_if_there(&folder.join(files::EXIT)).ok().flatten();
         match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
@@ -235,8 +233,7 @@ impl KeeperEvents {
     /// Takes the dead keeper from the system's list of processes.
     fn collect(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // It is dead or about to be; what it returned does not matter after its record.
-            if child.wait().is_err() {}
+            tolerate(child.wait(), "it is dead or about to be, and what it returned does not matter");
         }
     }
 }

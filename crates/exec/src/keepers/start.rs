@@ -15,6 +15,7 @@ use crate::files;
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, StartMessage};
 use crate::record::EndedBy;
 use crate::spec::{self, ProcessSpec, SPEC_VERSION};
+use crate::tolerate::tolerate;
 
 /// A keeper that says nothing for so long did not come up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -152,6 +153,5 @@ const DEATH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keeper has said its last word: it ends now, and must not stay as a dead process.
 fn collect(child: &mut Child) {
-    // It was ours to collect and it is gone: what it returned does not matter after its record.
-    if child.wait().is_err() {}
+    tolerate(child.wait(), "what it returned does not matter after its record");
 }

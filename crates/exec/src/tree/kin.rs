@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::tolerate::tolerate;
+
 use super::{Process, REAPER_SEES_ALL, signal, system, wait_until_gone};
 
 /// How long processes that were sent KILL are waited for in one round.
@@ -29,17 +31,16 @@ pub(crate) struct Kin {
 impl Kin {
     /// The living ones, told by descent where the kernel keeps it (a child subreaper that lives), else by all signs.
     pub(crate) fn living(&self) -> io::Result<Vec<Process>> {
-        let all = system::snapshot()?;
         if REAPER_SEES_ALL {
-            Ok(living_among(&all, [self.keeper_pid].into(), self.keeper_pid))
+            Ok(living_among(&system::snapshot(None)?, [self.keeper_pid].into(), self.keeper_pid))
         } else {
-            self.by_signs(&all)
+            self.living_by_signs()
         }
     }
 
     /// The living ones by every sign: mark, group, session, and descent from any of these.
     pub(crate) fn living_by_signs(&self) -> io::Result<Vec<Process>> {
-        self.by_signs(&system::snapshot()?)
+        Ok(self.by_signs(&system::snapshot(Some(&self.mark))?))
     }
 
     /// CPU time of the whole tree so far, in milliseconds; `None` where the platform cannot tell.
@@ -47,7 +48,7 @@ impl Kin {
         if !REAPER_SEES_ALL {
             return Ok(None);
         }
-        let all = system::snapshot()?;
+        let all = system::snapshot(None)?;
         let collected =
             all.iter().find(|process| process.pid == self.keeper_pid).map_or(0, |own| own.children_cpu_ms);
         let family = family_of(&all, [self.keeper_pid].into());
@@ -56,17 +57,16 @@ impl Kin {
         Ok(Some(collected + living.map(|process| process.cpu_ms).sum::<u64>()))
     }
 
-    fn by_signs(&self, all: &[Process]) -> io::Result<Vec<Process>> {
+    fn by_signs(&self, all: &[Process]) -> Vec<Process> {
         let own = std::process::id();
         // A later process may have got the keeper's number; then neither it nor its session is ours.
         let reused = all.iter().any(|p| p.pid == self.keeper_pid && p.started != self.keeper_started);
-        let marked = system::marked(all, &self.mark)?;
         let young = |process: &&Process| process.started >= self.keeper_started || !REAPER_SEES_ALL;
         let mut roots: BTreeSet<u32> = all
             .iter()
             .filter(young)
             .filter(|process| {
-                marked.contains(&process.pid)
+                process.marked
                     || (!reused && process.session != 0 && process.session == self.keeper_pid)
                     || (!reused && self.agent_pid.is_some_and(|agent| process.group == agent))
             })
@@ -78,10 +78,7 @@ impl Kin {
         for ancestor in line_of(all, own) {
             roots.remove(&ancestor);
         }
-        Ok(living_among(all, roots, self.keeper_pid)
-            .into_iter()
-            .filter(|process| process.pid != own)
-            .collect())
+        living_among(all, roots, self.keeper_pid).into_iter().filter(|process| process.pid != own).collect()
     }
 }
 
@@ -106,8 +103,10 @@ pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
             return Ok(Ended { ended: count(seen.len() - living.len()), survivors: count(living.len()) });
         }
         for process in &living {
-            // What may not be signalled stays and is counted as a survivor.
-            if signal(process, Signal::KILL).is_err() {}
+            tolerate(
+                signal(process, Signal::KILL),
+                "what may not be killed stays and is counted as a survivor",
+            );
         }
         wait_until_gone(&living, KILL_ROUND)?;
     }
@@ -174,6 +173,7 @@ mod tests {
             session: pid,
             started: 1,
             dead: false,
+            marked: false,
             cpu_ms: 0,
             children_cpu_ms: 0,
         }

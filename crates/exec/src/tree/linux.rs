@@ -1,10 +1,9 @@
 //! Processes on Linux: `/proc`, process descriptors, a child subreaper.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 use std::{fs, io};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal, set_child_subreaper};
 
@@ -18,20 +17,71 @@ pub(crate) fn become_reaper() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// All processes, dead ones that were not collected included.
-pub(super) fn snapshot() -> io::Result<Vec<Process>> {
+/// All processes, dead ones that were not collected included; those that were started with `mark` (`NAME=VALUE`) in
+/// their environment are told.
+///
+/// The list of `/proc` is no picture of one moment: a process that is listed, forks and dies before it is looked at
+/// would take its child out of sight. So every number that was given out since the list was made is looked at too, in
+/// their order (a child's is higher than its parent's), until no new one was given out.
+pub(super) fn snapshot(mark: Option<&str>) -> io::Result<Vec<Process>> {
     let ticks = rustix::param::clock_ticks_per_second().max(1);
-    let mut all = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-        match fs::read(format!("/proc/{pid}/stat")) {
-            Ok(stat) => all.extend(parse_stat(pid, &stat, ticks)),
-            Err(error) if is_gone(&error) => {}
-            Err(error) => return Err(error),
+    'whole: loop {
+        let mut newest = newest_pid()?;
+        let mut all = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            all.extend(look_at(pid, mark, ticks)?);
+        }
+        loop {
+            let now = newest_pid()?;
+            if now == newest {
+                return Ok(all);
+            }
+            if now < newest {
+                continue 'whole; // The numbers began anew.
+            }
+            for pid in newest + 1..=now {
+                if is_process(pid)? && all.iter().all(|process: &Process| process.pid != pid) {
+                    all.extend(look_at(pid, mark, ticks)?);
+                }
+            }
+            newest = now;
         }
     }
-    Ok(all)
+}
+
+/// The number that was given out last, to a process or a thread.
+fn newest_pid() -> io::Result<u32> {
+    let text = fs::read_to_string("/proc/loadavg")?;
+    let last = text.split_ascii_whitespace().next_back().and_then(|number| number.parse().ok());
+    last.ok_or_else(|| io::Error::other("/proc/loadavg cannot be understood"))
+}
+
+/// Whether the number is a process's and not one of its threads'.
+fn is_process(pid: u32) -> io::Result<bool> {
+    match fs::read_to_string(format!("/proc/{pid}/status")) {
+        Ok(status) => {
+            let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+            Ok(leader.is_some_and(|leader| leader.trim() == pid.to_string()))
+        }
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn look_at(pid: u32, mark: Option<&str>, ticks: u64) -> io::Result<Option<Process>> {
+    let process = match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => parse_stat(pid, &stat, ticks),
+        Err(error) if is_gone(&error) => None,
+        Err(error) => return Err(error),
+    };
+    match (process, mark) {
+        (Some(process), Some(mark)) if !process.dead => {
+            Ok(Some(Process { marked: is_marked(pid, mark)?, ..process }))
+        }
+        (process, _) => Ok(process),
+    }
 }
 
 /// When the process `pid` started, in clock ticks since the boot.
@@ -42,22 +92,74 @@ pub(super) fn started_of(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat cannot be understood")))
 }
 
-/// Those of `all` that were started with `mark` (`NAME=VALUE`) in their environment.
-pub(super) fn marked(all: &[Process], mark: &str) -> io::Result<BTreeSet<u32>> {
-    let mut marked = BTreeSet::new();
-    for process in all {
-        match fs::read(format!("/proc/{}/environ", process.pid)) {
-            Ok(environ) => {
-                if environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()) {
-                    marked.insert(process.pid);
-                }
-            }
-            // Another user's process cannot be ours: what we start runs as ourselves.
-            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => {}
-            Err(error) => return Err(error),
+/// Whether `pid` was started with `mark` (`NAME=VALUE`) in its environment.
+fn is_marked(pid: u32, mark: &str) -> io::Result<bool> {
+    match environment_of(pid) {
+        Ok(environment) => {
+            Ok(environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()))
+        }
+        // Another user's process cannot be ours: what we start runs as ourselves.
+        Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The environment that `pid` was started with. In the middle of an `exec` the kernel shows none, though there is one:
+/// a process that looked empty then would escape, so it is looked at until its new memory is set up.
+fn environment_of(pid: u32) -> io::Result<Vec<u8>> {
+    let mut seen = None;
+    for _look in 0..EXEC_LOOKS_MAX {
+        let environment = fs::read(format!("/proc/{pid}/environ"))?;
+        if !environment.is_empty() {
+            return Ok(environment);
+        }
+        let memory = memory_of(&fs::read(format!("/proc/{pid}/stat"))?);
+        match memory {
+            Memory::None => return Ok(environment),
+            // Twice the same, set up both times: it really was started without any.
+            Memory::EnvironmentEndsAt(_) if seen == Some(memory) => return Ok(environment),
+            Memory::EnvironmentEndsAt(_) => seen = Some(memory),
+            Memory::BeingSetUp => rest(EXEC_LOOK)?,
         }
     }
-    Ok(marked)
+    Err(io::Error::new(io::ErrorKind::TimedOut, format!("process {pid} is stuck in the middle of its start")))
+}
+
+/// What a process has for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Memory {
+    /// None of its own: dead, or a thread of the kernel.
+    None,
+    /// An `exec` is filling it.
+    BeingSetUp,
+    /// It is set up; the address tells one program from the next.
+    EnvironmentEndsAt(u64),
+}
+
+/// The flag of a thread of the kernel in `/proc/PID/stat`.
+const KERNEL_THREAD: u64 = 0x0020_0000;
+/// The time between two looks at a process in the middle of an `exec`: nothing tells of its end.
+const EXEC_LOOK: Duration = Duration::from_millis(1);
+/// Looks after which an `exec` counts as stuck, about five seconds.
+const EXEC_LOOKS_MAX: u32 = 5_000;
+
+fn memory_of(stat: &[u8]) -> Memory {
+    let Some(fields) = fields_of(stat) else { return Memory::None };
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    if matches!(fields.first(), None | Some(&("Z" | "X" | "x"))) || number(6) & KERNEL_THREAD != 0 {
+        return Memory::None;
+    }
+    match number(48) {
+        0 => Memory::BeingSetUp,
+        end => Memory::EnvironmentEndsAt(end),
+    }
+}
+
+fn rest(time: Duration) -> io::Result<()> {
+    match poll(&mut [], Some(&crate::process::timespec(time))) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Signals exactly this process, never a later one of the same number. Gone already is as good.
@@ -91,10 +193,7 @@ pub(crate) fn wait_until_gone(processes: &[Process], limit: Duration) -> io::Res
             Err(error) => return Err(error.into()),
         };
         let left = until.saturating_duration_since(crate::clock::awake());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
+        let left = crate::process::timespec(left);
         match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&left)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -107,7 +206,13 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
-/// Reads `/proc/PID/stat`. The name in parentheses may hold anything, so the fields are counted from its end.
+/// The fields of `/proc/PID/stat` after the name. The name in parentheses may hold anything, so they are counted from
+/// its end: the third field of the manual is the first here.
+fn fields_of(stat: &[u8]) -> Option<Vec<&str>> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    Some(std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace().collect())
+}
+
 fn parse_stat(pid: u32, stat: &[u8], ticks: u64) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let fields: Vec<&str> =
@@ -123,6 +228,7 @@ fn parse_stat(pid: u32, stat: &[u8], ticks: u64) -> Option<Process> {
         session: small(3)?,
         started: number(19)?,
         dead: matches!(*fields.first()?, "Z" | "X" | "x"),
+        marked: false,
         cpu_ms: (own_ticks + children_ticks) * 1_000 / ticks,
         children_cpu_ms: children_ticks * 1_000 / ticks,
     })
@@ -142,9 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn a_process_in_the_middle_of_its_start_is_told_from_one_without_environment() {
+        let stat = |state: &str, flags: &str, end: &str| {
+            format!("1 (x) {state} 1 1 1 0 -1 {flags}{} {end} 0", " 0".repeat(41)).into_bytes()
+        };
+        assert_eq!(memory_of(&stat("S", "4194560", "0")), Memory::BeingSetUp);
+        assert_eq!(memory_of(&stat("S", "4194560", "77")), Memory::EnvironmentEndsAt(77));
+        assert_eq!(memory_of(&stat("Z", "4194560", "0")), Memory::None);
+        assert_eq!(memory_of(&stat("I", "69238880", "0")), Memory::None);
+    }
+
+    #[test]
     fn the_snapshot_has_this_process() {
         let own = std::process::id();
-        let found = snapshot().unwrap().into_iter().find(|process| process.pid == own).unwrap();
+        let found =
+            snapshot(Some("NO=mark")).unwrap().into_iter().find(|process| process.pid == own).unwrap();
         assert_eq!(found.started, started_of(own).unwrap());
     }
 }

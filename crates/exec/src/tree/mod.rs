@@ -34,6 +34,8 @@ pub(crate) struct Process {
     pub(crate) started: u64,
     /// Whether it is dead and only waits to be collected.
     pub(crate) dead: bool,
+    /// Whether it was started with the mark that was asked for.
+    pub(crate) marked: bool,
     /// Its CPU time and that of its collected children, in milliseconds.
     pub(crate) cpu_ms: u64,
     /// The CPU time of its collected children alone, in milliseconds.
@@ -43,6 +45,16 @@ pub(crate) struct Process {
 impl Process {
     /// The process `pid` that started at `started`, of which nothing else is known.
     pub(crate) fn only(pid: u32, started: u64) -> Process {
-        Process { pid, parent: 0, group: 0, session: 0, started, dead: false, cpu_ms: 0, children_cpu_ms: 0 }
+        Process {
+            pid,
+            parent: 0,
+            group: 0,
+            session: 0,
+            started,
+            dead: false,
+            marked: false,
+            cpu_ms: 0,
+            children_cpu_ms: 0,
+        }
     }
 }

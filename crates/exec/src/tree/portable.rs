@@ -24,10 +24,17 @@ pub(crate) fn become_reaper() -> io::Result<()> {
     Ok(())
 }
 
-/// All processes.
-pub(super) fn snapshot() -> io::Result<Vec<Process>> {
+/// All processes; those that were started with `mark` (`NAME=VALUE`) in their environment are told.
+pub(super) fn snapshot(mark: Option<&str>) -> io::Result<Vec<Process>> {
     let listed = ps(&["-axo", "pid=,ppid=,pgid=,stat=,lstart="])?;
-    Ok(listed.lines().filter_map(parse_line).collect())
+    let mut all: Vec<Process> = listed.lines().filter_map(parse_line).collect();
+    if let Some(mark) = mark {
+        let marked = marked(mark)?;
+        for process in &mut all {
+            process.marked = marked.contains(&process.pid);
+        }
+    }
+    Ok(all)
 }
 
 /// When the process `pid` started, as a number that another process of the same number will not have.
@@ -40,15 +47,11 @@ pub(super) fn started_of(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no process {pid}")))
 }
 
-/// Those of `all` that were started with `mark` (`NAME=VALUE`) in their environment.
-pub(super) fn marked(all: &[Process], mark: &str) -> io::Result<BTreeSet<u32>> {
+fn marked(mark: &str) -> io::Result<BTreeSet<u32>> {
     let listed = ps(&["axeww", "-o", "pid=,command="])?;
-    let found: BTreeSet<u32> = listed
-        .lines()
-        .filter(|line| line.split_ascii_whitespace().any(|word| word == mark))
-        .filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok())
-        .collect();
-    Ok(all.iter().map(|process| process.pid).filter(|pid| found.contains(pid)).collect())
+    let carries = |line: &&str| line.split_ascii_whitespace().any(|word| word == mark);
+    let marked = listed.lines().filter(carries);
+    Ok(marked.filter_map(|line| line.split_ascii_whitespace().next()?.parse().ok()).collect())
 }
 
 /// Signals this process, if its number still is its own. Gone already is as good.
@@ -103,6 +106,7 @@ fn parse_line(line: &str) -> Option<Process> {
         session: 0,
         started: u64::from_be_bytes(digits),
         dead: state.starts_with('Z'),
+        marked: false,
         cpu_ms: 0,
         children_cpu_ms: 0,
     })
@@ -119,10 +123,10 @@ mod tests {
         let (name, value) = mark.split_once('=').unwrap();
         let mut child =
             Command::new("sleep").arg("600").env(name, value).stdin(Stdio::null()).spawn().unwrap();
-        let all = snapshot().unwrap();
+        let all = snapshot(Some(&mark)).unwrap();
         let own = all.iter().find(|process| process.pid == child.id()).copied().unwrap();
         assert_eq!(own.parent, std::process::id());
-        assert!(marked(&all, &mark).unwrap().contains(&child.id()));
+        assert!(own.marked);
         signal(&own, Signal::KILL).unwrap();
         assert!(!child.wait().unwrap().success());
         wait_until_gone(&[own], Duration::from_secs(10)).unwrap();

@@ -1,5 +1,10 @@
 //! Real keepers for the tests of this crate.
-#![allow(clippy::allow_attributes, dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests, of which each test file uses a part"
+)]
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
