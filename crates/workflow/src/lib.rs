@@ -1,5 +1,13 @@
 //! From YAML to a checked plan, or to diagnostics that say where and how to mend it.
 
+mod bind;
+mod check;
 pub mod codes;
+mod diagnostic;
 pub mod expression;
 pub mod plan;
+mod yaml;
+
+pub use bind::{Given, InputProblem, Inputs};
+pub use check::{AgentOverride, CheckInput, Checked, check};
+pub use diagnostic::{Diagnostic, Fix, Severity, apply_fixes};

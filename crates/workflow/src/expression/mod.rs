@@ -22,7 +22,7 @@ pub use evaluate::RenderedScript;
 pub(crate) use interpolation::interpolations;
 pub use parse::TemplateKind;
 pub use script::ParsedScript;
-pub(crate) use token::{Token, TokenKind, paths, tokens};
+pub(crate) use token::{Path, Token, TokenKind, paths, tokens};
 
 /// A bare expression, such as the value of `if`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

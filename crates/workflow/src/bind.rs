@@ -1,0 +1,153 @@
+//! Inputs at the start of a run: what was given against what is declared.
+
+use std::collections::BTreeMap;
+
+use backstay_model::{Code, Coded};
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use crate::codes;
+use crate::diagnostic::{listed, nearest};
+use crate::plan::{InputSpec, InputType, Plan};
+
+/// One value, as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// A text (`--input k=v`), read by the declared type.
+    Text(String),
+    /// JSON (`--inputs FILE.json`), which has to be of the declared type.
+    Json(String),
+}
+
+/// The inputs of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs {
+    /// An object with every declared input.
+    pub value: Value,
+}
+
+impl Inputs {
+    /// The inputs as JSON on one line.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] if a value has no JSON form.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&self.value)
+    }
+}
+
+/// Something wrong with the inputs that were given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputProblem {
+    /// The workflow does not declare it.
+    #[error("the workflow has no input `{name}`")]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// A declared input that is spelled alike.
+        near: Option<String>,
+        /// All declared inputs.
+        declared: Vec<String>,
+    },
+    /// It is required.
+    #[error("the input `{name}` is required")]
+    Missing {
+        /// Which.
+        name: String,
+        /// What it is for.
+        description: Option<String>,
+    },
+    /// It is of another type.
+    #[error("the input `{name}` is {wanted}, `{found}` is not")]
+    WrongType {
+        /// Which.
+        name: String,
+        /// What it is.
+        wanted: &'static str,
+        /// What was given, cut to one line.
+        found: String,
+    },
+}
+
+impl Coded for InputProblem {
+    fn code(&self) -> Code {
+        match self {
+            InputProblem::Unknown { .. } => codes::UNKNOWN_INPUT,
+            InputProblem::Missing { .. } => codes::MISSING_INPUT,
+            InputProblem::WrongType { .. } => codes::INPUT_TYPE,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            InputProblem::Unknown { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
+            InputProblem::Unknown { declared, .. } if declared.is_empty() => Some("it takes none".to_owned()),
+            InputProblem::Unknown { declared, .. } => {
+                Some(format!("it has {}", listed(declared.iter().map(String::as_str))))
+            }
+            InputProblem::Missing { name, description } => {
+                let description = description.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
+                Some(format!("give it with `--input {name}=…`{description}"))
+            }
+            InputProblem::WrongType { wanted: "a list" | "an object", .. } => {
+                Some("give it as JSON".to_owned())
+            }
+            InputProblem::WrongType { .. } => None,
+        }
+    }
+}
+
+impl Plan {
+    /// The inputs of a run: what was given, and defaults for the rest.
+    ///
+    /// # Errors
+    /// Everything that is wrong with what was given, at once.
+    pub fn bind_inputs(&self, given: &BTreeMap<String, Given>) -> Result<Inputs, Vec<InputProblem>> {
+        let mut problems = Vec::new();
+        let declared = || self.inputs.iter().map(|input| input.name.as_str());
+        for name in given.keys().filter(|name| !declared().any(|known| known == **name)) {
+            problems.push(InputProblem::Unknown {
+                name: name.clone(),
+                near: nearest(name, declared()).map(ToOwned::to_owned),
+                declared: declared().map(ToOwned::to_owned).collect(),
+            });
+        }
+        let mut values = Vec::with_capacity(self.inputs.len());
+        for spec in &self.inputs {
+            match given.get(&spec.name).map(|given| read(spec, given)) {
+                Some(Ok(value)) => values.push((spec.name.clone(), value)),
+                Some(Err(problem)) => problems.push(problem),
+                None => match &spec.default {
+                    Some(default) => values.push((spec.name.clone(), default.clone())),
+                    None => problems.push(InputProblem::Missing {
+                        name: spec.name.clone(),
+                        description: spec.description.clone(),
+                    }),
+                },
+            }
+        }
+        if problems.is_empty() { Ok(Inputs { value: Value::from_pairs(values) }) } else { Err(problems) }
+    }
+}
+
+fn read(spec: &InputSpec, given: &Given) -> Result<Value, InputProblem> {
+    let (kind, wanted) = match spec.input_type {
+        InputType::String | InputType::Script => (ValueKind::String, "a text"),
+        InputType::Number => (ValueKind::Number, "a number"),
+        InputType::Boolean => (ValueKind::Bool, "true or false"),
+        InputType::List => (ValueKind::Seq, "a list"),
+        InputType::Object => (ValueKind::Map, "an object"),
+    };
+    let text = match given {
+        Given::Text(text) if kind == ValueKind::String => return Ok(Value::from(text.as_str())),
+        Given::Text(text) | Given::Json(text) => text,
+    };
+    match serde_json::from_str::<Value>(text) {
+        Ok(value) if value.kind() == kind => Ok(value),
+        Ok(_) | Err(_) => Err(InputProblem::WrongType {
+            name: spec.name.clone(),
+            wanted,
+            found: text.lines().next().unwrap_or_default().chars().take(60).collect(),
+        }),
+    }
+}

@@ -1,0 +1,13 @@
+//! From a file to a plan, or to everything that is wrong with it.
+
+mod agents;
+mod inputs;
+pub(crate) mod keys;
+mod names;
+mod order;
+mod reader;
+mod scalars;
+mod step;
+mod workflow;
+
+pub use workflow::{AgentOverride, CheckInput, Checked, check};

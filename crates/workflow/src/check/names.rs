@@ -1,0 +1,288 @@
+//! Names in expressions: that they exist, that they are known by then, and that comparisons can be true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use backstay_model::StepId;
+
+use super::reader::{Reader, Report};
+use crate::codes;
+use crate::diagnostic::{listed, nearest};
+use crate::expression::{Path, Token, TokenKind, paths, tokens};
+use crate::plan::InputType;
+use crate::yaml::Node;
+
+/// Where an expression is evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// When this step starts.
+    Step(StepId),
+    /// In a step whose id is wrong: the order is not checked.
+    Unknown,
+    /// At the start: no step has ended.
+    Start,
+    /// At the end: all have.
+    End,
+}
+
+/// One expression.
+pub(super) struct Use {
+    site: Site,
+    node: Node,
+    /// The text of the whole scalar or file.
+    text: String,
+    /// The bytes of the expression in it.
+    inner: Range<usize>,
+    /// Names that blocks of the same text define.
+    local: Vec<String>,
+}
+
+const STEP_FIELDS: &[(&str, Type)] = &[
+    ("ok", Type::Boolean),
+    ("status", Type::Text),
+    ("exit_code", Type::Number),
+    ("output", Type::Any),
+    ("summary", Type::Text),
+    ("log", Type::Text),
+    ("output_path", Type::Text),
+    ("artifacts", Type::Any),
+    ("attempts", Type::Number),
+];
+const LATER_STEP_FIELDS: &[&str] = &["usage", "items", "cycles", "approved"];
+const RUN_FIELDS: &[(&str, Type)] =
+    &[("id", Type::Text), ("workflow", Type::Text), ("cwd", Type::Text), ("ok", Type::Boolean)];
+const STATUSES: &[&str] = &["succeeded", "failed", "skipped", "cancelled"];
+const LATER_ROOTS: &[&str] = &["previous", "it", "item", "workspace", "secrets", "budget", "cycle"];
+const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "loop"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    Text,
+    Number,
+    Boolean,
+    Any,
+}
+
+impl Type {
+    fn name(self) -> &'static str {
+        match self {
+            Type::Text => "a text",
+            Type::Number => "a number",
+            Type::Boolean => "true or false",
+            Type::Any => "anything",
+        }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn note_use(&mut self, node: &Node, site: &Site, text: &str, inner: Range<usize>) {
+        let local = locals(text);
+        self.uses.push(Use { site: site.clone(), node: node.clone(), text: text.to_owned(), inner, local });
+    }
+
+    /// Checks every expression that was met.
+    pub(super) fn names(&mut self, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+        for each in std::mem::take(&mut self.uses) {
+            let source = &each.text[each.inner.clone()];
+            let words = tokens(source);
+            for path in paths(&words) {
+                self.path(&each, &path, ended);
+                self.comparison(&each, &words, &path);
+            }
+        }
+    }
+
+    fn place(&self, each: &Use, range: &Range<usize>) -> Range<usize> {
+        let start = each.inner.start;
+        each.node.locate(self.source, &(start + range.start..start + range.end))
+    }
+
+    fn path(&mut self, each: &Use, path: &Path<'_>, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+        let Some((root, range)) = path.names.first() else { return };
+        match (*root, path.names.get(1)) {
+            ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
+                let near = nearest(name, self.inputs.keys().map(String::as_str)).map(ToOwned::to_owned);
+                let place = self.place(each, range);
+                let hint = near.map_or_else(
+                    || format!("declare it under `inputs`:  {name}: {{type: string}}"),
+                    did_you_mean,
+                );
+                self.say(
+                    Report::error(codes::UNKNOWN_NAME, &place, format!("no input `{name}` is declared"))
+                        .hint(hint),
+                );
+            }
+            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), ended),
+            ("run", Some((field, range))) if !RUN_FIELDS.iter().any(|(known, _)| known == field) => {
+                let place = self.place(each, range);
+                let all = listed(RUN_FIELDS.iter().map(|(known, _)| *known));
+                self.say(
+                    Report::error(codes::UNKNOWN_NAME, &place, format!("`run` has no `{field}`"))
+                        .hint(format!("it has {all}")),
+                );
+            }
+            ("inputs" | "steps" | "run", _) => {}
+            (root, _) if FUNCTIONS.contains(&root) || each.local.iter().any(|local| local == root) => {}
+            (root, _) if LATER_ROOTS.contains(&root) => {
+                let place = self.place(each, range);
+                self.say(
+                    Report::error(
+                        codes::NOT_SUPPORTED,
+                        &place,
+                        format!("`{root}` is not supported yet in this version"),
+                    )
+                    .hint("there are `inputs`, `steps` and `run`"),
+                );
+            }
+            (root, _) => {
+                let place = self.place(each, range);
+                let hint = if self.inputs.contains_key(root) {
+                    format!("did you mean `inputs.{root}`?")
+                } else if self.ids.contains_key(root) {
+                    format!("did you mean `steps.{root}`?")
+                } else {
+                    nearest(root, ["inputs", "steps", "run"]).map_or_else(
+                        || "there are `inputs`, `steps` and `run`; a text needs quotes".to_owned(),
+                        |near| did_you_mean(near.to_owned()),
+                    )
+                };
+                self.say(
+                    Report::error(codes::UNKNOWN_NAME, &place, format!("nothing is named `{root}`"))
+                        .hint(hint),
+                );
+            }
+        }
+    }
+
+    fn step_path(
+        &mut self,
+        each: &Use,
+        path: &Path<'_>,
+        (step, range): (&str, &Range<usize>),
+        ended: &BTreeMap<StepId, BTreeSet<StepId>>,
+    ) {
+        let place = self.place(each, range);
+        if !self.ids.contains_key(step) {
+            let near = nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
+            self.say(
+                Report::error(codes::UNKNOWN_NAME, &place, format!("there is no step `{step}`"))
+                    .maybe_hint(near.map(did_you_mean)),
+            );
+            return;
+        }
+        if let Some((field, range)) = path.names.get(2)
+            && !STEP_FIELDS.iter().any(|(known, _)| known == field)
+        {
+            let place = self.place(each, range);
+            let later = LATER_STEP_FIELDS.contains(field);
+            let code = if later { codes::NOT_SUPPORTED } else { codes::UNKNOWN_NAME };
+            let message = if later {
+                format!("`{field}` of a step is not supported yet in this version")
+            } else {
+                format!("a step has no `{field}`")
+            };
+            let hint = nearest(field, STEP_FIELDS.iter().map(|(known, _)| *known)).map_or_else(
+                || format!("it has {}", listed(STEP_FIELDS.iter().map(|(known, _)| *known))),
+                |near| did_you_mean(near.to_owned()),
+            );
+            self.say(Report::error(code, &place, message).hint(hint));
+        }
+        let known = match &each.site {
+            Site::Step(site) => match ended.get(site) {
+                Some(before) => before.iter().any(|before| before.as_str() == step),
+                None => true,
+            },
+            Site::Unknown | Site::End => true,
+            Site::Start => false,
+        };
+        // A step that could not be read has no place in the order.
+        let in_plan = ended.keys().any(|id| id.as_str() == step);
+        if !known && (in_plan || each.site == Site::Start) {
+            let hint = match &each.site {
+                Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
+                Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
+                Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
+            };
+            self.say(
+                Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
+                    .hint(hint),
+            );
+        }
+    }
+
+    fn type_of(&self, path: &Path<'_>) -> Type {
+        let names: Vec<&str> = path.names.iter().map(|(name, _)| *name).collect();
+        let field = |fields: &[(&str, Type)], name: &str| {
+            fields.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, found)| *found)
+        };
+        match names.as_slice() {
+            ["steps", _, name] => field(STEP_FIELDS, name),
+            ["run", name] => field(RUN_FIELDS, name),
+            ["inputs", name] => match self.inputs.get(*name) {
+                Some(Some(InputType::String | InputType::Script)) => Type::Text,
+                Some(Some(InputType::Number)) => Type::Number,
+                Some(Some(InputType::Boolean)) => Type::Boolean,
+                _ => Type::Any,
+            },
+            _ => Type::Any,
+        }
+    }
+
+    /// `path == literal` and `literal == path`.
+    fn comparison(&mut self, each: &Use, words: &[Token<'_>], path: &Path<'_>) {
+        let after = words.get(path.words.end).zip(words.get(path.words.end + 1));
+        let before = path.words.start.checked_sub(2).map(|at| (&words[at + 1], &words[at]));
+        let Some((_, literal)) =
+            [after, before].into_iter().flatten().find(|(operator, _)| matches!(operator.text, "==" | "!="))
+        else {
+            return;
+        };
+        let is = self.type_of(path);
+        let compared = match (literal.kind, literal.text) {
+            (TokenKind::Text, _) => Type::Text,
+            (TokenKind::Number, _) => Type::Number,
+            (TokenKind::Name, "true" | "false" | "True" | "False") => Type::Boolean,
+            _ => return,
+        };
+        let place = self.place(each, &literal.range);
+        let text = literal.text.trim_matches(['\'', '"']);
+        if is != Type::Any && is != compared {
+            let name = path.names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(".");
+            let hint = match is {
+                Type::Number => format!("write `{text}` without quotes"),
+                Type::Boolean => format!("write `{name}` or `not {name}`"),
+                Type::Text | Type::Any => format!("write `'{text}'`"),
+            };
+            let message =
+                format!("`{name}` is {}, this is {}: they are never equal", is.name(), compared.name());
+            self.say(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
+        } else if path.names.len() == 3
+            && path.names[0].0 == "steps"
+            && path.names[2].0 == "status"
+            && !STATUSES.contains(&text)
+        {
+            let report =
+                Report::error(codes::UNKNOWN_STATUS, &place, format!("no step has the status `{text}`"));
+            self.say(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
+        }
+    }
+}
+
+fn did_you_mean(near: String) -> String {
+    format!("did you mean `{near}`?")
+}
+
+/// The names that `for` and `set` define in a text.
+fn locals(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for block in text.split("${%").skip(1) {
+        let words = tokens(block.split("%}").next().unwrap_or_default());
+        if !matches!(words.first().map(|word| word.text), Some("for" | "set")) {
+            continue;
+        }
+        let until = words.iter().position(|word| matches!(word.text, "in" | "=")).unwrap_or(words.len());
+        let names = words[1..until].iter().filter(|word| word.kind == TokenKind::Name);
+        found.extend(names.map(|word| word.text.to_owned()));
+    }
+    found
+}

@@ -1,0 +1,133 @@
+//! `needs` and the order rule: what has surely ended when a step starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstay_model::StepId;
+
+use super::reader::{Reader, Report};
+use super::step::Draft;
+use crate::codes;
+use crate::plan::Step;
+
+impl Reader<'_> {
+    /// Resolves `needs` within one list.
+    pub(super) fn resolve(&mut self, drafts: Vec<Draft>) -> Vec<Step> {
+        let ids: Vec<StepId> = drafts.iter().map(|draft| draft.step.id.clone()).collect();
+        let mut steps = Vec::with_capacity(drafts.len());
+        let mut named = BTreeMap::new();
+        for (index, Draft { mut step, needs }) in drafts.into_iter().enumerate() {
+            match needs {
+                None => step.needs = ids[..index].to_vec(),
+                Some(needs) => {
+                    for (need, range) in needs {
+                        if !ids.contains(&need) {
+                            self.unknown_need(&need, &range, &ids);
+                        } else if !step.needs.contains(&need) {
+                            named.insert((step.id.clone(), need.clone()), range);
+                            step.needs.push(need);
+                        }
+                    }
+                }
+            }
+            steps.push(step);
+        }
+        self.cycles(&mut steps, &named);
+        steps
+    }
+
+    fn unknown_need(&mut self, need: &StepId, range: &std::ops::Range<usize>, ids: &[StepId]) {
+        let near = crate::diagnostic::nearest(need.as_str(), ids.iter().map(StepId::as_str));
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`needs` names steps of the same list; a group is waited for as a whole".to_owned(),
+        };
+        self.say(
+            Report::error(codes::UNKNOWN_NEED, range, format!("no step `{need}` in this list")).hint(hint),
+        );
+    }
+
+    /// Says and cuts each need that closes a circle.
+    fn cycles(&mut self, steps: &mut [Step], named: &BTreeMap<(StepId, StepId), std::ops::Range<usize>>) {
+        while let Some(circle) = find_cycle(steps) {
+            let edge = circle
+                .windows(2)
+                .rev()
+                .find_map(|pair| named.get_key_value(&(pair[0].clone(), pair[1].clone())));
+            let Some(((from, to), range)) = edge else { return };
+            let way = circle.iter().map(StepId::as_str).collect::<Vec<_>>().join(" → ");
+            self.say(
+                Report::error(codes::CYCLE, range, format!("these steps wait for each other: {way}"))
+                    .hint(format!("remove `{to}` from the `needs` of `{from}`")),
+            );
+            for step in steps.iter_mut().filter(|step| step.id == *from) {
+                step.needs.retain(|need| need != to);
+            }
+        }
+    }
+}
+
+/// A path of needs that ends where it begins.
+fn find_cycle(steps: &[Step]) -> Option<Vec<StepId>> {
+    let needs: BTreeMap<&StepId, &[StepId]> =
+        steps.iter().map(|step| (&step.id, step.needs.as_slice())).collect();
+    let mut done = BTreeSet::new();
+    for step in steps {
+        let mut path: Vec<(&StepId, usize)> = vec![(&step.id, 0)];
+        while let Some((id, next)) = path.last_mut() {
+            let id = *id;
+            match needs.get(id).and_then(|needs| needs.get(*next)) {
+                _ if done.contains(id) => {
+                    path.pop();
+                }
+                None => {
+                    done.insert(id);
+                    path.pop();
+                }
+                Some(need) => {
+                    *next += 1;
+                    if let Some(start) = path.iter().position(|(on_path, _)| *on_path == need) {
+                        let circle = path[start..].iter().map(|(id, _)| (*id).clone());
+                        return Some(circle.chain([need.clone()]).collect());
+                    }
+                    path.push((need, 0));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// For each step, the steps that have ended whenever it starts.
+pub(super) fn ended_before(steps: &[Step], finally: &[Step]) -> BTreeMap<StepId, BTreeSet<StepId>> {
+    let mut ended = BTreeMap::new();
+    list(steps, &BTreeSet::new(), &mut ended);
+    let all: BTreeSet<StepId> = steps.iter().flat_map(with_children).collect();
+    list(finally, &all, &mut ended);
+    ended
+}
+
+fn list(steps: &[Step], outer: &BTreeSet<StepId>, ended: &mut BTreeMap<StepId, BTreeSet<StepId>>) {
+    let by_id: BTreeMap<&StepId, &Step> = steps.iter().map(|step| (&step.id, step)).collect();
+    for step in steps {
+        let mut before = outer.clone();
+        let mut waiting: Vec<&StepId> = step.needs.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(need) = waiting.pop() {
+            if !seen.insert(need) {
+                continue;
+            }
+            if let Some(needed) = by_id.get(need) {
+                before.extend(with_children(needed));
+                waiting.extend(&needed.needs);
+            }
+        }
+        list(step.children(), &before, ended);
+        ended.insert(step.id.clone(), before);
+    }
+}
+
+fn with_children(step: &Step) -> Vec<StepId> {
+    let mut ids = vec![step.id.clone()];
+    ids.extend(step.children().iter().flat_map(with_children));
+    ids
+}

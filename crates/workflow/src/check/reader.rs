@@ -1,0 +1,209 @@
+//! What all parts of the check share: the source, the diagnostics so far, mappings with known keys.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use backstay_model::Code;
+
+use super::keys::Keys;
+use super::names::Use;
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column, listed, nearest};
+use crate::plan::InputType;
+use crate::yaml::{Entry, Kind, Node, Style};
+
+/// Something to say, before it has a file and a line.
+pub(super) struct Report {
+    pub(super) severity: Severity,
+    pub(super) code: Code,
+    pub(super) range: Range<usize>,
+    pub(super) message: String,
+    pub(super) note: Option<String>,
+    pub(super) hint: Option<String>,
+    pub(super) fix: Option<Fix>,
+}
+
+impl Report {
+    pub(super) fn error(code: Code, range: &Range<usize>, message: impl Into<String>) -> Report {
+        let message = message.into();
+        let range = range.clone();
+        Report { severity: Severity::Error, code, range, message, note: None, hint: None, fix: None }
+    }
+
+    pub(super) fn warning(code: Code, range: &Range<usize>, message: impl Into<String>) -> Report {
+        Report { severity: Severity::Warning, ..Report::error(code, range, message) }
+    }
+
+    pub(super) fn note(self, note: impl Into<String>) -> Report {
+        Report { note: Some(note.into()), ..self }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Report {
+        Report { hint: Some(hint.into()), ..self }
+    }
+
+    pub(super) fn maybe_hint(self, hint: Option<String>) -> Report {
+        Report { hint, ..self }
+    }
+
+    pub(super) fn fix(self, range: Range<usize>, replacement: impl Into<String>) -> Report {
+        Report { fix: Some(Fix { range, replacement: replacement.into() }), ..self }
+    }
+}
+
+/// The state of one check.
+pub(super) struct Reader<'a> {
+    /// The text that is read.
+    pub(super) source: &'a str,
+    /// How the file is named.
+    pub(super) file: &'a str,
+    /// What was said so far.
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// The declared inputs; `None` where the type could not be read.
+    pub(super) inputs: BTreeMap<String, Option<InputType>>,
+    /// The agents that steps may name; false for one whose definition is wrong.
+    pub(super) agents: BTreeMap<String, bool>,
+    /// Where the id of each step stands.
+    pub(super) ids: BTreeMap<String, Range<usize>>,
+    /// Every expression, for the check of names at the end.
+    pub(super) uses: Vec<Use>,
+    /// Reads a prompt file.
+    pub(super) read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
+}
+
+/// A mapping with known keys.
+pub(super) struct Fields<'n> {
+    entries: Vec<&'n Entry>,
+    /// The bytes of the mapping.
+    pub(super) range: Range<usize>,
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
+        self.entry(key).map(|entry| &entry.value)
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&'n Entry> {
+        self.entries.iter().find(|entry| entry.key.text() == Some(key)).copied()
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn say(&mut self, report: Report) {
+        let (line, column) = line_and_column(self.source, report.range.start);
+        self.diagnostics.push(Diagnostic {
+            severity: report.severity,
+            code: report.code,
+            message: report.message,
+            file: self.file.to_owned(),
+            line,
+            column,
+            range: report.range,
+            note: report.note,
+            hint: report.hint,
+            fix: report.fix,
+        });
+    }
+
+    pub(super) fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str) {
+        let message = format!("{what} is {wanted}, this is {}", node.describe());
+        self.say(Report::error(codes::WRONG_TYPE, &first_line(self.source, &node.range), message));
+    }
+
+    /// The entries of a mapping whose keys are free; says so if a key stands twice.
+    pub(super) fn entries<'n>(&mut self, node: &'n Node, what: &str) -> Vec<(&'n str, &'n Entry)> {
+        let Kind::Map(entries) = &node.kind else {
+            if !(node.text() == Some("") && node.plain().is_some()) {
+                self.wrong_type(node, what, "a mapping");
+            }
+            return Vec::new();
+        };
+        let mut known: Vec<(&str, &Entry)> = Vec::new();
+        let mut previous: Option<&Entry> = None;
+        for entry in entries {
+            let Some(key) = entry.key.text() else {
+                self.wrong_type(&entry.key, "a key", "a text");
+                continue;
+            };
+            if self.grown_key(entry, previous) {
+                continue;
+            }
+            previous = Some(entry);
+            if let Some((_, first)) = known.iter().find(|(name, _)| *name == key) {
+                let (line, _) = line_and_column(self.source, first.key.range.start);
+                let message = format!("`{key}` stands here a second time");
+                self.say(
+                    Report::error(codes::DUPLICATE_KEY, &entry.key.range, message)
+                        .hint(format!("the first is in line {line}; remove one of them")),
+                );
+                continue;
+            }
+            known.push((key, entry));
+        }
+        known
+    }
+
+    /// `{ask: a, b}`: YAML makes a key of `b`.
+    fn grown_key(&mut self, entry: &Entry, previous: Option<&Entry>) -> bool {
+        let after = self.source.get(entry.key.range.end..).unwrap_or_default().trim_start();
+        let grown = matches!(&entry.key.kind, Kind::Scalar { style: Style::Plain, .. })
+            && (after.starts_with(',') || after.starts_with('}'));
+        if !grown {
+            return false;
+        }
+        let key = entry.key.text().unwrap_or_default();
+        let report =
+            Report::error(codes::FLOW_COMMA, &entry.key.range, format!("`{key}` became a key of its own"))
+                .note("inside `{}` a comma ends the value before it");
+        let value = previous.map(|entry| &entry.value);
+        let report = match value {
+            Some(value) if matches!(value.kind, Kind::Scalar { style: Style::Plain, .. }) => {
+                let range = value.range.start..entry.key.range.end;
+                let text = crate::diagnostic::quoted(self.source.get(range.clone()).unwrap_or_default());
+                report.hint(format!("quote it:  {text}")).fix(range, text)
+            }
+            _ => report.hint("put the text in quotes"),
+        };
+        self.say(report);
+        true
+    }
+
+    /// The entries of a mapping with known keys; says which keys are unknown.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, keys: &Keys) -> Fields<'n> {
+        let mut entries = Vec::new();
+        for (key, entry) in self.entries(node, keys.of) {
+            if keys.known.contains(&key) {
+                entries.push(entry);
+            } else if let Some((_, instead)) = keys.later.iter().find(|(name, _)| *name == key) {
+                self.say(
+                    Report::error(
+                        codes::NOT_SUPPORTED,
+                        &entry.key.range,
+                        format!("`{key}` of {} is not supported yet in this version", keys.of),
+                    )
+                    .hint(format!("until then: {instead}")),
+                );
+            } else {
+                self.unknown_key(key, entry, keys);
+            }
+        }
+        Fields { entries, range: node.range.clone() }
+    }
+
+    fn unknown_key(&mut self, key: &str, entry: &Entry, keys: &Keys) {
+        let all = keys.known.iter().copied().chain(keys.later.iter().map(|(name, _)| *name));
+        let report =
+            Report::error(codes::UNKNOWN_KEY, &entry.key.range, format!("{} has no key `{key}`", keys.of));
+        let report = match nearest(key, all) {
+            Some(near) => report.hint(format!("did you mean `{near}`?")),
+            None => report.hint(format!("its keys are {}", listed(keys.known.iter().copied()))),
+        };
+        self.say(report);
+    }
+}
+
+/// The part of `range` in its first line, for a caret that is not too long.
+pub(super) fn first_line(source: &str, range: &Range<usize>) -> Range<usize> {
+    let text = source.get(range.clone()).unwrap_or_default();
+    range.start..range.start + text.lines().next().unwrap_or_default().len()
+}

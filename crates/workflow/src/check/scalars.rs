@@ -1,0 +1,228 @@
+//! Texts, numbers, durations and lists, with the traps of YAML.
+
+use crate::codes;
+use crate::diagnostic::quoted;
+use crate::yaml::{Kind, Node, Plain, Style};
+
+use super::reader::{Reader, Report, first_line};
+
+impl Reader<'_> {
+    /// A text. A number, a boolean or nothing is none, and what YAML would cut or tag is said.
+    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        let Kind::Scalar { text, style, tag } = &node.kind else {
+            self.wrong_type(node, what, "a text");
+            return None;
+        };
+        if let Some(tag) = tag {
+            self.tagged(node, tag, what);
+            return None;
+        }
+        if *style == Style::Plain && self.cut_at_hash(node, what) {
+            return None;
+        }
+        match node.plain() {
+            Some(Plain::Text) => Some(text),
+            Some(Plain::Nothing) if text.is_empty() => {
+                self.wrong_type(node, what, "a text");
+                None
+            }
+            _ => {
+                self.not_a_text(node, text, what);
+                None
+            }
+        }
+    }
+
+    fn not_a_text(&mut self, node: &Node, text: &str, what: &str) {
+        let replacement = quoted(text);
+        self.say(
+            Report::error(
+                codes::NOT_A_STRING,
+                &node.range,
+                format!("{what} is a text, `{text}` is {}", node.describe()),
+            )
+            .hint(format!("quote it:  {replacement}"))
+            .fix(node.range.clone(), replacement),
+        );
+    }
+
+    /// `yes`, `no`, `on` and `off`: booleans for many readers of YAML, texts for others.
+    pub(super) fn doubtful_boolean(&mut self, node: &Node, what: &str) -> bool {
+        let Kind::Scalar { text, style: Style::Plain, .. } = &node.kind else { return false };
+        if !matches!(text.to_lowercase().as_str(), "yes" | "no" | "on" | "off" | "y" | "n") {
+            return false;
+        }
+        let replacement = quoted(text);
+        self.say(
+            Report::error(
+                codes::NOT_A_STRING,
+                &node.range,
+                format!("{what} is a text, `{text}` may be read as a boolean"),
+            )
+            .hint(format!("quote it:  {replacement}"))
+            .fix(node.range.clone(), replacement),
+        );
+        true
+    }
+
+    /// `!x`: a tag. True if there was one.
+    pub(super) fn tagged(&mut self, node: &Node, tag: &str, what: &str) {
+        let before = self.source.get(..node.range.end).unwrap_or_default();
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        let rest = self.source.get(line..).unwrap_or_default().lines().next().unwrap_or_default();
+        let Some(at) = rest.find(tag).map(|at| line + at) else {
+            let message = format!("{what} has the tag `{tag}`");
+            return self.say(Report::error(codes::TAG, &node.range, message).hint("remove the tag"));
+        };
+        let in_line = &self.source[at..line + rest.len()];
+        let end = in_line.find(" #").unwrap_or(in_line.len());
+        let end = if what == "`if`" { end } else { in_line[..end].find([',', '}']).unwrap_or(end) };
+        let value = in_line[..end].trim_end();
+        let value = if rest.trim_start().starts_with(['{', '-']) && value.ends_with('}') {
+            value.trim_end_matches('}').trim_end()
+        } else {
+            value
+        };
+        let range = at..at + value.len();
+        let replacement = if what == "`if`" {
+            format!("not {}", value.trim_start_matches('!').trim_start())
+        } else {
+            quoted(value)
+        };
+        let said = if what == "`if`" { "write it as a word" } else { "quote it" };
+        self.say(
+            Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
+                .hint(format!("{said}:  {replacement}"))
+                .fix(range, replacement),
+        );
+    }
+
+    /// `prompt: Fix issue #123`: YAML reads the rest as a comment.
+    fn cut_at_hash(&mut self, node: &Node, what: &str) -> bool {
+        let end = node.range.end;
+        let rest = self.source.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
+        let is_cut = rest
+            .strip_prefix(" #")
+            .is_some_and(|comment| comment.starts_with(|c: char| !c.is_whitespace() && c != '#' && c != '!'));
+        if !is_cut {
+            return false;
+        }
+        let kept = self.source.get(node.range.clone()).unwrap_or_default();
+        let whole = format!("{kept}{}", rest.trim_end());
+        let replacement = quoted(&whole);
+        self.say(
+            Report::error(
+                codes::CUT_AT_HASH,
+                &(end + 1..end + 2),
+                format!("{} is cut at \" #\"", what.trim_matches('`')),
+            )
+            .note(format!("YAML reads the rest as a comment: what is left is \"{kept}\""))
+            .hint(format!("quote it:  {replacement}"))
+            .fix(node.range.start..end + rest.trim_end().len(), replacement),
+        );
+        true
+    }
+
+    /// A whole number from `min` on.
+    pub(super) fn count(&mut self, node: &Node, what: &str) -> Option<u32> {
+        match node.plain() {
+            Some(Plain::Integer(number)) => {
+                let count = u32::try_from(number).ok();
+                if count.is_none() {
+                    self.say(Report::error(
+                        codes::WRONG_VALUE,
+                        &node.range,
+                        format!("{what} is a number from 0 on, this is {number}"),
+                    ));
+                }
+                count
+            }
+            _ => {
+                self.wrong_type(node, what, "a number");
+                None
+            }
+        }
+    }
+
+    /// A duration with its unit, in milliseconds.
+    pub(super) fn duration(&mut self, node: &Node, what: &str) -> Option<u64> {
+        let Kind::Scalar { text, .. } = &node.kind else {
+            self.wrong_type(node, what, "a duration");
+            return None;
+        };
+        let duration = duration_ms(text);
+        if duration.is_none() {
+            let report = Report::error(
+                codes::INVALID_DURATION,
+                &node.range,
+                format!("{what} is no duration: `{text}`"),
+            );
+            let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+            self.say(if bare {
+                report.hint(format!("a duration has a unit: `{text}s`, `{text}m`, `{text}h`"))
+            } else {
+                report.hint("write it like `90s`, `20m`, `2h30m`")
+            });
+        }
+        duration
+    }
+
+    /// A list of scalars, or one scalar in its place.
+    pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [Node]> {
+        match &node.kind {
+            Kind::List(items) => Some(items),
+            Kind::Scalar { .. } | Kind::Map(_) => {
+                self.wrong_type(node, what, "a list");
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+        let text = node.text();
+        if let Some((_, value)) = words.iter().find(|(word, _)| Some(*word) == text) {
+            return Some(*value);
+        }
+        let all = crate::diagnostic::listed(words.iter().map(|(word, _)| *word));
+        let Some(text) = text else {
+            self.wrong_type(node, what, &format!("one of {all}"));
+            return None;
+        };
+        let near = crate::diagnostic::nearest(text, words.iter().map(|(word, _)| *word));
+        let range = first_line(self.source, &node.range);
+        self.say(
+            Report::error(codes::WRONG_VALUE, &range, format!("{what} is one of {all}, not `{text}`"))
+                .maybe_hint(near.map(|near| format!("did you mean `{near}`?"))),
+        );
+        None
+    }
+}
+
+/// `2h30m` in milliseconds; `None` if the text is no duration or is 0.
+pub(super) fn duration_ms(text: &str) -> Option<u64> {
+    let mut total = 0_u64;
+    let mut rest = text;
+    let mut smallest = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let factor = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        if factor >= smallest {
+            return None;
+        }
+        smallest = factor;
+        total = total.checked_add(number.checked_mul(factor)?)?;
+        rest = &rest[unit..];
+    }
+    (total > 0).then_some(total)
+}

@@ -1,0 +1,534 @@
+//! One step, and lists of them.
+
+use std::ops::Range;
+
+use backstay_model::StepId;
+
+use super::keys;
+use super::names::Site;
+use super::reader::{Fields, Reader, Report, first_line};
+use crate::codes;
+use crate::expression::{Expression, Script, SourceError, Template, TemplateKind, interpolations};
+use crate::plan::{AfterCrash, ExitCodes, InputType, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
+use crate::yaml::{Kind, Node, Plain};
+
+const VERBS: &[&str] = &["run", "command", "agent", "steps"];
+const LATER_VERBS: &[&str] = &["ask", "workflow"];
+const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
+const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh"];
+const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
+const CLASSES: &[(&str, RetryClass)] = &[
+    ("rate_limit", RetryClass::RateLimit),
+    ("network", RetryClass::Network),
+    ("timeout", RetryClass::Timeout),
+    ("stall", RetryClass::Stall),
+    ("crash", RetryClass::Crash),
+    ("invalid_output", RetryClass::InvalidOutput),
+    ("exit", RetryClass::Exit),
+];
+
+/// A step whose `needs` are not resolved yet.
+pub(super) struct Draft {
+    pub(super) step: Step,
+    pub(super) needs: Option<Vec<(StepId, Range<usize>)>>,
+}
+
+impl Reader<'_> {
+    pub(super) fn steps(&mut self, node: &Node, what: &str) -> Vec<Step> {
+        let Some(items) = self.list(node, what) else { return Vec::new() };
+        let drafts = items.iter().filter_map(|item| self.step(item)).collect();
+        self.resolve(drafts)
+    }
+
+    fn step(&mut self, node: &Node) -> Option<Draft> {
+        if !matches!(node.kind, Kind::Map(_)) {
+            self.wrong_type(node, "a step", "a mapping");
+            return None;
+        }
+        let fields = self.fields(node, &keys::STEP);
+        let id = self.id(&fields);
+        let site = id.as_ref().map_or(Site::Unknown, |id| Site::Step(id.clone()));
+        let verb = self.verb(node, &fields, &site);
+        let is_agent = fields.get("agent").is_some();
+        let is_group = fields.get("steps").is_some();
+        if is_group {
+            self.not_on_groups(&fields);
+        }
+        let needs = fields.get("needs").map(|node| self.needs(node));
+        let condition = fields.get("if").and_then(|node| self.condition(node, &site));
+        let env = fields.get("env").map(|node| self.env(node, &site)).unwrap_or_default();
+        let timeout = fields.get("timeout").and_then(|node| self.duration(node, "`timeout`"));
+        let idle_timeout_ms =
+            fields.get("idle_timeout").and_then(|node| self.duration(node, "`idle_timeout`"));
+        let output =
+            fields.get("output").and_then(|node| self.word(node, "`output`", OUTPUT)).unwrap_or_default();
+        let accept_exit =
+            fields.get("accept_exit").and_then(|node| self.exit_codes(node)).unwrap_or_default();
+        let default = if is_agent || is_group { AfterCrash::Resume } else { AfterCrash::Ask };
+        let after_crash =
+            fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
+        let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or_default();
+        if let Some(description) = fields.get("description") {
+            self.text(description, "`description`");
+        }
+        let step = Step {
+            id: id?,
+            verb: verb?,
+            needs: Vec::new(),
+            condition,
+            env,
+            timeout_ms: timeout.or(is_agent.then_some(AGENT_TIMEOUT_MS)),
+            idle_timeout_ms,
+            output,
+            accept_exit,
+            after_crash,
+            retry,
+        };
+        Some(Draft { step, needs })
+    }
+
+    fn not_on_groups(&mut self, fields: &Fields<'_>) {
+        for key in ["timeout", "retry", "idle_timeout", "output", "accept_exit", "after_crash"] {
+            let Some(entry) = fields.entry(key) else { continue };
+            let message = format!("`{key}` on a group is not supported yet in this version");
+            self.say(
+                Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
+                    .hint("until then: say it at each step of the group"),
+            );
+        }
+    }
+
+    fn id(&mut self, fields: &Fields<'_>) -> Option<StepId> {
+        let Some(node) = fields.get("id") else {
+            let range = first_line(self.source, &fields.range);
+            self.say(
+                Report::error(codes::MISSING_KEY, &range, "a step needs an `id`")
+                    .hint("for example `id: build`"),
+            );
+            return None;
+        };
+        let text = self.text(node, "`id`")?;
+        let Ok(id) = text.parse::<StepId>() else {
+            self.say(
+                Report::error(
+                    codes::INVALID_ID,
+                    &node.range,
+                    format!("`{text}` can not be the id of a step"),
+                )
+                .note("letters a to z, digits and _, at most 64")
+                .hint(format!("write `{}`", super::inputs::as_name(text))),
+            );
+            return None;
+        };
+        if let Some(first) = self.ids.get(text) {
+            let (line, _) = crate::diagnostic::line_and_column(self.source, first.start);
+            self.say(
+                Report::error(codes::DUPLICATE_ID, &node.range, format!("another step has the id `{text}`"))
+                    .hint(format!("it is in line {line}; ids are unique in the file, groups included")),
+            );
+            return None;
+        }
+        self.ids.insert(text.to_owned(), node.range.clone());
+        Some(id)
+    }
+
+    fn verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
+        let there: Vec<&str> = VERBS.iter().copied().filter(|verb| fields.get(verb).is_some()).collect();
+        let later =
+            |entry: &crate::yaml::Entry| entry.key.text().is_some_and(|key| LATER_VERBS.contains(&key));
+        let has_later = matches!(&node.kind, Kind::Map(entries) if entries.iter().any(later));
+        match there.as_slice() {
+            [] if has_later => return None,
+            [] => {
+                let range = fields.entry("id").map_or(&fields.range, |entry| &entry.value.range);
+                let range = first_line(self.source, range);
+                let report = Report::error(codes::NO_VERB, &range, "the step does nothing");
+                let hint = if fields.get("prompt").is_some() || fields.get("prompt_file").is_some() {
+                    "say which agent gets the prompt: `agent: …`"
+                } else {
+                    "give it one of `run`, `command`, `agent`, `steps`"
+                };
+                self.say(report.hint(hint));
+                return None;
+            }
+            [_] => {}
+            [first, second, ..] => {
+                let range = fields.entry(second).map_or(0..0, |entry| entry.key.range.clone());
+                self.say(
+                    Report::error(
+                        codes::TWO_VERBS,
+                        &range,
+                        format!("the step has both `{first}` and `{second}`"),
+                    )
+                    .hint("make two steps of it"),
+                );
+                return None;
+            }
+        }
+        for (key, verb) in [("shell", "run"), ("prompt", "agent"), ("prompt_file", "agent")] {
+            if let Some(entry) = fields.entry(key).filter(|_| there != [verb]) {
+                let message = format!("`{key}` belongs to `{verb}`");
+                self.say(
+                    Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
+                        .hint(format!("remove `{key}`")),
+                );
+            }
+        }
+        if let Some(node) = fields.get("run") {
+            let shell = self.shell(fields.get("shell"));
+            let script = self.script(node, "`run`", site, shell.as_deref())?;
+            Some(Verb::Run { script, shell: shell? })
+        } else if let Some(node) = fields.get("command") {
+            self.command(node, site).map(|argv| Verb::Command { argv })
+        } else if let Some(node) = fields.get("agent") {
+            self.agent_verb(node, fields, site)
+        } else {
+            fields.get("steps").map(|node| Verb::Group { steps: self.steps(node, "`steps`") })
+        }
+    }
+
+    fn shell(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
+        let Some(node) = node else { return Some(SHELL.iter().map(|&word| word.to_owned()).collect()) };
+        let words: Vec<String> = match &node.kind {
+            Kind::List(items) => items
+                .iter()
+                .map(|item| self.text(item, "`shell`").map(ToOwned::to_owned))
+                .collect::<Option<_>>()?,
+            _ => self.text(node, "`shell`")?.split_whitespace().map(ToOwned::to_owned).collect(),
+        };
+        if words.is_empty() {
+            self.say(Report::error(codes::WRONG_VALUE, &node.range, "`shell` needs a program"));
+            return None;
+        }
+        Some(words)
+    }
+
+    fn script(&mut self, node: &Node, what: &str, site: &Site, shell: Option<&[String]>) -> Option<Script> {
+        let text = self.text(node, what)?;
+        if let Some(whole) = self.whole_input(node, text) {
+            return whole;
+        }
+        let program =
+            shell.and_then(|words| words.first()).map(|word| word.rsplit('/').next().unwrap_or(word));
+        if let (Some(program), Some(found)) = (program, interpolations(text).first())
+            && !SHELLS.contains(&program)
+        {
+            let range = node.locate(self.source, &found.outer);
+            self.say(
+                Report::error(
+                    codes::UNSAFE_POSITION,
+                    &range,
+                    format!("`${{{{ }}}}` can not stand in a script for `{program}`"),
+                )
+                .hint("put the value under `env` and read the variable"),
+            );
+            return None;
+        }
+        let parsed = match Script::parse_with_warnings(text) {
+            Ok(parsed) => parsed,
+            Err(errors) => {
+                for error in errors {
+                    self.source_error(node, &error);
+                }
+                return None;
+            }
+        };
+        for warning in &parsed.warnings {
+            let range = node.locate(self.source, &warning.range);
+            self.say(
+                Report::warning(warning.code, &range, warning.message.clone())
+                    .maybe_hint(warning.hint.clone()),
+            );
+        }
+        for found in interpolations(text) {
+            self.note_use(node, site, text, found.inner);
+        }
+        Some(parsed.script)
+    }
+
+    /// `run: ${{ inputs.x }}`: the outer `None` if it is none, the inner one if `x` may not be code.
+    fn whole_input(&mut self, node: &Node, text: &str) -> Option<Option<Script>> {
+        let trimmed = text.trim();
+        let found = interpolations(trimmed);
+        let [one] = found.as_slice() else { return None };
+        if one.outer != (0..trimmed.len()) {
+            return None;
+        }
+        let name = trimmed[one.inner.clone()].trim().strip_prefix("inputs.")?;
+        match self.inputs.get(name)? {
+            Some(InputType::Script) => Some(Some(Script::whole(name))),
+            None => Some(None),
+            Some(_) => {
+                let range = first_line(self.source, &node.range);
+                self.say(
+                    Report::error(codes::SCRIPT_INPUT, &range, format!("the input `{name}` can not be code"))
+                        .hint(format!("declare it:  {name}: {{type: script}}")),
+                );
+                Some(None)
+            }
+        }
+    }
+
+    fn source_error(&mut self, node: &Node, error: &SourceError) {
+        let range = first_line(self.source, &node.locate(self.source, &error.range));
+        self.say(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
+    }
+
+    pub(super) fn template(
+        &mut self,
+        node: &Node,
+        text: &str,
+        kind: TemplateKind,
+        site: &Site,
+    ) -> Option<Template> {
+        match Template::parse_as(text, kind) {
+            Ok(template) => {
+                for found in interpolations(text) {
+                    self.note_use(node, site, text, found.inner);
+                }
+                Some(template)
+            }
+            Err(error) => {
+                self.source_error(node, &error);
+                None
+            }
+        }
+    }
+
+    fn condition(&mut self, node: &Node, site: &Site) -> Option<Expression> {
+        if let Some(Plain::Boolean(_)) = node.plain() {
+            return Expression::parse(&node.text()?.to_lowercase()).ok();
+        }
+        let text = self.text(node, "`if`")?;
+        let trimmed = text.trim();
+        if let [found] = interpolations(trimmed).as_slice()
+            && found.outer == (0..trimmed.len())
+        {
+            let bare = trimmed[found.inner.clone()].trim();
+            let report = Report::error(
+                codes::WRAPPED_EXPRESSION,
+                &first_line(self.source, &node.range),
+                "`if` is a bare expression",
+            )
+            .hint(format!("write it without `${{{{ }}}}`:  if: {bare}"));
+            let risky = bare.contains([':', '#', '\'', '"', '{', '[', '\\', ',']);
+            let replacement = if risky { crate::diagnostic::quoted(bare) } else { bare.to_owned() };
+            self.say(report.fix(node.range.clone(), replacement));
+            return None;
+        }
+        match Expression::parse(text) {
+            Ok(expression) => {
+                self.note_use(node, site, text, 0..text.len());
+                Some(expression)
+            }
+            Err(error) => {
+                self.source_error(node, &error);
+                None
+            }
+        }
+    }
+
+    fn agent_verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
+        let prompt = self.prompt(node, fields, site);
+        let name_node = match &node.kind {
+            Kind::Map(_) => {
+                let used = self.fields(node, &keys::AGENT_USE);
+                let Some(name) = used.get("use") else {
+                    self.say(Report::error(
+                        codes::MISSING_KEY,
+                        &first_line(self.source, &node.range),
+                        "`agent` needs `use`",
+                    ));
+                    return None;
+                };
+                name
+            }
+            _ => node,
+        };
+        let name = self.text(name_node, "`agent`")?;
+        if !interpolations(name).is_empty() {
+            self.say(
+                Report::error(
+                    codes::NOT_SUPPORTED,
+                    &name_node.range,
+                    "an agent named by a value is not supported yet in this version",
+                )
+                .hint("until then: name the agent, and choose it with `--agent NAME=…` at the start"),
+            );
+            return None;
+        }
+        if !self.agents.contains_key(name) {
+            self.unknown_agent(name, &name_node.range, "");
+            return None;
+        }
+        Some(Verb::Agent { agent: name.to_owned(), prompt: prompt? })
+    }
+
+    fn prompt(&mut self, agent: &Node, fields: &Fields<'_>, site: &Site) -> Option<Template> {
+        match (fields.entry("prompt"), fields.entry("prompt_file")) {
+            (Some(_), Some(file)) => {
+                self.say(
+                    Report::error(
+                        codes::CONFLICTING_KEYS,
+                        &file.key.range,
+                        "the step has both `prompt` and `prompt_file`",
+                    )
+                    .hint("remove one of the two"),
+                );
+                None
+            }
+            (None, None) => {
+                self.say(
+                    Report::error(
+                        codes::MISSING_KEY,
+                        &first_line(self.source, &agent.range),
+                        "an agent needs a `prompt`",
+                    )
+                    .hint("add `prompt: …` or `prompt_file: …`"),
+                );
+                None
+            }
+            (Some(prompt), None) => {
+                let text = self.text(&prompt.value, "`prompt`")?;
+                self.template(&prompt.value, text, TemplateKind::Prompt, site)
+            }
+            (None, Some(file)) => {
+                let path = self.text(&file.value, "`prompt_file`")?;
+                match (self.read_file)(path) {
+                    Ok(text) => self.template(&file.value, &text, TemplateKind::Prompt, site),
+                    Err(error) => {
+                        let message = format!("the prompt file `{path}` can not be read: {error}");
+                        self.say(
+                            Report::error(codes::PROMPT_FILE, &file.value.range, message)
+                                .hint("its path is relative to this file"),
+                        );
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn needs(&mut self, node: &Node) -> Vec<(StepId, Range<usize>)> {
+        let items: &[Node] = match &node.kind {
+            Kind::List(items) => items,
+            Kind::Scalar { .. } => std::slice::from_ref(node),
+            Kind::Map(_) => self.list(node, "`needs`").unwrap_or_default(),
+        };
+        let mut needs: Vec<(StepId, Range<usize>)> = Vec::new();
+        for item in items {
+            let Some(text) = self.text(item, "`needs`") else { continue };
+            match text.parse::<StepId>() {
+                Ok(id) => needs.push((id, item.range.clone())),
+                Err(error) => self.say(
+                    Report::error(codes::INVALID_ID, &item.range, error.to_string())
+                        .hint(format!("write `{}`", super::inputs::as_name(text))),
+                ),
+            }
+        }
+        needs
+    }
+
+    fn exit_codes(&mut self, node: &Node) -> Option<ExitCodes> {
+        let items: &[Node] = match &node.kind {
+            Kind::List(items) => items,
+            _ => std::slice::from_ref(node),
+        };
+        let ranges: Vec<Option<(i32, i32)>> = items.iter().map(|item| self.exit_range(item)).collect();
+        ranges.into_iter().collect::<Option<Vec<_>>>().map(ExitCodes)
+    }
+
+    fn exit_range(&mut self, node: &Node) -> Option<(i32, i32)> {
+        let text = node.text().unwrap_or_default();
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.trim().parse::<u8>(), last.trim().parse::<u8>()) {
+            (Ok(first), Ok(last)) if first <= last => Some((i32::from(first), i32::from(last))),
+            _ => {
+                let range = first_line(self.source, &node.range);
+                self.say(
+                    Report::error(
+                        codes::INVALID_EXIT_CODES,
+                        &range,
+                        format!("`{text}` is no exit code from 0 to 255"),
+                    )
+                    .hint("write `0`, `[0, 1]` or `0-125`"),
+                );
+                None
+            }
+        }
+    }
+
+    fn after_crash(&mut self, node: &Node, site: &Site) -> Option<AfterCrash> {
+        if let Kind::Map(_) = &node.kind {
+            let fields = self.fields(node, &keys::PROBE);
+            let Some(probe) = fields.get("probe") else {
+                self.say(Report::error(
+                    codes::MISSING_KEY,
+                    &first_line(self.source, &node.range),
+                    "`after_crash` needs `probe`",
+                ));
+                return None;
+            };
+            return self.script(probe, "`probe`", site, None).map(|script| AfterCrash::Probe { script });
+        }
+        #[derive(Clone, Copy)]
+        enum Word {
+            Resume,
+            Rerun,
+            Ask,
+            Fail,
+        }
+        let words =
+            [("resume", Word::Resume), ("rerun", Word::Rerun), ("ask", Word::Ask), ("fail", Word::Fail)];
+        Some(match self.word(node, "`after_crash`", &words)? {
+            Word::Resume => AfterCrash::Resume,
+            Word::Rerun => AfterCrash::Rerun,
+            Word::Ask => AfterCrash::Ask,
+            Word::Fail => AfterCrash::Fail,
+        })
+    }
+
+    fn retry(&mut self, node: &Node) -> Option<RetryPolicy> {
+        let mut policy = RetryPolicy {
+            errors: CLASSES.iter().map(|(_, class)| *class).collect(),
+            ..RetryPolicy::default()
+        };
+        if let Kind::Scalar { .. } = &node.kind {
+            policy.retries_max = self.count(node, "`retry`")?;
+            return Some(policy);
+        }
+        let fields = self.fields(node, &keys::RETRY);
+        let Some(max) = fields.get("max") else {
+            self.say(
+                Report::error(
+                    codes::MISSING_KEY,
+                    &first_line(self.source, &node.range),
+                    "`retry` needs `max`",
+                )
+                .hint("the attempts after the first: `max: 2`"),
+            );
+            return None;
+        };
+        policy.retries_max = self.count(max, "`max`")?;
+        if let Some(errors) = fields.get("errors") {
+            let items = self.list(errors, "`errors`")?;
+            policy.errors =
+                items.iter().filter_map(|item| self.word(item, "a class of errors", CLASSES)).collect();
+        }
+        let backoff = fields.get("backoff");
+        let (base, max) = match backoff.map(|node| (&node.kind, node)) {
+            None => (None, None),
+            Some((Kind::Map(_), node)) => {
+                let fields = self.fields(node, &keys::BACKOFF);
+                let mut read =
+                    |key: &str| fields.get(key).and_then(|node| self.duration(node, &format!("`{key}`")));
+                (read("base"), read("max"))
+            }
+            Some((_, node)) => (self.duration(node, "`backoff`"), None),
+        };
+        policy.backoff_base_ms = base.unwrap_or(policy.backoff_base_ms);
+        policy.backoff_max_ms = max.unwrap_or(policy.backoff_max_ms).max(policy.backoff_base_ms);
+        Some(policy)
+    }
+}

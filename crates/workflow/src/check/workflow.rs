@@ -1,0 +1,172 @@
+//! The whole file.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::keys;
+use super::names::Site;
+use super::order::ended_before;
+use super::reader::{Reader, Report, first_line};
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column};
+use crate::expression::TemplateKind;
+use crate::plan::{OutputSpec, PLAN_VERSION, Plan};
+use crate::yaml::{Kind, Node, Plain, mend};
+
+/// What `--agent NAME=…` puts in an agent's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentOverride {
+    /// Another agent of the file.
+    Agent(String),
+    /// A command, split like a shell would; the prompt comes on its stdin.
+    Command(String),
+}
+
+/// What is checked.
+pub struct CheckInput<'a> {
+    /// How the file is named in diagnostics; its stem is the workflow's name where the file has none.
+    pub path: &'a str,
+    /// The text of the file.
+    pub text: &'a str,
+    /// Reads a file that the workflow names, by its path relative to the workflow's file.
+    pub read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
+    /// Agents given at the start, by name.
+    pub agents: BTreeMap<String, AgentOverride>,
+}
+
+/// A workflow that can run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    /// What it means.
+    pub plan: Plan,
+    /// What somebody should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Checks a workflow file.
+///
+/// # Errors
+/// Every diagnostic, warnings included, in the order of the file, if at least one is an error.
+pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
+    let mended = mend(input.text);
+    let mut reader = Reader {
+        source: &mended.text,
+        file: input.path,
+        diagnostics: Vec::new(),
+        inputs: BTreeMap::new(),
+        agents: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        uses: Vec::new(),
+        read_file: input.read_file,
+    };
+    let plan = mended.tree.as_ref().map(|tree| reader.workflow(tree, input));
+    let mut diagnostics = reader.diagnostics;
+    let original = |range: &Range<usize>| mended.original(range.start)..mended.original(range.end);
+    for diagnostic in &mut diagnostics {
+        diagnostic.range = original(&diagnostic.range);
+        if let Some(fix) = &mut diagnostic.fix {
+            *fix = Fix { range: original(&fix.range), replacement: std::mem::take(&mut fix.replacement) };
+        }
+    }
+    diagnostics.extend(mended.traps.iter().map(|trap| Diagnostic {
+        severity: Severity::Error,
+        code: trap.code,
+        message: trap.message.clone(),
+        file: input.path.to_owned(),
+        line: 0,
+        column: 0,
+        range: trap.range.clone(),
+        note: trap.note.clone(),
+        hint: trap.hint.clone(),
+        fix: trap.fix.clone(),
+    }));
+    for diagnostic in &mut diagnostics {
+        (diagnostic.line, diagnostic.column) = line_and_column(input.text, diagnostic.range.start);
+    }
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.range.start, diagnostic.code));
+    let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    match plan {
+        Some(plan) if !failed => Ok(Checked { plan, warnings: diagnostics }),
+        _ => Err(diagnostics),
+    }
+}
+
+impl Reader<'_> {
+    fn workflow(&mut self, tree: &Node, input: &CheckInput<'_>) -> Plan {
+        if !matches!(tree.kind, Kind::Map(_)) {
+            self.say(
+                Report::error(
+                    codes::NOT_A_WORKFLOW,
+                    &first_line(self.source, &tree.range),
+                    "this is no workflow",
+                )
+                .hint("a workflow begins with `backstay: 1` and has `steps`"),
+            );
+        }
+        let empty = Node { kind: Kind::Map(Vec::new()), range: tree.range.clone() };
+        let is_workflow = matches!(tree.kind, Kind::Map(_));
+        let fields = self.fields(if is_workflow { tree } else { &empty }, &keys::WORKFLOW);
+        let start = first_line(self.source, &tree.range);
+        match fields.get("backstay") {
+            _ if !is_workflow => {}
+            None => self.say(
+                Report::error(codes::NOT_A_WORKFLOW, &start, "the file does not say that it is a workflow")
+                    .hint("begin it with `backstay: 1`")
+                    .fix(tree.range.start..tree.range.start, "backstay: 1\n"),
+            ),
+            Some(node) if node.plain() != Some(Plain::Integer(1)) => self.say(
+                Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`")
+                    .hint("write `backstay: 1`, or use a newer version"),
+            ),
+            Some(_) => {}
+        }
+        let name = fields.get("name").and_then(|node| self.text(node, "`name`")).map(ToOwned::to_owned);
+        if let Some(node) = fields.get("description") {
+            self.text(node, "`description`");
+        }
+        let inputs = fields.get("inputs").map(|node| self.inputs(node)).unwrap_or_default();
+        let agents = self.agents(fields.get("agents"), &input.agents);
+        let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
+        let steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
+        let no_steps = fields
+            .get("steps")
+            .is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()));
+        if is_workflow && no_steps {
+            self.say(Report::error(codes::MISSING_KEY, &start, "a workflow needs `steps`"));
+        }
+        let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
+        let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
+        self.names(&ended_before(&steps, &finally));
+        let plan = Plan {
+            v: PLAN_VERSION,
+            name: name.unwrap_or_else(|| stem(input.path)),
+            inputs,
+            agents,
+            env,
+            steps,
+            finally,
+            outputs,
+        };
+        let count = plan.walk().count();
+        if count > backstay_model::limits::STEPS_MAX {
+            let message = format!("{count} steps are more than {}", backstay_model::limits::STEPS_MAX);
+            self.say(Report::error(codes::TOO_MANY_STEPS, &start, message));
+        }
+        plan
+    }
+
+    fn outputs(&mut self, node: &Node) -> Vec<OutputSpec> {
+        let mut outputs = Vec::new();
+        for (name, entry) in self.entries(node, "`outputs`") {
+            let Some(text) = self.text(&entry.value, "an output") else { continue };
+            let value = self.template(&entry.value, text, TemplateKind::Text, &Site::End);
+            outputs.extend(value.map(|value| OutputSpec { name: name.to_owned(), value }));
+        }
+        outputs
+    }
+}
+
+fn stem(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml")).unwrap_or(file).to_owned()
+}

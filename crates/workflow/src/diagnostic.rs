@@ -1,0 +1,168 @@
+//! What `check` says: where, what and how to mend it.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use backstay_model::Code;
+use serde::{Serialize, Serializer};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// There is no plan.
+    Error,
+    /// There is one; somebody should look.
+    Warning,
+}
+
+/// A change of the file that mends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    /// The bytes of the file that go.
+    pub range: Range<usize>,
+    /// What comes in their place.
+    pub replacement: String,
+}
+
+/// One thing that is wrong with a workflow file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The stable code; see [`crate::codes`].
+    #[serde(serialize_with = "code_text")]
+    pub code: Code,
+    /// What is wrong, in a few words.
+    pub message: String,
+    /// The file, as it was named.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The bytes of the file that it is about.
+    pub range: Range<usize>,
+    /// What stands at the caret.
+    pub note: Option<String>,
+    /// How to mend it.
+    pub hint: Option<String>,
+    /// The change that mends it, where one is sure.
+    pub fix: Option<Fix>,
+}
+
+// `serialize_with` hands over a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(code)
+}
+
+/// The line and column, both from 1, of the byte `offset`.
+pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+}
+
+impl Diagnostic {
+    /// The diagnostic as a person reads it, with the line of `text` that it is about.
+    #[must_use]
+    pub fn render(&self, text: &str) -> String {
+        const WIDTH: usize = 92;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let place = format!("{}:{}:{}", self.file, self.line, self.column);
+        let head = format!("{severity} {} {}", self.code, self.message);
+        let gap = WIDTH.saturating_sub(head.chars().count() + place.chars().count()).max(2);
+        let mut out = format!("{head}{}{place}\n", " ".repeat(gap));
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        if let Some(line) = text.lines().nth(self.line - 1) {
+            let shown: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+            let left = line.chars().count().saturating_sub(self.column - 1).max(1);
+            let length = text
+                .get(self.range.clone())
+                .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
+            let note = self.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+            // Writing to a String can not fail.
+            out.push_str(&format!("{number} | {shown}\n"));
+            out.push_str(&format!(
+                "{margin} | {}{}{note}\n",
+                " ".repeat(self.column - 1),
+                "^".repeat(length)
+            ));
+        }
+        if let Some(hint) = &self.hint {
+            let fixable = if self.fix.is_some() { "          (backstay check --fix)" } else { "" };
+            out.push_str(&format!("{margin} = {hint}{fixable}\n"));
+        }
+        out
+    }
+}
+
+/// The text with every fix applied that does not touch an earlier one.
+#[must_use]
+pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> String {
+    let mut fixes: Vec<&Fix> = diagnostics.iter().filter_map(|diagnostic| diagnostic.fix.as_ref()).collect();
+    fixes.sort_by_key(|fix| (fix.range.start, fix.range.end));
+    let mut fixed = String::with_capacity(text.len());
+    let mut copied = 0;
+    for fix in fixes {
+        let Some(between) = text.get(copied..fix.range.start) else { continue };
+        if text.get(fix.range.clone()).is_none() {
+            continue;
+        }
+        fixed.push_str(between);
+        fixed.push_str(&fix.replacement);
+        copied = fix.range.end;
+    }
+    fixed.push_str(&text[copied..]);
+    fixed
+}
+
+/// The one of `known` that is nearest to `name`, if one is near.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = name.chars().count().div_ceil(3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (distance(&name.to_lowercase(), candidate), candidate))
+        .filter(|(distance, _)| *distance <= near)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits between two words: insertions, deletions, replacements.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, character) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(character != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(row[column + 1] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// `text` as a YAML string in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    if text.contains(['"', '\\']) { format!("'{}'", text.replace('\'', "''")) } else { format!("\"{text}\"") }
+}
+
+/// `a`, `b` and `c` in backticks.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for name in names {
+        let comma = if text.is_empty() { "" } else { ", " };
+        // Writing to a String can not fail.
+        if write!(text, "{comma}`{name}`").is_err() {
+            return text;
+        }
+    }
+    text
+}

@@ -1,0 +1,271 @@
+//! The tree of a YAML document; every node knows its bytes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+
+/// Nodes in one document, aliases counted as what they stand for.
+const NODES_MAX: usize = 200_000;
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes: it may be a number.
+    Plain,
+    /// In quotes.
+    Quoted,
+    /// After `|`.
+    Literal,
+    /// After `>`.
+    Folded,
+}
+
+/// One entry of a mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: Node,
+    pub(crate) value: Node,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Scalar { text: String, style: Style, tag: Option<String> },
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    /// Its bytes.
+    pub(crate) range: Range<usize>,
+}
+
+/// What a scalar without quotes says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Plain {
+    Nothing,
+    Boolean(bool),
+    Integer(i64),
+    Float(f64),
+    Text,
+}
+
+impl Node {
+    /// What the scalar says; a quoted one is a text. `None` if the node is no scalar.
+    pub(crate) fn plain(&self) -> Option<Plain> {
+        let Kind::Scalar { text, style, .. } = &self.kind else { return None };
+        if *style != Style::Plain {
+            return Some(Plain::Text);
+        }
+        Some(match text.as_str() {
+            "" | "~" | "null" | "Null" | "NULL" => Plain::Nothing,
+            "true" | "True" | "TRUE" => Plain::Boolean(true),
+            "false" | "False" | "FALSE" => Plain::Boolean(false),
+            text => {
+                let number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+                match (number, text.parse::<i64>(), text.parse::<f64>()) {
+                    (true, Ok(integer), _) => Plain::Integer(integer),
+                    (true, _, Ok(float)) if float.is_finite() => Plain::Float(float),
+                    _ => Plain::Text,
+                }
+            }
+        })
+    }
+
+    /// The text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+
+    /// What the node is, for people.
+    pub(crate) fn describe(&self) -> &'static str {
+        match (&self.kind, self.plain()) {
+            (Kind::List(_), _) => "a list",
+            (Kind::Map(_), _) => "a mapping",
+            (_, Some(Plain::Nothing)) => "nothing",
+            (_, Some(Plain::Boolean(_))) => "a boolean",
+            (_, Some(Plain::Integer(_) | Plain::Float(_))) => "a number",
+            (_, Some(Plain::Text) | None) => "a text",
+        }
+    }
+
+    /// The bytes in `source` of the bytes `inner` of this scalar's text; the whole node where that can not be told.
+    pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
+        let Kind::Scalar { text, style, .. } = &self.kind else { return self.range.clone() };
+        let start = match style {
+            Style::Literal => self.locate_in_block(source, text, inner.start),
+            Style::Plain => Some(self.range.start + inner.start),
+            Style::Quoted => Some(self.range.start + 1 + inner.start),
+            Style::Folded => None,
+        };
+        let wanted = text.get(inner.clone()).unwrap_or_default();
+        let same = |start: &usize| {
+            let first = wanted.lines().next().unwrap_or_default();
+            source.get(*start..start + first.len()) == Some(first)
+        };
+        if let Some(start) = start.filter(same) {
+            return start..start + wanted.lines().next().unwrap_or_default().len();
+        }
+        let found = source.get(self.range.clone()).and_then(|raw| raw.find(wanted));
+        match found {
+            Some(at) if !wanted.is_empty() => self.range.start + at..self.range.start + at + wanted.len(),
+            _ => self.range.clone(),
+        }
+    }
+
+    fn locate_in_block(&self, source: &str, text: &str, offset: usize) -> Option<usize> {
+        let before = text.get(..offset)?;
+        let line = before.matches('\n').count();
+        let column = offset - before.rfind('\n').map_or(0, |at| at + 1);
+        let content = self.range.start + source.get(self.range.start..)?.find('\n')? + 1;
+        let lines = || source[content..].split_inclusive('\n');
+        let first = lines().find(|line| !line.trim().is_empty())?;
+        let extra = text.lines().find(|line| !line.trim().is_empty())?;
+        let indent = (first.len() - first.trim_start().len()) - (extra.len() - extra.trim_start().len());
+        let start: usize = lines().take(line).map(str::len).sum();
+        Some(content + start + indent + column)
+    }
+}
+
+/// Reads one document.
+///
+/// # Errors
+/// The first thing that is not YAML, with its byte.
+pub(crate) fn parse(source: &str) -> Result<Node, (usize, String)> {
+    let bytes: Vec<usize> = source.char_indices().map(|(at, _)| at).chain([source.len()]).collect();
+    let mut builder = Builder {
+        source,
+        bytes,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        root: None,
+        nodes: 0,
+        documents: 0,
+    };
+    for event in Parser::new_from_str(source) {
+        let (event, span) = event.map_err(|error| builder.failed(&error))?;
+        builder.event(event, span)?;
+    }
+    let end = source.len();
+    Ok(builder.root.unwrap_or(Node {
+        kind: Kind::Scalar { text: String::new(), style: Style::Plain, tag: None },
+        range: end..end,
+    }))
+}
+
+enum Open {
+    List { items: Vec<Node>, start: usize, anchor: usize },
+    Map { entries: Vec<Entry>, key: Option<Node>, start: usize, anchor: usize },
+}
+
+struct Builder<'a> {
+    source: &'a str,
+    bytes: Vec<usize>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Node, usize)>,
+    root: Option<Node>,
+    nodes: usize,
+    documents: usize,
+}
+
+impl Builder<'_> {
+    fn failed(&self, error: &ScanError) -> (usize, String) {
+        (self.byte(error.marker().index()), error.info().to_owned())
+    }
+
+    fn byte(&self, index: usize) -> usize {
+        self.bytes.get(index).copied().unwrap_or(self.source.len())
+    }
+
+    fn range(&self, span: Span) -> Range<usize> {
+        let start = self.byte(span.start.index());
+        let end = self.byte(span.end.index()).max(start);
+        start..start + self.source[start..end].trim_end().len()
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), (usize, String)> {
+        let range = self.range(span);
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err((range.start, "a workflow file holds one document".to_owned()));
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::Literal => Style::Literal,
+                    ScalarStyle::Folded => Style::Folded,
+                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
+                };
+                let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix));
+                self.add(
+                    Node { kind: Kind::Scalar { text: text.into_owned(), style, tag }, range },
+                    anchor,
+                    1,
+                )?;
+            }
+            Event::SequenceStart(anchor, _) => {
+                self.open.push(Open::List { items: Vec::new(), start: range.start, anchor });
+            }
+            Event::MappingStart(anchor, _) => {
+                self.open.push(Open::Map { entries: Vec::new(), key: None, start: range.start, anchor });
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some((node, size)) => self.add(Node { kind: node.kind, range }, 0, size)?,
+                None => return Err((range.start, "an alias of what is not finished yet".to_owned())),
+            },
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, end: usize) -> Result<(), (usize, String)> {
+        let (kind, start, anchor) = match self.open.pop() {
+            Some(Open::List { items, start, anchor }) => (Kind::List(items), start, anchor),
+            Some(Open::Map { entries, start, anchor, .. }) => (Kind::Map(entries), start, anchor),
+            None => return Ok(()),
+        };
+        let end = end.max(start);
+        let end = start + self.source[start..end].trim_end().len();
+        self.add(Node { kind, range: start..end }, anchor, 1)
+    }
+
+    fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), (usize, String)> {
+        self.nodes += size;
+        if self.nodes > NODES_MAX {
+            return Err((node.range.start, "the document is too large".to_owned()));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), count(&node)));
+        }
+        match self.open.last_mut() {
+            None => self.root = Some(node),
+            Some(Open::List { items, .. }) => items.push(node),
+            Some(Open::Map { entries, key, .. }) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => entries.push(Entry { key, value: node }),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn count(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar { .. } => 1,
+        Kind::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Kind::Map(entries) => {
+            1 + entries.iter().map(|entry| count(&entry.key) + count(&entry.value)).sum::<usize>()
+        }
+    }
+}
