@@ -70,7 +70,7 @@ impl Reader<'_> {
                         &super::reader::first_line(self.source, &fields.range),
                         "an agent needs a `command`",
                     )
-                    .hint("for example `command: [codex, exec, -]`"),
+                    .hint("for example `command: codex exec -`"),
                 );
             }
             return None;

@@ -10,11 +10,6 @@ const CHARS: usize = 255;
 /// Characters of a slug.
 const SLUG_CHARS: usize = 50;
 
-/// The names of the filters that this module adds.
-#[cfg(test)]
-pub(crate) const NAMES: &[&str] =
-    &["json", "from_json", "flatten", "head", "tail", "fence", "slug", "truncate"];
-
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("json", |value: &Value| json(value));
     environment.add_filter("from_json", from_json);

@@ -87,14 +87,6 @@ pub(crate) struct Path<'a> {
     pub(crate) words: Range<usize>,
 }
 
-impl Path<'_> {
-    /// The bytes of the whole.
-    pub(crate) fn range(&self) -> Range<usize> {
-        let start = self.names.first().map_or(0, |(_, range)| range.start);
-        start..self.names.last().map_or(start, |(_, range)| range.end)
-    }
-}
-
 /// The dotted names among `tokens`: those that look values up, not filters, tests, calls' keywords or operators.
 pub(crate) fn paths<'a>(tokens: &[Token<'a>]) -> Vec<Path<'a>> {
     let mut found = Vec::new();

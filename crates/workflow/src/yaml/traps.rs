@@ -131,11 +131,19 @@ fn tab_at(text: &str, at: usize) -> Option<Trap> {
                 range: start + blank.find('\t').unwrap_or(0)..range.end,
                 note: Some("YAML allows only spaces here".to_owned()),
                 hint: Some("indent with spaces".to_owned()),
-                fix: Some(Fix { range, replacement: blank.replace('\t', "  ") }),
+                fix: Some(Fix { range, replacement: indentation(text, start) }),
             });
         }
     }
     None
+}
+
+/// The spaces that the line at `start` was most likely meant to begin with: those of the content before it.
+fn indentation(text: &str, start: usize) -> String {
+    let before = text[..start].lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let content = before.trim_start_matches([' ', '-']);
+    let deeper = if before.trim_end().ends_with(':') { 2 } else { 0 };
+    " ".repeat(before.len() - content.len() + deeper)
 }
 
 /// The value of a line `key: value` or `- value`, if it begins with what YAML reserves or has a `: ` in it.

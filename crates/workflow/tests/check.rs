@@ -1,0 +1,271 @@
+//! Whole files: plans of good ones, every diagnostic of bad ones, and the traps of YAML.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use backstay_model::Coded;
+use backstay_workflow::plan::{AfterCrash, ExitCodes, InputType, Verb};
+use backstay_workflow::{
+    AgentOverride, CheckInput, Checked, Diagnostic, Given, Severity, apply_fixes, check,
+};
+
+fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
+    let read_file = |path: &str| match path {
+        "prompts/review.md" => Ok("Review ${{ inputs.what }}.\n".to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    check(&CheckInput { path: "fix-tests.yaml", text, read_file: &read_file, agents })
+}
+
+fn checked(text: &str) -> Result<Checked, Vec<Diagnostic>> {
+    checked_with(text, BTreeMap::new())
+}
+
+/// `CODE line:column` of each diagnostic.
+fn places(text: &str) -> Vec<String> {
+    let diagnostics = match checked(text) {
+        Ok(checked) => checked.warnings,
+        Err(diagnostics) => diagnostics,
+    };
+    diagnostics.iter().map(|said| format!("{} {}:{}", said.code, said.line, said.column)).collect()
+}
+
+const GOOD: &str = r#"# every key of this version
+backstay: 1
+name: all
+description: shows it
+inputs:
+  what: {type: string, default: the code}
+  test: {type: script, default: npm test}
+  n: {type: number, default: 3}
+agents:
+  mine: {command: "./mine --x '${{ inputs.what }} now'", via: stdin, env: {A: "1"}}
+  listed: {command: [codex, exec, "-"], via: arg}
+env: {GLOBAL: "${{ run.id }}"}
+steps:
+  - id: list
+    run: |
+      gh issue list --label ${{ inputs.what }} \
+        --json "number,${{ inputs.n }}"
+    output: json
+    accept_exit: [0, 2-4]
+    after_crash: {probe: "test -e ${{ inputs.what }}"}
+    retry: {max: 2, errors: [exit, timeout], backoff: {base: 2s, max: 1m}}
+  - id: both
+    if: steps.list.ok and steps.list.output | length > 0
+    steps:
+      - {id: a, agent: mine, prompt_file: prompts/review.md, needs: []}
+      - {id: b, agent: {use: listed}, prompt: "Do ${{ steps.list.output | json }}", needs: [], timeout: 1h30m}
+      - {id: c, command: [echo, "${{ steps.a.summary }}", 5]}
+  - {id: test, run: "${{ inputs.test }}", idle_timeout: 90s, env: {X: "${{ steps.both.ok }}"}, shell: sh -e}
+finally:
+  - {id: bye, run: "echo ${{ run.ok }} ${{ steps.c.status }}"}
+outputs: {list: "${{ steps.list.output }}"}
+"#;
+
+#[test]
+fn a_good_file_becomes_a_plan_with_every_default_resolved() {
+    let checked = checked(GOOD)
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(GOOD)).collect::<String>()));
+    assert_eq!(checked.warnings, []);
+    let plan = checked.plan;
+    let needs: Vec<String> = plan
+        .walk()
+        .map(|step| {
+            format!(
+                "{}<{}",
+                step.id,
+                step.needs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+            )
+        })
+        .collect();
+    assert_eq!(needs, ["list<", "both<list", "a<", "b<", "c<a,b", "test<list,both", "bye<"]);
+    let step = |id: &str| plan.walk().find(|step| step.id.as_str() == id).unwrap();
+    assert_eq!(step("list").accept_exit, ExitCodes(vec![(0, 0), (2, 4)]));
+    assert!(matches!(step("list").after_crash, AfterCrash::Probe { .. }));
+    assert_eq!((step("list").retry.backoff_base_ms, step("list").retry.backoff_max_ms), (2_000, 60_000));
+    assert_eq!(step("a").timeout_ms, Some(7_200_000));
+    assert_eq!(step("a").after_crash, AfterCrash::Resume);
+    assert_eq!(step("b").timeout_ms, Some(5_400_000));
+    assert_eq!(step("c").after_crash, AfterCrash::Ask);
+    assert_eq!(step("c").timeout_ms, None);
+    let Verb::Agent { prompt, .. } = &step("a").verb else { panic!("not an agent") };
+    assert_eq!(prompt.source, "Review ${{ inputs.what }}.\n");
+    let Verb::Run { script, shell } = &step("test").verb else { panic!("not a run") };
+    assert_eq!((script.whole.as_deref(), shell.join(" ")), (Some("test"), "sh -e".to_owned()));
+    let command: Vec<&str> = plan.agents["mine"].command.iter().map(|word| word.source.as_str()).collect();
+    assert_eq!(command, ["./mine", "--x", "${{ inputs.what }} now"]);
+    let stored = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<backstay_workflow::plan::Plan>(&stored).unwrap(), plan);
+}
+
+const FIFTEEN: &str = r#"backstay: 1
+inputs:
+  label: {type: string, defualt: todo}
+  flag: {type: boolean, default: 3}
+agents:
+  mine: {command: [./mine]}
+steps:
+  - id: fix-tests
+    run: "true"
+  - {id: build, run: make, command: [make]}
+  - id: nothing
+    timeout: 5m
+  - {id: one, run: make, timeout: 20}
+  - {id: one, run: make}
+  - {id: two, run: "echo '${{ inputs.label }}'"}
+  - {id: three, run: make, needs: [on]}
+  - {id: four, agent: mime, prompt: hello}
+  - {id: five, run: make, if: steps.six.ok}
+  - {id: six, run: "echo ${{ inputs.lable }}"}
+  - {id: seven, run: make, if: inputs.flag && true}
+  - {id: eight, run: make, if: steps.five.exit_code == '1'}
+  - {id: nine, run: make, accept_exit: 0-300}
+"#;
+
+#[test]
+fn a_file_with_fifteen_different_mistakes_gives_fifteen_diagnostics() {
+    let expected = [
+        "BKS-W003 3:25",
+        "BKS-W005 4:34",
+        "BKS-W032 8:9",
+        "BKS-W031 10:28",
+        "BKS-W030 11:9",
+        "BKS-W010 13:35",
+        "BKS-W033 14:10",
+        "BKS-W060 15:27",
+        "BKS-W034 16:36",
+        "BKS-W036 17:23",
+        "BKS-W037 18:37",
+        "BKS-W052 19:37",
+        "BKS-W051 20:44",
+        "BKS-W053 21:56",
+        "BKS-W011 22:40",
+    ];
+    let found = places(FIFTEEN);
+    assert_eq!(found, expected);
+    let codes: std::collections::BTreeSet<&str> = found.iter().map(|place| &place[..8]).collect();
+    assert_eq!((found.len(), codes.len()), (15, 15), "they are different mistakes");
+}
+
+#[test]
+fn a_diagnostic_is_drawn_with_its_line_and_a_caret() {
+    let text = "backstay: 1\nagents: {mine: {command: [x]}}\nsteps:\n  - id: a\n    agent: mine\n    prompt: Fix issue #123 and run the tests\n";
+    let drawn: String = checked(text).unwrap_err().iter().map(|said| said.render(text)).collect();
+    assert_eq!(
+        drawn,
+        "error BKS-W014 prompt is cut at \" #\"                                     fix-tests.yaml:6:23\n\
+         6 |     prompt: Fix issue #123 and run the tests\n  \
+           |                       ^ YAML reads the rest as a comment: what is left is \"Fix issue\"\n  \
+           = quote it:  \"Fix issue #123 and run the tests\"          (backstay check --fix)\n"
+    );
+}
+
+fn in_step(line: &str) -> String {
+    format!(
+        "backstay: 1\ninputs: {{x: {{default: a}}}}\nagents: {{mine: {{command: [x]}}}}\nsteps:\n  - id: a\n    {line}\n"
+    )
+}
+
+#[test]
+fn each_trap_of_yaml_is_told_and_its_mended_text_is_good() {
+    let traps = [
+        (in_step("run: Fix issue #123 and go"), "BKS-W014"),
+        (in_step("run: make\n    if: !inputs.x == 'a'"), "BKS-W015"),
+        ("backstay: 1\ninputs: {x: {default: no}}\nsteps: [{id: a, run: make}]\n".to_owned(), "BKS-W016"),
+        ("backstay: 1\ninputs: {x: {default: 1.10}}\nsteps: [{id: a, run: make}]\n".to_owned(), "BKS-W016"),
+        ("backstay: 1\nsteps:\n  - {id: a, run: echo a, b}\n".to_owned(), "BKS-W017"),
+        (in_step("run: *.md"), "BKS-W018"),
+        (in_step("agent: mine\n    prompt: @codex do it"), "BKS-W018"),
+        (in_step("run: echo a: b"), "BKS-W019"),
+        ("backstay: 1\nsteps:\n  - id: a\n\trun: make\n".to_owned(), "BKS-W020"),
+        (in_step("run: make\n    if: ${{ inputs.x == 'a' }}"), "BKS-W054"),
+        ("steps: [{id: a, run: make}]\n".to_owned(), "BKS-W002"),
+    ];
+    for (text, code) in traps {
+        let diagnostics = checked(&text).unwrap_err();
+        let codes: Vec<String> = diagnostics.iter().map(|said| said.code.to_string()).collect();
+        assert_eq!(codes, [code], "{text}");
+        let fixed = apply_fixes(&text, &diagnostics);
+        let again = checked(&fixed);
+        assert!(again.is_ok(), "{fixed}\n{again:?}");
+        assert_eq!(apply_fixes(&fixed, &again.unwrap().warnings), fixed);
+    }
+}
+
+#[test]
+fn one_trap_does_not_hide_the_mistakes_after_it() {
+    let text = "backstay: 1\nsteps:\n  - id: a\n    run: echo a: b\n  - id: b\n    run: @x\n  - id: c\n    rum: make\n";
+    assert_eq!(places(text), ["BKS-W019 4:16", "BKS-W018 6:10", "BKS-W030 7:9", "BKS-W003 8:5"]);
+}
+
+#[test]
+fn what_comes_later_is_not_unknown() {
+    for (line, code) in [
+        ("for_each: steps.x.output\n    run: make", "BKS-W008"),
+        ("ask: approval", "BKS-W008"),
+        ("agent: codex\n    prompt: hello", "BKS-W008"),
+        ("steps: [{id: b, run: make}]\n    timeout: 5m", "BKS-W008"),
+        ("run: make\n    if: previous.a.ok", "BKS-W008"),
+    ] {
+        let diagnostics = checked(&in_step(line)).unwrap_err();
+        let codes: Vec<String> = diagnostics.iter().map(|said| said.code.to_string()).collect();
+        assert_eq!(codes, [code], "{line}");
+        assert!(diagnostics[0].hint.is_some());
+    }
+}
+
+#[test]
+fn an_agent_can_be_given_at_the_start() {
+    let text = in_step("agent: codex\n    prompt: hello");
+    let command = |given: &str| {
+        let agents = BTreeMap::from([("codex".to_owned(), AgentOverride::Command(given.to_owned()))]);
+        let plan = checked_with(&text, agents).unwrap().plan;
+        plan.agents["codex"].command.iter().map(|word| word.source.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(command("codex exec 'a b' -"), ["codex", "exec", "a b", "-"]);
+    let other = BTreeMap::from([("codex".to_owned(), AgentOverride::Agent("mine".to_owned()))]);
+    assert_eq!(checked_with(&text, other).unwrap().plan.agents["codex"].command[0].source, "x");
+}
+
+#[test]
+fn needs_that_make_a_circle_are_told_once() {
+    let text = "backstay: 1\nsteps:\n  - {id: a, run: x, needs: [b]}\n  - {id: b, run: x, needs: [a]}\n";
+    assert_eq!(places(text), ["BKS-W035 4:29"]);
+}
+
+#[test]
+fn code_that_evaluates_a_value_again_is_a_warning() {
+    for script in
+        ["eval ${{ inputs.x }}", "bash -c \"echo ${{ inputs.x }}\"", "echo $(( ${{ inputs.x }} + 1 ))"]
+    {
+        let text = in_step(&format!("run: |\n      {script}"));
+        let warnings = checked(&text).unwrap().warnings;
+        assert_eq!(warnings.len(), 1, "{script}");
+        assert_eq!(
+            (warnings[0].severity, warnings[0].code.to_string()),
+            (Severity::Warning, "BKS-W061".to_owned())
+        );
+    }
+}
+
+#[test]
+fn inputs_are_bound_by_their_type_and_all_problems_come_at_once() {
+    let text = "backstay: 1\ninputs:\n  label:\n  n: {type: number, default: 1}\n  all: {type: list, default: [a]}\nsteps: [{id: a, run: make}]\n";
+    let plan = checked(text).unwrap().plan;
+    assert_eq!(plan.inputs[0].input_type, InputType::String);
+    let given = |pairs: &[(&str, Given)]| {
+        pairs.iter().map(|(name, given)| ((*name).to_owned(), given.clone())).collect()
+    };
+    let texts = given(&[("label", Given::Text("5".to_owned())), ("n", Given::Text("2.5".to_owned()))]);
+    assert_eq!(plan.bind_inputs(&texts).unwrap().to_json().unwrap(), r#"{"label":"5","n":2.5,"all":["a"]}"#);
+    let wrong = given(&[
+        ("lable", Given::Text("x".to_owned())),
+        ("n", Given::Text("many".to_owned())),
+        ("all", Given::Json("{}".to_owned())),
+    ]);
+    let problems = plan.bind_inputs(&wrong).unwrap_err();
+    let codes: Vec<String> = problems.iter().map(|problem| problem.code().to_string()).collect();
+    assert_eq!(codes, ["BKS-W110", "BKS-W111", "BKS-W112", "BKS-W112"]);
+    assert_eq!(problems[0].hint().unwrap(), "did you mean `label`?");
+}
