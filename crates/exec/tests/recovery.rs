@@ -177,6 +177,23 @@ fn a_keeper_is_in_a_session_of_its_own() {
 }
 
 #[test]
+fn a_keeper_holds_nothing_that_its_starter_had_open() {
+    let bench = Bench::new();
+    let through = "exec 7</etc/passwd; exec \"$0\" \"$@\"".to_owned();
+    let arguments = vec!["-c".to_owned(), through, support::keeper_program().to_string()];
+    let keepers = backstay_exec::Keepers::new("/bin/sh".into(), arguments, bench.path("s"));
+    let running = Running::new(keepers.start(&bench.folder(), &sh("exec sleep 600")).unwrap());
+    for pid in [running.control.keeper_pid(), running.control.pid()] {
+        for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+            let target = std::fs::read_link(entry.unwrap().path()).unwrap();
+            assert_ne!(target.to_str(), Some("/etc/passwd"), "{pid} holds it");
+        }
+    }
+    running.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();
+    running.end();
+}
+
+#[test]
 fn a_listener_that_never_reads_holds_nobody_up() {
     let bench = Bench::new();
     let mut spec = sh("for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.05; done; echo done");

@@ -59,6 +59,7 @@ pub(super) fn prepare(
     crash: &CrashPoints,
     channel: &mut Option<UnixStream>,
 ) -> io::Result<Prepared> {
+    close_inherited()?;
     detach()?;
     let lock = take_lock(folder)?;
     crash.pass("keeper.after_lock");
@@ -164,6 +165,20 @@ pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
 pub(super) fn set_nonblocking(descriptor: impl AsFd) -> io::Result<()> {
     let flags = fcntl_getfl(&descriptor)?;
     Ok(fcntl_setfl(&descriptor, flags | OFlags::NONBLOCK)?)
+}
+
+/// Closes every descriptor above the three standard ones: what the starter inherited from its own parent (a pipe of a
+/// build system, a file that a shell had open) must not stay open as long as the agent lives.
+fn close_inherited() -> io::Result<()> {
+    let mut inherited = Vec::new();
+    for entry in std::fs::read_dir("/dev/fd")? {
+        inherited.extend(entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    }
+    for descriptor in inherited.into_iter().filter(|&descriptor| descriptor > 2) {
+        // One of them was the list itself, and is closed already. Nothing in this process owns any of the others yet.
+        tolerate(nix::unistd::close(descriptor), "what is not open need not be closed");
+    }
+    Ok(())
 }
 
 /// A session of its own (no terminal can interrupt it), the parent of every orphan below it, and no folder in use.
