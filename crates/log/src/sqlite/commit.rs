@@ -28,7 +28,7 @@ const LOAD: &str = "SELECT topic.id, floor, closed, epoch, owner, seq, at, last_
 /// The writing end of the database, and what it knows of the topics.
 #[derive(Debug)]
 pub(super) struct Committer {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     synchronous: Option<Durability>,
     seen: Position,
@@ -38,8 +38,8 @@ pub(super) struct Committer {
 }
 
 #[derive(Clone, Debug)]
-struct Cached {
-    id: i64,
+pub(super) struct Cached {
+    pub(super) id: i64,
     state: TopicState,
 }
 
@@ -176,7 +176,7 @@ impl Committer {
         Ok(())
     }
 
-    fn load(&mut self, topic: &Topic) -> Result<Option<Cached>, Failed> {
+    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Cached>, Failed> {
         if let Some(cached) = self.topics.get(topic) {
             return Ok(Some(cached.clone()));
         }
@@ -215,7 +215,7 @@ impl Committer {
         self.names.insert(cached.id, topic.clone());
     }
 
-    fn load_or_make(&mut self, topic: &Topic) -> Result<Cached, Failed> {
+    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Cached, Failed> {
         if let Some(cached) = self.load(topic)? {
             return Ok(cached);
         }
@@ -254,59 +254,6 @@ impl Committer {
             self.remember(&appended, key, digest)?;
         }
         Ok(Ok(appended))
-    }
-
-    /// What was answered when the key was used first.
-    fn known(
-        &mut self,
-        topic: &Topic,
-        key: &str,
-        digest: &str,
-    ) -> Result<Option<Result<Appended, AppendError>>, Failed> {
-        let Some(Cached { id, .. }) = self.load(topic)? else { return Ok(None) };
-        let mut statement = self.connection.prepare_cached(
-            "SELECT part_topic, first, last, at, g, digest FROM key WHERE topic_id = ?1 AND key = ?2 ORDER BY part",
-        )?;
-        let mut rows = statement.query((id, key))?;
-        let mut appended = Appended { parts: Vec::new(), g: Position(0), repeated: true };
-        while let Some(row) = rows.next()? {
-            if row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)? != digest {
-                return Ok(Some(Err(AppendError::KeyConflict { topic: topic.clone(), key: key.to_owned() })));
-            }
-            let name = row.get::<_, String>(0)?;
-            appended.g = position(row, 4)?;
-            appended.parts.push(AppendedPart {
-                topic: name.parse().map_err(|invalid: backstay_model::InvalidTopic| {
-                    Failed::Corrupt(format!("the key `{key}`: {invalid}"))
-                })?,
-                first: Seq(unsigned(row, 1)?),
-                last: Seq(unsigned(row, 2)?),
-                at: Timestamp::from_micros(row.get(3)?),
-            });
-        }
-        Ok((!appended.parts.is_empty()).then_some(Ok(appended)))
-    }
-
-    fn remember(&mut self, appended: &Appended, key: &str, digest: &str) -> Result<(), Failed> {
-        let id = self.load_or_make(&appended.parts[0].topic)?.id;
-        let mut statement = self.connection.prepare_cached(
-            "INSERT INTO key (topic_id, key, part, part_topic, first, last, at, g, digest) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        for (index, part) in appended.parts.iter().enumerate() {
-            statement.execute((
-                id,
-                key,
-                i64::try_from(index).unwrap_or(i64::MAX),
-                part.topic.as_str(),
-                stored(part.first.0),
-                stored(part.last.0),
-                part.at.as_micros(),
-                stored(appended.g.0),
-                digest,
-            ))?;
-        }
-        Ok(())
     }
 
     /// Writes a part that was judged.
@@ -505,6 +452,6 @@ pub(super) fn unsigned(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Resul
     row.get::<_, i64>(index).map(i64::cast_unsigned)
 }
 
-fn position(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Position> {
+pub(super) fn position(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Position> {
     unsigned(row, index).map(Position)
 }

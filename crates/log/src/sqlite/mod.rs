@@ -7,6 +7,7 @@ mod claim;
 mod commit;
 mod fault;
 mod filesystem;
+mod keys;
 mod lock;
 mod open;
 mod owners;

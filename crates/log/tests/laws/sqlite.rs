@@ -9,10 +9,12 @@ use backstay_log::{
     OpenOptions, OwnerIdentity, ReadError, SqliteLog, StoreError,
 };
 use backstay_model::event::ClaimReason;
-use backstay_model::{Coded, Delivery, Seq};
+use backstay_model::{Coded, Delivery, Scope, Seq};
 use rusqlite::Connection;
 
-use crate::support::{FixedClock, append, batch, buffered, numbers, owner, read_by, skipped, texts, topic};
+use crate::support::{
+    FixedClock, append, batch, buffered, event, numbers, owner, read_by, skipped, texts, topic,
+};
 use backstay_log::Authority;
 
 fn open(folder: &Path) -> SqliteLog {
@@ -261,6 +263,23 @@ async fn l6_a_release_without_an_event_reaches_the_other_processes() {
     second.submit(release).wait().unwrap();
     let late = first.submit(fact(&["2"])).wait();
     assert!(matches!(late, Err(AppendError::Fenced { owner: None, .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn l14_another_process_does_not_draw_the_position_of_a_dropped_live_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path());
+    append(&first, "a", &["1"]);
+    let mut subscription = first.follow(&topic("a"), Seq(1));
+    first.submit_live(topic("a"), event("live 1"));
+    let Delivery::Live(dropped) = subscription.next().await.unwrap() else { panic!("not live") };
+    let mut done = batch("a", Authority::Own, &[]);
+    done.parts[0].live_done = vec![Scope::Run];
+    first.submit(done).wait().unwrap();
+    let second = open(folder.path());
+    second.submit_live(topic("a"), event("live 2"));
+    let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+    assert!(matches!(delivery.unwrap(), Delivery::Live(live) if live.g > dropped.g));
 }
 
 #[tokio::test]

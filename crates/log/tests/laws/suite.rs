@@ -34,6 +34,7 @@ macro_rules! laws {
             l14_live_events_never_change_a_number,
             l14_a_live_event_comes_between_the_events_it_was_said_between,
             l14_positions_of_dropped_live_events_are_not_drawn_again,
+            l14_what_was_said_before_the_cursor_is_not_said_again,
             l15_a_claim_takes_what_is_free_and_fences_who_had_it,
             l20_what_was_said_stops_a_park,
             l20_a_thousand_inputs_refuse_no_owner,
@@ -342,6 +343,18 @@ pub(crate) async fn l14_positions_of_dropped_live_events_are_not_drawn_again(sto
         done.parts[0].live_done = vec![Scope::Run];
         log.submit(done).wait().unwrap();
     }
+}
+
+pub(crate) async fn l14_what_was_said_before_the_cursor_is_not_said_again(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1"]);
+    log.submit_live(topic("a"), event("early"));
+    append(log, "a", &["2"]);
+    let mut subscription = log.follow(&topic("a"), Seq(2));
+    assert_eq!(subscription.try_next().await.unwrap(), None);
+    log.submit_live(topic("a"), event("late"));
+    let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap().unwrap();
+    assert!(matches!(&delivery, Delivery::Live(live) if live.payload.as_str() == "\"late\""), "{delivery:?}");
 }
 
 pub(crate) async fn l15_a_claim_takes_what_is_free_and_fences_who_had_it(store: Fixture) {

@@ -1,0 +1,9 @@
+//! What can go wrong with a log, with stable codes.
+
+mod operation;
+mod store;
+
+pub use operation::{
+    AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, Measure, OpenError, ReadError,
+};
+pub use store::StoreError;
