@@ -107,18 +107,28 @@ impl Keepers {
     }
 }
 
-/// Makes the folder's lock and holds it. A folder that has one was used before.
+/// Makes the folder's lock and holds it. A folder that has one was used before. The lock gets its name only when it is
+/// held, so that nobody ever sees it free before there was a keeper.
 fn claim(folder: &Utf8Path) -> Result<File, StartError> {
     let path = files::lock_path(folder);
+    let at = |source| StartError::Io { path: path.clone(), source };
     let in_use = || StartError::FolderInUse { folder: folder.to_owned() };
-    let lock = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+    let unnamed = folder.join(format!("{}.{}", files::LOCK, std::process::id()));
+    let lock = match OpenOptions::new().read(true).write(true).create_new(true).open(&unnamed) {
         Ok(lock) => lock,
+        // Another thread is just starting something there.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(in_use()),
-        Err(source) => return Err(StartError::Io { path, source }),
+        Err(source) => return Err(at(source)),
     };
-    files::hold(&lock).map_err(|source| StartError::Io { path, source })?;
-    // Whoever recovered this folder in between has already said that nothing began in it.
-    if folder.join(files::LOST).exists() { Err(in_use()) } else { Ok(lock) }
+    files::hold(&lock).map_err(at)?;
+    let named = fs::hard_link(&unnamed, &path);
+    fs::remove_file(&unnamed).map_err(at)?;
+    match named {
+        // Whoever recovered this folder before has said that nothing began in it, and left a lock.
+        Ok(()) => Ok(lock),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(in_use()),
+        Err(source) => Err(at(source)),
+    }
 }
 
 /// What a keeper that went away can have done: it writes its file before it starts anything.
