@@ -1,6 +1,5 @@
 //! What `check` says: where, what and how to mend it.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use backstay_model::Code;
@@ -51,8 +50,6 @@ pub struct Diagnostic {
     pub fix: Option<Fix>,
 }
 
-// `serialize_with` hands over a reference.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
 fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(code)
 }
@@ -86,7 +83,6 @@ impl Diagnostic {
                 .get(self.range.clone())
                 .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
             let note = self.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
-            // Writing to a String can not fail.
             out.push_str(&format!("{number} | {shown}\n"));
             out.push_str(&format!(
                 "{margin} | {}{}{note}\n",
@@ -156,13 +152,5 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// `a`, `b` and `c` in backticks.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut text = String::new();
-    for name in names {
-        let comma = if text.is_empty() { "" } else { ", " };
-        // Writing to a String can not fail.
-        if write!(text, "{comma}`{name}`").is_err() {
-            return text;
-        }
-    }
-    text
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -6,8 +6,10 @@ pub mod codes;
 mod diagnostic;
 pub mod expression;
 pub mod plan;
+mod schema;
 mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};
 pub use check::{AgentOverride, CheckInput, Checked, check};
 pub use diagnostic::{Diagnostic, Fix, Severity, apply_fixes};
+pub use schema::json_schema;

@@ -8,7 +8,8 @@ use backstay_workflow::expression::{Expression, RunValues, Script, StepValues, T
 use minijinja::Value;
 
 fn values() -> Values {
-    let output: Value = serde_json::from_str(r#"{"blocking":2,"list":[[1],[2,3]],"b":1,"a":null}"#).unwrap();
+    let output: Value =
+        serde_json::from_str(r#"{"blocking":2,"list":[[1],[2,3]],"b":1,"a":null}"#).expect("fixed text");
     let step = StepValues {
         ok: true,
         status: StepStatus::Succeeded,
@@ -24,8 +25,8 @@ fn values() -> Values {
         inputs: serde_json::from_str(
             r#"{"text":"it's; $(x) `y`","n":3,"flag":true,"nul":"a\u0000b","code":"npm test"}"#,
         )
-        .unwrap(),
-        steps: BTreeMap::from([("build".parse().unwrap(), step)]),
+        .expect("fixed text"),
+        steps: BTreeMap::from([("build".parse().expect("fixed text"), step)]),
         run: RunValues { id: "run_1".to_owned(), workflow: "w".to_owned(), cwd: "/tmp".to_owned(), ok: true },
     }
 }

@@ -63,15 +63,15 @@ fn values(value: &str) -> Values {
 }
 
 fn run(script: &str, value: &str, folder: &Path) -> (bool, String) {
-    let rendered = Script::parse(script).unwrap().render(&values(value)).unwrap();
+    let rendered = Script::parse(script).expect("a good script").render(&values(value)).expect("a value");
     let output = Command::new("bash")
         .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &rendered.text])
         .envs(rendered.env)
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+        .expect("bash");
+    (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
 #[test]

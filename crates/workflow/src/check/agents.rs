@@ -70,7 +70,7 @@ impl Reader<'_> {
                         &super::reader::first_line(self.source, &fields.range),
                         "an agent needs a `command`",
                     )
-                    .hint("for example `command: codex exec -`"),
+                    .hint("for example `command: codex exec --json`"),
                 );
             }
             return None;
@@ -155,7 +155,7 @@ impl Reader<'_> {
                     format!("the agent `{name}`{place} is not built in yet in this version"),
                 )
                 .hint(format!(
-                    "define it:  agents: {{{name}: {{command: {command}}}}}  or say  --agent {name}='cmd: {command}'"
+                    "define it:  agents: {{{name}: {{command: \"{command}\"}}}}  or say  --agent {name}='cmd: {command}'"
                 )),
             );
             return;

@@ -420,7 +420,7 @@ impl Scanner<'_> {
             }
             match character {
                 '\\' => self.escape(),
-                '$' => self.arithmetic_dollar(),
+                '$' => self.dollar(true),
                 '`' => {
                     self.skip(1);
                     self.commands(End::Backtick);
@@ -440,10 +440,6 @@ impl Scanner<'_> {
                 _ => self.skip(1),
             }
         }
-    }
-
-    fn arithmetic_dollar(&mut self) {
-        self.dollar(true);
     }
 
     /// What stands in `${…}`, which is taken up to its end.

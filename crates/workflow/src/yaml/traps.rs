@@ -111,7 +111,7 @@ fn classify(text: &str, at: usize, info: &str) -> Trap {
         message: format!("this is not YAML: {info}"),
         range: at..end,
         note: None,
-        hint: None,
+        hint: info.contains("plain scalar").then(|| "put the text in quotes".to_owned()),
         fix: None,
     }
 }

@@ -1,0 +1,32 @@
+//! The documents beside the code are what the code does.
+
+use std::path::PathBuf;
+
+use backstay_workflow::{CheckInput, check, json_schema};
+
+fn docs(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+}
+
+#[test]
+fn the_committed_schema_is_current() {
+    let committed = std::fs::read_to_string(docs("workflow.schema.json")).unwrap();
+    assert_eq!(committed, json_schema(), "copy crates/workflow/src/schema.json to docs/workflow.schema.json");
+    assert!(committed.ends_with("}\n"));
+}
+
+#[test]
+fn every_example_of_the_documentation_is_a_good_workflow() {
+    let text = std::fs::read_to_string(docs("workflow.md")).unwrap();
+    let examples: Vec<&str> =
+        text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!examples.is_empty());
+    for text in examples {
+        let read_file = |path: &str| panic!("the example reads {path}");
+        let input =
+            CheckInput { path: "workflow.md", text, read_file: &read_file, agents: Default::default() };
+        let checked = check(&input)
+            .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
+        assert_eq!(checked.warnings, []);
+    }
+}
