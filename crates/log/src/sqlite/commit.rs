@@ -191,7 +191,8 @@ impl Committer {
                     head: Seq(head.max(floor)),
                     at: Timestamp::from_micros(last(6)?),
                     last_input: Seq(last(7)?.cast_unsigned()),
-                    last_fact: Seq(last(8)?.cast_unsigned()),
+                    // Where everything was trimmed, nothing waits.
+                    last_fact: Seq(last(8)?.cast_unsigned().max(floor)),
                     epoch: Epoch(unsigned(row, 3)?),
                     owner: None,
                     closed: row.get(2)?,

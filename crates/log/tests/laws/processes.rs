@@ -184,6 +184,27 @@ async fn l5_l7_kill_9_leaves_whole_batches_and_everything_acknowledged() {
 }
 
 #[tokio::test]
+async fn l7_a_torn_tail_is_cut_and_the_next_append_works() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start("pairs", folder.path(), "x");
+    for _ in 0..5 {
+        process.hear("ack").unwrap();
+    }
+    let acknowledged = 5 + process.kill("ack").len();
+    let tail = folder.path().join("log.db-wal");
+    let mut wal = std::fs::File::options().append(true).open(tail).unwrap();
+    wal.write_all(&[0xa5; 3_000]).unwrap();
+    let log = open(folder.path());
+    assert!(read_by(&log, "left", 100).await.len() >= 2 * acknowledged);
+    let head = log.head(&topic("left")).await.unwrap();
+    assert_eq!(append(&log, "left", &["next"]).parts[0].first, head.next());
+    drop(log);
+    check_database(folder.path());
+    assert_eq!(open(folder.path()).head(&topic("left")).await.unwrap(), head.next());
+}
+
+#[tokio::test]
 async fn l11_a_subscriber_sees_what_another_process_appends() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
@@ -198,6 +219,10 @@ async fn l11_a_subscriber_sees_what_another_process_appends() {
         assert!(matches!(delivery.unwrap(), Delivery::Event(event) if event.seq == Seq(number)));
         waits.push(began.elapsed());
     }
+    let newest = log.changed(Position(0)).await;
+    process.tell("one more");
+    let newer = tokio::time::timeout(crate::suite::PATIENCE, log.changed(newest)).await.unwrap();
+    assert!(newer > newest, "{newer} after {newest}");
     waits.sort();
     assert!(waits[20] < Duration::from_millis(100), "the median is {:?}", waits[20]);
     println!("l11: from telling the writer to receipt: median {:?}, greatest {:?}", waits[20], waits[39]);

@@ -44,6 +44,25 @@ async fn l7_what_was_acknowledged_is_there_after_reopening() {
 }
 
 #[test]
+fn a_store_that_many_make_at_once_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join(".backstay");
+    let opened: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            std::thread::spawn(move || open(&store))
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect();
+    assert!(opened.iter().all(|log| log.id() == opened[0].id()));
+    for (number, log) in opened.iter().enumerate() {
+        assert_eq!(append(log, "a", &["x"]).parts[0].first, Seq(number as u64 + 1));
+    }
+}
+
+#[test]
 fn the_store_is_for_its_user_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
