@@ -269,3 +269,21 @@ fn inputs_are_bound_by_their_type_and_all_problems_come_at_once() {
     assert_eq!(codes, ["BKS-W110", "BKS-W111", "BKS-W112", "BKS-W112"]);
     assert_eq!(problems[0].hint().unwrap(), "did you mean `label`?");
 }
+
+proptest::proptest! {
+    /// Whatever the file is, there is an answer, its places are in the text, and fixes can be applied.
+    #[test]
+    fn any_text_gets_an_answer(cut in 0_usize..1_500, length in 0_usize..20, put in "[-:#!*@{}\\[\\]\t\n $'\"éa]{0,4}") {
+        let characters: Vec<char> = GOOD.chars().collect();
+        let cut = cut.min(characters.len());
+        let end = (cut + length).min(characters.len());
+        let text: String = characters[..cut].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect();
+        if let Err(diagnostics) = checked(&text) {
+            for said in &diagnostics {
+                proptest::prop_assert!(text.get(said.range.clone()).is_some(), "{said:?}");
+                proptest::prop_assert!(!said.render(&text).is_empty());
+            }
+            proptest::prop_assert!(apply_fixes(&text, &diagnostics).len() <= text.len() * 3 + 100);
+        }
+    }
+}
