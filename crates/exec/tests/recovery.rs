@@ -22,7 +22,7 @@ fn s4_the_agent_goes_on_and_the_next_owner_reads_to_the_end() {
     let bench = Bench::new();
     let go = bench.path("go");
     let script =
-        format!("echo one; mkfifo {go}; read line < {go}; echo two >&2; read line < {go}; echo three");
+        format!("echo one; mkfifo {go} {go}2; read line < {go}; echo two >&2; read line < {go}2; echo three");
     drop(bench.keepers.start(&bench.folder(), &sh(&script)).unwrap());
     let mut follower = Follower::open(&bench.folder(), 0).unwrap();
     let mut seen = Vec::new();
@@ -36,7 +36,7 @@ fn s4_the_agent_goes_on_and_the_next_owner_reads_to_the_end() {
     while seen != b"one\ntwo\n" {
         take(&mut follower, &mut seen);
     }
-    std::fs::write(&go, "go\n").unwrap();
+    std::fs::write(format!("{go}2"), "go\n").unwrap();
     let record = running.end();
     assert_eq!((&record.ended_by, record.exit_code), (&EndedBy::Exit, Some(0)));
     while take(&mut follower, &mut seen) {}
