@@ -1,1 +1,26 @@
 //! The one loop: compares what the engine wants with what is in flight, and performs the difference.
+//!
+//! [`Store`] is what anybody can do with a `.backstay/` folder: ask for runs, say things to them, read them.
+//! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
+//! person, and [`Owner::keep`] works on all that are due.
+
+mod client;
+mod clock;
+mod drive;
+mod error;
+mod host;
+mod keep;
+mod owner;
+mod request;
+mod sink;
+mod store;
+
+pub use client::{RunRow, RunView};
+pub use clock::{Clock, SystemClock};
+pub use drive::{DriveEnd, StopSwitch};
+pub use error::{DriveError, RunError, SayError, StoreOpenError};
+pub use host::host_name;
+pub use owner::{Owner, OwnerSettings};
+pub use request::RunRequest;
+pub use sink::{Sink, TracingSink};
+pub use store::{STORE_FOLDER, Store, find_store};

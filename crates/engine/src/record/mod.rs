@@ -5,8 +5,8 @@ mod status;
 mod summary;
 
 pub use run::{
-    AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord, StepRecord, StepStage,
-    WorkflowRef,
+    AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord, StepRecord,
+    StepStage, WorkflowRef,
 };
 pub use status::RunStatus;
 pub use summary::RunSummary;

@@ -7,7 +7,8 @@ use backstay_model::event::{
     QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, Verdict,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, QuestionId, Recorded, RunId, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, QuestionId, Recorded, RunId, Seq, StepId, Text,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -299,7 +300,8 @@ impl RunRecord {
                     source: request.source,
                 });
                 (self.by, self.cwd, self.host) = (Some(request.by), Some(request.cwd), Some(request.host));
-                (self.trace, self.inputs, self.requested_at) = (Some(request.trace), Some(request.inputs), Some(at));
+                (self.trace, self.inputs, self.requested_at) =
+                    (Some(request.trace), Some(request.inputs), Some(at));
             }
             Event::OwnerChanged(changed) => self.fold_owner(at, previous_at, changed),
             Event::OwnerReleased(_) => self.owner = None,
@@ -385,7 +387,9 @@ impl RunRecord {
                 (record.exit_code, record.failure) = (finished.exit_code, finished.failure);
                 record.output = finished.output;
             }
-            Event::StepRetryScheduled(retry) => self.entry(step, at).stage = StepStage::Backoff { due_at: retry.due_at },
+            Event::StepRetryScheduled(retry) => {
+                self.entry(step, at).stage = StepStage::Backoff { due_at: retry.due_at }
+            }
             Event::StepStalled(_) => self.entry(step, at).stalled_at = Some(at),
             Event::StepTimedOut(timed_out) => {
                 if let Some(attempt) = self.entry(step, at).attempts.last_mut() {
@@ -443,7 +447,9 @@ impl RunRecord {
             Event::QuestionClosed(closed) => {
                 let answer = self.answers.iter().find(|(seq, ..)| Some(*seq) == closed.answered_by);
                 let answer = answer.map(|(_, _, answer, by)| (answer.clone(), by.clone()));
-                if let Some(question) = self.questions.iter_mut().find(|asked| asked.question == closed.question) {
+                if let Some(question) =
+                    self.questions.iter_mut().find(|asked| asked.question == closed.question)
+                {
                     (question.closed_at, question.answer) = (Some(at), answer);
                 }
             }

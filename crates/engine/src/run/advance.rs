@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use backstay_model::event::{
-    EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended, SkipReason,
-    StepStarted, StepStatus, TimerFired,
+    EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended,
+    SkipReason, StepStarted, StepStatus, TimerFired,
 };
 use backstay_model::{EffectCall, Scope, StepId};
 use backstay_workflow::plan::Verb;
@@ -24,7 +24,11 @@ impl Turn<'_> {
             }
             let before = self.outcome.events.len();
             match &self.machine.phase {
-                Phase::Empty | Phase::Requested | Phase::Suspended { .. } | Phase::Ended(_) | Phase::Reopened { .. } => {}
+                Phase::Empty
+                | Phase::Requested
+                | Phase::Suspended { .. }
+                | Phase::Ended(_)
+                | Phase::Reopened { .. } => {}
                 Phase::Suspending { by, reason } => {
                     if !self.any_in_flight() {
                         let (by, reason) = (by.clone(), reason.clone());
@@ -66,7 +70,8 @@ impl Turn<'_> {
 
     fn fire_timers(&mut self) {
         for step in self.machine.active.clone() {
-            let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&step).map(|leaf| leaf.phase.clone()) else {
+            let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&step).map(|leaf| leaf.phase.clone())
+            else {
                 continue;
             };
             if due_at <= self.env.now {
@@ -90,7 +95,14 @@ impl Turn<'_> {
                 if let LeafPhase::Doubt { question } = leaf.phase {
                     self.emit_step(step, QuestionClosed { question, answered_by: None });
                 }
-                self.finish(step, StepStatus::Cancelled, None, None, "cancelled with the run".to_owned(), None);
+                self.finish(
+                    step,
+                    StepStatus::Cancelled,
+                    None,
+                    None,
+                    "cancelled with the run".to_owned(),
+                    None,
+                );
             }
         }
     }
@@ -129,9 +141,13 @@ impl Turn<'_> {
         if !parent_is_open {
             return;
         }
-        if !node.in_finally && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step)) {
+        if !node.in_finally
+            && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step))
+        {
             let upstream = step.needs.iter().find(|need| {
-                self.machine.result(need).is_some_and(|result| result.held_back || result.status.is_unsuccessful())
+                self.machine
+                    .result(need)
+                    .is_some_and(|result| result.held_back || result.status.is_unsuccessful())
             });
             let reason = match upstream {
                 Some(step) => SkipReason::Upstream { step: step.clone() },
@@ -176,7 +192,10 @@ impl Turn<'_> {
         let Some(results) = results else { return };
         let has = |status| results.iter().filter(|result| result.status == status).count();
         let (status, summary) = match (has(StepStatus::Failed), has(StepStatus::Cancelled)) {
-            (0, 0) => (StepStatus::Succeeded, format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len())),
+            (0, 0) => (
+                StepStatus::Succeeded,
+                format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len()),
+            ),
             (0, _) => (StepStatus::Cancelled, "cancelled with the run".to_owned()),
             (failed, _) => (StepStatus::Failed, format!("{failed} of {} steps failed", results.len())),
         };
@@ -260,14 +279,19 @@ impl Definition {
 
 impl super::RunMachine {
     /// The effects that are wanted and not begun, where the phase lets them begin.
-    pub(super) fn wanted(&self, definition: &Definition) -> Vec<(StepId, EffectCall, backstay_model::Attempt)> {
+    pub(super) fn wanted(
+        &self,
+        definition: &Definition,
+    ) -> Vec<(StepId, EffectCall, backstay_model::Attempt)> {
         let may_begin = |step: &StepId| match self.phase {
             Phase::Running => true,
             Phase::Cancelling { finally_too, .. } => !finally_too && definition.is_in_finally(step),
             _ => false,
         };
         let wanted = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
-            Some(LeafPhase::Working(Progress::Wanted)) => Some((step.clone(), EffectCall::Main, self.attempt(step))),
+            Some(LeafPhase::Working(Progress::Wanted)) => {
+                Some((step.clone(), EffectCall::Main, self.attempt(step)))
+            }
             Some(LeafPhase::Probing { attempt, progress: Progress::Wanted, .. }) => {
                 Some((step.clone(), EffectCall::Probe, *attempt))
             }

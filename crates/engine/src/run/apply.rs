@@ -1,10 +1,12 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, DecodeError, Event, LostEvidence, Resolution, RunRequested, Settled, SkipReason,
-    StepFinished, StepSkipped, StepStatus, Verdict,
+    AttemptEnd, Class, DecodeError, EffectStarting, Event, LostEvidence, Resolution, RunRequested, Settled,
+    SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, Scope, Seq, StepId, Timestamp};
+
+use crate::Performer;
 
 use super::state::{Leaf, LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult};
 
@@ -57,7 +59,8 @@ impl RunMachine {
             Event::Settled(settled) => self.fold_settled(settled),
             Event::RunStarted(_) | Event::RunResumed(_) => self.phase = Phase::Running,
             Event::RunSuspending(suspending) => {
-                self.phase = Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
+                self.phase =
+                    Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
             }
             Event::RunSuspended(suspended) => {
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
@@ -171,7 +174,7 @@ impl RunMachine {
                 }
             }
             Event::TimerFired(_) => self.set_leaf_phase(step, LeafPhase::Working(Progress::Wanted)),
-            Event::EffectStarting(starting) => self.fold_progress(step, starting.effect.call),
+            Event::EffectStarting(starting) => self.fold_starting(step, starting),
             Event::EffectRunning(running) => {
                 if running.effect.call == EffectCall::Main
                     && let Some(state) = self.steps.get_mut(step)
@@ -209,7 +212,9 @@ impl RunMachine {
                         leaf.losses = 0;
                     }
                 }
-                Resolution::Done { .. } | Resolution::Failed => self.set_leaf_phase(step, LeafPhase::Reported),
+                Resolution::Done { .. } | Resolution::Failed => {
+                    self.set_leaf_phase(step, LeafPhase::Reported)
+                }
             },
             _ => {}
         }
@@ -249,7 +254,11 @@ impl RunMachine {
         });
     }
 
-    fn fold_progress(&mut self, step: &StepId, call: EffectCall) {
+    fn fold_starting(&mut self, step: &StepId, starting: &EffectStarting) {
+        if let Some(state) = self.steps.get_mut(step) {
+            state.begun_on = Some(Performer { host: starting.host.clone(), boot: starting.boot.clone() });
+        }
+        let call = starting.effect.call;
         let Some(leaf) = self.leaf_mut(step) else { return };
         match (call, &mut leaf.phase) {
             (EffectCall::Main, LeafPhase::Working(progress))

@@ -109,7 +109,11 @@ impl Definition {
     }
 
     fn dependents(&self, step: &StepId) -> Vec<StepId> {
-        self.nodes.values().filter(|node| node.step.needs.contains(step)).map(|node| node.step.id.clone()).collect()
+        self.nodes
+            .values()
+            .filter(|node| node.step.needs.contains(step))
+            .map(|node| node.step.id.clone())
+            .collect()
     }
 }
 

@@ -33,7 +33,9 @@ impl RunMachine {
             let Some(leaf) = self.leaf(step) else { continue };
             let (call, attempt) = match &leaf.phase {
                 LeafPhase::Working(Progress::Begun) => (EffectCall::Main, self.attempt(step)),
-                LeafPhase::Probing { attempt, progress: Progress::Begun, .. } => (EffectCall::Probe, *attempt),
+                LeafPhase::Probing { attempt, progress: Progress::Begun, .. } => {
+                    (EffectCall::Probe, *attempt)
+                }
                 _ => continue,
             };
             let stop = match self.phase {

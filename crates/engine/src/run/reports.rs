@@ -1,9 +1,9 @@
 //! What follows from news of outside work.
 
 use backstay_model::event::{
-    AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning, FailureClass,
-    LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution, SkipReason, StepFinished,
-    StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
+    AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning,
+    FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution, SkipReason,
+    StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, StepId, Text};
@@ -102,18 +102,28 @@ impl Turn<'_> {
 
     /// What the process's end means for the attempt.
     fn judge(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
-        let failed = |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
+        let failed =
+            |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
         match process.by {
             EndedBy::Stop => {
-                let cancelled = Judged { end: AttemptEnd::Cancelled, message: "stopped".to_owned(), output: None };
+                let cancelled =
+                    Judged { end: AttemptEnd::Cancelled, message: "stopped".to_owned(), output: None };
                 match self.machine.phase {
                     Phase::Cancelling { .. } => cancelled,
                     _ if self.machine.leaf(&step.id).is_some_and(|leaf| leaf.skip.is_some()) => cancelled,
-                    _ => Judged { end: AttemptEnd::Interrupted, message: "interrupted".to_owned(), output: None },
+                    _ => Judged {
+                        end: AttemptEnd::Interrupted,
+                        message: "interrupted".to_owned(),
+                        output: None,
+                    },
                 }
             }
-            EndedBy::Timeout { budget_ms } => failed(FailureClass::Timeout, format!("took longer than {}", duration(budget_ms))),
-            EndedBy::IdleTimeout { budget_ms } => failed(FailureClass::Stall, format!("silent for {}", duration(budget_ms))),
+            EndedBy::Timeout { budget_ms } => {
+                failed(FailureClass::Timeout, format!("took longer than {}", duration(budget_ms)))
+            }
+            EndedBy::IdleTimeout { budget_ms } => {
+                failed(FailureClass::Stall, format!("silent for {}", duration(budget_ms)))
+            }
             EndedBy::SpawnFailed => failed(
                 FailureClass::Spawn,
                 process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),
@@ -174,12 +184,14 @@ impl Turn<'_> {
     ) {
         let failures = self.machine.leaf(&step.id).map_or(0, |leaf| leaf.failures);
         let class = retry_class(failure);
-        let again = class.is_some_and(|class| step.retry.errors.contains(&class)) && failures < step.retry.retries_max;
+        let again = class.is_some_and(|class| step.retry.errors.contains(&class))
+            && failures < step.retry.retries_max;
         if !again || matches!(self.machine.phase, Phase::Cancelling { .. }) {
             self.finish(&step.id, StepStatus::Failed, exit_code, Some(failure), message, output);
             return;
         }
-        let pause_ms = step.retry.backoff_base_ms.saturating_mul(1 << failures.min(20)).min(step.retry.backoff_max_ms);
+        let pause_ms =
+            step.retry.backoff_base_ms.saturating_mul(1 << failures.min(20)).min(step.retry.backoff_max_ms);
         // Between half of the pause and the whole of it, so that what failed together does not come back together.
         let jitter_ms = self.env.chance_below(pause_ms / 2 + 1, u64::from(attempt.0));
         let due_at = self.env.now.plus(std::time::Duration::from_millis(pause_ms - jitter_ms));
@@ -211,13 +223,18 @@ impl Turn<'_> {
         }
         let effect = self.effect(step, EffectCall::Main);
         let losses = self.machine.leaf(step).map_or(0, |leaf| leaf.losses);
-        let not_done = EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
+        let not_done =
+            EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
         if evidence == LostEvidence::NotBegun {
             self.emit_step(step, not_done);
             return;
         }
         if losses >= LOSSES_IN_A_ROW_MAX {
-            self.ask(step, attempt, &format!("`{step}` was lost {losses} times in a row. What became of it?"));
+            self.ask(
+                step,
+                attempt,
+                &format!("`{step}` was lost {losses} times in a row. What became of it?"),
+            );
             return;
         }
         match &node.step.after_crash {
@@ -243,7 +260,8 @@ impl Turn<'_> {
         let effect = self.effect(step, EffectCall::Main);
         let question = QuestionId::derived(Digest::of(format!("{effect}:{attempt}:after_crash").as_bytes()));
         self.emit_step(step, EffectInDoubt { effect: effect.clone(), attempt, question: Some(question) });
-        let option = |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
+        let option =
+            |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
         self.emit_step(
             step,
             QuestionAsked {
@@ -280,12 +298,19 @@ impl Turn<'_> {
                 return;
             }
             (AttemptEnd::Failed { .. }, _) => {
-                self.ask(step, main, &format!("The probe of `{step}` gave no answer. What became of the step?"));
+                self.ask(
+                    step,
+                    main,
+                    &format!("The probe of `{step}` gave no answer. What became of the step?"),
+                );
                 return;
             }
         };
         let effect = self.effect(step, EffectCall::Main);
-        self.emit_step(step, EffectResolved { effect, attempt: main, by: None, resolution: resolution.clone() });
+        self.emit_step(
+            step,
+            EffectResolved { effect, attempt: main, by: None, resolution: resolution.clone() },
+        );
         self.conclude_resolved(step, main, resolution);
     }
 
@@ -296,7 +321,11 @@ impl Turn<'_> {
         };
         if losses >= LOSSES_IN_A_ROW_MAX {
             let attempt = self.machine.attempt(step);
-            self.ask(step, attempt, &format!("The probe of `{step}` was lost {losses} times. What became of the step?"));
+            self.ask(
+                step,
+                attempt,
+                &format!("The probe of `{step}` was lost {losses} times. What became of the step?"),
+            );
         }
     }
 
@@ -329,7 +358,10 @@ impl Turn<'_> {
         let started_at = state.and_then(|state| state.started_at).unwrap_or(self.env.now);
         let duration_ms = u64::try_from(self.env.now.since(started_at).as_millis()).unwrap_or(u64::MAX);
         let attempt = state.map(|state| state.attempt).filter(|attempt| attempt.0 > 0);
-        self.emit_step(step, StepFinished { status, attempt, exit_code, failure, summary, output, duration_ms });
+        self.emit_step(
+            step,
+            StepFinished { status, attempt, exit_code, failure, summary, output, duration_ms },
+        );
     }
 }
 

@@ -1,9 +1,10 @@
 //! Verdicts on what anybody said.
 
 use backstay_model::event::{
-    Answer, CancelRequested, EffectResolved, Event, QuestionAnswered, QuestionAsked, QuestionClosed, RefusalCode,
-    Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspending,
-    Settled, SkipReason, StepSkip, StepSkipped, StepsReset, SuspendRequested, Verdict,
+    Answer, CancelRequested, EffectResolved, Event, QuestionAnswered, QuestionAsked, QuestionClosed,
+    RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed,
+    RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset, SuspendRequested,
+    Verdict,
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 
@@ -46,7 +47,10 @@ impl RunMachine {
                 _ => self.refuse_now("be resumed"),
             },
             Event::CancelRequested(_) => match self.phase {
-                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } | Phase::Cancelling { .. } => Ok(()),
+                Phase::Running
+                | Phase::Suspending { .. }
+                | Phase::Suspended { .. }
+                | Phase::Cancelling { .. } => Ok(()),
                 _ => self.refuse_now("be cancelled"),
             },
             Event::SkipRequested(wish) => self.would_skip(&wish.skip.step),
@@ -71,9 +75,10 @@ impl RunMachine {
         }
         match self.steps.get(step).map(|state| &state.phase) {
             None | Some(StepPhase::Waiting | StepPhase::Active(_)) => Ok(()),
-            Some(StepPhase::Open) => {
-                refuse(RefusalCode::NotNow, format!("the group `{step}` is under way: leave out its steps instead"))
-            }
+            Some(StepPhase::Open) => refuse(
+                RefusalCode::NotNow,
+                format!("the group `{step}` is under way: leave out its steps instead"),
+            ),
             Some(StepPhase::Done(_)) => {
                 refuse(RefusalCode::NotNow, format!("the step `{step}` already has its result"))
             }
@@ -85,7 +90,10 @@ impl RunMachine {
             return match self.answered.get(&answered.question) {
                 Some(Some(winner)) => Err(Verdict::Superseded { by: *winner }),
                 Some(None) => refuse(RefusalCode::NotNow, "the question was closed without an answer"),
-                None => refuse(RefusalCode::UnknownQuestion, format!("there is no question {}", answered.question)),
+                None => refuse(
+                    RefusalCode::UnknownQuestion,
+                    format!("there is no question {}", answered.question),
+                ),
             };
         };
         let choice = &answered.answer.choice;
@@ -222,7 +230,10 @@ impl Turn<'_> {
         self.emit_step(step, StepSkipped { reason, output });
         for inner in definition.with_descendants(step).into_iter().skip(1) {
             if self.machine.is_waiting(&inner) {
-                self.emit_step(&inner, StepSkipped { reason: SkipReason::Group { step: step.clone() }, output: None });
+                self.emit_step(
+                    &inner,
+                    StepSkipped { reason: SkipReason::Group { step: step.clone() }, output: None },
+                );
             }
         }
     }
@@ -237,7 +248,10 @@ impl Turn<'_> {
             _ => Resolution::Failed,
         };
         let (effect, attempt) = (self.effect(&step, EffectCall::Main), self.machine.attempt(&step));
-        self.emit_step(&step, EffectResolved { effect, attempt, by: Some(seq), resolution: resolution.clone() });
+        self.emit_step(
+            &step,
+            EffectResolved { effect, attempt, by: Some(seq), resolution: resolution.clone() },
+        );
         self.conclude_resolved(&step, attempt, resolution);
     }
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use backstay_model::event::{
     Actor, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
 };
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp};
+use backstay_model::{
+    Attempt, Digest, EffectCall, EffectId, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp,
+};
 
 use super::Definition;
+use crate::Performer;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +159,8 @@ pub(super) struct StepState {
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<String>,
+    /// The machine and its boot on which the last attempt or probe was begun.
+    pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<String>,
 }
@@ -284,6 +289,12 @@ impl RunMachine {
             missing.extend(digests.filter(|digest| !self.texts.contains_key(digest)));
         }
         missing.into_iter().collect()
+    }
+
+    /// Where the work in flight of `effect` was begun, if it was.
+    #[must_use]
+    pub fn begun_on(&self, effect: &EffectId) -> Option<&Performer> {
+        self.steps.get(effect.scope.step_id()?)?.begun_on.as_ref()
     }
 
     pub(super) fn leaf(&self, step: &StepId) -> Option<&Leaf> {

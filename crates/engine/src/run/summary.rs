@@ -32,7 +32,8 @@ impl RunMachine {
     /// Whether nothing can go on before a person answers.
     #[must_use]
     pub fn waits_for_people_only(&self) -> bool {
-        let in_doubt = |step| matches!(self.leaf(step).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
+        let in_doubt =
+            |step| matches!(self.leaf(step).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
         self.inbox.is_empty() && !self.active.is_empty() && self.active.iter().all(in_doubt)
     }
 
@@ -67,7 +68,10 @@ impl RunMachine {
     pub fn summary(&self) -> RunSummary {
         let (mut steps_done, mut steps_total) = (0, 0);
         if let Some(definition) = &self.definition {
-            let leaves = definition.order.iter().filter(|step| definition.node(step).is_some_and(|node| node.children.is_empty()));
+            let leaves = definition
+                .order
+                .iter()
+                .filter(|step| definition.node(step).is_some_and(|node| node.children.is_empty()));
             for step in leaves {
                 steps_total += 1;
                 let done = matches!(self.steps.get(step).map(|state| &state.phase), Some(StepPhase::Done(_)));
@@ -83,7 +87,10 @@ impl RunMachine {
         RunSummary {
             v: SUMMARY_VERSION,
             run: self.run,
-            workflow: self.request.as_ref().map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
+            workflow: self
+                .request
+                .as_ref()
+                .map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
             status: self.status(),
             steps_done,
             steps_total,

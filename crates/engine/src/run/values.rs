@@ -63,10 +63,12 @@ impl RunMachine {
         if let Some(node) = definition.node(step)
             && !node.children.is_empty()
         {
-            let outputs = node.children.iter().map(|child| (child.to_string(), self.output_value(definition, child)));
+            let outputs =
+                node.children.iter().map(|child| (child.to_string(), self.output_value(definition, child)));
             return Value::from(minijinja::value::Serde(outputs.collect::<BTreeMap<_, _>>()));
         }
-        let text = self.result(step).and_then(|result| result.output.as_ref()).and_then(|output| self.text(output));
+        let text =
+            self.result(step).and_then(|result| result.output.as_ref()).and_then(|output| self.text(output));
         // Stored outputs are JSON by construction; one that is not reads as none, which expressions refuse to print.
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::from(()))
     }
@@ -76,7 +78,8 @@ impl RunMachine {
         let mut outputs = BTreeMap::new();
         for output in &definition.plan.outputs {
             let values = self.values(definition, &output.value.steps);
-            let value = output.value.value(&values).map_err(|error| format!("output `{}`: {error}", output.name))?;
+            let value =
+                output.value.value(&values).map_err(|error| format!("output `{}`: {error}", output.name))?;
             outputs.insert(output.name.as_str(), value);
         }
         serde_json::to_string(&outputs).map_err(|error| format!("outputs: {error}"))

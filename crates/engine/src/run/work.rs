@@ -8,8 +8,8 @@ use backstay_workflow::expression::{EvalError, Script, Template, Values};
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Via};
 use serde::Serialize;
 
-use super::definition::Definition;
 use super::RunMachine;
+use super::definition::Definition;
 
 /// The time that a probe has, in milliseconds.
 const PROBE_TIMEOUT_MS: u64 = 60_000;
@@ -95,7 +95,12 @@ impl RunMachine {
             .chain(&step.env)
             .collect();
         named.extend(env_specs.iter().flat_map(|spec| spec.value.steps.iter().cloned()));
-        named.extend(agent.into_iter().flat_map(|agent| agent.command.iter()).flat_map(|part| part.steps.iter().cloned()));
+        named.extend(
+            agent
+                .into_iter()
+                .flat_map(|agent| agent.command.iter())
+                .flat_map(|part| part.steps.iter().cloned()),
+        );
         let named: Vec<StepId> = named.into_iter().collect();
         let values = self.values(definition, &named);
 
@@ -125,7 +130,13 @@ impl RunMachine {
                 work.argv = PROBE_SHELL.map(str::to_owned).to_vec();
                 fill_script(&mut work, script, &values)?;
             }
-            _ => fill_verb(&mut work, step, agent.map_or(&[], |agent| &agent.command), agent.map(|agent| agent.via), &values)?,
+            _ => fill_verb(
+                &mut work,
+                step,
+                agent.map_or(&[], |agent| &agent.command),
+                agent.map(|agent| agent.via),
+                &values,
+            )?,
         }
         self.add_own_env(&mut work, step);
         Ok(work)
@@ -162,7 +173,8 @@ fn fill_verb(
     via: Option<Via>,
     values: &Values,
 ) -> Result<(), EvalError> {
-    let render_all = |parts: &[Template]| parts.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>();
+    let render_all =
+        |parts: &[Template]| parts.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>();
     match &step.verb {
         Verb::Run { script, shell } => {
             work.argv.clone_from(shell);

@@ -21,7 +21,7 @@ pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, Question
 pub use run::{
     Actor, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened, ResumeRequested,
     RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
-    RunSuspending, Settled, SkipRequested, SuspendReason, SuspendRequested, Verdict,
+    RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason, SuspendRequested, Verdict,
 };
 pub use step::{
     Heartbeat, OutputState, SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled,

@@ -1,0 +1,1 @@
+//! The machine by its inputs and facts.

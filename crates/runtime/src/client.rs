@@ -1,0 +1,193 @@
+//! What anybody can do without owning anything: read runs and say things to them.
+
+use std::sync::Arc;
+
+use backstay_engine::record::{RunRecord, RunSummary};
+use backstay_engine::run::{Definition, RunMachine};
+use backstay_log::{Authority, Batch, Direction, OwnerView, Part, TopicFilter, TopicRow};
+use backstay_model::event::{Event, Reopened, Verdict};
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Delivery, Digest, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
+use backstay_workflow::plan::Plan;
+
+use crate::error::{RunError, SayError};
+use crate::request::new_event;
+use crate::store::Store;
+
+/// A run as lists show it, from its index row.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// The run.
+    pub run: RunId,
+    /// The run in a line.
+    pub summary: RunSummary,
+    /// Who owns it, and whether that process lives.
+    pub owner: Option<OwnerView>,
+    /// When an owner should look at it.
+    pub wake_at: Option<Timestamp>,
+    /// Its last event.
+    pub head: Seq,
+}
+
+/// A run as pages show it.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// The fold of its topic.
+    pub record: RunRecord,
+    /// Its plan; steps whose turn has not come are only in here.
+    pub plan: Plan,
+    /// Who owns it, and whether that process lives.
+    pub owner: Option<OwnerView>,
+    /// When an owner should look at it.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl RunRow {
+    /// Whether it should be worked on and nobody does.
+    #[must_use]
+    pub fn is_without_owner(&self) -> bool {
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+    }
+}
+
+impl RunView {
+    /// Whether it should be worked on and nobody does.
+    #[must_use]
+    pub fn is_without_owner(&self) -> bool {
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+    }
+}
+
+impl Store {
+    /// The runs of this store, the newest first.
+    ///
+    /// # Errors
+    /// [`RunError`] if the log cannot be read.
+    pub async fn runs(&self, filter: TopicFilter) -> Result<Vec<RunRow>, RunError> {
+        let rows = self.log.topics(TopicFilter { kind: Some("run".to_owned()), ..filter }).await?;
+        rows.into_iter().filter_map(|row| row_of(row).transpose()).collect()
+    }
+
+    /// Folds one run for reading.
+    ///
+    /// # Errors
+    /// [`RunError`] if it does not exist or cannot be read.
+    pub async fn view(&self, run: RunId) -> Result<RunView, RunError> {
+        let topic = Topic::run(run);
+        let row = self.log.topic(&topic).await?.ok_or(RunError::Unknown(run))?;
+        let mut record = RunRecord::new(run);
+        self.each_event(&topic, |event| Ok(record.apply(event)?)).await?;
+        let workflow = record.workflow.as_ref().ok_or(RunError::Unknown(run))?;
+        let plan = self.plan(run, workflow.plan).await?;
+        Ok(RunView { plan, owner: row.owner, wake_at: row.index.and_then(|index| index.wake_at), record })
+    }
+
+    /// The plan with this digest.
+    ///
+    /// # Errors
+    /// [`RunError`] if the blob is missing, damaged or not a plan.
+    pub async fn plan(&self, run: RunId, digest: Digest) -> Result<Plan, RunError> {
+        let text = self.blob_text(digest).await?;
+        serde_json::from_str(&text).map_err(|source| RunError::Definition { run, what: "plan", source })
+    }
+
+    /// The text that an event speaks of.
+    ///
+    /// # Errors
+    /// [`RunError`] if its blob is missing or damaged.
+    pub async fn text(&self, text: &Text) -> Result<Arc<str>, RunError> {
+        match text {
+            Text::Inline(text) => Ok(Arc::from(text.as_str())),
+            Text::Blob { digest, .. } => self.blob_text(*digest).await,
+        }
+    }
+
+    /// Says `event` to `run`. Once this returns it is durable; its verdict follows from an owner.
+    ///
+    /// # Errors
+    /// [`SayError::Refused`] if the run would refuse it now; nothing was appended then.
+    pub async fn say(&self, run: RunId, event: Event) -> Result<Seq, SayError> {
+        let machine = self.machine(run).await?;
+        machine.would_accept(&event).map_err(SayError::Refused)?;
+        let authority = match event {
+            Event::Reopened(Reopened { .. }) => Authority::Reopen,
+            _ => Authority::Anybody,
+        };
+        let part = Part::new(Topic::run(run), authority, vec![new_event(run, Scope::Run, &event)?]);
+        let appended = self.log.submit(Batch::of(part)).await.map_err(RunError::Append)?;
+        Ok(appended.parts.first().map_or(Seq(0), |part| part.last))
+    }
+
+    /// Waits for the verdict on what was said with number `input`.
+    ///
+    /// # Errors
+    /// [`RunError`] if the topic cannot be read.
+    pub async fn verdict(&self, run: RunId, input: Seq) -> Result<Verdict, RunError> {
+        let mut events = self.log.follow(&Topic::run(run), input);
+        loop {
+            if let Delivery::Event(recorded) = events.next().await?
+                && let Event::Settled(settled) = Event::decode(&recorded)?
+                && settled.input == input
+            {
+                return Ok(settled.verdict);
+            }
+        }
+    }
+
+    /// The machine of a run, folded and defined, for asking what it would do.
+    ///
+    /// # Errors
+    /// [`RunError`] if it does not exist or cannot be read.
+    pub async fn machine(&self, run: RunId) -> Result<RunMachine, RunError> {
+        let mut machine = RunMachine::new(run);
+        self.each_event(&Topic::run(run), |event| Ok(machine.apply(event)?)).await?;
+        let request = machine.request().cloned().ok_or(RunError::Unknown(run))?;
+        let plan = self.plan(run, request.plan).await?;
+        let inputs = self.text(&request.inputs).await?;
+        let definition = Definition::new(plan, &inputs, self.folder.as_str())
+            .map_err(|error| RunError::Definition { run, what: "inputs", source: error.source })?;
+        machine.define(Arc::new(definition));
+        self.give_missing_texts(&mut machine).await?;
+        Ok(machine)
+    }
+
+    /// Reads the blobs that the machine's expressions may ask for.
+    pub(crate) async fn give_missing_texts(&self, machine: &mut RunMachine) -> Result<(), RunError> {
+        for digest in machine.missing_texts() {
+            let text = self.blob_text(digest).await?;
+            machine.give_text(digest, text);
+        }
+        Ok(())
+    }
+
+    async fn blob_text(&self, digest: Digest) -> Result<Arc<str>, RunError> {
+        let blobs = self.blobs.clone();
+        let bytes = tokio::task::spawn_blocking(move || blobs.get(digest)).await??;
+        Ok(Arc::from(String::from_utf8_lossy(&bytes)))
+    }
+
+    async fn each_event(
+        &self,
+        topic: &Topic,
+        mut take: impl FnMut(&Recorded) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        let mut after = Seq(0);
+        loop {
+            let page = self.log.read(topic, after, Direction::Forward, PAGE_EVENTS_MAX).await?;
+            page.events.iter().try_for_each(&mut take)?;
+            match page.events.last() {
+                Some(last) if last.seq < page.head => after = last.seq,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+fn row_of(row: TopicRow) -> Result<Option<RunRow>, RunError> {
+    let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { return Ok(None) };
+    let summary = index
+        .summary
+        .decode()
+        .map_err(|error| RunError::Definition { run, what: "index row", source: error.source })?;
+    Ok(Some(RunRow { run, summary, owner: row.owner, wake_at: index.wake_at, head: row.head }))
+}

@@ -1,0 +1,220 @@
+//! What can go wrong, by operation.
+
+use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError};
+use backstay_model::event::{DecodeError, Verdict};
+use backstay_model::{Code, Coded, Epoch, RunId};
+use camino::Utf8PathBuf;
+
+/// A store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreOpenError {
+    /// The log says why.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The thread that opened it is gone.
+    #[error("the thread that opens the store died")]
+    Thread(#[source] tokio::task::JoinError),
+}
+
+impl Coded for StoreOpenError {
+    fn code(&self) -> Code {
+        match self {
+            StoreOpenError::Log(error) => error.code(),
+            StoreOpenError::Thread(_) => Code("BKS-R001"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            StoreOpenError::Log(error) => error.hint(),
+            StoreOpenError::Thread(_) => None,
+        }
+    }
+}
+
+/// A run cannot be read or asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no such run.
+    #[error("there is no run {0} in this store")]
+    Unknown(RunId),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An event is damaged or from a newer version.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A blob is missing or damaged.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The request could not be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The stored plan or inputs cannot be understood.
+    #[error("the {what} of {run} cannot be understood")]
+    Definition {
+        /// Whose.
+        run: RunId,
+        /// The plan or the inputs.
+        what: &'static str,
+        /// What the decoder says.
+        source: serde_json::Error,
+    },
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers")]
+    Chance(#[source] getrandom::Error),
+    /// The system gave no thread for a sink.
+    #[error("the system gives no thread for a sink")]
+    SinkThread(#[source] std::io::Error),
+    /// A worker thread died.
+    #[error("a thread that reads the store died")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl Coded for RunError {
+    fn code(&self) -> Code {
+        match self {
+            RunError::Unknown(_) => Code("BKS-R002"),
+            RunError::Read(error) => error.code(),
+            RunError::Decode(_) => Code("BKS-R003"),
+            RunError::Blob(error) => error.code(),
+            RunError::Append(error) => error.code(),
+            RunError::Definition { .. } => Code("BKS-R004"),
+            RunError::Chance(_) => Code("BKS-R005"),
+            RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RunError::Unknown(_) => Some("`backstay ls --all` shows the runs of this store".to_owned()),
+            RunError::Read(error) => error.hint(),
+            RunError::Decode(DecodeError::UnknownKind { .. } | DecodeError::NewerVersion { .. }) => {
+                Some("the run was written by a newer version: use that one".to_owned())
+            }
+            RunError::Blob(error) => error.hint(),
+            RunError::Append(error) => error.hint(),
+            RunError::Decode(DecodeError::Payload { .. })
+            | RunError::Definition { .. }
+            | RunError::Chance(_)
+            | RunError::SinkThread(_)
+            | RunError::Thread(_) => None,
+        }
+    }
+}
+
+/// Something said to a run was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SayError {
+    /// The run cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The run refuses it, or another input was first.
+    #[error("{}", verdict_text(.0))]
+    Refused(Verdict),
+}
+
+fn verdict_text(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted => "accepted".to_owned(),
+        Verdict::Refused { message, .. } => message.clone(),
+        Verdict::Superseded { by } => format!("input {by} had already said it"),
+    }
+}
+
+impl Coded for SayError {
+    fn code(&self) -> Code {
+        match self {
+            SayError::Run(error) => error.code(),
+            SayError::Refused(_) => Code("BKS-R006"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SayError::Run(error) => error.hint(),
+            SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
+        }
+    }
+}
+
+/// A run cannot be worked on, or not any further, by this process. Nothing that was acknowledged is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// Another process owns it.
+    #[error("{run} belongs to process {} on {}", .owner.identity.pid, .owner.identity.host)]
+    OwnedElsewhere {
+        /// Which run.
+        run: RunId,
+        /// Who owns it.
+        owner: Box<OwnerView>,
+    },
+    /// Another process took it over meanwhile.
+    #[error("{run} was taken over by another process (epoch {current})")]
+    Fenced {
+        /// Which run.
+        run: RunId,
+        /// The epoch that holds now.
+        current: Epoch,
+    },
+    /// Its work is in flight on another machine.
+    #[error("work of {run} is in flight on {host}")]
+    OtherHost {
+        /// Which run.
+        run: RunId,
+        /// That machine.
+        host: String,
+    },
+    /// This process cannot become an owner.
+    #[error(transparent)]
+    Register(OpenError),
+    /// It cannot be claimed.
+    #[error(transparent)]
+    Claim(ClaimError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A file that work needs cannot be written.
+    #[error("cannot write {path}")]
+    Folder {
+        /// Which.
+        path: Utf8PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<ReadError> for DriveError {
+    fn from(error: ReadError) -> DriveError {
+        DriveError::Run(RunError::Read(error))
+    }
+}
+
+impl Coded for DriveError {
+    fn code(&self) -> Code {
+        match self {
+            DriveError::OwnedElsewhere { .. } => Code("BKS-R010"),
+            DriveError::Fenced { .. } => Code("BKS-R011"),
+            DriveError::OtherHost { .. } => Code("BKS-R012"),
+            DriveError::Register(error) => error.code(),
+            DriveError::Claim(error) => error.code(),
+            DriveError::Run(error) => error.code(),
+            DriveError::Folder { .. } => Code("BKS-R013"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            DriveError::OwnedElsewhere { owner, .. } => Some(format!(
+                "`backstay watch` shows it at work; if process {} hangs, `backstay resume --take-over` takes the run from it",
+                owner.identity.pid
+            )),
+            DriveError::Fenced { .. } => Some("this process has stopped; agents in flight go on under the new owner".to_owned()),
+            DriveError::OtherHost { host, .. } => Some(format!("resume it on {host}")),
+            DriveError::Register(error) => error.hint(),
+            DriveError::Claim(error) => error.hint(),
+            DriveError::Run(error) => error.hint(),
+            DriveError::Folder { .. } => Some("make room or give the folder back its rights, then `backstay resume`".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Owning whatever is due: what `backstay up` does.

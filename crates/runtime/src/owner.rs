@@ -1,0 +1,75 @@
+//! A process that may own runs.
+
+use std::collections::BTreeMap;
+
+use backstay_exec::Keepers;
+use backstay_log::{OwnerGuard, OwnerIdentity};
+use backstay_model::OwnerId;
+
+use crate::error::{DriveError, RunError};
+use crate::host::host_name;
+use crate::request::chance;
+use crate::sink::{Sink, SinkFeed};
+use crate::store::Store;
+
+/// How an owner works.
+#[derive(Clone, Debug)]
+pub struct OwnerSettings {
+    /// How keepers are started.
+    pub keepers: Keepers,
+    /// The environment that steps start from.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A process that may own runs. Dropping it is like dying: others can claim what it owned at once, and agents in
+/// flight go on under their keepers.
+#[derive(Debug)]
+pub struct Owner {
+    pub(crate) store: Store,
+    pub(crate) guard: Box<dyn OwnerGuard>,
+    pub(crate) settings: OwnerSettings,
+    pub(crate) host: String,
+    pub(crate) boot: String,
+    pub(crate) sinks: Vec<SinkFeed>,
+}
+
+impl Owner {
+    /// Registers this process as an owner.
+    ///
+    /// # Errors
+    /// [`DriveError`] if its lock or row cannot be written.
+    pub async fn register(store: &Store, settings: OwnerSettings) -> Result<Owner, DriveError> {
+        let owner = OwnerId::new(store.clock().wall(), u128::from_le_bytes(chance()?));
+        let identity = OwnerIdentity { owner, host: host_name(), pid: std::process::id() };
+        let guard = store.log().register_owner(identity).await.map_err(DriveError::Register)?;
+        Ok(Owner {
+            store: store.clone(),
+            guard,
+            settings,
+            host: host_name(),
+            boot: backstay_exec::boot_id(),
+            sinks: Vec::new(),
+        })
+    }
+
+    /// Lets `sink` take every event of the runs that this owner works on.
+    ///
+    /// # Errors
+    /// [`RunError::SinkThread`] if the system gives no thread for it.
+    pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
+        self.sinks.push(SinkFeed::start(sink).map_err(RunError::SinkThread)?);
+        Ok(())
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Who this process is, towards the others.
+    #[must_use]
+    pub fn identity(&self) -> &OwnerIdentity {
+        self.guard.identity()
+    }
+}

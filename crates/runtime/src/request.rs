@@ -1,0 +1,113 @@
+//! Asking for a run.
+
+use std::sync::Arc;
+
+use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
+use backstay_model::event::{Actor, Event, RunRequested};
+use backstay_model::{Payload, RunId, Scope, Seq, Text, Topic};
+use backstay_workflow::plan::Plan;
+use camino::Utf8PathBuf;
+
+use crate::error::RunError;
+use crate::host::host_name;
+use crate::store::Store;
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The checked plan.
+    pub plan: Plan,
+    /// The text of the file that it came from.
+    pub source: String,
+    /// That file, as given.
+    pub file: String,
+    /// The bound inputs: the text of a JSON object.
+    pub inputs: String,
+    /// The absolute path of the folder to work in.
+    pub cwd: Utf8PathBuf,
+    /// Who asks.
+    pub by: Actor,
+}
+
+impl Store {
+    /// Asks for a run. Once this returns the request is durable; somebody who owns runs will take it.
+    ///
+    /// # Errors
+    /// [`RunError`] if the blobs or the request cannot be written.
+    pub async fn request(&self, request: RunRequest) -> Result<RunId, RunError> {
+        let run = RunId::new(self.clock.wall(), u128::from_le_bytes(chance()?));
+        let plan: Arc<str> = Arc::from(encode(run, &request.plan)?);
+        let source: Arc<str> = Arc::from(request.source);
+        let inputs: Arc<str> = Arc::from(request.inputs);
+        let kept_inputs = Text::of(&inputs);
+        let mut blobs = vec![Arc::clone(&plan), Arc::clone(&source)];
+        blobs.extend(kept_inputs.blob().map(|_| inputs));
+        self.keep_texts(blobs).await?;
+        let event = Event::from(RunRequested {
+            run,
+            workflow: request.plan.name.clone(),
+            file: request.file,
+            source: backstay_model::Digest::of(source.as_bytes()),
+            plan: backstay_model::Digest::of(plan.as_bytes()),
+            inputs: kept_inputs,
+            cwd: request.cwd.into_string(),
+            host: host_name(),
+            by: request.by,
+            trace: format!("{:032x}", u128::from_le_bytes(chance()?)),
+        });
+        let mut machine = backstay_engine::run::RunMachine::new(run);
+        machine.receive(Seq(1), event.clone());
+        let mut part = Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+        part.index = Some(index_row(run, &machine, self.clock.wall())?);
+        self.log.submit(Batch::of(part)).await?;
+        Ok(run)
+    }
+
+    /// Keeps texts as blobs.
+    pub(crate) async fn keep_texts(&self, texts: Vec<Arc<str>>) -> Result<(), RunError> {
+        if texts.is_empty() {
+            return Ok(());
+        }
+        let blobs = self.blobs.clone();
+        tokio::task::spawn_blocking(move || {
+            texts.iter().try_for_each(|text| blobs.put(text.as_bytes()).map(|_digest| ()))
+        })
+        .await??;
+        Ok(())
+    }
+}
+
+/// 16 random bytes.
+pub(crate) fn chance() -> Result<[u8; 16], RunError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(RunError::Chance)?;
+    Ok(bytes)
+}
+
+pub(crate) fn new_event(run: RunId, scope: Scope, event: &Event) -> Result<NewEvent, RunError> {
+    let payload = event
+        .encode()
+        .map_err(|error| RunError::Definition { run, what: "event", source: error.source })?;
+    Ok(NewEvent { kind: event.kind(), scope, payload, trace: None })
+}
+
+/// The index row that belongs to the machine's state.
+pub(crate) fn index_row(
+    run: RunId,
+    machine: &backstay_engine::run::RunMachine,
+    now: backstay_model::Timestamp,
+) -> Result<TopicIndex, RunError> {
+    let summary = machine.summary();
+    Ok(TopicIndex {
+        kind: "run".to_owned(),
+        state: summary.status.as_str().to_owned(),
+        labels: vec![("workflow".to_owned(), summary.workflow.clone())],
+        wake_at: machine.wake_at(now),
+        summary: Payload::encode(&summary)
+            .map_err(|error| RunError::Definition { run, what: "summary", source: error.source })?,
+    })
+}
+
+fn encode(run: RunId, plan: &Plan) -> Result<String, RunError> {
+    serde_json::to_string(plan).map_err(|source| RunError::Definition { run, what: "plan", source })
+}

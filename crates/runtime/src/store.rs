@@ -1,0 +1,67 @@
+//! A `.backstay/` folder.
+
+use std::sync::Arc;
+
+use backstay_log::{BlobStore, Log, SqliteLog};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::StoreOpenError;
+
+/// The name of a store's folder.
+pub const STORE_FOLDER: &str = ".backstay";
+
+/// An open store: the log, the blobs, and the folders of keepers.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) folder: Utf8PathBuf,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) blobs: BlobStore,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The nearest store at or above `from`, which is absolute.
+#[must_use]
+pub fn find_store(from: &Utf8Path) -> Option<Utf8PathBuf> {
+    from.ancestors().map(|folder| folder.join(STORE_FOLDER)).find(|folder| folder.is_dir())
+}
+
+impl Store {
+    /// Opens the store in `folder` (absolute), which is made if it is not there and `create` is set.
+    ///
+    /// # Errors
+    /// [`StoreOpenError`] if there is none, or it is not one, is newer, cannot be written, or is on a network file system.
+    pub async fn open(folder: &Utf8Path, create: bool) -> Result<Store, StoreOpenError> {
+        let path = folder.to_owned();
+        let opened = tokio::task::spawn_blocking(move || {
+            SqliteLog::open(path.as_std_path(), backstay_log::OpenOptions { create, ..Default::default() })
+        });
+        let log = opened.await.map_err(StoreOpenError::Thread)??;
+        let blobs = log.blobs().clone();
+        Ok(Store { folder: folder.to_owned(), log: Arc::new(log), blobs, clock: Arc::new(SystemClock) })
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// The clock that everything in this process goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The same store by another clock, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Store {
+        Store { clock, ..self }
+    }
+}
