@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub source: String,
     /// That file, as given.
     pub file: String,
+    /// The absolute path of the folder that the file is in.
+    pub folder: Utf8PathBuf,
     /// The bound inputs: the text of a JSON object.
     pub inputs: String,
     /// The absolute path of the folder to work in.
@@ -47,6 +49,7 @@ impl Store {
             run,
             workflow: request.plan.name.clone(),
             file: request.file,
+            folder: request.folder.into_string(),
             source: backstay_model::Digest::of(source.as_bytes()),
             plan: backstay_model::Digest::of(plan.as_bytes()),
             inputs: kept_inputs,

@@ -143,8 +143,10 @@ impl RunMachine {
     }
 
     fn add_own_env(&self, work: &mut Work, step: &Step) {
+        let folder = self.request.as_ref().map_or(String::new(), |request| request.folder.clone());
         for (name, value) in [
             ("BACKSTAY_RUN", self.run.to_string()),
+            ("BACKSTAY_WORKFLOW_DIR", folder),
             ("BACKSTAY_STEP", step.id.to_string()),
             ("BACKSTAY_EFFECT", work.effect.to_string()),
             ("BACKSTAY_ATTEMPT", work.attempt.to_string()),

@@ -30,6 +30,8 @@ pub struct RunRequested {
     pub workflow: String,
     /// The file it came from, as given.
     pub file: String,
+    /// The absolute path of the folder that the file is in.
+    pub folder: String,
     /// The blob with the file's text.
     pub source: Digest,
     /// The blob with the checked plan, prompt files included.
