@@ -21,16 +21,10 @@ pub enum StopReason {
 pub enum EndedBy {
     /// It ended by itself.
     Exit,
-    /// `timeout` of this many milliseconds was used up.
-    Timeout {
-        /// The budget.
-        budget_ms: u64,
-    },
-    /// `idle_timeout` of this many milliseconds was used up.
-    IdleTimeout {
-        /// The budget.
-        budget_ms: u64,
-    },
+    /// Its `timeout` was used up.
+    Timeout,
+    /// Its `idle_timeout` was used up.
+    IdleTimeout,
     /// It was told to stop.
     Stop,
     /// It could not be started.

@@ -185,9 +185,10 @@ impl Store {
 
 fn row_of(row: TopicRow) -> Result<Option<RunRow>, RunError> {
     let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { return Ok(None) };
-    let summary = index
-        .summary
-        .decode()
-        .map_err(|error| RunError::Definition { run, what: "index row", source: error.source })?;
+    let summary = index.summary.decode().map_err(|error| RunError::Definition {
+        run,
+        what: "index row",
+        source: error.source,
+    })?;
     Ok(Some(RunRow { run, summary, owner: row.owner, wake_at: index.wake_at, head: row.head }))
 }

@@ -39,7 +39,8 @@ mod asleep {
     /// `CLOCK_BOOTTIME` goes on while the host sleeps, `CLOCK_MONOTONIC` stands still (clock_gettime(2)).
     pub(super) fn since_boot() -> Duration {
         let (with_sleep, awake) = (clock_gettime(ClockId::Boottime), clock_gettime(ClockId::Monotonic));
-        let nanos = |time: rustix::time::Timespec| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+        let nanos =
+            |time: rustix::time::Timespec| i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
         Duration::from_nanos(u64::try_from(nanos(with_sleep) - nanos(awake)).unwrap_or(0))
     }
 }

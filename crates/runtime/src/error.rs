@@ -165,6 +165,9 @@ pub enum DriveError {
         /// That machine.
         host: String,
     },
+    /// The system does not say which boot this is.
+    #[error("the system does not say which boot this is")]
+    Boot(#[source] std::io::Error),
     /// This process cannot become an owner.
     #[error(transparent)]
     Register(OpenError),
@@ -200,6 +203,7 @@ impl Coded for DriveError {
             DriveError::Claim(error) => error.code(),
             DriveError::Run(error) => error.code(),
             DriveError::Folder { .. } => Code("BKS-R013"),
+            DriveError::Boot(_) => Code("BKS-R014"),
         }
     }
 
@@ -209,12 +213,17 @@ impl Coded for DriveError {
                 "`backstay watch` shows it at work; if process {} hangs, `backstay resume --take-over` takes the run from it",
                 owner.identity.pid
             )),
-            DriveError::Fenced { .. } => Some("this process has stopped; agents in flight go on under the new owner".to_owned()),
+            DriveError::Fenced { .. } => {
+                Some("this process has stopped; agents in flight go on under the new owner".to_owned())
+            }
+            DriveError::Boot(_) => None,
             DriveError::OtherHost { host, .. } => Some(format!("resume it on {host}")),
             DriveError::Register(error) => error.hint(),
             DriveError::Claim(error) => error.hint(),
             DriveError::Run(error) => error.hint(),
-            DriveError::Folder { .. } => Some("make room or give the folder back its rights, then `backstay resume`".to_owned()),
+            DriveError::Folder { .. } => {
+                Some("make room or give the folder back its rights, then `backstay resume`".to_owned())
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ impl Owner {
             guard,
             settings,
             host: host_name(),
-            boot: backstay_exec::boot_id(),
+            boot: backstay_exec::boot_id().map_err(DriveError::Boot)?,
             sinks: Vec::new(),
         })
     }

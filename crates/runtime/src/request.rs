@@ -60,7 +60,8 @@ impl Store {
         });
         let mut machine = backstay_engine::run::RunMachine::new(run);
         machine.receive(Seq(1), event.clone());
-        let mut part = Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+        let mut part =
+            Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
         part.index = Some(index_row(run, &machine, self.clock.wall())?);
         self.log.submit(Batch::of(part)).await?;
         Ok(run)
@@ -88,9 +89,8 @@ pub(crate) fn chance() -> Result<[u8; 16], RunError> {
 }
 
 pub(crate) fn new_event(run: RunId, scope: Scope, event: &Event) -> Result<NewEvent, RunError> {
-    let payload = event
-        .encode()
-        .map_err(|error| RunError::Definition { run, what: "event", source: error.source })?;
+    let payload =
+        event.encode().map_err(|error| RunError::Definition { run, what: "event", source: error.source })?;
     Ok(NewEvent { kind: event.kind(), scope, payload, trace: None })
 }
 
@@ -106,8 +106,11 @@ pub(crate) fn index_row(
         state: summary.status.as_str().to_owned(),
         labels: vec![("workflow".to_owned(), summary.workflow.clone())],
         wake_at: machine.wake_at(now),
-        summary: Payload::encode(&summary)
-            .map_err(|error| RunError::Definition { run, what: "summary", source: error.source })?,
+        summary: Payload::encode(&summary).map_err(|error| RunError::Definition {
+            run,
+            what: "summary",
+            source: error.source,
+        })?,
     })
 }
 

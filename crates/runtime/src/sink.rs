@@ -1,7 +1,7 @@
 //! Sinks: who gets every event of an owned run after its commit, in order.
 
-use backstay_model::event::{AttemptEnd, Event};
 use backstay_model::Recorded;
+use backstay_model::event::{AttemptEnd, Event};
 use tokio::sync::mpsc;
 
 /// Takes events. It runs on a thread of its own: it can neither fail nor slow an append.
@@ -30,10 +30,17 @@ impl Sink for TracingSink {
         }
         match Event::decode(recorded) {
             Ok(Event::RunFailed(_)) | Err(_) => record!(error),
-            Ok(Event::StepTimedOut(_) | Event::StepStalled(_) | Event::EffectLost(_) | Event::EffectInDoubt(_)) => {
+            Ok(
+                Event::StepTimedOut(_)
+                | Event::StepStalled(_)
+                | Event::EffectLost(_)
+                | Event::EffectInDoubt(_),
+            ) => {
                 record!(warn);
             }
-            Ok(Event::EffectFinished(finished)) if matches!(finished.end, AttemptEnd::Failed { .. }) => record!(warn),
+            Ok(Event::EffectFinished(finished)) if matches!(finished.end, AttemptEnd::Failed { .. }) => {
+                record!(warn)
+            }
             Ok(
                 Event::RunStarted(_)
                 | Event::RunCompleted(_)

@@ -192,12 +192,11 @@ impl RunMachine {
                     leaf.losses = 0;
                 }
             }
-            Event::EffectFinished(finished) => {
+            Event::EffectFinished(finished)
                 // A probe that was interrupted is asked again; any other end of it is resolved in the same append.
-                if finished.end == AttemptEnd::Interrupted {
+                if finished.end == AttemptEnd::Interrupted => {
                     self.want_next_probe(step, 0);
                 }
-            }
             Event::EffectLost(lost) => self.fold_lost(step, &lost.effect, lost.evidence),
             Event::EffectInDoubt(doubt) => match doubt.question {
                 Some(question) => self.set_leaf_phase(step, LeafPhase::Doubt { question }),

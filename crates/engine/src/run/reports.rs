@@ -9,9 +9,11 @@ use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, StepId, Text};
 use backstay_workflow::plan::{AfterCrash, OutputFormat, RetryClass, Step};
 
+use super::definition::Node;
 use super::settle::{DONE, FAIL, RERUN};
 use super::state::{LeafPhase, Phase, Progress};
 use super::turn::Turn;
+use super::work::total_budget_ms;
 use crate::{EndedBy, ProcessEnded, Report};
 
 /// What an attempt came to, before the step's own rules.
@@ -68,12 +70,14 @@ impl Turn<'_> {
     fn main_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
         let Some(definition) = self.machine.definition.clone() else { return };
         let Some(node) = definition.node(step) else { return };
-        let judged = self.judge(&node.step, &process);
+        let judged = self.judge(node, &process);
         match process.by {
-            EndedBy::Timeout { budget_ms } => {
+            EndedBy::Timeout => {
+                let budget_ms = total_budget_ms(node).unwrap_or(0);
                 self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
             }
-            EndedBy::IdleTimeout { budget_ms } => {
+            EndedBy::IdleTimeout => {
+                let budget_ms = node.step.idle_timeout_ms.unwrap_or(0);
                 self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
             }
             EndedBy::Exit | EndedBy::Stop | EndedBy::SpawnFailed => {}
@@ -101,7 +105,8 @@ impl Turn<'_> {
     }
 
     /// What the process's end means for the attempt.
-    fn judge(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
+    fn judge(&mut self, node: &Node, process: &ProcessEnded) -> Judged {
+        let step = &node.step;
         let failed =
             |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
         match process.by {
@@ -118,12 +123,16 @@ impl Turn<'_> {
                     },
                 }
             }
-            EndedBy::Timeout { budget_ms } => {
-                failed(FailureClass::Timeout, format!("took longer than {}", duration(budget_ms)))
+            EndedBy::Timeout => {
+                let budget = duration(total_budget_ms(node).unwrap_or(0));
+                failed(FailureClass::Timeout, format!("took longer than {budget}"))
             }
-            EndedBy::IdleTimeout { budget_ms } => {
-                failed(FailureClass::Stall, format!("silent for {}", duration(budget_ms)))
+
+            EndedBy::IdleTimeout => {
+                let budget = duration(step.idle_timeout_ms.unwrap_or(0));
+                failed(FailureClass::Stall, format!("silent for {budget}"))
             }
+
             EndedBy::SpawnFailed => failed(
                 FailureClass::Spawn,
                 process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),

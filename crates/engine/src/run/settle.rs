@@ -178,18 +178,16 @@ impl Turn<'_> {
     fn accept(&mut self, seq: Seq, input: Event) {
         match input {
             Event::RunRequested(_) => self.emit(Scope::Run, RunStarted {}),
-            Event::SuspendRequested(SuspendRequested { by, reason }) => {
+            Event::SuspendRequested(SuspendRequested { by, reason })
                 // A run that stands still, or is coming to it, already does what is wanted.
-                if self.machine.phase == Phase::Running {
+                if self.machine.phase == Phase::Running => {
                     self.emit(Scope::Run, RunSuspending { by, reason });
                 }
-            }
-            Event::ResumeRequested(wish) => {
+            Event::ResumeRequested(wish)
                 // A run that goes on already does what is wanted.
-                if self.machine.phase != Phase::Running {
+                if self.machine.phase != Phase::Running => {
                     self.emit(Scope::Run, RunResumed { by: wish.by });
                 }
-            }
             Event::CancelRequested(CancelRequested { by, reason }) => {
                 let finally_too = matches!(self.machine.phase, Phase::Cancelling { .. });
                 self.emit(Scope::Run, RunCancelling { by, reason, finally_too });

@@ -9,7 +9,7 @@ use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Via};
 use serde::Serialize;
 
 use super::RunMachine;
-use super::definition::Definition;
+use super::definition::{Definition, Node};
 
 /// The time that a probe has, in milliseconds.
 const PROBE_TIMEOUT_MS: u64 = 60_000;
@@ -104,7 +104,6 @@ impl RunMachine {
         let named: Vec<StepId> = named.into_iter().collect();
         let values = self.values(definition, &named);
 
-        let in_finally = definition.is_in_finally(&step.id);
         let mut work = Work {
             effect: self.effect(&step.id, call),
             attempt,
@@ -115,7 +114,7 @@ impl RunMachine {
             prompt_file: None,
             env: Vec::new(),
             cwd: self.request.as_ref().map_or(String::new(), |request| request.cwd.clone()),
-            timeout_ms: step.timeout_ms.or(in_finally.then_some(FINALLY_TIMEOUT_MS)),
+            timeout_ms: definition.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
         };
@@ -204,6 +203,11 @@ fn fill_script(work: &mut Work, script: &Script, values: &Values) -> Result<(), 
     work.script = Some(rendered.text);
     work.env.extend(rendered.env);
     Ok(())
+}
+
+/// The awake time that one attempt has, in milliseconds.
+pub(super) fn total_budget_ms(node: &Node) -> Option<u64> {
+    node.step.timeout_ms.or(node.in_finally.then_some(FINALLY_TIMEOUT_MS))
 }
 
 /// Adds the steps that expressions of `step` itself name.

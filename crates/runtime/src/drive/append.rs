@@ -1,0 +1,161 @@
+//! Making what was decided durable.
+
+use backstay_engine::run::{Outcome, Phase};
+use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
+use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
+use backstay_model::{EffectId, Kind, Payload, Scope, Seq};
+use serde::Serialize;
+
+use super::run_loop::Drive;
+use crate::error::{DriveError, RunError};
+use crate::request::{index_row, new_event};
+
+/// What became of an append.
+pub(super) enum Appending {
+    /// It is durable.
+    Durable(Outcome),
+    /// Something newer was said, so that what was decided does not hold: fold anew and decide again.
+    Superseded,
+}
+
+/// What lists show of a question.
+#[derive(Serialize)]
+struct QuestionSummary<'a> {
+    v: u32,
+    run: backstay_model::RunId,
+    step: &'a backstay_model::StepId,
+    prompt: String,
+    options: Vec<&'a str>,
+}
+
+/// Characters of a question in its index row.
+const PROMPT_CHARS: usize = 300;
+
+impl Drive<'_> {
+    /// Appends what was decided, with the index rows that belong to it.
+    pub(super) async fn append(&mut self, outcome: Outcome) -> Result<Appending, DriveError> {
+        if outcome.events.is_empty() {
+            return Ok(Appending::Durable(outcome));
+        }
+        self.owner.store.keep_texts(outcome.texts.clone()).await?;
+        let mut events = Vec::with_capacity(outcome.events.len());
+        for emitted in &outcome.events {
+            events.push(new_event(self.run, emitted.scope.clone(), &emitted.event)?);
+        }
+        let mut part = self.part(events)?;
+        part.entries = self.entries(&outcome)?;
+        part.live_done = outcome
+            .events
+            .iter()
+            .filter(|emitted| matches!(emitted.event, Event::EffectFinished(_) | Event::EffectLost(_)))
+            .map(|emitted| emitted.scope.clone())
+            .collect();
+        if matches!(self.machine.phase(), Phase::Ended(_)) {
+            part.afterwards = Afterwards::Closed;
+            part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
+        }
+        match self.submit(part).await {
+            Ok((first, last)) => {
+                self.own.push_back((first, last));
+                Ok(Appending::Durable(outcome))
+            }
+            Err(AppendError::NewerInput { .. }) => Ok(Appending::Superseded),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Gives the run up. False if something newer was said.
+    pub(super) async fn release(&mut self, released: OwnerReleased) -> Result<bool, DriveError> {
+        let event = new_event(self.run, Scope::Run, &Event::from(released))?;
+        let mut part = self.part(vec![event])?;
+        part.afterwards = Afterwards::Released;
+        part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
+        match self.submit(part).await {
+            Ok(_) => Ok(true),
+            Err(AppendError::NewerInput { .. }) => Ok(false),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// Passes a sign of life on; what cannot be written is dropped.
+    pub(super) fn say_beat(&self, effect: &EffectId, beat: &Heartbeat) {
+        match Payload::encode(beat) {
+            Ok(payload) => {
+                let kind = Kind::new("step_heartbeat");
+                let event = NewEvent { kind, scope: effect.scope.clone(), payload, trace: None };
+                self.owner.store.log.submit_live(self.topic.clone(), event);
+            }
+            Err(error) => tracing::debug!(%error, "a heartbeat has no JSON form"),
+        }
+    }
+
+    fn part(&self, mut events: Vec<NewEvent>) -> Result<Part, DriveError> {
+        let trace = self.machine.request().map(|request| request.trace.clone());
+        for event in &mut events {
+            event.trace.clone_from(&trace);
+        }
+        let authority = Authority::Owner(self.owner.identity().owner, self.epoch);
+        let mut part = Part::new(self.topic.clone(), authority, events);
+        part.index = Some(index_row(self.run, &self.machine, self.owner.store.clock.wall())?);
+        Ok(part)
+    }
+
+    async fn submit(&self, part: Part) -> Result<(Seq, Seq), AppendError> {
+        let appended = self.owner.store.log.submit(Batch::of(part)).await?;
+        Ok(appended.parts.first().map_or((Seq(0), Seq(0)), |part| (part.first, part.last)))
+    }
+
+    fn refused(&self, error: AppendError) -> DriveError {
+        match error {
+            AppendError::Fenced { current, .. } => DriveError::Fenced { run: self.run, current },
+            error => DriveError::Run(RunError::Append(error)),
+        }
+    }
+
+    fn entries(&self, outcome: &Outcome) -> Result<Vec<EntryIndex>, DriveError> {
+        let mut entries: Vec<EntryIndex> = Vec::new();
+        for emitted in &outcome.events {
+            match &emitted.event {
+                Event::QuestionAsked(asked) => entries.push(self.question_entry(asked)?),
+                Event::QuestionClosed(closed) => {
+                    let id = closed.question.to_string();
+                    entries.retain(|entry| entry.id != id);
+                    entries.push(EntryIndex {
+                        kind: "question".to_owned(),
+                        id,
+                        state: "closed".to_owned(),
+                        due_at: None,
+                        summary: self.encode(&closed)?,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(entries)
+    }
+
+    fn question_entry(&self, asked: &QuestionAsked) -> Result<EntryIndex, DriveError> {
+        Ok(EntryIndex {
+            kind: "question".to_owned(),
+            id: asked.question.to_string(),
+            state: "open".to_owned(),
+            due_at: None,
+            summary: self.encode(&QuestionSummary {
+                v: 1,
+                run: self.run,
+                step: &asked.step,
+                prompt: asked.prompt.chars().take(PROMPT_CHARS).collect(),
+                options: asked.options.iter().map(|option| option.name.as_str()).collect(),
+            })?,
+        })
+    }
+
+    fn encode(&self, value: &impl Serialize) -> Result<Payload, DriveError> {
+        let failed = |error: backstay_model::InvalidPayload| RunError::Definition {
+            run: self.run,
+            what: "index row",
+            source: error.source,
+        };
+        Ok(Payload::encode(value).map_err(failed)?)
+    }
+}

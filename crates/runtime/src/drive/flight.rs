@@ -1,0 +1,292 @@
+//! Work in flight: starting, finding again, stopping.
+
+use std::fs;
+use std::time::Duration;
+
+use backstay_engine::run::Work;
+use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
+use backstay_exec::{
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, StartError,
+};
+use backstay_model::event::{Heartbeat, LostEvidence};
+use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::ended::{Collected, collect};
+use super::run_loop::Drive;
+use crate::store::Store;
+
+/// How long work that is told to stop has before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// One attempt that this process looks after.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) attempt: Attempt,
+    /// The way to its keeper, once there is one.
+    pub(super) control: Option<KeeperControl>,
+    stopping: Option<StopReason>,
+}
+
+/// What the threads that look after work tell the loop.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Something to decide about.
+    Report(Report),
+    /// A keeper holds the work.
+    Held { effect: EffectId, attempt: Attempt, control: KeeperControl },
+    /// A sign of life.
+    Beat { effect: EffectId, beat: Heartbeat },
+    /// Nobody can say what became of it, for now.
+    Trouble { effect: EffectId, error: String },
+}
+
+/// What a thread that looks after one attempt needs.
+#[derive(Clone)]
+struct Watch {
+    store: Store,
+    keepers: Keepers,
+    effect: EffectId,
+    attempt: Attempt,
+    epoch: Epoch,
+    /// Relative to the store.
+    folder: Utf8PathBuf,
+    news: UnboundedSender<News>,
+}
+
+impl Flight {
+    /// Tells the keeper to stop, once for each reason.
+    pub(super) fn stop(&mut self, epoch: Epoch, reason: StopReason) {
+        let Some(control) = &self.control else { return };
+        if self.stopping == Some(reason) {
+            return;
+        }
+        let said = match reason {
+            StopReason::Suspend => backstay_exec::StopReason::Suspend,
+            StopReason::Cancel | StopReason::Skip => backstay_exec::StopReason::Cancel,
+        };
+        match control.stop(epoch, said, GRACE) {
+            Ok(()) => self.stopping = Some(reason),
+            // Its end is on the way: the keeper is gone because it is done, or it will be found lost.
+            Err(error) => tracing::debug!(%error, "a keeper could not be told to stop"),
+        }
+    }
+}
+
+impl Drive<'_> {
+    /// Starts work whose start is durable.
+    pub(super) fn start(&mut self, work: Work) {
+        let watch = self.watch(&work.effect, work.attempt);
+        self.take_off(&work.effect, work.attempt);
+        let env = self.owner.settings.env.clone();
+        tokio::task::spawn_blocking(move || watch.start(work, env));
+    }
+
+    /// Finds out what became of work that an earlier owner had begun.
+    pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
+        let watch = self.watch(&effect, attempt);
+        let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
+        self.take_off(&effect, attempt);
+        tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
+    }
+
+    fn take_off(&mut self, effect: &EffectId, attempt: Attempt) {
+        self.in_flight.insert(effect.clone(), Flight { attempt, control: None, stopping: None });
+    }
+
+    fn watch(&self, effect: &EffectId, attempt: Attempt) -> Watch {
+        Watch {
+            store: self.owner.store.clone(),
+            keepers: self.owner.settings.keepers.clone(),
+            effect: effect.clone(),
+            attempt,
+            epoch: self.epoch,
+            folder: attempt_folder(effect, attempt),
+            news: self.news.clone(),
+        }
+    }
+}
+
+/// The folder of an attempt, relative to the store.
+fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
+    let mut work = effect.scope.to_string();
+    if effect.call == EffectCall::Probe {
+        work.push_str(".probe");
+    }
+    Utf8PathBuf::from(format!("runs/{}/{work}/{attempt}", effect.run))
+}
+
+impl Watch {
+    fn say(&self, news: News) {
+        // The loop is gone when the drive is over; its successor recovers from the folder.
+        if self.news.send(news).is_err() {
+            tracing::debug!(effect = %self.effect, "nobody listens for news any more");
+        }
+    }
+
+    fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+        let folder = self.store.folder.join(&self.folder);
+        match self.prepare(&folder, work, env).and_then(|spec| self.keepers.start(&folder, &spec)) {
+            Ok(handle) => self.hold(handle),
+            Err(error @ StartError::Unclear) => {
+                tracing::warn!(%error, "it is not clear whether the work began");
+                self.recover(true, false);
+            }
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    /// Writes what the work needs into its folder.
+    fn prepare(
+        &self,
+        folder: &Utf8Path,
+        work: Work,
+        mut env: std::collections::BTreeMap<String, String>,
+    ) -> Result<ProcessSpec, StartError> {
+        let io = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| StartError::Io { path, source }
+        };
+        let artifacts = folder.join("artifacts");
+        fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
+        let mut argv = work.argv;
+        for (name, text) in [("script", &work.script), ("prompt", &work.prompt_file)] {
+            if let Some(text) = text {
+                let path = folder.join(name);
+                fs::write(&path, text).map_err(io(&path))?;
+                argv.push(path.into_string());
+            }
+        }
+        env.extend(work.env);
+        for (name, path) in [
+            ("BACKSTAY_OUTPUT", folder.join("output")),
+            ("BACKSTAY_ARTIFACTS", artifacts),
+            ("BACKSTAY_STORE", self.store.folder.clone()),
+        ] {
+            env.insert(name.to_owned(), path.into_string());
+        }
+        let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
+        spec.env = env;
+        spec.stdin = work.stdin;
+        spec.timeout_ms = work.timeout_ms;
+        spec.idle_timeout_ms = work.idle_timeout_ms;
+        spec.idle_notice_ms = Some(work.idle_notice_ms);
+        Ok(spec)
+    }
+
+    fn hold(self, handle: KeeperHandle) {
+        let (control, events) = handle.into_parts();
+        self.say(News::Report(Report::Running {
+            effect: self.effect.clone(),
+            attempt: self.attempt,
+            pid: control.pid(),
+            keeper_pid: control.keeper_pid(),
+            folder: self.folder.to_string(),
+        }));
+        self.say(News::Held { effect: self.effect.clone(), attempt: self.attempt, control });
+        let name = format!("work-{}", self.effect.scope);
+        let effect = self.effect.clone();
+        let news = self.news.clone();
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(move || self.listen(events)) {
+            let trouble = News::Trouble { effect, error: error.to_string() };
+            if news.send(trouble).is_err() {
+                tracing::debug!("nobody listens for news any more");
+            }
+        }
+    }
+
+    /// Passes on what the keeper says, until its last event.
+    fn listen(self, events: KeeperEvents) {
+        for event in events {
+            let (effect, attempt) = (self.effect.clone(), self.attempt);
+            match event {
+                KeeperEvent::Running { .. } => {}
+                KeeperEvent::Beat(beat) => self.say(News::Beat { effect, beat }),
+                KeeperEvent::Stalled { silent_ms, stop_in_ms } => {
+                    self.say(News::Report(Report::Stalled { effect, attempt, silent_ms, stop_in_ms }));
+                }
+                KeeperEvent::Exited(record) => return self.ended(&record),
+                KeeperEvent::Fenced { highest } => {
+                    tracing::warn!(%effect, %highest, "a newer owner holds the work");
+                    return;
+                }
+                KeeperEvent::KeeperGone => return self.recover(true, false),
+            }
+        }
+    }
+
+    fn recover(self, same_boot: bool, tell: bool) {
+        let folder = self.store.folder.join(&self.folder);
+        let (effect, attempt) = (self.effect.clone(), self.attempt);
+        let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
+        match backstay_exec::recover(&folder, self.epoch) {
+            Ok(Recovered::Attached(handle)) => {
+                if tell {
+                    self.say(News::Report(attached(false)));
+                }
+                self.hold(handle);
+            }
+            Ok(Recovered::Ended(record)) => {
+                if tell {
+                    self.say(News::Report(attached(true)));
+                }
+                self.ended(&record);
+            }
+            Ok(Recovered::Lost { evidence, ended_processes }) => {
+                let evidence = match evidence {
+                    LostEvidence::NotBegun if !same_boot => LostEvidence::Rebooted,
+                    evidence => evidence,
+                };
+                self.say(News::Report(Report::Lost { effect, attempt, evidence, ended_processes }));
+            }
+            Err(error) => self.say(News::Trouble { effect, error: chain(&error) }),
+        }
+    }
+
+    fn ended(&self, record: &backstay_exec::ExitRecord) {
+        let folder = self.store.folder.join(&self.folder);
+        match collect(&self.store, &folder, &self.folder, record) {
+            Ok(Collected { process }) => self.say(News::Report(Report::Ended {
+                effect: self.effect.clone(),
+                attempt: self.attempt,
+                process: Box::new(process),
+            })),
+            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), error: chain(&error) }),
+        }
+    }
+
+    /// The work certainly did not begin.
+    fn refuse(&self, error: &StartError) {
+        let process = ProcessEnded {
+            by: EndedBy::SpawnFailed,
+            exit_code: None,
+            signal: None,
+            message: Some(chain(error)),
+            duration_ms: 0,
+            stdout: None,
+            stderr: None,
+            output: None,
+            log: None,
+            artifacts: Vec::new(),
+            left_behind: 0,
+        };
+        self.say(News::Report(Report::Ended {
+            effect: self.effect.clone(),
+            attempt: self.attempt,
+            process: Box::new(process),
+        }));
+    }
+}
+
+/// An error and its causes, for people.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

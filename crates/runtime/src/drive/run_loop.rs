@@ -1,0 +1,306 @@
+//! The loop itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use backstay_engine::record::RunStatus;
+use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
+use backstay_engine::{Env, Performer, Report, StopReason};
+use backstay_log::{ClaimError, ClaimMode, Direction, Subscription};
+use backstay_model::event::OwnerReleased;
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
+use tokio::sync::mpsc;
+
+use super::StopSwitch;
+use super::append::Appending;
+use super::flight::{Flight, News};
+use crate::error::{DriveError, RunError};
+use crate::owner::Owner;
+use crate::request::chance;
+
+/// Sleeps of the host shorter than this are not told.
+const SLEPT_AT_LEAST: Duration = Duration::from_secs(5);
+/// The longest wait without a look at the clocks: a host that slept wakes timers of people late otherwise.
+const CLOCK_BACKSTOP: Duration = Duration::from_secs(30);
+
+/// Why a drive is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriveEnd {
+    /// The run ended.
+    Ended(RunStatus),
+    /// The run stands still; nobody owns it.
+    Suspended,
+    /// Only a person can bring the run further; nobody owns it.
+    WaitingForPerson,
+    /// The stop switch was used; agents in flight go on under their keepers.
+    Stopped,
+}
+
+/// One owned run being worked on.
+pub(super) struct Drive<'a> {
+    pub(super) owner: &'a Owner,
+    pub(super) run: RunId,
+    pub(super) topic: Topic,
+    pub(super) epoch: Epoch,
+    pub(super) machine: RunMachine,
+    pub(super) in_flight: BTreeMap<EffectId, Flight>,
+    pub(super) news: mpsc::UnboundedSender<News>,
+    /// Ranges of the machine's own facts that were acknowledged and not yet read back.
+    pub(super) own: VecDeque<(Seq, Seq)>,
+    subscription: Subscription,
+    incoming: mpsc::UnboundedReceiver<News>,
+    /// Reports that are not durable yet: they are kept until they are.
+    reports: VecDeque<Report>,
+    asleep: Duration,
+}
+
+impl Owner {
+    /// Works on `run` until it ends, stands still, needs a person, or `switch` is used. Claims it first.
+    ///
+    /// # Errors
+    /// [`DriveError`]; what was acknowledged is durable, agents in flight go on under their keepers, and the run can be
+    /// resumed.
+    pub async fn drive(
+        &self,
+        run: RunId,
+        mode: ClaimMode,
+        switch: &StopSwitch,
+    ) -> Result<DriveEnd, DriveError> {
+        let topic = Topic::run(run);
+        if self.store.log.topic(&topic).await?.is_none() {
+            return Err(DriveError::Run(RunError::Unknown(run)));
+        }
+        let epoch = match self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await {
+            Ok(claimed) => claimed.epoch,
+            Err(ClaimError::Owned { owner, .. }) => {
+                return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
+            }
+            Err(ClaimError::Closed { .. }) => return self.ended(run).await,
+            Err(error) => return Err(DriveError::Claim(error)),
+        };
+        let machine = self.store.machine(run).await?;
+        let (news, incoming) = mpsc::unbounded_channel();
+        let drive = Drive {
+            owner: self,
+            run,
+            epoch,
+            subscription: self.store.log.follow(&topic, machine.head()),
+            topic,
+            machine,
+            in_flight: BTreeMap::new(),
+            news,
+            own: VecDeque::new(),
+            incoming,
+            reports: VecDeque::new(),
+            asleep: self.store.clock.asleep(),
+        };
+        drive.until_at_rest(switch).await
+    }
+
+    async fn ended(&self, run: RunId) -> Result<DriveEnd, DriveError> {
+        Ok(DriveEnd::Ended(self.store.machine(run).await?.status()))
+    }
+}
+
+impl Drive<'_> {
+    async fn until_at_rest(mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
+        self.check_host()?;
+        loop {
+            self.read_what_is_there().await?;
+            let settled = self.pass().await?;
+            if !settled {
+                continue;
+            }
+            self.reconcile().await;
+            if self.machine.is_at_rest() && self.in_flight.is_empty() {
+                if let Some(end) = self.try_to_leave().await? {
+                    return Ok(end);
+                }
+                continue;
+            }
+            let patience = self.patience();
+            tokio::select! {
+                biased;
+                () = switch.stopped() => return Ok(DriveEnd::Stopped),
+                news = self.incoming.recv() => if let Some(news) = news { self.hear(news) },
+                delivery = self.subscription.next() => self.take(delivery?)?,
+                () = tokio::time::sleep(patience) => {}
+            }
+        }
+    }
+
+    /// Lets the machine decide once and appends what follows. True if there is nothing more to decide for now.
+    async fn pass(&mut self) -> Result<bool, DriveError> {
+        self.owner.store.give_missing_texts(&mut self.machine).await?;
+        let report = self.reports.front().cloned();
+        let input = match (&report, self.slept()) {
+            (Some(report), _) => Input::Report(report.clone()),
+            (None, Some(asleep)) => Input::HostSlept { asleep_ms: millis(asleep) },
+            (None, None) => Input::Look,
+        };
+        let env = self.env()?;
+        let outcome = self.machine.handle(&env, input.clone());
+        let Outcome { starts, more_to_do, .. } = match self.append(outcome).await? {
+            Appending::Durable(outcome) => outcome,
+            Appending::Superseded => {
+                self.fold_anew().await?;
+                return Ok(false);
+            }
+        };
+        if let Some(report) = report {
+            self.reports.pop_front();
+            if matches!(report, Report::Ended { .. } | Report::Lost { .. }) {
+                self.in_flight.remove(report.attempt().0);
+            }
+        }
+        if matches!(input, Input::HostSlept { .. }) {
+            self.asleep = self.owner.store.clock.asleep();
+        }
+        for work in starts {
+            self.start(work);
+        }
+        Ok(!more_to_do && self.reports.is_empty() && !self.machine.has_unsettled_inputs())
+    }
+
+    fn env(&self) -> Result<Env, DriveError> {
+        let chance = chance()?;
+        let seed = u64::from_le_bytes([
+            chance[0], chance[1], chance[2], chance[3], chance[4], chance[5], chance[6], chance[7],
+        ]);
+        let performer = Performer { host: self.owner.host.clone(), boot: self.owner.boot.clone() };
+        Ok(Env { now: self.owner.store.clock.wall(), seed, performer: Some(performer) })
+    }
+
+    /// Brings what is in flight to what is desired.
+    async fn reconcile(&mut self) {
+        let desired = self.machine.desired();
+        for (effect, wish) in desired {
+            match wish {
+                // The machine begins what is wanted by itself, with its next look.
+                Desired::Start(_) => {}
+                Desired::Hold(attempt) | Desired::Stop(attempt, _)
+                    if !self.in_flight.contains_key(&effect) =>
+                {
+                    self.recover(effect, attempt);
+                }
+                Desired::Hold(_) => {}
+                Desired::Stop(_, reason) => self.stop(&effect, reason),
+            }
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Report(report) => self.reports.push_back(report),
+            News::Held { effect, attempt, control } => {
+                if let Some(flight) = self.in_flight.get_mut(&effect)
+                    && flight.attempt == attempt
+                {
+                    flight.control = Some(control);
+                }
+            }
+            News::Beat { effect, beat } => self.say_beat(&effect, &beat),
+            News::Trouble { effect, error } => {
+                // Nothing was decided about it; it stays in flight, and the next owner looks again.
+                tracing::error!(%effect, %error, "work cannot be recovered");
+            }
+        }
+        while let Ok(news) = self.incoming.try_recv() {
+            self.hear(news);
+        }
+    }
+
+    async fn read_what_is_there(&mut self) -> Result<(), DriveError> {
+        while let Some(delivery) = self.subscription.try_next().await? {
+            self.take(delivery)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, delivery: Delivery) -> Result<(), DriveError> {
+        let Delivery::Event(recorded) = delivery else { return Ok(()) };
+        while self.own.front().is_some_and(|(_, last)| *last < recorded.seq) {
+            self.own.pop_front();
+        }
+        if self.own.front().is_some_and(|(first, last)| (*first..=*last).contains(&recorded.seq)) {
+            self.machine.acknowledge(recorded.seq);
+        } else {
+            self.machine.apply(&recorded).map_err(RunError::Decode)?;
+        }
+        self.feed_sinks(&recorded);
+        Ok(())
+    }
+
+    fn feed_sinks(&self, recorded: &Recorded) {
+        self.owner.sinks.iter().for_each(|sink| sink.give(recorded));
+    }
+
+    /// Throws the machine away and folds it anew: what it had decided was not taken.
+    pub(super) async fn fold_anew(&mut self) -> Result<(), DriveError> {
+        self.machine = self.owner.store.machine(self.run).await?;
+        self.own.clear();
+        let seen = self.subscription.seq();
+        self.subscription = self.owner.store.log.follow(&self.topic, self.machine.head());
+        if self.owner.sinks.is_empty() || seen >= self.machine.head() {
+            return Ok(());
+        }
+        let page = self.owner.store.log.read(&self.topic, seen, Direction::Forward, PAGE_EVENTS_MAX).await?;
+        let head = self.machine.head();
+        page.events
+            .iter()
+            .filter(|recorded| recorded.seq <= head)
+            .for_each(|recorded| self.feed_sinks(recorded));
+        Ok(())
+    }
+
+    /// Gives the run up if nothing newer was said.
+    async fn try_to_leave(&mut self) -> Result<Option<DriveEnd>, DriveError> {
+        let end = match self.machine.phase() {
+            // The append that ended it gave it up.
+            Phase::Ended(_) => return Ok(Some(DriveEnd::Ended(self.machine.status()))),
+            Phase::Suspended { .. } => DriveEnd::Suspended,
+            _ => DriveEnd::WaitingForPerson,
+        };
+        if self.release(OwnerReleased { epoch: self.epoch }).await? {
+            return Ok(Some(end));
+        }
+        self.fold_anew().await?;
+        Ok(None)
+    }
+
+    /// How long nothing needs to be looked at.
+    fn patience(&self) -> Duration {
+        let now = self.owner.store.clock.wall();
+        self.machine.next_timer().map_or(CLOCK_BACKSTOP, |due_at| due_at.since(now)).min(CLOCK_BACKSTOP)
+    }
+
+    fn slept(&self) -> Option<Duration> {
+        let asleep = self.owner.store.clock.asleep().saturating_sub(self.asleep);
+        (asleep >= SLEPT_AT_LEAST).then_some(asleep)
+    }
+
+    /// Work in flight binds the run to its machine.
+    fn check_host(&self) -> Result<(), DriveError> {
+        for (effect, wish) in self.machine.desired() {
+            if let (Desired::Hold(_) | Desired::Stop(..), Some(place)) =
+                (wish, self.machine.begun_on(&effect))
+                && place.host != self.owner.host
+            {
+                return Err(DriveError::OtherHost { run: self.run, host: place.host.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, effect: &EffectId, reason: StopReason) {
+        let epoch = self.epoch;
+        if let Some(flight) = self.in_flight.get_mut(effect) {
+            flight.stop(epoch, reason);
+        }
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
