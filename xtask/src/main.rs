@@ -1,3 +1,19 @@
-//! The project's own commands.
+//! The project's own commands: `cargo xtask help` lists them.
 
-fn main() {}
+mod command;
+mod schema;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match command::run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

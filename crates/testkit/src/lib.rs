@@ -1,1 +1,0 @@
-//! What tests share: fixed clocks, builders, seeds.

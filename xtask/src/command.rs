@@ -1,0 +1,66 @@
+//! Which command is meant.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::test::Options;
+use crate::{schema, test};
+
+const HELP: &str = "\
+The project's own commands.
+
+cargo xtask test [--all] [-p PACKAGE]...   builds and runs the tests, doctests included
+    --all          skips nothing: long versions of tests, and a skip is a failure
+    -p PACKAGE     only this package; may be repeated
+    The last line is `N passed, M failed, K skipped`; exit code 0 when nothing failed.
+cargo xtask schema                         writes docs/workflow.schema.json
+cargo xtask help                           this text
+";
+
+/// Runs the command that `arguments` name.
+///
+/// # Errors
+/// Bad usage, or a command that could not do its work at all; a failed test is no error but an exit code.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ["test", rest @ ..] => test::run(&options(rest)?),
+        ["schema"] => schema::write(),
+        [other, ..] => bail!("`{}` is no command; `cargo xtask help` lists them", other),
+    }
+}
+
+fn options(words: &[&str]) -> Result<Options> {
+    let mut options = Options::default();
+    let mut words = words.iter();
+    while let Some(&word) = words.next() {
+        match word {
+            "--all" => options.all = true,
+            "-p" | "--package" => match words.next() {
+                Some(&name) => options.packages.push(name.to_owned()),
+                None => bail!("{word} needs the name of a package"),
+            },
+            other => bail!("`{other}` is no option of `cargo xtask test`; it has --all and -p PACKAGE"),
+        }
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::options;
+
+    #[test]
+    fn options_are_read_or_refused() {
+        let read = options(&["--all", "-p", "a", "--package", "b"]).unwrap();
+        assert!(read.all);
+        assert_eq!(read.packages, ["a", "b"]);
+        assert_eq!(options(&["-p"]).unwrap_err().to_string(), "-p needs the name of a package");
+        assert!(options(&["--al"]).unwrap_err().to_string().contains("--al"));
+    }
+}

@@ -1,0 +1,9 @@
+//! `cargo xtask test`: the whole suite, counted.
+
+mod libtest;
+mod nextest;
+mod suite;
+mod tally;
+mod tools;
+
+pub(crate) use suite::{Options, run};
