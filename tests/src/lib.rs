@@ -1,1 +1,12 @@
-//! Tests that start the real binary, kill it, and compare.
+//! What the tests with the real binary share: a folder to work in, the binary, and a look into the store.
+//!
+//! Steps and tests meet at FIFOs, so that nothing sleeps: a step that opens a gate for reading waits until the test
+//! opens it for writing.
+
+mod gate;
+mod seed;
+mod world;
+
+pub use gate::Gate;
+pub use seed::{Seed, all};
+pub use world::{PATIENCE, Started, World, block_on, send};

@@ -44,8 +44,9 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let folder = path.parent().unwrap_or(&cwd).to_owned();
     let text = std::fs::read_to_string(&path)?;
     let read_file = |name: &str| std::fs::read_to_string(folder.join(name));
-    let checked = check(&CheckInput { path: file, text: &text, read_file: &read_file, agents: BTreeMap::new() })
-        .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
+    let checked =
+        check(&CheckInput { path: file, text: &text, read_file: &read_file, agents: BTreeMap::new() })
+            .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
     let inputs = checked.plan.bind_inputs(&BTreeMap::new()).map_err(|problems| format!("{problems:?}"))?;
 
     let store = Store::open(&cwd.join(store), true).await?;

@@ -2,8 +2,7 @@
 
 use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError};
 use backstay_model::event::{DecodeError, Verdict};
-use backstay_model::{Code, Coded, Epoch, RunId};
-use camino::Utf8PathBuf;
+use backstay_model::{Code, Coded, EffectId, Epoch, RunId};
 
 /// A store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -177,13 +176,13 @@ pub enum DriveError {
     /// It cannot be read.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A file that work needs cannot be written.
-    #[error("cannot write {path}")]
-    Folder {
-        /// Which.
-        path: Utf8PathBuf,
-        /// Why.
-        source: std::io::Error,
+    /// What became of work cannot be found out, or what it left cannot be kept.
+    #[error("the work {effect} cannot be followed: {message}")]
+    Work {
+        /// Which work.
+        effect: EffectId,
+        /// Why, with its causes.
+        message: String,
     },
 }
 
@@ -202,7 +201,7 @@ impl Coded for DriveError {
             DriveError::Register(error) => error.code(),
             DriveError::Claim(error) => error.code(),
             DriveError::Run(error) => error.code(),
-            DriveError::Folder { .. } => Code("BKS-R013"),
+            DriveError::Work { .. } => Code("BKS-R013"),
             DriveError::Boot(_) => Code("BKS-R014"),
         }
     }
@@ -221,8 +220,8 @@ impl Coded for DriveError {
             DriveError::Register(error) => error.hint(),
             DriveError::Claim(error) => error.hint(),
             DriveError::Run(error) => error.hint(),
-            DriveError::Folder { .. } => {
-                Some("make room or give the folder back its rights, then `backstay resume`".to_owned())
+            DriveError::Work { .. } => {
+                Some("nothing of it is lost: mend what the message names, then `backstay resume`".to_owned())
             }
         }
     }

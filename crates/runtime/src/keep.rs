@@ -21,22 +21,22 @@ type Driven<'a> = std::pin::Pin<Box<dyn Future<Output = (RunId, Result<DriveEnd,
 
 impl Owner {
     /// Works on every run of the store that is due, side by side, until none is open or `switch` is used. A run that
-    /// cannot be worked on is logged and left alone until something new is said to it.
+    /// cannot be worked on is logged and tried again after half a minute.
     ///
     /// # Errors
     /// [`DriveError`] if the list of runs cannot be read.
     pub async fn keep(&self, switch: &StopSwitch) -> Result<(), DriveError> {
         let mut driven: Vec<Driven<'_>> = Vec::new();
         let mut at_work: Vec<RunId> = Vec::new();
-        let mut refused: BTreeMap<RunId, u64> = BTreeMap::new();
+        let mut refused: BTreeMap<RunId, Timestamp> = BTreeMap::new();
         let mut seen = Position(0);
         let mut idle = false;
         loop {
             let rows = self.open_runs().await?;
             let now = self.store.clock.wall();
             for row in &rows {
-                let is_refused = refused.get(&row.run) == Some(&row.head.0);
-                if is_due(row, now) && !at_work.contains(&row.run) && !is_refused {
+                let is_refused = refused.get(&row.run).is_some_and(|until| now < *until);
+                if self.is_due(row, now) && !at_work.contains(&row.run) && !is_refused {
                     at_work.push(row.run);
                     let run = row.run;
                     driven
@@ -62,8 +62,7 @@ impl Owner {
                     at_work.retain(|working| *working != run);
                     if let Err(error) = end {
                         tracing::warn!(%run, %error, "a run cannot be worked on");
-                        let row = self.store.log.topic(&backstay_model::Topic::run(run)).await?;
-                        refused.insert(run, row.map_or(0, |row| row.head.0));
+                        refused.insert(run, self.store.clock.wall().plus(LOOK_BACKSTOP));
                     }
                 }
                 position = self.store.log.changed(seen) => seen = position,
@@ -72,13 +71,15 @@ impl Owner {
         }
     }
 
+    /// Whether nobody works on the run though it is time; one that this process failed to give up is its own to retry.
+    fn is_due(&self, row: &RunRow, now: Timestamp) -> bool {
+        let is_own = row.owner.as_ref().is_some_and(|owner| owner.identity == *self.identity());
+        (row.is_without_owner() || is_own) && row.wake_at.is_some_and(|wake_at| wake_at <= now)
+    }
+
     async fn open_runs(&self) -> Result<Vec<RunRow>, RunError> {
         self.store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await
     }
-}
-
-fn is_due(row: &RunRow, now: Timestamp) -> bool {
-    row.is_without_owner() && row.wake_at.is_some_and(|wake_at| wake_at <= now)
 }
 
 /// Resolves with the first of `driven` that ends, and takes it out; never if there is none.

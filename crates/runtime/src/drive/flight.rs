@@ -39,7 +39,7 @@ pub(super) enum News {
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
     /// Nobody can say what became of it, for now.
-    Trouble { effect: EffectId, error: String },
+    Trouble { effect: EffectId, message: String },
 }
 
 /// What a thread that looks after one attempt needs.
@@ -189,7 +189,7 @@ impl Watch {
         let effect = self.effect.clone();
         let news = self.news.clone();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(move || self.listen(events)) {
-            let trouble = News::Trouble { effect, error: error.to_string() };
+            let trouble = News::Trouble { effect, message: error.to_string() };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
             }
@@ -240,7 +240,7 @@ impl Watch {
                 };
                 self.say(News::Report(Report::Lost { effect, attempt, evidence, ended_processes }));
             }
-            Err(error) => self.say(News::Trouble { effect, error: chain(&error) }),
+            Err(error) => self.say(News::Trouble { effect, message: chain(&error) }),
         }
     }
 
@@ -252,7 +252,7 @@ impl Watch {
                 attempt: self.attempt,
                 process: Box::new(process),
             })),
-            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), error: chain(&error) }),
+            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
         }
     }
 

@@ -7,7 +7,7 @@ use backstay_engine::record::RunStatus;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
 use backstay_log::{ClaimError, ClaimMode, Direction, Subscription};
-use backstay_model::event::OwnerReleased;
+use backstay_model::event::{Event, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
 use tokio::sync::mpsc;
@@ -71,7 +71,12 @@ impl Owner {
         if self.store.log.topic(&topic).await?.is_none() {
             return Err(DriveError::Run(RunError::Unknown(run)));
         }
-        let epoch = match self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await {
+        let mut claimed = self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await;
+        if matches!(&claimed, Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity()) {
+            // An earlier drive of this process ended with an error and could not give the run up.
+            claimed = self.store.log.claim(&topic, self.guard.as_ref(), ClaimMode::TakeOver, false).await;
+        }
+        let epoch = match claimed {
             Ok(claimed) => claimed.epoch,
             Err(ClaimError::Owned { owner, .. }) => {
                 return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
@@ -123,7 +128,7 @@ impl Drive<'_> {
             tokio::select! {
                 biased;
                 () = switch.stopped() => return Ok(DriveEnd::Stopped),
-                news = self.incoming.recv() => if let Some(news) = news { self.hear(news) },
+                news = self.incoming.recv() => if let Some(news) = news { self.hear(news)? },
                 delivery = self.subscription.next() => self.take(delivery?)?,
                 () = tokio::time::sleep(patience) => {}
             }
@@ -150,8 +155,10 @@ impl Drive<'_> {
         };
         if let Some(report) = report {
             self.reports.pop_front();
-            if matches!(report, Report::Ended { .. } | Report::Lost { .. }) {
-                self.in_flight.remove(report.attempt().0);
+            let (effect, attempt) = report.attempt();
+            let is_over = matches!(report, Report::Ended { .. } | Report::Lost { .. });
+            if is_over && self.in_flight.get(effect).is_some_and(|flight| flight.attempt == attempt) {
+                self.in_flight.remove(effect);
             }
         }
         if matches!(input, Input::HostSlept { .. }) {
@@ -190,25 +197,25 @@ impl Drive<'_> {
         }
     }
 
-    fn hear(&mut self, news: News) {
-        match news {
-            News::Report(report) => self.reports.push_back(report),
-            News::Held { effect, attempt, control } => {
-                if let Some(flight) = self.in_flight.get_mut(&effect)
-                    && flight.attempt == attempt
-                {
-                    flight.control = Some(control);
+    fn hear(&mut self, news: News) -> Result<(), DriveError> {
+        let mut next = Some(news);
+        while let Some(news) = next {
+            match news {
+                News::Report(report) => self.reports.push_back(report),
+                News::Held { effect, attempt, control } => {
+                    if let Some(flight) = self.in_flight.get_mut(&effect)
+                        && flight.attempt == attempt
+                    {
+                        flight.control = Some(control);
+                    }
                 }
+                News::Beat { effect, beat } => self.say_beat(&effect, &beat),
+                // Nothing was decided about it, so the next owner looks again.
+                News::Trouble { effect, message } => return Err(DriveError::Work { effect, message }),
             }
-            News::Beat { effect, beat } => self.say_beat(&effect, &beat),
-            News::Trouble { effect, error } => {
-                // Nothing was decided about it; it stays in flight, and the next owner looks again.
-                tracing::error!(%effect, %error, "work cannot be recovered");
-            }
+            next = self.incoming.try_recv().ok();
         }
-        while let Ok(news) = self.incoming.try_recv() {
-            self.hear(news);
-        }
+        Ok(())
     }
 
     async fn read_what_is_there(&mut self) -> Result<(), DriveError> {
@@ -226,10 +233,21 @@ impl Drive<'_> {
         if self.own.front().is_some_and(|(first, last)| (*first..=*last).contains(&recorded.seq)) {
             self.machine.acknowledge(recorded.seq);
         } else {
+            self.check_epoch(&recorded)?;
             self.machine.apply(&recorded).map_err(RunError::Decode)?;
         }
         self.feed_sinks(&recorded);
         Ok(())
+    }
+
+    /// A new owner ends this drive at once, not only with the next append.
+    fn check_epoch(&self, recorded: &Recorded) -> Result<(), DriveError> {
+        match Event::decode(recorded).map_err(RunError::Decode)? {
+            Event::OwnerChanged(changed) if changed.epoch > self.epoch => {
+                Err(DriveError::Fenced { run: self.run, current: changed.epoch })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn feed_sinks(&self, recorded: &Recorded) {

@@ -1,0 +1,239 @@
+//! A folder with a workflow and a store, and the real binary in it.
+
+use std::fs::{self, File};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use backstay_engine::record::RunRecord;
+use backstay_log::TopicFilter;
+use backstay_model::{Position, RunId};
+use backstay_runtime::Store;
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use crate::Gate;
+
+/// The bound on every wait for something that has to come: far above what it takes, so that only a defect meets it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder to work in.
+#[derive(Debug)]
+pub struct World {
+    folder: TempDir,
+}
+
+/// A process of the real binary. Killed with -9 when dropped.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    out: Utf8PathBuf,
+}
+
+impl Default for World {
+    fn default() -> World {
+        World::new()
+    }
+}
+
+impl World {
+    /// An empty folder.
+    #[must_use]
+    pub fn new() -> World {
+        World { folder: TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made") }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.folder.path()).expect("temporary folders have UTF-8 names")
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).expect("a file can be written");
+    }
+
+    /// Reads a file; empty if it is not there.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        match fs::read_to_string(self.path().join(name)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => panic!("{name} can be read: {error}"),
+        }
+    }
+
+    /// Makes a gate.
+    #[must_use]
+    pub fn gate(&self, name: &str) -> Gate {
+        Gate::new(self.path().join(name))
+    }
+
+    /// The binary with these arguments, in the folder.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
+        command
+    }
+
+    /// Runs the binary to its end.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary starts")
+    }
+
+    /// Starts the binary; its output goes to a file.
+    #[must_use]
+    pub fn start(&self, arguments: &[&str]) -> Started {
+        let out = self.path().join(format!("out-{}-{}", arguments.join("-").replace('/', "_"), unique()));
+        let file = File::create(&out).expect("a file can be made");
+        let error = file.try_clone().expect("a file can be shared");
+        let child = self.command(arguments).stdout(file).stderr(error).spawn().expect("the binary starts");
+        Started { child, out }
+    }
+
+    /// Opens the store; none if it is not there yet.
+    pub async fn store(&self) -> Option<Store> {
+        let folder = self.path().join(".backstay");
+        if !folder.join("log.db").exists() {
+            return None;
+        }
+        Some(Store::open(&folder, false).await.expect("the store opens"))
+    }
+
+    /// The only run of the store; none if none was asked for durably.
+    #[must_use]
+    pub fn only_run(&self) -> Option<RunId> {
+        block_on(async {
+            let store = self.store().await?;
+            let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
+            assert!(rows.len() <= 1, "only one run was asked for");
+            rows.first().map(|row| row.run)
+        })
+    }
+
+    /// The record of the only run.
+    #[must_use]
+    pub fn record(&self) -> RunRecord {
+        self.record_when("exists", |_| true)
+    }
+
+    /// The record of the only run, once it is as `is_so` says (`what`, for people).
+    #[must_use]
+    pub fn record_when(&self, what: &str, is_so: impl Fn(&RunRecord) -> bool) -> RunRecord {
+        block_on(async {
+            let wait = async {
+                let store = loop {
+                    match self.store().await {
+                        Some(store) => break store,
+                        None => tokio::task::yield_now().await,
+                    }
+                };
+                let mut seen = Position(0);
+                loop {
+                    let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
+                    if let Some(row) = rows.first() {
+                        let view = store.view(row.run).await.expect("the run can be read");
+                        if is_so(&view.record) {
+                            return view.record;
+                        }
+                    }
+                    seen = store.log().changed(seen).await;
+                }
+            };
+            match tokio::time::timeout(PATIENCE, wait).await {
+                Ok(record) => record,
+                Err(_elapsed) => panic!("the run never {what}: {:#?}", self.last_record().await),
+            }
+        })
+    }
+
+    async fn last_record(&self) -> Option<RunRecord> {
+        let store = self.store().await?;
+        let rows = store.runs(TopicFilter::default()).await.ok()?;
+        Some(store.view(rows.first()?.run).await.ok()?.record)
+    }
+}
+
+impl Started {
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
+    }
+
+    /// Kills it with -9 and waits until it is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is there or gone");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// Waits for its end; gives its status and what it said.
+    #[must_use]
+    pub fn end(mut self) -> (ExitStatus, String) {
+        let (said, heard) = std::sync::mpsc::channel::<()>();
+        let pid = self.pid();
+        std::thread::spawn(move || {
+            // The test may be over when the bound is.
+            if heard.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                send(pid, Signal::KILL);
+            }
+        });
+        let status = self.child.wait().expect("it can be waited for");
+        drop(said);
+        (status, fs::read_to_string(&self.out).expect("its output can be read"))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // Already gone in most tests.
+        if self.child.kill().is_ok() {
+            self.child.wait().expect("it can be waited for");
+        }
+    }
+}
+
+/// Sends `signal` to `pid`; one that is gone already is fine.
+pub fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    match rustix::process::kill_process(pid, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("{signal:?} can be sent: {error}"),
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime can be made")
+        .block_on(future)
+}
+
+fn unique() -> usize {
+    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The real binary, beside the tests' own.
+fn binary() -> Utf8PathBuf {
+    let own =
+        Utf8PathBuf::try_from(std::env::current_exe().expect("a test has a path")).expect("a UTF-8 path");
+    let profile = own.parent().and_then(Utf8Path::parent).expect("tests are in target/PROFILE/deps");
+    let binary = profile.join("backstay");
+    assert!(
+        binary.exists(),
+        "{binary} is not built: run `cargo xtask test`, or `cargo build -p backstay-cli` first"
+    );
+    binary
+}
