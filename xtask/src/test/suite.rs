@@ -74,7 +74,7 @@ fn selection(options: &Options) -> Result<Vec<String>> {
 /// Builds the tests and the programs that they start, in one go so that both share their dependencies.
 fn build(selection: &[String]) -> Result<bool> {
     let mut command = workspace::cargo();
-    command.args(["build", "--lib", "--bins", "--examples", "--tests"]).args(selection);
+    command.args(["build", "--all-targets"]).args(selection);
     println!("building the tests and the programs that they start");
     Ok(command.status().context("cannot start cargo")?.success())
 }
