@@ -21,6 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
+    binary: Utf8PathBuf,
 }
 
 /// A process of the real binary. Killed with -9 when dropped.
@@ -40,7 +41,14 @@ impl World {
     /// An empty folder.
     #[must_use]
     pub fn new() -> World {
-        World { folder: TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made") }
+        World::with_binary(binary())
+    }
+
+    /// An empty folder, for another build of the binary.
+    #[must_use]
+    pub fn with_binary(binary: Utf8PathBuf) -> World {
+        let folder = TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made");
+        World { folder, binary }
     }
 
     /// The folder.
@@ -73,7 +81,7 @@ impl World {
     /// The binary with these arguments, in the folder.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
         command
@@ -88,10 +96,22 @@ impl World {
     /// Starts the binary; its output goes to a file.
     #[must_use]
     pub fn start(&self, arguments: &[&str]) -> Started {
+        self.start_with(arguments, &[])
+    }
+
+    /// Starts the binary with variables; its output goes to a file.
+    #[must_use]
+    pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Started {
         let out = self.path().join(format!("out-{}-{}", arguments.join("-").replace('/', "_"), unique()));
         let file = File::create(&out).expect("a file can be made");
         let error = file.try_clone().expect("a file can be shared");
-        let child = self.command(arguments).stdout(file).stderr(error).spawn().expect("the binary starts");
+        let child = self
+            .command(arguments)
+            .envs(variables.iter().copied())
+            .stdout(file)
+            .stderr(error)
+            .spawn()
+            .expect("the binary starts");
         Started { child, out }
     }
 

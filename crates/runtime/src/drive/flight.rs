@@ -8,6 +8,7 @@ use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, StartError,
 };
+use backstay_log::crash::crash_point;
 use backstay_model::event::{Heartbeat, LostEvidence};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -127,7 +128,10 @@ impl Watch {
 
     fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
         let folder = self.store.folder.join(&self.folder);
-        match self.prepare(&folder, work, env).and_then(|spec| self.keepers.start(&folder, &spec)) {
+        crash_point("runtime.spawn.before");
+        let started = self.prepare(&folder, work, env).and_then(|spec| self.keepers.start(&folder, &spec));
+        crash_point("runtime.spawn.after");
+        match started {
             Ok(handle) => self.hold(handle),
             Err(error @ StartError::Unclear) => {
                 tracing::warn!(%error, "it is not clear whether the work began");
@@ -220,7 +224,10 @@ impl Watch {
         let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
-        match backstay_exec::recover(&folder, self.epoch) {
+        crash_point("runtime.recover.before");
+        let recovered = backstay_exec::recover(&folder, self.epoch);
+        crash_point("runtime.recover.after");
+        match recovered {
             Ok(Recovered::Attached(handle)) => {
                 if tell {
                     self.say(News::Report(attached(false)));

@@ -1,0 +1,103 @@
+//! The process aborts at every named point, once; the run ends as if nothing had happened.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+
+use backstay_engine::record::{RunRecord, RunStatus};
+use backstay_tests::{World, all};
+use camino::Utf8PathBuf;
+
+const FLOW: &str = r#"
+backstay: 1
+name: three
+steps:
+  - {id: one, run: "echo one >> starts; echo first", after_crash: rerun}
+  - {id: two, run: "echo two >> starts; echo second; echo aside >&2", after_crash: rerun}
+  - {id: three, run: 'echo three >> starts; echo "${{ steps.two.output }} then third"', after_crash: rerun}
+outputs: {said: "${{ steps.three.output }}"}
+"#;
+
+/// Points of the owner that are reached several times in a run; each time is a point of its own.
+const MANY_TIMES: [&str; 5] = [
+    "log.append.before",
+    "log.append.before_commit",
+    "log.append.after_commit",
+    "runtime.spawn.before",
+    "runtime.spawn.after",
+];
+
+/// No run of [`FLOW`] passes a point more often.
+const HITS_MAX: u32 = 60;
+
+/// The binary with crash points; none where it was not built.
+#[expect(clippy::disallowed_methods, reason = "the test runner says where it built it")]
+fn crashing_binary() -> Option<Utf8PathBuf> {
+    let path = std::env::var("BACKSTAY_CRASH_BINARY").ok();
+    if path.is_none() {
+        assert!(!all(), "BACKSTAY_CRASH_BINARY is not set: `cargo xtask test --all` builds it");
+        println!("skipped: the binary with crash points is not built (`cargo xtask test` builds it)");
+    }
+    path.map(Utf8PathBuf::from)
+}
+
+fn essence(record: &RunRecord) -> BTreeMap<String, String> {
+    let essence = record.steps.iter().map(|step| {
+        let last = step.attempts.last().expect("every step was tried");
+        let spools =
+            (last.stdout.as_ref().map(|spool| spool.digest), last.stderr.as_ref().map(|spool| spool.digest));
+        (step.step.to_string(), format!("{:?} {:?} {spools:?} {:?}", step.stage, step.exit_code, step.output))
+    });
+    essence.chain([("outputs".to_owned(), format!("{:?}", record.outputs))]).collect()
+}
+
+/// Runs [`FLOW`] with a crash at `point`; gives whether the owner died, and the record at the end.
+fn crash_at(binary: &Utf8PathBuf, point: &str) -> (bool, Option<RunRecord>) {
+    let world = World::with_binary(binary.clone());
+    world.write("flow.yaml", FLOW);
+    let (status, _said) = world.start_with(&["run", "flow.yaml"], &[("BACKSTAY_CRASH_POINT", point)]).end();
+    let died = status.signal().is_some();
+    if world.only_run().is_none() {
+        assert!(died, "{point}: a run that was not asked for, and nobody died");
+        return (died, None);
+    }
+    if world.record().status != RunStatus::Completed {
+        let (status, said) = world.start(&["resume", "@last"]).end();
+        assert!(status.success(), "{point}: {said}");
+    }
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed, "{point}");
+    (died, Some(record))
+}
+
+#[test]
+fn a_crash_at_every_point_of_the_owner_changes_nothing() {
+    let Some(binary) = crashing_binary() else { return };
+    let (_, expected) = crash_at(&binary, "none");
+    let expected = essence(&expected.expect("an undisturbed run"));
+    for name in MANY_TIMES {
+        let mut deaths = 0;
+        for hit in 1..=HITS_MAX {
+            let point = format!("{name}:{hit}");
+            let (died, record) = crash_at(&binary, &point);
+            if let Some(record) = record {
+                assert_eq!(essence(&record), expected, "{point}");
+            }
+            if !died {
+                break;
+            }
+            deaths += 1;
+        }
+        assert!((3..HITS_MAX).contains(&deaths), "{name} was passed {deaths} times");
+    }
+}
+
+#[test]
+fn a_crash_at_every_point_of_the_keeper_loses_nothing_and_skips_nothing() {
+    let Some(binary) = crashing_binary() else { return };
+    let (_, expected) = crash_at(&binary, "none");
+    let expected = essence(&expected.expect("an undisturbed run"));
+    for point in backstay_exec::crash_point::POINTS {
+        let (_, record) = crash_at(&binary, point);
+        assert_eq!(essence(&record.expect("it was asked for")), expected, "{point}");
+    }
+}
