@@ -309,10 +309,9 @@ impl RunRecord {
                 self.answers.push((recorded.seq, answered.question, answered.answer, answered.by));
             }
             Event::Reopened(_) => self.reopened += 1,
-            Event::Settled(settled)
-                if settled.verdict != Verdict::Accepted => {
-                    self.answers.retain(|(seq, ..)| *seq != settled.input);
-                }
+            Event::Settled(settled) if settled.verdict != Verdict::Accepted => {
+                self.answers.retain(|(seq, ..)| *seq != settled.input);
+            }
             Event::RunStarted(_) => {
                 (self.status, self.started_at) = (RunStatus::Running, Some(at));
             }

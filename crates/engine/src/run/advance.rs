@@ -24,11 +24,14 @@ impl Turn<'_> {
             }
             let before = self.outcome.events.len();
             match &self.machine.phase {
-                Phase::Empty
-                | Phase::Requested
-                | Phase::Suspended { .. }
-                | Phase::Ended(_)
-                | Phase::Reopened { .. } => {}
+                Phase::Empty | Phase::Requested | Phase::Suspended { .. } | Phase::Ended(_) => {}
+                Phase::Reopened { was } => {
+                    // A wish that is taken leads elsewhere.
+                    if self.machine.inbox.is_empty() {
+                        let was = was.clone();
+                        self.end_again(was);
+                    }
+                }
                 Phase::Suspending { by, reason } => {
                     if !self.any_in_flight() {
                         let (by, reason) = (by.clone(), reason.clone());
@@ -42,6 +45,7 @@ impl Turn<'_> {
                 Phase::Cancelling { finally_too, .. } => {
                     let finally_too = *finally_too;
                     self.call_off(&definition, finally_too);
+                    self.fire_timers();
                     self.move_on(&definition);
                 }
             }
@@ -70,6 +74,9 @@ impl Turn<'_> {
 
     fn fire_timers(&mut self) {
         for step in self.machine.active.clone() {
+            if self.is_full() {
+                return;
+            }
             let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&step).map(|leaf| leaf.phase.clone())
             else {
                 continue;
@@ -122,7 +129,9 @@ impl Turn<'_> {
                 Some(StepPhase::Active(_) | StepPhase::Done(_)) => {}
             }
         }
-        if definition.order.iter().all(|step| self.machine.result(step).is_some()) {
+        // After the end nothing can be appended: what was said before it has its verdict first.
+        let is_through = |step| self.machine.result(step).is_some();
+        if self.machine.inbox.is_empty() && definition.order.iter().all(is_through) {
             self.end_run(definition);
         }
     }
@@ -144,11 +153,7 @@ impl Turn<'_> {
         if !node.in_finally
             && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step))
         {
-            let upstream = step.needs.iter().find(|need| {
-                self.machine
-                    .result(need)
-                    .is_some_and(|result| result.held_back || result.status.is_unsuccessful())
-            });
+            let upstream = step.needs.iter().find(|need| self.will_not_succeed(definition, need));
             let reason = match upstream {
                 Some(step) => SkipReason::Upstream { step: step.clone() },
                 None => SkipReason::RunEnding,
@@ -176,6 +181,17 @@ impl Turn<'_> {
         self.emit_step(&step.id, StepStarted { agent: doer(&step.verb) });
     }
 
+    /// Whether the step did not do what it should, or is a group that still closes behind one that did not.
+    fn will_not_succeed(&self, definition: &Definition, step: &StepId) -> bool {
+        match self.machine.steps.get(step).map(|state| &state.phase) {
+            Some(StepPhase::Done(result)) => result.held_back || result.status.is_unsuccessful(),
+            Some(StepPhase::Open) => definition.node(step).is_some_and(|node| {
+                node.children.iter().any(|child| self.will_not_succeed(definition, child))
+            }),
+            _ => false,
+        }
+    }
+
     /// A step whose own expressions fail on the values at hand fails; what is in it is left out.
     fn fail_expression(&mut self, node: &Node, message: String) {
         let Some(definition) = self.machine.definition.clone() else { return };
@@ -190,12 +206,13 @@ impl Turn<'_> {
     fn try_to_close(&mut self, node: &Node) {
         let results: Option<Vec<_>> = node.children.iter().map(|child| self.machine.result(child)).collect();
         let Some(results) = results else { return };
+        let held_back = results.iter().any(|result| result.held_back);
         let has = |status| results.iter().filter(|result| result.status == status).count();
+        let done = format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len());
         let (status, summary) = match (has(StepStatus::Failed), has(StepStatus::Cancelled)) {
-            (0, 0) => (
-                StepStatus::Succeeded,
-                format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len()),
-            ),
+            // Unsuccessful, so that it opens again for the rest where the run is tried again.
+            (0, 0) if held_back => (StepStatus::Cancelled, format!("{done} before the run ended")),
+            (0, 0) => (StepStatus::Succeeded, done),
             (0, _) => (StepStatus::Cancelled, "cancelled with the run".to_owned()),
             (failed, _) => (StepStatus::Failed, format!("{failed} of {} steps failed", results.len())),
         };

@@ -176,10 +176,11 @@ impl RunMachine {
             Event::TimerFired(_) => self.set_leaf_phase(step, LeafPhase::Working(Progress::Wanted)),
             Event::EffectStarting(starting) => self.fold_starting(step, starting),
             Event::EffectRunning(running) => {
-                if running.effect.call == EffectCall::Main
-                    && let Some(state) = self.steps.get_mut(step)
-                {
-                    state.folder = Some(running.folder.clone());
+                if let Some(state) = self.steps.get_mut(step) {
+                    state.running = Some((running.effect.call, running.attempt));
+                    if running.effect.call == EffectCall::Main {
+                        state.folder = Some(running.folder.clone());
+                    }
                 }
             }
             Event::EffectFinished(finished) if finished.effect.call == EffectCall::Main => {
@@ -220,7 +221,7 @@ impl RunMachine {
     }
 
     fn fold_skipped(&mut self, step: &StepId, skipped: &StepSkipped) {
-        self.active.remove(step);
+        self.leave(step);
         let held_back = match skipped.reason {
             SkipReason::Condition { .. } | SkipReason::Asked { .. } => false,
             SkipReason::Upstream { .. } | SkipReason::RunEnding => true,
@@ -238,7 +239,7 @@ impl RunMachine {
     }
 
     fn fold_finished(&mut self, step: &StepId, finished: &StepFinished) {
-        self.active.remove(step);
+        self.leave(step);
         if finished.status == StepStatus::Failed && self.failed.is_none() {
             self.failed = Some(step.clone());
         }
@@ -251,6 +252,19 @@ impl RunMachine {
             output: finished.output.clone(),
             held_back: false,
         });
+    }
+
+    /// The step is worked on no more. The number of an attempt that did not begin is free again.
+    fn leave(&mut self, step: &StepId) {
+        self.active.remove(step);
+        let Some(state) = self.steps.get_mut(step) else { return };
+        state.attempt = state.last_begun();
+        if let StepPhase::Active(Leaf {
+            phase: LeafPhase::Probing { progress: Progress::Wanted, .. }, ..
+        }) = state.phase
+        {
+            state.probe_attempt = Attempt(state.probe_attempt.0.saturating_sub(1));
+        }
     }
 
     fn fold_starting(&mut self, step: &StepId, starting: &EffectStarting) {

@@ -41,9 +41,7 @@ impl RunMachine {
             let stop = match self.phase {
                 _ if leaf.skip.is_some() => Some(StopReason::Skip),
                 Phase::Suspending { .. } => Some(StopReason::Suspend),
-                Phase::Cancelling { finally_too, .. } if finally_too || !definition.is_in_finally(step) => {
-                    Some(StopReason::Cancel)
-                }
+                _ if self.is_called_off(step) => Some(StopReason::Cancel),
                 _ => None,
             };
             let wish = stop.map_or(Desired::Hold(attempt), |reason| Desired::Stop(attempt, reason));

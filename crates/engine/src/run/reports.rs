@@ -6,12 +6,12 @@ use backstay_model::event::{
     StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, StepId, Text};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, StepId, Text};
 use backstay_workflow::plan::{AfterCrash, OutputFormat, RetryClass, Step};
 
 use super::definition::Node;
 use super::settle::{DONE, FAIL, RERUN};
-use super::state::{LeafPhase, Phase, Progress};
+use super::state::{LeafPhase, Progress, StepState};
 use super::turn::Turn;
 use super::work::total_budget_ms;
 use crate::{EndedBy, ProcessEnded, Report};
@@ -32,6 +32,8 @@ impl Turn<'_> {
             return;
         }
         match report {
+            // A keeper that was found again may say once more what is known.
+            Report::Running { .. } if self.machine.is_known_to_run(&step, effect.call, attempt) => {}
             Report::Running { effect, attempt, pid, keeper_pid, folder } => {
                 self.emit_step(&step, EffectRunning { effect, attempt, pid, keeper_pid, folder });
             }
@@ -89,11 +91,7 @@ impl Turn<'_> {
             AttemptEnd::Succeeded => {
                 self.finish(step, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
             }
-            _ if skip.is_some() => {
-                if let Some((input, output)) = skip {
-                    self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
-                }
-            }
+            _ if skip.is_some() => self.skip_as_asked(step, skip),
             AttemptEnd::Failed { failure } => {
                 self.fail_attempt(&node.step, attempt, exit_code, failure, judged.message, judged.output);
             }
@@ -111,17 +109,13 @@ impl Turn<'_> {
             |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
         match process.by {
             EndedBy::Stop => {
-                let cancelled =
-                    Judged { end: AttemptEnd::Cancelled, message: "stopped".to_owned(), output: None };
-                match self.machine.phase {
-                    Phase::Cancelling { .. } => cancelled,
-                    _ if self.machine.leaf(&step.id).is_some_and(|leaf| leaf.skip.is_some()) => cancelled,
-                    _ => Judged {
-                        end: AttemptEnd::Interrupted,
-                        message: "interrupted".to_owned(),
-                        output: None,
-                    },
-                }
+                let is_unwanted = self.machine.is_called_off(&step.id)
+                    || self.machine.leaf(&step.id).is_some_and(|leaf| leaf.skip.is_some());
+                let (end, message) = match is_unwanted {
+                    true => (AttemptEnd::Cancelled, "stopped"),
+                    false => (AttemptEnd::Interrupted, "interrupted"),
+                };
+                Judged { end, message: message.to_owned(), output: None }
             }
             EndedBy::Timeout => {
                 let budget = duration(total_budget_ms(node).unwrap_or(0));
@@ -195,7 +189,7 @@ impl Turn<'_> {
         let class = retry_class(failure);
         let again = class.is_some_and(|class| step.retry.errors.contains(&class))
             && failures < step.retry.retries_max;
-        if !again || matches!(self.machine.phase, Phase::Cancelling { .. }) {
+        if !again || self.machine.is_called_off(&step.id) {
             self.finish(&step.id, StepStatus::Failed, exit_code, Some(failure), message, output);
             return;
         }
@@ -221,11 +215,12 @@ impl Turn<'_> {
     fn main_lost(&mut self, step: &StepId, attempt: Attempt, evidence: LostEvidence) {
         let Some(definition) = self.machine.definition.clone() else { return };
         let Some(node) = definition.node(step) else { return };
-        if let Some((input, output)) = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone()) {
-            self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
-            return;
+        if let Some(leaf) = self.machine.leaf(step)
+            && leaf.skip.is_some()
+        {
+            return self.skip_as_asked(step, leaf.skip.clone());
         }
-        if let Phase::Cancelling { .. } = self.machine.phase {
+        if self.machine.is_called_off(step) {
             let message = "lost with its keeper while the run was being cancelled".to_owned();
             self.finish(step, StepStatus::Cancelled, None, None, message, None);
             return;
@@ -265,6 +260,13 @@ impl Turn<'_> {
         }
     }
 
+    /// What was in flight is not any more: the step is left out as somebody wanted.
+    fn skip_as_asked(&mut self, step: &StepId, skip: Option<(Seq, Option<Text>)>) {
+        if let Some((input, output)) = skip {
+            self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
+        }
+    }
+
     fn ask(&mut self, step: &StepId, attempt: Attempt, prompt: &str) {
         let effect = self.effect(step, EffectCall::Main);
         let question = QuestionId::derived(Digest::of(format!("{effect}:{attempt}:after_crash").as_bytes()));
@@ -290,16 +292,18 @@ impl Turn<'_> {
 
     fn probe_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
         let (by, exit_code) = (process.by, process.exit_code);
-        let end = match (by, exit_code, &self.machine.phase) {
-            (EndedBy::Stop, _, Phase::Cancelling { .. }) => AttemptEnd::Cancelled,
-            (EndedBy::Stop, ..) => AttemptEnd::Interrupted,
-            (EndedBy::Exit, Some(_), _) => AttemptEnd::Succeeded,
+        let skip = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone());
+        let end = match (by, exit_code) {
+            (EndedBy::Stop, _) if self.machine.is_called_off(step) || skip.is_some() => AttemptEnd::Cancelled,
+            (EndedBy::Stop, _) => AttemptEnd::Interrupted,
+            (EndedBy::Exit, Some(_)) => AttemptEnd::Succeeded,
             _ => AttemptEnd::Failed { failure: FailureClass::Exit },
         };
         self.emit_step(step, finished(effect, attempt, end, process));
         let main = self.machine.attempt(step);
         let resolution = match (end, exit_code) {
             (AttemptEnd::Succeeded, Some(0)) => Resolution::Done { value: None },
+            _ if skip.is_some() => return self.skip_as_asked(step, skip),
             (AttemptEnd::Succeeded, _) => Resolution::NotDone,
             (AttemptEnd::Interrupted, _) => return,
             (AttemptEnd::Cancelled, _) => {
@@ -324,6 +328,11 @@ impl Turn<'_> {
     }
 
     fn probe_lost(&mut self, step: &StepId) {
+        if let Some(leaf) = self.machine.leaf(step)
+            && leaf.skip.is_some()
+        {
+            return self.skip_as_asked(step, leaf.skip.clone());
+        }
         let losses = match self.machine.leaf(step).map(|leaf| &leaf.phase) {
             Some(LeafPhase::Probing { losses, .. }) => *losses,
             _ => 0,
@@ -366,7 +375,7 @@ impl Turn<'_> {
         let state = self.machine.steps.get(step);
         let started_at = state.and_then(|state| state.started_at).unwrap_or(self.env.now);
         let duration_ms = u64::try_from(self.env.now.since(started_at).as_millis()).unwrap_or(u64::MAX);
-        let attempt = state.map(|state| state.attempt).filter(|attempt| attempt.0 > 0);
+        let attempt = state.map(StepState::last_begun).filter(|attempt| attempt.0 > 0);
         self.emit_step(
             step,
             StepFinished { status, attempt, exit_code, failure, summary, output, duration_ms },

@@ -166,12 +166,9 @@ impl Turn<'_> {
             Err(verdict) => verdict,
         };
         let accepted = verdict == Verdict::Accepted;
-        let before = self.machine.phase.clone();
         self.emit(Scope::Run, Settled { input: seq, verdict });
-        match input {
-            Event::Reopened(reopened) => self.settle_reopened(accepted, &before, reopened),
-            input if accepted => self.accept(seq, input),
-            _ => {}
+        if accepted {
+            self.accept(seq, input);
         }
     }
 
@@ -189,11 +186,19 @@ impl Turn<'_> {
                     self.emit(Scope::Run, RunResumed { by: wish.by });
                 }
             Event::CancelRequested(CancelRequested { by, reason }) => {
-                let finally_too = matches!(self.machine.phase, Phase::Cancelling { .. });
-                self.emit(Scope::Run, RunCancelling { by, reason, finally_too });
+                match self.machine.phase.clone() {
+                    // Nothing is left to call off.
+                    Phase::Cancelling { finally_too: true, .. } => {}
+                    Phase::Cancelling { reason: first, .. } => {
+                        let reason = first.or(reason);
+                        self.emit(Scope::Run, RunCancelling { by, reason, finally_too: true });
+                    }
+                    _ => self.emit(Scope::Run, RunCancelling { by, reason, finally_too: false }),
+                }
             }
             Event::SkipRequested(wish) => self.skip(seq, wish.skip),
             Event::QuestionAnswered(answered) => self.answer(seq, answered),
+            Event::Reopened(reopened) => self.reopen(seq, reopened),
             // `would_accept` refuses everything else.
             _ => {}
         }
@@ -253,30 +258,21 @@ impl Turn<'_> {
         self.conclude_resolved(&step, attempt, resolution);
     }
 
-    fn settle_reopened(&mut self, accepted: bool, before: &Phase, reopened: Reopened) {
+    fn reopen(&mut self, seq: Seq, reopened: Reopened) {
         let steps = self.machine.to_do_anew(&reopened);
-        if accepted {
-            self.emit(Scope::Run, StepsReset { steps });
-            self.emit(Scope::Run, RunResumed { by: reopened.by });
-            if let Some(StepSkip { step, output }) = reopened.skip {
-                let input = self.machine.last_input;
-                self.skip_with_descendants(&step, SkipReason::Asked { input }, output);
-            }
-            return;
+        self.emit(Scope::Run, StepsReset { steps });
+        self.emit(Scope::Run, RunResumed { by: reopened.by });
+        if let Some(StepSkip { step, output }) = reopened.skip {
+            self.skip_with_descendants(&step, SkipReason::Asked { input: seq }, output);
         }
-        // The log opened the topic for this wish; what had ended ends again as it had.
-        match before {
-            Phase::Reopened { was: RunEnd::Completed { outputs } } => {
-                self.emit(Scope::Run, RunCompleted { outputs: outputs.clone() });
-            }
-            Phase::Reopened { was: RunEnd::Failed { step, reason } } => {
-                self.emit(Scope::Run, RunFailed { step: step.clone(), reason: reason.clone() });
-            }
-            Phase::Reopened { was: RunEnd::Cancelled { reason } } => {
-                self.emit(Scope::Run, RunCancelled { reason: reason.clone() });
-            }
-            // A second wish in the same pass: the first one opened the run.
-            _ => {}
+    }
+
+    /// The log opened the topic for a wish that was refused: what had ended ends again as it had.
+    pub(super) fn end_again(&mut self, was: RunEnd) {
+        match was {
+            RunEnd::Completed { outputs } => self.emit(Scope::Run, RunCompleted { outputs }),
+            RunEnd::Failed { step, reason } => self.emit(Scope::Run, RunFailed { step, reason }),
+            RunEnd::Cancelled { reason } => self.emit(Scope::Run, RunCancelled { reason }),
         }
     }
 }

@@ -159,10 +159,26 @@ pub(super) struct StepState {
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<String>,
+    /// The last attempt of which is known how to find it.
+    pub(super) running: Option<(EffectCall, Attempt)>,
     /// The machine and its boot on which the last attempt or probe was begun.
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<String>,
+}
+
+impl StepState {
+    /// The last attempt whose start is durable; 0 before the first.
+    pub(super) fn last_begun(&self) -> Attempt {
+        let is_wanted = matches!(
+            &self.phase,
+            StepPhase::Active(Leaf {
+                phase: LeafPhase::Working(Progress::Wanted) | LeafPhase::Backoff { .. },
+                ..
+            })
+        );
+        Attempt(self.attempt.0.saturating_sub(u32::from(is_wanted)))
+    }
 }
 
 /// The machine of one run.
@@ -246,7 +262,7 @@ impl RunMachine {
     /// The next moment that something here waits for.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
-        if self.phase != Phase::Running {
+        if !matches!(self.phase, Phase::Running | Phase::Cancelling { .. }) {
             return None;
         }
         let due = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
@@ -324,6 +340,16 @@ impl RunMachine {
 
     pub(super) fn attempt(&self, step: &StepId) -> Attempt {
         self.steps.get(step).map_or(Attempt(0), |state| state.attempt)
+    }
+
+    /// Whether the step is to end with the run that is being cancelled. `finally` is not, before the second wish.
+    pub(super) fn is_called_off(&self, step: &StepId) -> bool {
+        let in_finally = self.definition.as_ref().is_some_and(|definition| definition.is_in_finally(step));
+        matches!(self.phase, Phase::Cancelling { finally_too, .. } if finally_too || !in_finally)
+    }
+
+    pub(super) fn is_known_to_run(&self, step: &StepId, call: EffectCall, attempt: Attempt) -> bool {
+        self.steps.get(step).is_some_and(|state| state.running == Some((call, attempt)))
     }
 
     pub(super) fn effect(&self, step: &StepId, call: EffectCall) -> EffectId {

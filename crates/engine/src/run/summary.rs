@@ -42,7 +42,7 @@ impl RunMachine {
     pub fn is_at_rest(&self) -> bool {
         let still = match self.phase {
             Phase::Suspended { .. } | Phase::Ended(_) | Phase::Empty => true,
-            Phase::Running => self.waits_for_people_only(),
+            Phase::Running | Phase::Cancelling { .. } => self.waits_for_people_only(),
             _ => false,
         };
         still && self.inbox.is_empty()
@@ -55,7 +55,7 @@ impl RunMachine {
             return None;
         }
         let only_timers = self.inbox.is_empty()
-            && self.phase == Phase::Running
+            && matches!(self.phase, Phase::Running | Phase::Cancelling { .. })
             && self.active.iter().all(|step| {
                 let phase = self.leaf(step).map(|leaf| &leaf.phase);
                 matches!(phase, Some(LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. }))

@@ -6,7 +6,7 @@ use backstay_model::event::Event;
 use backstay_model::limits::{CONSEQUENCES_MAX, INPUTS_PER_PASS_MAX};
 use backstay_model::{Digest, EffectCall, Scope, StepId, Text};
 
-use super::{RunMachine, Work};
+use super::{Phase, RunMachine, Work};
 use crate::{Env, Report};
 
 /// What makes a machine decide.
@@ -65,12 +65,17 @@ impl RunMachine {
         match input {
             Input::Look => {}
             Input::Report(report) => turn.report(report),
+            // An ended run takes no facts.
+            Input::HostSlept { .. } if matches!(turn.machine.phase, Phase::Ended(_)) => {}
             Input::HostSlept { asleep_ms } => {
                 turn.emit(Scope::Run, backstay_model::event::HostSlept { asleep_ms });
             }
         }
         let taken = turn.machine.inbox.len().min(INPUTS_PER_PASS_MAX);
         for _ in 0..taken {
+            if turn.is_full() {
+                break;
+            }
             turn.settle_next();
         }
         turn.advance();

@@ -1,0 +1,427 @@
+//! A machine with a log beside it that numbers what is appended.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backstay_model::event::{
+    Actor, Answer, AttemptEnd, Class, Event, LostEvidence, QuestionAnswered, Resolution, RunRequested,
+    SuspendReason, Verdict,
+};
+use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
+use backstay_model::{
+    Attempt, Digest, EffectCall, EffectId, Position, QuestionId, Recorded, RunId, Scope, Seq, Text,
+    Timestamp, Topic,
+};
+use backstay_workflow::{CheckInput, check};
+
+use super::super::{Definition, Desired, Emitted, Input, Outcome, RunMachine, Work};
+use crate::record::{RunRecord, RunStatus};
+use crate::{EndedBy, Env, Performer, ProcessEnded, Report};
+
+/// The moment of the first event.
+const BEGINNING: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+/// More than any plan here needs to come to rest.
+const PASSES_MAX: usize = 100;
+
+pub(super) struct Bench {
+    pub(super) machine: RunMachine,
+    pub(super) definition: Arc<Definition>,
+    pub(super) log: Vec<Recorded>,
+    pub(super) record: RunRecord,
+    pub(super) now: Timestamp,
+    pub(super) starts: Vec<Work>,
+    pub(super) blobs: BTreeMap<Digest, Arc<str>>,
+    pub(super) batches: Vec<usize>,
+    pub(super) performs: bool,
+    seed: u64,
+}
+
+impl Bench {
+    /// A run of the workflow with these steps (and what stands behind them), asked for and not looked at.
+    pub(super) fn asked(steps: &str) -> Bench {
+        Bench::asked_with(steps, "{}")
+    }
+
+    pub(super) fn asked_with(steps: &str, inputs: &str) -> Bench {
+        let text = format!("backstay: 1\nname: t\nsteps:\n{steps}\n");
+        let read_file = |_: &str| Err(io::Error::from(io::ErrorKind::NotFound));
+        let checked = check(&CheckInput {
+            path: "t.yaml",
+            text: &text,
+            read_file: &read_file,
+            agents: BTreeMap::new(),
+        });
+        let plan = match checked {
+            Ok(checked) => checked.plan,
+            Err(said) => panic!("{}", said.iter().map(|said| said.render(&text)).collect::<String>()),
+        };
+        let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
+        let definition = Arc::new(Definition::new(plan, inputs, "/store").unwrap());
+        let mut machine = RunMachine::new(run);
+        machine.define(Arc::clone(&definition));
+        let mut bench = Bench {
+            machine,
+            definition,
+            log: Vec::new(),
+            record: RunRecord::new(run),
+            now: BEGINNING,
+            starts: Vec::new(),
+            blobs: BTreeMap::new(),
+            batches: Vec::new(),
+            performs: true,
+            seed: 7,
+        };
+        bench.say(RunRequested {
+            run,
+            workflow: "t".to_owned(),
+            file: "t.yaml".to_owned(),
+            folder: "/work".to_owned(),
+            source: Digest::of(b"source"),
+            plan: Digest::of(b"plan"),
+            inputs: Text::of(inputs),
+            cwd: "/work".to_owned(),
+            host: "h".to_owned(),
+            by: say::me(),
+            trace: "0".repeat(32),
+        });
+        bench
+    }
+
+    /// The same, looked at until there is nothing more to decide.
+    pub(super) fn begun(steps: &str) -> Bench {
+        let mut bench = Bench::asked(steps);
+        bench.settle();
+        bench
+    }
+
+    /// Appends an input and folds it, as its owner does that follows the topic.
+    pub(super) fn say(&mut self, input: impl Into<Event>) -> Seq {
+        let input = input.into();
+        assert_ne!(input.class(), Class::Fact, "facts come from the machine");
+        let seq = self.record(Scope::Run, &input, false);
+        let recorded = self.log[self.log.len() - 1].clone();
+        self.machine.apply(&recorded).unwrap();
+        seq
+    }
+
+    pub(super) fn pass(&mut self, input: Input) -> Vec<String> {
+        let before = (self.machine.head(), self.machine.desired());
+        let env = Env {
+            now: self.now,
+            seed: self.seed,
+            performer: self.performs.then(|| Performer { host: "h".to_owned(), boot: "b".to_owned() }),
+        };
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let outcome = self.machine.handle(&env, input);
+        if outcome.events.is_empty() {
+            assert_eq!(self.machine.desired(), before.1, "nothing was decided");
+        }
+        self.append(outcome)
+    }
+
+    pub(super) fn look(&mut self) -> Vec<String> {
+        self.pass(Input::Look)
+    }
+
+    /// Looks until nothing more follows.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let mut facts = Vec::new();
+        for _ in 0..PASSES_MAX {
+            let new = self.look();
+            if new.is_empty() {
+                return facts;
+            }
+            facts.extend(new);
+        }
+        panic!("the machine does not come to rest: {facts:?}");
+    }
+
+    pub(super) fn report(&mut self, report: Report) -> Vec<String> {
+        self.pass(Input::Report(report))
+    }
+
+    /// The only attempt in flight of `step`.
+    pub(super) fn in_flight(&self, step: &str) -> (EffectId, Attempt) {
+        self.try_in_flight(step).unwrap_or_else(|| panic!("nothing of {step} is in flight"))
+    }
+
+    pub(super) fn try_in_flight(&self, step: &str) -> Option<(EffectId, Attempt)> {
+        let mut found = self.machine.desired().into_iter().filter_map(|(effect, wish)| {
+            let (Desired::Hold(attempt) | Desired::Stop(attempt, _)) = wish else { return None };
+            (effect.scope.step_id().unwrap().as_str() == step).then_some((effect, attempt))
+        });
+        found.next()
+    }
+
+    pub(super) fn end(&mut self, step: &str, process: ProcessEnded) -> Vec<String> {
+        let (effect, attempt) = self.in_flight(step);
+        self.report(Report::Ended { effect, attempt, process: Box::new(process) })
+    }
+
+    pub(super) fn exit(&mut self, step: &str, code: i32) -> Vec<String> {
+        self.end(step, exited(code))
+    }
+
+    pub(super) fn print(&mut self, step: &str, output: &str) -> Vec<String> {
+        let output = self.keep(output);
+        self.end(step, ProcessEnded { output: Some(output), ..exited(0) })
+    }
+
+    pub(super) fn stopped(&mut self, step: &str) -> Vec<String> {
+        self.end(step, ended(EndedBy::Stop))
+    }
+
+    pub(super) fn lose(&mut self, step: &str, evidence: LostEvidence) -> Vec<String> {
+        let (effect, attempt) = self.in_flight(step);
+        self.report(Report::Lost { effect, attempt, evidence, ended_processes: 0 })
+    }
+
+    pub(super) fn question(&self) -> QuestionId {
+        self.machine.open_questions().next().expect("a question is open").question
+    }
+
+    pub(super) fn answer(&mut self, choice: &str) -> Vec<String> {
+        let question = self.question();
+        self.say(say::answer(question, choice));
+        self.settle()
+    }
+
+    pub(super) fn later(&mut self, ms: u64) {
+        self.now = self.now.plus(Duration::from_millis(ms));
+    }
+
+    /// Keeps a text as the runtime does before a report.
+    pub(super) fn keep(&mut self, text: &str) -> Text {
+        let kept = Text::of(text);
+        if let Some(digest) = kept.blob() {
+            self.blobs.insert(digest, Arc::from(text));
+            self.machine.give_text(digest, Arc::from(text));
+        }
+        kept
+    }
+
+    /// What is wanted, in words.
+    pub(super) fn desired(&self) -> Vec<String> {
+        let words = |(effect, wish): (EffectId, Desired)| {
+            let step = effect.scope.step_id().unwrap().clone();
+            let probe = if effect.call == EffectCall::Probe { " probe" } else { "" };
+            match wish {
+                Desired::Start(attempt) => format!("{step}{probe} start {attempt}"),
+                Desired::Hold(attempt) => format!("{step}{probe} hold {attempt}"),
+                Desired::Stop(attempt, reason) => format!("{step}{probe} stop {attempt} {reason:?}"),
+            }
+        };
+        self.machine.desired().into_iter().map(words).collect()
+    }
+
+    pub(super) fn status(&self) -> RunStatus {
+        self.machine.status()
+    }
+
+    /// A machine folded from the log alone.
+    pub(super) fn refolded(&self) -> RunMachine {
+        let mut machine = RunMachine::new(self.machine.run());
+        self.log.iter().for_each(|recorded| machine.apply(recorded).unwrap());
+        machine.define(Arc::clone(&self.definition));
+        for digest in machine.missing_texts() {
+            machine.give_text(digest, Arc::clone(&self.blobs[&digest]));
+        }
+        machine
+    }
+
+    /// The owner dies; another one folds the log.
+    pub(super) fn crash(&mut self) {
+        self.machine = self.refolded();
+    }
+
+    fn append(&mut self, outcome: Outcome) -> Vec<String> {
+        let Outcome { events, starts, texts, .. } = outcome;
+        assert!(events.len() <= CONSEQUENCES_MAX, "{} facts in one append", events.len());
+        self.blobs.extend(texts.into_iter().map(|text| (Digest::of(text.as_bytes()), text)));
+        let mut bytes = 0;
+        for (index, Emitted { scope, event }) in events.iter().enumerate() {
+            assert_eq!(event.class(), Class::Fact);
+            self.record(scope.clone(), event, index + 1 < events.len());
+            let size = self.log[self.log.len() - 1].payload.as_str().len();
+            assert!(size <= PAYLOAD_BYTES_MAX, "{event:?} takes {size} bytes");
+            bytes += size;
+        }
+        assert!(bytes <= BATCH_BYTES_MAX, "{bytes} bytes in one append");
+        if !events.is_empty() {
+            self.batches.push(events.len());
+            self.machine.acknowledge(Seq(self.log.len() as u64));
+        }
+        self.starts.extend(starts);
+        self.obey_the_law_of_the_fold();
+        events.iter().map(describe).collect()
+    }
+
+    /// The fold of the log is the state: all of recovery stands on it.
+    fn obey_the_law_of_the_fold(&self) {
+        let folded = self.refolded();
+        assert_eq!(folded.desired(), self.machine.desired());
+        assert_eq!(folded.status(), self.machine.status());
+        assert_eq!(folded.summary(), self.machine.summary());
+        assert_eq!(folded.phase, self.machine.phase);
+        assert_eq!(folded.steps, self.machine.steps);
+        assert_eq!(folded.active, self.machine.active);
+        assert_eq!(folded.inbox, self.machine.inbox);
+        assert_eq!(folded.failed, self.machine.failed);
+        assert_eq!(folded.questions, self.machine.questions);
+        assert_eq!(folded.answered, self.machine.answered);
+        assert_eq!(folded.head(), self.machine.head());
+        assert_eq!(folded.last_input(), self.machine.last_input());
+        if !self.machine.has_unsettled_inputs() {
+            assert_eq!(self.record.status, self.machine.status(), "the record and the machine say the same");
+        }
+    }
+
+    fn record(&mut self, scope: Scope, event: &Event, more: bool) -> Seq {
+        let seq = Seq(self.log.len() as u64 + 1);
+        let recorded = Recorded {
+            topic: Topic::run(self.machine.run()),
+            seq,
+            g: Position(seq.0),
+            at: self.now,
+            kind: event.kind(),
+            scope,
+            payload: event.encode().unwrap(),
+            trace: None,
+            more,
+        };
+        self.record.apply(&recorded).unwrap();
+        self.log.push(recorded);
+        seq
+    }
+}
+
+pub(super) fn ended(by: EndedBy) -> ProcessEnded {
+    ProcessEnded {
+        by,
+        exit_code: None,
+        signal: None,
+        message: None,
+        duration_ms: 5,
+        stdout: None,
+        stderr: None,
+        output: None,
+        log: None,
+        artifacts: Vec::new(),
+        left_behind: 0,
+    }
+}
+
+pub(super) fn exited(code: i32) -> ProcessEnded {
+    ProcessEnded { exit_code: Some(code), ..ended(EndedBy::Exit) }
+}
+
+/// What people say.
+pub(super) mod say {
+    use backstay_model::event::{
+        CancelRequested, Reopened, ResumeRequested, SkipRequested, StepSkip, SuspendRequested,
+    };
+
+    use super::*;
+
+    pub(in super::super) fn me() -> Actor {
+        Actor { name: "ada".to_owned(), via: "cli".to_owned() }
+    }
+
+    pub(in super::super) fn suspend() -> SuspendRequested {
+        SuspendRequested { by: me(), reason: SuspendReason::Asked }
+    }
+
+    pub(in super::super) fn resume() -> ResumeRequested {
+        ResumeRequested { by: me() }
+    }
+
+    pub(in super::super) fn cancel() -> CancelRequested {
+        CancelRequested { by: me(), reason: None }
+    }
+
+    pub(in super::super) fn skip(step: &str) -> SkipRequested {
+        SkipRequested { by: me(), skip: left_out(step) }
+    }
+
+    pub(in super::super) fn left_out(step: &str) -> StepSkip {
+        StepSkip { step: step.parse().unwrap(), output: None }
+    }
+
+    pub(in super::super) fn answer(question: QuestionId, choice: &str) -> QuestionAnswered {
+        QuestionAnswered { by: me(), question, answer: Answer { choice: choice.to_owned(), value: None } }
+    }
+
+    pub(in super::super) fn again() -> Reopened {
+        Reopened { by: me(), from: None, skip: None }
+    }
+
+    pub(in super::super) fn again_from(step: &str) -> Reopened {
+        Reopened { from: Some(step.parse().unwrap()), ..again() }
+    }
+}
+
+/// A fact in words.
+fn describe(emitted: &Emitted) -> String {
+    let what = match &emitted.event {
+        Event::Settled(settled) => match &settled.verdict {
+            Verdict::Accepted => format!("#{} accepted", settled.input),
+            Verdict::Refused { code, .. } => format!("#{} refused: {code:?}", settled.input),
+            Verdict::Superseded { by } => format!("#{} superseded by #{by}", settled.input),
+        },
+        Event::RunCompleted(end) => match &end.outputs {
+            Text::Inline(outputs) => format!("run completed {outputs}"),
+            Text::Blob { .. } => "run completed with a blob".to_owned(),
+        },
+        Event::RunFailed(end) => format!("run failed: {}", end.reason),
+        Event::RunCancelling(now) if now.finally_too => "run cancelling finally too".to_owned(),
+        Event::StepsReset(reset) => {
+            format!("reset {}", reset.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
+        Event::StepStarted(_) => "started".to_owned(),
+        Event::StepSkipped(skipped) => format!("skipped: {}", skipped.reason),
+        Event::StepFinished(finished) => {
+            format!("{:?}: {}", finished.status, finished.summary).to_lowercase()
+        }
+        Event::StepRetryScheduled(retry) => format!("retries after {} {:?}", retry.attempt, retry.failure),
+        Event::StepTimedOut(timed_out) => format!("timed out {} {:?}", timed_out.attempt, timed_out.budget),
+        Event::StepStalled(stalled) => format!("stalled {}", stalled.attempt),
+        Event::EffectStarting(starting) => {
+            format!("starting {}{}", probe(&starting.effect), starting.attempt)
+        }
+        Event::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),
+        Event::EffectAttached(attached) => {
+            format!("attached {}{}", probe(&attached.effect), attached.attempt)
+        }
+        Event::EffectFinished(finished) => {
+            let end = match finished.end {
+                AttemptEnd::Failed { failure } => format!("failed {failure:?}"),
+                end => format!("{end:?}").to_lowercase(),
+            };
+            format!("ended {}{} {end}", probe(&finished.effect), finished.attempt)
+        }
+        Event::EffectLost(lost) => format!("lost {}{}", probe(&lost.effect), lost.attempt),
+        Event::EffectInDoubt(doubt) => format!("in doubt {}", doubt.attempt),
+        Event::EffectResolved(resolved) => {
+            let what = match resolved.resolution {
+                Resolution::Done { .. } => "done",
+                Resolution::NotDone => "not done",
+                Resolution::Failed => "failed",
+            };
+            format!("resolved {} {what}", resolved.attempt)
+        }
+        event => event.kind().as_str().replace('_', " "),
+    };
+    match emitted.scope.step_id() {
+        Some(step) => format!("{step} {what}"),
+        None => what,
+    }
+}
+
+fn probe(effect: &EffectId) -> &'static str {
+    match effect.call {
+        EffectCall::Main => "",
+        EffectCall::Probe => "probe ",
+    }
+}

@@ -1,0 +1,15 @@
+//! The machine by its inputs and facts: what is said and reported goes in, whole lists of facts come out.
+
+mod answers;
+mod bench;
+mod crash;
+mod order;
+mod outputs;
+mod plans;
+mod random;
+mod reopen;
+mod retry;
+mod skip;
+mod stop;
+
+use bench::{Bench, say};
