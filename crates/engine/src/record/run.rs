@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, DecodeError, EffectFinished, Event, FailureClass, LostEvidence, OwnerChanged,
-    QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, Verdict,
+    Actor, Answer, AttemptEnd, Class, DecodeError, EffectFinished, Event, FailureClass, LostEvidence,
+    OwnerChanged, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, Verdict,
 };
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, QuestionId, Recorded, RunId, Seq, StepId, Text,
@@ -83,6 +83,8 @@ pub struct QuestionRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum StepStage {
+    /// It is to be done anew, and its turn has not come again.
+    Waiting,
     /// Its turn came, and nothing is in flight.
     Started,
     /// Its work is in flight.
@@ -214,6 +216,8 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// The time of the last event.
     pub updated_at: Option<Timestamp>,
+    /// The time of the last fact: an owner was alive then.
+    pub owned_at: Option<Timestamp>,
     /// Who owns it now, as the log says; whether that process lives is for the reader to look up.
     pub owner: Option<OwnerRecord>,
     /// How often it was tried again after its end.
@@ -253,6 +257,7 @@ impl RunRecord {
             started_at: None,
             ended_at: None,
             updated_at: None,
+            owned_at: None,
             owner: None,
             reopened: 0,
             host_slept_ms: 0,
@@ -272,9 +277,12 @@ impl RunRecord {
             return Ok(());
         }
         let event = Event::decode(recorded)?;
-        let previous_at = self.updated_at;
+        let previous_at = self.owned_at;
         self.head = recorded.seq;
         self.updated_at = Some(recorded.at);
+        if event.class() == Class::Fact {
+            self.owned_at = Some(recorded.at);
+        }
         match recorded.scope.step_id() {
             Some(step) => self.fold_step(recorded.at, &step.clone(), event),
             None => self.fold_run(recorded, previous_at, event),
@@ -308,7 +316,6 @@ impl RunRecord {
             Event::QuestionAnswered(answered) => {
                 self.answers.push((recorded.seq, answered.question, answered.answer, answered.by));
             }
-            Event::Reopened(_) => self.reopened += 1,
             Event::Settled(settled) if settled.verdict != Verdict::Accepted => {
                 self.answers.retain(|(seq, ..)| *seq != settled.input);
             }
@@ -341,6 +348,7 @@ impl RunRecord {
                     record.reset();
                 }
                 self.failed_step = None;
+                self.reopened += 1;
             }
             // Wishes show by what they lead to; the rest is of steps.
             _ => {}
@@ -362,6 +370,7 @@ impl RunRecord {
         });
         if let (Some(old), Some(from)) = (old, previous_at)
             && !self.status.is_ended()
+            && self.status != RunStatus::Suspended
         {
             let (reattached, lost) = (Vec::new(), Vec::new());
             self.interruptions.push(Interruption { from, until: at, pid: old.pid, reattached, lost });
@@ -412,7 +421,9 @@ impl RunRecord {
                 if let Some(attempt) = self.attempt(&attached.effect, attached.attempt) {
                     attempt.reattached += 1;
                 }
-                if let Some(interruption) = self.interruptions.last_mut() {
+                if let Some(interruption) = self.interruptions.last_mut()
+                    && !interruption.reattached.contains(step)
+                {
                     interruption.reattached.push(step.clone());
                 }
             }
@@ -424,10 +435,15 @@ impl RunRecord {
             }
             Event::EffectLost(lost) => {
                 self.entry(step, at).stage = StepStage::Started;
-                if let Some(attempt) = self.attempt(&lost.effect, lost.attempt) {
-                    (attempt.lost, attempt.ended_at) = (Some(lost.evidence), Some(at));
-                }
-                if let Some(interruption) = self.interruptions.last_mut() {
+                let Some(attempt) = self.attempt(&lost.effect, lost.attempt) else { return };
+                (attempt.lost, attempt.ended_at) = (Some(lost.evidence), Some(at));
+                let (starting_at, is_held) = (attempt.starting_at, attempt.reattached > 0);
+                // What was begun or found again after the interruption was lost by something else.
+                if let Some(interruption) = self.interruptions.last_mut()
+                    && starting_at <= interruption.from
+                    && !(is_held && interruption.reattached.contains(step))
+                    && !interruption.lost.contains(step)
+                {
                     interruption.lost.push(step.clone());
                 }
             }
@@ -462,11 +478,16 @@ impl RunRecord {
             return;
         }
         let leaves = self.steps.iter().filter(|record| record.agent.is_some());
-        let mut open = leaves.filter(|record| !matches!(record.stage, StepStage::Done { .. })).peekable();
+        let is_open =
+            |record: &&StepRecord| !matches!(record.stage, StepStage::Done { .. } | StepStage::Waiting);
+        let mut open = leaves.filter(is_open).peekable();
         let waits = open.peek().is_some()
-            && open.all(|record| record.stage == StepStage::InDoubt)
-            && self.questions.iter().any(|question| question.closed_at.is_none());
+            && open.all(|record| record.stage == StepStage::InDoubt && self.is_asked_about(&record.step));
         self.status = if waits { RunStatus::Waiting } else { RunStatus::Running };
+    }
+
+    fn is_asked_about(&self, step: &StepId) -> bool {
+        self.questions.iter().any(|question| question.step == *step && question.closed_at.is_none())
     }
 
     fn entry(&mut self, step: &StepId, at: Timestamp) -> &mut StepRecord {
@@ -511,7 +532,7 @@ impl StepRecord {
     }
 
     fn reset(&mut self) {
-        self.stage = StepStage::Started;
+        self.stage = StepStage::Waiting;
         (self.ended_at, self.exit_code, self.failure, self.skipped) = (None, None, None, None);
         (self.summary, self.output, self.stalled_at) = (None, None, None);
     }

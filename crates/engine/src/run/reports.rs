@@ -13,6 +13,7 @@ use super::definition::Node;
 use super::settle::{DONE, FAIL, RERUN};
 use super::state::{LeafPhase, Progress, StepState};
 use super::turn::Turn;
+use super::values::as_json;
 use super::work::total_budget_ms;
 use crate::{EndedBy, ProcessEnded, Report};
 
@@ -157,7 +158,10 @@ impl Turn<'_> {
 
     /// The output as JSON text, and what is wrong with it.
     fn read_output(&mut self, step: &Step, process: &ProcessEnded) -> (Option<Text>, Option<String>) {
-        let Some(stored) = &process.output else { return (None, None) };
+        let Some(stored) = &process.output else {
+            let missing = "there is no output, where one JSON value should be";
+            return (None, (step.output == OutputFormat::Json).then(|| missing.to_owned()));
+        };
         let Some(text) = self.machine.text(stored) else {
             return (None, Some("the output is not at hand".to_owned()));
         };
@@ -166,8 +170,8 @@ impl Turn<'_> {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 (Some(self.keep_text(serde_json::Value::from(text).to_string())), None)
             }
-            OutputFormat::Json => match serde_json::from_str::<&serde_json::value::RawValue>(text.trim()) {
-                Ok(json) => (Some(self.keep_text(json.get().to_owned())), None),
+            OutputFormat::Json => match as_json(&text) {
+                Ok(json) => (Some(self.keep_text(json.to_owned())), None),
                 Err(error) => {
                     let kept = self.keep_text(serde_json::Value::from(&*text).to_string());
                     (Some(kept), Some(format!("the output is not one JSON value: {error}")))

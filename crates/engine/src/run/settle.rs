@@ -10,6 +10,7 @@ use backstay_model::{EffectCall, Scope, Seq, StepId};
 
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase};
 use super::turn::Turn;
+use super::values::may_be_json;
 
 /// The answers to "what became of the work?".
 pub(super) const DONE: &str = "done";
@@ -25,6 +26,13 @@ struct Refusal {
 fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, Verdict> {
     let Refusal { code, message } = Refusal { code, message: message.into() };
     Err(Verdict::Refused { code, message })
+}
+
+fn check_output(skip: &StepSkip) -> Result<(), Verdict> {
+    if may_be_json(skip.output.as_ref()) {
+        return Ok(());
+    }
+    refuse(RefusalCode::Malformed, format!("the output for `{}` is not one JSON value", skip.step))
 }
 
 impl RunMachine {
@@ -53,7 +61,7 @@ impl RunMachine {
                 | Phase::Cancelling { .. } => Ok(()),
                 _ => self.refuse_now("be cancelled"),
             },
-            Event::SkipRequested(wish) => self.would_skip(&wish.skip.step),
+            Event::SkipRequested(wish) => self.would_skip(&wish.skip),
             Event::QuestionAnswered(answer) => self.would_answer(answer),
             Event::Reopened(reopened) => self.would_reopen(reopened),
             // Facts are nobody's input.
@@ -65,8 +73,10 @@ impl RunMachine {
         refuse(RefusalCode::NotNow, format!("a run that {} cannot {what}", self.phase.describe()))
     }
 
-    fn would_skip(&self, step: &StepId) -> Result<(), Verdict> {
+    fn would_skip(&self, skip: &StepSkip) -> Result<(), Verdict> {
+        check_output(skip)?;
         let Some(definition) = &self.definition else { return Ok(()) };
+        let step = &skip.step;
         if definition.node(step).is_none() {
             return refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{step}`"));
         }
@@ -97,6 +107,9 @@ impl RunMachine {
             };
         };
         let choice = &answered.answer.choice;
+        if !may_be_json(answered.answer.value.as_ref()) {
+            return refuse(RefusalCode::InvalidAnswer, "the value is not one JSON value");
+        }
         if question.options.iter().any(|option| option.name == *choice) {
             return Ok(());
         }
@@ -108,6 +121,7 @@ impl RunMachine {
         if !matches!(self.phase, Phase::Ended(_) | Phase::Reopened { .. }) {
             return self.refuse_now("be tried again");
         }
+        reopened.skip.iter().try_for_each(check_output)?;
         let Some(definition) = &self.definition else { return Ok(()) };
         for step in reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step)) {
             if definition.node(step).is_none() {

@@ -11,6 +11,22 @@ use minijinja::Value;
 use super::RunMachine;
 use super::definition::Definition;
 
+/// The JSON of `text`, if it is one value that expressions can read.
+pub(super) fn as_json(text: &str) -> Result<&str, serde_json::Error> {
+    let json = serde_json::from_str::<&serde_json::value::RawValue>(text.trim())?;
+    // A number beyond all bounds or a nesting too deep is JSON too, but nothing could be made of it.
+    serde_json::from_str::<Value>(json.get())?;
+    Ok(json.get())
+}
+
+/// Whether `text` is a blob, which its sender has checked, or JSON.
+pub(super) fn may_be_json(text: Option<&Text>) -> bool {
+    match text {
+        Some(Text::Inline(text)) => as_json(text).is_ok(),
+        Some(Text::Blob { .. }) | None => true,
+    }
+}
+
 impl RunMachine {
     /// The text itself, if it is at hand.
     pub(super) fn text(&self, text: &Text) -> Option<Arc<str>> {

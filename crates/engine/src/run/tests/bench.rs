@@ -382,7 +382,7 @@ fn describe(emitted: &Emitted) -> String {
         Event::StepStarted(_) => "started".to_owned(),
         Event::StepSkipped(skipped) => format!("skipped: {}", skipped.reason),
         Event::StepFinished(finished) => {
-            format!("{:?}: {}", finished.status, finished.summary).to_lowercase()
+            format!("{}: {}", format!("{:?}", finished.status).to_lowercase(), finished.summary)
         }
         Event::StepRetryScheduled(retry) => format!("retries after {} {:?}", retry.attempt, retry.failure),
         Event::StepTimedOut(timed_out) => format!("timed out {} {:?}", timed_out.attempt, timed_out.budget),
