@@ -1,7 +1,7 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, DecodeError, EffectStarting, Event, LostEvidence, Resolution, RunRequested, Settled,
+    AttemptEnd, Class, DecodeError, EffectStarting, Event, Resolution, RunRequested, Settled,
     SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, Scope, Seq, StepId, Timestamp};
@@ -198,7 +198,7 @@ impl RunMachine {
                 if finished.end == AttemptEnd::Interrupted => {
                     self.want_next_probe(step, 0);
                 }
-            Event::EffectLost(lost) => self.fold_lost(step, &lost.effect, lost.evidence),
+            Event::EffectLost(lost) => self.fold_lost(step, &lost.effect),
             Event::EffectInDoubt(doubt) => match doubt.question {
                 Some(question) => self.set_leaf_phase(step, LeafPhase::Doubt { question }),
                 None => self.want_next_probe(step, 0),
@@ -280,14 +280,13 @@ impl RunMachine {
         }
     }
 
-    /// What did not begin counts as no loss. What follows for the step is decided in the same append.
-    fn fold_lost(&mut self, step: &StepId, effect: &EffectId, evidence: LostEvidence) {
-        let counts = u32::from(evidence != LostEvidence::NotBegun);
+    /// What provably did not begin counts as a loss too: what never comes to begin must not go round for ever. What follows for the step is decided in the same append.
+    fn fold_lost(&mut self, step: &StepId, effect: &EffectId) {
         match effect.call {
             EffectCall::Main => {
                 self.set_leaf_phase(step, LeafPhase::Reported);
                 if let Some(leaf) = self.leaf_mut(step) {
-                    leaf.losses += counts;
+                    leaf.losses += 1;
                 }
             }
             EffectCall::Probe => {
@@ -295,7 +294,7 @@ impl RunMachine {
                     Some(LeafPhase::Probing { losses, .. }) => *losses,
                     _ => 0,
                 };
-                self.want_next_probe(step, losses + counts);
+                self.want_next_probe(step, losses + 1);
             }
         }
     }

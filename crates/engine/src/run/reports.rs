@@ -233,16 +233,16 @@ impl Turn<'_> {
         let losses = self.machine.leaf(step).map_or(0, |leaf| leaf.losses);
         let not_done =
             EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
-        if evidence == LostEvidence::NotBegun {
-            self.emit_step(step, not_done);
-            return;
-        }
         if losses >= LOSSES_IN_A_ROW_MAX {
             self.ask(
                 step,
                 attempt,
                 &format!("`{step}` was lost {losses} times in a row. What became of it?"),
             );
+            return;
+        }
+        if evidence == LostEvidence::NotBegun {
+            self.emit_step(step, not_done);
             return;
         }
         match &node.step.after_crash {

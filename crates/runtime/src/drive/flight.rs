@@ -137,7 +137,10 @@ impl Watch {
                 tracing::warn!(%error, "it is not clear whether the work began");
                 self.recover(true, false);
             }
-            Err(error) => self.refuse(&error),
+            Err(error @ (StartError::Spec { .. } | StartError::Spawn { .. })) => self.refuse(&error),
+            Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
+            // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
+            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
         }
     }
 
@@ -245,10 +248,15 @@ impl Watch {
                     LostEvidence::NotBegun if !same_boot => LostEvidence::Rebooted,
                     evidence => evidence,
                 };
-                self.say(News::Report(Report::Lost { effect, attempt, evidence, ended_processes }));
+                self.lost(evidence, ended_processes);
             }
             Err(error) => self.say(News::Trouble { effect, message: chain(&error) }),
         }
+    }
+
+    fn lost(&self, evidence: LostEvidence, ended_processes: u32) {
+        let (effect, attempt) = (self.effect.clone(), self.attempt);
+        self.say(News::Report(Report::Lost { effect, attempt, evidence, ended_processes }));
     }
 
     fn ended(&self, record: &backstay_exec::ExitRecord) {
