@@ -5,6 +5,7 @@
 //! version are in `tests/golden/`.
 
 mod effect;
+mod live;
 mod ownership;
 mod question;
 mod run;
