@@ -60,7 +60,13 @@ fn crash_at(binary: &Utf8PathBuf, point: &str) -> (bool, Option<RunRecord>) {
         assert!(died, "{point}: a run that was not asked for, and nobody died");
         return (died, None);
     }
-    if world.record().status != RunStatus::Completed {
+    let record = world.record();
+    // A keeper that dies at the same point in every attempt leads to a question after the third.
+    for question in record.questions.iter().filter(|question| question.closed_at.is_none()) {
+        let output = world.run(&["answer", &question.question.to_string(), "rerun"]);
+        assert!(output.status.success(), "{point}: {output:?}");
+    }
+    if record.status != RunStatus::Completed {
         let (status, said) = world.start(&["resume", "@last"]).end();
         assert!(status.success(), "{point}: {said}");
     }
