@@ -323,6 +323,7 @@ impl RunRecord {
                 (self.status, self.started_at) = (RunStatus::Running, Some(at));
             }
             Event::RunResumed(_) => {
+                self.reopened += u32::from(self.status.is_ended());
                 (self.status, self.why, self.ended_at) = (RunStatus::Running, None, None);
             }
             Event::RunSuspending(_) => self.status = RunStatus::Suspending,
@@ -348,7 +349,6 @@ impl RunRecord {
                     record.reset();
                 }
                 self.failed_step = None;
-                self.reopened += 1;
             }
             // Wishes show by what they lead to; the rest is of steps.
             _ => {}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstay_model::event::{
     EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended,
-    SkipReason, StepStarted, StepStatus, TimerFired,
+    SkipReason, StepSkipped, StepStarted, StepStatus, TimerFired,
 };
 use backstay_model::{EffectCall, Scope, StepId};
 use backstay_workflow::plan::Verb;
@@ -144,11 +144,16 @@ impl Turn<'_> {
     /// Starts a waiting step whose turn came, or leaves it out.
     fn try_to_open(&mut self, definition: &Arc<Definition>, node: &Node) {
         let step = &node.step;
-        let parent_is_open = node.parent.as_ref().is_none_or(|parent| {
-            matches!(self.machine.steps.get(parent).map(|state| &state.phase), Some(StepPhase::Open))
-        });
-        if !parent_is_open {
-            return;
+        if let Some(group) = &node.parent {
+            match self.machine.steps.get(group).map(|state| &state.phase) {
+                Some(StepPhase::Open) => {}
+                Some(StepPhase::Done(result)) => {
+                    let reason = why_left_out(group, result.status);
+                    self.emit_step(&step.id, StepSkipped { reason, output: None });
+                    return;
+                }
+                _ => return,
+            }
         }
         if !node.in_finally
             && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step))
@@ -161,7 +166,8 @@ impl Turn<'_> {
             self.skip_with_descendants(&step.id, reason, None);
             return;
         }
-        if !step.needs.iter().all(|need| self.machine.result(need).is_some()) {
+        // From the last one: by the order rule the nearest is the one that is missing.
+        if !step.needs.iter().rev().all(|need| self.machine.result(need).is_some()) {
             return;
         }
         if let Some(condition) = &step.condition {
@@ -198,8 +204,11 @@ impl Turn<'_> {
         let step = &node.step.id;
         self.finish(step, StepStatus::Failed, None, Some(FailureClass::Expression), message, None);
         for inner in definition.with_descendants(step).into_iter().skip(1) {
-            let reason = SkipReason::Upstream { step: step.clone() };
-            self.emit_step(&inner, backstay_model::event::StepSkipped { reason, output: None });
+            // What does not fit into this append is left out with the next one.
+            if !self.is_full() {
+                let reason = why_left_out(step, StepStatus::Failed);
+                self.emit_step(&inner, StepSkipped { reason, output: None });
+            }
         }
     }
 
@@ -268,6 +277,16 @@ impl Turn<'_> {
                     debug_assert_eq!(self.machine.leaf(&step), None, "a failed step is not wanted again");
                 }
             }
+        }
+    }
+}
+
+/// Why a step is left out whose group has its result already.
+fn why_left_out(group: &StepId, status: StepStatus) -> SkipReason {
+    match status {
+        StepStatus::Failed => SkipReason::Upstream { step: group.clone() },
+        StepStatus::Succeeded | StepStatus::Skipped | StepStatus::Cancelled => {
+            SkipReason::Group { step: group.clone() }
         }
     }
 }

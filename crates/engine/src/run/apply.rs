@@ -1,8 +1,8 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, DecodeError, EffectStarting, Event, Resolution, RunRequested, Settled,
-    SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
+    AttemptEnd, Class, DecodeError, EffectStarting, Event, Resolution, RunRequested, Settled, SkipReason,
+    StepFinished, StepSkipped, StepStatus, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, Scope, Seq, StepId, Timestamp};
 

@@ -16,6 +16,8 @@ use super::values::may_be_json;
 pub(super) const DONE: &str = "done";
 pub(super) const RERUN: &str = "rerun";
 pub(super) const FAIL: &str = "fail";
+/// Steps that one event resets: their ids have to fit into its payload.
+const STEPS_PER_RESET_MAX: usize = 500;
 
 /// Why an input is not taken.
 struct Refusal {
@@ -246,7 +248,8 @@ impl Turn<'_> {
         let Some(definition) = self.machine.definition.clone() else { return };
         self.emit_step(step, StepSkipped { reason, output });
         for inner in definition.with_descendants(step).into_iter().skip(1) {
-            if self.machine.is_waiting(&inner) {
+            // What does not fit into this append is left out with the next one.
+            if self.machine.is_waiting(&inner) && !self.is_full() {
                 self.emit_step(
                     &inner,
                     StepSkipped { reason: SkipReason::Group { step: step.clone() }, output: None },
@@ -274,7 +277,9 @@ impl Turn<'_> {
 
     fn reopen(&mut self, seq: Seq, reopened: Reopened) {
         let steps = self.machine.to_do_anew(&reopened);
-        self.emit(Scope::Run, StepsReset { steps });
+        for steps in steps.chunks(STEPS_PER_RESET_MAX) {
+            self.emit(Scope::Run, StepsReset { steps: steps.to_vec() });
+        }
         self.emit(Scope::Run, RunResumed { by: reopened.by });
         if let Some(StepSkip { step, output }) = reopened.skip {
             self.skip_with_descendants(&step, SkipReason::Asked { input: seq }, output);

@@ -1,1 +1,95 @@
-//! To come.
+//! Plans of the greatest size: every append stays within its limits.
+
+use std::fmt::Write as _;
+
+use backstay_model::limits::STEPS_MAX;
+
+use super::Bench;
+use super::say::{again, again_from, cancel, skip};
+use crate::record::RunStatus;
+
+/// `count` steps, with ids of the greatest length, indented by `indent`.
+fn steps(count: usize, indent: &str, more: &str) -> String {
+    (0..count).fold(String::new(), |mut text, index| {
+        writeln!(text, "{indent}- {{id: s{index:0>63}, run: 'true', needs: []{more}}}").unwrap();
+        text
+    })
+}
+
+fn begun(steps: &str) -> Bench {
+    let mut bench = Bench::asked(steps);
+    bench.is_tested_each_time = false;
+    bench.settle();
+    bench
+}
+
+#[test]
+fn a_plan_of_a_thousand_steps_begins_in_appends_within_their_limit() {
+    let mut bench = begun(&steps(STEPS_MAX, "", ""));
+    assert_eq!(bench.machine.desired().len(), STEPS_MAX);
+    assert_eq!(bench.starts.len(), STEPS_MAX, "each once");
+    assert!(bench.batches.len() >= 3, "{:?}", bench.batches);
+    bench.obey_the_law_of_the_fold();
+    bench.say(cancel());
+    bench.settle();
+    assert_eq!(bench.desired().iter().filter(|wish| wish.ends_with("stop 1 Cancel")).count(), STEPS_MAX);
+}
+
+#[test]
+fn a_group_of_a_thousand_steps_is_left_out_fails_or_is_called_off_over_several_appends() {
+    let inner = steps(STEPS_MAX - 3, "  ", "");
+    for (condition, end) in [("false", RunStatus::Completed), ("steps.a.output.x", RunStatus::Failed)] {
+        let text = format!(
+            "- {{id: a, run: 'true'}}\n- id: g\n  if: {condition}\n  steps:\n{inner}- {{id: z, run: 'true'}}"
+        );
+        let mut bench = begun(&text);
+        bench.print("a", "text");
+        bench.settle();
+        if end == RunStatus::Completed {
+            bench.exit("z", 0);
+        }
+        bench.obey_the_law_of_the_fold();
+        assert_eq!(bench.status(), end);
+        assert_eq!(usize::try_from(bench.machine.summary().steps_done).unwrap(), STEPS_MAX - 1);
+        bench.say(again_from("a"));
+        bench.settle();
+        bench.obey_the_law_of_the_fold();
+        assert_eq!(bench.desired(), ["a hold 2"]);
+    }
+    let mut bench =
+        begun(&format!("- {{id: a, run: 'true'}}\n- id: g\n  steps:\n{inner}- {{id: z, run: 'true'}}"));
+    bench.say(skip("g"));
+    bench.say(cancel());
+    bench.settle();
+    bench.stopped("a");
+    bench.obey_the_law_of_the_fold();
+    assert_eq!(bench.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn a_thousand_steps_one_after_the_other_cost_what_they_are() {
+    let text: String = (0..STEPS_MAX).map(|index| format!("- {{id: s{index}, run: 'true'}}\n")).collect();
+    let mut bench = begun(&text);
+    for index in 0..STEPS_MAX {
+        assert_eq!(bench.desired(), [format!("s{index} hold 1")]);
+        bench.exit(&format!("s{index}"), i32::from(index + 1 == STEPS_MAX));
+    }
+    assert_eq!(bench.status(), RunStatus::Failed);
+    bench.obey_the_law_of_the_fold();
+    bench.say(again());
+    bench.settle();
+    assert_eq!(bench.desired(), [format!("s{} hold 2", STEPS_MAX - 1)]);
+}
+
+#[test]
+fn timers_that_are_due_at_once_fire_in_appends_within_their_limit() {
+    let mut bench = begun(&steps(STEPS_MAX, "", ", retry: {max: 1, backoff: 10s}"));
+    while let Some((effect, _)) = bench.machine.desired().into_iter().next() {
+        let step = effect.scope.step_id().unwrap().to_string();
+        bench.exit(&step, 1);
+    }
+    bench.later(60_000);
+    bench.settle();
+    assert_eq!(bench.machine.desired().len(), STEPS_MAX);
+    bench.obey_the_law_of_the_fold();
+}

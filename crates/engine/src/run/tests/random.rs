@@ -1,1 +1,296 @@
-//! To come.
+//! Small random plans under random inputs, reports and crashes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
+use backstay_model::event::{Class, Event};
+use backstay_model::{EffectId, Scope};
+use proptest::prelude::*;
+
+use super::super::{Desired, Phase};
+use super::Bench;
+use super::bench::{ended, exited};
+use super::reopen::assert_attempts_are_dense;
+use super::say;
+use crate::{EndedBy, ProcessEnded, Report};
+
+/// What is generated for one step.
+#[derive(Clone, Debug)]
+struct Leaf {
+    side_by_side: bool,
+    after_crash: &'static str,
+    retries: u32,
+    condition: Option<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Leaf(Leaf),
+    Group { side_by_side: bool, steps: Vec<Leaf> },
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Look,
+    Crash,
+    Later,
+    Performs(bool),
+    Suspend,
+    Resume,
+    Cancel,
+    Skip(usize),
+    Answer(&'static str),
+    Again(Option<usize>, Option<usize>),
+    Running(usize),
+    Exit(usize, i32),
+    Ended(usize, EndedBy),
+    Lost(usize, bool),
+    Stale(usize),
+}
+
+fn leaf() -> impl Strategy<Value = Leaf> {
+    let policy = prop::sample::select(vec!["ask", "rerun", "resume", "fail", "{probe: 'true'}"]);
+    let condition = prop::option::weighted(0.2, prop::sample::select(vec!["true", "false", "inputs.x.y"]));
+    (any::<bool>(), policy, 0..2_u32, condition).prop_map(
+        |(side_by_side, after_crash, retries, condition)| Leaf {
+            side_by_side,
+            after_crash,
+            retries,
+            condition,
+        },
+    )
+}
+
+fn plan() -> impl Strategy<Value = (Vec<Entry>, Vec<Leaf>)> {
+    let entry = prop_oneof![
+        3 => leaf().prop_map(Entry::Leaf),
+        1 => (any::<bool>(), prop::collection::vec(leaf(), 1..4))
+            .prop_map(|(side_by_side, steps)| Entry::Group { side_by_side, steps }),
+    ];
+    (prop::collection::vec(entry, 1..5), prop::collection::vec(leaf(), 0..3))
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let step = || 0..8_usize;
+    let by = prop::sample::select(vec![
+        EndedBy::Exit,
+        EndedBy::Timeout,
+        EndedBy::IdleTimeout,
+        EndedBy::Stop,
+        EndedBy::SpawnFailed,
+    ]);
+    prop_oneof![
+        4 => Just(Action::Look),
+        2 => Just(Action::Crash),
+        2 => Just(Action::Later),
+        1 => any::<bool>().prop_map(Action::Performs),
+        2 => Just(Action::Suspend),
+        3 => Just(Action::Resume),
+        1 => Just(Action::Cancel),
+        1 => step().prop_map(Action::Skip),
+        3 => prop::sample::select(vec!["done", "rerun", "fail", "maybe"]).prop_map(Action::Answer),
+        2 => (prop::option::of(step()), prop::option::weighted(0.2, step()))
+            .prop_map(|(from, skip)| Action::Again(from, skip)),
+        2 => step().prop_map(Action::Running),
+        6 => (step(), 0..2_i32).prop_map(|(step, code)| Action::Exit(step, code)),
+        4 => (step(), by).prop_map(|(step, by)| Action::Ended(step, by)),
+        4 => (step(), any::<bool>()).prop_map(|(step, begun)| Action::Lost(step, begun)),
+        1 => step().prop_map(Action::Stale),
+    ]
+}
+
+/// The plan as a file, and the ids of its steps.
+fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
+    let (mut text, mut ids) = (String::new(), Vec::new());
+    let mut next = || {
+        ids.push(format!("s{}", ids.len()));
+        ids[ids.len() - 1].clone()
+    };
+    let needs = |side_by_side| if side_by_side { ", needs: []" } else { "" };
+    let spell_leaf = |id: &str, leaf: &Leaf| {
+        let condition = leaf.condition.map(|condition| format!(", if: {condition}")).unwrap_or_default();
+        format!(
+            "- {{id: {id}, run: 'true', after_crash: {}, retry: {}{}{condition}}}\n",
+            leaf.after_crash,
+            leaf.retries,
+            needs(leaf.side_by_side),
+        )
+    };
+    for entry in entries {
+        let id = next();
+        match entry {
+            Entry::Leaf(leaf) => text += &spell_leaf(&id, leaf),
+            Entry::Group { side_by_side, steps } => {
+                text += &format!("- id: {id}\n");
+                text += if *side_by_side { "  needs: []\n  steps:\n" } else { "  steps:\n" };
+                for leaf in steps {
+                    text += &format!("  {}", spell_leaf(&next(), leaf));
+                }
+            }
+        }
+    }
+    text += if finally.is_empty() { "" } else { "finally:\n" };
+    for leaf in finally {
+        text += &spell_leaf(&next(), leaf);
+    }
+    // `inputs.x` is declared and has no `y`.
+    text += "inputs: {x: {type: string, default: a}}\n";
+    (text, ids)
+}
+
+fn in_flight(bench: &Bench, index: usize) -> Option<(EffectId, backstay_model::Attempt)> {
+    let found = bench.machine.desired().into_iter().filter_map(|(effect, wish)| match wish {
+        Desired::Hold(attempt) | Desired::Stop(attempt, _) => Some((effect, attempt)),
+        Desired::Start(_) => None,
+    });
+    let found: Vec<_> = found.collect();
+    (!found.is_empty()).then(|| found[index % found.len()].clone())
+}
+
+fn act(bench: &mut Bench, ids: &[String], action: &Action) {
+    let step = |index: &usize| ids[index % ids.len()].parse().unwrap();
+    // The log refuses inputs after the end, and a wish to try again before it.
+    let has_ended = matches!(bench.machine.phase(), Phase::Ended(_));
+    let report =
+        |bench: &mut Bench, index: usize, make: &dyn Fn(EffectId, backstay_model::Attempt) -> Report| {
+            if let Some((effect, attempt)) = in_flight(bench, index) {
+                bench.report(make(effect, attempt));
+            }
+        };
+    let end = |bench: &mut Bench, index: usize, process: &ProcessEnded| {
+        report(bench, index, &|effect, attempt| Report::Ended {
+            effect,
+            attempt,
+            process: Box::new(process.clone()),
+        });
+    };
+    match action {
+        Action::Look => drop(bench.look()),
+        Action::Crash => bench.crash(),
+        Action::Later => bench.later(700),
+        Action::Performs(performs) => bench.performs = *performs,
+        Action::Suspend if !has_ended => drop(bench.say(say::suspend())),
+        Action::Resume if !has_ended => drop(bench.say(say::resume())),
+        Action::Cancel if !has_ended => drop(bench.say(say::cancel())),
+        Action::Skip(index) if !has_ended => drop(bench.say(say::skip(&ids[index % ids.len()]))),
+        Action::Answer(choice) if !has_ended => {
+            let question = bench.machine.open_questions().next().map(|question| question.question);
+            if let Some(question) = question {
+                bench.say(say::answer(question, choice));
+            }
+        }
+        Action::Again(from, skip) if has_ended => {
+            let skip = skip.as_ref().map(|index| say::left_out(&ids[index % ids.len()]));
+            bench.say(backstay_model::event::Reopened {
+                from: from.as_ref().map(step),
+                skip,
+                ..say::again()
+            });
+        }
+        Action::Running(index) => report(bench, *index, &|effect, attempt| Report::Running {
+            effect,
+            attempt,
+            pid: 1,
+            keeper_pid: 2,
+            folder: "f".to_owned(),
+        }),
+        Action::Exit(index, code) => end(bench, *index, &exited(*code)),
+        Action::Ended(index, by) => end(bench, *index, &ended(*by)),
+        Action::Lost(index, begun) => report(bench, *index, &|effect, attempt| Report::Lost {
+            effect,
+            attempt,
+            evidence: if *begun { KeeperDead } else { NotBegun },
+            ended_processes: 0,
+        }),
+        Action::Stale(index) => {
+            let head = bench.log.len();
+            bench.settle();
+            let settled = bench.log.len();
+            report(bench, *index, &|effect, attempt| Report::Attached {
+                effect,
+                attempt: attempt.next(),
+                had_ended: true,
+            });
+            assert_eq!(bench.log.len(), settled, "after {head}");
+        }
+        _ => {}
+    }
+}
+
+/// Two wishes to cancel and the reports of what is in flight bring every run to its end.
+fn bring_to_an_end(bench: &mut Bench) {
+    bench.performs = true;
+    bench.settle();
+    if !matches!(bench.machine.phase(), Phase::Ended(_)) {
+        bench.say(say::cancel());
+        bench.say(say::cancel());
+    }
+    bench.settle();
+    let count = bench.machine.desired().len();
+    for _ in 0..count {
+        let (effect, attempt) = in_flight(bench, 0).expect("it is to be stopped");
+        bench.report(Report::Ended { effect, attempt, process: Box::new(ended(EndedBy::Stop)) });
+    }
+    assert!(
+        matches!(bench.machine.phase(), Phase::Ended(_)),
+        "{:?} {:?}",
+        bench.machine.phase(),
+        bench.desired()
+    );
+    assert!(bench.desired().is_empty() && bench.machine.open_questions().count() == 0);
+}
+
+/// The laws that the log of every run obeys.
+fn assert_lawful(bench: &Bench) {
+    let mut in_flight: BTreeMap<Scope, EffectId> = BTreeMap::new();
+    let (mut said, mut settled) = (BTreeSet::new(), BTreeSet::new());
+    let (mut stands_still, mut has_ended) = (false, false);
+    for recorded in &bench.log {
+        let event = Event::decode(recorded).unwrap();
+        assert!(!has_ended || event.class() == Class::Reopening, "{event:?} after the end");
+        has_ended = false;
+        if event.class() != Class::Fact {
+            said.insert(recorded.seq);
+        }
+        match event {
+            Event::Settled(verdict) => assert!(settled.insert(verdict.input), "{verdict:?} twice"),
+            Event::RunSuspending(_) | Event::RunSuspended(_) => stands_still = true,
+            Event::RunStarted(_) | Event::RunResumed(_) | Event::RunCancelling(_) => stands_still = false,
+            Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) => has_ended = true,
+            Event::EffectStarting(starting) => {
+                assert!(!stands_still, "{starting:?} while the run stands still");
+                let other = in_flight.insert(recorded.scope.clone(), starting.effect.clone());
+                assert_eq!(other, None, "two attempts of {} in flight", recorded.scope);
+            }
+            Event::EffectFinished(_) | Event::EffectLost(_) => {
+                assert!(in_flight.remove(&recorded.scope).is_some(), "{} had not begun", recorded.scope);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(said, settled, "every input has one verdict");
+    assert!(in_flight.is_empty());
+    assert_attempts_are_dense(bench);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_is_lawful_and_can_be_brought_to_an_end(
+        (entries, finally) in plan(),
+        actions in prop::collection::vec(action(), 0..60),
+    ) {
+        let (text, ids) = spell(&entries, &finally);
+        let mut bench = Bench::asked_with(&text, "{\"x\":\"a\"}");
+        for action in &actions {
+            act(&mut bench, &ids, action);
+        }
+        bring_to_an_end(&mut bench);
+        assert_lawful(&bench);
+        // What was tried again ends too.
+        bench.say(say::again_from(&ids[0]));
+        bring_to_an_end(&mut bench);
+        assert_lawful(&bench);
+    }
+}
