@@ -9,4 +9,4 @@ mod world;
 
 pub use gate::Gate;
 pub use seed::{Seed, all};
-pub use world::{PATIENCE, Started, World, block_on, send};
+pub use world::{PATIENCE, Started, World, binary, block_on, send};

@@ -21,7 +21,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
-    binary: Utf8PathBuf,
 }
 
 /// A process of the real binary. Killed with -9 when dropped.
@@ -41,14 +40,7 @@ impl World {
     /// An empty folder.
     #[must_use]
     pub fn new() -> World {
-        World::with_binary(binary())
-    }
-
-    /// An empty folder, for another build of the binary.
-    #[must_use]
-    pub fn with_binary(binary: Utf8PathBuf) -> World {
-        let folder = TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made");
-        World { folder, binary }
+        World { folder: TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made") }
     }
 
     /// The folder.
@@ -81,7 +73,7 @@ impl World {
     /// The binary with these arguments, in the folder.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
         command
@@ -246,7 +238,8 @@ fn unique() -> usize {
 }
 
 /// The real binary, beside the tests' own.
-fn binary() -> Utf8PathBuf {
+#[must_use]
+pub fn binary() -> Utf8PathBuf {
     let own =
         Utf8PathBuf::try_from(std::env::current_exe().expect("a test has a path")).expect("a UTF-8 path");
     let profile = own.parent().and_then(Utf8Path::parent).expect("tests are in target/PROFILE/deps");

@@ -195,9 +195,10 @@ fn l15_a_stopped_owner_is_not_robbed_early_and_is_fenced_late() {
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "begun\n");
     // Not in the middle of a commit: a process that is stopped there holds the store's lock.
-    world.record_when("has two at work", |record| {
+    let record = world.record_when("has two at work", |record| {
         record.steps.iter().any(|step| step.attempts.iter().any(|a| a.pid.is_some() && a.ended_at.is_none()))
     });
+    assert_eq!(record.status, RunStatus::Running);
     run.signal(Signal::STOP);
     let (status, said) = world.start(&["resume", "@last"]).end();
     assert_eq!(status.code(), Some(6), "its lock is held: {said}");

@@ -71,7 +71,10 @@ impl Drive<'_> {
         part.afterwards = Afterwards::Released;
         part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
         match self.submit(part).await {
-            Ok(_) => Ok(true),
+            Ok((first, last)) => {
+                self.own.push_back((first, last));
+                Ok(true)
+            }
             Err(AppendError::NewerInput { .. }) => Ok(false),
             Err(error) => Err(self.refused(error)),
         }

@@ -76,8 +76,8 @@ impl Owner {
             // An earlier drive of this process ended with an error and could not give the run up.
             claimed = self.store.log.claim(&topic, self.guard.as_ref(), ClaimMode::TakeOver, false).await;
         }
-        let epoch = match claimed {
-            Ok(claimed) => claimed.epoch,
+        let (epoch, head) = match claimed {
+            Ok(claimed) => (claimed.epoch, claimed.head),
             Err(ClaimError::Owned { owner, .. }) => {
                 return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
             }
@@ -100,6 +100,9 @@ impl Owner {
             reports: VecDeque::new(),
             asleep: self.store.clock.asleep(),
         };
+        // The first owner's sinks get what was said before it came, a later one's what came with it.
+        let fed = if epoch == Epoch(1) { Seq(0) } else { Seq(head.0 - 1) };
+        drive.feed_sinks_between(fed, drive.machine.head()).await?;
         drive.until_at_rest(switch).await
     }
 
@@ -120,6 +123,7 @@ impl Drive<'_> {
             self.reconcile().await;
             if self.machine.is_at_rest() && self.in_flight.is_empty() {
                 if let Some(end) = self.try_to_leave().await? {
+                    self.read_own_last_words().await?;
                     return Ok(end);
                 }
                 continue;
@@ -260,16 +264,29 @@ impl Drive<'_> {
         self.own.clear();
         let seen = self.subscription.seq();
         self.subscription = self.owner.store.log.follow(&self.topic, self.machine.head());
-        if self.owner.sinks.is_empty() || seen >= self.machine.head() {
-            return Ok(());
+        self.feed_sinks_between(seen, self.machine.head()).await
+    }
+
+    /// Gives the sinks what stands after `seen` up to `last`, which nobody reads back any more.
+    async fn feed_sinks_between(&self, mut seen: Seq, last: Seq) -> Result<(), DriveError> {
+        while !self.owner.sinks.is_empty() && seen < last {
+            let page =
+                self.owner.store.log.read(&self.topic, seen, Direction::Forward, PAGE_EVENTS_MAX).await?;
+            let Some(read) = page.events.last().map(|recorded| recorded.seq) else { break };
+            page.events
+                .iter()
+                .filter(|recorded| recorded.seq <= last)
+                .for_each(|recorded| self.feed_sinks(recorded));
+            seen = read;
         }
-        let page = self.owner.store.log.read(&self.topic, seen, Direction::Forward, PAGE_EVENTS_MAX).await?;
-        let head = self.machine.head();
-        page.events
-            .iter()
-            .filter(|recorded| recorded.seq <= head)
-            .for_each(|recorded| self.feed_sinks(recorded));
         Ok(())
+    }
+
+    /// Reads the last facts back for the sinks. Inputs of a later moment are not this owner's any more.
+    async fn read_own_last_words(&mut self) -> Result<(), DriveError> {
+        let seen = self.subscription.seq();
+        let last = self.own.back().map_or(seen, |(_, last)| *last);
+        self.feed_sinks_between(seen, last).await
     }
 
     /// Gives the run up if nothing newer was said.
