@@ -5,5 +5,6 @@ mod nextest;
 mod suite;
 mod tally;
 mod tools;
+mod watchdog;
 
 pub(crate) use suite::{Options, run};

@@ -1,11 +1,13 @@
 //! Builds what the tests need, runs them, says how it went.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, IsTerminal as _, Read, stdin};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::tally::Tally;
+use super::watchdog::{Watchdog, own_group};
 use super::{libtest, nextest, tools};
 use crate::workspace;
 
@@ -15,6 +17,9 @@ const ALL_VARIABLE: &str = "BACKSTAY_TEST_ALL";
 /// A feature of this name compiles in points at which a test may end a process. They do nothing until an
 /// environment variable names one, so one build serves all tests.
 const CRASH_POINTS: &str = "crash-points";
+
+/// Where nobody watches, tests that take longer are ended and the suite has failed.
+const SUITE_MAX: Duration = Duration::from_secs(25 * 60);
 
 /// What `cargo xtask test` was asked for.
 #[derive(Debug, Default)]
@@ -87,14 +92,16 @@ fn nextest(options: &Options, selection: &[String], tally: &mut Tally) -> Result
         .args(selection);
     prepare(&mut command, options).stderr(Stdio::piped());
     let mut reader = nextest::Reader::default();
-    let mut child = command.spawn().context("cannot start cargo nextest")?;
+    let (mut child, watchdog) = spawn(&mut command)?;
     let output = child.stderr.take().context("cargo nextest has no output")?;
     each_line(output, |line| {
         if reader.line(line, tally) {
             eprintln!("{line}");
         }
     })?;
-    ended("cargo nextest", child.wait()?, tally, reader.finish());
+    let status = child.wait()?;
+    stop(watchdog, tally);
+    ended("cargo nextest", status, tally, reader.finish());
     Ok(())
 }
 
@@ -115,7 +122,7 @@ fn cargo_test(options: &Options, selection: &[String], targets: &[&str], tally: 
     prepare(&mut command, options).stdout(Stdio::piped());
     let before = tally.failed();
     let mut reader = libtest::Reader::default();
-    let mut child = command.spawn().context("cannot start cargo test")?;
+    let (mut child, watchdog) = spawn(&mut command)?;
     let output = child.stdout.take().context("cargo test has no output")?;
     each_line(output, |line| {
         if reader.line(line, tally) {
@@ -123,6 +130,7 @@ fn cargo_test(options: &Options, selection: &[String], targets: &[&str], tally: 
         }
     })?;
     let status = child.wait()?;
+    stop(watchdog, tally);
     let complete = reader.finish(tally) && (status.success() || tally.failed() > before);
     ended("cargo test", status, tally, complete);
     Ok(())
@@ -133,6 +141,23 @@ fn prepare<'a>(command: &'a mut Command, options: &Options) -> &'a mut Command {
         command.env(ALL_VARIABLE, "1");
     }
     command.stdin(Stdio::null())
+}
+
+/// Starts the tests; at a terminal a person ends what hangs, and Ctrl-C has to reach it.
+fn spawn(command: &mut Command) -> Result<(Child, Option<Watchdog>)> {
+    let is_watched = stdin().is_terminal();
+    if !is_watched {
+        own_group(command);
+    }
+    let child = command.spawn().context("cannot start cargo")?;
+    let watchdog = if is_watched { None } else { Some(Watchdog::start(child.id(), SUITE_MAX)?) };
+    Ok((child, watchdog))
+}
+
+fn stop(watchdog: Option<Watchdog>, tally: &mut Tally) {
+    if watchdog.is_some_and(Watchdog::stop) {
+        tally.fail(&format!("the suite took longer than {} minutes and was ended", SUITE_MAX.as_secs() / 60));
+    }
 }
 
 /// Whoever ended badly without having said which test failed has failed itself.
