@@ -1,3 +1,55 @@
 //! The `backstay` command.
 
-fn main() {}
+mod args;
+mod commands;
+mod context;
+mod detach;
+mod error;
+mod exit;
+mod foreground;
+mod output;
+mod ui;
+
+use std::process::ExitCode;
+
+use camino::Utf8PathBuf;
+use clap::Parser;
+
+use crate::args::Arguments;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    if let Some(folder) = keeper_folder() {
+        return backstay_exec::keeper_main(&folder);
+    }
+    let arguments = Arguments::parse();
+    let exit = match run(arguments) {
+        Ok(exit) => exit,
+        Err(error) => {
+            output::report(&error);
+            exit::of_error(&error)
+        }
+    };
+    exit.into()
+}
+
+/// A keeper is to be one before anything else is set up: it holds no thread and no file but its own.
+fn keeper_folder() -> Option<Utf8PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let is_keeper = arguments.next()? == "keeper" && arguments.next()? == "--folder";
+    let folder = arguments.next().filter(|_| is_keeper)?;
+    Utf8PathBuf::try_from(std::path::PathBuf::from(folder)).ok()
+}
+
+fn run(arguments: Arguments) -> Result<Exit, CliError> {
+    let context = Context::new(&arguments)?;
+    output::start_tracing(&context);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::AsyncRuntime)?;
+    let exit = runtime.block_on(commands::dispatch(&context, arguments.command));
+    // A thread that still waits for a spool or a file must not keep the person waiting.
+    runtime.shutdown_background();
+    exit
+}

@@ -43,6 +43,12 @@ macro_rules! prefixed_ulid {
                 Self(Ulid::from(u128::from_be_bytes(bytes)))
             }
 
+            /// When it was drawn, to the millisecond; meaningless for a derived one.
+            #[must_use]
+            pub fn drawn_at(&self) -> Timestamp {
+                Timestamp::from_micros(i64::try_from(self.0.timestamp_ms()).unwrap_or(0).saturating_mul(1_000))
+            }
+
             /// The 26 characters after the prefix.
             #[must_use]
             pub fn ulid(&self) -> String {

@@ -1,0 +1,309 @@
+//! What can be said on the command line.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The durable runtime for agents: workflows that survive kill -9.
+///
+/// Exit codes: 0 completed, 1 failed, 2 bad usage, 3 waits for a person, 4 cancelled or denied, 5 suspended,
+/// 6 owned by another process, 124 `wait --timeout` was over.
+#[derive(Debug, Parser)]
+#[command(name = "backstay", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// The store to use [default: BACKSTAY_STORE, else .backstay/ at or above the working folder].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) store: Option<Utf8PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a workflow file and watch it.
+    Run(RunArgs),
+    /// List the runs: those that have not ended, and the newest that have.
+    Ls(LsArgs),
+    /// Show one run: where it stands, why, what next, its steps.
+    Show(ShowArgs),
+    /// Watch a run live; without RUN, all that have not ended.
+    Watch(WatchArgs),
+    /// Print what the steps of a run said.
+    Logs(LogsArgs),
+    /// Print the events of a run.
+    Events(EventsArgs),
+    /// Let a run come to a stand, so that it can be resumed later.
+    Suspend(RunRef),
+    /// Go on with a suspended or interrupted run.
+    Resume(ResumeArgs),
+    /// Stop a run for good; its `finally` still runs.
+    Cancel(CancelArgs),
+    /// Go on with an ended run: the steps that did not succeed anew, or all from one step on.
+    Retry(RetryArgs),
+    /// Leave a step out, or give its output yourself.
+    Skip(SkipArgs),
+    /// List the questions that wait for an answer.
+    Inbox(JsonFlag),
+    /// Answer a question.
+    Answer(AnswerArgs),
+    /// Wait until a run ends, stands still or needs a person.
+    Wait(WaitArgs),
+    /// Check a workflow file, and mend what can be mended.
+    Check(CheckArgs),
+    /// Work on every run that is due, until none is left.
+    Up(UpArgs),
+    /// Say whether everything that runs need is there.
+    Doctor(JsonFlag),
+    /// Print the completions for a shell.
+    Completions(CompletionsArgs),
+    /// Hold one agent.
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
+}
+
+/// `--json` alone.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct JsonFlag {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One run.
+#[derive(Debug, Args)]
+pub(crate) struct RunRef {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The workflow file.
+    pub(crate) file: Utf8PathBuf,
+    /// An input; VALUE may be @FILE, or - for stdin.
+    #[arg(long, short, value_name = "NAME=VALUE")]
+    pub(crate) input: Vec<String>,
+    /// Inputs as a JSON object.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inputs: Option<Utf8PathBuf>,
+    /// Another agent in an agent's place: NAME=OTHER, or NAME='cmd: PROGRAM ARGUMENT…' with the prompt on stdin.
+    #[arg(long, value_name = "NAME=AGENT")]
+    pub(crate) agent: Vec<String>,
+    /// Leave it to a process in the background and print the run's id.
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Print the plan and run nothing.
+    #[arg(long, conflicts_with = "detach")]
+    pub(crate) dry_run: bool,
+    /// Print the final record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `ls`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct LsArgs {
+    /// All runs, however many.
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Print the record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    pub(crate) run: Option<String>,
+}
+
+/// Which of the two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamName {
+    /// What the step put out.
+    Stdout,
+    /// What it said beside.
+    Stderr,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Only this step.
+    pub(crate) step: Option<String>,
+    /// Go on until the run ends.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only this stream.
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<StreamName>,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Go on until the run ends.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Begin behind this event.
+    #[arg(long, value_name = "NUMBER|CURSOR")]
+    pub(crate) after: Option<String>,
+    /// Print one JSON document for each event.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Take it from the process that owns it.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    /// Leave it to a process in the background.
+    #[arg(long, short, conflicts_with = "take_over")]
+    pub(crate) detach: bool,
+    /// Print the final record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Do this step and all that need it anew.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) from: Option<String>,
+    /// Leave it to a process in the background.
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Print the final record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `skip`.
+#[derive(Debug, Args)]
+pub(crate) struct SkipArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    pub(crate) run: String,
+    /// The step.
+    pub(crate) step: String,
+    /// Its output for the steps that read it, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) output: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `answer`.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// The question, or the run that has only one.
+    pub(crate) question: String,
+    /// The name of one of its options.
+    pub(crate) choice: String,
+    /// A value to go with it, as JSON.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) value: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Give up after this time (90s, 20m, 2h30m).
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
+    /// Print the record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The workflow file.
+    pub(crate) file: Utf8PathBuf,
+    /// Mend what can be mended surely.
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Print the diagnostics as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `up`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct UpArgs {
+    /// In a session of its own.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+/// `completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `keeper`.
+#[derive(Debug, Args)]
+pub(crate) struct KeeperArgs {
+    /// The folder of the attempt.
+    #[arg(long)]
+    pub(crate) folder: Utf8PathBuf,
+}

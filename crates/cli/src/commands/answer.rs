@@ -1,0 +1,78 @@
+//! `backstay answer`.
+
+use backstay_model::event::{Answer, Event, QuestionAnswered, Verdict};
+use backstay_model::{QuestionId, RunId};
+use backstay_runtime::Store;
+use serde::Serialize;
+
+use super::inbox::{Asked, open_questions};
+use super::input::is_owned;
+use super::skip::json_text;
+use crate::args::AnswerArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+
+/// Answers a question. The answer is durable at once; it takes effect when somebody works on the run.
+pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Answered {
+        run: RunId,
+        question: QuestionId,
+        settled: bool,
+    }
+    let store = context.store().await?;
+    let (run, question) = find_question(context, &store, &args.question).await?;
+    let value = args.value.as_deref().map(json_text).transpose()?;
+    let answer = Answer { choice: args.choice, value };
+    let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
+    let input = store.say(run, event).await?;
+    let settled = is_owned(&store, run).await?;
+    if settled {
+        match store.verdict(run, input).await? {
+            Verdict::Accepted => {}
+            verdict => return Err(CliError::Refused(verdict)),
+        }
+    }
+    if args.json {
+        output::json(&Document::new(Answered { run, question, settled }))?;
+    } else if settled {
+        output::line(&format!("answered; {run} goes on"))?;
+    } else {
+        output::line("answered; it takes effect when the run goes on")?;
+        output::note(&format!("next  backstay resume {run}"));
+    }
+    Ok(Exit::Completed)
+}
+
+async fn find_question(
+    context: &Context,
+    store: &Store,
+    text: &str,
+) -> Result<(RunId, QuestionId), CliError> {
+    let unknown = || CliError::UnknownQuestion { text: text.to_owned() };
+    let asked = open_questions(store).await?;
+    let wanted = text.to_ascii_uppercase();
+    let is_meant = |asked: &&Asked| {
+        let id = asked.question.question.to_string().to_ascii_uppercase();
+        let bare = id.split_once('_').map_or(id.as_str(), |(_, bare)| bare);
+        !wanted.is_empty() && (id.starts_with(&wanted) || bare.starts_with(&wanted))
+    };
+    let mut meant: Vec<&Asked> = asked.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        let run = context.run(store, text).await.map_err(|error| match error {
+            CliError::UnknownRun { .. } => unknown(),
+            error => error,
+        })?;
+        meant = asked.iter().filter(|asked| asked.run == run).collect();
+    }
+    match meant[..] {
+        [] => Err(unknown()),
+        [only] => Ok((only.run, only.question.question)),
+        [..] => Err(CliError::ManyQuestions {
+            run: text.to_owned(),
+            questions: meant.iter().map(|asked| asked.question.question.to_string()).collect(),
+        }),
+    }
+}

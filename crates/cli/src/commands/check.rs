@@ -1,0 +1,61 @@
+//! `backstay check`.
+
+use std::collections::BTreeMap;
+
+use backstay_workflow::{Checked, Diagnostic, apply_fixes};
+use serde::Serialize;
+
+use super::workflow::{WorkflowFile, errors};
+use crate::args::CheckArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+
+/// Checks a file, and mends what can be mended surely.
+pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Found<'a> {
+        file: &'a str,
+        fixed: usize,
+        diagnostics: &'a [Diagnostic],
+    }
+    let mut file = WorkflowFile::read(context, &args.file)?;
+    let mut found = diagnostics(&file);
+    let mut fixed = 0;
+    // A fix may uncover what the next one is about; each pass mends something, so there are few.
+    while args.fix && found.iter().any(|diagnostic| diagnostic.fix.is_some()) {
+        let text = apply_fixes(&file.text, &found);
+        if text == file.text {
+            break;
+        }
+        fixed += found.iter().filter(|diagnostic| diagnostic.fix.is_some()).count();
+        std::fs::write(&file.path, &text)
+            .map_err(|source| CliError::WriteFile { path: file.path.clone(), source })?;
+        file.text = text;
+        found = diagnostics(&file);
+    }
+    let mistakes = errors(&found);
+    if args.json {
+        output::json(&Document::new(Found { file: &file.name, fixed, diagnostics: &found }))?;
+        return Ok(if mistakes == 0 { Exit::Completed } else { Exit::Usage });
+    }
+    if fixed > 0 {
+        output::note(&format!("{fixed} mended in {}", file.name));
+    }
+    if !found.is_empty() {
+        output::note(&file.render(&found));
+    }
+    if mistakes > 0 {
+        return Err(file.error(&found));
+    }
+    output::line(&format!("{} is in order", file.name))?;
+    Ok(Exit::Completed)
+}
+
+fn diagnostics(file: &WorkflowFile) -> Vec<Diagnostic> {
+    match file.check(BTreeMap::new()) {
+        Ok(Checked { warnings, .. }) => warnings,
+        Err(diagnostics) => diagnostics,
+    }
+}

@@ -1,0 +1,71 @@
+//! `backstay inbox`.
+
+use backstay_engine::record::QuestionRecord;
+use backstay_log::TopicFilter;
+use backstay_model::RunId;
+use backstay_runtime::Store;
+use serde::Serialize;
+
+use crate::args::JsonFlag;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::ui::{Line, Paint};
+
+/// An open question and its run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Asked {
+    /// The run.
+    pub(crate) run: RunId,
+    /// The question.
+    #[serde(flatten)]
+    pub(crate) question: QuestionRecord,
+}
+
+/// All questions that wait for an answer, in the order of their runs.
+pub(crate) async fn open_questions(store: &Store) -> Result<Vec<Asked>, CliError> {
+    let rows = store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await?;
+    let mut asked = Vec::new();
+    for row in rows.iter().filter(|row| row.summary.question.is_some()) {
+        let record = store.view(row.run).await?.record;
+        let open = record.questions.into_iter().filter(|question| question.closed_at.is_none());
+        asked.extend(open.map(|question| Asked { run: row.run, question }));
+    }
+    asked.sort_by_key(|asked| asked.question.asked_at);
+    Ok(asked)
+}
+
+/// Lists the questions.
+pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Inbox {
+        questions: Vec<Asked>,
+    }
+    let store = context.store().await?;
+    let questions = open_questions(&store).await?;
+    if args.json {
+        output::json(&Document::new(Inbox { questions }))?;
+        return Ok(Exit::Completed);
+    }
+    if questions.is_empty() {
+        output::note("nothing waits for an answer");
+    }
+    let (times, columns) = (context.times(), context.columns());
+    for Asked { run, question } in &questions {
+        let mut lines = vec![
+            Line::of(Paint::Bold, format!(" {}", question.question))
+                .with(Paint::Dim, format!("  {} of {run}, {}", question.step, times.ago(question.asked_at))),
+            Line::of(Paint::Plain, format!("   {}", question.prompt)),
+        ];
+        lines.extend(question.options.iter().map(|option| {
+            Line::of(Paint::Plain, format!("   backstay answer {} {}", question.question, option.name))
+                .to_column(60)
+                .with(Paint::Dim, format!("  {}", option.meaning))
+        }));
+        for line in lines {
+            output::line(&line.render(context.style, columns))?;
+        }
+    }
+    Ok(Exit::Completed)
+}

@@ -1,0 +1,143 @@
+//! `backstay ls`.
+
+use backstay_engine::record::{RunStatus, RunSummary};
+use backstay_log::TopicFilter;
+use backstay_model::Timestamp;
+use backstay_runtime::RunRow;
+use serde::Serialize;
+
+use crate::args::LsArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::ui::{Held, Line, Paint, table};
+
+/// Ended runs that are shown unless all are asked for.
+const ENDED_MAX: usize = 10;
+/// Characters of an id that are shown at least.
+const ID_CHARS: usize = 14;
+
+/// Lists the runs: what needs a person first, then what is under way, then what has ended.
+pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let mut rows = store.runs(TopicFilter::default()).await?;
+    rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+    let shown = shown(&rows, args.all);
+    if args.json {
+        return json(shown);
+    }
+    if rows.is_empty() {
+        output::note("no runs yet: `backstay run FILE` starts one");
+        return Ok(Exit::Completed);
+    }
+    for line in lines(context, shown) {
+        output::line(&line.render(context.style, context.columns()))?;
+    }
+    if shown.len() < rows.len() {
+        output::note(&format!(" and {} more that have ended: `backstay ls --all`", rows.len() - shown.len()));
+    }
+    Ok(Exit::Completed)
+}
+
+/// The lines of a list.
+pub(crate) fn lines(context: &Context, rows: &[RunRow]) -> Vec<Line> {
+    let times = context.times();
+    let cells: Vec<Vec<(Paint, String)>> = rows
+        .iter()
+        .map(|row| {
+            let (paint, state) = state(row);
+            let summary = &row.summary;
+            vec![
+                (Paint::Bold, unique_beginning(row, rows)),
+                (Paint::Plain, summary.workflow.clone()),
+                (paint, state),
+                (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
+                (Paint::Dim, times.minute(row.run.drawn_at())),
+                (Paint::Dim, waits_for(row)),
+            ]
+        })
+        .collect();
+    table(&["run", "workflow", "state", "steps", "asked", "now"], &cells)
+}
+
+fn urgency(row: &RunRow) -> u8 {
+    match row.summary.status {
+        RunStatus::Waiting => 0,
+        _ if is_interrupted(row) => 1,
+        RunStatus::Suspended | RunStatus::Suspending => 2,
+        RunStatus::Running | RunStatus::Cancelling | RunStatus::Queued => 3,
+        RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => 4,
+    }
+}
+
+fn is_interrupted(row: &RunRow) -> bool {
+    row.is_without_owner() && !row.summary.status.is_ended() && row.summary.status != RunStatus::Queued
+}
+
+fn shown(rows: &[RunRow], all: bool) -> &[RunRow] {
+    let open = rows.iter().filter(|row| !row.summary.status.is_ended()).count();
+    if all { rows } else { &rows[..rows.len().min(open + ENDED_MAX)] }
+}
+
+fn state(row: &RunRow) -> (Paint, String) {
+    if is_interrupted(row) {
+        return (Paint::Warn, "interrupted".to_owned());
+    }
+    let status = row.summary.status;
+    let paint = match status {
+        RunStatus::Completed => Paint::Good,
+        RunStatus::Failed => Paint::Bad,
+        RunStatus::Running => Paint::Busy,
+        RunStatus::Queued
+        | RunStatus::Waiting
+        | RunStatus::Suspending
+        | RunStatus::Suspended
+        | RunStatus::Cancelling
+        | RunStatus::Cancelled => Paint::Warn,
+    };
+    (paint, status.to_string())
+}
+
+fn waits_for(row: &RunRow) -> String {
+    let summary = &row.summary;
+    let at = summary.at.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
+    match (&summary.why, &summary.question, Held::of(row.owner.as_ref())) {
+        (_, Some(question), _) => format!("asks: backstay answer {question}"),
+        (Some(why), None, _) => why.clone(),
+        (None, None, Held::Nobody) if is_interrupted(row) => format!("no owner; was at {at}"),
+        (None, None, Held::By { pid, .. }) => format!("{at} (pid {pid})"),
+        (None, None, Held::Here | Held::Nobody) => at,
+    }
+}
+
+/// The beginning of a run's id that no other shown run has.
+fn unique_beginning(row: &RunRow, rows: &[RunRow]) -> String {
+    let text = row.run.to_string();
+    let is_unique = |length: &usize| {
+        rows.iter().filter(|other| other.run.to_string().starts_with(&text[..*length])).count() == 1
+    };
+    let length = (ID_CHARS..text.len()).find(is_unique).unwrap_or(text.len());
+    text[..length].to_owned()
+}
+
+fn json(rows: &[RunRow]) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        #[serde(flatten)]
+        summary: &'a RunSummary,
+        without_owner: bool,
+        wake_at: Option<Timestamp>,
+        head: u64,
+    }
+    #[derive(Serialize)]
+    struct List<'a> {
+        runs: Vec<Listed<'a>>,
+    }
+    let listed = |row| {
+        let RunRow { summary, wake_at, head, .. }: &RunRow = row;
+        Listed { summary, without_owner: row.is_without_owner(), wake_at: *wake_at, head: head.0 }
+    };
+    output::json(&Document::new(List { runs: rows.iter().map(listed).collect() }))?;
+    Ok(Exit::Completed)
+}

@@ -1,0 +1,52 @@
+//! The verbs, one file for each.
+
+mod answer;
+mod cancel;
+mod check;
+mod completions;
+mod doctor;
+mod events;
+mod inbox;
+mod input;
+mod logs;
+mod ls;
+mod resume;
+mod retry;
+mod run;
+pub(crate) mod show;
+mod skip;
+mod suspend;
+mod up;
+mod wait;
+mod watch;
+mod workflow;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// Does what was said.
+pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Run(args) => run::run(context, args).await,
+        Command::Ls(args) => ls::ls(context, args).await,
+        Command::Show(args) => show::show(context, &args).await,
+        Command::Watch(args) => watch::watch(context, args).await,
+        Command::Logs(args) => logs::logs(context, args).await,
+        Command::Events(args) => events::events(context, args).await,
+        Command::Suspend(args) => suspend::suspend(context, args).await,
+        Command::Resume(args) => resume::resume(context, args).await,
+        Command::Cancel(args) => cancel::cancel(context, args).await,
+        Command::Retry(args) => retry::retry(context, args).await,
+        Command::Skip(args) => skip::skip(context, args).await,
+        Command::Inbox(args) => inbox::inbox(context, args).await,
+        Command::Answer(args) => answer::answer(context, args).await,
+        Command::Wait(args) => wait::wait(context, args).await,
+        Command::Check(args) => check::check(context, &args),
+        Command::Up(args) => up::up(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Completions(args) => completions::completions(args),
+        Command::Keeper(args) => Ok(Exit::from_keeper(&args.folder)),
+    }
+}

@@ -1,0 +1,47 @@
+//! `backstay resume`.
+
+use backstay_engine::record::RunStatus;
+use backstay_log::ClaimMode;
+use backstay_model::event::{Event, ResumeRequested};
+use backstay_runtime::SayError;
+
+use crate::args::ResumeArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::{Exit, of_status};
+use crate::foreground::{self, Look};
+use crate::output;
+
+/// Goes on with a suspended or interrupted run.
+pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    let view = store.view(run).await?;
+    let status = view.record.status;
+    if status.is_ended() {
+        if args.json {
+            super::show::print_json(&store, run).await?;
+        } else {
+            output::note(&format!(
+                "{run} has ended: it is {status}; `backstay retry {run}` takes it up again"
+            ));
+        }
+        return Ok(of_status(status));
+    }
+    if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
+        let event = Event::from(ResumeRequested { by: context.actor() });
+        match store.say(run, event).await {
+            Ok(_seq) => {}
+            // Somebody else said it first; whoever owns the run goes on with it.
+            Err(SayError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if args.detach {
+        crate::detach::ensure_up(&store)?;
+        return super::run::detached(run, args.json);
+    }
+    let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
+    let look = if args.json { Look::Json } else { Look::Page };
+    foreground::work(context, &store, run, mode, look).await
+}

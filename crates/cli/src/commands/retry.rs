@@ -1,0 +1,25 @@
+//! `backstay retry`.
+
+use backstay_log::ClaimMode;
+use backstay_model::event::{Event, Reopened};
+
+use crate::args::RetryArgs;
+use crate::context::{Context, find_step};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::foreground::{self, Look};
+
+/// Takes an ended run up again.
+pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    let view = store.view(run).await?;
+    let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
+    store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
+    if args.detach {
+        crate::detach::ensure_up(&store)?;
+        return super::run::detached(run, args.json);
+    }
+    let look = if args.json { Look::Json } else { Look::Page };
+    foreground::work(context, &store, run, ClaimMode::Fair, look).await
+}

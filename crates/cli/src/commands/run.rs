@@ -1,0 +1,195 @@
+//! `backstay run`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use backstay_log::ClaimMode;
+use backstay_model::{Payload, RunId};
+use backstay_runtime::RunRequest;
+use backstay_workflow::plan::{Plan, Step, Verb};
+use backstay_workflow::{AgentOverride, Given};
+use serde::Serialize;
+
+use super::workflow::WorkflowFile;
+use crate::args::RunArgs;
+use crate::context::{Context, read_text};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::foreground::{self, Look};
+use crate::output::{self, Document};
+use crate::ui::{Paint, table};
+
+/// Checks the file, asks for a run and works on it.
+pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
+    let file = WorkflowFile::read(context, &args.file)?;
+    let checked = file.check(agents(&args.agent)?).map_err(|diagnostics| {
+        output::note(&file.render(&diagnostics));
+        file.error(&diagnostics)
+    })?;
+    if !checked.warnings.is_empty() {
+        output::note(&file.render(&checked.warnings));
+    }
+    let inputs = checked.plan.bind_inputs(&given(context, &args)?).map_err(CliError::Inputs)?;
+    if args.dry_run {
+        return dry_run(context, &checked.plan, args.json);
+    }
+    let store = context.store_or_new().await?;
+    let request = RunRequest {
+        inputs: inputs.to_json()?,
+        plan: checked.plan,
+        file: file.name,
+        folder: file.folder,
+        source: file.text,
+        cwd: context.cwd.clone(),
+        by: context.actor(),
+    };
+    let run = store.request(request).await?;
+    if args.detach {
+        crate::detach::ensure_up(&store)?;
+        return detached(run, args.json);
+    }
+    let look = if args.json { Look::Json } else { Look::Page };
+    foreground::work(context, &store, run, ClaimMode::Fair, look).await
+}
+
+/// Says which run goes on in the background.
+pub(crate) fn detached(run: RunId, json: bool) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Detached {
+        run: RunId,
+    }
+    if json {
+        output::json(&Document::new(Detached { run }))?;
+    } else {
+        output::line(&run.to_string())?;
+        output::note(&format!("it goes on in the background; `backstay watch {run}` shows it"));
+    }
+    Ok(Exit::Completed)
+}
+
+/// `--agent NAME=OTHER` and `--agent NAME='cmd: …'`.
+fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> {
+    let read = |text: &String| {
+        let wrong = || CliError::AgentForm { text: text.clone() };
+        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+        let (name, value) = (name.trim(), value.trim());
+        let agent = match value.strip_prefix("cmd:") {
+            Some(command) => AgentOverride::Command(command.trim().to_owned()),
+            None => AgentOverride::Agent(value.to_owned()),
+        };
+        if name.is_empty() || value.is_empty() { Err(wrong()) } else { Ok((name.to_owned(), agent)) }
+    };
+    said.iter().map(read).collect()
+}
+
+/// `--inputs FILE.json`, and over it `--input NAME=VALUE`.
+fn given(context: &Context, args: &RunArgs) -> Result<BTreeMap<String, Given>, CliError> {
+    let mut given = BTreeMap::new();
+    if let Some(path) = &args.inputs {
+        let text = read_text(&context.cwd.join(path))?;
+        let values: BTreeMap<String, Payload> = serde_json::from_str(&text)
+            .map_err(|source| CliError::InputsFile { path: path.clone(), source })?;
+        given.extend(values.into_iter().map(|(name, value)| (name, Given::Json(value.as_str().to_owned()))));
+    }
+    for text in &args.input {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| CliError::InputForm { text: text.clone() })?;
+        let value = match value.strip_prefix('@') {
+            Some(path) => read_text(&context.cwd.join(path))?,
+            None if value == "-" => read_stdin()?,
+            None => value.to_owned(),
+        };
+        given.insert(name.to_owned(), Given::Text(value));
+    }
+    Ok(given)
+}
+
+fn read_stdin() -> Result<String, CliError> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|source| CliError::ReadFile { path: "stdin".into(), source })?;
+    Ok(text)
+}
+
+/// Shows what would run.
+fn dry_run(context: &Context, plan: &Plan, json: bool) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Planned<'a> {
+        plan: &'a Plan,
+    }
+    if json {
+        output::json(&Document::new(Planned { plan }))?;
+        return Ok(Exit::Completed);
+    }
+    output::line(&format!(" {}: {} steps, nothing is run\n", plan.name, plan.walk().count()))?;
+    let mut rows = Vec::new();
+    for step in &plan.steps {
+        plan_rows(plan, step, 0, "", &mut rows);
+    }
+    for step in &plan.finally {
+        plan_rows(plan, step, 0, "finally ", &mut rows);
+    }
+    for line in table(&["step", "after", "by", "runs"], &rows) {
+        output::line(&line.render(context.style, context.columns()))?;
+    }
+    Ok(Exit::Completed)
+}
+
+fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<Vec<(Paint, String)>>) {
+    let needs = step.needs.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
+    let (by, runs) = match &step.verb {
+        Verb::Run { script, .. } => ("shell".to_owned(), script_text(script)),
+        Verb::Command { argv } => ("command".to_owned(), words(argv)),
+        Verb::Agent { agent, prompt } => {
+            let command = plan.agents.get(agent).map_or_else(String::new, |spec| words(&spec.command));
+            (format!("agent {agent}"), format!("{command} < {:?}", prompt.source.trim()))
+        }
+        Verb::Group { .. } => ("group".to_owned(), String::new()),
+    };
+    let condition = step.condition.as_ref().map_or_else(String::new, |_| "if … ".to_owned());
+    rows.push(vec![
+        (Paint::Bold, format!("{}{}", "  ".repeat(depth), step.id)),
+        (Paint::Dim, if needs.is_empty() { format!("{mark}-") } else { format!("{mark}{needs}") }),
+        (Paint::Plain, by),
+        (Paint::Plain, format!("{condition}{}", runs.trim().lines().collect::<Vec<_>>().join("; "))),
+    ]);
+    for child in step.children() {
+        plan_rows(plan, child, depth + 1, mark, rows);
+    }
+}
+
+/// A script as it reads, with names in place of values.
+fn script_text(script: &backstay_workflow::expression::Script) -> String {
+    let text =
+        script.whole.as_ref().map_or_else(|| script.text.clone(), |name| format!("${{{{ inputs.{name} }}}}"));
+    script.variables.iter().fold(text, |text, variable| {
+        text.replace(
+            &format!("${{{}}}", variable.name),
+            &format!("${{{{ {} }}}}", variable.expression.source),
+        )
+    })
+}
+
+fn words(argv: &[backstay_workflow::expression::Template]) -> String {
+    argv.iter().map(|word| word.source.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_another_one_or_a_command() {
+        let said = ["a=claude".to_owned(), "b=cmd: codex exec -".to_owned()];
+        let expected = BTreeMap::from([
+            ("a".to_owned(), AgentOverride::Agent("claude".to_owned())),
+            ("b".to_owned(), AgentOverride::Command("codex exec -".to_owned())),
+        ]);
+        assert_eq!(agents(&said).unwrap(), expected);
+        for wrong in ["a", "=x", "a="] {
+            assert!(agents(&[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+    }
+}

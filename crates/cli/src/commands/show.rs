@@ -1,0 +1,105 @@
+//! `backstay show`.
+
+use std::collections::BTreeMap;
+
+use backstay_engine::record::RunRecord;
+use backstay_model::{Payload, RunId, Timestamp};
+use backstay_runtime::{RunView, Store};
+use serde::Serialize;
+
+use crate::args::ShowArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+use crate::ui::{Held, Line, Page, Style, ending, head, holder, next_lines, step_table};
+
+/// Shows one run.
+pub(crate) async fn show(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    if args.json {
+        print_json(&store, run).await?;
+    } else if args.markdown {
+        print_markdown(context, &store, run).await?;
+    } else {
+        print(context, &store, run).await?;
+    }
+    Ok(Exit::Completed)
+}
+
+/// The record of a run with what only the store knows.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    record: &'a RunRecord,
+    owner_alive: bool,
+    without_owner: bool,
+    wake_at: Option<Timestamp>,
+}
+
+/// Prints the record as JSON; its own schema version is the document's.
+pub(crate) async fn print_json(store: &Store, run: RunId) -> Result<(), CliError> {
+    let view = store.view(run).await?;
+    output::json(&Shown {
+        record: &view.record,
+        owner_alive: view.owner.as_ref().is_some_and(|owner| owner.alive),
+        without_owner: view.is_without_owner(),
+        wake_at: view.wake_at,
+    })
+}
+
+/// Prints the page.
+pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
+    let view = store.view(run).await?;
+    let signs = BTreeMap::new();
+    let page = Page::of(&view, &signs);
+    let (times, columns) = (context.times(), context.columns());
+    let mut lines = vec![head(&page, &times, columns)];
+    if page.held != Held::Nobody && !view.record.status.is_ended() {
+        lines.push(holder(&page));
+    }
+    lines.extend(next_lines(&page, &times));
+    lines.extend(ending(&page, &outputs(store, &view).await?, &shown_folder(context, store)));
+    lines.push(Line::default());
+    lines.extend(step_table(&page, &times));
+    for line in lines {
+        output::line(&line.render(context.style, columns))?;
+    }
+    Ok(())
+}
+
+async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
+    let view = store.view(run).await?;
+    let signs = BTreeMap::new();
+    let page = Page::of(&view, &signs);
+    let times = context.times();
+    let (_, state) = page.state(&times);
+    output::line(&format!("# {}: {state}\n\n`{run}`\n", page.plan.name))?;
+    let plain = |line: &Line| line.render(Style::default(), usize::MAX);
+    let mut told = next_lines(&page, &times);
+    told.extend(ending(&page, &outputs(store, &view).await?, &shown_folder(context, store)));
+    for line in &told {
+        output::line(&format!("- {}", plain(line).trim()))?;
+    }
+    output::line("\n```text")?;
+    for line in step_table(&page, &times) {
+        output::line(&plain(&line))?;
+    }
+    output::line("```")
+}
+
+/// The run's outputs by name: texts as they are, the rest as JSON.
+async fn outputs(store: &Store, view: &RunView) -> Result<Vec<(String, String)>, CliError> {
+    let Some(outputs) = &view.record.outputs else { return Ok(Vec::new()) };
+    let text = store.text(outputs).await?;
+    let values: BTreeMap<String, Payload> = serde_json::from_str(&text)?;
+    let shown =
+        |value: &Payload| value.decode::<String>().unwrap_or_else(|_no_text| value.as_str().to_owned());
+    Ok(values.iter().map(|(name, value)| (name.clone(), shown(value))).collect())
+}
+
+/// The store's folder as a person at work here would name it.
+fn shown_folder(context: &Context, store: &Store) -> String {
+    store.folder().strip_prefix(&context.cwd).unwrap_or(store.folder()).to_string()
+}

@@ -1,0 +1,45 @@
+//! `backstay skip`.
+
+use backstay_log::ClaimMode;
+use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
+use backstay_model::{Payload, Text};
+
+use super::input;
+use crate::args::SkipArgs;
+use crate::context::{Context, find_step};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::foreground::{self, Look};
+
+/// Leaves a step out; of an ended run, takes it up again without the step.
+pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    let view = store.view(run).await?;
+    let step = find_step(&view.plan, &args.step)?;
+    let output = args.output.as_deref().map(json_text).transpose()?;
+    let skip = StepSkip { step, output };
+    if view.record.status.is_ended() {
+        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
+        store.say(run, Event::from(reopened)).await?;
+        let look = if args.json { Look::Json } else { Look::Page };
+        return foreground::work(context, &store, run, ClaimMode::Fair, look).await;
+    }
+    let event = Event::from(SkipRequested { by: context.actor(), skip });
+    if view.is_without_owner() {
+        // To settle it is to go on with the run: that shows.
+        store.say(run, event).await?;
+        let look = if args.json { Look::Json } else { Look::Page };
+        return foreground::work(context, &store, run, ClaimMode::Fair, look).await;
+    }
+    let heard = input::say_and_settle(context, &store, run, event).await?;
+    input::tell(&store, run, heard, "it is left out", args.json).await
+}
+
+/// A JSON value given on the command line.
+pub(crate) fn json_text(text: &str) -> Result<Text, CliError> {
+    match Payload::from_text(text.to_owned()) {
+        Ok(payload) => Ok(Text::of(payload.as_str())),
+        Err(source) => Err(CliError::NotJson { text: text.to_owned(), source }),
+    }
+}

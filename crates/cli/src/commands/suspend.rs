@@ -1,0 +1,21 @@
+//! `backstay suspend`.
+
+use backstay_model::event::{Event, SuspendReason, SuspendRequested};
+
+use super::input;
+use crate::args::RunRef;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+
+/// Lets a run come to a stand.
+pub(crate) async fn suspend(context: &Context, args: RunRef) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
+    let heard = input::say_and_settle(context, &store, run, event).await?;
+    let exit = input::tell(&store, run, heard, "it comes to a stand", args.json).await?;
+    output::note(&format!("next  backstay resume {run}"));
+    Ok(exit)
+}

@@ -1,0 +1,59 @@
+//! Reading a workflow file, with every diagnostic shown.
+
+use std::collections::BTreeMap;
+
+use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, Severity};
+use camino::Utf8PathBuf;
+
+use crate::context::{Context, read_text};
+use crate::error::CliError;
+
+/// A workflow file as it was read.
+#[derive(Debug)]
+pub(crate) struct WorkflowFile {
+    /// As it was named.
+    pub(crate) name: String,
+    /// The absolute path of its folder.
+    pub(crate) folder: Utf8PathBuf,
+    /// Its absolute path.
+    pub(crate) path: Utf8PathBuf,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl WorkflowFile {
+    /// Reads the file.
+    pub(crate) fn read(context: &Context, name: &camino::Utf8Path) -> Result<WorkflowFile, CliError> {
+        let path = context.cwd.join(name);
+        let text = read_text(&path)?;
+        let folder = path.parent().unwrap_or(&context.cwd);
+        let folder = folder.canonicalize_utf8().unwrap_or_else(|_gone_meanwhile| folder.to_owned());
+        Ok(WorkflowFile { name: name.to_string(), folder, path, text })
+    }
+
+    /// Checks it.
+    pub(crate) fn check(&self, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
+        let read_file = |name: &str| std::fs::read_to_string(self.folder.join(name));
+        backstay_workflow::check(&CheckInput {
+            path: &self.name,
+            text: &self.text,
+            read_file: &read_file,
+            agents,
+        })
+    }
+
+    /// The diagnostics as a person reads them.
+    pub(crate) fn render(&self, diagnostics: &[Diagnostic]) -> String {
+        diagnostics.iter().map(|diagnostic| diagnostic.render(&self.text)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The error that says how many mistakes there are.
+    pub(crate) fn error(&self, diagnostics: &[Diagnostic]) -> CliError {
+        CliError::Workflow { file: self.name.clone(), errors: errors(diagnostics) }
+    }
+}
+
+/// How many of them are errors.
+pub(crate) fn errors(diagnostics: &[Diagnostic]) -> usize {
+    diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
+}

@@ -1,0 +1,202 @@
+//! Where a command works: the environment, the store, and the runs that are meant.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+use backstay_log::TopicFilter;
+use backstay_model::event::Actor;
+use backstay_model::{RunId, StepId, Timestamp};
+use backstay_runtime::{Clock, RunRow, STORE_FOLDER, Store, SystemClock, find_store};
+use backstay_workflow::plan::Plan;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::args::Arguments;
+use crate::error::CliError;
+use crate::ui::{Style, Times};
+
+/// The name of the newest run.
+const LAST: &str = "@last";
+/// Columns where nothing tells how wide the screen is.
+const COLUMNS_DEFAULT: u16 = 100;
+/// Candidates that an ambiguous id names at most.
+const CANDIDATES_MAX: usize = 6;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The variables whose names and values are UTF-8.
+    pub(crate) env: BTreeMap<String, String>,
+    /// The working folder.
+    pub(crate) cwd: Utf8PathBuf,
+    /// How results look.
+    pub(crate) style: Style,
+    /// Whether stderr is a screen that can be redrawn.
+    pub(crate) is_live: bool,
+    store: Option<Utf8PathBuf>,
+}
+
+impl Context {
+    /// Reads the environment: the only place that does.
+    pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
+        let env: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
+        let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
+        let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
+            && env.get("TERM").is_none_or(|term| term != "dumb");
+        let is_screen = std::io::stdout().is_terminal();
+        Ok(Context {
+            style: Style { color: wants_color && is_screen },
+            is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
+            store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
+            cwd,
+            env,
+        })
+    }
+
+    /// The store's folder, if there is one.
+    pub(crate) fn store_folder(&self) -> Option<Utf8PathBuf> {
+        self.store.clone().or_else(|| find_store(&self.cwd))
+    }
+
+    /// The store, which has to be there.
+    pub(crate) async fn store(&self) -> Result<Store, CliError> {
+        let folder = self.store_folder().ok_or_else(|| CliError::NoStore { from: self.cwd.clone() })?;
+        Ok(Store::open(&folder, false).await?)
+    }
+
+    /// The store; one is made if there is none.
+    pub(crate) async fn store_or_new(&self) -> Result<Store, CliError> {
+        let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
+        let store = Store::open(&folder, true).await?;
+        ignore_in_git(&folder)?;
+        Ok(store)
+    }
+
+    /// Who this command speaks for.
+    pub(crate) fn actor(&self) -> Actor {
+        let name = self.env.get("USER").filter(|name| !name.is_empty());
+        Actor { name: name.map_or("somebody", String::as_str).to_owned(), via: "command line".to_owned() }
+    }
+
+    /// Columns of the screen.
+    pub(crate) fn columns(&self) -> usize {
+        let asked = if self.is_live {
+            crossterm::terminal::size().ok().map(|(columns, _rows)| columns)
+        } else {
+            None
+        };
+        let named = self.env.get("COLUMNS").and_then(|text| text.parse().ok());
+        usize::from(asked.filter(|columns| *columns > 0).or(named).unwrap_or(COLUMNS_DEFAULT)).max(40)
+    }
+
+    /// How times are shown now.
+    pub(crate) fn times(&self) -> Times {
+        Times::local(self.now())
+    }
+
+    /// The wall clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        SystemClock.wall()
+    }
+
+    /// The run that is meant.
+    pub(crate) async fn run(&self, store: &Store, text: &str) -> Result<RunId, CliError> {
+        if let Ok(run) = text.parse() {
+            return Ok(run);
+        }
+        let runs: Vec<RunId> = store.runs(TopicFilter::default()).await?.iter().map(|row| row.run).collect();
+        find_run(&runs, text)
+    }
+}
+
+/// The one of `runs` (the newest first) that `text` means.
+pub(crate) fn find_run(runs: &[RunId], text: &str) -> Result<RunId, CliError> {
+    if text == LAST {
+        return runs.iter().max().copied().ok_or(CliError::NoRuns);
+    }
+    let wanted = text.strip_prefix(RunId::PREFIX).unwrap_or(text).to_ascii_uppercase();
+    let found: Vec<RunId> =
+        runs.iter().filter(|run| !wanted.is_empty() && run.ulid().starts_with(&wanted)).copied().collect();
+    match found[..] {
+        [] => Err(CliError::UnknownRun { text: text.to_owned() }),
+        [run] => Ok(run),
+        [..] => Err(CliError::AmbiguousRun {
+            text: text.to_owned(),
+            candidates: found.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect(),
+        }),
+    }
+}
+
+/// The step of `plan` that is meant.
+pub(crate) fn find_step(plan: &Plan, text: &str) -> Result<StepId, CliError> {
+    plan.walk().find(|step| step.id.as_str() == text).map(|step| step.id.clone()).ok_or_else(|| {
+        let known = plan.walk().map(|step| step.id.to_string()).collect();
+        CliError::UnknownStep { text: text.to_owned(), known }
+    })
+}
+
+/// A path as text.
+pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
+    Utf8PathBuf::from_path_buf(path)
+        .map_err(|path| CliError::PathName { path: path.to_string_lossy().into_owned() })
+}
+
+/// The whole text of a file.
+pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
+}
+
+/// Runs of one row each, whether or not `run` is among them.
+pub(crate) fn row_of(rows: &[RunRow], run: RunId) -> Option<&RunRow> {
+    rows.iter().find(|row| row.run == run)
+}
+
+/// A store is not for version control: it says so itself.
+fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
+    let path = folder.join(".gitignore");
+    let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(b"*\n"));
+    match made {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(CliError::WriteFile { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs() -> Vec<RunId> {
+        ["run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8", "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9", "run_01JDX9AAAA8VQ5T3W9M4N6P7R8"]
+            .map(|text| text.parse().unwrap())
+            .to_vec()
+    }
+
+    #[test]
+    fn a_run_is_found_by_a_unique_beginning_in_any_case_with_or_without_its_prefix() {
+        let runs = runs();
+        for text in ["run_01JDX9", "01jdx9", "01JDX9AAAA8VQ5T3W9M4N6P7R8", LAST] {
+            assert_eq!(find_run(&runs, text).unwrap(), runs[2], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_of_two_runs_names_them() {
+        let error = find_run(&runs(), "01JDX7").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`01JDX7` is the beginning of 2 runs: run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8, run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9"
+        );
+    }
+
+    #[test]
+    fn what_is_no_beginning_is_unknown() {
+        for text in ["", "run_", "nope", "@first"] {
+            let error = find_run(&runs(), text).unwrap_err();
+            assert!(matches!(error, CliError::UnknownRun { .. }), "{text}: {error}");
+        }
+        assert!(matches!(find_run(&[], LAST), Err(CliError::NoRuns)));
+    }
+}

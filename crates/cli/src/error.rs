@@ -1,0 +1,171 @@
+//! What can go wrong on the command line, each with a code and the way out.
+
+use backstay_exec::SpoolError;
+use backstay_log::{CursorError, ReadError};
+use backstay_model::event::Verdict;
+use backstay_model::{Code, Coded, InvalidPayload};
+use backstay_runtime::{DriveError, RunError, SayError, StoreOpenError};
+use backstay_workflow::InputProblem;
+use camino::Utf8PathBuf;
+
+/// A command could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    #[error("there is no store at or above {from}")]
+    NoStore { from: Utf8PathBuf },
+    #[error("there are no runs in this store")]
+    NoRuns,
+    #[error("there is no run `{text}` in this store")]
+    UnknownRun { text: String },
+    #[error("`{text}` is the beginning of {} runs: {}", .candidates.len(), .candidates.join(", "))]
+    AmbiguousRun { text: String, candidates: Vec<String> },
+    #[error("the workflow has no step `{text}`")]
+    UnknownStep { text: String, known: Vec<String> },
+    #[error("no open question is or belongs to `{text}`")]
+    UnknownQuestion { text: String },
+    #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
+    ManyQuestions { run: String, questions: Vec<String> },
+    #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
+    Workflow { file: String, errors: usize },
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Inputs(Vec<InputProblem>),
+    #[error("`{text}` is not an input of the form NAME=VALUE")]
+    InputForm { text: String },
+    #[error("{path} is not a JSON object")]
+    InputsFile { path: Utf8PathBuf, source: serde_json::Error },
+    #[error("`{text}` is not JSON")]
+    NotJson { text: String, source: InvalidPayload },
+    #[error("`{text}` is not an agent of the form NAME=OTHER or NAME='cmd: …'")]
+    AgentForm { text: String },
+    #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
+    DurationForm { text: String },
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    #[error("{path} cannot be read")]
+    ReadFile { path: Utf8PathBuf, source: std::io::Error },
+    #[error("{path} cannot be written")]
+    WriteFile { path: Utf8PathBuf, source: std::io::Error },
+    #[error("the path {path} is not UTF-8")]
+    PathName { path: String },
+    #[error("the working folder cannot be told")]
+    Folder(#[source] std::io::Error),
+    #[error("the path of this program cannot be told")]
+    Program(#[source] std::io::Error),
+    #[error("the asynchronous runtime cannot start")]
+    AsyncRuntime(#[source] std::io::Error),
+    #[error("signals cannot be listened for")]
+    Signals(#[source] std::io::Error),
+    #[error("a thread died")]
+    Thread(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Store(#[from] StoreOpenError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Say(#[from] SayError),
+    #[error("{}", match .0 { Verdict::Refused { message, .. } => message.clone(), Verdict::Superseded { by } => format!("another input ({by}) was first"), Verdict::Accepted => "accepted".to_owned() })]
+    Refused(Verdict),
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("the result has no JSON form")]
+    Encode(#[from] serde_json::Error),
+    #[error("the result cannot be written")]
+    Output(#[source] std::io::Error),
+    #[error("nobody reads the result any more")]
+    OutputClosed,
+    #[error("`backstay up` cannot be started")]
+    Keep { source: std::io::Error },
+}
+
+impl Coded for CliError {
+    fn code(&self) -> Code {
+        match self {
+            CliError::NoStore { .. } => Code("BKS-C001"),
+            CliError::NoRuns => Code("BKS-C002"),
+            CliError::UnknownRun { .. } => Code("BKS-C003"),
+            CliError::AmbiguousRun { .. } => Code("BKS-C004"),
+            CliError::UnknownStep { .. } => Code("BKS-C005"),
+            CliError::UnknownQuestion { .. } => Code("BKS-C006"),
+            CliError::ManyQuestions { .. } => Code("BKS-C007"),
+            CliError::Workflow { .. } => Code("BKS-C008"),
+            CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
+            CliError::InputForm { .. } => Code("BKS-C010"),
+            CliError::InputsFile { .. } => Code("BKS-C011"),
+            CliError::NotJson { .. } => Code("BKS-C012"),
+            CliError::AgentForm { .. } => Code("BKS-C013"),
+            CliError::DurationForm { .. } => Code("BKS-C014"),
+            CliError::Cursor(_) => Code("BKS-C015"),
+            CliError::ReadFile { .. } => Code("BKS-C016"),
+            CliError::WriteFile { .. } => Code("BKS-C017"),
+            CliError::PathName { .. } => Code("BKS-C018"),
+            CliError::Folder(_) => Code("BKS-C019"),
+            CliError::Program(_) => Code("BKS-C020"),
+            CliError::AsyncRuntime(_) | CliError::Signals(_) | CliError::Thread(_) => Code("BKS-C021"),
+            CliError::Refused(_) => Code("BKS-R006"),
+            CliError::Encode(_) | CliError::Output(_) | CliError::OutputClosed => Code("BKS-C022"),
+            CliError::Keep { .. } => Code("BKS-C023"),
+            CliError::Store(error) => error.code(),
+            CliError::Run(error) => error.code(),
+            CliError::Say(error) => error.code(),
+            CliError::Log(error) => error.code(),
+            CliError::Drive(error) => error.code(),
+            CliError::Spool(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            CliError::NoStore { .. } => Some(
+                "`backstay run FILE` makes one in the working folder; `--store DIR` or BACKSTAY_STORE names another"
+                    .to_owned(),
+            ),
+            CliError::NoRuns => Some("`backstay run FILE` starts one".to_owned()),
+            CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
+            CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),
+            CliError::UnknownStep { known, .. } => Some(format!("it has {}", known.join(", "))),
+            CliError::UnknownQuestion { .. } => Some("`backstay inbox` shows what waits for an answer".to_owned()),
+            CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
+            CliError::Workflow { .. } => {
+                Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())
+            }
+            CliError::Inputs(problems) => {
+                let hints: Vec<String> = problems.iter().filter_map(Coded::hint).collect();
+                (!hints.is_empty()).then(|| hints.join("; "))
+            }
+            CliError::InputForm { .. } => {
+                Some("`--input name=value`, `--input name=@file`, or `--input name=-` for stdin".to_owned())
+            }
+            CliError::InputsFile { .. } => Some("give {\"name\": value, …}".to_owned()),
+            CliError::NotJson { .. } => Some("a text needs quotes in JSON: '\"text\"'".to_owned()),
+            CliError::AgentForm { .. } => {
+                Some("for example `--agent reviewer='cmd: codex exec -'`".to_owned())
+            }
+            CliError::DurationForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
+            CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
+                Some("check the path and its permissions".to_owned())
+            }
+            CliError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
+            CliError::Keep { .. } => {
+                Some("the run is safe: `backstay resume RUN` works on it in the foreground".to_owned())
+            }
+            CliError::Program(_)
+            | CliError::AsyncRuntime(_)
+            | CliError::Signals(_)
+            | CliError::Thread(_)
+            | CliError::Encode(_)
+            | CliError::Output(_)
+            | CliError::OutputClosed => None,
+            CliError::Store(error) => error.hint(),
+            CliError::Run(error) => error.hint(),
+            CliError::Say(error) => error.hint(),
+            CliError::Log(error) => error.hint(),
+            CliError::Drive(error) => error.hint(),
+            CliError::Spool(error) => error.hint(),
+        }
+    }
+}

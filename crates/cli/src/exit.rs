@@ -1,0 +1,142 @@
+//! Exit codes: the one place that gives them.
+
+use std::process::ExitCode;
+
+use backstay_engine::record::RunStatus;
+use backstay_runtime::{DriveEnd, DriveError};
+
+use crate::error::CliError;
+
+/// How the command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// As wanted.
+    Completed,
+    /// The run failed, or the command could not do its work.
+    Failed,
+    /// The command was not said right.
+    Usage,
+    /// The run waits for a person.
+    WaitsForPerson,
+    /// The run was cancelled or a question denied.
+    Cancelled,
+    /// The run stands still.
+    Suspended,
+    /// Another process owns the run.
+    OwnedElsewhere,
+    /// `wait --timeout` was over first; as timeout(1) says it.
+    TimedOut,
+}
+
+impl Exit {
+    /// A keeper that was started by hand, in another order of arguments: its place is before everything else.
+    pub(crate) fn from_keeper(folder: &camino::Utf8Path) -> Exit {
+        crate::output::note(&format!("`backstay keeper --folder {folder}` is for the runtime to start"));
+        Exit::Usage
+    }
+
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Completed => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::WaitsForPerson => 3,
+            Exit::Cancelled => 4,
+            Exit::Suspended => 5,
+            Exit::OwnedElsewhere => 6,
+            Exit::TimedOut => 124,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// The exit of a command that worked on a run.
+pub(crate) const fn of_drive(end: DriveEnd) -> Exit {
+    match end {
+        DriveEnd::Ended(status) => of_status(status),
+        DriveEnd::Suspended | DriveEnd::Stopped => Exit::Suspended,
+        DriveEnd::WaitingForPerson => Exit::WaitsForPerson,
+    }
+}
+
+/// The exit of a command that tells where a run stands, once it is of no use to wait any longer.
+pub(crate) const fn of_status(status: RunStatus) -> Exit {
+    match status {
+        RunStatus::Completed | RunStatus::Queued | RunStatus::Running => Exit::Completed,
+        RunStatus::Failed => Exit::Failed,
+        RunStatus::Waiting => Exit::WaitsForPerson,
+        RunStatus::Cancelling | RunStatus::Cancelled => Exit::Cancelled,
+        RunStatus::Suspending | RunStatus::Suspended => Exit::Suspended,
+    }
+}
+
+/// The exit of a command that met an error.
+pub(crate) const fn of_error(error: &CliError) -> Exit {
+    match error {
+        CliError::NoStore { .. }
+        | CliError::NoRuns
+        | CliError::UnknownRun { .. }
+        | CliError::AmbiguousRun { .. }
+        | CliError::UnknownStep { .. }
+        | CliError::UnknownQuestion { .. }
+        | CliError::ManyQuestions { .. }
+        | CliError::Workflow { .. }
+        | CliError::Inputs(_)
+        | CliError::InputForm { .. }
+        | CliError::InputsFile { .. }
+        | CliError::NotJson { .. }
+        | CliError::AgentForm { .. }
+        | CliError::DurationForm { .. }
+        | CliError::Cursor(_)
+        | CliError::ReadFile { .. } => Exit::Usage,
+        CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
+            Exit::OwnedElsewhere
+        }
+        CliError::OutputClosed => Exit::Completed,
+        CliError::Drive(_)
+        | CliError::Store(_)
+        | CliError::Run(_)
+        | CliError::Say(_)
+        | CliError::Refused(_)
+        | CliError::Log(_)
+        | CliError::Spool(_)
+        | CliError::WriteFile { .. }
+        | CliError::PathName { .. }
+        | CliError::Folder(_)
+        | CliError::Program(_)
+        | CliError::AsyncRuntime(_)
+        | CliError::Signals(_)
+        | CliError::Thread(_)
+        | CliError::Encode(_)
+        | CliError::Output(_)
+        | CliError::Keep { .. } => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_codes_are_those_of_the_documentation() {
+        let codes = [
+            (DriveEnd::Ended(RunStatus::Completed), 0),
+            (DriveEnd::Ended(RunStatus::Failed), 1),
+            (DriveEnd::WaitingForPerson, 3),
+            (DriveEnd::Ended(RunStatus::Cancelled), 4),
+            (DriveEnd::Suspended, 5),
+            (DriveEnd::Stopped, 5),
+        ];
+        for (end, code) in codes {
+            assert_eq!(of_drive(end).code(), code, "{end:?}");
+        }
+        assert_eq!(of_error(&CliError::NoRuns).code(), 2);
+        assert_eq!(Exit::OwnedElsewhere.code(), 6);
+    }
+}

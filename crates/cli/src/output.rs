@@ -1,0 +1,118 @@
+//! Results go to stdout, everything else to stderr.
+
+use std::error::Error;
+use std::io::{ErrorKind, Write};
+
+use backstay_model::Coded;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::CliError;
+
+/// The schema version of every JSON document that has none of its own.
+pub(crate) const JSON_SCHEMA: u32 = 1;
+
+/// A JSON document with its schema version in front.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<T> {
+    schema: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+impl<T> Document<T> {
+    /// Puts the version in front of `body`.
+    pub(crate) fn new(body: T) -> Document<T> {
+        Document { schema: JSON_SCHEMA, body }
+    }
+}
+
+/// Writes a part of the result.
+pub(crate) fn put(text: &str) -> Result<(), CliError> {
+    put_bytes(text.as_bytes())
+}
+
+/// Writes a part of the result as it is.
+pub(crate) fn put_bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => CliError::OutputClosed,
+        _ => CliError::Output(error),
+    })
+}
+
+/// Writes a line of the result.
+pub(crate) fn line(text: &str) -> Result<(), CliError> {
+    put(&format!("{text}\n"))
+}
+
+/// Writes a JSON document that a person may read.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// Writes a JSON document on one line.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), CliError> {
+    line(&serde_json::to_string(value)?)
+}
+
+/// Says something that is no result.
+pub(crate) fn note(text: &str) {
+    if writeln!(std::io::stderr(), "{text}").is_err() {
+        // Nobody reads stderr; there is nowhere else to say it.
+    }
+}
+
+/// Says what went wrong, why, and the way out.
+pub(crate) fn report(error: &CliError) {
+    if matches!(error, CliError::OutputClosed) {
+        return;
+    }
+    note(&describe(error));
+}
+
+fn describe(error: &CliError) -> String {
+    let mut text = format!("error {} {error}", error.code());
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!("\n  because {source}"));
+        cause = source.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\n  = {hint}"));
+    }
+    text
+}
+
+/// Lets `tracing` write to stderr what BACKSTAY_LOG asks for; only trouble by default.
+pub(crate) fn start_tracing(context: &Context) {
+    let wanted = context.env.get("BACKSTAY_LOG").map_or("warn", String::as_str);
+    let filter = tracing_subscriber::EnvFilter::try_new(wanted)
+        .unwrap_or_else(|_not_a_filter| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_its_code_its_causes_and_the_way_out() {
+        let source = std::io::Error::new(ErrorKind::NotFound, "no such file");
+        let error = CliError::ReadFile { path: "a/b.yaml".into(), source };
+        assert_eq!(
+            describe(&error),
+            "error BKS-C016 a/b.yaml cannot be read\n  because no such file\n  = check the path and its permissions"
+        );
+    }
+
+    #[test]
+    fn a_document_begins_with_its_schema() {
+        #[derive(Serialize)]
+        struct Body {
+            run: u32,
+        }
+        let text = serde_json::to_string(&Document::new(Body { run: 7 })).unwrap();
+        assert_eq!(text, r#"{"schema":1,"run":7}"#);
+    }
+}

@@ -1,0 +1,144 @@
+//! Lines that never grow wider than the screen.
+
+use super::{Paint, Style};
+
+/// One line, in pieces of one paint each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Line(Vec<(Paint, String)>);
+
+impl Line {
+    /// A line with `text` in it.
+    pub(crate) fn of(paint: Paint, text: impl AsRef<str>) -> Line {
+        Line::default().with(paint, text)
+    }
+
+    /// The line with `text` at its end.
+    pub(crate) fn with(mut self, paint: Paint, text: impl AsRef<str>) -> Line {
+        self.0.push((paint, one_line(text.as_ref())));
+        self
+    }
+
+    /// The line with `text` after it at the right edge of `columns`, if there is room for it.
+    pub(crate) fn with_right(self, columns: usize, paint: Paint, text: &str) -> Line {
+        let used = self.width() + width(text);
+        let gap = columns.saturating_sub(used);
+        if gap < 2 { self } else { self.with(Paint::Plain, " ".repeat(gap)).with(paint, text) }
+    }
+
+    /// The line with spaces up to the column `column`.
+    pub(crate) fn to_column(self, column: usize) -> Line {
+        let gap = column.saturating_sub(self.width());
+        self.with(Paint::Plain, " ".repeat(gap))
+    }
+
+    /// Columns that it takes.
+    pub(crate) fn width(&self) -> usize {
+        self.0.iter().map(|(_, text)| width(text)).sum()
+    }
+
+    /// The line as it is written, cut to `columns`.
+    pub(crate) fn render(&self, style: Style, columns: usize) -> String {
+        let mut out = String::new();
+        let mut left = columns;
+        let is_cut = self.width() > columns;
+        for (paint, text) in &self.0 {
+            let room = if is_cut { left.saturating_sub(1) } else { left };
+            let part = if width(text) <= room { text.clone() } else { cut(text, room) };
+            left = left.saturating_sub(width(&part));
+            out.push_str(&style.paint(*paint, &part));
+            if part.len() < text.len() {
+                out.push('…');
+                return out;
+            }
+        }
+        // Spaces at the end are of no use, and get in the way of comparing.
+        if style.color { out } else { out.trim_end().to_owned() }
+    }
+}
+
+/// Columns that `text` takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().map(character_width).sum()
+}
+
+/// The beginning of `text` that fits into `columns`.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    text.chars()
+        .take_while(|character| {
+            used += character_width(*character);
+            used <= columns
+        })
+        .collect()
+}
+
+/// `text` without what would move the cursor: control characters and escape sequences.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' if characters.peek() == Some(&'[') => {
+                characters.next();
+                while characters.next().is_some_and(|part| !('@'..='~').contains(&part)) {}
+            }
+            '\n' | '\r' | '\t' => out.push(' '),
+            character if character.is_control() => {}
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+/// East Asian scripts and emoji take two columns; combining marks and joiners none.
+fn character_width(character: char) -> usize {
+    match u32::from(character) {
+        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f => 2,
+        0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Style = Style { color: false };
+
+    #[test]
+    fn a_line_is_cut_to_the_screen_with_a_mark() {
+        let line = Line::of(Paint::Plain, "one ").with(Paint::Good, "two").with(Paint::Dim, " three");
+        assert_eq!(line.render(PLAIN, 13), "one two three");
+        assert_eq!(line.render(PLAIN, 12), "one two thr…");
+        assert_eq!(line.render(PLAIN, 6), "one t…");
+    }
+
+    #[test]
+    fn wide_characters_count_twice() {
+        assert_eq!(width("日本 a"), 6);
+        assert_eq!(Line::of(Paint::Plain, "日本語").render(PLAIN, 5), "日本…");
+    }
+
+    #[test]
+    fn what_a_process_says_cannot_move_the_cursor() {
+        assert_eq!(one_line("a\u{1b}[31mred\u{1b}[0m\r\nb\u{7}\tc"), "ared  b c");
+    }
+
+    #[test]
+    fn the_right_part_stands_at_the_edge_or_is_left_out() {
+        let line = Line::of(Paint::Plain, "left").with_right(12, Paint::Dim, "right");
+        assert_eq!(line.render(PLAIN, 12), "left   right");
+        assert_eq!(
+            Line::of(Paint::Plain, "left").with_right(10, Paint::Dim, "right").render(PLAIN, 10),
+            "left"
+        );
+    }
+
+    #[test]
+    fn colours_are_only_where_they_are_wanted() {
+        let line = Line::of(Paint::Good, "ok");
+        assert_eq!(line.render(PLAIN, 80), "ok");
+        assert_eq!(line.render(Style { color: true }, 80), "\u{1b}[32mok\u{1b}[0m");
+    }
+}

@@ -1,0 +1,149 @@
+//! A run as it goes on: its events as they come, folded, and the signs of life between them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backstay_engine::record::{RunRecord, StepStage};
+use backstay_exec::spool;
+use backstay_log::Subscription;
+use backstay_model::event::Event;
+use backstay_model::{Delivery, Recorded, RunId, Seq, StepId, Timestamp, Topic};
+use backstay_runtime::{RunView, Store};
+use backstay_workflow::plan::Plan;
+use camino::Utf8PathBuf;
+
+use super::page::{Held, Page};
+use super::time::Times;
+use super::{Line, head, holder, next_lines, step_table};
+use crate::error::CliError;
+
+/// Bytes at the end of a spool in which its last line is looked for.
+const SIGN_BYTES: u64 = 2_048;
+/// Time between two looks at the clock and at what the steps say.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What came next.
+#[derive(Debug)]
+pub(crate) enum Moment {
+    /// A durable event, already folded.
+    Event(Box<Recorded>, Box<Event>),
+    /// Time went by.
+    Look,
+}
+
+/// A run that is followed.
+#[derive(Debug)]
+pub(crate) struct LiveRun {
+    store: Store,
+    /// The fold so far.
+    pub(crate) record: RunRecord,
+    plan: Plan,
+    held: Held,
+    wake_at: Option<Timestamp>,
+    signs: BTreeMap<StepId, String>,
+    subscription: Subscription,
+    head: Seq,
+}
+
+impl LiveRun {
+    /// Follows `run` from where it stands now.
+    pub(crate) async fn open(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
+        let RunView { record, plan, owner, wake_at } = store.view(run).await?;
+        let subscription = store.log().follow(&Topic::run(run), record.head);
+        let (held, head) = (Held::of(owner.as_ref()), record.head);
+        let signs = BTreeMap::new();
+        Ok(LiveRun { store: store.clone(), record, plan, held, wake_at, signs, subscription, head })
+    }
+
+    /// Follows `run` from its first event.
+    pub(crate) async fn open_from_start(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
+        let mut live = LiveRun::open(store, run).await?;
+        live.head = live.record.head;
+        live.record = RunRecord::new(run);
+        live.subscription = store.log().follow(&Topic::run(run), Seq(0));
+        Ok(live)
+    }
+
+    /// Whether everything that was there at the opening has been seen.
+    pub(crate) fn is_at_head(&self) -> bool {
+        self.record.head >= self.head
+    }
+
+    /// What comes next; at the latest after a second. Dropping the future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Moment, CliError> {
+        let wait = async {
+            loop {
+                if let Delivery::Event(recorded) = self.subscription.next().await? {
+                    return Ok::<Recorded, CliError>(recorded);
+                }
+            }
+        };
+        tokio::select! {
+            recorded = wait => self.fold(recorded?),
+            () = tokio::time::sleep(LOOK) => Ok(Moment::Look),
+        }
+    }
+
+    /// What is there already and was not seen yet.
+    pub(crate) async fn next_now(&mut self) -> Result<Option<Moment>, CliError> {
+        loop {
+            match self.subscription.try_next().await? {
+                Some(Delivery::Event(recorded)) => return self.fold(recorded).map(Some),
+                Some(Delivery::Live(_) | Delivery::Gap(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    fn fold(&mut self, recorded: Recorded) -> Result<Moment, CliError> {
+        let event = Event::decode(&recorded).map_err(backstay_runtime::RunError::from)?;
+        self.record.apply(&recorded).map_err(backstay_runtime::RunError::from)?;
+        Ok(Moment::Event(Box::new(recorded), Box::new(event)))
+    }
+
+    /// Looks at who owns the run and at what its steps said last.
+    pub(crate) async fn look(&mut self) -> Result<(), CliError> {
+        if let Some(row) = self.store.log().topic(&Topic::run(self.record.run)).await? {
+            self.held = Held::of(row.owner.as_ref());
+            self.wake_at = row.index.and_then(|index| index.wake_at);
+        }
+        let working = self.record.steps.iter().filter(|step| step.stage == StepStage::Working);
+        let folders: Vec<(StepId, Utf8PathBuf)> = working
+            .filter_map(|step| {
+                let folder = step.attempts.last()?.folder.as_ref()?;
+                Some((step.step.clone(), self.store.folder().join(folder)))
+            })
+            .collect();
+        self.signs = tokio::task::spawn_blocking(move || last_lines(folders)).await?;
+        Ok(())
+    }
+
+    /// The page as it stands.
+    pub(crate) fn page(&self) -> Page<'_> {
+        Page {
+            record: &self.record,
+            plan: &self.plan,
+            held: self.held.clone(),
+            wake_at: self.wake_at,
+            signs: &self.signs,
+        }
+    }
+
+    /// The page as it is drawn.
+    pub(crate) fn lines(&self, times: &Times, columns: usize) -> Vec<Line> {
+        let page = self.page();
+        let mut lines = vec![head(&page, times, columns), holder(&page)];
+        lines.extend(step_table(&page, times));
+        lines.extend(next_lines(&page, times));
+        lines
+    }
+}
+
+/// The last line of each step. A spool that cannot be read has no sign of life: the next look may find one.
+fn last_lines(folders: Vec<(StepId, Utf8PathBuf)>) -> BTreeMap<StepId, String> {
+    let last = |folder: &Utf8PathBuf| {
+        let tail = spool::tail(folder, SIGN_BYTES).ok()?;
+        tail.text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+    };
+    folders.into_iter().filter_map(|(step, folder)| Some((step, last(&folder)?))).collect()
+}

@@ -1,0 +1,274 @@
+//! A run on a page: where it stands, why, and what next.
+
+use std::collections::BTreeMap;
+
+use backstay_engine::record::{AttemptRecord, RunRecord, RunStatus, StepStage};
+use backstay_log::OwnerView;
+use backstay_model::event::StepStatus;
+use backstay_model::{RunId, StepId, Timestamp};
+use backstay_runtime::RunView;
+use backstay_workflow::plan::{Plan, Verb};
+
+use super::time::{Times, duration};
+use super::{Line, Paint, one_line};
+
+/// Characters of an id that are shown; with the 48 bits of its time they are unique but for the same millisecond.
+const SHORT_ID_CHARS: usize = 10;
+
+/// Who works on a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// This very process.
+    Here,
+    /// Another process, which lives.
+    By {
+        /// Its id.
+        pid: u32,
+        /// Its machine.
+        host: String,
+    },
+    /// Nobody, or a process that is dead.
+    Nobody,
+}
+
+impl Held {
+    /// Reads what the store knows of the owner.
+    pub(crate) fn of(owner: Option<&OwnerView>) -> Held {
+        match owner {
+            Some(owner) if owner.alive && owner.identity.pid == std::process::id() => Held::Here,
+            Some(owner) if owner.alive => {
+                Held::By { pid: owner.identity.pid, host: owner.identity.host.clone() }
+            }
+            Some(_) | None => Held::Nobody,
+        }
+    }
+}
+
+/// Everything that is shown of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Page<'a> {
+    /// The fold of its topic.
+    pub(crate) record: &'a RunRecord,
+    /// Its plan.
+    pub(crate) plan: &'a Plan,
+    /// Who works on it.
+    pub(crate) held: Held,
+    /// When an owner should look at it.
+    pub(crate) wake_at: Option<Timestamp>,
+    /// What its steps said last.
+    pub(crate) signs: &'a BTreeMap<StepId, String>,
+}
+
+impl<'a> Page<'a> {
+    /// The page of a run as it was read.
+    pub(crate) fn of(view: &'a RunView, signs: &'a BTreeMap<StepId, String>) -> Page<'a> {
+        Page {
+            record: &view.record,
+            plan: &view.plan,
+            held: Held::of(view.owner.as_ref()),
+            wake_at: view.wake_at,
+            signs,
+        }
+    }
+
+    /// Whether it should be worked on and nobody does.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.held == Held::Nobody
+            && self.wake_at.is_some()
+            && !self.record.status.is_ended()
+            && self.record.started_at.is_some()
+    }
+
+    /// Agents that are still at work although nobody owns the run, as far as can be told from here.
+    fn agents_alive(&self) -> usize {
+        let attempts = self.record.steps.iter().flat_map(|step| &step.attempts);
+        attempts.filter(|attempt| is_alive(attempt)).count()
+    }
+
+    /// Steps (groups not counted) that have their result, and all of them.
+    pub(crate) fn progress(&self) -> (usize, usize) {
+        let leaves = || self.plan.walk().filter(|step| !matches!(step.verb, Verb::Group { .. }));
+        let is_done = |id: &StepId| {
+            self.record.step(id).is_some_and(|record| matches!(record.stage, StepStage::Done { .. }))
+        };
+        (leaves().filter(|step| is_done(&step.id)).count(), leaves().count())
+    }
+
+    /// Where the run stands, in a few words.
+    pub(crate) fn state(&self, times: &Times) -> (Paint, String) {
+        let record = self.record;
+        let begun = record.started_at.or(record.requested_at).unwrap_or(times.now);
+        let took = duration(record.ended_at.unwrap_or(times.now).since(begun));
+        let since = record.updated_at.map_or_else(String::new, |at| format!(" since {}", times.minute(at)));
+        if self.is_interrupted() {
+            let agents = match self.agents_alive() {
+                0 => String::new(),
+                1 => ", 1 agent still working".to_owned(),
+                many => format!(", {many} agents still working"),
+            };
+            return (Paint::Warn, format!("interrupted: no owner{since}{agents}"));
+        }
+        match record.status {
+            RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
+            RunStatus::Running => (Paint::Busy, format!("running {took}")),
+            RunStatus::Waiting => (Paint::Warn, format!("waits for a person{since}")),
+            RunStatus::Suspending => (Paint::Warn, "suspending: what is at work is being stopped".to_owned()),
+            RunStatus::Suspended => (Paint::Warn, format!("suspended{since}")),
+            RunStatus::Cancelling => (Paint::Warn, "cancelling: what is at work is being stopped".to_owned()),
+            RunStatus::Completed => (Paint::Good, format!("COMPLETED in {took}")),
+            RunStatus::Failed => (Paint::Bad, format!("FAILED after {took}")),
+            RunStatus::Cancelled => (Paint::Warn, format!("CANCELLED after {took}")),
+        }
+    }
+}
+
+fn is_alive(attempt: &AttemptRecord) -> bool {
+    let is_open = attempt.ended_at.is_none() && attempt.lost.is_none();
+    let keeper = attempt.keeper_pid.filter(|_| is_open).and_then(|pid| i32::try_from(pid).ok());
+    keeper
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// The beginning of a run's id that stands for it.
+pub(crate) fn short(run: RunId) -> String {
+    format!("{}{}", RunId::PREFIX, run.ulid().chars().take(SHORT_ID_CHARS).collect::<String>())
+}
+
+/// The first line: what run, where it stands, when.
+pub(crate) fn head(page: &Page<'_>, times: &Times, columns: usize) -> Line {
+    let record = page.record;
+    let (paint, state) = page.state(times);
+    let line = Line::of(Paint::Plain, " ")
+        .with(Paint::Bold, &page.plan.name)
+        .with(Paint::Plain, "  ")
+        .with(Paint::Dim, short(record.run))
+        .with(Paint::Plain, "  ")
+        .with(paint, state);
+    let (done, total) = page.progress();
+    match (record.requested_at, record.ended_at) {
+        (Some(from), Some(until)) => {
+            let span = format!("{} to {}", times.minute(from), times.minute(until));
+            line.with_right(columns, Paint::Dim, &span)
+        }
+        _ => line.with(Paint::Plain, format!(" · {done} of {total} steps")),
+    }
+}
+
+/// The second line of a run under way: where it works, and who owns it.
+pub(crate) fn holder(page: &Page<'_>) -> Line {
+    let owner = match &page.held {
+        Held::Here => format!("owner: this process, pid {}", std::process::id()),
+        Held::By { pid, host } => match &page.record.host {
+            Some(here) if here == host => format!("owner: pid {pid}"),
+            _ => format!("owner: pid {pid} on {host}"),
+        },
+        Held::Nobody => "no owner".to_owned(),
+    };
+    let folder = page.record.cwd.as_deref().unwrap_or("?");
+    Line::of(Paint::Plain, " ").with(Paint::Dim, format!("{owner} · in {folder}"))
+}
+
+/// Why the run ended or stands still, and what can be done next.
+pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
+    let record = page.record;
+    let id = short(record.run);
+    let mut lines = Vec::new();
+    let say = |label: &str, text: String| {
+        Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
+    };
+    if let Some(why) = why(page) {
+        lines.push(say("why", why));
+    }
+    for question in record.questions.iter().filter(|question| question.closed_at.is_none()) {
+        lines.push(say("asks", format!("{} (asked {})", question.prompt, times.minute(question.asked_at))));
+        for option in &question.options {
+            let command = format!("backstay answer {id} {}", option.name);
+            lines.push(say("", command).to_column(50).with(Paint::Dim, format!("  {}", option.meaning)));
+        }
+    }
+    for (command, meaning) in steps_from_here(page, &id) {
+        let label = if lines.iter().any(|line| *line == Line::default()) { "" } else { "next" };
+        lines.push(say(label, command).to_column(50).with(Paint::Dim, format!("  {meaning}")));
+    }
+    for interruption in &record.interruptions {
+        let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
+        let mut text = format!(
+            "{} the owner (pid {}) was gone for {}",
+            times.second(interruption.from),
+            interruption.pid,
+            duration(interruption.until.since(interruption.from)),
+        );
+        if !interruption.reattached.is_empty() {
+            text.push_str(&format!("; found again: {}", names(&interruption.reattached)));
+        }
+        if !interruption.lost.is_empty() {
+            text.push_str(&format!("; lost: {}", names(&interruption.lost)));
+        }
+        lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "interrupted ").with(Paint::Plain, text));
+    }
+    lines
+}
+
+fn why(page: &Page<'_>) -> Option<String> {
+    let record = page.record;
+    if record.status == RunStatus::Completed {
+        return None;
+    }
+    let reason = record.why.clone()?;
+    let step = record.failed_step.as_ref().and_then(|step| record.step(step));
+    Some(match step.and_then(|step| step.summary.clone().map(|summary| (step, summary))) {
+        Some((step, summary)) if !reason.contains(&summary) => format!("{reason} ({}: {summary})", step.step),
+        _ => reason,
+    })
+}
+
+/// Commands that make sense now, with what they do.
+fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
+    let record = page.record;
+    if page.is_interrupted() {
+        return vec![(format!("backstay resume {id}"), "finds the agents again and goes on")];
+    }
+    let failed = record.steps.iter().find(|step| {
+        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
+    });
+    match record.status {
+        RunStatus::Queued if page.held == Held::Nobody => {
+            vec![(format!("backstay resume {id}"), "works on it here")]
+        }
+        RunStatus::Suspended | RunStatus::Suspending => {
+            vec![(format!("backstay resume {id}"), "goes on where it stands")]
+        }
+        RunStatus::Failed => {
+            let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
+            if let Some(step) = failed {
+                commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
+                commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
+            }
+            commands
+        }
+        RunStatus::Cancelled => vec![(format!("backstay retry {id}"), "takes it up again")],
+        RunStatus::Queued
+        | RunStatus::Running
+        | RunStatus::Waiting
+        | RunStatus::Cancelling
+        | RunStatus::Completed => Vec::new(),
+    }
+}
+
+/// What a run left: its outputs and artifacts.
+pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str) -> Vec<Line> {
+    let mut lines: Vec<Line> = outputs
+        .iter()
+        .map(|(name, value)| {
+            Line::of(Paint::Plain, " ")
+                .with(Paint::Bold, "out   ")
+                .with(Paint::Plain, format!("{name} = {}", one_line(value)))
+        })
+        .collect();
+    let attempts = page.record.steps.iter().flat_map(|step| &step.attempts);
+    lines.extend(attempts.flat_map(|attempt| &attempt.artifacts).map(|path| {
+        Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, format!("{store}/{path}"))
+    }));
+    lines
+}

@@ -1,0 +1,135 @@
+//! One event as one line of plain words.
+
+use backstay_model::event::{
+    Answer, AttemptEnd, EffectFinished, Event, FailureClass, Resolution, StepStatus, TimeBudget, Verdict,
+};
+use backstay_model::{Recorded, Seq};
+
+use super::time::{Times, duration};
+use super::{Line, Paint};
+
+/// The line of `event`; none for what only machines need to know.
+pub(crate) fn story(recorded: &Recorded, event: &Event, times: &Times) -> Option<Line> {
+    let (paint, text) = words(event)?;
+    let line = Line::of(Paint::Dim, format!("{}  ", times.second(recorded.at)));
+    Some(match recorded.scope.step_id() {
+        Some(step) => line.with(Paint::Bold, format!("{step}: ")).with(paint, text),
+        None => line.with(paint, text),
+    })
+}
+
+fn words(event: &Event) -> Option<(Paint, String)> {
+    Some(match event {
+        Event::RunRequested(request) => {
+            (Paint::Plain, format!("{} asked for by {}", request.run, request.by))
+        }
+        Event::SuspendRequested(said) => (Paint::Warn, format!("{} wants it to stand still", said.by)),
+        Event::ResumeRequested(said) => (Paint::Plain, format!("{} wants it to go on", said.by)),
+        Event::CancelRequested(said) => (Paint::Warn, format!("{} wants it cancelled", said.by)),
+        Event::SkipRequested(said) => {
+            (Paint::Plain, format!("{} wants `{}` left out", said.by, said.skip.step))
+        }
+        Event::QuestionAnswered(said) => {
+            let Answer { choice, .. } = &said.answer;
+            (Paint::Plain, format!("{} answers {}: {choice}", said.by, said.question))
+        }
+        Event::Reopened(said) => (Paint::Plain, format!("{} takes it up again", said.by)),
+        Event::OwnerChanged(changed) => {
+            (Paint::Dim, format!("owned by pid {} on {}", changed.pid, changed.host))
+        }
+        Event::Settled(settled) => return verdict(settled.input, &settled.verdict),
+        Event::RunStarted(_) => (Paint::Busy, "the run began".to_owned()),
+        Event::RunSuspending(_) => (Paint::Warn, "coming to a stand".to_owned()),
+        Event::RunSuspended(said) => (Paint::Warn, format!("suspended by {}", said.by)),
+        Event::RunResumed(_) => (Paint::Busy, "goes on".to_owned()),
+        Event::RunCancelling(_) => (Paint::Warn, "being cancelled".to_owned()),
+        Event::RunCompleted(_) => (Paint::Good, "completed".to_owned()),
+        Event::RunFailed(end) => (Paint::Bad, format!("failed: {}", end.reason)),
+        Event::RunCancelled(_) => (Paint::Warn, "cancelled".to_owned()),
+        Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),
+        Event::StepSkipped(skipped) => (Paint::Dim, format!("skipped: {}", skipped.reason)),
+        Event::StepFinished(finished) => {
+            let paint = match finished.status {
+                StepStatus::Succeeded => Paint::Good,
+                StepStatus::Failed => Paint::Bad,
+                StepStatus::Skipped | StepStatus::Cancelled => Paint::Warn,
+            };
+            (paint, format!("{} ({})", finished.summary, millis(finished.duration_ms)))
+        }
+        Event::StepRetryScheduled(retry) => (Paint::Warn, format!("{}; tried again", failure(retry.failure))),
+        Event::StepStalled(stalled) => {
+            let stop =
+                stalled.stop_in_ms.map_or_else(String::new, |ms| format!(", stopped in {}", millis(ms)));
+            (Paint::Warn, format!("silent for {}{stop}", millis(stalled.silent_ms)))
+        }
+        Event::StepTimedOut(timed_out) => {
+            let budget = match timed_out.budget {
+                TimeBudget::Total => "timeout",
+                TimeBudget::Idle => "idle_timeout",
+            };
+            (Paint::Warn, format!("{budget} of {} used up", millis(timed_out.budget_ms)))
+        }
+        Event::StepsReset(reset) => (Paint::Plain, format!("{} steps are done anew", reset.steps.len())),
+        Event::EffectStarting(starting) => (Paint::Busy, format!("starts: {}", starting.preview)),
+        Event::EffectAttached(attached) if attached.had_ended => {
+            (Paint::Good, "found again; it had ended by itself".to_owned())
+        }
+        Event::EffectAttached(_) => (Paint::Good, "found again, still at work".to_owned()),
+        Event::EffectFinished(finished) => return attempt(finished),
+        Event::EffectLost(_) => (Paint::Warn, "lost with a crash".to_owned()),
+        Event::EffectInDoubt(_) => (Paint::Warn, "in doubt: it may or may not have happened".to_owned()),
+        Event::EffectResolved(resolved) => {
+            let text = match resolved.resolution {
+                Resolution::Done { .. } => "counts as done",
+                Resolution::NotDone => "had not happened: tried again",
+                Resolution::Failed => "counts as failed",
+            };
+            (Paint::Plain, text.to_owned())
+        }
+        Event::QuestionAsked(asked) => (Paint::Warn, format!("asks: {}", asked.prompt)),
+        // These follow from what was told, or are for machines.
+        Event::OwnerReleased(_)
+        | Event::StepStarted(_)
+        | Event::TimerFired(_)
+        | Event::EffectRunning(_)
+        | Event::QuestionClosed(_) => return None,
+    })
+}
+
+fn verdict(input: Seq, verdict: &Verdict) -> Option<(Paint, String)> {
+    match verdict {
+        Verdict::Accepted => None,
+        Verdict::Refused { message, .. } => Some((Paint::Warn, format!("input {input} refused: {message}"))),
+        Verdict::Superseded { by } => Some((Paint::Dim, format!("input {input} came after input {by}"))),
+    }
+}
+
+/// The step's own end tells of a success; of the rest the attempt does.
+fn attempt(finished: &EffectFinished) -> Option<(Paint, String)> {
+    match finished.end {
+        AttemptEnd::Succeeded | AttemptEnd::Cancelled => None,
+        AttemptEnd::Interrupted => Some((Paint::Warn, "stopped, to be taken up again".to_owned())),
+        AttemptEnd::Failed { failure: class } => {
+            let message = finished.message.clone().unwrap_or_else(|| failure(class).to_owned());
+            Some((Paint::Warn, format!("try {}: {message}", finished.attempt)))
+        }
+    }
+}
+
+fn failure(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Exit => "an exit code that is not accepted",
+        FailureClass::Timeout => "timeout",
+        FailureClass::Stall => "silent for too long",
+        FailureClass::Crash => "lost with a crash",
+        FailureClass::InvalidOutput => "not the output that was promised",
+        FailureClass::RateLimit => "rate limit",
+        FailureClass::Network => "no network",
+        FailureClass::Spawn => "could not be started",
+        FailureClass::Expression => "an expression failed",
+    }
+}
+
+fn millis(millis: u64) -> String {
+    duration(std::time::Duration::from_millis(millis))
+}
