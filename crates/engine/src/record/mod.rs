@@ -2,6 +2,7 @@
 
 mod run;
 mod status;
+mod step_event;
 mod summary;
 
 pub use run::{
@@ -9,4 +10,5 @@ pub use run::{
     StepStage, WorkflowRef,
 };
 pub use status::RunStatus;
+pub use step_event::{StepEventKind, StepEventRow, StepScope};
 pub use summary::RunSummary;

@@ -85,6 +85,24 @@ pub enum FailureClass {
     Expression,
 }
 
+impl FailureClass {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FailureClass::Exit => "exit",
+            FailureClass::Timeout => "timeout",
+            FailureClass::Stall => "stall",
+            FailureClass::Crash => "crash",
+            FailureClass::InvalidOutput => "invalid_output",
+            FailureClass::RateLimit => "rate_limit",
+            FailureClass::Network => "network",
+            FailureClass::Spawn => "spawn",
+            FailureClass::Expression => "expression",
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "end", rename_all = "snake_case")]
@@ -175,6 +193,18 @@ pub enum LostEvidence {
     KeeperDead,
     /// The work was on another boot of the machine.
     Rebooted,
+}
+
+impl LostEvidence {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            LostEvidence::NotBegun => "not_begun",
+            LostEvidence::KeeperDead => "keeper_dead",
+            LostEvidence::Rebooted => "rebooted",
+        }
+    }
 }
 
 /// Outside work had begun and cannot be found again.

@@ -144,6 +144,17 @@ pub enum TimeBudget {
     Idle,
 }
 
+impl TimeBudget {
+    /// The key in the workflow's file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TimeBudget::Total => "timeout",
+            TimeBudget::Idle => "idle_timeout",
+        }
+    }
+}
+
 /// A step used up one of its time budgets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepTimedOut {

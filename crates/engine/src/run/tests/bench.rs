@@ -110,7 +110,7 @@ impl Bench {
     }
 
     pub(super) fn pass(&mut self, input: Input) -> Vec<String> {
-        let before = (self.machine.head(), self.machine.desired());
+        let before = self.is_tested_each_time.then(|| self.machine.desired());
         let env = Env {
             now: self.now,
             seed: self.seed,
@@ -118,8 +118,8 @@ impl Bench {
         };
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let outcome = self.machine.handle(&env, input);
-        if outcome.events.is_empty() {
-            assert_eq!(self.machine.desired(), before.1, "nothing was decided");
+        if let Some(before) = before.filter(|_| outcome.events.is_empty()) {
+            assert_eq!(self.machine.desired(), before, "nothing was decided");
         }
         self.append(outcome)
     }

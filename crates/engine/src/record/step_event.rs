@@ -1,0 +1,497 @@
+//! Rows of step events: one event of a run's topic, laid out flat for tables and programs.
+
+use backstay_model::event::{AttemptEnd, DecodeError, Event, Heartbeat, OutputState, StepStatus};
+use backstay_model::{
+    Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a row tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepEventKind {
+    /// A step's turn came.
+    Started,
+    /// An attempt is about to begin.
+    Starting,
+    /// An attempt's process runs.
+    Spawned,
+    /// A sign of life.
+    Heartbeat,
+    /// An attempt was found again by a new owner.
+    Attached,
+    /// An attempt ended.
+    Ended,
+    /// An attempt cannot be found again.
+    Lost,
+    /// A step has its result.
+    Finished,
+    /// A step was left out.
+    Skipped,
+    /// A failed attempt will be followed by another one.
+    RetryScheduled,
+    /// A step used up one of its time budgets.
+    TimedOut,
+    /// A step has been silent for long.
+    Stalled,
+    /// The run began.
+    RunStarted,
+    /// The run stands still.
+    RunPaused,
+    /// The run goes on.
+    RunResumed,
+    /// The run ended as it should.
+    RunCompleted,
+    /// The run ended with a failure.
+    RunFailed,
+    /// The run ended because somebody wanted it to.
+    RunCancelled,
+}
+
+/// Whether something belongs to the run's own steps or to one element of a fan-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepScope {
+    /// To the run's own steps.
+    Run,
+    /// To one element of a fan-out.
+    Item,
+}
+
+/// One event about a step or the run. What the event does not have is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEventRow {
+    /// What it tells.
+    pub kind: StepEventKind,
+    /// When.
+    pub at: Timestamp,
+    /// Its place in the whole log.
+    pub g: Position,
+    /// Its number in the topic; absent for a live event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+    /// Whether it belongs to the run's own steps or to one element of a fan-out.
+    pub scope: StepScope,
+    /// The step; absent for an event of the run as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepId>,
+    /// The innermost element's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+    /// The innermost loop's pass, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cycle: Option<u32>,
+    /// Which try, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
+    /// Which of the step's pieces of work: its own, or the probe after a crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<bool>,
+    /// What does the step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The beginning of the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
+    /// The attempt's folder, relative to the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Whether it did what it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<bool>,
+    /// The exit code of the main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Awake time so far, in milliseconds; of a stall the silence, of a time-out the budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// Bytes of stdout so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout_bytes: Option<u64>,
+    /// Bytes of stderr so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr_bytes: Option<u64>,
+    /// How much stdout grew since the last beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdout_delta: Option<u64>,
+    /// How much stderr grew since the last beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr_delta: Option<u64>,
+    /// Beats in a row without growth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stagnant_beats: Option<u32>,
+    /// The main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Whether it still runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_alive: Option<bool>,
+    /// What the output looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_state: Option<OutputState>,
+}
+
+impl StepEventRow {
+    /// The row of a durable event; none if it is no event of a step or of the run's life.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the event is unknown, damaged or from a newer version.
+    pub fn of(recorded: &Recorded) -> Result<Option<StepEventRow>, DecodeError> {
+        let row = |kind| StepEventRow {
+            seq: Some(recorded.seq),
+            ..StepEventRow::bare(kind, recorded.at, recorded.g, &recorded.scope)
+        };
+        Ok(fill(Event::decode(recorded)?, row))
+    }
+
+    /// The row of a live event; none if it is not a step's.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it is damaged or from a newer version.
+    pub fn of_live(live: &LiveEvent) -> Result<Option<StepEventRow>, DecodeError> {
+        if live.kind != Heartbeat::KIND {
+            return Ok(None);
+        }
+        let beat = Heartbeat::decode(live)?;
+        Ok(Some(StepEventRow {
+            attempt: Some(beat.attempt),
+            elapsed_ms: Some(beat.elapsed_ms),
+            stdout_bytes: Some(beat.stdout_bytes),
+            stderr_bytes: Some(beat.stderr_bytes),
+            stdout_delta: Some(beat.stdout_delta),
+            stderr_delta: Some(beat.stderr_delta),
+            stagnant_beats: Some(beat.stagnant_beats),
+            pid: Some(beat.pid),
+            pid_alive: Some(beat.pid_alive),
+            output_state: Some(beat.output_state),
+            ..StepEventRow::bare(StepEventKind::Heartbeat, live.at, live.g, &live.scope)
+        }))
+    }
+
+    /// A row that tells when and of what, and nothing else.
+    fn bare(kind: StepEventKind, at: Timestamp, g: Position, scope: &Scope) -> StepEventRow {
+        let frames = match scope {
+            Scope::Run => &[],
+            Scope::Step { frames, .. } => frames.as_slice(),
+        };
+        let item = frames.iter().rev().find_map(|frame| match frame {
+            Frame::Item { key, .. } => Some(key.clone()),
+            Frame::Cycle { .. } => None,
+        });
+        let cycle = frames.iter().rev().find_map(|frame| match frame {
+            Frame::Cycle { cycle, .. } => Some(*cycle),
+            Frame::Item { .. } => None,
+        });
+        StepEventRow {
+            kind,
+            at,
+            g,
+            seq: None,
+            scope: if item.is_some() { StepScope::Item } else { StepScope::Run },
+            step: scope.step_id().cloned(),
+            item,
+            cycle,
+            attempt: None,
+            probe: None,
+            agent: None,
+            preview: None,
+            folder: None,
+            success: None,
+            exit_code: None,
+            duration_ms: None,
+            reason: None,
+            elapsed_ms: None,
+            stdout_bytes: None,
+            stderr_bytes: None,
+            stdout_delta: None,
+            stderr_delta: None,
+            stagnant_beats: None,
+            pid: None,
+            pid_alive: None,
+            output_state: None,
+        }
+    }
+}
+
+fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<StepEventRow> {
+    let of_attempt = |kind, effect: &EffectId, attempt| StepEventRow {
+        attempt: Some(attempt),
+        probe: Some(effect.call == EffectCall::Probe),
+        ..row(kind)
+    };
+    Some(match event {
+        Event::StepStarted(started) => StepEventRow { agent: started.agent, ..row(StepEventKind::Started) },
+        Event::EffectStarting(starting) => StepEventRow {
+            preview: Some(starting.preview),
+            ..of_attempt(StepEventKind::Starting, &starting.effect, starting.attempt)
+        },
+        Event::EffectRunning(running) => StepEventRow {
+            pid: Some(running.pid),
+            folder: Some(running.folder),
+            ..of_attempt(StepEventKind::Spawned, &running.effect, running.attempt)
+        },
+        Event::EffectAttached(attached) => {
+            of_attempt(StepEventKind::Attached, &attached.effect, attached.attempt)
+        }
+        Event::EffectFinished(finished) => StepEventRow {
+            success: Some(finished.end == AttemptEnd::Succeeded),
+            exit_code: finished.exit_code,
+            duration_ms: Some(finished.duration_ms),
+            reason: finished.message.or_else(|| match finished.end {
+                AttemptEnd::Failed { failure } => Some(failure.as_str().to_owned()),
+                AttemptEnd::Succeeded | AttemptEnd::Cancelled | AttemptEnd::Interrupted => None,
+            }),
+            stdout_bytes: finished.stdout.map(|spool| spool.size_bytes),
+            stderr_bytes: finished.stderr.map(|spool| spool.size_bytes),
+            ..of_attempt(StepEventKind::Ended, &finished.effect, finished.attempt)
+        },
+        Event::EffectLost(lost) => StepEventRow {
+            reason: Some(lost.evidence.as_str().to_owned()),
+            ..of_attempt(StepEventKind::Lost, &lost.effect, lost.attempt)
+        },
+        Event::StepFinished(finished) => StepEventRow {
+            attempt: finished.attempt,
+            success: Some(finished.status == StepStatus::Succeeded),
+            exit_code: finished.exit_code,
+            duration_ms: Some(finished.duration_ms),
+            reason: Some(finished.summary),
+            ..row(StepEventKind::Finished)
+        },
+        Event::StepSkipped(skipped) => {
+            StepEventRow { reason: Some(skipped.reason.to_string()), ..row(StepEventKind::Skipped) }
+        }
+        Event::StepRetryScheduled(retry) => {
+            let (attempt, reason) = (Some(retry.attempt), Some(retry.failure.as_str().to_owned()));
+            StepEventRow { attempt, reason, ..row(StepEventKind::RetryScheduled) }
+        }
+        Event::StepTimedOut(timed_out) => StepEventRow {
+            attempt: Some(timed_out.attempt),
+            reason: Some(timed_out.budget.as_str().to_owned()),
+            elapsed_ms: Some(timed_out.budget_ms),
+            ..row(StepEventKind::TimedOut)
+        },
+        Event::StepStalled(stalled) => StepEventRow {
+            attempt: Some(stalled.attempt),
+            elapsed_ms: Some(stalled.silent_ms),
+            ..row(StepEventKind::Stalled)
+        },
+        Event::RunStarted(_) => row(StepEventKind::RunStarted),
+        Event::RunSuspended(paused) => {
+            StepEventRow { reason: Some(format!("by {}", paused.by)), ..row(StepEventKind::RunPaused) }
+        }
+        Event::RunResumed(_) => row(StepEventKind::RunResumed),
+        Event::RunCompleted(_) => StepEventRow { success: Some(true), ..row(StepEventKind::RunCompleted) },
+        Event::RunFailed(end) => StepEventRow {
+            success: Some(false),
+            step: end.step,
+            reason: Some(end.reason),
+            ..row(StepEventKind::RunFailed)
+        },
+        Event::RunCancelled(end) => StepEventRow { reason: end.reason, ..row(StepEventKind::RunCancelled) },
+        // Wishes, verdicts, owners, questions and plumbing have their own views.
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::event::{
+        EffectFinished, EffectRunning, EffectStarting, FailureClass, RunCancelled, RunCompleted, RunFailed,
+        RunResumed, RunStarted, SkipReason, Spool, StepFinished, StepRetryScheduled, StepSkipped,
+        StepStalled, StepStarted, StepTimedOut, TimeBudget, TimerFired,
+    };
+    use backstay_model::{Digest, RunId, Text, Topic};
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+
+    fn recorded(scope: &str, event: impl Into<Event>) -> Recorded {
+        let event = event.into();
+        Recorded {
+            topic: Topic::run(run()),
+            seq: Seq(3),
+            g: Position(30),
+            at: AT,
+            kind: event.kind(),
+            scope: scope.parse().unwrap(),
+            payload: event.encode().unwrap(),
+            trace: None,
+            more: false,
+        }
+    }
+
+    fn run() -> RunId {
+        "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()
+    }
+
+    fn effect(call: &str) -> EffectId {
+        format!("{}:code:{call}", run()).parse().unwrap()
+    }
+
+    /// The row as programs read it, without what every row of these tests has.
+    fn json(recorded: &Recorded) -> String {
+        let row = StepEventRow::of(recorded).unwrap().unwrap();
+        let text = serde_json::to_string(&row).unwrap();
+        assert_eq!(serde_json::from_str::<StepEventRow>(&text).unwrap(), row);
+        text.replace("\"at\":1790000000000000,\"g\":30,\"seq\":3,", "")
+    }
+
+    #[test]
+    fn s1_every_kind_of_step_event_has_its_name() {
+        let attempt = Attempt(2);
+        let names = [
+            (
+                recorded("code", StepStarted { agent: Some("codex".to_owned()) }),
+                "started\",\"scope\":\"run\",\"step\":\"code\",\"agent\":\"codex\"}",
+            ),
+            (
+                recorded(
+                    "code",
+                    EffectRunning {
+                        effect: effect("main"),
+                        attempt,
+                        pid: 7,
+                        keeper_pid: 6,
+                        folder: "f".to_owned(),
+                    },
+                ),
+                "spawned\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"probe\":false,\"folder\":\"f\",\"pid\":7}",
+            ),
+            (
+                recorded("code", StepSkipped { reason: SkipReason::RunEnding, output: None }),
+                "skipped\",\"scope\":\"run\",\"step\":\"code\",\"reason\":\"the run ended before its turn came\"}",
+            ),
+            (
+                recorded("code", StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms: 9 }),
+                "timed_out\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"reason\":\"idle_timeout\",\"elapsed_ms\":9}",
+            ),
+            (
+                recorded("code", StepStalled { attempt, silent_ms: 5, stop_in_ms: None }),
+                "stalled\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"elapsed_ms\":5}",
+            ),
+            (
+                recorded(
+                    "code",
+                    StepRetryScheduled { attempt, failure: FailureClass::RateLimit, due_at: AT },
+                ),
+                "retry_scheduled\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"reason\":\"rate_limit\"}",
+            ),
+            (recorded("", RunStarted {}), "run_started\",\"scope\":\"run\"}"),
+            (
+                recorded("", RunCompleted { outputs: Text::of("{}") }),
+                "run_completed\",\"scope\":\"run\",\"success\":true}",
+            ),
+            (
+                recorded("", RunFailed { step: None, reason: "no".to_owned() }),
+                "run_failed\",\"scope\":\"run\",\"success\":false,\"reason\":\"no\"}",
+            ),
+            (recorded("", RunCancelled { reason: None }), "run_cancelled\",\"scope\":\"run\"}"),
+        ];
+        for (event, expected) in names {
+            assert_eq!(json(&event), format!("{{\"kind\":\"{expected}"));
+        }
+        let by = backstay_model::event::Actor { name: "ada".to_owned(), via: "cli".to_owned() };
+        let resumed = recorded("", RunResumed { by });
+        assert_eq!(StepEventRow::of(&resumed).unwrap().unwrap().kind, StepEventKind::RunResumed);
+        let plumbing = recorded("code", TimerFired { due_at: AT, fired_at: AT });
+        assert_eq!(StepEventRow::of(&plumbing).unwrap(), None);
+    }
+
+    #[test]
+    fn s2_the_end_of_an_attempt_and_of_its_step_tell_success_time_and_bytes() {
+        let spool = |size_bytes| Some(Spool { size_bytes, digest: Digest::of(b""), lost_bytes: 0 });
+        let ended = EffectFinished {
+            effect: effect("probe"),
+            attempt: Attempt(1),
+            end: AttemptEnd::Failed { failure: FailureClass::Exit },
+            exit_code: Some(3),
+            signal: None,
+            message: None,
+            duration_ms: 12,
+            stdout: spool(0),
+            stderr: None,
+            output: None,
+            log: None,
+            artifacts: Vec::new(),
+            left_behind: 0,
+        };
+        assert_eq!(
+            json(&recorded("code", ended)),
+            "{\"kind\":\"ended\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":1,\"probe\":true,\"success\":false,\"exit_code\":3,\"duration_ms\":12,\"reason\":\"exit\",\"stdout_bytes\":0}",
+            "no byte came on stdout; of stderr nothing is known"
+        );
+        let finished = StepFinished {
+            status: StepStatus::Succeeded,
+            attempt: None,
+            exit_code: None,
+            failure: None,
+            summary: "2 of 2 steps succeeded".to_owned(),
+            output: None,
+            duration_ms: 0,
+        };
+        assert_eq!(
+            json(&recorded("g", finished)),
+            "{\"kind\":\"finished\",\"scope\":\"run\",\"step\":\"g\",\"success\":true,\"duration_ms\":0,\"reason\":\"2 of 2 steps succeeded\"}"
+        );
+    }
+
+    #[test]
+    fn s2_items_and_cycles_come_from_the_scope() {
+        let starting = EffectStarting {
+            effect: effect("main"),
+            attempt: Attempt(1),
+            class: backstay_model::event::EffectClass::Attach,
+            spec: Digest::of(b""),
+            preview: "cargo test".to_owned(),
+            host: "h".to_owned(),
+            boot: "b".to_owned(),
+        };
+        assert_eq!(
+            json(&recorded("code@issue=412,green~3", starting)),
+            "{\"kind\":\"starting\",\"scope\":\"item\",\"step\":\"code\",\"item\":\"412\",\"cycle\":3,\"attempt\":1,\"probe\":false,\"preview\":\"cargo test\"}"
+        );
+    }
+
+    #[test]
+    fn s2_a_heartbeat_tells_all_that_it_has_and_nothing_else() {
+        let beat = Heartbeat {
+            attempt: Attempt(1),
+            elapsed_ms: 10,
+            stdout_bytes: 20,
+            stderr_bytes: 0,
+            stdout_delta: 0,
+            stderr_delta: 0,
+            stagnant_beats: 4,
+            pid: 9,
+            pid_alive: true,
+            cpu_ms: None,
+            output_state: OutputState::Quiet,
+        };
+        let live = LiveEvent {
+            topic: Topic::run(run()),
+            g: Position(31),
+            after_seq: Seq(3),
+            at: AT,
+            kind: Heartbeat::KIND,
+            scope: "code".parse().unwrap(),
+            payload: beat.encode().unwrap(),
+        };
+        let row = StepEventRow::of_live(&live).unwrap().unwrap();
+        assert_eq!(
+            serde_json::to_string(&row).unwrap(),
+            "{\"kind\":\"heartbeat\",\"at\":1790000000000000,\"g\":31,\"scope\":\"run\",\"step\":\"code\",\"attempt\":1,\"elapsed_ms\":10,\"stdout_bytes\":20,\"stderr_bytes\":0,\"stdout_delta\":0,\"stderr_delta\":0,\"stagnant_beats\":4,\"pid\":9,\"pid_alive\":true,\"output_state\":\"quiet\"}"
+        );
+        let other = LiveEvent { kind: backstay_model::Kind::new("token"), ..live.clone() };
+        assert_eq!(StepEventRow::of_live(&other).unwrap(), None);
+        let damaged =
+            LiveEvent { payload: backstay_model::Payload::from_text("{}".to_owned()).unwrap(), ..live };
+        assert!(StepEventRow::of_live(&damaged).is_err());
+    }
+}
