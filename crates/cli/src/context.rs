@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
-use backstay_runtime::{Clock, RunRow, STORE_FOLDER, Store, SystemClock, find_store};
+use backstay_runtime::{Clock, STORE_FOLDER, Store, SystemClock, find_store};
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -146,11 +146,6 @@ pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
 /// The whole text of a file.
 pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
-}
-
-/// Runs of one row each, whether or not `run` is among them.
-pub(crate) fn row_of(rows: &[RunRow], run: RunId) -> Option<&RunRow> {
-    rows.iter().find(|row| row.run == run)
 }
 
 /// A store is not for version control: it says so itself.

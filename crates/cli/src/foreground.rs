@@ -31,7 +31,9 @@ pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, Cli
     let sockets = socket_folder(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
     let keepers = Keepers::new(program, vec!["keeper".to_owned()], sockets);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env: context.env.clone() }).await?;
-    owner.add_sink(TracingSink)?;
+    if context.env.contains_key(output::LOG_VARIABLE) {
+        owner.add_sink(TracingSink)?;
+    }
     Ok(owner)
 }
 

@@ -12,6 +12,9 @@ use crate::error::CliError;
 /// The schema version of every JSON document that has none of its own.
 pub(crate) const JSON_SCHEMA: u32 = 1;
 
+/// The variable that says what is logged to stderr, such as `info`; every event is logged where it is set.
+pub(crate) const LOG_VARIABLE: &str = "BACKSTAY_LOG";
+
 /// A JSON document with its schema version in front.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document<T> {
@@ -86,7 +89,7 @@ fn describe(error: &CliError) -> String {
 
 /// Lets `tracing` write to stderr what BACKSTAY_LOG asks for; only trouble by default.
 pub(crate) fn start_tracing(context: &Context) {
-    let wanted = context.env.get("BACKSTAY_LOG").map_or("warn", String::as_str);
+    let wanted = context.env.get(LOG_VARIABLE).map_or("warn", String::as_str);
     let filter = tracing_subscriber::EnvFilter::try_new(wanted)
         .unwrap_or_else(|_not_a_filter| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();

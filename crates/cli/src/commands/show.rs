@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{Held, Line, Page, Style, ending, head, holder, next_lines, step_table};
+use crate::ui::{Held, Line, Page, Style, ending, head, holder, last_words, next_lines, step_table};
 
 /// Shows one run.
 pub(crate) async fn show(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
@@ -52,7 +52,7 @@ pub(crate) async fn print_json(store: &Store, run: RunId) -> Result<(), CliError
 /// Prints the page.
 pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
     let view = store.view(run).await?;
-    let signs = BTreeMap::new();
+    let signs = last_words(store, &view.record).await?;
     let page = Page::of(&view, &signs);
     let (times, columns) = (context.times(), context.columns());
     let mut lines = vec![head(&page, &times, columns)];
@@ -71,7 +71,7 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
 
 async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
     let view = store.view(run).await?;
-    let signs = BTreeMap::new();
+    let signs = last_words(store, &view.record).await?;
     let page = Page::of(&view, &signs);
     let times = context.times();
     let (_, state) = page.state(&times);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backstay_engine::record::{RunRecord, StepStage};
+use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::Event;
+use backstay_model::event::{Event, StepStatus};
 use backstay_model::{Delivery, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
@@ -107,14 +107,7 @@ impl LiveRun {
             self.held = Held::of(row.owner.as_ref());
             self.wake_at = row.index.and_then(|index| index.wake_at);
         }
-        let working = self.record.steps.iter().filter(|step| step.stage == StepStage::Working);
-        let folders: Vec<(StepId, Utf8PathBuf)> = working
-            .filter_map(|step| {
-                let folder = step.attempts.last()?.folder.as_ref()?;
-                Some((step.step.clone(), self.store.folder().join(folder)))
-            })
-            .collect();
-        self.signs = tokio::task::spawn_blocking(move || last_lines(folders)).await?;
+        self.signs = last_words(&self.store, &self.record).await?;
         Ok(())
     }
 
@@ -137,6 +130,26 @@ impl LiveRun {
         lines.extend(next_lines(&page, times));
         lines
     }
+}
+
+/// What each step that works or has failed said last.
+pub(crate) async fn last_words(
+    store: &Store,
+    record: &RunRecord,
+) -> Result<BTreeMap<StepId, String>, CliError> {
+    let is_asked = |step: &&StepRecord| {
+        matches!(step.stage, StepStage::Working | StepStage::Done { status: StepStatus::Failed })
+    };
+    let folders: Vec<(StepId, Utf8PathBuf)> = record
+        .steps
+        .iter()
+        .filter(is_asked)
+        .filter_map(|step| {
+            let folder = step.attempts.last()?.folder.as_ref()?;
+            Some((step.step.clone(), store.folder().join(folder)))
+        })
+        .collect();
+    Ok(tokio::task::spawn_blocking(move || last_lines(folders)).await?)
 }
 
 /// The last line of each step. A spool that cannot be read has no sign of life: the next look may find one.

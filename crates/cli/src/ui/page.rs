@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::{AttemptRecord, RunRecord, RunStatus, StepStage};
+use backstay_engine::record::{AttemptRecord, RunRecord, RunStatus, StepRecord, StepStage};
 use backstay_log::OwnerView;
 use backstay_model::event::StepStatus;
 use backstay_model::{RunId, StepId, Timestamp};
@@ -180,6 +180,11 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
     if let Some(why) = why(page) {
         lines.push(say("why", why));
     }
+    if let Some(step) = failed(page).filter(|_| record.status == RunStatus::Failed)
+        && let Some(said) = page.signs.get(&step.step)
+    {
+        lines.push(say("said", said.clone()));
+    }
     for question in record.questions.iter().filter(|question| question.closed_at.is_none()) {
         lines.push(say("asks", format!("{} (asked {})", question.prompt, times.minute(question.asked_at))));
         for option in &question.options {
@@ -187,8 +192,8 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
             lines.push(say("", command).to_column(50).with(Paint::Dim, format!("  {}", option.meaning)));
         }
     }
-    for (command, meaning) in steps_from_here(page, &id) {
-        let label = if lines.iter().any(|line| *line == Line::default()) { "" } else { "next" };
+    for (index, (command, meaning)) in steps_from_here(page, &id).into_iter().enumerate() {
+        let label = if index == 0 { "next" } else { "" };
         lines.push(say(label, command).to_column(50).with(Paint::Dim, format!("  {meaning}")));
     }
     for interruption in &record.interruptions {
@@ -223,15 +228,20 @@ fn why(page: &Page<'_>) -> Option<String> {
     })
 }
 
+/// The first step that failed, groups not counted.
+fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
+    let is_failed = |step: &&StepRecord| {
+        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
+    };
+    page.record.steps.iter().find(is_failed)
+}
+
 /// Commands that make sense now, with what they do.
 fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
     let record = page.record;
     if page.is_interrupted() {
         return vec![(format!("backstay resume {id}"), "finds the agents again and goes on")];
     }
-    let failed = record.steps.iter().find(|step| {
-        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
-    });
     match record.status {
         RunStatus::Queued if page.held == Held::Nobody => {
             vec![(format!("backstay resume {id}"), "works on it here")]
@@ -241,7 +251,7 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
         }
         RunStatus::Failed => {
             let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
-            if let Some(step) = failed {
+            if let Some(step) = failed(page) {
                 commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
                 commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
             }
@@ -267,8 +277,13 @@ pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str)
         })
         .collect();
     let attempts = page.record.steps.iter().flat_map(|step| &step.attempts);
-    lines.extend(attempts.flat_map(|attempt| &attempt.artifacts).map(|path| {
-        Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, format!("{store}/{path}"))
-    }));
+    let paths = attempts.flat_map(|attempt| &attempt.artifacts).map(|path| format!("{store}/{path}"));
+    // An output that names the file says it already.
+    let is_told = |path: &String| outputs.iter().any(|(_, value)| value.ends_with(path.as_str()));
+    lines.extend(
+        paths
+            .filter(|path| !is_told(path))
+            .map(|path| Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, path)),
+    );
     lines
 }
