@@ -6,8 +6,8 @@ mod step_event;
 mod summary;
 
 pub use run::{
-    AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord, StepRecord,
-    StepStage, WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord,
+    StepRecord, StepStage, WorkflowRef,
 };
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};

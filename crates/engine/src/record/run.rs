@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_model::event::{
     Actor, Answer, AttemptEnd, Class, DecodeError, EffectFinished, Event, FailureClass, LostEvidence,
-    OwnerChanged, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, Verdict,
+    OwnerChanged, QuestionAnswered, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, Verdict,
 };
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, QuestionId, Recorded, RunId, Seq, StepId, Text,
@@ -77,6 +77,19 @@ pub struct QuestionRecord {
     pub closed_at: Option<Timestamp>,
     /// What was answered, and by whom.
     pub answer: Option<(Answer, Actor)>,
+}
+
+/// An answer that its question has not been closed by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// The number of the input.
+    pub input: Seq,
+    /// What it answers.
+    pub question: QuestionId,
+    /// What was said.
+    pub answer: Answer,
+    /// Who said it.
+    pub by: Actor,
 }
 
 /// Where a step stands.
@@ -231,8 +244,8 @@ pub struct RunRecord {
     /// The times without a living owner.
     pub interruptions: Vec<Interruption>,
     /// Answers without a verdict yet.
-    #[serde(skip)]
-    answers: Vec<(Seq, QuestionId, Answer, Actor)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerRecord>,
 }
 
 impl RunRecord {
@@ -314,10 +327,11 @@ impl RunRecord {
             Event::OwnerChanged(changed) => self.fold_owner(at, previous_at, changed),
             Event::OwnerReleased(_) => self.owner = None,
             Event::QuestionAnswered(answered) => {
-                self.answers.push((recorded.seq, answered.question, answered.answer, answered.by));
+                let QuestionAnswered { by, question, answer } = answered;
+                self.answers.push(AnswerRecord { input: recorded.seq, question, answer, by });
             }
             Event::Settled(settled) if settled.verdict != Verdict::Accepted => {
-                self.answers.retain(|(seq, ..)| *seq != settled.input);
+                self.answers.retain(|answer| answer.input != settled.input);
             }
             Event::RunStarted(_) => {
                 (self.status, self.started_at) = (RunStatus::Running, Some(at));
@@ -459,8 +473,9 @@ impl RunRecord {
                 answer: None,
             }),
             Event::QuestionClosed(closed) => {
-                let answer = self.answers.iter().find(|(seq, ..)| Some(*seq) == closed.answered_by);
-                let answer = answer.map(|(_, _, answer, by)| (answer.clone(), by.clone()));
+                let answer = self.answers.iter().find(|answer| Some(answer.input) == closed.answered_by);
+                let answer = answer.map(|answer| (answer.answer.clone(), answer.by.clone()));
+                self.answers.retain(|answer| Some(answer.input) != closed.answered_by);
                 if let Some(question) =
                     self.questions.iter_mut().find(|asked| asked.question == closed.question)
                 {

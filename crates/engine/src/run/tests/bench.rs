@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, Class, Event, LostEvidence, QuestionAnswered, Resolution, RunRequested,
-    SuspendReason, Verdict,
+    Actor, Answer, AttemptEnd, ClaimReason, Class, Event, LostEvidence, OwnerChanged, OwnerReleased,
+    QuestionAnswered, Resolution, RunRequested, SuspendReason, Verdict,
 };
 use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Position, QuestionId, Recorded, RunId, Scope, Seq, Text,
-    Timestamp, Topic,
+    Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, Position, QuestionId, Recorded, RunId, Scope, Seq,
+    Text, Timestamp, Topic,
 };
 use backstay_workflow::{CheckInput, check};
 
@@ -221,6 +221,26 @@ impl Bench {
 
     pub(super) fn status(&self) -> RunStatus {
         self.machine.status()
+    }
+
+    /// Another process becomes the owner; the log says so, and the new owner folds it.
+    pub(super) fn claimed_by(&mut self, pid: u32) {
+        let changed = OwnerChanged {
+            owner: OwnerId::derived(Digest::of(&pid.to_le_bytes())),
+            epoch: Epoch(u64::from(pid)),
+            host: "h".to_owned(),
+            pid,
+            reason: ClaimReason::OwnerDead,
+            previous: None,
+        };
+        self.record(Scope::Run, &changed.into(), false);
+        self.crash();
+    }
+
+    /// The owner gives the run up.
+    pub(super) fn release(&mut self, pid: u32) {
+        self.record(Scope::Run, &OwnerReleased { epoch: Epoch(u64::from(pid)) }.into(), false);
+        self.crash();
     }
 
     /// A machine folded from the log alone.

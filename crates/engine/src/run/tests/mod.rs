@@ -7,6 +7,7 @@ mod order;
 mod outputs;
 mod plans;
 mod random;
+mod records;
 mod reopen;
 mod retry;
 mod skip;

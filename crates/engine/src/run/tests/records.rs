@@ -1,0 +1,216 @@
+//! The record of a run: a fold of the same log.
+
+use backstay_model::event::LostEvidence::KeeperDead;
+use backstay_model::event::{AttemptEnd, FailureClass, StepStatus};
+use backstay_model::{StepId, Timestamp};
+
+use super::Bench;
+use super::bench::{ended, exited};
+use super::say::{again, answer, cancel, resume, skip, suspend};
+use crate::record::{RunRecord, RunStatus, StepStage};
+use crate::{EndedBy, ProcessEnded, Report};
+
+fn step(id: &str) -> StepId {
+    id.parse().unwrap()
+}
+
+/// A run in which much happened: two owners, a loss, two answers, a suspension, a failure, a second life.
+fn eventful() -> Bench {
+    let mut bench = Bench::asked(
+        "- {id: a, run: 'true', needs: []}\n- {id: b, run: 'true', needs: [], retry: 1}\n- {id: c, run: 'true'}\n- {id: d, run: 'true'}",
+    );
+    bench.claimed_by(1);
+    bench.settle();
+    bench.later(1_000);
+    bench.claimed_by(2);
+    bench.lose("a", KeeperDead);
+    let question = bench.question();
+    bench.say(answer(question, "maybe"));
+    bench.say(answer(question, "rerun"));
+    bench.say(answer(question, "done"));
+    bench.settle();
+    bench.later(1_000);
+    bench.exit("b", 1);
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("a");
+    bench.later(10_000);
+    bench.say(resume());
+    bench.settle();
+    bench.print("a", "out");
+    bench.exit("b", 7);
+    bench.say(again());
+    bench.settle();
+    bench.exit("b", 0);
+    bench.say(skip("d"));
+    bench.settle();
+    bench.later(500);
+    bench.exit("c", 0);
+    assert_eq!(bench.status(), RunStatus::Completed);
+    bench
+}
+
+#[test]
+fn r1_folding_twice_page_by_page_or_from_a_snapshot_gives_the_same_record() {
+    let bench = eventful();
+    let fold = |mut record: RunRecord, from: usize| {
+        bench.log[from..].iter().for_each(|recorded| record.apply(recorded).unwrap());
+        record
+    };
+    let new = || RunRecord::new(bench.machine.run());
+    assert_eq!(fold(new(), 0), bench.record);
+    assert_eq!(fold(bench.record.clone(), 0), bench.record, "what was folded changes nothing");
+    let mut snapshot = new();
+    for (index, recorded) in bench.log.iter().enumerate() {
+        let stored = serde_json::to_string(&snapshot).unwrap();
+        let read: RunRecord = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read, snapshot, "after {index} events");
+        assert_eq!(fold(read, index), bench.record, "from a snapshot after {index} events");
+        snapshot.apply(recorded).unwrap();
+    }
+}
+
+#[test]
+fn r1_the_record_tells_each_attempt_and_each_result() {
+    let bench = eventful();
+    let record = &bench.record;
+    assert_eq!((record.status, record.reopened, record.failed_step.clone()), (RunStatus::Completed, 1, None));
+    let attempts = |id: &str| -> Vec<_> {
+        let attempts = &record.step(&step(id)).unwrap().attempts;
+        attempts.iter().map(|attempt| (attempt.attempt.0, attempt.end, attempt.lost)).collect()
+    };
+    let failed = Some(AttemptEnd::Failed { failure: FailureClass::Exit });
+    assert_eq!(
+        attempts("a"),
+        [
+            (1, None, Some(KeeperDead)),
+            (2, Some(AttemptEnd::Interrupted), None),
+            (3, Some(AttemptEnd::Succeeded), None)
+        ]
+    );
+    assert_eq!(attempts("b"), [(1, failed, None), (2, failed, None), (3, Some(AttemptEnd::Succeeded), None)]);
+    let d = record.step(&step("d")).unwrap();
+    assert_eq!(d.stage, StepStage::Done { status: StepStatus::Skipped });
+    assert!(d.attempts.is_empty());
+    assert_eq!(
+        record.step(&step("b")).unwrap().failure,
+        None,
+        "what failed before the reset is not its result"
+    );
+}
+
+#[test]
+fn r6_a_question_has_its_prompt_its_answer_and_who_gave_it() {
+    let bench = eventful();
+    let [question] = bench.record.questions.as_slice() else { panic!("{:?}", bench.record.questions) };
+    assert!(question.prompt.contains("`a` was at work when its keeper died"), "{}", question.prompt);
+    let (answer, by) = question.answer.clone().unwrap();
+    assert_eq!((answer.choice.as_str(), by.name.as_str()), ("rerun", "ada"), "the one that won");
+    assert_eq!(
+        question.options.iter().map(|option| option.name.as_str()).collect::<Vec<_>>(),
+        ["done", "rerun", "fail"]
+    );
+    assert!(question.closed_at.is_some());
+}
+
+#[test]
+fn a_question_that_the_run_did_not_wait_for_has_no_answer() {
+    let mut bench = Bench::begun("- {id: a, run: 'true'}");
+    bench.lose("a", KeeperDead);
+    bench.say(cancel());
+    bench.settle();
+    assert!(bench.record.questions[0].closed_at.is_some());
+    assert_eq!(bench.record.questions[0].answer, None);
+}
+
+fn attach(bench: &mut Bench, id: &str) {
+    let (effect, attempt) = bench.in_flight(id);
+    bench.report(Report::Attached { effect, attempt, had_ended: false });
+}
+
+#[test]
+fn s4_an_interruption_tells_from_when_to_when_and_what_was_found_again_or_lost() {
+    let mut bench = Bench::asked("- {id: a, run: 'true', needs: []}\n- {id: b, run: 'true', needs: []}");
+    bench.claimed_by(1);
+    bench.settle();
+    let died_after = bench.now;
+    bench.later(60_000);
+    // Somebody speaks before the next owner comes: that is no sign of life of the old one.
+    bench.say(resume());
+    bench.later(1_000);
+    bench.claimed_by(2);
+    let came_at = bench.now;
+    bench.settle();
+    attach(&mut bench, "a");
+    bench.lose("b", KeeperDead);
+    // Much later the keeper of a dies, while the owner lives.
+    bench.later(3_600_000);
+    bench.lose("a", KeeperDead);
+    let told = |record: &RunRecord| -> Vec<(Timestamp, Timestamp, u32, String)> {
+        let words = |steps: &[StepId]| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let told = record.interruptions.iter().map(|interruption| {
+            let steps = format!("{} | {}", words(&interruption.reattached), words(&interruption.lost));
+            (interruption.from, interruption.until, interruption.pid, steps)
+        });
+        told.collect()
+    };
+    assert_eq!(told(&bench.record), [(died_after, came_at, 1, "a | b".to_owned())]);
+    let a = bench.record.step(&step("a")).unwrap();
+    assert_eq!(a.attempts[0].reattached, 1);
+}
+
+#[test]
+fn a_run_that_was_given_up_or_stood_still_was_not_interrupted() {
+    let mut bench = Bench::asked("- {id: a, run: 'true'}");
+    bench.claimed_by(1);
+    bench.settle();
+    bench.release(1);
+    bench.claimed_by(2);
+    assert_eq!(bench.record.interruptions, []);
+    assert_eq!(bench.record.owner.as_ref().map(|owner| owner.pid), Some(2));
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("a");
+    bench.claimed_by(3);
+    assert_eq!(bench.record.interruptions, [], "nothing was under way");
+    bench.say(resume());
+    bench.settle();
+    bench.exit("a", 1);
+    assert_eq!(bench.record.owner, None, "a run that ended has no owner");
+    bench.claimed_by(4);
+    assert_eq!(bench.record.interruptions, []);
+}
+
+#[test]
+fn a_record_follows_stalls_time_outs_and_what_was_left_behind() {
+    let mut bench = Bench::begun("- {id: a, run: 'true', timeout: 1m, retry: 1}");
+    let (effect, attempt) = bench.in_flight("a");
+    bench.report(Report::Stalled { effect, attempt, silent_ms: 5, stop_in_ms: None });
+    assert!(bench.record.step(&step("a")).unwrap().stalled_at.is_some());
+    bench.end("a", ProcessEnded { left_behind: 2, ..ended(EndedBy::Timeout) });
+    let a = bench.record.step(&step("a")).unwrap();
+    assert!(matches!(a.stage, StepStage::Backoff { .. }));
+    assert_eq!(
+        (a.attempts[0].timed_out.map(|budget| budget.as_str()), a.attempts[0].left_behind),
+        (Some("timeout"), 2)
+    );
+    bench.later(60_000);
+    bench.settle();
+    assert_eq!(bench.record.step(&step("a")).unwrap().stalled_at, None, "a new attempt is not silent yet");
+    bench.end("a", exited(0));
+    assert_eq!(bench.record.outputs, Some(backstay_model::Text::of("{}")));
+    assert!(bench.record.ended_at.is_some());
+}
+
+#[test]
+fn an_event_that_cannot_be_read_changes_nothing() {
+    let bench = Bench::begun("- {id: a, run: 'true'}");
+    let mut record = bench.record.clone();
+    let mut machine = bench.machine.clone();
+    let mut unknown = bench.log[bench.log.len() - 1].clone();
+    unknown.seq = unknown.seq.next();
+    unknown.kind = backstay_model::Kind::new("step_teleported");
+    assert!(record.apply(&unknown).is_err() && machine.apply(&unknown).is_err());
+    assert_eq!(record, bench.record);
+    assert_eq!(machine.head(), bench.machine.head());
+}
