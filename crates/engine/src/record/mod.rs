@@ -1,14 +1,16 @@
 //! Folds that people and programs read.
 
+mod parts;
 mod run;
 mod status;
 mod step_event;
 mod summary;
 
-pub use run::{
-    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, RUN_RECORD_SCHEMA, RunRecord,
-    StepRecord, StepStage, WorkflowRef,
+pub use parts::{
+    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, StepRecord, StepStage,
+    WorkflowRef,
 };
+pub use run::{RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
 pub use summary::RunSummary;

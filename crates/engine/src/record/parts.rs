@@ -1,0 +1,242 @@
+//! What a run's record is made of.
+
+use backstay_model::event::{
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, LostEvidence, QuestionOption, SkipReason, Spool,
+    StepStatus, TimeBudget,
+};
+use backstay_model::{Attempt, Digest, Epoch, OwnerId, QuestionId, Seq, StepId, Text, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Which workflow a run follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRef {
+    /// Its name.
+    pub name: String,
+    /// The file it came from, as given.
+    pub file: String,
+    /// The digest of the checked plan.
+    pub plan: Digest,
+    /// The digest of the file's text.
+    pub source: Digest,
+}
+
+/// Who owns a run's topic, as the log says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerRecord {
+    /// Its id.
+    pub owner: OwnerId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its machine.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A time in which the run had no living owner although it was under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// The last thing that the old owner wrote.
+    pub from: Timestamp,
+    /// When the new owner came.
+    pub until: Timestamp,
+    /// The process id of the old owner.
+    pub pid: u32,
+    /// The steps whose work was found again.
+    pub reattached: Vec<StepId>,
+    /// The steps whose work was lost.
+    pub lost: Vec<StepId>,
+}
+
+/// A question and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionRecord {
+    /// Its id.
+    pub question: QuestionId,
+    /// What is asked.
+    pub prompt: String,
+    /// What can be answered.
+    pub options: Vec<QuestionOption>,
+    /// The step that waits.
+    pub step: StepId,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// What was answered, and by whom.
+    pub answer: Option<(Answer, Actor)>,
+}
+
+/// An answer that its question has not been closed by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// The number of the input.
+    pub input: Seq,
+    /// What it answers.
+    pub question: QuestionId,
+    /// What was said.
+    pub answer: Answer,
+    /// Who said it.
+    pub by: Actor,
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum StepStage {
+    /// It is to be done anew, and its turn has not come again.
+    Waiting,
+    /// Its turn came, and nothing is in flight.
+    Started,
+    /// Its work is in flight.
+    Working,
+    /// Its next attempt waits for a moment.
+    Backoff {
+        /// That moment.
+        due_at: Timestamp,
+    },
+    /// It is not known what became of its work.
+    InDoubt,
+    /// It has its result.
+    Done {
+        /// Which.
+        status: StepStatus,
+    },
+}
+
+/// One attempt of a step, or of its probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Whether it is a probe's.
+    pub probe: bool,
+    /// The beginning of its command.
+    pub preview: String,
+    /// When its start was durable.
+    pub starting_at: Timestamp,
+    /// When its end was durable.
+    pub ended_at: Option<Timestamp>,
+    /// The main process.
+    pub pid: Option<u32>,
+    /// Its keeper.
+    pub keeper_pid: Option<u32>,
+    /// Its folder, relative to the store.
+    pub folder: Option<String>,
+    /// How it ended.
+    #[serde(flatten)]
+    pub end: Option<AttemptEnd>,
+    /// Its exit code.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What went wrong, for people.
+    pub message: Option<String>,
+    /// Awake time, in milliseconds.
+    pub duration_ms: Option<u64>,
+    /// What came on stdout.
+    pub stdout: Option<Spool>,
+    /// What came on stderr.
+    pub stderr: Option<Spool>,
+    /// How often a new owner found it again.
+    pub reattached: u32,
+    /// Why nobody can say how it ended.
+    pub lost: Option<LostEvidence>,
+    /// The time budget that it used up.
+    pub timed_out: Option<TimeBudget>,
+    /// Processes that outlived the main one and were ended.
+    pub left_behind: u32,
+    /// Files that it left, by path relative to the store.
+    pub artifacts: Vec<String>,
+}
+
+/// A step whose turn came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its id.
+    pub step: StepId,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub stage: StepStage,
+    /// What does it; none for a group.
+    pub agent: Option<String>,
+    /// When its turn came.
+    pub started_at: Timestamp,
+    /// When it had its result.
+    pub ended_at: Option<Timestamp>,
+    /// The exit code that decided it.
+    pub exit_code: Option<i32>,
+    /// What went wrong.
+    pub failure: Option<FailureClass>,
+    /// Why it was left out.
+    pub skipped: Option<SkipReason>,
+    /// One line about how it ended.
+    pub summary: Option<String>,
+    /// Its output: JSON text.
+    pub output: Option<Text>,
+    /// Since when it is silent, if that was announced.
+    pub stalled_at: Option<Timestamp>,
+    /// Its attempts, also those before it was reset.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl StepRecord {
+    /// How long the step took, or takes so far.
+    #[must_use]
+    pub fn duration(&self, now: Timestamp) -> std::time::Duration {
+        self.ended_at.unwrap_or(now).since(self.started_at)
+    }
+
+    pub(super) fn finish(&mut self, at: Timestamp, status: StepStatus, summary: String) {
+        self.stage = StepStage::Done { status };
+        (self.ended_at, self.summary, self.stalled_at) = (Some(at), Some(summary), None);
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.stage = StepStage::Waiting;
+        (self.ended_at, self.exit_code, self.failure, self.skipped) = (None, None, None, None);
+        (self.summary, self.output, self.stalled_at) = (None, None, None);
+    }
+}
+
+impl AttemptRecord {
+    pub(super) fn starting(
+        attempt: Attempt,
+        probe: bool,
+        preview: String,
+        starting_at: Timestamp,
+    ) -> AttemptRecord {
+        AttemptRecord {
+            attempt,
+            probe,
+            preview,
+            starting_at,
+            ended_at: None,
+            pid: None,
+            keeper_pid: None,
+            folder: None,
+            end: None,
+            exit_code: None,
+            signal: None,
+            message: None,
+            duration_ms: None,
+            stdout: None,
+            stderr: None,
+            reattached: 0,
+            lost: None,
+            timed_out: None,
+            left_behind: 0,
+            artifacts: Vec::new(),
+        }
+    }
+
+    pub(super) fn finish(&mut self, at: Timestamp, finished: EffectFinished) {
+        (self.ended_at, self.end) = (Some(at), Some(finished.end));
+        (self.exit_code, self.signal, self.message) = (finished.exit_code, finished.signal, finished.message);
+        self.duration_ms = Some(finished.duration_ms);
+        (self.stdout, self.stderr) = (finished.stdout, finished.stderr);
+        (self.left_behind, self.artifacts) = (finished.left_behind, finished.artifacts);
+    }
+}
