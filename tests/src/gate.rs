@@ -2,8 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::sync::mpsc;
 
 use camino::Utf8PathBuf;
+
+use crate::PATIENCE;
 
 /// A FIFO by which a step and a test meet.
 #[derive(Clone, Debug)]
@@ -28,15 +31,30 @@ impl Gate {
     /// Waits until the step has written to the gate; gives what it wrote.
     #[must_use]
     pub fn wait(&self) -> String {
-        let mut text = String::new();
-        let mut file = OpenOptions::new().read(true).open(&self.path).expect("the gate is there");
-        file.read_to_string(&mut text).expect("a step writes text");
-        text
+        self.within_patience(|path| {
+            let mut text = String::new();
+            let mut file = OpenOptions::new().read(true).open(path).expect("the gate is there");
+            file.read_to_string(&mut text).expect("a step writes text");
+            text
+        })
     }
 
     /// Lets the step go on that reads the gate; waits until there is one.
     pub fn open(&self) {
-        let mut file = OpenOptions::new().write(true).open(&self.path).expect("the gate is there");
-        file.write_all(b"go\n").expect("the step reads");
+        self.within_patience(|path| {
+            let mut file = OpenOptions::new().write(true).open(path).expect("the gate is there");
+            file.write_all(b"go\n").expect("the step reads");
+        });
+    }
+
+    /// Opening a FIFO waits for the other side, for ever if it never comes: so it happens on a thread that is left.
+    fn within_patience<T: Send + 'static>(&self, work: impl FnOnce(&Utf8PathBuf) -> T + Send + 'static) -> T {
+        let (done, end) = mpsc::channel();
+        let path = self.path.clone();
+        std::thread::spawn(move || done.send(work(&path)));
+        match end.recv_timeout(PATIENCE) {
+            Ok(output) => output,
+            Err(error) => panic!("nobody came to the gate {}: {error}", self.path),
+        }
     }
 }
