@@ -200,7 +200,10 @@ impl RunMachine {
                 }
             Event::EffectLost(lost) => self.fold_lost(step, &lost.effect),
             Event::EffectInDoubt(doubt) => match doubt.question {
-                Some(question) => self.set_leaf_phase(step, LeafPhase::Doubt { question }),
+                Some(question) => {
+                    self.drop_wanted_probe(step);
+                    self.set_leaf_phase(step, LeafPhase::Doubt { question });
+                }
                 None => self.want_next_probe(step, 0),
             },
             Event::EffectResolved(resolved) => match resolved.resolution {
@@ -257,8 +260,15 @@ impl RunMachine {
     /// The step is worked on no more. The number of an attempt that did not begin is free again.
     fn leave(&mut self, step: &StepId) {
         self.active.remove(step);
+        self.drop_wanted_probe(step);
+        if let Some(state) = self.steps.get_mut(step) {
+            state.attempt = state.last_begun();
+        }
+    }
+
+    /// The number of a probe that was wanted and did not begin is free again.
+    fn drop_wanted_probe(&mut self, step: &StepId) {
         let Some(state) = self.steps.get_mut(step) else { return };
-        state.attempt = state.last_begun();
         if let StepPhase::Active(Leaf {
             phase: LeafPhase::Probing { progress: Progress::Wanted, .. }, ..
         }) = state.phase
@@ -280,7 +290,8 @@ impl RunMachine {
         }
     }
 
-    /// What provably did not begin counts as a loss too: what never comes to begin must not go round for ever. What follows for the step is decided in the same append.
+    /// What provably did not begin counts as a loss too: what never comes to begin must not go round for ever.
+    /// What follows for the step is decided in the same append.
     fn fold_lost(&mut self, step: &StepId, effect: &EffectId) {
         match effect.call {
             EffectCall::Main => {

@@ -125,6 +125,9 @@ fn s5_a_probe_that_is_lost_is_asked_again_and_the_third_time_a_person_is() {
     assert_eq!(bench.lose("a", NotBegun), ["a lost probe 1", "a starting probe 2"]);
     assert_eq!(bench.lose("a", KeeperDead), ["a lost probe 2", "a starting probe 3"]);
     assert_eq!(bench.lose("a", KeeperDead), ["a lost probe 3", "a in doubt 1", "a question asked"]);
+    // The number of the probe that was not begun any more is free for the next one.
+    bench.answer("rerun");
+    assert_eq!(bench.lose("a", KeeperDead).last().unwrap(), "a starting probe 4");
 }
 
 #[test]
