@@ -270,14 +270,27 @@ fn inputs_are_bound_by_their_type_and_all_problems_come_at_once() {
     assert_eq!(problems[0].hint().unwrap(), "did you mean `label`?");
 }
 
+/// [`GOOD`] with `length` of its characters from `cut` on replaced by `put`.
+fn mangled(cut: usize, length: usize, put: &str) -> String {
+    let characters: Vec<char> = GOOD.chars().collect();
+    let cut = cut.min(characters.len());
+    let end = (cut + length).min(characters.len());
+    characters[..cut].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect()
+}
+
+#[test]
+fn a_mistake_beside_a_mended_letter_of_two_bytes_is_placed_on_whole_letters() {
+    let text = mangled(74, 6, "\né");
+    for said in checked(&text).unwrap_err() {
+        assert!(text.get(said.range.clone()).is_some(), "{said:?}");
+    }
+}
+
 proptest::proptest! {
     /// Whatever the file is, there is an answer, its places are in the text, and fixes can be applied.
     #[test]
     fn any_text_gets_an_answer(cut in 0_usize..1_500, length in 0_usize..20, put in "[-:#!*@{}\\[\\]\t\n $'\"éa]{0,4}") {
-        let characters: Vec<char> = GOOD.chars().collect();
-        let cut = cut.min(characters.len());
-        let end = (cut + length).min(characters.len());
-        let text: String = characters[..cut].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect();
+        let text = mangled(cut, length, &put);
         if let Err(diagnostics) = checked(&text) {
             for said in &diagnostics {
                 proptest::prop_assert!(text.get(said.range.clone()).is_some(), "{said:?}");

@@ -61,7 +61,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
     };
     let plan = mended.tree.as_ref().map(|tree| reader.workflow(tree, input));
     let mut diagnostics = reader.diagnostics;
-    let original = |range: &Range<usize>| mended.original(range.start)..mended.original(range.end);
+    let original = |range: &Range<usize>| mended.original(input.text, range);
     for diagnostic in &mut diagnostics {
         diagnostic.range = original(&diagnostic.range);
         if let Some(fix) = &mut diagnostic.fix {

@@ -42,9 +42,11 @@ struct Edit {
 }
 
 impl Mended {
-    /// The byte of the file that the byte `at` of the mended text was.
-    pub(crate) fn original(&self, at: usize) -> usize {
-        self.edits.iter().rev().fold(at, |at, edit| original(edit, at))
+    /// The bytes of `source`, which this was made from, that `range` of the mended text was: whole characters.
+    pub(crate) fn original(&self, source: &str, range: &Range<usize>) -> Range<usize> {
+        let byte = |at| self.edits.iter().rev().fold(at, |at, edit| original(edit, at));
+        let start = source.floor_char_boundary(byte(range.start));
+        start..source.ceil_char_boundary(byte(range.end)).max(start)
     }
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn mend(source: &str) -> Mended {
         };
         let trap = classify(&mended.text, at, &info);
         let fix = trap.fix.clone();
-        let there = |range: &Range<usize>| mended.original(range.start)..mended.original(range.end);
+        let there = |range: &Range<usize>| mended.original(source, range);
         let trap = Trap {
             range: there(&trap.range),
             fix: trap.fix.as_ref().map(|fix| Fix { range: there(&fix.range), ..fix.clone() }),
