@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_runtime::{DriveEnd, DriveError};
+use backstay_runtime::{DriveEnd, DriveError, RunError};
 
 use crate::error::CliError;
 
@@ -94,6 +94,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::AgentForm { .. }
         | CliError::DurationForm { .. }
         | CliError::Cursor(_)
+        | CliError::Run(RunError::Unknown(_))
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
             Exit::OwnedElsewhere

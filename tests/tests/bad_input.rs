@@ -1,0 +1,90 @@
+//! What goes wrong at the edge: each mistake has a code, a hint and an exit code, and nothing is lost.
+
+use std::process::Output;
+
+use backstay_tests::World;
+
+const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: echo one}\n";
+
+/// Exit code and what was said, for a command that is used wrongly.
+fn wrong(output: &Output) -> (Option<i32>, String) {
+    assert!(output.stdout.is_empty(), "a mistake says nothing on stdout: {output:?}");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn assert_says(output: &Output, code: i32, words: &[&str]) {
+    let (status, said) = wrong(output);
+    assert_eq!(status, Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not in: {said}");
+    }
+    assert!(said.contains("BKS-"), "an error has a code: {said}");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_told_with_a_hint() {
+    let world = World::new();
+    assert_says(&world.run(&["ls"]), 2, &["= "]);
+}
+
+#[test]
+fn a_run_or_step_that_is_not_there_is_told() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    assert_says(
+        &world.run(&["show", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV"]),
+        2,
+        &["run_01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+    );
+    assert_says(&world.run(&["logs", "@last", "nosuch"]), 2, &["nosuch"]);
+    assert_says(&world.run(&["retry", "@last", "--from", "nosuch"]), 2, &["nosuch"]);
+}
+
+#[test]
+fn a_store_that_is_no_store_or_a_newer_one_is_refused_untouched() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    std::fs::create_dir(world.path().join(".backstay")).unwrap();
+    world
+        .write(".backstay/log.db", "this is a diary, not a database, and it is long enough to look at twice");
+    assert_says(&world.run(&["run", "flow.yaml"]), 1, &["log.db"]);
+    assert!(world.read(".backstay/log.db").starts_with("this is a diary"), "what it was, it still is");
+}
+
+#[test]
+fn a_file_with_mistakes_shows_all_of_them_and_starts_nothing() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: bad\nsteps:\n  - {id: fix-tests, run: x}\n  - {id: b, rum: x}\n",
+    );
+    let (status, said) = wrong(&world.run(&["run", "flow.yaml"]));
+    assert_eq!(status, Some(2));
+    assert!(said.contains("flow.yaml:4") && said.contains("flow.yaml:5"), "{said}");
+    assert!(said.contains("fix_tests"), "the new spelling is the hint: {said}");
+    assert!(world.only_run().is_none());
+}
+
+#[test]
+fn inputs_that_are_wrong_are_told_all_at_once() {
+    let world = World::new();
+    let inputs = "inputs:\n  label: {type: string}\n  n: {type: number, default: 1}\n";
+    world.write("flow.yaml", &FLOW.replace("steps:", &format!("{inputs}steps:")));
+    let (status, said) = wrong(&world.run(&["run", "flow.yaml", "--input", "n=many", "--input", "lable=x"]));
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("lable") && said.contains("many"), "{said}");
+    assert!(world.only_run().is_none());
+}
+
+#[test]
+fn a_program_that_does_not_exist_fails_its_step_with_its_name() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: none\nsteps:\n  - {id: one, command: [no-such-program-here]}\n",
+    );
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("no-such-program-here"), "{said}");
+}
