@@ -3,7 +3,7 @@
 use backstay_engine::run::{Outcome, Phase};
 use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
 use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
-use backstay_model::{EffectId, Kind, Payload, Scope, Seq};
+use backstay_model::{EffectId, Payload, Scope, Seq};
 use serde::Serialize;
 
 use super::run_loop::Drive;
@@ -82,10 +82,10 @@ impl Drive<'_> {
 
     /// Passes a sign of life on; what cannot be written is dropped.
     pub(super) fn say_beat(&self, effect: &EffectId, beat: &Heartbeat) {
-        match Payload::encode(beat) {
+        match beat.encode() {
             Ok(payload) => {
-                let kind = Kind::new("step_heartbeat");
-                let event = NewEvent { kind, scope: effect.scope.clone(), payload, trace: None };
+                let event =
+                    NewEvent { kind: Heartbeat::KIND, scope: effect.scope.clone(), payload, trace: None };
                 self.owner.store.log.submit_live(self.topic.clone(), event);
             }
             Err(error) => tracing::debug!(%error, "a heartbeat has no JSON form"),

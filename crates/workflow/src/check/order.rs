@@ -108,22 +108,42 @@ pub(super) fn ended_before(steps: &[Step], finally: &[Step]) -> BTreeMap<StepId,
 
 fn list(steps: &[Step], outer: &BTreeSet<StepId>, ended: &mut BTreeMap<StepId, BTreeSet<StepId>>) {
     let by_id: BTreeMap<&StepId, &Step> = steps.iter().map(|step| (&step.id, step)).collect();
+    let mut known = BTreeMap::new();
+    for step in steps {
+        needed_before(step, &by_id, &mut known);
+    }
     for step in steps {
         let mut before = outer.clone();
-        let mut waiting: Vec<&StepId> = step.needs.iter().collect();
-        let mut seen = BTreeSet::new();
-        while let Some(need) = waiting.pop() {
-            if !seen.insert(need) {
-                continue;
-            }
-            if let Some(needed) = by_id.get(need) {
-                before.extend(with_children(needed));
-                waiting.extend(&needed.needs);
-            }
-        }
+        before.extend(known.remove(&step.id).unwrap_or_default());
         list(step.children(), &before, ended);
         ended.insert(step.id.clone(), before);
     }
+}
+
+/// Puts into `known` which steps of its own list, and what is in them, `step` waits for.
+///
+/// The nearest need is looked at first: by the order rule it waits for all the others, which are then known at once.
+/// A cycle, which has its own diagnostic, ends where it began.
+fn needed_before<'a>(
+    step: &'a Step,
+    by_id: &BTreeMap<&'a StepId, &'a Step>,
+    known: &mut BTreeMap<&'a StepId, BTreeSet<StepId>>,
+) {
+    if known.contains_key(&step.id) {
+        return;
+    }
+    known.insert(&step.id, BTreeSet::new());
+    let mut before = BTreeSet::new();
+    for need in step.needs.iter().rev() {
+        if before.contains(need) {
+            continue;
+        }
+        let Some(needed) = by_id.get(need) else { continue };
+        needed_before(needed, by_id, known);
+        before.extend(with_children(needed));
+        before.extend(known.get(need).into_iter().flatten().cloned());
+    }
+    known.insert(&step.id, before);
 }
 
 fn with_children(step: &Step) -> Vec<StepId> {
