@@ -6,7 +6,7 @@ use backstay_exec::{Keepers, socket_folder};
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
-use backstay_runtime::{DriveEnd, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
+use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,7 +14,7 @@ use crate::context::{Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::output;
-use crate::ui::{Frame, LiveRun, Moment, story};
+use crate::ui::{Frame, Line, LiveRun, Moment, Paint, story};
 
 /// What the person sees of a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,30 @@ pub(crate) async fn work(
     };
     drop(owner);
     finish(context, store, run, look, end).await
+}
+
+/// As [`work`]; where a `backstay up` was first to take the run, shows it at work there.
+pub(crate) async fn work_or_watch(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    look: Look,
+) -> Result<Exit, CliError> {
+    match work(context, store, run, ClaimMode::Fair, look).await {
+        Err(CliError::Drive(DriveError::OwnedElsewhere { owner, .. })) => {
+            let pid = owner.identity.pid;
+            output::note(&format!("process {pid} took it and works on it; Ctrl-C ends this view only"));
+            match look {
+                Look::Page => crate::commands::watch::watch_run(context, store, run).await,
+                Look::Json => {
+                    let status = crate::commands::wait::rest(store, run).await?;
+                    crate::commands::show::print_json(store, run).await?;
+                    Ok(crate::exit::of_status(status))
+                }
+            }
+        }
+        end => end,
+    }
 }
 
 /// Ctrl-C: the first lets the run come to a stand, the second leaves at once.
@@ -132,7 +156,10 @@ impl View {
         if let Some(frame) = &mut self.frame {
             while live.next_now().await?.is_some() {}
             live.look().await?;
-            frame.draw(&live.lines(&context.times(), context.columns()))?;
+            let mut lines = live.lines(&context.times(), context.columns());
+            lines.push(Line::default());
+            lines.push(Line::of(Paint::Dim, " Ctrl-C suspends the run, once more leaves its agents at work"));
+            frame.draw(&lines)?;
         }
         Ok(())
     }

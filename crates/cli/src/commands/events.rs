@@ -65,7 +65,7 @@ fn print(context: &Context, recorded: &Recorded, cursor: Option<Cursor>, json: b
         "{:>5}  {}  {:<22} {:<16} {}",
         recorded.seq.0,
         context.times().second(recorded.at),
-        recorded.kind,
+        recorded.kind.as_str(),
         recorded.scope.to_string(),
         recorded.payload.as_str(),
     ))

@@ -17,8 +17,8 @@ pub(crate) mod show;
 mod skip;
 mod suspend;
 mod up;
-mod wait;
-mod watch;
+pub(crate) mod wait;
+pub(crate) mod watch;
 mod workflow;
 
 use crate::args::Command;

@@ -1,6 +1,5 @@
 //! `backstay retry`.
 
-use backstay_log::ClaimMode;
 use backstay_model::event::{Event, Reopened};
 
 use crate::args::RetryArgs;
@@ -21,5 +20,5 @@ pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, Cl
         return super::run::detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };
-    foreground::work(context, &store, run, ClaimMode::Fair, look).await
+    foreground::work_or_watch(context, &store, run, look).await
 }

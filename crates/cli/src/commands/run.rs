@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use backstay_log::ClaimMode;
 use backstay_model::{Payload, RunId};
 use backstay_runtime::RunRequest;
 use backstay_workflow::plan::{Plan, Step, Verb};
@@ -49,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
         return detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };
-    foreground::work(context, &store, run, ClaimMode::Fair, look).await
+    foreground::work_or_watch(context, &store, run, look).await
 }
 
 /// Says which run goes on in the background.

@@ -1,6 +1,5 @@
 //! `backstay skip`.
 
-use backstay_log::ClaimMode;
 use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
 use backstay_model::{Payload, Text};
 
@@ -23,14 +22,14 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };
-        return foreground::work(context, &store, run, ClaimMode::Fair, look).await;
+        return foreground::work_or_watch(context, &store, run, look).await;
     }
     let event = Event::from(SkipRequested { by: context.actor(), skip });
     if view.is_without_owner() {
         // To settle it is to go on with the run: that shows.
         store.say(run, event).await?;
         let look = if args.json { Look::Json } else { Look::Page };
-        return foreground::work(context, &store, run, ClaimMode::Fair, look).await;
+        return foreground::work_or_watch(context, &store, run, look).await;
     }
     let heard = input::say_and_settle(context, &store, run, event).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await

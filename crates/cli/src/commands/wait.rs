@@ -35,7 +35,8 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     Ok(of_status(status))
 }
 
-async fn rest(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
+/// Resolves once the run ended, stands still or needs a person.
+pub(crate) async fn rest(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
     let mut live = LiveRun::open(store, run).await?;
     loop {
         let status = live.record.status;

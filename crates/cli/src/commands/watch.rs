@@ -37,7 +37,8 @@ pub(crate) async fn watch(context: &Context, args: WatchArgs) -> Result<Exit, Cl
     }
 }
 
-async fn watch_run(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
+/// Watches one run until it ends.
+pub(crate) async fn watch_run(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
     if !context.is_live {
         return tell_run(context, store, run).await;
     }

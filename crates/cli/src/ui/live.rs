@@ -125,9 +125,13 @@ impl LiveRun {
     /// The page as it is drawn.
     pub(crate) fn lines(&self, times: &Times, columns: usize) -> Vec<Line> {
         let page = self.page();
-        let mut lines = vec![head(&page, times, columns), holder(&page)];
+        let mut lines = vec![head(&page, times, columns), holder(&page), Line::default()];
         lines.extend(step_table(&page, times));
-        lines.extend(next_lines(&page, times));
+        let next = next_lines(&page, times);
+        if !next.is_empty() {
+            lines.push(Line::default());
+            lines.extend(next);
+        }
         lines
     }
 }

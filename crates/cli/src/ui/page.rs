@@ -79,6 +79,11 @@ impl<'a> Page<'a> {
             && self.record.started_at.is_some()
     }
 
+    /// Whether a step waits for nothing but its run to go on.
+    pub(crate) fn is_still(&self, step: &StepRecord) -> bool {
+        self.record.status == RunStatus::Suspended && step.stage == StepStage::Started
+    }
+
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.
     fn agents_alive(&self) -> usize {
         let attempts = self.record.steps.iter().flat_map(|step| &step.attempts);
@@ -199,10 +204,10 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
         let mut text = format!(
-            "{} the owner (pid {}) was gone for {}",
+            "for {} from {} (pid {} was gone)",
+            duration(interruption.until.since(interruption.from)),
             times.second(interruption.from),
             interruption.pid,
-            duration(interruption.until.since(interruption.from)),
         );
         if !interruption.reattached.is_empty() {
             text.push_str(&format!("; found again: {}", names(&interruption.reattached)));

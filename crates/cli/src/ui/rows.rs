@@ -68,6 +68,7 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times) -> Vec<Line> {
 fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mut Vec<Row>) {
     let record = page.record.step(&step.id);
     let (paint, mark, state) = match record {
+        Some(record) if page.is_still(record) => (Paint::Warn, "◌", "stands still".to_owned()),
         Some(record) => stage(record, step, times),
         None if page.record.status.is_ended() => (Paint::Dim, "─", "not reached".to_owned()),
         None => (Paint::Dim, "○", "waits".to_owned()),
