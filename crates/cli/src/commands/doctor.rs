@@ -17,6 +17,7 @@ use crate::ui::{Paint, table};
 #[serde(rename_all = "snake_case")]
 enum Health {
     Good,
+    Absent,
     Look,
     Bad,
 }
@@ -34,9 +35,9 @@ const PROGRAMS: [(&str, Health, &str); 6] = [
     ("bash", Health::Bad, "`run` steps use it"),
     ("git", Health::Look, "many workflows use it"),
     ("awk", Health::Look, "the example's analysts use it"),
-    ("codex", Health::Good, "an agent"),
-    ("claude", Health::Good, "an agent"),
-    ("gemini", Health::Good, "an agent"),
+    ("codex", Health::Absent, "an agent"),
+    ("claude", Health::Absent, "an agent"),
+    ("gemini", Health::Absent, "an agent"),
 ];
 
 /// Says whether everything that runs need is there.
@@ -71,6 +72,7 @@ pub(crate) async fn doctor(context: &Context, args: JsonFlag) -> Result<Exit, Cl
 fn row(finding: &Finding) -> Vec<(Paint, String)> {
     let (paint, mark) = match finding.health {
         Health::Good => (Paint::Good, "✓"),
+        Health::Absent => (Paint::Dim, "─"),
         Health::Look => (Paint::Warn, "!"),
         Health::Bad => (Paint::Bad, "✗"),
     };

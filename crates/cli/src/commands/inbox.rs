@@ -60,7 +60,7 @@ pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, Cli
         ];
         lines.extend(question.options.iter().map(|option| {
             Line::of(Paint::Plain, format!("   backstay answer {} {}", question.question, option.name))
-                .to_column(60)
+                .filled_to(60)
                 .with(Paint::Dim, format!("  {}", option.meaning))
         }));
         for line in lines {

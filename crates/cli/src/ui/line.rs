@@ -26,7 +26,7 @@ impl Line {
     }
 
     /// The line with spaces up to the column `column`.
-    pub(crate) fn to_column(self, column: usize) -> Line {
+    pub(crate) fn filled_to(self, column: usize) -> Line {
         let gap = column.saturating_sub(self.width());
         self.with(Paint::Plain, " ".repeat(gap))
     }

@@ -194,12 +194,12 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
         lines.push(say("asks", format!("{} (asked {})", question.prompt, times.minute(question.asked_at))));
         for option in &question.options {
             let command = format!("backstay answer {id} {}", option.name);
-            lines.push(say("", command).to_column(50).with(Paint::Dim, format!("  {}", option.meaning)));
+            lines.push(say("", command).filled_to(50).with(Paint::Dim, format!("  {}", option.meaning)));
         }
     }
     for (index, (command, meaning)) in steps_from_here(page, &id).into_iter().enumerate() {
         let label = if index == 0 { "next" } else { "" };
-        lines.push(say(label, command).to_column(50).with(Paint::Dim, format!("  {meaning}")));
+        lines.push(say(label, command).filled_to(50).with(Paint::Dim, format!("  {meaning}")));
     }
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");

@@ -41,11 +41,11 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times) -> Vec<Line> {
     let agent_columns = widest(|row| &row.agent, 4, AGENT_COLUMNS_MAX);
     let at = |column: usize| 3 + step_columns + 2 + column;
     let header = Line::of(Paint::Dim, "   step")
-        .to_column(at(0))
+        .filled_to(at(0))
         .with(Paint::Dim, "state")
-        .to_column(at(STATE_COLUMNS + TIME_COLUMNS - 4))
+        .filled_to(at(STATE_COLUMNS + TIME_COLUMNS - 4))
         .with(Paint::Dim, "time  by")
-        .to_column(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
+        .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
         .with(Paint::Dim, "sign of life");
     let mut lines = vec![header];
     lines.extend(rows.iter().map(|row| {
@@ -53,13 +53,13 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times) -> Vec<Line> {
             .with(row.paint, row.mark)
             .with(Paint::Plain, " ")
             .with(Paint::Plain, cut(&row.step, step_columns))
-            .to_column(at(0))
+            .filled_to(at(0))
             .with(row.paint, cut(&row.state, STATE_COLUMNS))
-            .to_column(at(STATE_COLUMNS + TIME_COLUMNS).saturating_sub(width(&row.time)))
+            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS).saturating_sub(width(&row.time)))
             .with(Paint::Plain, &row.time)
-            .to_column(at(STATE_COLUMNS + TIME_COLUMNS + 2))
+            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2))
             .with(Paint::Dim, cut(&row.agent, agent_columns))
-            .to_column(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
+            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
             .with(Paint::Plain, &row.sign)
     }));
     lines
@@ -182,7 +182,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<(Paint, String)>]) -> Vec<Line>
     let lay = |cells: &mut dyn Iterator<Item = (Paint, &str)>| {
         let (mut line, mut at) = (Line::of(Paint::Plain, " "), 1);
         for ((paint, text), column) in cells.zip(&columns) {
-            line = line.to_column(at).with(paint, text);
+            line = line.filled_to(at).with(paint, text);
             at += column + 2;
         }
         line
