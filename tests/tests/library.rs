@@ -5,8 +5,8 @@ use std::sync::mpsc;
 
 use backstay_engine::record::RunStatus;
 use backstay_exec::{Keepers, socket_folder};
-use backstay_log::{Authority, Batch, ClaimMode, Direction, NewEvent, Part};
-use backstay_model::event::{Actor, Event, ResumeRequested, Settled};
+use backstay_log::{Authority, Batch, ClaimMode, Direction, NewEvent, Part, TopicFilter};
+use backstay_model::event::{Actor, Event, Reopened, ResumeRequested, Settled};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Recorded, RunId, Scope, Seq, Topic};
 use backstay_runtime::{DriveEnd, Owner, OwnerSettings, RunRequest, Sink, StopSwitch, Store};
@@ -157,5 +157,35 @@ fn an_owner_that_keeps_works_on_all_that_is_due_and_leaves() {
         for run in runs {
             assert_eq!(store.view(run).await.expect("it can be read").record.status, RunStatus::Completed);
         }
+    });
+}
+
+#[test]
+fn index_rows_say_what_the_fold_says_at_every_rest() {
+    let world = World::new();
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: rows\nsteps:\n  - {id: one, run: echo one}\n  - {id: two, run: test -e mended}\n";
+        let run = request(&store, &world, flow).await;
+        let agree = async |what: &str| {
+            let machine = store.machine(run).await.expect("it can be folded");
+            let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
+            assert_eq!(rows[0].summary, machine.summary(), "{what}");
+        };
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Failed));
+        agree("failed").await;
+        world.write("mended", "");
+        let again = Event::from(Reopened { by: actor(), from: None, skip: None });
+        store.say(run, again).await.expect("a failed run can be tried again");
+        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
+        agree("completed").await;
+        assert_eq!(
+            store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0].summary.steps_done,
+            2
+        );
     });
 }
