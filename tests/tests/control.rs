@@ -70,7 +70,7 @@ fn s7_suspend_stops_parallel_steps_and_resume_goes_on_with_them() {
 }
 
 #[test]
-fn s7_the_first_interrupt_suspends_and_the_second_leaves_the_agents_to_their_keepers() {
+fn s7_the_first_interrupt_suspends_and_says_how_to_go_on() {
     let world = side_by_side();
     let gates = ["left_begun", "left_go", "right_begun", "right_go"].map(|name| world.gate(name));
     let [left_begun, left_go, right_begun, right_go] = &gates;
@@ -184,4 +184,36 @@ steps:
     assert_eq!(status.code(), Some(3), "{said}");
     let record = world.record();
     assert_eq!((record.status, record.questions.len()), (RunStatus::Waiting, 1));
+}
+
+#[test]
+fn s7_a_second_interrupt_leaves_at_once_and_nothing_is_lost() {
+    let world = World::new();
+    let begun = world.gate("begun");
+    world.write(
+        "flow.yaml",
+        r#"
+backstay: 1
+name: stubborn
+steps:
+  - id: stubborn
+    run: |
+      test -e once && { echo again; exit 0; }
+      touch once
+      trap '' TERM
+      echo begun > begun
+      sleep 600
+"#,
+    );
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    run.signal(Signal::INT);
+    let record = world.record_when("is being suspended", |record| record.status == RunStatus::Suspending);
+    assert!(record.ended_at.is_none());
+    run.signal(Signal::INT);
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(5), "{said}");
+    let (status, said) = world.start(&["resume", "@last"]).end();
+    assert!(status.success(), "what was left in the middle of a suspension goes on: {said}");
+    assert_eq!(world.record().status, RunStatus::Completed);
 }
