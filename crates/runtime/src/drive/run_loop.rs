@@ -143,6 +143,14 @@ impl Drive<'_> {
     async fn pass(&mut self) -> Result<bool, DriveError> {
         self.owner.store.give_missing_texts(&mut self.machine).await?;
         let report = self.reports.front().cloned();
+        if let Some(Report::Ended { process, .. }) = &report {
+            for text in [&process.output, &process.log].into_iter().flatten() {
+                if let Some(digest) = text.blob() {
+                    let text = self.owner.store.text(text).await?;
+                    self.machine.give_text(digest, text);
+                }
+            }
+        }
         let input = match (&report, self.slept()) {
             (Some(report), _) => Input::Report(report.clone()),
             (None, Some(asleep)) => Input::HostSlept { asleep_ms: millis(asleep) },
