@@ -4,6 +4,7 @@
 //! opens it for writing.
 
 mod gate;
+pub mod library;
 mod seed;
 mod world;
 

@@ -4,62 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use backstay_engine::record::RunStatus;
-use backstay_exec::{Keepers, socket_folder};
-use backstay_log::{Authority, Batch, ClaimMode, Direction, NewEvent, Part, TopicFilter};
-use backstay_model::event::{Actor, Event, Reopened, ResumeRequested, Settled};
-use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Recorded, RunId, Scope, Seq, Topic};
-use backstay_runtime::{DriveEnd, Owner, OwnerSettings, RunRequest, Sink, StopSwitch, Store};
-use backstay_tests::{World, binary, block_on};
-use backstay_workflow::{CheckInput, check};
+use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
+use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
+use backstay_model::{Recorded, Scope, Seq, Topic};
+use backstay_runtime::{DriveEnd, Sink, StopSwitch};
+use backstay_tests::library::{actor, events, open, owner, request};
+use backstay_tests::{World, block_on};
 
 /// Inputs that are said while eight steps run.
 const INPUTS: u64 = 2_000;
-
-fn actor() -> Actor {
-    Actor { name: "tester".to_owned(), via: "library".to_owned() }
-}
-
-async fn open(world: &World) -> Store {
-    Store::open(&world.path().join(".backstay"), true).await.expect("the store opens")
-}
-
-async fn request(store: &Store, world: &World, text: &str) -> RunId {
-    let read_file = |name: &str| std::fs::read_to_string(name);
-    let input = CheckInput { path: "flow.yaml", text, read_file: &read_file, agents: BTreeMap::new() };
-    let plan = check(&input).expect("the file is right").plan;
-    let inputs = plan.bind_inputs(&BTreeMap::new()).expect("nothing is required").to_json().expect("JSON");
-    let folder = world.path().to_owned();
-    let request = RunRequest {
-        plan,
-        source: text.to_owned(),
-        file: "flow.yaml".to_owned(),
-        cwd: folder.clone(),
-        folder,
-        inputs,
-        by: actor(),
-    };
-    store.request(request).await.expect("the request is durable")
-}
-
-async fn owner(store: &Store) -> Owner {
-    let keepers = Keepers::new(binary(), vec!["keeper".to_owned()], socket_folder(None));
-    let env = std::env::vars().collect();
-    Owner::register(store, OwnerSettings { keepers, env }).await.expect("this process may own runs")
-}
-
-async fn events(store: &Store, run: RunId) -> Vec<Recorded> {
-    let mut events: Vec<Recorded> = Vec::new();
-    loop {
-        let after = events.last().map_or(Seq(0), |last| last.seq);
-        let page = store.log().read(&Topic::run(run), after, Direction::Forward, PAGE_EVENTS_MAX).await;
-        let page = page.expect("the topic can be read");
-        if page.events.is_empty() {
-            return events;
-        }
-        events.extend(page.events);
-    }
-}
 
 #[test]
 fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
@@ -143,20 +96,29 @@ fn s18_sinks_get_every_event_in_order_and_a_failing_one_disturbs_nobody() {
 }
 
 #[test]
-fn an_owner_that_keeps_works_on_all_that_is_due_and_leaves() {
+fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run() {
     let world = World::new();
     block_on(async {
         let store = open(&world).await;
-        let mut runs = Vec::new();
-        for n in 0..3 {
-            let flow = format!("backstay: 1\nname: kept\nsteps:\n  - {{id: one, run: \"echo {n}\"}}\n");
-            runs.push(request(&store, &world, &flow).await);
-        }
-        let owner = owner(&store).await;
-        owner.keep(&StopSwitch::default()).await.expect("the runs can be listed");
-        for run in runs {
-            assert_eq!(store.view(run).await.expect("it can be read").record.status, RunStatus::Completed);
-        }
+        let flow = "backstay: 1\nname: parked\nsteps:\n  - {id: one, run: echo one}\n";
+        let run = request(&store, &world, flow).await;
+        let suspend = SuspendRequested { by: actor(), reason: SuspendReason::Asked };
+        store.say(run, suspend.into()).await.expect("it holds once an owner comes");
+        let switch = StopSwitch::default();
+        let first = owner(&store).await;
+        let end = first.drive(run, ClaimMode::Fair, &switch).await.expect("it stands still");
+        assert_eq!(end, DriveEnd::Suspended);
+        let parked = store.machine(run).await.expect("it can be folded").head();
+        store.say(run, ResumeRequested { by: actor() }.into()).await.expect("it can be resumed");
+        let mut second = owner(&store).await;
+        let (told, heard) = mpsc::channel();
+        second.add_sink(Telling(told)).expect("a thread");
+        let end = second.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
+        drop(second);
+        let all = events(&store, run).await.into_iter().map(|recorded| recorded.seq);
+        let later: Vec<Seq> = all.filter(|seq| *seq > parked).collect();
+        assert_eq!(heard.into_iter().collect::<Vec<Seq>>(), later);
     });
 }
 

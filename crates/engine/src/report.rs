@@ -31,6 +31,28 @@ pub enum EndedBy {
     SpawnFailed,
 }
 
+/// Why an output is not all that the process wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutputProblem {
+    /// It is longer than an output may be, or the disk was full; what is given is its beginning.
+    #[error("the output has {size_bytes} bytes, of which {kept_bytes} are kept")]
+    Cut {
+        /// The length of what was written.
+        size_bytes: u64,
+        /// The length of what is given.
+        kept_bytes: u64,
+    },
+    /// What stands in its place is no regular file.
+    #[error("what was left as `$BACKSTAY_OUTPUT` is not a regular file")]
+    NotAFile,
+    /// It cannot be read, or is not what was written.
+    #[error("the output cannot be read: {message}")]
+    Unreadable {
+        /// Why, with its causes.
+        message: String,
+    },
+}
+
 /// How a process ended and what it left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessEnded {
@@ -50,10 +72,14 @@ pub struct ProcessEnded {
     pub stderr: Option<Spool>,
     /// The text that the output is made of. A blob must be kept, and given to the machine, before the report.
     pub output: Option<Text>,
+    /// Why `output` is not all that the process wrote.
+    pub output_problem: Option<OutputProblem>,
     /// Both streams in order, the last of them. A blob must be kept before the report.
     pub log: Option<Text>,
     /// Files it left, by path relative to the store.
     pub artifacts: Vec<String>,
+    /// Files it left that `artifacts` does not name.
+    pub artifacts_left_out: u32,
     /// Processes that outlived it and were ended.
     pub left_behind: u32,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstay_engine::record::{RunRecord, RunSummary};
 use backstay_engine::run::{Definition, RunMachine};
-use backstay_log::{Authority, Batch, Direction, OwnerView, Part, TopicFilter, TopicRow};
+use backstay_log::{Authority, Batch, Direction, OwnerView, Part, TopicFilter};
 use backstay_model::event::{Event, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, Digest, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
@@ -59,13 +59,29 @@ impl RunView {
 }
 
 impl Store {
-    /// The runs of this store, the newest first.
+    /// The runs of this store, the newest first. One that cannot be read at all is logged and left out.
     ///
     /// # Errors
     /// [`RunError`] if the log cannot be read.
     pub async fn runs(&self, filter: TopicFilter) -> Result<Vec<RunRow>, RunError> {
         let rows = self.log.topics(TopicFilter { kind: Some("run".to_owned()), ..filter }).await?;
-        rows.into_iter().filter_map(|row| row_of(row).transpose()).collect()
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { continue };
+            let summary = match index.summary.decode() {
+                Ok(summary) => summary,
+                // The row is a cache: what it should say is in the topic.
+                Err(unreadable) => match self.machine(run).await {
+                    Ok(machine) => machine.summary(),
+                    Err(error) => {
+                        tracing::warn!(%run, %unreadable, %error, "a run cannot be read, and no list shows it");
+                        continue;
+                    }
+                },
+            };
+            runs.push(RunRow { run, summary, owner: row.owner, wake_at: index.wake_at, head: row.head });
+        }
+        Ok(runs)
     }
 
     /// Folds one run for reading.
@@ -181,14 +197,4 @@ impl Store {
             }
         }
     }
-}
-
-fn row_of(row: TopicRow) -> Result<Option<RunRow>, RunError> {
-    let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { return Ok(None) };
-    let summary = index.summary.decode().map_err(|error| RunError::Definition {
-        run,
-        what: "index row",
-        source: error.source,
-    })?;
-    Ok(Some(RunRow { run, summary, owner: row.owner, wake_at: index.wake_at, head: row.head }))
 }

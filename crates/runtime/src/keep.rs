@@ -1,10 +1,14 @@
 //! Owning whatever is due: what `backstay up` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use backstay_log::{ClaimMode, TopicFilter};
-use backstay_model::{Position, RunId, Timestamp};
+use backstay_model::{Position, RunId};
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
 
 use crate::client::RunRow;
 use crate::drive::{DriveEnd, StopSwitch};
@@ -13,85 +17,184 @@ use crate::owner::Owner;
 
 /// The longest wait without a look at what is due.
 const LOOK_BACKSTOP: Duration = Duration::from_secs(30);
+/// The shortest time from one look to the next: runs at work change the log all the time.
+const LOOK_PACE: Duration = Duration::from_millis(200);
 /// How long an owner with nothing to do stays, so that a run asked for right then finds it.
 const LINGER: Duration = Duration::from_secs(2);
+/// Until a run that could not be worked on is tried again; doubled with each time, up to the longest.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_LONGEST: Duration = Duration::from_secs(300);
+/// Looks that fail in a row before the owner gives up.
+const FAILED_LOOKS_MAX: u32 = 6;
 
 /// One run being worked on, and what became of it.
-type Driven<'a> = std::pin::Pin<Box<dyn Future<Output = (RunId, Result<DriveEnd, DriveError>)> + 'a>>;
+type Driven<'a> = Pin<Box<dyn Future<Output = (RunId, Result<DriveEnd, DriveError>)> + 'a>>;
+
+/// A run that could not be worked on.
+#[derive(Debug)]
+struct Refused {
+    until: Instant,
+    pause: Duration,
+    /// Whether this owner stays for it: the reason may pass.
+    is_waited_for: bool,
+}
+
+/// What one look at the store showed.
+struct Looked {
+    seen: Position,
+    rows: Result<Vec<RunRow>, RunError>,
+}
+
+/// When to look again.
+struct Appointment {
+    seen: Position,
+    earliest: Instant,
+    latest: Instant,
+}
+
+/// The work of an owner that keeps.
+struct Keeping<'a> {
+    owner: &'a Owner,
+    switch: &'a StopSwitch,
+    driven: FuturesUnordered<Driven<'a>>,
+    at_work: BTreeSet<RunId>,
+    refused: BTreeMap<RunId, Refused>,
+    /// Since when there is nothing to do.
+    idle_since: Option<Instant>,
+    failed_looks: u32,
+}
 
 impl Owner {
     /// Works on every run of the store that is due, side by side, until none is open or `switch` is used. A run that
-    /// cannot be worked on is logged and tried again after half a minute.
+    /// cannot be worked on is logged and tried again later.
     ///
     /// # Errors
-    /// [`DriveError`] if the list of runs cannot be read.
+    /// [`DriveError`] if the list of runs can still not be read after several tries.
     pub async fn keep(&self, switch: &StopSwitch) -> Result<(), DriveError> {
-        let mut driven: Vec<Driven<'_>> = Vec::new();
-        let mut at_work: Vec<RunId> = Vec::new();
-        let mut refused: BTreeMap<RunId, Timestamp> = BTreeMap::new();
-        let mut seen = Position(0);
-        let mut idle = false;
+        let now = Instant::now();
+        let first = Appointment { seen: Position(0), earliest: now, latest: now };
+        let mut keeping = Keeping {
+            owner: self,
+            switch,
+            driven: FuturesUnordered::new(),
+            at_work: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            idle_since: None,
+            failed_looks: 0,
+        };
+        let mut seen = first.seen;
+        let mut looking = pin!(self.look(first));
         loop {
-            let rows = self.open_runs().await?;
-            let now = self.store.clock.wall();
-            for row in &rows {
-                let is_refused = refused.get(&row.run).is_some_and(|until| now < *until);
-                if self.is_due(row, now) && !at_work.contains(&row.run) && !is_refused {
-                    at_work.push(row.run);
-                    let run = row.run;
-                    driven
-                        .push(Box::pin(async move { (run, self.drive(run, ClaimMode::Fair, switch).await) }));
-                }
-            }
-            let next = rows.iter().filter_map(|row| row.wake_at).filter(|wake_at| *wake_at > now).min();
-            if driven.is_empty() && next.is_none() {
-                if idle {
-                    return Ok(());
-                }
-                idle = true;
-            } else {
-                idle = false;
-            }
-            let patience = match (idle, next) {
-                (true, _) => LINGER,
-                (false, next) => next.map_or(LOOK_BACKSTOP, |due_at| due_at.since(now)).min(LOOK_BACKSTOP),
-            };
-            tokio::select! {
+            let next = tokio::select! {
                 () = switch.stopped() => return Ok(()),
-                (run, end) = first_of(&mut driven) => {
-                    at_work.retain(|working| *working != run);
-                    if let Err(error) = end {
-                        tracing::warn!(%run, %error, "a run cannot be worked on");
-                        refused.insert(run, self.store.clock.wall().plus(LOOK_BACKSTOP));
-                    }
+                Some((run, end)) = keeping.driven.next() => {
+                    keeping.take_end(run, end);
+                    let now = Instant::now();
+                    Some(Appointment { seen, earliest: now, latest: now + LOOK_PACE })
                 }
-                position = self.store.log.changed(seen) => seen = position,
-                () = tokio::time::sleep(patience) => {}
+                looked = &mut looking => {
+                    seen = looked.seen;
+                    keeping.take_look(looked)?
+                }
+            };
+            match next {
+                Some(appointment) => looking.set(self.look(appointment)),
+                None => return Ok(()),
             }
         }
     }
 
-    /// Whether nobody works on the run though it is time; one that this process failed to give up is its own to retry.
-    fn is_due(&self, row: &RunRow, now: Timestamp) -> bool {
-        let is_own = row.owner.as_ref().is_some_and(|owner| owner.identity == *self.identity());
-        (row.is_without_owner() || is_own) && row.wake_at.is_some_and(|wake_at| wake_at <= now)
-    }
-
-    async fn open_runs(&self) -> Result<Vec<RunRow>, RunError> {
-        self.store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await
+    async fn look(&self, appointment: Appointment) -> Looked {
+        let Appointment { seen, earliest, latest } = appointment;
+        tokio::time::sleep_until(earliest).await;
+        tokio::select! {
+            _newest = self.store.log.changed(seen) => {}
+            () = tokio::time::sleep_until(latest) => {}
+        }
+        // What comes after this is a reason for the next look, also if this one shows it already.
+        let seen = self.store.log.changed(seen).now_or_never().unwrap_or(seen);
+        let filter = TopicFilter { open_only: true, ..TopicFilter::default() };
+        Looked { seen, rows: self.store.runs(filter).await }
     }
 }
 
-/// Resolves with the first of `driven` that ends, and takes it out; never if there is none.
-async fn first_of<T>(driven: &mut Vec<std::pin::Pin<Box<dyn Future<Output = T> + '_>>>) -> T {
-    std::future::poll_fn(|context| {
-        for index in 0..driven.len() {
-            if let std::task::Poll::Ready(output) = driven[index].as_mut().poll(context) {
-                drop(driven.swap_remove(index));
-                return std::task::Poll::Ready(output);
+impl Keeping<'_> {
+    /// Begins what is due. Says when to look again; never if there is nothing to wait for.
+    fn take_look(&mut self, looked: Looked) -> Result<Option<Appointment>, DriveError> {
+        let (now, wall) = (Instant::now(), self.owner.store.clock.wall());
+        let Looked { seen, rows } = looked;
+        let appointment = |earliest: Instant, latest: Instant| Some(Appointment { seen, earliest, latest });
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.failed_looks += 1;
+                if self.failed_looks >= FAILED_LOOKS_MAX {
+                    return Err(DriveError::Run(error));
+                }
+                tracing::warn!(%error, "the runs cannot be listed");
+                let again = now + AGAIN_FIRST * 2_u32.pow(self.failed_looks);
+                return Ok(appointment(again, again));
+            }
+        };
+        self.failed_looks = 0;
+        let mut next: Option<Duration> = None;
+        for row in &rows {
+            let Some(wake_at) = row.wake_at else { continue };
+            if !self.is_free(row) || self.at_work.contains(&row.run) {
+                continue;
+            }
+            let wait = match self.refused.get(&row.run) {
+                Some(refused) if !refused.is_waited_for && now < refused.until => continue,
+                Some(refused) => wake_at.since(wall).max(refused.until.duration_since(now)),
+                None => wake_at.since(wall),
+            };
+            if wait.is_zero() {
+                self.begin(row.run);
+            } else {
+                next = Some(next.map_or(wait, |next| next.min(wait)));
             }
         }
-        std::task::Poll::Pending
-    })
-    .await
+        if !self.at_work.is_empty() || next.is_some() {
+            self.idle_since = None;
+            return Ok(appointment(now + LOOK_PACE, now + next.unwrap_or(LOOK_BACKSTOP).min(LOOK_BACKSTOP)));
+        }
+        let until = *self.idle_since.get_or_insert(now) + LINGER;
+        Ok(if until <= now { None } else { appointment((now + LOOK_PACE).min(until), until) })
+    }
+
+    fn begin(&mut self, run: RunId) {
+        let (owner, switch) = (self.owner, self.switch);
+        self.at_work.insert(run);
+        self.driven.push(Box::pin(async move { (run, owner.drive(run, ClaimMode::Fair, switch).await) }));
+    }
+
+    fn take_end(&mut self, run: RunId, end: Result<DriveEnd, DriveError>) {
+        self.at_work.remove(&run);
+        let error = match end {
+            Ok(_) => {
+                self.refused.remove(&run);
+                return;
+            }
+            Err(error) => error,
+        };
+        let is_waited_for = match &error {
+            // Somebody else is at it, or has to be.
+            DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. } | DriveError::OtherHost { .. } => {
+                tracing::info!(%run, %error, "a run is left to its owner");
+                false
+            }
+            _ => {
+                tracing::warn!(%run, %error, "a run cannot be worked on for now");
+                true
+            }
+        };
+        let pause = self.refused.get(&run).map_or(AGAIN_FIRST, |last| (last.pause * 2).min(AGAIN_LONGEST));
+        self.refused.insert(run, Refused { until: Instant::now() + pause, pause, is_waited_for });
+    }
+
+    /// Whether nobody works on the run; one that this process failed to give up is its own to try again.
+    fn is_free(&self, row: &RunRow) -> bool {
+        let is_own = row.owner.as_ref().is_some_and(|owner| owner.identity == *self.owner.identity());
+        row.is_without_owner() || is_own
+    }
 }

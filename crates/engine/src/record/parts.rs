@@ -150,6 +150,8 @@ pub struct AttemptRecord {
     pub left_behind: u32,
     /// Files that it left, by path relative to the store.
     pub artifacts: Vec<String>,
+    /// Files that it left there and that `artifacts` does not name.
+    pub artifacts_left_out: u32,
 }
 
 /// A step whose turn came.
@@ -229,6 +231,7 @@ impl AttemptRecord {
             timed_out: None,
             left_behind: 0,
             artifacts: Vec::new(),
+            artifacts_left_out: 0,
         }
     }
 
@@ -238,5 +241,6 @@ impl AttemptRecord {
         self.duration_ms = Some(finished.duration_ms);
         (self.stdout, self.stderr) = (finished.stdout, finished.stderr);
         (self.left_behind, self.artifacts) = (finished.left_behind, finished.artifacts);
+        self.artifacts_left_out = finished.artifacts_left_out;
     }
 }

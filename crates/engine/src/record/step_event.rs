@@ -420,6 +420,7 @@ mod tests {
             output: None,
             log: None,
             artifacts: Vec::new(),
+            artifacts_left_out: 0,
             left_behind: 0,
         };
         assert_eq!(

@@ -21,6 +21,17 @@ impl RunMachine {
         }
         let event = Event::decode(recorded)?;
         self.head = recorded.seq;
+        match &event {
+            Event::OwnerChanged(changed) => {
+                self.epoch = self.epoch.max(changed.epoch);
+                self.handover = recorded.seq;
+            }
+            Event::OwnerReleased(_)
+            | Event::RunCompleted(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_) => self.handover = recorded.seq,
+            _ => {}
+        }
         match event.class() {
             Class::Fact => self.fold(recorded.at, &recorded.scope, &event),
             Class::Input | Class::Reopening => self.receive(recorded.seq, event),

@@ -15,7 +15,7 @@ use super::state::{LeafPhase, Progress, StepState};
 use super::turn::Turn;
 use super::values::as_json;
 use super::work::total_budget_ms;
-use crate::{EndedBy, ProcessEnded, Report};
+use crate::{EndedBy, OutputProblem, ProcessEnded, Report};
 
 /// What an attempt came to, before the step's own rules.
 struct Judged {
@@ -148,16 +148,24 @@ impl Turn<'_> {
             let end = AttemptEnd::Failed { failure: FailureClass::Exit };
             return Judged { end, message: ended, output };
         }
-        match problem {
-            Some(message) => {
+        match (problem, &process.output_problem) {
+            (Some(message), _) => {
                 Judged { end: AttemptEnd::Failed { failure: FailureClass::InvalidOutput }, message, output }
             }
-            None => Judged { end: AttemptEnd::Succeeded, message: ended, output },
+            (None, Some(cut)) => {
+                Judged { end: AttemptEnd::Succeeded, message: format!("{ended}; {cut}"), output }
+            }
+            (None, None) => Judged { end: AttemptEnd::Succeeded, message: ended, output },
         }
     }
 
     /// The output as JSON text, and what is wrong with it.
     fn read_output(&mut self, step: &Step, process: &ProcessEnded) -> (Option<Text>, Option<String>) {
+        match (&process.output_problem, step.output) {
+            // The beginning of a text is a text.
+            (None, _) | (Some(OutputProblem::Cut { .. }), OutputFormat::Text) => {}
+            (Some(problem), _) => return (None, Some(problem.to_string())),
+        }
         let Some(stored) = &process.output else {
             let missing = "there is no output, where one JSON value should be";
             return (None, (step.output == OutputFormat::Json).then(|| missing.to_owned()));
@@ -401,6 +409,7 @@ fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: Proces
         output: process.output,
         log: process.log,
         artifacts: process.artifacts,
+        artifacts_left_out: process.artifacts_left_out,
         left_behind: process.left_behind,
     }
 }

@@ -48,21 +48,16 @@ impl RunMachine {
                 Phase::Empty | Phase::Requested => Ok(()),
                 _ => refuse(RefusalCode::NotNow, "the run was already asked for"),
             },
-            Event::SuspendRequested(_) => match self.phase {
-                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } => Ok(()),
-                _ => self.refuse_now("be suspended"),
-            },
-            Event::ResumeRequested(_) => match self.phase {
-                Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. } => Ok(()),
-                _ => self.refuse_now("be resumed"),
-            },
-            Event::CancelRequested(_) => match self.phase {
-                Phase::Running
-                | Phase::Suspending { .. }
-                | Phase::Suspended { .. }
-                | Phase::Cancelling { .. } => Ok(()),
-                _ => self.refuse_now("be cancelled"),
-            },
+            Event::SuspendRequested(_) if self.phase.is_steerable() => Ok(()),
+            Event::SuspendRequested(_) => self.refuse_now("be suspended"),
+            Event::ResumeRequested(_) if self.phase.is_steerable() => Ok(()),
+            Event::ResumeRequested(_) => self.refuse_now("be resumed"),
+            Event::CancelRequested(_)
+                if self.phase.is_steerable() || matches!(self.phase, Phase::Cancelling { .. }) =>
+            {
+                Ok(())
+            }
+            Event::CancelRequested(_) => self.refuse_now("be cancelled"),
             Event::SkipRequested(wish) => self.would_skip(&wish.skip),
             Event::QuestionAnswered(answer) => self.would_answer(answer),
             Event::Reopened(reopened) => self.would_reopen(reopened),
@@ -82,7 +77,7 @@ impl RunMachine {
         if definition.node(step).is_none() {
             return refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{step}`"));
         }
-        if !matches!(self.phase, Phase::Running | Phase::Suspending { .. } | Phase::Suspended { .. }) {
+        if !self.phase.is_steerable() {
             return self.refuse_now("leave out a step");
         }
         match self.steps.get(step).map(|state| &state.phase) {
@@ -157,6 +152,19 @@ impl RunMachine {
 }
 
 impl Phase {
+    /// Whether people can stop, continue or shorten it. What was asked for and has no owner yet begins with the wish that
+    /// stands in the inbox before theirs, so it counts as running.
+    fn is_steerable(&self) -> bool {
+        match self {
+            Phase::Requested
+            | Phase::Running
+            | Phase::Suspending { .. }
+            | Phase::Suspended { .. }
+            | Phase::Reopened { .. } => true,
+            Phase::Empty | Phase::Cancelling { .. } | Phase::Ended(_) => false,
+        }
+    }
+
     fn describe(&self) -> &'static str {
         match self {
             Phase::Empty => "was never asked for",

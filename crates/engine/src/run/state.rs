@@ -7,7 +7,7 @@ use backstay_model::event::{
     Actor, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp,
 };
 
 use super::Definition;
@@ -187,6 +187,10 @@ pub struct RunMachine {
     pub(super) run: RunId,
     pub(super) head: Seq,
     pub(super) last_input: Seq,
+    /// The greatest epoch that was folded; 0 before the first owner.
+    pub(super) epoch: Epoch,
+    /// The last event by which an owner came or went.
+    pub(super) handover: Seq,
     pub(super) request: Option<RunRequested>,
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
@@ -211,6 +215,8 @@ impl RunMachine {
             run,
             head: Seq(0),
             last_input: Seq(0),
+            epoch: Epoch(0),
+            handover: Seq(0),
             request: None,
             definition: None,
             phase: Phase::Empty,
@@ -234,6 +240,18 @@ impl RunMachine {
     #[must_use]
     pub fn last_input(&self) -> Seq {
         self.last_input
+    }
+
+    /// The epoch of the last owner that was folded; 0 before the first.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The number of the last event by which an owner came or went: a claim, a release, or the run's end.
+    #[must_use]
+    pub fn handover(&self) -> Seq {
+        self.handover
     }
 
     /// Where the run stands.

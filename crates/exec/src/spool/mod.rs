@@ -12,7 +12,9 @@ mod write;
 use std::fmt;
 
 pub use follow::{Follow, Follower};
-pub use read::{Chunk, Page, Tail, read_ordered, stdout_bytes, stream_bytes, tail};
+pub use read::{
+    Beginning, Chunk, Page, Tail, read_ordered, stdout_beginning, stdout_bytes, stream_bytes, tail,
+};
 pub(crate) use watch::Watch;
 pub(crate) use write::{OrderWriter, SpoolWriter};
 

@@ -1,7 +1,7 @@
 //! Reads what a process said. What is missing is an error, never an empty answer.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use backstay_model::event::Spool;
@@ -87,6 +87,34 @@ pub fn tail(folder: &Utf8Path, limit_bytes: u64) -> Result<Tail, SpoolError> {
 /// [`SpoolError`] if it is larger, missing, or not what was written.
 pub fn stdout_bytes(folder: &Utf8Path, limit_bytes: u64) -> Result<Vec<u8>, SpoolError> {
     stream_bytes(folder, Stream::Stdout, limit_bytes)
+}
+
+/// The beginning of one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The length of the whole.
+    pub size_bytes: u64,
+}
+
+/// The first `limit_bytes` of stdout. Once there is an exit record and they are all, length and digest are checked with it.
+///
+/// # Errors
+/// [`SpoolError`] if it is missing, or not what was written.
+pub fn stdout_beginning(folder: &Utf8Path, limit_bytes: u64) -> Result<Beginning, SpoolError> {
+    match stdout_bytes(folder, limit_bytes) {
+        Ok(bytes) => Ok(Beginning { size_bytes: bytes.len() as u64, bytes }),
+        Err(SpoolError::TooLarge { size_bytes, .. }) => {
+            let path = folder.join(Stream::Stdout.file_name());
+            let mut bytes = Vec::new();
+            File::open(&path)
+                .and_then(|file| file.take(limit_bytes).read_to_end(&mut bytes))
+                .map_err(|source| SpoolError::Io { path, source })?;
+            Ok(Beginning { bytes, size_bytes })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// All of one stream, if it has at most `limit_bytes`. Once there is an exit record, length and digest are checked with it.
@@ -348,6 +376,10 @@ mod tests {
         let (_keep, folder) = written();
         assert_eq!(tail(&folder, 9).unwrap(), Tail { text: "O three \u{fffd}".to_owned(), skipped_bytes: 6 });
         assert_eq!(stdout_bytes(&folder, 100).unwrap(), b"one three \xff");
+        let whole = Beginning { bytes: b"one three \xff".to_vec(), size_bytes: 11 };
+        assert_eq!(stdout_beginning(&folder, 11).unwrap(), whole);
+        let cut = Beginning { bytes: b"one t".to_vec(), size_bytes: 11 };
+        assert_eq!(stdout_beginning(&folder, 5).unwrap(), cut);
     }
 
     #[test]

@@ -173,6 +173,9 @@ pub struct EffectFinished {
     /// Files that the step left in `BACKSTAY_ARTIFACTS`, by path relative to the store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<String>,
+    /// Files there that are not in `artifacts`: too many, without a UTF-8 name, or not readable.
+    #[serde(default, skip_serializing_if = "is_none_left")]
+    pub artifacts_left_out: u32,
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,

@@ -80,6 +80,17 @@ impl Drive<'_> {
         }
     }
 
+    /// Gives the run up whatever was said meanwhile, and leaves its index row alone.
+    pub(super) async fn release_as_it_is(&mut self, released: OwnerReleased) -> Result<(), DriveError> {
+        let event = new_event(self.run, Scope::Run, &Event::from(released))?;
+        let mut part = self.part(vec![event])?;
+        part.afterwards = Afterwards::Released;
+        part.index = None;
+        let (first, last) = self.submit(part).await.map_err(|error| self.refused(error))?;
+        self.own.push_back((first, last));
+        Ok(())
+    }
+
     /// Passes a sign of life on; what cannot be written is dropped.
     pub(super) fn say_beat(&self, effect: &EffectId, beat: &Heartbeat) {
         match beat.encode() {

@@ -1,27 +1,25 @@
 //! From a keeper's exit record to a report: the output, the log's tail, the artifacts.
+//!
+//! What the step left is the step's: if it is odd, damaged or too long, the report says so and the run goes on by it. Only
+//! what lies with this machine (no room, no memory, no descriptors) keeps the report from being made.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 
-use backstay_engine::{EndedBy, ProcessEnded};
+use backstay_engine::{EndedBy, OutputProblem, ProcessEnded};
 use backstay_exec::{ExitRecord, SpoolError, spool};
 use backstay_log::BlobError;
 use backstay_model::Text;
+use backstay_model::event::Spool;
 use backstay_model::limits::{LOG_TAIL_BYTES, OUTPUT_BYTES_MAX};
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
+use super::artifacts::{Artifacts, find_artifacts};
 use crate::store::Store;
 
-/// Artifacts of one attempt that events name.
-const ARTIFACTS_MAX: usize = 256;
-
-/// What an attempt left, with its texts kept as blobs where they are long.
-#[derive(Debug)]
-pub(super) struct Collected {
-    pub(super) process: ProcessEnded,
-}
-
-/// What an attempt left cannot be read or kept.
+/// What this machine cannot do for now; another try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CollectError {
     #[error(transparent)]
@@ -32,22 +30,29 @@ pub(super) enum CollectError {
     Read { path: Utf8PathBuf, source: io::Error },
 }
 
-/// Reads what the attempt in `folder` (`relative` to the store) left.
+/// The text of an output, and why it is not all.
+#[derive(Debug)]
+struct Output {
+    text: Option<String>,
+    problem: Option<OutputProblem>,
+}
+
+/// Reads what the attempt in `folder` (`relative` to the store) left; long texts are kept as blobs.
 pub(super) fn collect(
     store: &Store,
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
-) -> Result<Collected, CollectError> {
+) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
     let (output, log) = if began {
-        let log = spool::tail(folder, LOG_TAIL_BYTES as u64)?;
-        (Some(keep(store, &output_text(folder)?)?), Some(keep(store, &log.text)?))
+        (read_output(folder, &record.stdout)?, log_tail(folder)?)
     } else {
-        (None, None)
+        (Output { text: None, problem: None }, None)
     };
-    let process = ProcessEnded {
+    let Artifacts { paths, left_out } = find_artifacts(folder, relative);
+    Ok(ProcessEnded {
         by,
         exit_code: record.exit_code,
         signal: record.signal,
@@ -55,12 +60,13 @@ pub(super) fn collect(
         duration_ms: record.duration_ms,
         stdout: began.then(|| record.stdout.clone()),
         stderr: began.then(|| record.stderr.clone()),
-        output,
-        log,
-        artifacts: artifacts(folder, relative)?,
+        output: output.text.map(|text| keep(store, &text)).transpose()?,
+        output_problem: output.problem,
+        log: log.map(|text| keep(store, &text)).transpose()?,
+        artifacts: paths,
+        artifacts_left_out: left_out,
         left_behind: record.left_behind,
-    };
-    Ok(Collected { process })
+    })
 }
 
 fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
@@ -73,21 +79,82 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
     }
 }
 
-/// The file named by `BACKSTAY_OUTPUT`, if the step wrote it, else its stdout.
-fn output_text(folder: &Utf8Path) -> Result<String, CollectError> {
+/// The file named by `BACKSTAY_OUTPUT`, if the step left something there, else its stdout.
+fn read_output(folder: &Utf8Path, stdout: &Spool) -> Result<Output, CollectError> {
     let path = folder.join("output");
-    let mut bytes = Vec::new();
-    match File::open(&path) {
-        Ok(file) => {
-            let limit = OUTPUT_BYTES_MAX as u64;
-            file.take(limit).read_to_end(&mut bytes).map_err(|source| CollectError::Read { path, source })?;
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bytes = spool::stdout_bytes(folder, OUTPUT_BYTES_MAX as u64)?;
-        }
-        Err(source) => return Err(CollectError::Read { path, source }),
+    // A FIFO with nobody at its other end must not hold this up.
+    let opened = rustix::fs::open(
+        path.as_std_path(),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    match opened.map(File::from) {
+        Ok(file) => match read_beginning(&file) {
+            Ok(output) => Ok(output),
+            Err(source) => unreadable(path, source),
+        },
+        Err(Errno::NOENT) => stdout_text(folder, stdout),
+        Err(error) => unreadable(path, error.into()),
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn read_beginning(file: &File) -> io::Result<Output> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Output { text: None, problem: Some(OutputProblem::NotAFile) });
+    }
+    let mut bytes = Vec::new();
+    file.take(OUTPUT_BYTES_MAX as u64).read_to_end(&mut bytes)?;
+    Ok(beginning(bytes, metadata.len()))
+}
+
+/// The text of `bytes`, the beginning of what had `size_bytes`.
+fn beginning(bytes: Vec<u8>, size_bytes: u64) -> Output {
+    let kept_bytes = bytes.len() as u64;
+    Output {
+        text: Some(String::from_utf8_lossy(&bytes).into_owned()),
+        problem: (kept_bytes < size_bytes).then_some(OutputProblem::Cut { size_bytes, kept_bytes }),
+    }
+}
+
+fn stdout_text(folder: &Utf8Path, spool: &Spool) -> Result<Output, CollectError> {
+    match spool::stdout_beginning(folder, OUTPUT_BYTES_MAX as u64) {
+        Ok(read) => Ok(beginning(read.bytes, read.size_bytes + spool.lost_bytes)),
+        Err(SpoolError::Io { path, source }) => unreadable(path, source),
+        Err(error) => {
+            Ok(Output { text: None, problem: Some(OutputProblem::Unreadable { message: error.to_string() }) })
+        }
+    }
+}
+
+/// The last of both streams; none if it is not there any more or not what was written.
+fn log_tail(folder: &Utf8Path) -> Result<Option<String>, CollectError> {
+    match spool::tail(folder, LOG_TAIL_BYTES as u64) {
+        Ok(tail) => Ok(Some(tail.text)),
+        Err(SpoolError::Io { path, source }) if is_of_this_machine(&source) => {
+            Err(CollectError::Read { path, source })
+        }
+        Err(error) => {
+            tracing::warn!(%folder, %error, "the log of an attempt cannot be read");
+            Ok(None)
+        }
+    }
+}
+
+fn unreadable(path: Utf8PathBuf, source: io::Error) -> Result<Output, CollectError> {
+    if is_of_this_machine(&source) {
+        return Err(CollectError::Read { path, source });
+    }
+    let message = format!("{path}: {source}");
+    Ok(Output { text: None, problem: Some(OutputProblem::Unreadable { message }) })
+}
+
+/// Whether the reason lies with this machine and may pass, not with what the step left.
+fn is_of_this_machine(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO | Errno::STALE)
+    )
 }
 
 /// How an event names `text`; a long one is kept first.
@@ -97,31 +164,4 @@ fn keep(store: &Store, text: &str) -> Result<Text, BlobError> {
         store.blobs.put(text.as_bytes())?;
     }
     Ok(kept)
-}
-
-fn artifacts(folder: &Utf8Path, relative: &Utf8Path) -> Result<Vec<String>, CollectError> {
-    let root = folder.join("artifacts");
-    let mut found = Vec::new();
-    let mut waiting = vec![root.clone()];
-    while let Some(at) = waiting.pop() {
-        let failed = |source| CollectError::Read { path: at.clone(), source };
-        let entries = match at.read_dir_utf8() {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(failed)?.into_path();
-            // A link is an artifact itself and is not followed.
-            let kind = fs::symlink_metadata(&path).map_err(failed)?;
-            if kind.is_dir() {
-                waiting.push(path);
-            } else if let Ok(inner) = path.strip_prefix(folder) {
-                found.push(relative.join(inner).into_string());
-            }
-        }
-    }
-    found.sort();
-    found.truncate(ARTIFACTS_MAX);
-    Ok(found)
 }

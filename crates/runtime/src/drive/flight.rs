@@ -14,7 +14,7 @@ use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::ended::{Collected, collect};
+use super::ended::collect;
 use super::run_loop::Drive;
 use crate::store::Store;
 
@@ -57,20 +57,27 @@ struct Watch {
 }
 
 impl Flight {
-    /// Tells the keeper to stop, once for each reason.
-    pub(super) fn stop(&mut self, epoch: Epoch, reason: StopReason) {
-        let Some(control) = &self.control else { return };
+    /// Tells the keeper to stop, once for each reason. False if it has to be told again.
+    pub(super) fn stop(&mut self, epoch: Epoch, reason: StopReason) -> bool {
+        // Without a way to it yet, its news wake the loop.
+        let Some(control) = &self.control else { return true };
         if self.stopping == Some(reason) {
-            return;
+            return true;
         }
         let said = match reason {
             StopReason::Suspend => backstay_exec::StopReason::Suspend,
             StopReason::Cancel | StopReason::Skip => backstay_exec::StopReason::Cancel,
         };
         match control.stop(epoch, said, GRACE) {
-            Ok(()) => self.stopping = Some(reason),
-            // Its end is on the way: the keeper is gone because it is done, or it will be found lost.
-            Err(error) => tracing::debug!(%error, "a keeper could not be told to stop"),
+            Ok(()) => {
+                self.stopping = Some(reason);
+                true
+            }
+            // Its end is on the way if the keeper is gone because it is done.
+            Err(error) => {
+                tracing::debug!(%error, "a keeper could not be told to stop");
+                false
+            }
         }
     }
 }
@@ -116,6 +123,16 @@ fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
         work.push_str(".probe");
     }
     Utf8PathBuf::from(format!("runs/{}/{work}/{attempt}", effect.run))
+}
+
+/// A thread that dies without news would leave the loop waiting for ever.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "the thread that looks after it died".to_owned();
+            self.say(News::Trouble { effect: self.effect.clone(), message });
+        }
+    }
 }
 
 impl Watch {
@@ -262,7 +279,7 @@ impl Watch {
     fn ended(&self, record: &backstay_exec::ExitRecord) {
         let folder = self.store.folder.join(&self.folder);
         match collect(&self.store, &folder, &self.folder, record) {
-            Ok(Collected { process }) => self.say(News::Report(Report::Ended {
+            Ok(process) => self.say(News::Report(Report::Ended {
                 effect: self.effect.clone(),
                 attempt: self.attempt,
                 process: Box::new(process),
@@ -282,8 +299,10 @@ impl Watch {
             stdout: None,
             stderr: None,
             output: None,
+            output_problem: None,
             log: None,
             artifacts: Vec::new(),
+            artifacts_left_out: 0,
             left_behind: 0,
         };
         self.say(News::Report(Report::Ended {

@@ -1,10 +1,12 @@
 //! Working on one run: the loop that compares what is wanted with what is in flight.
 
 mod append;
+mod artifacts;
 mod ended;
 mod flight;
 mod run_loop;
 mod switch;
+mod tenure;
 
-pub use run_loop::DriveEnd;
 pub use switch::StopSwitch;
+pub use tenure::DriveEnd;

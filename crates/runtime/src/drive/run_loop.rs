@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use backstay_engine::record::RunStatus;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
-use backstay_log::{ClaimError, ClaimMode, Direction, Subscription};
-use backstay_model::event::{Event, OwnerReleased};
+use backstay_log::{Direction, Subscription};
+use backstay_model::event::OwnerReleased;
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
 use tokio::sync::mpsc;
@@ -15,6 +14,7 @@ use tokio::sync::mpsc;
 use super::StopSwitch;
 use super::append::Appending;
 use super::flight::{Flight, News};
+use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
 use crate::request::chance;
@@ -23,17 +23,15 @@ use crate::request::chance;
 const SLEPT_AT_LEAST: Duration = Duration::from_secs(5);
 /// The longest wait without a look at the clocks: a host that slept wakes timers of people late otherwise.
 const CLOCK_BACKSTOP: Duration = Duration::from_secs(30);
+/// Until work that could not be told to stop is told again.
+const STOP_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a drive is over.
+/// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DriveEnd {
-    /// The run ended.
-    Ended(RunStatus),
-    /// The run stands still; nobody owns it.
-    Suspended,
-    /// Only a person can bring the run further; nobody owns it.
-    WaitingForPerson,
-    /// The stop switch was used; agents in flight go on under their keepers.
+enum Woken {
+    /// There is something to decide about.
+    News,
+    /// The stop switch was used.
     Stopped,
 }
 
@@ -48,49 +46,25 @@ pub(super) struct Drive<'a> {
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Ranges of the machine's own facts that were acknowledged and not yet read back.
     pub(super) own: VecDeque<(Seq, Seq)>,
-    subscription: Subscription,
+    pub(super) subscription: Subscription,
     incoming: mpsc::UnboundedReceiver<News>,
     /// Reports that are not durable yet: they are kept until they are.
     reports: VecDeque<Report>,
     asleep: Duration,
+    /// Work that should stop could not be told so.
+    is_untold: bool,
 }
 
-impl Owner {
-    /// Works on `run` until it ends, stands still, needs a person, or `switch` is used. Claims it first.
-    ///
-    /// # Errors
-    /// [`DriveError`]; what was acknowledged is durable, agents in flight go on under their keepers, and the run can be
-    /// resumed.
-    pub async fn drive(
-        &self,
-        run: RunId,
-        mode: ClaimMode,
-        switch: &StopSwitch,
-    ) -> Result<DriveEnd, DriveError> {
+impl<'a> Drive<'a> {
+    /// A drive of `run`, whose `machine` is folded up to some number at or after the claim's or before it.
+    pub(super) fn new(owner: &'a Owner, run: RunId, epoch: Epoch, machine: RunMachine) -> Drive<'a> {
         let topic = Topic::run(run);
-        if self.store.log.topic(&topic).await?.is_none() {
-            return Err(DriveError::Run(RunError::Unknown(run)));
-        }
-        let mut claimed = self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await;
-        if matches!(&claimed, Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity()) {
-            // An earlier drive of this process ended with an error and could not give the run up.
-            claimed = self.store.log.claim(&topic, self.guard.as_ref(), ClaimMode::TakeOver, false).await;
-        }
-        let (epoch, head) = match claimed {
-            Ok(claimed) => (claimed.epoch, claimed.head),
-            Err(ClaimError::Owned { owner, .. }) => {
-                return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
-            }
-            Err(ClaimError::Closed { .. }) => return self.ended(run).await,
-            Err(error) => return Err(DriveError::Claim(error)),
-        };
-        let machine = self.store.machine(run).await?;
         let (news, incoming) = mpsc::unbounded_channel();
-        let drive = Drive {
-            owner: self,
+        Drive {
+            owner,
             run,
             epoch,
-            subscription: self.store.log.follow(&topic, machine.head()),
+            subscription: owner.store.log.follow(&topic, machine.head()),
             topic,
             machine,
             in_flight: BTreeMap::new(),
@@ -98,43 +72,45 @@ impl Owner {
             own: VecDeque::new(),
             incoming,
             reports: VecDeque::new(),
-            asleep: self.store.clock.asleep(),
-        };
-        // The first owner's sinks get what was said before it came, a later one's what came with it.
-        let fed = if epoch == Epoch(1) { Seq(0) } else { Seq(head.0 - 1) };
-        drive.feed_sinks_between(fed, drive.machine.head()).await?;
-        drive.until_at_rest(switch).await
+            asleep: owner.store.clock.asleep(),
+            is_untold: false,
+        }
     }
 
-    async fn ended(&self, run: RunId) -> Result<DriveEnd, DriveError> {
-        Ok(DriveEnd::Ended(self.store.machine(run).await?.status()))
-    }
-}
-
-impl Drive<'_> {
-    async fn until_at_rest(mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
-        self.check_host()?;
+    /// Works until the run is at rest or `switch` is used.
+    pub(super) async fn until_at_rest(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
             self.read_what_is_there().await?;
             let settled = self.pass().await?;
             if !settled {
                 continue;
             }
-            self.reconcile().await;
+            self.reconcile();
             if self.machine.is_at_rest() && self.in_flight.is_empty() {
                 if let Some(end) = self.try_to_leave().await? {
-                    self.read_own_last_words().await?;
                     return Ok(end);
                 }
                 continue;
             }
+            if self.wait(switch).await? == Woken::Stopped {
+                return Ok(DriveEnd::Stopped);
+            }
+        }
+    }
+
+    /// Waits until there is something to decide about. Signs of life and the run's own facts are passed on meanwhile.
+    async fn wait(&mut self, switch: &StopSwitch) -> Result<Woken, DriveError> {
+        loop {
             let patience = self.patience();
-            tokio::select! {
+            let is_news = tokio::select! {
                 biased;
-                () = switch.stopped() => return Ok(DriveEnd::Stopped),
-                news = self.incoming.recv() => if let Some(news) = news { self.hear(news)? },
+                () = switch.stopped() => return Ok(Woken::Stopped),
+                news = self.incoming.recv() => news.map_or(Ok(false), |news| self.hear(news))?,
                 delivery = self.subscription.next() => self.take(delivery?)?,
-                () = tokio::time::sleep(patience) => {}
+                () = tokio::time::sleep(patience) => true,
+            };
+            if is_news || self.slept().is_some() {
+                return Ok(Woken::News);
             }
         }
     }
@@ -192,7 +168,8 @@ impl Drive<'_> {
     }
 
     /// Brings what is in flight to what is desired.
-    async fn reconcile(&mut self) {
+    fn reconcile(&mut self) {
+        self.is_untold = false;
         let desired = self.machine.desired();
         for (effect, wish) in desired {
             match wish {
@@ -209,17 +186,23 @@ impl Drive<'_> {
         }
     }
 
-    fn hear(&mut self, news: News) -> Result<(), DriveError> {
+    /// Takes news. True if there is something to decide about.
+    fn hear(&mut self, news: News) -> Result<bool, DriveError> {
+        let mut is_news = false;
         let mut next = Some(news);
         while let Some(news) = next {
             match news {
-                News::Report(report) => self.reports.push_back(report),
+                News::Report(report) => {
+                    self.reports.push_back(report);
+                    is_news = true;
+                }
                 News::Held { effect, attempt, control } => {
                     if let Some(flight) = self.in_flight.get_mut(&effect)
                         && flight.attempt == attempt
                     {
                         flight.control = Some(control);
                     }
+                    is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
                 // Nothing was decided about it, so the next owner looks again.
@@ -227,7 +210,7 @@ impl Drive<'_> {
             }
             next = self.incoming.try_recv().ok();
         }
-        Ok(())
+        Ok(is_news)
     }
 
     async fn read_what_is_there(&mut self) -> Result<(), DriveError> {
@@ -237,27 +220,27 @@ impl Drive<'_> {
         Ok(())
     }
 
-    fn take(&mut self, delivery: Delivery) -> Result<(), DriveError> {
-        let Delivery::Event(recorded) = delivery else { return Ok(()) };
+    /// Takes what the log says. True if it is not one of the run's own facts, which were folded when they were decided.
+    fn take(&mut self, delivery: Delivery) -> Result<bool, DriveError> {
+        let Delivery::Event(recorded) = delivery else { return Ok(false) };
         while self.own.front().is_some_and(|(_, last)| *last < recorded.seq) {
             self.own.pop_front();
         }
-        if self.own.front().is_some_and(|(first, last)| (*first..=*last).contains(&recorded.seq)) {
+        let is_own = self.own.front().is_some_and(|(first, last)| (*first..=*last).contains(&recorded.seq));
+        if is_own {
             self.machine.acknowledge(recorded.seq);
         } else {
-            self.check_epoch(&recorded)?;
             self.machine.apply(&recorded).map_err(RunError::Decode)?;
+            self.check_epoch()?;
         }
         self.feed_sinks(&recorded);
-        Ok(())
+        Ok(!is_own)
     }
 
-    /// A new owner ends this drive at once, not only with the next append.
-    fn check_epoch(&self, recorded: &Recorded) -> Result<(), DriveError> {
-        match Event::decode(recorded).map_err(RunError::Decode)? {
-            Event::OwnerChanged(changed) if changed.epoch > self.epoch => {
-                Err(DriveError::Fenced { run: self.run, current: changed.epoch })
-            }
+    /// A new owner ends this drive at once, not only with the next append: what is in flight is the new owner's.
+    fn check_epoch(&self) -> Result<(), DriveError> {
+        match self.machine.epoch() {
+            current if current > self.epoch => Err(DriveError::Fenced { run: self.run, current }),
             _ => Ok(()),
         }
     }
@@ -272,11 +255,12 @@ impl Drive<'_> {
         self.own.clear();
         let seen = self.subscription.seq();
         self.subscription = self.owner.store.log.follow(&self.topic, self.machine.head());
+        self.check_epoch()?;
         self.feed_sinks_between(seen, self.machine.head()).await
     }
 
     /// Gives the sinks what stands after `seen` up to `last`, which nobody reads back any more.
-    async fn feed_sinks_between(&self, mut seen: Seq, last: Seq) -> Result<(), DriveError> {
+    pub(super) async fn feed_sinks_between(&self, mut seen: Seq, last: Seq) -> Result<(), DriveError> {
         while !self.owner.sinks.is_empty() && seen < last {
             let page =
                 self.owner.store.log.read(&self.topic, seen, Direction::Forward, PAGE_EVENTS_MAX).await?;
@@ -291,7 +275,7 @@ impl Drive<'_> {
     }
 
     /// Reads the last facts back for the sinks. Inputs of a later moment are not this owner's any more.
-    async fn read_own_last_words(&mut self) -> Result<(), DriveError> {
+    pub(super) async fn read_own_last_words(&self) -> Result<(), DriveError> {
         let seen = self.subscription.seq();
         let last = self.own.back().map_or(seen, |(_, last)| *last);
         self.feed_sinks_between(seen, last).await
@@ -315,7 +299,8 @@ impl Drive<'_> {
     /// How long nothing needs to be looked at.
     fn patience(&self) -> Duration {
         let now = self.owner.store.clock.wall();
-        self.machine.next_timer().map_or(CLOCK_BACKSTOP, |due_at| due_at.since(now)).min(CLOCK_BACKSTOP)
+        let longest = if self.is_untold { STOP_AGAIN } else { CLOCK_BACKSTOP };
+        self.machine.next_timer().map_or(longest, |due_at| due_at.since(now)).min(longest)
     }
 
     fn slept(&self) -> Option<Duration> {
@@ -323,23 +308,10 @@ impl Drive<'_> {
         (asleep >= SLEPT_AT_LEAST).then_some(asleep)
     }
 
-    /// Work in flight binds the run to its machine.
-    fn check_host(&self) -> Result<(), DriveError> {
-        for (effect, wish) in self.machine.desired() {
-            if let (Desired::Hold(_) | Desired::Stop(..), Some(place)) =
-                (wish, self.machine.begun_on(&effect))
-                && place.host != self.owner.host
-            {
-                return Err(DriveError::OtherHost { run: self.run, host: place.host.clone() });
-            }
-        }
-        Ok(())
-    }
-
     fn stop(&mut self, effect: &EffectId, reason: StopReason) {
         let epoch = self.epoch;
         if let Some(flight) = self.in_flight.get_mut(effect) {
-            flight.stop(epoch, reason);
+            self.is_untold |= !flight.stop(epoch, reason);
         }
     }
 }

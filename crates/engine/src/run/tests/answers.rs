@@ -3,7 +3,7 @@
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{Answer, Event, QuestionAnswered, RunStarted, Settled, SkipRequested, StepSkip};
 use backstay_model::limits::INPUTS_PER_PASS_MAX;
-use backstay_model::{Digest, QuestionId, Text};
+use backstay_model::{Digest, Epoch, QuestionId, Seq, Text};
 
 use super::Bench;
 use super::say::{answer, cancel, left_out, me, resume, skip, suspend};
@@ -90,6 +90,36 @@ fn what_nobody_may_say_is_advised_against_before_it_is_said() {
     assert!(bench.machine.would_accept(&RunStarted {}.into()).is_err());
     assert!(bench.machine.would_accept(&skip("nowhere").into()).is_err());
     assert_eq!(bench.machine.would_accept(&cancel().into()), Ok(()));
+}
+
+#[test]
+fn what_is_said_before_the_first_owner_comes_holds_once_it_came() {
+    let mut bench = Bench::asked("- {id: a, run: 'true'}\n- {id: b, needs: [], run: 'true'}");
+    for input in [Event::from(suspend()), resume().into(), skip("b").into(), cancel().into()] {
+        assert_eq!(bench.machine.would_accept(&input), Ok(()), "{input:?}");
+        bench.say(input);
+    }
+    let facts = bench.settle();
+    for number in 1..=5 {
+        assert!(facts.contains(&format!("#{number} accepted")), "{facts:?}");
+    }
+    assert_eq!(facts.last().unwrap(), "run cancelled");
+}
+
+#[test]
+fn the_fold_knows_the_last_owner_and_when_it_came_or_went() {
+    let mut bench = Bench::asked("- {id: a, run: 'true'}");
+    assert_eq!((bench.machine.epoch(), bench.machine.handover()), (Epoch(0), Seq(0)));
+    bench.claimed_by(1);
+    assert_eq!((bench.machine.epoch(), bench.machine.handover()), (Epoch(1), Seq(2)));
+    bench.settle();
+    bench.release(1);
+    let released = bench.machine.head();
+    bench.say(cancel());
+    bench.crash();
+    assert_eq!((bench.machine.epoch(), bench.machine.handover()), (Epoch(1), released));
+    bench.claimed_by(2);
+    assert_eq!((bench.machine.epoch(), bench.machine.handover()), (Epoch(2), Seq(released.0 + 2)));
 }
 
 #[test]

@@ -332,8 +332,10 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         stdout: None,
         stderr: None,
         output: None,
+        output_problem: None,
         log: None,
         artifacts: Vec::new(),
+        artifacts_left_out: 0,
         left_behind: 0,
     }
 }

@@ -7,7 +7,7 @@ use backstay_model::{Digest, Text};
 
 use super::Bench;
 use super::bench::exited;
-use crate::ProcessEnded;
+use crate::{OutputProblem, ProcessEnded};
 
 #[test]
 fn outputs_keep_their_types_on_the_way_to_later_steps_and_out_of_the_run() {
@@ -57,6 +57,37 @@ fn a_json_step_that_left_nothing_at_all_fails() {
         bench.exit("a", 0)[..2],
         ["a ended 1 failed InvalidOutput", "a failed: there is no output, where one JSON value should be"]
     );
+}
+
+#[test]
+fn the_beginning_of_a_long_text_is_a_text_and_of_a_long_json_value_nothing() {
+    let problem = Some(OutputProblem::Cut { size_bytes: 30, kept_bytes: 4 });
+    let said = "the output has 30 bytes, of which 4 are kept";
+    for (format, facts) in [
+        ("text", ["a ended 1 succeeded".to_owned(), format!("a succeeded: exit 0; {said}")]),
+        ("json", ["a ended 1 failed InvalidOutput".to_owned(), format!("a failed: {said}")]),
+    ] {
+        let mut bench = Bench::begun(&format!("- {{id: a, run: 'true', output: {format}}}"));
+        let output = Some(bench.keep("1234"));
+        assert_eq!(
+            bench.end("a", ProcessEnded { output, output_problem: problem.clone(), ..exited(0) })[..2],
+            facts
+        );
+    }
+}
+
+#[test]
+fn an_output_that_nobody_can_read_is_a_failure_of_the_step_and_not_of_its_owner() {
+    let unreadable = OutputProblem::Unreadable { message: "the end is lost".to_owned() };
+    for problem in [OutputProblem::NotAFile, unreadable] {
+        let mut bench = Bench::begun("- {id: a, run: 'true'}");
+        let said = format!("a failed: {problem}");
+        let process = ProcessEnded { output_problem: Some(problem), ..exited(0) };
+        assert_eq!(bench.end("a", process)[..2], ["a ended 1 failed InvalidOutput".to_owned(), said]);
+    }
+    let mut bench = Bench::begun("- {id: a, run: 'true'}");
+    let process = ProcessEnded { output_problem: Some(OutputProblem::NotAFile), ..exited(3) };
+    assert_eq!(bench.end("a", process)[1], "a failed: exit 3", "the exit code says more");
 }
 
 #[test]

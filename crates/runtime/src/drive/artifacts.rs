@@ -1,0 +1,102 @@
+//! The files that a step left to be kept.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Artifacts of one attempt that events name: the first by name.
+const ARTIFACTS_MAX: usize = 256;
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Artifacts {
+    /// By path relative to the store, in order.
+    pub(super) paths: Vec<String>,
+    /// What `paths` does not name: too many, without a UTF-8 name, or in a folder that cannot be read.
+    pub(super) left_out: u32,
+}
+
+/// Looks for files below `folder/artifacts`. What cannot be read or named is counted, and nothing stops the search: it
+/// is the step's own doing, and it stays where it is.
+pub(super) fn find_artifacts(folder: &Utf8Path, relative: &Utf8Path) -> Artifacts {
+    let mut found: BTreeSet<Utf8PathBuf> = BTreeSet::new();
+    let mut left_out = 0_u32;
+    let mut waiting = vec![folder.join("artifacts")];
+    while let Some(at) = waiting.pop() {
+        let entries = match fs::read_dir(&at) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                tracing::debug!(folder = %at, %error, "artifacts cannot be listed");
+                left_out = left_out.saturating_add(1);
+                continue;
+            }
+        };
+        for entry in entries {
+            // A link is an artifact itself and is not followed: `file_type` does not either.
+            let named = entry.and_then(|entry| Ok((entry.file_type()?, Utf8PathBuf::try_from(entry.path()))));
+            match named {
+                Ok((kind, Ok(path))) if kind.is_dir() => waiting.push(path),
+                Ok((_, Ok(path))) => {
+                    if let Ok(inner) = path.strip_prefix(folder) {
+                        found.insert(relative.join(inner));
+                    }
+                    if found.len() > ARTIFACTS_MAX {
+                        found.pop_last();
+                        left_out = left_out.saturating_add(1);
+                    }
+                }
+                Ok((_, Err(_))) | Err(_) => left_out = left_out.saturating_add(1),
+            }
+        }
+    }
+    Artifacts { paths: found.into_iter().map(Utf8PathBuf::into_string).collect(), left_out }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn what_has_no_utf8_name_is_counted_and_hides_nothing() {
+        let (_folder, path) = folder();
+        let artifacts = path.join("artifacts");
+        fs::create_dir_all(artifacts.join("deep")).unwrap();
+        fs::write(artifacts.join("deep/b"), "").unwrap();
+        fs::write(artifacts.join("a"), "").unwrap();
+        fs::write(artifacts.as_std_path().join(OsStr::from_bytes(b"odd\xff")), "").unwrap();
+        fs::create_dir(artifacts.as_std_path().join(OsStr::from_bytes(b"folder\xff"))).unwrap();
+        std::os::unix::fs::symlink("/", artifacts.join("link")).unwrap();
+        let found = find_artifacts(&path, Utf8Path::new("runs/r/s/1"));
+        let below = |name: &str| format!("runs/r/s/1/artifacts/{name}");
+        assert_eq!(found, Artifacts { paths: vec![below("a"), below("deep/b"), below("link")], left_out: 2 });
+    }
+
+    #[test]
+    fn of_too_many_the_first_by_name_are_named() {
+        let (_folder, path) = folder();
+        fs::create_dir(path.join("artifacts")).unwrap();
+        for number in (0..300).rev() {
+            fs::write(path.join(format!("artifacts/{number:03}")), "").unwrap();
+        }
+        let found = find_artifacts(&path, Utf8Path::new("x"));
+        assert_eq!((found.paths.len(), found.left_out), (ARTIFACTS_MAX, 300 - 256));
+        assert_eq!(found.paths.last().unwrap(), "x/artifacts/255");
+    }
+
+    #[test]
+    fn no_folder_is_no_artifact() {
+        let (_folder, path) = folder();
+        assert_eq!(find_artifacts(&path, Utf8Path::new("x")), Artifacts::default());
+    }
+}

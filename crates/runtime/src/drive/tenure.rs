@@ -1,0 +1,116 @@
+//! Becoming the owner of a run, and giving it up again.
+
+use backstay_engine::record::RunStatus;
+use backstay_engine::run::{Desired, RunMachine};
+use backstay_log::{ClaimError, ClaimMode};
+use backstay_model::event::OwnerReleased;
+use backstay_model::{RunId, Topic};
+
+use super::StopSwitch;
+use super::run_loop::Drive;
+use crate::error::{DriveError, RunError};
+use crate::owner::Owner;
+
+/// Why a drive is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriveEnd {
+    /// The run ended.
+    Ended(RunStatus),
+    /// The run stands still; nobody owns it.
+    Suspended,
+    /// Only a person can bring the run further; nobody owns it.
+    WaitingForPerson,
+    /// The stop switch was used; agents in flight go on under their keepers.
+    Stopped,
+}
+
+impl Owner {
+    /// Works on `run` until it ends, stands still, needs a person, or `switch` is used. Claims it first.
+    ///
+    /// The sinks get every event since an owner last came or went, what was said meanwhile included; where that owner
+    /// died, they get again what it may not have given.
+    ///
+    /// # Errors
+    /// [`DriveError`]; what was acknowledged is durable, agents in flight go on under their keepers, and the run can be
+    /// claimed at once by anybody, unless the log takes nothing any more.
+    pub async fn drive(
+        &self,
+        run: RunId,
+        mode: ClaimMode,
+        switch: &StopSwitch,
+    ) -> Result<DriveEnd, DriveError> {
+        let topic = Topic::run(run);
+        if self.store.log.topic(&topic).await?.is_none() {
+            return Err(DriveError::Run(RunError::Unknown(run)));
+        }
+        // A run that cannot be understood or worked on here is not claimed.
+        let machine = self.store.machine(run).await?;
+        self.check_host(&machine, mode)?;
+        let epoch = match self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await {
+            Ok(claimed) => claimed.epoch,
+            Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity() => {
+                // An earlier drive of this process could not give the run up.
+                let mode = ClaimMode::TakeOver;
+                let claimed = self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await;
+                claimed.map_err(DriveError::Claim)?.epoch
+            }
+            Err(ClaimError::Owned { owner, .. }) => {
+                return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
+            }
+            Err(ClaimError::Closed { .. }) => return self.ended(run).await,
+            Err(error) => return Err(DriveError::Claim(error)),
+        };
+        let handover = machine.handover();
+        let mut drive = Drive::new(self, run, epoch, machine);
+        let end = match drive.feed_sinks_between(handover, drive.machine.head()).await {
+            Ok(()) => drive.until_at_rest(switch).await,
+            Err(error) => Err(error),
+        };
+        match end {
+            Ok(end) => drive.read_own_last_words().await.map(|()| end),
+            Err(error) => {
+                drive.give_up(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn ended(&self, run: RunId) -> Result<DriveEnd, DriveError> {
+        Ok(DriveEnd::Ended(self.store.machine(run).await?.status()))
+    }
+
+    /// Work in flight binds the run to its machine, unless a person says that it is gone. A machine is known by its boot
+    /// while it is up, whatever it calls itself, and by its name after a reboot.
+    fn check_host(&self, machine: &RunMachine, mode: ClaimMode) -> Result<(), DriveError> {
+        if mode == ClaimMode::TakeOver {
+            return Ok(());
+        }
+        for (effect, wish) in machine.desired() {
+            if let (Desired::Hold(_) | Desired::Stop(..), Some(place)) = (wish, machine.begun_on(&effect))
+                && place.boot != self.boot
+                && place.host != self.host
+            {
+                return Err(DriveError::OtherHost { run: machine.run(), host: place.host.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drive<'_> {
+    /// Lets others claim the run, since this process cannot go on with it. Its index row stays as it was written last: it
+    /// is due when it was due.
+    async fn give_up(&mut self, why: &DriveError) {
+        if matches!(why, DriveError::Fenced { .. }) {
+            return;
+        }
+        tracing::debug!(run = %self.run, error = %why, "the run is given up");
+        let given_up = match self.release_as_it_is(OwnerReleased { epoch: self.epoch }).await {
+            Ok(()) => self.read_own_last_words().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = given_up {
+            tracing::warn!(run = %self.run, %error, "the run could not be given up: it is free once this process ends");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The library in this process.
+
+use std::collections::BTreeMap;
+
+use backstay_exec::{Keepers, socket_folder};
+use backstay_log::Direction;
+use backstay_model::event::Actor;
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Recorded, RunId, Seq, Topic};
+use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store};
+use backstay_workflow::{CheckInput, check};
+
+use crate::{World, binary};
+
+/// Who says what tests say.
+#[must_use]
+pub fn actor() -> Actor {
+    Actor { name: "tester".to_owned(), via: "library".to_owned() }
+}
+
+/// Opens the store of `world`, and makes it.
+pub async fn open(world: &World) -> Store {
+    Store::open(&world.path().join(".backstay"), true).await.expect("the store opens")
+}
+
+/// Asks for a run of the workflow `text`.
+pub async fn request(store: &Store, world: &World, text: &str) -> RunId {
+    let read_file = |name: &str| std::fs::read_to_string(name);
+    let input = CheckInput { path: "flow.yaml", text, read_file: &read_file, agents: BTreeMap::new() };
+    let plan = check(&input).expect("the file is right").plan;
+    let inputs = plan.bind_inputs(&BTreeMap::new()).expect("nothing is required").to_json().expect("JSON");
+    let folder = world.path().to_owned();
+    let request = RunRequest {
+        plan,
+        source: text.to_owned(),
+        file: "flow.yaml".to_owned(),
+        cwd: folder.clone(),
+        folder,
+        inputs,
+        by: actor(),
+    };
+    store.request(request).await.expect("the request is durable")
+}
+
+/// Makes this process an owner.
+pub async fn owner(store: &Store) -> Owner {
+    let keepers = Keepers::new(binary(), vec!["keeper".to_owned()], socket_folder(None));
+    let env = std::env::vars().collect();
+    Owner::register(store, OwnerSettings { keepers, env }).await.expect("this process may own runs")
+}
+
+/// All events of `run`.
+pub async fn events(store: &Store, run: RunId) -> Vec<Recorded> {
+    let mut events: Vec<Recorded> = Vec::new();
+    loop {
+        let after = events.last().map_or(Seq(0), |last| last.seq);
+        let page = store.log().read(&Topic::run(run), after, Direction::Forward, PAGE_EVENTS_MAX).await;
+        let page = page.expect("the topic can be read");
+        if page.events.is_empty() {
+            return events;
+        }
+        events.extend(page.events);
+    }
+}
