@@ -13,7 +13,7 @@ use backstay_tests::{PATIENCE, World, block_on};
 /// Into the two seconds for which an owner with nothing to do stays, and not to their end.
 const INTO_THE_LINGER: Duration = Duration::from_millis(900);
 /// Longer than an owner with nothing to do stays.
-const BEYOND_THE_LINGER: Duration = Duration::from_millis(3_500);
+const BEYOND_THE_LINGER: Duration = Duration::from_millis(2_600);
 
 const FLOW: &str = "backstay: 1\nname: kept\nsteps:\n  - {id: one, run: echo one}\n";
 

@@ -213,3 +213,26 @@ fn l15_a_stopped_owner_is_not_robbed_early_and_is_fenced_late() {
     assert_eq!(status.code(), Some(6), "the old owner was fenced: {said}");
     assert_eq!(world.read("starts"), "two\n");
 }
+
+#[test]
+fn s4_a_run_whose_owner_is_dying_can_be_resumed_at_once() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let steps = "  - {id: one, run: \"echo begun > begun; cat go\"}\n";
+    world.write("flow.yaml", &format!("backstay: 1\nname: dying\nsteps:\n{steps}"));
+    let mut dying = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    for _ in 0..5 {
+        dying.signal(Signal::KILL);
+        let resume = world.start(&["resume", "@last"]);
+        let is_its =
+            |record: &RunRecord| record.owner.as_ref().is_some_and(|owner| owner.pid == resume.pid());
+        let record = world.record_when("is taken over", is_its);
+        assert_eq!(record.status, RunStatus::Running);
+        dying.kill();
+        dying = resume;
+    }
+    go.open();
+    let (status, said) = dying.end();
+    assert!(status.success(), "{said}");
+}

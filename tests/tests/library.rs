@@ -7,7 +7,7 @@ use backstay_engine::record::RunStatus;
 use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
 use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
 use backstay_model::{Recorded, Scope, Seq, Topic};
-use backstay_runtime::{DriveEnd, Sink, StopSwitch};
+use backstay_runtime::{DriveEnd, DriveError, Sink, StopSwitch};
 use backstay_tests::library::{actor, events, open, owner, request};
 use backstay_tests::{World, block_on};
 
@@ -149,5 +149,28 @@ fn index_rows_say_what_the_fold_says_at_every_rest() {
             store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0].summary.steps_done,
             2
         );
+    });
+}
+
+#[test]
+fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
+    let world = World::new();
+    block_on(async {
+        let store = open(&world).await;
+        let run =
+            request(&store, &world, "backstay: 1\nname: free\nsteps:\n  - {id: one, run: echo one}\n").await;
+        world.write(".backstay/runs", "no folder");
+        let switch = StopSwitch::default();
+        let (first, second) = (owner(&store).await, owner(&store).await);
+        for owner in [&first, &second] {
+            let error = owner.drive(run, ClaimMode::Fair, &switch).await.expect_err("nothing can be started");
+            assert!(
+                matches!(error, DriveError::Work { .. }),
+                "the first owner lives and holds nothing: {error}"
+            );
+        }
+        std::fs::remove_file(world.path().join(".backstay/runs")).expect("it is a file");
+        let end = second.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
     });
 }

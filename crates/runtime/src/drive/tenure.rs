@@ -2,13 +2,14 @@
 
 use backstay_engine::record::RunStatus;
 use backstay_engine::run::{Desired, RunMachine};
-use backstay_log::{ClaimError, ClaimMode};
+use backstay_log::{ClaimError, ClaimMode, Claimed};
 use backstay_model::event::OwnerReleased;
 use backstay_model::{RunId, Topic};
 
 use super::StopSwitch;
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
+use crate::host::is_gone_soon;
 use crate::owner::Owner;
 
 /// Why a drive is over.
@@ -46,14 +47,8 @@ impl Owner {
         // A run that cannot be understood or worked on here is not claimed.
         let machine = self.store.machine(run).await?;
         self.check_host(&machine, mode)?;
-        let epoch = match self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await {
+        let epoch = match self.claim(&topic, mode).await {
             Ok(claimed) => claimed.epoch,
-            Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity() => {
-                // An earlier drive of this process could not give the run up.
-                let mode = ClaimMode::TakeOver;
-                let claimed = self.store.log.claim(&topic, self.guard.as_ref(), mode, false).await;
-                claimed.map_err(DriveError::Claim)?.epoch
-            }
             Err(ClaimError::Owned { owner, .. }) => {
                 return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
             }
@@ -72,6 +67,23 @@ impl Owner {
                 drive.give_up(&error).await;
                 Err(error)
             }
+        }
+    }
+
+    async fn claim(&self, topic: &Topic, mode: ClaimMode) -> Result<Claimed, ClaimError> {
+        let claim = |mode| self.store.log.claim(topic, self.guard.as_ref(), mode, false);
+        match claim(mode).await {
+            // An earlier drive of this process could not give the run up.
+            Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity() => {
+                claim(ClaimMode::TakeOver).await
+            }
+            // Who was killed a moment ago holds its lock until the system has taken it down.
+            Err(ClaimError::Owned { owner, .. })
+                if owner.identity.host == self.host && is_gone_soon(owner.identity.pid).await =>
+            {
+                claim(mode).await
+            }
+            claimed => claimed,
         }
     }
 
