@@ -26,6 +26,10 @@ pub(crate) enum Exit {
     OwnedElsewhere,
     /// `wait --timeout` was over first; as timeout(1) says it.
     TimedOut,
+    /// A view was ended by Ctrl-C; as a shell says it.
+    Interrupted,
+    /// A view was told to end; as a shell says it.
+    Terminated,
 }
 
 impl Exit {
@@ -46,6 +50,8 @@ impl Exit {
             Exit::Suspended => 5,
             Exit::OwnedElsewhere => 6,
             Exit::TimedOut => 124,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         }
     }
 }
