@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_runtime::{DriveEnd, DriveError, RunError};
+use backstay_log::OpenError;
+use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;
 
@@ -86,6 +87,7 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 pub(crate) const fn of_error(error: &CliError) -> Exit {
     match error {
         CliError::NoStore { .. }
+        | CliError::ForeignFolder { .. }
         | CliError::NoRuns
         | CliError::UnknownRun { .. }
         | CliError::AmbiguousRun { .. }
@@ -100,6 +102,12 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::AgentForm { .. }
         | CliError::DurationForm { .. }
         | CliError::Cursor(_)
+        | CliError::Store(StoreOpenError::Log(
+            OpenError::Missing { .. }
+            | OpenError::NotAStore { .. }
+            | OpenError::NewerStore { .. }
+            | OpenError::NetworkFileSystem { .. },
+        ))
         | CliError::Run(RunError::Unknown(_))
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
@@ -107,7 +115,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         }
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
-        | CliError::Store(_)
+        | CliError::Store(StoreOpenError::Log(OpenError::Store(_)) | StoreOpenError::Thread(_))
         | CliError::Run(_)
         | CliError::Say(_)
         | CliError::Refused(_)
