@@ -14,7 +14,7 @@ mod style;
 mod time;
 
 pub(crate) use frame::Frame;
-pub(crate) use line::{Line, one_line};
+pub(crate) use line::{Line, one_line, width};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use pace::Pace;
 pub(crate) use page::{Held, Page, asks, ending, head, holder, next_lines, nexts, short};
