@@ -99,6 +99,11 @@ impl Context {
         usize::from(asked.filter(|columns| *columns > 0).or(named).unwrap_or(COLUMNS_DEFAULT)).max(40)
     }
 
+    /// Columns that a line may take: in a pipe nothing is cut that somebody may want whole.
+    pub(crate) fn room(&self) -> usize {
+        if self.is_live { self.columns() } else { usize::MAX }
+    }
+
     /// How times are shown now.
     pub(crate) fn times(&self) -> Times {
         Times::local(self.now())

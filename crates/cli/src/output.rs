@@ -74,7 +74,8 @@ pub(crate) fn report(error: &CliError) {
     note(&describe(error));
 }
 
-fn describe(error: &CliError) -> String {
+/// An error as a person reads it.
+pub(crate) fn describe(error: &CliError) -> String {
     let mut text = format!("error {} {error}", error.code());
     let mut cause = error.source();
     while let Some(source) = cause {

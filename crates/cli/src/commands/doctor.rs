@@ -63,7 +63,7 @@ pub(crate) async fn doctor(context: &Context, args: JsonFlag) -> Result<Exit, Cl
     } else {
         let rows: Vec<Vec<(Paint, String)>> = findings.iter().map(row).collect();
         for line in table(&["", "what", "found"], &rows) {
-            output::line(&line.render(context.style, context.columns()))?;
+            output::line(&line.render(context.style, context.room()))?;
         }
     }
     Ok(if worst_is_bad { Exit::Failed } else { Exit::Completed })

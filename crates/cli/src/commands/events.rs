@@ -71,8 +71,7 @@ fn print(
     if json {
         return output::json_line(&Document::new(Printed { recorded, cursor }));
     }
-    let screen = if context.is_live { context.columns() } else { usize::MAX };
-    output::line(&columns.line(recorded, &context.times()).render(context.style, screen))
+    output::line(&columns.line(recorded, &context.times()).render(context.style, context.room()))
 }
 
 /// Columns that are as wide as the widest that was printed so far: a run that is followed has no last row.

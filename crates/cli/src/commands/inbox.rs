@@ -11,7 +11,10 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint};
+use crate::ui::{Line, Paint, wrapped};
+
+/// Columns in front of what belongs to a question.
+const INDENT: usize = 3;
 
 /// An open question and its run.
 #[derive(Debug, Serialize)]
@@ -51,13 +54,14 @@ pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, Cli
     if questions.is_empty() {
         output::note("nothing waits for an answer");
     }
-    let (times, columns) = (context.times(), context.columns());
+    let (times, columns) = (context.times(), context.room());
     for Asked { run, question } in &questions {
         let mut lines = vec![
             Line::of(Paint::Bold, format!(" {}", question.question))
                 .with(Paint::Dim, format!("  {} of {run}, {}", question.step, times.ago(question.asked_at))),
-            Line::of(Paint::Plain, format!("   {}", question.prompt)),
         ];
+        let prompt = wrapped(&question.prompt, columns.saturating_sub(INDENT));
+        lines.extend(prompt.iter().map(|part| Line::of(Paint::Plain, format!("{:INDENT$}{part}", ""))));
         lines.extend(question.options.iter().map(|option| {
             Line::of(Paint::Plain, format!("   backstay answer {} {}", question.question, option.name))
                 .filled_to(60)

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Held, Line, Paint, Times, table};
+use crate::ui::{Held, Line, Paint, Times, cut_with_mark, table};
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
@@ -31,8 +31,8 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note("no runs yet: `backstay run FILE` starts one");
         return Ok(Exit::Completed);
     }
-    for line in lines(&context.times(), shown) {
-        output::line(&line.render(context.style, context.columns()))?;
+    for line in lines(&context.times(), shown, context.columns()) {
+        output::line(&line.render(context.style, context.room()))?;
     }
     if shown.len() < rows.len() {
         output::note(&format!(" and {} more that have ended: `backstay ls --all`", rows.len() - shown.len()));
@@ -41,7 +41,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
 }
 
 /// The lines of a list.
-pub(crate) fn lines(times: &Times, rows: &[RunRow]) -> Vec<Line> {
+pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line> {
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .map(|row| {
@@ -49,7 +49,8 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow]) -> Vec<Line> {
             let summary = &row.summary;
             vec![
                 (Paint::Bold, unique_beginning(row, rows)),
-                (Paint::Plain, summary.workflow.clone()),
+                // A long name must not push the rest off the screen.
+                (Paint::Plain, cut_with_mark(&summary.workflow, columns / 4)),
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),
@@ -102,7 +103,7 @@ fn waits_for(row: &RunRow) -> String {
     let summary = &row.summary;
     let at = summary.at.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
     match (&summary.why, &summary.question, Held::of(row.owner.as_ref())) {
-        (_, Some(question), _) => format!("asks: backstay answer {question}"),
+        (_, Some(_), _) => "asks: backstay inbox".to_owned(),
         (Some(why), None, _) => why.clone(),
         (None, None, Held::Nobody) if is_interrupted(row) => format!("no owner; was at {at}"),
         (None, None, Held::By { pid, .. }) => format!("{at} (pid {pid})"),

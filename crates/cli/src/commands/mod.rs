@@ -9,7 +9,7 @@ mod events;
 mod inbox;
 mod input;
 mod logs;
-mod ls;
+pub(crate) mod ls;
 mod resume;
 mod retry;
 mod run;

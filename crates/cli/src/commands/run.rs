@@ -131,7 +131,7 @@ fn dry_run(context: &Context, plan: &Plan, json: bool) -> Result<Exit, CliError>
         plan_rows(plan, step, 0, "finally ", &mut rows);
     }
     for line in table(&["step", "after", "by", "runs"], &rows) {
-        output::line(&line.render(context.style, context.columns()))?;
+        output::line(&line.render(context.style, context.room()))?;
     }
     Ok(Exit::Completed)
 }

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{Held, Line, Page, Style, ending, head, holder, last_words, next_lines, step_table};
+use crate::ui::{Line, Page, Style, ending, last_words, next_lines, show_page, step_table};
 
 /// Columns of a table in Markdown.
 const MARKDOWN_COLUMNS: usize = 120;
@@ -58,23 +58,9 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
     let signs = last_words(store, &view.record).await?;
     let page = Page::of(&view, &signs);
     let (times, columns) = (context.times(), context.columns());
-    let mut lines = vec![head(&page, &times, columns)];
-    if page.held != Held::Nobody && !view.record.status.is_ended() {
-        lines.push(holder(&page));
-    }
-    lines.extend(next_lines(&page, &times));
-    // What somebody may want to copy is whole where nothing is in the way.
     let left = ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store));
-    let left_columns = if context.is_live { columns } else { usize::MAX };
-    for line in lines {
-        output::line(&line.render(context.style, columns))?;
-    }
-    for line in left {
-        output::line(&line.render(context.style, left_columns))?;
-    }
-    output::line("")?;
-    for line in step_table(&page, &times, columns) {
-        output::line(&line.render(context.style, columns))?;
+    for line in show_page(&page, left, &times, columns) {
+        output::line(&line.render(context.style, context.room()))?;
     }
     Ok(())
 }
@@ -87,7 +73,7 @@ async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<
     let (_, state) = page.state(&times);
     output::line(&format!("# {}: {state}\n\n`{run}`\n", page.plan.name))?;
     let plain = |line: &Line| line.render(Style::default(), usize::MAX);
-    let mut told = next_lines(&page, &times);
+    let mut told = next_lines(&page, &times, usize::MAX);
     told.extend(ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store)));
     for line in &told {
         output::line(&format!("- {}", plain(line).trim()))?;

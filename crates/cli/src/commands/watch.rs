@@ -92,7 +92,7 @@ async fn watch_all(context: &Context, store: &Store) -> Result<Exit, CliError> {
                     output::note("no run is under way any more");
                     return Ok(Exit::Completed);
                 }
-                lines = super::ls::lines(&context.times(), &rows);
+                lines = super::ls::lines(&context.times(), &rows, context.columns());
                 screen.draw(&lines)?;
             }
         }

@@ -40,6 +40,12 @@ impl Beat {
         }
     }
 
+    /// One that was said at `at` of a step whose output grew at `grew_at`.
+    #[cfg(test)]
+    pub(crate) fn seen(at: Timestamp, grew_at: Timestamp) -> Beat {
+        Beat { at, grew_at, has_said: true }
+    }
+
     /// The sign of life in a few words.
     pub(crate) fn words(&self, now: Timestamp) -> String {
         let unheard = now.since(self.at);

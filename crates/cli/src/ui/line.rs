@@ -81,6 +81,21 @@ pub(crate) fn cut_with_mark(text: &str, columns: usize) -> String {
     }
 }
 
+/// `text` in lines of at most `columns`, broken between words; a longer word has a line of its own.
+pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// `text` without what would move the cursor: control characters and escape sequences.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -121,6 +136,14 @@ mod tests {
         assert_eq!(line.render(PLAIN, 13), "one two three");
         assert_eq!(line.render(PLAIN, 12), "one two thr…");
         assert_eq!(line.render(PLAIN, 6), "one t…");
+    }
+
+    #[test]
+    fn a_text_is_broken_between_words() {
+        assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("extraordinary it is", 6), ["extraordinary", "it is"]);
+        assert_eq!(wrapped("one two", usize::MAX), ["one two"]);
+        assert!(wrapped(" ", 6).is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use camino::Utf8PathBuf;
 use super::beats::Beat;
 use super::page::{Held, Page, Sign};
 use super::time::Times;
-use super::{Line, head, holder, next_lines, step_table};
+use super::{Line, watch_page};
 use crate::error::CliError;
 
 /// Bytes at the end of a spool in which its last line is looked for.
@@ -159,15 +159,7 @@ impl LiveRun {
 
     /// The page as it is drawn.
     pub(crate) fn lines(&self, times: &Times, columns: usize) -> Vec<Line> {
-        let page = self.page();
-        let mut lines = vec![head(&page, times, columns), holder(&page), Line::default()];
-        lines.extend(step_table(&page, times, columns));
-        let next = next_lines(&page, times);
-        if !next.is_empty() {
-            lines.push(Line::default());
-            lines.extend(next);
-        }
-        lines
+        watch_page(&self.page(), times, columns)
     }
 }
 

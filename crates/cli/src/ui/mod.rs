@@ -7,6 +7,8 @@ mod line;
 mod live;
 mod pace;
 mod page;
+#[cfg(test)]
+mod pages;
 mod person;
 mod rows;
 mod story;
@@ -14,10 +16,10 @@ mod style;
 mod time;
 
 pub(crate) use frame::Frame;
-pub(crate) use line::{Line, one_line, width};
+pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use pace::Pace;
-pub(crate) use page::{Held, Page, asks, ending, head, holder, next_lines, nexts, short};
+pub(crate) use page::{Held, Page, asks, ending, next_lines, nexts, short, show_page, watch_page};
 pub(crate) use person::{Listen, Person, Wish, key_line};
 pub(crate) use rows::{step_table, table};
 pub(crate) use story::story;

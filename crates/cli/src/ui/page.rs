@@ -10,7 +10,8 @@ use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 
 use super::beats::Beat;
-use super::line::width;
+use super::line::{width, wrapped};
+use super::rows::step_table;
 use super::time::{Times, duration};
 use super::{Line, Paint, one_line};
 
@@ -98,6 +99,11 @@ impl<'a> Page<'a> {
         self.record.status == RunStatus::Suspended && step.stage == StepStage::Started
     }
 
+    /// Whether the work of `step` goes on although nobody owns the run.
+    pub(crate) fn works_on_its_own(&self, step: &StepRecord) -> bool {
+        step.attempts.iter().any(is_alive)
+    }
+
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.
     fn agents_alive(&self) -> usize {
         let attempts = self.record.steps.iter().flat_map(|step| &step.attempts);
@@ -154,8 +160,33 @@ pub(crate) fn short(run: RunId) -> String {
     format!("{}{}", RunId::PREFIX, run.ulid().chars().take(SHORT_ID_CHARS).collect::<String>())
 }
 
+/// The page of `watch`: a run as it goes on.
+pub(crate) fn watch_page(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    let mut lines = vec![head(page, times, columns), holder(page), Line::default()];
+    lines.extend(step_table(page, times, columns));
+    let next = next_lines(page, times, columns);
+    if !next.is_empty() {
+        lines.push(Line::default());
+        lines.extend(next);
+    }
+    lines
+}
+
+/// The page of `show`: where a run stands, why, what next, and what it left (`left`), then its steps.
+pub(crate) fn show_page(page: &Page<'_>, left: Vec<Line>, times: &Times, columns: usize) -> Vec<Line> {
+    let mut lines = vec![head(page, times, columns)];
+    if page.held != Held::Nobody && !page.record.status.is_ended() {
+        lines.push(holder(page));
+    }
+    lines.extend(next_lines(page, times, columns));
+    lines.extend(left);
+    lines.push(Line::default());
+    lines.extend(step_table(page, times, columns));
+    lines
+}
+
 /// The first line: what run, where it stands, when.
-pub(crate) fn head(page: &Page<'_>, times: &Times, columns: usize) -> Line {
+fn head(page: &Page<'_>, times: &Times, columns: usize) -> Line {
     let record = page.record;
     let (paint, state) = page.state(times);
     let line = Line::of(Paint::Plain, " ")
@@ -175,7 +206,7 @@ pub(crate) fn head(page: &Page<'_>, times: &Times, columns: usize) -> Line {
 }
 
 /// The second line of a run under way: where it works, and who owns it.
-pub(crate) fn holder(page: &Page<'_>) -> Line {
+fn holder(page: &Page<'_>) -> Line {
     let owner = match &page.held {
         Held::Here => format!("owner: this process, pid {}", std::process::id()),
         Held::By { pid, host } => match &page.record.host {
@@ -189,18 +220,18 @@ pub(crate) fn holder(page: &Page<'_>) -> Line {
 }
 
 /// Why the run ended or stands still, and what can be done next.
-pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
+pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
     let record = page.record;
     let mut lines = Vec::new();
     if let Some(why) = why(page) {
-        lines.push(say("why", why));
+        lines.extend(say_all("why", &why, columns));
     }
     if let Some(step) = failed(page).filter(|_| record.status == RunStatus::Failed)
         && let Some(said) = page.signs.get(&step.step).and_then(|sign| sign.said.as_ref())
     {
         lines.push(say("said", said.clone()));
     }
-    lines.extend(asks(page, times).into_iter().flat_map(|(_, lines)| lines));
+    lines.extend(asks(page, times, columns).into_iter().flat_map(|(_, lines)| lines));
     lines.extend(nexts(page));
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
@@ -225,8 +256,18 @@ fn say(label: &str, text: String) -> Line {
     Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
 }
 
+/// Text of which nothing may be cut off, over as many lines as it takes.
+fn say_all(label: &str, text: &str, columns: usize) -> Vec<Line> {
+    let parts = wrapped(text, columns.saturating_sub(LABEL_COLUMNS));
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(index, part)| say(if index == 0 { label } else { "" }, part))
+        .collect()
+}
+
 /// The open questions of the run, each with the commands that answer it.
-pub(crate) fn asks(page: &Page<'_>, times: &Times) -> Vec<(QuestionId, Vec<Line>)> {
+pub(crate) fn asks(page: &Page<'_>, times: &Times, columns: usize) -> Vec<(QuestionId, Vec<Line>)> {
     let open: Vec<_> = page.record.questions.iter().filter(|question| question.closed_at.is_none()).collect();
     let lines = |question: &QuestionRecord| {
         // A run with several questions is no name for one of them.
@@ -236,7 +277,7 @@ pub(crate) fn asks(page: &Page<'_>, times: &Times) -> Vec<(QuestionId, Vec<Line>
             .options
             .iter()
             .map(|option| (format!("backstay answer {name} {}", option.name), option.meaning.as_str()));
-        let mut lines = vec![say("asks", prompt)];
+        let mut lines = say_all("asks", &prompt, columns);
         lines.extend(commands("", &answers.collect::<Vec<_>>()));
         lines
     };

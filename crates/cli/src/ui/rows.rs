@@ -12,7 +12,11 @@ use super::{Paint, one_line};
 /// Columns of the step's id at most.
 const STEP_COLUMNS_MAX: usize = 24;
 /// Columns of the state at most.
-const STATE_COLUMNS: usize = 14;
+const STATE_COLUMNS_MAX: usize = 14;
+/// Columns of the last words below which something beside them gives way.
+const SAID_COLUMNS: usize = 16;
+/// Between words and what stands beside them.
+const SEPARATOR: &str = " · ";
 /// Columns of the duration.
 const TIME_COLUMNS: usize = 7;
 /// Columns of what does it at most.
@@ -27,8 +31,8 @@ struct Row {
     agent: String,
     /// What it said last, or what it is at.
     said: String,
-    /// How lively it is, its tries, and the like.
-    beside: String,
+    /// How lively it is, its tries, and the like; the most telling first.
+    beside: Vec<String>,
 }
 
 /// The steps of a run: where each stands, for how long, what does it, and the last sign of life.
@@ -42,32 +46,34 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
     let widest = |text: fn(&Row) -> &str, least: usize, most: usize| {
         rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, most)
     };
-    let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX);
+    let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX.min(columns / 4));
+    let state_columns = widest(|row| &row.state, 5, STATE_COLUMNS_MAX);
     let agent_columns = widest(|row| &row.agent, 4, AGENT_COLUMNS_MAX);
     let at = |column: usize| 3 + step_columns + 2 + column;
     let header = Line::of(Paint::Dim, "   step")
         .filled_to(at(0))
         .with(Paint::Dim, "state")
-        .filled_to(at(STATE_COLUMNS + TIME_COLUMNS - 4))
+        .filled_to(at(state_columns + TIME_COLUMNS - 4))
         .with(Paint::Dim, "time  by")
-        .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
+        .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
         .with(Paint::Dim, "sign of life");
-    let sign_columns = columns.saturating_sub(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2));
+    let sign_columns = columns.saturating_sub(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2));
     let mut lines = vec![header];
     lines.extend(rows.iter().map(|row| {
+        let (said, beside) = fit(&row.said, &row.beside, sign_columns);
         Line::of(Paint::Plain, " ")
             .with(row.paint, row.mark)
             .with(Paint::Plain, " ")
             .with(Paint::Plain, cut_with_mark(&row.step, step_columns))
             .filled_to(at(0))
-            .with(row.paint, cut_with_mark(&row.state, STATE_COLUMNS))
-            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS).saturating_sub(width(&row.time)))
+            .with(row.paint, cut_with_mark(&row.state, state_columns))
+            .filled_to(at(state_columns + TIME_COLUMNS).saturating_sub(width(&row.time)))
             .with(Paint::Plain, &row.time)
-            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2))
+            .filled_to(at(state_columns + TIME_COLUMNS + 2))
             .with(Paint::Dim, cut_with_mark(&row.agent, agent_columns))
-            .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
-            .with(Paint::Plain, cut_with_mark(&row.said, sign_columns.saturating_sub(width(&row.beside))))
-            .with(Paint::Dim, &row.beside)
+            .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
+            .with(Paint::Plain, said)
+            .with(Paint::Dim, beside)
     }));
     lines
 }
@@ -75,6 +81,13 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
 fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mut Vec<Row>) {
     let record = page.record.step(&step.id);
     let (paint, mark, state) = match record {
+        Some(record) if record.stage == StepStage::Working && page.is_interrupted() => {
+            if page.works_on_its_own(record) {
+                (Paint::Warn, "●", "on its own".to_owned())
+            } else {
+                (Paint::Warn, "?", "unknown".to_owned())
+            }
+        }
         Some(record) if page.is_still(record) => (Paint::Warn, "◌", "stands still".to_owned()),
         Some(record) => stage(record, step, times),
         None if page.record.status.is_ended() => (Paint::Dim, "─", "not reached".to_owned()),
@@ -148,7 +161,7 @@ pub(crate) fn doer(step: &Step) -> String {
     }
 }
 
-fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times) -> (String, String) {
+fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times) -> (String, Vec<String>) {
     let Some(record) = record else {
         let open = |id: &&backstay_model::StepId| {
             let stage = page.record.step(id).map(|needed| needed.stage);
@@ -157,7 +170,7 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
         let needs: Vec<&str> = step.needs.iter().filter(open).map(backstay_model::StepId::as_str).collect();
         let is_told = !needs.is_empty() && !page.record.status.is_ended();
         let said = if is_told { format!("after {}", needs.join(", ")) } else { String::new() };
-        return (said, String::new());
+        return (said, Vec::new());
     };
     let tries = record.attempts.iter().filter(|attempt| !attempt.probe).count();
     let seen = page.signs.get(&step.id);
@@ -180,11 +193,30 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
     if found > 0 {
         beside.push(format!("found again {found}×"));
     }
-    let mut beside = beside.join(" · ");
-    if !said.is_empty() && !beside.is_empty() {
-        beside.insert_str(0, " · ");
-    }
     (said, beside)
+}
+
+/// The last words of a step and what stands beside them, in `columns`: what is beside gives way from its end, and the
+/// words are cut; words of which nothing would be left are left out.
+fn fit(said: &str, beside: &[String], columns: usize) -> (String, String) {
+    let mut shown = beside;
+    let least = width(said).min(SAID_COLUMNS);
+    let separator = |shown: &[String]| if said.is_empty() || shown.is_empty() { 0 } else { width(SEPARATOR) };
+    while let [rest @ .., _last] = shown
+        && !rest.is_empty()
+        && least + separator(shown) + width(&shown.join(SEPARATOR)) > columns
+    {
+        shown = rest;
+    }
+    let beside = shown.join(SEPARATOR);
+    let room = columns.saturating_sub(separator(shown) + width(&beside));
+    if said.is_empty() || beside.is_empty() {
+        return (cut_with_mark(said, columns), beside);
+    }
+    if room < least / 2 {
+        return (String::new(), beside);
+    }
+    (cut_with_mark(said, room), format!("{SEPARATOR}{beside}"))
 }
 
 /// A table with a header, each column as wide as its widest cell.
@@ -206,4 +238,23 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<(Paint, String)>]) -> Vec<Line>
     let mut lines = vec![lay(&mut header.iter().map(|text| (Paint::Dim, *text)))];
     lines.extend(rows.iter().map(|row| lay(&mut row.iter().map(|(paint, text)| (*paint, text.as_str())))));
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_gives_way_from_its_end_and_then_the_words_do() {
+        let beside = ["silent for 40 s".to_owned(), "2 tries".to_owned()];
+        let fitted = |columns| {
+            let (said, beside) = fit("edit src/auth/token.rs", &beside, columns);
+            format!("{said}{beside}")
+        };
+        assert_eq!(fitted(60), "edit src/auth/token.rs · silent for 40 s · 2 tries");
+        assert_eq!(fitted(44), "edit src/auth/t… · silent for 40 s · 2 tries");
+        assert_eq!(fitted(40), "edit src/auth/token.rs · silent for 40 s");
+        assert_eq!(fitted(30), "edit src/au… · silent for 40 s");
+        assert_eq!(fitted(20), "silent for 40 s");
+    }
 }

@@ -1,0 +1,329 @@
+//! Whole pages as a person sees them, by a fixed clock, on a narrow and on a wide screen.
+
+use std::collections::BTreeMap;
+
+use backstay_engine::record::{
+    AttemptRecord, Interruption, QuestionRecord, RunRecord, RunStatus, RunSummary, StepRecord, StepStage,
+};
+use backstay_model::event::{FailureClass, QuestionOption, SkipReason, StepStatus};
+use backstay_model::{Attempt, RunId, Seq, StepId, Timestamp};
+use backstay_runtime::RunRow;
+use backstay_workflow::CheckInput;
+use backstay_workflow::plan::Plan;
+
+use super::line::width;
+use super::page::Sign;
+use super::time::Times;
+use super::{Held, Line, Page, Style, ending, show_page, watch_page};
+
+/// The screens: a terminal as it opens, and a wide one.
+const SCREENS: [usize; 2] = [80, 120];
+const NOW: &str = "2026-11-21T10:26:40Z";
+
+const FLOW: &str = r#"
+backstay: 1
+name: ship-issues
+agents:
+  codex: {command: [codex, exec, "-"]}
+steps:
+  - {id: list, run: gh issue list}
+  - id: review
+    steps:
+      - {id: a_rather_long_name_of_a_step, agent: codex, prompt: look, needs: []}
+      - {id: quick, agent: codex, prompt: look, needs: []}
+      - {id: again, run: curl x, retry: {max: 3}, needs: []}
+  - {id: push, run: git push}
+finally:
+  - {id: bye, command: [echo, bye]}
+"#;
+
+fn run() -> RunId {
+    "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()
+}
+
+fn at(clock: &str) -> Timestamp {
+    format!("2026-11-21T{clock}Z").parse().unwrap()
+}
+
+fn id(step: &str) -> StepId {
+    step.parse().unwrap()
+}
+
+fn plan() -> Plan {
+    let read_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let input = CheckInput { path: "flow.yaml", text: FLOW, read_file: &read_file, agents: BTreeMap::new() };
+    backstay_workflow::check(&input).unwrap().plan
+}
+
+fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
+    AttemptRecord {
+        attempt: Attempt(number),
+        probe: false,
+        preview: String::new(),
+        starting_at,
+        ended_at: None,
+        pid: None,
+        keeper_pid: None,
+        folder: None,
+        end: None,
+        exit_code: None,
+        signal: None,
+        message: None,
+        duration_ms: None,
+        stdout: None,
+        stderr: None,
+        reattached: 0,
+        lost: None,
+        timed_out: None,
+        left_behind: 0,
+        artifacts: Vec::new(),
+        artifacts_left_out: 0,
+    }
+}
+
+fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
+    StepRecord {
+        step: id(name),
+        stage,
+        agent: Some("codex".to_owned()),
+        started_at: at(from),
+        ended_at: None,
+        exit_code: None,
+        failure: None,
+        skipped: None,
+        summary: None,
+        output: None,
+        stalled_at: None,
+        attempts: vec![attempt(1, at(from))],
+    }
+}
+
+fn done(name: &str, status: StepStatus, from: &str, until: &str, summary: &str) -> StepRecord {
+    let summary = Some(summary.to_owned());
+    StepRecord { ended_at: Some(at(until)), summary, ..step(name, StepStage::Done { status }, from) }
+}
+
+/// A run with steps in every state at once.
+fn running() -> RunRecord {
+    let mut again = step("again", StepStage::Backoff { due_at: at("10:26:52") }, "10:21:00");
+    again.attempts.push(attempt(2, at("10:23:00")));
+    let mut found = step("a_rather_long_name_of_a_step", StepStage::Working, "10:14:00");
+    found.attempts[0].reattached = 1;
+    RunRecord {
+        status: RunStatus::Running,
+        cwd: Some("/home/ada/acme/api".to_owned()),
+        host: Some("workshop".to_owned()),
+        requested_at: Some(at("10:12:31")),
+        started_at: Some(at("10:12:32")),
+        updated_at: Some(at("10:26:00")),
+        steps: vec![
+            done("list", StepStatus::Succeeded, "10:12:32", "10:12:34", "exit 0"),
+            StepRecord {
+                agent: None,
+                attempts: Vec::new(),
+                ..step("review", StepStage::Started, "10:14:00")
+            },
+            found,
+            step("quick", StepStage::Working, "10:26:38"),
+            again,
+        ],
+        interruptions: vec![Interruption {
+            from: at("10:20:01"),
+            until: at("10:20:13"),
+            pid: 4_121,
+            reattached: vec![id("a_rather_long_name_of_a_step")],
+            lost: Vec::new(),
+        }],
+        ..RunRecord::new(run())
+    }
+}
+
+fn signs() -> BTreeMap<StepId, Sign> {
+    let said =
+        "edit src/auth/token.rs: the failing assertion compares an expired token against the wall clock";
+    let beat = super::beats::Beat::seen(at("10:26:39"), at("10:26:00"));
+    let long = Sign { said: Some(said.to_owned()), beat: Some(beat) };
+    BTreeMap::from([(id("a_rather_long_name_of_a_step"), long), (id("quick"), Sign::default())])
+}
+
+fn failed() -> RunRecord {
+    let mut quick = done("quick", StepStatus::Failed, "10:14:00", "10:25:02", "exit 101");
+    (quick.exit_code, quick.failure) = (Some(101), Some(FailureClass::Exit));
+    let skipped = |name: &str| {
+        let summary = "`review`, which it needs, did not succeed";
+        let skipped = Some(SkipReason::Upstream { step: id("review") });
+        StepRecord { skipped, ..done(name, StepStatus::Skipped, "10:25:02", "10:25:02", summary) }
+    };
+    let mut left = done("bye", StepStatus::Succeeded, "10:25:03", "10:25:03", "exit 0");
+    left.attempts[0].artifacts =
+        vec!["runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/bye/1/artifacts/summary.md".to_owned()];
+    RunRecord {
+        status: RunStatus::Failed,
+        why: Some("quick: exit 101".to_owned()),
+        failed_step: Some(id("quick")),
+        ended_at: Some(at("10:25:04")),
+        steps: vec![
+            done("list", StepStatus::Succeeded, "10:12:32", "10:12:34", "exit 0"),
+            done("a_rather_long_name_of_a_step", StepStatus::Succeeded, "10:14:00", "10:25:00", "exit 0"),
+            quick,
+            skipped("push"),
+            left,
+        ],
+        ..running()
+    }
+}
+
+fn waiting() -> RunRecord {
+    let option =
+        |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
+    RunRecord {
+        status: RunStatus::Waiting,
+        questions: vec![QuestionRecord {
+            question: "qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(),
+            prompt: "`push` was at work when its keeper died. It may have happened, in part or whole. \
+                     What became of it?"
+                .to_owned(),
+            options: vec![
+                option("done", "it had happened: the run goes on behind it"),
+                option("rerun", "it had not: the step is tried again"),
+                option("fail", "it counts as failed"),
+            ],
+            step: id("push"),
+            asked_at: at("10:25:00"),
+            closed_at: None,
+            answer: None,
+        }],
+        steps: vec![
+            done("list", StepStatus::Succeeded, "10:12:32", "10:12:34", "exit 0"),
+            step("push", StepStage::InDoubt, "10:24:00"),
+        ],
+        interruptions: Vec::new(),
+        ..running()
+    }
+}
+
+/// The page at each width, below each other; no line is wider than its screen.
+fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
+    let screen = |columns: usize| {
+        let lines: Vec<String> =
+            draw(columns).iter().map(|line| line.render(Style::default(), columns)).collect();
+        for line in &lines {
+            assert!(width(line) <= columns, "{} columns are not {columns}: {line}", width(line));
+        }
+        format!("{}|\n{}\n", "-".repeat(columns - 1), lines.join("\n"))
+    };
+    SCREENS.map(screen).join("\n")
+}
+
+fn times() -> Times {
+    Times::utc(NOW.parse().unwrap())
+}
+
+fn owner() -> Held {
+    Held::By { pid: 4_711, host: "workshop".to_owned() }
+}
+
+fn page<'a>(
+    record: &'a RunRecord,
+    plan: &'a Plan,
+    held: Held,
+    signs: &'a BTreeMap<StepId, Sign>,
+) -> Page<'a> {
+    Page { record, plan, held, wake_at: Some(at("10:26:40")), signs }
+}
+
+#[test]
+fn watch_of_a_run_with_steps_in_every_state() {
+    let (record, plan, signs) = (running(), plan(), signs());
+    insta::assert_snapshot!(screens(|columns| {
+        watch_page(&page(&record, &plan, owner(), &signs), &times(), columns)
+    }));
+}
+
+#[test]
+fn watch_of_a_run_whose_owner_is_gone() {
+    let (record, plan, signs) = (running(), plan(), BTreeMap::new());
+    insta::assert_snapshot!(screens(|columns| {
+        watch_page(&page(&record, &plan, Held::Nobody, &signs), &times(), columns)
+    }));
+}
+
+#[test]
+fn watch_of_a_run_that_waits_for_a_person() {
+    let (record, plan, signs) = (waiting(), plan(), BTreeMap::new());
+    insta::assert_snapshot!(screens(|columns| {
+        watch_page(&page(&record, &plan, owner(), &signs), &times(), columns)
+    }));
+}
+
+#[test]
+fn show_of_a_failed_run() {
+    let (record, plan) = (failed(), plan());
+    let said = "test result: FAILED. 411 passed; 2 failed; 0 ignored; finished in 61.02s".to_owned();
+    let signs = BTreeMap::from([(id("quick"), Sign { said: Some(said), beat: None })]);
+    let outputs = [("branches".to_owned(), r#"["todo/412","todo/413"]"#.to_owned())];
+    insta::assert_snapshot!(screens(|columns| {
+        let page = page(&record, &plan, Held::Nobody, &signs);
+        let left = ending(&page, &outputs, ".backstay");
+        show_page(&page, left, &times(), columns)
+    }));
+}
+
+#[test]
+fn ls_of_runs_in_every_state() {
+    let row = |number: char, status: RunStatus, why: Option<&str>, workflow: &str| RunRow {
+        run: format!("run_01M7YH{number}VR5X692H0T19ASX0GMM").parse().unwrap(),
+        summary: RunSummary {
+            v: 1,
+            run: run(),
+            workflow: workflow.to_owned(),
+            status,
+            steps_done: 3,
+            steps_total: 12,
+            at: if status.is_ended() { Vec::new() } else { vec![id("review"), id("push")] },
+            why: why.map(str::to_owned),
+            question: (status == RunStatus::Waiting)
+                .then(|| "qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()),
+            next_timer: None,
+        },
+        owner: None,
+        wake_at: (status == RunStatus::Running).then(|| at("10:26:40")),
+        head: Seq(9),
+    };
+    let long = "review: the reviewers do not agree on what is to become of the token that had expired before";
+    let rows = [
+        row('1', RunStatus::Waiting, None, "ship-issues"),
+        row('2', RunStatus::Running, None, "nightly"),
+        row('3', RunStatus::Suspended, Some("suspended by ada (command line)"), "report"),
+        row('4', RunStatus::Completed, None, "report"),
+        row('5', RunStatus::Failed, Some(long), "a-workflow-with-a-rather-long-name"),
+        row('6', RunStatus::Cancelled, Some("cancelled by ada (command line): not needed"), "report"),
+    ];
+    insta::assert_snapshot!(screens(|columns| crate::commands::ls::lines(&times(), &rows, columns)));
+}
+
+#[test]
+fn check_of_a_file_with_mistakes() {
+    let text = "backstay: 1\nname: bad\nsteps:\n  - {id: fix-tests, run: x}\n  - {id: b, rum: x}\n  - id: c\n    run: echo '${{ inputs.nope }}'\n";
+    let read_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
+    let input = CheckInput { path: "bad.yaml", text, read_file: &read_file, agents: BTreeMap::new() };
+    let found = backstay_workflow::check(&input).unwrap_err();
+    let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text)).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn errors_with_their_ways_out() {
+    use crate::error::CliError;
+    let run = "run_01JDX7Q2".to_owned();
+    let errors = [
+        CliError::NoStore { from: "/home/ada/acme/api".into() },
+        CliError::ForeignFolder { folder: "/etc".into() },
+        CliError::UnknownRun { text: run.clone() },
+        CliError::UnknownStep { text: "tset".to_owned(), known: vec!["test".to_owned(), "push".to_owned()] },
+        CliError::Workflow { file: "flow.yaml".to_owned(), errors: 2 },
+        CliError::DurationForm { text: "10".to_owned() },
+    ];
+    let shown: Vec<String> = errors.iter().map(crate::output::describe).collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
