@@ -11,6 +11,7 @@ mod page;
 mod pages;
 mod person;
 mod rows;
+mod state;
 mod story;
 mod style;
 mod time;

@@ -1,12 +1,12 @@
 //! Tables.
 
 use backstay_engine::record::{StepRecord, StepStage};
-use backstay_model::event::{FailureClass, StepStatus};
 use backstay_workflow::plan::{Step, Verb};
 
 use super::line::{Line, cut_with_mark, width};
 use super::page::Page;
-use super::time::{Times, clock, duration};
+use super::state::State;
+use super::time::{Times, clock};
 use super::{Paint, one_line};
 
 /// Columns of the step's id at most.
@@ -23,10 +23,8 @@ const TIME_COLUMNS: usize = 7;
 const AGENT_COLUMNS_MAX: usize = 14;
 
 struct Row {
-    paint: Paint,
-    mark: &'static str,
+    state: State,
     step: String,
-    state: String,
     time: String,
     agent: String,
     /// What it said last, or what it is at.
@@ -47,7 +45,9 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
         rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, most)
     };
     let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX.min(columns / 4));
-    let state_columns = widest(|row| &row.state, 5, STATE_COLUMNS_MAX);
+    let states: Vec<String> = rows.iter().map(|row| row.state.words(times)).collect();
+    let state_columns =
+        states.iter().map(|words| width(words)).max().unwrap_or(0).clamp(5, STATE_COLUMNS_MAX);
     let agent_columns = widest(|row| &row.agent, 4, AGENT_COLUMNS_MAX);
     let at = |column: usize| 3 + step_columns + 2 + column;
     let header = Line::of(Paint::Dim, "   step")
@@ -59,14 +59,14 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
         .with(Paint::Dim, "sign of life");
     let sign_columns = columns.saturating_sub(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2));
     let mut lines = vec![header];
-    lines.extend(rows.iter().map(|row| {
+    lines.extend(rows.iter().zip(&states).map(|(row, state)| {
         let (said, beside) = fit(&row.said, &row.beside, sign_columns);
         Line::of(Paint::Plain, " ")
-            .with(row.paint, row.mark)
+            .with(row.state.paint(), row.state.mark())
             .with(Paint::Plain, " ")
             .with(Paint::Plain, cut_with_mark(&row.step, step_columns))
             .filled_to(at(0))
-            .with(row.paint, cut_with_mark(&row.state, state_columns))
+            .with(row.state.paint(), cut_with_mark(state, state_columns))
             .filled_to(at(state_columns + TIME_COLUMNS).saturating_sub(width(&row.time)))
             .with(Paint::Plain, &row.time)
             .filled_to(at(state_columns + TIME_COLUMNS + 2))
@@ -80,25 +80,10 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
 
 fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mut Vec<Row>) {
     let record = page.record.step(&step.id);
-    let (paint, mark, state) = match record {
-        Some(record) if record.stage == StepStage::Working && page.is_interrupted() => {
-            if page.works_on_its_own(record) {
-                (Paint::Warn, "●", "on its own".to_owned())
-            } else {
-                (Paint::Warn, "?", "unknown".to_owned())
-            }
-        }
-        Some(record) if page.is_still(record) => (Paint::Warn, "◌", "stands still".to_owned()),
-        Some(record) => stage(record, step, times),
-        None if page.record.status.is_ended() => (Paint::Dim, "─", "not reached".to_owned()),
-        None => (Paint::Dim, "○", "waits".to_owned()),
-    };
     let (said, beside) = sign(page, step, record, times);
     rows.push(Row {
-        paint,
-        mark,
+        state: State::of(page, step, record),
         step: format!("{}{}", "  ".repeat(depth), step.id),
-        state,
         time: record
             .filter(|record| record.skipped.is_none())
             .map_or_else(String::new, |record| clock(record.duration(times.now))),
@@ -108,43 +93,6 @@ fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mu
     });
     for child in step.children() {
         add_rows(page, times, child, depth + 1, rows);
-    }
-}
-
-fn stage(record: &StepRecord, step: &Step, times: &Times) -> (Paint, &'static str, String) {
-    match record.stage {
-        StepStage::Started if matches!(step.verb, Verb::Group { .. }) => {
-            (Paint::Busy, "▾", "under way".to_owned())
-        }
-        StepStage::Waiting => (Paint::Warn, "◌", "waits".to_owned()),
-        StepStage::Started => (Paint::Busy, "◌", "between tries".to_owned()),
-        StepStage::Working => match record.stalled_at {
-            Some(at) => (Paint::Warn, "◍", format!("silent {}", duration(times.now.since(at)))),
-            None => (Paint::Busy, "●", "working".to_owned()),
-        },
-        StepStage::Backoff { due_at } => (Paint::Warn, "↻", format!("again {}", times.second(due_at))),
-        StepStage::InDoubt => (Paint::Warn, "?", "in doubt".to_owned()),
-        StepStage::Done { status: StepStatus::Succeeded } => (Paint::Good, "✓", "done".to_owned()),
-        StepStage::Done { status: StepStatus::Skipped } => (Paint::Dim, "─", "skipped".to_owned()),
-        StepStage::Done { status: StepStatus::Cancelled } => (Paint::Warn, "✗", "cancelled".to_owned()),
-        StepStage::Done { status: StepStatus::Failed } => {
-            (Paint::Bad, "✗", failed(record.exit_code, record.failure))
-        }
-    }
-}
-
-fn failed(exit_code: Option<i32>, failure: Option<FailureClass>) -> String {
-    match (failure, exit_code) {
-        (Some(FailureClass::Exit) | None, Some(code)) => format!("exit {code}"),
-        (Some(FailureClass::Exit) | None, None) => "failed".to_owned(),
-        (Some(FailureClass::Timeout), _) => "timeout".to_owned(),
-        (Some(FailureClass::Stall), _) => "stalled".to_owned(),
-        (Some(FailureClass::Crash), _) => "lost".to_owned(),
-        (Some(FailureClass::InvalidOutput), _) => "bad output".to_owned(),
-        (Some(FailureClass::RateLimit), _) => "rate limit".to_owned(),
-        (Some(FailureClass::Network), _) => "network".to_owned(),
-        (Some(FailureClass::Spawn), _) => "not started".to_owned(),
-        (Some(FailureClass::Expression), _) => "expression".to_owned(),
     }
 }
 
