@@ -216,7 +216,9 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) => None,
-            DriveError::OtherHost { host, .. } => Some(format!("resume it on {host}")),
+            DriveError::OtherHost { host, .. } => Some(format!(
+                "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"
+            )),
             DriveError::Register(error) => error.hint(),
             DriveError::Claim(error) => error.hint(),
             DriveError::Run(error) => error.hint(),
