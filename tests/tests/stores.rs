@@ -20,7 +20,9 @@ fn assert_says(output: &Output, code: i32, words: &[&str]) {
 
 fn names(folder: &Utf8Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        entry.expect("an entry can be read").file_name().into_string().expect("a UTF-8 name")
+    };
     let mut names: Vec<String> = entries.map(name).collect();
     names.sort();
     names
@@ -83,7 +85,7 @@ impl ReadOnly<'_> {
     /// None where the right to make it so is missing.
     fn make(folder: &Utf8Path) -> Option<ReadOnly<'_>> {
         if !rustix::process::getuid().is_root() {
-            fs::set_permissions(folder, Permissions::from_mode(0o555)).unwrap();
+            fs::set_permissions(folder, Permissions::from_mode(0o555)).expect("it is ours");
             return Some(ReadOnly { folder, is_mount: false });
         }
         let mount = |arguments: &[&str]| {
@@ -106,7 +108,7 @@ impl Drop for ReadOnly<'_> {
             let undone = Command::new("umount").args(["-l", self.folder.as_str()]).status();
             assert!(undone.is_ok_and(|status| status.success()), "what was mounted can be unmounted");
         } else {
-            fs::set_permissions(self.folder, Permissions::from_mode(0o755)).unwrap();
+            fs::set_permissions(self.folder, Permissions::from_mode(0o755)).expect("it is ours");
         }
     }
 }
