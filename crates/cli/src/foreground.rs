@@ -53,6 +53,9 @@ pub(crate) async fn work(
         view.foot = foot(&person, Way::On);
         let mut drive = pin!(owner.drive(run, mode, &switch));
         let mut way = Way::On;
+        // The drive goes on while the wish is written: it may hold what the writing waits for.
+        let mut saying = pin!(say_suspend(context, store, run));
+        let mut is_saying = false;
         let end = loop {
             tokio::select! {
                 end = &mut drive => break end,
@@ -61,11 +64,13 @@ pub(crate) async fn work(
                         view.pause(&person)?;
                     } else {
                         view.end()?;
-                        way = obey(context, store, run, &switch, way, wish).await;
+                        is_saying |= way == Way::On && matches!(wish, Wish::Interrupt | Wish::Terminate);
+                        way = obey(&switch, way, wish);
                         view.foot = foot(&person, way);
                     }
                     view.pace.note();
                 }
+                () = &mut saying, if is_saying => is_saying = false,
                 moment = live.next() => view.take(context, &moment?)?,
                 () = view.pace.due() => view.draw(context, &mut live).await?,
             }
@@ -98,14 +103,7 @@ enum Way {
 }
 
 /// `q` hands the run over; the first Ctrl-C lets it come to a stand, the second leaves at once.
-async fn obey(
-    context: &Context,
-    store: &Store,
-    run: RunId,
-    switch: &StopSwitch,
-    way: Way,
-    wish: Wish,
-) -> Way {
+fn obey(switch: &StopSwitch, way: Way, wish: Wish) -> Way {
     match (wish, way) {
         (Wish::Pause, way) => way,
         (Wish::Leave, Way::On | Way::Suspending) => {
@@ -114,12 +112,6 @@ async fn obey(
         }
         (Wish::Interrupt | Wish::Terminate, Way::On) => {
             output::note("suspending: what is at work is being stopped; once more leaves at once");
-            let input =
-                Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
-            if let Err(error) = store.say(run, input).await {
-                // A run that cannot stand still now is already on its way to an end.
-                output::note(&format!("{} {error}", error.code()));
-            }
             Way::Suspending
         }
         (Wish::Interrupt | Wish::Terminate, Way::Suspending | Way::Left) => {
@@ -127,6 +119,15 @@ async fn obey(
             Way::Stopped
         }
         (Wish::Leave | Wish::Interrupt | Wish::Terminate, Way::Stopped) | (Wish::Leave, Way::Left) => way,
+    }
+}
+
+/// Asks for the run to come to a stand.
+async fn say_suspend(context: &Context, store: &Store, run: RunId) {
+    let input = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
+    if let Err(error) = store.say(run, input).await {
+        // A run that cannot stand still now is already on its way to an end.
+        output::note(&format!("{} {error}", error.code()));
     }
 }
 
@@ -232,8 +233,8 @@ impl View {
             while live.next_now().await?.is_some() {}
             live.look().await?;
             frame.draw(&live.lines(&context.times(), context.columns()), &self.foot)?;
-            self.pace.drawn();
         }
+        self.pace.drawn();
         Ok(())
     }
 
