@@ -88,3 +88,14 @@ fn a_program_that_does_not_exist_fails_its_step_with_its_name() {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("no-such-program-here"), "{said}");
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_make_a_failed_run_a_success() {
+    let world = World::new();
+    world.write("flow.yaml", "backstay: 1\nname: red\nsteps:\n  - {id: one, run: exit 3}\n");
+    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    drop(reader);
+    let mut command = world.command(&["run", "flow.yaml"]);
+    let status = command.stdout(writer).stderr(std::process::Stdio::null()).status();
+    assert_eq!(status.expect("the binary starts").code(), Some(1));
+}

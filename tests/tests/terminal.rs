@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::{PATIENCE, World, binary, send};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
@@ -88,6 +88,13 @@ impl Terminal {
             }
         }
         panic!("`{text}` never came: {}", self.seen);
+    }
+
+    /// Waits until the system has stopped it, as a shell does before it says so.
+    fn wait_until_stopped(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let stopped = waitpid(pid, WaitOptions::UNTRACED).expect("it is a child of this process");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "{stopped:?}");
     }
 
     fn press(&mut self, keys: &[u8]) {
@@ -191,6 +198,8 @@ fn a_watch_stands_still_at_ctrl_z_with_the_terminal_as_it_was_and_goes_on() {
     let (run, go, mut watch) = watched(&world);
     watch.press(b"\x1a");
     watch.wait_for(SHOW_CURSOR);
+    // It stops itself a moment after it has given the terminal back.
+    watch.wait_until_stopped();
     watch.seen.clear();
     send(watch.child.id(), Signal::CONT);
     watch.wait_for("[q]");
@@ -216,6 +225,7 @@ fn q_leaves_a_run_to_the_background_where_it_goes_on() {
         record.owner.as_ref().is_some_and(|owner| owner.pid != first)
     });
     assert_eq!(record.status, RunStatus::Running, "nothing was suspended");
+    assert_eq!(record.interruptions, [], "it was handed over");
     go.open();
     let record = world.record_when("ends", |record| record.status.is_ended());
     assert_eq!(record.status, RunStatus::Completed);
@@ -236,4 +246,25 @@ fn ctrl_c_suspends_a_run_also_where_single_keys_are_read() {
     assert_eq!(status.code(), Some(5), "{seen}");
     assert!(seen.contains("backstay resume run_"), "it says how to go on: {seen}");
     assert_eq!(world.record().status, RunStatus::Suspended);
+}
+
+#[test]
+fn a_run_whose_terminal_is_closed_goes_on_in_the_background() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write("flow.yaml", GATED);
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    run.wait_for("[q] leave it running");
+    let first = run.child.id();
+    send(first, Signal::HUP);
+    let record = world.record_when("has a new owner", |record| {
+        record.owner.as_ref().is_some_and(|owner| owner.pid != first)
+    });
+    assert_eq!(record.interruptions, [], "it was handed over");
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    go.open();
+    let record = world.record_when("ends", |record| record.status.is_ended());
+    assert_eq!(record.status, RunStatus::Completed);
 }

@@ -63,7 +63,10 @@ pub(crate) async fn work(
                     if wish == Wish::Pause {
                         view.pause(&person)?;
                     } else {
-                        view.end()?;
+                        match wish {
+                            Wish::HangUp => view.close(),
+                            _ => view.end()?,
+                        }
                         is_saying |= way == Way::On && matches!(wish, Wish::Interrupt | Wish::Terminate);
                         way = obey(&switch, way, wish);
                         view.foot = foot(&person, way);
@@ -106,10 +109,12 @@ enum Way {
 fn obey(switch: &StopSwitch, way: Way, wish: Wish) -> Way {
     match (wish, way) {
         (Wish::Pause, way) => way,
-        (Wish::Leave, Way::On | Way::Suspending) => {
+        // A closed terminal is no wish to stop: the run goes on without it.
+        (Wish::Leave | Wish::HangUp, Way::On) | (Wish::Leave, Way::Suspending) => {
             switch.stop();
             Way::Left
         }
+        (Wish::HangUp, way) => way,
         (Wish::Interrupt | Wish::Terminate, Way::On) => {
             output::note("suspending: what is at work is being stopped; once more leaves at once");
             Way::Suspending
@@ -182,9 +187,14 @@ async fn finish(
     look: Look,
     end: DriveEnd,
 ) -> Result<Exit, CliError> {
-    match look {
-        Look::Page => crate::commands::show::print(context, store, run).await?,
-        Look::Json => crate::commands::show::print_json(store, run).await?,
+    let shown = match look {
+        Look::Page => crate::commands::show::print(context, store, run).await,
+        Look::Json => crate::commands::show::print_json(store, run).await,
+    };
+    match shown {
+        // Whoever reads the page has enough; how the run ended is told by the exit code all the same.
+        Err(CliError::OutputClosed) => {}
+        shown => shown?,
     }
     if end == DriveEnd::Stopped {
         output::note(&format!(
@@ -232,10 +242,28 @@ impl View {
         if let Some(frame) = &mut self.frame {
             while live.next_now().await?.is_some() {}
             live.look().await?;
-            frame.draw(&live.lines(&context.times(), context.columns()), &self.foot)?;
+            let drawn = frame.draw(&live.lines(&context.times(), context.columns()), &self.foot);
+            self.unless_closed(drawn)?;
         }
         self.pace.drawn();
         Ok(())
+    }
+
+    /// Nothing is drawn any more.
+    fn close(&mut self) {
+        self.frame = None;
+    }
+
+    /// A screen that is gone ends the view and not the work.
+    fn unless_closed(&mut self, drawn: Result<(), CliError>) -> Result<(), CliError> {
+        match drawn {
+            Err(error @ (CliError::Output(_) | CliError::OutputClosed)) => {
+                tracing::debug!(%error, "the screen is gone");
+                self.close();
+                Ok(())
+            }
+            drawn => drawn,
+        }
     }
 
     fn pause(&mut self, person: &Person) -> Result<(), CliError> {
@@ -247,9 +275,10 @@ impl View {
 
     /// Makes room for what is printed next.
     fn end(&mut self) -> Result<(), CliError> {
-        match &mut self.frame {
+        let cleared = match &mut self.frame {
             Some(frame) => frame.clear(),
             None => Ok(()),
-        }
+        };
+        self.unless_closed(cleared)
     }
 }

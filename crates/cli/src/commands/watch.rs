@@ -133,6 +133,7 @@ impl Screen {
             Wish::Leave => Exit::Completed,
             Wish::Interrupt => Exit::Interrupted,
             Wish::Terminate => Exit::Terminated,
+            Wish::HangUp => return Ok(Some(Exit::Terminated)),
         };
         self.frame.leave(lines, &Line::of(Paint::Dim, " no longer watched"))?;
         Ok(Some(exit))

@@ -4,7 +4,10 @@ use super::{Paint, Style};
 
 /// One line, in pieces of one paint each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Line(Vec<(Paint, String)>);
+pub(crate) struct Line {
+    pieces: Vec<(Paint, String)>,
+    is_whole: bool,
+}
 
 impl Line {
     /// A line with `text` in it.
@@ -14,8 +17,13 @@ impl Line {
 
     /// The line with `text` at its end.
     pub(crate) fn with(mut self, paint: Paint, text: impl AsRef<str>) -> Line {
-        self.0.push((paint, one_line(text.as_ref())));
+        self.pieces.push((paint, one_line(text.as_ref())));
         self
+    }
+
+    /// The line as one that is never cut: the screen wraps it. For what is copied from a page that is printed once.
+    pub(crate) fn whole(self) -> Line {
+        Line { is_whole: true, ..self }
     }
 
     /// The line with `text` after it at the right edge of `columns`, if there is room for it.
@@ -33,15 +41,15 @@ impl Line {
 
     /// Columns that it takes.
     pub(crate) fn width(&self) -> usize {
-        self.0.iter().map(|(_, text)| width(text)).sum()
+        self.pieces.iter().map(|(_, text)| width(text)).sum()
     }
 
     /// The line as it is written, cut to `columns`.
     pub(crate) fn render(&self, style: Style, columns: usize) -> String {
         let mut out = String::new();
-        let mut left = columns;
-        let is_cut = self.width() > columns;
-        for (paint, text) in &self.0 {
+        let mut left = if self.is_whole { usize::MAX } else { columns };
+        let is_cut = self.width() > left;
+        for (paint, text) in &self.pieces {
             let room = if is_cut { left.saturating_sub(1) } else { left };
             let part = if width(text) <= room { text.clone() } else { cut(text, room) };
             left = left.saturating_sub(width(&part));

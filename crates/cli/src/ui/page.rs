@@ -13,7 +13,7 @@ use super::beats::Beat;
 use super::line::{width, wrapped};
 use super::rows::step_table;
 use super::time::{Times, duration};
-use super::{Line, Paint, one_line};
+use super::{Line, Paint};
 
 /// Characters of an id that are shown; with the 48 bits of its time they are unique but for the same millisecond.
 const SHORT_ID_CHARS: usize = 10;
@@ -358,17 +358,23 @@ pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str)
         .map(|(name, value)| {
             Line::of(Paint::Plain, " ")
                 .with(Paint::Bold, "out   ")
-                .with(Paint::Plain, format!("{name} = {}", one_line(value)))
+                .with(Paint::Plain, format!("{name} = {value}"))
+                .whole()
         })
         .collect();
     let attempts = page.record.steps.iter().flat_map(|step| &step.attempts);
     let paths = attempts.flat_map(|attempt| &attempt.artifacts).map(|path| format!("{store}/{path}"));
     // An output that names the file says it already.
     let is_told = |path: &String| outputs.iter().any(|(_, value)| value.ends_with(path.as_str()));
-    lines.extend(
-        paths
-            .filter(|path| !is_told(path))
-            .map(|path| Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, path)),
-    );
+    lines.extend(paths.filter(|path| !is_told(path)).map(|path| {
+        Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, path).whole()
+    }));
+    for attempt in page.record.steps.iter().flat_map(|step| &step.attempts) {
+        if let (count @ 1.., Some(folder)) = (attempt.artifacts_left_out, &attempt.folder) {
+            let text = format!("and {count} more in {store}/{folder}/artifacts");
+            lines
+                .push(Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Dim, text).whole());
+        }
+    }
     lines
 }

@@ -18,6 +18,8 @@ pub(crate) enum Wish {
     Terminate,
     /// To give the terminal to the shell for a while: Ctrl-Z.
     Pause,
+    /// The terminal is gone, and with it whoever saw it: nothing can be shown any more.
+    HangUp,
 }
 
 /// Whether single keys are listened for.
@@ -36,6 +38,7 @@ pub(crate) struct Person {
     interrupts: Signal,
     terminations: Signal,
     quits: Signal,
+    hangups: Signal,
     /// Only where keys were taken there is something to give back before a pause.
     pauses: Option<Signal>,
 }
@@ -44,16 +47,17 @@ impl Person {
     /// Begins to listen.
     pub(crate) fn listen(listen: Listen) -> Result<Person, CliError> {
         // The signals first: from the moment the terminal is changed, every way out has to give it back.
-        let [interrupts, terminations, quits] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()].map(signal);
+        let [interrupts, terminations, quits, hangups] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::hangup()]
+                .map(signal);
         let (interrupts, terminations) =
             (interrupts.map_err(CliError::Signals)?, terminations.map_err(CliError::Signals)?);
-        let quits = quits.map_err(CliError::Signals)?;
+        let (quits, hangups) = (quits.map_err(CliError::Signals)?, hangups.map_err(CliError::Signals)?);
         let is_keyed = listen == Listen::ToKeys;
         let stop = SignalKind::from_raw(Number::TSTP.as_raw());
         let pauses = if is_keyed { Some(signal(stop).map_err(CliError::Signals)?) } else { None };
         let keys = if is_keyed { Keys::take() } else { None };
-        Ok(Person { keys, interrupts, terminations, quits, pauses })
+        Ok(Person { keys, interrupts, terminations, quits, hangups, pauses })
     }
 
     /// Whether keys work.
@@ -68,6 +72,7 @@ impl Person {
                 _ = self.interrupts.recv() => return Wish::Interrupt,
                 _ = self.terminations.recv() => return Wish::Terminate,
                 _ = self.quits.recv() => return Wish::Terminate,
+                _ = self.hangups.recv() => return Wish::HangUp,
                 () = next_pause(&mut self.pauses) => return Wish::Pause,
                 key = next_key(&mut self.keys) => key,
             };

@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Stops drives at once, as if the process died: agents in flight go on under their keepers, and the run can be
-/// claimed by the next owner. For an orderly stand, say `SuspendRequested` to the run instead.
+/// Stops drives at once: nothing in flight is stopped, agents go on under their keepers, and the run is given up, so that
+/// the next owner can claim it. For an orderly stand, say `SuspendRequested` to the run instead.
 #[derive(Clone, Debug)]
 pub struct StopSwitch(watch::Sender<bool>);
 

@@ -61,13 +61,17 @@ impl Owner {
             Ok(()) => drive.until_at_rest(switch).await,
             Err(error) => Err(error),
         };
-        match end {
-            Ok(end) => drive.read_own_last_words().await.map(|()| end),
+        match &end {
+            Ok(DriveEnd::Stopped) => drive.give_up().await,
+            Ok(_) => drive.read_own_last_words().await?,
+            // The run is another's.
+            Err(DriveError::Fenced { .. }) => {}
             Err(error) => {
-                drive.give_up(&error).await;
-                Err(error)
+                tracing::debug!(%run, %error, "the run is given up");
+                drive.give_up().await;
             }
         }
+        end
     }
 
     async fn claim(&self, topic: &Topic, mode: ClaimMode) -> Result<Claimed, ClaimError> {
@@ -110,13 +114,9 @@ impl Owner {
 }
 
 impl Drive<'_> {
-    /// Lets others claim the run, since this process cannot go on with it. Its index row stays as it was written last: it
+    /// Lets others claim the run, since this process does not go on with it. Its index row stays as it was written last: it
     /// is due when it was due.
-    async fn give_up(&mut self, why: &DriveError) {
-        if matches!(why, DriveError::Fenced { .. }) {
-            return;
-        }
-        tracing::debug!(run = %self.run, error = %why, "the run is given up");
+    async fn give_up(&mut self) {
         let given_up = match self.release_as_it_is(OwnerReleased { epoch: self.epoch }).await {
             Ok(()) => self.read_own_last_words().await,
             Err(error) => Err(error),
