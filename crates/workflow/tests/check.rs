@@ -313,3 +313,26 @@ fn the_largest_file_in_plain_order_is_checked_at_once() {
     });
     assert_eq!(end.recv_timeout(LARGEST_FILE_PATIENCE), Ok(true));
 }
+
+#[test]
+fn what_is_wrong_in_a_step_hides_no_other_mistake_of_it_and_makes_none_elsewhere() {
+    let text = r#"backstay: 1
+steps:
+  - {id: a, run: "echo '${{ inputs.zz }}'"}
+  - {id: b, rum: x, needs: [later, a]}
+  - {id: c, run: x, needs: [b], if: "${{ steps.q.ok }}"}
+  - {id: d, run: x, needs: [b], if: steps.b.ok}
+"#;
+    assert_eq!(
+        places(text),
+        [
+            "BKS-W060 3:25",
+            "BKS-W052 3:36",
+            "BKS-W030 4:10",
+            "BKS-W003 4:13",
+            "BKS-W034 4:29",
+            "BKS-W054 5:37",
+            "BKS-W052 5:48"
+        ]
+    );
+}

@@ -12,24 +12,26 @@ use crate::plan::Step;
 impl Reader<'_> {
     /// Resolves `needs` within one list.
     pub(super) fn resolve(&mut self, drafts: Vec<Draft>) -> Vec<Step> {
-        let ids: Vec<StepId> = drafts.iter().map(|draft| draft.step.id.clone()).collect();
-        let mut steps = Vec::with_capacity(drafts.len());
+        // Also those of steps that are wrong otherwise: who waits for them makes no mistake.
+        let ids: Vec<StepId> = drafts.iter().filter_map(|draft| draft.id.clone()).collect();
+        let mut above: Vec<StepId> = Vec::new();
+        let mut steps: Vec<Step> = Vec::with_capacity(drafts.len());
         let mut named = BTreeMap::new();
-        for (index, Draft { mut step, needs }) in drafts.into_iter().enumerate() {
-            match needs {
-                None => step.needs = ids[..index].to_vec(),
-                Some(needs) => {
-                    for (need, range) in needs {
-                        if !ids.contains(&need) {
-                            self.unknown_need(&need, &range, &ids);
-                        } else if !step.needs.contains(&need) {
-                            named.insert((step.id.clone(), need.clone()), range);
-                            step.needs.push(need);
-                        }
-                    }
+        for Draft { id, step, needs } in drafts {
+            let mut resolved = Vec::new();
+            for (need, range) in needs.iter().flatten() {
+                if !ids.contains(need) {
+                    self.unknown_need(need, range, &ids);
+                } else if !resolved.contains(need) {
+                    named.extend(id.clone().map(|id| ((id, need.clone()), range.clone())));
+                    resolved.push(need.clone());
                 }
             }
-            steps.push(step);
+            if let Some(mut step) = step {
+                step.needs = if needs.is_some() { resolved } else { above.clone() };
+                steps.push(step);
+            }
+            above.extend(id);
         }
         self.cycles(&mut steps, &named);
         steps

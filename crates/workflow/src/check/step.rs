@@ -30,7 +30,10 @@ const CLASSES: &[(&str, RetryClass)] = &[
 
 /// A step whose `needs` are not resolved yet.
 pub(super) struct Draft {
-    pub(super) step: Step,
+    /// Its id; none where it is wrong.
+    pub(super) id: Option<StepId>,
+    /// None where something else is wrong.
+    pub(super) step: Option<Step>,
     pub(super) needs: Option<Vec<(StepId, Range<usize>)>>,
 }
 
@@ -72,9 +75,9 @@ impl Reader<'_> {
         if let Some(description) = fields.get("description") {
             self.text(description, "`description`");
         }
-        let step = Step {
-            id: id?,
-            verb: verb?,
+        let step = id.clone().zip(verb).map(|(id, verb)| Step {
+            id,
+            verb,
             needs: Vec::new(),
             condition,
             env,
@@ -84,8 +87,8 @@ impl Reader<'_> {
             accept_exit,
             after_crash,
             retry,
-        };
-        Some(Draft { step, needs })
+        });
+        Some(Draft { id, step, needs })
     }
 
     fn not_on_groups(&mut self, fields: &Fields<'_>) {
@@ -225,6 +228,10 @@ impl Reader<'_> {
             );
             return None;
         }
+        // The names are looked at also where the place is wrong.
+        for found in interpolations(text) {
+            self.note_use(node, site, text, found.inner);
+        }
         let parsed = match Script::parse_with_warnings(text) {
             Ok(parsed) => parsed,
             Err(errors) => {
@@ -240,9 +247,6 @@ impl Reader<'_> {
                 Report::warning(warning.code, &range, warning.message.clone())
                     .maybe_hint(warning.hint.clone()),
             );
-        }
-        for found in interpolations(text) {
-            self.note_use(node, site, text, found.inner);
         }
         Some(parsed.script)
     }
@@ -306,6 +310,8 @@ impl Reader<'_> {
             && found.outer == (0..trimmed.len())
         {
             let bare = trimmed[found.inner.clone()].trim();
+            let lead = text.len() - text.trim_start().len();
+            self.note_use(node, site, text, lead + found.inner.start..lead + found.inner.end);
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,
                 &first_line(self.source, &node.range),
