@@ -163,10 +163,9 @@ fn s5_agent_and_keeper_killed_with_ask_waits_for_a_person() {
     let question = record.questions[0].question.to_string();
     let output = world.run(&["answer", &question, "rerun"]);
     assert!(output.status.success(), "{output:?}");
-    let resume = world.start(&["resume", "@last"]);
-    assert_eq!(begun.wait(), "begun\n");
+    assert_eq!(begun.wait(), "begun\n", "it goes on in the background, without another word");
     go.open();
-    let (status, said) = resume.end();
+    let (status, said) = world.start(&["wait", "@last"]).end();
     assert!(status.success(), "{said}");
     assert_eq!(world.read("starts"), "two\ntwo\n");
 }

@@ -14,13 +14,12 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
 
-/// Answers a question. The answer is durable at once; it takes effect when somebody works on the run.
+/// Answers a question. The answer is durable at once. Where nobody works on the run, it goes on in the background.
 pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, CliError> {
     #[derive(Serialize)]
     struct Answered {
         run: RunId,
         question: QuestionId,
-        settled: bool,
     }
     let store = context.store().await?;
     let (run, question) = find_question(context, &store, &args.question).await?;
@@ -28,20 +27,23 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
     let input = store.say(run, event).await?;
-    let settled = is_owned(&store, run).await?;
-    if settled {
-        match store.verdict(run, input).await? {
-            Verdict::Accepted => {}
-            verdict => return Err(CliError::Refused(verdict)),
-        }
+    let is_owned = is_owned(&store, run).await?;
+    if !is_owned {
+        crate::detach::ensure_up(&store)?;
+    }
+    match store.verdict(run, input).await? {
+        Verdict::Accepted => {}
+        verdict => return Err(CliError::Refused(verdict)),
     }
     if args.json {
-        output::json(&Document::new(Answered { run, question, settled }))?;
-    } else if settled {
+        output::json(&Document::new(Answered { run, question }))?;
+        return Ok(Exit::Completed);
+    }
+    if is_owned {
         output::line(&format!("answered; {run} goes on"))?;
     } else {
-        output::line("answered; it takes effect when the run goes on")?;
-        output::note(&format!("next  backstay resume {run}"));
+        output::line(&format!("answered; {run} goes on in the background"))?;
+        output::note(&format!("next  backstay watch {run}"));
     }
     Ok(Exit::Completed)
 }

@@ -352,7 +352,7 @@ impl Coded for OpenError {
         Some(match self {
             OpenError::NewerStore { .. } => "Use the version that made the store, or a newer one.".to_owned(),
             OpenError::NotAStore { .. } | OpenError::Missing { .. } => {
-                "Name the folder of a store, or an empty one.".to_owned()
+                "name the folder of a store; `backstay run` makes one where there is none".to_owned()
             }
             OpenError::NetworkFileSystem { .. } => {
                 "Put the store on a local disk; several machines need a database server.".to_owned()
