@@ -7,7 +7,7 @@ mod step_event;
 mod summary;
 
 pub use parts::{
-    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, StepRecord, StepStage,
+    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord, StepStage,
     WorkflowRef,
 };
 pub use run::{RUN_RECORD_SCHEMA, RunRecord};

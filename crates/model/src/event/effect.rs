@@ -83,6 +83,8 @@ pub enum FailureClass {
     Spawn,
     /// The plan's own expressions fail on the values at hand.
     Expression,
+    /// A loop used up its passes.
+    Exhausted,
 }
 
 impl FailureClass {
@@ -99,6 +101,7 @@ impl FailureClass {
             FailureClass::Network => "network",
             FailureClass::Spawn => "spawn",
             FailureClass::Expression => "expression",
+            FailureClass::Exhausted => "exhausted",
         }
     }
 }

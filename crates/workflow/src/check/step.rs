@@ -84,6 +84,7 @@ impl Reader<'_> {
             accept_exit,
             after_crash,
             retry,
+            repeat: None,
         };
         Some(Draft { step, needs })
     }
