@@ -1,8 +1,8 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, LoopEnd, LostEvidence, QuestionOption, SkipReason, Spool,
-    StepStatus, TimeBudget,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, LoopEnd, LostEvidence, QuestionOption,
+    SkipReason, Spool, StepStatus, TimeBudget,
 };
 use backstay_model::{
     Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, Text, Timestamp,

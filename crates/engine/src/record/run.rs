@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::RunStatus;
 use super::parts::{
-    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord, StepStage,
-    WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
+    StepStage, WorkflowRef,
 };
 
 /// The schema version of a [`RunRecord`]'s JSON.

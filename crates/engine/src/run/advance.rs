@@ -83,7 +83,8 @@ impl Turn<'_> {
             if self.is_full() {
                 return;
             }
-            let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&place).map(|leaf| leaf.phase.clone())
+            let Some(LeafPhase::Backoff { due_at }) =
+                self.machine.leaf(&place).map(|leaf| leaf.phase.clone())
             else {
                 continue;
             };
@@ -265,7 +266,10 @@ impl Turn<'_> {
         }
         if let Some(place) = self.machine.failed.clone() {
             let summary = self.machine.result(&place).map_or(String::new(), |result| result.summary.clone());
-            self.emit(Scope::Run, RunFailed { reason: format!("{place}: {summary}"), step: Some(place.step) });
+            self.emit(
+                Scope::Run,
+                RunFailed { reason: format!("{place}: {summary}"), step: Some(place.step) },
+            );
             return;
         }
         match self.machine.outputs(definition) {

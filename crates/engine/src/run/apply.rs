@@ -1,8 +1,8 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionKind, Resolution, RunRequested, Settled, SkipReason,
-    StepFinished, StepSkipped, StepStatus, Verdict,
+    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionKind, Resolution,
+    RunRequested, Settled, SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Frame, Recorded, Scope, Seq, StepId, Timestamp};
 
@@ -101,7 +101,8 @@ impl RunMachine {
             Event::StepsReset(reset) => {
                 reset.steps.iter().for_each(|step| self.fold_reset(step));
                 for step in &reset.loops {
-                    if let Some(state) = self.latest_place(step).and_then(|place| self.steps.get_mut(&place)) {
+                    if let Some(state) = self.latest_place(step).and_then(|place| self.steps.get_mut(&place))
+                    {
                         state.pass.begins_anew = true;
                     }
                 }
@@ -300,7 +301,9 @@ impl RunMachine {
         let held_back = match skipped.reason {
             SkipReason::Condition { .. } | SkipReason::Asked { .. } | SkipReason::LoopDone { .. } => false,
             SkipReason::Upstream { .. } | SkipReason::RunEnding => true,
-            SkipReason::Group { ref step } => self.result(&place.sibling(step)).is_none_or(|group| group.held_back),
+            SkipReason::Group { ref step } => {
+                self.result(&place.sibling(step)).is_none_or(|group| group.held_back)
+            }
         };
         let state = self.steps.entry(place.clone()).or_default();
         state.phase = StepPhase::Done(StepResult {

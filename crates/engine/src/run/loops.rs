@@ -141,7 +141,10 @@ impl Turn<'_> {
     }
 
     fn exhausted(&mut self, place: &Place, repeat: &Repeat, pass: Pass) {
-        let summary = format!("{} of {} cycles used; `{}` is false", repeat.max_cycles, repeat.max_cycles, repeat.until.source);
+        let summary = format!(
+            "{} of {} cycles used; `{}` is false",
+            repeat.max_cycles, repeat.max_cycles, repeat.until.source
+        );
         let (status, failure) = match repeat.on_exhausted {
             OnExhausted::Fail => (StepStatus::Failed, Some(FailureClass::Exhausted)),
             OnExhausted::Continue => (StepStatus::Succeeded, None),
@@ -158,8 +161,7 @@ impl Turn<'_> {
 
     fn ask_what_now(&mut self, place: &Place, repeat: &Repeat, pass: Pass, summary: &str) {
         let id = format!("{}:{}:{}:exhausted", self.machine.run(), place.scope(), pass.cycle);
-        let option =
-            |name: &str, meaning: String| QuestionOption { name: name.to_owned(), meaning };
+        let option = |name: &str, meaning: String| QuestionOption { name: name.to_owned(), meaning };
         let asked = QuestionAsked {
             question: QuestionId::derived(Digest::of(id.as_bytes())),
             kind: QuestionKind::LoopExhausted,
@@ -178,12 +180,18 @@ impl Turn<'_> {
     /// Somebody said what becomes of a loop that used up its passes; its question is closed.
     pub(super) fn answer_exhausted(&mut self, place: &Place, choice: &str) {
         let Some(definition) = self.machine.definition.clone() else { return };
-        let Some(repeat) = definition.node(&place.step).and_then(|node| node.step.repeat.clone()) else { return };
+        let Some(repeat) = definition.node(&place.step).and_then(|node| node.step.repeat.clone()) else {
+            return;
+        };
         let pass = self.machine.pass(place);
         let (status, failure, summary) = match choice {
             MORE => return self.begin_pass(&definition, place, &repeat, 1, 0, false),
             ACCEPT => (StepStatus::Succeeded, None, format!("accepted after {}", cycles(pass.cycle))),
-            _ => (StepStatus::Failed, Some(FailureClass::Exhausted), format!("given up after {}", cycles(pass.cycle))),
+            _ => (
+                StepStatus::Failed,
+                Some(FailureClass::Exhausted),
+                format!("given up after {}", cycles(pass.cycle)),
+            ),
         };
         self.end_loop(place, &repeat, pass, LoopEnd::Exhausted);
         self.finish(place, status, None, failure, summary, None);
@@ -204,7 +212,9 @@ fn needed_by(definition: &Definition, place: &Place, repeat: &Repeat) -> BTreeSe
         waiting.extend(node.children.iter().cloned());
         for group in definition.groups_around(&step) {
             if inside.contains(&group) && needed.insert(group.clone()) {
-                waiting.extend(definition.node(&group).into_iter().flat_map(|node| node.step.needs.iter().cloned()));
+                waiting.extend(
+                    definition.node(&group).into_iter().flat_map(|node| node.step.needs.iter().cloned()),
+                );
             }
         }
     }

@@ -71,11 +71,16 @@ impl RunMachine {
         place
     }
 
-    /// The current instance of `step`; none if a loop around it has not begun.
+    /// The current instance of `step`; none if a loop around it has not begun, or is about to begin anew.
     pub(super) fn current_place(&self, definition: &Definition, step: &StepId) -> Option<Place> {
         let place = self.place_seen_from(definition, step, &[]);
-        let has_begun = |frame: &Frame| !matches!(frame, Frame::Cycle { cycle: 0, .. });
-        place.frames.iter().all(has_begun).then_some(place)
+        let has_begun = |depth: usize| {
+            let around =
+                Place { step: place.frames[depth].step().clone(), frames: place.frames[..depth].to_vec() };
+            let pass = self.pass(&around);
+            pass.cycle > 0 && !pass.begins_anew
+        };
+        (0..place.frames.len()).all(has_begun).then_some(place)
     }
 
     /// The places of the steps that `place` holds, in its current pass; none if it is a loop that has not begun.

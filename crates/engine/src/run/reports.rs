@@ -25,6 +25,14 @@ struct Judged {
     output: Option<Text>,
 }
 
+/// How an attempt failed.
+struct Failed {
+    exit_code: Option<i32>,
+    failure: FailureClass,
+    message: String,
+    output: Option<Text>,
+}
+
 impl Turn<'_> {
     /// Takes a report if it is the first of an attempt in flight; others change nothing.
     pub(super) fn report(&mut self, report: Report) {
@@ -95,7 +103,8 @@ impl Turn<'_> {
             }
             _ if skip.is_some() => self.skip_as_asked(place, skip),
             AttemptEnd::Failed { failure } => {
-                self.fail_attempt(place, &node.step, attempt, exit_code, failure, judged.message, judged.output);
+                let Judged { message, output, .. } = judged;
+                self.fail_attempt(place, &node.step, attempt, Failed { exit_code, failure, message, output });
             }
             AttemptEnd::Cancelled => {
                 self.finish(place, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
@@ -189,16 +198,8 @@ impl Turn<'_> {
         }
     }
 
-    fn fail_attempt(
-        &mut self,
-        place: &Place,
-        step: &Step,
-        attempt: Attempt,
-        exit_code: Option<i32>,
-        failure: FailureClass,
-        message: String,
-        output: Option<Text>,
-    ) {
+    fn fail_attempt(&mut self, place: &Place, step: &Step, attempt: Attempt, failed: Failed) {
+        let Failed { exit_code, failure, message, output } = failed;
         let failures = self.machine.leaf(place).map_or(0, |leaf| leaf.failures);
         let class = retry_class(failure);
         let again = class.is_some_and(|class| step.retry.errors.contains(&class))
@@ -269,7 +270,12 @@ impl Turn<'_> {
                     EffectResolved { effect, attempt, by: None, resolution: Resolution::Failed },
                 );
                 let message = "lost in a crash".to_owned();
-                self.fail_attempt(place, &node.step, attempt, None, FailureClass::Crash, message, None);
+                self.fail_attempt(
+                    place,
+                    &node.step,
+                    attempt,
+                    Failed { exit_code: None, failure: FailureClass::Crash, message, output: None },
+                );
             }
         }
     }
@@ -308,7 +314,9 @@ impl Turn<'_> {
         let (by, exit_code) = (process.by, process.exit_code);
         let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         let end = match (by, exit_code) {
-            (EndedBy::Stop, _) if self.machine.is_called_off(&place.step) || skip.is_some() => AttemptEnd::Cancelled,
+            (EndedBy::Stop, _) if self.machine.is_called_off(&place.step) || skip.is_some() => {
+                AttemptEnd::Cancelled
+            }
             (EndedBy::Stop, _) => AttemptEnd::Interrupted,
             (EndedBy::Exit, Some(_)) => AttemptEnd::Succeeded,
             _ => AttemptEnd::Failed { failure: FailureClass::Exit },

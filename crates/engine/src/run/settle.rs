@@ -1,10 +1,10 @@
 //! Verdicts on what anybody said.
 
 use backstay_model::event::{
-    Answer, CancelRequested, EffectResolved, Event, FailureClass, QuestionAnswered, QuestionClosed, QuestionKind,
-    RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed,
-    RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset, SuspendRequested,
-    Verdict,
+    Answer, CancelRequested, EffectResolved, Event, FailureClass, QuestionAnswered, QuestionClosed,
+    QuestionKind, RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed,
+    RunResumed, RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset,
+    SuspendRequested, Verdict,
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 

@@ -25,8 +25,8 @@ pub use run::{
     RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason, SuspendRequested, Verdict,
 };
 pub use step::{
-    CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled,
-    StepStarted, StepStatus, StepTimedOut, StepsReset, TimeBudget, TimerFired,
+    CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
+    StepSkipped, StepStalled, StepStarted, StepStatus, StepTimedOut, StepsReset, TimeBudget, TimerFired,
 };
 
 use crate::{InvalidPayload, Kind, Payload, Recorded, Seq};

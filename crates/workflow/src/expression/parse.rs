@@ -44,7 +44,8 @@ impl Expression {
         let environment = environment().map_err(|error| unreadable(source, &error))?;
         let compiled = environment.compile_expression(source).map_err(|error| unreadable(source, &error))?;
         let names = compiled.undeclared_variables(true);
-        let (steps, previous) = (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
+        let (steps, previous) =
+            (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
         Ok(Expression { source: source.to_owned(), steps, previous })
     }
 }
@@ -84,7 +85,8 @@ impl Template {
         let environment = environment().map_err(|error| unreadable(source, &error))?;
         let compiled = environment.template_from_str(source).map_err(|error| unreadable(source, &error))?;
         let names = compiled.undeclared_variables(true);
-        let (steps, previous) = (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
+        let (steps, previous) =
+            (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
         Ok(Template { source: source.to_owned(), steps, previous })
     }
 }
