@@ -48,7 +48,7 @@ fn a_store_that_is_no_store_or_a_newer_one_is_refused_untouched() {
     std::fs::create_dir(world.path().join(".backstay")).unwrap();
     world
         .write(".backstay/log.db", "this is a diary, not a database, and it is long enough to look at twice");
-    assert_says(&world.run(&["run", "flow.yaml"]), 1, &["log.db"]);
+    assert_says(&world.run(&["run", "flow.yaml"]), 2, &["log.db", "BKS-L071"]);
     assert!(world.read(".backstay/log.db").starts_with("this is a diary"), "what it was, it still is");
 }
 

@@ -287,7 +287,7 @@ pub(crate) struct CheckArgs {
 /// `up`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct UpArgs {
-    /// In a session of its own.
+    /// Outlives the terminal it was started from.
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
 }

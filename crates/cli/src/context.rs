@@ -1,7 +1,7 @@
 //! Where a command works: the environment, the store, and the runs that are meant.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
@@ -16,6 +16,11 @@ use crate::ui::{Style, Times};
 
 /// The name of the newest run.
 const LAST: &str = "@last";
+/// The log in a store's folder (docs/formats.md).
+const LOG_FILE: &str = "log.db";
+/// What is in a store's folder before its log is.
+const BEGINNING: [&str; 7] =
+    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore"];
 /// Columns where nothing tells how wide the screen is.
 const COLUMNS_DEFAULT: u16 = 100;
 /// Candidates that an ambiguous id names at most.
@@ -69,6 +74,9 @@ impl Context {
     /// The store; one is made if there is none.
     pub(crate) async fn store_or_new(&self) -> Result<Store, CliError> {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
+        if is_foreign(&folder)? {
+            return Err(CliError::ForeignFolder { folder });
+        }
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
         Ok(store)
@@ -148,13 +156,35 @@ pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
 }
 
+/// Whether `folder` holds other things than a store. The beginning of one is a store: what made it may have been killed.
+fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
+    if folder.file_name() == Some(STORE_FOLDER) {
+        return Ok(false);
+    }
+    let unreadable = |source| CliError::ReadFile { path: folder.to_owned(), source };
+    let mut entries = match folder.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    if folder.join(LOG_FILE).exists() {
+        return Ok(false);
+    }
+    entries.try_fold(false, |found, entry| {
+        let entry = entry.map_err(unreadable)?;
+        Ok(found || !BEGINNING.contains(&entry.file_name()))
+    })
+}
+
 /// A store is not for version control: it says so itself.
 fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
     let path = folder.join(".gitignore");
     let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(b"*\n"));
     match made {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(source) => Err(CliError::WriteFile { path, source }),
     }
 }

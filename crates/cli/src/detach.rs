@@ -1,6 +1,7 @@
 //! `backstay up` in the background: the owner of detached runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use backstay_runtime::Store;
@@ -53,6 +54,8 @@ pub(crate) fn ensure_up(store: &Store) -> Result<(), CliError> {
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)
+        // From its first moment neither Ctrl-C nor the end of the terminal's session is meant for it.
+        .process_group(0)
         .spawn()
         .map(|_child| ())
         .map_err(|source| CliError::Keep { source })

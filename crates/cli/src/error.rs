@@ -13,6 +13,8 @@ use camino::Utf8PathBuf;
 pub(crate) enum CliError {
     #[error("there is no store at or above {from}")]
     NoStore { from: Utf8PathBuf },
+    #[error("{folder} is not a Backstay store: there are other things in it")]
+    ForeignFolder { folder: Utf8PathBuf },
     #[error("there are no runs in this store")]
     NoRuns,
     #[error("there is no run `{text}` in this store")]
@@ -85,6 +87,7 @@ impl Coded for CliError {
     fn code(&self) -> Code {
         match self {
             CliError::NoStore { .. } => Code("BKS-C001"),
+            CliError::ForeignFolder { .. } => Code("BKS-C024"),
             CliError::NoRuns => Code("BKS-C002"),
             CliError::UnknownRun { .. } => Code("BKS-C003"),
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
@@ -123,6 +126,7 @@ impl Coded for CliError {
                 "`backstay run FILE` makes one in the working folder; `--store DIR` or BACKSTAY_STORE names another"
                     .to_owned(),
             ),
+            CliError::ForeignFolder { .. } => Some("name the folder of a store, or an empty one".to_owned()),
             CliError::NoRuns => Some("`backstay run FILE` starts one".to_owned()),
             CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
             CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_runtime::{DriveEnd, DriveError, RunError};
+use backstay_log::OpenError;
+use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;
 
@@ -26,6 +27,10 @@ pub(crate) enum Exit {
     OwnedElsewhere,
     /// `wait --timeout` was over first; as timeout(1) says it.
     TimedOut,
+    /// A view was ended by Ctrl-C; as a shell says it.
+    Interrupted,
+    /// A view was told to end; as a shell says it.
+    Terminated,
 }
 
 impl Exit {
@@ -46,6 +51,8 @@ impl Exit {
             Exit::Suspended => 5,
             Exit::OwnedElsewhere => 6,
             Exit::TimedOut => 124,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         }
     }
 }
@@ -80,6 +87,7 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 pub(crate) const fn of_error(error: &CliError) -> Exit {
     match error {
         CliError::NoStore { .. }
+        | CliError::ForeignFolder { .. }
         | CliError::NoRuns
         | CliError::UnknownRun { .. }
         | CliError::AmbiguousRun { .. }
@@ -94,6 +102,12 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::AgentForm { .. }
         | CliError::DurationForm { .. }
         | CliError::Cursor(_)
+        | CliError::Store(StoreOpenError::Log(
+            OpenError::Missing { .. }
+            | OpenError::NotAStore { .. }
+            | OpenError::NewerStore { .. }
+            | OpenError::NetworkFileSystem { .. },
+        ))
         | CliError::Run(RunError::Unknown(_))
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
@@ -101,7 +115,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         }
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
-        | CliError::Store(_)
+        | CliError::Store(StoreOpenError::Log(OpenError::Store(_)) | StoreOpenError::Thread(_))
         | CliError::Run(_)
         | CliError::Say(_)
         | CliError::Refused(_)

@@ -8,13 +8,12 @@ use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::{Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::output;
-use crate::ui::{Frame, Line, LiveRun, Moment, Paint, story};
+use crate::ui::{Frame, Line, Listen, LiveRun, Moment, Pace, Person, Wish, key_line, story};
 
 /// What the person sees of a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,29 +47,107 @@ pub(crate) async fn work(
     let owner = owner(context, store).await?;
     let mut live = LiveRun::open(store, run).await?;
     let switch = StopSwitch::default();
-    let end = {
+    let (end, way) = {
         let mut view = View::new(context, look);
+        let mut person = Person::listen(view.listens())?;
+        view.foot = foot(&person, Way::On);
         let mut drive = pin!(owner.drive(run, mode, &switch));
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
-        let mut terminations = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
-        let mut asked = false;
+        let mut way = Way::On;
         let end = loop {
             tokio::select! {
                 end = &mut drive => break end,
-                _ = interrupts.recv() => stop(context, store, run, &switch, &mut asked, &mut view).await?,
-                _ = terminations.recv() => stop(context, store, run, &switch, &mut asked, &mut view).await?,
-                moment = live.next() => view.show(context, &mut live, moment?).await?,
+                wish = person.wish() => {
+                    if wish == Wish::Pause {
+                        view.pause(&person)?;
+                    } else {
+                        view.end()?;
+                        way = obey(context, store, run, &switch, way, wish).await;
+                        view.foot = foot(&person, way);
+                    }
+                    view.pace.note();
+                }
+                moment = live.next() => view.take(context, &moment?)?,
+                () = view.pace.due() => view.draw(context, &mut live).await?,
             }
         };
         let end = end?;
         while let Some(moment) = live.next_now().await? {
-            view.tell(context, &moment)?;
+            view.take(context, &moment)?;
         }
         view.end()?;
-        end
+        (end, way)
     };
     drop(owner);
+    if way == Way::Left && end == DriveEnd::Stopped {
+        return leave(store, run);
+    }
     finish(context, store, run, look, end).await
+}
+
+/// Where a person wants the run to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// On, here.
+    On,
+    /// To a stand.
+    Suspending,
+    /// On, without this process.
+    Left,
+    /// Nowhere: its agents go on by themselves.
+    Stopped,
+}
+
+/// `q` hands the run over; the first Ctrl-C lets it come to a stand, the second leaves at once.
+async fn obey(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    switch: &StopSwitch,
+    way: Way,
+    wish: Wish,
+) -> Way {
+    match (wish, way) {
+        (Wish::Pause, way) => way,
+        (Wish::Leave, Way::On | Way::Suspending) => {
+            switch.stop();
+            Way::Left
+        }
+        (Wish::Interrupt | Wish::Terminate, Way::On) => {
+            output::note("suspending: what is at work is being stopped; once more leaves at once");
+            let input =
+                Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
+            if let Err(error) = store.say(run, input).await {
+                // A run that cannot stand still now is already on its way to an end.
+                output::note(&format!("{} {error}", error.code()));
+            }
+            Way::Suspending
+        }
+        (Wish::Interrupt | Wish::Terminate, Way::Suspending | Way::Left) => {
+            switch.stop();
+            Way::Stopped
+        }
+        (Wish::Leave | Wish::Interrupt | Wish::Terminate, Way::Stopped) | (Wish::Leave, Way::Left) => way,
+    }
+}
+
+/// The keys that work now, and what they do.
+fn foot(person: &Person, way: Way) -> Line {
+    let keys: &[(&str, &str)] = match way {
+        Way::On => &[("q", "leave it running"), ("Ctrl-C", "suspend, twice: leave at once")],
+        Way::Suspending => &[("q", "leave it running"), ("Ctrl-C", "leave at once")],
+        Way::Left | Way::Stopped => &[],
+    };
+    let is_working = |(key, _): &&(&str, &str)| *key != "q" || person.has_keys();
+    let keys: Vec<_> = keys.iter().filter(is_working).copied().collect();
+    key_line(&keys)
+}
+
+/// Hands a run that was given up to a process in the background.
+fn leave(store: &Store, run: RunId) -> Result<Exit, CliError> {
+    crate::detach::ensure_up(store)?;
+    output::note(&format!("{run} goes on in the background"));
+    output::note(&format!("next  backstay watch {run}"));
+    Ok(Exit::Completed)
 }
 
 /// As [`work`]; where a `backstay up` was first to take the run, shows it at work there.
@@ -97,29 +174,6 @@ pub(crate) async fn work_or_watch(
     }
 }
 
-/// Ctrl-C: the first lets the run come to a stand, the second leaves at once.
-async fn stop(
-    context: &Context,
-    store: &Store,
-    run: RunId,
-    switch: &StopSwitch,
-    asked: &mut bool,
-    view: &mut View,
-) -> Result<(), CliError> {
-    view.end()?;
-    if std::mem::replace(asked, true) {
-        switch.stop();
-        return Ok(());
-    }
-    output::note("suspending: what is at work is being stopped; once more leaves at once");
-    let input = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
-    if let Err(error) = store.say(run, input).await {
-        // A run that cannot stand still now is already on its way to an end.
-        output::note(&format!("{} {error}", error.code()));
-    }
-    Ok(())
-}
-
 async fn finish(
     context: &Context,
     store: &Store,
@@ -143,35 +197,51 @@ async fn finish(
 #[derive(Debug)]
 struct View {
     frame: Option<Frame>,
+    pace: Pace,
+    foot: Line,
 }
 
 impl View {
     fn new(context: &Context, look: Look) -> View {
         let is_live = context.is_live && look == Look::Page;
-        View { frame: is_live.then(|| Frame::new(context.style)) }
+        let pace = if is_live { Pace::undrawn() } else { Pace::default() };
+        View { frame: is_live.then(|| Frame::new(context.style)), pace, foot: Line::default() }
     }
 
-    async fn show(&mut self, context: &Context, live: &mut LiveRun, moment: Moment) -> Result<(), CliError> {
-        self.tell(context, &moment)?;
-        if let Some(frame) = &mut self.frame {
-            while live.next_now().await?.is_some() {}
-            live.look().await?;
-            let mut lines = live.lines(&context.times(), context.columns());
-            lines.push(Line::default());
-            lines.push(Line::of(Paint::Dim, " Ctrl-C suspends the run, once more leaves its agents at work"));
-            frame.draw(&lines)?;
+    const fn listens(&self) -> Listen {
+        match &self.frame {
+            Some(_) => Listen::ToKeys,
+            None => Listen::ToSignals,
         }
-        Ok(())
     }
 
     /// Without a screen, a line for each event.
-    fn tell(&self, context: &Context, moment: &Moment) -> Result<(), CliError> {
-        if let (None, Moment::Event(recorded, event)) = (&self.frame, moment)
+    fn take(&mut self, context: &Context, moment: &Moment) -> Result<(), CliError> {
+        if self.frame.is_some() {
+            self.pace.note();
+        } else if let Moment::Event(recorded, event) = moment
             && let Some(line) = story(recorded, event, &context.times())
         {
             output::note(&line.render(crate::ui::Style::default(), usize::MAX));
         }
         Ok(())
+    }
+
+    async fn draw(&mut self, context: &Context, live: &mut LiveRun) -> Result<(), CliError> {
+        if let Some(frame) = &mut self.frame {
+            while live.next_now().await?.is_some() {}
+            live.look().await?;
+            frame.draw(&live.lines(&context.times(), context.columns()), &self.foot)?;
+            self.pace.drawn();
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, person: &Person) -> Result<(), CliError> {
+        match &mut self.frame {
+            Some(frame) => person.pause(frame),
+            None => Ok(()),
+        }
     }
 
     /// Makes room for what is printed next.

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Held, Line, Paint, table};
+use crate::ui::{Held, Line, Paint, Times, table};
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
@@ -31,7 +31,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note("no runs yet: `backstay run FILE` starts one");
         return Ok(Exit::Completed);
     }
-    for line in lines(context, shown) {
+    for line in lines(&context.times(), shown) {
         output::line(&line.render(context.style, context.columns()))?;
     }
     if shown.len() < rows.len() {
@@ -41,8 +41,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
 }
 
 /// The lines of a list.
-pub(crate) fn lines(context: &Context, rows: &[RunRow]) -> Vec<Line> {
-    let times = context.times();
+pub(crate) fn lines(times: &Times, rows: &[RunRow]) -> Vec<Line> {
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .map(|row| {

@@ -16,6 +16,7 @@ mod run;
 pub(crate) mod show;
 mod skip;
 mod suspend;
+mod tell;
 mod up;
 pub(crate) mod wait;
 pub(crate) mod watch;

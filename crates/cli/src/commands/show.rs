@@ -14,6 +14,9 @@ use crate::exit::Exit;
 use crate::output;
 use crate::ui::{Held, Line, Page, Style, ending, head, holder, last_words, next_lines, step_table};
 
+/// Columns of a table in Markdown.
+const MARKDOWN_COLUMNS: usize = 120;
+
 /// Shows one run.
 pub(crate) async fn show(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
@@ -62,7 +65,7 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
     lines.extend(next_lines(&page, &times));
     lines.extend(ending(&page, &outputs(store, &view).await?, &shown_folder(context, store)));
     lines.push(Line::default());
-    lines.extend(step_table(&page, &times));
+    lines.extend(step_table(&page, &times, columns));
     for line in lines {
         output::line(&line.render(context.style, columns))?;
     }
@@ -83,7 +86,7 @@ async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<
         output::line(&format!("- {}", plain(line).trim()))?;
     }
     output::line("\n```text")?;
-    for line in step_table(&page, &times) {
+    for line in step_table(&page, &times, MARKDOWN_COLUMNS) {
         output::line(&plain(&line))?;
     }
     output::line("```")

@@ -14,12 +14,9 @@ use crate::output;
 
 /// Works on every run that is due, until none is left or it is told to stop.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError> {
-    if args.detached {
-        // The one who started it may be the leader of its session: then it stays where it is.
-        if let Err(error) = rustix::process::setsid() {
-            tracing::debug!(%error, "no session of its own");
-        }
-    }
+    // Who works in the background outlives the terminal that it was started from. The handler stays for good.
+    let hangups =
+        if args.detached { Some(signal(SignalKind::hangup()).map_err(CliError::Signals)?) } else { None };
     let store = context.store().await?;
     output::note(&format!("working on what is due in {} (pid {})", store.folder(), std::process::id()));
     loop {
@@ -36,6 +33,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
         // What was asked for between the last look and the freed lock would be nobody's.
         if stopped || !is_something_due(context, &store).await? {
             output::note("nothing is left to do");
+            drop(hangups);
             return Ok(Exit::Completed);
         }
     }

@@ -72,6 +72,15 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
         .collect()
 }
 
+/// `text`, or as much of it as fits into `columns` with a mark behind it.
+pub(crate) fn cut_with_mark(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        text.to_owned()
+    } else {
+        format!("{}…", cut(text, columns.saturating_sub(1)))
+    }
+}
+
 /// `text` without what would move the cursor: control characters and escape sequences.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -6,13 +6,14 @@ use std::time::Duration;
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::{Event, StepStatus};
-use backstay_model::{Delivery, Recorded, RunId, Seq, StepId, Timestamp, Topic};
+use backstay_model::event::{Event, Heartbeat, StepStatus};
+use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
-use super::page::{Held, Page};
+use super::beats::Beat;
+use super::page::{Held, Page, Sign};
 use super::time::Times;
 use super::{Line, head, holder, next_lines, step_table};
 use crate::error::CliError;
@@ -40,7 +41,8 @@ pub(crate) struct LiveRun {
     plan: Plan,
     held: Held,
     wake_at: Option<Timestamp>,
-    signs: BTreeMap<StepId, String>,
+    signs: BTreeMap<StepId, Sign>,
+    beats: BTreeMap<StepId, Beat>,
     subscription: Subscription,
     head: Seq,
 }
@@ -51,8 +53,17 @@ impl LiveRun {
         let RunView { record, plan, owner, wake_at } = store.view(run).await?;
         let subscription = store.log().follow(&Topic::run(run), record.head);
         let (held, head) = (Held::of(owner.as_ref()), record.head);
-        let signs = BTreeMap::new();
-        Ok(LiveRun { store: store.clone(), record, plan, held, wake_at, signs, subscription, head })
+        Ok(LiveRun {
+            store: store.clone(),
+            record,
+            plan,
+            held,
+            wake_at,
+            signs: BTreeMap::new(),
+            beats: BTreeMap::new(),
+            subscription,
+            head,
+        })
     }
 
     /// Follows `run` from its first event.
@@ -73,13 +84,22 @@ impl LiveRun {
     pub(crate) async fn next(&mut self) -> Result<Moment, CliError> {
         let wait = async {
             loop {
-                if let Delivery::Event(recorded) = self.subscription.next().await? {
-                    return Ok::<Recorded, CliError>(recorded);
+                match self.subscription.next().await? {
+                    Delivery::Event(recorded) => return Ok::<Delivery, CliError>(Delivery::Event(recorded)),
+                    Delivery::Live(live) => return Ok(Delivery::Live(live)),
+                    Delivery::Gap(_) => {}
                 }
             }
         };
         tokio::select! {
-            recorded = wait => self.fold(recorded?),
+            delivery = wait => match delivery? {
+                Delivery::Event(recorded) => self.fold(recorded),
+                Delivery::Live(live) => {
+                    self.hear(&live);
+                    Ok(Moment::Look)
+                }
+                Delivery::Gap(_) => Ok(Moment::Look),
+            },
             () = tokio::time::sleep(LOOK) => Ok(Moment::Look),
         }
     }
@@ -89,9 +109,18 @@ impl LiveRun {
         loop {
             match self.subscription.try_next().await? {
                 Some(Delivery::Event(recorded)) => return self.fold(recorded).map(Some),
-                Some(Delivery::Live(_) | Delivery::Gap(_)) => {}
+                Some(Delivery::Live(live)) => self.hear(&live),
+                Some(Delivery::Gap(_)) => {}
                 None => return Ok(None),
             }
+        }
+    }
+
+    /// Keeps the newest sign of life of each step. One that cannot be read is passed by: the next will do.
+    fn hear(&mut self, live: &LiveEvent) {
+        if let (Some(step), Ok(heartbeat)) = (live.scope.step_id(), Heartbeat::decode(live)) {
+            let beat = Beat::after(self.beats.get(step), live, &heartbeat);
+            self.beats.insert(step.clone(), beat);
         }
     }
 
@@ -107,7 +136,13 @@ impl LiveRun {
             self.held = Held::of(row.owner.as_ref());
             self.wake_at = row.index.and_then(|index| index.wake_at);
         }
+        let is_working =
+            |step: &StepId| self.record.step(step).is_some_and(|record| record.stage == StepStage::Working);
+        self.beats.retain(|step, _beat| is_working(step));
         self.signs = last_words(&self.store, &self.record).await?;
+        for (step, beat) in &self.beats {
+            self.signs.entry(step.clone()).or_default().beat = Some(*beat);
+        }
         Ok(())
     }
 
@@ -126,7 +161,7 @@ impl LiveRun {
     pub(crate) fn lines(&self, times: &Times, columns: usize) -> Vec<Line> {
         let page = self.page();
         let mut lines = vec![head(&page, times, columns), holder(&page), Line::default()];
-        lines.extend(step_table(&page, times));
+        lines.extend(step_table(&page, times, columns));
         let next = next_lines(&page, times);
         if !next.is_empty() {
             lines.push(Line::default());
@@ -140,7 +175,7 @@ impl LiveRun {
 pub(crate) async fn last_words(
     store: &Store,
     record: &RunRecord,
-) -> Result<BTreeMap<StepId, String>, CliError> {
+) -> Result<BTreeMap<StepId, Sign>, CliError> {
     let is_asked = |step: &&StepRecord| {
         matches!(step.stage, StepStage::Working | StepStage::Done { status: StepStatus::Failed })
     };
@@ -157,10 +192,11 @@ pub(crate) async fn last_words(
 }
 
 /// The last line of each step. A spool that cannot be read has no sign of life: the next look may find one.
-fn last_lines(folders: Vec<(StepId, Utf8PathBuf)>) -> BTreeMap<StepId, String> {
+fn last_lines(folders: Vec<(StepId, Utf8PathBuf)>) -> BTreeMap<StepId, Sign> {
     let last = |folder: &Utf8PathBuf| {
         let tail = spool::tail(folder, SIGN_BYTES).ok()?;
         tail.text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
     };
-    folders.into_iter().filter_map(|(step, folder)| Some((step, last(&folder)?))).collect()
+    let sign = |folder: &Utf8PathBuf| Sign { said: last(folder), beat: None };
+    folders.into_iter().map(|(step, folder)| (step, sign(&folder))).collect()
 }

@@ -1,9 +1,13 @@
 //! How results look.
 
+mod beats;
 mod frame;
+mod keys;
 mod line;
 mod live;
+mod pace;
 mod page;
+mod person;
 mod rows;
 mod story;
 mod style;
@@ -12,7 +16,9 @@ mod time;
 pub(crate) use frame::Frame;
 pub(crate) use line::{Line, one_line};
 pub(crate) use live::{LiveRun, Moment, last_words};
-pub(crate) use page::{Held, Page, ending, head, holder, next_lines};
+pub(crate) use pace::Pace;
+pub(crate) use page::{Held, Page, ending, head, holder, needs, next_lines, short};
+pub(crate) use person::{Listen, Person, Wish, key_line};
 pub(crate) use rows::{step_table, table};
 pub(crate) use story::story;
 pub(crate) use style::{Paint, Style};

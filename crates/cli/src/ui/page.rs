@@ -9,11 +9,16 @@ use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 
+use super::beats::Beat;
+use super::line::width;
 use super::time::{Times, duration};
 use super::{Line, Paint, one_line};
 
 /// Characters of an id that are shown; with the 48 bits of its time they are unique but for the same millisecond.
 const SHORT_ID_CHARS: usize = 10;
+
+/// Columns of the word in front of a line.
+const LABEL_COLUMNS: usize = 7;
 
 /// Who works on a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,15 @@ impl Held {
     }
 }
 
+/// What a step that works or has failed lets be seen of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sign {
+    /// The last line that it said.
+    pub(crate) said: Option<String>,
+    /// Its newest heartbeat; known only to who follows the run.
+    pub(crate) beat: Option<Beat>,
+}
+
 /// Everything that is shown of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Page<'a> {
@@ -55,13 +69,13 @@ pub(crate) struct Page<'a> {
     pub(crate) held: Held,
     /// When an owner should look at it.
     pub(crate) wake_at: Option<Timestamp>,
-    /// What its steps said last.
-    pub(crate) signs: &'a BTreeMap<StepId, String>,
+    /// The signs of life of its steps.
+    pub(crate) signs: &'a BTreeMap<StepId, Sign>,
 }
 
 impl<'a> Page<'a> {
     /// The page of a run as it was read.
-    pub(crate) fn of(view: &'a RunView, signs: &'a BTreeMap<StepId, String>) -> Page<'a> {
+    pub(crate) fn of(view: &'a RunView, signs: &'a BTreeMap<StepId, Sign>) -> Page<'a> {
         Page {
             record: &view.record,
             plan: &view.plan,
@@ -177,30 +191,16 @@ pub(crate) fn holder(page: &Page<'_>) -> Line {
 /// Why the run ended or stands still, and what can be done next.
 pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
     let record = page.record;
-    let id = short(record.run);
     let mut lines = Vec::new();
-    let say = |label: &str, text: String| {
-        Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
-    };
     if let Some(why) = why(page) {
         lines.push(say("why", why));
     }
     if let Some(step) = failed(page).filter(|_| record.status == RunStatus::Failed)
-        && let Some(said) = page.signs.get(&step.step)
+        && let Some(said) = page.signs.get(&step.step).and_then(|sign| sign.said.as_ref())
     {
         lines.push(say("said", said.clone()));
     }
-    for question in record.questions.iter().filter(|question| question.closed_at.is_none()) {
-        lines.push(say("asks", format!("{} (asked {})", question.prompt, times.minute(question.asked_at))));
-        for option in &question.options {
-            let command = format!("backstay answer {id} {}", option.name);
-            lines.push(say("", command).filled_to(50).with(Paint::Dim, format!("  {}", option.meaning)));
-        }
-    }
-    for (index, (command, meaning)) in steps_from_here(page, &id).into_iter().enumerate() {
-        let label = if index == 0 { "next" } else { "" };
-        lines.push(say(label, command).filled_to(50).with(Paint::Dim, format!("  {meaning}")));
-    }
+    lines.extend(needs(page, times));
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
         let mut text = format!(
@@ -216,6 +216,45 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
             text.push_str(&format!("; lost: {}", names(&interruption.lost)));
         }
         lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "interrupted ").with(Paint::Plain, text));
+    }
+    lines
+}
+
+fn say(label: &str, text: String) -> Line {
+    Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
+}
+
+/// What the run needs of a person: its open questions with their answers, and the commands that make sense now.
+pub(crate) fn needs(page: &Page<'_>, times: &Times) -> Vec<Line> {
+    let id = short(page.record.run);
+    let mut lines = Vec::new();
+    let mut commands: Vec<(&str, String, &str)> = Vec::new();
+    let open = page.record.questions.iter().filter(|question| question.closed_at.is_none());
+    let open: Vec<_> = open.collect();
+    for question in &open {
+        // A run with several questions is no name for one of them.
+        let name = if open.len() == 1 { id.clone() } else { question.question.to_string() };
+        let answers = question
+            .options
+            .iter()
+            .map(|option| ("", format!("backstay answer {name} {}", option.name), option.meaning.as_str()));
+        commands.push((
+            "asks",
+            format!("{} (asked {})", question.prompt, times.minute(question.asked_at)),
+            "",
+        ));
+        commands.extend(answers);
+    }
+    for (index, (command, meaning)) in steps_from_here(page, &id).into_iter().enumerate() {
+        commands.push((if index == 0 { "next" } else { "" }, command, meaning));
+    }
+    let is_command = |meaning: &str| !meaning.is_empty();
+    let widest = commands.iter().filter(|(_, _, meaning)| is_command(meaning));
+    let column = LABEL_COLUMNS + widest.map(|(_, command, _)| width(command)).max().unwrap_or(0) + 2;
+    for (label, text, meaning) in commands {
+        let line = say(label, text);
+        let is_explained = is_command(meaning);
+        lines.push(if is_explained { line.filled_to(column).with(Paint::Dim, meaning) } else { line });
     }
     lines
 }

@@ -4,7 +4,7 @@ use backstay_engine::record::{StepRecord, StepStage};
 use backstay_model::event::{FailureClass, StepStatus};
 use backstay_workflow::plan::{Step, Verb};
 
-use super::line::{Line, cut, width};
+use super::line::{Line, cut_with_mark, width};
 use super::page::Page;
 use super::time::{Times, clock, duration};
 use super::{Paint, one_line};
@@ -25,11 +25,16 @@ struct Row {
     state: String,
     time: String,
     agent: String,
-    sign: String,
+    /// What it said last, or what it is at.
+    said: String,
+    /// How lively it is, its tries, and the like.
+    beside: String,
 }
 
 /// The steps of a run: where each stands, for how long, what does it, and the last sign of life.
-pub(crate) fn step_table(page: &Page<'_>, times: &Times) -> Vec<Line> {
+///
+/// The last words of a step are cut to `columns`, so that what stands behind them is seen.
+pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
     let mut rows = Vec::new();
     for step in page.plan.steps.iter().chain(&page.plan.finally) {
         add_rows(page, times, step, 0, &mut rows);
@@ -47,20 +52,22 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times) -> Vec<Line> {
         .with(Paint::Dim, "time  by")
         .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
         .with(Paint::Dim, "sign of life");
+    let sign_columns = columns.saturating_sub(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2));
     let mut lines = vec![header];
     lines.extend(rows.iter().map(|row| {
         Line::of(Paint::Plain, " ")
             .with(row.paint, row.mark)
             .with(Paint::Plain, " ")
-            .with(Paint::Plain, cut(&row.step, step_columns))
+            .with(Paint::Plain, cut_with_mark(&row.step, step_columns))
             .filled_to(at(0))
-            .with(row.paint, cut(&row.state, STATE_COLUMNS))
+            .with(row.paint, cut_with_mark(&row.state, STATE_COLUMNS))
             .filled_to(at(STATE_COLUMNS + TIME_COLUMNS).saturating_sub(width(&row.time)))
             .with(Paint::Plain, &row.time)
             .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2))
-            .with(Paint::Dim, cut(&row.agent, agent_columns))
+            .with(Paint::Dim, cut_with_mark(&row.agent, agent_columns))
             .filled_to(at(STATE_COLUMNS + TIME_COLUMNS + 2 + agent_columns + 2))
-            .with(Paint::Plain, &row.sign)
+            .with(Paint::Plain, cut_with_mark(&row.said, sign_columns.saturating_sub(width(&row.beside))))
+            .with(Paint::Dim, &row.beside)
     }));
     lines
 }
@@ -73,6 +80,7 @@ fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mu
         None if page.record.status.is_ended() => (Paint::Dim, "─", "not reached".to_owned()),
         None => (Paint::Dim, "○", "waits".to_owned()),
     };
+    let (said, beside) = sign(page, step, record, times);
     rows.push(Row {
         paint,
         mark,
@@ -82,7 +90,8 @@ fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mu
             .filter(|record| record.skipped.is_none())
             .map_or_else(String::new, |record| clock(record.duration(times.now))),
         agent: doer(step),
-        sign: sign(page, step, record, times),
+        said,
+        beside,
     });
     for child in step.children() {
         add_rows(page, times, child, depth + 1, rows);
@@ -139,36 +148,43 @@ pub(crate) fn doer(step: &Step) -> String {
     }
 }
 
-fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times) -> String {
+fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times) -> (String, String) {
     let Some(record) = record else {
         let open = |id: &&backstay_model::StepId| {
             let stage = page.record.step(id).map(|needed| needed.stage);
             !matches!(stage, Some(StepStage::Done { .. }))
         };
         let needs: Vec<&str> = step.needs.iter().filter(open).map(backstay_model::StepId::as_str).collect();
-        return if needs.is_empty() || page.record.status.is_ended() {
-            String::new()
-        } else {
-            format!("after {}", needs.join(", "))
-        };
+        let is_told = !needs.is_empty() && !page.record.status.is_ended();
+        let said = if is_told { format!("after {}", needs.join(", ")) } else { String::new() };
+        return (said, String::new());
     };
     let tries = record.attempts.iter().filter(|attempt| !attempt.probe).count();
-    let mut text = match (record.stage, page.signs.get(&step.id)) {
-        (StepStage::Working, Some(said)) => one_line(said),
-        (StepStage::Working, None) => record
-            .attempts
-            .last()
-            .map_or_else(String::new, |attempt| format!("since {}", times.second(attempt.starting_at))),
-        _ => record.summary.as_deref().map(one_line).unwrap_or_default(),
+    let seen = page.signs.get(&step.id);
+    let is_working = record.stage == StepStage::Working;
+    let said = match seen.and_then(|sign| sign.said.as_deref()) {
+        Some(said) if is_working => one_line(said),
+        _ => record.summary.as_deref().filter(|_| !is_working).map(one_line).unwrap_or_default(),
     };
+    let mut beside = Vec::new();
+    let starting_at = record.attempts.last().map(|attempt| attempt.starting_at);
+    match (seen.and_then(|sign| sign.beat), starting_at.filter(|_| is_working && said.is_empty())) {
+        (Some(beat), _) if is_working => beside.push(beat.words(times.now)),
+        (_, Some(at)) => beside.push(format!("since {}", times.second(at))),
+        (_, None) => {}
+    }
     if tries > 1 {
-        text.push_str(&format!(" · {tries} tries"));
+        beside.push(format!("{tries} tries"));
     }
     let found: u32 = record.attempts.iter().map(|attempt| attempt.reattached).sum();
     if found > 0 {
-        text.push_str(&format!(" · found again {found}×"));
+        beside.push(format!("found again {found}×"));
     }
-    text.trim_start_matches(" · ").to_owned()
+    let mut beside = beside.join(" · ");
+    if !said.is_empty() && !beside.is_empty() {
+        beside.insert_str(0, " · ");
+    }
+    (said, beside)
 }
 
 /// A table with a header, each column as wide as its widest cell.
