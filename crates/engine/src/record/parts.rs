@@ -1,7 +1,7 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, LoopEnd, LostEvidence, QuestionOption,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, KeptTree, LoopEnd, LostEvidence, QuestionOption,
     SkipReason, Spool, StepStatus, TimeBudget,
 };
 use backstay_model::{
@@ -154,6 +154,10 @@ pub struct AttemptRecord {
     pub artifacts: Vec<String>,
     /// Files that it left there and that `artifacts` does not name.
     pub artifacts_left_out: u32,
+    /// The checkout before it.
+    pub before: Option<KeptTree>,
+    /// The checkout after it.
+    pub after: Option<KeptTree>,
 }
 
 /// How far a loop is.
@@ -264,6 +268,8 @@ impl AttemptRecord {
             left_behind: 0,
             artifacts: Vec::new(),
             artifacts_left_out: 0,
+            before: None,
+            after: None,
         }
     }
 
@@ -273,6 +279,6 @@ impl AttemptRecord {
         self.duration_ms = Some(finished.duration_ms);
         (self.stdout, self.stderr) = (finished.stdout, finished.stderr);
         (self.left_behind, self.artifacts) = (finished.left_behind, finished.artifacts);
-        self.artifacts_left_out = finished.artifacts_left_out;
+        (self.artifacts_left_out, self.after) = (finished.artifacts_left_out, finished.after);
     }
 }

@@ -267,7 +267,7 @@ impl RunRecord {
                 if let Some(attempt) = self.attempt(&running.effect, running.attempt) {
                     attempt.pid = Some(running.pid);
                     attempt.keeper_pid = Some(running.keeper_pid);
-                    attempt.folder = Some(running.folder);
+                    (attempt.folder, attempt.before) = (Some(running.folder), running.before);
                 }
             }
             Event::EffectAttached(attached) => {

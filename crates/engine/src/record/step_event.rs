@@ -376,6 +376,7 @@ mod tests {
                         pid: 7,
                         keeper_pid: 6,
                         folder: "f".to_owned(),
+                        before: None,
                     },
                 ),
                 "spawned\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"probe\":false,\"folder\":\"f\",\"pid\":7}",
@@ -437,6 +438,7 @@ mod tests {
             log: None,
             artifacts: Vec::new(),
             artifacts_left_out: 0,
+            after: None,
             left_behind: 0,
         };
         assert_eq!(

@@ -44,8 +44,8 @@ impl Turn<'_> {
         match report {
             // A keeper that was found again may say once more what is known.
             Report::Running { .. } if self.machine.is_known_to_run(&place, effect.call, attempt) => {}
-            Report::Running { effect, attempt, pid, keeper_pid, folder } => {
-                self.emit_at(&place, EffectRunning { effect, attempt, pid, keeper_pid, folder });
+            Report::Running { effect, attempt, pid, keeper_pid, folder, before } => {
+                self.emit_at(&place, EffectRunning { effect, attempt, pid, keeper_pid, folder, before });
             }
             Report::Attached { effect, attempt, had_ended } => {
                 self.emit_at(&place, EffectAttached { effect, attempt, had_ended });
@@ -420,6 +420,7 @@ fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: Proces
         log: process.log,
         artifacts: process.artifacts,
         artifacts_left_out: process.artifacts_left_out,
+        after: process.after,
         left_behind: process.left_behind,
     }
 }

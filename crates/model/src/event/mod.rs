@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectInDoubt, EffectLost, EffectResolved,
-    EffectRunning, EffectStarting, FailureClass, LostEvidence, Resolution, Spool,
+    EffectRunning, EffectStarting, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};

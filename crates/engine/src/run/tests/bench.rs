@@ -337,6 +337,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         log: None,
         artifacts: Vec::new(),
         artifacts_left_out: 0,
+        after: None,
         left_behind: 0,
     }
 }
