@@ -14,7 +14,7 @@ echo "reading $commits commits" >&2
   if [ "$commits" -gt 0 ]; then
     git -c core.quotePath=false log --no-merges --no-renames --max-count=3000 --format='commit %h' --name-only HEAD | sed '/^$/d; /^commit /!s/^/touch /'
   fi
-} | awk '
+} | awk -v commits="$commits" '
   function json(text,  out, i, c) {
     for (i = 1; i <= length(text); i++) {
       c = substr(text, i, 1)
@@ -23,6 +23,11 @@ echo "reading $commits commits" >&2
       else out = out c
     }
     return "\"" out "\""
+  }
+  function summary(many, commits) {
+    if (commits == 0) return "Nothing is committed yet"
+    if (many == 0) return "No two files were changed together in three commits or more"
+    return (many == 1 ? "One couple" : many " couples") " in three commits or more"
   }
   # A commit of very many files couples nothing.
   function close_commit(  i, j, a, b) {
@@ -49,13 +54,13 @@ echo "reading $commits commits" >&2
       share = together[pair] / least
       if (together[pair] >= 3 && share >= 0.6) { score[pair] = together[pair] * share; of[pair] = least; many++ }
     }
-    printf "{\"title\": \"Files that change together\", \"summary\": %s, \"findings\": [", json(many + 0 " couples in at least three commits")
+    printf "{\"title\": \"Files that change together\", \"summary\": %s, \"findings\": [", json(summary(many + 0, commits))
     for (n = 0; n < 12; n++) {
       best = ""
       for (pair in score) if (best == "" || score[pair] > score[best] || (score[pair] == score[best] && pair < best)) best = pair
       if (best == "") break
       split(best, file, "\t")
-      printf "%s{\"where\": %s, \"what\": %s}", (n ? ", " : ""), json(file[1] " and " file[2]), json(together[best] " of " of[best] " changes were made together")
+      printf "%s{\"where\": %s, \"and\": %s, \"what\": %s}", (n ? ", " : ""), json(file[1]), json(file[2]), json(together[best] " of " of[best] " changes were made together")
       delete score[best]
     }
     print "]}"

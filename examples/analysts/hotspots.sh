@@ -28,6 +28,12 @@ echo "reading $commits commits" >&2
   }
   function is_test(path) { return path ~ /(^|\/)(tests?|specs?|__tests__|testing)\// || path ~ /[._-](test|tests|spec)\.[a-z]+$/ || path ~ /(^|\/)test_[^\/]*$/ }
   function is_source(path) { return path ~ /\.(rs|py|js|jsx|ts|tsx|go|java|kt|c|cc|cpp|h|hpp|cs|rb|php|swift|scala|sh|sql|ex|exs|lua|pl|zig)$/ }
+  function summary(many, commits) {
+    if (commits == 0) return "Nothing is committed yet"
+    if (many == 0) return "No source file changed without a test beside it, in " count(commits, "commit")
+    return count(many, "source file") " changed without a test beside " (many == 1 ? "it" : "them") ", in " count(commits, "commit")
+  }
+  function count(number, what) { return number " " what (number == 1 ? "" : "s") }
   function close_commit(  path) {
     for (path in touched) { changes[path]++; if (!with_test && !(path in tested)) bare[path]++ }
     split("", touched); with_test = 0
@@ -42,7 +48,7 @@ echo "reading $commits commits" >&2
     close_commit()
     printf "{\"title\": \"Changed often, tested rarely\", \"summary\": "
     for (path in bare) many++
-    printf "%s, \"findings\": [", json(many + 0 " source files changed without a test beside them, in " commits " commits")
+    printf "%s, \"findings\": [", json(summary(many + 0, commits))
     for (n = 0; n < 12; n++) {
       best = ""
       for (path in bare) if (best == "" || bare[path] > bare[best] || (bare[path] == bare[best] && path < best)) best = path

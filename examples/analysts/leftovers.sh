@@ -8,13 +8,15 @@ root=$(git rev-parse --show-toplevel)
 cd "$root"
 most=80
 # Spelled in parts, so that this file does not find itself.
-found=$(git -c core.quotePath=false grep -nIw -e 'TO''DO' -e 'FIX''ME' 2> /dev/null || true)
+mark='(TO''DO|FIX''ME)'
+# A mark counts where a comment begins with it; where it is only spoken of, nothing waits.
+found=$(git -c core.quotePath=false grep -nIE "(#|//|/[*]|[*]|--|;|%|<!--)+[[:space:]]*$mark([^[:alnum:]_]|\$)" 2> /dev/null || true)
 count=$(printf '%s' "$found" | grep -c '' || true)
 echo "$count notes found, asking for the age of at most $most" >&2
 
 now=$(date +%s)
 done_=0
-printf '%s' "$found" | head -n "$most" | while IFS=: read -r file line text; do
+printf '%s\n' "$found" | head -n "$most" | while IFS=: read -r file line text; do
   [ -n "$file" ] || continue
   # A line that is not committed yet has waited for no time.
   since=$(git blame --porcelain -L "$line,$line" -- "$file" 2> /dev/null | awk '$1 == "author-time" { print $2 }' || true)
@@ -31,11 +33,11 @@ done | sort -n | awk -F '\t' -v now="$now" -v count="$count" '
     }
     return "\"" out "\""
   }
-  BEGIN { printf "{\"title\": \"Notes that wait\", \"summary\": %s, \"findings\": [", json(count " notes, the oldest first") }
+  BEGIN { printf "{\"title\": \"Notes that wait\", \"summary\": %s, \"findings\": [", json(count == 0 ? "No comment begins with such a mark" : count == 1 ? "One note" : count " notes, the oldest first") }
   NR <= 12 {
     sub(/^[ \t]+/, "", $3)
     days = int((now - $1) / 86400)
-    printf "%s{\"where\": %s, \"what\": %s}", (NR > 1 ? ", " : ""), json($2), json(days " days: " substr($3, 1, 120))
+    printf "%s{\"where\": %s, \"what\": %s}", (NR > 1 ? ", " : ""), json($2), json(days (days == 1 ? " day: " : " days: ") substr($3, 1, 120))
   }
   END { print "]}" }'
 echo "done" >&2

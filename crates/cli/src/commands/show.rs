@@ -63,10 +63,17 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
         lines.push(holder(&page));
     }
     lines.extend(next_lines(&page, &times));
-    lines.extend(ending(&page, &outputs(store, &view).await?, &shown_folder(context, store)));
-    lines.push(Line::default());
-    lines.extend(step_table(&page, &times, columns));
+    // What somebody may want to copy is whole where nothing is in the way.
+    let left = ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store));
+    let left_columns = if context.is_live { columns } else { usize::MAX };
     for line in lines {
+        output::line(&line.render(context.style, columns))?;
+    }
+    for line in left {
+        output::line(&line.render(context.style, left_columns))?;
+    }
+    output::line("")?;
+    for line in step_table(&page, &times, columns) {
         output::line(&line.render(context.style, columns))?;
     }
     Ok(())
@@ -81,7 +88,7 @@ async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<
     output::line(&format!("# {}: {state}\n\n`{run}`\n", page.plan.name))?;
     let plain = |line: &Line| line.render(Style::default(), usize::MAX);
     let mut told = next_lines(&page, &times);
-    told.extend(ending(&page, &outputs(store, &view).await?, &shown_folder(context, store)));
+    told.extend(ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store)));
     for line in &told {
         output::line(&format!("- {}", plain(line).trim()))?;
     }
@@ -92,14 +99,20 @@ async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<
     output::line("```")
 }
 
-/// The run's outputs by name: texts as they are, the rest as JSON.
-async fn outputs(store: &Store, view: &RunView) -> Result<Vec<(String, String)>, CliError> {
+/// The run's outputs by name: texts as they are, the rest as JSON, paths as a person at work here would name them.
+async fn outputs(
+    context: &Context,
+    store: &Store,
+    view: &RunView,
+) -> Result<Vec<(String, String)>, CliError> {
     let Some(outputs) = &view.record.outputs else { return Ok(Vec::new()) };
     let text = store.text(outputs).await?;
     let values: BTreeMap<String, Payload> = serde_json::from_str(&text)?;
     let shown =
         |value: &Payload| value.decode::<String>().unwrap_or_else(|_no_text| value.as_str().to_owned());
-    Ok(values.iter().map(|(name, value)| (name.clone(), shown(value))).collect())
+    let here = format!("{}/", context.cwd);
+    let nearer = |text: String| text.strip_prefix(&here).map(str::to_owned).unwrap_or(text);
+    Ok(values.iter().map(|(name, value)| (name.clone(), nearer(shown(value)))).collect())
 }
 
 /// The store's folder as a person at work here would name it.

@@ -1,17 +1,18 @@
 //! `backstay watch` where nothing can be redrawn: a plain line for each event, and what a run needs of a person.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_log::TopicFilter;
-use backstay_model::{Position, RunId};
+use backstay_model::{Position, QuestionId, RunId};
 use backstay_runtime::Store;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{Line, LiveRun, Moment, Paint, Style, needs, short, story};
+use crate::ui::{Line, LiveRun, Moment, Style, asks, nexts, short, story};
 
 /// Time between two looks at who owns the runs, without news: an owner's death is no event.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,7 +35,7 @@ pub(crate) async fn tell_all(context: &Context, store: &Store) -> Result<Exit, C
     let mut seen = Position(0);
     loop {
         for row in store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await? {
-            if let std::collections::btree_map::Entry::Vacant(place) = tellers.entry(row.run) {
+            if let Entry::Vacant(place) = tellers.entry(row.run) {
                 place.insert(Teller::open(store, row.run, Prefix::Run).await?);
             }
         }
@@ -68,13 +69,14 @@ enum Prefix {
 struct Teller {
     live: LiveRun,
     prefix: Prefix,
-    told_needs: Vec<Line>,
+    told_questions: BTreeSet<QuestionId>,
+    told_next: Vec<Line>,
 }
 
 impl Teller {
     async fn open(store: &Store, run: RunId, prefix: Prefix) -> Result<Teller, CliError> {
         let live = LiveRun::open_from_start(store, run).await?;
-        Ok(Teller { live, prefix, told_needs: Vec::new() })
+        Ok(Teller { live, prefix, told_questions: BTreeSet::new(), told_next: Vec::new() })
     }
 
     /// Tells what is there; true once the run has ended.
@@ -89,12 +91,16 @@ impl Teller {
             return Ok(true);
         }
         self.live.look().await?;
-        let needed = needs(&self.live.page(), &context.times());
-        if needed != self.told_needs {
-            for line in &needed {
-                self.line(line)?;
+        let page = self.live.page();
+        let (asked, next) = (asks(&page, &context.times()), nexts(&page));
+        for (question, lines) in asked {
+            if self.told_questions.insert(question) {
+                lines.iter().try_for_each(|line| self.line(line))?;
             }
-            self.told_needs = needed;
+        }
+        if next != self.told_next {
+            next.iter().try_for_each(|line| self.line(line))?;
+            self.told_next = next;
         }
         Ok(false)
     }
@@ -113,10 +119,7 @@ impl Teller {
         let text = line.render(Style::default(), usize::MAX);
         match self.prefix {
             Prefix::Nothing => output::line(&text),
-            Prefix::Run => {
-                let run = Line::of(Paint::Plain, short(self.live.record.run));
-                output::line(&format!("{}  {text}", run.render(Style::default(), usize::MAX)))
-            }
+            Prefix::Run => output::line(&format!("{}  {text}", short(self.live.record.run))),
         }
     }
 }

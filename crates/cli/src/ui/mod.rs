@@ -14,10 +14,10 @@ mod style;
 mod time;
 
 pub(crate) use frame::Frame;
-pub(crate) use line::{Line, one_line};
+pub(crate) use line::{Line, one_line, width};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use pace::Pace;
-pub(crate) use page::{Held, Page, ending, head, holder, needs, next_lines, short};
+pub(crate) use page::{Held, Page, asks, ending, head, holder, next_lines, nexts, short};
 pub(crate) use person::{Listen, Person, Wish, key_line};
 pub(crate) use rows::{step_table, table};
 pub(crate) use story::story;

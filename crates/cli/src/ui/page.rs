@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::{AttemptRecord, RunRecord, RunStatus, StepRecord, StepStage};
+use backstay_engine::record::{AttemptRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage};
 use backstay_log::OwnerView;
 use backstay_model::event::StepStatus;
-use backstay_model::{RunId, StepId, Timestamp};
+use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 
@@ -200,7 +200,8 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times) -> Vec<Line> {
     {
         lines.push(say("said", said.clone()));
     }
-    lines.extend(needs(page, times));
+    lines.extend(asks(page, times).into_iter().flat_map(|(_, lines)| lines));
+    lines.extend(nexts(page));
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
         let mut text = format!(
@@ -224,39 +225,38 @@ fn say(label: &str, text: String) -> Line {
     Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
 }
 
-/// What the run needs of a person: its open questions with their answers, and the commands that make sense now.
-pub(crate) fn needs(page: &Page<'_>, times: &Times) -> Vec<Line> {
-    let id = short(page.record.run);
-    let mut lines = Vec::new();
-    let mut commands: Vec<(&str, String, &str)> = Vec::new();
-    let open = page.record.questions.iter().filter(|question| question.closed_at.is_none());
-    let open: Vec<_> = open.collect();
-    for question in &open {
+/// The open questions of the run, each with the commands that answer it.
+pub(crate) fn asks(page: &Page<'_>, times: &Times) -> Vec<(QuestionId, Vec<Line>)> {
+    let open: Vec<_> = page.record.questions.iter().filter(|question| question.closed_at.is_none()).collect();
+    let lines = |question: &QuestionRecord| {
         // A run with several questions is no name for one of them.
-        let name = if open.len() == 1 { id.clone() } else { question.question.to_string() };
+        let name = if open.len() == 1 { short(page.record.run) } else { question.question.to_string() };
+        let prompt = format!("{} (asked {})", question.prompt, times.minute(question.asked_at));
         let answers = question
             .options
             .iter()
-            .map(|option| ("", format!("backstay answer {name} {}", option.name), option.meaning.as_str()));
-        commands.push((
-            "asks",
-            format!("{} (asked {})", question.prompt, times.minute(question.asked_at)),
-            "",
-        ));
-        commands.extend(answers);
-    }
-    for (index, (command, meaning)) in steps_from_here(page, &id).into_iter().enumerate() {
-        commands.push((if index == 0 { "next" } else { "" }, command, meaning));
-    }
-    let is_command = |meaning: &str| !meaning.is_empty();
-    let widest = commands.iter().filter(|(_, _, meaning)| is_command(meaning));
-    let column = LABEL_COLUMNS + widest.map(|(_, command, _)| width(command)).max().unwrap_or(0) + 2;
-    for (label, text, meaning) in commands {
-        let line = say(label, text);
-        let is_explained = is_command(meaning);
-        lines.push(if is_explained { line.filled_to(column).with(Paint::Dim, meaning) } else { line });
-    }
-    lines
+            .map(|option| (format!("backstay answer {name} {}", option.name), option.meaning.as_str()));
+        let mut lines = vec![say("asks", prompt)];
+        lines.extend(commands("", &answers.collect::<Vec<_>>()));
+        lines
+    };
+    open.iter().map(|question| (question.question, lines(question))).collect()
+}
+
+/// The commands that make sense now.
+pub(crate) fn nexts(page: &Page<'_>) -> Vec<Line> {
+    commands("next", &steps_from_here(page, &short(page.record.run)))
+}
+
+/// Commands below each other, with what they do behind them.
+fn commands(label: &str, commands: &[(String, &str)]) -> Vec<Line> {
+    let widest = commands.iter().map(|(command, _)| width(command)).max().unwrap_or(0);
+    let line = |(index, (command, meaning)): (usize, &(String, &str))| {
+        say(if index == 0 { label } else { "" }, command.clone())
+            .filled_to(LABEL_COLUMNS + widest + 2)
+            .with(Paint::Dim, meaning)
+    };
+    commands.iter().enumerate().map(line).collect()
 }
 
 fn why(page: &Page<'_>) -> Option<String> {

@@ -1,0 +1,94 @@
+//! The examples run, also where there is little or nothing to report on.
+
+use std::process::{Command, Output};
+
+use backstay_tests::World;
+
+/// The examples, wherever the tests are started.
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+
+fn git(world: &World, arguments: &[&str]) {
+    let output = Command::new("git")
+        .args(["-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .current_dir(world.path())
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .expect("git is there");
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+}
+
+fn report(world: &World) -> (Output, String) {
+    let output = world.run(&["run", &format!("{EXAMPLES}/report.yaml"), "--input", "to=report.md"]);
+    let report = world.read("report.md");
+    (output, report)
+}
+
+#[test]
+fn a_folder_without_a_repository_is_a_clear_failure() {
+    let world = World::new();
+    let (output, report) = report(&world);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        shown.contains("said  this folder is not in a git repository: call it from within one"),
+        "{shown}"
+    );
+    assert!(report.is_empty());
+}
+
+#[test]
+fn a_repository_without_a_commit_has_a_report_that_says_so() {
+    let world = World::new();
+    git(&world, &["init", "-q"]);
+    let (output, report) = report(&world);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        report,
+        "# What the history of this repository says\n\n\
+         ## Changed often, tested rarely\n\nNothing is committed yet.\n\n\
+         ## Notes that wait\n\nNo comment begins with such a mark.\n\n\
+         ## Files that change together\n\nNothing is committed yet.\n"
+    );
+}
+
+#[test]
+fn a_repository_of_one_commit_has_a_report_in_the_singular() {
+    let world = World::new();
+    git(&world, &["init", "-q"]);
+    // The mark in parts: this file is no note. The second one is only spoken of.
+    let mark = ["TO", "DO"].concat();
+    world.write("a.rs", &format!("// {mark}: mend this\nconst MARK: &str = \"{mark}\";\n"));
+    git(&world, &["add", "a.rs"]);
+    git(&world, &["commit", "-q", "-m", "first"]);
+    let (output, report) = report(&world);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(
+        report,
+        format!(
+            "# What the history of this repository says\n\n\
+             ## Changed often, tested rarely\n\n\
+             1 source file changed without a test beside it, in 1 commit.\n\n\
+             - `a.rs`: 1 of 1 changes came without a test\n\n\
+             ## Notes that wait\n\nOne note.\n\n- `a.rs:1`: 0 days: // {mark}: mend this\n\n\
+             ## Files that change together\n\n\
+             No two files were changed together in three commits or more.\n"
+        )
+    );
+}
+
+#[test]
+fn files_that_change_together_are_each_named_as_a_path() {
+    let world = World::new();
+    git(&world, &["init", "-q"]);
+    for round in 0..3 {
+        world.write("a.rs", &format!("// {round}\n"));
+        world.write("b c.rs", &format!("// {round}\n"));
+        git(&world, &["add", "a.rs", "b c.rs"]);
+        git(&world, &["commit", "-q", "-m", "both"]);
+    }
+    let (output, report) = report(&world);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(report.contains("\nOne couple in three commits or more.\n"), "{report}");
+    assert!(report.contains("- `a.rs` and `b c.rs`: 3 of 3 changes were made together\n"), "{report}");
+}
