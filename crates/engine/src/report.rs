@@ -1,6 +1,6 @@
 //! What the runtime reports of outside work.
 
-use backstay_model::event::{LostEvidence, Spool};
+use backstay_model::event::{KeptTree, LostEvidence, Spool};
 use backstay_model::{Attempt, EffectId, Text};
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,8 @@ pub struct ProcessEnded {
     pub artifacts: Vec<String>,
     /// Files it left that `artifacts` does not name.
     pub artifacts_left_out: u32,
+    /// The checkout after it.
+    pub after: Option<KeptTree>,
     /// Processes that outlived it and were ended.
     pub left_behind: u32,
 }
@@ -99,6 +101,8 @@ pub enum Report {
         keeper_pid: u32,
         /// Its folder, relative to the store.
         folder: String,
+        /// The checkout before it.
+        before: Option<KeptTree>,
     },
     /// It was found again after the owner changed.
     Attached {

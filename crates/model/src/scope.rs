@@ -95,6 +95,16 @@ pub enum Frame {
     },
 }
 
+impl Frame {
+    /// The step that repeats.
+    #[must_use]
+    pub fn step(&self) -> &StepId {
+        match self {
+            Frame::Item { step, .. } | Frame::Cycle { step, .. } => step,
+        }
+    }
+}
+
 /// What an event is about. Stored text: empty for the run, `STEP` or `STEP@FRAME,FRAME…` for a step,
 /// outermost frame first, with `loop~3` for a cycle and `fan=key` for an item (its key spelled as a topic component).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ mod owner;
 mod request;
 mod sink;
 mod store;
+mod trees;
 
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
@@ -24,3 +25,4 @@ pub use owner::{Owner, OwnerSettings};
 pub use request::RunRequest;
 pub use sink::{Sink, TracingSink};
 pub use store::{STORE_FOLDER, Store, find_store};
+pub use trees::{Checkout, TreeError, TreeMoment, TreeName};

@@ -135,6 +135,36 @@ pub struct Step {
     pub after_crash: AfterCrash,
     /// Which failures are tried again.
     pub retry: RetryPolicy,
+    /// How often its steps are done, if it is a loop; only groups are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+}
+
+/// How often the steps of a loop are done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repeat {
+    /// The loop ends where this is true. Evaluated when every step that it names has ended.
+    pub until: Expression,
+    /// Passes at most, from 1.
+    pub max_cycles: u32,
+    /// What happens where the condition is false after the last one.
+    pub on_exhausted: OnExhausted,
+    /// A pass that takes less, in milliseconds, is too fast; three in a row suspend the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_cycle_ms: Option<u64>,
+}
+
+/// What happens where a loop used up its passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It counts as succeeded, and the run goes on.
+    Continue,
+    /// A person is asked.
+    Ask,
 }
 
 /// What a step does.

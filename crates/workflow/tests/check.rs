@@ -206,7 +206,6 @@ fn what_comes_later_is_not_unknown() {
         ("ask: approval", "BKS-W008"),
         ("agent: codex\n    prompt: hello", "BKS-W008"),
         ("steps: [{id: b, run: make}]\n    timeout: 5m", "BKS-W008"),
-        ("run: make\n    if: previous.a.ok", "BKS-W008"),
     ] {
         let diagnostics = checked(&in_step(line)).unwrap_err();
         let codes: Vec<String> = diagnostics.iter().map(|said| said.code.to_string()).collect();
@@ -335,4 +334,34 @@ steps:
             "BKS-W052 5:48"
         ]
     );
+}
+
+#[test]
+fn a_loop_says_what_it_lacks_and_sees_only_what_it_may() {
+    let of = |repeat: &str| {
+        format!(
+            "backstay: 1\nsteps:\n  - {{id: x, run: make}}\n  - id: a\n    repeat: {repeat}\n    steps:\n      - {{id: b, run: make}}\n      - {{id: c, run: make, if: previous.b.ok}}\n  - {{id: d, run: make}}\n"
+        )
+    };
+    for good in [
+        "{until: steps.b.ok, max_cycles: 3}",
+        "{until: steps.c.exit_code == 0 and steps.x.ok and previous.b.ok, max_cycles: 1, on_exhausted: ask, min_cycle: 5s}",
+    ] {
+        let said = checked(&of(good));
+        assert!(said.is_ok(), "{good}: {said:?}");
+    }
+    for (bad, expected) in [
+        ("{until: steps.b.ok}", vec!["BKS-W006 5:13"]),
+        ("{max_cycles: 3}", vec!["BKS-W006 5:13"]),
+        ("{until: steps.d.ok, max_cycles: 3}", vec!["BKS-W037 5:27"]),
+        ("{until: steps.b.ok, max_cycles: 0}", vec!["BKS-W007 5:45"]),
+        ("{until: steps.b.ok, max_cycles: 3, on_exhausted: panic}", vec!["BKS-W007 5:62"]),
+        ("{until: steps.b.exit_code == 'x', max_cycles: 3}", vec!["BKS-W053 5:42"]),
+        ("{until: previous.nope.ok, max_cycles: 3}", vec!["BKS-W052 5:30"]),
+        ("3", vec!["BKS-W005 5:13"]),
+    ] {
+        assert_eq!(places(&of(bad)), expected, "{bad}");
+    }
+    let outside = "backstay: 1\nsteps:\n  - {id: a, run: make, if: previous.a.ok}\n  - {id: b, run: make, repeat: {until: steps.b.ok, max_cycles: 2}}\n";
+    assert_eq!(places(outside), ["BKS-W052 3:28", "BKS-W008 4:24"]);
 }

@@ -20,6 +20,7 @@ fn values() -> Values {
         output_path: None,
         artifacts: Vec::new(),
         attempts: 1,
+        cycles: 0,
     };
     Values {
         inputs: serde_json::from_str(
@@ -27,6 +28,7 @@ fn values() -> Values {
         )
         .expect("fixed text"),
         steps: BTreeMap::from([("build".parse().expect("fixed text"), step)]),
+        previous: None,
         run: RunValues { id: "run_1".to_owned(), workflow: "w".to_owned(), cwd: "/tmp".to_owned(), ok: true },
     }
 }

@@ -58,6 +58,7 @@ fn values(value: &str) -> Values {
     Values {
         inputs: Value::from_pairs([("v", Value::from(value))]),
         steps: BTreeMap::new(),
+        previous: None,
         run: RunValues { id: String::new(), workflow: String::new(), cwd: String::new(), ok: true },
     }
 }

@@ -6,7 +6,7 @@ use backstay_engine::record::{
     AttemptRecord, Interruption, QuestionRecord, RunRecord, RunStatus, RunSummary, StepRecord, StepStage,
 };
 use backstay_model::event::{FailureClass, QuestionOption, SkipReason, StepStatus};
-use backstay_model::{Attempt, RunId, Seq, StepId, Timestamp};
+use backstay_model::{Attempt, RunId, Scope, Seq, StepId, Timestamp};
 use backstay_runtime::RunRow;
 use backstay_workflow::CheckInput;
 use backstay_workflow::plan::Plan;
@@ -78,12 +78,15 @@ fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
         left_behind: 0,
         artifacts: Vec::new(),
         artifacts_left_out: 0,
+        before: None,
+        after: None,
     }
 }
 
 fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
     StepRecord {
         step: id(name),
+        scope: Scope::step(id(name)),
         stage,
         agent: Some("codex".to_owned()),
         started_at: at(from),
@@ -93,6 +96,7 @@ fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
         skipped: None,
         summary: None,
         output: None,
+        passes: None,
         stalled_at: None,
         attempts: vec![attempt(1, at(from))],
     }

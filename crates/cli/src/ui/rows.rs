@@ -1,6 +1,7 @@
 //! Tables.
 
 use backstay_engine::record::{StepRecord, StepStage};
+use backstay_model::{Frame, Scope, StepId};
 use backstay_workflow::plan::{Step, Verb};
 
 use super::line::{Line, cut_with_mark, width};
@@ -39,7 +40,7 @@ struct Row {
 pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
     let mut rows = Vec::new();
     for step in page.plan.steps.iter().chain(&page.plan.finally) {
-        add_rows(page, times, step, 0, &mut rows);
+        add_rows(page, times, step, &[], 0, &mut rows);
     }
     let widest = |text: fn(&Row) -> &str, least: usize, most: usize| {
         rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, most)
@@ -78,9 +79,25 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
     lines
 }
 
-fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mut Vec<Row>) {
-    let record = page.record.step(&step.id);
-    let (said, beside) = sign(page, step, record, times);
+/// Of a step in a loop the row shows the current pass, or the last one.
+fn add_rows(
+    page: &Page<'_>,
+    times: &Times,
+    step: &Step,
+    frames: &[Frame],
+    depth: usize,
+    rows: &mut Vec<Row>,
+) {
+    let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
+    let record = page.record.instance(&scope);
+    let (mut said, beside) = sign(page, step, record, times);
+    let mut inner = frames.to_vec();
+    if let (Some(repeat), Some(passes)) = (&step.repeat, record.and_then(|record| record.passes.as_ref())) {
+        inner.push(Frame::Cycle { step: step.id.clone(), cycle: passes.cycle });
+        if said.is_empty() {
+            said = trail(page, step, frames, &repeat.until.steps);
+        }
+    }
     rows.push(Row {
         state: State::of(page, step, record),
         step: format!("{}{}", "  ".repeat(depth), step.id),
@@ -92,8 +109,31 @@ fn add_rows(page: &Page<'_>, times: &Times, step: &Step, depth: usize, rows: &mu
         beside,
     });
     for child in step.children() {
-        add_rows(page, times, child, depth + 1, rows);
+        add_rows(page, times, child, &inner, depth + 1, rows);
     }
+}
+
+/// How the step that a loop's condition names ended, pass by pass: `test: 101, 101`.
+fn trail(page: &Page<'_>, step: &Step, frames: &[Frame], named: &[StepId]) -> String {
+    let is_in_loop = |record: &&StepRecord| {
+        let Scope::Step { frames: around, .. } = &record.scope else { return false };
+        around.len() == frames.len() + 1
+            && around.starts_with(frames)
+            && around.last().is_some_and(|frame| *frame.step() == step.id)
+    };
+    let ended = |record: &StepRecord| match (record.stage, record.exit_code) {
+        (StepStage::Done { .. }, Some(code)) => Some(code.to_string()),
+        (StepStage::Done { status }, None) => Some(format!("{status:?}").to_lowercase()),
+        _ => None,
+    };
+    for name in named {
+        let passes = page.record.steps.iter().filter(|record| record.step == *name).filter(is_in_loop);
+        let ends: Vec<String> = passes.filter_map(ended).collect();
+        if !ends.is_empty() {
+            return format!("{name}: {}", ends.join(", "));
+        }
+    }
+    String::new()
 }
 
 /// What does a step, in a word.

@@ -26,6 +26,15 @@ pub(crate) enum State {
     Unknown,
     /// A group of which something is at work.
     UnderWay,
+    /// A loop.
+    InPass {
+        /// Which pass of those allowed.
+        nth: u32,
+        /// How many are allowed.
+        max_cycles: u32,
+        /// Whether it only does again what the condition needs.
+        check: bool,
+    },
     /// Its turn came, and nothing is in flight.
     BetweenTries,
     /// It works.
@@ -69,7 +78,13 @@ impl State {
             }
             StepStage::Working => record.stalled_at.map_or(State::Working, |since| State::Silent { since }),
             _ if page.is_still(record) => State::StandsStill,
-            StepStage::Started if matches!(step.verb, Verb::Group { .. }) => State::UnderWay,
+            StepStage::Started if matches!(step.verb, Verb::Group { .. }) => {
+                record.passes.as_ref().map_or(State::UnderWay, |passes| State::InPass {
+                    nth: passes.nth,
+                    max_cycles: passes.max_cycles,
+                    check: passes.check,
+                })
+            }
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
             StepStage::Backoff { due_at } => State::Again { due_at },
@@ -85,7 +100,7 @@ impl State {
         match self {
             State::Waits => "○",
             State::WaitsAnew | State::StandsStill | State::BetweenTries => "◌",
-            State::UnderWay => "▾",
+            State::UnderWay | State::InPass { .. } => "▾",
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
             State::Again { .. } => "↻",
@@ -108,7 +123,7 @@ impl State {
             | State::Again { .. }
             | State::InDoubt
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
-            State::UnderWay | State::BetweenTries | State::Working => Paint::Busy,
+            State::UnderWay | State::InPass { .. } | State::BetweenTries | State::Working => Paint::Busy,
             State::Done { status: StepStatus::Succeeded, .. } => Paint::Good,
             State::Done { status: StepStatus::Failed, .. } => Paint::Bad,
         }
@@ -123,6 +138,10 @@ impl State {
             State::OnItsOwn => "on its own",
             State::Unknown => "unknown",
             State::UnderWay => "under way",
+            State::InPass { check: true, .. } => "last check",
+            State::InPass { nth, max_cycles, check: false } => {
+                return format!("cycle {nth} of {max_cycles}");
+            }
             State::BetweenTries => "between tries",
             State::Working => "working",
             State::Silent { since } => return format!("silent {}", duration(times.now.since(since))),
@@ -142,6 +161,7 @@ impl State {
                 (Some(FailureClass::Network), _) => "network",
                 (Some(FailureClass::Spawn), _) => "not started",
                 (Some(FailureClass::Expression), _) => "expression",
+                (Some(FailureClass::Exhausted), _) => "exhausted",
             },
         };
         words.to_owned()

@@ -1,9 +1,10 @@
 //! One event as one line of plain words.
 
 use backstay_model::event::{
-    Answer, AttemptEnd, EffectFinished, Event, FailureClass, Resolution, StepStatus, TimeBudget, Verdict,
+    Answer, AttemptEnd, EffectFinished, Event, FailureClass, LoopEnd, Resolution, StepStatus, TimeBudget,
+    Verdict,
 };
-use backstay_model::{Recorded, Seq};
+use backstay_model::{Frame, Recorded, Scope, Seq};
 
 use super::time::{Times, duration};
 use super::{Line, Paint};
@@ -13,9 +14,19 @@ pub(crate) fn story(recorded: &Recorded, event: &Event, times: &Times) -> Option
     let (paint, text) = words(event)?;
     let line = Line::of(Paint::Dim, format!("{}  ", times.second(recorded.at)));
     Some(match recorded.scope.step_id() {
-        Some(step) => line.with(Paint::Bold, format!("{step}: ")).with(paint, text),
+        Some(step) => line.with(Paint::Bold, format!("{step}{}: ", pass(recorded))).with(paint, text),
         None => line.with(paint, text),
     })
+}
+
+/// The pass of the innermost loop that the event's step stands in, for people.
+fn pass(recorded: &Recorded) -> String {
+    let Scope::Step { frames, .. } = &recorded.scope else { return String::new() };
+    match frames.last() {
+        Some(Frame::Cycle { cycle, .. }) => format!(" ({cycle})"),
+        Some(Frame::Item { key, .. }) => format!("/{key}"),
+        None => String::new(),
+    }
 }
 
 fn words(event: &Event) -> Option<(Paint, String)> {
@@ -47,6 +58,18 @@ fn words(event: &Event) -> Option<(Paint, String)> {
         Event::RunFailed(end) => (Paint::Bad, format!("failed: {}", end.reason)),
         Event::RunCancelled(_) => (Paint::Warn, "cancelled".to_owned()),
         Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),
+        Event::CycleStarted(started) if started.check => {
+            (Paint::Busy, "checked once more after the last cycle".to_owned())
+        }
+        Event::CycleStarted(started) => {
+            (Paint::Busy, format!("cycle {} of {}", started.nth, started.max_cycles))
+        }
+        Event::LoopEnded(ended) => match ended.reason {
+            LoopEnd::Satisfied => (Paint::Good, format!("`{}` holds", ended.until)),
+            LoopEnd::Exhausted => {
+                (Paint::Warn, format!("`{}` does not hold, and no cycle is left", ended.until))
+            }
+        },
         Event::StepSkipped(skipped) => (Paint::Dim, format!("skipped: {}", skipped.reason)),
         Event::StepFinished(finished) => {
             let paint = match finished.status {
@@ -127,6 +150,7 @@ fn failure(class: FailureClass) -> &'static str {
         FailureClass::Network => "no network",
         FailureClass::Spawn => "could not be started",
         FailureClass::Expression => "an expression failed",
+        FailureClass::Exhausted => "its cycles are used up",
     }
 }
 

@@ -7,8 +7,8 @@ mod step_event;
 mod summary;
 
 pub use parts::{
-    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, StepRecord, StepStage,
-    WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
+    StepStage, WorkflowRef,
 };
 pub use run::{RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;

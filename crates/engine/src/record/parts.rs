@@ -1,10 +1,12 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, LostEvidence, QuestionOption, SkipReason, Spool,
-    StepStatus, TimeBudget,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, KeptTree, LoopEnd, LostEvidence, QuestionOption,
+    SkipReason, Spool, StepStatus, TimeBudget,
 };
-use backstay_model::{Attempt, Digest, Epoch, OwnerId, QuestionId, Seq, StepId, Text, Timestamp};
+use backstay_model::{
+    Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, Text, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Which workflow a run follows.
@@ -152,13 +154,34 @@ pub struct AttemptRecord {
     pub artifacts: Vec<String>,
     /// Files that it left there and that `artifacts` does not name.
     pub artifacts_left_out: u32,
+    /// The checkout before it.
+    pub before: Option<KeptTree>,
+    /// The checkout after it.
+    pub after: Option<KeptTree>,
 }
 
-/// A step whose turn came.
+/// How far a loop is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopRecord {
+    /// The current pass, or the last one.
+    pub cycle: u32,
+    /// Which pass it is of those allowed.
+    pub nth: u32,
+    /// How many are allowed.
+    pub max_cycles: u32,
+    /// Whether it only does again what the condition needs.
+    pub check: bool,
+    /// Why the loop ended, once it did by itself.
+    pub ended: Option<LoopEnd>,
+}
+
+/// A step whose turn came; of a step in a loop, one pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// Its id.
     pub step: StepId,
+    /// Its id with the repetitions that it stands in.
+    pub scope: Scope,
     /// Where it stands.
     #[serde(flatten)]
     pub stage: StepStage,
@@ -178,6 +201,9 @@ pub struct StepRecord {
     pub summary: Option<String>,
     /// Its output: JSON text.
     pub output: Option<Text>,
+    /// How far it is, if it is a loop.
+    #[serde(rename = "loop", default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<LoopRecord>,
     /// Since when it is silent, if that was announced.
     pub stalled_at: Option<Timestamp>,
     /// Its attempts, also those before it was reset.
@@ -185,6 +211,16 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
+    /// The pass of the innermost loop that it stands in.
+    #[must_use]
+    pub fn cycle(&self) -> Option<u32> {
+        let Scope::Step { frames, .. } = &self.scope else { return None };
+        frames.iter().rev().find_map(|frame| match frame {
+            Frame::Cycle { cycle, .. } => Some(*cycle),
+            Frame::Item { .. } => None,
+        })
+    }
+
     /// How long the step took, or takes so far.
     #[must_use]
     pub fn duration(&self, now: Timestamp) -> std::time::Duration {
@@ -232,6 +268,8 @@ impl AttemptRecord {
             left_behind: 0,
             artifacts: Vec::new(),
             artifacts_left_out: 0,
+            before: None,
+            after: None,
         }
     }
 
@@ -241,6 +279,6 @@ impl AttemptRecord {
         self.duration_ms = Some(finished.duration_ms);
         (self.stdout, self.stderr) = (finished.stdout, finished.stderr);
         (self.left_behind, self.artifacts) = (finished.left_behind, finished.artifacts);
-        self.artifacts_left_out = finished.artifacts_left_out;
+        (self.artifacts_left_out, self.after) = (finished.artifacts_left_out, finished.after);
     }
 }

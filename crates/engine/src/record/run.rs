@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, Class, DecodeError, Event, OwnerChanged, QuestionAnswered, StepStatus, Verdict,
+    Actor, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, StepStatus, Verdict,
 };
-use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Seq, StepId, Text, Timestamp};
+use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::RunStatus;
 use super::parts::{
-    AnswerRecord, AttemptRecord, Interruption, OwnerRecord, QuestionRecord, StepRecord, StepStage,
-    WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
+    StepStage, WorkflowRef,
 };
 
 /// The schema version of a [`RunRecord`]'s JSON.
@@ -122,17 +122,23 @@ impl RunRecord {
             self.owned_at = Some(recorded.at);
         }
         match recorded.scope.step_id() {
-            Some(step) => self.fold_step(recorded.at, &step.clone(), event),
+            Some(step) => self.fold_step(recorded.at, &recorded.scope, step, event),
             None => self.fold_run(recorded, previous_at, event),
         }
         self.settle_status();
         Ok(())
     }
 
-    /// The record of `step`, if its turn came.
+    /// The record of `step`, if its turn came; of a step in a loop, its last pass.
     #[must_use]
     pub fn step(&self, step: &StepId) -> Option<&StepRecord> {
-        self.steps.iter().find(|record| record.step == *step)
+        self.steps.iter().rev().find(|record| record.step == *step)
+    }
+
+    /// The record of one instance of a step, if its turn came.
+    #[must_use]
+    pub fn instance(&self, scope: &Scope) -> Option<&StepRecord> {
+        self.steps.iter().rev().find(|record| record.scope == *scope)
     }
 
     fn fold_run(&mut self, recorded: &Recorded, previous_at: Option<Timestamp>, event: Event) {
@@ -183,9 +189,12 @@ impl RunRecord {
             Event::RunCancelled(end) => self.end(at, RunStatus::Cancelled, end.reason),
             Event::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
             Event::StepsReset(reset) => {
-                let anew: BTreeSet<StepId> = reset.steps.into_iter().collect();
-                for record in self.steps.iter_mut().filter(|record| anew.contains(&record.step)) {
-                    record.reset();
+                // Of a step in a loop only the last pass is done anew.
+                let mut anew: BTreeSet<StepId> = reset.steps.into_iter().collect();
+                for record in self.steps.iter_mut().rev() {
+                    if anew.remove(&record.step) {
+                        record.reset();
+                    }
                 }
                 self.failed_step = None;
             }
@@ -216,35 +225,46 @@ impl RunRecord {
         }
     }
 
-    fn fold_step(&mut self, at: Timestamp, step: &StepId, event: Event) {
+    fn fold_step(&mut self, at: Timestamp, scope: &Scope, step: &StepId, event: Event) {
         match event {
             Event::StepStarted(started) => {
-                let record = self.entry(step, at);
+                let record = self.entry(scope, step, at);
                 (record.stage, record.agent, record.started_at) = (StepStage::Started, started.agent, at);
             }
+            Event::CycleStarted(started) => {
+                let CycleStarted { cycle, nth, max_cycles, check, .. } = started;
+                let record = self.entry(scope, step, at);
+                record.passes = Some(LoopRecord { cycle, nth, max_cycles, check, ended: None });
+                record.stage = StepStage::Started;
+            }
+            Event::LoopEnded(ended) => {
+                if let Some(passes) = &mut self.entry(scope, step, at).passes {
+                    passes.ended = Some(ended.reason);
+                }
+            }
             Event::StepSkipped(skipped) => {
-                let record = self.entry(step, at);
+                let record = self.entry(scope, step, at);
                 record.finish(at, StepStatus::Skipped, skipped.reason.to_string());
                 (record.skipped, record.output) = (Some(skipped.reason), skipped.output);
             }
             Event::StepFinished(finished) => {
-                let record = self.entry(step, at);
+                let record = self.entry(scope, step, at);
                 record.finish(at, finished.status, finished.summary);
                 (record.exit_code, record.failure) = (finished.exit_code, finished.failure);
                 record.output = finished.output;
             }
             Event::StepRetryScheduled(retry) => {
-                self.entry(step, at).stage = StepStage::Backoff { due_at: retry.due_at }
+                self.entry(scope, step, at).stage = StepStage::Backoff { due_at: retry.due_at }
             }
-            Event::StepStalled(_) => self.entry(step, at).stalled_at = Some(at),
+            Event::StepStalled(_) => self.entry(scope, step, at).stalled_at = Some(at),
             Event::StepTimedOut(timed_out) => {
-                if let Some(attempt) = self.entry(step, at).attempts.last_mut() {
+                if let Some(attempt) = self.entry(scope, step, at).attempts.last_mut() {
                     attempt.timed_out = Some(timed_out.budget);
                 }
             }
-            Event::TimerFired(_) => self.entry(step, at).stage = StepStage::Started,
+            Event::TimerFired(_) => self.entry(scope, step, at).stage = StepStage::Started,
             Event::EffectStarting(starting) => {
-                let record = self.entry(step, at);
+                let record = self.entry(scope, step, at);
                 (record.stage, record.stalled_at) = (StepStage::Working, None);
                 let probe = starting.effect.call == EffectCall::Probe;
                 record.attempts.push(AttemptRecord::starting(starting.attempt, probe, starting.preview, at));
@@ -253,7 +273,7 @@ impl RunRecord {
                 if let Some(attempt) = self.attempt(&running.effect, running.attempt) {
                     attempt.pid = Some(running.pid);
                     attempt.keeper_pid = Some(running.keeper_pid);
-                    attempt.folder = Some(running.folder);
+                    (attempt.folder, attempt.before) = (Some(running.folder), running.before);
                 }
             }
             Event::EffectAttached(attached) => {
@@ -267,13 +287,13 @@ impl RunRecord {
                 }
             }
             Event::EffectFinished(finished) => {
-                self.entry(step, at).stage = StepStage::Started;
+                self.entry(scope, step, at).stage = StepStage::Started;
                 if let Some(attempt) = self.attempt(&finished.effect, finished.attempt) {
                     attempt.finish(at, finished);
                 }
             }
             Event::EffectLost(lost) => {
-                self.entry(step, at).stage = StepStage::Started;
+                self.entry(scope, step, at).stage = StepStage::Started;
                 let Some(attempt) = self.attempt(&lost.effect, lost.attempt) else { return };
                 (attempt.lost, attempt.ended_at) = (Some(lost.evidence), Some(at));
                 let (starting_at, is_held) = (attempt.starting_at, attempt.reattached > 0);
@@ -286,18 +306,22 @@ impl RunRecord {
                     interruption.lost.push(step.clone());
                 }
             }
-            Event::EffectInDoubt(_) => self.entry(step, at).stage = StepStage::InDoubt,
-            Event::EffectResolved(_) => self.entry(step, at).stage = StepStage::Started,
-            Event::QuestionAsked(asked) => self.questions.push(QuestionRecord {
-                question: asked.question,
-                prompt: asked.prompt,
-                options: asked.options,
-                step: asked.step,
-                asked_at: at,
-                closed_at: None,
-                answer: None,
-            }),
+            Event::EffectInDoubt(_) => self.entry(scope, step, at).stage = StepStage::InDoubt,
+            Event::EffectResolved(_) => self.entry(scope, step, at).stage = StepStage::Started,
+            Event::QuestionAsked(asked) => {
+                self.entry(scope, step, at).stage = StepStage::InDoubt;
+                self.questions.push(QuestionRecord {
+                    question: asked.question,
+                    prompt: asked.prompt,
+                    options: asked.options,
+                    step: asked.step,
+                    asked_at: at,
+                    closed_at: None,
+                    answer: None,
+                });
+            }
             Event::QuestionClosed(closed) => {
+                self.entry(scope, step, at).stage = StepStage::Started;
                 let answer = self.answers.iter().find(|answer| Some(answer.input) == closed.answered_by);
                 let answer = answer.map(|answer| (answer.answer.clone(), answer.by.clone()));
                 self.answers.retain(|answer| Some(answer.input) != closed.answered_by);
@@ -317,10 +341,13 @@ impl RunRecord {
         if !matches!(self.status, RunStatus::Running | RunStatus::Waiting) {
             return;
         }
-        let leaves = self.steps.iter().filter(|record| record.agent.is_some());
-        let is_open =
-            |record: &&StepRecord| !matches!(record.stage, StepStage::Done { .. } | StepStage::Waiting);
-        let mut open = leaves.filter(is_open).peekable();
+        // Of groups only a loop that asks what to do waits for something itself.
+        let is_open = |record: &&StepRecord| match record.stage {
+            StepStage::Done { .. } | StepStage::Waiting => false,
+            StepStage::InDoubt => true,
+            _ => record.agent.is_some(),
+        };
+        let mut open = self.steps.iter().filter(is_open).peekable();
         let waits = open.peek().is_some()
             && open.all(|record| record.stage == StepStage::InDoubt && self.is_asked_about(&record.step));
         self.status = if waits { RunStatus::Waiting } else { RunStatus::Running };
@@ -330,10 +357,11 @@ impl RunRecord {
         self.questions.iter().any(|question| question.step == *step && question.closed_at.is_none())
     }
 
-    fn entry(&mut self, step: &StepId, at: Timestamp) -> &mut StepRecord {
-        let index = self.steps.iter().position(|record| record.step == *step).unwrap_or_else(|| {
+    fn entry(&mut self, scope: &Scope, step: &StepId, at: Timestamp) -> &mut StepRecord {
+        let index = self.steps.iter().rposition(|record| record.scope == *scope).unwrap_or_else(|| {
             self.steps.push(StepRecord {
                 step: step.clone(),
+                scope: scope.clone(),
                 stage: StepStage::Started,
                 agent: None,
                 started_at: at,
@@ -343,6 +371,7 @@ impl RunRecord {
                 skipped: None,
                 summary: None,
                 output: None,
+                passes: None,
                 stalled_at: None,
                 attempts: Vec::new(),
             });
@@ -352,8 +381,7 @@ impl RunRecord {
     }
 
     fn attempt(&mut self, effect: &EffectId, attempt: Attempt) -> Option<&mut AttemptRecord> {
-        let step = effect.scope.step_id()?;
-        let record = self.steps.iter_mut().find(|record| record.step == *step)?;
+        let record = self.steps.iter_mut().rfind(|record| record.scope == effect.scope)?;
         let probe = effect.call == EffectCall::Probe;
         record.attempts.iter_mut().find(|record| record.attempt == attempt && record.probe == probe)
     }

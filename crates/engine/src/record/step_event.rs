@@ -1,6 +1,6 @@
 //! Rows of step events: one event of a run's topic, laid out flat for tables and programs.
 
-use backstay_model::event::{AttemptEnd, DecodeError, Event, Heartbeat, OutputState, StepStatus};
+use backstay_model::event::{AttemptEnd, DecodeError, Event, Heartbeat, LoopEnd, OutputState, StepStatus};
 use backstay_model::{
     Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, Timestamp,
 };
@@ -34,6 +34,10 @@ pub enum StepEventKind {
     TimedOut,
     /// A step has been silent for long.
     Stalled,
+    /// A loop began a pass.
+    CycleStarted,
+    /// A loop ended by its condition, or because its passes were used up.
+    LoopEnded,
     /// The run began.
     RunStarted,
     /// The run stands still.
@@ -281,6 +285,18 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
             elapsed_ms: Some(stalled.silent_ms),
             ..row(StepEventKind::Stalled)
         },
+        Event::CycleStarted(started) => {
+            StepEventRow { cycle: Some(started.cycle), ..row(StepEventKind::CycleStarted) }
+        }
+        Event::LoopEnded(ended) => StepEventRow {
+            cycle: Some(ended.cycle),
+            success: Some(ended.reason == LoopEnd::Satisfied),
+            reason: Some(match ended.reason {
+                LoopEnd::Satisfied => format!("`{}` is true", ended.until),
+                LoopEnd::Exhausted => format!("`{}` is false after the last allowed cycle", ended.until),
+            }),
+            ..row(StepEventKind::LoopEnded)
+        },
         Event::RunStarted(_) => row(StepEventKind::RunStarted),
         Event::RunSuspended(paused) => {
             StepEventRow { reason: Some(format!("by {}", paused.by)), ..row(StepEventKind::RunPaused) }
@@ -360,6 +376,7 @@ mod tests {
                         pid: 7,
                         keeper_pid: 6,
                         folder: "f".to_owned(),
+                        before: None,
                     },
                 ),
                 "spawned\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"probe\":false,\"folder\":\"f\",\"pid\":7}",
@@ -421,6 +438,7 @@ mod tests {
             log: None,
             artifacts: Vec::new(),
             artifacts_left_out: 0,
+            after: None,
             left_behind: 0,
         };
         assert_eq!(

@@ -6,12 +6,18 @@ use backstay_model::event::{
     EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended,
     SkipReason, StepSkipped, StepStarted, StepStatus, TimerFired,
 };
-use backstay_model::{EffectCall, Scope, StepId};
+use backstay_model::{EffectCall, Frame, Scope, StepId};
+use backstay_workflow::expression::{EvalError, Expression};
 use backstay_workflow::plan::Verb;
 
 use super::definition::{Definition, Node};
+use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, StepPhase};
 use super::turn::Turn;
+use super::work::Named;
+
+/// What is said of work that ends with its run.
+pub(super) const CALLED_OFF: &str = "cancelled with the run";
 
 impl Turn<'_> {
     /// Emits what follows until nothing new does, then begins what is wanted.
@@ -58,12 +64,12 @@ impl Turn<'_> {
     }
 
     fn any_in_flight(&self) -> bool {
-        self.machine.active.iter().any(|step| self.is_step_in_flight(step))
+        self.machine.active.iter().any(|place| self.is_step_in_flight(place))
     }
 
-    fn is_step_in_flight(&self, step: &StepId) -> bool {
+    fn is_step_in_flight(&self, place: &Place) -> bool {
         matches!(
-            self.machine.leaf(step).map(|leaf| &leaf.phase),
+            self.machine.leaf(place).map(|leaf| &leaf.phase),
             Some(
                 LeafPhase::Working(Progress::Begun)
                     | LeafPhase::Probing { progress: Progress::Begun, .. }
@@ -73,16 +79,17 @@ impl Turn<'_> {
     }
 
     fn fire_timers(&mut self) {
-        for step in self.machine.active.clone() {
+        for place in self.machine.active.clone() {
             if self.is_full() {
                 return;
             }
-            let Some(LeafPhase::Backoff { due_at }) = self.machine.leaf(&step).map(|leaf| leaf.phase.clone())
+            let Some(LeafPhase::Backoff { due_at }) =
+                self.machine.leaf(&place).map(|leaf| leaf.phase.clone())
             else {
                 continue;
             };
             if due_at <= self.env.now {
-                self.emit_step(&step, TimerFired { due_at, fired_at: self.env.now });
+                self.emit_at(&place, TimerFired { due_at, fired_at: self.env.now });
             }
         }
     }
@@ -94,22 +101,16 @@ impl Turn<'_> {
             if (node.in_finally && !finally_too) || self.is_full() {
                 continue;
             }
-            if self.machine.is_waiting(step) {
-                self.skip_with_descendants(step, SkipReason::RunEnding, None);
-            } else if let Some(leaf) = self.machine.leaf(step)
-                && !self.is_step_in_flight(step)
+            let Some(place) = self.machine.current_place(definition, step) else { continue };
+            if self.machine.is_waiting(&place) {
+                self.skip_with_inner(&place, SkipReason::RunEnding, None);
+            } else if let Some(leaf) = self.machine.leaf(&place)
+                && !self.is_step_in_flight(&place)
             {
                 if let LeafPhase::Doubt { question } = leaf.phase {
-                    self.emit_step(step, QuestionClosed { question, answered_by: None });
+                    self.emit_at(&place, QuestionClosed { question, answered_by: None });
                 }
-                self.finish(
-                    step,
-                    StepStatus::Cancelled,
-                    None,
-                    None,
-                    "cancelled with the run".to_owned(),
-                    None,
-                );
+                self.finish(&place, StepStatus::Cancelled, None, None, CALLED_OFF.to_owned(), None);
             }
         }
     }
@@ -123,14 +124,18 @@ impl Turn<'_> {
             if node.in_finally && !self.main_is_through(definition) {
                 break;
             }
-            match self.machine.steps.get(step).map(|state| &state.phase) {
-                None | Some(StepPhase::Waiting) => self.try_to_open(definition, node),
-                Some(StepPhase::Open) => self.try_to_close(node),
+            let Some(place) = self.machine.current_place(definition, step) else { continue };
+            match self.machine.steps.get(&place).map(|state| &state.phase) {
+                None | Some(StepPhase::Waiting) => self.try_to_open(definition, &place, node),
+                Some(StepPhase::Open) => match &node.step.repeat {
+                    Some(repeat) => self.turn_loop(definition, &place, repeat),
+                    None => self.try_to_close(definition, &place),
+                },
                 Some(StepPhase::Active(_) | StepPhase::Done(_)) => {}
             }
         }
         // After the end nothing can be appended: what was said before it has its verdict first.
-        let is_through = |step| self.machine.result(step).is_some();
+        let is_through = |step| self.is_through(definition, step);
         if self.machine.inbox.is_empty() && definition.order.iter().all(is_through) {
             self.end_run(definition);
         }
@@ -138,94 +143,119 @@ impl Turn<'_> {
 
     fn main_is_through(&self, definition: &Definition) -> bool {
         let mut main = definition.order.iter().filter(|step| !definition.is_in_finally(step));
-        main.all(|step| self.machine.result(step).is_some())
+        main.all(|step| self.is_through(definition, step))
+    }
+
+    /// Whether the step has its result. What stands in a loop that never began has none and needs none.
+    fn is_through(&self, definition: &Definition, step: &StepId) -> bool {
+        let place = self.machine.current_place(definition, step);
+        place.is_none_or(|place| self.machine.result(&place).is_some())
     }
 
     /// Starts a waiting step whose turn came, or leaves it out.
-    fn try_to_open(&mut self, definition: &Arc<Definition>, node: &Node) {
+    fn try_to_open(&mut self, definition: &Arc<Definition>, place: &Place, node: &Node) {
         let step = &node.step;
-        if let Some(group) = &node.parent {
-            match self.machine.steps.get(group).map(|state| &state.phase) {
+        if let Some(group) = self.machine.around(definition, place) {
+            match self.machine.steps.get(&group).map(|state| &state.phase) {
                 Some(StepPhase::Open) => {}
                 Some(StepPhase::Done(result)) => {
-                    let reason = why_left_out(group, result.status);
-                    self.emit_step(&step.id, StepSkipped { reason, output: None });
+                    let reason = why_left_out(&group.step, result.status);
+                    self.emit_at(place, StepSkipped { reason, output: None });
                     return;
                 }
                 _ => return,
             }
         }
         if !node.in_finally
-            && self.machine.failed.as_ref().is_some_and(|step| !definition.is_in_finally(step))
+            && self.machine.failed.as_ref().is_some_and(|failed| !definition.is_in_finally(&failed.step))
         {
-            let upstream = step.needs.iter().find(|need| self.will_not_succeed(definition, need));
-            let reason = match upstream {
+            let will_not = |need: &&StepId| self.will_not_succeed(definition, &place.sibling(need));
+            let reason = match step.needs.iter().find(will_not) {
                 Some(step) => SkipReason::Upstream { step: step.clone() },
                 None => SkipReason::RunEnding,
             };
-            self.skip_with_descendants(&step.id, reason, None);
+            self.skip_with_inner(place, reason, None);
             return;
         }
         // From the last one: by the order rule the nearest is the one that is missing.
-        if !step.needs.iter().rev().all(|need| self.machine.result(need).is_some()) {
+        if !step.needs.iter().rev().all(|need| self.machine.result(&place.sibling(need)).is_some()) {
             return;
         }
         if let Some(condition) = &step.condition {
-            match condition.condition(&self.machine.values(definition, &condition.steps)) {
+            match self.holds(definition, &place.frames, condition) {
                 Ok(true) => {}
                 Ok(false) => {
                     let reason = SkipReason::Condition { expression: condition.source.clone() };
-                    self.skip_with_descendants(&step.id, reason, None);
+                    self.skip_with_inner(place, reason, None);
                     return;
                 }
                 Err(error) => {
-                    self.fail_expression(node, format!("`if` of `{}`: {error}", step.id));
+                    self.fail_expression(place, format!("`if` of `{}`: {error}", step.id));
                     return;
                 }
             }
         }
-        self.emit_step(&step.id, StepStarted { agent: doer(&step.verb) });
+        self.emit_at(place, StepStarted { agent: doer(&step.verb) });
+    }
+
+    /// Whether a condition that stands in `frames` is true.
+    pub(super) fn holds(
+        &self,
+        definition: &Definition,
+        frames: &[Frame],
+        condition: &Expression,
+    ) -> Result<bool, EvalError> {
+        let mut named = Named::default();
+        named.expression(condition);
+        condition.condition(&self.machine.values(definition, frames, &named))
     }
 
     /// Whether the step did not do what it should, or is a group that still closes behind one that did not.
-    fn will_not_succeed(&self, definition: &Definition, step: &StepId) -> bool {
-        match self.machine.steps.get(step).map(|state| &state.phase) {
+    fn will_not_succeed(&self, definition: &Definition, place: &Place) -> bool {
+        match self.machine.steps.get(place).map(|state| &state.phase) {
             Some(StepPhase::Done(result)) => result.held_back || result.status.is_unsuccessful(),
-            Some(StepPhase::Open) => definition.node(step).is_some_and(|node| {
-                node.children.iter().any(|child| self.will_not_succeed(definition, child))
-            }),
+            Some(StepPhase::Open) => {
+                let inner = self.machine.inner_places(definition, place);
+                inner.iter().any(|inner| self.will_not_succeed(definition, inner))
+            }
             _ => false,
         }
     }
 
     /// A step whose own expressions fail on the values at hand fails; what is in it is left out.
-    fn fail_expression(&mut self, node: &Node, message: String) {
+    pub(super) fn fail_expression(&mut self, place: &Place, message: String) {
         let Some(definition) = self.machine.definition.clone() else { return };
-        let step = &node.step.id;
-        self.finish(step, StepStatus::Failed, None, Some(FailureClass::Expression), message, None);
-        for inner in definition.with_descendants(step).into_iter().skip(1) {
+        self.finish(place, StepStatus::Failed, None, Some(FailureClass::Expression), message, None);
+        for inner in self.machine.with_inner_places(&definition, place).into_iter().skip(1) {
             // What does not fit into this append is left out with the next one.
-            if !self.is_full() {
-                let reason = why_left_out(step, StepStatus::Failed);
-                self.emit_step(&inner, StepSkipped { reason, output: None });
+            if self.machine.is_waiting(&inner) && !self.is_full() {
+                let reason = why_left_out(&place.step, StepStatus::Failed);
+                self.emit_at(&inner, StepSkipped { reason, output: None });
             }
         }
     }
 
-    fn try_to_close(&mut self, node: &Node) {
-        let results: Option<Vec<_>> = node.children.iter().map(|child| self.machine.result(child)).collect();
-        let Some(results) = results else { return };
+    /// What the steps of a group come to, once all have their results; none before.
+    pub(super) fn sum_up(&self, definition: &Definition, place: &Place) -> Option<(StepStatus, String)> {
+        let inner = self.machine.inner_places(definition, place);
+        let results: Vec<_> =
+            inner.iter().map(|inner| self.machine.result(inner)).collect::<Option<Vec<_>>>()?;
         let held_back = results.iter().any(|result| result.held_back);
         let has = |status| results.iter().filter(|result| result.status == status).count();
         let done = format!("{} of {} steps succeeded", has(StepStatus::Succeeded), results.len());
-        let (status, summary) = match (has(StepStatus::Failed), has(StepStatus::Cancelled)) {
+        Some(match (has(StepStatus::Failed), has(StepStatus::Cancelled)) {
             // Unsuccessful, so that it opens again for the rest where the run is tried again.
             (0, 0) if held_back => (StepStatus::Cancelled, format!("{done} before the run ended")),
             (0, 0) => (StepStatus::Succeeded, done),
-            (0, _) => (StepStatus::Cancelled, "cancelled with the run".to_owned()),
+            (0, _) => (StepStatus::Cancelled, CALLED_OFF.to_owned()),
             (failed, _) => (StepStatus::Failed, format!("{failed} of {} steps failed", results.len())),
-        };
-        self.finish(&node.step.id, status, None, None, summary, None);
+        })
+    }
+
+    fn try_to_close(&mut self, definition: &Definition, place: &Place) {
+        if let Some((status, summary)) = self.sum_up(definition, place) {
+            self.finish(place, status, None, None, summary, None);
+        }
     }
 
     fn end_run(&mut self, definition: &Arc<Definition>) {
@@ -234,9 +264,12 @@ impl Turn<'_> {
             self.emit(Scope::Run, RunCancelled { reason });
             return;
         }
-        if let Some(step) = self.machine.failed.clone() {
-            let summary = self.machine.result(&step).map_or(String::new(), |result| result.summary.clone());
-            self.emit(Scope::Run, RunFailed { reason: format!("{step}: {summary}"), step: Some(step) });
+        if let Some(place) = self.machine.failed.clone() {
+            let summary = self.machine.result(&place).map_or(String::new(), |result| result.summary.clone());
+            self.emit(
+                Scope::Run,
+                RunFailed { reason: format!("{place}: {summary}"), step: Some(place.step) },
+            );
             return;
         }
         match self.machine.outputs(definition) {
@@ -251,13 +284,13 @@ impl Turn<'_> {
     /// Emits the start of every effect that is wanted, where there is somebody to perform it.
     fn begin_wanted(&mut self, definition: &Arc<Definition>) {
         let Some(performer) = self.env.performer.clone() else { return };
-        for (step, call, attempt) in self.machine.wanted(definition) {
+        for (place, call, attempt) in self.machine.wanted(definition) {
             if self.is_full() {
                 self.outcome.more_to_do = true;
                 return;
             }
-            let Some(node) = definition.node(&step) else { continue };
-            match self.machine.work(definition, &node.step, call, attempt) {
+            let Some(node) = definition.node(&place.step) else { continue };
+            match self.machine.work(definition, &place, &node.step, call, attempt) {
                 Ok(work) => {
                     let starting = EffectStarting {
                         effect: work.effect.clone(),
@@ -268,13 +301,13 @@ impl Turn<'_> {
                         host: performer.host.clone(),
                         boot: performer.boot.clone(),
                     };
-                    self.emit_step(&step, starting);
+                    self.emit_at(&place, starting);
                     self.outcome.starts.push(work);
                 }
                 Err(error) => {
-                    self.fail_expression(node, format!("`{step}`: {error}"));
+                    self.fail_expression(&place, format!("`{place}`: {error}"));
                     self.outcome.more_to_do = true;
-                    debug_assert_eq!(self.machine.leaf(&step), None, "a failed step is not wanted again");
+                    debug_assert_eq!(self.machine.leaf(&place), None, "a failed step is not wanted again");
                 }
             }
         }
@@ -318,21 +351,21 @@ impl super::RunMachine {
     pub(super) fn wanted(
         &self,
         definition: &Definition,
-    ) -> Vec<(StepId, EffectCall, backstay_model::Attempt)> {
-        let may_begin = |step: &StepId| match self.phase {
+    ) -> Vec<(Place, EffectCall, backstay_model::Attempt)> {
+        let may_begin = |place: &Place| match self.phase {
             Phase::Running => true,
-            Phase::Cancelling { finally_too, .. } => !finally_too && definition.is_in_finally(step),
+            Phase::Cancelling { finally_too, .. } => !finally_too && definition.is_in_finally(&place.step),
             _ => false,
         };
-        let wanted = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
+        let wanted = |place: &Place| match self.leaf(place).map(|leaf| &leaf.phase) {
             Some(LeafPhase::Working(Progress::Wanted)) => {
-                Some((step.clone(), EffectCall::Main, self.attempt(step)))
+                Some((place.clone(), EffectCall::Main, self.attempt(place)))
             }
             Some(LeafPhase::Probing { attempt, progress: Progress::Wanted, .. }) => {
-                Some((step.clone(), EffectCall::Probe, *attempt))
+                Some((place.clone(), EffectCall::Probe, *attempt))
             }
             _ => None,
         };
-        self.active.iter().filter(|step| may_begin(step)).filter_map(wanted).collect()
+        self.active.iter().filter(|place| may_begin(place)).filter_map(wanted).collect()
     }
 }

@@ -1,14 +1,15 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, DecodeError, EffectStarting, Event, Resolution, RunRequested, Settled, SkipReason,
-    StepFinished, StepSkipped, StepStatus, Verdict,
+    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionKind, Resolution,
+    RunRequested, Settled, SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
 };
-use backstay_model::{Attempt, EffectCall, EffectId, Recorded, Scope, Seq, StepId, Timestamp};
+use backstay_model::{Attempt, EffectCall, EffectId, Frame, Recorded, Scope, Seq, StepId, Timestamp};
 
 use crate::Performer;
 
-use super::state::{Leaf, LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult};
+use super::place::Place;
+use super::state::{Leaf, LeafPhase, Pass, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult};
 
 impl RunMachine {
     /// Folds one event of the run's topic. Events below or at the head were folded before and change nothing.
@@ -68,7 +69,14 @@ impl RunMachine {
     pub(super) fn fold(&mut self, at: Timestamp, scope: &Scope, event: &Event) {
         match event {
             Event::Settled(settled) => self.fold_settled(settled),
-            Event::RunStarted(_) | Event::RunResumed(_) => self.phase = Phase::Running,
+            Event::RunStarted(_) => self.phase = Phase::Running,
+            Event::RunResumed(_) => {
+                self.phase = Phase::Running;
+                // A pass that stood still was not fast, and those before it were looked at.
+                for state in self.steps.values_mut() {
+                    (state.pass.began_at, state.pass.fast_in_a_row) = (None, 0);
+                }
+            }
             Event::RunSuspending(suspending) => {
                 self.phase =
                     Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
@@ -90,12 +98,31 @@ impl RunMachine {
             Event::RunCancelled(end) => {
                 self.phase = Phase::Ended(RunEnd::Cancelled { reason: end.reason.clone() });
             }
-            Event::StepsReset(reset) => reset.steps.iter().for_each(|step| self.fold_reset(step)),
+            Event::StepsReset(reset) => {
+                reset.steps.iter().for_each(|step| self.fold_reset(step));
+                for step in &reset.loops {
+                    if let Some(state) = self.latest_place(step).and_then(|place| self.steps.get_mut(&place))
+                    {
+                        state.pass.begins_anew = true;
+                    }
+                }
+            }
             Event::QuestionAsked(asked) => {
-                self.questions.insert(asked.question, asked.clone());
+                if let Some(place) = Place::of(scope) {
+                    if asked.kind == QuestionKind::LoopExhausted
+                        && let Some(state) = self.steps.get_mut(&place)
+                    {
+                        state.pass.question = Some(asked.question);
+                    }
+                    self.questions.insert(asked.question, (place, asked.clone()));
+                }
             }
             Event::QuestionClosed(closed) => {
-                self.questions.remove(&closed.question);
+                if let Some((place, _)) = self.questions.remove(&closed.question)
+                    && let Some(state) = self.steps.get_mut(&place)
+                {
+                    state.pass.question = None;
+                }
                 self.answered.insert(closed.question, closed.answered_by);
             }
             // Of these the machine needs nothing: the record does.
@@ -104,20 +131,22 @@ impl RunMachine {
             | Event::HostSlept(_)
             | Event::StepStalled(_)
             | Event::StepTimedOut(_)
-            | Event::EffectAttached(_) => {}
+            | Event::EffectAttached(_)
+            | Event::LoopEnded(_) => {}
             Event::StepStarted(_)
             | Event::StepSkipped(_)
             | Event::StepFinished(_)
             | Event::StepRetryScheduled(_)
             | Event::TimerFired(_)
+            | Event::CycleStarted(_)
             | Event::EffectStarting(_)
             | Event::EffectRunning(_)
             | Event::EffectFinished(_)
             | Event::EffectLost(_)
             | Event::EffectInDoubt(_)
             | Event::EffectResolved(_) => {
-                if let Some(step) = scope.step_id() {
-                    self.fold_step(at, step, event);
+                if let Some(place) = Place::of(scope) {
+                    self.fold_step(at, &place, event);
                 }
             }
             // Inputs come by `receive`.
@@ -139,18 +168,27 @@ impl RunMachine {
             return;
         }
         if let Event::SkipRequested(wish) = input
-            && let Some(leaf) = self.leaf_mut(&wish.skip.step)
+            && let Some(place) = self.latest_place(&wish.skip.step)
+            && let Some(leaf) = self.leaf_mut(&place)
         {
             leaf.skip = Some((seq, wish.skip.output));
         }
     }
 
+    /// The instance of `step` that was worked on last. Folding knows no plan: of a step in a loop it is the latest pass.
+    fn latest_place(&self, step: &StepId) -> Option<Place> {
+        let first = Place { step: step.clone(), frames: Vec::new() };
+        let instances = self.steps.range(first..).take_while(|(place, _)| place.step == *step);
+        instances.last().map(|(place, _)| place.clone())
+    }
+
     fn fold_reset(&mut self, step: &StepId) {
-        self.active.remove(step);
-        if self.failed.as_ref() == Some(step) {
+        let Some(place) = self.latest_place(step) else { return };
+        self.active.remove(&place);
+        if self.failed.as_ref() == Some(&place) {
             self.failed = None;
         }
-        if let Some(state) = self.steps.get_mut(step) {
+        if let Some(state) = self.steps.get_mut(&place) {
             state.phase = StepPhase::Waiting;
             state.started_at = None;
             state.artifacts.clear();
@@ -158,10 +196,33 @@ impl RunMachine {
         }
     }
 
-    fn fold_step(&mut self, at: Timestamp, step: &StepId, event: &Event) {
+    /// Results of the passes before the last one are not needed any more.
+    fn fold_cycle(&mut self, at: Timestamp, place: &Place, started: &CycleStarted) {
+        let state = self.steps.entry(place.clone()).or_default();
+        state.pass = Pass {
+            cycle: started.cycle,
+            nth: started.nth,
+            is_check: started.check,
+            began_at: Some(at),
+            fast_in_a_row: started.fast_in_a_row,
+            begins_anew: false,
+            question: None,
+        };
+        let depth = place.frames.len();
+        self.steps.retain(|inner, _| match inner.frames.get(depth) {
+            Some(Frame::Cycle { step, cycle })
+                if *step == place.step && inner.frames[..depth] == place.frames[..] =>
+            {
+                cycle.saturating_add(1) >= started.cycle
+            }
+            _ => true,
+        });
+    }
+
+    fn fold_step(&mut self, at: Timestamp, place: &Place, event: &Event) {
         match event {
             Event::StepStarted(started) => {
-                let state = self.steps.entry(step.clone()).or_default();
+                let state = self.steps.entry(place.clone()).or_default();
                 state.started_at = Some(at);
                 if started.agent.is_none() {
                     state.phase = StepPhase::Open;
@@ -174,20 +235,21 @@ impl RunMachine {
                     losses: 0,
                     skip: None,
                 });
-                self.active.insert(step.clone());
+                self.active.insert(place.clone());
             }
-            Event::StepSkipped(skipped) => self.fold_skipped(step, skipped),
-            Event::StepFinished(finished) => self.fold_finished(step, finished),
+            Event::CycleStarted(started) => self.fold_cycle(at, place, started),
+            Event::StepSkipped(skipped) => self.fold_skipped(place, skipped),
+            Event::StepFinished(finished) => self.fold_finished(place, finished),
             Event::StepRetryScheduled(retry) => {
-                self.want_next_attempt(step, LeafPhase::Backoff { due_at: retry.due_at });
-                if let Some(leaf) = self.leaf_mut(step) {
+                self.want_next_attempt(place, LeafPhase::Backoff { due_at: retry.due_at });
+                if let Some(leaf) = self.leaf_mut(place) {
                     leaf.failures += 1;
                 }
             }
-            Event::TimerFired(_) => self.set_leaf_phase(step, LeafPhase::Working(Progress::Wanted)),
-            Event::EffectStarting(starting) => self.fold_starting(step, starting),
+            Event::TimerFired(_) => self.set_leaf_phase(place, LeafPhase::Working(Progress::Wanted)),
+            Event::EffectStarting(starting) => self.fold_starting(place, starting),
             Event::EffectRunning(running) => {
-                if let Some(state) = self.steps.get_mut(step) {
+                if let Some(state) = self.steps.get_mut(place) {
                     state.running = Some((running.effect.call, running.attempt));
                     if running.effect.call == EffectCall::Main {
                         state.folder = Some(running.folder.clone());
@@ -195,53 +257,55 @@ impl RunMachine {
                 }
             }
             Event::EffectFinished(finished) if finished.effect.call == EffectCall::Main => {
-                if let Some(state) = self.steps.get_mut(step) {
+                if let Some(state) = self.steps.get_mut(place) {
                     state.log = finished.log.clone();
                     state.artifacts = finished.artifacts.clone();
                 }
-                self.set_leaf_phase(step, LeafPhase::Reported);
-                if let Some(leaf) = self.leaf_mut(step) {
+                self.set_leaf_phase(place, LeafPhase::Reported);
+                if let Some(leaf) = self.leaf_mut(place) {
                     leaf.losses = 0;
                 }
             }
             Event::EffectFinished(finished)
                 // A probe that was interrupted is asked again; any other end of it is resolved in the same append.
                 if finished.end == AttemptEnd::Interrupted => {
-                    self.want_next_probe(step, 0);
+                    self.want_next_probe(place, 0);
                 }
-            Event::EffectLost(lost) => self.fold_lost(step, &lost.effect),
+            Event::EffectLost(lost) => self.fold_lost(place, &lost.effect),
             Event::EffectInDoubt(doubt) => match doubt.question {
                 Some(question) => {
-                    self.drop_wanted_probe(step);
-                    self.set_leaf_phase(step, LeafPhase::Doubt { question });
+                    self.drop_wanted_probe(place);
+                    self.set_leaf_phase(place, LeafPhase::Doubt { question });
                 }
-                None => self.want_next_probe(step, 0),
+                None => self.want_next_probe(place, 0),
             },
             Event::EffectResolved(resolved) => match resolved.resolution {
                 Resolution::NotDone => {
-                    self.want_next_attempt(step, LeafPhase::Working(Progress::Wanted));
-                    if let Some(leaf) = self.leaf_mut(step)
+                    self.want_next_attempt(place, LeafPhase::Working(Progress::Wanted));
+                    if let Some(leaf) = self.leaf_mut(place)
                         && resolved.by.is_some()
                     {
                         leaf.losses = 0;
                     }
                 }
                 Resolution::Done { .. } | Resolution::Failed => {
-                    self.set_leaf_phase(step, LeafPhase::Reported)
+                    self.set_leaf_phase(place, LeafPhase::Reported)
                 }
             },
             _ => {}
         }
     }
 
-    fn fold_skipped(&mut self, step: &StepId, skipped: &StepSkipped) {
-        self.leave(step);
+    fn fold_skipped(&mut self, place: &Place, skipped: &StepSkipped) {
+        self.leave(place);
         let held_back = match skipped.reason {
-            SkipReason::Condition { .. } | SkipReason::Asked { .. } => false,
+            SkipReason::Condition { .. } | SkipReason::Asked { .. } | SkipReason::LoopDone { .. } => false,
             SkipReason::Upstream { .. } | SkipReason::RunEnding => true,
-            SkipReason::Group { ref step } => self.result(step).is_none_or(|group| group.held_back),
+            SkipReason::Group { ref step } => {
+                self.result(&place.sibling(step)).is_none_or(|group| group.held_back)
+            }
         };
-        let state = self.steps.entry(step.clone()).or_default();
+        let state = self.steps.entry(place.clone()).or_default();
         state.phase = StepPhase::Done(StepResult {
             status: StepStatus::Skipped,
             exit_code: None,
@@ -252,12 +316,12 @@ impl RunMachine {
         });
     }
 
-    fn fold_finished(&mut self, step: &StepId, finished: &StepFinished) {
-        self.leave(step);
+    fn fold_finished(&mut self, place: &Place, finished: &StepFinished) {
+        self.leave(place);
         if finished.status == StepStatus::Failed && self.failed.is_none() {
-            self.failed = Some(step.clone());
+            self.failed = Some(place.clone());
         }
-        let state = self.steps.entry(step.clone()).or_default();
+        let state = self.steps.entry(place.clone()).or_default();
         state.phase = StepPhase::Done(StepResult {
             status: finished.status,
             exit_code: finished.exit_code,
@@ -269,17 +333,17 @@ impl RunMachine {
     }
 
     /// The step is worked on no more. The number of an attempt that did not begin is free again.
-    fn leave(&mut self, step: &StepId) {
-        self.active.remove(step);
-        self.drop_wanted_probe(step);
-        if let Some(state) = self.steps.get_mut(step) {
+    fn leave(&mut self, place: &Place) {
+        self.active.remove(place);
+        self.drop_wanted_probe(place);
+        if let Some(state) = self.steps.get_mut(place) {
             state.attempt = state.last_begun();
         }
     }
 
     /// The number of a probe that was wanted and did not begin is free again.
-    fn drop_wanted_probe(&mut self, step: &StepId) {
-        let Some(state) = self.steps.get_mut(step) else { return };
+    fn drop_wanted_probe(&mut self, place: &Place) {
+        let Some(state) = self.steps.get_mut(place) else { return };
         if let StepPhase::Active(Leaf {
             phase: LeafPhase::Probing { progress: Progress::Wanted, .. }, ..
         }) = state.phase
@@ -288,12 +352,12 @@ impl RunMachine {
         }
     }
 
-    fn fold_starting(&mut self, step: &StepId, starting: &EffectStarting) {
-        if let Some(state) = self.steps.get_mut(step) {
+    fn fold_starting(&mut self, place: &Place, starting: &EffectStarting) {
+        if let Some(state) = self.steps.get_mut(place) {
             state.begun_on = Some(Performer { host: starting.host.clone(), boot: starting.boot.clone() });
         }
         let call = starting.effect.call;
-        let Some(leaf) = self.leaf_mut(step) else { return };
+        let Some(leaf) = self.leaf_mut(place) else { return };
         match (call, &mut leaf.phase) {
             (EffectCall::Main, LeafPhase::Working(progress))
             | (EffectCall::Probe, LeafPhase::Probing { progress, .. }) => *progress = Progress::Begun,
@@ -303,44 +367,44 @@ impl RunMachine {
 
     /// What provably did not begin counts as a loss too: what never comes to begin must not go round for ever.
     /// What follows for the step is decided in the same append.
-    fn fold_lost(&mut self, step: &StepId, effect: &EffectId) {
+    fn fold_lost(&mut self, place: &Place, effect: &EffectId) {
         match effect.call {
             EffectCall::Main => {
-                self.set_leaf_phase(step, LeafPhase::Reported);
-                if let Some(leaf) = self.leaf_mut(step) {
+                self.set_leaf_phase(place, LeafPhase::Reported);
+                if let Some(leaf) = self.leaf_mut(place) {
                     leaf.losses += 1;
                 }
             }
             EffectCall::Probe => {
-                let losses = match self.leaf(step).map(|leaf| &leaf.phase) {
+                let losses = match self.leaf(place).map(|leaf| &leaf.phase) {
                     Some(LeafPhase::Probing { losses, .. }) => *losses,
                     _ => 0,
                 };
-                self.want_next_probe(step, losses + 1);
+                self.want_next_probe(place, losses + 1);
             }
         }
     }
 
-    fn set_leaf_phase(&mut self, step: &StepId, phase: LeafPhase) {
-        if let Some(leaf) = self.leaf_mut(step) {
+    fn set_leaf_phase(&mut self, place: &Place, phase: LeafPhase) {
+        if let Some(leaf) = self.leaf_mut(place) {
             leaf.phase = phase;
         }
     }
 
-    fn want_next_attempt(&mut self, step: &StepId, phase: LeafPhase) {
-        if self.leaf(step).is_none() {
+    fn want_next_attempt(&mut self, place: &Place, phase: LeafPhase) {
+        if self.leaf(place).is_none() {
             return;
         }
-        if let Some(state) = self.steps.get_mut(step) {
+        if let Some(state) = self.steps.get_mut(place) {
             state.attempt = state.attempt.next();
         }
-        self.set_leaf_phase(step, phase);
+        self.set_leaf_phase(place, phase);
     }
 
-    fn want_next_probe(&mut self, step: &StepId, losses: u32) {
-        let Some(state) = self.steps.get_mut(step) else { return };
+    fn want_next_probe(&mut self, place: &Place, losses: u32) {
+        let Some(state) = self.steps.get_mut(place) else { return };
         state.probe_attempt = state.probe_attempt.next();
         let attempt: Attempt = state.probe_attempt;
-        self.set_leaf_phase(step, LeafPhase::Probing { attempt, progress: Progress::Wanted, losses });
+        self.set_leaf_phase(place, LeafPhase::Probing { attempt, progress: Progress::Wanted, losses });
     }
 }

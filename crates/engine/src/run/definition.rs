@@ -6,12 +6,16 @@ use backstay_model::StepId;
 use backstay_workflow::plan::{Plan, Step};
 use minijinja::Value;
 
+use super::work::{Named, named_by};
+
 /// A step with its place in the plan.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) step: Step,
     pub(super) parent: Option<StepId>,
     pub(super) children: Vec<StepId>,
+    /// The loops that it stands in, outermost first.
+    pub(super) loops: Vec<StepId>,
     pub(super) in_finally: bool,
 }
 
@@ -46,7 +50,7 @@ impl Definition {
         let mut order = Vec::new();
         for (list, in_finally) in [(&plan.steps, false), (&plan.finally, true)] {
             for step in list {
-                lay_out(step, None, in_finally, &mut order, &mut nodes);
+                lay_out(step, None, &[], in_finally, &mut order, &mut nodes);
             }
         }
         let named = named_steps(&plan);
@@ -75,6 +79,11 @@ impl Definition {
         false
     }
 
+    /// The loops that the step stands in, outermost first.
+    pub(super) fn loops(&self, step: &StepId) -> &[StepId] {
+        self.node(step).map_or(&[], |node| &node.loops)
+    }
+
     /// The step and all that is in it, in the order of the file.
     pub(super) fn with_descendants(&self, step: &StepId) -> Vec<StepId> {
         let mut found = vec![step.clone()];
@@ -86,26 +95,38 @@ impl Definition {
         found
     }
 
-    /// What has to be done anew where `from` is: it, all in it, all that waits for it, and the groups around these.
-    pub(super) fn downstream(&self, from: &StepId) -> BTreeSet<StepId> {
+    /// What has to be done anew where `from` is: these, all in them, all that waits for them, and the groups around these.
+    pub(super) fn downstream<'a>(&self, from: impl Iterator<Item = &'a StepId>) -> BTreeSet<StepId> {
+        let mut anew = self.strictly_downstream(from);
+        let around: Vec<StepId> = anew.iter().flat_map(|step| self.groups_around(step)).collect();
+        anew.extend(around);
+        anew
+    }
+
+    /// The same without the groups that are only around some of these.
+    pub(super) fn strictly_downstream<'a>(&self, from: impl Iterator<Item = &'a StepId>) -> BTreeSet<StepId> {
         let mut anew = BTreeSet::new();
-        let mut around = BTreeSet::new();
-        let mut waiting = vec![from.clone()];
+        let mut waiting: Vec<StepId> = from.cloned().collect();
         while let Some(id) = waiting.pop() {
             if !anew.insert(id.clone()) {
                 continue;
             }
             waiting.extend(self.dependents(&id));
             waiting.extend(self.with_descendants(&id));
-            let mut inner = id;
-            while let Some(group) = self.node(&inner).and_then(|node| node.parent.clone()) {
-                waiting.extend(self.dependents(&group));
-                around.insert(group.clone());
-                inner = group;
-            }
+            waiting.extend(self.groups_around(&id).iter().flat_map(|group| self.dependents(group)));
         }
-        anew.extend(around);
         anew
+    }
+
+    /// The groups around a step, the innermost first.
+    pub(super) fn groups_around(&self, step: &StepId) -> Vec<StepId> {
+        let mut groups = Vec::new();
+        let mut inner = step.clone();
+        while let Some(group) = self.node(&inner).and_then(|node| node.parent.clone()) {
+            groups.push(group.clone());
+            inner = group;
+        }
+        groups
     }
 
     fn dependents(&self, step: &StepId) -> Vec<StepId> {
@@ -120,32 +141,31 @@ impl Definition {
 fn lay_out(
     step: &Step,
     parent: Option<&StepId>,
+    loops: &[StepId],
     in_finally: bool,
     order: &mut Vec<StepId>,
     nodes: &mut BTreeMap<StepId, Node>,
 ) {
     order.push(step.id.clone());
     let children = step.children().iter().map(|child| child.id.clone()).collect();
-    nodes.insert(step.id.clone(), Node { step: step.clone(), parent: parent.cloned(), children, in_finally });
+    let node =
+        Node { step: step.clone(), parent: parent.cloned(), children, loops: loops.to_vec(), in_finally };
+    nodes.insert(step.id.clone(), node);
+    let mut inside = loops.to_vec();
+    inside.extend(step.repeat.is_some().then(|| step.id.clone()));
     for child in step.children() {
-        lay_out(child, Some(&step.id), in_finally, order, nodes);
+        lay_out(child, Some(&step.id), &inside, in_finally, order, nodes);
     }
 }
 
 fn named_steps(plan: &Plan) -> BTreeSet<StepId> {
-    let mut named = BTreeSet::new();
-    for env in &plan.env {
-        named.extend(env.value.steps.iter().cloned());
-    }
-    for output in &plan.outputs {
-        named.extend(output.value.steps.iter().cloned());
-    }
+    let mut named = Named::default();
+    plan.env.iter().for_each(|env| named.template(&env.value));
+    plan.outputs.iter().for_each(|output| named.template(&output.value));
     for agent in plan.agents.values() {
-        named.extend(agent.command.iter().flat_map(|part| part.steps.iter().cloned()));
-        named.extend(agent.env.iter().flat_map(|env| env.value.steps.iter().cloned()));
+        agent.command.iter().for_each(|part| named.template(part));
+        agent.env.iter().for_each(|env| named.template(&env.value));
     }
-    for step in plan.walk() {
-        super::work::named_by(step, &mut named);
-    }
-    named
+    plan.walk().for_each(|step| named_by(step, &mut named));
+    named.steps.into_iter().chain(named.previous).collect()
 }

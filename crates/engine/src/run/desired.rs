@@ -27,12 +27,12 @@ impl RunMachine {
         let mut desired: BTreeMap<_, _> = self
             .wanted(definition)
             .into_iter()
-            .map(|(step, call, attempt)| (self.effect(&step, call), Desired::Start(attempt)))
+            .map(|(place, call, attempt)| (self.effect(&place, call), Desired::Start(attempt)))
             .collect();
-        for step in &self.active {
-            let Some(leaf) = self.leaf(step) else { continue };
+        for place in &self.active {
+            let Some(leaf) = self.leaf(place) else { continue };
             let (call, attempt) = match &leaf.phase {
-                LeafPhase::Working(Progress::Begun) => (EffectCall::Main, self.attempt(step)),
+                LeafPhase::Working(Progress::Begun) => (EffectCall::Main, self.attempt(place)),
                 LeafPhase::Probing { attempt, progress: Progress::Begun, .. } => {
                     (EffectCall::Probe, *attempt)
                 }
@@ -41,11 +41,11 @@ impl RunMachine {
             let stop = match self.phase {
                 _ if leaf.skip.is_some() => Some(StopReason::Skip),
                 Phase::Suspending { .. } => Some(StopReason::Suspend),
-                _ if self.is_called_off(step) => Some(StopReason::Cancel),
+                _ if self.is_called_off(&place.step) => Some(StopReason::Cancel),
                 _ => None,
             };
             let wish = stop.map_or(Desired::Hold(attempt), |reason| Desired::Stop(attempt, reason));
-            desired.insert(self.effect(step, call), wish);
+            desired.insert(self.effect(place, call), wish);
         }
         desired
     }

@@ -8,6 +8,8 @@ mod advance;
 mod apply;
 mod definition;
 mod desired;
+mod loops;
+mod place;
 mod reports;
 mod settle;
 mod state;

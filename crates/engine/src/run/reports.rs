@@ -6,10 +6,11 @@ use backstay_model::event::{
     StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, StepId, Text};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, Text};
 use backstay_workflow::plan::{AfterCrash, OutputFormat, RetryClass, Step};
 
 use super::definition::Node;
+use super::place::Place;
 use super::settle::{DONE, FAIL, RERUN};
 use super::state::{LeafPhase, Progress, StepState};
 use super::turn::Turn;
@@ -24,45 +25,53 @@ struct Judged {
     output: Option<Text>,
 }
 
+/// How an attempt failed.
+struct Failed {
+    exit_code: Option<i32>,
+    failure: FailureClass,
+    message: String,
+    output: Option<Text>,
+}
+
 impl Turn<'_> {
     /// Takes a report if it is the first of an attempt in flight; others change nothing.
     pub(super) fn report(&mut self, report: Report) {
         let (effect, attempt) = report.attempt();
-        let Some(step) = effect.scope.step_id().cloned() else { return };
-        if effect.run != self.machine.run || !self.is_in_flight(&step, effect.call, attempt) {
+        let Some(place) = Place::of(&effect.scope) else { return };
+        if effect.run != self.machine.run || !self.is_in_flight(&place, effect.call, attempt) {
             return;
         }
         match report {
             // A keeper that was found again may say once more what is known.
-            Report::Running { .. } if self.machine.is_known_to_run(&step, effect.call, attempt) => {}
-            Report::Running { effect, attempt, pid, keeper_pid, folder } => {
-                self.emit_step(&step, EffectRunning { effect, attempt, pid, keeper_pid, folder });
+            Report::Running { .. } if self.machine.is_known_to_run(&place, effect.call, attempt) => {}
+            Report::Running { effect, attempt, pid, keeper_pid, folder, before } => {
+                self.emit_at(&place, EffectRunning { effect, attempt, pid, keeper_pid, folder, before });
             }
             Report::Attached { effect, attempt, had_ended } => {
-                self.emit_step(&step, EffectAttached { effect, attempt, had_ended });
+                self.emit_at(&place, EffectAttached { effect, attempt, had_ended });
             }
             Report::Stalled { attempt, silent_ms, stop_in_ms, .. } => {
-                self.emit_step(&step, StepStalled { attempt, silent_ms, stop_in_ms });
+                self.emit_at(&place, StepStalled { attempt, silent_ms, stop_in_ms });
             }
             Report::Ended { effect, attempt, process } => match effect.call {
-                EffectCall::Main => self.main_ended(&step, effect, attempt, *process),
-                EffectCall::Probe => self.probe_ended(&step, effect, attempt, *process),
+                EffectCall::Main => self.main_ended(&place, effect, attempt, *process),
+                EffectCall::Probe => self.probe_ended(&place, effect, attempt, *process),
             },
             Report::Lost { effect, attempt, evidence, ended_processes } => {
                 let call = effect.call;
-                self.emit_step(&step, EffectLost { effect, attempt, evidence, ended_processes });
+                self.emit_at(&place, EffectLost { effect, attempt, evidence, ended_processes });
                 match call {
-                    EffectCall::Main => self.main_lost(&step, attempt, evidence),
-                    EffectCall::Probe => self.probe_lost(&step),
+                    EffectCall::Main => self.main_lost(&place, attempt, evidence),
+                    EffectCall::Probe => self.probe_lost(&place),
                 }
             }
         }
     }
 
-    fn is_in_flight(&self, step: &StepId, call: EffectCall, attempt: Attempt) -> bool {
-        let Some(leaf) = self.machine.leaf(step) else { return false };
+    fn is_in_flight(&self, place: &Place, call: EffectCall, attempt: Attempt) -> bool {
+        let Some(leaf) = self.machine.leaf(place) else { return false };
         match (call, &leaf.phase) {
-            (EffectCall::Main, LeafPhase::Working(Progress::Begun)) => self.machine.attempt(step) == attempt,
+            (EffectCall::Main, LeafPhase::Working(Progress::Begun)) => self.machine.attempt(place) == attempt,
             (EffectCall::Probe, LeafPhase::Probing { attempt: current, progress: Progress::Begun, .. }) => {
                 *current == attempt
             }
@@ -70,48 +79,49 @@ impl Turn<'_> {
         }
     }
 
-    fn main_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
+    fn main_ended(&mut self, place: &Place, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
         let Some(definition) = self.machine.definition.clone() else { return };
-        let Some(node) = definition.node(step) else { return };
-        let judged = self.judge(node, &process);
+        let Some(node) = definition.node(&place.step) else { return };
+        let judged = self.judge(place, node, &process);
         match process.by {
             EndedBy::Timeout => {
                 let budget_ms = total_budget_ms(node).unwrap_or(0);
-                self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
+                self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
             }
             EndedBy::IdleTimeout => {
                 let budget_ms = node.step.idle_timeout_ms.unwrap_or(0);
-                self.emit_step(step, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
+                self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
             }
             EndedBy::Exit | EndedBy::Stop | EndedBy::SpawnFailed => {}
         }
         let exit_code = process.exit_code;
-        self.emit_step(step, finished(effect, attempt, judged.end, process));
-        let skip = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone());
+        self.emit_at(place, finished(effect, attempt, judged.end, process));
+        let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         match judged.end {
             AttemptEnd::Succeeded => {
-                self.finish(step, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
+                self.finish(place, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
             }
-            _ if skip.is_some() => self.skip_as_asked(step, skip),
+            _ if skip.is_some() => self.skip_as_asked(place, skip),
             AttemptEnd::Failed { failure } => {
-                self.fail_attempt(&node.step, attempt, exit_code, failure, judged.message, judged.output);
+                let Judged { message, output, .. } = judged;
+                self.fail_attempt(place, &node.step, attempt, Failed { exit_code, failure, message, output });
             }
             AttemptEnd::Cancelled => {
-                self.finish(step, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
+                self.finish(place, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
             }
-            AttemptEnd::Interrupted => self.after_interruption(&node.step, attempt),
+            AttemptEnd::Interrupted => self.after_interruption(place, &node.step, attempt),
         }
     }
 
     /// What the process's end means for the attempt.
-    fn judge(&mut self, node: &Node, process: &ProcessEnded) -> Judged {
+    fn judge(&mut self, place: &Place, node: &Node, process: &ProcessEnded) -> Judged {
         let step = &node.step;
         let failed =
             |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
         match process.by {
             EndedBy::Stop => {
                 let is_unwanted = self.machine.is_called_off(&step.id)
-                    || self.machine.leaf(&step.id).is_some_and(|leaf| leaf.skip.is_some());
+                    || self.machine.leaf(place).is_some_and(|leaf| leaf.skip.is_some());
                 let (end, message) = match is_unwanted {
                     true => (AttemptEnd::Cancelled, "stopped"),
                     false => (AttemptEnd::Interrupted, "interrupted"),
@@ -188,21 +198,14 @@ impl Turn<'_> {
         }
     }
 
-    fn fail_attempt(
-        &mut self,
-        step: &Step,
-        attempt: Attempt,
-        exit_code: Option<i32>,
-        failure: FailureClass,
-        message: String,
-        output: Option<Text>,
-    ) {
-        let failures = self.machine.leaf(&step.id).map_or(0, |leaf| leaf.failures);
+    fn fail_attempt(&mut self, place: &Place, step: &Step, attempt: Attempt, failed: Failed) {
+        let Failed { exit_code, failure, message, output } = failed;
+        let failures = self.machine.leaf(place).map_or(0, |leaf| leaf.failures);
         let class = retry_class(failure);
         let again = class.is_some_and(|class| step.retry.errors.contains(&class))
             && failures < step.retry.retries_max;
         if !again || self.machine.is_called_off(&step.id) {
-            self.finish(&step.id, StepStatus::Failed, exit_code, Some(failure), message, output);
+            self.finish(place, StepStatus::Failed, exit_code, Some(failure), message, output);
             return;
         }
         let pause_ms =
@@ -210,83 +213,88 @@ impl Turn<'_> {
         // Between half of the pause and the whole of it, so that what failed together does not come back together.
         let jitter_ms = self.env.chance_below(pause_ms / 2 + 1, u64::from(attempt.0));
         let due_at = self.env.now.plus(std::time::Duration::from_millis(pause_ms - jitter_ms));
-        self.emit_step(&step.id, StepRetryScheduled { attempt, failure, due_at });
+        self.emit_at(place, StepRetryScheduled { attempt, failure, due_at });
     }
 
     /// After an asked-for stop the step is done again on resume, unless it has a probe that can tell better.
-    fn after_interruption(&mut self, step: &Step, attempt: Attempt) {
-        let effect = self.effect(&step.id, EffectCall::Main);
+    fn after_interruption(&mut self, place: &Place, step: &Step, attempt: Attempt) {
+        let effect = self.effect(place, EffectCall::Main);
         if matches!(step.after_crash, AfterCrash::Probe { .. }) {
-            self.emit_step(&step.id, EffectInDoubt { effect, attempt, question: None });
+            self.emit_at(place, EffectInDoubt { effect, attempt, question: None });
         } else {
             let resolution = Resolution::NotDone;
-            self.emit_step(&step.id, EffectResolved { effect, attempt, by: None, resolution });
+            self.emit_at(place, EffectResolved { effect, attempt, by: None, resolution });
         }
     }
 
-    fn main_lost(&mut self, step: &StepId, attempt: Attempt, evidence: LostEvidence) {
+    fn main_lost(&mut self, place: &Place, attempt: Attempt, evidence: LostEvidence) {
         let Some(definition) = self.machine.definition.clone() else { return };
-        let Some(node) = definition.node(step) else { return };
-        if let Some(leaf) = self.machine.leaf(step)
+        let Some(node) = definition.node(&place.step) else { return };
+        if let Some(leaf) = self.machine.leaf(place)
             && leaf.skip.is_some()
         {
-            return self.skip_as_asked(step, leaf.skip.clone());
+            return self.skip_as_asked(place, leaf.skip.clone());
         }
-        if self.machine.is_called_off(step) {
+        if self.machine.is_called_off(&place.step) {
             let message = "lost with its keeper while the run was being cancelled".to_owned();
-            self.finish(step, StepStatus::Cancelled, None, None, message, None);
+            self.finish(place, StepStatus::Cancelled, None, None, message, None);
             return;
         }
-        let effect = self.effect(step, EffectCall::Main);
-        let losses = self.machine.leaf(step).map_or(0, |leaf| leaf.losses);
+        let effect = self.effect(place, EffectCall::Main);
+        let losses = self.machine.leaf(place).map_or(0, |leaf| leaf.losses);
         let not_done =
             EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
         if losses >= LOSSES_IN_A_ROW_MAX {
             self.ask(
-                step,
+                place,
                 attempt,
-                &format!("`{step}` was lost {losses} times in a row. What became of it?"),
+                &format!("`{place}` was lost {losses} times in a row. What became of it?"),
             );
             return;
         }
         if evidence == LostEvidence::NotBegun {
-            self.emit_step(step, not_done);
+            self.emit_at(place, not_done);
             return;
         }
         match &node.step.after_crash {
-            AfterCrash::Resume | AfterCrash::Rerun => self.emit_step(step, not_done),
+            AfterCrash::Resume | AfterCrash::Rerun => self.emit_at(place, not_done),
             AfterCrash::Ask => self.ask(
-                step,
+                place,
                 attempt,
-                &format!("`{step}` was at work when its keeper died. It may have happened, in part or whole. What became of it?"),
+                &format!("`{place}` was at work when its keeper died. It may have happened, in part or whole. What became of it?"),
             ),
-            AfterCrash::Probe { .. } => self.emit_step(step, EffectInDoubt { effect, attempt, question: None }),
+            AfterCrash::Probe { .. } => self.emit_at(place, EffectInDoubt { effect, attempt, question: None }),
             AfterCrash::Fail => {
-                self.emit_step(
-                    step,
+                self.emit_at(
+                    place,
                     EffectResolved { effect, attempt, by: None, resolution: Resolution::Failed },
                 );
                 let message = "lost in a crash".to_owned();
-                self.fail_attempt(&node.step, attempt, None, FailureClass::Crash, message, None);
+                self.fail_attempt(
+                    place,
+                    &node.step,
+                    attempt,
+                    Failed { exit_code: None, failure: FailureClass::Crash, message, output: None },
+                );
             }
         }
     }
 
     /// What was in flight is not any more: the step is left out as somebody wanted.
-    fn skip_as_asked(&mut self, step: &StepId, skip: Option<(Seq, Option<Text>)>) {
+    fn skip_as_asked(&mut self, place: &Place, skip: Option<(Seq, Option<Text>)>) {
         if let Some((input, output)) = skip {
-            self.emit_step(step, StepSkipped { reason: SkipReason::Asked { input }, output });
+            self.emit_at(place, StepSkipped { reason: SkipReason::Asked { input }, output });
         }
     }
 
-    fn ask(&mut self, step: &StepId, attempt: Attempt, prompt: &str) {
-        let effect = self.effect(step, EffectCall::Main);
+    fn ask(&mut self, place: &Place, attempt: Attempt, prompt: &str) {
+        let effect = self.effect(place, EffectCall::Main);
         let question = QuestionId::derived(Digest::of(format!("{effect}:{attempt}:after_crash").as_bytes()));
-        self.emit_step(step, EffectInDoubt { effect: effect.clone(), attempt, question: Some(question) });
+        self.emit_at(place, EffectInDoubt { effect: effect.clone(), attempt, question: Some(question) });
         let option =
             |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
-        self.emit_step(
-            step,
+        self.emit_at(
+            place,
             QuestionAsked {
                 question,
                 kind: QuestionKind::AfterCrash,
@@ -296,100 +304,102 @@ impl Turn<'_> {
                     option(RERUN, "it had not: the step is tried again"),
                     option(FAIL, "it counts as failed"),
                 ],
-                step: step.clone(),
-                effect,
+                step: place.step.clone(),
+                effect: Some(effect),
             },
         );
     }
 
-    fn probe_ended(&mut self, step: &StepId, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
+    fn probe_ended(&mut self, place: &Place, effect: EffectId, attempt: Attempt, process: ProcessEnded) {
         let (by, exit_code) = (process.by, process.exit_code);
-        let skip = self.machine.leaf(step).and_then(|leaf| leaf.skip.clone());
+        let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         let end = match (by, exit_code) {
-            (EndedBy::Stop, _) if self.machine.is_called_off(step) || skip.is_some() => AttemptEnd::Cancelled,
+            (EndedBy::Stop, _) if self.machine.is_called_off(&place.step) || skip.is_some() => {
+                AttemptEnd::Cancelled
+            }
             (EndedBy::Stop, _) => AttemptEnd::Interrupted,
             (EndedBy::Exit, Some(_)) => AttemptEnd::Succeeded,
             _ => AttemptEnd::Failed { failure: FailureClass::Exit },
         };
-        self.emit_step(step, finished(effect, attempt, end, process));
-        let main = self.machine.attempt(step);
+        self.emit_at(place, finished(effect, attempt, end, process));
+        let main = self.machine.attempt(place);
         let resolution = match (end, exit_code) {
             (AttemptEnd::Succeeded, Some(0)) => Resolution::Done { value: None },
-            _ if skip.is_some() => return self.skip_as_asked(step, skip),
+            _ if skip.is_some() => return self.skip_as_asked(place, skip),
             (AttemptEnd::Succeeded, _) => Resolution::NotDone,
             (AttemptEnd::Interrupted, _) => return,
             (AttemptEnd::Cancelled, _) => {
-                self.finish(step, StepStatus::Cancelled, None, None, "stopped".to_owned(), None);
+                self.finish(place, StepStatus::Cancelled, None, None, "stopped".to_owned(), None);
                 return;
             }
             (AttemptEnd::Failed { .. }, _) => {
                 self.ask(
-                    step,
+                    place,
                     main,
-                    &format!("The probe of `{step}` gave no answer. What became of the step?"),
+                    &format!("The probe of `{place}` gave no answer. What became of the step?"),
                 );
                 return;
             }
         };
-        let effect = self.effect(step, EffectCall::Main);
-        self.emit_step(
-            step,
+        let effect = self.effect(place, EffectCall::Main);
+        self.emit_at(
+            place,
             EffectResolved { effect, attempt: main, by: None, resolution: resolution.clone() },
         );
-        self.conclude_resolved(step, main, resolution);
+        self.conclude_resolved(place, main, resolution);
     }
 
-    fn probe_lost(&mut self, step: &StepId) {
-        if let Some(leaf) = self.machine.leaf(step)
+    fn probe_lost(&mut self, place: &Place) {
+        if let Some(leaf) = self.machine.leaf(place)
             && leaf.skip.is_some()
         {
-            return self.skip_as_asked(step, leaf.skip.clone());
+            return self.skip_as_asked(place, leaf.skip.clone());
         }
-        let losses = match self.machine.leaf(step).map(|leaf| &leaf.phase) {
+        let losses = match self.machine.leaf(place).map(|leaf| &leaf.phase) {
             Some(LeafPhase::Probing { losses, .. }) => *losses,
             _ => 0,
         };
         if losses >= LOSSES_IN_A_ROW_MAX {
-            let attempt = self.machine.attempt(step);
+            let attempt = self.machine.attempt(place);
             self.ask(
-                step,
+                place,
                 attempt,
-                &format!("The probe of `{step}` was lost {losses} times. What became of the step?"),
+                &format!("The probe of `{place}` was lost {losses} times. What became of the step?"),
             );
         }
     }
 
     /// What follows for the step once it is decided what became of work in doubt.
-    pub(super) fn conclude_resolved(&mut self, step: &StepId, attempt: Attempt, resolution: Resolution) {
+    pub(super) fn conclude_resolved(&mut self, place: &Place, attempt: Attempt, resolution: Resolution) {
         match resolution {
             Resolution::Done { value } => {
                 let message = "had happened before the crash".to_owned();
-                self.finish(step, StepStatus::Succeeded, None, None, message, value);
+                self.finish(place, StepStatus::Succeeded, None, None, message, value);
             }
             // The fold of the resolution wants the next attempt.
             Resolution::NotDone => {}
             Resolution::Failed => {
                 let message = format!("attempt {attempt} was lost in a crash and counts as failed");
-                self.finish(step, StepStatus::Failed, None, Some(FailureClass::Crash), message, None);
+                self.finish(place, StepStatus::Failed, None, Some(FailureClass::Crash), message, None);
             }
         }
     }
 
     pub(super) fn finish(
         &mut self,
-        step: &StepId,
+        place: &Place,
         status: StepStatus,
         exit_code: Option<i32>,
         failure: Option<FailureClass>,
         summary: String,
         output: Option<Text>,
     ) {
-        let state = self.machine.steps.get(step);
+        let state = self.machine.steps.get(place);
         let started_at = state.and_then(|state| state.started_at).unwrap_or(self.env.now);
         let duration_ms = u64::try_from(self.env.now.since(started_at).as_millis()).unwrap_or(u64::MAX);
         let attempt = state.map(StepState::last_begun).filter(|attempt| attempt.0 > 0);
-        self.emit_step(
-            step,
+        self.emit_at(
+            place,
             StepFinished { status, attempt, exit_code, failure, summary, output, duration_ms },
         );
     }
@@ -410,6 +420,7 @@ fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: Proces
         log: process.log,
         artifacts: process.artifacts,
         artifacts_left_out: process.artifacts_left_out,
+        after: process.after,
         left_behind: process.left_behind,
     }
 }
@@ -424,7 +435,7 @@ fn retry_class(failure: FailureClass) -> Option<RetryClass> {
         FailureClass::RateLimit => Some(RetryClass::RateLimit),
         FailureClass::Network => Some(RetryClass::Network),
         // The next attempt would fail in the same way.
-        FailureClass::Spawn | FailureClass::Expression => None,
+        FailureClass::Spawn | FailureClass::Expression | FailureClass::Exhausted => None,
     }
 }
 

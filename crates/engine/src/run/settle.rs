@@ -1,13 +1,14 @@
 //! Verdicts on what anybody said.
 
 use backstay_model::event::{
-    Answer, CancelRequested, EffectResolved, Event, QuestionAnswered, QuestionAsked, QuestionClosed,
-    RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed,
-    RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset, SuspendRequested,
-    Verdict,
+    Answer, CancelRequested, EffectResolved, Event, FailureClass, QuestionAnswered, QuestionClosed,
+    QuestionKind, RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed,
+    RunResumed, RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset,
+    SuspendRequested, Verdict,
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 
+use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase};
 use super::turn::Turn;
 use super::values::may_be_json;
@@ -80,7 +81,10 @@ impl RunMachine {
         if !self.phase.is_steerable() {
             return self.refuse_now("leave out a step");
         }
-        match self.steps.get(step).map(|state| &state.phase) {
+        let Some(place) = self.current_place(definition, step) else {
+            return refuse(RefusalCode::NotNow, format!("the loop around `{step}` has not begun"));
+        };
+        match self.steps.get(&place).map(|state| &state.phase) {
             None | Some(StepPhase::Waiting | StepPhase::Active(_)) => Ok(()),
             Some(StepPhase::Open) => refuse(
                 RefusalCode::NotNow,
@@ -93,7 +97,7 @@ impl RunMachine {
     }
 
     fn would_answer(&self, answered: &QuestionAnswered) -> Result<(), Verdict> {
-        let Some(question) = self.questions.get(&answered.question) else {
+        let Some((_, question)) = self.questions.get(&answered.question) else {
             return match self.answered.get(&answered.question) {
                 Some(Some(winner)) => Err(Verdict::Superseded { by: *winner }),
                 Some(None) => refuse(RefusalCode::NotNow, "the question was closed without an answer"),
@@ -134,12 +138,14 @@ impl RunMachine {
     /// The steps to reset where a run is tried again, in the order of the plan.
     fn to_do_anew(&self, reopened: &Reopened) -> Vec<StepId> {
         let Some(definition) = &self.definition else { return Vec::new() };
-        let chosen = reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step));
-        let mut anew: std::collections::BTreeSet<StepId> =
-            chosen.flat_map(|step| definition.downstream(step)).collect();
-        let is_unfinished = |step: &StepId| match self.steps.get(step).map(|state| &state.phase) {
-            Some(StepPhase::Done(result)) => result.held_back || result.status.is_unsuccessful(),
-            _ => true,
+        let mut anew = definition.downstream(named_by(reopened));
+        let is_unfinished = |step: &StepId| {
+            // What stands in a loop that has not begun is the loop's.
+            let Some(place) = self.current_place(definition, step) else { return false };
+            match self.steps.get(&place).map(|state| &state.phase) {
+                Some(StepPhase::Done(result)) => result.held_back || result.status.is_unsuccessful(),
+                _ => true,
+            }
         };
         let main = definition.order.iter().filter(|step| !definition.is_in_finally(step));
         anew.extend(main.filter(|step| is_unfinished(step)).cloned());
@@ -149,6 +155,24 @@ impl RunMachine {
         let again = |step: &&StepId| anew.contains(*step) || definition.is_in_finally(step);
         definition.order.iter().filter(again).cloned().collect()
     }
+
+    /// Those of `steps` that are loops and begin another pass: chosen, behind a chosen one, or exhausted.
+    fn loops_anew(&self, reopened: &Reopened, steps: &[StepId]) -> Vec<StepId> {
+        let Some(definition) = &self.definition else { return Vec::new() };
+        let behind = definition.strictly_downstream(named_by(reopened));
+        let begins_anew = |step: &&StepId| {
+            let Some(place) = self.current_place(definition, step) else { return false };
+            let is_loop = definition.node(step).is_some_and(|node| node.step.repeat.is_some());
+            let failure = self.result(&place).and_then(|result| result.failure);
+            is_loop && (behind.contains(*step) || failure == Some(FailureClass::Exhausted))
+        };
+        steps.iter().filter(begins_anew).cloned().collect()
+    }
+}
+
+/// The steps that a wish to try again names.
+fn named_by(reopened: &Reopened) -> impl Iterator<Item = &StepId> {
+    reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step))
 }
 
 impl Phase {
@@ -231,7 +255,8 @@ impl Turn<'_> {
     /// Leaves out a step that is not in flight; one that is was marked by the verdict and is being stopped.
     fn skip(&mut self, seq: Seq, skip: StepSkip) {
         let StepSkip { step, output } = skip;
-        let question = match self.machine.leaf(&step).map(|leaf| &leaf.phase) {
+        let Some(place) = self.current_place(&step) else { return };
+        let question = match self.machine.leaf(&place).map(|leaf| &leaf.phase) {
             Some(
                 LeafPhase::Working(Progress::Begun)
                 | LeafPhase::Reported
@@ -241,56 +266,64 @@ impl Turn<'_> {
             _ => None,
         };
         if let Some(question) = question {
-            self.emit_step(&step, QuestionClosed { question, answered_by: Some(seq) });
+            self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq) });
         }
-        self.skip_with_descendants(&step, SkipReason::Asked { input: seq }, output);
+        self.skip_with_inner(&place, SkipReason::Asked { input: seq }, output);
     }
 
-    /// Emits that `step` was left out, and with it all that is in it.
-    pub(super) fn skip_with_descendants(
+    pub(super) fn current_place(&self, step: &StepId) -> Option<Place> {
+        self.machine.current_place(self.machine.definition.as_ref()?, step)
+    }
+
+    /// Emits that a step was left out, and with it all that is in it.
+    pub(super) fn skip_with_inner(
         &mut self,
-        step: &StepId,
+        place: &Place,
         reason: SkipReason,
         output: Option<backstay_model::Text>,
     ) {
         let Some(definition) = self.machine.definition.clone() else { return };
-        self.emit_step(step, StepSkipped { reason, output });
-        for inner in definition.with_descendants(step).into_iter().skip(1) {
+        self.emit_at(place, StepSkipped { reason, output });
+        for inner in self.machine.with_inner_places(&definition, place).into_iter().skip(1) {
             // What does not fit into this append is left out with the next one.
             if self.machine.is_waiting(&inner) && !self.is_full() {
-                self.emit_step(
-                    &inner,
-                    StepSkipped { reason: SkipReason::Group { step: step.clone() }, output: None },
-                );
+                let reason = SkipReason::Group { step: place.step.clone() };
+                self.emit_at(&inner, StepSkipped { reason, output: None });
             }
         }
     }
 
     fn answer(&mut self, seq: Seq, answered: QuestionAnswered) {
         let QuestionAnswered { question, answer: Answer { choice, value }, .. } = answered;
-        let Some(QuestionAsked { step, .. }) = self.machine.questions.get(&question).cloned() else { return };
-        self.emit_step(&step, QuestionClosed { question, answered_by: Some(seq) });
+        let Some((place, asked)) = self.machine.questions.get(&question).cloned() else { return };
+        self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq) });
+        if asked.kind == QuestionKind::LoopExhausted {
+            return self.answer_exhausted(&place, &choice);
+        }
         let resolution = match choice.as_str() {
             DONE => Resolution::Done { value },
             RERUN => Resolution::NotDone,
             _ => Resolution::Failed,
         };
-        let (effect, attempt) = (self.effect(&step, EffectCall::Main), self.machine.attempt(&step));
-        self.emit_step(
-            &step,
+        let (effect, attempt) = (self.effect(&place, EffectCall::Main), self.machine.attempt(&place));
+        self.emit_at(
+            &place,
             EffectResolved { effect, attempt, by: Some(seq), resolution: resolution.clone() },
         );
-        self.conclude_resolved(&step, attempt, resolution);
+        self.conclude_resolved(&place, attempt, resolution);
     }
 
     fn reopen(&mut self, seq: Seq, reopened: Reopened) {
         let steps = self.machine.to_do_anew(&reopened);
+        let loops = self.machine.loops_anew(&reopened, &steps);
         for steps in steps.chunks(STEPS_PER_RESET_MAX) {
-            self.emit(Scope::Run, StepsReset { steps: steps.to_vec() });
+            let loops = loops.iter().filter(|step| steps.contains(step)).cloned().collect();
+            self.emit(Scope::Run, StepsReset { steps: steps.to_vec(), loops });
         }
         self.emit(Scope::Run, RunResumed { by: reopened.by });
         if let Some(StepSkip { step, output }) = reopened.skip {
-            self.skip_with_descendants(&step, SkipReason::Asked { input: seq }, output);
+            let Some(place) = self.current_place(&step) else { return };
+            self.skip_with_inner(&place, SkipReason::Asked { input: seq }, output);
         }
     }
 

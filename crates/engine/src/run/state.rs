@@ -7,10 +7,11 @@ use backstay_model::event::{
     Actor, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, Text, Timestamp,
 };
 
 use super::Definition;
+use super::place::Place;
 use crate::Performer;
 
 /// Where a run stands.
@@ -165,6 +166,26 @@ pub(super) struct StepState {
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<String>,
+    /// Of a loop: the pass it is in.
+    pub(super) pass: Pass,
+}
+
+/// Where a loop stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    /// The number of the current pass, or of the last one; 0 before the first.
+    pub(super) cycle: u32,
+    /// Which one it is of those allowed.
+    pub(super) nth: u32,
+    /// It only does again what the condition needs.
+    pub(super) is_check: bool,
+    pub(super) began_at: Option<Timestamp>,
+    /// Passes before it, in a row, that were faster than they should.
+    pub(super) fast_in_a_row: u32,
+    /// The next pass is the first of as many as are allowed.
+    pub(super) begins_anew: bool,
+    /// The question what to do after the last allowed pass.
+    pub(super) question: Option<QuestionId>,
 }
 
 impl StepState {
@@ -195,12 +216,13 @@ pub struct RunMachine {
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
     pub(super) inbox: VecDeque<(Seq, Event)>,
-    pub(super) steps: BTreeMap<StepId, StepState>,
+    /// Of a loop, the current pass and the one before.
+    pub(super) steps: BTreeMap<Place, StepState>,
     /// Leaves between start and result: all that `desired` has to look at.
-    pub(super) active: BTreeSet<StepId>,
+    pub(super) active: BTreeSet<Place>,
     /// The first step of the main part that failed, since the last reset.
-    pub(super) failed: Option<StepId>,
-    pub(super) questions: BTreeMap<QuestionId, QuestionAsked>,
+    pub(super) failed: Option<Place>,
+    pub(super) questions: BTreeMap<QuestionId, (Place, QuestionAsked)>,
     /// Closed questions, with the input that answered.
     pub(super) answered: BTreeMap<QuestionId, Option<Seq>>,
     /// Texts of blobs, given by the runtime. Not state: the same digest is always the same text.
@@ -274,7 +296,7 @@ impl RunMachine {
 
     /// The questions that wait for an answer.
     pub fn open_questions(&self) -> impl Iterator<Item = &QuestionAsked> {
-        self.questions.values()
+        self.questions.values().map(|(_, asked)| asked)
     }
 
     /// The next moment that something here waits for.
@@ -283,7 +305,7 @@ impl RunMachine {
         if !matches!(self.phase, Phase::Running | Phase::Cancelling { .. }) {
             return None;
         }
-        let due = |step: &StepId| match self.leaf(step).map(|leaf| &leaf.phase) {
+        let due = |place: &Place| match self.leaf(place).map(|leaf| &leaf.phase) {
             Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
             _ => None,
         };
@@ -311,8 +333,8 @@ impl RunMachine {
     pub fn missing_texts(&self) -> Vec<Digest> {
         let Some(definition) = &self.definition else { return Vec::new() };
         let mut missing = BTreeSet::new();
-        for (id, state) in &self.steps {
-            if !definition.is_named(id) {
+        for (place, state) in &self.steps {
+            if !definition.is_named(&place.step) {
                 continue;
             }
             let output = match &state.phase {
@@ -328,36 +350,41 @@ impl RunMachine {
     /// Where the work in flight of `effect` was begun, if it was.
     #[must_use]
     pub fn begun_on(&self, effect: &EffectId) -> Option<&Performer> {
-        self.steps.get(effect.scope.step_id()?)?.begun_on.as_ref()
+        self.steps.get(&Place::of(&effect.scope)?)?.begun_on.as_ref()
     }
 
-    pub(super) fn leaf(&self, step: &StepId) -> Option<&Leaf> {
-        match self.steps.get(step).map(|state| &state.phase) {
+    pub(super) fn leaf(&self, place: &Place) -> Option<&Leaf> {
+        match self.steps.get(place).map(|state| &state.phase) {
             Some(StepPhase::Active(leaf)) => Some(leaf),
             _ => None,
         }
     }
 
-    pub(super) fn leaf_mut(&mut self, step: &StepId) -> Option<&mut Leaf> {
-        match self.steps.get_mut(step).map(|state| &mut state.phase) {
+    pub(super) fn leaf_mut(&mut self, place: &Place) -> Option<&mut Leaf> {
+        match self.steps.get_mut(place).map(|state| &mut state.phase) {
             Some(StepPhase::Active(leaf)) => Some(leaf),
             _ => None,
         }
     }
 
-    pub(super) fn result(&self, step: &StepId) -> Option<&StepResult> {
-        match self.steps.get(step).map(|state| &state.phase) {
+    pub(super) fn result(&self, place: &Place) -> Option<&StepResult> {
+        match self.steps.get(place).map(|state| &state.phase) {
             Some(StepPhase::Done(result)) => Some(result),
             _ => None,
         }
     }
 
-    pub(super) fn is_waiting(&self, step: &StepId) -> bool {
-        self.steps.get(step).is_none_or(|state| state.phase == StepPhase::Waiting)
+    /// Where the loop stands.
+    pub(super) fn pass(&self, place: &Place) -> Pass {
+        self.steps.get(place).map(|state| state.pass).unwrap_or_default()
     }
 
-    pub(super) fn attempt(&self, step: &StepId) -> Attempt {
-        self.steps.get(step).map_or(Attempt(0), |state| state.attempt)
+    pub(super) fn is_waiting(&self, place: &Place) -> bool {
+        self.steps.get(place).is_none_or(|state| state.phase == StepPhase::Waiting)
+    }
+
+    pub(super) fn attempt(&self, place: &Place) -> Attempt {
+        self.steps.get(place).map_or(Attempt(0), |state| state.attempt)
     }
 
     /// Whether the step is to end with the run that is being cancelled. `finally` is not, before the second wish.
@@ -366,11 +393,11 @@ impl RunMachine {
         matches!(self.phase, Phase::Cancelling { finally_too, .. } if finally_too || !in_finally)
     }
 
-    pub(super) fn is_known_to_run(&self, step: &StepId, call: EffectCall, attempt: Attempt) -> bool {
-        self.steps.get(step).is_some_and(|state| state.running == Some((call, attempt)))
+    pub(super) fn is_known_to_run(&self, place: &Place, call: EffectCall, attempt: Attempt) -> bool {
+        self.steps.get(place).is_some_and(|state| state.running == Some((call, attempt)))
     }
 
-    pub(super) fn effect(&self, step: &StepId, call: EffectCall) -> EffectId {
-        EffectId { run: self.run, scope: Scope::step(step.clone()), call }
+    pub(super) fn effect(&self, place: &Place, call: EffectCall) -> EffectId {
+        EffectId { run: self.run, scope: place.scope(), call }
     }
 }

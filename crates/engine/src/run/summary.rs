@@ -2,7 +2,7 @@
 
 use backstay_model::Timestamp;
 
-use super::state::{LeafPhase, Phase, RunEnd, RunMachine, StepPhase};
+use super::state::{LeafPhase, Phase, RunEnd, RunMachine};
 use crate::record::{RunStatus, RunSummary};
 
 /// The schema of a stored summary.
@@ -33,8 +33,9 @@ impl RunMachine {
     #[must_use]
     pub fn waits_for_people_only(&self) -> bool {
         let in_doubt =
-            |step| matches!(self.leaf(step).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
-        self.inbox.is_empty() && !self.active.is_empty() && self.active.iter().all(in_doubt)
+            |place| matches!(self.leaf(place).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
+        let is_asked = !self.active.is_empty() || !self.questions.is_empty();
+        self.inbox.is_empty() && is_asked && self.active.iter().all(in_doubt)
     }
 
     /// Whether an owner has nothing to do until something new is said: the run stands still, ended, or waits for people.
@@ -56,8 +57,8 @@ impl RunMachine {
         }
         let only_timers = self.inbox.is_empty()
             && matches!(self.phase, Phase::Running | Phase::Cancelling { .. })
-            && self.active.iter().all(|step| {
-                let phase = self.leaf(step).map(|leaf| &leaf.phase);
+            && self.active.iter().all(|place| {
+                let phase = self.leaf(place).map(|leaf| &leaf.phase);
                 matches!(phase, Some(LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. }))
             });
         if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }
@@ -74,8 +75,8 @@ impl RunMachine {
                 .filter(|step| definition.node(step).is_some_and(|node| node.children.is_empty()));
             for step in leaves {
                 steps_total += 1;
-                let done = matches!(self.steps.get(step).map(|state| &state.phase), Some(StepPhase::Done(_)));
-                steps_done += u32::from(done);
+                let place = self.place_seen_from(definition, step, &[]);
+                steps_done += u32::from(self.result(&place).is_some());
             }
         }
         let why = match &self.phase {
@@ -94,7 +95,7 @@ impl RunMachine {
             status: self.status(),
             steps_done,
             steps_total,
-            at: self.active.iter().take(AT_MAX).cloned().collect(),
+            at: self.active.iter().take(AT_MAX).map(|place| place.step.clone()).collect(),
             why: why.map(|why| why.chars().take(WHY_CHARS).collect()),
             question: self.questions.keys().next().copied(),
             next_timer: self.next_timer(),

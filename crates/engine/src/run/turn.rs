@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use backstay_model::event::Event;
 use backstay_model::limits::{CONSEQUENCES_MAX, INPUTS_PER_PASS_MAX};
-use backstay_model::{Digest, EffectCall, Scope, StepId, Text};
+use backstay_model::{Digest, EffectCall, Scope, Text};
 
+use super::place::Place;
 use super::{Phase, RunMachine, Work};
 use crate::{Env, Report};
 
@@ -90,8 +91,8 @@ impl Turn<'_> {
         self.outcome.events.push(Emitted { scope, event });
     }
 
-    pub(super) fn emit_step(&mut self, step: &StepId, event: impl Into<Event>) {
-        self.emit(Scope::step(step.clone()), event);
+    pub(super) fn emit_at(&mut self, place: &Place, event: impl Into<Event>) {
+        self.emit(place.scope(), event);
     }
 
     /// Whether the pass has to end, so that its facts fit into one append.
@@ -111,7 +112,7 @@ impl Turn<'_> {
         kept
     }
 
-    pub(super) fn effect(&self, step: &StepId, call: EffectCall) -> backstay_model::EffectId {
-        self.machine.effect(step, call)
+    pub(super) fn effect(&self, place: &Place, call: EffectCall) -> backstay_model::EffectId {
+        self.machine.effect(place, call)
     }
 }

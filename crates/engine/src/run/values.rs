@@ -1,15 +1,17 @@
 //! What expressions see of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use backstay_model::event::StepStatus;
-use backstay_model::{StepId, Text};
+use backstay_model::{Frame, StepId, Text};
 use backstay_workflow::expression::{RunValues, StepValues, Values};
 use minijinja::Value;
 
 use super::RunMachine;
 use super::definition::Definition;
+use super::place::Place;
+use super::work::Named;
 
 /// The JSON of `text`, if it is one value that expressions can read.
 pub(super) fn as_json(text: &str) -> Result<&str, serde_json::Error> {
@@ -36,12 +38,20 @@ impl RunMachine {
         }
     }
 
-    /// The values for an expression that names `steps`.
-    pub(super) fn values(&self, definition: &Definition, steps: &[StepId]) -> Values {
+    /// The values for expressions that stand in `frames` and name these steps.
+    pub(super) fn values(&self, definition: &Definition, frames: &[Frame], named: &Named) -> Values {
         let request = self.request.as_ref();
+        let values = |frames: &[Frame], steps: &BTreeSet<StepId>| -> BTreeMap<StepId, StepValues> {
+            let value = |step: &StepId| {
+                let place = self.place_seen_from(definition, step, frames);
+                (step.clone(), self.step_values(definition, &place))
+            };
+            steps.iter().map(value).collect()
+        };
         Values {
             inputs: definition.inputs.clone(),
-            steps: steps.iter().map(|step| (step.clone(), self.step_values(definition, step))).collect(),
+            steps: values(frames, &named.steps),
+            previous: self.frames_before(frames).map(|frames| values(&frames, &named.previous)),
             run: RunValues {
                 id: self.run.to_string(),
                 workflow: definition.plan.name.clone(),
@@ -51,9 +61,19 @@ impl RunMachine {
         }
     }
 
-    fn step_values(&self, definition: &Definition, step: &StepId) -> StepValues {
-        let state = self.steps.get(step);
-        let result = self.result(step);
+    /// The repetitions of the innermost loop's pass before, if there was one that is still known.
+    fn frames_before(&self, frames: &[Frame]) -> Option<Vec<Frame>> {
+        let mut frames = frames.to_vec();
+        match frames.last_mut()? {
+            Frame::Cycle { cycle, .. } if *cycle > 1 => *cycle -= 1,
+            _ => return None,
+        }
+        Some(frames)
+    }
+
+    fn step_values(&self, definition: &Definition, place: &Place) -> StepValues {
+        let state = self.steps.get(place);
+        let result = self.result(place);
         let status = result.map_or(StepStatus::Skipped, |result| result.status);
         let log = state.and_then(|state| state.log.as_ref()).and_then(|log| self.text(log));
         let output_path = state
@@ -63,7 +83,7 @@ impl RunMachine {
             ok: status == StepStatus::Succeeded,
             status,
             exit_code: result.and_then(|result| result.exit_code),
-            output: self.output_value(definition, step),
+            output: self.output_value(definition, place),
             summary: result.map_or(String::new(), |result| result.summary.clone()),
             log: log.map_or(String::new(), |log| log.as_ref().to_owned()),
             output_path,
@@ -71,20 +91,19 @@ impl RunMachine {
                 state.artifacts.iter().map(|path| format!("{}/{path}", definition.store)).collect()
             }),
             attempts: state.map_or(0, |state| state.attempt.0),
+            cycles: state.map_or(0, |state| state.pass.cycle),
         }
     }
 
-    /// A leaf's output; for a group, an object of its steps' outputs.
-    fn output_value(&self, definition: &Definition, step: &StepId) -> Value {
-        if let Some(node) = definition.node(step)
-            && !node.children.is_empty()
-        {
-            let outputs =
-                node.children.iter().map(|child| (child.to_string(), self.output_value(definition, child)));
+    /// A leaf's output; for a group, an object of its steps' outputs; for a loop, those of its last pass.
+    fn output_value(&self, definition: &Definition, place: &Place) -> Value {
+        if definition.node(&place.step).is_some_and(|node| !node.children.is_empty()) {
+            let inner = self.inner_places(definition, place).into_iter();
+            let outputs = inner.map(|inner| (inner.step.to_string(), self.output_value(definition, &inner)));
             return Value::from(minijinja::value::Serde(outputs.collect::<BTreeMap<_, _>>()));
         }
         let text =
-            self.result(step).and_then(|result| result.output.as_ref()).and_then(|output| self.text(output));
+            self.result(place).and_then(|result| result.output.as_ref()).and_then(|output| self.text(output));
         // Stored outputs are JSON by construction; one that is not reads as none, which expressions refuse to print.
         text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::from(()))
     }
@@ -93,7 +112,9 @@ impl RunMachine {
     pub(super) fn outputs(&self, definition: &Definition) -> Result<String, String> {
         let mut outputs = BTreeMap::new();
         for output in &definition.plan.outputs {
-            let values = self.values(definition, &output.value.steps);
+            let mut named = Named::default();
+            named.template(&output.value);
+            let values = self.values(definition, &[], &named);
             let value =
                 output.value.value(&values).map_err(|error| format!("output `{}`: {error}", output.name))?;
             outputs.insert(output.name.as_str(), value);

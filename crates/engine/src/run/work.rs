@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::EffectClass;
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, StepId};
-use backstay_workflow::expression::{EvalError, Script, Template, Values};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
+use backstay_workflow::expression::{EvalError, Expression, Script, Template, Values};
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Via};
 use serde::Serialize;
 
 use super::RunMachine;
 use super::definition::{Definition, Node};
+use super::place::Place;
 
 /// The time that a probe has, in milliseconds.
 const PROBE_TIMEOUT_MS: u64 = 60_000;
@@ -75,13 +76,16 @@ impl RunMachine {
     pub(super) fn work(
         &self,
         definition: &Definition,
+        place: &Place,
         step: &Step,
         call: EffectCall,
         attempt: Attempt,
     ) -> Result<Work, EvalError> {
-        let mut named = BTreeSet::new();
+        let mut named = Named::default();
         named_by(step, &mut named);
-        let groups = self.groups_around(definition, &step.id);
+        let around = definition.groups_around(&step.id);
+        let groups: Vec<&Step> =
+            around.iter().rev().filter_map(|group| definition.node(group)).map(|node| &node.step).collect();
         let agent = match &step.verb {
             Verb::Agent { agent, .. } => definition.plan.agents.get(agent),
             _ => None,
@@ -94,18 +98,12 @@ impl RunMachine {
             .chain(groups.iter().flat_map(|group| &group.env))
             .chain(&step.env)
             .collect();
-        named.extend(env_specs.iter().flat_map(|spec| spec.value.steps.iter().cloned()));
-        named.extend(
-            agent
-                .into_iter()
-                .flat_map(|agent| agent.command.iter())
-                .flat_map(|part| part.steps.iter().cloned()),
-        );
-        let named: Vec<StepId> = named.into_iter().collect();
-        let values = self.values(definition, &named);
+        env_specs.iter().for_each(|spec| named.template(&spec.value));
+        agent.into_iter().flat_map(|agent| &agent.command).for_each(|part| named.template(part));
+        let values = self.values(definition, &place.frames, &named);
 
         let mut work = Work {
-            effect: self.effect(&step.id, call),
+            effect: self.effect(place, call),
             attempt,
             class: EffectClass::Attach,
             argv: Vec::new(),
@@ -137,33 +135,24 @@ impl RunMachine {
                 &values,
             )?,
         }
-        self.add_own_env(&mut work, step);
+        self.add_own_env(&mut work, place);
         Ok(work)
     }
 
-    fn add_own_env(&self, work: &mut Work, step: &Step) {
+    fn add_own_env(&self, work: &mut Work, place: &Place) {
         let folder = self.request.as_ref().map_or(String::new(), |request| request.folder.clone());
         for (name, value) in [
             ("BACKSTAY_RUN", self.run.to_string()),
             ("BACKSTAY_WORKFLOW_DIR", folder),
-            ("BACKSTAY_STEP", step.id.to_string()),
+            ("BACKSTAY_STEP", place.step.to_string()),
             ("BACKSTAY_EFFECT", work.effect.to_string()),
             ("BACKSTAY_ATTEMPT", work.attempt.to_string()),
         ] {
             work.env.push((name.to_owned(), value));
         }
-    }
-
-    /// The groups that the step is in, outermost first.
-    fn groups_around<'a>(&self, definition: &'a Definition, step: &StepId) -> Vec<&'a Step> {
-        let mut groups = Vec::new();
-        let mut at = definition.node(step).and_then(|node| node.parent.clone());
-        while let Some(node) = at.as_ref().and_then(|id| definition.node(id)) {
-            groups.push(&node.step);
-            at = node.parent.clone();
+        if let Some(Frame::Cycle { cycle, .. }) = place.frames.last() {
+            work.env.push(("BACKSTAY_CYCLE".to_owned(), cycle.to_string()));
         }
-        groups.reverse();
-        groups
     }
 }
 
@@ -210,15 +199,32 @@ pub(super) fn total_budget_ms(node: &Node) -> Option<u64> {
     node.step.timeout_ms.or(node.in_finally.then_some(FINALLY_TIMEOUT_MS))
 }
 
+/// The steps that expressions name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    /// As `steps.x`.
+    pub(super) steps: BTreeSet<StepId>,
+    /// As `previous.x`.
+    pub(super) previous: BTreeSet<StepId>,
+}
+
+impl Named {
+    pub(super) fn expression(&mut self, expression: &Expression) {
+        self.steps.extend(expression.steps.iter().cloned());
+        self.previous.extend(expression.previous.iter().cloned());
+    }
+
+    pub(super) fn template(&mut self, template: &Template) {
+        self.steps.extend(template.steps.iter().cloned());
+        self.previous.extend(template.previous.iter().cloned());
+    }
+}
+
 /// Adds the steps that expressions of `step` itself name.
-pub(super) fn named_by(step: &Step, named: &mut BTreeSet<StepId>) {
-    let mut add = |steps: &[StepId]| named.extend(steps.iter().cloned());
-    if let Some(condition) = &step.condition {
-        add(&condition.steps);
-    }
-    for env in &step.env {
-        add(&env.value.steps);
-    }
+pub(super) fn named_by(step: &Step, named: &mut Named) {
+    step.condition.iter().for_each(|condition| named.expression(condition));
+    step.env.iter().for_each(|env| named.template(&env.value));
+    step.repeat.iter().for_each(|repeat| named.expression(&repeat.until));
     let scripts = match &step.after_crash {
         AfterCrash::Probe { script } => Some(script),
         _ => None,
@@ -226,16 +232,16 @@ pub(super) fn named_by(step: &Step, named: &mut BTreeSet<StepId>) {
     let own = match &step.verb {
         Verb::Run { script, .. } => Some(script),
         Verb::Command { argv } => {
-            argv.iter().for_each(|part| add(&part.steps));
+            argv.iter().for_each(|part| named.template(part));
             None
         }
         Verb::Agent { prompt, .. } => {
-            add(&prompt.steps);
+            named.template(prompt);
             None
         }
         Verb::Group { .. } => None,
     };
     for script in scripts.into_iter().chain(own) {
-        script.variables.iter().for_each(|variable| add(&variable.expression.steps));
+        script.variables.iter().for_each(|variable| named.expression(&variable.expression));
     }
 }

@@ -48,6 +48,9 @@ pub struct EffectRunning {
     pub keeper_pid: u32,
     /// The folder with spools and exit record, relative to the store.
     pub folder: String,
+    /// The checkout before it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<KeptTree>,
 }
 
 /// An owner found work that an earlier owner had begun.
@@ -83,6 +86,8 @@ pub enum FailureClass {
     Spawn,
     /// The plan's own expressions fail on the values at hand.
     Expression,
+    /// A loop used up its passes.
+    Exhausted,
 }
 
 impl FailureClass {
@@ -99,6 +104,7 @@ impl FailureClass {
             FailureClass::Network => "network",
             FailureClass::Spawn => "spawn",
             FailureClass::Expression => "expression",
+            FailureClass::Exhausted => "exhausted",
         }
     }
 }
@@ -135,6 +141,18 @@ pub struct Spool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// A tree of the folder that a step works in, kept as a commit of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTree {
+    /// The commit's id.
+    pub commit: String,
+    /// The id of its tree: two trees with the same id are the same.
+    pub tree: String,
+    /// Untracked files that are not in it: too large, or not files.
+    #[serde(default, skip_serializing_if = "is_none_left")]
+    pub left_out: u32,
 }
 
 /// Outside work ended. The first report of an attempt wins.
@@ -176,6 +194,9 @@ pub struct EffectFinished {
     /// Files there that are not in `artifacts`: too many, without a UTF-8 name, or not readable.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub artifacts_left_out: u32,
+    /// The checkout after it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<KeptTree>,
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,

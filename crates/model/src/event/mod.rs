@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectInDoubt, EffectLost, EffectResolved,
-    EffectRunning, EffectStarting, FailureClass, LostEvidence, Resolution, Spool,
+    EffectRunning, EffectStarting, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
@@ -25,8 +25,8 @@ pub use run::{
     RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason, SuspendRequested, Verdict,
 };
 pub use step::{
-    Heartbeat, OutputState, SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled,
-    StepStarted, StepStatus, StepTimedOut, StepsReset, TimeBudget, TimerFired,
+    CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
+    StepSkipped, StepStalled, StepStarted, StepStatus, StepTimedOut, StepsReset, TimeBudget, TimerFired,
 };
 
 use crate::{InvalidPayload, Kind, Payload, Recorded, Seq};
@@ -230,6 +230,10 @@ events! {
     StepTimedOut(StepTimedOut) = "step_timed_out", v 1, Fact;
     /// Steps are to be done anew.
     StepsReset(StepsReset) = "steps_reset", v 1, Fact;
+    /// A loop begins a pass.
+    CycleStarted(CycleStarted) = "cycle_started", v 1, Fact;
+    /// A loop ended by itself.
+    LoopEnded(LoopEnded) = "loop_ended", v 1, Fact;
     /// A moment that a step waited for has come.
     TimerFired(TimerFired) = "timer_fired", v 1, Fact;
 

@@ -10,6 +10,8 @@ use crate::{EffectId, QuestionId, Seq, StepId, Text};
 pub enum QuestionKind {
     /// Lost work may have happened; only a person can tell what became of it.
     AfterCrash,
+    /// A loop used up its passes.
+    LoopExhausted,
 }
 
 /// One answer that can be chosen.
@@ -44,8 +46,9 @@ pub struct QuestionAsked {
     pub options: Vec<QuestionOption>,
     /// The step that waits.
     pub step: StepId,
-    /// The work that it is about.
-    pub effect: EffectId,
+    /// The work that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectId>,
 }
 
 /// A question needs no answer any more.

@@ -67,6 +67,8 @@ pub enum SuspendReason {
     Shutdown,
     /// The disk is full.
     DiskFull,
+    /// Passes of a loop turned faster than they should, several in a row.
+    FastCycles,
 }
 
 /// Somebody wants the run to go on.

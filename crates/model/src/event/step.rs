@@ -63,6 +63,11 @@ pub enum SkipReason {
     },
     /// The run is being cancelled, or failed before its turn came.
     RunEnding,
+    /// The loop around it has what it wanted, or this pass of it only checks.
+    LoopDone {
+        /// That loop.
+        step: StepId,
+    },
 }
 
 impl fmt::Display for SkipReason {
@@ -73,6 +78,7 @@ impl fmt::Display for SkipReason {
             SkipReason::Group { step } => write!(f, "its group `{step}` was left out"),
             SkipReason::Asked { .. } => f.write_str("left out on request"),
             SkipReason::RunEnding => f.write_str("the run ended before its turn came"),
+            SkipReason::LoopDone { step } => write!(f, "`{step}` needed it no more"),
         }
     }
 }
@@ -169,8 +175,59 @@ pub struct StepTimedOut {
 /// Steps are to be done anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepsReset {
-    /// Which ones, in the order of the plan.
+    /// Which ones, in the order of the plan. Of a loop, its current pass.
     pub steps: Vec<StepId>,
+    /// Those of them that are loops and begin another pass, counted from one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loops: Vec<StepId>,
+}
+
+/// A loop begins a pass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CycleStarted {
+    /// Its number, from 1; never used twice in a run.
+    pub cycle: u32,
+    /// Which pass it is of those allowed, from 1.
+    pub nth: u32,
+    /// How many are allowed.
+    pub max_cycles: u32,
+    /// True if it only does again what the loop's condition needs, after the last allowed pass.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub check: bool,
+    /// How many passes before it, in a row, were faster than the loop's `min_cycle`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fast_in_a_row: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Why a loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopEnd {
+    /// Its condition is true.
+    Satisfied,
+    /// It is false after the last allowed pass.
+    Exhausted,
+}
+
+/// A loop ended by itself; its result follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoopEnded {
+    /// The last pass.
+    pub cycle: u32,
+    /// Why.
+    pub reason: LoopEnd,
+    /// The condition.
+    pub until: String,
 }
 
 /// A moment that a step waited for has come.

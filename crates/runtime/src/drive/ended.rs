@@ -65,6 +65,7 @@ pub(super) fn collect(
         log: log.map(|text| keep(store, &text)).transpose()?,
         artifacts: paths,
         artifacts_left_out: left_out,
+        after: None,
         left_behind: record.left_behind,
     })
 }

@@ -9,7 +9,7 @@ use backstay_exec::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, StartError,
 };
 use backstay_log::crash::crash_point;
-use backstay_model::event::{Heartbeat, LostEvidence};
+use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc::UnboundedSender;
@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::ended::collect;
 use super::run_loop::Drive;
 use crate::store::Store;
+use crate::trees::{Checkout, TreeMoment, TreeName};
 
 /// How long work that is told to stop has before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -53,6 +54,8 @@ struct Watch {
     epoch: Epoch,
     /// Relative to the store.
     folder: Utf8PathBuf,
+    /// Where the work works.
+    cwd: Utf8PathBuf,
     news: UnboundedSender<News>,
 }
 
@@ -111,6 +114,7 @@ impl Drive<'_> {
             attempt,
             epoch: self.epoch,
             folder: attempt_folder(effect, attempt),
+            cwd: self.machine.request().map_or_else(Utf8PathBuf::new, |request| request.cwd.clone().into()),
             news: self.news.clone(),
         }
     }
@@ -146,10 +150,12 @@ impl Watch {
     fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
         let folder = self.store.folder.join(&self.folder);
         crash_point("runtime.spawn.before");
-        let started = self.prepare(&folder, work, env).and_then(|spec| self.keepers.start(&folder, &spec));
+        let prepared = self.prepare(&folder, work, env);
+        let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
+        let started = prepared.and_then(|spec| self.keepers.start(&folder, &spec));
         crash_point("runtime.spawn.after");
         match started {
-            Ok(handle) => self.hold(handle),
+            Ok(handle) => self.hold(handle, before),
             Err(error @ StartError::Unclear) => {
                 tracing::warn!(%error, "it is not clear whether the work began");
                 self.recover(true, false);
@@ -199,7 +205,37 @@ impl Watch {
         Ok(spec)
     }
 
-    fn hold(self, handle: KeeperHandle) {
+    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work.
+    fn keep_tree(&self, folder: &Utf8Path, moment: TreeMoment) -> Option<KeptTree> {
+        if self.effect.call == EffectCall::Probe {
+            return None;
+        }
+        let name = TreeName::new(&self.effect, self.attempt, moment);
+        let kept = Checkout::around(&self.cwd)
+            .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
+        match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
+                None
+            }
+        }
+    }
+
+    fn kept_before(&self) -> Option<KeptTree> {
+        let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
+        let kept = Checkout::around(&self.cwd)
+            .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
+        match kept {
+            Ok(kept) => kept.flatten(),
+            Err(error) => {
+                tracing::debug!(effect = %self.effect, error = %chain(&error), "the kept checkout is not found");
+                None
+            }
+        }
+    }
+
+    fn hold(self, handle: KeeperHandle, before: Option<KeptTree>) {
         let (control, events) = handle.into_parts();
         self.say(News::Report(Report::Running {
             effect: self.effect.clone(),
@@ -207,6 +243,7 @@ impl Watch {
             pid: control.pid(),
             keeper_pid: control.keeper_pid(),
             folder: self.folder.to_string(),
+            before,
         }));
         self.say(News::Held { effect: self.effect.clone(), attempt: self.attempt, control });
         let name = format!("work-{}", self.effect.scope);
@@ -252,7 +289,9 @@ impl Watch {
                 if tell {
                     self.say(News::Report(attached(false)));
                 }
-                self.hold(handle);
+                // If the log does not know the tree from before, whoever began the work has it under its name.
+                let before = self.kept_before();
+                self.hold(handle, before);
             }
             Ok(Recovered::Ended(record)) => {
                 if tell {
@@ -279,11 +318,14 @@ impl Watch {
     fn ended(&self, record: &backstay_exec::ExitRecord) {
         let folder = self.store.folder.join(&self.folder);
         match collect(&self.store, &folder, &self.folder, record) {
-            Ok(process) => self.say(News::Report(Report::Ended {
-                effect: self.effect.clone(),
-                attempt: self.attempt,
-                process: Box::new(process),
-            })),
+            Ok(mut process) => {
+                process.after = self.keep_tree(&folder, TreeMoment::After);
+                self.say(News::Report(Report::Ended {
+                    effect: self.effect.clone(),
+                    attempt: self.attempt,
+                    process: Box::new(process),
+                }));
+            }
             Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
         }
     }
@@ -303,6 +345,7 @@ impl Watch {
             log: None,
             artifacts: Vec::new(),
             artifacts_left_out: 0,
+            after: None,
             left_behind: 0,
         };
         self.say(News::Report(Report::Ended {

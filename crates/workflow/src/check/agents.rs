@@ -174,7 +174,7 @@ impl Reader<'_> {
 }
 
 fn plain_template(text: String) -> Template {
-    Template { source: text, steps: Vec::new() }
+    Template { source: text, steps: Vec::new(), previous: Vec::new() }
 }
 
 /// The words of `text` as a shell sees them, without expansion; `${{ }}` is kept whole. `None` for an open quote.

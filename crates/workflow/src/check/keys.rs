@@ -44,10 +44,10 @@ pub(crate) const STEP: Keys = Keys {
         "accept_exit",
         "after_crash",
         "retry",
+        "repeat",
     ],
     later: &[
         ("for_each", "write one step for each item, or loop in a `run`"),
-        ("repeat", "loop in a `run`"),
         ("ask", "split the workflow in two and start the second after the decision"),
         ("workflow", "put its steps here, as a group"),
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
@@ -90,6 +90,8 @@ pub(crate) const AGENT_USE: Keys = Keys {
 };
 
 pub(crate) const RETRY: Keys = Keys { of: "`retry`", known: &["max", "errors", "backoff"], later: &[] };
+pub(crate) const REPEAT: Keys =
+    Keys { of: "`repeat`", known: &["until", "max_cycles", "on_exhausted", "min_cycle"], later: &[] };
 pub(crate) const BACKOFF: Keys = Keys { of: "`backoff`", known: &["base", "max"], later: &[] };
 pub(crate) const PROBE: Keys = Keys { of: "`after_crash`", known: &["probe"], later: &[] };
 

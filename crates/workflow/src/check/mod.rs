@@ -6,6 +6,7 @@ pub(crate) mod keys;
 mod names;
 mod order;
 mod reader;
+mod repeat;
 mod scalars;
 mod step;
 mod workflow;

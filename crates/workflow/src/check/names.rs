@@ -17,6 +17,8 @@ use crate::yaml::Node;
 pub(super) enum Site {
     /// When this step starts.
     Step(StepId),
+    /// At the end of a pass of this loop.
+    Loop(StepId),
     /// In a step whose id is wrong: the order is not checked.
     Unknown,
     /// At the start: no step has ended.
@@ -47,12 +49,13 @@ const STEP_FIELDS: &[(&str, Type)] = &[
     ("output_path", Type::Text),
     ("artifacts", Type::Any),
     ("attempts", Type::Number),
+    ("cycles", Type::Number),
 ];
-const LATER_STEP_FIELDS: &[&str] = &["usage", "items", "cycles", "approved"];
+const LATER_STEP_FIELDS: &[&str] = &["usage", "items", "approved"];
 const RUN_FIELDS: &[(&str, Type)] =
     &[("id", Type::Text), ("workflow", Type::Text), ("cwd", Type::Text), ("ok", Type::Boolean)];
 const STATUSES: &[&str] = &["succeeded", "failed", "skipped", "cancelled"];
-const LATER_ROOTS: &[&str] = &["previous", "it", "item", "workspace", "secrets", "budget", "cycle"];
+const LATER_ROOTS: &[&str] = &["it", "item", "workspace", "secrets", "budget", "cycle"];
 const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "loop"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,18 @@ impl Type {
     }
 }
 
+/// For each of some steps, other steps.
+type Steps = BTreeMap<StepId, BTreeSet<StepId>>;
+
+/// What is known of the order.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// For each step, what has ended whenever it starts.
+    ended: &'a Steps,
+    /// For each loop, what is in it.
+    loops: &'a Steps,
+}
+
 impl Reader<'_> {
     pub(super) fn note_use(&mut self, node: &Node, site: &Site, text: &str, inner: Range<usize>) {
         let local = locals(text);
@@ -81,12 +96,13 @@ impl Reader<'_> {
     }
 
     /// Checks every expression that was met.
-    pub(super) fn names(&mut self, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+    pub(super) fn names(&mut self, ended: &Steps, loops: &Steps) {
+        let known = Known { ended, loops };
         for each in std::mem::take(&mut self.uses) {
             let source = &each.text[each.inner.clone()];
             let words = tokens(source);
             for path in paths(&words) {
-                self.path(&each, &path, ended);
+                self.path(&each, &path, known);
                 self.comparison(&each, &words, &path);
             }
         }
@@ -97,7 +113,7 @@ impl Reader<'_> {
         each.node.locate(self.source, &(start + range.start..start + range.end))
     }
 
-    fn path(&mut self, each: &Use, path: &Path<'_>, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+    fn path(&mut self, each: &Use, path: &Path<'_>, known: Known<'_>) {
         let Some((root, range)) = path.names.first() else { return };
         match (*root, path.names.get(1)) {
             ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
@@ -112,7 +128,10 @@ impl Reader<'_> {
                         .hint(hint),
                 );
             }
-            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), ended),
+            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), known),
+            ("previous", name) => {
+                self.previous_path(each, path, range, name.map(|(name, range)| (*name, range)), known)
+            }
             ("run", Some((field, range))) if !RUN_FIELDS.iter().any(|(known, _)| known == field) => {
                 let place = self.place(each, range);
                 let all = listed(RUN_FIELDS.iter().map(|(known, _)| *known));
@@ -159,7 +178,7 @@ impl Reader<'_> {
         each: &Use,
         path: &Path<'_>,
         (step, range): (&str, &Range<usize>),
-        ended: &BTreeMap<StepId, BTreeSet<StepId>>,
+        known: Known<'_>,
     ) {
         let place = self.place(each, range);
         if !self.ids.contains_key(step) {
@@ -170,6 +189,32 @@ impl Reader<'_> {
             );
             return;
         }
+        self.step_field(each, path);
+        let ended = known.ended;
+        let has = |steps: &BTreeSet<StepId>| steps.iter().any(|known| known.as_str() == step);
+        let known = match &each.site {
+            Site::Step(site) => ended.get(site).is_none_or(has),
+            Site::Loop(site) => ended.get(site).is_none_or(has) || known.loops.get(site).is_none_or(has),
+            Site::Unknown | Site::End => true,
+            Site::Start => false,
+        };
+        // A step that could not be read has no place in the order.
+        let in_plan = ended.keys().any(|id| id.as_str() == step);
+        if !known && (in_plan || each.site == Site::Start) {
+            let hint = match &each.site {
+                Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
+                Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
+                Site::Loop(site) => format!("`until` sees what is in `{site}` and what is before it"),
+                Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
+            };
+            self.say(
+                Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
+                    .hint(hint),
+            );
+        }
+    }
+
+    fn step_field(&mut self, each: &Use, path: &Path<'_>) {
         if let Some((field, range)) = path.names.get(2)
             && !STEP_FIELDS.iter().any(|(known, _)| known == field)
         {
@@ -187,27 +232,48 @@ impl Reader<'_> {
             );
             self.say(Report::error(code, &place, message).hint(hint));
         }
-        let known = match &each.site {
-            Site::Step(site) => match ended.get(site) {
-                Some(before) => before.iter().any(|before| before.as_str() == step),
-                None => true,
-            },
-            Site::Unknown | Site::End => true,
-            Site::Start => false,
+    }
+
+    /// `previous`, and `previous.x`.
+    fn previous_path(
+        &mut self,
+        each: &Use,
+        path: &Path<'_>,
+        root: &Range<usize>,
+        step: Option<(&str, &Range<usize>)>,
+        known: Known<'_>,
+    ) {
+        let inside = match &each.site {
+            Site::Step(site) => {
+                let around = known.loops.values().filter(|inside| inside.contains(site));
+                around.min_by_key(|inside| inside.len())
+            }
+            Site::Loop(site) => known.loops.get(site),
+            Site::Unknown => return,
+            Site::Start | Site::End => None,
         };
-        // A step that could not be read has no place in the order.
-        let in_plan = ended.keys().any(|id| id.as_str() == step);
-        if !known && (in_plan || each.site == Site::Start) {
-            let hint = match &each.site {
-                Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
-                Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
-                Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
-            };
+        let Some(inside) = inside else {
+            let place = self.place(each, root);
+            let report = Report::error(codes::UNKNOWN_NAME, &place, "`previous` is known only in a loop");
             self.say(
-                Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
-                    .hint(hint),
+                report.hint("it holds the results of the loop's last pass: say it at a step under `repeat`"),
             );
+            return;
+        };
+        let Some((step, range)) = step else { return };
+        // A step that could not be read stands in no plan.
+        let is_unread = self.ids.contains_key(step) && !known.ended.keys().any(|id| id.as_str() == step);
+        if is_unread {
+            return;
         }
+        if !inside.iter().any(|known| known.as_str() == step) {
+            let place = self.place(each, range);
+            let near = nearest(step, inside.iter().map(StepId::as_str)).map(ToOwned::to_owned);
+            let message = format!("the loop has no step `{step}`");
+            self.say(Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)));
+            return;
+        }
+        self.step_field(each, path);
     }
 
     fn type_of(&self, path: &Path<'_>) -> Type {
@@ -216,7 +282,7 @@ impl Reader<'_> {
             fields.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, found)| *found)
         };
         match names.as_slice() {
-            ["steps", _, name] => field(STEP_FIELDS, name),
+            ["steps" | "previous", _, name] => field(STEP_FIELDS, name),
             ["run", name] => field(RUN_FIELDS, name),
             ["inputs", name] => match self.inputs.get(*name) {
                 Some(Some(InputType::String | InputType::Script)) => Type::Text,
@@ -257,7 +323,7 @@ impl Reader<'_> {
                 format!("`{name}` is {}, this is {}: they are never equal", is.name(), compared.name());
             self.say(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
         } else if path.names.len() == 3
-            && path.names[0].0 == "steps"
+            && matches!(path.names[0].0, "steps" | "previous")
             && path.names[2].0 == "status"
             && !STATUSES.contains(&text)
         {

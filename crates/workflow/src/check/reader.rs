@@ -1,7 +1,9 @@
 //! What all parts of the check share: the source, the diagnostics so far, mappings with known keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+use backstay_model::StepId;
 
 use backstay_model::Code;
 
@@ -65,6 +67,8 @@ pub(super) struct Reader<'a> {
     pub(super) agents: BTreeMap<String, bool>,
     /// Where the id of each step stands.
     pub(super) ids: BTreeMap<String, Range<usize>>,
+    /// The steps with `repeat`, also those where it is wrong.
+    pub(super) loops: BTreeSet<StepId>,
     /// Every expression, for the check of names at the end.
     pub(super) uses: Vec<Use>,
     /// Reads a prompt file.

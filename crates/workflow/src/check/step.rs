@@ -59,7 +59,7 @@ impl Reader<'_> {
             self.not_on_groups(&fields);
         }
         let needs = fields.get("needs").map(|node| self.needs(node));
-        let condition = fields.get("if").and_then(|node| self.condition(node, &site));
+        let condition = fields.get("if").and_then(|node| self.condition(node, "`if`", &site));
         let env = fields.get("env").map(|node| self.env(node, &site)).unwrap_or_default();
         let timeout = fields.get("timeout").and_then(|node| self.duration(node, "`timeout`"));
         let idle_timeout_ms =
@@ -72,6 +72,7 @@ impl Reader<'_> {
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
         let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or_default();
+        let repeat = self.repeat(&fields, id.as_ref(), verb.as_ref());
         if let Some(description) = fields.get("description") {
             self.text(description, "`description`");
         }
@@ -87,6 +88,7 @@ impl Reader<'_> {
             accept_exit,
             after_crash,
             retry,
+            repeat,
         });
         Some(Draft { id, step, needs })
     }
@@ -300,11 +302,11 @@ impl Reader<'_> {
         }
     }
 
-    fn condition(&mut self, node: &Node, site: &Site) -> Option<Expression> {
+    pub(super) fn condition(&mut self, node: &Node, what: &str, site: &Site) -> Option<Expression> {
         if let Some(Plain::Boolean(_)) = node.plain() {
             return Expression::parse(&node.text()?.to_lowercase()).ok();
         }
-        let text = self.text(node, "`if`")?;
+        let text = self.text(node, what)?;
         let trimmed = text.trim();
         if let [found] = interpolations(trimmed).as_slice()
             && found.outer == (0..trimmed.len())
@@ -315,9 +317,9 @@ impl Reader<'_> {
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,
                 &first_line(self.source, &node.range),
-                "`if` is a bare expression",
+                format!("{what} is a bare expression"),
             )
-            .hint(format!("write it without `${{{{ }}}}`:  if: {bare}"));
+            .hint(format!("write it without `${{{{ }}}}`:  {}: {bare}", what.trim_matches('`')));
             let risky = bare.contains([':', '#', '\'', '"', '{', '[', '\\', ',']);
             let replacement = if risky { crate::diagnostic::quoted(bare) } else { bare.to_owned() };
             self.say(report.fix(node.range.clone(), replacement));

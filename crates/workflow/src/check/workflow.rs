@@ -1,12 +1,13 @@
 //! The whole file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::keys;
 use super::names::Site;
 use super::order::ended_before;
 use super::reader::{Reader, Report, first_line};
+use super::repeat::inside_loops;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column};
 use crate::expression::TemplateKind;
@@ -56,6 +57,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         inputs: BTreeMap::new(),
         agents: BTreeMap::new(),
         ids: BTreeMap::new(),
+        loops: BTreeSet::new(),
         uses: Vec::new(),
         read_file: input.read_file,
     };
@@ -136,7 +138,8 @@ impl Reader<'_> {
         }
         let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
-        self.names(&ended_before(&steps, &finally));
+        let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);
+        self.names(&ended_before(&steps, &finally), &loops);
         let plan = Plan {
             v: PLAN_VERSION,
             name: name.unwrap_or_else(|| stem(input.path)),

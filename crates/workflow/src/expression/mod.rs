@@ -31,6 +31,9 @@ pub struct Expression {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
+    /// The steps that it names as `previous`: their results in the loop's last pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<StepId>,
 }
 
 /// A text with `${{ }}` in it.
@@ -40,6 +43,9 @@ pub struct Template {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
+    /// The steps that it names as `previous`: their results in the loop's last pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<StepId>,
 }
 
 /// A script in which each `${{ }}` became a reference to a variable: text never goes into a script.
@@ -69,6 +75,8 @@ pub struct Values {
     pub inputs: Value,
     /// `steps`: the results of those steps that the expression names.
     pub steps: BTreeMap<StepId, StepValues>,
+    /// `previous`: the results of the loop's last pass, of those steps that the expression names; none in its first.
+    pub previous: Option<BTreeMap<StepId, StepValues>>,
     /// `run`.
     pub run: RunValues,
 }
@@ -107,4 +115,6 @@ pub struct StepValues {
     pub artifacts: Vec<String>,
     /// How many attempts it took.
     pub attempts: u32,
+    /// How many passes it took, if it is a loop; else 0.
+    pub cycles: u32,
 }

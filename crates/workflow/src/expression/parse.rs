@@ -43,8 +43,10 @@ impl Expression {
         foreign_operator(source)?;
         let environment = environment().map_err(|error| unreadable(source, &error))?;
         let compiled = environment.compile_expression(source).map_err(|error| unreadable(source, &error))?;
-        let steps = named_steps(source, &compiled.undeclared_variables(true))?;
-        Ok(Expression { source: source.to_owned(), steps })
+        let names = compiled.undeclared_variables(true);
+        let (steps, previous) =
+            (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
+        Ok(Expression { source: source.to_owned(), steps, previous })
     }
 }
 
@@ -82,8 +84,10 @@ impl Template {
         }
         let environment = environment().map_err(|error| unreadable(source, &error))?;
         let compiled = environment.template_from_str(source).map_err(|error| unreadable(source, &error))?;
-        let steps = named_steps(source, &compiled.undeclared_variables(true))?;
-        Ok(Template { source: source.to_owned(), steps })
+        let names = compiled.undeclared_variables(true);
+        let (steps, previous) =
+            (named_steps(source, "steps", &names)?, named_steps(source, "previous", &names)?);
+        Ok(Template { source: source.to_owned(), steps, previous })
     }
 }
 
@@ -93,15 +97,19 @@ fn unreadable(source: &str, error: &Error) -> SourceError {
     SourceError { code: codes::EXPRESSION, message, range, hint: None }
 }
 
-/// The steps among `names`, which are of the form `steps.list.output`.
-fn named_steps(source: &str, names: &HashSet<String>) -> Result<Vec<StepId>, SourceError> {
+/// The steps among `names`, which are of the form `steps.list.output` or, with the root `previous`, `previous.list.output`.
+fn named_steps(source: &str, root: &str, names: &HashSet<String>) -> Result<Vec<StepId>, SourceError> {
     let mut steps = BTreeSet::new();
     for name in names {
         let mut parts = name.split('.');
-        if parts.next() != Some("steps") {
+        if parts.next() != Some(root) {
             continue;
         }
         let Some(step) = parts.next() else {
+            // Whether there was a pass before is a question of its own.
+            if root == "previous" {
+                continue;
+            }
             return Err(SourceError {
                 code: codes::UNKNOWN_NAME,
                 message: "`steps` needs the id of a step".to_owned(),

@@ -25,6 +25,7 @@ const BEGINNING: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 /// More than any plan here needs to come to rest.
 const PASSES_MAX: usize = 100;
 
+#[derive(Clone)]
 pub(super) struct Bench {
     pub(super) machine: RunMachine,
     pub(super) definition: Arc<Definition>,
@@ -336,6 +337,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         log: None,
         artifacts: Vec::new(),
         artifacts_left_out: 0,
+        after: None,
         left_behind: 0,
     }
 }
@@ -404,8 +406,21 @@ fn describe(emitted: &Emitted) -> String {
         Event::RunFailed(end) => format!("run failed: {}", end.reason),
         Event::RunCancelling(now) if now.finally_too => "run cancelling finally too".to_owned(),
         Event::StepsReset(reset) => {
-            format!("reset {}", reset.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            let listed = |steps: &[backstay_model::StepId]| {
+                steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            };
+            let loops = if reset.loops.is_empty() {
+                String::new()
+            } else {
+                format!("; anew {}", listed(&reset.loops))
+            };
+            format!("reset {}{loops}", listed(&reset.steps))
         }
+        Event::CycleStarted(started) => {
+            let check = if started.check { " as a check" } else { "" };
+            format!("cycle {} ({} of {}){check}", started.cycle, started.nth, started.max_cycles)
+        }
+        Event::LoopEnded(ended) => format!("{:?} in cycle {}", ended.reason, ended.cycle).to_lowercase(),
         Event::StepStarted(_) => "started".to_owned(),
         Event::StepSkipped(skipped) => format!("skipped: {}", skipped.reason),
         Event::StepFinished(finished) => {
@@ -440,9 +455,9 @@ fn describe(emitted: &Emitted) -> String {
         }
         event => event.kind().as_str().replace('_', " "),
     };
-    match emitted.scope.step_id() {
-        Some(step) => format!("{step} {what}"),
-        None => what,
+    match &emitted.scope {
+        Scope::Run => what,
+        scope @ Scope::Step { .. } => format!("{scope} {what}"),
     }
 }
 

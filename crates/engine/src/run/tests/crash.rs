@@ -99,7 +99,8 @@ fn s5_a_probe_decides_by_its_exit_code() {
     assert_eq!(bench.starts.last().unwrap().script.as_deref(), Some("test -e x"));
     let (effect, attempt) = bench.in_flight("a");
     assert_eq!(effect.to_string(), "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:a:probe");
-    let running = Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder: "p".to_owned() };
+    let running =
+        Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder: "p".to_owned(), before: None };
     assert_eq!(bench.report(running), ["a running probe 1"]);
     assert_eq!(
         bench.exit("a", 1),

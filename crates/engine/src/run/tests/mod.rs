@@ -3,6 +3,7 @@
 mod answers;
 mod bench;
 mod crash;
+mod loops;
 mod order;
 mod outputs;
 mod plans;

@@ -179,15 +179,27 @@ fn late_and_doubled_reports_change_nothing() {
     use crate::Report;
     let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'true'}");
     let (effect, attempt) = bench.in_flight("a");
-    let running =
-        Report::Running { effect: effect.clone(), attempt, pid: 1, keeper_pid: 2, folder: "f".to_owned() };
+    let running = Report::Running {
+        effect: effect.clone(),
+        attempt,
+        pid: 1,
+        keeper_pid: 2,
+        folder: "f".to_owned(),
+        before: None,
+    };
     let ended = Report::Ended { effect: effect.clone(), attempt, process: Box::new(super::bench::exited(0)) };
     assert_eq!(bench.report(running.clone()), ["a running 1"]);
     assert_eq!(bench.report(running.clone()), [""; 0]);
     bench.crash();
     assert_eq!(bench.report(running.clone()), [""; 0]);
-    let early =
-        Report::Running { effect, attempt: attempt.next(), pid: 1, keeper_pid: 2, folder: String::new() };
+    let early = Report::Running {
+        effect,
+        attempt: attempt.next(),
+        pid: 1,
+        keeper_pid: 2,
+        folder: String::new(),
+        before: None,
+    };
     assert_eq!(bench.report(early), [""; 0]);
     assert_eq!(bench.report(ended.clone()).len(), 4);
     for late in [running, ended] {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
-use backstay_model::event::{Class, Event};
+use backstay_model::event::{Class, Event, QuestionKind};
 use backstay_model::{EffectId, Scope};
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ struct Leaf {
 #[derive(Clone, Debug)]
 enum Entry {
     Leaf(Leaf),
-    Group { side_by_side: bool, steps: Vec<Leaf> },
+    Group { side_by_side: bool, repeat: Option<(u32, &'static str)>, steps: Vec<Leaf> },
 }
 
 #[derive(Clone, Debug)]
@@ -64,11 +64,16 @@ fn leaf() -> impl Strategy<Value = Leaf> {
     )
 }
 
+fn repeat() -> impl Strategy<Value = Option<(u32, &'static str)>> {
+    let on_exhausted = prop::sample::select(vec!["fail", "continue", "ask"]);
+    prop::option::of((1..4_u32, on_exhausted))
+}
+
 fn plan() -> impl Strategy<Value = (Vec<Entry>, Vec<Leaf>)> {
     let entry = prop_oneof![
         3 => leaf().prop_map(Entry::Leaf),
-        1 => (any::<bool>(), prop::collection::vec(leaf(), 1..4))
-            .prop_map(|(side_by_side, steps)| Entry::Group { side_by_side, steps }),
+        2 => (any::<bool>(), repeat(), prop::collection::vec(leaf(), 1..4))
+            .prop_map(|(side_by_side, repeat, steps)| Entry::Group { side_by_side, repeat, steps }),
     ];
     (prop::collection::vec(entry, 1..5), prop::collection::vec(leaf(), 0..3))
 }
@@ -91,7 +96,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Resume),
         1 => Just(Action::Cancel),
         1 => step().prop_map(Action::Skip),
-        3 => prop::sample::select(vec!["done", "rerun", "fail", "maybe"]).prop_map(Action::Answer),
+        3 => prop::sample::select(vec!["done", "rerun", "fail", "more", "accept", "maybe"]).prop_map(Action::Answer),
         2 => (prop::option::of(step()), prop::option::weighted(0.2, step()))
             .prop_map(|(from, skip)| Action::Again(from, skip)),
         2 => step().prop_map(Action::Running),
@@ -123,11 +128,21 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
         let id = next();
         match entry {
             Entry::Leaf(leaf) => text += &spell_leaf(&id, leaf),
-            Entry::Group { side_by_side, steps } => {
+            Entry::Group { side_by_side, repeat, steps } => {
+                let inner: Vec<String> = steps.iter().map(|_| next()).collect();
                 text += &format!("- id: {id}\n");
-                text += if *side_by_side { "  needs: []\n  steps:\n" } else { "  steps:\n" };
-                for leaf in steps {
-                    text += &format!("  {}", spell_leaf(&next(), leaf));
+                text += if *side_by_side { "  needs: []\n" } else { "" };
+                if let Some((max_cycles, on_exhausted)) = repeat {
+                    // Which of its steps the condition needs differs from plan to plan.
+                    let named = &inner[*max_cycles as usize % inner.len()];
+                    text += &format!(
+                        "  repeat: {{until: steps.{named}.exit_code != 1, max_cycles: {max_cycles}, on_exhausted: {on_exhausted}}}\n"
+                    );
+                }
+                text += "  steps:\n";
+                for (id, leaf) in inner.iter().zip(steps) {
+                    let accepts = if repeat.is_some() { ", accept_exit: 0-1}\n" } else { "}\n" };
+                    text += &format!("  {}", spell_leaf(id, leaf).replace("}\n", accepts));
                 }
             }
         }
@@ -196,6 +211,7 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
             pid: 1,
             keeper_pid: 2,
             folder: "f".to_owned(),
+            before: None,
         }),
         Action::Exit(index, code) => end(bench, *index, &exited(*code)),
         Action::Ended(index, by) => end(bench, *index, &ended(*by)),
@@ -250,8 +266,10 @@ fn let_succeed(bench: &mut Bench) {
         if matches!(bench.machine.phase(), Phase::Ended(_)) {
             return;
         }
-        if bench.machine.open_questions().next().is_some() {
-            bench.answer("done");
+        let asked = bench.machine.open_questions().next().cloned();
+        if let Some(asked) = asked {
+            let choice = if asked.kind == QuestionKind::LoopExhausted { "accept" } else { "done" };
+            bench.answer(choice);
         } else if let Some((effect, attempt)) = in_flight(bench, 0) {
             bench.report(Report::Ended { effect, attempt, process: Box::new(exited(0)) });
         } else {

@@ -1,0 +1,379 @@
+//! Loops: passes, their condition, what the next pass sees, and how they end.
+
+use backstay_model::event::LostEvidence::KeeperDead;
+use backstay_model::event::{Event, SuspendReason};
+
+use super::super::Phase;
+use super::Bench;
+use super::reopen::assert_attempts_are_dense;
+use super::say::{again, again_from, answer, cancel, resume, skip, suspend};
+use crate::record::RunStatus;
+
+/// Code first, then the test that the condition names: each change is checked in its own pass.
+const CODE_TEST: &str = "- id: green\n  repeat: {until: steps.test.exit_code == 0, max_cycles: 3}\n  steps:\n  - {id: code, run: 'true'}\n  - {id: test, run: 'true', accept_exit: 0-125}\n- {id: after, run: 'echo ${{ steps.green.cycles }} ${{ steps.test.exit_code }}'}";
+
+/// The test first: the last change is only seen by one more test.
+fn test_fix(more: &str) -> String {
+    format!(
+        "- id: green\n  repeat: {{until: steps.test.exit_code == 0, max_cycles: 2{more}}}\n  steps:\n  - {{id: test, run: 'true', accept_exit: 0-125}}\n  - {{id: fix, run: 'true'}}\n- {{id: after, run: 'true'}}"
+    )
+}
+
+#[test]
+fn s14_a_loop_turns_until_its_condition_is_true() {
+    let mut bench = Bench::begun(CODE_TEST);
+    assert_eq!(bench.desired(), ["code start 1"].map(|_| "code hold 1".to_owned()));
+    assert_eq!(
+        bench.exit("code", 0)[1..],
+        ["code@green~1 succeeded: exit 0", "test@green~1 started", "test@green~1 starting 1"]
+    );
+    assert_eq!(
+        bench.exit("test", 1)[1..],
+        [
+            "test@green~1 succeeded: exit 1",
+            "green cycle 2 (2 of 3)",
+            "code@green~2 started",
+            "code@green~2 starting 1"
+        ]
+    );
+    bench.exit("code", 0);
+    assert_eq!(
+        bench.exit("test", 0)[1..],
+        [
+            "test@green~2 succeeded: exit 0",
+            "green satisfied in cycle 2",
+            "green succeeded: `steps.test.exit_code == 0` after 2 cycles",
+            "after started",
+            "after starting 1"
+        ]
+    );
+    let values: Vec<&str> =
+        bench.starts.last().unwrap().env.iter().take(2).map(|(_, value)| value.as_str()).collect();
+    assert_eq!(values, ["2", "0"], "from outside, a step of a loop is the one of its last pass");
+    bench.exit("after", 0);
+    assert_eq!(bench.status(), RunStatus::Completed);
+    assert_attempts_are_dense(&bench);
+}
+
+#[test]
+fn s14_once_the_condition_is_true_the_rest_of_the_pass_is_left_out() {
+    let mut bench = Bench::begun(&test_fix(""));
+    let facts = bench.exit("test", 0);
+    assert_eq!(
+        facts[2..5],
+        [
+            "fix@green~1 skipped: `green` needed it no more",
+            "green satisfied in cycle 1",
+            "green succeeded: `steps.test.exit_code == 0` after 1 cycle",
+        ]
+    );
+}
+
+#[test]
+fn s14_no_loop_ends_on_a_change_that_its_condition_has_not_seen() {
+    let mut bench = Bench::begun(&test_fix(""));
+    for _ in 0..2 {
+        bench.exit("test", 7);
+        bench.exit("fix", 0);
+    }
+    assert_eq!(bench.desired(), ["test hold 1"], "a third test, for the second fix");
+    let started = bench.record.step(&"green".parse().unwrap()).unwrap().passes.clone().unwrap();
+    assert!(started.check && started.cycle == 3);
+    let mut green = bench.clone();
+    assert_eq!(
+        green.exit("test", 0)[2..4],
+        ["green satisfied in cycle 3", "green succeeded: `steps.test.exit_code == 0` after 3 cycles"]
+    );
+    assert_eq!(
+        bench.exit("test", 7)[2..],
+        [
+            "green exhausted in cycle 3",
+            "green failed: 2 of 2 cycles used; `steps.test.exit_code == 0` is false",
+            "after skipped: `green`, which it needs, did not succeed",
+            "run failed: green: 2 of 2 cycles used; `steps.test.exit_code == 0` is false"
+        ]
+    );
+}
+
+#[test]
+fn a_pass_whose_changes_were_checked_in_it_is_not_checked_again() {
+    let mut bench = Bench::begun(CODE_TEST);
+    for _ in 0..2 {
+        bench.exit("code", 0);
+        bench.exit("test", 1);
+    }
+    bench.exit("code", 0);
+    assert_eq!(bench.exit("test", 1)[2], "green exhausted in cycle 3");
+}
+
+#[test]
+fn an_exhausted_loop_may_count_as_success() {
+    let mut bench = Bench::begun(&test_fix(", on_exhausted: continue"));
+    for _ in 0..2 {
+        bench.exit("test", 7);
+        bench.exit("fix", 0);
+    }
+    assert_eq!(
+        bench.exit("test", 7)[2..],
+        [
+            "green exhausted in cycle 3",
+            "green succeeded: 2 of 2 cycles used; `steps.test.exit_code == 0` is false",
+            "after started",
+            "after starting 1"
+        ]
+    );
+}
+
+fn asked() -> Bench {
+    let mut bench = Bench::begun(&test_fix(", on_exhausted: ask"));
+    for _ in 0..2 {
+        bench.exit("test", 7);
+        bench.exit("fix", 0);
+    }
+    assert_eq!(bench.exit("test", 7)[2..], ["green question asked"]);
+    assert_eq!((bench.status(), bench.record.status), (RunStatus::Waiting, RunStatus::Waiting));
+    assert!(bench.machine.is_at_rest());
+    bench.crash();
+    bench
+}
+
+#[test]
+fn h6_an_exhausted_loop_asks_and_goes_on_by_the_answer() {
+    let mut more = asked();
+    assert_eq!(
+        more.answer("more")[1..],
+        [
+            "green question closed",
+            "green cycle 4 (1 of 2)",
+            "test@green~4 started",
+            "test@green~4 starting 1"
+        ]
+    );
+    assert_eq!(more.record.status, RunStatus::Running);
+    let mut accepted = asked();
+    assert_eq!(
+        accepted.answer("accept")[2..4],
+        ["green exhausted in cycle 3", "green succeeded: accepted after 3 cycles"]
+    );
+    let mut failed = asked();
+    assert_eq!(failed.answer("fail")[3], "green failed: given up after 3 cycles");
+    assert_eq!(failed.status(), RunStatus::Failed);
+    let mut refused = asked();
+    let question = refused.question();
+    refused.say(answer(question, "maybe"));
+    assert!(refused.settle()[0].ends_with("refused: InvalidAnswer"));
+    let mut cancelled = asked();
+    cancelled.say(cancel());
+    assert_eq!(
+        cancelled.settle()[3..5],
+        ["green question closed", "green cancelled: cancelled with the run"]
+    );
+    assert_eq!(cancelled.status(), RunStatus::Cancelled);
+}
+
+#[test]
+fn the_next_pass_sees_the_results_of_the_one_before() {
+    let mut bench = Bench::begun(
+        "- id: green\n  repeat: {until: steps.test.ok and steps.test.output == 'good', max_cycles: 3}\n  steps:\n  - {id: code, run: 'echo ${{ previous.test.output if previous else 0 }}'}\n  - {id: test, run: 'true'}",
+    );
+    let seen = |bench: &Bench| bench.starts.last().unwrap().env[0].1.clone();
+    assert_eq!(seen(&bench), "0");
+    bench.exit("code", 0);
+    bench.print("test", "bad");
+    assert_eq!(seen(&bench), "bad");
+    bench.crash();
+    bench.exit("code", 0);
+    bench.print("test", "worse");
+    assert_eq!(seen(&bench), "worse");
+}
+
+#[test]
+fn a_step_that_fails_in_a_pass_fails_the_loop_and_a_retry_goes_on_in_that_pass() {
+    let mut bench = Bench::begun(CODE_TEST);
+    bench.exit("code", 0);
+    bench.exit("test", 1);
+    let facts = bench.exit("code", 9);
+    assert_eq!(
+        facts[1..5],
+        [
+            "code@green~2 failed: exit 9",
+            "test@green~2 skipped: `code`, which it needs, did not succeed",
+            "after skipped: `green`, which it needs, did not succeed",
+            "green failed: 1 of 2 steps failed"
+        ]
+    );
+    assert_eq!(facts.last().unwrap(), "run failed: code (cycle 2): exit 9");
+    bench.crash();
+    bench.say(again());
+    assert_eq!(
+        bench.settle()[1..],
+        [
+            "reset green code test after",
+            "run resumed",
+            "green started",
+            "code@green~2 started",
+            "code@green~2 starting 2"
+        ]
+    );
+    bench.exit("code", 0);
+    assert_eq!(bench.exit("test", 1)[2], "green cycle 3 (3 of 3)", "the count goes on");
+    assert_attempts_are_dense(&bench);
+}
+
+#[test]
+fn s17_a_loop_that_is_tried_again_from_its_beginning_counts_anew_and_reuses_no_number() {
+    let mut bench = Bench::begun(CODE_TEST);
+    bench.exit("code", 0);
+    bench.exit("test", 0);
+    bench.exit("after", 0);
+    bench.crash();
+    bench.say(again_from("green"));
+    assert_eq!(
+        bench.settle()[1..],
+        [
+            "reset green code test after; anew green",
+            "run resumed",
+            "green started",
+            "green cycle 2 (1 of 3)",
+            "code@green~2 started",
+            "code@green~2 starting 1"
+        ]
+    );
+    assert_attempts_are_dense(&bench);
+}
+
+#[test]
+fn s17_an_exhausted_loop_gets_as_many_passes_again() {
+    let mut bench = Bench::begun(CODE_TEST);
+    for _ in 0..3 {
+        bench.exit("code", 0);
+        bench.exit("test", 1);
+    }
+    assert_eq!(bench.status(), RunStatus::Failed);
+    bench.say(again());
+    assert_eq!(
+        bench.settle()[1..5],
+        ["reset green after; anew green", "run resumed", "green started", "green cycle 4 (1 of 3)"]
+    );
+}
+
+#[test]
+fn s7_a_suspended_loop_goes_on_at_its_step_in_its_pass() {
+    let mut bench = Bench::begun(CODE_TEST);
+    bench.exit("code", 0);
+    bench.exit("test", 1);
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("code");
+    assert_eq!(bench.status(), RunStatus::Suspended);
+    bench.crash();
+    bench.say(resume());
+    assert_eq!(bench.settle()[1..], ["run resumed", "code@green~2 starting 2"]);
+}
+
+#[test]
+fn s5_work_that_is_lost_in_a_pass_is_asked_about_and_goes_on_in_it() {
+    let mut bench = Bench::begun(CODE_TEST);
+    bench.exit("code", 0);
+    bench.exit("test", 1);
+    bench.lose("code", KeeperDead);
+    bench.crash();
+    assert_eq!(
+        bench.answer("rerun")[1..],
+        ["code@green~2 question closed", "code@green~2 resolved 1 not done", "code@green~2 starting 2"]
+    );
+}
+
+#[test]
+fn s14_passes_that_turn_too_fast_suspend_the_run() {
+    let mut bench = Bench::begun(
+        "- id: green\n  repeat: {until: steps.test.exit_code == 0, max_cycles: 9, min_cycle: 10s}\n  steps:\n  - {id: test, run: 'true', accept_exit: 0-125}",
+    );
+    bench.exit("test", 1);
+    bench.exit("test", 1);
+    bench.later(12_000);
+    assert_eq!(bench.exit("test", 1)[2], "green cycle 4 (4 of 9)", "a slow one ends the row");
+    bench.exit("test", 1);
+    bench.exit("test", 1);
+    assert_eq!(bench.exit("test", 1)[2..], ["run suspending", "run suspended"]);
+    let Phase::Suspended { reason, .. } = bench.machine.phase() else {
+        panic!("{:?}", bench.machine.phase())
+    };
+    assert_eq!(*reason, SuspendReason::FastCycles);
+    bench.crash();
+    bench.say(resume());
+    assert_eq!(bench.settle()[1..3], ["run resumed", "green cycle 7 (7 of 9)"], "a person said so");
+    bench.exit("test", 1);
+    assert_eq!(bench.exit("test", 1)[2], "green cycle 9 (9 of 9)");
+}
+
+#[test]
+fn loops_in_loops_have_passes_of_their_own() {
+    let mut bench = Bench::begun(
+        "- id: outer\n  repeat: {until: steps.check.exit_code == 0, max_cycles: 3}\n  steps:\n  - id: inner\n    repeat: {until: steps.test.exit_code == 0, max_cycles: 2, on_exhausted: continue}\n    steps:\n    - {id: test, run: 'true', accept_exit: 0-9}\n  - {id: check, run: 'true', accept_exit: 0-9}",
+    );
+    assert_eq!(
+        bench.exit("test", 1)[1..3],
+        ["test@outer~1,inner~1 succeeded: exit 1", "inner@outer~1 cycle 2 (2 of 2)"]
+    );
+    bench.exit("test", 1);
+    let facts = bench.exit("check", 1);
+    assert_eq!(
+        facts[1..6],
+        [
+            "check@outer~1 succeeded: exit 1",
+            "outer cycle 2 (2 of 3)",
+            "inner@outer~2 started",
+            "inner@outer~2 cycle 1 (1 of 2)",
+            "test@outer~2,inner~1 started"
+        ]
+    );
+    bench.crash();
+    bench.exit("test", 0);
+    assert_eq!(bench.exit("check", 0).last().unwrap(), "run completed {}");
+    assert_attempts_are_dense(&bench);
+}
+
+#[test]
+fn a_step_of_a_loop_is_left_out_in_its_pass() {
+    let mut bench = Bench::begun(CODE_TEST);
+    bench.exit("code", 0);
+    bench.exit("test", 1);
+    bench.say(skip("code"));
+    bench.settle();
+    assert_eq!(
+        bench.stopped("code")[1..3],
+        ["code@green~2 skipped: left out on request", "test@green~2 started"]
+    );
+    let mut unborn = Bench::begun(&format!("- {{id: first, run: 'true'}}\n{CODE_TEST}"));
+    unborn.say(skip("code"));
+    assert!(unborn.settle()[0].ends_with("refused: NotNow"), "its loop has not begun");
+}
+
+#[test]
+fn a_condition_that_cannot_be_evaluated_fails_its_loop() {
+    let mut bench = Bench::begun(
+        "- id: green\n  repeat: {until: steps.test.output.good, max_cycles: 3}\n  steps:\n  - {id: test, run: 'true', output: json}",
+    );
+    let facts = bench.print("test", "{}");
+    assert!(facts[2].starts_with("green failed: `until` of `green`:"), "{facts:?}");
+    assert_eq!(bench.status(), RunStatus::Failed);
+}
+
+#[test]
+fn results_of_passes_before_the_last_one_are_not_kept_in_memory() {
+    let mut bench = Bench::begun(&CODE_TEST.replace("max_cycles: 3", "max_cycles: 50"));
+    for _ in 0..40 {
+        bench.exit("code", 0);
+        bench.exit("test", 1);
+    }
+    assert!(bench.machine.steps.len() <= 6, "{}", bench.machine.steps.len());
+    assert!(
+        bench
+            .log
+            .iter()
+            .filter(|recorded| matches!(Event::decode(recorded).unwrap(), Event::CycleStarted(_)))
+            .count()
+            == 41
+    );
+}

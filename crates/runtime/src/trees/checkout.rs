@@ -1,0 +1,127 @@
+//! A git checkout, and what can be done with the trees that are kept of it.
+
+use std::process::{Command, Stdio};
+
+use backstay_model::event::KeptTree;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::error::TreeError;
+use super::git::Git;
+use super::keep::TreeName;
+
+/// The git checkout around a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    pub(super) root: Utf8PathBuf,
+    /// The user's index.
+    pub(super) index: Utf8PathBuf,
+}
+
+impl Checkout {
+    /// The checkout that `folder` (absolute) is in; none if it is in none.
+    ///
+    /// # Errors
+    /// [`TreeError`] if there is one and git cannot tell about it.
+    pub fn around(folder: &Utf8Path) -> Result<Option<Checkout>, TreeError> {
+        if !folder.ancestors().any(|above| above.join(".git").exists()) {
+            return Ok(None);
+        }
+        let said = Git::new(folder, &["rev-parse", "--is-inside-work-tree"]).text()?;
+        if said != "true" {
+            return Ok(None);
+        }
+        let said = Git::new(folder, &["rev-parse", "--show-toplevel", "--git-path", "index"]).text()?;
+        let mut lines = said.lines();
+        let (Some(root), Some(index)) = (lines.next(), lines.next()) else { return Ok(None) };
+        Ok(Some(Checkout { root: Utf8PathBuf::from(root), index: folder.join(index) }))
+    }
+
+    /// Its topmost folder.
+    #[must_use]
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// What was kept under `name`; none if nothing was, or it was pruned.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git cannot tell.
+    pub fn kept(&self, name: &TreeName) -> Result<Option<KeptTree>, TreeError> {
+        let format = "--format=%(objectname) %(tree)";
+        let said = Git::new(&self.root, &["for-each-ref", format, &name.reference()]).text()?;
+        let tree = |(commit, tree): (&str, &str)| KeptTree {
+            commit: commit.to_owned(),
+            tree: tree.to_owned(),
+            left_out: 0,
+        };
+        Ok(said.split_once(' ').map(tree))
+    }
+
+    /// Shows what is different between two commits, by git's own means: colours, pager and all. True if git was content.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git cannot be started.
+    pub fn show_diff(&self, from: &str, to: &str, options: &[String]) -> Result<bool, TreeError> {
+        let status = Command::new("git")
+            .arg("-C")
+            .arg(self.root.as_std_path())
+            .arg("diff")
+            .args(options)
+            .args([from, to])
+            .stdin(Stdio::null())
+            .status()
+            .map_err(TreeError::NoGit)?;
+        Ok(status.success())
+    }
+
+    /// The files that differ between two commits, by path from the root, with one letter for how.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git cannot tell.
+    pub fn changed(&self, from: &str, to: &str) -> Result<Vec<(char, String)>, TreeError> {
+        let said =
+            Git::new(&self.root, &["diff-tree", "-r", "--no-renames", "--name-status", "-z", from, to]);
+        let said = String::from_utf8_lossy(&said.bytes()?).into_owned();
+        let mut parts = said.split('\0');
+        let mut changed = Vec::new();
+        while let (Some(how), Some(path)) = (parts.next(), parts.next()) {
+            changed.extend(how.chars().next().map(|how| (how, path.to_owned())));
+        }
+        Ok(changed)
+    }
+
+    /// Puts the tree of `commit` into a new worktree at `path`, on no branch. The checkout itself is not touched.
+    ///
+    /// # Errors
+    /// [`TreeError::Occupied`] if something is at `path`; others if git refuses.
+    pub fn restore_to(&self, commit: &str, path: &Utf8Path) -> Result<(), TreeError> {
+        if path.exists() {
+            return Err(TreeError::Occupied { path: path.to_owned() });
+        }
+        Git::new(&self.root, &["worktree", "add", "--detach", "--quiet", path.as_str(), commit]).bytes()?;
+        Ok(())
+    }
+
+    /// Makes the branch `name` at `commit`. The checkout itself is not touched.
+    ///
+    /// # Errors
+    /// [`TreeError`] if there is such a branch, or git refuses the name.
+    pub fn restore_as_branch(&self, commit: &str, name: &str) -> Result<(), TreeError> {
+        Git::new(&self.root, &["branch", "--no-track", name, commit]).bytes()?;
+        Ok(())
+    }
+
+    /// Forgets the trees of `run`; git's own collection takes the objects later. Says how many there were.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git refuses.
+    pub fn forget(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
+        let prefix = TreeName::prefix(run);
+        let said = Git::new(&self.root, &["for-each-ref", "--format=delete %(refname)", &prefix]).bytes()?;
+        let count = said.iter().filter(|byte| **byte == b'\n').count();
+        if count > 0 {
+            Git::new(&self.root, &["update-ref", "--stdin"]).feed(&said)?;
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,129 @@
+//! Keeping a tree.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use backstay_model::event::KeptTree;
+use backstay_model::{Attempt, EffectId, RunId};
+use camino::Utf8Path;
+
+use super::checkout::Checkout;
+use super::error::TreeError;
+use super::git::Git;
+
+/// An untracked file that is larger is left out: nobody wants a copy of a disk image in the repository.
+const UNTRACKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// When a tree was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeMoment {
+    /// Before the attempt began.
+    Before,
+    /// After it ended.
+    After,
+}
+
+/// The name under which a tree is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeName(String);
+
+impl TreeName {
+    /// Of one attempt.
+    #[must_use]
+    pub fn new(effect: &EffectId, attempt: Attempt, moment: TreeMoment) -> TreeName {
+        // A reference has no `~` and no `@{`; ids of steps have no `-`, so this stays unambiguous.
+        let place: String = effect
+            .scope
+            .to_string()
+            .chars()
+            .map(|c| if matches!(c, '~' | '@' | ',' | '=') { '-' } else { c })
+            .collect();
+        let moment = match moment {
+            TreeMoment::Before => "before",
+            TreeMoment::After => "after",
+        };
+        TreeName(format!("{}{place}/{attempt}/{moment}", TreeName::prefix(effect.run)))
+    }
+
+    pub(super) fn prefix(run: RunId) -> String {
+        format!("refs/backstay/{run}/")
+    }
+
+    pub(super) fn reference(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Checkout {
+    /// Keeps the checkout as it is now under `name`. `scratch` is a folder for a temporary file.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git refuses; nothing of the user's was changed.
+    pub fn keep(&self, name: &TreeName, scratch: &Utf8Path) -> Result<KeptTree, TreeError> {
+        let index = scratch.join("tree-index");
+        let kept = self.keep_with(name, &index);
+        match fs::remove_file(&index) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::debug!(%index, %error, "an index that served its time stays");
+            }
+            _ => {}
+        }
+        kept
+    }
+
+    fn keep_with(&self, name: &TreeName, index: &Utf8Path) -> Result<KeptTree, TreeError> {
+        // With the user's index git knows which files are unchanged, so it reads only the others.
+        if self.index.exists() {
+            fs::copy(&self.index, index).map_err(|source| TreeError::Io {
+                action: "copy",
+                path: self.index.clone(),
+                source,
+            })?;
+        }
+        let git = |words: &[&str]| Git::new(&self.root, words).env("GIT_INDEX_FILE", index.as_str());
+        git(&["add", "--update"]).bytes()?;
+        let (untracked, left_out) =
+            self.untracked(&git(&["ls-files", "--others", "--exclude-standard", "-z"]).bytes()?);
+        if !untracked.is_empty() {
+            git(&["update-index", "--add", "-z", "--stdin"]).feed(&untracked)?;
+        }
+        let tree = git(&["write-tree"]).text()?;
+        let head = Git::new(&self.root, &["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
+        let message = format!("backstay: {}", name.0);
+        let mut words = vec!["commit-tree", tree.as_str(), "-m", message.as_str()];
+        words.extend(head.iter().flat_map(|head| ["-p", head.as_str()]));
+        let mut commit = Git::new(&self.root, &words);
+        for role in ["AUTHOR", "COMMITTER"] {
+            commit = commit
+                .env(&format!("GIT_{role}_NAME"), "backstay")
+                .env(&format!("GIT_{role}_EMAIL"), "backstay@localhost");
+        }
+        let commit = commit.text()?;
+        Git::new(&self.root, &["update-ref", &name.reference(), &commit]).bytes()?;
+        Ok(KeptTree { commit, tree, left_out })
+    }
+
+    /// Of the names that git lists (each with a zero byte behind it), those to keep, and how many are not.
+    fn untracked(&self, listed: &[u8]) -> (Vec<u8>, u32) {
+        let (mut kept, mut left_out) = (Vec::new(), 0_u32);
+        for name in listed.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let path = PathBuf::from(std::ffi::OsStr::from_bytes(name));
+            let is_of_store = path.components().any(|part| part.as_os_str() == crate::store::STORE_FOLDER);
+            if is_of_store {
+                continue;
+            }
+            let is_kept = fs::symlink_metadata(self.root.as_std_path().join(&path)).is_ok_and(|metadata| {
+                metadata.is_symlink() || (metadata.is_file() && metadata.len() <= UNTRACKED_BYTES_MAX)
+            });
+            if is_kept {
+                kept.extend_from_slice(name);
+                kept.push(0);
+            } else {
+                // Also a repository inside this one, which git lists as a folder.
+                left_out = left_out.saturating_add(1);
+            }
+        }
+        (kept, left_out)
+    }
+}

@@ -1,0 +1,13 @@
+//! Trees of the folder that steps work in: kept before and after each attempt, so that what it did can be seen and undone.
+//!
+//! A tree holds what is tracked, changed and untracked, without what is ignored. It is a commit under `refs/backstay/`,
+//! made with an index of its own: neither the user's index nor branches nor hooks have to do with it.
+
+mod checkout;
+mod error;
+mod git;
+mod keep;
+
+pub use checkout::Checkout;
+pub use error::TreeError;
+pub use keep::{TreeMoment, TreeName};

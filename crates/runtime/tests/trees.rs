@@ -1,0 +1,222 @@
+//! Trees of a real git checkout: what is kept, that the user's own is untouched, and how it comes back.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
+use backstay_runtime::{Checkout, TreeError, TreeMoment, TreeName};
+use camino::{Utf8Path, Utf8PathBuf};
+use tempfile::TempDir;
+
+struct Repository {
+    folder: TempDir,
+    scratch: TempDir,
+}
+
+impl Repository {
+    fn empty() -> Repository {
+        let repository = Repository {
+            folder: TempDir::new().expect("files and git work here"),
+            scratch: TempDir::new().expect("files and git work here"),
+        };
+        repository.git(&["init", "-q", "-b", "main"]);
+        repository
+    }
+
+    /// One commit, and over it: a change, a staged change, a deletion, an untracked and an ignored file.
+    fn busy() -> Repository {
+        let repository = Repository::empty();
+        for name in ["kept", "changed", "staged", "deleted"] {
+            repository.write(name, "old\n");
+        }
+        repository.write(".gitignore", "ignored\n");
+        repository.git(&["add", "-A"]);
+        repository.git(&["commit", "-q", "-m", "first"]);
+        repository.write("changed", "new\n");
+        repository.write("staged", "new\n");
+        repository.git(&["add", "staged"]);
+        fs::remove_file(repository.path().join("deleted")).expect("files and git work here");
+        repository.write("deep/untracked", "new\n");
+        repository.write("ignored", "secret\n");
+        repository
+    }
+
+    fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.folder.path()).expect("files and git work here")
+    }
+
+    fn scratch(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.scratch.path()).expect("files and git work here")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("files and git work here")).expect("files and git work here");
+        fs::write(path, text).expect("files and git work here");
+    }
+
+    fn git(&self, words: &[&str]) -> String {
+        let output = Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+            .args(words)
+            .current_dir(self.path())
+            .output()
+            .expect("files and git work here");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    fn checkout(&self) -> Checkout {
+        Checkout::around(self.path()).expect("files and git work here").expect("it is a checkout")
+    }
+
+    /// All that the user sees of git, except the references that are kept.
+    fn state(&self) -> (String, String, String) {
+        let status = self.git(&["status", "--porcelain", "--ignored"]);
+        (status, self.git(&["for-each-ref", "refs/heads", "refs/tags"]), self.git(&["ls-files", "--stage"]))
+    }
+}
+
+fn name(attempt: u32, moment: TreeMoment) -> TreeName {
+    let effect = EffectId {
+        run: run(),
+        scope: "fix@green~3".parse::<Scope>().expect("files and git work here"),
+        call: EffectCall::Main,
+    };
+    TreeName::new(&effect, Attempt(attempt), moment)
+}
+
+fn run() -> RunId {
+    "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().expect("files and git work here")
+}
+
+fn files(repository: &Repository, commit: &str) -> Vec<String> {
+    repository.git(&["ls-tree", "-r", "--name-only", commit]).lines().map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn a_tree_has_what_is_tracked_changed_and_untracked_and_leaves_the_users_own_alone() {
+    let repository = Repository::busy();
+    let before = repository.state();
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert_eq!(
+        files(&repository, &kept.commit),
+        [".gitignore", "changed", "deep/untracked", "kept", "staged"]
+    );
+    assert_eq!(repository.git(&["show", &format!("{}:changed", kept.commit)]), "new");
+    assert_eq!(
+        repository.git(&["rev-parse", &format!("{}^", kept.commit)]),
+        repository.git(&["rev-parse", "HEAD"])
+    );
+    assert_eq!(repository.state(), before);
+    assert_eq!(fs::read_dir(repository.scratch()).unwrap().count(), 0);
+    assert_eq!(
+        repository.checkout().kept(&name(1, TreeMoment::Before)).unwrap().unwrap().commit,
+        kept.commit
+    );
+    assert_eq!(repository.checkout().kept(&name(1, TreeMoment::After)).unwrap(), None);
+}
+
+#[test]
+fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
+    let repository = Repository::busy();
+    let checkout = repository.checkout();
+    let before = checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    repository.write("changed", "spoiled\n");
+    repository.write("added", "more\n");
+    fs::remove_file(repository.path().join("deep/untracked")).unwrap();
+    let after = checkout.keep(&name(1, TreeMoment::After), repository.scratch()).unwrap();
+    let changed = checkout.changed(&before.commit, &after.commit).unwrap();
+    let spelled: Vec<String> = changed.iter().map(|(how, path)| format!("{how} {path}")).collect();
+    assert_eq!(spelled, ["A added", "M changed", "D deep/untracked"]);
+    let state = repository.state();
+    let place = repository.scratch().join("restored");
+    checkout.restore_to(&before.commit, &place).unwrap();
+    assert_eq!(fs::read_to_string(place.join("changed")).unwrap(), "new\n");
+    assert_eq!(fs::read_to_string(place.join("deep/untracked")).unwrap(), "new\n");
+    assert!(!place.join("added").exists());
+    assert_eq!(repository.state(), state, "the checkout itself is not touched");
+    assert!(matches!(checkout.restore_to(&before.commit, &place), Err(TreeError::Occupied { .. })));
+    checkout.restore_as_branch(&before.commit, "rescue").unwrap();
+    assert_eq!(repository.git(&["rev-parse", "rescue"]), before.commit);
+    assert!(checkout.restore_as_branch(&after.commit, "rescue").is_err(), "no branch is moved");
+    assert_eq!(checkout.forget(run()).unwrap(), 2);
+    assert_eq!(repository.git(&["for-each-ref", "refs/backstay"]), "");
+    assert_eq!(checkout.forget(run()).unwrap(), 0);
+}
+
+#[test]
+fn an_unchanged_checkout_has_the_same_tree() {
+    let repository = Repository::busy();
+    let checkout = repository.checkout();
+    let before = checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    let after = checkout.keep(&name(1, TreeMoment::After), repository.scratch()).unwrap();
+    assert_eq!(before.tree, after.tree);
+}
+
+#[test]
+fn an_empty_repository_has_trees_too() {
+    let repository = Repository::empty();
+    repository.write("first", "x\n");
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert_eq!(files(&repository, &kept.commit), ["first"]);
+}
+
+#[test]
+fn odd_files_are_kept_or_counted() {
+    let repository = Repository::empty();
+    let big = fs::File::create(repository.path().join("big")).unwrap();
+    big.set_len(17 * 1024 * 1024).unwrap();
+    repository.write("with space\nand line", "x\n");
+    fs::write(repository.path().as_std_path().join(std::ffi::OsStr::from_bytes(b"odd\xff")), "x").unwrap();
+    std::os::unix::fs::symlink("/nowhere", repository.path().join("link")).unwrap();
+    repository.write(".backstay/log.db", "the store");
+    let inner = repository.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let output = Command::new("git").args(["init", "-q"]).current_dir(&inner).status().unwrap();
+    assert!(output.success());
+    fs::write(inner.join("file"), "x").unwrap();
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    let listed = Command::new("git")
+        .args(["ls-tree", "-r", "--name-only", "-z", &kept.commit])
+        .current_dir(repository.path())
+        .output()
+        .unwrap();
+    let mut names: Vec<&[u8]> =
+        listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [&b"link"[..], b"odd\xff", b"with space\nand line"]);
+    assert_eq!(kept.left_out, 2, "the large file and the repository inside");
+}
+
+#[test]
+fn a_conflict_is_kept_as_it_stands_in_the_files() {
+    let repository = Repository::empty();
+    repository.write("file", "base\n");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "base"]);
+    repository.git(&["checkout", "-q", "-b", "other"]);
+    repository.write("file", "theirs\n");
+    repository.git(&["commit", "-qam", "theirs"]);
+    repository.git(&["checkout", "-q", "main"]);
+    repository.write("file", "ours\n");
+    repository.git(&["commit", "-qam", "ours"]);
+    let merge = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@t", "merge", "-q", "other"])
+        .current_dir(repository.path())
+        .status()
+        .unwrap();
+    assert!(!merge.success(), "it conflicts");
+    let state = repository.state();
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert!(repository.git(&["show", &format!("{}:file", kept.commit)]).contains("<<<<<<<"));
+    assert_eq!(repository.state(), state, "the conflict is still the user's");
+}
+
+#[test]
+fn where_is_no_checkout_nothing_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
+    assert_eq!(Checkout::around(&path).unwrap(), None);
+}

@@ -1,0 +1,107 @@
+//! `repeat`: loops over the steps of a group.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstay_model::StepId;
+
+use super::keys;
+use super::names::Site;
+use super::reader::{Fields, Reader, Report, first_line};
+use crate::codes;
+use crate::plan::{OnExhausted, Repeat, Step, Verb};
+use crate::yaml::{Kind, Node};
+
+/// A pass with an agent in it that is faster than this did nothing.
+const MIN_CYCLE_MS: u64 = 10_000;
+const ON_EXHAUSTED: &[(&str, OnExhausted)] =
+    &[("fail", OnExhausted::Fail), ("continue", OnExhausted::Continue), ("ask", OnExhausted::Ask)];
+
+impl Reader<'_> {
+    /// Reads `repeat` of the step `id` with this verb.
+    pub(super) fn repeat(
+        &mut self,
+        fields: &Fields<'_>,
+        id: Option<&StepId>,
+        verb: Option<&Verb>,
+    ) -> Option<Repeat> {
+        let entry = fields.entry("repeat")?;
+        let children = match verb {
+            Some(Verb::Group { steps }) => steps.as_slice(),
+            Some(_) => {
+                let message = "`repeat` goes on a group";
+                self.say(
+                    Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
+                        .hint("put the step under `steps:` of a step with this `repeat`"),
+                );
+                return None;
+            }
+            None => &[],
+        };
+        self.loops.extend(id.cloned());
+        let node = &entry.value;
+        if !matches!(node.kind, Kind::Map(_)) {
+            self.wrong_type(node, "`repeat`", "a mapping");
+            return None;
+        }
+        let fields = self.fields(node, &keys::REPEAT);
+        let site = id.map_or(Site::Unknown, |id| Site::Loop(id.clone()));
+        let until = match fields.get("until") {
+            Some(node) => self.condition(node, "`until`", &site),
+            None => self.missing(node, "until", "for example `until: steps.test.exit_code == 0`"),
+        };
+        let max_cycles = match fields.get("max_cycles") {
+            Some(node) => self.count(node, "`max_cycles`").and_then(|count| self.at_least_one(node, count)),
+            None => self.missing(node, "max_cycles", "a loop has an end: `max_cycles: 6`"),
+        };
+        let on_exhausted = fields
+            .get("on_exhausted")
+            .and_then(|node| self.word(node, "`on_exhausted`", ON_EXHAUSTED))
+            .unwrap_or_default();
+        let min_cycle_ms = match fields.get("min_cycle") {
+            Some(node) => self.duration(node, "`min_cycle`"),
+            None => children.iter().any(has_agent).then_some(MIN_CYCLE_MS),
+        };
+        Some(Repeat { until: until?, max_cycles: max_cycles?, on_exhausted, min_cycle_ms })
+    }
+
+    fn missing<T>(&mut self, node: &Node, key: &str, hint: &str) -> Option<T> {
+        let range = first_line(self.source, &node.range);
+        self.say(Report::error(codes::MISSING_KEY, &range, format!("`repeat` needs `{key}`")).hint(hint));
+        None
+    }
+
+    fn at_least_one(&mut self, node: &Node, count: u32) -> Option<u32> {
+        if count == 0 {
+            let message = "`max_cycles` is a number from 1 on, this is 0";
+            self.say(Report::error(codes::WRONG_VALUE, &node.range, message));
+            return None;
+        }
+        Some(count)
+    }
+}
+
+fn has_agent(step: &Step) -> bool {
+    matches!(step.verb, Verb::Agent { .. }) || step.children().iter().any(has_agent)
+}
+
+/// For each loop, the steps in it.
+pub(super) fn inside_loops<'a>(
+    declared: &BTreeSet<StepId>,
+    lists: impl IntoIterator<Item = &'a [Step]>,
+) -> BTreeMap<StepId, BTreeSet<StepId>> {
+    let mut loops = BTreeMap::new();
+    let mut waiting: Vec<&Step> = lists.into_iter().flatten().collect();
+    while let Some(step) = waiting.pop() {
+        waiting.extend(step.children());
+        if declared.contains(&step.id) {
+            let mut inside = BTreeSet::new();
+            let mut inner: Vec<&Step> = step.children().iter().collect();
+            while let Some(step) = inner.pop() {
+                inside.insert(step.id.clone());
+                inner.extend(step.children());
+            }
+            loops.insert(step.id.clone(), inside);
+        }
+    }
+    loops
+}
