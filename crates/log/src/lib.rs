@@ -19,8 +19,8 @@ pub use blobs::BlobStore;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
     Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,
-    EntryIndex, EntryRow, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending,
-    Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
+    EntryIndex, EntryRow, EventFilter, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part,
+    Pending, Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
 };
 pub use cursor::{Cursor, CursorError};
 pub use error::{

@@ -18,7 +18,16 @@ pub struct Ticket(State);
 
 enum State {
     Known(Option<SubmitResult>),
-    Waiting(oneshot::Receiver<SubmitResult>),
+    Waiting(oneshot::Receiver<SubmitResult>, Option<Arc<dyn Drive>>),
+}
+
+/// Whoever gets a batch written that nobody has begun to write yet.
+pub(crate) trait Drive: Send + Sync {
+    /// Writes what waits on this thread, unless somebody else is writing.
+    fn lead(&self);
+
+    /// Has a thread write what waits.
+    fn announce(&self);
 }
 
 impl Ticket {
@@ -30,15 +39,50 @@ impl Ticket {
     /// A ticket and the end by which it is resolved.
     pub(crate) fn pair() -> (oneshot::Sender<SubmitResult>, Ticket) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Ticket(State::Waiting(receiver)))
+        (sender, Ticket(State::Waiting(receiver, None)))
+    }
+
+    /// The ticket, for a batch that may not have been announced yet.
+    pub(crate) fn driven_by(mut self, by: Arc<dyn Drive>) -> Ticket {
+        if let State::Waiting(_, drive) = &mut self.0 {
+            *drive = Some(by);
+        }
+        self
     }
 
     /// Blocks this thread until the batch is durable as asked, or refused. Not for async code.
     ///
+    /// If nobody is writing, this thread writes what waits, its own batch and others.
+    ///
     /// # Errors
     /// [`AppendError`] if the batch was refused or could not be written.
-    pub fn wait(self) -> Result<Appended, AppendError> {
+    pub fn wait(mut self) -> Result<Appended, AppendError> {
+        if let State::Waiting(answer, drive) = &mut self.0
+            && !on_async_worker()
+            && let Some(drive) = drive.take()
+        {
+            drive.lead();
+            if let Ok(result) = answer.try_recv() {
+                return result;
+            }
+        }
         block_on(self)
+    }
+}
+
+/// Whether this thread runs futures of a tokio runtime, or may be taken for one that does. Such a thread never commits.
+pub(crate) fn on_async_worker() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
+impl Drop for Ticket {
+    /// The batch is not taken back.
+    fn drop(&mut self) {
+        if let State::Waiting(_, drive) = &mut self.0
+            && let Some(drive) = drive.take()
+        {
+            drive.announce();
+        }
     }
 }
 
@@ -52,11 +96,16 @@ impl Future for Ticket {
                 // Polled again after it resolved: a misuse that must not look like an acknowledgement.
                 None => Poll::Ready(Err(StoreError::Stopped.into())),
             },
-            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(result)) => Poll::Ready(result),
-                Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
-            },
+            State::Waiting(receiver, drive) => {
+                if let Some(drive) = drive.take() {
+                    drive.announce();
+                }
+                match Pin::new(receiver).poll(context) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(result)) => Poll::Ready(result),
+                    Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
+                }
+            }
         }
     }
 }
@@ -66,7 +115,7 @@ impl fmt::Debug for Ticket {
         let state = match &self.0 {
             State::Known(Some(_)) => "known",
             State::Known(None) => "taken",
-            State::Waiting(_) => "waiting",
+            State::Waiting(..) => "waiting",
         };
         write!(f, "Ticket({state})")
     }

@@ -2,7 +2,8 @@
 
 use backstay_model::{Position, Seq, Timestamp, Topic};
 
-use super::commit::{Cached, Committer, Failed, position, stored, unsigned};
+use super::commit::{Committer, Failed};
+use super::sql::{position, stored, unsigned};
 use crate::contract::{Appended, AppendedPart};
 use crate::error::AppendError;
 
@@ -14,7 +15,7 @@ impl Committer {
         key: &str,
         digest: &str,
     ) -> Result<Option<Result<Appended, AppendError>>, Failed> {
-        let Some(Cached { id, .. }) = self.load(topic)? else { return Ok(None) };
+        let Some(id) = self.load(topic)?.map(|cached| cached.id) else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(
             "SELECT part_topic, first, last, at, g, digest FROM key WHERE topic_id = ?1 AND key = ?2 ORDER BY part",
         )?;
