@@ -1,5 +1,6 @@
 //! Tickets: what a submitter waits on.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -61,6 +62,9 @@ impl Ticket {
             && !on_async_worker()
             && let Some(drive) = drive.take()
         {
+            if let Ok(result) = answer.try_recv() {
+                return result;
+            }
             drive.lead();
             if let Ok(result) = answer.try_recv() {
                 return result;
@@ -129,15 +133,29 @@ impl Wake for Unpark {
     }
 }
 
+thread_local! {
+    /// Whether this thread is in [`block_on`].
+    static BLOCKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread may block here, because it waits in [`block_on`] anyway.
+pub(crate) fn may_block() -> bool {
+    BLOCKING.get() && !on_async_worker()
+}
+
 /// Drives one of this crate's futures on the calling thread, which sleeps in between. Needs no async runtime.
 ///
-/// For callers that have a thread of their own; never call it on an async worker.
+/// For callers that have a thread of their own; never call it on an async worker. A read is done by the caller's thread
+/// itself.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut context) {
+        let before = BLOCKING.replace(true);
+        let polled = future.as_mut().poll(&mut context);
+        BLOCKING.set(before);
+        match polled {
             Poll::Ready(output) => return output,
             Poll::Pending => std::thread::park(),
         }

@@ -2,6 +2,7 @@
 
 use backstay_model::limits::{BATCH_EVENTS_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::readers::Failed;
@@ -13,6 +14,10 @@ use crate::error::{DamagedEvent, ReadError};
 
 /// `e.` is the event's row.
 const COLUMNS: &str = "e.seq, e.g, e.at, e.flags, e.kind, e.scope, e.trace, e.payload";
+const SWEEP: &str = "SELECT seq, g, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
+const SWEEP_BACK: &str = "SELECT seq, g, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
 
@@ -262,11 +267,8 @@ impl<'s> Fetch<'s> {
     }
 
     fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
-        let order = if self.direction == Direction::Forward { "ASC" } else { "DESC" };
-        let sql = format!(
-            "SELECT {COLUMNS} FROM event e WHERE e.g BETWEEN ?1 AND ?2 AND e.topic_id = ?3 ORDER BY e.g {order}"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        let sql = if self.direction == Direction::Forward { SWEEP } else { SWEEP_BACK };
+        let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query((stored(from.0), stored(to.0), self.id))?;
         let mut places = places.iter();
         while let Some(row) = rows.next()? {
@@ -280,7 +282,7 @@ impl<'s> Fetch<'s> {
                 continue;
             }
             places.next();
-            match decode(row, self.topic, place.seq) {
+            match decode(row, self.topic, *place) {
                 Ok(event) => self.events.push(event),
                 Err(failed @ Failed::Read(_)) => {
                     self.fail(failed);
@@ -309,22 +311,22 @@ impl<'s> Fetch<'s> {
 }
 
 /// Reads a row of [`COLUMNS`], which has to be the event `expected`.
-fn decode(row: &Row<'_>, topic: &Topic, expected: Seq) -> Result<Recorded, Failed> {
-    let seq = Seq(unsigned(row, 0)?);
-    if seq != expected {
-        return Err(Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: seq }));
+fn decode(row: &Row<'_>, topic: &Topic, expected: Place) -> Result<Recorded, Failed> {
+    let seq = Seq(integer(row, 0)?.cast_unsigned());
+    if seq != expected.seq {
+        return Err(Failed::Read(ReadError::Hole { topic: topic.clone(), expected: expected.seq, found: seq }));
     }
-    decode_any(row, topic, seq)
+    decode_any(row, topic, expected)
 }
 
-fn decode_any(row: &Row<'_>, topic: &Topic, seq: Seq) -> Result<Recorded, Failed> {
+fn decode_any(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recorded, Failed> {
     let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
     let text = |index: usize| match row.get_ref(index)?.as_str() {
         Ok(text) => Ok(text),
         Err(error) => Err(damaged(error.to_string())),
     };
     let trace = match row.get_ref(6)? {
-        rusqlite::types::ValueRef::Null => None,
+        ValueRef::Null => None,
         _ => Some(text(6)?.to_owned()),
     };
     let scope = match text(5)? {
@@ -338,14 +340,22 @@ fn decode_any(row: &Row<'_>, topic: &Topic, seq: Seq) -> Result<Recorded, Failed
     Ok(Recorded {
         topic: topic.clone(),
         seq,
-        g: position(row, 1)?,
-        at: Timestamp::from_micros(row.get(2)?),
+        g,
+        at: Timestamp::from_micros(integer(row, 2)?),
         kind: Kind::from_name(text(4)?.to_owned()),
         scope,
         payload: Payload::from_trusted(payload),
         trace,
-        more: row.get::<_, i64>(3)? & FLAG_MORE != 0,
+        more: integer(row, 3)? & FLAG_MORE != 0,
     })
+}
+
+/// A number of the row; the tables are strict, so there is nothing else in its column.
+fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
+    match row.get_ref(index)? {
+        ValueRef::Integer(number) => Ok(number),
+        other => Err(Failed::Corrupt(format!("a number is stored as {}", other.data_type()))),
+    }
 }
 
 /// Whether a payload ends as it begins. It was checked when it came in, so it is not parsed here.
@@ -380,7 +390,8 @@ pub(super) fn read_all(
             Some(topic) => topic.clone(),
             None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
         };
-        match decode_any(row, &topic, Seq(unsigned(row, 0)?)) {
+        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? };
+        match decode_any(row, &topic, place) {
             Ok(event) => events.push(event),
             Err(Failed::Read(_)) if !events.is_empty() => break,
             Err(error) => return Err(error),

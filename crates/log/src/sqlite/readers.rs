@@ -2,7 +2,7 @@
 //! for one page.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, Transaction};
@@ -17,69 +17,93 @@ use crate::contract::{Direction, Pending};
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{ReadError, StoreError};
 use crate::subscribe::{LivePage, Source};
+use crate::ticket::may_block;
 
 /// Threads that read.
 const READERS: usize = 3;
 
-type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads that read.
+/// The threads that read, and the connections that they share with whoever may block to read.
 #[derive(Debug)]
 pub(super) struct Readers {
     id: LogId,
-    path: PathBuf,
-    tail: Arc<Tail>,
+    pool: Arc<Pool>,
     jobs: mpsc::Sender<Job>,
 }
 
+/// Connections that nobody reads with now. There are never more than there were readers at once.
+#[derive(Debug)]
+struct Pool {
+    path: PathBuf,
+    tail: Arc<Tail>,
+    idle: Mutex<Vec<Connection>>,
+}
+
 impl Readers {
-    /// Starts the threads. Each opens its connection with its first job.
+    /// Starts the threads.
     pub(super) fn start(id: LogId, path: &Path, tail: Arc<Tail>) -> Result<Readers, StoreError> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..READERS {
-            let (inbox, path) = (inbox.clone(), path.to_owned());
+            let inbox = inbox.clone();
             std::thread::Builder::new()
                 .name("backstay-reader".to_owned())
-                .spawn({
-                    let path = path.clone();
-                    move || serve(&inbox, &path)
-                })
-                .map_err(|source| fault::io("start a thread for", &path, source))?;
+                .spawn(move || serve(&inbox))
+                .map_err(|source| fault::io("start a thread for", path, source))?;
         }
-        Ok(Readers { id, path: path.to_owned(), tail, jobs })
+        let pool = Pool { path: path.to_owned(), tail, idle: Mutex::default() };
+        Ok(Readers { id, pool: Arc::new(pool), jobs })
     }
 
-    /// Runs `read` in one read transaction on one of the threads; in another one if the index moved on meanwhile.
+    /// Runs `read` in one read transaction, in another one if the index moved on meanwhile: on one of the threads, or on the
+    /// caller's if it blocks anyway.
     pub(super) fn run<T: Send + 'static>(
         &self,
         read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> Pending<'static, Result<T, ReadError>> {
-        let (reply, answer) = oneshot::channel();
-        let (path, tail) = (self.path.clone(), self.tail.clone());
-        let job: Job = Box::new(move |connection| {
-            let found = connection.map_err(ReadError::from).and_then(|connection| {
-                loop {
-                    match transact(connection, &tail, &read) {
-                        Ok(found) => break Ok(found),
-                        Err(Failed::IndexMovedOn) => {}
-                        Err(failed) => break Err(failed.into_error(&path)),
-                    }
+        let (pool, jobs) = (self.pool.clone(), self.jobs.clone());
+        Box::pin(async move {
+            if may_block() {
+                return pool.read(&read);
+            }
+            let (reply, answer) = oneshot::channel();
+            let job: Job = Box::new(move || {
+                if reply.send(pool.read(&read)).is_err() {
+                    tracing::trace!("a read for which nobody waits any more");
                 }
             });
-            if reply.send(found).is_err() {
-                tracing::trace!("a read for which nobody waits any more");
+            if jobs.send(job).is_err() {
+                return Err(StoreError::Stopped.into());
             }
-        });
-        if self.jobs.send(job).is_err() {
-            return Box::pin(std::future::ready(Err(StoreError::Stopped.into())));
-        }
-        Box::pin(async move {
             match answer.await {
                 Ok(found) => found,
                 Err(_thread_gone) => Err(StoreError::Stopped.into()),
             }
         })
+    }
+}
+
+impl Pool {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>) -> Result<T, ReadError> {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connect_reader(&self.path)?,
+        };
+        let found = loop {
+            match transact(&mut connection, &self.tail, read) {
+                Ok(found) => break Ok(found),
+                Err(Failed::IndexMovedOn) => {}
+                Err(failed) => break Err(failed.into_error(&self.path)),
+            }
+        };
+        self.idle().push(connection);
+        found
     }
 }
 
@@ -132,16 +156,11 @@ impl Failed {
     }
 }
 
-fn serve(inbox: &Mutex<mpsc::Receiver<Job>>, path: &Path) {
-    let mut connection: Option<Connection> = None;
+fn serve(inbox: &Mutex<mpsc::Receiver<Job>>) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let opened = match connection.as_mut() {
-            Some(connection) => Ok(connection),
-            None => connect_reader(path).map(|opened| connection.insert(opened)),
-        };
-        job(opened);
+        job();
     }
 }
 
