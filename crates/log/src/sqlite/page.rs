@@ -194,11 +194,12 @@ fn indexed(
     };
     let filter = filter.map_or("", |filter| filter.0.as_str());
     let sql = format!(
-        "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq {compare} ?2{filter} ORDER BY seq {order} LIMIT ?3"
+        "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq {compare} ?2{filter} ORDER BY seq {order}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query((span.id, stored(wanted.at.0), stored(wanted.count as u64)))?;
-    while let Some(row) = rows.next()? {
+    let mut rows = statement.query((span.id, stored(wanted.at.0)))?;
+    for _ in 0..wanted.count {
+        let Some(row) = rows.next()? else { break };
         found.push(Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
     }
     Ok(())
@@ -411,11 +412,12 @@ pub(super) fn live(
 ) -> Result<Vec<LiveEvent>, Failed> {
     let mut statement = snapshot.connection.prepare_cached(
         "SELECT live.g, after_seq, at, live.kind, scope, payload FROM live JOIN topic ON topic.id = live.topic_id \
-         WHERE topic.name = ?1 AND live.g > ?2 AND after_seq >= ?3 ORDER BY live.g LIMIT ?4",
+         WHERE topic.name = ?1 AND live.g > ?2 AND after_seq >= ?3 ORDER BY live.g",
     )?;
-    let mut rows = statement.query((topic.as_str(), stored(g.0), stored(seq.0), stored(limit as u64)))?;
+    let mut rows = statement.query((topic.as_str(), stored(g.0), stored(seq.0)))?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while found.len() < limit {
+        let Some(row) = rows.next()? else { break };
         let (Ok(scope), Ok(payload)) =
             (row.get::<_, String>(4)?.parse(), Payload::from_text(row.get::<_, String>(5)?))
         else {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backstay_model::{LogId, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault;
@@ -128,7 +129,7 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
-        .and_then(|()| keep_wal(&connection))
+        .and_then(|()| configure(&connection))
         .map_err(|e| fault::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -140,7 +141,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
-        .and_then(|()| keep_wal(&connection))
+        .and_then(|()| configure(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .map_err(|e| fault::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
@@ -155,9 +156,11 @@ pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError
 }
 
 /// Whoever closes the database last leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing
-/// it cheaper.
-fn keep_wal(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(|_| ())
+/// it cheaper. And a statement is planned once, not anew for each value that is bound to it, which costs more than most
+/// statements here.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 /// The version of the tables, if the file at `path` is a store.
