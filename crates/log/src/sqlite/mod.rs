@@ -13,6 +13,7 @@ mod flush;
 mod flush_index;
 mod group;
 mod keys;
+mod kinds;
 mod lock;
 mod migrate;
 mod open;

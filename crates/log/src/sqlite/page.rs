@@ -5,6 +5,7 @@ use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, S
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
+use super::kinds;
 use super::readers::Failed;
 use super::schema::FLAG_MORE;
 use super::snapshot::{Snapshot, Span, Wanted};
@@ -12,14 +13,17 @@ use super::sql::{position, stored, unsigned};
 use crate::contract::{Direction, EventFilter, Page};
 use crate::error::{DamagedEvent, ReadError};
 
-/// `e.` is the event's row.
-const COLUMNS: &str = "e.seq, e.g, e.at, e.flags, e.kind, e.scope, e.trace, e.payload";
-const SWEEP: &str = "SELECT seq, g, at, flags, kind, scope, trace, payload FROM event \
+const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
-const SWEEP_BACK: &str = "SELECT seq, g, at, flags, kind, scope, trace, payload FROM event \
+const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
+const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name FROM event \
+     JOIN topic ON topic.id = event.topic_id WHERE g > ?1 ORDER BY g";
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
+
+/// Whether fewer events than this stand side by side is not asked.
+const DENSE_MIN: u64 = 16;
 
 /// Where an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +157,11 @@ fn places(
     let Wanted { at, direction, count } = wanted;
     let waiting = span.waiting.iter().map(|entry| Place { seq: entry.seq, g: entry.g });
     let mut found = Vec::with_capacity(count.min(span.waiting.len().max(64)));
+    if filter.is_none()
+        && let Some(run) = dense(snapshot.connection, span, wanted)?
+    {
+        return Ok(run);
+    }
     match direction {
         Direction::Forward => {
             if span.first_waiting.is_none_or(|first| at.next() < first) {
@@ -175,6 +184,30 @@ fn places(
         }
     }
     Ok(found)
+}
+
+/// If the wanted events are in the index and stand side by side in the log, their places follow from the first and the
+/// last.
+fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<Place>>, Failed> {
+    let Wanted { at, direction, count } = wanted;
+    let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
+    let last = Seq(at.0.saturating_add(count as u64).min(indexed.0));
+    if direction == Direction::Backward || last.0.saturating_sub(at.0) < DENSE_MIN {
+        return Ok(None);
+    }
+    let Some(from) = index_at(connection, span.id, at.next())? else { return Ok(None) };
+    let Some(to) = index_at(connection, span.id, last)? else { return Ok(None) };
+    if to.0.wrapping_sub(from.0) != last.0 - at.next().0 {
+        return Ok(None);
+    }
+    Ok(Some((at.next().0..=last.0).zip(from.0..).map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) }).collect()))
+}
+
+fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+    let mut statement =
+        connection.prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?;
+    let mut rows = statement.query((topic, stored(seq.0)))?;
+    Ok(rows.next()?.map(|row| position(row, 0)).transpose()?)
 }
 
 fn doubly(seq: Seq) -> Failed {
@@ -273,14 +306,18 @@ impl<'s> Fetch<'s> {
         let mut rows = statement.query((stored(from.0), stored(to.0), self.id))?;
         let mut places = places.iter();
         while let Some(row) = rows.next()? {
-            let g = position(row, 1)?;
+            let seq = Seq(integer(row, 0)?.cast_unsigned());
             let Some(place) = places.as_slice().first() else { break };
-            if g != place.g {
-                if places.as_slice().iter().any(|later| later.g == g) {
-                    break;
+            if seq != place.seq {
+                let between = match self.direction {
+                    Direction::Forward => seq < place.seq,
+                    Direction::Backward => seq > place.seq,
+                };
+                if between {
+                    // An event that a filter did not take.
+                    continue;
                 }
-                // An event between two that a filter took.
-                continue;
+                break;
             }
             places.next();
             match decode(row, self.topic, *place) {
@@ -311,30 +348,22 @@ impl<'s> Fetch<'s> {
     }
 }
 
-/// Reads a row of [`COLUMNS`], which has to be the event `expected`.
-fn decode(row: &Row<'_>, topic: &Topic, expected: Place) -> Result<Recorded, Failed> {
-    let seq = Seq(integer(row, 0)?.cast_unsigned());
-    if seq != expected.seq {
-        return Err(Failed::Read(ReadError::Hole { topic: topic.clone(), expected: expected.seq, found: seq }));
-    }
-    decode_any(row, topic, expected)
-}
-
-fn decode_any(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recorded, Failed> {
+/// Reads a row, which is the event at `place` of `topic`.
+fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recorded, Failed> {
     let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
     let text = |index: usize| match row.get_ref(index)?.as_str() {
         Ok(text) => Ok(text),
         Err(error) => Err(damaged(error.to_string())),
     };
-    let trace = match row.get_ref(6)? {
+    let trace = match row.get_ref(5)? {
         ValueRef::Null => None,
-        _ => Some(text(6)?.to_owned()),
+        _ => Some(text(5)?.to_owned()),
     };
-    let scope = match text(5)? {
+    let scope = match text(4)? {
         "" => Scope::Run,
         scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
     };
-    let payload = text(7)?;
+    let payload = text(6)?;
     if !looks_whole(payload) {
         return Err(damaged("its payload is cut off".to_owned()));
     }
@@ -342,12 +371,12 @@ fn decode_any(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<R
         topic: topic.clone(),
         seq,
         g,
-        at: Timestamp::from_micros(integer(row, 2)?),
-        kind: Kind::from_name(text(4)?.to_owned()),
+        at: Timestamp::from_micros(integer(row, 1)?),
+        kind: kinds::kind(text(3)?),
         scope,
         payload: Payload::from_trusted(payload),
         trace,
-        more: integer(row, 3)? & FLAG_MORE != 0,
+        more: integer(row, 2)? & FLAG_MORE != 0,
     })
 }
 
@@ -377,9 +406,7 @@ pub(super) fn read_all(
     after: Position,
     limit: usize,
 ) -> Result<Vec<Recorded>, Failed> {
-    let mut statement = snapshot.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS}, topic.name FROM event e JOIN topic ON topic.id = e.topic_id WHERE e.g > ?1 ORDER BY e.g"
-    ))?;
+    let mut statement = snapshot.connection.prepare_cached(READ_ALL)?;
     let mut rows = statement.query([stored(after.0)])?;
     let mut events: Vec<Recorded> = Vec::new();
     let mut whole = true;
@@ -391,8 +418,8 @@ pub(super) fn read_all(
             Some(topic) => topic.clone(),
             None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
         };
-        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? };
-        match decode_any(row, &topic, place) {
+        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
+        match decode(row, &topic, place) {
             Ok(event) => events.push(event),
             Err(Failed::Read(_)) if !events.is_empty() => break,
             Err(error) => return Err(error),
