@@ -39,6 +39,8 @@ pub(super) struct Committer {
     names: HashMap<i64, Topic>,
     /// The numbers of names in the database.
     pub(super) stored_names: HashMap<Arc<str>, i64>,
+    /// With more waiting index entries than this, commits carry some of them.
+    pub(super) waiting_max: usize,
     /// Other processes have written since the last commit of this one.
     pub(super) foreign: bool,
 }
@@ -85,7 +87,12 @@ impl Failed {
 }
 
 impl Committer {
-    pub(super) fn new(connection: Connection, path: PathBuf, tail: Arc<Tail>) -> Committer {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        tail: Arc<Tail>,
+        waiting_max: usize,
+    ) -> Committer {
         Committer {
             connection,
             path,
@@ -95,6 +102,7 @@ impl Committer {
             topics: HashMap::new(),
             names: HashMap::new(),
             stored_names: HashMap::new(),
+            waiting_max,
             foreign: false,
         }
     }

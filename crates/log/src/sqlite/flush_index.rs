@@ -12,12 +12,11 @@ use super::commit::{Committer, Failed};
 use super::sql::stored;
 use super::tail::{IndexRow, Marks};
 
-/// With more waiting entries than this, commits carry some of them.
-pub(super) const WAITING_MAX: usize = 128 * 1024;
-/// Entries that a commit carries at least, and for each of its own events, and at most.
-const STEP_MIN: usize = 512;
+/// Entries that a commit carries for each of its own events; at least and at most these parts of what may wait. So a round
+/// is done long before as much waits again, and no commit is held up for long.
 const STEP_PER_EVENT: usize = 8;
-const STEP_MAX: usize = 4_096;
+const STEP_MIN_PART: usize = 256;
+const STEP_MAX_PART: usize = 32;
 
 const COLUMNS: usize = 5;
 const SIZES: [usize; 3] = [64, 8, 1];
@@ -36,11 +35,13 @@ static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
 pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Result<Option<Marks>, Failed> {
     let next = {
         let tail = committer.tail.lock();
-        let due = tail.round_under_way() || tail.count() + events > WAITING_MAX;
+        let due = tail.round_under_way() || tail.count() + events > committer.waiting_max;
         if !(due || idle) {
             return Ok(None);
         }
-        let size = if idle { STEP_MAX } else { (events * STEP_PER_EVENT).clamp(STEP_MIN, STEP_MAX) };
+        let least = (committer.waiting_max / STEP_MIN_PART).max(1);
+        let most = (committer.waiting_max / STEP_MAX_PART).max(1);
+        let size = if idle { most } else { (events * STEP_PER_EVENT).clamp(least, most) };
         tail.step(size)
     };
     let Some(step) = next else { return Ok(None) };

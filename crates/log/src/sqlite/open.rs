@@ -41,11 +41,18 @@ pub struct OpenOptions {
     pub clock: Arc<dyn Clock>,
     /// Which boot this is.
     pub boot: Boot,
+    /// How many entries of the index by topic may wait in memory, 24 bytes each. With more, commits carry some of them.
+    pub index_waiting_max: usize,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { create: true, clock: Arc::new(SystemClock::default()), boot: Boot::Ask }
+        OpenOptions {
+            create: true,
+            clock: Arc::new(SystemClock::default()),
+            boot: Boot::Ask,
+            index_waiting_max: 128 * 1024,
+        }
     }
 }
 
@@ -78,7 +85,7 @@ impl SqliteLog {
         let bell_path = folder.join("bell");
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
-        let committer = Committer::new(connection, path.clone(), tail.clone());
+        let committer = Committer::new(connection, path.clone(), tail.clone(), options.index_waiting_max);
         let bell_file = bell::open(&bell_path)?;
         let clock = options.clock.clone();
         let core = Core::new(committer, turnstile, clock, bell_file, newest.clone(), checkpointer);

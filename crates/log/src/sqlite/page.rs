@@ -200,7 +200,12 @@ fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<
     if to.0.wrapping_sub(from.0) != last.0 - at.next().0 {
         return Ok(None);
     }
-    Ok(Some((at.next().0..=last.0).zip(from.0..).map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) }).collect()))
+    Ok(Some(
+        (at.next().0..=last.0)
+            .zip(from.0..)
+            .map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) })
+            .collect(),
+    ))
 }
 
 fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, Failed> {

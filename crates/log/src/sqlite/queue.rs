@@ -109,6 +109,8 @@ struct State {
     commands: VecDeque<Command>,
     announced: bool,
     closed: bool,
+    /// Somebody commits or flushes, and looks at the queue again afterwards.
+    busy: bool,
     upkeep: Upkeep,
 }
 
@@ -137,7 +139,8 @@ impl Queue {
             return Err(StoreError::Overloaded { waiting });
         }
         state.commands.push_back(command);
-        if announce || waiting >= WAITING_UNANNOUNCED_MAX {
+        // Whoever is busy finds it by himself.
+        if !state.busy && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
             self.tell(state);
         }
         Ok(())
@@ -146,6 +149,20 @@ impl Queue {
     /// Tells the writing thread that something waits.
     pub(super) fn announce(&self) {
         let state = self.lock();
+        if !state.commands.is_empty() && !state.busy {
+            self.tell(state);
+        }
+    }
+
+    /// Makes the caller the one who commits. False if somebody else is.
+    pub(super) fn begin(&self) -> bool {
+        !std::mem::replace(&mut self.lock().busy, true)
+    }
+
+    /// The caller commits no more. If something waits by now, the writing thread goes on.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.busy = false;
         if !state.commands.is_empty() {
             self.tell(state);
         }

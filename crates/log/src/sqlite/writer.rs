@@ -4,7 +4,7 @@
 //! up only to write. The flush to the disk comes after, when all locks are free again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::core::{Core, Owed};
@@ -14,8 +14,10 @@ use super::queue::{Command, Queue, Upkeep, Wake};
 use crate::error::StoreError;
 use crate::ticket::Drive;
 
-/// Groups that one caller commits in a row before somebody else has to.
-const GROUPS_IN_A_ROW: usize = 4;
+/// Rounds that a caller does: the one that its own batch is in. Then, if more waits, the thread goes on.
+const ROUNDS_OF_A_CALLER: usize = 1;
+/// What comes in while a group is committed still gets into the same flush, so many times.
+const GROUPS_OF_A_ROUND: usize = 4;
 
 /// The handle on everything that writes. Dropping it finishes what waits, and waits for that.
 #[derive(Debug)]
@@ -75,7 +77,7 @@ impl Drop for Writer {
 
 impl Drive for Shared {
     fn lead(&self) {
-        self.write();
+        self.write(ROUNDS_OF_A_CALLER);
     }
 
     fn announce(&self) {
@@ -84,42 +86,47 @@ impl Drive for Shared {
 }
 
 impl Shared {
-    /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards.
-    fn write(&self) {
-        let mut owed = Vec::new();
-        let upkeep = match self.core.try_lock() {
-            Ok(mut core) => {
-                for _ in 0..GROUPS_IN_A_ROW {
-                    let group = self.queue.take();
-                    if group.is_empty() {
-                        break;
-                    }
-                    core.commit(group, &self.flush, &mut owed);
-                    self.groups.fetch_add(1, Ordering::Relaxed);
+    /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards. Returns
+    /// after so many `rounds` of commits with one flush, or once nothing waits.
+    fn write(&self, rounds: usize) {
+        if !self.queue.begin() {
+            return;
+        }
+        let _end = End(&self.queue);
+        for _ in 0..rounds {
+            let mut owed = Vec::new();
+            for _ in 0..GROUPS_OF_A_ROUND {
+                let group = self.queue.take();
+                if group.is_empty() {
+                    break;
                 }
-                core.upkeep()
+                self.commit(group, &mut owed);
             }
-            Err(TryLockError::WouldBlock) => return,
-            Err(TryLockError::Poisoned(_)) => {
-                self.refuse_all();
+            if owed.is_empty() && self.queue.is_empty() {
                 return;
             }
-        };
-        self.queue.announce();
-        self.queue.look_after(upkeep);
-        Owed::settle(owed, &self.flush);
+            Owed::settle(owed, &self.flush);
+        }
     }
 
-    /// A commit panicked: what is known of the store may be half a truth.
-    fn refuse_all(&self) {
-        self.queue.take().into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
+    fn commit(&self, group: Vec<Command>, owed: &mut Vec<Owed>) {
+        let Ok(mut core) = self.core.lock() else {
+            // A commit panicked: what is known of the store may be half a truth.
+            group.into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
+            return;
+        };
+        core.commit(group, &self.flush, owed);
+        let upkeep = core.upkeep();
+        drop(core);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.queue.look_after(upkeep);
     }
 
     fn run(&self) {
         let mut groups = 0;
         loop {
             match self.queue.wait() {
-                Wake::Commands => self.write(),
+                Wake::Commands => self.write(usize::MAX),
                 Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
                 Wake::Upkeep(Upkeep::Index | Upkeep::None) => {
                     let now = self.groups.load(Ordering::Relaxed);
@@ -142,8 +149,16 @@ impl Shared {
             work(&mut core);
             let upkeep = core.upkeep();
             drop(core);
-            self.queue.announce();
             self.queue.look_after(upkeep);
         }
+    }
+}
+
+/// Says that the caller commits no more, whatever happened.
+struct End<'q>(&'q Queue);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
