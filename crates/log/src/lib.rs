@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod error;
 mod judge;
 mod memory;
+mod rings;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::contract::{Page, Pending};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
+use crate::rings::{Ring, Shared};
 
 /// What a subscriber is given at once: a page, and the live events that belong between its events.
 #[derive(Debug)]
@@ -40,18 +41,44 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
 
 /// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
 ///
-/// It holds at most one page in memory.
+/// It holds at most one page in memory; what is newest it shares with the others who follow the topic.
 #[derive(Debug)]
 pub struct Subscription {
     source: Arc<dyn Source>,
+    ring: Option<Arc<Ring>>,
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Waiting>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
+    /// Everything of the topic up to here was pulled.
     looked: Position,
     wake: watch::Receiver<Position>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Own(Delivery),
+    Shared(Shared),
+}
+
+impl From<Waiting> for Delivery {
+    fn from(waiting: Waiting) -> Delivery {
+        match waiting {
+            Waiting::Own(delivery) => delivery,
+            Waiting::Shared(shared) => shared.into(),
+        }
+    }
+}
+
+/// How hard to look for something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// As far as somebody said that there is something.
+    Told,
+    /// In the store too.
+    Everywhere,
 }
 
 impl Subscription {
@@ -68,6 +95,7 @@ impl Subscription {
         };
         Subscription {
             source,
+            ring: None,
             log,
             topic,
             start,
@@ -77,6 +105,12 @@ impl Subscription {
             looked: Position(0),
             wake,
         }
+    }
+
+    /// The subscription, with a ring to take what is newest from.
+    pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
+        let wake = ring.wake();
+        Subscription { ring: Some(ring), wake, ..self }
     }
 
     /// The topic it follows.
@@ -107,7 +141,10 @@ impl Subscription {
     /// damaged event the next call goes on behind it.
     pub async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
-            if let Some(delivery) = self.try_next().await? {
+            if self.waiting.is_empty() {
+                self.pull(Look::Told).await?;
+            }
+            if let Some(delivery) = self.take_next() {
                 return Ok(delivery);
             }
             let looked = self.looked;
@@ -123,22 +160,29 @@ impl Subscription {
     /// As [`next`](Subscription::next).
     pub async fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
         if self.waiting.is_empty() {
-            self.pull().await?;
+            self.pull(Look::Everywhere).await?;
         }
-        let delivery = self.waiting.pop_front();
+        Ok(self.take_next())
+    }
+
+    fn take_next(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front().map(Delivery::from);
         match &delivery {
             Some(Delivery::Event(event)) => self.delivered = (event.seq, event.g),
             Some(Delivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
             Some(Delivery::Live(_)) | None => {}
         }
-        Ok(delivery)
+        delivery
     }
 
-    async fn pull(&mut self) -> Result<(), ReadError> {
+    async fn pull(&mut self, look: Look) -> Result<(), ReadError> {
         if let Some(cursor) = &self.start {
             let seq = self.source.resolve(cursor).await?;
             self.pulled.0 = seq;
             self.start = None;
+        }
+        if self.pull_from_ring(look) {
+            return Ok(());
         }
         let (seq, g) = self.pulled;
         let found = match self.source.page(&self.topic, seq, g, PAGE_EVENTS_MAX).await {
@@ -151,6 +195,30 @@ impl Subscription {
         };
         self.queue(found);
         Ok(())
+    }
+
+    /// Takes what the ring has. False if the store has to be looked at.
+    fn pull_from_ring(&mut self, look: Look) -> bool {
+        // Before it has read to the end once, it does not know what it has.
+        let Some(ring) = self.ring.as_ref().filter(|_| self.looked > Position(0)) else { return false };
+        let Some(found) = ring.after(self.looked, PAGE_EVENTS_MAX) else { return false };
+        if found.items.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
+            return false;
+        }
+        for item in found.items {
+            if let Shared::Event(event) = &item {
+                if event.seq != self.pulled.0.next() {
+                    // What is in between is not here; the store says what became of it.
+                    return !self.waiting.is_empty();
+                }
+                self.pulled.0 = event.seq;
+            }
+            self.pulled.1 = item.g();
+            self.looked = item.g();
+            self.waiting.push_back(Waiting::Shared(item));
+        }
+        self.looked = found.until;
+        true
     }
 
     /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
@@ -168,7 +236,7 @@ impl Subscription {
         }
         if let Some(gap) = page.gap {
             self.pulled.0 = Seq(gap.first.0 - 1);
-            self.waiting.push_back(Delivery::Gap(gap));
+            self.waiting.push_back(Waiting::Own(Delivery::Gap(gap)));
         }
         if let Some(last) = page.events.last() {
             self.pulled.0 = last.seq;
@@ -183,13 +251,11 @@ impl Subscription {
         for said in live {
             self.take(said.g, Delivery::Live(said));
         }
-        if whole {
-            self.looked = newest;
-        }
+        self.looked = self.looked.max(if whole { newest } else { self.pulled.1 });
     }
 
     fn take(&mut self, g: Position, delivery: Delivery) {
         self.pulled.1 = self.pulled.1.max(g);
-        self.waiting.push_back(delivery);
+        self.waiting.push_back(Waiting::Own(delivery));
     }
 }

@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::contract::{Durability, SubmitResult};
 use crate::crash::crash_point;
 use crate::error::StoreError;
+use crate::rings::Rings;
 
 /// The writing end of the store.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Core {
     real: SystemClock,
     bell: Bell,
     newest: watch::Sender<Position>,
+    rings: Arc<Rings>,
     checkpointer: Checkpointer,
     poisoned: bool,
 }
@@ -68,11 +70,12 @@ impl Core {
         clock: Arc<dyn Clock>,
         bell: File,
         newest: watch::Sender<Position>,
+        rings: Arc<Rings>,
         checkpointer: Checkpointer,
     ) -> Core {
         let bell = Bell::new(bell);
         let real = SystemClock::default();
-        Core { committer, turnstile, clock, real, bell, newest, checkpointer, poisoned: false }
+        Core { committer, turnstile, clock, real, bell, newest, rings, checkpointer, poisoned: false }
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -86,7 +89,7 @@ impl Core {
         let written = if self.poisoned || flush.has_failed() {
             Err(StoreError::Poisoned { path: self.path().to_owned() })
         } else {
-            self.write(&group, &mut replies, false).map(|_| ())
+            self.write(&group, &mut replies, false)
         };
         if let Err(error) = written {
             group.into_iter().for_each(|command| command.refuse(&error));
@@ -117,16 +120,11 @@ impl Core {
     }
 
     /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
-    fn write(
-        &mut self,
-        group: &[Command],
-        answers: &mut Vec<Reply>,
-        idle: bool,
-    ) -> Result<usize, StoreError> {
-        let _turn = self.turnstile.enter()?;
+    fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>, idle: bool) -> Result<(), StoreError> {
+        let turn = self.turnstile.enter()?;
         let written = transact(&mut self.committer, group, self.clock.as_ref(), answers, idle);
-        let count = match written {
-            Ok(written) => written.count(),
+        let written = match written {
+            Ok(written) => written,
             Err(failed) => {
                 self.poisoned |= failed.is_failed_flush();
                 self.committer.roll_back();
@@ -135,7 +133,9 @@ impl Core {
             }
         };
         self.checkpointer.after_commit(&self.committer.connection);
-        Ok(count)
+        drop(turn);
+        written.publish(&self.rings);
+        Ok(())
     }
 
     /// What has to be looked after when nobody asks for anything.

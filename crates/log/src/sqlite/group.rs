@@ -1,9 +1,10 @@
 //! What shares one commit: batches are judged and numbered one after the other, and their rows written together.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use backstay_model::event::{Event, OwnerChanged};
-use backstay_model::{Position, Recorded, Scope, Seq, Timestamp, Topic};
+use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
 use super::commit::{Committer, Failed};
 use super::flush_index;
@@ -19,18 +20,31 @@ use crate::contract::{
 use crate::crash::crash_point;
 use crate::error::{AppendError, ClaimError};
 use crate::judge::{body_digest, is_control, is_input};
+use crate::rings::{Rings, Shared};
 
 /// A transaction under way.
 pub(super) struct Group<'c, 'g> {
     pub(super) committer: &'c mut Committer,
     rows: Vec<EventRow<'g>>,
+    live: Vec<LiveRow<'g>>,
+    before: Position,
+}
+
+/// A live event that has its place.
+struct LiveRow<'g> {
+    topic: &'g Topic,
+    event: &'g NewEvent,
+    g: Position,
+    after_seq: Seq,
+    at: Timestamp,
 }
 
 impl<'c, 'g> Group<'c, 'g> {
     /// Begins a transaction. To be called in this process's turn.
     pub(super) fn begin(committer: &'c mut Committer) -> Result<Group<'c, 'g>, Failed> {
         committer.begin()?;
-        Ok(Group { committer, rows: Vec::new() })
+        let before = committer.seen;
+        Ok(Group { committer, rows: Vec::new(), live: Vec::new(), before })
     }
 
     /// Judges a batch and numbers it, or says why it is not taken.
@@ -150,22 +164,23 @@ impl<'c, 'g> Group<'c, 'g> {
         Ok(ClaimAnswer::Granted(Box::new(claimed)))
     }
 
-    /// Writes a live event and gives its position; one of an unknown topic is dropped.
+    /// Writes a live event; one of an unknown topic is dropped.
     pub(super) fn live(
         &mut self,
-        topic: &Topic,
-        event: &NewEvent,
+        topic: &'g Topic,
+        event: &'g NewEvent,
         now: Timestamp,
-    ) -> Result<Option<LivePlace>, Failed> {
+    ) -> Result<(), Failed> {
         let Some(cached) = self.committer.load(topic)? else {
             tracing::debug!(%topic, "a live event of an unknown topic was dropped");
-            return Ok(None);
+            return Ok(());
         };
         let (id, after_seq, at) = (cached.id, cached.state.head, cached.state.time(now));
         let g = self.committer.seen.next();
         self.committer.seen = g;
         rows::insert_live(&self.committer.connection, g, id, after_seq, at, event)?;
-        Ok(Some(LivePlace { g, after_seq, at }))
+        self.live.push(LiveRow { topic, event, g, after_seq, at });
+        Ok(())
     }
 
     /// Writes an owner's row, or renews it.
@@ -176,7 +191,7 @@ impl<'c, 'g> Group<'c, 'g> {
     /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done, so that
     /// the index may have all of it.
     pub(super) fn commit(self, idle: bool) -> Result<Written<'g>, Failed> {
-        let Group { committer, rows } = self;
+        let Group { committer, rows, live, before } = self;
         rows::insert(&committer.connection, &rows)?;
         let marks = flush_index::step(committer, rows.len(), idle)?;
         if !rows.is_empty() {
@@ -190,32 +205,47 @@ impl<'c, 'g> Group<'c, 'g> {
             crash_point("log.flush.after_commit");
         }
         committer.publish(&rows, marks);
-        Ok(Written { rows })
+        Ok(Written { rows, live, before, until: committer.seen, foreign: committer.foreign })
     }
-}
-
-/// Where a live event stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LivePlace {
-    pub(super) g: Position,
-    pub(super) after_seq: Seq,
-    pub(super) at: Timestamp,
 }
 
 /// What was committed.
 pub(super) struct Written<'g> {
     rows: Vec<EventRow<'g>>,
+    live: Vec<LiveRow<'g>>,
+    before: Position,
+    until: Position,
+    foreign: bool,
 }
 
 impl Written<'_> {
-    /// The events, in order of position, with their topics.
-    pub(super) fn events(&self) -> impl Iterator<Item = Recorded> {
-        self.rows.iter().map(EventRow::recorded)
+    /// Hands it to those who follow its topics.
+    pub(super) fn publish(&self, rings: &Rings) {
+        let mut live = self.live.iter().peekable();
+        let mut events = self.rows.iter().peekable();
+        let items = std::iter::from_fn(|| {
+            let next_event = events.peek().map_or(Position(u64::MAX), |row| row.g);
+            match live.next_if(|said| said.g < next_event) {
+                Some(said) => Some(Shared::Live(Arc::new(said.delivered()))),
+                None => events.next().map(|row| Shared::Event(Arc::new(row.recorded()))),
+            }
+        });
+        rings.publish(items, self.foreign, self.before, self.until);
     }
+}
 
-    /// How many events were written.
-    pub(super) const fn count(&self) -> usize {
-        self.rows.len()
+impl LiveRow<'_> {
+    fn delivered(&self) -> LiveEvent {
+        let NewEvent { kind, scope, payload, trace: _ } = self.event;
+        LiveEvent {
+            topic: self.topic.clone(),
+            g: self.g,
+            after_seq: self.after_seq,
+            at: self.at,
+            kind: kind.clone(),
+            scope: scope.clone(),
+            payload: payload.clone(),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::{bell, fault, filesystem, migrate, schema};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
+use crate::rings::Rings;
 
 /// Which boot of the machine this is: after another one, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +89,9 @@ impl SqliteLog {
         let committer = Committer::new(connection, path.clone(), tail.clone(), options.index_waiting_max);
         let bell_file = bell::open(&bell_path)?;
         let clock = options.clock.clone();
-        let core = Core::new(committer, turnstile, clock, bell_file, newest.clone(), checkpointer);
+        let rings = Arc::new(Rings::default());
+        let core =
+            Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
         let writer = Writer::start(core, flush)?;
         let readers = Arc::new(Readers::start(id, &path, tail)?);
         let owners = OwnerLocks::new(folder.join("owners"));
@@ -101,6 +104,7 @@ impl SqliteLog {
             follower: OnceLock::new(),
             readers,
             newest,
+            rings,
             owners,
             blobs,
             _store_lock: store_lock,

@@ -29,6 +29,7 @@ use crate::contract::{
 use crate::cursor::Cursor;
 use crate::error::{ClaimError, OpenError, ReadError, StoreError};
 use crate::judge::{check_event, check_shape};
+use crate::rings::Rings;
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
@@ -48,6 +49,7 @@ pub(super) struct Inner {
     pub(super) follower: OnceLock<Option<Follower>>,
     pub(super) readers: Arc<Readers>,
     pub(super) newest: watch::Sender<Position>,
+    pub(super) rings: Arc<Rings>,
     pub(super) owners: OwnerLocks,
     pub(super) blobs: BlobStore,
     pub(super) _store_lock: LockFile,
@@ -72,7 +74,7 @@ impl Inner {
 
     /// What follows the newest position, other processes' included.
     fn wake(&self) -> watch::Receiver<Position> {
-        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest) {
+        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.rings) {
             Ok(follower) => Some(follower),
             Err(error) => {
                 tracing::error!(%error, "what other processes append is only seen with the next own append");
@@ -93,23 +95,30 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    fn start(folder: &Path, newest: &watch::Sender<Position>) -> Result<Follower, StoreError> {
+    fn start(
+        folder: &Path,
+        newest: &watch::Sender<Position>,
+        rings: &Arc<Rings>,
+    ) -> Result<Follower, StoreError> {
         let path = folder.join("bell");
         let bell = bell::open(&path)?;
         let ear = Ear::open(&path)?;
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, newest) = (stop.clone(), newest.clone());
+        let (stopped, newest, rings) = (stop.clone(), newest.clone(), rings.clone());
         let follow = move || {
             while !stopped.load(Ordering::SeqCst) {
                 match readers::newest(&connection) {
                     Ok(found) => {
-                        newest.send_if_modified(|seen| {
+                        let newer = newest.send_if_modified(|seen| {
                             let newer = found > *seen;
                             *seen = found.max(*seen);
                             newer
                         });
+                        if newer {
+                            rings.tell_all(found);
+                        }
                     }
                     // The next look, a second later at most, may do better; readers get their own errors.
                     Err(error) => tracing::warn!(%error, "the store could not be looked at"),
@@ -252,12 +261,14 @@ impl Log for SqliteLog {
     fn subscribe(&self, topic: &Topic, after: &Cursor) -> Result<Subscription, ReadError> {
         after.check(self.0.id, topic)?;
         let source = self.0.readers.clone();
-        Ok(Subscription::new(source, self.0.id, topic.clone(), Ok(after.clone()), self.0.wake()))
+        let made = Subscription::new(source, self.0.id, topic.clone(), Ok(after.clone()), self.0.wake());
+        Ok(made.with_ring(self.0.rings.of(topic)))
     }
 
     fn follow(&self, topic: &Topic, after: Seq) -> Subscription {
         let source = self.0.readers.clone();
-        Subscription::new(source, self.0.id, topic.clone(), Err(after), self.0.wake())
+        let made = Subscription::new(source, self.0.id, topic.clone(), Err(after), self.0.wake());
+        made.with_ring(self.0.rings.of(topic))
     }
 
     fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 
-use backstay_log::{Authority, Batch, Direction, Durability, Log, Part, SqliteLog, Ticket};
-use backstay_model::{Recorded, Seq};
+use backstay_log::{
+    Authority, Batch, Direction, Durability, EventFilter, Log, NewEvent, OpenOptions, Part, SqliteLog, Ticket,
+};
+use backstay_model::{Kind, Recorded, Seq};
 use rusqlite::Connection;
 
 use crate::processes::{Process, WAITING, check_database, everything, open};
-use crate::support::{all_tests, append, events, texts, topic};
+use crate::support::{all_tests, append, event, events, read_by, texts, topic};
 
 /// Topics that the writers share.
 const TOPICS: u64 = 12;
@@ -214,4 +216,39 @@ async fn l19_a_number_that_two_events_have_is_told_as_damage() {
     let log = open(folder.path());
     let read = log.read(&topic("a"), Seq(0), Direction::Forward, 9).await;
     assert!(format!("{read:?}").contains("Corrupt"), "{read:?}");
+}
+
+/// Filters and pages give the same whether events are in the index, in memory, or in both halves.
+#[tokio::test]
+async fn l3_what_waits_and_what_is_in_the_index_reads_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = OpenOptions { index_waiting_max: 512, ..OpenOptions::default() };
+    let log = SqliteLog::open(folder.path(), options).unwrap();
+    let mut halves = 0;
+    for number in 1..=400_u64 {
+        let of = format!("t{}", number % 3);
+        let made =
+            NewEvent { kind: Kind::new(["x", "y"][number as usize % 2]), ..event(&number.to_string()) };
+        let batch = Batch::of(Part::new(topic(&of), Authority::Own, vec![made; 3]));
+        let head =
+            log.submit(Batch { durability: Durability::Buffered, ..batch }).wait().unwrap().parts[0].last;
+        if number % 7 != 0 {
+            continue;
+        }
+        let whole = read_by(&log, &of, 1_000).await;
+        assert_eq!(whole.len() as u64, head.0);
+        let first = log.read(&topic(&of), Seq(0), Direction::Forward, 50).await.unwrap().events;
+        assert_eq!(first, whole[..first.len()]);
+        let back = log.read(&topic(&of), Seq(u64::MAX), Direction::Backward, 1_000).await.unwrap();
+        assert!(back.events.iter().rev().eq(&whole));
+        let filter = EventFilter { kinds: vec![Kind::new("x")], ..EventFilter::default() };
+        let taken = log.read_matching(&topic(&of), Seq(3), Direction::Forward, 1_000, &filter).await.unwrap();
+        let expected = whole.iter().filter(|event| event.seq > Seq(3) && event.kind == Kind::new("x"));
+        assert!(taken.events.iter().eq(expected), "{of} at {number}");
+        let database = Connection::open(folder.path().join("log.db")).unwrap();
+        let count = |sql| database.query_row(sql, (), |row| row.get::<_, i64>(0)).unwrap();
+        let indexed = count("SELECT count(*) FROM topic_event");
+        halves += u64::from(indexed > 0 && indexed < count("SELECT count(*) FROM event"));
+    }
+    assert!(halves > 10, "only {halves} reads had both halves");
 }

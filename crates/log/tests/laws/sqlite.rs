@@ -357,3 +357,68 @@ async fn l15_a_patient_claimer_gets_a_dead_owners_topic_at_once_and_a_living_one
     let refused = log.claim(&topic("b"), stranger.as_ref(), ClaimMode::Fair, false).await;
     assert!(matches!(refused, Err(ClaimError::NotRegistered(_))), "{refused:?}");
 }
+
+/// Whoever follows a topic has its newest events from memory, and those of the other process from the table.
+#[tokio::test]
+async fn l9_l11_a_subscriber_gets_what_two_processes_append_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    let mut eager = first.follow(&topic("a"), Seq(0));
+    let mut lazy = second.follow(&topic("a"), Seq(0));
+    let mut expected = Vec::new();
+    for number in 0..400_usize {
+        let log = if number * 7 % 5 < 3 { &first } else { &second };
+        let name = if number % 4 == 3 { "b" } else { "a" };
+        let text = number.to_string();
+        let said = vec![text.as_str(); 1 + number % 3];
+        let appended = log.submit(buffered(batch(name, Authority::Own, &said))).await.unwrap();
+        if name == "a" {
+            expected.extend(said.iter().map(|said| (*said).to_owned()));
+        }
+        if name == "a" && number % 6 == 0 {
+            while eager.seq() < appended.parts[0].last {
+                let delivery = tokio::time::timeout(crate::suite::PATIENCE, eager.next()).await.unwrap();
+                let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
+                assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
+            }
+        }
+    }
+    for subscription in [&mut eager, &mut lazy] {
+        while subscription.seq().0 < expected.len() as u64 {
+            let before = subscription.seq();
+            let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+            let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
+            assert_eq!(event.seq, before.next());
+            assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
+        }
+        assert_eq!(subscription.try_next().await.unwrap(), None);
+    }
+}
+
+/// More than a ring holds goes by while nobody reads.
+#[tokio::test]
+async fn l10_what_a_ring_no_longer_holds_is_read_from_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let mut subscription = log.follow(&topic("a"), Seq(0));
+    assert_eq!(subscription.try_next().await.unwrap(), None);
+    let text = "x".repeat(20_000);
+    let said = vec![text.as_str(); 40];
+    for _ in 0..5 {
+        log.submit(buffered(batch("a", Authority::Own, &said))).await.unwrap();
+    }
+    for expected in 1..=200 {
+        let Delivery::Event(event) = subscription.next().await.unwrap() else { panic!("not an event") };
+        assert_eq!((event.seq, event.more), (Seq(expected), expected % 40 != 0));
+    }
+    assert_eq!(subscription.try_next().await.unwrap(), None);
+}
+
+#[test]
+fn l3_an_append_that_nobody_waits_for_is_written_when_its_ticket_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let changed = log.changed(backstay_model::Position(0));
+    drop(log.submit(batch("a", Authority::Own, &["1"])));
+    assert_eq!(backstay_log::ticket::block_on(changed).0, 1);
+}
