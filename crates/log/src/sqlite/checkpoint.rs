@@ -18,9 +18,11 @@ use crate::error::StoreError;
 /// Pages in the log after which the thread begins.
 const BEGIN_PAGES: u32 = 1_000;
 /// Pages in the log after which a commit does what the thread did not.
-const PAGES_MAX: u32 = 8_192;
+const PAGES_MAX: u32 = 16_384;
 /// A commit moves the rest if this little is left.
 const REST_PAGES: u32 = 128;
+/// Where the thread does not catch up, a commit moves the rest if it is this part of the whole.
+const REST_PART: u32 = 8;
 /// How often in a row the thread tries to catch up.
 const PASSES: usize = 3;
 
@@ -145,14 +147,16 @@ impl Work {
     }
 
     fn catch_up(&self, connection: &Connection) {
-        for _ in 0..PASSES {
+        for pass in 1..=PASSES {
             crash_point("log.checkpoint.background");
             match checkpoint(connection) {
-                Ok(Passed { pages, moved }) if pages.saturating_sub(moved) <= REST_PAGES => {
-                    self.little_left.store(true, Ordering::Relaxed);
-                    return;
+                Ok(Passed { pages, moved }) => {
+                    let rest = pages.saturating_sub(moved);
+                    if rest <= REST_PAGES || (pass == PASSES && rest <= pages / REST_PART) {
+                        self.little_left.store(true, Ordering::Relaxed);
+                        return;
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => {
                     tracing::debug!(%error, "the log was not moved in the background");
                     return;

@@ -35,8 +35,9 @@ pub(super) struct Committer {
     pub(super) tail: Arc<Tail>,
     pub(super) seen: Position,
     pub(super) generation: i64,
-    pub(super) topics: HashMap<Topic, Cached>,
-    names: HashMap<i64, Topic>,
+    slots: HashMap<Topic, Slot>,
+    slots_by_id: HashMap<i64, Slot>,
+    topics: Vec<Cached>,
     /// The numbers of names in the database.
     pub(super) stored_names: HashMap<Arc<str>, i64>,
     /// With more waiting index entries than this, commits carry some of them.
@@ -44,6 +45,10 @@ pub(super) struct Committer {
     /// Other processes have written since the last commit of this one.
     pub(super) foreign: bool,
 }
+
+/// A topic's place in the cache, good within one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(usize);
 
 #[derive(Clone, Debug)]
 pub(super) struct Cached {
@@ -99,8 +104,9 @@ impl Committer {
             tail,
             seen: Position(0),
             generation: -1,
-            topics: HashMap::new(),
-            names: HashMap::new(),
+            slots: HashMap::new(),
+            slots_by_id: HashMap::new(),
+            topics: Vec::new(),
             stored_names: HashMap::new(),
             waiting_max,
             foreign: false,
@@ -142,8 +148,9 @@ impl Committer {
     }
 
     fn forget(&mut self) {
+        self.slots.clear();
+        self.slots_by_id.clear();
         self.topics.clear();
-        self.names.clear();
         self.stored_names.clear();
     }
 
@@ -169,32 +176,42 @@ impl Committer {
 
     /// Takes over what others appended to topics that are in the cache.
     fn fold(&mut self) -> Result<(), Failed> {
+        let mut changed = Vec::new();
         let mut statement = self.connection.prepare_cached(FOLD)?;
         let mut rows = statement.query([stored(self.seen.0)])?;
         while let Some(row) = rows.next()? {
-            let Some(name) = self.names.get(&row.get(0)?) else { continue };
+            let id = row.get(0)?;
+            let Some(slot) = self.slots_by_id.get(&id) else { continue };
             if row.get::<_, i64>(5)? & FLAG_CONTROL != 0 {
-                self.topics.remove(name);
-                continue;
+                changed.push(id);
             }
-            if let Some(cached) = self.topics.get_mut(name) {
-                let state = &mut cached.state;
-                state.head = Seq(unsigned(row, 1)?);
-                state.at = Timestamp::from_micros(row.get(2)?);
-                state.last_input = Seq(unsigned(row, 3)?);
-                state.last_fact = Seq(unsigned(row, 4)?);
+            let state = &mut self.topics[slot.0].state;
+            state.head = Seq(unsigned(row, 1)?);
+            state.at = Timestamp::from_micros(row.get(2)?);
+            state.last_input = Seq(unsigned(row, 3)?);
+            state.last_fact = Seq(unsigned(row, 4)?);
+        }
+        if !changed.is_empty() {
+            // Owner, epoch and `closed` are in the topics' rows, which are read again when they are asked for.
+            for id in changed {
+                self.slots_by_id.remove(&id);
             }
+            self.slots.retain(|_, slot| self.slots_by_id.contains_key(&self.topics[slot.0].id));
         }
         Ok(())
     }
 
     /// Brings a topic into the cache, if there is such a topic.
-    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<&mut Cached>, Failed> {
-        if !self.topics.contains_key(topic) {
-            let Some(cached) = self.find(topic)? else { return Ok(None) };
-            self.keep(topic, cached);
+    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, Failed> {
+        if let Some(slot) = self.slots.get(topic) {
+            return Ok(Some(*slot));
         }
-        Ok(self.topics.get_mut(topic))
+        Ok(self.find(topic)?.map(|cached| self.keep(topic, cached)))
+    }
+
+    /// What is known of the topic in this slot.
+    pub(super) fn cached(&mut self, slot: Slot) -> &mut Cached {
+        &mut self.topics[slot.0]
     }
 
     fn find(&self, topic: &Topic) -> Result<Option<Cached>, Failed> {
@@ -252,25 +269,27 @@ impl Committer {
         Ok(())
     }
 
-    fn keep(&mut self, topic: &Topic, cached: Cached) {
-        self.names.insert(cached.id, topic.clone());
-        self.topics.insert(topic.clone(), cached);
+    fn keep(&mut self, topic: &Topic, cached: Cached) -> Slot {
+        let slot = Slot(self.topics.len());
+        self.slots_by_id.insert(cached.id, slot);
+        self.slots.insert(topic.clone(), slot);
+        self.topics.push(cached);
+        slot
     }
 
     /// Brings a topic into the cache, and makes it if there is none.
-    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<&mut Cached, Failed> {
-        if self.load(topic)?.is_none() {
-            self.connection
-                .prepare_cached("INSERT INTO topic (name) VALUES (?1)")?
-                .execute([topic.as_str()])?;
-            let id = self.connection.last_insert_rowid();
-            self.keep(topic, Cached { id, state: TopicState::default() });
+    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, Failed> {
+        if let Some(slot) = self.load(topic)? {
+            return Ok(slot);
         }
-        self.topics.get_mut(topic).ok_or_else(|| Failed::Corrupt(format!("{topic} is not in the cache")))
+        self.connection.prepare_cached("INSERT INTO topic (name) VALUES (?1)")?.execute([topic.as_str()])?;
+        let id = self.connection.last_insert_rowid();
+        Ok(self.keep(topic, Cached { id, state: TopicState::default() }))
     }
 
     /// What is known of a topic, the rows of this transaction included.
     pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, Failed> {
-        Ok(self.load(topic)?.map(|cached| cached.state.clone()).unwrap_or_default())
+        let slot = self.load(topic)?;
+        Ok(slot.map(|slot| self.cached(slot).state.clone()).unwrap_or_default())
     }
 }

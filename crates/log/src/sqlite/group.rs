@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backstay_model::event::{Event, OwnerChanged};
 use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
-use super::commit::{Committer, Failed};
+use super::commit::{Committer, Failed, Slot};
 use super::flush_index;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
@@ -19,7 +19,7 @@ use crate::contract::{
 };
 use crate::crash::crash_point;
 use crate::error::{AppendError, ClaimError};
-use crate::judge::{body_digest, is_control, is_input};
+use crate::judge::{TopicState, body_digest, is_control, is_input};
 use crate::rings::{Rings, Shared};
 
 /// A transaction under way.
@@ -59,18 +59,28 @@ impl<'c, 'g> Group<'c, 'g> {
         {
             return Ok(known);
         }
+        let mut slots = Vec::with_capacity(batch.parts.len());
         for part in &batch.parts {
-            let judged = match self.committer.load(&part.topic)? {
-                Some(cached) => cached.state.judge(part),
-                None => crate::judge::TopicState::default().judge(part),
+            let slot = self.committer.load(&part.topic)?;
+            let judged = match slot {
+                Some(slot) => self.committer.cached(slot).state.judge(part),
+                None => TopicState::default().judge(part),
             };
             if let Err(refused) = judged {
                 return Ok(Err(refused));
             }
+            slots.push(slot);
         }
         let mut parts = Vec::with_capacity(batch.parts.len());
-        for part in &batch.parts {
-            parts.push(self.write(part, part.events.iter().map(Cow::Borrowed), is_control(part), now)?);
+        for (part, slot) in batch.parts.iter().zip(slots) {
+            let slot = slot.map_or_else(|| self.committer.load_or_make(&part.topic), Ok)?;
+            parts.push(self.write(
+                slot,
+                part,
+                part.events.iter().map(Cow::Borrowed),
+                is_control(part),
+                now,
+            )?);
         }
         let appended = Appended { parts, g: self.committer.seen, repeated: false };
         if let Some((key, digest)) = &digest {
@@ -82,6 +92,7 @@ impl<'c, 'g> Group<'c, 'g> {
     /// Numbers a part that was judged, and writes what it changes beside the events.
     fn write(
         &mut self,
+        slot: Slot,
         part: &Part,
         events: impl ExactSizeIterator<Item = Cow<'g, NewEvent>>,
         control: bool,
@@ -89,7 +100,7 @@ impl<'c, 'g> Group<'c, 'g> {
     ) -> Result<AppendedPart, Failed> {
         let mut g = self.committer.seen;
         let count = events.len();
-        let cached = self.committer.load_or_make(&part.topic)?;
+        let cached = self.committer.cached(slot);
         let id = cached.id;
         let at = cached.state.time(now);
         let before = cached.state.head;
@@ -151,8 +162,9 @@ impl<'c, 'g> Group<'c, 'g> {
         let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
         let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
         let part = Part::new(topic.clone(), Authority::Own, Vec::new());
-        let appended = self.write(&part, std::iter::once(Cow::Owned(new)), true, clock.now())?;
-        let cached = self.committer.load_or_make(topic)?;
+        let slot = self.committer.load_or_make(topic)?;
+        let appended = self.write(slot, &part, std::iter::once(Cow::Owned(new)), true, clock.now())?;
+        let cached = self.committer.cached(slot);
         cached.state.owner = Some(changed.owner);
         cached.state.epoch = changed.epoch;
         let id = cached.id;
@@ -171,10 +183,11 @@ impl<'c, 'g> Group<'c, 'g> {
         event: &'g NewEvent,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        let Some(cached) = self.committer.load(topic)? else {
+        let Some(slot) = self.committer.load(topic)? else {
             tracing::debug!(%topic, "a live event of an unknown topic was dropped");
             return Ok(());
         };
+        let cached = self.committer.cached(slot);
         let (id, after_seq, at) = (cached.id, cached.state.head, cached.state.time(now));
         let g = self.committer.seen.next();
         self.committer.seen = g;
