@@ -109,16 +109,36 @@ struct State {
     commands: VecDeque<Command>,
     announced: bool,
     closed: bool,
-    /// Somebody commits or flushes, and looks at the queue again afterwards.
-    busy: bool,
+    /// Of the commands, those that need no flush.
+    buffered: usize,
+    /// Somebody commits, and looks at the queue again before he does anything else.
+    committing: bool,
+    /// So many flush, and look at the queue again afterwards.
+    flushing: usize,
     upkeep: Upkeep,
+}
+
+impl State {
+    /// Whether it would be good to commit now. During a flush, what needs one as well waits for the next, which is then
+    /// for all of it; what needs none does not wait.
+    const fn may_commit(&self) -> bool {
+        !self.committing && (self.flushing == 0 || self.buffered > 0)
+    }
 }
 
 /// The queue between those who hand something over and whoever writes it.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    first: Condvar,
+    second: Condvar,
+}
+
+/// Which of the two writing threads: the second only commits what needs no flush while there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hand {
+    First,
+    Second,
 }
 
 impl Queue {
@@ -138,9 +158,10 @@ impl Queue {
         if waiting >= limit {
             return Err(StoreError::Overloaded { waiting });
         }
+        state.buffered += usize::from(command.durability() == Durability::Buffered);
         state.commands.push_back(command);
-        // Whoever is busy finds it by himself.
-        if !state.busy && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
+        // Otherwise whoever is busy finds it by himself.
+        if state.may_commit() && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
             self.tell(state);
         }
         Ok(())
@@ -148,31 +169,46 @@ impl Queue {
 
     /// Tells the writing thread that something waits.
     pub(super) fn announce(&self) {
-        let state = self.lock();
-        if !state.commands.is_empty() && !state.busy {
-            self.tell(state);
-        }
+        self.look_again(self.lock());
     }
 
-    /// Makes the caller the one who commits. False if somebody else is.
-    pub(super) fn begin(&self) -> bool {
-        !std::mem::replace(&mut self.lock().busy, true)
-    }
-
-    /// The caller commits no more. If something waits by now, the writing thread goes on.
-    pub(super) fn end(&self) {
+    /// Makes the caller the one who commits. False if it should not now: whoever is busy looks at the queue afterwards.
+    pub(super) fn begin_commit(&self) -> bool {
         let mut state = self.lock();
-        state.busy = false;
-        if !state.commands.is_empty() {
+        let may = state.may_commit() && !state.commands.is_empty();
+        state.committing |= may;
+        may
+    }
+
+    /// The caller commits no more; it flushes now if `flush`.
+    pub(super) fn end_commit(&self, flush: bool) {
+        let mut state = self.lock();
+        state.committing = false;
+        state.flushing += usize::from(flush);
+        self.look_again(state);
+    }
+
+    fn look_again(&self, state: MutexGuard<'_, State>) {
+        if state.closed {
+            self.notify_both();
+        } else if !state.commands.is_empty() && state.may_commit() {
             self.tell(state);
         }
+    }
+
+    /// The caller has flushed. If something waits by now, a writing thread goes on with it, unless the caller does.
+    pub(super) fn end_flush(&self) {
+        let mut state = self.lock();
+        state.flushing -= 1;
+        self.look_again(state);
     }
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         let news = !std::mem::replace(&mut state.announced, true);
+        let hand = if state.flushing > 0 { &self.second } else { &self.first };
         drop(state);
         if news {
-            self.changed.notify_one();
+            hand.notify_one();
         }
     }
 
@@ -180,7 +216,10 @@ impl Queue {
     pub(super) fn take(&self) -> Vec<Command> {
         let mut state = self.lock();
         let count = state.commands.len().min(GROUP_MAX);
-        state.commands.drain(..count).collect()
+        let taken: Vec<Command> = state.commands.drain(..count).collect();
+        let buffered = taken.iter().filter(|command| command.durability() == Durability::Buffered);
+        state.buffered -= buffered.count();
+        taken
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -193,33 +232,44 @@ impl Queue {
         if upkeep > state.upkeep {
             state.upkeep = upkeep;
             drop(state);
-            self.changed.notify_one();
+            self.first.notify_one();
         }
     }
 
     /// Nothing more will be handed over.
     pub(super) fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_one();
+        self.notify_both();
     }
 
-    /// Waits until the writing thread has something to do.
-    pub(super) fn wait(&self) -> Wake {
+    fn notify_both(&self) {
+        self.first.notify_one();
+        self.second.notify_one();
+    }
+
+    /// Waits until a writing thread has something to do. The first one is woken for upkeep too.
+    pub(super) fn wait(&self, hand: Hand) -> Wake {
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.announced) {
                 return Wake::Commands;
             }
-            if state.closed {
-                return if state.commands.is_empty() { Wake::Closed } else { Wake::Commands };
+            if state.closed && state.commands.is_empty() {
+                return Wake::Closed;
             }
-            let Some(due) = state.upkeep.due_in() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if state.closed && state.may_commit() {
+                return Wake::Commands;
+            }
+            let (changed, due) = match hand {
+                Hand::First => (&self.first, state.upkeep.due_in()),
+                Hand::Second => (&self.second, None),
+            };
+            let Some(due) = due else {
+                state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let asked = state.upkeep;
-            let (woken, waited) =
-                self.changed.wait_timeout(state, due).unwrap_or_else(PoisonError::into_inner);
+            let (woken, waited) = changed.wait_timeout(state, due).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             if waited.timed_out() && state.upkeep == asked && !state.announced {
                 state.upkeep = Upkeep::None;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use super::core::{Core, Owed};
 use super::fault;
 use super::flush::WalFlush;
-use super::queue::{Command, Queue, Upkeep, Wake};
+use super::queue::{Command, Hand, Queue, Upkeep, Wake};
 use crate::error::StoreError;
 use crate::ticket::Drive;
 
@@ -23,7 +23,7 @@ const GROUPS_OF_A_ROUND: usize = 4;
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What the callers and the thread share.
@@ -36,7 +36,7 @@ pub(super) struct Shared {
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the threads.
     pub(super) fn start(core: Core, flush: WalFlush) -> Result<Writer, StoreError> {
         let path = core.path().to_owned();
         let shared = Arc::new(Shared {
@@ -45,12 +45,14 @@ impl Writer {
             flush,
             groups: AtomicU64::new(0),
         });
-        let theirs = shared.clone();
-        let thread = std::thread::Builder::new()
-            .name("backstay-writer".to_owned())
-            .spawn(move || theirs.run())
+        let threads = [Hand::First, Hand::Second].into_iter().map(|hand| {
+            let theirs = shared.clone();
+            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(hand))
+        });
+        let threads = threads
+            .collect::<Result<_, _>>()
             .map_err(|source| fault::io("start a thread for", &path, source))?;
-        Ok(Writer { shared, thread: Some(thread) })
+        Ok(Writer { shared, threads })
     }
 
     /// Hands a command to the thread, or says why it cannot be taken.
@@ -69,9 +71,12 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.queue.close();
-        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the writing thread panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a writing thread panicked");
+            }
         }
+        self.shared.look_after(Core::close);
     }
 }
 
@@ -89,12 +94,12 @@ impl Shared {
     /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards. Returns
     /// after so many `rounds` of commits with one flush, or once nothing waits.
     fn write(&self, rounds: usize) {
-        if !self.queue.begin() {
-            return;
-        }
-        let _end = End(&self.queue);
         for _ in 0..rounds {
+            if !self.queue.begin_commit() {
+                return;
+            }
             let mut owed = Vec::new();
+            let mut committing = Busy::committing(&self.queue);
             for _ in 0..GROUPS_OF_A_ROUND {
                 let group = self.queue.take();
                 if group.is_empty() {
@@ -102,9 +107,7 @@ impl Shared {
                 }
                 self.commit(group, &mut owed);
             }
-            if owed.is_empty() && self.queue.is_empty() {
-                return;
-            }
+            committing.then_flush(!owed.is_empty());
             Owed::settle(owed, &self.flush);
         }
     }
@@ -122,10 +125,10 @@ impl Shared {
         self.queue.look_after(upkeep);
     }
 
-    fn run(&self) {
+    fn run(&self, hand: Hand) {
         let mut groups = 0;
         loop {
-            match self.queue.wait() {
+            match self.queue.wait(hand) {
                 Wake::Commands => self.write(usize::MAX),
                 Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
                 Wake::Upkeep(Upkeep::Index | Upkeep::None) => {
@@ -136,10 +139,7 @@ impl Shared {
                         self.queue.look_after(Upkeep::Index);
                     }
                 }
-                Wake::Closed => {
-                    self.look_after(Core::close);
-                    return;
-                }
+                Wake::Closed => return,
             }
         }
     }
@@ -154,11 +154,37 @@ impl Shared {
     }
 }
 
-/// Says that the caller commits no more, whatever happened.
-struct End<'q>(&'q Queue);
+/// What the caller is busy with. The queue is told when it ends, whatever happened.
+struct Busy<'q> {
+    queue: &'q Queue,
+    doing: Doing,
+}
 
-impl Drop for End<'_> {
+#[derive(Clone, Copy)]
+enum Doing {
+    Committing,
+    Flushing,
+    Nothing,
+}
+
+impl<'q> Busy<'q> {
+    const fn committing(queue: &'q Queue) -> Busy<'q> {
+        Busy { queue, doing: Doing::Committing }
+    }
+
+    /// The commits are done.
+    fn then_flush(&mut self, flush: bool) {
+        self.doing = if flush { Doing::Flushing } else { Doing::Nothing };
+        self.queue.end_commit(flush);
+    }
+}
+
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        match self.doing {
+            Doing::Committing => self.queue.end_commit(false),
+            Doing::Flushing => self.queue.end_flush(),
+            Doing::Nothing => {}
+        }
     }
 }

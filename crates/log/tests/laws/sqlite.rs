@@ -422,3 +422,36 @@ fn l3_an_append_that_nobody_waits_for_is_written_when_its_ticket_is_dropped() {
     drop(log.submit(batch("a", Authority::Own, &["1"])));
     assert_eq!(backstay_log::ticket::block_on(changed).0, 1);
 }
+
+/// Both kinds at once from threads and from tasks: everything is acknowledged, in the order of each writer.
+#[tokio::test]
+async fn l7_flushed_and_unflushed_appends_share_one_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let threads: Vec<_> = (0..4_u64)
+        .map(|writer| {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for number in 0..200_u64 {
+                    let said = batch(&format!("t{writer}"), Authority::Own, &[&number.to_string()]);
+                    let said = if (writer + number).is_multiple_of(2) { said } else { buffered(said) };
+                    assert_eq!(log.submit(said).wait().unwrap().parts[0].first, Seq(number + 1));
+                }
+            })
+        })
+        .collect();
+    for number in 0..200_u64 {
+        let said = |writer: u64| {
+            let said = batch(&format!("k{writer}"), Authority::Own, &[&number.to_string()]);
+            if (writer + number).is_multiple_of(2) { said } else { buffered(said) }
+        };
+        let tickets = [0, 1, 2, 3].map(|writer| log.submit(said(writer)));
+        for ticket in tickets {
+            let appended = tokio::time::timeout(crate::suite::PATIENCE, ticket).await.unwrap();
+            assert_eq!(appended.unwrap().parts[0].first, Seq(number + 1));
+        }
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(log);
+    crate::kills::check_index(folder.path());
+}
