@@ -10,7 +10,7 @@ use std::thread::Thread;
 
 use tokio::sync::oneshot;
 
-use crate::contract::{Appended, SubmitResult};
+use crate::contract::{Appended, Batch, SubmitResult};
 use crate::error::{AppendError, StoreError};
 
 /// A handed-in batch. Await it, or [`wait`](Ticket::wait) for it; dropping it does not take the batch back.
@@ -19,7 +19,27 @@ pub struct Ticket(State);
 
 enum State {
     Known(Option<SubmitResult>),
-    Waiting(oneshot::Receiver<SubmitResult>, Option<Arc<dyn Drive>>),
+    Waiting(oneshot::Receiver<Answer>, Option<Arc<dyn Drive>>),
+}
+
+/// What a ticket resolves to. The batch goes back to whoever handed it in, so that its memory is freed by the thread that
+/// took it: the one that writes has better things to do.
+pub(crate) struct Answer {
+    pub(crate) result: SubmitResult,
+    pub(crate) spent: Option<Batch>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.result.fmt(f)
+    }
+}
+
+impl Answer {
+    fn into_result(self) -> SubmitResult {
+        drop(self.spent);
+        self.result
+    }
 }
 
 /// Whoever gets a batch written that nobody has begun to write yet.
@@ -38,7 +58,7 @@ impl Ticket {
     }
 
     /// A ticket and the end by which it is resolved.
-    pub(crate) fn pair() -> (oneshot::Sender<SubmitResult>, Ticket) {
+    pub(crate) fn pair() -> (oneshot::Sender<Answer>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         (sender, Ticket(State::Waiting(receiver, None)))
     }
@@ -62,12 +82,12 @@ impl Ticket {
             && !on_async_worker()
             && let Some(drive) = drive.take()
         {
-            if let Ok(result) = answer.try_recv() {
-                return result;
+            if let Ok(answer) = answer.try_recv() {
+                return answer.into_result();
             }
             drive.lead();
-            if let Ok(result) = answer.try_recv() {
-                return result;
+            if let Ok(answer) = answer.try_recv() {
+                return answer.into_result();
             }
         }
         block_on(self)
@@ -106,7 +126,7 @@ impl Future for Ticket {
                 }
                 match Pin::new(receiver).poll(context) {
                     Poll::Pending => Poll::Pending,
-                    Poll::Ready(Ok(result)) => Poll::Ready(result),
+                    Poll::Ready(Ok(answer)) => Poll::Ready(answer.into_result()),
                     Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
                 }
             }

@@ -18,6 +18,7 @@ use crate::contract::{Durability, SubmitResult};
 use crate::crash::crash_point;
 use crate::error::StoreError;
 use crate::rings::Rings;
+use crate::ticket::Answer;
 
 /// The writing end of the store.
 #[derive(Debug)]
@@ -212,7 +213,9 @@ impl Reply {
 
     fn send(self, command: Command) {
         let heard = match (self, command) {
-            (Reply::Append(result), Command::Append { reply, .. }) => reply.send(result).is_ok(),
+            (Reply::Append(result), Command::Append { reply, batch }) => {
+                reply.send(Answer { result, spent: Some(batch) }).is_ok()
+            }
             (Reply::Claim(answer), Command::Claim { reply, .. }) => reply.send(answer).is_ok(),
             (Reply::Done, Command::Renew { reply, .. }) => reply.send(Ok(())).is_ok(),
             _ => true,

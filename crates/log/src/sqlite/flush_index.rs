@@ -4,6 +4,7 @@
 //! once a round. A piece of it shares the commit of the appends that came to more than may wait; the rest follows with
 //! the next commits, whichever process makes them.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::Connection;
@@ -45,12 +46,11 @@ pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Resu
         tail.step(size)
     };
     let Some(step) = next else { return Ok(None) };
-    for row in &step.rows {
-        for name in [&row.kind, &row.scope] {
-            name_number(committer, name)?;
-        }
+    let mut numbers = HashMap::with_capacity(step.names.len());
+    for (ours, name) in &step.names {
+        numbers.insert(*ours, name_number(committer, name)?);
     }
-    insert(committer, &step.rows)?;
+    insert(&committer.connection, &step.rows, &numbers)?;
     let Marks { flushed, until, topic, g, .. } = step.after;
     committer
         .connection
@@ -59,13 +59,14 @@ pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Resu
     Ok(Some(step.after))
 }
 
-/// Makes sure that a name has a number in the database.
-fn name_number(committer: &mut Committer, name: &Arc<str>) -> Result<(), Failed> {
-    if !committer.stored_names.contains_key(name) {
-        let number = number_in(&committer.connection, name)?;
-        committer.stored_names.insert(name.clone(), number);
+/// The number of a name in the database, drawn now if it is new.
+fn name_number(committer: &mut Committer, name: &Arc<str>) -> Result<i64, Failed> {
+    if let Some(number) = committer.stored_names.get(name) {
+        return Ok(*number);
     }
-    Ok(())
+    let number = number_in(&committer.connection, name)?;
+    committer.stored_names.insert(name.clone(), number);
+    Ok(number)
 }
 
 fn number_in(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
@@ -75,23 +76,29 @@ fn number_in(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT id FROM name WHERE text = ?1")?.query_row([name], |row| row.get(0))
 }
 
-fn insert(committer: &Committer, rows: &[IndexRow]) -> Result<(), Failed> {
+fn insert(connection: &Connection, rows: &[IndexRow], numbers: &HashMap<u32, i64>) -> Result<(), Failed> {
     let mut rest = rows;
+    let mut last = [(None, 0); 2];
+    let mut number = |which: usize, ours: u32| {
+        if last[which].0 != Some(ours) {
+            last[which] = (Some(ours), numbers.get(&ours).copied().unwrap_or_default());
+        }
+        last[which].1
+    };
     for (size, sql) in SIZES.iter().zip(INSERTS.iter()) {
         if rest.len() < *size {
             continue;
         }
-        let mut statement = committer.connection.prepare_cached(sql)?;
+        let mut statement = connection.prepare_cached(sql)?;
         while rest.len() >= *size {
             let (now, later) = rest.split_at(*size);
             for (index, row) in now.iter().enumerate() {
-                let number = |name| committer.stored_names.get(name).copied().unwrap_or_default();
                 let base = index * COLUMNS;
                 statement.raw_bind_parameter(base + 1, row.topic)?;
                 statement.raw_bind_parameter(base + 2, stored(row.seq.0))?;
                 statement.raw_bind_parameter(base + 3, stored(row.g.0))?;
-                statement.raw_bind_parameter(base + 4, number(&row.kind))?;
-                statement.raw_bind_parameter(base + 5, number(&row.scope))?;
+                statement.raw_bind_parameter(base + 4, number(0, row.kind))?;
+                statement.raw_bind_parameter(base + 5, number(1, row.scope))?;
             }
             statement.raw_execute().map_err(|source| doubled(source, now))?;
             rest = later;

@@ -8,8 +8,9 @@ use backstay_model::event::ClaimReason;
 use backstay_model::{Epoch, OwnerId, Topic};
 use tokio::sync::oneshot;
 
-use crate::contract::{Batch, Claimed, Durability, NewEvent, OwnerIdentity, SubmitResult};
+use crate::contract::{Batch, Claimed, Durability, NewEvent, OwnerIdentity};
 use crate::error::{ClaimError, StoreError};
+use crate::ticket::Answer;
 
 /// Commands that may share one commit.
 pub(super) const GROUP_MAX: usize = 1_024;
@@ -42,7 +43,7 @@ pub(super) enum ClaimAnswer {
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    Append { batch: Batch, reply: oneshot::Sender<SubmitResult> },
+    Append { batch: Batch, reply: oneshot::Sender<Answer> },
     Live { topic: Topic, event: NewEvent },
     Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
     Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
@@ -61,7 +62,9 @@ impl Command {
     /// Answers that it could not be done.
     pub(super) fn refuse(self, error: &StoreError) {
         let heard = match self {
-            Command::Append { reply, .. } => reply.send(Err(error.clone().into())).is_ok(),
+            Command::Append { reply, batch } => {
+                reply.send(Answer { result: Err(error.clone().into()), spent: Some(batch) }).is_ok()
+            }
             Command::Claim { reply, .. } => reply.send(ClaimAnswer::Refused(error.clone().into())).is_ok(),
             Command::Renew { reply, .. } => reply.send(Err(error.clone())).is_ok(),
             Command::Live { topic, .. } => {

@@ -113,20 +113,21 @@ impl Names {
     }
 }
 
-/// One row of the index, as it is about to be written.
-#[derive(Clone, Debug)]
+/// One row of the index, as it is about to be written. Names are those of [`Names`].
+#[derive(Clone, Copy, Debug)]
 pub(super) struct IndexRow {
     pub(super) topic: i64,
     pub(super) seq: Seq,
     pub(super) g: Position,
-    pub(super) kind: Arc<str>,
-    pub(super) scope: Arc<str>,
+    pub(super) kind: u32,
+    pub(super) scope: u32,
 }
 
 /// A piece of a round: rows in the order of the index, and what the marks are once they are in it.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) rows: Vec<IndexRow>,
+    pub(super) names: HashMap<u32, Arc<str>>,
     pub(super) after: Marks,
 }
 
@@ -259,20 +260,27 @@ impl Waiting {
             }
             marks = Marks { until: self.covered, topic: i64::MIN, g: Position(0), ..marks };
         }
-        let mut rows = Vec::with_capacity(size.min(self.count));
+        let mut step =
+            Step { rows: Vec::with_capacity(size.min(self.count)), names: HashMap::new(), after: marks };
+        let mut last = [None; 2];
         for (topic, entries) in self.topics.range(marks.topic..) {
             for entry in entries.iter().take_while(|entry| entry.g <= marks.until) {
-                if rows.len() == size {
-                    return Some(Step { rows, after: marks });
+                if step.rows.len() == size {
+                    return Some(step);
                 }
-                let (kind, scope) = (self.names.text(entry.kind), self.names.text(entry.scope));
-                let Entry { g, seq, .. } = *entry;
-                rows.push(IndexRow { topic: *topic, seq, g, kind, scope });
-                (marks.topic, marks.g) = (*topic, g);
+                let Entry { g, seq, kind, scope } = *entry;
+                for (number, last) in [kind, scope].into_iter().zip(&mut last) {
+                    // Neighbours mostly have the same names.
+                    if last.replace(number) != Some(number) {
+                        step.names.entry(number).or_insert_with(|| self.names.text(number));
+                    }
+                }
+                step.rows.push(IndexRow { topic: *topic, seq, g, kind, scope });
+                (step.after.topic, step.after.g) = (*topic, g);
             }
         }
-        let done = Marks { flushed: marks.until, until: Position(0), topic: 0, g: Position(0), ..marks };
-        Some(Step { rows, after: done })
+        step.after = Marks { flushed: marks.until, until: Position(0), topic: 0, g: Position(0), ..marks };
+        Some(step)
     }
 }
 
