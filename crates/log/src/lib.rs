@@ -29,5 +29,5 @@ pub use error::{
 };
 pub use memory::MemoryLog;
 pub use sqlite::{Boot, OpenOptions, SqliteLog};
-pub use subscribe::Subscription;
+pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

@@ -8,56 +8,17 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use backstay_model::{Delivery, LiveEvent, Position, Recorded, Topic};
+use backstay_model::{Position, Topic};
 use tokio::sync::watch;
 
+use crate::subscribe::SharedDelivery;
+
 /// Bytes of payloads that one ring holds.
-const RING_BYTES_MAX: usize = 1 << 20;
+const RING_BYTES_MAX: usize = 8 << 20;
 /// Bytes of payloads that all rings of a log hold together.
 const ALL_BYTES_MAX: usize = 32 << 20;
 /// What an event costs beside its payload, about.
 const EVENT_BYTES: usize = 256;
-
-/// Something to be delivered, shared by those who get it.
-#[derive(Clone, Debug)]
-pub(crate) enum Shared {
-    Event(Arc<Recorded>),
-    Live(Arc<LiveEvent>),
-}
-
-impl Shared {
-    /// Its position.
-    pub(crate) fn g(&self) -> Position {
-        match self {
-            Shared::Event(event) => event.g,
-            Shared::Live(live) => live.g,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let payload = match self {
-            Shared::Event(event) => &event.payload,
-            Shared::Live(live) => &live.payload,
-        };
-        EVENT_BYTES + payload.as_str().len()
-    }
-
-    fn topic(&self) -> &Topic {
-        match self {
-            Shared::Event(event) => &event.topic,
-            Shared::Live(live) => &live.topic,
-        }
-    }
-}
-
-impl From<Shared> for Delivery {
-    fn from(shared: Shared) -> Delivery {
-        match shared {
-            Shared::Event(event) => Delivery::Event(Arc::unwrap_or_clone(event)),
-            Shared::Live(live) => Delivery::Live(Arc::unwrap_or_clone(live)),
-        }
-    }
-}
 
 /// The rings of one log in one process.
 #[derive(Debug, Default)]
@@ -77,6 +38,15 @@ struct Common {
     bytes: AtomicUsize,
 }
 
+fn cost(item: &SharedDelivery) -> usize {
+    EVENT_BYTES
+        + match item {
+            SharedDelivery::Event(event) => event.payload.as_str().len(),
+            SharedDelivery::Live(live) => live.payload.as_str().len(),
+            SharedDelivery::Gap(_) => 0,
+        }
+}
+
 /// The newest events of one topic.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -89,7 +59,7 @@ pub(crate) struct Ring {
 struct Held {
     /// Everything of the topic behind this position was put into the ring.
     from: Position,
-    items: VecDeque<Shared>,
+    items: VecDeque<SharedDelivery>,
     bytes: usize,
 }
 
@@ -97,7 +67,7 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct Found {
     /// What comes next, at most as much as was asked for.
-    pub(crate) items: Vec<Shared>,
+    pub(crate) items: Vec<SharedDelivery>,
     /// With these, the reader has everything up to here.
     pub(crate) until: Position,
 }
@@ -129,7 +99,7 @@ impl Rings {
     /// called in the order of the commits. `foreign`: other processes have appended between the last call and `before`.
     pub(crate) fn publish(
         &self,
-        items: impl Iterator<Item = Shared>,
+        items: impl Iterator<Item = SharedDelivery>,
         foreign: bool,
         before: Position,
         until: Position,
@@ -149,7 +119,8 @@ impl Rings {
                     *last = g;
                 }
                 _ => {
-                    let Some(ring) = topics.get(item.topic()).and_then(Weak::upgrade) else { continue };
+                    let ring = item.topic().and_then(|topic| topics.get(topic)).and_then(Weak::upgrade);
+                    let Some(ring) = ring else { continue };
                     ring.push(item);
                     touched.push((ring, g));
                 }
@@ -192,21 +163,22 @@ impl Ring {
     }
 
     /// Whether `item` is of the topic that the ring's last item is of.
-    fn holds(&self, item: &Shared) -> bool {
+    fn holds(&self, item: &SharedDelivery) -> bool {
         self.lock().items.back().is_some_and(|last| last.topic() == item.topic())
     }
 
-    fn push(&self, item: Shared) {
+    fn push(&self, item: SharedDelivery) {
         let mut held = self.lock();
-        let bytes = item.bytes();
+        let bytes = cost(&item);
         held.bytes += bytes;
         held.items.push_back(item);
         let mut all = self.common.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         while held.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
             let Some(oldest) = held.items.pop_front() else { break };
             held.from = oldest.g();
-            held.bytes -= oldest.bytes();
-            all = self.common.bytes.fetch_sub(oldest.bytes(), Ordering::Relaxed) - oldest.bytes();
+            let freed = cost(&oldest);
+            held.bytes -= freed;
+            all = self.common.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         }
     }
 
@@ -225,7 +197,7 @@ impl Ring {
         if looked.0 < self.common.alone_from.load(Ordering::Acquire) {
             return None;
         }
-        let last = items.last().map_or(looked, Shared::g);
+        let last = items.last().map_or(looked, SharedDelivery::g);
         Some(Found { items, until: if cut { last } else { last.max(until) } })
     }
 }

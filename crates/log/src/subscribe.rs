@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, LiveEvent, LogId, Position, Seq, Topic};
+use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, Topic};
 use tokio::sync::watch;
 
 use crate::contract::{Page, Pending};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
-use crate::rings::{Ring, Shared};
+use crate::rings::Ring;
 
 /// What a subscriber is given at once: a page, and the live events that belong between its events.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct Subscription {
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<SharedDelivery>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
     /// Everything of the topic up to here was pulled.
@@ -57,17 +57,43 @@ pub struct Subscription {
     wake: watch::Receiver<Position>,
 }
 
-#[derive(Debug)]
-enum Waiting {
-    Own(Delivery),
-    Shared(Shared),
+/// What a subscriber gets, shared with the others who get it. As [`Delivery`], without a copy for each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SharedDelivery {
+    /// A durable event, once and in order.
+    Event(Arc<Recorded>),
+    /// A live event, at most once.
+    Live(Arc<LiveEvent>),
+    /// Some events are gone; reading goes on at `first`.
+    Gap(Gap),
 }
 
-impl From<Waiting> for Delivery {
-    fn from(waiting: Waiting) -> Delivery {
-        match waiting {
-            Waiting::Own(delivery) => delivery,
-            Waiting::Shared(shared) => shared.into(),
+impl SharedDelivery {
+    /// Its position; a gap has none.
+    pub(crate) fn g(&self) -> Position {
+        match self {
+            SharedDelivery::Event(event) => event.g,
+            SharedDelivery::Live(live) => live.g,
+            SharedDelivery::Gap(_) => Position(0),
+        }
+    }
+
+    /// Its topic; a gap does not say.
+    pub(crate) fn topic(&self) -> Option<&Topic> {
+        match self {
+            SharedDelivery::Event(event) => Some(&event.topic),
+            SharedDelivery::Live(live) => Some(&live.topic),
+            SharedDelivery::Gap(_) => None,
+        }
+    }
+}
+
+impl From<SharedDelivery> for Delivery {
+    fn from(shared: SharedDelivery) -> Delivery {
+        match shared {
+            SharedDelivery::Event(event) => Delivery::Event(Arc::unwrap_or_clone(event)),
+            SharedDelivery::Live(live) => Delivery::Live(Arc::unwrap_or_clone(live)),
+            SharedDelivery::Gap(gap) => Delivery::Gap(gap),
         }
     }
 }
@@ -140,6 +166,14 @@ impl Subscription {
     /// [`ReadError`] if the cursor it began with does not fit, the store cannot be read, or an event is damaged; after a
     /// damaged event the next call goes on behind it.
     pub async fn next(&mut self) -> Result<Delivery, ReadError> {
+        self.next_shared().await.map(Delivery::from)
+    }
+
+    /// As [`next`](Subscription::next), sharing what is delivered with the others who follow the topic.
+    ///
+    /// # Errors
+    /// As [`next`](Subscription::next).
+    pub async fn next_shared(&mut self) -> Result<SharedDelivery, ReadError> {
         loop {
             if self.waiting.is_empty() {
                 self.pull(Look::Told).await?;
@@ -162,15 +196,15 @@ impl Subscription {
         if self.waiting.is_empty() {
             self.pull(Look::Everywhere).await?;
         }
-        Ok(self.take_next())
+        Ok(self.take_next().map(Delivery::from))
     }
 
-    fn take_next(&mut self) -> Option<Delivery> {
-        let delivery = self.waiting.pop_front().map(Delivery::from);
+    fn take_next(&mut self) -> Option<SharedDelivery> {
+        let delivery = self.waiting.pop_front();
         match &delivery {
-            Some(Delivery::Event(event)) => self.delivered = (event.seq, event.g),
-            Some(Delivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
-            Some(Delivery::Live(_)) | None => {}
+            Some(SharedDelivery::Event(event)) => self.delivered = (event.seq, event.g),
+            Some(SharedDelivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
+            Some(SharedDelivery::Live(_)) | None => {}
         }
         delivery
     }
@@ -206,7 +240,7 @@ impl Subscription {
             return false;
         }
         for item in found.items {
-            if let Shared::Event(event) = &item {
+            if let SharedDelivery::Event(event) = &item {
                 if event.seq != self.pulled.0.next() {
                     // What is in between is not here; the store says what became of it.
                     return !self.waiting.is_empty();
@@ -215,7 +249,7 @@ impl Subscription {
             }
             self.pulled.1 = item.g();
             self.looked = item.g();
-            self.waiting.push_back(Waiting::Shared(item));
+            self.waiting.push_back(item);
         }
         self.looked = found.until;
         true
@@ -236,7 +270,7 @@ impl Subscription {
         }
         if let Some(gap) = page.gap {
             self.pulled.0 = Seq(gap.first.0 - 1);
-            self.waiting.push_back(Waiting::Own(Delivery::Gap(gap)));
+            self.waiting.push_back(SharedDelivery::Gap(gap));
         }
         if let Some(last) = page.events.last() {
             self.pulled.0 = last.seq;
@@ -244,18 +278,18 @@ impl Subscription {
         let mut live = live.into_iter().peekable();
         for event in page.events {
             while let Some(said) = live.next_if(|said| said.g < event.g) {
-                self.take(said.g, Delivery::Live(said));
+                self.take(said.g, SharedDelivery::Live(Arc::new(said)));
             }
-            self.take(event.g, Delivery::Event(event));
+            self.take(event.g, SharedDelivery::Event(Arc::new(event)));
         }
         for said in live {
-            self.take(said.g, Delivery::Live(said));
+            self.take(said.g, SharedDelivery::Live(Arc::new(said)));
         }
         self.looked = self.looked.max(if whole { newest } else { self.pulled.1 });
     }
 
-    fn take(&mut self, g: Position, delivery: Delivery) {
+    fn take(&mut self, g: Position, delivery: SharedDelivery) {
         self.pulled.1 = self.pulled.1.max(g);
-        self.waiting.push_back(Waiting::Own(delivery));
+        self.waiting.push_back(delivery);
     }
 }

@@ -20,7 +20,8 @@ use crate::contract::{
 use crate::crash::crash_point;
 use crate::error::{AppendError, ClaimError};
 use crate::judge::{TopicState, body_digest, is_control, is_input};
-use crate::rings::{Rings, Shared};
+use crate::rings::Rings;
+use crate::subscribe::SharedDelivery;
 
 /// A transaction under way.
 pub(super) struct Group<'c, 'g> {
@@ -239,8 +240,8 @@ impl Written<'_> {
         let items = std::iter::from_fn(|| {
             let next_event = events.peek().map_or(Position(u64::MAX), |row| row.g);
             match live.next_if(|said| said.g < next_event) {
-                Some(said) => Some(Shared::Live(Arc::new(said.delivered()))),
-                None => events.next().map(|row| Shared::Event(Arc::new(row.recorded()))),
+                Some(said) => Some(SharedDelivery::Live(Arc::new(said.delivered()))),
+                None => events.next().map(|row| SharedDelivery::Event(Arc::new(row.recorded()))),
             }
         });
         rings.publish(items, self.foreign, self.before, self.until);
