@@ -15,7 +15,7 @@ use super::tail::{IndexRow, Marks};
 
 /// Entries that a commit carries for each of its own events; at least and at most these parts of what may wait. So a round
 /// is done long before as much waits again, and no commit is held up for long.
-const STEP_PER_EVENT: usize = 8;
+const STEP_PER_EVENT: usize = 3;
 const STEP_MIN_PART: usize = 256;
 const STEP_MAX_PART: usize = 32;
 

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use backstay_log::ticket::block_on;
 use backstay_log::{
     Authority, Batch, Direction, Durability, EventFilter, Log, NewEvent, OpenOptions, Part, SqliteLog, Ticket,
 };
@@ -251,4 +254,55 @@ async fn l3_what_waits_and_what_is_in_the_index_reads_as_one() {
         halves += u64::from(indexed > 0 && indexed < count("SELECT count(*) FROM event"));
     }
     assert!(halves > 10, "only {halves} reads had both halves");
+}
+
+/// Pieces of the index move all the time while others read: each read is whole, and sees what was acknowledged before it.
+#[test]
+fn l3_a_read_while_the_index_moves_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = OpenOptions { index_waiting_max: 64, ..OpenOptions::default() };
+    let log = SqliteLog::open(folder.path(), options).unwrap();
+    let other = open(folder.path());
+    let acknowledged: Arc<[AtomicU64; 5]> = Arc::default();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = [log.clone(), log.clone(), other]
+        .into_iter()
+        .map(|log| {
+            let (acknowledged, done) = (acknowledged.clone(), done.clone());
+            std::thread::spawn(move || {
+                let mut reads = 0_usize;
+                while !done.load(Ordering::SeqCst) {
+                    let of = reads % 5;
+                    let known = acknowledged[of].load(Ordering::SeqCst);
+                    let name = topic(&format!("t{of}"));
+                    let after = Seq(known.saturating_sub(30));
+                    let page = block_on(log.read(&name, after, Direction::Forward, 500)).unwrap();
+                    assert!(page.head.0 >= known, "{} after {known} was acknowledged", page.head);
+                    let numbers = page.events.iter().map(|event| event.seq.0);
+                    assert!(numbers.eq(after.0 + 1..=page.head.0), "{:?}", page.events);
+                    let back = block_on(log.read(&name, Seq(u64::MAX), Direction::Backward, 20)).unwrap();
+                    let numbers = back.events.iter().rev().map(|event| event.seq.0);
+                    assert!(
+                        numbers.eq(back.head.0.saturating_sub(20) + 1..=back.head.0),
+                        "{:?}",
+                        back.events
+                    );
+                    reads += 1;
+                }
+                reads
+            })
+        })
+        .collect();
+    for number in 0..4_000_usize {
+        let of = number * 3 % 5;
+        let part = Part::new(topic(&format!("t{of}")), Authority::Own, events(&["x"; 3][..1 + number % 3]));
+        let last = log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait().unwrap();
+        acknowledged[of].store(last.parts[0].last.0, Ordering::SeqCst);
+    }
+    done.store(true, Ordering::SeqCst);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 100, "a reader got to read while the writer wrote");
+    }
+    drop(log);
+    check_index(folder.path());
 }

@@ -455,3 +455,19 @@ async fn l7_flushed_and_unflushed_appends_share_one_queue() {
     drop(log);
     crate::kills::check_index(folder.path());
 }
+
+/// The ring of a topic says nothing of what another process appended before the newest commit of this one.
+#[tokio::test]
+async fn l11_what_another_process_appended_is_not_hidden_by_an_own_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    append(&first, "a", &["1"]);
+    let mut subscription = first.follow(&topic("a"), Seq(0));
+    for number in 2..40_u64 {
+        let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+        assert!(matches!(delivery.unwrap(), Delivery::Event(event) if event.seq == Seq(number - 1)));
+        assert_eq!(subscription.try_next().await.unwrap(), None);
+        append(&second, "a", &["theirs"]);
+        append(&first, "b", &["ours, of another topic"]);
+    }
+}
