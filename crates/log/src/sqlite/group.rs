@@ -10,7 +10,7 @@ use super::commit::{Committer, Failed, Slot};
 use super::flush_index;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
-use super::schema::{FLAG_CONTROL, FLAG_MORE};
+use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};
 use super::sql::stored;
 use super::tail::{Entry, Marks};
 use crate::clock::Clock;
@@ -118,6 +118,7 @@ impl<'c, 'g> Group<'c, 'g> {
             };
             let (last_input, last_fact) = (cached.state.last_input, cached.state.last_fact);
             let scope = rows::scope_text(event.as_ref());
+            let flags = flags | if scope.is_empty() && event.trace.is_none() { FLAG_PLAIN } else { 0 };
             let topic = part.topic.clone();
             self.rows.push(EventRow { g, id, topic, seq, at, flags, last_input, last_fact, scope, event });
         }

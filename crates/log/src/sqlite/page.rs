@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row};
 
 use super::kinds;
 use super::readers::Failed;
-use super::schema::FLAG_MORE;
+use super::schema::{FLAG_MORE, FLAG_PLAIN};
 use super::snapshot::{Snapshot, Span, Wanted};
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Direction, EventFilter, Page};
@@ -15,6 +15,9 @@ use crate::error::{DamagedEvent, ReadError};
 
 const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
+/// For places without one in between of another topic; that each row has the expected number is checked.
+const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
 const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
 const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name FROM event \
@@ -306,9 +309,19 @@ impl<'s> Fetch<'s> {
     }
 
     fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
-        let sql = if self.direction == Direction::Forward { SWEEP } else { SWEEP_BACK };
+        let dense = to.0 - from.0 + 1 == places.len() as u64;
+        let sql = match self.direction {
+            Direction::Forward if dense => SWEEP_DENSE,
+            Direction::Forward => SWEEP,
+            Direction::Backward => SWEEP_BACK,
+        };
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query((stored(from.0), stored(to.0), self.id))?;
+        statement.raw_bind_parameter(1, stored(from.0))?;
+        statement.raw_bind_parameter(2, stored(to.0))?;
+        if sql != SWEEP_DENSE {
+            statement.raw_bind_parameter(3, self.id)?;
+        }
+        let mut rows = statement.raw_query();
         let mut places = places.iter();
         while let Some(row) = rows.next()? {
             let seq = Seq(integer(row, 0)?.cast_unsigned());
@@ -360,13 +373,19 @@ fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recor
         Ok(text) => Ok(text),
         Err(error) => Err(damaged(error.to_string())),
     };
-    let trace = match row.get_ref(5)? {
-        ValueRef::Null => None,
-        _ => Some(text(5)?.to_owned()),
-    };
-    let scope = match text(4)? {
-        "" => Scope::Run,
-        scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
+    let flags = integer(row, 2)?;
+    let (scope, trace) = if flags & FLAG_PLAIN != 0 {
+        (Scope::Run, None)
+    } else {
+        let trace = match row.get_ref(5)? {
+            ValueRef::Null => None,
+            _ => Some(text(5)?.to_owned()),
+        };
+        let scope = match text(4)? {
+            "" => Scope::Run,
+            scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
+        };
+        (scope, trace)
     };
     let payload = text(6)?;
     if !looks_whole(payload) {
@@ -381,7 +400,7 @@ fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recor
         scope,
         payload: Payload::from_trusted(payload),
         trace,
-        more: integer(row, 2)? & FLAG_MORE != 0,
+        more: flags & FLAG_MORE != 0,
     })
 }
 

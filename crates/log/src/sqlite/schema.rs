@@ -122,6 +122,9 @@ pub(super) const FLAG_MORE: i64 = 1;
 /// With an event, who may append to its topic has changed.
 pub(super) const FLAG_CONTROL: i64 = 2;
 
+/// An event has no scope and no trace, so that nobody needs to look for them. Events of version 1 do not say so.
+pub(super) const FLAG_PLAIN: i64 = 4;
+
 /// Opens a connection that writes. It makes the file if need be.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
