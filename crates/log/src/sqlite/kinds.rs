@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::str::Utf8Error;
 use std::sync::{Mutex, PoisonError};
 
 use backstay_model::Kind;
@@ -18,19 +19,20 @@ thread_local! {
     static LAST: Cell<&'static str> = const { Cell::new("") };
 }
 
-/// The kind of this name.
-pub(super) fn kind(name: &str) -> Kind {
+/// The kind of this name, which has to be a text.
+pub(super) fn kind(name: &[u8]) -> Result<Kind, Utf8Error> {
     let last = LAST.get();
-    if last == name {
-        return Kind::new(last);
+    if last.as_bytes() == name {
+        return Ok(Kind::new(last));
     }
-    match keep(name) {
+    let name = std::str::from_utf8(name)?;
+    Ok(match keep(name) {
         Some(kept) => {
             LAST.set(kept);
             Kind::new(kept)
         }
         None => Kind::from_name(name.to_owned()),
-    }
+    })
 }
 
 fn keep(name: &str) -> Option<&'static str> {
@@ -56,9 +58,10 @@ mod tests {
         for round in 0..2 {
             for number in 0..2 * KINDS_MAX {
                 let name = format!("kind_{number}");
-                assert_eq!(kind(&name).as_str(), name, "round {round}");
+                assert_eq!(kind(name.as_bytes()).unwrap().as_str(), name, "round {round}");
             }
-            assert_eq!(kind("").as_str(), "");
+            assert_eq!(kind(b"").unwrap().as_str(), "");
+            assert!(kind(b"\xff").is_err());
         }
     }
 }

@@ -387,6 +387,8 @@ fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recor
         };
         (scope, trace)
     };
+    let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
+    let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
     let payload = text(6)?;
     if !looks_whole(payload) {
         return Err(damaged("its payload is cut off".to_owned()));
@@ -396,7 +398,7 @@ fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recor
         seq,
         g,
         at: Timestamp::from_micros(integer(row, 1)?),
-        kind: kinds::kind(text(3)?),
+        kind,
         scope,
         payload: Payload::from_trusted(payload),
         trace,
