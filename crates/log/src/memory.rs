@@ -1,5 +1,7 @@
 //! The store that forgets with its process: for tests, dry runs and embedders that want no file.
 
+mod guard;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +12,7 @@ use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use tokio::sync::watch;
 
+use self::guard::MemoryGuard;
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
@@ -336,24 +339,6 @@ impl Source for Shared {
             },
         );
         Box::pin(std::future::ready(Ok(found)))
-    }
-}
-
-#[derive(Debug)]
-struct MemoryGuard {
-    identity: OwnerIdentity,
-    alive: Arc<AtomicBool>,
-}
-
-impl OwnerGuard for MemoryGuard {
-    fn identity(&self) -> &OwnerIdentity {
-        &self.identity
-    }
-}
-
-impl Drop for MemoryGuard {
-    fn drop(&mut self) {
-        self.alive.store(false, Ordering::SeqCst);
     }
 }
 
