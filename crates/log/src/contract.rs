@@ -299,6 +299,24 @@ pub struct TopicFilter {
     pub limit: usize,
 }
 
+/// Which events of a topic are wanted. An empty list means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only of these kinds.
+    pub kinds: Vec<Kind>,
+    /// Only of exactly these scopes.
+    pub scopes: Vec<Scope>,
+}
+
+impl EventFilter {
+    /// Whether an event of this kind and scope is wanted.
+    #[must_use]
+    pub fn takes(&self, kind: &Kind, scope: &Scope) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(kind))
+            && (self.scopes.is_empty() || self.scopes.contains(scope))
+    }
+}
+
 /// The event log. Cheap to share as `Arc<dyn Log>`.
 ///
 /// Reads never wait for a writer. Everything that returns a [`Pending`] may be awaited on any thread; nothing blocks
@@ -307,8 +325,12 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// The log's own id, drawn when it was made.
     fn id(&self) -> LogId;
 
-    /// Hands a batch to the writer. The ticket resolves once the batch is durable as asked, or refused.
-    /// Batches that wait together share a commit.
+    /// Hands a batch over. The ticket resolves once the batch is durable as asked, or refused. Batches that wait together
+    /// share a commit, in the order they were handed over.
+    ///
+    /// On an async worker's thread the batch is under way at once. On any other thread it is under way when its ticket is
+    /// waited for, polled or dropped, or when others wait behind it, whichever comes first; `wait` may then write it on the
+    /// caller's thread. What is committed can be seen by readers; a `Synced` one, a moment before it is acknowledged.
     fn submit(&self, batch: Batch) -> Ticket;
 
     /// Says something in passing: it gets a position, no number, and is buffered. Not acknowledged: what cannot be
@@ -325,6 +347,17 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         at: Seq,
         direction: Direction,
         limit: usize,
+    ) -> Pending<'_, Result<Page, ReadError>>;
+
+    /// Reads up to `limit` events (at most 1,000) of `topic` after or before `at` that `filter` takes. Those of one batch may
+    /// be on two pages. Only what is taken is read.
+    fn read_matching(
+        &self,
+        topic: &Topic,
+        at: Seq,
+        direction: Direction,
+        limit: usize,
+        filter: &EventFilter,
     ) -> Pending<'_, Result<Page, ReadError>>;
 
     /// Reads up to `limit` events of all topics after the position `after`, in order of position.

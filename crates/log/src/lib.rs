@@ -11,6 +11,7 @@ pub mod cursor;
 pub mod error;
 mod judge;
 mod memory;
+mod rings;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;
@@ -19,8 +20,8 @@ pub use blobs::BlobStore;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
     Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,
-    EntryIndex, EntryRow, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending,
-    Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
+    EntryIndex, EntryRow, EventFilter, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part,
+    Pending, Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
 };
 pub use cursor::{Cursor, CursorError};
 pub use error::{
@@ -28,5 +29,5 @@ pub use error::{
 };
 pub use memory::MemoryLog;
 pub use sqlite::{Boot, OpenOptions, SqliteLog};
-pub use subscribe::Subscription;
+pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

@@ -1,5 +1,7 @@
 //! The store that forgets with its process: for tests, dry runs and embedders that want no file.
 
+mod guard;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +12,13 @@ use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use tokio::sync::watch;
 
+use self::guard::MemoryGuard;
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
-    Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, Log,
-    NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter, TopicIndex, TopicRow,
+    Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow,
+    EventFilter, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter,
+    TopicIndex, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
@@ -338,24 +342,6 @@ impl Source for Shared {
     }
 }
 
-#[derive(Debug)]
-struct MemoryGuard {
-    identity: OwnerIdentity,
-    alive: Arc<AtomicBool>,
-}
-
-impl OwnerGuard for MemoryGuard {
-    fn identity(&self) -> &OwnerIdentity {
-        &self.identity
-    }
-}
-
-impl Drop for MemoryGuard {
-    fn drop(&mut self) {
-        self.alive.store(false, Ordering::SeqCst);
-    }
-}
-
 fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
     Box::pin(std::future::ready(value))
 }
@@ -381,6 +367,30 @@ impl Log for MemoryLog {
         limit: usize,
     ) -> Pending<'_, Result<Page, ReadError>> {
         ready(Ok(self.0.page(topic, at, direction, limit)))
+    }
+
+    fn read_matching(
+        &self,
+        topic: &Topic,
+        at: Seq,
+        direction: Direction,
+        limit: usize,
+        filter: &EventFilter,
+    ) -> Pending<'_, Result<Page, ReadError>> {
+        let state = self.0.lock();
+        let found = state.topics.get(topic).map_or(&[][..], |topic| topic.events.as_slice());
+        let head = Seq(found.len() as u64);
+        let taken = |event: &&Recorded| filter.takes(&event.kind, &event.scope);
+        let limit = limit.min(PAGE_EVENTS_MAX);
+        let events = match direction {
+            Direction::Forward => {
+                found.iter().filter(|event| event.seq > at).filter(taken).take(limit).cloned().collect()
+            }
+            Direction::Backward => {
+                found.iter().rev().filter(|event| event.seq < at).filter(taken).take(limit).cloned().collect()
+            }
+        };
+        ready(Ok(Page { events, head, gap: None }))
     }
 
     fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {

@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, LiveEvent, LogId, Position, Seq, Topic};
+use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, Topic};
 use tokio::sync::watch;
 
 use crate::contract::{Page, Pending};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
+use crate::rings::Ring;
 
 /// What a subscriber is given at once: a page, and the live events that belong between its events.
 #[derive(Debug)]
@@ -40,18 +41,70 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
 
 /// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
 ///
-/// It holds at most one page in memory.
+/// It holds at most one page in memory; what is newest it shares with the others who follow the topic.
 #[derive(Debug)]
 pub struct Subscription {
     source: Arc<dyn Source>,
+    ring: Option<Arc<Ring>>,
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<SharedDelivery>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
+    /// Everything of the topic up to here was pulled.
     looked: Position,
     wake: watch::Receiver<Position>,
+}
+
+/// What a subscriber gets, shared with the others who get it. As [`Delivery`], without a copy for each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SharedDelivery {
+    /// A durable event, once and in order.
+    Event(Arc<Recorded>),
+    /// A live event, at most once.
+    Live(Arc<LiveEvent>),
+    /// Some events are gone; reading goes on at `first`.
+    Gap(Gap),
+}
+
+impl SharedDelivery {
+    /// Its position; a gap has none.
+    pub(crate) fn g(&self) -> Position {
+        match self {
+            SharedDelivery::Event(event) => event.g,
+            SharedDelivery::Live(live) => live.g,
+            SharedDelivery::Gap(_) => Position(0),
+        }
+    }
+
+    /// Its topic; a gap does not say.
+    pub(crate) fn topic(&self) -> Option<&Topic> {
+        match self {
+            SharedDelivery::Event(event) => Some(&event.topic),
+            SharedDelivery::Live(live) => Some(&live.topic),
+            SharedDelivery::Gap(_) => None,
+        }
+    }
+}
+
+impl From<SharedDelivery> for Delivery {
+    fn from(shared: SharedDelivery) -> Delivery {
+        match shared {
+            SharedDelivery::Event(event) => Delivery::Event(Arc::unwrap_or_clone(event)),
+            SharedDelivery::Live(live) => Delivery::Live(Arc::unwrap_or_clone(live)),
+            SharedDelivery::Gap(gap) => Delivery::Gap(gap),
+        }
+    }
+}
+
+/// How hard to look for something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// As far as somebody said that there is something.
+    Told,
+    /// In the store too.
+    Everywhere,
 }
 
 impl Subscription {
@@ -68,6 +121,7 @@ impl Subscription {
         };
         Subscription {
             source,
+            ring: None,
             log,
             topic,
             start,
@@ -77,6 +131,12 @@ impl Subscription {
             looked: Position(0),
             wake,
         }
+    }
+
+    /// The subscription, with a ring to take what is newest from.
+    pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
+        let wake = ring.wake();
+        Subscription { ring: Some(ring), wake, ..self }
     }
 
     /// The topic it follows.
@@ -106,8 +166,19 @@ impl Subscription {
     /// [`ReadError`] if the cursor it began with does not fit, the store cannot be read, or an event is damaged; after a
     /// damaged event the next call goes on behind it.
     pub async fn next(&mut self) -> Result<Delivery, ReadError> {
+        self.next_shared().await.map(Delivery::from)
+    }
+
+    /// As [`next`](Subscription::next), sharing what is delivered with the others who follow the topic.
+    ///
+    /// # Errors
+    /// As [`next`](Subscription::next).
+    pub async fn next_shared(&mut self) -> Result<SharedDelivery, ReadError> {
         loop {
-            if let Some(delivery) = self.try_next().await? {
+            if self.waiting.is_empty() {
+                self.pull(Look::Told).await?;
+            }
+            if let Some(delivery) = self.take_next() {
                 return Ok(delivery);
             }
             let looked = self.looked;
@@ -123,22 +194,29 @@ impl Subscription {
     /// As [`next`](Subscription::next).
     pub async fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
         if self.waiting.is_empty() {
-            self.pull().await?;
+            self.pull(Look::Everywhere).await?;
         }
-        let delivery = self.waiting.pop_front();
-        match &delivery {
-            Some(Delivery::Event(event)) => self.delivered = (event.seq, event.g),
-            Some(Delivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
-            Some(Delivery::Live(_)) | None => {}
-        }
-        Ok(delivery)
+        Ok(self.take_next().map(Delivery::from))
     }
 
-    async fn pull(&mut self) -> Result<(), ReadError> {
+    fn take_next(&mut self) -> Option<SharedDelivery> {
+        let delivery = self.waiting.pop_front();
+        match &delivery {
+            Some(SharedDelivery::Event(event)) => self.delivered = (event.seq, event.g),
+            Some(SharedDelivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
+            Some(SharedDelivery::Live(_)) | None => {}
+        }
+        delivery
+    }
+
+    async fn pull(&mut self, look: Look) -> Result<(), ReadError> {
         if let Some(cursor) = &self.start {
             let seq = self.source.resolve(cursor).await?;
             self.pulled.0 = seq;
             self.start = None;
+        }
+        if self.pull_from_ring(look) {
+            return Ok(());
         }
         let (seq, g) = self.pulled;
         let found = match self.source.page(&self.topic, seq, g, PAGE_EVENTS_MAX).await {
@@ -151,6 +229,30 @@ impl Subscription {
         };
         self.queue(found);
         Ok(())
+    }
+
+    /// Takes what the ring has. False if the store has to be looked at.
+    fn pull_from_ring(&mut self, look: Look) -> bool {
+        // Before it has read to the end once, it does not know what it has.
+        let Some(ring) = self.ring.as_ref().filter(|_| self.looked > Position(0)) else { return false };
+        let Some(found) = ring.after(self.looked, PAGE_EVENTS_MAX) else { return false };
+        if found.items.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
+            return false;
+        }
+        for item in found.items {
+            if let SharedDelivery::Event(event) = &item {
+                if event.seq != self.pulled.0.next() {
+                    // What is in between is not here; the store says what became of it.
+                    return !self.waiting.is_empty();
+                }
+                self.pulled.0 = event.seq;
+            }
+            self.pulled.1 = item.g();
+            self.looked = item.g();
+            self.waiting.push_back(item);
+        }
+        self.looked = found.until;
+        true
     }
 
     /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
@@ -168,7 +270,7 @@ impl Subscription {
         }
         if let Some(gap) = page.gap {
             self.pulled.0 = Seq(gap.first.0 - 1);
-            self.waiting.push_back(Delivery::Gap(gap));
+            self.waiting.push_back(SharedDelivery::Gap(gap));
         }
         if let Some(last) = page.events.last() {
             self.pulled.0 = last.seq;
@@ -176,19 +278,17 @@ impl Subscription {
         let mut live = live.into_iter().peekable();
         for event in page.events {
             while let Some(said) = live.next_if(|said| said.g < event.g) {
-                self.take(said.g, Delivery::Live(said));
+                self.take(said.g, SharedDelivery::Live(Arc::new(said)));
             }
-            self.take(event.g, Delivery::Event(event));
+            self.take(event.g, SharedDelivery::Event(Arc::new(event)));
         }
         for said in live {
-            self.take(said.g, Delivery::Live(said));
+            self.take(said.g, SharedDelivery::Live(Arc::new(said)));
         }
-        if whole {
-            self.looked = newest;
-        }
+        self.looked = self.looked.max(if whole { newest } else { self.pulled.1 });
     }
 
-    fn take(&mut self, g: Position, delivery: Delivery) {
+    fn take(&mut self, g: Position, delivery: SharedDelivery) {
         self.pulled.1 = self.pulled.1.max(g);
         self.waiting.push_back(delivery);
     }

@@ -1,5 +1,6 @@
 //! Tickets: what a submitter waits on.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,7 +10,7 @@ use std::thread::Thread;
 
 use tokio::sync::oneshot;
 
-use crate::contract::{Appended, SubmitResult};
+use crate::contract::{Appended, Batch, SubmitResult};
 use crate::error::{AppendError, StoreError};
 
 /// A handed-in batch. Await it, or [`wait`](Ticket::wait) for it; dropping it does not take the batch back.
@@ -18,7 +19,36 @@ pub struct Ticket(State);
 
 enum State {
     Known(Option<SubmitResult>),
-    Waiting(oneshot::Receiver<SubmitResult>),
+    Waiting(oneshot::Receiver<Answer>, Option<Arc<dyn Drive>>),
+}
+
+/// What a ticket resolves to. The batch goes back to whoever handed it in, so that its memory is freed by the thread that
+/// took it: the one that writes has better things to do.
+pub(crate) struct Answer {
+    pub(crate) result: SubmitResult,
+    pub(crate) spent: Option<Batch>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.result.fmt(f)
+    }
+}
+
+impl Answer {
+    fn into_result(self) -> SubmitResult {
+        drop(self.spent);
+        self.result
+    }
+}
+
+/// Whoever gets a batch written that nobody has begun to write yet.
+pub(crate) trait Drive: Send + Sync {
+    /// Writes what waits on this thread, unless somebody else is writing.
+    fn lead(&self);
+
+    /// Has a thread write what waits.
+    fn announce(&self);
 }
 
 impl Ticket {
@@ -28,17 +58,55 @@ impl Ticket {
     }
 
     /// A ticket and the end by which it is resolved.
-    pub(crate) fn pair() -> (oneshot::Sender<SubmitResult>, Ticket) {
+    pub(crate) fn pair() -> (oneshot::Sender<Answer>, Ticket) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Ticket(State::Waiting(receiver)))
+        (sender, Ticket(State::Waiting(receiver, None)))
+    }
+
+    /// The ticket, for a batch that may not have been announced yet.
+    pub(crate) fn driven_by(mut self, by: Arc<dyn Drive>) -> Ticket {
+        if let State::Waiting(_, drive) = &mut self.0 {
+            *drive = Some(by);
+        }
+        self
     }
 
     /// Blocks this thread until the batch is durable as asked, or refused. Not for async code.
     ///
+    /// If nobody is writing, this thread writes what waits, its own batch and others.
+    ///
     /// # Errors
     /// [`AppendError`] if the batch was refused or could not be written.
-    pub fn wait(self) -> Result<Appended, AppendError> {
+    pub fn wait(mut self) -> Result<Appended, AppendError> {
+        if let State::Waiting(answer, drive) = &mut self.0
+            && !on_async_worker()
+            && let Some(drive) = drive.take()
+        {
+            if let Ok(answer) = answer.try_recv() {
+                return answer.into_result();
+            }
+            drive.lead();
+            if let Ok(answer) = answer.try_recv() {
+                return answer.into_result();
+            }
+        }
         block_on(self)
+    }
+}
+
+/// Whether this thread runs futures of a tokio runtime, or may be taken for one that does. Such a thread never commits.
+pub(crate) fn on_async_worker() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
+impl Drop for Ticket {
+    /// The batch is not taken back.
+    fn drop(&mut self) {
+        if let State::Waiting(_, drive) = &mut self.0
+            && let Some(drive) = drive.take()
+        {
+            drive.announce();
+        }
     }
 }
 
@@ -52,11 +120,16 @@ impl Future for Ticket {
                 // Polled again after it resolved: a misuse that must not look like an acknowledgement.
                 None => Poll::Ready(Err(StoreError::Stopped.into())),
             },
-            State::Waiting(receiver) => match Pin::new(receiver).poll(context) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(Ok(result)) => Poll::Ready(result),
-                Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
-            },
+            State::Waiting(receiver, drive) => {
+                if let Some(drive) = drive.take() {
+                    drive.announce();
+                }
+                match Pin::new(receiver).poll(context) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(answer)) => Poll::Ready(answer.into_result()),
+                    Poll::Ready(Err(_writer_gone)) => Poll::Ready(Err(StoreError::Stopped.into())),
+                }
+            }
         }
     }
 }
@@ -66,7 +139,7 @@ impl fmt::Debug for Ticket {
         let state = match &self.0 {
             State::Known(Some(_)) => "known",
             State::Known(None) => "taken",
-            State::Waiting(_) => "waiting",
+            State::Waiting(..) => "waiting",
         };
         write!(f, "Ticket({state})")
     }
@@ -80,15 +153,29 @@ impl Wake for Unpark {
     }
 }
 
+thread_local! {
+    /// Whether this thread is in [`block_on`].
+    static BLOCKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread may block here, because it waits in [`block_on`] anyway.
+pub(crate) fn may_block() -> bool {
+    BLOCKING.get() && !on_async_worker()
+}
+
 /// Drives one of this crate's futures on the calling thread, which sleeps in between. Needs no async runtime.
 ///
-/// For callers that have a thread of their own; never call it on an async worker.
+/// For callers that have a thread of their own; never call it on an async worker. A read is done by the caller's thread
+/// itself.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut context) {
+        let before = BLOCKING.replace(true);
+        let polled = future.as_mut().poll(&mut context);
+        BLOCKING.set(before);
+        match polled {
             Poll::Ready(output) => return output,
             Poll::Pending => std::thread::park(),
         }

@@ -12,7 +12,7 @@ use super::fault;
 use crate::error::StoreError;
 
 /// The bell is rung at most this often; a last ring follows what was held back.
-const RING_EVERY: Duration = Duration::from_millis(1);
+pub(super) const RING_EVERY: Duration = Duration::from_millis(1);
 /// How often a follower looks without having been rung for, should a ring ever be lost.
 const BACKSTOP: Duration = Duration::from_secs(1);
 
@@ -51,9 +51,9 @@ impl Bell {
         strike(&self.file);
     }
 
-    /// How long a writer that has nothing to do may wait before it rings for what was held back.
-    pub(super) const fn due_in(&self) -> Option<Duration> {
-        if self.held_back { Some(RING_EVERY) } else { None }
+    /// Whether a ring was held back, and has to follow within [`RING_EVERY`].
+    pub(super) const fn is_held_back(&self) -> bool {
+        self.held_back
     }
 
     /// Rings if a ring was held back.

@@ -9,9 +9,9 @@ use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
 use super::lock::LockFile;
+use super::queue::{ClaimAnswer, ClaimRequest, Command};
 use super::readers::Failed;
 use super::store::Inner;
-use super::writer::{ClaimAnswer, ClaimRequest, Command};
 use crate::contract::{ClaimMode, Claimed, OwnerIdentity, OwnerView};
 use crate::error::{ClaimError, ReadError, StoreError};
 use crate::ticket::block_on;
@@ -78,14 +78,15 @@ impl Claim {
 
     async fn look(&self) -> Result<Seen, ReadError> {
         let (topic, locks) = (self.topic.clone(), self.inner.owners().clone());
-        let read = self.inner.readers().run(move |transaction| {
-            let found = transaction
+        let read = self.inner.readers().run(move |snapshot| {
+            let found = snapshot
+                .connection
                 .query_row(
                     "SELECT epoch, owner, ifnull(host, ''), ifnull(pid, 0), ifnull(renewals, 0) FROM topic \
                      LEFT JOIN owner ON owner.id = topic.owner WHERE name = ?1",
                     [topic.as_str()],
                     |row| {
-                        let epoch = Epoch(super::commit::unsigned(row, 0)?);
+                        let epoch = Epoch(super::sql::unsigned(row, 0)?);
                         let owner: Option<String> = row.get(1)?;
                         Ok((epoch, owner, row.get::<_, String>(2)?, row.get::<_, u32>(3)?, row.get(4)?))
                     },

@@ -4,43 +4,56 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use backstay_model::{Epoch, OwnerId, Position, Seq, Timestamp, Topic};
+use backstay_model::{Epoch, Position, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault;
-use super::schema::{FLAG_CONTROL, FLAG_MORE};
-use crate::contract::{Appended, AppendedPart, Batch, Durability, EntryIndex, NewEvent, Part, TopicIndex};
-use crate::error::{AppendError, StoreError};
-use crate::judge::{TopicState, body_digest, is_control, is_input};
+use super::schema::FLAG_CONTROL;
+use super::sql::{position, stored, unsigned};
+use super::tail::{StoreState, Tail};
+use crate::error::StoreError;
+use crate::judge::TopicState;
 
 /// With more foreign rows than this the cache is rebuilt from nothing, topic by topic as they are asked for.
 const FOLD_ROWS_MAX: u64 = 10_000;
+/// With more topics than this the cache is rebuilt from nothing.
+const TOPICS_MAX: usize = 65_536;
 
-const INSERT_EVENT: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, last_fact, kind, scope, trace, payload) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-const FOLD: &str = "SELECT topic_id, max(seq), max(at), max(last_input), max(last_fact), max(flags & 2) \
-     FROM event WHERE g > ?1 GROUP BY topic_id";
-const LOAD: &str = "SELECT topic.id, floor, closed, epoch, owner, seq, at, last_input, last_fact FROM topic \
-     LEFT JOIN event ON event.topic_id = topic.id \
-     AND seq = (SELECT max(seq) FROM event WHERE event.topic_id = topic.id) WHERE name = ?1";
+const FOLD: &str =
+    "SELECT topic_id, seq, at, last_input, last_fact, flags FROM event WHERE g > ?1 ORDER BY g";
+const LOAD: &str = "SELECT id, floor, closed, epoch, owner FROM topic WHERE name = ?1";
+const INDEX_HEAD: &str = "SELECT seq, g FROM topic_event WHERE topic_id = ?1 ORDER BY seq DESC LIMIT 1";
+const HEAD_ROW: &str = "SELECT at, last_input, last_fact, seq, topic_id FROM event WHERE g = ?1";
 
 /// The writing end of the database, and what it knows of the topics.
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
     path: PathBuf,
-    synchronous: Option<Durability>,
-    seen: Position,
-    generation: i64,
-    topics: HashMap<Topic, Cached>,
-    names: HashMap<i64, Topic>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) seen: Position,
+    pub(super) generation: i64,
+    slots: HashMap<Topic, Slot>,
+    slots_by_id: HashMap<i64, Slot>,
+    topics: Vec<Cached>,
+    /// The numbers of names in the database.
+    pub(super) stored_names: HashMap<Arc<str>, i64>,
+    /// With more waiting index entries than this, commits carry some of them.
+    pub(super) waiting_max: usize,
+    /// Other processes have written since the last commit of this one.
+    pub(super) foreign: bool,
 }
+
+/// A topic's place in the cache, good within one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot(usize);
 
 #[derive(Clone, Debug)]
 pub(super) struct Cached {
     pub(super) id: i64,
-    state: TopicState,
+    pub(super) state: TopicState,
 }
 
 /// Why a transaction ended without a commit.
@@ -79,15 +92,24 @@ impl Failed {
 }
 
 impl Committer {
-    pub(super) fn new(connection: Connection, path: PathBuf) -> Committer {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        tail: Arc<Tail>,
+        waiting_max: usize,
+    ) -> Committer {
         Committer {
             connection,
             path,
-            synchronous: None,
+            tail,
             seen: Position(0),
             generation: -1,
-            topics: HashMap::new(),
-            names: HashMap::new(),
+            slots: HashMap::new(),
+            slots_by_id: HashMap::new(),
+            topics: Vec::new(),
+            stored_names: HashMap::new(),
+            waiting_max,
+            foreign: false,
         }
     }
 
@@ -101,28 +123,20 @@ impl Committer {
     }
 
     /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
-    pub(super) fn begin(&mut self, durability: Durability) -> Result<(), Failed> {
-        if self.synchronous != Some(durability) {
-            let mode = match durability {
-                Durability::Synced => "FULL",
-                Durability::Buffered => "NORMAL",
-            };
-            self.connection.pragma_update(None, "synchronous", mode)?;
-            self.synchronous = Some(durability);
-        }
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+    pub(super) fn begin(&mut self) -> Result<(), Failed> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }
 
     /// Commits.
     pub(super) fn commit(&mut self) -> Result<(), Failed> {
-        self.connection.execute_batch("COMMIT").map_err(Failed::Commit)
+        let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
+        committed.map(|_| ()).map_err(Failed::Commit)
     }
 
     /// Ends the transaction without a trace.
     pub(super) fn roll_back(&mut self) {
-        self.topics.clear();
-        self.names.clear();
+        self.forget();
         self.seen = Position(0);
         self.generation = -1;
         if !self.connection.is_autocommit()
@@ -133,69 +147,85 @@ impl Committer {
         }
     }
 
+    fn forget(&mut self) {
+        self.slots.clear();
+        self.slots_by_id.clear();
+        self.topics.clear();
+        self.stored_names.clear();
+    }
+
     fn check(&mut self) -> Result<(), Failed> {
-        let (events, live, floor, generation) = self
-            .connection
-            .prepare_cached(
-                "SELECT (SELECT ifnull(max(g), 0) FROM event), (SELECT ifnull(max(g), 0) FROM live), \
-                 g_floor, generation FROM meta",
-            )?
-            .query_row((), |row| {
-                Ok((position(row, 0)?, position(row, 1)?, position(row, 2)?, row.get::<_, i64>(3)?))
-            })?;
-        let newest = events.max(live).max(floor);
-        if generation != self.generation || newest.0.saturating_sub(self.seen.0) > FOLD_ROWS_MAX {
-            self.topics.clear();
-            self.names.clear();
-            self.generation = generation;
-        } else if events > self.seen && !self.topics.is_empty() {
+        let state = StoreState::read(&self.connection)?;
+        let new = state.newest.0.saturating_sub(self.seen.0);
+        if state.marks.generation != self.generation || new > FOLD_ROWS_MAX || self.topics.len() > TOPICS_MAX
+        {
+            self.forget();
+            self.generation = state.marks.generation;
+        } else if state.events > self.seen && !self.topics.is_empty() {
             self.fold()?;
         }
-        self.seen = newest.max(self.seen);
+        self.foreign = state.newest > self.seen;
+        self.seen = state.newest.max(self.seen);
+        let mut tail = self.tail.lock();
+        if !tail.agree(&self.connection, &state)? {
+            // Marks only grow, and nobody else writes now.
+            return Err(Failed::Corrupt("its index is behind what this process has seen of it".to_owned()));
+        }
         Ok(())
     }
 
     /// Takes over what others appended to topics that are in the cache.
     fn fold(&mut self) -> Result<(), Failed> {
+        let mut changed = Vec::new();
         let mut statement = self.connection.prepare_cached(FOLD)?;
         let mut rows = statement.query([stored(self.seen.0)])?;
         while let Some(row) = rows.next()? {
-            let Some(name) = self.names.get(&row.get(0)?) else { continue };
-            if row.get::<_, i64>(5)? != 0 {
-                self.topics.remove(name);
-                continue;
+            let id = row.get(0)?;
+            let Some(slot) = self.slots_by_id.get(&id) else { continue };
+            if row.get::<_, i64>(5)? & FLAG_CONTROL != 0 {
+                changed.push(id);
             }
-            if let Some(cached) = self.topics.get_mut(name) {
-                let state = &mut cached.state;
-                state.head = Seq(unsigned(row, 1)?);
-                state.at = Timestamp::from_micros(row.get(2)?);
-                state.last_input = Seq(unsigned(row, 3)?);
-                state.last_fact = Seq(unsigned(row, 4)?);
+            let state = &mut self.topics[slot.0].state;
+            state.head = Seq(unsigned(row, 1)?);
+            state.at = Timestamp::from_micros(row.get(2)?);
+            state.last_input = Seq(unsigned(row, 3)?);
+            state.last_fact = Seq(unsigned(row, 4)?);
+        }
+        if !changed.is_empty() {
+            // Owner, epoch and `closed` are in the topics' rows, which are read again when they are asked for.
+            for id in changed {
+                self.slots_by_id.remove(&id);
             }
+            self.slots.retain(|_, slot| self.slots_by_id.contains_key(&self.topics[slot.0].id));
         }
         Ok(())
     }
 
-    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Cached>, Failed> {
-        if let Some(cached) = self.topics.get(topic) {
-            return Ok(Some(cached.clone()));
+    /// Brings a topic into the cache, if there is such a topic.
+    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, Failed> {
+        if let Some(slot) = self.slots.get(topic) {
+            return Ok(Some(*slot));
         }
+        Ok(self.find(topic)?.map(|cached| self.keep(topic, cached)))
+    }
+
+    /// What is known of the topic in this slot.
+    pub(super) fn cached(&mut self, slot: Slot) -> &mut Cached {
+        &mut self.topics[slot.0]
+    }
+
+    fn find(&self, topic: &Topic) -> Result<Option<Cached>, Failed> {
         let loaded = self
             .connection
             .prepare_cached(LOAD)?
             .query_row([topic.as_str()], |row| {
-                let floor = unsigned(row, 1)?;
-                let head = row.get::<_, Option<i64>>(5)?.unwrap_or(0).cast_unsigned();
-                let last = |index| row.get::<_, Option<i64>>(index).map(Option::unwrap_or_default);
                 let state = TopicState {
-                    head: Seq(head.max(floor)),
-                    at: Timestamp::from_micros(last(6)?),
-                    last_input: Seq(last(7)?.cast_unsigned()),
+                    head: Seq(unsigned(row, 1)?),
                     // Where everything was trimmed, nothing waits.
-                    last_fact: Seq(last(8)?.cast_unsigned().max(floor)),
+                    last_fact: Seq(unsigned(row, 1)?),
                     epoch: Epoch(unsigned(row, 3)?),
-                    owner: None,
                     closed: row.get(2)?,
+                    ..TopicState::default()
                 };
                 Ok((row.get::<_, i64>(0)?, state, row.get::<_, Option<String>>(4)?))
             })
@@ -206,253 +236,60 @@ impl Committer {
                 Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?);
         }
-        let cached = Cached { id, state };
-        self.keep(topic, &cached);
-        Ok(Some(cached))
+        self.find_head(topic, id, &mut state)?;
+        Ok(Some(Cached { id, state }))
     }
 
-    fn keep(&mut self, topic: &Topic, cached: &Cached) {
-        self.topics.insert(topic.clone(), cached.clone());
-        self.names.insert(cached.id, topic.clone());
+    /// The head is what the tail, the index, or the floor says, whichever is the greatest.
+    fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), Failed> {
+        let waiting = self.tail.lock().of(id).last().map(|entry| (entry.seq, entry.g));
+        let newest = match waiting {
+            Some(newest) => Some(newest),
+            None => self
+                .connection
+                .prepare_cached(INDEX_HEAD)?
+                .query_row([id], |row| Ok((Seq(unsigned(row, 0)?), position(row, 1)?)))
+                .optional()?,
+        };
+        let Some((head, g)) = newest.filter(|(head, _)| *head > state.head) else { return Ok(()) };
+        let of_head = self
+            .connection
+            .prepare_cached(HEAD_ROW)?
+            .query_row([stored(g.0)], |row| {
+                state.at = Timestamp::from_micros(row.get(0)?);
+                state.last_input = Seq(unsigned(row, 1)?);
+                state.last_fact = Seq(unsigned(row, 2)?.max(state.last_fact.0));
+                Ok(unsigned(row, 3)? == head.0 && row.get::<_, i64>(4)? == id)
+            })
+            .optional()?;
+        if of_head != Some(true) {
+            return Err(Failed::Corrupt(format!("the event {head} of {topic} is not where its index says")));
+        }
+        state.head = head;
+        Ok(())
     }
 
-    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Cached, Failed> {
-        if let Some(cached) = self.load(topic)? {
-            return Ok(cached);
+    fn keep(&mut self, topic: &Topic, cached: Cached) -> Slot {
+        let slot = Slot(self.topics.len());
+        self.slots_by_id.insert(cached.id, slot);
+        self.slots.insert(topic.clone(), slot);
+        self.topics.push(cached);
+        slot
+    }
+
+    /// Brings a topic into the cache, and makes it if there is none.
+    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, Failed> {
+        if let Some(slot) = self.load(topic)? {
+            return Ok(slot);
         }
         self.connection.prepare_cached("INSERT INTO topic (name) VALUES (?1)")?.execute([topic.as_str()])?;
-        let cached = Cached { id: self.connection.last_insert_rowid(), state: TopicState::default() };
-        self.keep(topic, &cached);
-        Ok(cached)
+        let id = self.connection.last_insert_rowid();
+        Ok(self.keep(topic, Cached { id, state: TopicState::default() }))
     }
 
     /// What is known of a topic, the rows of this transaction included.
     pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, Failed> {
-        Ok(self.load(topic)?.map(|cached| cached.state).unwrap_or_default())
+        let slot = self.load(topic)?;
+        Ok(slot.map(|slot| self.cached(slot).state.clone()).unwrap_or_default())
     }
-
-    /// Judges a batch and writes it, or says why it is not taken.
-    pub(super) fn append(
-        &mut self,
-        batch: &Batch,
-        now: Timestamp,
-    ) -> Result<Result<Appended, AppendError>, Failed> {
-        let digest = batch.key.as_ref().map(|key| (key, body_digest(batch).to_string()));
-        if let Some((key, digest)) = &digest
-            && let Some(known) = self.known(&batch.parts[0].topic, key, digest)?
-        {
-            return Ok(known);
-        }
-        for part in &batch.parts {
-            if let Err(refused) = self.state(&part.topic)?.judge(part) {
-                return Ok(Err(refused));
-            }
-        }
-        let parts =
-            batch.parts.iter().map(|part| self.write(part, now)).collect::<Result<Vec<_>, Failed>>()?;
-        let appended = Appended { parts, g: self.seen, repeated: false };
-        if let Some((key, digest)) = &digest {
-            self.remember(&appended, key, digest)?;
-        }
-        Ok(Ok(appended))
-    }
-
-    /// Writes a part that was judged.
-    pub(super) fn write(&mut self, part: &Part, now: Timestamp) -> Result<AppendedPart, Failed> {
-        let mut cached = self.load_or_make(&part.topic)?;
-        let at = cached.state.time(now);
-        let before = cached.state.head;
-        let control = is_control(part);
-        let mut statement = self.connection.prepare_cached(INSERT_EVENT)?;
-        for (index, event) in part.events.iter().enumerate() {
-            let seq = cached.state.number(part.authority, at);
-            self.seen = self.seen.next();
-            let last = index + 1 == part.events.len();
-            let flags = if last { if control { FLAG_CONTROL } else { 0 } } else { FLAG_MORE };
-            statement.execute((
-                stored(self.seen.0),
-                cached.id,
-                stored(seq.0),
-                at.as_micros(),
-                flags,
-                stored(cached.state.last_input.0),
-                stored(cached.state.last_fact.0),
-                event.kind.as_str(),
-                event.scope.to_string(),
-                event.trace.as_deref(),
-                event.payload.as_str(),
-            ))?;
-        }
-        drop(statement);
-        cached.state.conclude(part);
-        self.write_topic(&cached, part, now)?;
-        self.keep(&part.topic, &cached);
-        let last = cached.state.head;
-        let first = if part.events.is_empty() { last } else { before.next() };
-        Ok(AppendedPart { topic: part.topic.clone(), first, last, at })
-    }
-
-    /// Writes what changes beside the events.
-    fn write_topic(&mut self, cached: &Cached, part: &Part, now: Timestamp) -> Result<(), Failed> {
-        if let Some(index) = &part.index {
-            self.write_index(cached.id, index)?;
-        }
-        for entry in &part.entries {
-            self.write_entry(cached.id, entry)?;
-        }
-        if is_input(part.authority) {
-            self.connection
-                .prepare_cached("UPDATE topic SET wake_at = ?2 WHERE id = ?1")?
-                .execute((cached.id, now.as_micros()))?;
-        }
-        if is_control(part) {
-            let owner = cached.state.owner.map(|owner| owner.to_string());
-            self.connection
-                .prepare_cached("UPDATE topic SET closed = ?2, owner = ?3 WHERE id = ?1")?
-                .execute((cached.id, cached.state.closed, owner))?;
-            if part.events.is_empty() {
-                // No row above `seen` will tell the other processes, so their caches have to go.
-                self.generation += 1;
-                self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
-            }
-        }
-        for scope in &part.live_done {
-            self.connection
-                .prepare_cached("DELETE FROM live WHERE topic_id = ?1 AND scope = ?2")?
-                .execute((cached.id, scope.to_string()))?;
-        }
-        if !part.live_done.is_empty() && part.events.is_empty() {
-            // The newest row may have been a live event that is gone now; its position must not be drawn again.
-            self.connection.execute("UPDATE meta SET g_floor = max(g_floor, ?1)", [stored(self.seen.0)])?;
-        }
-        Ok(())
-    }
-
-    fn write_index(&mut self, id: i64, index: &TopicIndex) -> Result<(), Failed> {
-        let labels = serde_json::to_string(&index.labels)
-            .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))?;
-        self.connection
-            .prepare_cached(
-                "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1",
-            )?
-            .execute((
-                id,
-                &index.kind,
-                &index.state,
-                labels,
-                index.wake_at.map(Timestamp::as_micros),
-                index.summary.as_str(),
-            ))?;
-        Ok(())
-    }
-
-    fn write_entry(&mut self, id: i64, entry: &EntryIndex) -> Result<(), Failed> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-                 ON CONFLICT DO UPDATE SET state = excluded.state, due_at = excluded.due_at, summary = excluded.summary",
-            )?
-            .execute((
-                &entry.kind,
-                &entry.id,
-                id,
-                &entry.state,
-                entry.due_at.map(Timestamp::as_micros),
-                entry.summary.as_str(),
-            ))?;
-        Ok(())
-    }
-
-    /// Writes a live event; one of an unknown topic is dropped.
-    pub(super) fn live(&mut self, topic: &Topic, event: &NewEvent, now: Timestamp) -> Result<(), Failed> {
-        let Some(cached) = self.load(topic)? else {
-            tracing::debug!(%topic, "a live event of an unknown topic was dropped");
-            return Ok(());
-        };
-        self.seen = self.seen.next();
-        self.connection
-            .prepare_cached(
-                "INSERT INTO live (g, topic_id, after_seq, at, kind, scope, payload) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute((
-                stored(self.seen.0),
-                cached.id,
-                stored(cached.state.head.0),
-                cached.state.time(now).as_micros(),
-                event.kind.as_str(),
-                event.scope.to_string(),
-                event.payload.as_str(),
-            ))?;
-        Ok(())
-    }
-
-    /// Makes `owner` the topic's owner, with the claim's own event.
-    pub(super) fn own(
-        &mut self,
-        part: &Part,
-        owner: OwnerId,
-        epoch: Epoch,
-        now: Timestamp,
-    ) -> Result<AppendedPart, Failed> {
-        let appended = self.write(part, now)?;
-        let mut cached = self.load_or_make(&part.topic)?;
-        cached.state.owner = Some(owner);
-        cached.state.epoch = epoch;
-        self.keep(&part.topic, &cached);
-        self.connection.execute(
-            "UPDATE topic SET owner = ?2, epoch = ?3 WHERE id = ?1",
-            (cached.id, owner.to_string(), stored(epoch.0)),
-        )?;
-        self.connection.execute(
-            "UPDATE event SET flags = flags | ?2 WHERE g = ?1",
-            (stored(self.seen.0), FLAG_CONTROL),
-        )?;
-        Ok(appended)
-    }
-
-    /// Whether `owner` is registered.
-    pub(super) fn is_registered(&self, owner: OwnerId) -> Result<bool, Failed> {
-        let found = self.connection.query_row(
-            "SELECT count(*) FROM owner WHERE id = ?1",
-            [owner.to_string()],
-            |row| row.get::<_, i64>(0),
-        )?;
-        Ok(found > 0)
-    }
-
-    /// Writes an owner's row, or renews it.
-    pub(super) fn renew(
-        &mut self,
-        identity: &crate::contract::OwnerIdentity,
-        now: Timestamp,
-    ) -> Result<(), Failed> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO owner (id, host, pid, renewed_at, renewals) VALUES (?1, ?2, ?3, ?4, 0) \
-                 ON CONFLICT DO UPDATE SET renewed_at = excluded.renewed_at, renewals = renewals + 1",
-            )?
-            .execute((identity.owner.to_string(), &identity.host, identity.pid, now.as_micros()))?;
-        Ok(())
-    }
-
-    /// Makes the next commit write something, so that it flushes what an earlier process may not have flushed.
-    pub(super) fn touch(&mut self) -> Result<(), Failed> {
-        self.connection.execute("UPDATE meta SET g_floor = g_floor", ())?;
-        Ok(())
-    }
-}
-
-/// A number as SQLite stores it. Numbers here count events, so they never reach the sign.
-pub(super) const fn stored(number: u64) -> i64 {
-    number.cast_signed()
-}
-
-/// A number as it was stored.
-pub(super) fn unsigned(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(index).map(i64::cast_unsigned)
-}
-
-pub(super) fn position(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Position> {
-    unsigned(row, index).map(Position)
 }

@@ -2,7 +2,8 @@
 
 use backstay_model::{Position, Seq, Timestamp, Topic};
 
-use super::commit::{Cached, Committer, Failed, position, stored, unsigned};
+use super::commit::{Committer, Failed};
+use super::sql::{position, stored, unsigned};
 use crate::contract::{Appended, AppendedPart};
 use crate::error::AppendError;
 
@@ -14,7 +15,8 @@ impl Committer {
         key: &str,
         digest: &str,
     ) -> Result<Option<Result<Appended, AppendError>>, Failed> {
-        let Some(Cached { id, .. }) = self.load(topic)? else { return Ok(None) };
+        let Some(slot) = self.load(topic)? else { return Ok(None) };
+        let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(
             "SELECT part_topic, first, last, at, g, digest FROM key WHERE topic_id = ?1 AND key = ?2 ORDER BY part",
         )?;
@@ -39,7 +41,8 @@ impl Committer {
     }
 
     pub(super) fn remember(&mut self, appended: &Appended, key: &str, digest: &str) -> Result<(), Failed> {
-        let id = self.load_or_make(&appended.parts[0].topic)?.id;
+        let slot = self.load_or_make(&appended.parts[0].topic)?;
+        let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO key (topic_id, key, part, part_topic, first, last, at, g, digest) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",

@@ -3,17 +3,31 @@
 //! How they take turns, and why nothing in memory is believed before it was checked, is in `docs/formats.md`.
 
 mod bell;
+mod checkpoint;
 mod claim;
 mod commit;
+mod core;
 mod fault;
 mod filesystem;
+mod flush;
+mod flush_index;
+mod group;
 mod keys;
+mod kinds;
 mod lock;
+mod migrate;
 mod open;
 mod owners;
+mod page;
+mod places;
+mod queue;
 mod readers;
+mod rows;
 mod schema;
+mod snapshot;
+mod sql;
 mod store;
+mod tail;
 mod writer;
 
 pub use open::{Boot, OpenOptions};

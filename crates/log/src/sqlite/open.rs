@@ -7,16 +7,21 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
+use super::checkpoint::Checkpointer;
 use super::commit::Committer;
+use super::core::Core;
+use super::flush::WalFlush;
 use super::lock::{LockFile, Strength, Turnstile};
 use super::owners::OwnerLocks;
 use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
+use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, schema};
+use super::{bell, fault, filesystem, migrate, schema};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
+use crate::rings::Rings;
 
 /// Which boot of the machine this is: after another one, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,11 +42,18 @@ pub struct OpenOptions {
     pub clock: Arc<dyn Clock>,
     /// Which boot this is.
     pub boot: Boot,
+    /// How many entries of the index by topic may wait in memory, 24 bytes each. With more, commits carry some of them.
+    pub index_waiting_max: usize,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { create: true, clock: Arc::new(SystemClock::default()), boot: Boot::Ask }
+        OpenOptions {
+            create: true,
+            clock: Arc::new(SystemClock::default()),
+            boot: Boot::Ask,
+            index_waiting_max: 128 * 1024,
+        }
     }
 }
 
@@ -53,6 +65,8 @@ impl SqliteLog {
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let path = folder.join("log.db");
         find(folder, &path, options.create)?;
+        let mut connection = schema::connect_writer(&path)?;
+        migrate::bring_up(&mut connection, folder, &path)?;
         let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
         store_lock.acquire()?;
         let turnstile = Turnstile::open(folder)?;
@@ -60,18 +74,26 @@ impl SqliteLog {
             Boot::Ask => boot_id(),
             Boot::Is(boot) => Some(boot),
         };
-        let mut connection = schema::connect_writer(&path)?;
-        let id = {
+        let (id, flush) = {
             let _turn = turnstile.enter()?;
-            schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?
+            let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
+            let flush = WalFlush::open(&path)?;
+            flush.warm();
+            (id, flush)
         };
         let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
         let newest = watch::Sender::new(newest);
         let bell_path = folder.join("bell");
-        let committer = Committer::new(connection, path.clone());
+        let checkpointer = Checkpointer::start(&mut connection, &path)?;
+        let tail = Arc::new(Tail::default());
+        let committer = Committer::new(connection, path.clone(), tail.clone(), options.index_waiting_max);
         let bell_file = bell::open(&bell_path)?;
-        let writer = Writer::start(committer, turnstile, options.clock.clone(), bell_file, newest.clone())?;
-        let readers = Arc::new(Readers::start(id, &path)?);
+        let clock = options.clock.clone();
+        let rings = Arc::new(Rings::default());
+        let core =
+            Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
+        let writer = Writer::start(core, flush)?;
+        let readers = Arc::new(Readers::start(id, &path, tail)?);
         let owners = OwnerLocks::new(folder.join("owners"));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
@@ -82,6 +104,7 @@ impl SqliteLog {
             follower: OnceLock::new(),
             readers,
             newest,
+            rings,
             owners,
             blobs,
             _store_lock: store_lock,

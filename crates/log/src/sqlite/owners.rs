@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use super::fault;
 use super::lock::{LockFile, Strength};
+use super::queue::Command;
 use super::store::Inner;
-use super::writer::Command;
 use crate::contract::{OwnerGuard, OwnerIdentity};
 use crate::error::StoreError;
 

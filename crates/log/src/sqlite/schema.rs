@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backstay_model::{LogId, Timestamp};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault;
@@ -13,9 +14,7 @@ use crate::error::{OpenError, StoreError};
 /// Says in the file's header that it is a store: the bytes `BKST`.
 const APPLICATION_ID: i64 = 0x424b_5354;
 /// The version of the tables below.
-const FORMAT: i64 = 1;
-/// Pages of write-ahead log after which a commit moves them into the database.
-const CHECKPOINT_PAGES: u32 = 2_000;
+pub(super) const FORMAT: i64 = 2;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// How far positions jump when commits may have been lost with the power.
@@ -28,7 +27,11 @@ CREATE TABLE meta (
     created_at INTEGER NOT NULL,
     boot_id TEXT,
     g_floor INTEGER NOT NULL,
-    generation INTEGER NOT NULL
+    generation INTEGER NOT NULL,
+    flushed INTEGER NOT NULL DEFAULT 0,
+    round_until INTEGER NOT NULL DEFAULT 0,
+    round_topic INTEGER NOT NULL DEFAULT 0,
+    round_g INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE lost (
     after_g INTEGER PRIMARY KEY,
@@ -62,7 +65,18 @@ CREATE TABLE event (
     trace TEXT,
     payload TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX event_seq ON event (topic_id, seq);
+CREATE TABLE name (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE topic_event (
+    topic_id INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    g INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    scope INTEGER NOT NULL,
+    PRIMARY KEY (topic_id, seq)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE live (
     g INTEGER PRIMARY KEY,
     topic_id INTEGER NOT NULL,
@@ -108,12 +122,18 @@ pub(super) const FLAG_MORE: i64 = 1;
 /// With an event, who may append to its topic has changed.
 pub(super) const FLAG_CONTROL: i64 = 2;
 
+/// An event has no scope and no trace, so that nobody needs to look for them. Events of version 1 do not say so.
+pub(super) const FLAG_PLAIN: i64 = 4;
+
 /// Opens a connection that writes. It makes the file if need be.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
-    connection.busy_timeout(BUSY).map_err(|e| fault::sqlite("set up", path, e))?;
+    connection
+        .busy_timeout(BUSY)
+        .and_then(|()| configure(&connection))
+        .map_err(|e| fault::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -124,10 +144,37 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
+        .and_then(|()| configure(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .map_err(|e| fault::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// Opens a connection that moves the write-ahead log into the database.
+pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect_writer(path)?;
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(|e| fault::sqlite("set up", path, e))?;
+    Ok(connection)
+}
+
+/// Whoever closes the database last leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing
+/// it cheaper. And a statement is planned once, not anew for each value that is bound to it, which costs more than most
+/// statements here.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
+/// The version of the tables, if the file at `path` is a store.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, OpenError> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let application =
+        number("application_id").map_err(|source| foreign("open", path, source, "not a database"))?;
+    if application != APPLICATION_ID {
+        return Ok(None);
+    }
+    number("user_version").map(Some).map_err(|source| fault::sqlite("read", path, source).into())
 }
 
 /// Makes the tables, or checks those that are there. To be called by the holder of the writer's lock.
@@ -173,13 +220,13 @@ fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &st
     }
 }
 
-fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+pub(super) fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         tracing::warn!(path = %path.display(), mode, "the database does not use a write-ahead log");
     }
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "synchronous", "FULL")
+    // What has to be on the disk is flushed after the commit, outside of the locks: see `flush`.
+    connection.pragma_update(None, "synchronous", "NORMAL")
 }
 
 fn create(

@@ -7,26 +7,29 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use backstay_model::{Epoch, LogId, OwnerId, Payload, Position, Recorded, Seq, Timestamp, Topic};
-use rusqlite::{Row, Transaction};
+use rusqlite::Row;
 use tokio::sync::{oneshot, watch};
 
 use super::bell::{self, Ear};
 use super::claim::Claim;
-use super::commit::unsigned;
 use super::lock::LockFile;
 use super::owners::{OwnerLocks, SqliteGuard};
+use super::queue::Command;
 use super::readers::{self, Failed, Readers};
-use super::writer::{Command, Writer};
-use super::{fault, schema};
+use super::snapshot::Snapshot;
+use super::sql::unsigned;
+use super::writer::Writer;
+use super::{fault, page, places, schema};
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, Log, NewEvent, OwnerGuard, OwnerIdentity,
-    OwnerView, Page, Pending, TopicFilter, TopicIndex, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, EventFilter, Log, NewEvent, OwnerGuard,
+    OwnerIdentity, OwnerView, Page, Pending, TopicFilter, TopicIndex, TopicRow,
 };
 use crate::cursor::Cursor;
 use crate::error::{ClaimError, OpenError, ReadError, StoreError};
 use crate::judge::{check_event, check_shape};
+use crate::rings::Rings;
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
@@ -46,6 +49,7 @@ pub(super) struct Inner {
     pub(super) follower: OnceLock<Option<Follower>>,
     pub(super) readers: Arc<Readers>,
     pub(super) newest: watch::Sender<Position>,
+    pub(super) rings: Arc<Rings>,
     pub(super) owners: OwnerLocks,
     pub(super) blobs: BlobStore,
     pub(super) _store_lock: LockFile,
@@ -70,7 +74,7 @@ impl Inner {
 
     /// What follows the newest position, other processes' included.
     fn wake(&self) -> watch::Receiver<Position> {
-        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest) {
+        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.rings) {
             Ok(follower) => Some(follower),
             Err(error) => {
                 tracing::error!(%error, "what other processes append is only seen with the next own append");
@@ -91,23 +95,30 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    fn start(folder: &Path, newest: &watch::Sender<Position>) -> Result<Follower, StoreError> {
+    fn start(
+        folder: &Path,
+        newest: &watch::Sender<Position>,
+        rings: &Arc<Rings>,
+    ) -> Result<Follower, StoreError> {
         let path = folder.join("bell");
         let bell = bell::open(&path)?;
         let ear = Ear::open(&path)?;
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, newest) = (stop.clone(), newest.clone());
+        let (stopped, newest, rings) = (stop.clone(), newest.clone(), rings.clone());
         let follow = move || {
             while !stopped.load(Ordering::SeqCst) {
                 match readers::newest(&connection) {
                     Ok(found) => {
-                        newest.send_if_modified(|seen| {
+                        let newer = newest.send_if_modified(|seen| {
                             let newer = found > *seen;
                             *seen = found.max(*seen);
                             newer
                         });
+                        if newer {
+                            rings.tell_all(found);
+                        }
                     }
                     // The next look, a second later at most, may do better; readers get their own errors.
                     Err(error) => tracing::warn!(%error, "the store could not be looked at"),
@@ -186,8 +197,8 @@ impl Log for SqliteLog {
             return Ticket::ready(Err(refused));
         }
         let (reply, ticket) = Ticket::pair();
-        match self.0.writer.send(Command::Append { batch, reply }) {
-            Ok(()) => ticket,
+        match self.0.writer.hand_over(Command::Append { batch, reply }) {
+            Ok(drive) => ticket.driven_by(drive),
             Err(error) => Ticket::ready(Err(error.into())),
         }
     }
@@ -210,21 +221,33 @@ impl Log for SqliteLog {
         limit: usize,
     ) -> Pending<'_, Result<Page, ReadError>> {
         let topic = topic.clone();
-        self.0.readers.run(move |transaction| readers::page(transaction, &topic, at, direction, limit))
+        self.0.readers.run(move |snapshot| page::page(snapshot, &topic, at, direction, limit))
+    }
+
+    fn read_matching(
+        &self,
+        topic: &Topic,
+        at: Seq,
+        direction: Direction,
+        limit: usize,
+        filter: &EventFilter,
+    ) -> Pending<'_, Result<Page, ReadError>> {
+        let (topic, filter) = (topic.clone(), filter.clone());
+        self.0.readers.run(move |snapshot| page::matching(snapshot, &topic, at, direction, limit, &filter))
     }
 
     fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
-        self.0.readers.run(move |transaction| readers::read_all(transaction, after, limit))
+        self.0.readers.run(move |snapshot| page::read_all(snapshot, after, limit))
     }
 
     fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
         let topic = topic.clone();
-        self.0.readers.run(move |transaction| readers::head(transaction, &topic))
+        self.0.readers.run(move |snapshot| places::head(snapshot, &topic))
     }
 
     fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
         let (id, topic) = (self.0.id, topic.clone());
-        self.0.readers.run(move |transaction| readers::cursor(transaction, id, &topic, seq))
+        self.0.readers.run(move |snapshot| places::cursor(snapshot, id, &topic, seq))
     }
 
     fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
@@ -232,18 +255,20 @@ impl Log for SqliteLog {
             return ready(Err(error.into()));
         }
         let cursor = cursor.clone();
-        self.0.readers.run(move |transaction| readers::resolve(transaction, &cursor))
+        self.0.readers.run(move |snapshot| places::resolve(snapshot, &cursor))
     }
 
     fn subscribe(&self, topic: &Topic, after: &Cursor) -> Result<Subscription, ReadError> {
         after.check(self.0.id, topic)?;
         let source = self.0.readers.clone();
-        Ok(Subscription::new(source, self.0.id, topic.clone(), Ok(after.clone()), self.0.wake()))
+        let made = Subscription::new(source, self.0.id, topic.clone(), Ok(after.clone()), self.0.wake());
+        Ok(made.with_ring(self.0.rings.of(topic)))
     }
 
     fn follow(&self, topic: &Topic, after: Seq) -> Subscription {
         let source = self.0.readers.clone();
-        Subscription::new(source, self.0.id, topic.clone(), Err(after), self.0.wake())
+        let made = Subscription::new(source, self.0.id, topic.clone(), Err(after), self.0.wake());
+        made.with_ring(self.0.rings.of(topic))
     }
 
     fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
@@ -277,17 +302,20 @@ impl Log for SqliteLog {
 
     fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
         let owners = self.0.owners.clone();
-        self.0.readers.run(move |transaction| topics(transaction, &owners, &filter))
+        self.0.readers.run(move |snapshot| topics(snapshot, &owners, &filter))
     }
 
     fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
         let (owners, topic) = (self.0.owners.clone(), topic.clone());
-        self.0.readers.run(move |transaction| {
+        self.0.readers.run(move |snapshot| {
             let sql = format!("{TOPIC} WHERE topic.name = ?1");
-            let mut statement = transaction.prepare_cached(&sql)?;
+            let mut statement = snapshot.connection.prepare_cached(&sql)?;
             let mut rows = statement.query([topic.as_str()])?;
             match rows.next()? {
-                Some(row) => topic_row(row, &owners).map(Some),
+                Some(row) => {
+                    let found = topic_row(row, &owners)?;
+                    Ok(Some(TopicRow { head: places::head(snapshot, &topic)?, ..found }))
+                }
                 None => Ok(None),
             }
         })
@@ -295,7 +323,7 @@ impl Log for SqliteLog {
 
     fn entries(&self, kind: &str, state: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
         let (kind, state) = (kind.to_owned(), state.map(str::to_owned));
-        self.0.readers.run(move |transaction| entries(transaction, &kind, state.as_deref()))
+        self.0.readers.run(move |snapshot| entries(snapshot, &kind, state.as_deref()))
     }
 
     fn changed(&self, after: Position) -> Pending<'_, Position> {
@@ -311,11 +339,11 @@ impl Log for SqliteLog {
 }
 
 const TOPIC: &str = "SELECT topic.name, topic.floor, closed, epoch, owner, kind, state, labels, wake_at, summary, \
-     (SELECT ifnull(max(seq), 0) FROM event WHERE topic_id = topic.id), ifnull(host, ''), ifnull(pid, 0) \
+     (SELECT ifnull(max(seq), 0) FROM topic_event WHERE topic_id = topic.id), ifnull(host, ''), ifnull(pid, 0), topic.id \
      FROM topic LEFT JOIN owner ON owner.id = topic.owner";
 
 fn topics(
-    transaction: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     owners: &OwnerLocks,
     filter: &TopicFilter,
 ) -> Result<Vec<TopicRow>, Failed> {
@@ -324,12 +352,15 @@ fn topics(
          ORDER BY topic.id DESC LIMIT ?4"
     );
     let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };
-    let mut statement = transaction.prepare_cached(&sql)?;
+    let heads = snapshot.heads()?;
+    let mut statement = snapshot.connection.prepare_cached(&sql)?;
     let due_by = filter.due_by.map(Timestamp::as_micros);
     let mut rows = statement.query((&filter.kind, filter.open_only, due_by, limit))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(topic_row(row, owners)?);
+        let indexed = topic_row(row, owners)?;
+        let head = heads.get(&row.get(13)?).copied().unwrap_or_default().max(indexed.head);
+        found.push(TopicRow { head, ..indexed });
     }
     Ok(found)
 }
@@ -369,8 +400,8 @@ fn index_row(row: &Row<'_>) -> Result<Option<TopicIndex>, Failed> {
     }))
 }
 
-fn entries(transaction: &Transaction<'_>, kind: &str, state: Option<&str>) -> Result<Vec<EntryRow>, Failed> {
-    let mut statement = transaction.prepare_cached(
+fn entries(snapshot: &Snapshot<'_>, kind: &str, state: Option<&str>) -> Result<Vec<EntryRow>, Failed> {
+    let mut statement = snapshot.connection.prepare_cached(
         "SELECT topic.name, entry.kind, entry.id, entry.state, due_at, entry.summary FROM entry \
          JOIN topic ON topic.id = entry.topic_id WHERE entry.kind = ?1 AND (?2 IS NULL OR entry.state = ?2) \
          ORDER BY entry.id, topic.name",

@@ -1,309 +1,190 @@
-//! The one thread of a process that writes. What waits together shares a commit.
+//! Who writes: whoever waits for an answer, if nobody else is writing; else a thread of its own.
+//!
+//! What waits together shares a commit, and who commits goes on until nothing waits, so that a caller never has to be woken
+//! up only to write. The flush to the disk comes after, when all locks are free again.
 
-use std::fs::File;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use backstay_model::event::{ClaimReason, Event, OwnerChanged};
-use backstay_model::{Epoch, OwnerId, Position, Scope, Topic};
-use tokio::sync::{oneshot, watch};
-
-use super::bell::Bell;
-use super::commit::{Committer, Failed};
+use super::core::{Core, Owed};
 use super::fault;
-use super::lock::Turnstile;
-use crate::clock::{Clock, SystemClock};
-use crate::contract::{Authority, Batch, Claimed, Durability, NewEvent, OwnerIdentity, Part, SubmitResult};
-use crate::crash::crash_point;
-use crate::error::{ClaimError, StoreError};
+use super::flush::WalFlush;
+use super::queue::{Command, Hand, Queue, Upkeep, Wake};
+use crate::error::StoreError;
+use crate::ticket::Drive;
 
-/// Commands that may share one commit.
-const GROUP_MAX: usize = 1_024;
-/// Batches that may wait to be written; another one is refused.
-const WAITING_MAX: usize = 16_384;
-/// Live events are dropped when this much waits.
-const WAITING_LIVE_MAX: usize = 1_024;
+/// Rounds that a caller does: the one that its own batch is in. Then, if more waits, the thread goes on.
+const ROUNDS_OF_A_CALLER: usize = 1;
+/// What comes in while a group is committed still gets into the same flush, so many times.
+const GROUPS_OF_A_ROUND: usize = 4;
 
-/// What a claim found out before it asked for the topic. It only holds while that is still so.
-#[derive(Clone, Debug)]
-pub(super) struct ClaimRequest {
-    pub(super) topic: Topic,
-    pub(super) claimer: OwnerIdentity,
-    pub(super) owner: Option<OwnerId>,
-    pub(super) epoch: Epoch,
-    pub(super) reason: ClaimReason,
-}
-
-/// What became of a claim.
-pub(super) enum ClaimAnswer {
-    Granted(Box<Claimed>),
-    /// The topic's owner is another one by now: look again.
-    Changed,
-    Refused(ClaimError),
-}
-
-/// What the writer is asked for.
-pub(super) enum Command {
-    Append { batch: Batch, reply: oneshot::Sender<SubmitResult> },
-    Live { topic: Topic, event: NewEvent },
-    Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
-    Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
-}
-
-/// The handle on the writing thread. Dropping it lets the thread finish what waits, and waits for that.
+/// The handle on everything that writes. Dropping it finishes what waits, and waits for that.
 #[derive(Debug)]
 pub(super) struct Writer {
-    commands: Option<mpsc::Sender<Command>>,
-    waiting: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the callers and the thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    queue: Queue,
+    core: Mutex<Core>,
+    flush: WalFlush,
+    groups: AtomicU64,
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(
-        committer: Committer,
-        turnstile: Turnstile,
-        clock: Arc<dyn Clock>,
-        bell: File,
-        newest: watch::Sender<Position>,
-    ) -> Result<Writer, StoreError> {
-        let (commands, inbox) = mpsc::channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let path = committer.path().to_owned();
-        let mut writing = Writing {
-            committer,
-            turnstile,
-            clock,
-            real: SystemClock::default(),
-            bell: Bell::new(bell),
-            newest,
-            waiting: waiting.clone(),
-            poisoned: false,
-        };
-        let thread = std::thread::Builder::new()
-            .name("backstay-writer".to_owned())
-            .spawn(move || writing.run(&inbox))
+    /// Starts the threads.
+    pub(super) fn start(core: Core, flush: WalFlush) -> Result<Writer, StoreError> {
+        let path = core.path().to_owned();
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            core: Mutex::new(core),
+            flush,
+            groups: AtomicU64::new(0),
+        });
+        let threads = [Hand::First, Hand::Second].into_iter().map(|hand| {
+            let theirs = shared.clone();
+            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(hand))
+        });
+        let threads = threads
+            .collect::<Result<_, _>>()
             .map_err(|source| fault::io("start a thread for", &path, source))?;
-        Ok(Writer { commands: Some(commands), waiting, thread: Some(thread) })
+        Ok(Writer { shared, threads })
     }
 
-    /// Hands a command over, or says why it cannot be taken.
+    /// Hands a command to the thread, or says why it cannot be taken.
     pub(super) fn send(&self, command: Command) -> Result<(), StoreError> {
-        let limit = if matches!(command, Command::Live { .. }) { WAITING_LIVE_MAX } else { WAITING_MAX };
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = match &self.commands {
-            _ if waiting >= limit => Err(StoreError::Overloaded { waiting }),
-            None => Err(StoreError::Stopped),
-            Some(commands) => commands.send(command).map_err(|_thread_gone| StoreError::Stopped),
-        };
-        if sent.is_err() {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-        sent
+        self.shared.queue.push(command, true)
+    }
+
+    /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
+    pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn Drive>, StoreError> {
+        let announce = crate::ticket::on_async_worker();
+        self.shared.queue.push(command, announce)?;
+        Ok(self.shared.clone())
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.commands = None;
-        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the writing thread panicked");
+        self.shared.queue.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a writing thread panicked");
+            }
         }
+        self.shared.look_after(Core::close);
     }
 }
 
-struct Writing {
-    committer: Committer,
-    turnstile: Turnstile,
-    clock: Arc<dyn Clock>,
-    real: SystemClock,
-    bell: Bell,
-    newest: watch::Sender<Position>,
-    waiting: Arc<AtomicUsize>,
-    poisoned: bool,
+impl Drive for Shared {
+    fn lead(&self) {
+        self.write(ROUNDS_OF_A_CALLER);
+    }
+
+    fn announce(&self) {
+        self.queue.announce();
+    }
 }
 
-impl Writing {
-    fn run(&mut self, inbox: &mpsc::Receiver<Command>) {
-        while let Some(first) = self.next(inbox) {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX {
-                match inbox.try_recv() {
-                    Ok(command) => group.push(command),
-                    Err(_nothing_waits) => break,
+impl Shared {
+    /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards. Returns
+    /// after so many `rounds` of commits with one flush, or once nothing waits.
+    fn write(&self, rounds: usize) {
+        for _ in 0..rounds {
+            if !self.queue.begin_commit() {
+                return;
+            }
+            let mut owed = Vec::new();
+            let mut committing = Busy::committing(&self.queue);
+            for _ in 0..GROUPS_OF_A_ROUND {
+                let group = self.queue.take();
+                if group.is_empty() {
+                    break;
                 }
+                self.commit(group, &mut owed);
             }
-            self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
-            self.commit(group);
+            committing.then_flush(!owed.is_empty());
+            Owed::settle(owed, &self.flush);
         }
-        self.bell.ring_held_back(self.real.monotonic());
     }
 
-    fn next(&mut self, inbox: &mpsc::Receiver<Command>) -> Option<Command> {
-        if let Some(due) = self.bell.due_in() {
-            match inbox.recv_timeout(due) {
-                Ok(command) => return Some(command),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => self.bell.ring_held_back(self.real.monotonic()),
-            }
-        }
-        inbox.recv().ok()
-    }
-
-    fn commit(&mut self, group: Vec<Command>) {
-        crash_point("log.append.before");
-        if self.poisoned {
-            let error = StoreError::Poisoned { path: self.committer.path().to_owned() };
-            group.into_iter().for_each(|command| refuse(command, &error));
+    fn commit(&self, group: Vec<Command>, owed: &mut Vec<Owed>) {
+        let Ok(mut core) = self.core.lock() else {
+            // A commit panicked: what is known of the store may be half a truth.
+            group.into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
             return;
-        }
-        let before = self.committer.newest();
-        let mut answers = Vec::with_capacity(group.len());
-        let written = self.write(&group, &mut answers);
-        match written {
-            Ok(newest) => {
-                crash_point("log.append.after_commit");
-                if newest > before {
-                    self.newest.send_if_modified(|seen| {
-                        let newer = newest > *seen;
-                        *seen = newest.max(*seen);
-                        newer
-                    });
-                    self.bell.ring(self.real.monotonic());
-                }
-                for (command, answer) in group.into_iter().zip(answers) {
-                    answer.send(command);
-                }
-            }
-            Err(error) => group.into_iter().for_each(|command| refuse(command, &error)),
-        }
-    }
-
-    /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
-    fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>) -> Result<Position, StoreError> {
-        let _turn = self.turnstile.enter()?;
-        let written = transact(&mut self.committer, group, self.clock.as_ref(), answers);
-        match written {
-            Ok(()) => Ok(self.committer.newest()),
-            Err(failed) => {
-                self.poisoned = failed.is_failed_flush();
-                self.committer.roll_back();
-                let path = self.committer.path().to_owned();
-                Err(failed.into_error(&path))
-            }
-        }
-    }
-}
-
-/// What to say to whoever sent a command.
-enum Reply {
-    Append(SubmitResult),
-    Claim(ClaimAnswer),
-    Done,
-}
-
-impl Reply {
-    fn send(self, command: Command) {
-        let heard = match (self, command) {
-            (Reply::Append(result), Command::Append { reply, .. }) => reply.send(result).is_ok(),
-            (Reply::Claim(answer), Command::Claim { reply, .. }) => reply.send(answer).is_ok(),
-            (Reply::Done, Command::Renew { reply, .. }) => reply.send(Ok(())).is_ok(),
-            _ => true,
         };
-        if !heard {
-            tracing::trace!("nobody waits for the answer any more");
+        core.commit(group, &self.flush, owed);
+        let upkeep = core.upkeep();
+        drop(core);
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.queue.look_after(upkeep);
+    }
+
+    fn run(&self, hand: Hand) {
+        let mut groups = 0;
+        loop {
+            match self.queue.wait(hand) {
+                Wake::Commands => self.write(usize::MAX),
+                Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
+                Wake::Upkeep(Upkeep::Index | Upkeep::None) => {
+                    let now = self.groups.load(Ordering::Relaxed);
+                    if std::mem::replace(&mut groups, now) == now {
+                        self.look_after(|core| core.flush_index(&self.queue));
+                    } else {
+                        self.queue.look_after(Upkeep::Index);
+                    }
+                }
+                Wake::Closed => return,
+            }
+        }
+    }
+
+    fn look_after(&self, work: impl FnOnce(&mut Core)) {
+        if let Ok(mut core) = self.core.lock() {
+            work(&mut core);
+            let upkeep = core.upkeep();
+            drop(core);
+            self.queue.look_after(upkeep);
         }
     }
 }
 
-fn refuse(command: Command, error: &StoreError) {
-    let heard = match command {
-        Command::Append { reply, .. } => reply.send(Err(error.clone().into())).is_ok(),
-        Command::Claim { reply, .. } => reply.send(ClaimAnswer::Refused(error.clone().into())).is_ok(),
-        Command::Renew { reply, .. } => reply.send(Err(error.clone())).is_ok(),
-        Command::Live { topic, .. } => {
-            tracing::debug!(%topic, %error, "a live event was dropped");
-            true
+/// What the caller is busy with. The queue is told when it ends, whatever happened.
+struct Busy<'q> {
+    queue: &'q Queue,
+    doing: Doing,
+}
+
+#[derive(Clone, Copy)]
+enum Doing {
+    Committing,
+    Flushing,
+    Nothing,
+}
+
+impl<'q> Busy<'q> {
+    const fn committing(queue: &'q Queue) -> Busy<'q> {
+        Busy { queue, doing: Doing::Committing }
+    }
+
+    /// The commits are done.
+    fn then_flush(&mut self, flush: bool) {
+        self.doing = if flush { Doing::Flushing } else { Doing::Nothing };
+        self.queue.end_commit(flush);
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        match self.doing {
+            Doing::Committing => self.queue.end_commit(false),
+            Doing::Flushing => self.queue.end_flush(),
+            Doing::Nothing => {}
         }
-    };
-    if !heard {
-        tracing::debug!(%error, "a write failed for which nobody waits");
     }
-}
-
-fn durability(group: &[Command]) -> Durability {
-    let of = |command: &Command| match command {
-        Command::Append { batch, .. } => batch.durability,
-        Command::Claim { .. } => Durability::Synced,
-        Command::Live { .. } | Command::Renew { .. } => Durability::Buffered,
-    };
-    group.iter().map(of).max().unwrap_or(Durability::Synced)
-}
-
-fn transact(
-    committer: &mut Committer,
-    group: &[Command],
-    clock: &dyn Clock,
-    replies: &mut Vec<Reply>,
-) -> Result<(), Failed> {
-    let durability = durability(group);
-    committer.begin(durability)?;
-    for command in group {
-        let now = clock.now();
-        let reply = match command {
-            Command::Append { batch, .. } => Reply::Append(committer.append(batch, now)?),
-            Command::Claim { request, .. } => Reply::Claim(claim(committer, request, clock)?),
-            Command::Live { topic, event } => {
-                committer.live(topic, event, now)?;
-                Reply::Done
-            }
-            Command::Renew { identity, .. } => {
-                committer.renew(identity, now)?;
-                Reply::Done
-            }
-        };
-        replies.push(reply);
-    }
-    let repeated = |reply: &Reply| matches!(reply, Reply::Append(Ok(appended)) if appended.repeated);
-    if durability == Durability::Synced && replies.iter().any(repeated) {
-        // The first append may have died between its commit and its flush; what is acknowledged again must be flushed.
-        committer.touch()?;
-    }
-    crash_point("log.append.before_commit");
-    committer.commit()
-}
-
-fn claim(
-    committer: &mut Committer,
-    request: &ClaimRequest,
-    clock: &dyn Clock,
-) -> Result<ClaimAnswer, Failed> {
-    let ClaimRequest { topic, claimer, owner, epoch, reason } = request;
-    if !committer.is_registered(claimer.owner)? {
-        return Ok(ClaimAnswer::Refused(ClaimError::NotRegistered(claimer.owner)));
-    }
-    let state = committer.state(topic)?;
-    if state.closed {
-        return Ok(ClaimAnswer::Refused(ClaimError::Closed { topic: topic.clone() }));
-    }
-    if state.owner != *owner || state.epoch != *epoch {
-        return Ok(ClaimAnswer::Changed);
-    }
-    let changed = OwnerChanged {
-        owner: claimer.owner,
-        epoch: epoch.next(),
-        host: claimer.host.clone(),
-        pid: claimer.pid,
-        reason: *reason,
-        previous: *owner,
-    };
-    let event = Event::OwnerChanged(changed.clone());
-    let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
-    let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
-    let part = Part::new(topic.clone(), Authority::Own, vec![new]);
-    let appended = committer.own(&part, changed.owner, changed.epoch, clock.now())?;
-    let claimed = Claimed { epoch: changed.epoch, head: appended.last, reason: *reason, event: changed };
-    Ok(ClaimAnswer::Granted(Box::new(claimed)))
 }

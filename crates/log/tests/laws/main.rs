@@ -4,6 +4,8 @@
 
 #[macro_use]
 mod suite;
+mod formats;
+mod kills;
 mod processes;
 mod sqlite;
 mod support;

@@ -18,11 +18,13 @@ use crate::support::{all_tests, append, batch, buffered, events, now, owner, rea
 const ROLE: &str = "BACKSTAY_LAW_ROLE";
 const STORE: &str = "BACKSTAY_LAW_STORE";
 const NAME: &str = "BACKSTAY_LAW_NAME";
+/// How many index entries may wait in the child's memory.
+pub(crate) const WAITING: &str = "BACKSTAY_LAW_WAITING";
 /// Topics that the writers of L19 share.
 const TOPICS: usize = 256;
 
 #[expect(clippy::disallowed_methods, reason = "a child process is told its role by its environment")]
-fn told(variable: &str) -> Option<String> {
+pub(crate) fn told(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
 
@@ -31,11 +33,14 @@ fn told(variable: &str) -> Option<String> {
 #[ignore = "a role that the laws give to their child processes"]
 fn child_process() {
     let (Some(role), Some(store), Some(name)) = (told(ROLE), told(STORE), told(NAME)) else { return };
-    let log = SqliteLog::open(Path::new(&store), OpenOptions::default()).unwrap();
+    let waiting = told(WAITING).map_or(OpenOptions::default().index_waiting_max, |max| max.parse().unwrap());
+    let options = OpenOptions { index_waiting_max: waiting, ..OpenOptions::default() };
+    let log = SqliteLog::open(Path::new(&store), options).unwrap();
     match role.as_str() {
         "append" => append_for_ever(&log, &name),
         "pairs" => append_pairs_for_ever(&log, &name),
         "paced" => append_when_told(&log),
+        "mixed" => crate::kills::append_mixed(&log, &name),
         "own" => own_until_told(&log, &name),
         other => panic!("no role {other}"),
     }
@@ -93,14 +98,20 @@ fn own_until_told(log: &SqliteLog, name: &str) {
 }
 
 /// A child process and what it says.
-struct Process {
-    child: Child,
+pub(crate) struct Process {
+    pub(crate) child: Child,
     said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Process {
-    fn start(role: &str, store: &Path, name: &str) -> Process {
+    pub(crate) fn start(role: &str, store: &Path, name: &str) -> Process {
+        Process::start_with(role, store, name, &[])
+    }
+
+    /// Starts a copy of this process with a role, and more variables.
+    pub(crate) fn start_with(role: &str, store: &Path, name: &str, more: &[(&str, &str)]) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
+            .envs(more.iter().copied())
             .args(["--ignored", "--exact", "--nocapture", "processes::child_process"])
             .env(ROLE, role)
             .env(STORE, store)
@@ -114,7 +125,7 @@ impl Process {
     }
 
     /// What follows `word` in the next line that begins with it, if there is another one.
-    fn hear(&mut self, word: &str) -> Option<String> {
+    pub(crate) fn hear(&mut self, word: &str) -> Option<String> {
         self.said
             .by_ref()
             .map(|line| line.unwrap())
@@ -122,7 +133,7 @@ impl Process {
     }
 
     /// What it said until it was killed with SIGKILL, line by line.
-    fn kill(mut self, word: &str) -> Vec<String> {
+    pub(crate) fn kill(mut self, word: &str) -> Vec<String> {
         assert_eq!(self.child.try_wait().unwrap(), None, "it ended by itself");
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -135,17 +146,17 @@ impl Process {
     }
 }
 
-fn open(store: &Path) -> SqliteLog {
+pub(crate) fn open(store: &Path) -> SqliteLog {
     SqliteLog::open(store, OpenOptions::default()).unwrap()
 }
 
-fn check_database(store: &Path) {
+pub(crate) fn check_database(store: &Path) {
     let database = Connection::open(store.join("log.db")).unwrap();
     let verdict: String = database.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");
 }
 
-async fn everything(log: &SqliteLog) -> Vec<Recorded> {
+pub(crate) async fn everything(log: &SqliteLog) -> Vec<Recorded> {
     let mut all: Vec<Recorded> = Vec::new();
     loop {
         let after = all.last().map_or(Position(0), |last| last.g);
@@ -328,7 +339,7 @@ impl Listener {
     }
 }
 
-fn check_numbers(all: &[Recorded], heard: &[Vec<String>]) {
+pub(crate) fn check_numbers(all: &[Recorded], heard: &[Vec<String>]) {
     let mut heads: HashMap<String, u64> = HashMap::new();
     let mut there: HashMap<(String, u64), String> = HashMap::new();
     for event in all {

@@ -105,7 +105,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let database = Connection::open(folder.path().join("log.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(folder.path(), OpenOptions::default());
-    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 2, .. }), "{error:?}");
 }
 
 #[test]
@@ -237,7 +237,11 @@ async fn l12_a_cursor_into_what_the_power_took_is_lost() {
     drop(log);
     // The power went before the last two commits reached the disk.
     let database = Connection::open(folder.path().join("log.db")).unwrap();
-    database.execute("DELETE FROM event WHERE seq > 1", ()).unwrap();
+    database
+        .execute_batch(
+            "DELETE FROM event WHERE seq > 1; DELETE FROM topic_event WHERE seq > 1; UPDATE meta SET flushed = 1",
+        )
+        .unwrap();
     drop(database);
     let log = SqliteLog::open(folder.path(), boot("second")).unwrap();
     let again = append(&log, "a", &["another 2"]);
@@ -352,4 +356,118 @@ async fn l15_a_patient_claimer_gets_a_dead_owners_topic_at_once_and_a_living_one
     let stranger = backstay_log::MemoryLog::new().unwrap().register_owner(unknown).await.unwrap();
     let refused = log.claim(&topic("b"), stranger.as_ref(), ClaimMode::Fair, false).await;
     assert!(matches!(refused, Err(ClaimError::NotRegistered(_))), "{refused:?}");
+}
+
+/// Whoever follows a topic has its newest events from memory, and those of the other process from the table.
+#[tokio::test]
+async fn l9_l11_a_subscriber_gets_what_two_processes_append_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    let mut eager = first.follow(&topic("a"), Seq(0));
+    let mut lazy = second.follow(&topic("a"), Seq(0));
+    let mut expected = Vec::new();
+    for number in 0..400_usize {
+        let log = if number * 7 % 5 < 3 { &first } else { &second };
+        let name = if number % 4 == 3 { "b" } else { "a" };
+        let text = number.to_string();
+        let said = vec![text.as_str(); 1 + number % 3];
+        let appended = log.submit(buffered(batch(name, Authority::Own, &said))).await.unwrap();
+        if name == "a" {
+            expected.extend(said.iter().map(|said| (*said).to_owned()));
+        }
+        if name == "a" && number % 6 == 0 {
+            while eager.seq() < appended.parts[0].last {
+                let delivery = tokio::time::timeout(crate::suite::PATIENCE, eager.next()).await.unwrap();
+                let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
+                assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
+            }
+        }
+    }
+    for subscription in [&mut eager, &mut lazy] {
+        while subscription.seq().0 < expected.len() as u64 {
+            let before = subscription.seq();
+            let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+            let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
+            assert_eq!(event.seq, before.next());
+            assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
+        }
+        assert_eq!(subscription.try_next().await.unwrap(), None);
+    }
+}
+
+/// More than a ring holds goes by while nobody reads.
+#[tokio::test]
+async fn l10_what_a_ring_no_longer_holds_is_read_from_the_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let mut subscription = log.follow(&topic("a"), Seq(0));
+    assert_eq!(subscription.try_next().await.unwrap(), None);
+    let text = "x".repeat(20_000);
+    let said = vec![text.as_str(); 40];
+    for _ in 0..5 {
+        log.submit(buffered(batch("a", Authority::Own, &said))).await.unwrap();
+    }
+    for expected in 1..=200 {
+        let Delivery::Event(event) = subscription.next().await.unwrap() else { panic!("not an event") };
+        assert_eq!((event.seq, event.more), (Seq(expected), expected % 40 != 0));
+    }
+    assert_eq!(subscription.try_next().await.unwrap(), None);
+}
+
+#[test]
+fn l3_an_append_that_nobody_waits_for_is_written_when_its_ticket_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let changed = log.changed(backstay_model::Position(0));
+    drop(log.submit(batch("a", Authority::Own, &["1"])));
+    assert_eq!(backstay_log::ticket::block_on(changed).0, 1);
+}
+
+/// Both kinds at once from threads and from tasks: everything is acknowledged, in the order of each writer.
+#[tokio::test]
+async fn l7_flushed_and_unflushed_appends_share_one_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let threads: Vec<_> = (0..4_u64)
+        .map(|writer| {
+            let log = log.clone();
+            std::thread::spawn(move || {
+                for number in 0..200_u64 {
+                    let said = batch(&format!("t{writer}"), Authority::Own, &[&number.to_string()]);
+                    let said = if (writer + number).is_multiple_of(2) { said } else { buffered(said) };
+                    assert_eq!(log.submit(said).wait().unwrap().parts[0].first, Seq(number + 1));
+                }
+            })
+        })
+        .collect();
+    for number in 0..200_u64 {
+        let said = |writer: u64| {
+            let said = batch(&format!("k{writer}"), Authority::Own, &[&number.to_string()]);
+            if (writer + number).is_multiple_of(2) { said } else { buffered(said) }
+        };
+        let tickets = [0, 1, 2, 3].map(|writer| log.submit(said(writer)));
+        for ticket in tickets {
+            let appended = tokio::time::timeout(crate::suite::PATIENCE, ticket).await.unwrap();
+            assert_eq!(appended.unwrap().parts[0].first, Seq(number + 1));
+        }
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(log);
+    crate::kills::check_index(folder.path());
+}
+
+/// The ring of a topic says nothing of what another process appended before the newest commit of this one.
+#[tokio::test]
+async fn l11_what_another_process_appended_is_not_hidden_by_an_own_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = [open(folder.path()), open(folder.path())];
+    append(&first, "a", &["1"]);
+    let mut subscription = first.follow(&topic("a"), Seq(0));
+    for number in 2..40_u64 {
+        let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+        assert!(matches!(delivery.unwrap(), Delivery::Event(event) if event.seq == Seq(number - 1)));
+        assert_eq!(subscription.try_next().await.unwrap(), None);
+        append(&second, "a", &["theirs"]);
+        append(&first, "b", &["ours, of another topic"]);
+    }
 }

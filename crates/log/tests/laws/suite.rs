@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use backstay_log::{
     Afterwards, AppendError, Authority, Batch, ClaimError, ClaimMode, Cursor, CursorError, Direction,
-    EntryIndex, Log, Measure, Part, Precondition, ReadError, TopicFilter, TopicIndex,
+    EntryIndex, EventFilter, Log, Measure, NewEvent, Part, Precondition, ReadError, TopicFilter, TopicIndex,
 };
 use backstay_model::event::{ClaimReason, Event};
-use backstay_model::{Delivery, Epoch, Payload, Position, Scope, Seq, Timestamp};
+use backstay_model::{Delivery, Epoch, Kind, Payload, Position, Recorded, Scope, Seq, Timestamp};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -21,6 +21,7 @@ macro_rules! laws {
         laws!($fixture;
             l2_numbers_are_dense_from_one_and_go_on,
             l3_any_page_size_gives_the_same_sequence,
+            l3_a_filter_takes_kinds_and_scopes,
             l4_what_is_not_there_is_empty_and_backwards_is_forwards_reversed,
             l5_a_batch_is_there_whole_or_not_at_all,
             l6_a_stale_writer_is_refused_with_the_actual_head,
@@ -85,6 +86,47 @@ pub(crate) async fn l3_any_page_size_gives_the_same_sequence(store: Fixture) {
     assert_eq!((page.events[0].seq, page.head), (Seq(5), Seq(15)));
     let all = log.read_all(Position(0), 1_000).await.unwrap();
     assert_eq!(all, whole);
+}
+
+pub(crate) async fn l3_a_filter_takes_kinds_and_scopes(store: Fixture) {
+    let log = store.log.as_ref();
+    let scope = |step: &str| -> Scope { step.parse().unwrap() };
+    for number in 0..30_u64 {
+        let kind = Kind::new(if number % 3 == 0 { "started" } else { "finished" });
+        let scope = if number % 2 == 0 { Scope::Run } else { scope("build@loop~3") };
+        let made = NewEvent { kind, scope, ..event(&number.to_string()) };
+        for name in ["a", "b"] {
+            log.submit(Batch::of(Part::new(topic(name), Authority::Own, vec![made.clone()]))).wait().unwrap();
+        }
+    }
+    let kinds = |names: &[&'static str]| names.iter().map(|name| Kind::new(name)).collect::<Vec<_>>();
+    let started = EventFilter { kinds: kinds(&["started"]), scopes: vec![] };
+    let of_build = EventFilter { kinds: vec![], scopes: vec![scope("build@loop~3")] };
+    let both = EventFilter { kinds: kinds(&["started", "unknown"]), scopes: vec![scope("build@loop~3")] };
+    let none = EventFilter { kinds: kinds(&["unknown"]), scopes: vec![] };
+    let whole = read_by(log, "a", 100).await;
+    for (filter, count) in [(started, 10), (of_build, 15), (both, 5), (none, 0), (EventFilter::default(), 30)]
+    {
+        let taken: Vec<_> = whole.iter().filter(|event| filter.takes(&event.kind, &event.scope)).collect();
+        assert_eq!(taken.len(), count, "{filter:?}");
+        for limit in [1, 4, 100] {
+            let mut found = Vec::new();
+            loop {
+                let at = found.last().map_or(Seq(0), |last: &Recorded| last.seq);
+                let read = log.read_matching(&topic("a"), at, Direction::Forward, limit, &filter);
+                let page = read.await.unwrap();
+                assert_eq!(page.head, Seq(30));
+                if page.events.is_empty() {
+                    break;
+                }
+                found.extend(page.events);
+            }
+            assert!(found.iter().eq(taken.iter().copied()), "{filter:?} by {limit}");
+        }
+        let last =
+            log.read_matching(&topic("a"), Seq(u64::MAX), Direction::Backward, 3, &filter).await.unwrap();
+        assert!(last.events.iter().eq(taken.iter().rev().take(3).copied()), "{filter:?} backwards");
+    }
 }
 
 pub(crate) async fn l4_what_is_not_there_is_empty_and_backwards_is_forwards_reversed(store: Fixture) {

@@ -1,0 +1,227 @@
+//! What one process writes with: its connection, its locks, its bell. Used by one thread at a time.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use backstay_model::Position;
+use tokio::sync::watch;
+
+use super::bell::Bell;
+use super::checkpoint::Checkpointer;
+use super::commit::{Committer, Failed};
+use super::flush::{Request, WalFlush};
+use super::group::{Group, Written};
+use super::lock::Turnstile;
+use super::queue::{ClaimAnswer, Command, Queue, Upkeep};
+use crate::clock::{Clock, SystemClock};
+use crate::contract::{Durability, SubmitResult};
+use crate::crash::crash_point;
+use crate::error::StoreError;
+use crate::rings::Rings;
+use crate::ticket::Answer;
+
+/// The writing end of the store.
+#[derive(Debug)]
+pub(super) struct Core {
+    committer: Committer,
+    turnstile: Turnstile,
+    clock: Arc<dyn Clock>,
+    real: SystemClock,
+    bell: Bell,
+    newest: watch::Sender<Position>,
+    rings: Arc<Rings>,
+    checkpointer: Checkpointer,
+    poisoned: bool,
+}
+
+/// What to say to whoever sent a command.
+#[derive(Debug)]
+enum Reply {
+    Append(SubmitResult),
+    Claim(ClaimAnswer),
+    Done,
+}
+
+/// An answer that waits for a flush.
+#[derive(Debug)]
+pub(super) struct Owed {
+    command: Command,
+    reply: Reply,
+    request: Request,
+}
+
+impl Owed {
+    /// Answers once the flush is done.
+    pub(super) fn settle(owed: Vec<Owed>, flush: &WalFlush) {
+        let Some(request) = owed.iter().map(|owed| owed.request).max() else { return };
+        match flush.wait(request) {
+            Ok(()) => owed.into_iter().for_each(|owed| owed.reply.send(owed.command)),
+            Err(()) => {
+                let error = StoreError::Poisoned { path: flush.path().to_owned() };
+                owed.into_iter().for_each(|owed| owed.command.refuse(&error));
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn new(
+        committer: Committer,
+        turnstile: Turnstile,
+        clock: Arc<dyn Clock>,
+        bell: File,
+        newest: watch::Sender<Position>,
+        rings: Arc<Rings>,
+        checkpointer: Checkpointer,
+    ) -> Core {
+        let bell = Bell::new(bell);
+        let real = SystemClock::default();
+        Core { committer, turnstile, clock, real, bell, newest, rings, checkpointer, poisoned: false }
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        self.committer.path()
+    }
+
+    /// Writes and commits a group, and answers those who asked for no more. The others are owed a flush.
+    pub(super) fn commit(&mut self, group: Vec<Command>, flush: &WalFlush, owed: &mut Vec<Owed>) {
+        crash_point("log.append.before");
+        let mut replies = Vec::with_capacity(group.len());
+        let written = if self.poisoned || flush.has_failed() {
+            Err(StoreError::Poisoned { path: self.path().to_owned() })
+        } else {
+            self.write(&group, &mut replies, false)
+        };
+        if let Err(error) = written {
+            group.into_iter().for_each(|command| command.refuse(&error));
+            return;
+        }
+        crash_point("log.append.after_commit");
+        self.tell();
+        let mut request = None;
+        for (command, reply) in group.into_iter().zip(replies) {
+            if reply.needs_flush(&command) {
+                let request = *request.get_or_insert_with(|| flush.ask());
+                owed.push(Owed { command, reply, request });
+            } else {
+                reply.send(command);
+            }
+        }
+    }
+
+    /// Tells this process and the others how far the log is.
+    fn tell(&mut self) {
+        let newest = self.committer.newest();
+        self.newest.send_if_modified(|seen| {
+            let newer = newest > *seen;
+            *seen = newest.max(*seen);
+            newer
+        });
+        self.bell.ring(crate::clock::Clock::monotonic(&self.real));
+    }
+
+    /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
+    fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>, idle: bool) -> Result<(), StoreError> {
+        let turn = self.turnstile.enter()?;
+        let written = transact(&mut self.committer, group, self.clock.as_ref(), answers, idle);
+        let written = match written {
+            Ok(written) => written,
+            Err(failed) => {
+                self.poisoned |= failed.is_failed_flush();
+                self.committer.roll_back();
+                let path = self.committer.path().to_owned();
+                return Err(failed.into_error(&path));
+            }
+        };
+        self.checkpointer.after_commit(&self.committer.connection);
+        drop(turn);
+        written.publish(&self.rings);
+        Ok(())
+    }
+
+    /// What has to be looked after when nobody asks for anything.
+    pub(super) fn upkeep(&self) -> Upkeep {
+        if self.bell.is_held_back() {
+            Upkeep::Bell
+        } else if self.committer.tail.lock().count() > 0 && !self.poisoned {
+            Upkeep::Index
+        } else {
+            Upkeep::None
+        }
+    }
+
+    /// Rings for what was held back.
+    pub(super) fn ring(&mut self) {
+        self.bell.ring_held_back(crate::clock::Clock::monotonic(&self.real));
+    }
+
+    /// Writes all of the index that waits, until somebody wants to append.
+    pub(super) fn flush_index(&mut self, queue: &Queue) {
+        while queue.is_empty() && self.committer.tail.lock().count() > 0 {
+            if let Err(error) = self.write(&[], &mut Vec::new(), true) {
+                // Whoever appends next is told; a reader finds what waits in memory.
+                tracing::warn!(%error, "the index was not written");
+                return;
+            }
+        }
+    }
+
+    /// Leaves the store in order.
+    pub(super) fn close(&mut self) {
+        self.ring();
+        if !self.poisoned {
+            self.flush_index(&Queue::default());
+            self.checkpointer.at_close(&self.committer.connection);
+        }
+    }
+}
+
+fn transact<'g>(
+    committer: &mut Committer,
+    commands: &'g [Command],
+    clock: &dyn Clock,
+    replies: &mut Vec<Reply>,
+    idle: bool,
+) -> Result<Written<'g>, Failed> {
+    let mut group = Group::begin(committer)?;
+    for command in commands {
+        let now = clock.now();
+        let reply = match command {
+            Command::Append { batch, .. } => Reply::Append(group.append(batch, now)?),
+            Command::Claim { request, .. } => Reply::Claim(group.claim(request, clock)?),
+            Command::Live { topic, event } => {
+                group.live(topic, event, now)?;
+                Reply::Done
+            }
+            Command::Renew { identity, .. } => {
+                group.renew(identity, now)?;
+                Reply::Done
+            }
+        };
+        replies.push(reply);
+    }
+    group.commit(idle)
+}
+
+impl Reply {
+    /// Whether the answer has to wait until what was committed is on the disk. A repeated append does too: the first
+    /// one may have died between its commit and its flush. A refusal says nothing that could be lost.
+    fn needs_flush(&self, command: &Command) -> bool {
+        let refused = matches!(self, Reply::Append(Err(_)) | Reply::Claim(ClaimAnswer::Refused(_)));
+        !refused && command.durability() == Durability::Synced
+    }
+
+    fn send(self, command: Command) {
+        let heard = match (self, command) {
+            (Reply::Append(result), Command::Append { reply, batch }) => {
+                reply.send(Answer { result, spent: Some(batch) }).is_ok()
+            }
+            (Reply::Claim(answer), Command::Claim { reply, .. }) => reply.send(answer).is_ok(),
+            (Reply::Done, Command::Renew { reply, .. }) => reply.send(Ok(())).is_ok(),
+            _ => true,
+        };
+        if !heard {
+            tracing::trace!("nobody waits for the answer any more");
+        }
+    }
+}

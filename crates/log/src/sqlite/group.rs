@@ -1,0 +1,365 @@
+//! What shares one commit: batches are judged and numbered one after the other, and their rows written together.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use backstay_model::event::{Event, OwnerChanged};
+use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
+
+use super::commit::{Committer, Failed, Slot};
+use super::flush_index;
+use super::queue::{ClaimAnswer, ClaimRequest};
+use super::rows::{self, EventRow};
+use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};
+use super::sql::stored;
+use super::tail::{Entry, Marks};
+use crate::clock::Clock;
+use crate::contract::{
+    Appended, AppendedPart, Authority, Batch, Claimed, EntryIndex, NewEvent, OwnerIdentity, Part, TopicIndex,
+};
+use crate::crash::crash_point;
+use crate::error::{AppendError, ClaimError};
+use crate::judge::{TopicState, body_digest, is_control, is_input};
+use crate::rings::Rings;
+use crate::subscribe::SharedDelivery;
+
+/// A transaction under way.
+pub(super) struct Group<'c, 'g> {
+    pub(super) committer: &'c mut Committer,
+    rows: Vec<EventRow<'g>>,
+    live: Vec<LiveRow<'g>>,
+    before: Position,
+}
+
+/// A live event that has its place.
+struct LiveRow<'g> {
+    topic: &'g Topic,
+    event: &'g NewEvent,
+    g: Position,
+    after_seq: Seq,
+    at: Timestamp,
+}
+
+impl<'c, 'g> Group<'c, 'g> {
+    /// Begins a transaction. To be called in this process's turn.
+    pub(super) fn begin(committer: &'c mut Committer) -> Result<Group<'c, 'g>, Failed> {
+        committer.begin()?;
+        let before = committer.seen;
+        Ok(Group { committer, rows: Vec::new(), live: Vec::new(), before })
+    }
+
+    /// Judges a batch and numbers it, or says why it is not taken.
+    pub(super) fn append(
+        &mut self,
+        batch: &'g Batch,
+        now: Timestamp,
+    ) -> Result<Result<Appended, AppendError>, Failed> {
+        let digest = batch.key.as_ref().map(|key| (key, body_digest(batch).to_string()));
+        if let Some((key, digest)) = &digest
+            && let Some(known) = self.committer.known(&batch.parts[0].topic, key, digest)?
+        {
+            return Ok(known);
+        }
+        let mut slots = Vec::with_capacity(batch.parts.len());
+        for part in &batch.parts {
+            let slot = self.committer.load(&part.topic)?;
+            let judged = match slot {
+                Some(slot) => self.committer.cached(slot).state.judge(part),
+                None => TopicState::default().judge(part),
+            };
+            if let Err(refused) = judged {
+                return Ok(Err(refused));
+            }
+            slots.push(slot);
+        }
+        let mut parts = Vec::with_capacity(batch.parts.len());
+        for (part, slot) in batch.parts.iter().zip(slots) {
+            let slot = slot.map_or_else(|| self.committer.load_or_make(&part.topic), Ok)?;
+            parts.push(self.write(
+                slot,
+                part,
+                part.events.iter().map(Cow::Borrowed),
+                is_control(part),
+                now,
+            )?);
+        }
+        let appended = Appended { parts, g: self.committer.seen, repeated: false };
+        if let Some((key, digest)) = &digest {
+            self.committer.remember(&appended, key, digest)?;
+        }
+        Ok(Ok(appended))
+    }
+
+    /// Numbers a part that was judged, and writes what it changes beside the events.
+    fn write(
+        &mut self,
+        slot: Slot,
+        part: &Part,
+        events: impl ExactSizeIterator<Item = Cow<'g, NewEvent>>,
+        control: bool,
+        now: Timestamp,
+    ) -> Result<AppendedPart, Failed> {
+        let mut g = self.committer.seen;
+        let count = events.len();
+        let cached = self.committer.cached(slot);
+        let id = cached.id;
+        let at = cached.state.time(now);
+        let before = cached.state.head;
+        for (index, event) in events.enumerate() {
+            let seq = cached.state.number(part.authority, at);
+            g = g.next();
+            let last = index + 1 == count;
+            let flags = if !last {
+                FLAG_MORE
+            } else if control {
+                FLAG_CONTROL
+            } else {
+                0
+            };
+            let (last_input, last_fact) = (cached.state.last_input, cached.state.last_fact);
+            let scope = rows::scope_text(event.as_ref());
+            let flags = flags | if scope.is_empty() && event.trace.is_none() { FLAG_PLAIN } else { 0 };
+            let topic = part.topic.clone();
+            self.rows.push(EventRow { g, id, topic, seq, at, flags, last_input, last_fact, scope, event });
+        }
+        cached.state.conclude(part);
+        let last = cached.state.head;
+        let closed = cached.state.closed;
+        let owner = cached.state.owner;
+        self.committer.seen = g;
+        if is_control(part) {
+            let owner = owner.map(|owner| owner.to_string());
+            self.committer
+                .connection
+                .prepare_cached("UPDATE topic SET closed = ?2, owner = ?3 WHERE id = ?1")?
+                .execute((id, closed, owner))?;
+        }
+        self.committer.write_beside(id, part, count, now)?;
+        let first = if count == 0 { last } else { before.next() };
+        Ok(AppendedPart { topic: part.topic.clone(), first, last, at })
+    }
+
+    /// Makes the claimer the topic's owner, if what it found out still holds.
+    pub(super) fn claim(&mut self, request: &ClaimRequest, clock: &dyn Clock) -> Result<ClaimAnswer, Failed> {
+        let ClaimRequest { topic, claimer, owner, epoch, reason } = request;
+        if !self.committer.is_registered(claimer.owner)? {
+            return Ok(ClaimAnswer::Refused(ClaimError::NotRegistered(claimer.owner)));
+        }
+        let state = self.committer.state(topic)?;
+        if state.closed {
+            return Ok(ClaimAnswer::Refused(ClaimError::Closed { topic: topic.clone() }));
+        }
+        if state.owner != *owner || state.epoch != *epoch {
+            return Ok(ClaimAnswer::Changed);
+        }
+        let changed = OwnerChanged {
+            owner: claimer.owner,
+            epoch: epoch.next(),
+            host: claimer.host.clone(),
+            pid: claimer.pid,
+            reason: *reason,
+            previous: *owner,
+        };
+        let event = Event::OwnerChanged(changed.clone());
+        let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
+        let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
+        let part = Part::new(topic.clone(), Authority::Own, Vec::new());
+        let slot = self.committer.load_or_make(topic)?;
+        let appended = self.write(slot, &part, std::iter::once(Cow::Owned(new)), true, clock.now())?;
+        let cached = self.committer.cached(slot);
+        cached.state.owner = Some(changed.owner);
+        cached.state.epoch = changed.epoch;
+        let id = cached.id;
+        self.committer.connection.execute(
+            "UPDATE topic SET owner = ?2, epoch = ?3 WHERE id = ?1",
+            (id, changed.owner.to_string(), stored(changed.epoch.0)),
+        )?;
+        let claimed = Claimed { epoch: changed.epoch, head: appended.last, reason: *reason, event: changed };
+        Ok(ClaimAnswer::Granted(Box::new(claimed)))
+    }
+
+    /// Writes a live event; one of an unknown topic is dropped.
+    pub(super) fn live(
+        &mut self,
+        topic: &'g Topic,
+        event: &'g NewEvent,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        let Some(slot) = self.committer.load(topic)? else {
+            tracing::debug!(%topic, "a live event of an unknown topic was dropped");
+            return Ok(());
+        };
+        let cached = self.committer.cached(slot);
+        let (id, after_seq, at) = (cached.id, cached.state.head, cached.state.time(now));
+        let g = self.committer.seen.next();
+        self.committer.seen = g;
+        rows::insert_live(&self.committer.connection, g, id, after_seq, at, event)?;
+        self.live.push(LiveRow { topic, event, g, after_seq, at });
+        Ok(())
+    }
+
+    /// Writes an owner's row, or renews it.
+    pub(super) fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), Failed> {
+        self.committer.renew(identity, now)
+    }
+
+    /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done, so that
+    /// the index may have all of it.
+    pub(super) fn commit(self, idle: bool) -> Result<Written<'g>, Failed> {
+        let Group { committer, rows, live, before } = self;
+        rows::insert(&committer.connection, &rows)?;
+        let marks = flush_index::step(committer, rows.len(), idle)?;
+        if !rows.is_empty() {
+            crash_point("log.append.before_commit");
+        }
+        if marks.is_some() {
+            crash_point("log.flush.before_commit");
+        }
+        committer.commit()?;
+        if marks.is_some() {
+            crash_point("log.flush.after_commit");
+        }
+        committer.publish(&rows, marks);
+        Ok(Written { rows, live, before, until: committer.seen, foreign: committer.foreign })
+    }
+}
+
+/// What was committed.
+pub(super) struct Written<'g> {
+    rows: Vec<EventRow<'g>>,
+    live: Vec<LiveRow<'g>>,
+    before: Position,
+    until: Position,
+    foreign: bool,
+}
+
+impl Written<'_> {
+    /// Hands it to those who follow its topics.
+    pub(super) fn publish(&self, rings: &Rings) {
+        let mut live = self.live.iter().peekable();
+        let mut events = self.rows.iter().peekable();
+        let items = std::iter::from_fn(|| {
+            let next_event = events.peek().map_or(Position(u64::MAX), |row| row.g);
+            match live.next_if(|said| said.g < next_event) {
+                Some(said) => Some(SharedDelivery::Live(Arc::new(said.delivered()))),
+                None => events.next().map(|row| SharedDelivery::Event(Arc::new(row.recorded()))),
+            }
+        });
+        rings.publish(items, self.foreign, self.before, self.until);
+    }
+}
+
+impl LiveRow<'_> {
+    fn delivered(&self) -> LiveEvent {
+        let NewEvent { kind, scope, payload, trace: _ } = self.event;
+        LiveEvent {
+            topic: self.topic.clone(),
+            g: self.g,
+            after_seq: self.after_seq,
+            at: self.at,
+            kind: kind.clone(),
+            scope: scope.clone(),
+            payload: payload.clone(),
+        }
+    }
+}
+
+impl Committer {
+    /// Tells the tail what was committed.
+    fn publish(&mut self, rows: &[EventRow<'_>], marks: Option<Marks>) {
+        let mut tail = self.tail.lock();
+        for row in rows {
+            let kind = tail.names.number(row.event.kind.as_str());
+            let scope = tail.names.number(&row.scope);
+            tail.push(row.id, Entry { g: row.g, seq: row.seq, kind, scope });
+        }
+        if let Some(marks) = marks {
+            tail.adopt(marks);
+        }
+    }
+
+    /// Writes what changes beside the events.
+    fn write_beside(&mut self, id: i64, part: &Part, events: usize, now: Timestamp) -> Result<(), Failed> {
+        if let Some(index) = &part.index {
+            self.write_index(id, index)?;
+        }
+        for entry in &part.entries {
+            self.write_entry(id, entry)?;
+        }
+        if is_input(part.authority) {
+            self.connection
+                .prepare_cached("UPDATE topic SET wake_at = ?2 WHERE id = ?1")?
+                .execute((id, now.as_micros()))?;
+        }
+        if is_control(part) && events == 0 {
+            // No row above `seen` will tell the other processes, so their caches have to go.
+            self.generation += 1;
+            self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
+        }
+        for scope in &part.live_done {
+            self.connection
+                .prepare_cached("DELETE FROM live WHERE topic_id = ?1 AND scope = ?2")?
+                .execute((id, scope.to_string()))?;
+        }
+        if !part.live_done.is_empty() && events == 0 {
+            // The newest row may have been a live event that is gone now; its position must not be drawn again.
+            self.connection.execute("UPDATE meta SET g_floor = max(g_floor, ?1)", [stored(self.seen.0)])?;
+        }
+        Ok(())
+    }
+
+    fn write_index(&mut self, id: i64, index: &TopicIndex) -> Result<(), Failed> {
+        let labels = serde_json::to_string(&index.labels)
+            .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))?;
+        self.connection
+            .prepare_cached(
+                "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1",
+            )?
+            .execute((
+                id,
+                &index.kind,
+                &index.state,
+                labels,
+                index.wake_at.map(Timestamp::as_micros),
+                index.summary.as_str(),
+            ))?;
+        Ok(())
+    }
+
+    fn write_entry(&mut self, id: i64, entry: &EntryIndex) -> Result<(), Failed> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                 ON CONFLICT DO UPDATE SET state = excluded.state, due_at = excluded.due_at, summary = excluded.summary",
+            )?
+            .execute((
+                &entry.kind,
+                &entry.id,
+                id,
+                &entry.state,
+                entry.due_at.map(Timestamp::as_micros),
+                entry.summary.as_str(),
+            ))?;
+        Ok(())
+    }
+
+    /// Whether `owner` is registered.
+    fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
+        let found = self.connection.query_row(
+            "SELECT count(*) FROM owner WHERE id = ?1",
+            [owner.to_string()],
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(found > 0)
+    }
+
+    fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), Failed> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO owner (id, host, pid, renewed_at, renewals) VALUES (?1, ?2, ?3, ?4, 0) \
+                 ON CONFLICT DO UPDATE SET renewed_at = excluded.renewed_at, renewals = renewals + 1",
+            )?
+            .execute((identity.owner.to_string(), &identity.host, identity.pid, now.as_micros()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,491 @@
+//! Pages of events.
+
+use backstay_model::limits::{BATCH_EVENTS_MAX, PAGE_EVENTS_MAX};
+use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+
+use super::kinds;
+use super::readers::Failed;
+use super::schema::{FLAG_MORE, FLAG_PLAIN};
+use super::snapshot::{Snapshot, Span, Wanted};
+use super::sql::{position, stored, unsigned};
+use crate::contract::{Direction, EventFilter, Page};
+use crate::error::{DamagedEvent, ReadError};
+
+const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
+/// For places without one in between of another topic; that each row has the expected number is checked.
+const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
+const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
+     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
+const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name FROM event \
+     JOIN topic ON topic.id = event.topic_id WHERE g > ?1 ORDER BY g";
+/// Events of a topic that are no further apart than this are read in one sweep.
+const SWEEP_GAP: u64 = 8;
+
+/// Whether fewer events than this stand side by side is not asked.
+const DENSE_MIN: u64 = 16;
+
+/// Where an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    seq: Seq,
+    g: Position,
+}
+
+const EMPTY: Page = Page { events: Vec::new(), head: Seq(0), gap: None };
+
+/// One page of `topic`.
+pub(super) fn page(
+    snapshot: &Snapshot<'_>,
+    topic: &Topic,
+    at: Seq,
+    direction: Direction,
+    limit: usize,
+) -> Result<Page, Failed> {
+    let limit = limit.min(PAGE_EVENTS_MAX);
+    // A page of whole batches may be longer than its limit by all but one event of a batch.
+    let count = if direction == Direction::Forward { limit + BATCH_EVENTS_MAX } else { limit };
+    let Some(span) = snapshot.span(topic, Wanted { at, direction, count }, None)? else { return Ok(EMPTY) };
+    let gap = gap(&span, at, direction);
+    let events = match direction {
+        _ if limit == 0 => Vec::new(),
+        Direction::Forward => forward(snapshot, topic, &span, at.max(span.floor).min(span.head), limit)?,
+        Direction::Backward => {
+            let before = at.min(span.head.next());
+            let places = places(snapshot, &span, Wanted { at: before, direction, count: limit }, None)?;
+            let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
+            let expected = Seq(before.0.saturating_sub(1));
+            if places.first().map(|place| place.seq).unwrap_or(span.floor) != expected.max(span.floor) {
+                fetch.fail(hole(topic, expected, &places));
+            }
+            fetch.get(&places)?;
+            fetch.done()?
+        }
+    };
+    Ok(Page { events, head: span.head, gap })
+}
+
+fn gap(span: &Span, at: Seq, direction: Direction) -> Option<Gap> {
+    (direction == Direction::Forward && at < span.floor).then_some(Gap {
+        requested: at,
+        first: span.floor.next(),
+        head: span.head,
+    })
+}
+
+/// The events that `filter` takes: those of a page may be of different batches, and end anywhere.
+pub(super) fn matching(
+    snapshot: &Snapshot<'_>,
+    topic: &Topic,
+    at: Seq,
+    direction: Direction,
+    limit: usize,
+    filter: &EventFilter,
+) -> Result<Page, Failed> {
+    let wanted = Wanted { at, direction, count: limit.min(PAGE_EVENTS_MAX) };
+    let Some(span) = snapshot.span(topic, wanted, Some(filter))? else { return Ok(EMPTY) };
+    let numbers = StoredFilter::find(snapshot.connection, filter)?;
+    let places = places(snapshot, &span, wanted, Some(&numbers))?;
+    let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
+    fetch.get(&places)?;
+    Ok(Page { events: fetch.done()?, head: span.head, gap: gap(&span, at, direction) })
+}
+
+fn forward(
+    snapshot: &Snapshot<'_>,
+    topic: &Topic,
+    span: &Span,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<Recorded>, Failed> {
+    let mut fetch = Fetch::new(snapshot.connection, topic, span, Direction::Forward);
+    let mut at = after;
+    let mut count = limit;
+    loop {
+        let wanted = Wanted { at, direction: Direction::Forward, count };
+        let mut places = places(snapshot, span, wanted, None)?;
+        let dense = places.iter().zip(at.0 + 1..).take_while(|(place, seq)| place.seq.0 == *seq).count();
+        if dense < places.len() {
+            let failed = hole(topic, Seq(at.0 + dense as u64 + 1), &places[dense..]);
+            places.truncate(dense);
+            fetch.get(&places)?;
+            fetch.fail(failed);
+        } else {
+            fetch.get(&places)?;
+        }
+        let open = fetch.events.last().is_some_and(|last| last.more);
+        match places.last() {
+            Some(last) if open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
+            _ => break,
+        }
+        count = BATCH_EVENTS_MAX;
+    }
+    // The limit may be passed only by the first batch.
+    let events = &fetch.events;
+    let whole = |count: usize| events[..count].iter().rposition(|event| !event.more).map(|last| last + 1);
+    let end = whole(limit.min(events.len()))
+        .or_else(|| events.iter().position(|event| !event.more).map(|last| last + 1))
+        .unwrap_or(0);
+    if end == 0
+        && let Some(failed) = fetch.failed.take()
+    {
+        return Err(failed);
+    }
+    fetch.events.truncate(end);
+    Ok(fetch.events)
+}
+
+fn hole(topic: &Topic, expected: Seq, rest: &[Place]) -> Failed {
+    match rest.first() {
+        Some(next) => Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
+        None => missing(topic, expected),
+    }
+}
+
+fn missing(topic: &Topic, seq: Seq) -> Failed {
+    let what = "its row is not there".to_owned();
+    Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
+}
+
+/// Where the wanted events are, in the wanted order: as the index says, and then, or before, what waits in memory.
+fn places(
+    snapshot: &Snapshot<'_>,
+    span: &Span,
+    wanted: Wanted,
+    filter: Option<&StoredFilter>,
+) -> Result<Vec<Place>, Failed> {
+    let Wanted { at, direction, count } = wanted;
+    let waiting = span.waiting.iter().map(|entry| Place { seq: entry.seq, g: entry.g });
+    let mut found = Vec::with_capacity(count.min(span.waiting.len().max(64)));
+    if filter.is_none()
+        && let Some(run) = dense(snapshot.connection, span, wanted)?
+    {
+        return Ok(run);
+    }
+    match direction {
+        Direction::Forward => {
+            if span.first_waiting.is_none_or(|first| at.next() < first) {
+                indexed(snapshot.connection, span, wanted, filter, &mut found)?;
+            }
+            let last = found.last().map_or(at, |last: &Place| last.seq);
+            if let Some(doubled) = span.waiting.iter().find(|entry| entry.seq <= last && entry.seq > at) {
+                return Err(doubly(doubled.seq));
+            }
+            let rest = count.saturating_sub(found.len());
+            found.extend(waiting.filter(|place| place.seq > last).take(rest));
+        }
+        Direction::Backward => {
+            found.extend(waiting.filter(|place| place.seq < at).take(count));
+            if found.len() < count {
+                let before = span.first_waiting.map_or(at, |first| first.min(at));
+                let rest = Wanted { at: before, count: count - found.len(), ..wanted };
+                indexed(snapshot.connection, span, rest, filter, &mut found)?;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// If the wanted events are in the index and stand side by side in the log, their places follow from the first and the
+/// last.
+fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<Place>>, Failed> {
+    let Wanted { at, direction, count } = wanted;
+    let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
+    let last = Seq(at.0.saturating_add(count as u64).min(indexed.0));
+    if direction == Direction::Backward || last.0.saturating_sub(at.0) < DENSE_MIN {
+        return Ok(None);
+    }
+    let Some(from) = index_at(connection, span.id, at.next())? else { return Ok(None) };
+    let Some(to) = index_at(connection, span.id, last)? else { return Ok(None) };
+    if to.0.wrapping_sub(from.0) != last.0 - at.next().0 {
+        return Ok(None);
+    }
+    Ok(Some(
+        (at.next().0..=last.0)
+            .zip(from.0..)
+            .map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) })
+            .collect(),
+    ))
+}
+
+fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+    let mut statement =
+        connection.prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?;
+    let mut rows = statement.query((topic, stored(seq.0)))?;
+    Ok(rows.next()?.map(|row| position(row, 0)).transpose()?)
+}
+
+fn doubly(seq: Seq) -> Failed {
+    Failed::Corrupt(format!("two events of a topic have the number {seq}"))
+}
+
+fn indexed(
+    connection: &Connection,
+    span: &Span,
+    wanted: Wanted,
+    filter: Option<&StoredFilter>,
+    found: &mut Vec<Place>,
+) -> Result<(), Failed> {
+    let (compare, order) = match wanted.direction {
+        Direction::Forward => (">", "ASC"),
+        Direction::Backward => ("<", "DESC"),
+    };
+    let filter = filter.map_or("", |filter| filter.0.as_str());
+    let sql = format!(
+        "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq {compare} ?2{filter} ORDER BY seq {order}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query((span.id, stored(wanted.at.0)))?;
+    for _ in 0..wanted.count {
+        let Some(row) = rows.next()? else { break };
+        found.push(Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
+    }
+    Ok(())
+}
+
+/// A filter as a condition on the index, in the numbers of the database.
+struct StoredFilter(String);
+
+impl StoredFilter {
+    fn find(connection: &Connection, filter: &EventFilter) -> Result<StoredFilter, Failed> {
+        let kinds: Vec<String> = filter.kinds.iter().map(Kind::to_string).collect();
+        let scopes: Vec<String> = filter.scopes.iter().map(Scope::to_string).collect();
+        let mut condition = String::new();
+        for (column, names) in [("kind", kinds), ("scope", scopes)] {
+            if names.is_empty() {
+                continue;
+            }
+            let mut numbers = Vec::new();
+            for name in names {
+                let mut statement = connection.prepare_cached("SELECT id FROM name WHERE text = ?1")?;
+                let mut rows = statement.query([name])?;
+                while let Some(row) = rows.next()? {
+                    numbers.push(row.get::<_, i64>(0)?.to_string());
+                }
+            }
+            condition.push_str(&format!(" AND {column} IN ({})", numbers.join(",")));
+        }
+        Ok(StoredFilter(condition))
+    }
+}
+
+/// Fetches events by their places, in the order they are given, until one cannot be read.
+struct Fetch<'s> {
+    connection: &'s Connection,
+    topic: &'s Topic,
+    id: i64,
+    direction: Direction,
+    events: Vec<Recorded>,
+    failed: Option<Failed>,
+}
+
+impl<'s> Fetch<'s> {
+    fn new(connection: &'s Connection, topic: &'s Topic, span: &Span, direction: Direction) -> Fetch<'s> {
+        Fetch { connection, topic, id: span.id, direction, events: Vec::new(), failed: None }
+    }
+
+    fn fail(&mut self, failed: Failed) {
+        self.failed.get_or_insert(failed);
+    }
+
+    /// Adds the events at `places`.
+    fn get(&mut self, places: &[Place]) -> Result<(), Failed> {
+        self.events.reserve(places.len());
+        let mut rest = places;
+        while let Some(first) = rest.first()
+            && self.failed.is_none()
+        {
+            let near = |pair: &[Place]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
+            let length = 1 + rest.windows(2).take_while(|pair| near(pair)).count();
+            let (now, later) = rest.split_at(length);
+            let last = now.last().unwrap_or(first);
+            self.sweep(now, first.g.min(last.g), first.g.max(last.g))?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
+        let dense = to.0 - from.0 + 1 == places.len() as u64;
+        let sql = match self.direction {
+            Direction::Forward if dense => SWEEP_DENSE,
+            Direction::Forward => SWEEP,
+            Direction::Backward => SWEEP_BACK,
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.raw_bind_parameter(1, stored(from.0))?;
+        statement.raw_bind_parameter(2, stored(to.0))?;
+        if sql != SWEEP_DENSE {
+            statement.raw_bind_parameter(3, self.id)?;
+        }
+        let mut rows = statement.raw_query();
+        let mut places = places.iter();
+        while let Some(row) = rows.next()? {
+            let seq = Seq(integer(row, 0)?.cast_unsigned());
+            let Some(place) = places.as_slice().first() else { break };
+            if seq != place.seq {
+                let between = match self.direction {
+                    Direction::Forward => seq < place.seq,
+                    Direction::Backward => seq > place.seq,
+                };
+                if between {
+                    // An event that a filter did not take.
+                    continue;
+                }
+                break;
+            }
+            places.next();
+            match decode(row, self.topic, *place) {
+                Ok(event) => self.events.push(event),
+                Err(failed @ Failed::Read(_)) => {
+                    self.fail(failed);
+                    return Ok(());
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        if let Some(lost) = places.next() {
+            let failed = match self.direction {
+                Direction::Forward => hole(self.topic, lost.seq, places.as_slice()),
+                Direction::Backward => missing(self.topic, lost.seq),
+            };
+            self.fail(failed);
+        }
+        Ok(())
+    }
+
+    /// What could be read; the error only if nothing could.
+    fn done(self) -> Result<Vec<Recorded>, Failed> {
+        match self.failed {
+            Some(failed) if self.events.is_empty() => Err(failed),
+            _ => Ok(self.events),
+        }
+    }
+}
+
+/// Reads a row, which is the event at `place` of `topic`.
+fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recorded, Failed> {
+    let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
+    let text = |index: usize| match row.get_ref(index)?.as_str() {
+        Ok(text) => Ok(text),
+        Err(error) => Err(damaged(error.to_string())),
+    };
+    let flags = integer(row, 2)?;
+    let (scope, trace) = if flags & FLAG_PLAIN != 0 {
+        (Scope::Run, None)
+    } else {
+        let trace = match row.get_ref(5)? {
+            ValueRef::Null => None,
+            _ => Some(text(5)?.to_owned()),
+        };
+        let scope = match text(4)? {
+            "" => Scope::Run,
+            scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
+        };
+        (scope, trace)
+    };
+    let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
+    let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
+    let payload = text(6)?;
+    if !looks_whole(payload) {
+        return Err(damaged("its payload is cut off".to_owned()));
+    }
+    Ok(Recorded {
+        topic: topic.clone(),
+        seq,
+        g,
+        at: Timestamp::from_micros(integer(row, 1)?),
+        kind,
+        scope,
+        payload: Payload::from_trusted(payload),
+        trace,
+        more: flags & FLAG_MORE != 0,
+    })
+}
+
+/// A number of the row; the tables are strict, so there is nothing else in its column.
+fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
+    match row.get_ref(index)? {
+        ValueRef::Integer(number) => Ok(number),
+        other => Err(Failed::Corrupt(format!("a number is stored as {}", other.data_type()))),
+    }
+}
+
+/// Whether a payload ends as it begins. It was checked when it came in, so it is not parsed here.
+fn looks_whole(payload: &str) -> bool {
+    let ends = (payload.as_bytes().first(), payload.as_bytes().last());
+    match ends {
+        (Some(b'{'), Some(end)) => *end == b'}',
+        (Some(b'['), Some(end)) => *end == b']',
+        (Some(b'"'), Some(end)) => *end == b'"' && payload.len() > 1,
+        (Some(_), Some(_)) => true,
+        _ => false,
+    }
+}
+
+/// Events of all topics after `after`.
+pub(super) fn read_all(
+    snapshot: &Snapshot<'_>,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Recorded>, Failed> {
+    let mut statement = snapshot.connection.prepare_cached(READ_ALL)?;
+    let mut rows = statement.query([stored(after.0)])?;
+    let mut events: Vec<Recorded> = Vec::new();
+    let mut whole = true;
+    while events.len() < limit.min(PAGE_EVENTS_MAX) || !whole {
+        let Some(row) = rows.next()? else { break };
+        let name = row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?;
+        let known = events.last().map(|event| &event.topic).filter(|topic| topic.as_str() == name);
+        let topic = match known {
+            Some(topic) => topic.clone(),
+            None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
+        };
+        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
+        match decode(row, &topic, place) {
+            Ok(event) => events.push(event),
+            Err(Failed::Read(_)) if !events.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+        whole = events.last().is_none_or(|event| !event.more);
+    }
+    Ok(events)
+}
+
+/// Live events of `topic` after the position `g` and the number `seq`.
+pub(super) fn live(
+    snapshot: &Snapshot<'_>,
+    topic: &Topic,
+    seq: Seq,
+    g: Position,
+    limit: usize,
+) -> Result<Vec<LiveEvent>, Failed> {
+    let mut statement = snapshot.connection.prepare_cached(
+        "SELECT live.g, after_seq, at, live.kind, scope, payload FROM live JOIN topic ON topic.id = live.topic_id \
+         WHERE topic.name = ?1 AND live.g > ?2 AND after_seq >= ?3 ORDER BY live.g",
+    )?;
+    let mut rows = statement.query((topic.as_str(), stored(g.0), stored(seq.0)))?;
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let Some(row) = rows.next()? else { break };
+        let (Ok(scope), Ok(payload)) =
+            (row.get::<_, String>(4)?.parse(), Payload::from_text(row.get::<_, String>(5)?))
+        else {
+            // Live events may be dropped, damaged ones too.
+            continue;
+        };
+        found.push(LiveEvent {
+            topic: topic.clone(),
+            g: Position(unsigned(row, 0)?),
+            after_seq: Seq(unsigned(row, 1)?),
+            at: Timestamp::from_micros(row.get(2)?),
+            kind: Kind::from_name(row.get(3)?),
+            scope,
+            payload,
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,62 @@
+//! Where events are: by number to position, and by cursor.
+
+use backstay_model::{LogId, Position, Seq, Topic};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::readers::Failed;
+use super::snapshot::{HEAD, Snapshot, Span, only, waiting_at};
+use super::sql::{stored, unsigned};
+use crate::cursor::{Cursor, CursorError};
+
+/// The head of `topic`.
+pub(super) fn head(snapshot: &Snapshot<'_>, topic: &Topic) -> Result<Seq, Failed> {
+    Ok(snapshot.span(topic, HEAD, None)?.unwrap_or_default().head)
+}
+
+/// The cursor behind `seq`.
+pub(super) fn cursor(snapshot: &Snapshot<'_>, log: LogId, topic: &Topic, seq: Seq) -> Result<Cursor, Failed> {
+    let found = snapshot.span(topic, only(seq), None)?.unwrap_or_default();
+    if seq > found.head {
+        return Err(CursorError::Ahead { topic: topic.clone(), seq, head: found.head }.into());
+    }
+    let g = position_of(snapshot.connection, &found, seq)?.unwrap_or(Position(0));
+    Ok(Cursor::new(log, topic.clone(), seq, g))
+}
+
+fn position_of(connection: &Connection, span: &Span, seq: Seq) -> Result<Option<Position>, Failed> {
+    if let Some(waiting) = waiting_at(span, seq) {
+        return Ok(Some(waiting));
+    }
+    let found = connection
+        .prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?
+        .query_row((span.id, stored(seq.0)), |row| unsigned(row, 0))
+        .optional()?;
+    Ok(found.map(Position))
+}
+
+/// Checks a cursor of this log against what is there.
+pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, Failed> {
+    let topic = cursor.topic().clone();
+    let (seq, g) = (cursor.seq(), cursor.position());
+    let found = snapshot.span(&topic, only(seq), None)?.unwrap_or_default();
+    if seq == Seq(0) || seq <= found.floor {
+        return Ok(seq);
+    }
+    if seq > found.head {
+        let lost: i64 = snapshot.connection.query_row(
+            "SELECT count(*) FROM lost WHERE after_g < ?1 AND ?1 <= until_g",
+            [stored(g.0)],
+            |row| row.get(0),
+        )?;
+        return Err(if lost > 0 {
+            CursorError::Lost { topic, seq, head: found.head }.into()
+        } else {
+            CursorError::Ahead { topic, seq, head: found.head }.into()
+        });
+    }
+    match position_of(snapshot.connection, &found, seq)? {
+        // The number was given again after the event that the cursor knew was lost.
+        Some(now) if now != g => Err(CursorError::Lost { topic, seq, head: found.head }.into()),
+        Some(_) | None => Ok(seq),
+    }
+}

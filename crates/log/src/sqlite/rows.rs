@@ -1,0 +1,127 @@
+//! Rows of events: written many at once.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use backstay_model::{Position, Recorded, Scope, Seq, Timestamp, Topic};
+use rusqlite::{CachedStatement, Connection};
+
+use super::schema::FLAG_MORE;
+use super::sql::stored;
+use crate::contract::NewEvent;
+
+const COLUMNS: usize = 11;
+/// Rows of one statement. What is written goes out in the largest pieces first.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
+
+static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
+    SIZES.map(|rows| {
+        let row = format!("({})", ["?"; COLUMNS].join(","));
+        format!(
+            "INSERT INTO event (g,topic_id,seq,at,flags,last_input,last_fact,kind,scope,trace,payload) VALUES {}",
+            vec![row.as_str(); rows].join(",")
+        )
+    })
+});
+
+/// An event that has its place.
+#[derive(Debug)]
+pub(super) struct EventRow<'g> {
+    pub(super) g: Position,
+    pub(super) id: i64,
+    pub(super) topic: Topic,
+    pub(super) seq: Seq,
+    pub(super) at: Timestamp,
+    pub(super) flags: i64,
+    pub(super) last_input: Seq,
+    pub(super) last_fact: Seq,
+    pub(super) scope: Cow<'static, str>,
+    pub(super) event: Cow<'g, NewEvent>,
+}
+
+impl EventRow<'_> {
+    /// The event as readers get it.
+    pub(super) fn recorded(&self) -> Recorded {
+        let NewEvent { kind, scope, payload, trace } = self.event.as_ref();
+        Recorded {
+            topic: self.topic.clone(),
+            seq: self.seq,
+            g: self.g,
+            at: self.at,
+            kind: kind.clone(),
+            scope: scope.clone(),
+            payload: payload.clone(),
+            trace: trace.clone(),
+            more: self.flags & FLAG_MORE != 0,
+        }
+    }
+}
+
+/// The scope's text; most events have the empty one.
+pub(super) fn scope_text(event: &NewEvent) -> Cow<'static, str> {
+    match &event.scope {
+        Scope::Run => Cow::Borrowed(""),
+        scope => Cow::Owned(scope.to_string()),
+    }
+}
+
+/// Writes the rows.
+pub(super) fn insert(connection: &Connection, rows: &[EventRow<'_>]) -> rusqlite::Result<()> {
+    let mut rest = rows;
+    for (size, sql) in SIZES.iter().zip(INSERTS.iter()) {
+        if rest.len() < *size {
+            continue;
+        }
+        let mut statement = connection.prepare_cached(sql)?;
+        while rest.len() >= *size {
+            let (now, later) = rest.split_at(*size);
+            for (index, row) in now.iter().enumerate() {
+                bind(&mut statement, index * COLUMNS, row)?;
+            }
+            statement.raw_execute()?;
+            rest = later;
+        }
+    }
+    Ok(())
+}
+
+fn bind(statement: &mut CachedStatement<'_>, base: usize, row: &EventRow<'_>) -> rusqlite::Result<()> {
+    let event = row.event.as_ref();
+    statement.raw_bind_parameter(base + 1, stored(row.g.0))?;
+    statement.raw_bind_parameter(base + 2, row.id)?;
+    statement.raw_bind_parameter(base + 3, stored(row.seq.0))?;
+    statement.raw_bind_parameter(base + 4, row.at.as_micros())?;
+    statement.raw_bind_parameter(base + 5, row.flags)?;
+    statement.raw_bind_parameter(base + 6, stored(row.last_input.0))?;
+    statement.raw_bind_parameter(base + 7, stored(row.last_fact.0))?;
+    statement.raw_bind_parameter(base + 8, event.kind.as_str())?;
+    statement.raw_bind_parameter(base + 9, row.scope.as_ref())?;
+    statement.raw_bind_parameter(base + 10, event.trace.as_deref())?;
+    statement.raw_bind_parameter(base + 11, event.payload.as_str())
+}
+
+/// Writes a live event.
+pub(super) fn insert_live(
+    connection: &Connection,
+    g: Position,
+    topic: i64,
+    after_seq: Seq,
+    at: Timestamp,
+    event: &NewEvent,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO live (g, topic_id, after_seq, at, kind, scope, payload) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            stored(g.0),
+            topic,
+            stored(after_seq.0),
+            at.as_micros(),
+            event.kind.as_str(),
+            scope_text(event).as_ref(),
+            event.payload.as_str(),
+        ))?;
+    Ok(())
+}
