@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::test::Options;
-use crate::{schema, test};
+use crate::{bench, schema, test};
 
 const HELP: &str = "\
 The project's own commands.
@@ -14,6 +14,9 @@ cargo xtask test [--all] [-p PACKAGE]...   builds and runs the tests, doctests i
     --all          skips nothing: long versions of tests, and a skip is a failure
     -p PACKAGE     only this package; may be repeated
     The last line is `N passed, M failed, K skipped`; exit code 0 when nothing failed.
+cargo xtask bench log [--full] [--only J1,J3] [--write]
+                                           measures the event log beside plain SQLite and the disk; quick without
+                                           --full; --write puts the table into docs/performance.md
 cargo xtask schema                         writes docs/workflow.schema.json
 cargo xtask help                           this text
 ";
@@ -30,6 +33,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ["test", rest @ ..] => test::run(&options(rest)?),
+        ["bench", "log", rest @ ..] => bench::log(rest),
+        ["bench", ..] => bail!("there is `cargo xtask bench log`"),
         ["schema"] => schema::write(),
         [other, ..] => bail!("`{}` is no command; `cargo xtask help` lists them", other),
     }

@@ -116,9 +116,10 @@ fn forward(
         } else {
             fetch.get(&places)?;
         }
-        let open = fetch.events.last().is_some_and(|last| last.more);
+        // Only a first batch that is longer than what was read is read further.
+        let is_open = fetch.events.iter().all(|event| event.more);
         match places.last() {
-            Some(last) if open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
+            Some(last) if is_open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
             _ => break,
         }
         count = BATCH_EVENTS_MAX;

@@ -13,9 +13,10 @@ use backstay_model::{Coded, Delivery, Scope, Seq};
 use rusqlite::Connection;
 
 use crate::support::{
-    FixedClock, append, batch, buffered, event, numbers, owner, read_by, skipped, texts, topic,
+    FixedClock, append, batch, buffered, event, now, numbers, owner, read_by, skipped, texts, topic,
 };
 use backstay_log::Authority;
+use backstay_log::ticket::block_on;
 
 fn open(folder: &Path) -> SqliteLog {
     SqliteLog::open(folder, OpenOptions::default()).unwrap()
@@ -470,4 +471,34 @@ async fn l11_what_another_process_appended_is_not_hidden_by_an_own_commit() {
         append(&second, "a", &["theirs"]);
         append(&first, "b", &["ours, of another topic"]);
     }
+}
+
+/// A page at the beginning of a long topic may cost this many times one at its end; reading on to the end costs hundreds.
+const PAGE_RATIO_MAX: u32 = 20;
+
+#[test]
+fn l18_what_a_page_costs_does_not_depend_on_what_follows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    let hundred: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
+    for _ in 0..400 {
+        log.submit(buffered(batch("long", Authority::Own, &hundred))).wait().unwrap();
+    }
+    let name = topic("long");
+    let median = |after: u64| {
+        let mut times: Vec<Duration> = (0..15)
+            .map(|_| {
+                let began = now();
+                let page = block_on(log.read(&name, Seq(after), Direction::Forward, 10)).unwrap();
+                // In the middle of a batch: the page goes to its end.
+                assert_eq!(page.events.len(), 50);
+                began.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    let (first, last) = (median(50), median(39_950));
+    assert!(first < last * PAGE_RATIO_MAX, "{first:?} at the beginning, {last:?} at the end");
 }
