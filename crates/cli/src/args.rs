@@ -42,6 +42,10 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Leave a step out, or give its output yourself.
     Skip(SkipArgs),
+    /// Show what a run or one step of it changed in the git checkout.
+    Diff(DiffArgs),
+    /// Put the git checkout as it was around a step into a new worktree or branch.
+    Restore(RestoreArgs),
     /// List the questions that wait for an answer.
     Inbox(JsonFlag),
     /// Answer a question.
@@ -160,6 +164,42 @@ pub(crate) struct LogsArgs {
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Only this step; of a group all that is in it.
+    pub(crate) step: Option<String>,
+    /// Only how much changed in which files.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) stat: bool,
+    /// The changed files as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// As it was before this step [default: before the first].
+    #[arg(long, value_name = "STEP", conflicts_with = "after")]
+    pub(crate) before: Option<String>,
+    /// As it was after this step.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) after: Option<String>,
+    /// The folder of the new worktree [default: one beside the checkout].
+    #[arg(long, value_name = "DIR", conflicts_with = "branch")]
+    pub(crate) to: Option<Utf8PathBuf>,
+    /// A new branch in place of a worktree.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) branch: Option<String>,
 }
 
 /// `events`.

@@ -4,7 +4,7 @@ use backstay_exec::SpoolError;
 use backstay_log::{CursorError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
-use backstay_runtime::{DriveError, RunError, SayError, StoreOpenError};
+use backstay_runtime::{DriveError, RunError, SayError, StoreOpenError, TreeError};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
 
@@ -23,6 +23,10 @@ pub(crate) enum CliError {
     AmbiguousRun { text: String, candidates: Vec<String> },
     #[error("the workflow has no step `{text}`")]
     UnknownStep { text: String, known: Vec<String> },
+    #[error("no tree of {what} is kept")]
+    NoTree { what: String },
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error("no open question is or belongs to `{text}`")]
     UnknownQuestion { text: String },
     #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
@@ -92,6 +96,8 @@ impl Coded for CliError {
             CliError::UnknownRun { .. } => Code("BKS-C003"),
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
             CliError::UnknownStep { .. } => Code("BKS-C005"),
+            CliError::NoTree { .. } => Code("BKS-C026"),
+            CliError::Tree(error) => error.code(),
             CliError::UnknownQuestion { .. } => Code("BKS-C006"),
             CliError::ManyQuestions { .. } => Code("BKS-C007"),
             CliError::Workflow { .. } => Code("BKS-C008"),
@@ -131,6 +137,10 @@ impl Coded for CliError {
             CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
             CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),
             CliError::UnknownStep { known, .. } => Some(format!("it has {}", known.join(", "))),
+            CliError::NoTree { .. } => Some(
+                "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
+            ),
+            CliError::Tree(error) => error.hint(),
             CliError::UnknownQuestion { .. } => Some("`backstay inbox` shows what waits for an answer".to_owned()),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {

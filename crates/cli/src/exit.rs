@@ -121,6 +121,8 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Refused(_)
         | CliError::Log(_)
         | CliError::Spool(_)
+        | CliError::NoTree { .. }
+        | CliError::Tree(_)
         | CliError::WriteFile { .. }
         | CliError::PathName { .. }
         | CliError::Folder(_)

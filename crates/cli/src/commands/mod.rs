@@ -17,6 +17,7 @@ pub(crate) mod show;
 mod skip;
 mod suspend;
 mod tell;
+mod trees;
 mod up;
 pub(crate) mod wait;
 pub(crate) mod watch;
@@ -41,6 +42,8 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Cancel(args) => cancel::cancel(context, args).await,
         Command::Retry(args) => retry::retry(context, args).await,
         Command::Skip(args) => skip::skip(context, args).await,
+        Command::Diff(args) => trees::diff(context, args).await,
+        Command::Restore(args) => trees::restore(context, args).await,
         Command::Inbox(args) => inbox::inbox(context, args).await,
         Command::Answer(args) => answer::answer(context, args).await,
         Command::Wait(args) => wait::wait(context, args).await,
