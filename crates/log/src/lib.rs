@@ -4,6 +4,7 @@
 //! [`MemoryLog`] forgets with the process; [`SqliteLog`] is one folder that several processes share without a daemon.
 
 pub mod blobs;
+mod chunk;
 pub mod clock;
 pub mod contract;
 pub mod crash;
@@ -17,6 +18,7 @@ pub mod subscribe;
 pub mod ticket;
 
 pub use blobs::BlobStore;
+pub use chunk::Chunk;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
     Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,

@@ -11,14 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use backstay_model::{Position, Topic};
 use tokio::sync::watch;
 
+use crate::chunk::Chunk;
 use crate::subscribe::SharedDelivery;
 
 /// Bytes of payloads that one ring holds.
 const RING_BYTES_MAX: usize = 8 << 20;
 /// Bytes of payloads that all rings of a log hold together.
 const ALL_BYTES_MAX: usize = 32 << 20;
-/// What an event costs beside its payload, about.
-const EVENT_BYTES: usize = 256;
 
 /// The rings of one log in one process.
 #[derive(Debug, Default)]
@@ -38,15 +37,6 @@ struct Common {
     bytes: AtomicUsize,
 }
 
-fn cost(item: &SharedDelivery) -> usize {
-    EVENT_BYTES
-        + match item {
-            SharedDelivery::Event(event) => event.payload.as_str().len(),
-            SharedDelivery::Live(live) => live.payload.as_str().len(),
-            SharedDelivery::Gap(_) => 0,
-        }
-}
-
 /// The newest events of one topic.
 #[derive(Debug)]
 pub(crate) struct Ring {
@@ -59,15 +49,15 @@ pub(crate) struct Ring {
 struct Held {
     /// Everything of the topic behind this position was put into the ring.
     from: Position,
-    items: VecDeque<SharedDelivery>,
+    chunks: VecDeque<Chunk>,
     bytes: usize,
 }
 
 /// What a ring has for somebody who has everything up to some position.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// What comes next, at most as much as was asked for.
-    pub(crate) items: Vec<SharedDelivery>,
+    /// What comes next, about as much as was asked for.
+    pub(crate) chunks: Vec<Chunk>,
     /// With these, the reader has everything up to here.
     pub(crate) until: Position,
 }
@@ -111,19 +101,19 @@ impl Rings {
         // Rings are made under the same lock, so none is missed.
         let followed = self.common.rings.load(Ordering::Relaxed) > 0;
         let mut touched: Vec<(Arc<Ring>, Position)> = Vec::new();
-        for item in items.take(if followed { usize::MAX } else { 0 }) {
-            let g = item.g();
-            match touched.last_mut() {
-                Some((ring, last)) if ring.holds(&item) => {
-                    ring.push(item);
-                    *last = g;
-                }
-                _ => {
-                    let ring = item.topic().and_then(|topic| topics.get(topic)).and_then(Weak::upgrade);
-                    let Some(ring) = ring else { continue };
-                    ring.push(item);
-                    touched.push((ring, g));
-                }
+        let mut items = items.take(if followed { usize::MAX } else { 0 }).peekable();
+        while let Some(first) = items.next() {
+            // What one commit appends to a topic side by side is handed out as one.
+            let ring = first.topic().and_then(|topic| topics.get(topic)).and_then(Weak::upgrade);
+            let topic = first.topic().cloned();
+            let mut together = vec![first];
+            while let Some(item) = items.next_if(|item| item.topic() == topic.as_ref()) {
+                together.push(item);
+            }
+            if let Some(ring) = ring {
+                let chunk = Chunk::new(together);
+                touched.push((Arc::clone(&ring), chunk.last_g()));
+                ring.push(chunk);
             }
         }
         self.common.until.store(until.0, Ordering::Release);
@@ -162,27 +152,22 @@ impl Ring {
         });
     }
 
-    /// Whether `item` is of the topic that the ring's last item is of.
-    fn holds(&self, item: &SharedDelivery) -> bool {
-        self.lock().items.back().is_some_and(|last| last.topic() == item.topic())
-    }
-
-    fn push(&self, item: SharedDelivery) {
+    fn push(&self, chunk: Chunk) {
         let mut held = self.lock();
-        let bytes = cost(&item);
+        let bytes = chunk.bytes();
         held.bytes += bytes;
-        held.items.push_back(item);
+        held.chunks.push_back(chunk);
         let mut all = self.common.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         while held.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
-            let Some(oldest) = held.items.pop_front() else { break };
-            held.from = oldest.g();
-            let freed = cost(&oldest);
+            let Some(oldest) = held.chunks.pop_front() else { break };
+            held.from = oldest.last_g();
+            let freed = oldest.bytes();
             held.bytes -= freed;
             all = self.common.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         }
     }
 
-    /// At most `limit` items behind `looked`, for somebody who has everything up to there; none if the ring does not go
+    /// About `limit` items behind `looked`, for somebody who has everything up to there; none if the ring does not go
     /// back that far, or another process has appended since.
     pub(crate) fn after(&self, looked: Position, limit: usize) -> Option<Found> {
         let until = Position(self.common.until.load(Ordering::Acquire));
@@ -190,15 +175,24 @@ impl Ring {
         if looked < held.from {
             return None;
         }
-        let first = held.items.partition_point(|item| item.g() <= looked);
-        let items: Vec<_> = held.items.range(first..).take(limit).cloned().collect();
-        let cut = first + items.len() < held.items.len();
+        let first = held.chunks.partition_point(|chunk| chunk.last_g() <= looked);
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut count = 0;
+        for chunk in held.chunks.range(first..) {
+            if count >= limit {
+                break;
+            }
+            let chunk = chunk.behind(looked);
+            count += chunk.len();
+            chunks.push(chunk);
+        }
+        let is_cut = first + chunks.len() < held.chunks.len();
         drop(held);
         if looked.0 < self.common.alone_from.load(Ordering::Acquire) {
             return None;
         }
-        let last = items.last().map_or(looked, SharedDelivery::g);
-        Some(Found { items, until: if cut { last } else { last.max(until) } })
+        let last = chunks.last().map_or(looked, Chunk::last_g);
+        Some(Found { chunks, until: if is_cut { last } else { last.max(until) } })
     }
 }
 

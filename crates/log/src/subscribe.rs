@@ -8,6 +8,7 @@ use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, Topic};
 use tokio::sync::watch;
 
+use crate::chunk::Chunk;
 use crate::contract::{Page, Pending};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
@@ -49,7 +50,7 @@ pub struct Subscription {
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<SharedDelivery>,
+    waiting: VecDeque<Chunk>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
     /// Everything of the topic up to here was pulled.
@@ -188,6 +189,28 @@ impl Subscription {
         }
     }
 
+    /// As [`next_shared`](Subscription::next_shared), with all that came together: never empty, and the fastest way to follow.
+    ///
+    /// # Errors
+    /// As [`next`](Subscription::next).
+    pub async fn next_chunk(&mut self) -> Result<Chunk, ReadError> {
+        loop {
+            if self.waiting.is_empty() {
+                self.pull(Look::Told).await?;
+            }
+            if let Some(chunk) = self.waiting.pop_front() {
+                if let Some(last) = chunk.iter().rev().find(|item| !matches!(item, SharedDelivery::Live(_))) {
+                    self.note_delivered(last);
+                }
+                return Ok(chunk);
+            }
+            let looked = self.looked;
+            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+                return Err(StoreError::Stopped.into());
+            }
+        }
+    }
+
     /// The next delivery if there is one now.
     ///
     /// # Errors
@@ -200,13 +223,23 @@ impl Subscription {
     }
 
     fn take_next(&mut self) -> Option<SharedDelivery> {
-        let delivery = self.waiting.pop_front();
-        match &delivery {
-            Some(SharedDelivery::Event(event)) => self.delivered = (event.seq, event.g),
-            Some(SharedDelivery::Gap(gap)) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
-            Some(SharedDelivery::Live(_)) | None => {}
+        let chunk = self.waiting.front_mut()?;
+        let delivery = chunk.take_first();
+        if chunk.is_empty() {
+            self.waiting.pop_front();
+        }
+        if let Some(delivery) = &delivery {
+            self.note_delivered(delivery);
         }
         delivery
+    }
+
+    fn note_delivered(&mut self, delivery: &SharedDelivery) {
+        match delivery {
+            SharedDelivery::Event(event) => self.delivered = (event.seq, event.g),
+            SharedDelivery::Gap(gap) => self.delivered = (Seq(gap.first.0 - 1), Position(0)),
+            SharedDelivery::Live(_) => {}
+        }
     }
 
     async fn pull(&mut self, look: Look) -> Result<(), ReadError> {
@@ -236,20 +269,21 @@ impl Subscription {
         // Before it has read to the end once, it does not know what it has.
         let Some(ring) = self.ring.as_ref().filter(|_| self.looked > Position(0)) else { return false };
         let Some(found) = ring.after(self.looked, PAGE_EVENTS_MAX) else { return false };
-        if found.items.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
+        if found.chunks.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
             return false;
         }
-        for item in found.items {
-            if let SharedDelivery::Event(event) = &item {
-                if event.seq != self.pulled.0.next() {
+        for chunk in found.chunks {
+            // A chunk is of one commit, so its numbers follow each other.
+            if let Some((first, last)) = chunk.numbers() {
+                if first != self.pulled.0.next() {
                     // What is in between is not here; the store says what became of it.
                     return !self.waiting.is_empty();
                 }
-                self.pulled.0 = event.seq;
+                self.pulled.0 = last;
             }
-            self.pulled.1 = item.g();
-            self.looked = item.g();
-            self.waiting.push_back(item);
+            self.pulled.1 = chunk.last_g();
+            self.looked = chunk.last_g();
+            self.waiting.push_back(chunk);
         }
         self.looked = found.until;
         true
@@ -268,9 +302,10 @@ impl Subscription {
             page.events.retain(|event| event.g < end);
             whole = false;
         }
+        let mut items = Vec::with_capacity(page.events.len() + live.len() + 1);
         if let Some(gap) = page.gap {
             self.pulled.0 = Seq(gap.first.0 - 1);
-            self.waiting.push_back(SharedDelivery::Gap(gap));
+            items.push(SharedDelivery::Gap(gap));
         }
         if let Some(last) = page.events.last() {
             self.pulled.0 = last.seq;
@@ -278,18 +313,16 @@ impl Subscription {
         let mut live = live.into_iter().peekable();
         for event in page.events {
             while let Some(said) = live.next_if(|said| said.g < event.g) {
-                self.take(said.g, SharedDelivery::Live(Arc::new(said)));
+                items.push(SharedDelivery::Live(Arc::new(said)));
             }
-            self.take(event.g, SharedDelivery::Event(Arc::new(event)));
+            items.push(SharedDelivery::Event(Arc::new(event)));
         }
-        for said in live {
-            self.take(said.g, SharedDelivery::Live(Arc::new(said)));
+        items.extend(live.map(|said| SharedDelivery::Live(Arc::new(said))));
+        let newest_taken = items.iter().map(SharedDelivery::g).max().unwrap_or(Position(0));
+        self.pulled.1 = self.pulled.1.max(newest_taken);
+        if !items.is_empty() {
+            self.waiting.push_back(Chunk::new(items));
         }
         self.looked = self.looked.max(if whole { newest } else { self.pulled.1 });
-    }
-
-    fn take(&mut self, g: Position, delivery: SharedDelivery) {
-        self.pulled.1 = self.pulled.1.max(g);
-        self.waiting.push_back(delivery);
     }
 }

@@ -34,9 +34,11 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
         async move {
             let mut expected = 1;
             while expected <= events as u64 {
-                if let SharedDelivery::Event(event) = subscription.next_shared().await? {
-                    assert_eq!(event.seq, Seq(expected), "every event once and in order");
-                    expected += 1;
+                for delivery in subscription.next_chunk().await?.iter() {
+                    if let SharedDelivery::Event(event) = delivery {
+                        assert_eq!(event.seq, Seq(expected), "every event once and in order");
+                        expected += 1;
+                    }
                 }
             }
             Outcome::Ok(())
