@@ -77,18 +77,14 @@ impl Diagnostic {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         if let Some(line) = text.lines().nth(self.line - 1) {
-            let shown: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
             let left = line.chars().count().saturating_sub(self.column - 1).max(1);
             let length = text
                 .get(self.range.clone())
                 .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
             let note = self.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
+            let (shown, before, length) = window(line, self.column - 1, length);
             out.push_str(&format!("{number} | {shown}\n"));
-            out.push_str(&format!(
-                "{margin} | {}{}{note}\n",
-                " ".repeat(self.column - 1),
-                "^".repeat(length)
-            ));
+            out.push_str(&format!("{margin} | {}{}{note}\n", " ".repeat(before), "^".repeat(length)));
         }
         if let Some(hint) = &self.hint {
             let fixable = if self.fix.is_some() { "          (backstay check --fix)" } else { "" };
@@ -96,6 +92,28 @@ impl Diagnostic {
         }
         out
     }
+}
+
+/// Of a long line the part around the place that is meant: what to show, and where in it the carets begin and how many.
+fn window(line: &str, at: usize, length: usize) -> (String, usize, usize) {
+    const COLUMNS: usize = 120;
+    const BEFORE: usize = 50;
+    let characters: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    if characters.len() <= COLUMNS {
+        return (characters.into_iter().collect(), at, length);
+    }
+    let from = at.saturating_sub(BEFORE).min(characters.len() - COLUMNS);
+    let until = from + COLUMNS;
+    let mut shown: String = characters[from..until].iter().collect();
+    let mut before = at - from;
+    if from > 0 {
+        shown.insert(0, '…');
+        before += 1;
+    }
+    if until < characters.len() {
+        shown.push('…');
+    }
+    (shown, before, length.min(until.saturating_sub(at)).max(1))
 }
 
 /// The text with every fix applied that does not touch an earlier one.

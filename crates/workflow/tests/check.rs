@@ -365,3 +365,59 @@ fn a_loop_says_what_it_lacks_and_sees_only_what_it_may() {
     let outside = "backstay: 1\nsteps:\n  - {id: a, run: make, if: previous.a.ok}\n  - {id: b, run: make, repeat: {until: steps.b.ok, max_cycles: 2}}\n";
     assert_eq!(places(outside), ["BKS-W052 3:28", "BKS-W008 4:24"]);
 }
+
+#[test]
+fn no_tag_is_passed_over_in_silence() {
+    for (text, expected) in [
+        (
+            "backstay: 1\nsteps:\n  - {id: a, run: make}\n  - {id: b, run: make, if: ! true}\n",
+            vec!["BKS-W015 4:28"],
+        ),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, timeout: !x 5s}\n", vec!["BKS-W015 3:33"]),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, retry: !x 2}\n", vec!["BKS-W015 3:31"]),
+        ("backstay: 1\nsteps:\n  - !x {id: a, run: make}\n", vec!["BKS-W015 3:5"]),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, after_crash: !x ask}\n", vec!["BKS-W015 3:37"]),
+    ] {
+        assert_eq!(places(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_negation_is_mended_as_it_was_meant() {
+    let fixed = |condition: &str| {
+        let text = format!(
+            "backstay: 1\nsteps:\n  - {{id: a, run: make}}\n  - id: b\n    if: {condition}\n    run: make\n"
+        );
+        let fixed = apply_fixes(&text, &checked(&text).unwrap_err());
+        assert!(checked(&fixed).is_ok(), "{fixed}");
+        fixed.lines().nth(4).unwrap().trim().to_owned()
+    };
+    assert_eq!(fixed("!steps.a.ok"), "if: not steps.a.ok");
+    assert_eq!(fixed("!steps.a.ok == false"), "if: (not steps.a.ok) == false");
+    assert_eq!(fixed("!steps.a.ok and true"), "if: not steps.a.ok and true");
+}
+
+#[test]
+fn the_first_line_is_added_where_it_belongs_or_not_at_all() {
+    let indented = "  name: x\n  steps: [{id: a, run: make}]\n";
+    let fixed = apply_fixes(indented, &checked(indented).unwrap_err());
+    assert!(checked(&fixed).is_ok(), "{fixed}");
+    let flow = "{name: x, steps: [{id: a, run: make}]}\n";
+    assert_eq!(apply_fixes(flow, &checked(flow).unwrap_err()), flow);
+}
+
+#[test]
+fn of_a_long_line_the_part_around_the_mistake_is_shown() {
+    let text = format!(
+        "backstay: 1\nsteps:\n  - {{id: a, run: \"{}\", rum: 1, env: {{X: \"{}\"}}}}\n",
+        "x".repeat(5_000),
+        "y".repeat(5_000)
+    );
+    let said = checked(&text).unwrap_err();
+    let shown = said[0].render(&text);
+    assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
+    let mut lines = shown.lines().skip(1);
+    let (line, carets) = (lines.next().unwrap(), lines.next().unwrap());
+    let at = carets.chars().position(|c| c == '^').unwrap();
+    assert_eq!(line.chars().skip(at).take(3).collect::<String>(), "rum");
+}

@@ -117,7 +117,7 @@ impl Reader<'_> {
     fn argument(&mut self, node: &Node, site: &Site) -> Option<Template> {
         // `[sleep, 5]` means what it says: arguments are texts anyway.
         let text = match (&node.kind, node.plain()) {
-            (Kind::Scalar { text, tag: None, .. }, Some(crate::yaml::Plain::Integer(_))) => text,
+            (Kind::Scalar { text, .. }, Some(crate::yaml::Plain::Integer(_))) => text,
             _ if node.text() == Some("") => "",
             _ => self.text(node, "an argument")?,
         };
@@ -136,7 +136,7 @@ impl Reader<'_> {
                 ));
             }
             let text = match &entry.value.kind {
-                Kind::Scalar { text, tag: None, .. } if text.is_empty() => Some(""),
+                Kind::Scalar { text, .. } if text.is_empty() => Some(""),
                 _ => self.text(&entry.value, "a variable"),
             };
             let value = text.and_then(|text| self.template(&entry.value, text, TemplateKind::Text, site));

@@ -51,6 +51,11 @@ impl Report {
     pub(super) fn fix(self, range: Range<usize>, replacement: impl Into<String>) -> Report {
         Report { fix: Some(Fix { range, replacement: replacement.into() }), ..self }
     }
+
+    /// The same where it would mend the file.
+    pub(super) fn fix_if(self, mends: bool, range: Range<usize>, replacement: impl Into<String>) -> Report {
+        if mends { self.fix(range, replacement) } else { self }
+    }
 }
 
 /// The state of one check.

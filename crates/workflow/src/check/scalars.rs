@@ -9,11 +9,11 @@ use super::reader::{Reader, Report, first_line};
 impl Reader<'_> {
     /// A text. A number, a boolean or nothing is none, and what YAML would cut or tag is said.
     pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
-        let Kind::Scalar { text, style, tag } = &node.kind else {
+        let Kind::Scalar { text, style } = &node.kind else {
             self.wrong_type(node, what, "a text");
             return None;
         };
-        if let Some(tag) = tag {
+        if let Some(tag) = &node.tag {
             self.tagged(node, tag, what);
             return None;
         }
@@ -76,7 +76,11 @@ impl Reader<'_> {
         };
         let in_line = &self.source[at..line + rest.len()];
         let end = in_line.find(" #").unwrap_or(in_line.len());
-        let end = if what == "`if`" { end } else { in_line[..end].find([',', '}']).unwrap_or(end) };
+        let is_flow = rest[..at - line].contains('{');
+        let end = match is_flow || what != "`if`" {
+            true => in_line[..end].find([',', '}']).unwrap_or(end),
+            false => end,
+        };
         let value = in_line[..end].trim_end();
         let value = if rest.trim_start().starts_with(['{', '-']) && value.ends_with('}') {
             value.trim_end_matches('}').trim_end()
@@ -84,11 +88,8 @@ impl Reader<'_> {
             value
         };
         let range = at..at + value.len();
-        let replacement = if what == "`if`" {
-            format!("not {}", value.trim_start_matches('!').trim_start())
-        } else {
-            quoted(value)
-        };
+        let replacement =
+            if what == "`if`" { negated(value.trim_start_matches('!').trim_start()) } else { quoted(value) };
         let said = if what == "`if`" { "write it as a word" } else { "quote it" };
         self.say(
             Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
@@ -132,7 +133,7 @@ impl Reader<'_> {
                     self.say(Report::error(
                         codes::WRONG_VALUE,
                         &node.range,
-                        format!("{what} is a number from 0 on, this is {number}"),
+                        format!("{what} is a number from 0 to {}, this is {number}", u32::MAX),
                     ));
                 }
                 count
@@ -150,6 +151,14 @@ impl Reader<'_> {
             self.wrong_type(node, what, "a duration");
             return None;
         };
+        if is_zero(text) {
+            let message = format!("{what} is no time at all: `{text}`");
+            self.say(
+                Report::error(codes::INVALID_DURATION, &node.range, message)
+                    .hint("leave it out where there is no limit"),
+            );
+            return None;
+        }
         let duration = duration_ms(text);
         if duration.is_none() {
             let report = Report::error(
@@ -197,6 +206,22 @@ impl Reader<'_> {
         );
         None
     }
+}
+
+/// A duration of zeros only.
+fn is_zero(text: &str) -> bool {
+    let digits: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
+    !digits.is_empty() && digits.iter().all(|digit| *digit == '0') && text.ends_with(char::is_alphabetic)
+}
+
+/// `!a == b` in words: `!` binds closer than a comparison, `not` does not.
+fn negated(value: &str) -> String {
+    let operand =
+        value.find(|c: char| !(c.is_alphanumeric() || "_.[]()'\"".contains(c))).unwrap_or(value.len());
+    let (operand, rest) = value.split_at(operand);
+    let compares =
+        ["==", "!=", "<", ">", "in ", "is "].iter().any(|word| rest.trim_start().starts_with(word));
+    if compares { format!("(not {operand}){rest}") } else { format!("not {value}") }
 }
 
 /// `2h30m` in milliseconds; `None` if the text is no duration or is 0.

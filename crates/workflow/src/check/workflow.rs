@@ -105,16 +105,19 @@ impl Reader<'_> {
                 .hint("a workflow begins with `backstay: 1` and has `steps`"),
             );
         }
-        let empty = Node { kind: Kind::Map(Vec::new()), range: tree.range.clone() };
+        let empty = Node { kind: Kind::Map(Vec::new()), range: tree.range.clone(), tag: None };
         let is_workflow = matches!(tree.kind, Kind::Map(_));
         let fields = self.fields(if is_workflow { tree } else { &empty }, &keys::WORKFLOW);
         let start = first_line(self.source, &tree.range);
+        let is_block = !self.source[tree.range.clone()].starts_with('{');
+        let line = self.source[..tree.range.start].rfind('\n').map_or(0, |at| at + 1);
+        let indent = self.source[line..tree.range.start].to_owned();
         match fields.get("backstay") {
             _ if !is_workflow => {}
             None => self.say(
                 Report::error(codes::NOT_A_WORKFLOW, &start, "the file does not say that it is a workflow")
                     .hint("begin it with `backstay: 1`")
-                    .fix(tree.range.start..tree.range.start, "backstay: 1\n"),
+                    .fix_if(is_block, tree.range.start..tree.range.start, format!("backstay: 1\n{indent}")),
             ),
             Some(node) if node.plain() != Some(Plain::Integer(1)) => self.say(
                 Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`")
@@ -153,9 +156,37 @@ impl Reader<'_> {
         let count = plan.walk().count();
         if count > backstay_model::limits::STEPS_MAX {
             let message = format!("{count} steps are more than {}", backstay_model::limits::STEPS_MAX);
-            self.say(Report::error(codes::TOO_MANY_STEPS, &start, message));
+            self.say(
+                Report::error(codes::TOO_MANY_STEPS, &start, message)
+                    .hint("put a part of them into a workflow of its own"),
+            );
         }
+        self.tags(tree);
         plan
+    }
+
+    /// Says every tag that nothing else has told of: YAML reads it, and it would mean nothing.
+    fn tags(&mut self, node: &Node) {
+        if let Some(tag) = &node.tag {
+            let first = node.range.start.saturating_sub(tag.len() + 2);
+            let is_told = self
+                .diagnostics
+                .iter()
+                .any(|said| said.code == codes::TAG && (first..=node.range.end).contains(&said.range.start));
+            if !is_told {
+                let message = format!("the tag `{tag}` means nothing here");
+                let range = first_line(self.source, &node.range);
+                self.say(Report::error(codes::TAG, &range, message).hint("remove it, or quote the text"));
+            }
+        }
+        match &node.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => items.iter().for_each(|item| self.tags(item)),
+            Kind::Map(entries) => entries.iter().for_each(|entry| {
+                self.tags(&entry.key);
+                self.tags(&entry.value);
+            }),
+        }
     }
 
     fn outputs(&mut self, node: &Node) -> Vec<OutputSpec> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 /// Nodes in one document, aliases counted as what they stand for.
 const NODES_MAX: usize = 200_000;
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 /// What a node is.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Scalar { text: String, style: Style, tag: Option<String> },
+    Scalar { text: String, style: Style },
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -42,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) kind: Kind,
     /// Its bytes.
     pub(crate) range: Range<usize>,
+    /// Its tag, as in `!tag value`. No tag has a meaning in a workflow.
+    pub(crate) tag: Option<String>,
 }
 
 /// What a scalar without quotes says.
@@ -57,7 +59,7 @@ pub(crate) enum Plain {
 impl Node {
     /// What the scalar says; a quoted one is a text. `None` if the node is no scalar.
     pub(crate) fn plain(&self) -> Option<Plain> {
-        let Kind::Scalar { text, style, .. } = &self.kind else { return None };
+        let Kind::Scalar { text, style } = &self.kind else { return None };
         if *style != Style::Plain {
             return Some(Plain::Text);
         }
@@ -98,7 +100,7 @@ impl Node {
 
     /// The bytes in `source` of the bytes `inner` of this scalar's text; the whole node where that can not be told.
     pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
-        let Kind::Scalar { text, style, .. } = &self.kind else { return self.range.clone() };
+        let Kind::Scalar { text, style } = &self.kind else { return self.range.clone() };
         let start = match style {
             Style::Literal => self.locate_in_block(source, text, inner.start),
             Style::Plain => Some(self.range.start + inner.start),
@@ -155,14 +157,15 @@ pub(crate) fn parse(source: &str) -> Result<Node, (usize, String)> {
     }
     let end = source.len();
     Ok(builder.root.unwrap_or(Node {
-        kind: Kind::Scalar { text: String::new(), style: Style::Plain, tag: None },
+        kind: Kind::Scalar { text: String::new(), style: Style::Plain },
         range: end..end,
+        tag: None,
     }))
 }
 
 enum Open {
-    List { items: Vec<Node>, start: usize, anchor: usize },
-    Map { entries: Vec<Entry>, key: Option<Node>, start: usize, anchor: usize },
+    List { items: Vec<Node>, start: usize, anchor: usize, tag: Option<String> },
+    Map { entries: Vec<Entry>, key: Option<Node>, start: usize, anchor: usize, tag: Option<String> },
 }
 
 struct Builder<'a> {
@@ -206,22 +209,20 @@ impl Builder<'_> {
                     ScalarStyle::Folded => Style::Folded,
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
                 };
-                let tag = tag.map(|tag| format!("{}{}", tag.handle, tag.suffix));
-                self.add(
-                    Node { kind: Kind::Scalar { text: text.into_owned(), style, tag }, range },
-                    anchor,
-                    1,
-                )?;
+                let kind = Kind::Scalar { text: text.into_owned(), style };
+                self.add(Node { kind, range, tag: spelled(tag.as_deref()) }, anchor, 1)?;
             }
-            Event::SequenceStart(anchor, _) => {
-                self.open.push(Open::List { items: Vec::new(), start: range.start, anchor });
+            Event::SequenceStart(anchor, tag) => {
+                let tag = spelled(tag.as_deref());
+                self.open.push(Open::List { items: Vec::new(), start: range.start, anchor, tag });
             }
-            Event::MappingStart(anchor, _) => {
-                self.open.push(Open::Map { entries: Vec::new(), key: None, start: range.start, anchor });
+            Event::MappingStart(anchor, tag) => {
+                let tag = spelled(tag.as_deref());
+                self.open.push(Open::Map { entries: Vec::new(), key: None, start: range.start, anchor, tag });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some((node, size)) => self.add(Node { kind: node.kind, range }, 0, size)?,
+                Some((node, size)) => self.add(Node { kind: node.kind, range, tag: None }, 0, size)?,
                 None => return Err((range.start, "an alias of what is not finished yet".to_owned())),
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -230,14 +231,14 @@ impl Builder<'_> {
     }
 
     fn close(&mut self, end: usize) -> Result<(), (usize, String)> {
-        let (kind, start, anchor) = match self.open.pop() {
-            Some(Open::List { items, start, anchor }) => (Kind::List(items), start, anchor),
-            Some(Open::Map { entries, start, anchor, .. }) => (Kind::Map(entries), start, anchor),
+        let (kind, start, anchor, tag) = match self.open.pop() {
+            Some(Open::List { items, start, anchor, tag }) => (Kind::List(items), start, anchor, tag),
+            Some(Open::Map { entries, start, anchor, tag, .. }) => (Kind::Map(entries), start, anchor, tag),
             None => return Ok(()),
         };
         let end = end.max(start);
         let end = start + self.source[start..end].trim_end().len();
-        self.add(Node { kind, range: start..end }, anchor, 1)
+        self.add(Node { kind, range: start..end, tag }, anchor, 1)
     }
 
     fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), (usize, String)> {
@@ -258,6 +259,10 @@ impl Builder<'_> {
         }
         Ok(())
     }
+}
+
+fn spelled(tag: Option<&Tag>) -> Option<String> {
+    tag.map(|tag| format!("{}{}", tag.handle, tag.suffix))
 }
 
 fn count(node: &Node) -> usize {
