@@ -150,7 +150,7 @@ async fn answer(State(played): State<Arc<Played>>, request: Request) -> Response
     };
     let reply = {
         let mut progress = played.lock();
-        let (reply, received) = judge(&mut progress.script, &method, path, credentials, &body);
+        let (reply, received) = judge(&mut progress, &method, path, credentials, &body);
         progress.received.push(received);
         reply
     };
@@ -159,23 +159,24 @@ async fn answer(State(played): State<Arc<Played>>, request: Request) -> Response
 }
 
 fn judge(
-    script: &mut Script,
+    progress: &mut Progress,
     method: &Method,
     path: String,
     credentials: Option<String>,
     body: &Bytes,
 ) -> (Reply, Received) {
+    let turn = progress.received.len() + 1;
     let dialect = if method == Method::POST { Dialect::of(&path) } else { None };
     let (reply, answer) = match dialect {
         None => (dialect::beside(&path), None),
         Some(dialect) => match serde_json::from_slice::<Value>(body) {
             Err(error) => (Reply::json(400, json!({ "error": error.to_string() })), None),
             Ok(asked) if !dialect.offers_tools(&asked) => {
-                (dialect.reply(&path, &asked, &Answer::text("A small task")), None)
+                (dialect.reply(turn, &path, &asked, &Answer::text("A small task")), None)
             }
             Ok(asked) => {
-                let answer = script.next();
-                (dialect.reply(&path, &asked, &answer), Some(answer))
+                let answer = progress.script.next();
+                (dialect.reply(turn, &path, &asked, &answer), Some(answer))
             }
         },
     };

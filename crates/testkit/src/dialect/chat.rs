@@ -6,7 +6,7 @@ use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
 use crate::script::Answer;
 
-pub(super) fn reply(asked: &Value, text: &str, call: Option<Call>) -> Reply {
+pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
     let model = &asked["model"];
     let usage = json!({
         "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
@@ -18,18 +18,18 @@ pub(super) fn reply(asked: &Value, text: &str, call: Option<Call>) -> Reply {
     if let Some(call) = call {
         let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
         message["tool_calls"] =
-            json!([{ "index": 0, "id": "call_1", "type": "function", "function": function }]);
+            json!([{ "index": 0, "id": format!("call_{turn}"), "type": "function", "function": function }]);
     }
     if asked["stream"] != json!(true) {
         let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
         let body = json!({
-            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage,
+            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage,
         });
         return Reply::json(200, body);
     }
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
-        json!({ "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice] })
+        json!({ "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice] })
     };
     let mut last = chunk(json!({}), json!(finish));
     last["usage"] = usage;

@@ -6,7 +6,7 @@ use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS};
 use crate::reply::Reply;
 use crate::script::Answer;
 
-pub(super) fn reply(asked: &Value, text: &str, call: Option<Call>) -> Reply {
+pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
     let stop = if call.is_some() { "tool_use" } else { "end_turn" };
     let usage = json!({
         "input_tokens": INPUT_TOKENS - CACHED_TOKENS, "cache_read_input_tokens": CACHED_TOKENS,
@@ -14,7 +14,7 @@ pub(super) fn reply(asked: &Value, text: &str, call: Option<Call>) -> Reply {
     });
     let message = |content: Value, stop: Value| {
         json!({
-            "id": "msg_1", "type": "message", "role": "assistant", "model": asked["model"],
+            "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
             "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage,
         })
     };
@@ -25,9 +25,9 @@ pub(super) fn reply(asked: &Value, text: &str, call: Option<Call>) -> Reply {
             json!({ "type": "text", "text": text }),
         ),
         Some(call) => (
-            json!({ "type": "tool_use", "id": "toolu_1", "name": call.name, "input": {} }),
+            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": {} }),
             json!({ "type": "input_json_delta", "partial_json": call.arguments.to_string() }),
-            json!({ "type": "tool_use", "id": "toolu_1", "name": call.name, "input": call.arguments }),
+            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": call.arguments }),
         ),
     };
     if asked["stream"] != json!(true) {

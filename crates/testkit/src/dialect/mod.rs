@@ -84,9 +84,8 @@ impl Dialect {
     fn tools(self, asked: &Value) -> Vec<&str> {
         let listed = asked["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         match self {
-            Dialect::Responses | Dialect::Messages => {
-                listed.iter().filter_map(|tool| tool["name"].as_str()).collect()
-            }
+            Dialect::Responses => responses::tools(asked),
+            Dialect::Messages => listed.iter().filter_map(|tool| tool["name"].as_str()).collect(),
             Dialect::Chat => listed.iter().filter_map(|tool| tool["function"]["name"].as_str()).collect(),
             Dialect::Generate => listed
                 .iter()
@@ -97,8 +96,8 @@ impl Dialect {
         }
     }
 
-    /// The reply to `asked` that says `answer`.
-    pub(crate) fn reply(self, path: &str, asked: &Value, answer: &Answer) -> Reply {
+    /// The reply to `asked` that says `answer`; `turn` makes its ids unlike all others.
+    pub(crate) fn reply(self, turn: usize, path: &str, asked: &Value, answer: &Answer) -> Reply {
         let tools = self.tools(asked);
         let call = match answer {
             Answer::Hang => return Reply::Never,
@@ -116,9 +115,9 @@ impl Dialect {
         };
         let text = if let Answer::Text(text) = answer { text.as_str() } else { "" };
         match self {
-            Dialect::Responses => responses::reply(text, call),
-            Dialect::Chat => chat::reply(asked, text, call),
-            Dialect::Messages => messages::reply(asked, text, call),
+            Dialect::Responses => responses::reply(turn, text, call),
+            Dialect::Chat => chat::reply(turn, asked, text, call),
+            Dialect::Messages => messages::reply(turn, asked, text, call),
             Dialect::Generate => generate::reply(path, text, call),
         }
     }
@@ -146,6 +145,9 @@ pub(crate) fn beside(path: &str) -> Reply {
 
 /// `wanted` with the name and the parameters of one of `tools`; a file is written by the shell where no tool writes it.
 fn in_words_of(tools: &[&str], wanted: &ToolCall) -> Option<Call> {
+    if tools.contains(&responses::CODE_TOOL) {
+        return Some(responses::as_code(wanted));
+    }
     match wanted {
         ToolCall::Shell(command) => {
             let (name, parameter) = SHELLS.iter().find(|(name, _)| tools.contains(name))?;
@@ -157,9 +159,8 @@ fn in_words_of(tools: &[&str], wanted: &ToolCall) -> Option<Call> {
         }
         ToolCall::Write { path, content } => {
             if tools.contains(&"apply_patch") {
-                let added: String = content.lines().map(|line| format!("+{line}\n")).collect();
-                let patch = format!("*** Begin Patch\n*** Add File: {path}\n{added}*** End Patch\n");
-                return Some(Call { name: "apply_patch".to_owned(), arguments: json!(patch), is_text: true });
+                let arguments = json!(responses::patch(path, content));
+                return Some(Call { name: "apply_patch".to_owned(), arguments, is_text: true });
             }
             let writer = WRITERS.iter().find(|(name, ..)| tools.contains(name));
             let Some((name, path_key, content_key)) = writer else {
