@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_model::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::event::{AgentEvent, Part, Usage, UsageSpan};
 use super::reader::{Context, Parsed};
@@ -98,7 +99,7 @@ enum Block {
         id: String,
         name: String,
         #[serde(default)]
-        input: Input,
+        input: Box<Input>,
     },
     #[serde(other)]
     Other,
@@ -127,7 +128,7 @@ struct UserMessage {
 #[serde(untagged)]
 enum Contents {
     Blocks(Vec<UserBlock>),
-    Text(String),
+    Text(IgnoredAny),
 }
 
 #[derive(Deserialize)]

@@ -134,8 +134,10 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
             let ended = AgentEvent::TurnEnded { ok: true, last_message: None };
             usage.map(tokens).into_iter().chain([ended]).collect()
         }
-        // What went wrong was said by the `error` before it; said again it would count twice.
-        Line::TurnFailed { error: _ } => vec![AgentEvent::TurnEnded { ok: false, last_message: None }],
+        Line::TurnFailed { error } => {
+            let told = error.and_then(|error| context.patterns.event(&error.message));
+            told.into_iter().chain([AgentEvent::TurnEnded { ok: false, last_message: None }]).collect()
+        }
         Line::Error { message } => context.patterns.event(&message).into_iter().collect(),
         Line::Other => return Ok(Parsed::Unknown),
     };

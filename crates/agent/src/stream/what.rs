@@ -50,15 +50,14 @@ fn without_shell(text: &str) -> String {
 /// [`WHAT_CHARS_MAX`].
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
-    let mut count = 0;
     let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
-    for character in words.flat_map(str::chars).filter(|&character| !steers(character)) {
+    let shown = words.flat_map(str::chars).filter(|&character| !steers(character));
+    for (count, character) in shown.enumerate() {
         if count == WHAT_CHARS_MAX - 1 {
             line.push('…');
             return line;
         }
         line.push(character);
-        count += 1;
     }
     line
 }
