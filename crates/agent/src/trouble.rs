@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::stream::AgentEvent;
 
+/// No allowance is given anew later than this, in seconds: what says so is misread.
+const WAIT_S_MAX: u64 = 366 * 86_400;
+
 /// Pieces of text by which trouble is known, whatever their case. They are held against what an agent says of errors, in
 /// its stream and on its stderr, and never against what its model says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,7 +117,7 @@ impl Reset {
             return Some(now.plus(wait));
         }
         let (text, zone) = match text.split_once('(') {
-            Some((text, named)) => (text, TimeZone::get(named.trim_end_matches([')', '.', ' '])).ok()?),
+            Some((text, named)) => (text, named_zone(named.trim_end_matches([')', '.', ' ']))?),
             None => (text, zone.clone()),
         };
         let here = jiff::Timestamp::from_microsecond(now.as_micros()).ok()?.to_zoned(zone.clone());
@@ -128,6 +131,11 @@ impl Reset {
         };
         Some(Timestamp::from_micros(at.timestamp().as_microsecond()))
     }
+}
+
+/// A zone by its name; machines without a database of zones know one.
+fn named_zone(name: &str) -> Option<TimeZone> {
+    if matches!(name, "UTC" | "GMT" | "Etc/UTC") { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
 }
 
 /// `3h2m10s`, `3 hours 2 minutes`, `in 5 days`: at least one number with a unit and nothing else.
@@ -151,7 +159,7 @@ fn wait(text: &str) -> Option<Duration> {
         rest = after[letters..].trim_start_matches([',', ' ']);
         rest = rest.strip_prefix("and ").unwrap_or(rest);
     }
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    (1..=WAIT_S_MAX).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 /// `10:26 PM`, `4pm`, `Nov 28th, 2026 9:06 PM`, `Nov 28, 4:06pm`; a year that is not said is the one in which the day
@@ -213,34 +221,38 @@ mod tests {
 
     use super::{Patterns, Reset, Symptom};
 
+    /// Read in a zone of its own, as not every machine has a database of zones.
     fn resolved(text: &str, zone: &str) -> String {
         let now: Timestamp = "2026-11-21T08:23:00Z".parse().unwrap();
         let said = Reset::Said { text: text.to_owned() };
-        said.resolve(now, &TimeZone::get(zone).unwrap())
-            .map_or_else(|| "none".to_owned(), |at| at.to_string())
+        let zone = TimeZone::posix(zone).unwrap();
+        said.resolve(now, &zone).map_or_else(|| "none".to_owned(), |at| at.to_string())
     }
 
     #[test]
     fn a_reset_is_understood_as_agents_say_it() {
+        const UTC: &str = "UTC0";
+        const NEW_YORK: &str = "EST5EDT,M3.2.0,M11.1.0";
         for (text, zone, expected) in [
-            ("10:26 PM", "UTC", "2026-11-21T22:26:00Z"),
-            ("7:01 AM", "UTC", "2026-11-22T07:01:00Z"),
-            ("7:01 AM", "America/New_York", "2026-11-21T12:01:00Z"),
-            ("12:01 AM", "UTC", "2026-11-22T00:01:00Z"),
-            ("12:30 pm", "UTC", "2026-11-21T12:30:00Z"),
-            ("Nov 28th, 2026 9:06 PM", "UTC", "2026-11-28T21:06:00Z"),
-            ("10:26pm (UTC)", "Europe/Berlin", "2026-11-21T22:26:00Z"),
-            ("Nov 28, 4:06pm (America/New_York)", "UTC", "2026-11-28T21:06:00Z"),
-            ("Jan 2 at 3pm", "UTC", "2027-01-02T15:00:00Z"),
-            ("3h2m10s", "UTC", "2026-11-21T11:25:10Z"),
-            ("in 5 days 3 hours", "UTC", "2026-11-26T11:23:00Z"),
-            ("soon", "UTC", "none"),
-            ("25:00", "UTC", "none"),
-            ("13pm", "UTC", "none"),
-            ("Nov 31, 4pm", "UTC", "none"),
-            ("4pm (Nowhere/Land)", "UTC", "none"),
-            ("99999999999999999999h", "UTC", "none"),
-            ("", "UTC", "none"),
+            ("10:26 PM", UTC, "2026-11-21T22:26:00Z"),
+            ("7:01 AM", UTC, "2026-11-22T07:01:00Z"),
+            ("7:01 AM", NEW_YORK, "2026-11-21T12:01:00Z"),
+            ("12:01 AM", UTC, "2026-11-22T00:01:00Z"),
+            ("12:30 pm", UTC, "2026-11-21T12:30:00Z"),
+            ("Nov 28th, 2026 9:06 PM", UTC, "2026-11-28T21:06:00Z"),
+            ("10:26pm (UTC)", NEW_YORK, "2026-11-21T22:26:00Z"),
+            ("Nov 28, 4:06pm", NEW_YORK, "2026-11-28T21:06:00Z"),
+            ("Jan 2 at 3pm", UTC, "2027-01-02T15:00:00Z"),
+            ("3h2m10s", UTC, "2026-11-21T11:25:10Z"),
+            ("in 5 days 3 hours", UTC, "2026-11-26T11:23:00Z"),
+            ("soon", UTC, "none"),
+            ("25:00", UTC, "none"),
+            ("13pm", UTC, "none"),
+            ("Nov 31, 4pm", UTC, "none"),
+            ("4pm (Nowhere/Land)", UTC, "none"),
+            ("99999999999999999999h", UTC, "none"),
+            ("400 days", UTC, "none"),
+            ("", UTC, "none"),
         ] {
             assert_eq!(resolved(text, zone), expected, "{text} in {zone}");
         }

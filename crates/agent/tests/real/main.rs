@@ -125,6 +125,21 @@ fn tells_a_missing_login(cli: Cli) {
     assert!(is_told, "{:?} {}", run.code, run.stderr);
 }
 
+/// Claude Code goes on trying and says so; Codex gives up.
+fn tells_that_the_provider_fails(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let session = SessionUse::Start { id: cli.new_session() };
+    let run = if cli == Cli::Claude {
+        place.run_and_kill(always(Answer::ServerError), session, 3)
+    } else {
+        place.run(always(Answer::ServerError), session, Access::Write)
+    };
+    record::golden(cli, "provider_fails", &place, &run);
+    let progress = run.progress();
+    assert!(progress.network_trouble().is_some(), "{progress:?}");
+    assert_eq!(progress.life(), 0, "trying again is no sign of life");
+}
+
 /// Reading access means that neither its tools for files nor its shell write.
 fn writes_nothing_with_reading_access(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
@@ -148,12 +163,13 @@ macro_rules! real {
     };
 }
 
-// Codex writes logs of its own; what it cannot be made to say here is in docs/agents.md.
+// What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
     codex: super::Cli::Codex, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, writes_nothing_with_reading_access];
+        tells_a_refused_login, tells_a_missing_login, tells_that_the_provider_fails,
+        writes_nothing_with_reading_access];
     claude: super::Cli::Claude, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_missing_login, writes_nothing_with_reading_access];
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
     gemini: super::Cli::Gemini, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, writes_nothing_with_reading_access];
     opencode: super::Cli::Opencode, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there,
