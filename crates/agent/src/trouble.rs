@@ -51,15 +51,9 @@ pub enum Symptom {
 #[serde(rename_all = "snake_case")]
 pub enum Reset {
     /// At this moment.
-    At {
-        /// The moment.
-        at: Timestamp,
-    },
+    At(Timestamp),
     /// At a time that stands in a text, in the agent's own time zone: `10:26 PM`, `Nov 28, 4:06pm (America/New_York)`, `3h2m`.
-    Said {
-        /// The text.
-        text: String,
-    },
+    Said(String),
 }
 
 impl Patterns {
@@ -89,7 +83,7 @@ impl Patterns {
         })?;
         let said: String = found.chars().take_while(|&character| character != '\n').take(60).collect();
         let said = said.trim().trim_end_matches('.').to_owned();
-        (!said.is_empty()).then_some(Reset::Said { text: said })
+        (!said.is_empty()).then_some(Reset::Said(said))
     }
 
     /// `message` as an event, where it is a sign of something that a stream tells.
@@ -110,8 +104,8 @@ impl Reset {
     #[must_use]
     pub fn resolve(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let text = match self {
-            Reset::At { at } => return Some(*at),
-            Reset::Said { text } => text.as_str(),
+            Reset::At(at) => return Some(*at),
+            Reset::Said(text) => text.as_str(),
         };
         if let Some(wait) = wait(text) {
             return Some(now.plus(wait));
@@ -224,7 +218,7 @@ mod tests {
     /// Read in a zone of its own, as not every machine has a database of zones.
     fn resolved(text: &str, zone: &str) -> String {
         let now: Timestamp = "2026-11-21T08:23:00Z".parse().unwrap();
-        let said = Reset::Said { text: text.to_owned() };
+        let said = Reset::Said(text.to_owned());
         let zone = TimeZone::posix(zone).unwrap();
         said.resolve(now, &zone).map_or_else(|| "none".to_owned(), |at| at.to_string())
     }
@@ -270,7 +264,7 @@ mod tests {
         assert_eq!(patterns.symptom("not logged in · Please run /login"), Some(Symptom::Login));
         assert_eq!(patterns.symptom("all is well"), None);
         let text = "purchase more credits or try again at 10:26 PM.\nmore";
-        assert_eq!(patterns.reset(text), Some(Reset::Said { text: "10:26 PM".to_owned() }));
+        assert_eq!(patterns.reset(text), Some(Reset::Said("10:26 PM".to_owned())));
         assert_eq!(patterns.reset("try again at ."), None);
         assert_eq!(patterns.reset("ö try again at"), None);
     }

@@ -259,7 +259,7 @@ fn limit(info: &RateLimit) -> Option<AgentEvent> {
 
 fn reset(info: &RateLimit) -> Option<Reset> {
     let micros = info.resets_at_s?.checked_mul(1_000_000)?;
-    Some(Reset::At { at: Timestamp::from_micros(micros) })
+    Some(Reset::At(Timestamp::from_micros(micros)))
 }
 
 /// A message that the CLI wrote in the model's place.

@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use backstay_agent::{
-    Access, Counts, Observed, Preset, Presets, Progress, Reader, Request, SessionSource, SessionUse,
-    command_line,
+    Access, Counts, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile, SessionSource,
+    SessionUse, command_line,
 };
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -181,7 +181,7 @@ impl Workplace {
     /// Runs it to its end.
     pub(crate) fn run(&self, script: Script, session: SessionUse, access: Access) -> Run {
         let endpoint = Endpoint::start(script).unwrap();
-        let child = self.spawn(&endpoint, session, access);
+        let child = self.spawn(&endpoint, self.request(session, access));
         let output = self.output(child);
         self.told(&endpoint, output)
     }
@@ -189,7 +189,7 @@ impl Workplace {
     /// Runs it until the script has given `answers` answers, then kills it and all that it started.
     pub(crate) fn run_and_kill(&self, script: Script, session: SessionUse, answers: usize) -> Run {
         let endpoint = Endpoint::start(script).unwrap();
-        let child = self.spawn(&endpoint, session, Access::Write);
+        let child = self.spawn(&endpoint, self.request(session, Access::Write));
         let group = child.id();
         assert!(
             endpoint.wait_for_answers(answers, PATIENCE),
@@ -202,9 +202,19 @@ impl Workplace {
         self.told(&endpoint, output)
     }
 
-    fn spawn(&self, endpoint: &Endpoint, session: SessionUse, access: Access) -> Child {
-        let (args, env) = self.cli.connection(&endpoint.url(), self.is_logged_in);
-        let request = Request {
+    /// Runs it to its end; its answer shall be of the form `schema`.
+    pub(crate) fn run_with_schema(&self, script: Script, schema: &str) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let path = self.root.join("schema.json");
+        std::fs::write(&path, schema).unwrap();
+        let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Read);
+        request.schema = Some(SchemaFile { text: schema.to_owned(), path: path.into_string() });
+        let output = self.output(self.spawn(&endpoint, request));
+        self.told(&endpoint, output)
+    }
+
+    fn request(&self, session: SessionUse, access: Access) -> Request {
+        Request {
             prompt: "Write a greeting.".to_owned(),
             via: None,
             prompt_file: None,
@@ -212,8 +222,13 @@ impl Workplace {
             model: None,
             session,
             schema: None,
-            args,
-        };
+            args: Vec::new(),
+        }
+    }
+
+    fn spawn(&self, endpoint: &Endpoint, mut request: Request) -> Child {
+        let (args, env) = self.cli.connection(&endpoint.url(), self.is_logged_in);
+        request.args = args;
         let line = command_line(&self.preset, &request).unwrap();
         let system = std::env::var_os("PATH").unwrap().into_string().unwrap();
         let mut child = Command::new(self.programs.join(&line.argv[0]))
@@ -233,7 +248,11 @@ impl Workplace {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         if let backstay_agent::Stdin::Text(text) = line.stdin {
-            stdin.write_all(text.as_bytes()).unwrap();
+            match stdin.write_all(text.as_bytes()) {
+                // It has ended without reading, and says why.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written.unwrap(),
+            }
         }
         child
     }

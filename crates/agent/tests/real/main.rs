@@ -125,6 +125,36 @@ fn tells_a_missing_login(cli: Cli) {
     assert!(is_told, "{:?} {}", run.code, run.stderr);
 }
 
+/// A copy of a session knows what the session knew, and has a name of its own.
+fn goes_on_with_a_copy(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let script = Script::of([Answer::shell("echo before-the-copy > one.txt"), Answer::text("Done.")]);
+    let first = place.run(script, SessionUse::Start { id: cli.new_session() }, Access::Write);
+    let from = first.progress().session().unwrap().to_owned();
+    let id = cli.new_session().map(|id| id.replace("1b8b6f0e", "2c9c7f1f"));
+    let script = Script::of([Answer::text("I am the copy.")]);
+    let copy = place.run(script, SessionUse::Fork { from: from.clone(), id: id.clone() }, Access::Write);
+    let progress = copy.progress();
+    let session = progress.session().unwrap();
+    assert_eq!((copy.code, progress.last_message()), (Some(0), Some("I am the copy.")), "{}", copy.stderr);
+    assert_ne!(session, from);
+    assert!(id.is_none_or(|id| id == session));
+    let asked = copy.requests.iter().find(|request| request.answer.is_some()).unwrap();
+    assert!(asked.body.contains("before-the-copy"));
+}
+
+/// The schema reaches the model's provider.
+fn hands_over_a_schema(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let script = Script::of([Answer::text(r#"{"greeting_of_the_day":"hello"}"#)]);
+    let run = place.run_with_schema(
+        script,
+        r#"{"type":"object","properties":{"greeting_of_the_day":{"type":"string"}},"required":["greeting_of_the_day"],"additionalProperties":false}"#,
+    );
+    let asked = run.requests.iter().find(|request| request.answer.is_some()).unwrap();
+    assert!(asked.body.contains("greeting_of_the_day"), "{} {}", run.stderr, asked.body);
+}
+
 /// Claude Code goes on trying and says so; Codex gives up.
 fn tells_that_the_provider_fails(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
@@ -166,12 +196,14 @@ macro_rules! real {
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
     codex: super::Cli::Codex, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, tells_that_the_provider_fails,
+        tells_a_refused_login, tells_a_missing_login, tells_that_the_provider_fails, goes_on_with_a_copy,
+        hands_over_a_schema,
         writes_nothing_with_reading_access];
     claude: super::Cli::Claude, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
+        tells_a_missing_login, tells_that_the_provider_fails, goes_on_with_a_copy, hands_over_a_schema,
+        writes_nothing_with_reading_access];
     gemini: super::Cli::Gemini, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, writes_nothing_with_reading_access];
     opencode: super::Cli::Opencode, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there,
-        tells_a_refused_login, writes_nothing_with_reading_access];
+        tells_a_refused_login, goes_on_with_a_copy, writes_nothing_with_reading_access];
 }
