@@ -22,6 +22,8 @@ pub struct Script {
 pub enum Answer {
     /// The model says this and ends its turn.
     Text(String),
+    /// The model answers with this JSON document: through the tool for it where the agent offers one, else as its text.
+    Document(String),
     /// The model calls a tool.
     Tool(ToolCall),
     /// The account has used up what it may use; the provider refuses with 429.

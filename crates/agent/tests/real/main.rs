@@ -143,16 +143,18 @@ fn goes_on_with_a_copy(cli: Cli) {
     assert!(asked.body.contains("before-the-copy"));
 }
 
-/// The schema reaches the model's provider.
+/// The schema reaches the provider, and the answer is the last message.
 fn hands_over_a_schema(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
-    let script = Script::of([Answer::text(r#"{"greeting_of_the_day":"hello"}"#)]);
+    let answer = r#"{"greeting_of_the_day":"hello"}"#;
     let run = place.run_with_schema(
-        script,
+        Script::of([Answer::Document(answer.to_owned())]),
         r#"{"type":"object","properties":{"greeting_of_the_day":{"type":"string"}},"required":["greeting_of_the_day"],"additionalProperties":false}"#,
     );
+    record::golden(cli, "schema", &place, &run);
     let asked = run.requests.iter().find(|request| request.answer.is_some()).unwrap();
     assert!(asked.body.contains("greeting_of_the_day"), "{} {}", run.stderr, asked.body);
+    assert_eq!(run.progress().last_message(), Some(answer));
 }
 
 /// Claude Code goes on trying and says so; Codex gives up.

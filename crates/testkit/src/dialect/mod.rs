@@ -102,6 +102,7 @@ impl Dialect {
         let call = match answer {
             Answer::Hang => return Reply::Never,
             Answer::Text(_) => None,
+            Answer::Document(document) => as_document(&tools, document),
             Answer::Tool(wanted) => match in_words_of(&tools, wanted) {
                 Some(call) => Some(call),
                 None => {
@@ -113,7 +114,10 @@ impl Dialect {
                 return self.refusal(answer);
             }
         };
-        let text = if let Answer::Text(text) = answer { text.as_str() } else { "" };
+        let text = match answer {
+            Answer::Text(text) | Answer::Document(text) => text.as_str(),
+            _ => "",
+        };
         match self {
             Dialect::Responses => responses::reply(turn, text, call),
             Dialect::Chat => chat::reply(turn, asked, text, call),
@@ -141,6 +145,13 @@ pub(crate) fn beside(path: &str) -> Reply {
     } else {
         Reply::json(404, json!({ "error": { "message": "not here", "type": "not_found_error" } }))
     }
+}
+
+/// The call that hands over `document`, where one of `tools` is for that.
+fn as_document(tools: &[&str], document: &str) -> Option<Call> {
+    let name = tools.iter().find(|name| **name == "StructuredOutput")?;
+    let arguments = serde_json::from_str(document).ok()?;
+    Some(Call { name: (*name).to_owned(), arguments, is_text: false })
 }
 
 /// `wanted` with the name and the parameters of one of `tools`; a file is written by the shell where no tool writes it.
