@@ -1,7 +1,7 @@
 //! How each CLI is pointed at the endpoint, and how it is run.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backstay_agent::{
     Access, Counts, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile, SessionSource,
-    SessionUse, command_line,
+    SessionUse, Symptom, command_line,
 };
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -200,6 +200,23 @@ impl Workplace {
         kill(group);
         let output = self.output(child);
         self.told(&endpoint, output)
+    }
+
+    /// Runs it until its stderr says what is wrong, then ends it.
+    pub(crate) fn first_symptom(&self, script: Script, session: SessionUse) -> Option<Symptom> {
+        let endpoint = Endpoint::start(script).unwrap();
+        let mut child = self.spawn(&endpoint, self.request(session, Access::Write));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (group, signs) = (child.id(), self.preset.signs().clone());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let symptom = stderr.lines().map_while(Result::ok).find_map(|line| signs.symptom(&line));
+            sender.send(symptom)
+        });
+        let symptom = receiver.recv_timeout(PATIENCE);
+        kill(group);
+        child.wait().unwrap();
+        symptom.unwrap_or(None)
     }
 
     /// Runs it to its end; its answer shall be of the form `schema`.

@@ -104,6 +104,20 @@ fn tells_a_limit(cli: Cli) {
     assert_eq!(progress.life(), 0, "a refusal is no sign of life");
 }
 
+/// opencode waits for the end of a limit and says so on its stderr alone.
+fn tells_a_limit_on_stderr(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let session = SessionUse::Start { id: cli.new_session() };
+    assert_eq!(place.first_symptom(always(limit()), session), Some(Symptom::Limit));
+}
+
+/// Gemini CLI and opencode try again and say so on their stderr alone.
+fn tells_on_stderr_that_the_provider_fails(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let session = SessionUse::Start { id: cli.new_session() };
+    assert_eq!(place.first_symptom(always(Answer::ServerError), session), Some(Symptom::Network));
+}
+
 fn tells_a_refused_login(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
     let run =
@@ -197,15 +211,16 @@ macro_rules! real {
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
-    codex: super::Cli::Codex, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, tells_that_the_provider_fails, goes_on_with_a_copy,
-        hands_over_a_schema,
-        writes_nothing_with_reading_access];
-    claude: super::Cli::Claude, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_missing_login, tells_that_the_provider_fails, goes_on_with_a_copy, hands_over_a_schema,
-        writes_nothing_with_reading_access];
+    codex: super::Cli::Codex, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
+    claude: super::Cli::Claude, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
     gemini: super::Cli::Gemini, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, writes_nothing_with_reading_access];
-    opencode: super::Cli::Opencode, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there,
-        tells_a_refused_login, goes_on_with_a_copy, writes_nothing_with_reading_access];
+        tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
+        writes_nothing_with_reading_access];
+    opencode: super::Cli::Opencode, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+        says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
+        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access];
 }
