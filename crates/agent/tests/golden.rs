@@ -126,10 +126,10 @@ fn chunks_make_no_difference() {
 #[test]
 fn signs_of_life_read_as_people_would_say_it() {
     for (agent, case, expected) in [
-        ("codex", "killed", "$ echo before-the-kill > one.txt"),
-        ("claude", "killed", "$ echo before-the-kill > one.txt"),
-        ("gemini", "killed", "$ echo before-the-kill > one.txt"),
-        ("opencode", "killed", "$ echo before-the-kill > one.txt"),
+        ("codex", "killed", "$ sleep 1"),
+        ("claude", "killed", "$ sleep 1"),
+        ("gemini", "killed", "$ sleep 1"),
+        ("opencode", "killed", "$ sleep 1"),
         ("claude", "task", "The greeting is written."),
     ] {
         assert_eq!(golden(agent, case).progress().sign_of_life(), Some(expected), "{agent} {case}");
@@ -152,14 +152,14 @@ fn what_codex_counts_over_a_session_is_not_counted_twice() {
     assert_eq!((usage.input, usage.output, usage.reasoning), (Some(3_000), Some(150), Some(60)));
     let resumed = golden("codex", "resumed").progress();
     let all = resumed.usage().of_session().unwrap();
-    assert_eq!(all.input, Some(2_000), "one call before the kill, one after");
+    assert_eq!(all.input, Some(3_000), "two calls before the kill, one after");
     assert_eq!(resumed.usage().of_process(Some(all)).unwrap().input, Some(0));
 }
 
 #[test]
 fn a_killed_agent_leaves_what_it_had_used_where_it_says_it_by_call() {
     for (agent, expected) in
-        [("claude", Some(1_000)), ("opencode", Some(1_000)), ("codex", None), ("gemini", None)]
+        [("claude", Some(2_000)), ("opencode", Some(2_000)), ("codex", None), ("gemini", None)]
     {
         let input = golden(agent, "killed").progress().usage().of_process(None).and_then(|usage| usage.input);
         assert_eq!(input, expected, "{agent}");

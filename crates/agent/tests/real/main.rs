@@ -52,11 +52,14 @@ fn does_a_task(cli: Cli) {
 fn goes_on_after_a_kill(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
     let chosen = cli.new_session();
-    let script = Script::of([Answer::shell("echo before-the-kill > one.txt"), Answer::Hang]);
-    let killed = place.run_and_kill(script, SessionUse::Start { id: chosen.clone() }, 2);
+    // Claude Code writes its session some time after the fact: what it did in the last moment before a kill may not be in
+    // it. The second command gives it the time.
+    let script =
+        Script::of([Answer::shell("echo before-the-kill > one.txt"), Answer::shell("sleep 1"), Answer::Hang]);
+    let killed = place.run_and_kill(script, SessionUse::Start { id: chosen.clone() }, 3);
     record::golden(cli, "killed", &place, &killed);
     let progress = killed.progress();
-    assert_eq!((progress.ended(), progress.tools()), (None, 1));
+    assert_eq!((progress.ended(), progress.tools()), (None, 2));
     let session = progress.session().unwrap().to_owned();
     if chosen.is_some() {
         assert_eq!(chosen.as_ref(), Some(&session), "the session is the one that was chosen");
