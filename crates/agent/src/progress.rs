@@ -25,6 +25,7 @@ pub struct Progress {
     login_needed: Option<String>,
     network_trouble: Option<String>,
     ended: Option<bool>,
+    failure: Option<String>,
 }
 
 /// Tokens and cost of one process. What nobody said is `None`.
@@ -80,8 +81,9 @@ impl Progress {
             }
             AgentEvent::LoginNeeded { message } => self.login_needed = Some(message.clone()),
             AgentEvent::NetworkTrouble { message } => self.network_trouble = Some(message.clone()),
-            AgentEvent::TurnEnded { ok, last_message } => {
+            AgentEvent::TurnEnded { ok, last_message, failure } => {
                 self.ended = Some(*ok);
+                self.failure.clone_from(failure);
                 if last_message.is_some() {
                     self.last_message.clone_from(last_message);
                 }
@@ -188,6 +190,12 @@ impl Progress {
     #[must_use]
     pub fn ended(&self) -> Option<bool> {
         self.ended
+    }
+
+    /// Why the turn did not end well, in the agent's words.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 }
 

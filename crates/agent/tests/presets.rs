@@ -273,3 +273,18 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() 
     let error = Presets::with_configuration("c", "[agents.x").unwrap_err();
     assert!(matches!(error, PresetError::Form { .. }));
 }
+
+#[test]
+fn the_page_about_agents_is_true() {
+    let page = include_str!("../../../docs/agents.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let presets = Presets::with_configuration("docs/agents.md", example).unwrap();
+    assert_eq!(presets.get("codex").unwrap().program(), "/opt/codex/bin/codex");
+    assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded"]);
+    let packages = include_str!("clis/package.json");
+    for preset in Presets::built_in().unwrap().iter() {
+        let tried = preset.tried().unwrap();
+        assert!(page.contains(&format!("`{}` {tried}", preset.program())), "{} in the table", preset.name());
+        assert!(packages.contains(&format!("\"{tried}\"")), "{} is what the tests install", preset.name());
+    }
+}

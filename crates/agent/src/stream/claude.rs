@@ -393,7 +393,12 @@ fn ended(outcome: Outcome, context: &Context) -> Vec<AgentEvent> {
             .filter(|error| context.patterns.symptom(error) != Some(Symptom::SessionUnknown));
         events.extend(told.filter_map(|error| context.patterns.event(error)));
     }
-    let last_message = if outcome.is_error { None } else { outcome.result };
-    events.push(AgentEvent::TurnEnded { ok: !outcome.is_error, last_message });
+    events.push(if outcome.is_error {
+        let failure =
+            outcome.result.or_else(|| (!outcome.errors.is_empty()).then(|| outcome.errors.join("\n")));
+        AgentEvent::failed(failure)
+    } else {
+        AgentEvent::done(outcome.result)
+    });
     events
 }

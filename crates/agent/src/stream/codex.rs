@@ -131,12 +131,13 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
             None => return Ok(Parsed::Unknown),
         },
         Line::TurnCompleted { usage } => {
-            let ended = AgentEvent::TurnEnded { ok: true, last_message: None };
+            let ended = AgentEvent::done(None);
             usage.map(tokens).into_iter().chain([ended]).collect()
         }
         Line::TurnFailed { error } => {
-            let told = error.and_then(|error| context.patterns.event(&error.message));
-            told.into_iter().chain([AgentEvent::TurnEnded { ok: false, last_message: None }]).collect()
+            let failure = error.map(|error| error.message);
+            let told = failure.as_ref().and_then(|failure| context.patterns.event(failure));
+            told.into_iter().chain([AgentEvent::failed(failure)]).collect()
         }
         Line::Error { message } => context.patterns.event(&message).into_iter().collect(),
         Line::Other => return Ok(Parsed::Unknown),

@@ -86,7 +86,26 @@ pub enum AgentEvent {
         /// The last message, where the line itself says it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_message: Option<String>,
+        /// Why it did not end well, in the agent's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
     },
+}
+
+impl AgentEvent {
+    /// A turn that ended well.
+    pub(super) fn done(last_message: Option<String>) -> AgentEvent {
+        AgentEvent::TurnEnded { ok: true, last_message, failure: None }
+    }
+
+    /// A turn that did not end well.
+    pub(super) fn failed(failure: Option<String>) -> AgentEvent {
+        AgentEvent::TurnEnded {
+            ok: false,
+            last_message: None,
+            failure: failure.filter(|text| !text.is_empty()),
+        }
+    }
 }
 
 /// Whether a message is whole.

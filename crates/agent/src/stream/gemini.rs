@@ -157,7 +157,12 @@ fn ended(
             cost_usd: None,
         }));
     }
-    events.extend(error.and_then(|error| context.patterns.event(&error.message)));
-    events.push(AgentEvent::TurnEnded { ok: status == Some(Status::Success), last_message: None });
+    let failure = error.map(|error| error.message);
+    events.extend(failure.as_ref().and_then(|failure| context.patterns.event(failure)));
+    events.push(if status == Some(Status::Success) {
+        AgentEvent::done(None)
+    } else {
+        AgentEvent::failed(failure)
+    });
     events
 }

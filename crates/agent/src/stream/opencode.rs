@@ -148,8 +148,9 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
         Line::StepFinish { part } => finished(part),
         Line::Error { session_id, error } => {
             let session = session_id.map(|id| AgentEvent::SessionStarted { id, model: None });
-            let ended = AgentEvent::TurnEnded { ok: false, last_message: None };
-            session.into_iter().chain(failed(error, context)).chain([ended]).collect()
+            let message = if error.data.message.is_empty() { error.name } else { error.data.message };
+            let told = trouble(&message, error.data.status_code, context);
+            session.into_iter().chain(told).chain([AgentEvent::failed(Some(message))]).collect()
         }
         Line::Other => return Ok(Parsed::Unknown),
     };
@@ -216,21 +217,25 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
         }));
     }
     match part.reason {
-        Some(Reason::Stop) => events.push(AgentEvent::TurnEnded { ok: true, last_message: None }),
-        Some(Reason::Length | Reason::ContentFilter | Reason::Error) => {
-            events.push(AgentEvent::TurnEnded { ok: false, last_message: None });
+        Some(Reason::Stop) => events.push(AgentEvent::done(None)),
+        Some(Reason::Length) => {
+            events.push(AgentEvent::failed(Some("the answer was cut at its greatest length".to_owned())))
         }
+        Some(Reason::ContentFilter) => {
+            events.push(AgentEvent::failed(Some("the provider held the answer back".to_owned())))
+        }
+        Some(Reason::Error) => events.push(AgentEvent::failed(None)),
         Some(Reason::ToolCalls | Reason::Other) | None => {}
     }
     events
 }
 
-fn failed(error: Failure, context: &Context) -> Option<AgentEvent> {
-    let message = if error.data.message.is_empty() { error.name } else { error.data.message };
-    match error.data.status_code {
-        Some(401 | 403) => Some(AgentEvent::LoginNeeded { message }),
-        Some(429) => Some(AgentEvent::Limit { reset: context.patterns.reset(&message), message }),
-        Some(500..=599) => Some(AgentEvent::NetworkTrouble { message }),
-        Some(_) | None => context.patterns.event(&message),
+fn trouble(message: &str, status: Option<u16>, context: &Context) -> Option<AgentEvent> {
+    let text = message.to_owned();
+    match status {
+        Some(401 | 403) => Some(AgentEvent::LoginNeeded { message: text }),
+        Some(429) => Some(AgentEvent::Limit { reset: context.patterns.reset(message), message: text }),
+        Some(500..=599) => Some(AgentEvent::NetworkTrouble { message: text }),
+        Some(_) | None => context.patterns.event(message),
     }
 }
