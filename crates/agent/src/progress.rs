@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::stream::{AgentEvent, Part, Usage, UsageSpan};
 use crate::trouble::Reset;
 
-/// Calls of tools, files and model calls that are remembered, each. Beyond it they are still counted.
+/// Open tool calls, files and model calls that are remembered, each: more are open, written and repeated by no agent that
+/// works. Further files are not told; further model calls add up all the same.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// An agent's process as its stream tells it. Feed it every event of the process, in order.
@@ -32,6 +33,7 @@ pub struct Progress {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     calls: BTreeMap<String, Usage>,
+    earlier_calls: Option<Usage>,
     process: Option<Usage>,
     session: Option<Usage>,
 }
@@ -204,11 +206,19 @@ impl Tally {
         match &usage.span {
             UsageSpan::Process => self.process = Some(usage.clone()),
             UsageSpan::Session => self.session = Some(usage.clone()),
-            UsageSpan::Call { id } if self.calls.len() < REMEMBERED_MAX || self.calls.contains_key(id) => {
+            UsageSpan::Call { id } => {
+                if self.calls.len() >= REMEMBERED_MAX && !self.calls.contains_key(id) {
+                    self.earlier_calls = self.of_calls();
+                    self.calls.clear();
+                }
                 self.calls.insert(id.clone(), usage.clone());
             }
-            UsageSpan::Call { .. } => {}
         }
+    }
+
+    fn of_calls(&self) -> Option<Usage> {
+        let all = self.earlier_calls.iter().chain(self.calls.values());
+        all.cloned().reduce(|sum, call| plus(&sum, &call)).map(as_process)
     }
 
     /// What this process used. `before` is what the session's earlier processes had used, for agents that count over the
@@ -221,9 +231,7 @@ impl Tally {
                 None => Usage { span: UsageSpan::Process, ..session.clone() },
             });
         }
-        self.process
-            .clone()
-            .or_else(|| self.calls.values().cloned().reduce(|sum, call| plus(&sum, &call)).map(as_process))
+        self.process.clone().or_else(|| self.of_calls())
     }
 
     /// What the session has used so far, of agents that count so: the `before` of its next process.
@@ -301,6 +309,13 @@ mod tests {
         assert_eq!(sum(&[call("a", Some(1)), call("b", None)]), Some((None, Some(10))));
         let process = usage(UsageSpan::Process, Some(9));
         assert_eq!(sum(&[call("a", Some(1)), process, call("b", Some(2))]), Some((Some(9), Some(5))));
+    }
+
+    #[test]
+    fn more_calls_than_are_remembered_add_up_all_the_same() {
+        let count = super::REMEMBERED_MAX as u64 + 5;
+        let events: Vec<AgentEvent> = (0..count).map(|number| call(&number.to_string(), Some(2))).collect();
+        assert_eq!(folded(&events).usage().of_process(None).unwrap().input, Some(2 * count));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use std::fmt::Write as _;
 
-use backstay_agent::{AgentEvent, Observed, Patterns, Presets, Progress, Reader, StreamFormat, Symptom};
+use backstay_agent::{
+    AgentEvent, LINE_BYTES_MAX, Observed, Part, Patterns, Presets, Progress, Reader, StreamFormat, Symptom,
+};
 use camino::{Utf8Path, Utf8PathBuf};
 
 struct Golden {
@@ -121,6 +123,20 @@ fn chunks_make_no_difference() {
             }
         }
     }
+}
+
+#[test]
+fn s10_a_line_beyond_the_limit_is_skipped_and_bytes_that_are_not_utf8_are_read_lossily() {
+    let said = |text: &[u8]| {
+        let before = br#"{"type":"item.completed","item":{"id":"1","type":"agent_message","text":""#;
+        [before, text, b"\"}}\n"].concat()
+    };
+    let stream = [said(&vec![b'x'; LINE_BYTES_MAX]), said(b"caf\xff")].concat();
+    let mut reader = Reader::new(StreamFormat::Codex, Patterns::default(), 7);
+    let observed: Vec<Observed> = stream.chunks(60_000).flat_map(|chunk| reader.feed(chunk)).collect();
+    let event = AgentEvent::Message { text: "caf\u{fffd}".to_owned(), part: Part::Whole };
+    assert_eq!(observed, [Observed { spool_end: 7 + stream.len() as u64, event }]);
+    assert_eq!((reader.counts().overlong, reader.counts().lines), (1, 1));
 }
 
 #[test]

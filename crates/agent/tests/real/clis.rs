@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use backstay_agent::{
-    Access, Counts, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile, SessionSource,
-    SessionUse, Symptom, command_line,
+    Access, Counts, DeliveryVia, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile,
+    SessionSource, SessionUse, Symptom, command_line,
 };
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -226,6 +226,15 @@ impl Workplace {
         std::fs::write(&path, schema).unwrap();
         let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Read);
         request.schema = Some(SchemaFile { text: schema.to_owned(), path: path.into_string() });
+        let output = self.output(self.spawn(&endpoint, request));
+        self.told(&endpoint, output)
+    }
+
+    /// Runs it to its end, with `prompt` as an argument.
+    pub(crate) fn run_with_argument(&self, script: Script, prompt: &str) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Write);
+        (request.via, request.prompt) = (Some(DeliveryVia::Arg), prompt.to_owned());
         let output = self.output(self.spawn(&endpoint, request));
         self.told(&endpoint, output)
     }

@@ -142,6 +142,16 @@ fn tells_a_missing_login(cli: Cli) {
     assert!(is_told, "{:?} {}", run.code, run.stderr);
 }
 
+/// Also one that looks like an option.
+fn takes_its_prompt_as_an_argument(cli: Cli) {
+    let Some(place) = Workplace::new(cli) else { return };
+    let prompt = "--greet them, one and all";
+    let run = place.run_with_argument(Script::of([Answer::text("Hello.")]), prompt);
+    let asked = run.requests.iter().find(|request| request.answer.is_some());
+    assert!(asked.is_some_and(|asked| asked.body.contains(prompt)), "{} {:?}", run.stderr, run.requests);
+    assert_eq!((run.code, run.progress().last_message()), (Some(0), Some("Hello.")));
+}
+
 /// A copy of a session knows what the session knew, and has a name of its own.
 fn goes_on_with_a_copy(cli: Cli) {
     let Some(place) = Workplace::new(cli) else { return };
@@ -214,16 +224,16 @@ macro_rules! real {
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
-    codex: super::Cli::Codex, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+    codex: super::Cli::Codex, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
-    claude: super::Cli::Claude, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+    claude: super::Cli::Claude, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
-    gemini: super::Cli::Gemini, [does_a_task, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
+    gemini: super::Cli::Gemini, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
         writes_nothing_with_reading_access];
-    opencode: super::Cli::Opencode, [does_a_task, goes_on_after_a_kill, goes_on_with_a_copy,
+    opencode: super::Cli::Opencode, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
         tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access];
 }
