@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace, and the crates of the workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("backstay-model", &[]),
     ("backstay-workflow", &["backstay-model"]),
     ("backstay-engine", &["backstay-model", "backstay-workflow"]),
     ("backstay-log", &["backstay-model"]),
     ("backstay-exec", &["backstay-model"]),
+    ("backstay-agent", &["backstay-model", "backstay-testkit"]),
     (
         "backstay-runtime",
         &["backstay-model", "backstay-workflow", "backstay-engine", "backstay-log", "backstay-exec"],
@@ -28,7 +29,8 @@ const MAY_USE: [(&str, &[&str]); 9] = [
             "backstay-runtime",
         ],
     ),
-    // The two packages that are never published.
+    // The packages that are never published.
+    ("backstay-testkit", &["backstay-model"]),
     (
         "backstay-tests",
         &[

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// A stable error code such as `BKS-L003`, shown alike by the command line, logs and the API.
 ///
-/// The letter names the part that speaks: `W` workflow files, `L` the log, `R` runs, `X` processes, `C` the command line.
+/// The letter names the part that speaks: `W` workflow files, `L` the log, `R` runs, `X` processes, `A` agents and their
+/// presets, `C` the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub &'static str);
 

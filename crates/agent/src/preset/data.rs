@@ -1,0 +1,329 @@
+//! The preset, and the form in which files have it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::template::Piece;
+use crate::stream::StreamFormat;
+use crate::trouble::Patterns;
+
+/// The version of the form that presets are written in.
+pub(super) const VERSION: u32 = 1;
+
+/// What is known about one agent CLI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preset {
+    pub(super) name: String,
+    pub(super) tried: Option<String>,
+    pub(super) program: String,
+    pub(super) version: Vec<String>,
+    pub(super) login: Option<LoginCheck>,
+    pub(super) stream: StreamFormat,
+    pub(super) start: Vec<Piece>,
+    pub(super) resume: Option<Vec<Piece>>,
+    pub(super) fork: Option<Vec<Piece>>,
+    pub(super) screen: Option<Vec<Piece>>,
+    pub(super) session: Option<SessionSource>,
+    pub(super) model: Option<Vec<Piece>>,
+    pub(super) schema: Option<Schema>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) prompt: Prompt,
+    pub(super) access: BTreeMap<Access, Mode>,
+    pub(super) signs: Patterns,
+    pub(super) login_exit_codes: Vec<i32>,
+}
+
+/// How the prompt goes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Prompt {
+    pub(super) via: DeliveryVia,
+    pub(super) stdin: Option<Vec<Piece>>,
+    pub(super) arg: Option<Vec<Piece>>,
+    pub(super) file: Option<Vec<Piece>>,
+    pub(super) env: Option<String>,
+}
+
+/// What an access mode puts on the command line and into the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mode {
+    pub(super) args: Vec<Piece>,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// How the CLI takes a schema for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Schema {
+    pub(super) args: Vec<Piece>,
+    pub(super) form: SchemaForm,
+}
+
+/// What an agent may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Look, and change nothing.
+    Read,
+    /// Change files of the workspace and run commands.
+    Write,
+    /// Whatever the user could do.
+    Full,
+}
+
+/// How a prompt gets to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryVia {
+    /// On its standard input.
+    Stdin,
+    /// As an argument.
+    Arg,
+    /// In a file that an argument names.
+    File,
+    /// In an environment variable.
+    Env,
+}
+
+/// Where the name of an agent's session comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionSource {
+    /// Whoever starts the agent chooses it, a UUID, before the start.
+    Chosen,
+    /// The agent chooses it, and its stream says it.
+    FromStream,
+}
+
+/// In which form a CLI takes a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaForm {
+    /// The path of a file with it.
+    Path,
+    /// Its text.
+    Text,
+}
+
+/// A command that succeeds if the user is logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginCheck {
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+impl Preset {
+    /// The name by which workflows call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// The version of the CLI that the preset was tried with.
+    #[must_use]
+    pub fn tried(&self) -> Option<&str> {
+        self.tried.as_deref()
+    }
+
+    /// The command that prints the version.
+    #[must_use]
+    pub fn version_command(&self) -> Vec<String> {
+        std::iter::once(&self.program).chain(&self.version).cloned().collect()
+    }
+
+    /// The command that succeeds if the user is logged in, where the CLI has one.
+    #[must_use]
+    pub fn login_command(&self) -> Option<Vec<String>> {
+        let check = self.login.as_ref()?;
+        Some(std::iter::once(&self.program).chain(&check.args).cloned().collect())
+    }
+
+    /// The form of the agent's output.
+    #[must_use]
+    pub fn stream(&self) -> StreamFormat {
+        self.stream
+    }
+
+    /// Where the name of its session comes from; `None` where it has no sessions.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionSource> {
+        self.session
+    }
+
+    /// Whether a session can be gone on with, as a copy.
+    #[must_use]
+    pub fn can_fork(&self) -> bool {
+        self.fork.is_some()
+    }
+
+    /// In which form it takes a schema for its answer, if it takes one.
+    #[must_use]
+    pub fn schema_form(&self) -> Option<SchemaForm> {
+        self.schema.as_ref().map(|schema| schema.form)
+    }
+
+    /// The texts by which its troubles are known.
+    #[must_use]
+    pub fn signs(&self) -> &Patterns {
+        &self.signs
+    }
+
+    /// Whether this exit code means that the user has to log in.
+    #[must_use]
+    pub fn is_login_exit(&self, code: i32) -> bool {
+        self.login_exit_codes.contains(&code)
+    }
+}
+
+/// A preset as a file has it: what it does not say is as it was.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Patch {
+    pub(super) preset: Option<u32>,
+    pub(super) tried: Option<String>,
+    pub(super) program: Option<String>,
+    pub(super) version: Option<Vec<String>>,
+    pub(super) login: Option<LoginCheck>,
+    pub(super) stream: Option<StreamFormat>,
+    pub(super) start: Option<Vec<Piece>>,
+    pub(super) resume: Option<Vec<Piece>>,
+    pub(super) fork: Option<Vec<Piece>>,
+    pub(super) screen: Option<Vec<Piece>>,
+    pub(super) session: Option<SessionSource>,
+    pub(super) model: Option<Vec<Piece>>,
+    pub(super) schema: Option<SchemaPatch>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) prompt: PromptPatch,
+    pub(super) access: BTreeMap<Access, ModePatch>,
+    pub(super) signs: SignsPatch,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PromptPatch {
+    pub(super) via: Option<DeliveryVia>,
+    pub(super) stdin: Option<Vec<Piece>>,
+    pub(super) arg: Option<Vec<Piece>>,
+    pub(super) file: Option<Vec<Piece>>,
+    pub(super) env: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ModePatch {
+    pub(super) args: Option<Vec<Piece>>,
+    pub(super) env: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaPatch {
+    pub(super) args: Vec<Piece>,
+    #[serde(rename = "as")]
+    pub(super) form: SchemaForm,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SignsPatch {
+    pub(super) limit: Option<Vec<String>>,
+    pub(super) reset_after: Option<Vec<String>>,
+    pub(super) login: Option<Vec<String>>,
+    pub(super) network: Option<Vec<String>>,
+    pub(super) session_unknown: Option<Vec<String>>,
+    pub(super) session_in_use: Option<Vec<String>>,
+    pub(super) login_exit_codes: Option<Vec<i32>>,
+}
+
+impl Patch {
+    /// This with what `over` says in place of its own, field by field.
+    pub(super) fn patched(mut self, over: Patch) -> Patch {
+        fn take<T>(here: &mut Option<T>, over: Option<T>) {
+            if over.is_some() {
+                *here = over;
+            }
+        }
+        take(&mut self.preset, over.preset);
+        take(&mut self.tried, over.tried);
+        take(&mut self.program, over.program);
+        take(&mut self.version, over.version);
+        take(&mut self.login, over.login);
+        take(&mut self.stream, over.stream);
+        take(&mut self.start, over.start);
+        take(&mut self.resume, over.resume);
+        take(&mut self.fork, over.fork);
+        take(&mut self.screen, over.screen);
+        take(&mut self.session, over.session);
+        take(&mut self.model, over.model);
+        take(&mut self.schema, over.schema);
+        self.env.extend(over.env);
+        take(&mut self.prompt.via, over.prompt.via);
+        take(&mut self.prompt.stdin, over.prompt.stdin);
+        take(&mut self.prompt.arg, over.prompt.arg);
+        take(&mut self.prompt.file, over.prompt.file);
+        take(&mut self.prompt.env, over.prompt.env);
+        for (access, mode) in over.access {
+            let here = self.access.entry(access).or_default();
+            take(&mut here.args, mode.args);
+            take(&mut here.env, mode.env);
+        }
+        take(&mut self.signs.limit, over.signs.limit);
+        take(&mut self.signs.reset_after, over.signs.reset_after);
+        take(&mut self.signs.login, over.signs.login);
+        take(&mut self.signs.network, over.signs.network);
+        take(&mut self.signs.session_unknown, over.signs.session_unknown);
+        take(&mut self.signs.session_in_use, over.signs.session_in_use);
+        take(&mut self.signs.login_exit_codes, over.signs.login_exit_codes);
+        self
+    }
+
+    /// The preset that this is.
+    ///
+    /// # Errors
+    /// The name of a field that is missing.
+    pub(super) fn complete(self, name: &str) -> Result<Preset, &'static str> {
+        let prompt = Prompt {
+            via: self.prompt.via.unwrap_or(DeliveryVia::Stdin),
+            stdin: self.prompt.stdin,
+            arg: self.prompt.arg,
+            file: self.prompt.file,
+            env: self.prompt.env,
+        };
+        let mode =
+            |mode: ModePatch| Mode { args: mode.args.unwrap_or_default(), env: mode.env.unwrap_or_default() };
+        let signs = self.signs;
+        Ok(Preset {
+            name: name.to_owned(),
+            tried: self.tried,
+            program: self.program.ok_or("program")?,
+            version: self.version.unwrap_or_else(|| vec!["--version".to_owned()]),
+            login: self.login,
+            stream: self.stream.unwrap_or(StreamFormat::Text),
+            start: self.start.ok_or("start")?,
+            resume: self.resume,
+            fork: self.fork,
+            screen: self.screen,
+            session: self.session,
+            model: self.model,
+            schema: self.schema.map(|schema| Schema { args: schema.args, form: schema.form }),
+            env: self.env,
+            prompt,
+            access: self.access.into_iter().map(|(access, patch)| (access, mode(patch))).collect(),
+            signs: Patterns {
+                limit: signs.limit.unwrap_or_default(),
+                reset_after: signs.reset_after.unwrap_or_default(),
+                login: signs.login.unwrap_or_default(),
+                network: signs.network.unwrap_or_default(),
+                session_unknown: signs.session_unknown.unwrap_or_default(),
+                session_in_use: signs.session_in_use.unwrap_or_default(),
+            },
+            login_exit_codes: signs.login_exit_codes.unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The presets that come with Backstay, and what a user's configuration makes of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use backstay_model::{Code, Coded};
+use serde::Deserialize;
+
+use super::data::{Patch, Preset, VERSION};
+
+/// The presets that come with Backstay: name and text.
+pub const BUILT_IN: [(&str, &str); 4] = [
+    ("codex", include_str!("../../presets/codex.toml")),
+    ("claude", include_str!("../../presets/claude.toml")),
+    ("gemini", include_str!("../../presets/gemini.toml")),
+    ("opencode", include_str!("../../presets/opencode.toml")),
+];
+
+/// All presets, by name.
+#[derive(Clone, Debug)]
+pub struct Presets(BTreeMap<String, Preset>);
+
+/// A preset cannot be read. `place` is `file:line:column`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PresetError {
+    /// The text is not of the form that presets have.
+    #[error("{place}: {message}")]
+    Form {
+        /// Where.
+        place: String,
+        /// What is wrong, in one line.
+        message: String,
+        /// What was probably meant.
+        meant: Option<String>,
+    },
+    /// The form is of another version.
+    #[error("{file}: the preset {agent} has version {found}, this program knows {VERSION}")]
+    Version {
+        /// The file.
+        file: String,
+        /// The agent.
+        agent: String,
+        /// Its version.
+        found: u32,
+    },
+    /// A field is missing.
+    #[error("{file}: the agent {agent} has no `{field}`")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The agent.
+        agent: String,
+        /// The field.
+        field: &'static str,
+    },
+}
+
+impl Coded for PresetError {
+    fn code(&self) -> Code {
+        match self {
+            PresetError::Form { .. } => Code("BKS-A010"),
+            PresetError::Version { .. } => Code("BKS-A011"),
+            PresetError::Missing { .. } => Code("BKS-A012"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            PresetError::Form { meant, .. } => meant.as_ref().map(|meant| format!("did you mean `{meant}`?")),
+            PresetError::Version { .. } => {
+                Some(format!("write `preset = {VERSION}`, or use the program that the file was written for"))
+            }
+            PresetError::Missing { field, agent, .. } => {
+                let names = BUILT_IN.map(|(name, _)| name).join(", ");
+                Some(format!("add `{field} = …` under `[agents.{agent}]`, or change one of {names}"))
+            }
+        }
+    }
+}
+
+/// The part of a configuration that is about agents; the rest belongs to others.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Configuration {
+    agents: BTreeMap<String, Patch>,
+}
+
+impl Presets {
+    /// The presets that come with Backstay.
+    ///
+    /// # Errors
+    /// One of their files is broken; a test sees to it that none is.
+    pub fn built_in() -> Result<Presets, PresetError> {
+        Presets::load(None)
+    }
+
+    /// The same, changed by the tables `[agents.NAME]` of `text`, which was read from `file`. A table with a new name is a
+    /// new preset.
+    ///
+    /// # Errors
+    /// Says file, line and column of what cannot be read, and what was probably meant.
+    pub fn with_configuration(file: &str, text: &str) -> Result<Presets, PresetError> {
+        Presets::load(Some((file, text)))
+    }
+
+    fn load(configuration: Option<(&str, &str)>) -> Result<Presets, PresetError> {
+        let mut patches = BTreeMap::new();
+        for (name, text) in BUILT_IN {
+            patches.insert(name.to_owned(), read::<Patch>(&format!("{name}.toml"), text)?);
+        }
+        let mut source = "(built in)";
+        if let Some((file, text)) = configuration {
+            source = file;
+            for (name, over) in read::<Configuration>(file, text)?.agents {
+                let base = patches.remove(&name).unwrap_or_default();
+                patches.insert(name, base.patched(over));
+            }
+        }
+        let complete = |(name, patch): (String, Patch)| {
+            let found = patch.preset.unwrap_or(VERSION);
+            if found != VERSION {
+                return Err(PresetError::Version { file: source.to_owned(), agent: name, found });
+            }
+            match patch.complete(&name) {
+                Ok(preset) => Ok((name, preset)),
+                Err(field) => Err(PresetError::Missing { file: source.to_owned(), agent: name, field }),
+            }
+        };
+        Ok(Presets(patches.into_iter().map(complete).collect::<Result<_, _>>()?))
+    }
+
+    /// The preset of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Preset> {
+        self.0.get(name)
+    }
+
+    /// All of them, in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = &Preset> {
+        self.0.values()
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(file: &str, text: &'a str) -> Result<T, PresetError> {
+    toml::from_str(text).map_err(|error| {
+        let (line, column) = place(text, error.span());
+        let message = error.message().lines().next().unwrap_or("it cannot be read").to_owned();
+        let meant = meant(&message);
+        PresetError::Form { place: format!("{file}:{line}:{column}"), message, meant }
+    })
+}
+
+/// Line and column, from 1, of the beginning of `span`.
+fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
+    let start = span.map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// Of the names that a message expects, the one that is nearest to the one that it complains about.
+fn meant(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let wrong = quoted.next()?;
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let nearest = quoted.map(|name| (distance(wrong, name), name)).min()?;
+    (nearest.0 <= 3 && nearest.0 < wrong.chars().count()).then(|| nearest.1.to_owned())
+}
+
+/// How many characters have to be put in, taken out or changed to make one of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j].min(diagonal) + 1);
+        }
+    }
+    row[other.len()]
+}

@@ -1,0 +1,10 @@
+//! What is known about each agent CLI, and the command of one start.
+
+mod command;
+mod data;
+mod load;
+mod template;
+
+pub use command::{Command, CommandError, CommandLine, Request, SchemaFile, SessionUse, Stdin, command_line};
+pub use data::{Access, DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
+pub use load::{BUILT_IN, PresetError, Presets};

@@ -1,0 +1,133 @@
+//! The reader of one stream.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{AgentEvent, Observed};
+use super::lines::{LINE_BYTES_MAX, Lines};
+use super::what::Folder;
+use super::{claude, codex, gemini, opencode};
+use crate::trouble::Patterns;
+
+/// The form in which an agent tells what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamFormat {
+    /// It tells nothing that can be parsed: its output is text.
+    Text,
+    /// `codex exec --json`.
+    Codex,
+    /// `claude --output-format stream-json --verbose`.
+    Claude,
+    /// `gemini --output-format stream-json`.
+    Gemini,
+    /// `opencode run --format json`.
+    Opencode,
+}
+
+/// What a reader has met. None of it is an error: agents change faster than their readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that had something in them.
+    pub lines: u64,
+    /// Lines that are no JSON of the expected form.
+    pub malformed: u64,
+    /// Lines of a kind that this reader does not know.
+    pub unknown: u64,
+    /// Lines beyond [`LINE_BYTES_MAX`].
+    pub overlong: u64,
+}
+
+/// Reads one stream, in chunks as they come. Every line is understood by itself, so that a reader may begin at any
+/// [`Observed::spool_end`] and gives exactly the events that the first one would have given from there.
+#[derive(Debug)]
+pub struct Reader {
+    format: StreamFormat,
+    context: Context,
+    lines: Lines,
+    counts: Counts,
+}
+
+/// What the parsers of lines may know beside the line.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) patterns: Patterns,
+    pub(super) folder: Folder,
+}
+
+/// What became of a line.
+#[derive(Debug, PartialEq)]
+pub(super) enum Parsed {
+    /// Its kind is known; it may still say nothing of interest.
+    Known(Vec<AgentEvent>),
+    /// A kind that the reader does not know.
+    Unknown,
+}
+
+impl Reader {
+    /// A reader that begins at the offset `from` of the spool: 0, or the `spool_end` of the last event that is kept.
+    /// `patterns` are the preset's, for errors that have no better sign than their text.
+    #[must_use]
+    pub fn new(format: StreamFormat, patterns: Patterns, from: u64) -> Reader {
+        let context = Context { patterns, folder: Folder::default() };
+        Reader { format, context, lines: Lines::at(from, LINE_BYTES_MAX), counts: Counts::default() }
+    }
+
+    /// The same, and paths in one-line texts are shown from `folder`.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &str) -> Reader {
+        self.context.folder = Folder(Some(folder.to_owned()));
+        self
+    }
+
+    /// Takes the next bytes and gives the events of the lines that they complete.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Observed> {
+        let Reader { format, context, lines, counts } = self;
+        let mut observed = Vec::new();
+        lines.feed(bytes, |line, end| read(*format, context, line, end, counts, &mut observed));
+        observed
+    }
+
+    /// The stream has ended: gives the events of a last line without an end.
+    pub fn end(&mut self) -> Vec<Observed> {
+        let Reader { format, context, lines, counts } = self;
+        let mut observed = Vec::new();
+        lines.end(|line, end| read(*format, context, line, end, counts, &mut observed));
+        observed
+    }
+
+    /// What this reader has met so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { overlong: self.lines.overlong(), ..self.counts }
+    }
+}
+
+fn read(
+    format: StreamFormat,
+    context: &Context,
+    line: &[u8],
+    spool_end: u64,
+    counts: &mut Counts,
+    observed: &mut Vec<Observed>,
+) {
+    let line = String::from_utf8_lossy(line);
+    let line = line.trim();
+    if line.is_empty() || format == StreamFormat::Text {
+        return;
+    }
+    counts.lines += 1;
+    let parsed = match format {
+        StreamFormat::Text => return,
+        StreamFormat::Codex => codex::parse(line, context),
+        StreamFormat::Claude => claude::parse(line, context),
+        StreamFormat::Gemini => gemini::parse(line, context),
+        StreamFormat::Opencode => opencode::parse(line, context),
+    };
+    match parsed {
+        Ok(Parsed::Known(events)) => {
+            observed.extend(events.into_iter().map(|event| Observed { spool_end, event }));
+        }
+        Ok(Parsed::Unknown) => counts.unknown += 1,
+        Err(_not_of_this_form) => counts.malformed += 1,
+    }
+}

@@ -1,0 +1,253 @@
+//! What real CLIs said, and what the readers make of it. `tests/real` records the inputs; `by_hand.jsonl` holds what could
+//! not be recorded. With `BACKSTAY_RECORD=1` the expected events are written anew; read the difference before it is
+//! committed.
+
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
+use std::fmt::Write as _;
+
+use backstay_agent::{
+    AgentEvent, LINE_BYTES_MAX, Observed, Part, Patterns, Presets, Progress, Reader, StreamFormat, Symptom,
+};
+use camino::{Utf8Path, Utf8PathBuf};
+
+struct Golden {
+    path: Utf8PathBuf,
+    bytes: Vec<u8>,
+    format: StreamFormat,
+    signs: Patterns,
+}
+
+impl Golden {
+    fn reader(&self, from: u64) -> Reader {
+        Reader::new(self.format, self.signs.clone(), from).in_folder("/work/project")
+    }
+
+    fn read(&self, from: u64, chunks: &[&[u8]]) -> Vec<Observed> {
+        let mut reader = self.reader(from);
+        let mut observed: Vec<Observed> = chunks.iter().flat_map(|chunk| reader.feed(chunk)).collect();
+        observed.extend(reader.end());
+        observed
+    }
+
+    fn progress(&self) -> Progress {
+        let mut progress = Progress::default();
+        self.read(0, &[&self.bytes]).iter().for_each(|observed| progress.apply(&observed.event));
+        progress
+    }
+}
+
+fn golden(agent: &str, case: &str) -> Golden {
+    let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(agent).join(case);
+    let path = path.with_extension("jsonl");
+    let bytes = std::fs::read(&path).unwrap();
+    let presets = Presets::built_in().unwrap();
+    let preset = presets.get(agent).unwrap();
+    Golden { path, bytes, format: preset.stream(), signs: preset.signs().clone() }
+}
+
+fn all() -> Vec<Golden> {
+    let mut found = Vec::new();
+    for agent in ["codex", "claude", "gemini", "opencode"] {
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(agent);
+        let mut cases: Vec<Utf8PathBuf> =
+            folder.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
+        cases.retain(|path| path.as_str().ends_with(".jsonl") && !path.as_str().ends_with(".events.jsonl"));
+        cases.sort();
+        assert!(cases.len() >= 4, "{folder} has golden inputs");
+        found.extend(cases.iter().map(|path| golden(agent, path.file_stem().unwrap())));
+    }
+    found
+}
+
+#[test]
+fn every_stream_gives_the_events_that_are_written_down() {
+    for golden in all() {
+        let mut reader = golden.reader(0);
+        let mut observed = reader.feed(&golden.bytes);
+        observed.extend(reader.end());
+        let mut events = String::new();
+        for one in &observed {
+            writeln!(events, "{}", serde_json::to_string(one).unwrap()).unwrap();
+        }
+        let counts = reader.counts();
+        let (lines, malformed, unknown) = (counts.lines, counts.malformed, counts.unknown);
+        writeln!(events, "{lines} lines, {malformed} malformed, {unknown} unknown").unwrap();
+        let expected = golden.path.with_extension("events.jsonl");
+        if std::env::var_os("BACKSTAY_RECORD").is_some() {
+            std::fs::write(&expected, &events).unwrap();
+        }
+        assert_eq!(events, std::fs::read_to_string(&expected).unwrap(), "{}", golden.path);
+        let stored =
+            events.lines().take(observed.len()).map(|line| serde_json::from_str::<Observed>(line).unwrap());
+        assert_eq!(stored.collect::<Vec<_>>(), observed, "events can be stored");
+    }
+}
+
+#[test]
+fn what_was_recorded_has_nothing_that_the_readers_do_not_understand() {
+    for golden in all().iter().filter(|golden| golden.path.file_stem() != Some("by_hand")) {
+        let mut reader = golden.reader(0);
+        reader.feed(&golden.bytes);
+        let counts = reader.counts();
+        assert_eq!((counts.malformed, counts.unknown, counts.overlong), (0, 0, 0), "{}", golden.path);
+    }
+}
+
+#[test]
+fn s7_a_reader_can_begin_at_any_spool_end_and_gives_exactly_the_rest() {
+    for golden in all() {
+        let whole = golden.read(0, &[&golden.bytes]);
+        for (index, observed) in whole.iter().enumerate() {
+            let is_last_of_its_line =
+                whole.get(index + 1).is_none_or(|next| next.spool_end != observed.spool_end);
+            if is_last_of_its_line {
+                let rest = &golden.bytes[usize::try_from(observed.spool_end).unwrap()..];
+                assert_eq!(golden.read(observed.spool_end, &[rest]), whole[index + 1..], "{}", golden.path);
+            }
+        }
+    }
+}
+
+/// The bytes come in two pieces, cut at every place there is. Lines do not know of each other, so each is cut alone.
+#[test]
+fn chunks_make_no_difference() {
+    for golden in all() {
+        let bytes: Vec<&[u8]> = golden.bytes.chunks(1).collect();
+        assert_eq!(golden.read(0, &bytes), golden.read(0, &[&golden.bytes]), "{} byte by byte", golden.path);
+        for line in golden.bytes.split_inclusive(|&byte| byte == b'\n') {
+            let whole = golden.read(0, &[line]);
+            for cut in 1..line.len() {
+                let (before, behind) = line.split_at(cut);
+                assert_eq!(golden.read(0, &[before, behind]), whole, "{} at {cut}", golden.path);
+            }
+        }
+    }
+}
+
+#[test]
+fn s10_a_line_beyond_the_limit_is_skipped_and_bytes_that_are_not_utf8_are_read_lossily() {
+    let said = |text: &[u8]| {
+        let before = br#"{"type":"item.completed","item":{"id":"1","type":"agent_message","text":""#;
+        [before, text, b"\"}}\n"].concat()
+    };
+    let stream = [said(&vec![b'x'; LINE_BYTES_MAX]), said(b"caf\xff")].concat();
+    let mut reader = Reader::new(StreamFormat::Codex, Patterns::default(), 7);
+    let observed: Vec<Observed> = stream.chunks(60_000).flat_map(|chunk| reader.feed(chunk)).collect();
+    let event = AgentEvent::Message { text: "caf\u{fffd}".to_owned(), part: Part::Whole };
+    assert_eq!(observed, [Observed { spool_end: 7 + stream.len() as u64, event }]);
+    assert_eq!((reader.counts().overlong, reader.counts().lines), (1, 1));
+}
+
+#[test]
+fn signs_of_life_read_as_people_would_say_it() {
+    for (agent, case, expected) in [
+        ("codex", "killed", "$ sleep 1"),
+        ("claude", "killed", "$ sleep 1"),
+        ("gemini", "killed", "$ sleep 1"),
+        ("opencode", "killed", "$ sleep 1"),
+        ("claude", "task", "The greeting is written."),
+    ] {
+        assert_eq!(golden(agent, case).progress().sign_of_life(), Some(expected), "{agent} {case}");
+    }
+    let lines: Vec<String> = golden("claude", "by_hand")
+        .read(0, &[&golden("claude", "by_hand").bytes])
+        .into_iter()
+        .filter_map(|observed| match observed.event {
+            AgentEvent::ToolStarted { what, .. } => Some(what),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lines, ["task Look for it", "grep token", "edit src/auth/token.rs"]);
+}
+
+#[test]
+fn what_codex_counts_over_a_session_is_not_counted_twice() {
+    let first = golden("codex", "task").progress();
+    let usage = first.usage().of_process(None).unwrap();
+    assert_eq!((usage.input, usage.output, usage.reasoning), (Some(3_000), Some(150), Some(60)));
+    let resumed = golden("codex", "resumed").progress();
+    let all = resumed.usage().of_session().unwrap();
+    assert_eq!(all.input, Some(3_000), "two calls before the kill, one after");
+    assert_eq!(resumed.usage().of_process(Some(all)).unwrap().input, Some(0));
+}
+
+#[test]
+fn a_killed_agent_leaves_what_it_had_used_where_it_says_it_by_call() {
+    for (agent, expected) in
+        [("claude", Some(2_000)), ("opencode", Some(2_000)), ("codex", None), ("gemini", None)]
+    {
+        let input = golden(agent, "killed").progress().usage().of_process(None).and_then(|usage| usage.input);
+        assert_eq!(input, expected, "{agent}");
+    }
+}
+
+#[test]
+fn limits_say_when_they_end() {
+    let zone = jiff::tz::TimeZone::UTC;
+    let now = "2026-11-21T08:30:00Z".parse().unwrap();
+    let ends = |agent: &str| {
+        let progress = golden(agent, "limit").progress();
+        let (_, reset) = progress.limit().unwrap();
+        reset.and_then(|reset| reset.resolve(now, &zone)).map(|at| at.to_string())
+    };
+    assert_eq!(ends("claude").as_deref(), Some("2026-11-21T22:26:40Z"), "to the second");
+    assert_eq!(
+        ends("codex").as_deref(),
+        Some("2026-11-21T22:26:00Z"),
+        "to the minute, by the clock of the machine"
+    );
+    assert_eq!(ends("gemini"), None, "it does not say");
+}
+
+#[test]
+fn what_a_model_says_is_no_sign_of_trouble() {
+    let said = r#"{"type":"item.completed","item":{"id":"1","type":"agent_message","text":"You’ve hit your usage limit"}}"#;
+    let presets = Presets::built_in().unwrap();
+    let mut reader = Reader::new(StreamFormat::Codex, presets.get("codex").unwrap().signs().clone(), 0);
+    let events = reader.feed(format!("{said}\n").as_bytes());
+    assert!(matches!(events[0].event, AgentEvent::Message { .. }) && events.len() == 1);
+}
+
+#[test]
+fn what_agents_say_on_stderr_is_known() {
+    let presets = Presets::built_in().unwrap();
+    for (agent, text, expected) in [
+        (
+            "claude",
+            "Error: Session ID df07aeec-cc1d-4470-adab-b30a6affdc89 is already in use.",
+            Symptom::SessionInUse,
+        ),
+        ("claude", "No conversation found with session ID: f1150ff8", Symptom::SessionUnknown),
+        (
+            "codex",
+            "Error: thread/resume: thread/resume failed: no rollout found for thread id 01a1 (code -32600)",
+            Symptom::SessionUnknown,
+        ),
+        ("codex", "Not logged in", Symptom::Login),
+        ("gemini", "Invalid auth method selected.", Symptom::Login),
+        (
+            "gemini",
+            "Error resuming session: Invalid session identifier \"f1150ff8\".",
+            Symptom::SessionUnknown,
+        ),
+        (
+            "gemini",
+            "Error starting session: Session ID \"ddbf\" already exists. Use --resume to resume it, or provide a different ID.",
+            Symptom::SessionInUse,
+        ),
+        (
+            "gemini",
+            "Attempt 1 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request",
+            Symptom::Network,
+        ),
+        ("opencode", "Error: Session not found", Symptom::SessionUnknown),
+        (
+            "opencode",
+            "error.error=\"AI_APICallError: Usage limit reached, please try again later\"",
+            Symptom::Limit,
+        ),
+    ] {
+        assert_eq!(presets.get(agent).unwrap().signs().symptom(text), Some(expected), "{agent}: {text}");
+    }
+}

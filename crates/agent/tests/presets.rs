@@ -1,0 +1,290 @@
+//! Presets: the command of each start, word for word, and what a configuration makes of them.
+
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
+use backstay_agent::{
+    Access, CommandError, DeliveryVia, PresetError, Presets, Request, SchemaFile, SessionUse, Stdin,
+    StreamFormat, command_line,
+};
+use backstay_model::Coded as _;
+
+fn request(session: SessionUse, access: Access) -> Request {
+    Request {
+        prompt: "Do it.".to_owned(),
+        via: None,
+        prompt_file: None,
+        access,
+        model: None,
+        session,
+        schema: None,
+        args: Vec::new(),
+    }
+}
+
+fn start() -> SessionUse {
+    SessionUse::Start { id: Some("ID".to_owned()) }
+}
+
+fn resume() -> SessionUse {
+    SessionUse::Resume { id: "ID".to_owned() }
+}
+
+fn fork() -> SessionUse {
+    SessionUse::Fork { from: "ID".to_owned(), id: Some("NEW".to_owned()) }
+}
+
+fn words(agent: &str, request: &Request) -> String {
+    let presets = Presets::built_in().unwrap();
+    command_line(presets.get(agent).unwrap(), request).unwrap().argv.join(" ")
+}
+
+#[test]
+fn each_preset_starts_resumes_and_forks_with_these_words() {
+    use Access::{Full, Read, Write};
+    let codex = "codex exec --json --skip-git-repo-check";
+    let claude = "claude -p --output-format stream-json --verbose";
+    let gemini = "gemini --output-format stream-json --skip-trust";
+    let opencode = "opencode run --format json --print-logs --log-level ERROR";
+    for (agent, session, access, expected) in [
+        ("codex", start(), Read, format!("{codex} -s read-only -")),
+        ("codex", start(), Write, format!("{codex} -s workspace-write -")),
+        ("codex", start(), Full, format!("{codex} --dangerously-bypass-approvals-and-sandbox -")),
+        ("codex", resume(), Write, format!("{codex} -s workspace-write resume ID -")),
+        ("codex", fork(), Read, format!("{codex} -s read-only fork ID -")),
+        (
+            "claude",
+            start(),
+            Read,
+            format!(
+                "{claude} --session-id ID --permission-mode dontAsk --disallowed-tools=Edit,Write,NotebookEdit"
+            ),
+        ),
+        (
+            "claude",
+            start(),
+            Write,
+            format!("{claude} --session-id ID --permission-mode acceptEdits --allowed-tools=Bash"),
+        ),
+        ("claude", start(), Full, format!("{claude} --session-id ID --permission-mode bypassPermissions")),
+        (
+            "claude",
+            resume(),
+            Write,
+            format!("{claude} --resume ID --permission-mode acceptEdits --allowed-tools=Bash"),
+        ),
+        (
+            "claude",
+            fork(),
+            Full,
+            format!(
+                "{claude} --resume ID --fork-session --session-id NEW --permission-mode bypassPermissions"
+            ),
+        ),
+        ("gemini", start(), Read, format!("{gemini} --session-id ID --approval-mode plan")),
+        (
+            "gemini",
+            start(),
+            Write,
+            format!("{gemini} --session-id ID --approval-mode auto_edit --allowed-tools run_shell_command"),
+        ),
+        ("gemini", start(), Full, format!("{gemini} --session-id ID --approval-mode yolo")),
+        ("gemini", resume(), Full, format!("{gemini} --resume ID --approval-mode yolo")),
+        ("opencode", start(), Read, format!("{opencode} --agent plan")),
+        ("opencode", start(), Write, opencode.to_owned()),
+        ("opencode", start(), Full, format!("{opencode} --auto")),
+        ("opencode", resume(), Write, format!("{opencode} --session ID")),
+        ("opencode", fork(), Full, format!("{opencode} --session ID --fork --auto")),
+    ] {
+        assert_eq!(words(agent, &request(session, access)), expected);
+    }
+}
+
+#[test]
+fn model_schema_and_own_arguments_stand_where_each_cli_takes_them() {
+    let full = |session| Request {
+        model: Some("m1".to_owned()),
+        schema: Some(SchemaFile { text: "{}".to_owned(), path: "/s.json".to_owned() }),
+        args: vec!["--own".to_owned(), "x y".to_owned()],
+        ..request(session, Access::Full)
+    };
+    let presets = Presets::built_in().unwrap();
+    let argv = |agent: &str, session| command_line(presets.get(agent).unwrap(), &full(session)).unwrap().argv;
+    assert_eq!(
+        argv("codex", resume())[3..],
+        [
+            "--skip-git-repo-check",
+            "--dangerously-bypass-approvals-and-sandbox",
+            "-m",
+            "m1",
+            "--output-schema",
+            "/s.json",
+            "--own",
+            "x y",
+            "resume",
+            "ID",
+            "-"
+        ]
+    );
+    assert_eq!(argv("claude", start())[9..], ["--model", "m1", "--json-schema", "{}", "--own", "x y"]);
+    assert_eq!(argv("gemini", start())[8..], ["--model", "m1", "--own", "x y"], "it takes no schema");
+    assert_eq!(argv("opencode", start())[7..], ["--auto", "--model", "m1", "--own", "x y"]);
+}
+
+#[test]
+fn the_prompt_goes_in_by_stdin_or_as_it_is_asked_for() {
+    let presets = Presets::built_in().unwrap();
+    for preset in presets.iter() {
+        let line = command_line(preset, &request(start(), Access::Write)).unwrap();
+        assert_eq!(line.stdin, Stdin::Text("Do it.".to_owned()), "{}", preset.name());
+        assert!(!line.argv.iter().any(|word| word.contains("Do it.")), "{}", preset.name());
+
+        let by_argument = Request { via: Some(DeliveryVia::Arg), ..request(start(), Access::Write) };
+        let line = command_line(preset, &by_argument).unwrap();
+        assert_eq!(line.stdin, Stdin::Null, "{}: an open pipe would make it wait", preset.name());
+        assert!(line.argv.last().unwrap().ends_with("Do it."), "{}", preset.name());
+
+        let by_file = Request { via: Some(DeliveryVia::File), ..request(start(), Access::Write) };
+        let error = command_line(preset, &by_file).unwrap_err();
+        assert_eq!(error.to_string(), format!("{} takes no prompt via file", preset.name()));
+        assert!(error.hint().unwrap().contains(&format!("[agents.{}.prompt]", preset.name())));
+    }
+}
+
+#[test]
+fn the_session_is_known_before_the_start_where_it_can_be_chosen() {
+    let presets = Presets::built_in().unwrap();
+    let session = |agent: &str, session| {
+        command_line(presets.get(agent).unwrap(), &request(session, Access::Write)).map(|line| line.session)
+    };
+    assert_eq!(session("claude", start()), Ok(Some("ID".to_owned())));
+    assert_eq!(session("claude", fork()), Ok(Some("NEW".to_owned())));
+    assert_eq!(session("codex", start()), Ok(None), "its stream will say it");
+    assert_eq!(session("codex", resume()), Ok(Some("ID".to_owned())));
+    let nameless = session("gemini", SessionUse::Start { id: None }).unwrap_err();
+    assert_eq!(nameless.to_string(), "to start gemini its session's name is needed");
+    let fork = session("gemini", fork()).unwrap_err();
+    assert!(matches!(fork, CommandError::NoWay { .. }), "{fork}");
+    assert_eq!(fork.code().to_string(), "BKS-A001");
+}
+
+#[test]
+fn reading_access_of_opencode_is_in_its_environment() {
+    let presets = Presets::built_in().unwrap();
+    let line = command_line(presets.get("opencode").unwrap(), &request(start(), Access::Read)).unwrap();
+    assert_eq!(line.env["OPENCODE_PERMISSION"], r#"{"edit":"deny","bash":"deny","task":"deny"}"#);
+    let line = command_line(presets.get("opencode").unwrap(), &request(start(), Access::Write)).unwrap();
+    assert!(line.env.is_empty());
+}
+
+#[test]
+fn each_preset_knows_its_version_login_and_screen() {
+    let presets = Presets::built_in().unwrap();
+    let codex = presets.get("codex").unwrap();
+    assert_eq!(codex.version_command(), ["codex", "--version"]);
+    assert_eq!(codex.login_command().unwrap(), ["codex", "login", "status"]);
+    assert_eq!(codex.screen("ID").unwrap(), ["codex", "resume", "ID"]);
+    assert_eq!(presets.get("claude").unwrap().screen("ID").unwrap(), ["claude", "--resume", "ID"]);
+    assert!(presets.get("gemini").unwrap().is_login_exit(41));
+    assert_eq!(
+        presets.iter().map(|preset| preset.name()).collect::<Vec<_>>(),
+        ["claude", "codex", "gemini", "opencode"]
+    );
+    assert!(presets.iter().all(|preset| preset.tried().is_some()));
+}
+
+#[test]
+fn a_configuration_changes_single_fields_and_adds_agents() {
+    let text = r#"
+        [store]
+        other = "belongs to others"
+
+        [agents.codex]
+        program = "/opt/codex"
+        env = { CODEX_HOME = "/srv/codex" }
+        access.write = { args = ["-s", "danger-full-access"] }
+        prompt.via = "arg"
+        signs.login = ["who are you"]
+
+        [agents.mine]
+        program = "mine"
+        start = ["--task={prompt_file}", "{access}", "{prompt}"]
+        prompt = { via = "file", file = [] }
+        access.write.args = ["--rw"]
+    "#;
+    let presets = Presets::with_configuration("config.toml", text).unwrap();
+    let codex = presets.get("codex").unwrap();
+    let line = command_line(codex, &request(start(), Access::Write)).unwrap();
+    assert_eq!(
+        line.argv.join(" "),
+        "/opt/codex exec --json --skip-git-repo-check -s danger-full-access -- Do it."
+    );
+    assert_eq!(line.env["CODEX_HOME"], "/srv/codex");
+    let read = command_line(codex, &request(resume(), Access::Read)).unwrap();
+    assert!(read.argv.join(" ").contains("-s read-only resume ID"), "what it does not name stays: {read:?}");
+    assert_eq!(codex.signs().login, ["who are you"]);
+    assert!(!codex.signs().limit.is_empty());
+
+    let mine = presets.get("mine").unwrap();
+    assert_eq!((mine.stream(), mine.session()), (StreamFormat::Text, None));
+    let with_file = Request { prompt_file: Some("/p.md".to_owned()), ..request(start(), Access::Write) };
+    assert_eq!(command_line(mine, &with_file).unwrap().argv, ["mine", "--task=/p.md", "--rw"]);
+    let without = command_line(mine, &request(start(), Access::Read)).unwrap_err();
+    assert_eq!(without.to_string(), "mine has no access mode `read`");
+}
+
+#[test]
+fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() {
+    for (text, message, hint) in [
+        (
+            "[agents.codex]\nprogramm = \"x\"\n",
+            "config.toml:2:1: unknown field `programm`",
+            Some("did you mean `program`?"),
+        ),
+        (
+            "\n[agents.codex.access]\n  reed = { args = [] }",
+            "config.toml:3:3: unknown variant `reed`",
+            Some("did you mean `read`?"),
+        ),
+        (
+            "[agents.codex.signs]\nlimits = []",
+            "config.toml:2:1: unknown field `limits`",
+            Some("did you mean `limit`?"),
+        ),
+        ("[agents.codex]\nstart = [\"{promt}\"]", "config.toml:2:9: `{promt}` is no place", None),
+        ("[agents.codex]\nprogram = 5", "config.toml:2:11: invalid type", None),
+        ("[agents.codex\n", "config.toml:1:14: ", None),
+        (
+            "[agents.mine]\nprogram = \"x\"",
+            "config.toml: the agent mine has no `start`",
+            Some("add `start = …` under `[agents.mine]`, or change one of codex, claude, gemini, opencode"),
+        ),
+        (
+            "[agents.codex]\npreset = 2",
+            "config.toml: the preset codex has version 2, this program knows 1",
+            None,
+        ),
+    ] {
+        let error = Presets::with_configuration("config.toml", text).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{text}\n{error}");
+        if hint.is_some() {
+            assert_eq!(error.hint().as_deref(), hint, "{text}");
+        }
+    }
+    let error = Presets::with_configuration("c", "[agents.x").unwrap_err();
+    assert!(matches!(error, PresetError::Form { .. }));
+}
+
+#[test]
+fn the_page_about_agents_is_true() {
+    let page = include_str!("../../../docs/agents.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let presets = Presets::with_configuration("docs/agents.md", example).unwrap();
+    assert_eq!(presets.get("codex").unwrap().program(), "/opt/codex/bin/codex");
+    assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded"]);
+    let packages = include_str!("clis/package.json");
+    for preset in Presets::built_in().unwrap().iter() {
+        let tried = preset.tried().unwrap();
+        assert!(page.contains(&format!("`{}` {tried}", preset.program())), "{} in the table", preset.name());
+        assert!(packages.contains(&format!("\"{tried}\"")), "{} is what the tests install", preset.name());
+    }
+}

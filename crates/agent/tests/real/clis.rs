@@ -1,0 +1,319 @@
+//! How each CLI is pointed at the endpoint, and how it is run.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use backstay_agent::{
+    Access, Counts, DeliveryVia, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile,
+    SessionSource, SessionUse, Symptom, command_line,
+};
+use backstay_testkit::{Endpoint, Received, Script};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::install;
+
+/// The longest that one of these small runs may take on a slow machine; opencode's first start takes 10 s on a quick one.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cli {
+    Codex,
+    Claude,
+    Gemini,
+    Opencode,
+}
+
+impl Cli {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Cli::Codex => "codex",
+            Cli::Claude => "claude",
+            Cli::Gemini => "gemini",
+            Cli::Opencode => "opencode",
+        }
+    }
+
+    /// A name for a session, where names are chosen. Each test has a home of its own, so one is enough for all.
+    pub(crate) fn new_session(self) -> Option<String> {
+        let presets = Presets::built_in().unwrap();
+        let is_chosen = presets.get(self.name()).unwrap().session() == Some(SessionSource::Chosen);
+        is_chosen.then(|| "1b8b6f0e-5d0c-4a57-9d5e-3c1f0b7a2d11".to_owned())
+    }
+
+    /// The user's own arguments that point it at the endpoint, and the variables that do.
+    fn connection(self, url: &str, is_logged_in: bool) -> (Vec<String>, BTreeMap<String, String>) {
+        let mut env = BTreeMap::new();
+        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
+        let mut args = Vec::new();
+        match self {
+            Cli::Codex => {
+                for setting in [
+                    "model_provider=scripted",
+                    "model_providers.scripted.name=scripted",
+                    &format!("model_providers.scripted.base_url={url}/v1"),
+                    "model_providers.scripted.wire_api=responses",
+                    "model_providers.scripted.env_key=SCRIPTED_KEY",
+                    "model_providers.scripted.request_max_retries=0",
+                    "model_providers.scripted.stream_max_retries=0",
+                ] {
+                    args.extend(["-c".to_owned(), setting.to_owned()]);
+                }
+                if is_logged_in {
+                    set("SCRIPTED_KEY", "scripted");
+                }
+            }
+            Cli::Claude => {
+                set("ANTHROPIC_BASE_URL", url);
+                set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+                set("DISABLE_AUTOUPDATER", "1");
+                if is_logged_in {
+                    // As a subscriber: with a key, limits are told without the time at which they end.
+                    set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted");
+                }
+            }
+            Cli::Gemini => {
+                set("GOOGLE_GEMINI_BASE_URL", url);
+                args.extend(["--model".to_owned(), "gemini-2.5-flash".to_owned()]);
+                if is_logged_in {
+                    set("GEMINI_API_KEY", "scripted");
+                }
+            }
+            Cli::Opencode => {
+                set("OPENCODE_CONFIG_CONTENT", &opencode_configuration(url));
+                set("OPENCODE_DISABLE_MODELS_FETCH", "1");
+                set("OPENCODE_DISABLE_AUTOUPDATE", "1");
+            }
+        }
+        (args, env)
+    }
+
+    /// What has to be in the home of a user who has chosen how to log in.
+    fn furnish(self, home: &Utf8Path) {
+        if self == Cli::Gemini {
+            std::fs::create_dir_all(home.join(".gemini")).unwrap();
+            let settings = r#"{"security":{"auth":{"selectedType":"gemini-api-key"}},"privacy":{"usageStatisticsEnabled":false},"general":{"enableAutoUpdate":false}}"#;
+            std::fs::write(home.join(".gemini/settings.json"), settings).unwrap();
+        }
+    }
+}
+
+fn opencode_configuration(url: &str) -> String {
+    format!(
+        r#"{{"provider":{{"scripted":{{"npm":"@ai-sdk/openai-compatible","name":"Scripted",
+        "options":{{"baseURL":"{url}/v1","apiKey":"scripted"}},
+        "models":{{"small":{{"name":"small","cost":{{"input":1,"output":2}}}}}}}}}},
+        "model":"scripted/small","small_model":"scripted/small","autoupdate":false,"share":"disabled"}}"#
+    )
+}
+
+/// A home and a repository of their own for one CLI.
+pub(crate) struct Workplace {
+    cli: Cli,
+    preset: Preset,
+    programs: Utf8PathBuf,
+    root: Utf8PathBuf,
+    is_logged_in: bool,
+    _temporary: tempfile::TempDir,
+}
+
+/// How a run of a CLI went.
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+    pub(crate) events: Vec<Observed>,
+    pub(crate) counts: Counts,
+    pub(crate) requests: Vec<Received>,
+    pub(crate) url: String,
+}
+
+impl Run {
+    pub(crate) fn progress(&self) -> Progress {
+        let mut progress = Progress::default();
+        self.events.iter().for_each(|observed| progress.apply(&observed.event));
+        progress
+    }
+}
+
+impl Workplace {
+    /// `None`, having said why, where the CLI is not to be had.
+    pub(crate) fn new(cli: Cli) -> Option<Workplace> {
+        let place = Workplace::bare(cli, true)?;
+        cli.furnish(&place.home());
+        Some(place)
+    }
+
+    /// The same, of a user who never logged in.
+    pub(crate) fn without_login(cli: Cli) -> Option<Workplace> {
+        Workplace::bare(cli, false)
+    }
+
+    fn bare(cli: Cli, is_logged_in: bool) -> Option<Workplace> {
+        let programs = install::programs()?;
+        let temporary = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(temporary.path().canonicalize().unwrap()).unwrap();
+        let preset = Presets::built_in().unwrap().get(cli.name()).unwrap().clone();
+        let place = Workplace { cli, preset, programs, root, is_logged_in, _temporary: temporary };
+        for folder in [place.home(), place.folder()] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let git = Command::new("git").args(["init", "--quiet"]).current_dir(place.folder()).status().unwrap();
+        assert!(git.success());
+        Some(place)
+    }
+
+    pub(crate) fn home(&self) -> Utf8PathBuf {
+        self.root.join("home")
+    }
+
+    pub(crate) fn folder(&self) -> Utf8PathBuf {
+        self.root.join("project")
+    }
+
+    pub(crate) fn preset(&self) -> &Preset {
+        &self.preset
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, script: Script, session: SessionUse, access: Access) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let child = self.spawn(&endpoint, self.request(session, access));
+        let output = self.output(child);
+        self.told(&endpoint, output)
+    }
+
+    /// Runs it until the script has given `answers` answers, then kills it and all that it started.
+    pub(crate) fn run_and_kill(&self, script: Script, session: SessionUse, answers: usize) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let child = self.spawn(&endpoint, self.request(session, Access::Write));
+        let group = child.id();
+        assert!(
+            endpoint.wait_for_answers(answers, PATIENCE),
+            "{} asked {:?}",
+            self.cli.name(),
+            endpoint.received()
+        );
+        kill(group);
+        let output = self.output(child);
+        self.told(&endpoint, output)
+    }
+
+    /// Runs it until its stderr says what is wrong, then ends it.
+    pub(crate) fn first_symptom(&self, script: Script, session: SessionUse) -> Option<Symptom> {
+        let endpoint = Endpoint::start(script).unwrap();
+        let mut child = self.spawn(&endpoint, self.request(session, Access::Write));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (group, signs) = (child.id(), self.preset.signs().clone());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let symptom = stderr.lines().map_while(Result::ok).find_map(|line| signs.symptom(&line));
+            sender.send(symptom)
+        });
+        let symptom = receiver.recv_timeout(PATIENCE);
+        kill(group);
+        child.wait().unwrap();
+        symptom.unwrap_or(None)
+    }
+
+    /// Runs it to its end; its answer shall be of the form `schema`.
+    pub(crate) fn run_with_schema(&self, script: Script, schema: &str) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let path = self.root.join("schema.json");
+        std::fs::write(&path, schema).unwrap();
+        let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Read);
+        request.schema = Some(SchemaFile { text: schema.to_owned(), path: path.into_string() });
+        let output = self.output(self.spawn(&endpoint, request));
+        self.told(&endpoint, output)
+    }
+
+    /// Runs it to its end, with `prompt` as an argument.
+    pub(crate) fn run_with_argument(&self, script: Script, prompt: &str) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Write);
+        (request.via, request.prompt) = (Some(DeliveryVia::Arg), prompt.to_owned());
+        let output = self.output(self.spawn(&endpoint, request));
+        self.told(&endpoint, output)
+    }
+
+    fn request(&self, session: SessionUse, access: Access) -> Request {
+        Request {
+            prompt: "Write a greeting.".to_owned(),
+            via: None,
+            prompt_file: None,
+            access,
+            model: None,
+            session,
+            schema: None,
+            args: Vec::new(),
+        }
+    }
+
+    fn spawn(&self, endpoint: &Endpoint, mut request: Request) -> Child {
+        let (args, env) = self.cli.connection(&endpoint.url(), self.is_logged_in);
+        request.args = args;
+        let line = command_line(&self.preset, &request).unwrap();
+        let system = std::env::var_os("PATH").unwrap().into_string().unwrap();
+        let mut child = Command::new(self.programs.join(&line.argv[0]))
+            .args(&line.argv[1..])
+            .env_clear()
+            .env("PATH", format!("{}:{system}", self.programs))
+            .env("HOME", self.home())
+            .env("TZ", "UTC")
+            .envs(env)
+            .envs(&line.env)
+            .current_dir(self.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        if let backstay_agent::Stdin::Text(text) = line.stdin {
+            match stdin.write_all(text.as_bytes()) {
+                // It has ended without reading, and says why.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written.unwrap(),
+            }
+        }
+        child
+    }
+
+    fn output(&self, child: Child) -> Output {
+        let group = child.id();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(output) => output.unwrap(),
+            Err(_too_late) => {
+                kill(group);
+                let output = receiver.recv().unwrap().unwrap();
+                panic!("{} did not end in {PATIENCE:?}: {output:?}", self.cli.name());
+            }
+        }
+    }
+
+    fn told(&self, endpoint: &Endpoint, output: Output) -> Run {
+        let mut reader = Reader::new(self.preset.stream(), self.preset.signs().clone(), 0);
+        let mut events = reader.feed(&output.stdout);
+        events.extend(reader.end());
+        Run {
+            code: output.status.code(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stdout: output.stdout,
+            events,
+            counts: reader.counts(),
+            requests: endpoint.received(),
+            url: endpoint.url(),
+        }
+    }
+}
+
+fn kill(group: u32) {
+    let status = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,59 @@
+//! OpenAI Chat Completions, streamed or whole.
+
+use serde_json::{Value, json};
+
+use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use crate::reply::Reply;
+use crate::script::Answer;
+
+pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
+    let model = &asked["model"];
+    let usage = json!({
+        "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+        "prompt_tokens_details": { "cached_tokens": CACHED_TOKENS },
+        "completion_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
+    });
+    let finish = if call.is_some() { "tool_calls" } else { "stop" };
+    let mut message = json!({ "role": "assistant", "content": text });
+    if let Some(call) = call {
+        let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
+        message["tool_calls"] =
+            json!([{ "index": 0, "id": format!("call_{turn}"), "type": "function", "function": function }]);
+    }
+    if asked["stream"] != json!(true) {
+        let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
+        let body = json!({
+            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage,
+        });
+        return Reply::json(200, body);
+    }
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        json!({ "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice] })
+    };
+    let mut last = chunk(json!({}), json!(finish));
+    last["usage"] = usage;
+    let events = [chunk(message, Value::Null), last].map(|event| (None, event.to_string()));
+    Reply::Stream(events.into_iter().chain([(None, "[DONE]".to_owned())]).collect())
+}
+
+pub(super) fn refusal(answer: &Answer) -> Reply {
+    match answer {
+        Answer::UsageLimit { retry_after_s, .. } => Reply::Json {
+            status: 429,
+            headers: vec![("retry-after", retry_after_s.to_string())],
+            body: json!({ "error": {
+                "type": "usage_limit_reached", "code": "rate_limit_exceeded",
+                "message": "Usage limit reached, please try again later",
+            } }),
+        },
+        Answer::Unauthorized => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        _ => Reply::json(
+            500,
+            json!({ "error": { "type": "server_error", "message": "The server had an error" } }),
+        ),
+    }
+}

@@ -1,0 +1,71 @@
+//! Anthropic Messages, streamed or whole.
+
+use serde_json::{Value, json};
+
+use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS};
+use crate::reply::Reply;
+use crate::script::Answer;
+
+pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
+    let stop = if call.is_some() { "tool_use" } else { "end_turn" };
+    let usage = json!({
+        "input_tokens": INPUT_TOKENS - CACHED_TOKENS, "cache_read_input_tokens": CACHED_TOKENS,
+        "cache_creation_input_tokens": 0, "output_tokens": OUTPUT_TOKENS,
+    });
+    let message = |content: Value, stop: Value| {
+        json!({
+            "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
+            "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage,
+        })
+    };
+    let (empty, delta, whole) = match call {
+        None => (
+            json!({ "type": "text", "text": "" }),
+            json!({ "type": "text_delta", "text": text }),
+            json!({ "type": "text", "text": text }),
+        ),
+        Some(call) => (
+            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": {} }),
+            json!({ "type": "input_json_delta", "partial_json": call.arguments.to_string() }),
+            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": call.arguments }),
+        ),
+    };
+    if asked["stream"] != json!(true) {
+        return Reply::json(200, message(json!([whole]), json!(stop)));
+    }
+    Reply::typed_stream(vec![
+        json!({ "type": "message_start", "message": message(json!([]), Value::Null) }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": empty }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({
+            "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null },
+            "usage": { "output_tokens": OUTPUT_TOKENS },
+        }),
+        json!({ "type": "message_stop" }),
+    ])
+}
+
+pub(super) fn refusal(answer: &Answer) -> Reply {
+    let body =
+        |kind: &str, message: &str| json!({ "type": "error", "error": { "type": kind, "message": message } });
+    match answer {
+        Answer::UsageLimit { resets_at_s, retry_after_s } => Reply::Json {
+            status: 429,
+            headers: vec![
+                ("retry-after", retry_after_s.to_string()),
+                ("x-should-retry", "false".to_owned()),
+                ("anthropic-ratelimit-unified-status", "rejected".to_owned()),
+                ("anthropic-ratelimit-unified-reset", resets_at_s.to_string()),
+                ("anthropic-ratelimit-unified-representative-claim", "five_hour".to_owned()),
+                ("anthropic-ratelimit-unified-overage-status", "rejected".to_owned()),
+            ],
+            body: body(
+                "rate_limit_error",
+                "This request would exceed your account's rate limit. Please try again later.",
+            ),
+        },
+        Answer::Unauthorized => Reply::json(401, body("authentication_error", "invalid x-api-key")),
+        _ => Reply::json(500, body("api_error", "Internal server error")),
+    }
+}

@@ -1,0 +1,90 @@
+//! OpenAI Responses, streamed.
+
+use serde_json::{Value, json};
+
+use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use crate::reply::Reply;
+use crate::script::{Answer, ToolCall};
+
+/// The tool of newer Codex models: they call all others from a piece of JavaScript.
+pub(super) const CODE_TOOL: &str = "exec";
+
+/// The names of the tools that the request offers: in `tools`, or as a first item of the input, in namespaces.
+pub(super) fn tools(asked: &Value) -> Vec<&str> {
+    let input = asked["input"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let additional = input.iter().filter(|item| item["type"] == "additional_tools");
+    let listed =
+        std::iter::once(asked).chain(additional).filter_map(|holder| holder["tools"].as_array()).flatten();
+    let mut names = Vec::new();
+    for tool in listed {
+        match tool["tools"].as_array() {
+            Some(space) => names.extend(space.iter().filter_map(|tool| tool["name"].as_str())),
+            None => names.extend(tool["name"].as_str()),
+        }
+    }
+    names
+}
+
+/// `wanted` as the JavaScript that calls it.
+pub(super) fn as_code(wanted: &ToolCall) -> Call {
+    let call = match wanted {
+        ToolCall::Shell(command) => format!("tools.exec_command({})", json!({ "cmd": command })),
+        ToolCall::Write { path, content } => format!("tools.apply_patch({})", json!(patch(path, content))),
+    };
+    let code = format!("text(await {call});");
+    Call { name: CODE_TOOL.to_owned(), arguments: json!(code), is_text: true }
+}
+
+/// The patch that adds a file.
+pub(super) fn patch(path: &str, content: &str) -> String {
+    let added: String = content.lines().map(|line| format!("+{line}\n")).collect();
+    format!("*** Begin Patch\n*** Add File: {path}\n{added}*** End Patch\n")
+}
+
+pub(super) fn reply(turn: usize, text: &str, call: Option<Call>) -> Reply {
+    let item = match call {
+        None => json!({
+            "type": "message", "role": "assistant", "id": format!("msg_{turn}"),
+            "content": [{ "type": "output_text", "text": text, "annotations": [] }],
+        }),
+        Some(call) if call.is_text => json!({
+            "type": "custom_tool_call", "id": format!("ctc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name, "input": call.arguments,
+        }),
+        Some(call) => json!({
+            "type": "function_call", "id": format!("fc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name,
+            "arguments": call.arguments.to_string(),
+        }),
+    };
+    let usage = json!({
+        "input_tokens": INPUT_TOKENS,
+        "input_tokens_details": { "cached_tokens": CACHED_TOKENS },
+        "output_tokens": OUTPUT_TOKENS,
+        "output_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
+        "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+    });
+    Reply::typed_stream(vec![
+        json!({ "type": "response.created", "response": { "id": format!("resp_{turn}") } }),
+        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
+        json!({ "type": "response.completed", "response": { "id": format!("resp_{turn}"), "usage": usage } }),
+    ])
+}
+
+pub(super) fn refusal(answer: &Answer) -> Reply {
+    match answer {
+        Answer::UsageLimit { resets_at_s, retry_after_s } => Reply::json(
+            429,
+            json!({ "error": {
+                "type": "usage_limit_reached", "message": "The usage limit has been reached", "plan_type": "plus",
+                "resets_at": resets_at_s, "resets_in_seconds": retry_after_s,
+            } }),
+        ),
+        Answer::Unauthorized => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        _ => Reply::json(
+            500,
+            json!({ "error": { "type": "server_error", "message": "The server had an error" } }),
+        ),
+    }
+}

@@ -1,0 +1,34 @@
+//! What goes back over the wire.
+
+use serde_json::Value;
+
+/// A reply of the provider, before it is bytes.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// One JSON document.
+    Json {
+        /// The HTTP status.
+        status: u16,
+        /// Headers beside the content type.
+        headers: Vec<(&'static str, String)>,
+        /// The document.
+        body: Value,
+    },
+    /// Server-sent events: a name, where the dialect has one, and data.
+    Stream(Vec<(Option<String>, String)>),
+    /// None, ever.
+    Never,
+}
+
+impl Reply {
+    /// A document without further headers.
+    pub(crate) fn json(status: u16, body: Value) -> Reply {
+        Reply::Json { status, headers: Vec::new(), body }
+    }
+
+    /// Events that carry their name in `type`, as the Responses and Messages dialects have them.
+    pub(crate) fn typed_stream(events: Vec<Value>) -> Reply {
+        let named = |event: Value| (event["type"].as_str().map(str::to_owned), event.to_string());
+        Reply::Stream(events.into_iter().map(named).collect())
+    }
+}

@@ -1,0 +1,86 @@
+//! What the endpoint plays.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// The answers to the requests of an agent's own turns, in order, and one for all that follow.
+///
+/// Requests that offer no tools (titles, summaries, routing) are asides: they get a fixed text and use up no answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// The answer to the first request, the second, and so on.
+    pub answers: VecDeque<Answer>,
+    /// The answer to every request after those.
+    pub then: Answer,
+}
+
+/// One answer of the model, or of the provider in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Answer {
+    /// The model says this and ends its turn.
+    Text(String),
+    /// The model answers with this JSON document: through the tool for it where the agent offers one, else as its text.
+    Document(String),
+    /// The model calls a tool.
+    Tool(ToolCall),
+    /// The account has used up what it may use; the provider refuses with 429.
+    UsageLimit {
+        /// When that ends, in seconds since 1970.
+        resets_at_s: u64,
+        /// The same as a distance, for providers that say it so, in seconds.
+        retry_after_s: u64,
+    },
+    /// The credentials are not known; the provider refuses with 401.
+    Unauthorized,
+    /// The provider failed: 500.
+    ServerError,
+    /// The connection stays open and nothing ever comes.
+    Hang,
+}
+
+/// A call of one of the tools that the agent offers; the endpoint finds the agent's own name for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToolCall {
+    /// A command for the shell.
+    Shell(String),
+    /// A new file with this content; the path is absolute, as some agents insist on it.
+    Write {
+        /// Where.
+        path: String,
+        /// What is in it.
+        content: String,
+    },
+}
+
+impl Script {
+    /// A script of these answers; what comes after them is the text `done`.
+    pub fn of(answers: impl IntoIterator<Item = Answer>) -> Script {
+        Script { answers: answers.into_iter().collect(), then: Answer::Text("done".to_owned()) }
+    }
+
+    /// The answer to the next request.
+    pub(crate) fn next(&mut self) -> Answer {
+        self.answers.pop_front().unwrap_or_else(|| self.then.clone())
+    }
+}
+
+impl Answer {
+    /// The model says `text` and ends its turn.
+    pub fn text(text: &str) -> Answer {
+        Answer::Text(text.to_owned())
+    }
+
+    /// The model runs `command`.
+    pub fn shell(command: &str) -> Answer {
+        Answer::Tool(ToolCall::Shell(command.to_owned()))
+    }
+
+    /// The model writes a file.
+    pub fn write(path: &str, content: &str) -> Answer {
+        Answer::Tool(ToolCall::Write { path: path.to_owned(), content: content.to_owned() })
+    }
+}
