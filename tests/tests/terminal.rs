@@ -219,7 +219,7 @@ fn q_leaves_a_run_to_the_background_where_it_goes_on() {
     run.press(b"q");
     let first = run.child.id();
     let (status, seen) = run.end();
-    assert_eq!(status.code(), Some(0), "{seen}");
+    assert_eq!(status.code(), Some(75), "{seen}");
     assert!(seen.contains("backstay watch run_"), "it says how to see it again: {seen}");
     let record = world.record_when("has a new owner", |record| {
         record.owner.as_ref().is_some_and(|owner| owner.pid != first)
@@ -263,7 +263,7 @@ fn a_run_whose_terminal_is_closed_goes_on_in_the_background() {
     });
     assert_eq!(record.interruptions, [], "it was handed over");
     let (status, seen) = run.end();
-    assert_eq!(status.code(), Some(0), "{seen}");
+    assert_eq!(status.code(), Some(75), "{seen}");
     go.open();
     let record = world.record_when("ends", |record| record.status.is_ended());
     assert_eq!(record.status, RunStatus::Completed);

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The durable runtime for agents: workflows that survive kill -9.
 ///
 /// Exit codes: 0 completed, 1 failed, 2 bad usage, 3 waits for a person, 4 cancelled or denied, 5 suspended,
-/// 6 owned by another process, 124 `wait --timeout` was over.
+/// 6 owned by another process, 75 left to the background by `q`, 124 `wait --timeout` was over.
 #[derive(Debug, Parser)]
 #[command(name = "backstay", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Arguments {
@@ -327,9 +327,9 @@ pub(crate) struct CheckArgs {
 /// `up`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Outlives the terminal it was started from.
+    /// Only this run, until it rests; outlives the terminal it was started from.
     #[arg(long, hide = true)]
-    pub(crate) detached: bool,
+    pub(crate) run: Option<backstay_model::RunId>,
 }
 
 /// `completions`.

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use backstay_model::RunId;
 use backstay_runtime::Store;
 use camino::Utf8Path;
 
@@ -37,20 +38,16 @@ fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
     opened.map_err(|source| CliError::WriteFile { path, source })
 }
 
-/// Sees to it that somebody keeps `store`: starts `up` unless one is at work. What is due must be durable before.
-///
-/// An `up` that is about to end looks again after it has freed its lock, so nothing falls between.
-pub(crate) fn ensure_up(store: &Store) -> Result<(), CliError> {
-    if lock(store.folder())?.is_none() {
-        return Ok(());
-    }
+/// Lets `run` go on in the background, in a process of its own: it has the environment of whoever says so. What is due must
+/// be durable before.
+pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
     let path = store.folder().join(LOG);
     let log = OpenOptions::new().create(true).append(true).open(&path);
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;
     Command::new(program)
-        .args(["--store", store.folder().as_str(), "up", "--detached"])
+        .args(["--store", store.folder().as_str(), "up", "--run", &run.to_string()])
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)

@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Suspended,
     /// Another process owns the run.
     OwnedElsewhere,
+    /// The run was left to the background, and how it ends is not known yet; as sysexits.h says "try again later".
+    Left,
     /// `wait --timeout` was over first; as timeout(1) says it.
     TimedOut,
     /// A view was ended by Ctrl-C; as a shell says it.
@@ -50,6 +52,7 @@ impl Exit {
             Exit::Cancelled => 4,
             Exit::Suspended => 5,
             Exit::OwnedElsewhere => 6,
+            Exit::Left => 75,
             Exit::TimedOut => 124,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,

@@ -150,10 +150,10 @@ fn foot(person: &Person, way: Way) -> Line {
 
 /// Hands a run that was given up to a process in the background.
 fn leave(store: &Store, run: RunId) -> Result<Exit, CliError> {
-    crate::detach::ensure_up(store)?;
+    crate::detach::go_on(store, run)?;
     output::note(&format!("{run} goes on in the background"));
     output::note(&format!("next  backstay watch {run}"));
-    Ok(Exit::Completed)
+    Ok(Exit::Left)
 }
 
 /// As [`work`]; where a `backstay up` was first to take the run, shows it at work there.
@@ -198,7 +198,7 @@ async fn finish(
     }
     if end == DriveEnd::Stopped {
         output::note(&format!(
-            "left: agents at work go on by themselves; `backstay resume {run}` finds them again"
+            "left: agents that were told to stop stop, the others go on by themselves; `backstay resume {run}` finds out"
         ));
     }
     Ok(of_drive(end))

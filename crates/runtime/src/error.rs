@@ -222,9 +222,7 @@ impl Coded for DriveError {
             DriveError::Register(error) => error.hint(),
             DriveError::Claim(error) => error.hint(),
             DriveError::Run(error) => error.hint(),
-            DriveError::Work { .. } => {
-                Some("nothing of it is lost: mend what the message names, then `backstay resume`".to_owned())
-            }
+            DriveError::Work { .. } => Some("mend what the message names, then `backstay resume`".to_owned()),
         }
     }
 }

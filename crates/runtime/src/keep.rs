@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use backstay_engine::record::RunStatus;
 use backstay_log::{ClaimMode, TopicFilter};
 use backstay_model::{Position, RunId};
 use futures_util::future::FutureExt;
@@ -24,6 +25,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Until a run that could not be worked on is tried again; doubled with each time, up to the longest.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_LONGEST: Duration = Duration::from_secs(300);
+/// How long a run that was just asked for is left to whoever asked: that process is about to take it itself.
+const YOUNG: Duration = Duration::from_secs(5);
 /// Looks that fail in a row before the owner gives up.
 const FAILED_LOOKS_MAX: u32 = 6;
 
@@ -52,9 +55,19 @@ struct Appointment {
     latest: Instant,
 }
 
+/// Which runs an owner keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// All of the store that are due.
+    All,
+    /// One, until it rests.
+    Only(RunId),
+}
+
 /// The work of an owner that keeps.
 struct Keeping<'a> {
     owner: &'a Owner,
+    kept: Kept,
     switch: &'a StopSwitch,
     driven: FuturesUnordered<Driven<'a>>,
     at_work: BTreeSet<RunId>,
@@ -65,16 +78,17 @@ struct Keeping<'a> {
 }
 
 impl Owner {
-    /// Works on every run of the store that is due, side by side, until none is open or `switch` is used. A run that
-    /// cannot be worked on is logged and tried again later.
+    /// Works on every run of `kept` that is due, side by side, until none is open or `switch` is used. A run that cannot be
+    /// worked on is logged and tried again later.
     ///
     /// # Errors
     /// [`DriveError`] if the list of runs can still not be read after several tries.
-    pub async fn keep(&self, switch: &StopSwitch) -> Result<(), DriveError> {
+    pub async fn keep(&self, kept: Kept, switch: &StopSwitch) -> Result<(), DriveError> {
         let now = Instant::now();
         let first = Appointment { seen: Position(0), earliest: now, latest: now };
         let mut keeping = Keeping {
             owner: self,
+            kept,
             switch,
             driven: FuturesUnordered::new(),
             at_work: BTreeSet::new(),
@@ -140,9 +154,11 @@ impl Keeping<'_> {
         let mut next: Option<Duration> = None;
         for row in &rows {
             let Some(wake_at) = row.wake_at else { continue };
-            if !self.is_free(row) || self.at_work.contains(&row.run) {
+            if !self.is_wanted(row) || !self.is_free(row) || self.at_work.contains(&row.run) {
                 continue;
             }
+            let is_young = self.kept == Kept::All && row.summary.status == RunStatus::Queued;
+            let wake_at = if is_young { wake_at.plus(YOUNG) } else { wake_at };
             let wait = match self.refused.get(&row.run) {
                 Some(refused) if !refused.is_waited_for && now < refused.until => continue,
                 Some(refused) => wake_at.since(wall).max(refused.until.duration_since(now)),
@@ -157,6 +173,9 @@ impl Keeping<'_> {
         if !self.at_work.is_empty() || next.is_some() {
             self.idle_since = None;
             return Ok(appointment(now + LOOK_PACE, now + next.unwrap_or(LOOK_BACKSTOP).min(LOOK_BACKSTOP)));
+        }
+        if self.kept != Kept::All {
+            return Ok(None);
         }
         let until = *self.idle_since.get_or_insert(now) + LINGER;
         Ok(if until <= now { None } else { appointment((now + LOOK_PACE).min(until), until) })
@@ -190,6 +209,13 @@ impl Keeping<'_> {
         };
         let pause = self.refused.get(&run).map_or(AGAIN_FIRST, |last| (last.pause * 2).min(AGAIN_LONGEST));
         self.refused.insert(run, Refused { until: Instant::now() + pause, pause, is_waited_for });
+    }
+
+    fn is_wanted(&self, row: &RunRow) -> bool {
+        match self.kept {
+            Kept::All => true,
+            Kept::Only(run) => row.run == run,
+        }
     }
 
     /// Whether nobody works on the run; one that this process failed to give up is its own to try again.

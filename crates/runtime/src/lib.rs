@@ -21,6 +21,7 @@ pub use clock::{Clock, SystemClock};
 pub use drive::{DriveEnd, StopSwitch};
 pub use error::{DriveError, RunError, SayError, StoreOpenError};
 pub use host::host_name;
+pub use keep::Kept;
 pub use owner::{Owner, OwnerSettings};
 pub use request::RunRequest;
 pub use sink::{Sink, TracingSink};

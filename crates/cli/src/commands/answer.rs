@@ -29,7 +29,7 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let input = store.say(run, event).await?;
     let is_owned = is_owned(&store, run).await?;
     if !is_owned {
-        crate::detach::ensure_up(&store)?;
+        crate::detach::go_on(&store, run)?;
     }
     match store.verdict(run, input).await? {
         Verdict::Accepted => {}

@@ -28,17 +28,22 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         }
         return Ok(of_status(status));
     }
+    let mut said = None;
     if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
         let event = Event::from(ResumeRequested { by: context.actor() });
         match store.say(run, event).await {
-            Ok(_seq) => {}
+            Ok(input) => said = Some(input),
             // Somebody else said it first; whoever owns the run goes on with it.
             Err(SayError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
     if args.detach {
-        crate::detach::ensure_up(&store)?;
+        crate::detach::go_on(&store, run)?;
+        // Whoever waits for the run next shall not see it stand still.
+        if let Some(input) = said {
+            store.verdict(run, input).await?;
+        }
         return super::run::detached(run, args.json);
     }
     let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };

@@ -14,9 +14,11 @@ pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, Cl
     let run = context.run(&store, &args.run).await?;
     let view = store.view(run).await?;
     let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
-    store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
+    let input = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
     if args.detach {
-        crate::detach::ensure_up(&store)?;
+        crate::detach::go_on(&store, run)?;
+        // Whoever waits for the run next shall not see how it had ended before.
+        store.verdict(run, input).await?;
         return super::run::detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };

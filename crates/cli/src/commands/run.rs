@@ -44,7 +44,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
     };
     let run = store.request(request).await?;
     if args.detach {
-        crate::detach::ensure_up(&store)?;
+        crate::detach::go_on(&store, run)?;
         return detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };

@@ -1,7 +1,7 @@
 //! `backstay up`.
 
 use backstay_log::TopicFilter;
-use backstay_runtime::{StopSwitch, Store};
+use backstay_runtime::{Kept, StopSwitch, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::UpArgs;
@@ -14,10 +14,13 @@ use crate::output;
 
 /// Works on every run that is due, until none is left or it is told to stop.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError> {
-    // Who works in the background outlives the terminal that it was started from. The handler stays for good.
-    let hangups =
-        if args.detached { Some(signal(SignalKind::hangup()).map_err(CliError::Signals)?) } else { None };
     let store = context.store().await?;
+    if let Some(run) = args.run {
+        // Who works in the background outlives the terminal that it was started from. The handler stays for good.
+        let _hangups = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
+        keep(context, &store, Kept::Only(run)).await?;
+        return Ok(Exit::Completed);
+    }
     output::note(&format!("working on what is due in {} (pid {})", store.folder(), std::process::id()));
     loop {
         let lock = match detach::lock(store.folder())? {
@@ -28,23 +31,22 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
                 tokio::task::spawn_blocking(move || detach::lock_patiently(&folder)).await??
             }
         };
-        let stopped = keep(context, &store).await?;
+        let stopped = keep(context, &store, Kept::All).await?;
         drop(lock);
         // What was asked for between the last look and the freed lock would be nobody's.
         if stopped || !is_something_due(context, &store).await? {
             output::note("nothing is left to do");
-            drop(hangups);
             return Ok(Exit::Completed);
         }
     }
 }
 
-async fn keep(context: &Context, store: &Store) -> Result<bool, CliError> {
+async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliError> {
     let owner = foreground::owner(context, store).await?;
     let switch = StopSwitch::default();
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
-    let mut kept = std::pin::pin!(owner.keep(&switch));
+    let mut kept = std::pin::pin!(owner.keep(kept, &switch));
     let mut stopped = false;
     loop {
         tokio::select! {

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{LiveRun, parse_duration};
+use crate::ui::{LiveRun, Moment, parse_duration};
 
 /// Waits until a run ends, stands still or needs a person; the exit code says which.
 pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliError> {
@@ -35,14 +35,25 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     Ok(of_status(status))
 }
 
-/// Resolves once the run ended, stands still or needs a person.
+/// Looks in a row, a second apart, at which nobody owned the run before it is said that somebody has to resume it.
+const LOOKS_WITHOUT_OWNER: u32 = 5;
+
+/// Resolves once the run ended, stands still or needs a person: also one who resumes it because its owner died.
 pub(crate) async fn rest(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
     let mut live = LiveRun::open(store, run).await?;
+    let mut looks = 0;
     loop {
         let status = live.record.status;
         if status.is_ended() || matches!(status, RunStatus::Waiting | RunStatus::Suspended) {
             return Ok(status);
         }
-        live.next().await?;
+        if let Moment::Look = live.next().await? {
+            looks = if store.view(run).await?.is_without_owner() { looks + 1 } else { 0 };
+        }
+        if looks >= LOOKS_WITHOUT_OWNER {
+            output::note(&format!("nobody owns {run}"));
+            output::note(&format!("next  backstay resume {run}"));
+            return Ok(RunStatus::Waiting);
+        }
     }
 }

@@ -59,6 +59,12 @@ impl Turn<'_> {
             },
             Report::Lost { effect, attempt, evidence, ended_processes } => {
                 let call = effect.call;
+                // Whoever removed the folder removed the trace of what the log saw running.
+                let has_run = self.machine.is_known_to_run(&place, call, attempt);
+                let evidence = match evidence {
+                    LostEvidence::NotBegun if has_run => LostEvidence::KeeperDead,
+                    evidence => evidence,
+                };
                 self.emit_at(&place, EffectLost { effect, attempt, evidence, ended_processes });
                 match call {
                     EffectCall::Main => self.main_lost(&place, attempt, evidence),

@@ -25,6 +25,8 @@ const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
 
+/// Events that are read at least to find the end of a first batch.
+const FURTHER_MIN: usize = 64;
 /// Whether fewer events than this stand side by side is not asked.
 const DENSE_MIN: u64 = 16;
 
@@ -122,7 +124,7 @@ fn forward(
             Some(last) if is_open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
             _ => break,
         }
-        count = BATCH_EVENTS_MAX;
+        count = (count * 2).clamp(FURTHER_MIN, BATCH_EVENTS_MAX);
     }
     // The limit may be passed only by the first batch.
     let events = &fetch.events;

@@ -120,6 +120,11 @@ fn beginning(bytes: Vec<u8>, size_bytes: u64) -> Output {
 
 fn stdout_text(folder: &Utf8Path, spool: &Spool) -> Result<Output, CollectError> {
     match spool::stdout_beginning(folder, OUTPUT_BYTES_MAX as u64) {
+        // What is missing may be anywhere in it.
+        Ok(read) if spool.lost_bytes > 0 && read.size_bytes < OUTPUT_BYTES_MAX as u64 => {
+            let message = format!("{} bytes of it could not be kept: the disk was full", spool.lost_bytes);
+            Ok(Output { text: None, problem: Some(OutputProblem::Unreadable { message }) })
+        }
         Ok(read) => Ok(beginning(read.bytes, read.size_bytes + spool.lost_bytes)),
         Err(SpoolError::Io { path, source }) => unreadable(path, source),
         Err(error) => {

@@ -19,6 +19,8 @@ use super::run_loop::Drive;
 use crate::store::Store;
 use crate::trees::{Checkout, TreeMoment, TreeName};
 
+/// The variable by which an owner is told not to keep checkouts: `off`.
+const TREES: &str = "BACKSTAY_TREES";
 /// How long work that is told to stop has before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -54,8 +56,8 @@ struct Watch {
     epoch: Epoch,
     /// Relative to the store.
     folder: Utf8PathBuf,
-    /// Where the work works.
-    cwd: Utf8PathBuf,
+    /// Where the work works; none if its checkout is not to be kept.
+    cwd: Option<Utf8PathBuf>,
     news: UnboundedSender<News>,
 }
 
@@ -114,7 +116,11 @@ impl Drive<'_> {
             attempt,
             epoch: self.epoch,
             folder: attempt_folder(effect, attempt),
-            cwd: self.machine.request().map_or_else(Utf8PathBuf::new, |request| request.cwd.clone().into()),
+            cwd: self
+                .machine
+                .request()
+                .map(|request| request.cwd.clone().into())
+                .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
             news: self.news.clone(),
         }
     }
@@ -211,7 +217,7 @@ impl Watch {
             return None;
         }
         let name = TreeName::new(&self.effect, self.attempt, moment);
-        let kept = Checkout::around(&self.cwd)
+        let kept = Checkout::around(self.cwd.as_ref()?)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
             Ok(kept) => kept,
@@ -224,7 +230,7 @@ impl Watch {
 
     fn kept_before(&self) -> Option<KeptTree> {
         let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
-        let kept = Checkout::around(&self.cwd)
+        let kept = Checkout::around(self.cwd.as_ref()?)
             .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
         match kept {
             Ok(kept) => kept.flatten(),

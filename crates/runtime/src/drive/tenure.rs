@@ -122,7 +122,7 @@ impl Drive<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = given_up {
-            tracing::warn!(run = %self.run, %error, "the run could not be given up: it is free once this process ends");
+            tracing::info!(run = %self.run, %error, "the run could not be given up: it is free once this process ends");
         }
     }
 }

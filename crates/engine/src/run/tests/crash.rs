@@ -257,3 +257,13 @@ fn cancel_closes_an_open_question_without_an_answer() {
     );
     assert!(bench.machine.would_accept(&super::say::answer(question, "done").into()).is_err());
 }
+
+#[test]
+fn s5_what_the_log_saw_running_had_begun_whatever_became_of_its_folder() {
+    let mut bench = one("ask");
+    let (effect, attempt) = bench.in_flight("a");
+    let folder = "p".to_owned();
+    bench.report(Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder, before: None });
+    let facts = bench.lose("a", NotBegun);
+    assert!(facts.contains(&"a question asked".to_owned()), "nothing is done twice unasked: {facts:?}");
+}
