@@ -23,6 +23,8 @@ pub(crate) enum CliError {
     AmbiguousRun { text: String, candidates: Vec<String> },
     #[error("the workflow has no step `{text}`")]
     UnknownStep { text: String, known: Vec<String> },
+    #[error("no step is done by an agent `{name}`")]
+    UnusedAgent { name: String, known: Vec<String> },
     #[error("no tree of {what} is kept")]
     NoTree { what: String },
     #[error(transparent)]
@@ -96,6 +98,7 @@ impl Coded for CliError {
             CliError::UnknownRun { .. } => Code("BKS-C003"),
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
             CliError::UnknownStep { .. } => Code("BKS-C005"),
+            CliError::UnusedAgent { .. } => Code("BKS-C027"),
             CliError::NoTree { .. } => Code("BKS-C026"),
             CliError::Tree(error) => error.code(),
             CliError::UnknownQuestion { .. } => Code("BKS-C006"),
@@ -137,6 +140,8 @@ impl Coded for CliError {
             CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
             CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),
             CliError::UnknownStep { known, .. } => Some(format!("it has {}", known.join(", "))),
+            CliError::UnusedAgent { known, .. } if known.is_empty() => Some("no step of it has an agent".to_owned()),
+            CliError::UnusedAgent { known, .. } => Some(format!("its steps have {}", known.join(", "))),
             CliError::NoTree { .. } => Some(
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),

@@ -103,6 +103,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::InputsFile { .. }
         | CliError::NotJson { .. }
         | CliError::AgentForm { .. }
+        | CliError::UnusedAgent { .. }
         | CliError::DurationForm { .. }
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::Log(

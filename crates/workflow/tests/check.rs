@@ -421,3 +421,21 @@ fn of_a_long_line_the_part_around_the_mistake_is_shown() {
     let at = carets.chars().position(|c| c == '^').unwrap();
     assert_eq!(line.chars().skip(at).take(3).collect::<String>(), "rum");
 }
+
+#[test]
+fn an_unknown_filter_is_told_before_anything_runs() {
+    let text = "backstay: 1\nsteps:\n  - {id: a, run: \"echo ${{ run.id | tial(lines=2) }}\"}\n  - {id: b, run: make, if: steps.a.output | nofilter == 'x'}\noutputs: {o: \"${{ steps.a.output | bogus | length }}\"}\n";
+    let said = checked(text).unwrap_err();
+    let found: Vec<String> = said.iter().map(|said| said.message.clone()).collect();
+    assert_eq!(
+        found,
+        ["there is no filter `tial`", "there is no filter `nofilter`", "there is no filter `bogus`"]
+    );
+    assert_eq!(said[0].hint.as_deref(), Some("did you mean `tail`?"));
+    for name in ["json", "tail", "selectattr", "default", "d"] {
+        let text =
+            format!("backstay: 1\nsteps:\n  - {{id: a, run: make, if: (run.id | {name}) == run.id}}\n");
+        let unknown = checked(&text).err().unwrap_or_default();
+        assert!(unknown.iter().all(|said| !said.message.contains("no filter")), "{name}: {unknown:?}");
+    }
+}

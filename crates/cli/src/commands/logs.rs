@@ -1,6 +1,7 @@
 //! `backstay logs`.
 
 use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use backstay_engine::record::RunRecord;
@@ -15,7 +16,7 @@ use crate::context::{Context, find_step};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::LiveRun;
+use crate::ui::{LiveRun, harmless};
 
 /// Bytes that are read at once.
 const PAGE_BYTES: u64 = 256 * 1024;
@@ -43,15 +44,20 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     let run = context.run(&store, &args.run).await?;
     let view = store.view(run).await?;
     let step = args.step.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
-    let mut printer = Printer { prefixes: step.is_none(), ..Printer::default() };
+    let mut printer = Printer {
+        prefixes: step.is_none(),
+        is_terminal: std::io::stdout().is_terminal(),
+        ..Printer::default()
+    };
     let wanted = Wanted { step, stream: args.stream.map(stream) };
     if args.follow {
         return follow(&store, run, &wanted, &mut printer).await;
     }
     for source in sources(&store, &view.record, &wanted) {
         print_all(&source, &wanted, &mut printer)?;
+        // A last line without an end is not to wait for what others said.
+        printer.finish()?;
     }
-    printer.finish()?;
     Ok(Exit::Completed)
 }
 
@@ -154,14 +160,27 @@ fn tell(sender: &mpsc::Sender<Read>, read: Read) {
 }
 
 /// Prints bytes as they are, or, of several steps, line by line behind the step's name.
+///
+/// A terminal gets no control characters but those of colours, line breaks and tabs: what a step prints is not to move
+/// the cursor, set titles or answer for the person in front of it.
 #[derive(Debug, Default)]
 struct Printer {
     prefixes: bool,
+    is_terminal: bool,
+    /// The beginning of an escape sequence whose end has not come.
+    escape: Vec<u8>,
     begun: std::collections::BTreeMap<StepId, Vec<u8>>,
 }
 
 impl Printer {
     fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        let clean;
+        let bytes = if self.is_terminal {
+            clean = harmless(&mut self.escape, bytes);
+            &clean
+        } else {
+            bytes
+        };
         if !self.prefixes {
             return output::put_bytes(bytes);
         }

@@ -25,6 +25,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;
+    are_named(&args.agent, &checked.plan)?;
     if !checked.warnings.is_empty() {
         output::note(&file.render(&checked.warnings));
     }
@@ -79,6 +80,25 @@ fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> 
         if name.is_empty() || value.is_empty() { Err(wrong()) } else { Ok((name.to_owned(), agent)) }
     };
     said.iter().map(read).collect()
+}
+
+/// An agent that no step names changes nothing: a slip of the pen, most likely.
+fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
+    let named: std::collections::BTreeSet<&str> = plan
+        .walk()
+        .filter_map(|step| match &step.verb {
+            Verb::Agent { agent, .. } => Some(agent.as_str()),
+            _ => None,
+        })
+        .collect();
+    let names = said.iter().filter_map(|text| text.split_once('=')).map(|(name, _)| name.trim());
+    match names.into_iter().find(|name| !named.contains(name)) {
+        Some(name) => Err(CliError::UnusedAgent {
+            name: name.to_owned(),
+            known: named.into_iter().map(ToOwned::to_owned).collect(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// `--inputs FILE.json`, and over it `--input NAME=VALUE`.

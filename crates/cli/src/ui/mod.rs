@@ -2,6 +2,7 @@
 
 mod beats;
 mod frame;
+mod harmless;
 mod keys;
 mod line;
 mod live;
@@ -17,6 +18,7 @@ mod style;
 mod time;
 
 pub(crate) use frame::Frame;
+pub(crate) use harmless::harmless;
 pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use pace::Pace;

@@ -68,7 +68,10 @@ impl Kin {
             .filter(|process| {
                 process.marked
                     || (!reused && process.session != 0 && process.session == self.keeper_pid)
-                    || (!reused && self.agent_pid.is_some_and(|agent| process.group == agent))
+                    // Where sessions are known the agent's group is in the keeper's: another group of that number is a stranger's.
+                    || (!reused
+                        && process.session == 0
+                        && self.agent_pid.is_some_and(|agent| process.group == agent))
             })
             .map(|process| process.pid)
             .collect();
@@ -184,6 +187,18 @@ mod tests {
         let all = [process(9, 7), process(7, 5), process(5, 1), process(6, 1)];
         assert_eq!(family_of(&all, [5].into()), [5, 7, 9].into());
         assert_eq!(line_of(&all, 9), [1, 5, 7, 9].into());
+    }
+
+    #[test]
+    fn a_group_that_got_the_agents_number_later_is_not_ours() {
+        let kin = Kin { mark: "M=1".to_owned(), keeper_pid: 50, keeper_started: 10, agent_pid: Some(60) };
+        let of = |pid, group, session| Process { group, session, started: 20, ..process(pid, 1) };
+        let all =
+            [of(60, 60, 40), of(61, 60, 40), of(70, 70, 50), Process { marked: true, ..of(80, 80, 80) }];
+        let found: Vec<u32> = kin.by_signs(&all).iter().map(|process| process.pid).collect();
+        assert_eq!(found, [70, 80], "what has the keeper's session or the mark");
+        let unknown = [of(60, 60, 0)];
+        assert_eq!(kin.by_signs(&unknown).len(), 1, "where sessions are not known the group is a sign");
     }
 
     #[test]

@@ -58,6 +58,11 @@ fn newest_pid() -> io::Result<u32> {
     last.ok_or_else(|| io::Error::other("/proc/loadavg cannot be understood"))
 }
 
+/// Another user's process, which `/proc` may hide (mounted with `hidepid`), cannot be ours: what we start runs as ourselves.
+fn is_hidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 /// Whether the number is a process's and not one of its threads'.
 fn is_process(pid: u32) -> io::Result<bool> {
     match fs::read_to_string(format!("/proc/{pid}/status")) {
@@ -65,7 +70,7 @@ fn is_process(pid: u32) -> io::Result<bool> {
             let leader = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
             Ok(leader.is_some_and(|leader| leader.trim() == pid.to_string()))
         }
-        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) if is_gone(&error) || is_hidden(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -73,7 +78,7 @@ fn is_process(pid: u32) -> io::Result<bool> {
 fn look_at(pid: u32, mark: Option<&str>, ticks: u64) -> io::Result<Option<Process>> {
     let process = match fs::read(format!("/proc/{pid}/stat")) {
         Ok(stat) => parse_stat(pid, &stat, ticks),
-        Err(error) if is_gone(&error) => None,
+        Err(error) if is_gone(&error) || is_hidden(&error) => None,
         Err(error) => return Err(error),
     };
     match (process, mark) {
@@ -98,8 +103,9 @@ fn is_marked(pid: u32, mark: &str) -> io::Result<bool> {
         Ok(environment) => {
             Ok(environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()))
         }
-        // Another user's process cannot be ours: what we start runs as ourselves.
-        Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) if is_gone(&error) || is_hidden(&error) => Ok(false),
+        // One that hangs in its start for so long is told by the other signs, if it is ours.
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
         Err(error) => Err(error),
     }
 }

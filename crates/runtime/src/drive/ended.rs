@@ -171,3 +171,29 @@ fn keep(store: &Store, text: &str) -> Result<Text, BlobError> {
     }
     Ok(kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::Digest;
+
+    use super::*;
+
+    fn read(stdout: &[u8], lost_bytes: u64) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
+        std::fs::write(path.join("stdout"), stdout).unwrap();
+        let spool = Spool { size_bytes: stdout.len() as u64, digest: Digest::of(stdout), lost_bytes };
+        read_output(&path, &spool).unwrap()
+    }
+
+    #[test]
+    fn l17_an_output_of_which_a_part_was_lost_is_none() {
+        let whole = read(b"all of it", 0);
+        assert_eq!((whole.text.as_deref(), whole.problem), (Some("all of it"), None));
+        let torn = read(b"the beg the end", 5);
+        assert_eq!(torn.text, None, "what is missing may be in its middle");
+        assert!(
+            matches!(torn.problem, Some(OutputProblem::Unreadable { message }) if message.contains("5 bytes"))
+        );
+    }
+}

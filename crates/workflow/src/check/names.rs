@@ -8,7 +8,7 @@ use backstay_model::StepId;
 use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
-use crate::expression::{Path, Token, TokenKind, paths, tokens};
+use crate::expression::{Path, Token, TokenKind, is_filter, paths, tokens};
 use crate::plan::InputType;
 use crate::yaml::Node;
 
@@ -56,6 +56,46 @@ const RUN_FIELDS: &[(&str, Type)] =
     &[("id", Type::Text), ("workflow", Type::Text), ("cwd", Type::Text), ("ok", Type::Boolean)];
 const STATUSES: &[&str] = &["succeeded", "failed", "skipped", "cancelled"];
 const LATER_ROOTS: &[&str] = &["it", "item", "workspace", "secrets", "budget", "cycle"];
+/// Filters that are proposed for one that does not exist: our own, and the usual ones of the engine.
+const FILTERS: &[&str] = &[
+    "json",
+    "from_json",
+    "flatten",
+    "head",
+    "tail",
+    "fence",
+    "slug",
+    "truncate",
+    "length",
+    "map",
+    "select",
+    "reject",
+    "selectattr",
+    "rejectattr",
+    "first",
+    "last",
+    "max",
+    "min",
+    "sum",
+    "sort",
+    "unique",
+    "reverse",
+    "join",
+    "split",
+    "lines",
+    "default",
+    "lower",
+    "upper",
+    "trim",
+    "replace",
+    "int",
+    "float",
+    "string",
+    "list",
+    "items",
+    "round",
+    "abs",
+];
 const FUNCTIONS: &[&str] = &["range", "dict", "namespace", "loop"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,10 +141,26 @@ impl Reader<'_> {
         for each in std::mem::take(&mut self.uses) {
             let source = &each.text[each.inner.clone()];
             let words = tokens(source);
+            self.filters(&each, &words);
             for path in paths(&words) {
                 self.path(&each, &path, known);
                 self.comparison(&each, &words, &path);
             }
+        }
+    }
+
+    /// `value | filter`: an unknown one would be told only when the expression is evaluated.
+    fn filters(&mut self, each: &Use, words: &[Token<'_>]) {
+        for pair in words.windows(2) {
+            let [pipe, name] = pair else { continue };
+            if pipe.text != "|" || name.kind != TokenKind::Name || is_filter(name.text) {
+                continue;
+            }
+            let place = self.place(each, &name.range);
+            let near = nearest(name.text, FILTERS.iter().copied()).map(ToOwned::to_owned);
+            let report =
+                Report::error(codes::UNKNOWN_NAME, &place, format!("there is no filter `{}`", name.text));
+            self.say(report.maybe_hint(near.map(did_you_mean)));
         }
     }
 

@@ -38,6 +38,15 @@ pub(super) fn environment<'source>() -> Result<Environment<'source>, Error> {
     Ok(environment)
 }
 
+/// Whether there is a filter of this name.
+pub(crate) fn is_filter(name: &str) -> bool {
+    // Where the engine itself cannot be set up, every expression says so.
+    environment().is_ok_and(|environment| {
+        let applied = environment.empty_state().apply_filter(name, &[Value::UNDEFINED]);
+        !matches!(applied, Err(error) if error.kind() == ErrorKind::UnknownFilter)
+    })
+}
+
 fn print(output: &mut Output<'_>, _state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = spell(value)?;
     output.write_str(&text).map_err(|error| {

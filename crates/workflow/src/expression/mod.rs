@@ -17,6 +17,7 @@ use backstay_model::event::StepStatus;
 use minijinja::Value;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use environment::is_filter;
 pub use error::{EvalError, EvalErrorKind, SourceError};
 pub use evaluate::RenderedScript;
 pub(crate) use interpolation::interpolations;
