@@ -92,3 +92,16 @@ fn without_a_checkout_there_is_nothing_to_show_and_that_is_said() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("BKS-C026"), "{output:?}");
     }
 }
+
+#[test]
+fn who_wants_no_trees_has_none() {
+    let world = World::new();
+    git(&world, &["init", "-q", "-b", "main"]);
+    world.write("flow.yaml", "backstay: 1\nname: plain\nsteps:\n  - {id: one, run: echo one > file}\n");
+    let mut command = world.command(&["run", "flow.yaml"]);
+    let output = command.env("BACKSTAY_TREES", "off").output().expect("the binary starts");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(git(&world, &["for-each-ref", "refs/backstay"]), "");
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    assert_eq!(git(&world, &["for-each-ref", "refs/backstay"]).lines().count(), 2, "before and after");
+}

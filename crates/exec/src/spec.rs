@@ -23,7 +23,7 @@ pub(crate) const EFFECT_VARIABLE: &str = "BACKSTAY_EFFECT";
 pub(crate) const MARK_VARIABLE: &str = "BACKSTAY_KEEPER";
 
 /// One process to start: everything its keeper has to know. It holds secrets and is never written to disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {
     /// Which work it is; given to the process as `BACKSTAY_EFFECT`.
     pub effect: EffectId,
@@ -68,6 +68,19 @@ pub struct Redaction {
     pub name: String,
     /// The value.
     pub value: String,
+}
+
+/// Without what may be secret: values of variables, and stdin.
+impl std::fmt::Debug for ProcessSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessSpec")
+            .field("effect", &self.effect)
+            .field("attempt", &self.attempt)
+            .field("argv", &self.argv)
+            .field("cwd", &self.cwd)
+            .field("env", &self.env.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Redaction {
@@ -169,6 +182,15 @@ mod tests {
             argv.iter().map(|&text| text.to_owned()).collect(),
             "/".into(),
         )
+    }
+
+    #[test]
+    fn s11_what_is_printed_of_a_spec_has_no_values_of_variables() {
+        let mut spec = spec(&["agent"]);
+        spec.env.insert("API_TOKEN".to_owned(), "hunter2".to_owned());
+        spec.stdin = Some("hunter2".to_owned());
+        let printed = format!("{spec:?}");
+        assert!(printed.contains("API_TOKEN") && !printed.contains("hunter2"), "{printed}");
     }
 
     #[test]
