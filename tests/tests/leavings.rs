@@ -96,3 +96,22 @@ fn odd_artifacts_are_counted_and_the_others_are_named() {
     assert_eq!(names, ["deep/er/file", "fifo", "good.txt", "root"]);
     assert_eq!(attempt.artifacts_left_out, 1);
 }
+
+#[test]
+fn s11_a_secret_that_a_step_writes_as_its_output_does_not_reach_the_log() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: leak\nsteps:\n  - {id: one, run: 'echo \"it is $MY_TOKEN\" > $BACKSTAY_OUTPUT'}\n",
+    );
+    let output = world.command(&["run", "flow.yaml"]).env("MY_TOKEN", "hunter2hunter2").output();
+    assert!(output.expect("the binary starts").status.success());
+    let record = world.record();
+    let text = format!("{:?}", step(&record, "one").output);
+    assert!(text.contains("it is [redacted:MY_TOKEN]"), "{text}");
+    for name in ["log.db", "log.db-wal"] {
+        let bytes = std::fs::read(world.path().join(".backstay").join(name)).unwrap_or_default();
+        let found = bytes.windows(14).any(|window| window == b"hunter2hunter2");
+        assert!(!found, "{name}");
+    }
+}

@@ -7,7 +7,6 @@ use backstay_log::ClaimMode;
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
-use camino::Utf8Path;
 
 use crate::context::{Context, utf8};
 use crate::error::CliError;
@@ -27,7 +26,8 @@ pub(crate) enum Look {
 /// Registers this process as an owner of runs.
 pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, CliError> {
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
-    let sockets = socket_folder(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
+    // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
+    let sockets = socket_folder(None);
     let keepers = Keepers::new(program, vec!["keeper".to_owned()], sockets);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env: context.env.clone() }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {

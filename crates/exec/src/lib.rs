@@ -28,5 +28,5 @@ pub use keepers::{
 };
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
-pub use redact::Redactor;
+pub use redact::{Redactor, secrets_of};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};

@@ -134,7 +134,7 @@ impl Redactor {
 }
 
 /// The secrets of an environment, by the names of its variables, and those given besides.
-pub(crate) fn secrets_of(env: &BTreeMap<String, String>, given: &[Redaction]) -> Vec<Redaction> {
+pub fn secrets_of(env: &BTreeMap<String, String>, given: &[Redaction]) -> Vec<Redaction> {
     let named = env
         .iter()
         .filter(|(name, _)| is_secret_name(name))

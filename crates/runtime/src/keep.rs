@@ -100,7 +100,13 @@ impl Owner {
         let mut looking = pin!(self.look(first));
         loop {
             let next = tokio::select! {
-                () = switch.stopped() => return Ok(()),
+                () = switch.stopped() => {
+                    // Each drive sees the switch too, and gives its run up.
+                    while let Some((run, end)) = keeping.driven.next().await {
+                        keeping.take_end(run, end);
+                    }
+                    return Ok(());
+                }
                 Some((run, end)) = keeping.driven.next() => {
                     keeping.take_end(run, end);
                     let now = Instant::now();

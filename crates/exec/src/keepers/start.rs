@@ -60,6 +60,7 @@ impl Keepers {
             socket_folder: self.socket_folder.clone(),
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
+        ours.set_write_timeout(Some(START_PATIENCE)).map_err(at(folder))?;
         if let Err(error) = ours.write_all(&line)
             && error.kind() != io::ErrorKind::BrokenPipe
         {
@@ -90,6 +91,7 @@ impl Keepers {
             Ok(_) | Err(_) => return Err(gone(folder, &mut child)),
         };
         ours.set_read_timeout(None).map_err(at(folder))?;
+        ours.set_write_timeout(None).map_err(at(folder))?;
         KeeperHandle::new(identity, ours, lines, Some(child)).map_err(at(folder))
     }
 

@@ -61,16 +61,21 @@ impl Kin {
         let own = std::process::id();
         // A later process may have got the keeper's number; then neither it nor its session is ours.
         let reused = all.iter().any(|p| p.pid == self.keeper_pid && p.started != self.keeper_started);
+        // A number is not given out again while a session of it has members; so if one of them carries the mark, all of
+        // them are ours. Without one it may be the session of a later process that got the number.
+        let is_ours = |process: &Process| process.marked && process.session == self.keeper_pid;
+        let trusts_session = !reused && all.iter().any(is_ours);
         let young = |process: &&Process| process.started >= self.keeper_started || !REAPER_SEES_ALL;
         let mut roots: BTreeSet<u32> = all
             .iter()
             .filter(young)
             .filter(|process| {
                 process.marked
-                    || (!reused && process.session != 0 && process.session == self.keeper_pid)
-                    // Where sessions are known the agent's group is in the keeper's: another group of that number is a stranger's.
-                    || (!reused
-                        && process.session == 0
+                    || (trusts_session && process.session != 0 && process.session == self.keeper_pid)
+                    // Where sessions are known the agent's group is in the keeper's: another group of that number is a
+                    // stranger's. A session 0 there is one of another namespace.
+                    || (!REAPER_SEES_ALL
+                        && !reused
                         && self.agent_pid.is_some_and(|agent| process.group == agent))
             })
             .map(|process| process.pid)
@@ -190,15 +195,19 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_got_the_agents_number_later_is_not_ours() {
+    fn what_got_the_numbers_of_agent_or_keeper_later_is_not_ours() {
         let kin = Kin { mark: "M=1".to_owned(), keeper_pid: 50, keeper_started: 10, agent_pid: Some(60) };
         let of = |pid, group, session| Process { group, session, started: 20, ..process(pid, 1) };
-        let all =
-            [of(60, 60, 40), of(61, 60, 40), of(70, 70, 50), Process { marked: true, ..of(80, 80, 80) }];
-        let found: Vec<u32> = kin.by_signs(&all).iter().map(|process| process.pid).collect();
-        assert_eq!(found, [70, 80], "what has the keeper's session or the mark");
-        let unknown = [of(60, 60, 0)];
-        assert_eq!(kin.by_signs(&unknown).len(), 1, "where sessions are not known the group is a sign");
+        let marked = |process| Process { marked: true, ..process };
+        let found = |all: &[Process]| -> Vec<u32> { kin.by_signs(all).iter().map(|p| p.pid).collect() };
+        let strangers = [of(61, 60, 40), of(62, 60, 0), of(70, 70, 50)];
+        assert_eq!(
+            found(&strangers),
+            [0; 0],
+            "another session, another namespace, a session without the mark"
+        );
+        let ours = [of(70, 70, 50), marked(of(71, 60, 50)), marked(of(80, 80, 80)), of(61, 60, 40)];
+        assert_eq!(found(&ours), [70, 71, 80]);
     }
 
     #[test]

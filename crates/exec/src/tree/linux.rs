@@ -233,7 +233,12 @@ fn parse_stat(pid: u32, stat: &[u8], ticks: u64) -> Option<Process> {
         group: small(2)?,
         session: small(3)?,
         started: number(19)?,
-        dead: matches!(*fields.first()?, "Z" | "X" | "x"),
+        // A leader that ended is a zombie while its threads go on.
+        dead: match *fields.first()? {
+            "X" | "x" => true,
+            "Z" => number(17)? <= 1,
+            _ => false,
+        },
         marked: false,
         cpu_ms: (own_ticks + children_ticks) * 1_000 / ticks,
         children_cpu_ms: children_ticks * 1_000 / ticks,
@@ -251,6 +256,15 @@ mod tests {
         assert_eq!((process.parent, process.group, process.session), (7, 42, 40));
         assert_eq!((process.started, process.dead), (777, false));
         assert_eq!((process.cpu_ms, process.children_cpu_ms), (650, 500));
+    }
+
+    #[test]
+    fn s8_a_leader_that_ended_lives_as_long_as_a_thread_of_it_does() {
+        let with = |state: &str, threads: u32| {
+            let stat = format!("42 (a) {state} 7 42 40 0 -1 0 1 2 3 4 10 5 20 30 20 0 {threads} 0 777 1 2");
+            parse_stat(42, stat.as_bytes(), 100).unwrap().dead
+        };
+        assert_eq!((with("Z", 1), with("Z", 2), with("X", 2), with("S", 2)), (true, false, true, false));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded};
-use backstay_exec::{ExitRecord, SpoolError, spool};
+use backstay_exec::{ExitRecord, Redaction, Redactor, SpoolError, spool};
 use backstay_log::BlobError;
 use backstay_model::Text;
 use backstay_model::event::Spool;
@@ -43,11 +43,12 @@ pub(super) fn collect(
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
+    secrets: &[Redaction],
 ) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
     let (output, log) = if began {
-        (read_output(folder, &record.stdout)?, log_tail(folder)?)
+        (read_output(folder, &record.stdout, secrets)?, log_tail(folder)?)
     } else {
         (Output { text: None, problem: None }, None)
     };
@@ -81,7 +82,7 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
 }
 
 /// The file named by `BACKSTAY_OUTPUT`, if the step left something there, else its stdout.
-fn read_output(folder: &Utf8Path, stdout: &Spool) -> Result<Output, CollectError> {
+fn read_output(folder: &Utf8Path, stdout: &Spool, secrets: &[Redaction]) -> Result<Output, CollectError> {
     let path = folder.join("output");
     // A FIFO with nobody at its other end must not hold this up.
     let opened = rustix::fs::open(
@@ -91,12 +92,21 @@ fn read_output(folder: &Utf8Path, stdout: &Spool) -> Result<Output, CollectError
     );
     match opened.map(File::from) {
         Ok(file) => match read_beginning(&file) {
-            Ok(output) => Ok(output),
+            Ok(output) => Ok(Output { text: output.text.map(|text| redacted(&text, secrets)), ..output }),
             Err(source) => unreadable(path, source),
         },
         Err(Errno::NOENT) => stdout_text(folder, stdout),
         Err(error) => unreadable(path, error.into()),
     }
+}
+
+/// What the step wrote into the file did not pass its keeper, which redacts the streams.
+fn redacted(text: &str, secrets: &[Redaction]) -> String {
+    let mut redactor = Redactor::new(secrets);
+    let mut clean = Vec::with_capacity(text.len());
+    redactor.push(text.as_bytes(), &mut clean);
+    redactor.finish(&mut clean);
+    String::from_utf8_lossy(&clean).into_owned()
 }
 
 fn read_beginning(file: &File) -> io::Result<Output> {
@@ -183,7 +193,7 @@ mod tests {
         let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
         std::fs::write(path.join("stdout"), stdout).unwrap();
         let spool = Spool { size_bytes: stdout.len() as u64, digest: Digest::of(stdout), lost_bytes };
-        read_output(&path, &spool).unwrap()
+        read_output(&path, &spool, &[]).unwrap()
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, StartError,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, Redaction,
+    StartError,
 };
 use backstay_log::crash::crash_point;
 use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
@@ -31,6 +34,8 @@ pub(super) struct Flight {
     /// The way to its keeper, once there is one.
     pub(super) control: Option<KeeperControl>,
     stopping: Option<StopReason>,
+    /// Read right before the work is started: it is not wanted any more.
+    is_unwanted: Arc<AtomicBool>,
 }
 
 /// What the threads that look after work tell the loop.
@@ -58,14 +63,20 @@ struct Watch {
     folder: Utf8PathBuf,
     /// Where the work works; none if its checkout is not to be kept.
     cwd: Option<Utf8PathBuf>,
+    is_unwanted: Arc<AtomicBool>,
+    /// What must not reach the log.
+    secrets: Vec<Redaction>,
     news: UnboundedSender<News>,
 }
 
 impl Flight {
     /// Tells the keeper to stop, once for each reason. False if it has to be told again.
     pub(super) fn stop(&mut self, epoch: Epoch, reason: StopReason) -> bool {
-        // Without a way to it yet, its news wake the loop.
-        let Some(control) = &self.control else { return true };
+        let Some(control) = &self.control else {
+            // Without a way to it yet, its news wake the loop.
+            self.is_unwanted.store(true, Ordering::Relaxed);
+            return true;
+        };
         if self.stopping == Some(reason) {
             return true;
         }
@@ -90,25 +101,28 @@ impl Flight {
 impl Drive<'_> {
     /// Starts work whose start is durable.
     pub(super) fn start(&mut self, work: Work) {
-        let watch = self.watch(&work.effect, work.attempt);
-        self.take_off(&work.effect, work.attempt);
+        let is_unwanted = self.take_off(&work.effect, work.attempt);
+        let watch = self.watch(&work.effect, work.attempt, is_unwanted);
         let env = self.owner.settings.env.clone();
         tokio::task::spawn_blocking(move || watch.start(work, env));
     }
 
     /// Finds out what became of work that an earlier owner had begun.
     pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
-        let watch = self.watch(&effect, attempt);
+        let is_unwanted = self.take_off(&effect, attempt);
+        let watch = self.watch(&effect, attempt, is_unwanted);
         let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
-        self.take_off(&effect, attempt);
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
 
-    fn take_off(&mut self, effect: &EffectId, attempt: Attempt) {
-        self.in_flight.insert(effect.clone(), Flight { attempt, control: None, stopping: None });
+    fn take_off(&mut self, effect: &EffectId, attempt: Attempt) -> Arc<AtomicBool> {
+        let is_unwanted = Arc::new(AtomicBool::new(false));
+        let flight = Flight { attempt, control: None, stopping: None, is_unwanted: Arc::clone(&is_unwanted) };
+        self.in_flight.insert(effect.clone(), flight);
+        is_unwanted
     }
 
-    fn watch(&self, effect: &EffectId, attempt: Attempt) -> Watch {
+    fn watch(&self, effect: &EffectId, attempt: Attempt, is_unwanted: Arc<AtomicBool>) -> Watch {
         Watch {
             store: self.owner.store.clone(),
             keepers: self.owner.settings.keepers.clone(),
@@ -121,6 +135,8 @@ impl Drive<'_> {
                 .request()
                 .map(|request| request.cwd.clone().into())
                 .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
+            is_unwanted,
+            secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
             news: self.news.clone(),
         }
     }
@@ -158,6 +174,9 @@ impl Watch {
         crash_point("runtime.spawn.before");
         let prepared = self.prepare(&folder, work, env);
         let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
+        if self.is_unwanted.load(Ordering::Relaxed) {
+            return self.lost(LostEvidence::NotBegun, 0);
+        }
         let started = prepared.and_then(|spec| self.keepers.start(&folder, &spec));
         crash_point("runtime.spawn.after");
         match started {
@@ -312,6 +331,11 @@ impl Watch {
                 };
                 self.lost(evidence, ended_processes);
             }
+            // What a power loss left of the keeper's files says nothing; that the boot is another one says enough.
+            Err(error) if !same_boot => {
+                tracing::warn!(%effect, error = %chain(&error), "what is left of an attempt cannot be read");
+                self.lost(LostEvidence::Rebooted, 0);
+            }
             Err(error) => self.say(News::Trouble { effect, message: chain(&error) }),
         }
     }
@@ -323,7 +347,7 @@ impl Watch {
 
     fn ended(&self, record: &backstay_exec::ExitRecord) {
         let folder = self.store.folder.join(&self.folder);
-        match collect(&self.store, &folder, &self.folder, record) {
+        match collect(&self.store, &folder, &self.folder, record, &self.secrets) {
             Ok(mut process) => {
                 process.after = self.keep_tree(&folder, TreeMoment::After);
                 self.say(News::Report(Report::Ended {
