@@ -1,5 +1,7 @@
 //! Becoming the owner of a run, and giving it up again.
 
+use std::time::Duration;
+
 use backstay_engine::record::RunStatus;
 use backstay_engine::run::{Desired, RunMachine};
 use backstay_log::{ClaimError, ClaimMode, Claimed};
@@ -11,6 +13,9 @@ use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::host::is_gone_soon;
 use crate::owner::Owner;
+
+/// The bound on waiting for the lock of a dead owner: far longer than starting a program takes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a drive is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,19 +80,30 @@ impl Owner {
     }
 
     async fn claim(&self, topic: &Topic, mode: ClaimMode) -> Result<Claimed, ClaimError> {
-        let claim = |mode| self.store.log.claim(topic, self.guard.as_ref(), mode, false);
-        match claim(mode).await {
+        let claim = |mode, patient| self.store.log.claim(topic, self.guard.as_ref(), mode, patient);
+        match claim(mode, false).await {
             // An earlier drive of this process could not give the run up.
             Err(ClaimError::Owned { owner, .. }) if owner.identity == *self.identity() => {
-                claim(ClaimMode::TakeOver).await
+                claim(ClaimMode::TakeOver, false).await
             }
-            // Who was killed a moment ago holds its lock until the system has taken it down.
-            Err(ClaimError::Owned { owner, .. })
-                if owner.identity.host == self.host && is_gone_soon(owner.identity.pid).await =>
-            {
-                claim(mode).await
+            // Who was killed a moment ago holds its lock until the system has taken it down, and a process that it was
+            // just starting holds it too, until it is the program that it is to be.
+            Err(owned @ ClaimError::Owned { .. }) if self.is_held_by_the_dead(&owned).await => {
+                match tokio::time::timeout(LOCK_PATIENCE, claim(mode, true)).await {
+                    Ok(claimed) => claimed,
+                    Err(_elapsed) => Err(owned),
+                }
             }
             claimed => claimed,
+        }
+    }
+
+    async fn is_held_by_the_dead(&self, owned: &ClaimError) -> bool {
+        match owned {
+            ClaimError::Owned { owner, .. } if owner.identity.host == self.host => {
+                is_gone_soon(owner.identity.pid).await
+            }
+            _ => false,
         }
     }
 
