@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace;
 
 /// Between these lines of the page stand the figures of the log.
-const BEGIN: &str = "<!-- figures of the log: cargo xtask bench log --full --write -->";
+const BEGIN: &str = "<!-- figures of the log: cargo xtask bench log --write -->";
 const END: &str = "<!-- end of the figures of the log -->";
 
 /// Runs the benchmark of the log; with `--write` its table replaces the one in `docs/performance.md`.
