@@ -57,6 +57,8 @@ pub enum Authority {
     Reopen,
     /// As the only user of a topic that has no owner and no inputs (an embedder's own).
     Own,
+    /// As whoever frees what a topic that has ended takes. Refused with `NotClosed` otherwise.
+    Retention,
 }
 
 /// What must hold for an append to be taken.
@@ -78,6 +80,9 @@ pub enum Afterwards {
     Released,
     /// It ends: the log refuses inputs from now on, and its owner gives it up.
     Closed,
+    /// It is gone: its events, its rows, what was said of it. A later topic of its name goes on with its numbers and epochs,
+    /// and its idempotency keys stay taken. For `Own` and `Retention`, without events.
+    Deleted,
 }
 
 /// The row by which a topic is found without reading it. A cache of a fold: never the truth.
@@ -129,6 +134,9 @@ pub struct Part {
     pub entries: Vec<EntryIndex>,
     /// Live events of these scopes are dropped: a fact in this part carries the whole.
     pub live_done: Vec<Scope>,
+    /// The topic's events up to this number are gone from now on; it is the last of a batch. Nobody but the topic's owner,
+    /// its only user, or `Retention` may say so. What they take is freed by and by.
+    pub trim: Option<Seq>,
 }
 
 impl Part {
@@ -144,6 +152,7 @@ impl Part {
             index: None,
             entries: Vec::new(),
             live_done: Vec::new(),
+            trim: None,
         }
     }
 }
@@ -201,6 +210,19 @@ pub struct Page {
     pub head: Seq,
     /// Set if events between the cursor and the first kept one were trimmed.
     pub gap: Option<Gap>,
+}
+
+/// What a fold has made of a topic's events up to a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptFold {
+    /// The fold's name.
+    pub fold: String,
+    /// The version of its stored form and of what it means; another one is not given back.
+    pub version: u32,
+    /// The last event in it, the last of a batch.
+    pub seq: Seq,
+    /// What it made, as it stores it: at most 4 MiB.
+    pub state: Vec<u8>,
 }
 
 /// Which way a page is read.
@@ -336,6 +358,19 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// Says something in passing: it gets a position, no number, and is buffered. Not acknowledged: what cannot be
     /// written is dropped.
     fn submit_live(&self, topic: Topic, event: NewEvent);
+
+    /// Keeps what a fold has made of `topic` up to a batch's end, for [`kept_fold`](Log::kept_fold). It is a cache: it may be
+    /// dropped now or at any time.
+    fn keep_fold(&self, topic: &Topic, kept: KeptFold);
+
+    /// What was kept of the fold of this name, if it is of this version and still fits the topic. Folding the events after
+    /// its number gives what folding all of them gives.
+    fn kept_fold(
+        &self,
+        topic: &Topic,
+        fold: &str,
+        version: u32,
+    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>>;
 
     /// Reads up to `limit` events (at most 1,000) of `topic` after or before `at`. A forward page is cut back to a
     /// batch's end, or extended to it where the first batch alone is longer than `limit`.

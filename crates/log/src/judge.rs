@@ -15,6 +15,8 @@ use crate::error::{AppendError, InvalidBatch, Measure};
 pub(crate) struct TopicState {
     /// The last number.
     pub(crate) head: Seq,
+    /// Events up to this number are gone.
+    pub(crate) floor: Seq,
     /// The time of the last event.
     pub(crate) at: Timestamp,
     /// The last input, 0 if none.
@@ -33,6 +35,7 @@ impl Default for TopicState {
     fn default() -> TopicState {
         TopicState {
             head: Seq(0),
+            floor: Seq(0),
             at: Timestamp::from_micros(0),
             last_input: Seq(0),
             last_fact: Seq(0),
@@ -53,6 +56,12 @@ pub(crate) const fn is_control(part: &Part) -> bool {
     !matches!(part.afterwards, Afterwards::Stays) || matches!(part.authority, Authority::Reopen)
 }
 
+/// The last number that is gone with `part`, where more than before is.
+pub(crate) fn trimmed(part: &Part, head: Seq, floor: Seq) -> Option<Seq> {
+    let gone = if matches!(part.afterwards, Afterwards::Deleted) { Some(head) } else { part.trim };
+    gone.filter(|gone| *gone > floor)
+}
+
 impl TopicState {
     /// Judges `part` by what the topic is now.
     pub(crate) fn judge(&self, part: &Part) -> Result<(), AppendError> {
@@ -66,7 +75,9 @@ impl TopicState {
                     owner: self.owner,
                 });
             }
-            Authority::Reopen if !self.closed => return Err(AppendError::NotClosed { topic: topic() }),
+            Authority::Reopen | Authority::Retention if !self.closed => {
+                return Err(AppendError::NotClosed { topic: topic() });
+            }
             Authority::Anybody | Authority::Own if self.closed => {
                 return Err(AppendError::Closed { topic: topic() });
             }
@@ -80,7 +91,14 @@ impl TopicState {
             {
                 return Err(AppendError::InboxFull { topic: topic() });
             }
-            Authority::Owner(..) | Authority::Anybody | Authority::Reopen | Authority::Own => {}
+            Authority::Owner(..)
+            | Authority::Anybody
+            | Authority::Reopen
+            | Authority::Own
+            | Authority::Retention => {}
+        }
+        if let Some(until) = part.trim.filter(|until| *until > self.head) {
+            return Err(AppendError::NotABatchEnd { topic: topic(), seq: until, head: self.head });
         }
         for precondition in &part.preconditions {
             match *precondition {
@@ -125,6 +143,13 @@ impl TopicState {
                 self.owner = None;
                 self.closed = true;
             }
+            Afterwards::Deleted => {
+                self.owner = None;
+                self.closed = false;
+            }
+        }
+        if let Some(floor) = trimmed(part, self.head, self.floor) {
+            self.floor = floor;
         }
     }
 }
@@ -142,9 +167,7 @@ pub(crate) fn check_shape(batch: &Batch) -> Result<(), AppendError> {
         if !topics.insert(&part.topic) {
             return Err(InvalidBatch::TopicTwice(part.topic.clone()).into());
         }
-        if is_input(part.authority) && !matches!(part.afterwards, Afterwards::Stays) {
-            return Err(InvalidBatch::EndByInput(part.topic.clone()).into());
-        }
+        check_end(part)?;
         for event in &part.events {
             check_event(event)?;
             bytes += event.payload.as_str().len();
@@ -157,6 +180,26 @@ pub(crate) fn check_shape(batch: &Batch) -> Result<(), AppendError> {
     within(Measure::BatchBytes, bytes, BATCH_BYTES_MAX)?;
     let key_chars = batch.key.as_ref().map_or(0, |key| key.chars().count());
     within(Measure::KeyChars, key_chars, KEY_CHARS_MAX)
+}
+
+/// Refuses an end or a trim by somebody who has no right to it, whatever the topic is.
+fn check_end(part: &Part) -> Result<(), InvalidBatch> {
+    let topic = || part.topic.clone();
+    let allowed = match (part.authority, part.afterwards) {
+        (Authority::Anybody | Authority::Reopen, Afterwards::Stays) => part.trim.is_none(),
+        (Authority::Anybody | Authority::Reopen, _) => return Err(InvalidBatch::EndByInput(topic())),
+        (
+            Authority::Owner(..) | Authority::Own,
+            Afterwards::Stays | Afterwards::Released | Afterwards::Closed,
+        )
+        | (Authority::Retention, Afterwards::Stays) => true,
+        (Authority::Own | Authority::Retention, Afterwards::Deleted) => {
+            part.events.is_empty() && part.index.is_none() && part.entries.is_empty()
+        }
+        (Authority::Owner(..), Afterwards::Deleted)
+        | (Authority::Retention, Afterwards::Released | Afterwards::Closed) => false,
+    };
+    if allowed { Ok(()) } else { Err(InvalidBatch::NotToFree(topic())) }
 }
 
 /// Refuses an event that no store would take.

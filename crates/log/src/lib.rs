@@ -22,8 +22,8 @@ pub use chunk::Chunk;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
     Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,
-    EntryIndex, EntryRow, EventFilter, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part,
-    Pending, Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
+    EntryIndex, EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page,
+    Part, Pending, Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
 };
 pub use cursor::{Cursor, CursorError};
 pub use error::{

@@ -8,17 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_model::event::{ClaimReason, Event, OwnerChanged};
-use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Digest, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic};
+use backstay_model::limits::{FOLD_BYTES_MAX, PAGE_EVENTS_MAX};
+use backstay_model::{
+    Digest, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
+};
 use tokio::sync::watch;
 
 use self::guard::MemoryGuard;
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
-    Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow,
-    EventFilter, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter,
-    TopicIndex, TopicRow,
+    Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex,
+    EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part,
+    Pending, TopicFilter, TopicIndex, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
@@ -59,6 +61,10 @@ struct MemoryTopic {
     live: BTreeMap<Position, LiveEvent>,
     index: Option<TopicIndex>,
     wake_at: Option<Timestamp>,
+    /// By name.
+    folds: HashMap<String, KeptFold>,
+    /// How many topics were made before it.
+    nth: usize,
 }
 
 impl MemoryLog {
@@ -108,6 +114,9 @@ impl Shared {
         }
         for part in &batch.parts {
             state.topic(&part.topic).judge(part)?;
+            if let Some(topic) = state.topics.get(&part.topic) {
+                topic.refuse_trim(part)?;
+            }
         }
         let now = self.clock.now();
         let parts = batch.parts.iter().map(|part| state.write(part, now)).collect();
@@ -197,15 +206,10 @@ impl Shared {
 
     fn topics(&self, filter: &TopicFilter) -> Vec<TopicRow> {
         let state = self.lock();
-        let mut found: Vec<_> = state
-            .topics
-            .iter()
-            .filter(|(_, topic)| topic.matches(filter))
-            .map(|(name, topic)| (topic.events.first().map_or(Position(0), |first| first.g), name, topic))
-            .collect();
-        found.sort_by_key(|(first, ..)| std::cmp::Reverse(*first));
+        let mut found: Vec<_> = state.topics.iter().filter(|(_, topic)| topic.matches(filter)).collect();
+        found.sort_by_key(|(_, topic)| std::cmp::Reverse(topic.nth));
         let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
-        found.into_iter().take(limit).map(|(_, name, topic)| state.row(name, topic)).collect()
+        found.into_iter().take(limit).map(|(name, topic)| state.row(name, topic)).collect()
     }
 }
 
@@ -233,9 +237,11 @@ impl State {
 
     fn write(&mut self, part: &Part, now: Timestamp) -> AppendedPart {
         let mut g = self.g;
-        let topic = self.topics.entry(part.topic.clone()).or_default();
+        let nth = self.topics.len();
+        let new = || MemoryTopic { nth, ..MemoryTopic::default() };
+        let topic = self.topics.entry(part.topic.clone()).or_insert_with(new);
         let at = topic.state.time(now);
-        let before = topic.state.head;
+        let (before, floor) = (topic.state.head, topic.state.floor);
         let last = part.events.len();
         for (index, event) in part.events.iter().enumerate() {
             g = g.next();
@@ -265,6 +271,13 @@ impl State {
             topic.wake_at = Some(now);
         }
         let last = topic.state.head;
+        for gone in topic.free(floor) {
+            self.by_position.remove(&gone.g);
+        }
+        if matches!(part.afterwards, Afterwards::Deleted) {
+            topic.forget();
+            self.entries.retain(|(.., of), _| *of != part.topic);
+        }
         for entry in &part.entries {
             let id = (entry.kind.clone(), entry.id.clone(), part.topic.clone());
             self.entries.insert(id, entry.clone());
@@ -278,23 +291,63 @@ impl State {
 impl MemoryTopic {
     fn matches(&self, filter: &TopicFilter) -> bool {
         let kind = self.index.as_ref().map(|index| index.kind.as_str());
-        filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
+        self.is_there()
+            && filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
             && !(filter.open_only && self.state.closed)
             && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
     }
 
+    /// One that was deleted leaves its numbers, until something is said to it again.
+    fn is_there(&self) -> bool {
+        self.state.floor == Seq(0) || self.index.is_some() || !self.events.is_empty()
+    }
+
+    /// Refuses to free a piece of a batch.
+    fn refuse_trim(&self, part: &Part) -> Result<(), AppendError> {
+        let Some(seq) = part.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
+        let ends = self.events.get(self.behind(seq) - 1).is_some_and(|event| !event.more);
+        let (topic, head) = (part.topic.clone(), self.state.head);
+        if ends { Ok(()) } else { Err(AppendError::NotABatchEnd { topic, seq, head }) }
+    }
+
+    /// Lets go of what is gone by now; `floor`: what was gone before.
+    fn free(&mut self, floor: Seq) -> Vec<Recorded> {
+        let count = usize::try_from(self.state.floor.0 - floor.0).unwrap_or(usize::MAX);
+        self.folds.retain(|_, kept| kept.seq > self.state.floor);
+        self.events.drain(..count.min(self.events.len())).collect()
+    }
+
+    fn forget(&mut self) {
+        self.live.clear();
+        self.folds.clear();
+        (self.index, self.wake_at) = (None, None);
+    }
+
+    /// Where the events behind `seq` begin: numbers are dense from the floor.
+    fn behind(&self, seq: Seq) -> usize {
+        let kept = seq.0.saturating_sub(self.state.floor.0);
+        usize::try_from(kept).unwrap_or(usize::MAX).min(self.events.len())
+    }
+
+    fn gap(&self, at: Seq, direction: Direction) -> Option<Gap> {
+        let TopicState { floor, head, .. } = self.state;
+        (direction == Direction::Forward && at < floor).then_some(Gap {
+            requested: at,
+            first: floor.next(),
+            head,
+        })
+    }
+
     fn page(&self, at: Seq, direction: Direction, limit: usize) -> Page {
         let limit = limit.min(PAGE_EVENTS_MAX);
-        // Numbers are dense from 1, so the event `n` stands at index `n - 1`.
-        let at = usize::try_from(at.0).unwrap_or(usize::MAX);
         let events = match direction {
-            Direction::Forward => whole_batches(&self.events, at.min(self.events.len()), limit),
+            Direction::Forward => whole_batches(&self.events, self.behind(at), limit),
             Direction::Backward => {
-                let end = at.saturating_sub(1).min(self.events.len());
+                let end = self.behind(Seq(at.0.saturating_sub(1)));
                 self.events[end.saturating_sub(limit)..end].iter().rev().cloned().collect()
             }
         };
-        Page { events, head: self.state.head, gap: None }
+        Page { events, head: self.state.head, gap: self.gap(at, direction) }
     }
 }
 
@@ -359,6 +412,30 @@ impl Log for MemoryLog {
         self.0.submit_live(&topic, event);
     }
 
+    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
+        let mut state = self.0.lock();
+        let Some(found) = state.topics.get_mut(topic) else { return };
+        let known = found.folds.get(&kept.fold).filter(|known| known.version == kept.version);
+        let is_end = |event: &Recorded| event.seq == kept.seq && !event.more;
+        if kept.state.len() <= FOLD_BYTES_MAX
+            && kept.seq > known.map_or(found.state.floor, |known| known.seq)
+            && found.events.get(found.behind(kept.seq) - 1).is_some_and(is_end)
+        {
+            found.folds.insert(kept.fold.clone(), kept);
+        }
+    }
+
+    fn kept_fold(
+        &self,
+        topic: &Topic,
+        fold: &str,
+        version: u32,
+    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+        let state = self.0.lock();
+        let kept = state.topics.get(topic).and_then(|found| found.folds.get(fold));
+        ready(Ok(kept.filter(|kept| kept.version == version).cloned()))
+    }
+
     fn read(
         &self,
         topic: &Topic,
@@ -378,8 +455,10 @@ impl Log for MemoryLog {
         filter: &EventFilter,
     ) -> Pending<'_, Result<Page, ReadError>> {
         let state = self.0.lock();
-        let found = state.topics.get(topic).map_or(&[][..], |topic| topic.events.as_slice());
-        let head = Seq(found.len() as u64);
+        let Some(topic) = state.topics.get(topic) else {
+            return ready(Ok(Page { events: Vec::new(), head: Seq(0), gap: None }));
+        };
+        let (found, head) = (&topic.events, topic.state.head);
         let taken = |event: &&Recorded| filter.takes(&event.kind, &event.scope);
         let limit = limit.min(PAGE_EVENTS_MAX);
         let events = match direction {
@@ -390,7 +469,7 @@ impl Log for MemoryLog {
                 found.iter().rev().filter(|event| event.seq < at).filter(taken).take(limit).cloned().collect()
             }
         };
-        ready(Ok(Page { events, head, gap: None }))
+        ready(Ok(Page { events, head, gap: topic.gap(at, direction) }))
     }
 
     fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
@@ -399,8 +478,8 @@ impl Log for MemoryLog {
         for (topic, seq) in
             state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
         {
-            let index = usize::try_from(seq.0 - 1).unwrap_or(usize::MAX);
-            found.extend(state.topics.get(topic).and_then(|topic| topic.events.get(index)).cloned());
+            let event = |topic: &MemoryTopic| topic.events.get(topic.behind(*seq) - 1).cloned();
+            found.extend(state.topics.get(topic).and_then(event));
             let whole = found.last().is_some_and(|last| !last.more);
             if found.len() >= limit.min(PAGE_EVENTS_MAX) && whole {
                 break;
@@ -462,7 +541,8 @@ impl Log for MemoryLog {
 
     fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
         let state = self.0.lock();
-        ready(Ok(state.topics.get(topic).map(|found| state.row(topic, found))))
+        let found = state.topics.get(topic).filter(|found| found.is_there());
+        ready(Ok(found.map(|found| state.row(topic, found))))
     }
 
     fn entries(&self, kind: &str, wanted: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {

@@ -6,6 +6,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 pub const BATCH_EVENTS_MAX: usize = 1_000;
 /// Bytes of all payloads in one batch.
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of what a fold has made of a topic, to be kept beside it.
+pub const FOLD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Characters of a topic's name.
 pub const TOPIC_CHARS_MAX: usize = 200;
 /// Events in one page of a read.

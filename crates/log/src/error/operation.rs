@@ -49,6 +49,10 @@ pub enum InvalidBatch {
     /// Only an owner may release or end a topic.
     #[error("only its owner may release or end the topic {0}")]
     EndByInput(Topic),
+    /// Events of a topic are freed by its owner, its only user, or after its end; a whole topic without anything else in
+    /// the part.
+    #[error("the topic {0} cannot be freed in this way")]
+    NotToFree(Topic),
     /// A trace is 32 lower-case hexadecimal digits.
     #[error("`{0}` is not a trace of 32 lower-case hexadecimal digits")]
     Trace(String),
@@ -110,6 +114,16 @@ pub enum AppendError {
         /// The last input.
         input: Seq,
     },
+    /// Events can be freed only up to the end of a batch.
+    #[error("no batch of {topic} ends at {seq}; its head is {head}")]
+    NotABatchEnd {
+        /// The topic.
+        topic: Topic,
+        /// The number up to which events were to be freed.
+        seq: Seq,
+        /// The topic's head.
+        head: Seq,
+    },
     /// The idempotency key was used for something else.
     #[error("the idempotency key `{key}` of {topic} was used for another append")]
     KeyConflict {
@@ -155,6 +169,7 @@ impl Coded for AppendError {
             AppendError::InboxFull { .. } => "BKS-L027",
             AppendError::TooLarge { .. } => "BKS-L028",
             AppendError::Invalid(_) => "BKS-L029",
+            AppendError::NotABatchEnd { .. } => "BKS-L030",
             AppendError::Store(store) => return store.code(),
         })
     }
@@ -176,9 +191,10 @@ impl Coded for AppendError {
             AppendError::TooLarge { measure: Measure::KeyChars, .. } => {
                 format!("Use at most {KEY_CHARS_MAX} characters.")
             }
-            AppendError::TooLarge { .. } | AppendError::Invalid(_) | AppendError::NotClosed { .. } => {
-                return None;
-            }
+            AppendError::TooLarge { .. }
+            | AppendError::Invalid(_)
+            | AppendError::NotABatchEnd { .. }
+            | AppendError::NotClosed { .. } => return None,
             AppendError::Store(store) => return store.hint(),
         })
     }

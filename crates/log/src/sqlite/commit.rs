@@ -44,6 +44,8 @@ pub(super) struct Committer {
     pub(super) waiting_max: usize,
     /// Other processes have written since the last commit of this one.
     pub(super) foreign: bool,
+    /// Rows of events that are gone may still be there.
+    pub(super) sweeps: bool,
 }
 
 /// A topic's place in the cache, good within one transaction.
@@ -110,6 +112,7 @@ impl Committer {
             stored_names: HashMap::new(),
             waiting_max,
             foreign: false,
+            sweeps: false,
         }
     }
 
@@ -161,6 +164,7 @@ impl Committer {
         {
             self.forget();
             self.generation = state.marks.generation;
+            self.sweeps = super::trim::is_due(&self.connection)?;
         } else if state.events > self.seen && !self.topics.is_empty() {
             self.fold()?;
         }
@@ -221,6 +225,7 @@ impl Committer {
             .query_row([topic.as_str()], |row| {
                 let state = TopicState {
                     head: Seq(unsigned(row, 1)?),
+                    floor: Seq(unsigned(row, 1)?),
                     // Where everything was trimmed, nothing waits.
                     last_fact: Seq(unsigned(row, 1)?),
                     epoch: Epoch(unsigned(row, 3)?),

@@ -143,7 +143,7 @@ impl Core {
     pub(super) fn upkeep(&self) -> Upkeep {
         if self.bell.is_held_back() {
             Upkeep::Bell
-        } else if self.committer.tail.lock().count() > 0 && !self.poisoned {
+        } else if self.has_chores() && !self.poisoned {
             Upkeep::Index
         } else {
             Upkeep::None
@@ -155,9 +155,13 @@ impl Core {
         self.bell.ring_held_back(crate::clock::Clock::monotonic(&self.real));
     }
 
-    /// Writes all of the index that waits, until somebody wants to append.
-    pub(super) fn flush_index(&mut self, queue: &Queue) {
-        while queue.is_empty() && self.committer.tail.lock().count() > 0 {
+    fn has_chores(&self) -> bool {
+        self.committer.sweeps || self.committer.tail.lock().count() > 0
+    }
+
+    /// Writes all of the index that waits, and then frees what is gone, until somebody wants to append.
+    pub(super) fn do_chores(&mut self, queue: &Queue) {
+        while queue.is_empty() && self.has_chores() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
                 // Whoever appends next is told; a reader finds what waits in memory.
                 tracing::warn!(%error, "the index was not written");
@@ -170,7 +174,7 @@ impl Core {
     pub(super) fn close(&mut self) {
         self.ring();
         if !self.poisoned {
-            self.flush_index(&Queue::default());
+            self.do_chores(&Queue::default());
             self.checkpointer.at_close(&self.committer.connection);
         }
     }
@@ -191,6 +195,10 @@ fn transact<'g>(
             Command::Claim { request, .. } => Reply::Claim(group.claim(request, clock)?),
             Command::Live { topic, event } => {
                 group.live(topic, event, now)?;
+                Reply::Done
+            }
+            Command::KeepFold { topic, kept } => {
+                group.committer.keep_fold(topic, kept)?;
                 Reply::Done
             }
             Command::Renew { identity, .. } => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backstay_model::event::{Event, OwnerChanged};
 use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
-use super::commit::{Committer, Failed, Slot};
+use super::commit::{Cached, Committer, Failed, Slot};
 use super::flush_index;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
@@ -70,6 +70,11 @@ impl<'c, 'g> Group<'c, 'g> {
             if let Err(refused) = judged {
                 return Ok(Err(refused));
             }
+            if let Some(slot) = slot
+                && let Some(refused) = self.refuse_trim(slot, part)?
+            {
+                return Ok(Err(refused));
+            }
             slots.push(slot);
         }
         let mut parts = Vec::with_capacity(batch.parts.len());
@@ -88,6 +93,19 @@ impl<'c, 'g> Group<'c, 'g> {
             self.committer.remember(&appended, key, digest)?;
         }
         Ok(Ok(appended))
+    }
+
+    /// Refuses to free a piece of a batch.
+    fn refuse_trim(&mut self, slot: Slot, part: &Part) -> Result<Option<AppendError>, Failed> {
+        let Cached { id, state } = self.committer.cached(slot);
+        let (id, head, floor) = (*id, state.head, state.floor);
+        let Some(seq) = part.trim.filter(|until| *until > floor && *until < head) else { return Ok(None) };
+        let of_this_group = self.rows.iter().find(|row| row.id == id && row.seq == seq);
+        let ends = match of_this_group {
+            Some(row) => row.flags & FLAG_MORE == 0,
+            None => self.committer.end_of_batch(id, seq)?.is_some(),
+        };
+        Ok((!ends).then(|| AppendError::NotABatchEnd { topic: part.topic.clone(), seq, head }))
     }
 
     /// Numbers a part that was judged, and writes what it changes beside the events.
@@ -122,6 +140,7 @@ impl<'c, 'g> Group<'c, 'g> {
             let topic = part.topic.clone();
             self.rows.push(EventRow { g, id, topic, seq, at, flags, last_input, last_fact, scope, event });
         }
+        let floor = cached.state.floor;
         cached.state.conclude(part);
         let last = cached.state.head;
         let closed = cached.state.closed;
@@ -135,6 +154,7 @@ impl<'c, 'g> Group<'c, 'g> {
                 .execute((id, closed, owner))?;
         }
         self.committer.write_beside(id, part, count, now)?;
+        self.committer.trim(id, part, last, floor)?;
         let first = if count == 0 { last } else { before.next() };
         Ok(AppendedPart { topic: part.topic.clone(), first, last, at })
     }
@@ -204,11 +224,14 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 
     /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done, so that
-    /// the index may have all of it.
+    /// the index may have all of it, and then what is gone may go.
     pub(super) fn commit(self, idle: bool) -> Result<Written<'g>, Failed> {
         let Group { committer, rows, live, before } = self;
         rows::insert(&committer.connection, &rows)?;
         let marks = flush_index::step(committer, rows.len(), idle)?;
+        if idle && marks.is_none() && committer.sweeps {
+            committer.sweep()?;
+        }
         if !rows.is_empty() {
             crash_point("log.append.before_commit");
         }

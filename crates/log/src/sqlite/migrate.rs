@@ -9,7 +9,7 @@ use super::fault;
 use super::lock::{LockFile, Strength, Turnstile};
 use super::schema::{self, FORMAT};
 use crate::crash::crash_point;
-use crate::error::{OpenError, StoreError};
+use crate::error::OpenError;
 
 /// From version 1, whose index by topic was a part of every append, to version 2.
 const TO_2: &str = "
@@ -37,6 +37,27 @@ DROP INDEX event_seq;
 UPDATE meta SET flushed = (SELECT ifnull(max(g), 0) FROM event), generation = generation + 1;
 ";
 
+/// From version 2 to version 3, in which events can be freed and folds be kept.
+const TO_3: &str = "
+CREATE TABLE sweep (
+    topic_id INTEGER PRIMARY KEY,
+    until_seq INTEGER NOT NULL
+) STRICT;
+CREATE TABLE snapshot (
+    topic_id INTEGER NOT NULL,
+    fold TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    g INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (topic_id, fold)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What makes a store of each version one of the next.
+const STEPS: [(i64, &str); 2] = [(1, TO_2), (2, TO_3)];
+
 /// Brings the store at `path` to today's version if it is of an older one. No process may have it open as a store meanwhile.
 pub(super) fn bring_up(connection: &mut Connection, folder: &Path, path: &Path) -> Result<(), OpenError> {
     if !is_older(connection, path)? {
@@ -47,8 +68,7 @@ pub(super) fn bring_up(connection: &mut Connection, folder: &Path, path: &Path) 
     let turnstile = Turnstile::open(folder)?;
     let _turn = turnstile.enter()?;
     // Another process may have done it while this one waited.
-    let migrated =
-        if is_older(connection, path)? { to_2(connection, path).map_err(OpenError::from) } else { Ok(()) };
+    let migrated = migrate(connection, path);
     alone.release();
     migrated
 }
@@ -57,15 +77,22 @@ fn is_older(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     Ok(schema::version(connection, path)?.is_some_and(|version| version < FORMAT))
 }
 
-fn to_2(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let migrated = (|| {
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(TO_2)?;
-        transaction.pragma_update(None, "user_version", 2)?;
-        crash_point("log.migrate.before_commit");
-        transaction.commit()
-    })();
-    crash_point("log.migrate.after_commit");
-    migrated.map_err(|source| fault::sqlite("migrate", path, source))
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |source| fault::sqlite("migrate", path, source);
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    for (from, statements) in STEPS {
+        if schema::version(connection, path)? == Some(from) {
+            step(connection, from + 1, statements).map_err(failed)?;
+            crash_point("log.migrate.after_commit");
+        }
+    }
+    Ok(())
+}
+
+fn step(connection: &mut Connection, version: i64, statements: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(statements)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    crash_point("log.migrate.before_commit");
+    transaction.commit()
 }

@@ -11,6 +11,7 @@ mod fault;
 mod filesystem;
 mod flush;
 mod flush_index;
+mod folds;
 mod group;
 mod keys;
 mod kinds;
@@ -28,6 +29,7 @@ mod snapshot;
 mod sql;
 mod store;
 mod tail;
+mod trim;
 mod writer;
 
 pub use open::{Boot, OpenOptions};

@@ -21,7 +21,7 @@ const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FR
 const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
 const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name FROM event \
-     JOIN topic ON topic.id = event.topic_id WHERE g > ?1 ORDER BY g";
+     JOIN topic ON topic.id = event.topic_id WHERE g > ?1 AND seq > topic.floor ORDER BY g";
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
 
@@ -161,6 +161,8 @@ fn places(
     filter: Option<&StoredFilter>,
 ) -> Result<Vec<Place>, Failed> {
     let Wanted { at, direction, count } = wanted;
+    let at = if direction == Direction::Forward { at.max(span.floor) } else { at };
+    let wanted = Wanted { at, ..wanted };
     let waiting = span.waiting.iter().map(|entry| Place { seq: entry.seq, g: entry.g });
     let mut found = Vec::with_capacity(count.min(span.waiting.len().max(64)));
     if filter.is_none()
@@ -232,16 +234,21 @@ fn indexed(
     filter: Option<&StoredFilter>,
     found: &mut Vec<Place>,
 ) -> Result<(), Failed> {
-    let (compare, order) = match wanted.direction {
-        Direction::Forward => (">", "ASC"),
-        Direction::Backward => ("<", "DESC"),
+    let (range, order) = match wanted.direction {
+        Direction::Forward => ("> ?2", "ASC"),
+        Direction::Backward => ("< ?2 AND seq > ?3", "DESC"),
     };
     let filter = filter.map_or("", |filter| filter.0.as_str());
     let sql = format!(
-        "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq {compare} ?2{filter} ORDER BY seq {order}"
+        "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq {range}{filter} ORDER BY seq {order}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query((span.id, stored(wanted.at.0)))?;
+    statement.raw_bind_parameter(1, span.id)?;
+    statement.raw_bind_parameter(2, stored(wanted.at.0))?;
+    if wanted.direction == Direction::Backward {
+        statement.raw_bind_parameter(3, stored(span.floor.0))?;
+    }
+    let mut rows = statement.raw_query();
     for _ in 0..wanted.count {
         let Some(row) = rows.next()? else { break };
         found.push(Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });

@@ -23,7 +23,11 @@ pub(super) fn cursor(snapshot: &Snapshot<'_>, log: LogId, topic: &Topic, seq: Se
     Ok(Cursor::new(log, topic.clone(), seq, g))
 }
 
-fn position_of(connection: &Connection, span: &Span, seq: Seq) -> Result<Option<Position>, Failed> {
+pub(super) fn position_of(
+    connection: &Connection,
+    span: &Span,
+    seq: Seq,
+) -> Result<Option<Position>, Failed> {
     if let Some(waiting) = waiting_at(span, seq) {
         return Ok(Some(waiting));
     }

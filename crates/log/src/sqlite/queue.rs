@@ -8,7 +8,7 @@ use backstay_model::event::ClaimReason;
 use backstay_model::{Epoch, OwnerId, Topic};
 use tokio::sync::oneshot;
 
-use crate::contract::{Batch, Claimed, Durability, NewEvent, OwnerIdentity};
+use crate::contract::{Batch, Claimed, Durability, KeptFold, NewEvent, OwnerIdentity};
 use crate::error::{ClaimError, StoreError};
 use crate::ticket::Answer;
 
@@ -16,7 +16,7 @@ use crate::ticket::Answer;
 pub(super) const GROUP_MAX: usize = 1_024;
 /// Commands that may wait to be written; another one is refused.
 const WAITING_MAX: usize = 16_384;
-/// Live events are dropped when this much waits.
+/// Live events and folds are dropped when this much waits.
 const WAITING_LIVE_MAX: usize = 1_024;
 /// When this much waits, the writing thread begins, whether or not somebody waits for an answer yet.
 const WAITING_UNANNOUNCED_MAX: usize = 64;
@@ -45,6 +45,7 @@ pub(super) enum ClaimAnswer {
 pub(super) enum Command {
     Append { batch: Batch, reply: oneshot::Sender<Answer> },
     Live { topic: Topic, event: NewEvent },
+    KeepFold { topic: Topic, kept: KeptFold },
     Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
     Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
 }
@@ -55,7 +56,7 @@ impl Command {
         match self {
             Command::Append { batch, .. } => batch.durability,
             Command::Claim { .. } => Durability::Synced,
-            Command::Live { .. } | Command::Renew { .. } => Durability::Buffered,
+            Command::Live { .. } | Command::KeepFold { .. } | Command::Renew { .. } => Durability::Buffered,
         }
     }
 
@@ -71,6 +72,10 @@ impl Command {
                 tracing::debug!(%topic, %error, "a live event was dropped");
                 true
             }
+            Command::KeepFold { topic, .. } => {
+                tracing::debug!(%topic, %error, "a fold was not kept");
+                true
+            }
         };
         if !heard {
             tracing::debug!(%error, "a write failed for which nobody waits");
@@ -83,7 +88,7 @@ impl Command {
 pub(super) enum Upkeep {
     #[default]
     None,
-    /// Index entries wait; they are written when nobody has written for this long.
+    /// Index entries wait, or rows that are gone; they are seen to when nobody has written for this long.
     Index,
     /// A ring of the bell was held back.
     Bell,
@@ -152,7 +157,11 @@ impl Queue {
     /// Takes a command, or says why not. With `announce`, the writing thread is told at once; else whoever waits for the
     /// answer writes it, or tells the thread.
     pub(super) fn push(&self, command: Command, announce: bool) -> Result<(), StoreError> {
-        let limit = if matches!(command, Command::Live { .. }) { WAITING_LIVE_MAX } else { WAITING_MAX };
+        let limit = if matches!(command, Command::Live { .. } | Command::KeepFold { .. }) {
+            WAITING_LIVE_MAX
+        } else {
+            WAITING_MAX
+        };
         let mut state = self.lock();
         let waiting = state.commands.len();
         if state.closed {

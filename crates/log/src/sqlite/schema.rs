@@ -14,7 +14,7 @@ use crate::error::{OpenError, StoreError};
 /// Says in the file's header that it is a store: the bytes `BKST`.
 const APPLICATION_ID: i64 = 0x424b_5354;
 /// The version of the tables below.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// How far positions jump when commits may have been lost with the power.
@@ -114,6 +114,20 @@ CREATE TABLE entry (
     due_at INTEGER,
     summary TEXT NOT NULL,
     PRIMARY KEY (kind, id, topic_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sweep (
+    topic_id INTEGER PRIMARY KEY,
+    until_seq INTEGER NOT NULL
+) STRICT;
+CREATE TABLE snapshot (
+    topic_id INTEGER NOT NULL,
+    fold TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    g INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    state BLOB NOT NULL,
+    PRIMARY KEY (topic_id, fold)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -66,6 +66,7 @@ impl Snapshot<'_> {
         // What was committed after the transaction began is not in its rows.
         let entries = tail.of(span.id);
         let entries = &entries[..entries.partition_point(|entry| entry.g <= state.events)];
+        let entries = &entries[entries.partition_point(|entry| entry.seq <= span.floor)..];
         span.first_waiting = entries.first().map(|entry| entry.seq);
         if let Some(last) = entries.last() {
             span.head = span.head.max(last.seq);

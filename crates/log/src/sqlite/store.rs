@@ -19,12 +19,12 @@ use super::readers::{self, Failed, Readers};
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
 use super::writer::Writer;
-use super::{fault, page, places, schema};
+use super::{fault, folds, page, places, schema};
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, EventFilter, Log, NewEvent, OwnerGuard,
-    OwnerIdentity, OwnerView, Page, Pending, TopicFilter, TopicIndex, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, EventFilter, KeptFold, Log, NewEvent,
+    OwnerGuard, OwnerIdentity, OwnerView, Page, Pending, TopicFilter, TopicIndex, TopicRow,
 };
 use crate::cursor::Cursor;
 use crate::error::{ClaimError, OpenError, ReadError, StoreError};
@@ -213,6 +213,22 @@ impl Log for SqliteLog {
         }
     }
 
+    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
+        if let Err(error) = self.0.writer.send(Command::KeepFold { topic: topic.clone(), kept }) {
+            tracing::debug!(%error, "a fold was not kept");
+        }
+    }
+
+    fn kept_fold(
+        &self,
+        topic: &Topic,
+        fold: &str,
+        version: u32,
+    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+        let (topic, fold) = (topic.clone(), fold.to_owned());
+        self.0.readers.run(move |snapshot| folds::find(snapshot, &topic, &fold, version))
+    }
+
     fn read(
         &self,
         topic: &Topic,
@@ -313,8 +329,9 @@ impl Log for SqliteLog {
             let mut rows = statement.query([topic.as_str()])?;
             match rows.next()? {
                 Some(row) => {
-                    let found = topic_row(row, &owners)?;
-                    Ok(Some(TopicRow { head: places::head(snapshot, &topic)?, ..found }))
+                    let found =
+                        TopicRow { head: places::head(snapshot, &topic)?, ..topic_row(row, &owners)? };
+                    Ok((!is_deleted(&found, row)?).then_some(found))
                 }
                 None => Ok(None),
             }
@@ -349,20 +366,31 @@ fn topics(
 ) -> Result<Vec<TopicRow>, Failed> {
     let sql = format!(
         "{TOPIC} WHERE (?1 IS NULL OR kind = ?1) AND (NOT ?2 OR NOT closed) AND (?3 IS NULL OR wake_at <= ?3) \
-         ORDER BY topic.id DESC LIMIT ?4"
+         ORDER BY topic.id DESC"
     );
-    let limit = if filter.limit == 0 { -1 } else { i64::try_from(filter.limit).unwrap_or(-1) };
+    let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
     let heads = snapshot.heads()?;
     let mut statement = snapshot.connection.prepare_cached(&sql)?;
     let due_by = filter.due_by.map(Timestamp::as_micros);
-    let mut rows = statement.query((&filter.kind, filter.open_only, due_by, limit))?;
+    let mut rows = statement.query((&filter.kind, filter.open_only, due_by))?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
         let indexed = topic_row(row, owners)?;
         let head = heads.get(&row.get(13)?).copied().unwrap_or_default().max(indexed.head);
-        found.push(TopicRow { head, ..indexed });
+        let topic = TopicRow { head, ..indexed };
+        if !is_deleted(&topic, row)? {
+            found.push(topic);
+        }
     }
     Ok(found)
+}
+
+/// A topic that was deleted leaves its name and its numbers, until something is said to it again.
+fn is_deleted(topic: &TopicRow, row: &Row<'_>) -> Result<bool, Failed> {
+    let floor = Seq(unsigned(row, 1)?);
+    Ok(topic.index.is_none() && floor > Seq(0) && topic.head == floor)
 }
 
 fn corrupt(what: impl std::fmt::Display) -> Failed {

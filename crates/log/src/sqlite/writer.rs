@@ -134,7 +134,7 @@ impl Shared {
                 Wake::Upkeep(Upkeep::Index | Upkeep::None) => {
                     let now = self.groups.load(Ordering::Relaxed);
                     if std::mem::replace(&mut groups, now) == now {
-                        self.look_after(|core| core.flush_index(&self.queue));
+                        self.look_after(|core| core.do_chores(&self.queue));
                     } else {
                         self.queue.look_after(Upkeep::Index);
                     }

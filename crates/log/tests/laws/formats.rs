@@ -11,9 +11,9 @@ use backstay_model::{Delivery, Kind, Seq};
 use crate::kills::check_index;
 use crate::support::{append, batch, event, events, numbers, owner, read_by, texts, topic};
 
-/// A copy of the golden store of version 1.
-fn golden_1(folder: &Path) {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store-1/log.db");
+/// A copy of the golden store of a version.
+fn golden(version: u32, folder: &Path) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/store-{version}/log.db"));
     std::fs::copy(golden, folder.join("log.db")).unwrap();
 }
 
@@ -25,7 +25,7 @@ fn open(folder: &Path) -> Result<SqliteLog, OpenError> {
 #[tokio::test]
 async fn a_store_of_version_1_opens_and_everything_in_it_is_there() {
     let folder = tempfile::tempdir().unwrap();
-    golden_1(folder.path());
+    golden(1, folder.path());
     for round in 0..2 {
         let log = open(folder.path()).unwrap();
         assert_eq!(log.id().to_string(), "log_01HF7YAT00SKTARA2XGW8XFADZ");
@@ -53,10 +53,28 @@ async fn a_store_of_version_1_opens_and_everything_in_it_is_there() {
     }
 }
 
+/// The golden store of version 2 is that of version 1, opened and written to by version 2.
+#[tokio::test]
+async fn a_store_of_version_2_opens_and_can_be_freed() {
+    let folder = tempfile::tempdir().unwrap();
+    golden(2, folder.path());
+    let log = open(folder.path()).unwrap();
+    assert_eq!(log.id().to_string(), "log_01HF7YAT00SKTARA2XGW8XFADZ");
+    assert_eq!(texts(&read_by(&log, "a", 2).await), ["1", "2", "3", "4", "5"]);
+    let check = EventFilter { scopes: vec!["check@loop~2".parse().unwrap()], ..EventFilter::default() };
+    let found = log.read_matching(&topic("e"), Seq(0), Direction::Forward, 9, &check).await.unwrap();
+    assert_eq!(numbers(&found.events), [2]);
+    let trim = Part { trim: Some(Seq(3)), ..Part::new(topic("e"), Authority::Own, events(&["5"])) };
+    log.submit(Batch::of(trim)).wait().unwrap();
+    assert_eq!(texts(&read_by(&log, "e", 9).await), ["4", "5"]);
+    drop(log);
+    check_index(folder.path());
+}
+
 #[tokio::test]
 async fn what_version_1_was_told_still_holds() {
     let folder = tempfile::tempdir().unwrap();
-    golden_1(folder.path());
+    golden(1, folder.path());
     let log = open(folder.path()).unwrap();
     let mut again = batch("a", Authority::Own, &["4"]);
     again.key = Some("k".to_owned());
@@ -77,7 +95,7 @@ async fn what_version_1_was_told_still_holds() {
 #[test]
 fn a_store_of_version_1_that_another_process_has_open_is_not_migrated() {
     let folder = tempfile::tempdir().unwrap();
-    golden_1(folder.path());
+    golden(1, folder.path());
     let lock = std::fs::File::create(folder.path().join("store.lock")).unwrap();
     lock.lock_shared().unwrap();
     let refused = open(folder.path()).unwrap_err();
@@ -93,10 +111,11 @@ fn a_store_of_version_1_that_another_process_has_open_is_not_migrated() {
 #[tokio::test]
 async fn a_migration_that_is_cut_off_begins_again() {
     use crate::processes::Process;
-    for point in ["log.migrate.before_commit", "log.migrate.after_commit"] {
+    let points = ["log.migrate.before_commit", "log.migrate.after_commit"];
+    for point in points.iter().flat_map(|point| [format!("{point}:1"), format!("{point}:2")]) {
         let folder = tempfile::tempdir().unwrap();
-        golden_1(folder.path());
-        let armed = [(backstay_log::crash::CRASH_POINT_VARIABLE, point)];
+        golden(1, folder.path());
+        let armed = [(backstay_log::crash::CRASH_POINT_VARIABLE, point.as_str())];
         let mut process = Process::start_with("paced", folder.path(), "x", &armed);
         assert_eq!(process.hear("ready"), None, "{point} was not reached");
         process.child.wait().unwrap();

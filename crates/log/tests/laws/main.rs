@@ -7,13 +7,17 @@ mod suite;
 mod formats;
 mod kills;
 mod processes;
+#[macro_use]
+mod retention;
 mod sqlite;
 mod support;
 
 mod memory {
     laws!(crate::support::Fixture::memory);
+    retention_laws!(crate::support::Fixture::memory);
 }
 
 mod sqlite_laws {
     laws!(crate::support::Fixture::sqlite);
+    retention_laws!(crate::support::Fixture::sqlite);
 }

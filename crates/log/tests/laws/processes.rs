@@ -41,6 +41,7 @@ fn child_process() {
         "pairs" => append_pairs_for_ever(&log, &name),
         "paced" => append_when_told(&log),
         "mixed" => crate::kills::append_mixed(&log, &name),
+        "trim" => crate::retention::end_and_trim(&log),
         "own" => own_until_told(&log, &name),
         other => panic!("no role {other}"),
     }

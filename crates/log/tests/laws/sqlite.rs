@@ -106,7 +106,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let database = Connection::open(folder.path().join("log.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(folder.path(), OpenOptions::default());
-    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 3, .. }), "{error:?}");
 }
 
 #[test]

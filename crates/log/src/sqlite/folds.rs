@@ -1,0 +1,74 @@
+//! What folds have made of topics, kept so that long topics need not be folded from their beginning.
+//!
+//! It is a cache: what does not fit what the topic is now, or is damaged, is as good as not there.
+
+use backstay_model::limits::FOLD_BYTES_MAX;
+use backstay_model::{Digest, Seq, Topic};
+use rusqlite::OptionalExtension;
+
+use super::commit::{Committer, Failed};
+use super::places;
+use super::readers;
+use super::snapshot::{Snapshot, only};
+use super::sql::{position, stored, unsigned};
+use crate::contract::KeptFold;
+
+const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, digest, state) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET version = excluded.version, seq = excluded.seq, g = excluded.g, \
+     digest = excluded.digest, state = excluded.state WHERE excluded.version <> version OR excluded.seq > seq";
+
+impl Committer {
+    /// Keeps what a fold made of the topic, unless it is of the middle of a batch, or too large.
+    pub(super) fn keep_fold(&mut self, topic: &Topic, kept: &KeptFold) -> Result<(), Failed> {
+        let Some(slot) = self.load(topic)? else { return Ok(()) };
+        let cached = self.cached(slot);
+        let (id, state) = (cached.id, &cached.state);
+        let in_range = state.floor < kept.seq && kept.seq <= state.head;
+        if !in_range || kept.state.len() > FOLD_BYTES_MAX {
+            return Ok(());
+        }
+        let Some(g) = self.end_of_batch(id, kept.seq)? else { return Ok(()) };
+        let digest = Digest::of(&kept.state).to_string();
+        self.connection.prepare_cached(KEEP)?.execute((
+            id,
+            &kept.fold,
+            kept.version,
+            stored(kept.seq.0),
+            stored(g.0),
+            digest,
+            &kept.state,
+        ))?;
+        Ok(())
+    }
+}
+
+/// What a fold of this name and version made of `topic`, if it was kept and still fits.
+pub(super) fn find(
+    snapshot: &Snapshot<'_>,
+    topic: &Topic,
+    fold: &str,
+    version: u32,
+) -> Result<Option<KeptFold>, readers::Failed> {
+    let found = snapshot
+        .connection
+        .prepare_cached(
+            "SELECT seq, g, digest, snapshot.state FROM snapshot JOIN topic ON topic.id = topic_id \
+             WHERE name = ?1 AND fold = ?2 AND version = ?3",
+        )?
+        .query_row((topic.as_str(), fold, version), |row| {
+            Ok((
+                Seq(unsigned(row, 0)?),
+                position(row, 1)?,
+                row.get::<_, String>(2)?,
+                row.get::<_, Vec<u8>>(3)?,
+            ))
+        })
+        .optional()?;
+    let Some((seq, g, digest, state)) = found else { return Ok(None) };
+    let span = snapshot.span(topic, only(seq), None)?.unwrap_or_default();
+    let fits = span.floor < seq
+        && seq <= span.head
+        && places::position_of(snapshot.connection, &span, seq)? == Some(g)
+        && Digest::of(&state).to_string() == digest;
+    Ok(fits.then(|| KeptFold { fold: fold.to_owned(), version, seq, state }))
+}

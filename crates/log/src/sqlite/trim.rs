@@ -1,0 +1,114 @@
+//! Freeing what topics take: at once as far as anybody can see, and by and by in the tables.
+//!
+//! A trim raises the topic's floor, in the commit that asks for it; readers see nothing at or below. The rows go later, a
+//! piece at a time, by whichever process has nothing else to do. The table `sweep` says what is still to go.
+
+use backstay_model::{Position, Seq};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::commit::{Committer, Failed};
+use super::schema::FLAG_MORE;
+use super::sql::{position, stored, unsigned};
+use crate::contract::{Afterwards, Part};
+use crate::crash::crash_point;
+use crate::judge::trimmed;
+
+/// Rows that one commit frees.
+const PIECE: usize = 512;
+
+const MARK: &str = "INSERT INTO sweep (topic_id, until_seq) VALUES (?1, ?2) \
+     ON CONFLICT DO UPDATE SET until_seq = max(until_seq, excluded.until_seq)";
+const PLACES: &str = "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+
+impl Committer {
+    /// Where the committed event `seq` of a topic is, if it is the last of its batch.
+    pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+        let waiting = self.tail.lock().of(id).iter().find(|entry| entry.seq == seq).map(|entry| entry.g);
+        let g = match waiting {
+            Some(g) => Some(g),
+            None => self
+                .connection
+                .prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?
+                .query_row((id, stored(seq.0)), |row| position(row, 0))
+                .optional()?,
+        };
+        let Some(g) = g else { return Ok(None) };
+        let flags: i64 = self
+            .connection
+            .prepare_cached("SELECT flags FROM event WHERE g = ?1")?
+            .query_row([stored(g.0)], |row| row.get(0))?;
+        Ok((flags & FLAG_MORE == 0).then_some(g))
+    }
+
+    /// Writes down what is gone with `part`, whose events are numbered up to `head` by now. `floor`: what was gone before.
+    pub(super) fn trim(&mut self, id: i64, part: &Part, head: Seq, floor: Seq) -> Result<(), Failed> {
+        if matches!(part.afterwards, Afterwards::Deleted) {
+            self.forget_topic(id)?;
+        }
+        let Some(until) = trimmed(part, head, floor) else { return Ok(()) };
+        self.connection
+            .prepare_cached("UPDATE topic SET floor = ?2 WHERE id = ?1")?
+            .execute((id, stored(until.0)))?;
+        self.connection.prepare_cached(MARK)?.execute((id, stored(until.0)))?;
+        self.generation += 1;
+        self.connection
+            .prepare_cached("UPDATE meta SET generation = ?1, g_floor = max(g_floor, ?2)")?
+            .execute((self.generation, stored(self.seen.0)))?;
+        self.sweeps = true;
+        Ok(())
+    }
+
+    fn forget_topic(&self, id: i64) -> rusqlite::Result<()> {
+        for sql in [
+            "UPDATE topic SET kind = NULL, state = NULL, labels = NULL, wake_at = NULL, summary = NULL WHERE id = ?1",
+            "DELETE FROM entry WHERE topic_id = ?1",
+            "DELETE FROM live WHERE topic_id = ?1",
+            "DELETE FROM snapshot WHERE topic_id = ?1",
+        ] {
+            self.connection.execute(sql, [id])?;
+        }
+        Ok(())
+    }
+
+    /// Frees the next piece of what is gone. To be called in a transaction in which no event waits for the index: so what
+    /// the index does not have of a topic is not there.
+    pub(super) fn sweep(&mut self) -> Result<(), Failed> {
+        let next = self
+            .connection
+            .prepare_cached("SELECT topic_id, until_seq FROM sweep ORDER BY topic_id LIMIT 1")?
+            .query_row((), |row| Ok((row.get(0)?, Seq(unsigned(row, 1)?))))
+            .optional()?;
+        let Some((id, until)) = next else {
+            self.sweeps = false;
+            return Ok(());
+        };
+        if free_piece(&self.connection, id, until)? < PIECE {
+            self.connection.prepare_cached("DELETE FROM sweep WHERE topic_id = ?1")?.execute([id])?;
+        }
+        crash_point("log.sweep.before_commit");
+        Ok(())
+    }
+}
+
+fn free_piece(connection: &Connection, id: i64, until: Seq) -> rusqlite::Result<usize> {
+    let mut places: Vec<(i64, Position)> = Vec::with_capacity(PIECE);
+    let mut statement = connection.prepare_cached(PLACES)?;
+    let mut rows = statement.query((id, stored(until.0), stored(PIECE as u64)))?;
+    while let Some(row) = rows.next()? {
+        places.push((row.get(0)?, position(row, 1)?));
+    }
+    let Some((last, _)) = places.last() else { return Ok(0) };
+    let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
+    for (_, g) in &places {
+        delete.execute([stored(g.0)])?;
+    }
+    let mut forget =
+        connection.prepare_cached("DELETE FROM topic_event WHERE topic_id = ?1 AND seq <= ?2")?;
+    forget.execute((id, last))?;
+    Ok(places.len())
+}
+
+/// Whether something is still to go.
+pub(super) fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM sweep)")?.query_row((), |row| row.get(0))
+}

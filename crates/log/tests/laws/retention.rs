@@ -1,0 +1,331 @@
+//! The laws of freeing: what is gone is gone for everybody at once, and nothing else changes.
+
+use std::path::Path;
+
+use backstay_log::{
+    Afterwards, AppendError, Authority, Batch, ClaimMode, CursorError, Direction, EntryIndex, EventFilter,
+    InvalidBatch, KeptFold, Log, OpenOptions, Part, ReadError, SqliteLog, TopicFilter, TopicIndex,
+};
+use backstay_model::{Delivery, Epoch, Gap, Payload, Position, Seq};
+use rusqlite::Connection;
+
+use crate::kills::check_index;
+use crate::processes::{check_database, open};
+use crate::support::{Fixture, append, batch, event, events, numbers, owner, read_by, texts, topic};
+
+/// Runs every law of this file against the store that `$fixture` makes.
+macro_rules! retention_laws {
+    ($fixture:path) => {
+        retention_laws!($fixture;
+            l2_numbers_go_on_after_trimming_everything_and_after_deleting,
+            l13_a_cursor_before_the_first_kept_event_gives_a_gap,
+            l21_a_trim_stands_at_the_end_of_a_batch,
+            what_is_gone_is_in_no_read,
+            who_may_free_what,
+            a_deleted_topic_is_in_no_list_and_who_had_it_is_fenced,
+            a_kept_fold_fits_or_is_not_there,
+        );
+    };
+    ($fixture:path; $($law:ident,)*) => {
+        $(#[tokio::test]
+        async fn $law() {
+            crate::retention::$law($fixture()).await;
+        })*
+    };
+}
+
+/// Frees the events of a topic of the only user up to `seq`.
+fn trim(log: &dyn Log, name: &str, seq: u64) -> Result<(), AppendError> {
+    let part = Part { trim: Some(Seq(seq)), ..Part::new(topic(name), Authority::Own, Vec::new()) };
+    log.submit(Batch::of(part)).wait().map(|_| ())
+}
+
+fn delete(log: &dyn Log, name: &str, authority: Authority) -> Result<(), AppendError> {
+    let part = Part { afterwards: Afterwards::Deleted, ..Part::new(topic(name), authority, Vec::new()) };
+    log.submit(Batch::of(part)).wait().map(|_| ())
+}
+
+fn close(log: &dyn Log, name: &str) {
+    let part = Part { afterwards: Afterwards::Closed, ..Part::new(topic(name), Authority::Own, Vec::new()) };
+    log.submit(Batch::of(part)).wait().unwrap();
+}
+
+pub(crate) async fn l2_numbers_go_on_after_trimming_everything_and_after_deleting(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1", "2", "3"]);
+    let g = append(log, "b", &["1"]).g;
+    trim(log, "a", 3).unwrap();
+    assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(3));
+    assert_eq!(append(log, "a", &["4"]).parts[0].first, Seq(4));
+    close(log, "a");
+    delete(log, "a", Authority::Retention).unwrap();
+    assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(4));
+    assert_eq!(append(log, "a", &["5", "6"]).parts[0].first, Seq(5));
+    delete(log, "b", Authority::Own).unwrap();
+    let again = append(log, "b", &["2"]);
+    assert_eq!(again.parts[0].first, Seq(2));
+    assert!(again.g > g, "positions go on too");
+    assert_eq!(texts(&read_by(log, "a", 1).await), ["5", "6"]);
+}
+
+pub(crate) async fn l13_a_cursor_before_the_first_kept_event_gives_a_gap(store: Fixture) {
+    let log = store.log.as_ref();
+    for text in ["1", "2", "3", "4", "5"] {
+        append(log, "a", &[text]);
+    }
+    let (second, third) =
+        (log.cursor(&topic("a"), Seq(2)).await.unwrap(), log.cursor(&topic("a"), Seq(3)).await.unwrap());
+    trim(log, "a", 3).unwrap();
+    let gap = |requested| Gap { requested: Seq(requested), first: Seq(4), head: Seq(5) };
+    let mut early = log.subscribe(&topic("a"), &second).unwrap();
+    assert_eq!(early.next().await.unwrap(), Delivery::Gap(gap(2)));
+    assert!(matches!(early.next().await.unwrap(), Delivery::Event(event) if event.seq == Seq(4)));
+    let mut at_the_floor = log.subscribe(&topic("a"), &third).unwrap();
+    assert!(matches!(at_the_floor.next().await.unwrap(), Delivery::Event(event) if event.seq == Seq(4)));
+    assert_eq!(log.read(&topic("a"), Seq(0), Direction::Forward, 9).await.unwrap().gap, Some(gap(0)));
+    trim(log, "a", 5).unwrap();
+    let mut at_the_tail = log.follow(&topic("a"), Seq(5));
+    assert_eq!(at_the_tail.try_next().await.unwrap(), None);
+    let mut behind = log.follow(&topic("a"), Seq(1));
+    assert_eq!(
+        behind.next().await.unwrap(),
+        Delivery::Gap(Gap { requested: Seq(1), first: Seq(6), head: Seq(5) })
+    );
+    append(log, "a", &["6"]);
+    for subscription in [&mut at_the_tail, &mut behind] {
+        assert!(matches!(subscription.next().await.unwrap(), Delivery::Event(event) if event.seq == Seq(6)));
+    }
+    let ahead = log.cursor(&topic("a"), Seq(9)).await.unwrap_err();
+    assert!(matches!(ahead, ReadError::Cursor(CursorError::Ahead { head: Seq(6), .. })), "{ahead:?}");
+}
+
+pub(crate) async fn l21_a_trim_stands_at_the_end_of_a_batch(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1", "2"]);
+    append(log, "a", &["3", "4", "5"]);
+    for (inside, head) in [(1, 5), (3, 5), (4, 5), (6, 5)] {
+        let refused = trim(log, "a", inside).unwrap_err();
+        assert!(
+            matches!(refused, AppendError::NotABatchEnd { seq, head: at, .. } if seq.0 == inside && at.0 == head),
+            "{refused:?}"
+        );
+    }
+    trim(log, "a", 2).unwrap();
+    // What is gone already can be freed again, and nothing comes back.
+    trim(log, "a", 1).unwrap();
+    trim(log, "a", 2).unwrap();
+    assert_eq!(numbers(&read_by(log, "a", 1).await), [3, 4, 5]);
+    // With its own events: the last of the batch before them is an end too.
+    let part = Part { trim: Some(Seq(5)), ..Part::new(topic("a"), Authority::Own, events(&["6", "7"])) };
+    log.submit(Batch::of(part)).wait().unwrap();
+    assert_eq!(texts(&read_by(log, "a", 9).await), ["6", "7"]);
+}
+
+pub(crate) async fn what_is_gone_is_in_no_read(store: Fixture) {
+    let log = store.log.as_ref();
+    for number in 1..=6 {
+        append(log, "a", &[&format!("a{number}")]);
+        append(log, "b", &[&format!("b{number}")]);
+    }
+    trim(log, "a", 4).unwrap();
+    let back = log.read(&topic("a"), Seq(u64::MAX), Direction::Backward, 9).await.unwrap();
+    assert_eq!((texts(&back.events), back.head), (vec!["a6".into(), "a5".into()], Seq(6)));
+    assert!(log.read(&topic("a"), Seq(5), Direction::Backward, 9).await.unwrap().events.is_empty());
+    assert!(log.read(&topic("a"), Seq(2), Direction::Backward, 9).await.unwrap().events.is_empty());
+    let noted = EventFilter { kinds: vec![event("x").kind], ..EventFilter::default() };
+    for (direction, expected) in [(Direction::Forward, [5, 6]), (Direction::Backward, [6, 5])] {
+        let at = if direction == Direction::Forward { Seq(0) } else { Seq(u64::MAX) };
+        let page = log.read_matching(&topic("a"), at, direction, 9, &noted).await.unwrap();
+        assert_eq!(numbers(&page.events), expected);
+    }
+    let all = log.read_all(Position(0), 99).await.unwrap();
+    assert_eq!(texts(&all), ["b1", "b2", "b3", "b4", "a5", "b5", "a6", "b6"]);
+    assert_eq!(texts(&read_by(log, "b", 2).await), ["b1", "b2", "b3", "b4", "b5", "b6"]);
+}
+
+pub(crate) async fn who_may_free_what(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1"]);
+    let guard = log.register_owner(owner('A')).await.unwrap();
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    assert!(matches!(trim(log, "a", 1), Err(AppendError::Owned { .. })));
+    for authority in [Authority::Anybody, Authority::Reopen] {
+        let part = Part { trim: Some(Seq(1)), ..Part::new(topic("a"), authority, events(&["x"])) };
+        let refused = log.submit(Batch::of(part)).wait().unwrap_err();
+        assert!(matches!(refused, AppendError::Invalid(InvalidBatch::NotToFree(_))), "{refused:?}");
+    }
+    let retire = |authority| {
+        let part = Part { trim: Some(Seq(1)), ..Part::new(topic("a"), authority, events(&["kept as"])) };
+        log.submit(Batch::of(part)).wait()
+    };
+    assert!(matches!(retire(Authority::Retention), Err(AppendError::NotClosed { .. })), "it has not ended");
+    assert!(matches!(delete(log, "a", Authority::Retention), Err(AppendError::NotClosed { .. })));
+    let mine = Authority::Owner(owner('A').owner, claimed.epoch);
+    let refused = delete(log, "a", mine).unwrap_err();
+    assert!(matches!(refused, AppendError::Invalid(InvalidBatch::NotToFree(_))), "{refused:?}");
+    retire(mine).unwrap();
+    assert_eq!(numbers(&read_by(log, "a", 9).await), [2, 3]);
+    let end = Part { afterwards: Afterwards::Closed, ..Part::new(topic("a"), mine, events(&["end"])) };
+    log.submit(Batch::of(end)).wait().unwrap();
+    let part =
+        Part { trim: Some(Seq(4)), ..Part::new(topic("a"), Authority::Retention, events(&["kept as"])) };
+    log.submit(Batch::of(part)).wait().unwrap();
+    assert_eq!(texts(&read_by(log, "a", 9).await), ["kept as"]);
+    assert!(matches!(
+        log.submit(batch("a", Authority::Anybody, &["x"])).wait(),
+        Err(AppendError::Closed { .. })
+    ));
+}
+
+pub(crate) async fn a_deleted_topic_is_in_no_list_and_who_had_it_is_fenced(store: Fixture) {
+    let log = store.log.as_ref();
+    let guard = log.register_owner(owner('A')).await.unwrap();
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    let mine = Authority::Owner(owner('A').owner, claimed.epoch);
+    let summary = Payload::encode(&"s").unwrap();
+    let state = || "open".to_owned();
+    let part = Part {
+        index: Some(TopicIndex {
+            kind: "run".to_owned(),
+            state: state(),
+            labels: Vec::new(),
+            wake_at: None,
+            summary: summary.clone(),
+        }),
+        entries: vec![EntryIndex {
+            kind: "question".into(),
+            id: "q".into(),
+            state: state(),
+            due_at: None,
+            summary,
+        }],
+        afterwards: Afterwards::Closed,
+        ..Part::new(topic("a"), mine, events(&["end"]))
+    };
+    let keyed = Batch { key: Some("k".to_owned()), ..Batch::of(part) };
+    let first = log.submit(keyed.clone()).wait().unwrap();
+    append(log, "b", &["1"]);
+    delete(log, "a", Authority::Retention).unwrap();
+    let listed = log.topics(TopicFilter { limit: 1, ..TopicFilter::default() }).await.unwrap();
+    assert_eq!(listed.iter().map(|row| row.topic.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
+    assert!(log.entries("question", None).await.unwrap().is_empty());
+    assert_eq!(log.submit(keyed).wait().unwrap().parts, first.parts, "its keys stay taken");
+    let late = log.submit(Batch::of(Part::new(topic("a"), mine, events(&["late"])))).wait();
+    assert!(matches!(late, Err(AppendError::Fenced { current: Epoch(1), owner: None, .. })), "{late:?}");
+    let again = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    assert_eq!((again.epoch, again.head), (Epoch(2), Seq(3)));
+    assert_eq!(log.topic(&topic("a")).await.unwrap().unwrap().head, Seq(3));
+    assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn a_kept_fold_fits_or_is_not_there(store: Fixture) {
+    let log = store.log.as_ref();
+    let kept = |seq, state: &str| KeptFold {
+        fold: "record".to_owned(),
+        version: 2,
+        seq: Seq(seq),
+        state: state.as_bytes().to_vec(),
+    };
+    let found = async |version| log.kept_fold(&topic("a"), "record", version).await.unwrap();
+    log.keep_fold(&topic("a"), kept(1, "of nothing"));
+    append(log, "a", &["1"]);
+    append(log, "a", &["2", "3"]);
+    for too_far in [kept(2, "inside a batch"), kept(4, "of what is not there")] {
+        log.keep_fold(&topic("a"), too_far);
+    }
+    append(log, "b", &["so that all before it is done"]);
+    assert_eq!(found(2).await, None);
+    log.keep_fold(&topic("a"), kept(3, "of three"));
+    log.keep_fold(&topic("a"), kept(1, "of one, too late"));
+    append(log, "b", &["so that all before it is done"]);
+    assert_eq!(found(2).await, Some(kept(3, "of three")));
+    assert_eq!(found(1).await, None, "of another version");
+    assert_eq!(log.kept_fold(&topic("a"), "other", 2).await.unwrap(), None);
+    append(log, "a", &["4"]);
+    assert_eq!(found(2).await, Some(kept(3, "of three")));
+    trim(log, "a", 4).unwrap();
+    assert_eq!(found(2).await, None, "what follows it is gone");
+    log.keep_fold(&topic("b"), kept(2, "of b"));
+    delete(log, "b", Authority::Own).unwrap();
+    append(log, "b", &["anew"]);
+    assert_eq!(log.kept_fold(&topic("b"), "record", 2).await.unwrap(), None);
+}
+
+fn count(folder: &Path, sql: &str) -> i64 {
+    let database = Connection::open(folder.join("log.db")).unwrap();
+    database.query_row(sql, (), |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_gone_goes_from_the_tables_also_after_its_process_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for _ in 0..15 {
+        for name in ["t0", "t1"] {
+            append(&log, name, &vec!["x"; 100]);
+        }
+    }
+    // A second process, as far as the store can tell, that keeps the first from having chores done in its place.
+    let other = open(folder.path());
+    trim(&log, "t0", 1_500).unwrap();
+    trim(&log, "t1", 700).unwrap();
+    assert_eq!(numbers(&read_by(&other, "t1", 1_000).await), (701..=1_500).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(append(&other, "t0", &["next"]).parts[0].first, Seq(1_501));
+    drop(other);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 801);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM sweep"), 0);
+    check_index(folder.path());
+    check_database(folder.path());
+}
+
+#[cfg(feature = "crash-points")]
+#[tokio::test]
+async fn an_abort_while_rows_go_leaves_the_rest_to_the_next() {
+    use crate::processes::Process;
+    for hit in ["1", "3"] {
+        let folder = tempfile::tempdir().unwrap();
+        let armed = format!("log.sweep.before_commit:{hit}");
+        let more = [(backstay_log::crash::CRASH_POINT_VARIABLE, armed.as_str())];
+        let mut process = Process::start_with("trim", folder.path(), "x", &more);
+        assert_eq!(process.hear("swept"), None, "{armed} was not reached");
+        process.child.wait().unwrap();
+        let log = open(folder.path());
+        assert_eq!(texts(&read_by(&log, "t", 1_000).await), ["kept as"], "{armed}");
+        assert_eq!(append(&log, "other", &["so that there are chores"]).parts[0].first, Seq(1));
+        drop(log);
+        assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 2, "{armed}");
+        check_index(folder.path());
+    }
+}
+
+/// A role: ends a long topic and frees it.
+pub(crate) fn end_and_trim(log: &SqliteLog) {
+    for _ in 0..4 {
+        append(log, "t", &vec!["x"; 700]);
+    }
+    close(log, "t");
+    let part =
+        Part { trim: Some(Seq(2_800)), ..Part::new(topic("t"), Authority::Retention, events(&["kept as"])) };
+    log.submit(Batch::of(part)).wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_kept_fold_is_not_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    append(&log, "a", &["1"]);
+    drop(log);
+    let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
+    let kept = KeptFold { fold: "f".into(), version: 1, seq: Seq(1), state: b"right".to_vec() };
+    log.keep_fold(&topic("a"), kept.clone());
+    append(&log, "b", &["so that it is done"]);
+    assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), Some(kept));
+    Connection::open(folder.path().join("log.db"))
+        .unwrap()
+        .execute("UPDATE snapshot SET state = x'77726f6e67'", ())
+        .unwrap();
+    assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), None);
+}
