@@ -42,6 +42,7 @@ fn child_process() {
         "paced" => append_when_told(&log),
         "mixed" => crate::kills::append_mixed(&log, &name),
         "trim" => crate::retention::end_and_trim(&log),
+        "obey" => crate::model::obey(&log, &name),
         "own" => own_until_told(&log, &name),
         other => panic!("no role {other}"),
     }
@@ -141,7 +142,7 @@ impl Process {
         std::iter::from_fn(|| self.hear(word)).collect()
     }
 
-    fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         use std::io::Write;
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
