@@ -1,6 +1,9 @@
 //! Blobs: large values by the digest of their bytes, beside the log.
 //!
-//! A blob is kept before the event that names it is appended, so an event never names what is not there.
+//! A blob is kept before the event that names it is appended, so an event never names what is not there. Blobs that no
+//! event names any more are collected; see [`BlobStore::collect`].
+
+mod collect;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use backstay_model::Digest;
 
 use crate::error::BlobError;
+
+pub use self::collect::Collected;
 
 /// A store of blobs. Cheap to clone; equal bytes are kept once.
 #[derive(Clone, Debug)]
@@ -92,18 +97,22 @@ fn path_of(folder: &Path, digest: Digest) -> PathBuf {
 fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), BlobError> {
     let path = path_of(folder, digest);
     let length = bytes.len() as u64;
+    if !folder.is_dir() {
+        fs::create_dir_all(folder).map_err(|source| failed("make the folder", folder, source))?;
+        if let Some(above) = folder.parent() {
+            sync_folder(above)?;
+        }
+    }
+    let _no_collector = collect::Guard::shared(folder)?;
     // A blob of the right length that is already there is taken as it is; `get` checks its digest. One of another
     // length is damaged, and is mended here.
     if fs::metadata(&path).is_ok_and(|there| there.len() == length) {
-        return Ok(());
+        return collect::renew(&path);
     }
     let shard = folder.join(&digest.to_string()[..2]);
     if !shard.is_dir() {
         fs::create_dir_all(&shard).map_err(|source| failed("make the folder", &shard, source))?;
         sync_folder(folder)?;
-        if let Some(above) = folder.parent() {
-            sync_folder(above)?;
-        }
     }
     let draft = shard.join(format!(".draft-{}-{draft}", std::process::id()));
     let written = write_draft(&draft, bytes)

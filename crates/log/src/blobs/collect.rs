@@ -1,0 +1,254 @@
+//! Collecting blobs that no event names any more.
+//!
+//! The collector looks at what is old first, then asks what is named, and removes what is old and not named. Whoever keeps a
+//! blob anew makes it young again, under a lock, so that none goes between being kept and being named.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use backstay_model::Digest;
+
+use super::{BlobStore, Kept, failed};
+use crate::error::BlobError;
+
+/// What a collection did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Blobs.
+    pub blobs: u64,
+    /// What they take, in bytes.
+    pub size_bytes: u64,
+}
+
+/// A blob that nobody has kept anew for a while.
+struct Old {
+    path: PathBuf,
+    /// None for the draft of one.
+    digest: Option<Digest>,
+    size_bytes: u64,
+}
+
+/// Keeps collectors and those who keep blobs apart, as long as it lives.
+pub(super) struct Guard(#[expect(dead_code, reason = "closing it frees the lock")] File);
+
+impl Guard {
+    /// For one who keeps a blob; there may be many.
+    pub(super) fn shared(folder: &Path) -> Result<Guard, BlobError> {
+        Guard::locked(folder, File::lock_shared)
+    }
+
+    fn alone(folder: &Path) -> Result<Guard, BlobError> {
+        Guard::locked(folder, File::lock)
+    }
+
+    fn locked(folder: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Guard, BlobError> {
+        let path = folder.join("collect.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .and_then(|file| lock(&file).map(|()| file));
+        file.map(Guard).map_err(|source| failed("lock", &path, source))
+    }
+}
+
+/// Makes a blob young again.
+pub(super) fn renew(path: &Path) -> Result<(), BlobError> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the age of a file is told by the clock of its file system"
+    )]
+    let now = SystemTime::now();
+    File::open(path).and_then(|file| file.set_modified(now)).map_err(|source| failed("renew", path, source))
+}
+
+impl BlobStore {
+    /// Removes the blobs that were kept before `cutoff` and that `named` does not give, and drafts of that age. `named` is
+    /// asked after it is known what is old; it gives every blob that an event names by then, or `None` if it cannot.
+    /// With `only_look` nothing is removed. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if a folder cannot be read or a blob not be removed.
+    pub fn collect<E>(
+        &self,
+        cutoff: SystemTime,
+        only_look: bool,
+        named: impl FnOnce() -> Result<HashSet<Digest>, E>,
+    ) -> Result<Result<Collected, E>, BlobError> {
+        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(Collected::default())) };
+        let old = old_blobs(folder, cutoff)?;
+        let named = match named() {
+            Ok(named) => named,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut collected = Collected::default();
+        for blob in old {
+            if blob.digest.is_some_and(|digest| named.contains(&digest)) {
+                continue;
+            }
+            if only_look || remove(folder, &blob.path, cutoff)? {
+                collected.blobs += u64::from(blob.digest.is_some());
+                collected.size_bytes += blob.size_bytes;
+            }
+        }
+        Ok(Ok(collected))
+    }
+
+    /// The digest and size in bytes of every blob. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if a folder cannot be read.
+    pub fn list(&self) -> Result<Vec<(Digest, u64)>, BlobError> {
+        match &self.0 {
+            Kept::Folder { folder, .. } => {
+                let mut found = Vec::new();
+                each_file(folder, |path, digest| {
+                    if let (Some(digest), Some(there)) = (digest, metadata(&path)?) {
+                        found.push((digest, there.len()));
+                    }
+                    Ok(())
+                })?;
+                Ok(found)
+            }
+            Kept::Memory(kept) => {
+                let kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Ok(kept.iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect())
+            }
+        }
+    }
+}
+
+fn old_blobs(folder: &Path, cutoff: SystemTime) -> Result<Vec<Old>, BlobError> {
+    let mut old = Vec::new();
+    each_file(folder, |path, digest| {
+        let is_draft = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".draft-"));
+        if let Some(there) = metadata(&path)?
+            && (digest.is_some() || is_draft)
+            && is_older(&there, &path, cutoff)?
+        {
+            old.push(Old { path, digest, size_bytes: there.len() });
+        }
+        Ok(())
+    })?;
+    Ok(old)
+}
+
+/// Removes a file, unless somebody made it young meanwhile.
+fn remove(folder: &Path, path: &Path, cutoff: SystemTime) -> Result<bool, BlobError> {
+    let _nobody_keeps = Guard::alone(folder)?;
+    match metadata(path)? {
+        Some(there) if is_older(&there, path, cutoff)? => {
+            fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn is_older(there: &fs::Metadata, path: &Path, cutoff: SystemTime) -> Result<bool, BlobError> {
+    there.modified().map(|kept_at| kept_at < cutoff).map_err(|source| failed("read the age of", path, source))
+}
+
+/// A file that is gone meanwhile is no error.
+fn metadata(path: &Path) -> Result<Option<fs::Metadata>, BlobError> {
+    match fs::metadata(path) {
+        Ok(there) => Ok(Some(there)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("look at", path, source)),
+    }
+}
+
+/// Every file in the shards, with the digest that its name says.
+fn each_file(
+    folder: &Path,
+    mut take: impl FnMut(PathBuf, Option<Digest>) -> Result<(), BlobError>,
+) -> Result<(), BlobError> {
+    let entries = |folder: &Path| -> Result<Vec<PathBuf>, BlobError> {
+        let read = || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect();
+        match read() {
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            found => found.map_err(|source: io::Error| failed("list", folder, source)),
+        }
+    };
+    for shard in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        for path in entries(&shard)? {
+            let digest = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+            take(path, digest)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn age(folder: &Path, digest: Digest) {
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        File::open(super::super::path_of(folder, digest)).unwrap().set_modified(old).unwrap();
+    }
+
+    const CUTOFF: Duration = Duration::from_secs(2_000);
+
+    #[test]
+    fn what_is_old_and_not_named_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::in_folder(folder.path());
+        let [named, old, young, again] =
+            [b"named", b"older", b"young", b"again"].map(|text| blobs.put(text).unwrap());
+        [named, old, again].iter().for_each(|digest| age(folder.path(), *digest));
+        let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
+        let look = |only_look| {
+            let ask = || {
+                // Whoever keeps it now has not named it yet.
+                blobs.put(b"again").unwrap();
+                Ok::<_, Infallible>(HashSet::from([named]))
+            };
+            blobs.collect(cutoff, only_look, ask).unwrap().unwrap()
+        };
+        assert_eq!(look(false), Collected { blobs: 1, size_bytes: 5 });
+        assert_eq!(look(false), Collected::default());
+        let mut left: Vec<_> = blobs.list().unwrap();
+        left.sort();
+        let mut expected = vec![(named, 5), (young, 5), (again, 5)];
+        expected.sort();
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_look_removes_nothing_and_who_cannot_say_what_is_named_neither() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::in_folder(folder.path());
+        let old = blobs.put(b"older").unwrap();
+        age(folder.path(), old);
+        let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
+        let seen = blobs.collect(cutoff, true, || Ok::<_, Infallible>(HashSet::new())).unwrap().unwrap();
+        assert_eq!(seen, Collected { blobs: 1, size_bytes: 5 });
+        assert_eq!(blobs.collect(cutoff, false, || Err("the log")).unwrap(), Err("the log"));
+        assert_eq!(blobs.get(old).unwrap(), b"older");
+    }
+
+    #[test]
+    fn a_draft_that_a_crash_left_behind_goes_with_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::in_folder(folder.path());
+        let digest = blobs.put(b"there").unwrap();
+        let draft = super::super::path_of(folder.path(), digest).with_file_name(".draft-1-0");
+        fs::write(&draft, "half").unwrap();
+        File::open(&draft).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
+        let named = || Ok::<_, Infallible>(HashSet::from([digest]));
+        assert_eq!(
+            blobs.collect(cutoff, false, named).unwrap().unwrap(),
+            Collected { blobs: 0, size_bytes: 4 }
+        );
+        assert!(!draft.exists());
+    }
+}
