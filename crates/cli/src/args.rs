@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Put the git checkout as it was around a step into a new worktree or branch.
     Restore(RestoreArgs),
+    /// Free what runs that ended long ago take, and keep their records.
+    Prune(PruneArgs),
+    /// Remove runs that have ended, with their records.
+    Rm(RmArgs),
     /// List the questions that wait for an answer.
     Inbox(JsonFlag),
     /// Answer a question.
@@ -178,6 +182,39 @@ pub(crate) struct DiffArgs {
     #[arg(long, conflicts_with = "json")]
     pub(crate) stat: bool,
     /// The changed files as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Runs that ended longer ago than this are freed [default: 14d, unless --max-size is given].
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value_if("max_size", clap::builder::ArgPredicate::IsPresent, None),
+        default_value = "14d"
+    )]
+    pub(crate) older: Option<String>,
+    /// While files and blobs take more than this, the run that ended first is freed: 500M, 5G.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+    /// Only say what would be freed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// The runs: ids, unique beginnings of them, or @last.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<String>,
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

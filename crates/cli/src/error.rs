@@ -4,7 +4,7 @@ use backstay_exec::SpoolError;
 use backstay_log::{CursorError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
-use backstay_runtime::{DriveError, RunError, SayError, StoreOpenError, TreeError};
+use backstay_runtime::{DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
 
@@ -47,6 +47,8 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
+    #[error("`{text}` is not a size, such as 500M or 5G")]
+    SizeForm { text: String },
     #[error(transparent)]
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
@@ -69,6 +71,8 @@ pub(crate) enum CliError {
     Store(#[from] StoreOpenError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Free(#[from] FreeError),
     #[error(transparent)]
     Say(#[from] SayError),
     #[error("{}", match .0 { Verdict::Refused { message, .. } => message.clone(), Verdict::Superseded { by } => format!("another input ({by}) was first"), Verdict::Accepted => "accepted".to_owned() })]
@@ -110,6 +114,7 @@ impl Coded for CliError {
             CliError::NotJson { .. } => Code("BKS-C012"),
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
+            CliError::SizeForm { .. } => Code("BKS-C028"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
@@ -122,6 +127,7 @@ impl Coded for CliError {
             CliError::Keep { .. } => Code("BKS-C023"),
             CliError::Store(error) => error.code(),
             CliError::Run(error) => error.code(),
+            CliError::Free(error) => error.code(),
             CliError::Say(error) => error.code(),
             CliError::Log(error) => error.code(),
             CliError::Drive(error) => error.code(),
@@ -163,7 +169,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => {
                 Some("for example `--agent reviewer='cmd: codex exec -'`".to_owned())
             }
-            CliError::DurationForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())
@@ -181,6 +187,7 @@ impl Coded for CliError {
             | CliError::OutputClosed => None,
             CliError::Store(error) => error.hint(),
             CliError::Run(error) => error.hint(),
+            CliError::Free(error) => error.hint(),
             CliError::Say(error) => error.hint(),
             CliError::Log(error) => error.hint(),
             CliError::Drive(error) => error.hint(),

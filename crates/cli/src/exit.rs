@@ -105,6 +105,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::AgentForm { .. }
         | CliError::UnusedAgent { .. }
         | CliError::DurationForm { .. }
+        | CliError::SizeForm { .. }
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::Log(
             OpenError::Missing { .. }
@@ -122,6 +123,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Store(StoreOpenError::Log(OpenError::Store(_)) | StoreOpenError::Thread(_))
         | CliError::Run(_)
         | CliError::Say(_)
+        | CliError::Free(_)
         | CliError::Refused(_)
         | CliError::Log(_)
         | CliError::Spool(_)

@@ -74,6 +74,17 @@ pub(crate) fn report(error: &CliError) {
     note(&describe(error));
 }
 
+/// An error of another crate with its causes, in a line.
+pub(crate) fn describe_any(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    text
+}
+
 /// An error as a person reads it.
 pub(crate) fn describe(error: &CliError) -> String {
     let mut text = format!("error {} {error}", error.code());

@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
-use backstay_engine::record::{RunRecord, RunSummary};
+use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{Definition, RunMachine};
-use backstay_log::{Authority, Batch, Direction, OwnerView, Part, TopicFilter};
+use backstay_log::{
+    AppendError, Authority, Batch, Direction, KeptFold, OwnerView, Part, Precondition, TopicFilter,
+};
 use backstay_model::event::{Event, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, Digest, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
+use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
 use backstay_workflow::plan::Plan;
 
 use crate::error::{RunError, SayError};
 use crate::request::new_event;
 use crate::store::Store;
+
+/// The name under which records are kept beside their runs.
+const RECORD_FOLD: &str = "run-record";
+/// Events after which a record is worth keeping.
+const WORTH_KEEPING: u64 = 500;
 
 /// A run as lists show it, from its index row.
 #[derive(Clone, Debug)]
@@ -91,11 +98,44 @@ impl Store {
     pub async fn view(&self, run: RunId) -> Result<RunView, RunError> {
         let topic = Topic::run(run);
         let row = self.log.topic(&topic).await?.ok_or(RunError::Unknown(run))?;
-        let mut record = RunRecord::new(run);
-        self.each_event(&topic, |event| Ok(record.apply(event)?)).await?;
+        let record = self.record(run).await?;
         let workflow = record.workflow.as_ref().ok_or(RunError::Unknown(run))?;
         let plan = self.plan(run, workflow.plan).await?;
         Ok(RunView { plan, owner: row.owner, wake_at: row.index.and_then(|index| index.wake_at), record })
+    }
+
+    /// The record of a run. Of a long one, what was folded before is gone on with; one that was freed is read back.
+    ///
+    /// # Errors
+    /// [`RunError`] if it does not exist or cannot be read.
+    pub async fn record(&self, run: RunId) -> Result<RunRecord, RunError> {
+        let topic = Topic::run(run);
+        let mut record = self.kept_record(&topic).await?.unwrap_or_else(|| RunRecord::new(run));
+        let from = record.head;
+        if let Some(gap) = self.each_event(&topic, from, |event| Ok(record.apply(event)?)).await? {
+            return self.trimmed_record(run, gap.first).await;
+        }
+        if record.head.0 - from.0 >= WORTH_KEEPING {
+            self.keep_record(&topic, &record);
+        }
+        Ok(record)
+    }
+
+    async fn kept_record(&self, topic: &Topic) -> Result<Option<RunRecord>, RunError> {
+        let kept = self.log.kept_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
+        // What cannot be understood is folded anew.
+        Ok(kept.and_then(|kept| serde_json::from_slice(&kept.state).ok()))
+    }
+
+    fn keep_record(&self, topic: &Topic, record: &RunRecord) {
+        match serde_json::to_vec(record) {
+            Ok(state) => {
+                let fold = RECORD_FOLD.to_owned();
+                let kept = KeptFold { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
+                self.log.keep_fold(topic, kept);
+            }
+            Err(error) => tracing::debug!(%topic, %error, "a record has no JSON form"),
+        }
     }
 
     /// The plan with this digest.
@@ -103,7 +143,7 @@ impl Store {
     /// # Errors
     /// [`RunError`] if the blob is missing, damaged or not a plan.
     pub async fn plan(&self, run: RunId, digest: Digest) -> Result<Plan, RunError> {
-        let text = self.blob_text(digest).await?;
+        let text = self.text_of(digest).await?;
         serde_json::from_str(&text).map_err(|source| RunError::Definition { run, what: "plan", source })
     }
 
@@ -114,7 +154,7 @@ impl Store {
     pub async fn text(&self, text: &Text) -> Result<Arc<str>, RunError> {
         match text {
             Text::Inline(text) => Ok(Arc::from(text.as_str())),
-            Text::Blob { digest, .. } => self.blob_text(*digest).await,
+            Text::Blob { digest, .. } => self.text_of(*digest).await,
         }
     }
 
@@ -123,15 +163,23 @@ impl Store {
     /// # Errors
     /// [`SayError::Refused`] if the run would refuse it now; nothing was appended then.
     pub async fn say(&self, run: RunId, event: Event) -> Result<Seq, SayError> {
-        let machine = self.machine(run).await?;
-        machine.would_accept(&event).map_err(SayError::Refused)?;
-        let authority = match event {
-            Event::Reopened(Reopened { .. }) => Authority::Reopen,
-            _ => Authority::Anybody,
-        };
-        let part = Part::new(Topic::run(run), authority, vec![new_event(run, Scope::Run, &event)?]);
-        let appended = self.log.submit(Batch::of(part)).await.map_err(RunError::Append)?;
-        Ok(appended.parts.first().map_or(Seq(0), |part| part.last))
+        loop {
+            let machine = self.machine(run).await?;
+            machine.would_accept(&event).map_err(SayError::Refused)?;
+            let mut part =
+                Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+            if let Event::Reopened(Reopened { .. }) = event {
+                part.authority = Authority::Reopen;
+                // Its events may be freed at any moment: it is opened as it was read, or not.
+                part.preconditions = vec![Precondition::Exactly(machine.head())];
+            }
+            match self.log.submit(Batch::of(part)).await {
+                Ok(appended) => return Ok(appended.parts.first().map_or(Seq(0), |part| part.last)),
+                // Somebody was first, with whatever it was.
+                Err(AppendError::Conflict { .. }) => {}
+                Err(error) => return Err(RunError::Append(error).into()),
+            }
+        }
     }
 
     /// Waits for the verdict on what was said with number `input`.
@@ -156,7 +204,10 @@ impl Store {
     /// [`RunError`] if it does not exist or cannot be read.
     pub async fn machine(&self, run: RunId) -> Result<RunMachine, RunError> {
         let mut machine = RunMachine::new(run);
-        self.each_event(&Topic::run(run), |event| Ok(machine.apply(event)?)).await?;
+        let gap = self.each_event(&Topic::run(run), Seq(0), |event| Ok(machine.apply(event)?)).await?;
+        if gap.is_some() {
+            return Err(RunError::Trimmed(run));
+        }
         let request = machine.request().cloned().ok_or(RunError::Unknown(run))?;
         let plan = self.plan(run, request.plan).await?;
         let inputs = self.text(&request.inputs).await?;
@@ -170,30 +221,34 @@ impl Store {
     /// Reads the blobs that the machine's expressions may ask for.
     pub(crate) async fn give_missing_texts(&self, machine: &mut RunMachine) -> Result<(), RunError> {
         for digest in machine.missing_texts() {
-            let text = self.blob_text(digest).await?;
+            let text = self.text_of(digest).await?;
             machine.give_text(digest, text);
         }
         Ok(())
     }
 
-    async fn blob_text(&self, digest: Digest) -> Result<Arc<str>, RunError> {
+    pub(crate) async fn text_of(&self, digest: Digest) -> Result<Arc<str>, RunError> {
         let blobs = self.blobs.clone();
         let bytes = tokio::task::spawn_blocking(move || blobs.get(digest)).await??;
         Ok(Arc::from(String::from_utf8_lossy(&bytes)))
     }
 
+    /// Gives `take` the events after `after`, unless some of them are gone.
     async fn each_event(
         &self,
         topic: &Topic,
+        mut after: Seq,
         mut take: impl FnMut(&Recorded) -> Result<(), RunError>,
-    ) -> Result<(), RunError> {
-        let mut after = Seq(0);
+    ) -> Result<Option<Gap>, RunError> {
         loop {
             let page = self.log.read(topic, after, Direction::Forward, PAGE_EVENTS_MAX).await?;
+            if page.gap.is_some() {
+                return Ok(page.gap);
+            }
             page.events.iter().try_for_each(&mut take)?;
             match page.events.last() {
                 Some(last) if last.seq < page.head => after = last.seq,
-                _ => return Ok(()),
+                _ => return Ok(None),
             }
         }
     }

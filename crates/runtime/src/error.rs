@@ -37,6 +37,17 @@ pub enum RunError {
     /// There is no such run.
     #[error("there is no run {0} in this store")]
     Unknown(RunId),
+    /// Its events were freed; only its record is left.
+    #[error("the events of {0} were freed; only its record is left")]
+    Trimmed(RunId),
+    /// A folder of the store cannot be read.
+    #[error("cannot read {path}")]
+    Folder {
+        /// The folder.
+        path: camino::Utf8PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -81,12 +92,17 @@ impl Coded for RunError {
             RunError::Definition { .. } => Code("BKS-R004"),
             RunError::Chance(_) => Code("BKS-R005"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
+            RunError::Trimmed(_) => Code("BKS-R007"),
+            RunError::Folder { .. } => Code("BKS-R008"),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             RunError::Unknown(_) => Some("`backstay ls --all` shows the runs of this store".to_owned()),
+            RunError::Trimmed(_) => {
+                Some("start it anew with `backstay run`; `backstay show` says how it ended".to_owned())
+            }
             RunError::Read(error) => error.hint(),
             RunError::Decode(DecodeError::UnknownKind { .. } | DecodeError::NewerVersion { .. }) => {
                 Some("the run was written by a newer version: use that one".to_owned())
@@ -95,6 +111,7 @@ impl Coded for RunError {
             RunError::Append(error) => error.hint(),
             RunError::Decode(DecodeError::Payload { .. })
             | RunError::Definition { .. }
+            | RunError::Folder { .. }
             | RunError::Chance(_)
             | RunError::SinkThread(_)
             | RunError::Thread(_) => None,

@@ -43,6 +43,10 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     let store = context.store().await?;
     let run = context.run(&store, &args.run).await?;
     let view = store.view(run).await?;
+    if let Some(at) = view.record.trimmed_at {
+        output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));
+        return Ok(Exit::Completed);
+    }
     let step = args.step.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
     let mut printer = Printer {
         prefixes: step.is_none(),

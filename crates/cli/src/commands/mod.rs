@@ -10,6 +10,7 @@ mod inbox;
 mod input;
 mod logs;
 pub(crate) mod ls;
+mod prune;
 mod resume;
 mod retry;
 mod run;
@@ -44,6 +45,8 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Skip(args) => skip::skip(context, args).await,
         Command::Diff(args) => trees::diff(context, args).await,
         Command::Restore(args) => trees::restore(context, args).await,
+        Command::Prune(args) => prune::prune(context, args).await,
+        Command::Rm(args) => prune::rm(context, args).await,
         Command::Inbox(args) => inbox::inbox(context, args).await,
         Command::Answer(args) => answer::answer(context, args).await,
         Command::Wait(args) => wait::wait(context, args).await,

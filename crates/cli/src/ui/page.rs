@@ -232,6 +232,12 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
         lines.push(say("said", said.clone()));
     }
     lines.extend(asks(page, times, columns).into_iter().flat_map(|(_, lines)| lines));
+    if let Some(at) = record.trimmed_at {
+        lines.push(say(
+            "freed",
+            format!("its events and files on {}; this record is what is left", times.minute(at)),
+        ));
+    }
     lines.extend(nexts(page));
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
@@ -324,6 +330,9 @@ fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
 /// Commands that make sense now, with what they do.
 fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
     let record = page.record;
+    if record.trimmed_at.is_some() {
+        return Vec::new();
+    }
     if page.is_interrupted() {
         return vec![(format!("backstay resume {id}"), "finds the agents again and goes on")];
     }
@@ -362,6 +371,9 @@ pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str)
                 .whole()
         })
         .collect();
+    if page.record.trimmed_at.is_some() {
+        return lines;
+    }
     let attempts = page.record.steps.iter().flat_map(|step| &step.attempts);
     let paths = attempts.flat_map(|attempt| &attempt.artifacts).map(|path| format!("{store}/{path}"));
     // An output that names the file says it already.

@@ -57,6 +57,9 @@ fn words(event: &Event) -> Option<(Paint, String)> {
         Event::RunCompleted(_) => (Paint::Good, "completed".to_owned()),
         Event::RunFailed(end) => (Paint::Bad, format!("failed: {}", end.reason)),
         Event::RunCancelled(_) => (Paint::Warn, "cancelled".to_owned()),
+        Event::Trimmed(said) => {
+            (Paint::Dim, format!("{} events before this one were freed by {}", said.events, said.by))
+        }
         Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),
         Event::CycleStarted(started) if started.check => {
             (Paint::Busy, "checked once more after the last cycle".to_owned())

@@ -17,6 +17,9 @@ use super::parts::{
 /// The schema version of a [`RunRecord`]'s JSON.
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
+/// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
+pub const RUN_RECORD_FOLD: u32 = 1;
+
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -68,6 +71,9 @@ pub struct RunRecord {
     pub questions: Vec<QuestionRecord>,
     /// The times without a living owner.
     pub interruptions: Vec<Interruption>,
+    /// When its events were freed; this record is what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trimmed_at: Option<Timestamp>,
     /// Answers without a verdict yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
@@ -102,6 +108,7 @@ impl RunRecord {
             steps: Vec::new(),
             questions: Vec::new(),
             interruptions: Vec::new(),
+            trimmed_at: None,
             answers: Vec::new(),
         }
     }
@@ -187,6 +194,7 @@ impl RunRecord {
                 self.failed_step = end.step;
             }
             Event::RunCancelled(end) => self.end(at, RunStatus::Cancelled, end.reason),
+            Event::Trimmed(_) => self.trimmed_at = Some(at),
             Event::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
             Event::StepsReset(reset) => {
                 // Of a step in a loop only the last pass is done anew.

@@ -36,6 +36,8 @@ impl RunMachine {
         match event.class() {
             Class::Fact => self.fold(recorded.at, &recorded.scope, &event),
             Class::Input | Class::Reopening => self.receive(recorded.seq, event),
+            // A freed run is its record; nobody folds it as a machine.
+            Class::Retention => {}
         }
         Ok(())
     }
@@ -149,14 +151,15 @@ impl RunMachine {
                     self.fold_step(at, &place, event);
                 }
             }
-            // Inputs come by `receive`.
+            // Inputs come by `receive`, and what is freed is not folded.
             Event::RunRequested(_)
             | Event::SuspendRequested(_)
             | Event::ResumeRequested(_)
             | Event::CancelRequested(_)
             | Event::SkipRequested(_)
             | Event::QuestionAnswered(_)
-            | Event::Reopened(_) => {}
+            | Event::Reopened(_)
+            | Event::Trimmed(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod effect;
 mod live;
 mod ownership;
 mod question;
+mod retention;
 mod run;
 mod step;
 
@@ -19,6 +20,7 @@ pub use effect::{
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
+pub use retention::Trimmed;
 pub use run::{
     Actor, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened, ResumeRequested,
     RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
@@ -40,6 +42,8 @@ pub enum Class {
     Input,
     /// Anybody may say it, and only of a topic that has ended.
     Reopening,
+    /// Whoever frees what a topic that has ended takes.
+    Retention,
 }
 
 /// A stored event cannot be understood by this version of Backstay.
@@ -256,4 +260,7 @@ events! {
     QuestionAsked(QuestionAsked) = "question_asked", v 1, Fact;
     /// A question needs no answer any more.
     QuestionClosed(QuestionClosed) = "question_closed", v 1, Fact;
+
+    /// The events before it are gone.
+    Trimmed(Trimmed) = "trimmed", v 1, Retention;
 }

@@ -1,0 +1,167 @@
+//! `backstay prune` and `backstay rm`.
+
+use backstay_log::Collected;
+use backstay_model::{RunId, Timestamp};
+use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+use serde::Serialize;
+
+use crate::args::{PruneArgs, RmArgs};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::ui::{Line, Paint, bytes, parse_bytes, parse_duration, short, table};
+
+/// Frees what runs that ended long ago take, and keeps their records.
+pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, CliError> {
+    let retention = Retention {
+        older: args.older.as_deref().map(parse_duration).transpose()?,
+        size_bytes: args.max_size.as_deref().map(parse_bytes).transpose()?,
+    };
+    let store = context.store().await?;
+    let report = store.prune(retention, &context.actor(), args.dry_run).await?;
+    if args.json {
+        output::json(&Document::new(Pruned::of(&report, args.dry_run)))?;
+    } else {
+        print(context, &report, args.dry_run)?;
+    }
+    for (run, error) in &report.failed {
+        output::note(&format!("{run} is not freed whole: {}", output::describe_any(error)));
+    }
+    Ok(if report.failed.is_empty() { Exit::Completed } else { Exit::Failed })
+}
+
+/// Removes runs that have ended, with their records.
+pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let mut runs = Vec::with_capacity(args.runs.len());
+    for text in &args.runs {
+        runs.push(context.run(&store, text).await?);
+    }
+    runs.sort();
+    runs.dedup();
+    let mut removed = Vec::with_capacity(runs.len());
+    for run in runs {
+        let freed = store.remove(run).await?;
+        if !args.json {
+            output::line(&format!("{run} removed: {}", what(&freed)))?;
+        }
+        removed.push((run, freed));
+    }
+    if args.json {
+        let removed = removed.into_iter().map(|(run, freed)| Gone { run, freed: Given::of(freed) }).collect();
+        output::json(&Document::new(Removed { removed }))?;
+    }
+    Ok(Exit::Completed)
+}
+
+fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(), CliError> {
+    let times = context.times();
+    let cells: Vec<Vec<(Paint, String)>> = report
+        .runs
+        .iter()
+        .map(|run: &RetiredRun| {
+            vec![
+                (Paint::Bold, short(run.run)),
+                (Paint::Plain, run.workflow.clone()),
+                (Paint::Dim, times.minute(run.ended_at)),
+                (Paint::Plain, run.freed.events.to_string()),
+                (Paint::Plain, bytes(run.freed.files_bytes)),
+            ]
+        })
+        .collect();
+    if !cells.is_empty() {
+        for line in table(&["run", "workflow", "ended", "events", "files"], &cells) {
+            output::line(&line.render(context.style, context.room()))?;
+        }
+    }
+    let files: u64 = report.runs.iter().map(|run| run.freed.files_bytes).sum();
+    let Collected { blobs, size_bytes } = report.blobs;
+    let sum = format!(
+        "{} {} {}: {} of files, {blobs} blobs of {}{}",
+        if only_look { "would free" } else { "freed" },
+        report.runs.len(),
+        if report.runs.len() == 1 { "run" } else { "runs" },
+        bytes(files + report.leftover_bytes),
+        bytes(size_bytes),
+        if only_look { "; nothing was changed" } else { "" },
+    );
+    output::line(&Line::of(Paint::Plain, " ").with(Paint::Plain, sum).render(context.style, context.room()))?;
+    if !report.runs.is_empty() && !only_look {
+        output::note("their records stay: `backstay show RUN`; `backstay rm RUN` removes those too");
+    }
+    Ok(())
+}
+
+fn what(freed: &Freed) -> String {
+    format!("{} events, {} of files, {} kept trees", freed.events, bytes(freed.files_bytes), freed.trees)
+}
+
+#[derive(Serialize)]
+struct Given {
+    events: u64,
+    files_bytes: u64,
+    trees: u64,
+}
+
+impl Given {
+    fn of(freed: Freed) -> Given {
+        Given { events: freed.events, files_bytes: freed.files_bytes, trees: freed.trees }
+    }
+}
+
+#[derive(Serialize)]
+struct Gone {
+    run: RunId,
+    #[serde(flatten)]
+    freed: Given,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: Vec<Gone>,
+}
+
+#[derive(Serialize)]
+struct PrunedRun {
+    workflow: String,
+    ended_at: Timestamp,
+    #[serde(flatten)]
+    gone: Gone,
+}
+
+#[derive(Serialize)]
+struct NotFreed {
+    run: RunId,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Pruned {
+    dry_run: bool,
+    runs: Vec<PrunedRun>,
+    failed: Vec<NotFreed>,
+    leftover_bytes: u64,
+    blobs: u64,
+    blobs_bytes: u64,
+}
+
+impl Pruned {
+    fn of(report: &PruneReport, dry_run: bool) -> Pruned {
+        let run = |run: &RetiredRun| PrunedRun {
+            workflow: run.workflow.clone(),
+            ended_at: run.ended_at,
+            gone: Gone { run: run.run, freed: Given::of(run.freed) },
+        };
+        let failed =
+            |(run, error): &(RunId, FreeError)| NotFreed { run: *run, error: output::describe_any(error) };
+        Pruned {
+            dry_run,
+            runs: report.runs.iter().map(run).collect(),
+            failed: report.failed.iter().map(failed).collect(),
+            leftover_bytes: report.leftover_bytes,
+            blobs: report.blobs.blobs,
+            blobs_bytes: report.blobs.size_bytes,
+        }
+    }
+}
