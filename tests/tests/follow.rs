@@ -4,7 +4,9 @@ use std::fs;
 use std::process::Command;
 
 use backstay_engine::record::RunStatus;
-use backstay_tests::{World, all};
+use backstay_log::{AppendError, Authority, Batch, NewEvent, Part, StoreError};
+use backstay_model::{Kind, Payload, Scope, Topic};
+use backstay_tests::{World, all, block_on};
 
 const GATED: &str = r#"
 backstay: 1
@@ -89,7 +91,7 @@ impl SmallDisk {
         let mut number = 0;
         while !chunk.is_empty() {
             number += 1;
-            if fs::write(self.0.join(format!("ballast{number}")), &chunk).is_err() {
+            if fs::write(self.0.join(format!("filler{number}")), &chunk).is_err() {
                 chunk.truncate(chunk.len() / 2);
             }
         }
@@ -98,8 +100,8 @@ impl SmallDisk {
     fn free(&self) {
         for entry in fs::read_dir(&self.0).expect("the folder can be read") {
             let path = entry.expect("an entry can be read").path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ballast")) {
-                fs::remove_file(path).expect("ballast can be removed");
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("filler")) {
+                fs::remove_file(path).expect("a file can be removed");
             }
         }
     }
@@ -135,5 +137,55 @@ fn l17_a_disk_that_fills_in_the_middle_loses_nothing_and_the_run_goes_on_with_ro
     let record = world.record();
     assert_eq!(record.status, RunStatus::Completed);
     assert_eq!(world.read("starts"), "two\n", "nothing ran twice");
+    drop(disk);
+}
+
+/// Appends until the log has no room either.
+fn fill_the_log(world: &World) {
+    block_on(async {
+        let store = world.store().await.expect("there is a store");
+        let topic: Topic = "test.filler".parse().expect("a topic");
+        let event = NewEvent {
+            kind: Kind::new("filler"),
+            scope: Scope::Run,
+            payload: Payload::encode(&"x".repeat(60_000)).expect("JSON"),
+            trace: None,
+        };
+        loop {
+            let part = Part::new(topic.clone(), Authority::Own, vec![event.clone()]);
+            match store.log().submit(Batch::of(part)).await {
+                Ok(_) => {}
+                Err(AppendError::Store(StoreError::DiskFull { .. })) => return,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn l17_a_run_stands_still_when_the_disk_is_full_and_says_so() {
+    let world = World::new();
+    let Some(disk) = SmallDisk::mount(&world, "40m") else { return };
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write("flow.yaml", GATED);
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    let ballast = world.path().join(".backstay/ballast");
+    assert!(ballast.exists());
+    disk.fill();
+    fill_the_log(&world);
+    go.open();
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(5), "{said}");
+    assert!(said.contains("the disk was full") && said.contains("backstay resume"), "{said}");
+    assert!(!ballast.exists(), "it was given back");
+    let listed = world.run(&["ls"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("the disk was full"), "{listed:?}");
+    disk.free();
+    let (status, said) = world.start(&["resume", "@last"]).end();
+    assert!(status.success(), "{said}");
+    assert_eq!(world.record().status, RunStatus::Completed);
+    assert_eq!(world.read("starts"), "two\n", "nothing ran twice");
+    assert!(ballast.exists(), "with room it is there again");
     drop(disk);
 }

@@ -4,6 +4,7 @@
 //! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
 //! person, and [`Owner::keep`] works on all that are due.
 
+mod ballast;
 mod client;
 mod clock;
 mod drive;

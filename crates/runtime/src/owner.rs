@@ -6,6 +6,7 @@ use backstay_exec::Keepers;
 use backstay_log::{OwnerGuard, OwnerIdentity};
 use backstay_model::OwnerId;
 
+use crate::ballast;
 use crate::error::{DriveError, RunError};
 use crate::host::host_name;
 use crate::request::chance;
@@ -41,6 +42,7 @@ impl Owner {
     pub async fn register(store: &Store, settings: OwnerSettings) -> Result<Owner, DriveError> {
         let owner = OwnerId::new(store.clock().wall(), u128::from_le_bytes(chance()?));
         let identity = OwnerIdentity { owner, host: host_name(), pid: std::process::id() };
+        ballast::take_in(&store.folder);
         let guard = store.log().register_owner(identity).await.map_err(DriveError::Register)?;
         Ok(Owner {
             store: store.clone(),

@@ -10,6 +10,7 @@ pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
     StepStage, WorkflowRef,
 };
+pub(crate) use run::why_suspended;
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};

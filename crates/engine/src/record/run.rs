@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, StepStatus, Verdict,
+    Actor, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, StepStatus,
+    SuspendReason, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,14 @@ pub struct RunRecord {
     /// Answers without a verdict yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
+}
+
+/// Why a run stands still, for people.
+pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
+    match reason {
+        SuspendReason::DiskFull => "the disk was full".to_owned(),
+        SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::FastCycles => format!("by {by}"),
+    }
 }
 
 impl RunRecord {
@@ -180,7 +189,8 @@ impl RunRecord {
             }
             Event::RunSuspending(_) => self.status = RunStatus::Suspending,
             Event::RunSuspended(suspended) => {
-                (self.status, self.why) = (RunStatus::Suspended, Some(format!("by {}", suspended.by)));
+                let why = why_suspended(&suspended.by, &suspended.reason);
+                (self.status, self.why) = (RunStatus::Suspended, Some(why));
             }
             Event::RunCancelling(cancelling) => {
                 (self.status, self.why) = (RunStatus::Cancelling, cancelling.reason);

@@ -3,7 +3,7 @@
 use backstay_model::Timestamp;
 
 use super::state::{LeafPhase, Phase, RunEnd, RunMachine};
-use crate::record::{RunStatus, RunSummary};
+use crate::record::{RunStatus, RunSummary, why_suspended};
 
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
@@ -82,7 +82,7 @@ impl RunMachine {
         let why = match &self.phase {
             Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
             Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),
-            Phase::Suspended { by, .. } => Some(format!("by {by}")),
+            Phase::Suspended { by, reason } => Some(why_suspended(by, reason)),
             _ => None,
         };
         RunSummary {

@@ -4,6 +4,7 @@ mod append;
 mod artifacts;
 mod ended;
 mod flight;
+mod full_disk;
 mod run_loop;
 mod switch;
 mod tenure;

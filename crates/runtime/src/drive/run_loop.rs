@@ -80,6 +80,15 @@ impl<'a> Drive<'a> {
     /// Works until the run is at rest or `switch` is used.
     pub(super) async fn until_at_rest(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
+            match self.work(switch).await {
+                Ok(end) => return Ok(end),
+                Err(error) => self.make_room(error).await?,
+            }
+        }
+    }
+
+    async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
+        loop {
             self.read_what_is_there().await?;
             let settled = self.pass().await?;
             if !settled {

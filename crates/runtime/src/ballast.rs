@@ -1,0 +1,70 @@
+//! Room that is kept for the day when there is none: a file that is given back so that a run can still be told to stand still.
+
+use std::fs::{self, File};
+use std::io;
+
+use camino::Utf8Path;
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+/// The file's name in the store's folder.
+const NAME: &str = "ballast";
+/// Its size: what some hundred commits take.
+const SIZE_BYTES: u64 = 4 * 1024 * 1024;
+/// It takes at most this part of what is free.
+const PART_OF_FREE: u64 = 4;
+
+/// Puts the ballast there, unless it is or room is scarce. A store without it works; it only has nothing to give back.
+pub(crate) fn take_in(folder: &Utf8Path) {
+    match try_take_in(folder) {
+        Ok(is_there) => tracing::trace!(%folder, is_there, "the ballast"),
+        Err(error) => {
+            tracing::debug!(%folder, %error, "there is no ballast");
+            drop_off(folder);
+        }
+    }
+}
+
+fn try_take_in(folder: &Utf8Path) -> io::Result<bool> {
+    let path = folder.join(NAME);
+    if fs::metadata(&path).is_ok_and(|there| there.len() == SIZE_BYTES) {
+        return Ok(true);
+    }
+    let disk = statvfs(folder.as_std_path())?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) / PART_OF_FREE < SIZE_BYTES {
+        return Ok(false);
+    }
+    fallocate(&File::create(&path)?, FallocateFlags::empty(), 0, SIZE_BYTES)?;
+    Ok(true)
+}
+
+/// Gives the room back. True if there was some.
+pub(crate) fn drop_off(folder: &Utf8Path) -> bool {
+    match fs::remove_file(folder.join(NAME)) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::warn!(%folder, %error, "the ballast cannot be removed");
+            }
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ballast_takes_room_and_gives_it_back_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        assert!(!drop_off(folder), "there is none yet");
+        take_in(folder);
+        let there = fs::metadata(folder.join(NAME)).unwrap();
+        assert_eq!(there.len(), SIZE_BYTES);
+        assert!(std::os::unix::fs::MetadataExt::blocks(&there) * 512 >= SIZE_BYTES, "its blocks are its own");
+        take_in(folder);
+        assert!(drop_off(folder));
+        assert!(!drop_off(folder));
+    }
+}
