@@ -53,8 +53,8 @@ pub struct Subscription {
     waiting: VecDeque<Chunk>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
-    /// Everything of the topic up to here was pulled.
-    looked: Position,
+    /// Everything of the topic up to here was pulled; none before the first look.
+    looked: Option<Position>,
     wake: watch::Receiver<Position>,
 }
 
@@ -129,7 +129,7 @@ impl Subscription {
             waiting: VecDeque::new(),
             pulled: (seq, g),
             delivered: (seq, g),
-            looked: Position(0),
+            looked: None,
             wake,
         }
     }
@@ -182,7 +182,7 @@ impl Subscription {
             if let Some(delivery) = self.take_next() {
                 return Ok(delivery);
             }
-            let looked = self.looked;
+            let looked = self.looked.unwrap_or(Position(0));
             if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
@@ -204,7 +204,7 @@ impl Subscription {
                 }
                 return Ok(chunk);
             }
-            let looked = self.looked;
+            let looked = self.looked.unwrap_or(Position(0));
             if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
@@ -266,9 +266,9 @@ impl Subscription {
 
     /// Takes what the ring has. False if the store has to be looked at.
     fn pull_from_ring(&mut self, look: Look) -> bool {
-        // Before it has read to the end once, it does not know what it has.
-        let Some(ring) = self.ring.as_ref().filter(|_| self.looked > Position(0)) else { return false };
-        let Some(found) = ring.after(self.looked, PAGE_EVENTS_MAX) else { return false };
+        // Before its first look it does not know what it has.
+        let (Some(ring), Some(looked)) = (self.ring.as_ref(), self.looked) else { return false };
+        let Some(found) = ring.after(looked, PAGE_EVENTS_MAX) else { return false };
         if found.chunks.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
             return false;
         }
@@ -282,10 +282,10 @@ impl Subscription {
                 self.pulled.0 = last;
             }
             self.pulled.1 = chunk.last_g();
-            self.looked = chunk.last_g();
+            self.looked = Some(chunk.last_g());
             self.waiting.push_back(chunk);
         }
-        self.looked = found.until;
+        self.looked = Some(found.until);
         true
     }
 
@@ -323,6 +323,6 @@ impl Subscription {
         if !items.is_empty() {
             self.waiting.push_back(Chunk::new(items));
         }
-        self.looked = self.looked.max(if whole { newest } else { self.pulled.1 });
+        self.looked = self.looked.max(Some(if whole { newest } else { self.pulled.1 }));
     }
 }

@@ -30,8 +30,12 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
     let log = Arc::clone(&store.log);
     let runtime = runtime()?;
     let follow = || {
+        // Those of `broadcast` are live from the start too.
         let mut subscription = log.follow(&topic, Seq(0));
-        async move {
+        if runtime.block_on(subscription.try_next())?.is_some() {
+            return Err("there is history already".into());
+        }
+        Ok(async move {
             let mut expected = 1;
             while expected <= events as u64 {
                 for delivery in subscription.next_chunk().await?.iter() {
@@ -42,9 +46,9 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
                 }
             }
             Outcome::Ok(())
-        }
+        })
     };
-    let followers: Vec<_> = (0..subscribers).map(|_| follow()).collect();
+    let followers = (0..subscribers).map(|_| follow()).collect::<Outcome<Vec<_>>>()?;
     let began = now();
     let writer = std::thread::spawn({
         let (log, topic) = (Arc::clone(&store.log), topic.clone());

@@ -16,7 +16,7 @@ use crate::crash::crash_point;
 use crate::error::StoreError;
 
 /// Pages in the log after which the thread begins.
-const BEGIN_PAGES: u32 = 1_000;
+const BEGIN_PAGES: u32 = 400;
 /// Pages in the log after which a commit does what the thread did not.
 const PAGES_MAX: u32 = 16_384;
 /// A commit moves the rest if this little is left.

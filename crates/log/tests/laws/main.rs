@@ -6,6 +6,7 @@
 mod suite;
 mod formats;
 mod kills;
+mod large;
 mod model;
 mod processes;
 #[macro_use]

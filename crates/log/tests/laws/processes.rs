@@ -42,6 +42,7 @@ fn child_process() {
         "paced" => append_when_told(&log),
         "mixed" => crate::kills::append_mixed(&log, &name),
         "trim" => crate::retention::end_and_trim(&log),
+        "followed" => crate::large::fill_while_followed(&log),
         "obey" => crate::model::obey(&log, &name),
         "own" => own_until_told(&log, &name),
         other => panic!("no role {other}"),
