@@ -27,6 +27,8 @@ pub enum EndedBy {
     IdleTimeout,
     /// It was told to stop.
     Stop,
+    /// Its keeper was told to end, by the machine and not by an owner.
+    Told,
     /// It could not be started.
     SpawnFailed,
 }

@@ -440,6 +440,7 @@ mod tests {
             artifacts_left_out: 0,
             after: None,
             left_behind: 0,
+            unasked: false,
         };
         assert_eq!(
             json(&recorded("code", ended)),

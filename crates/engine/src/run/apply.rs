@@ -263,13 +263,14 @@ impl RunMachine {
                 }
                 self.set_leaf_phase(place, LeafPhase::Reported);
                 if let Some(leaf) = self.leaf_mut(place) {
-                    leaf.losses = 0;
+                    leaf.losses = if finished.unasked { leaf.losses + 1 } else { 0 };
                 }
             }
             Event::EffectFinished(finished)
                 // A probe that was interrupted is asked again; any other end of it is resolved in the same append.
                 if finished.end == AttemptEnd::Interrupted => {
-                    self.want_next_probe(place, 0);
+                    let losses = if finished.unasked { self.probe_losses(place) + 1 } else { 0 };
+                    self.want_next_probe(place, losses);
                 }
             Event::EffectLost(lost) => self.fold_lost(place, &lost.effect),
             Event::EffectInDoubt(doubt) => match doubt.question {
@@ -376,11 +377,7 @@ impl RunMachine {
                 }
             }
             EffectCall::Probe => {
-                let losses = match self.leaf(place).map(|leaf| &leaf.phase) {
-                    Some(LeafPhase::Probing { losses, .. }) => *losses,
-                    _ => 0,
-                };
-                self.want_next_probe(place, losses + 1);
+                self.want_next_probe(place, self.probe_losses(place) + 1);
             }
         }
     }

@@ -397,6 +397,14 @@ impl RunMachine {
         self.steps.get(place).is_some_and(|state| state.running == Some((call, attempt)))
     }
 
+    /// How often the probe of a step was lost in a row.
+    pub(super) fn probe_losses(&self, place: &Place) -> u32 {
+        match self.leaf(place).map(|leaf| &leaf.phase) {
+            Some(LeafPhase::Probing { losses, .. }) => *losses,
+            _ => 0,
+        }
+    }
+
     pub(super) fn effect(&self, place: &Place, call: EffectCall) -> EffectId {
         EffectId { run: self.run, scope: place.scope(), call }
     }

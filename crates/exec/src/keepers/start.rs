@@ -78,9 +78,11 @@ impl Keepers {
                 collect(&mut child);
                 return Err(match record.ended_by {
                     EndedBy::SpawnFailed { failure } => StartError::Spawn { source: failure },
-                    EndedBy::Exit | EndedBy::Timeout | EndedBy::IdleTimeout | EndedBy::Stop { .. } => {
-                        StartError::Unclear
-                    }
+                    EndedBy::Exit
+                    | EndedBy::Timeout
+                    | EndedBy::IdleTimeout
+                    | EndedBy::Stop { .. }
+                    | EndedBy::Told { .. } => StartError::Unclear,
                 });
             }
             Ok(Some(FromKeeper::Refused { reason })) => {

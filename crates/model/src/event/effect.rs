@@ -122,7 +122,7 @@ pub enum AttemptEnd {
     },
     /// Stopped with the run.
     Cancelled,
-    /// Stopped so that the run can stand still; counts against nothing.
+    /// Stopped so that the run can stand still, or with its machine; counts against no retries.
     Interrupted,
 }
 
@@ -200,6 +200,14 @@ pub struct EffectFinished {
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,
+    /// It was interrupted and no owner had asked for that: `after_crash` decides what follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unasked: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -267,3 +267,39 @@ fn s5_what_the_log_saw_running_had_begun_whatever_became_of_its_folder() {
     let facts = bench.lose("a", NotBegun);
     assert!(facts.contains(&"a question asked".to_owned()), "nothing is done twice unasked: {facts:?}");
 }
+
+#[test]
+fn s5_what_ended_with_its_machine_is_interrupted_and_goes_by_after_crash() {
+    for (policy, follows) in [
+        ("rerun", vec!["a ended 1 interrupted", "a resolved 1 not done", "a starting 2"]),
+        ("ask", vec!["a ended 1 interrupted", "a in doubt 1", "a question asked"]),
+        ("{probe: 'test -e x'}", vec!["a ended 1 interrupted", "a in doubt 1", "a starting probe 1"]),
+    ] {
+        let mut bench = one(policy);
+        assert_eq!(bench.end("a", ended(EndedBy::Told)), follows, "{policy}");
+    }
+}
+
+#[test]
+fn s5_what_ends_with_its_machine_again_and_again_leads_to_a_question() {
+    let mut bench = one("rerun");
+    bench.end("a", ended(EndedBy::Told));
+    bench.lose("a", KeeperDead);
+    assert_eq!(
+        bench.end("a", ended(EndedBy::Told)),
+        ["a ended 3 interrupted", "a in doubt 3", "a question asked"]
+    );
+    let mut probing = one("{probe: 'test -e x'}");
+    probing.lose("a", KeeperDead);
+    probing.end("a", ended(EndedBy::Told));
+    probing.end("a", ended(EndedBy::Told));
+    assert_eq!(probing.end("a", ended(EndedBy::Told)).last().unwrap(), "a question asked");
+}
+
+#[test]
+fn what_ends_with_its_machine_while_it_is_called_off_is_cancelled() {
+    let mut bench = one("rerun");
+    bench.say(cancel());
+    bench.settle();
+    assert_eq!(bench.end("a", ended(EndedBy::Told))[0], "a ended 1 cancelled");
+}
