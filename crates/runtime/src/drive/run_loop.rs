@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
 use backstay_log::{Direction, Subscription};
-use backstay_model::event::OwnerReleased;
+use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
 use tokio::sync::mpsc;
@@ -86,6 +86,9 @@ impl<'a> Drive<'a> {
                 continue;
             }
             self.reconcile();
+            if !self.reports.is_empty() {
+                continue;
+            }
             if self.machine.is_at_rest() && self.in_flight.is_empty() {
                 if let Some(end) = self.try_to_leave().await? {
                     return Ok(end);
@@ -310,7 +313,12 @@ impl<'a> Drive<'a> {
 
     fn stop(&mut self, effect: &EffectId, reason: StopReason) {
         let epoch = self.epoch;
-        if let Some(flight) = self.in_flight.get_mut(effect) {
+        let Some(flight) = self.in_flight.get_mut(effect) else { return };
+        if flight.call_off() {
+            let (effect, attempt) = (effect.clone(), flight.attempt);
+            let evidence = LostEvidence::NotBegun;
+            self.reports.push_back(Report::Lost { effect, attempt, evidence, ended_processes: 0 });
+        } else {
             self.is_untold |= !flight.stop(epoch, reason);
         }
     }
