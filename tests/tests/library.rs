@@ -174,3 +174,30 @@ fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
     });
 }
+
+#[test]
+fn one_owner_drives_a_run_once_at_a_time() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: once\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
+        let run = request(&store, &world, flow).await;
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        let second = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let refused = owner.drive(run, ClaimMode::Fair, &switch).await;
+            tokio::task::spawn_blocking(move || go.open()).await.unwrap();
+            refused
+        };
+        let (first, second) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), second);
+        assert!(matches!(second, Err(DriveError::DrivenHere { .. })), "{second:?}");
+        assert_eq!(first.expect("it ends"), DriveEnd::Ended(RunStatus::Completed));
+        let machine = store.machine(run).await.expect("it can be folded");
+        assert_eq!(machine.epoch().0, 1, "the second took nothing");
+        // It is over, so the run could be driven again.
+        let again = owner.drive(run, ClaimMode::Fair, &switch).await;
+        assert_eq!(again.expect("it has ended"), DriveEnd::Ended(RunStatus::Completed));
+    });
+}
