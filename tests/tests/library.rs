@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunStatus, StepStage};
 use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
 use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
-use backstay_model::{Recorded, Scope, Seq, Topic};
+use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Sink, StopSwitch};
 use backstay_tests::library::{actor, events, open, owner, request};
 use backstay_tests::{World, block_on};
@@ -199,5 +199,54 @@ fn one_owner_drives_a_run_once_at_a_time() {
         // It is over, so the run could be driven again.
         let again = owner.drive(run, ClaimMode::Fair, &switch).await;
         assert_eq!(again.expect("it has ended"), DriveEnd::Ended(RunStatus::Completed));
+    });
+}
+
+#[test]
+fn work_that_cannot_be_followed_ends_nothing_beside_it_and_says_why() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    let flow = r#"
+backstay: 1
+name: beside
+steps:
+  - {id: bad, needs: [], run: "echo bad >> ran"}
+  - {id: good, needs: [], run: "echo up > up; cat go"}
+  - {id: next, needs: [good], run: "echo next >> ran"}
+"#;
+    block_on(async {
+        let store = open(&world).await;
+        let run = request(&store, &world, flow).await;
+        let folder = world.path().join(format!(".backstay/runs/{run}"));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        std::fs::write(folder.join("bad"), "no folder").expect("a file can be written");
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        let look = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let mut after = Seq(0);
+            let mut events = store.log().follow(&Topic::run(run), after);
+            while !matches!(events.next().await.expect("the topic can be read"),
+                Delivery::Event(event) if event.kind.as_str() == "effect_stuck")
+            {
+                after = events.seq();
+            }
+            let view = store.view(run).await.expect("the run can be read");
+            let bad = view.record.steps.iter().find(|step| step.step.as_str() == "bad").expect("it is there");
+            assert_eq!(bad.stage, StepStage::Stuck, "after {after}");
+            assert!(bad.summary.as_ref().is_some_and(|why| why.contains("Not a directory")), "{bad:?}");
+            let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
+            assert!(rows[0].summary.why.as_ref().is_some_and(|why| why.starts_with("bad is stuck: ")));
+            tokio::task::spawn_blocking(move || go.open()).await.unwrap();
+        };
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), look);
+        assert!(matches!(end, Err(DriveError::Work { .. })), "{end:?}");
+        assert_eq!(world.read("ran"), "next\n", "what works beside it goes on to its end");
+        let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
+        assert!(row.is_without_owner(), "nobody says that it works");
+        std::fs::remove_file(folder.join("bad")).expect("it is a file");
+        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
+        assert_eq!(world.read("ran"), "next\nbad\n");
     });
 }

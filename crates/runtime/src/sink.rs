@@ -33,6 +33,7 @@ impl Sink for TracingSink {
             Ok(
                 Event::StepTimedOut(_)
                 | Event::StepStalled(_)
+                | Event::EffectStuck(_)
                 | Event::EffectLost(_)
                 | Event::EffectInDoubt(_),
             ) => {

@@ -131,7 +131,6 @@ impl RunMachine {
             | Event::HostSlept(_)
             | Event::StepStalled(_)
             | Event::StepTimedOut(_)
-            | Event::EffectAttached(_)
             | Event::LoopEnded(_) => {}
             Event::StepStarted(_)
             | Event::StepSkipped(_)
@@ -141,6 +140,8 @@ impl RunMachine {
             | Event::CycleStarted(_)
             | Event::EffectStarting(_)
             | Event::EffectRunning(_)
+            | Event::EffectAttached(_)
+            | Event::EffectStuck(_)
             | Event::EffectFinished(_)
             | Event::EffectLost(_)
             | Event::EffectInDoubt(_)
@@ -220,6 +221,10 @@ impl RunMachine {
     }
 
     fn fold_step(&mut self, at: Timestamp, place: &Place, event: &Event) {
+        // Whatever is told of a step ends that nothing could be told.
+        if let Some(state) = self.steps.get_mut(place) {
+            state.stuck = None;
+        }
         match event {
             Event::StepStarted(started) => {
                 let state = self.steps.entry(place.clone()).or_default();
@@ -273,6 +278,11 @@ impl RunMachine {
                     self.want_next_probe(place, losses);
                 }
             Event::EffectLost(lost) => self.fold_lost(place, &lost.effect),
+            Event::EffectStuck(stuck) => {
+                if let Some(state) = self.steps.get_mut(place) {
+                    state.stuck = Some(stuck.message.clone());
+                }
+            }
             Event::EffectInDoubt(doubt) => match doubt.question {
                 Some(question) => {
                     self.drop_wanted_probe(place);

@@ -2,8 +2,9 @@
 
 use backstay_model::event::{
     AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning,
-    FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution, SkipReason,
-    StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
+    EffectStuck, FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution,
+    SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut,
+    TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, Text};
@@ -68,6 +69,12 @@ impl Turn<'_> {
             }
             Report::Stalled { attempt, silent_ms, stop_in_ms, .. } => {
                 self.emit_at(&place, StepStalled { attempt, silent_ms, stop_in_ms });
+            }
+            // Said once, however often it is tried.
+            Report::Stuck { effect, attempt, message } => {
+                if self.machine.steps.get(&place).and_then(|state| state.stuck.as_ref()) != Some(&message) {
+                    self.emit_at(&place, EffectStuck { effect, attempt, message });
+                }
             }
             Report::Ended { effect, attempt, process } => match effect.call {
                 EffectCall::Main => self.main_ended(&place, effect, attempt, *process),

@@ -166,6 +166,8 @@ pub(super) struct StepState {
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<String>,
+    /// Why nobody can say for now what becomes of the last attempt.
+    pub(super) stuck: Option<String>,
     /// Of a loop: the pass it is in.
     pub(super) pass: Pass,
 }

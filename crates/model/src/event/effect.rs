@@ -239,6 +239,17 @@ impl LostEvidence {
     }
 }
 
+/// It cannot be found out for now what becomes of outside work. Whatever is told of it next ends this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectStuck {
+    /// Which work.
+    pub effect: EffectId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Why, with its causes.
+    pub message: String,
+}
+
 /// Outside work had begun and cannot be found again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectLost {

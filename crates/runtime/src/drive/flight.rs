@@ -76,7 +76,7 @@ pub(super) enum News {
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
     /// Nobody can say what became of it, for now.
-    Trouble { effect: EffectId, message: String },
+    Trouble { effect: EffectId, attempt: Attempt, message: String },
 }
 
 /// What a thread that looks after one attempt needs.
@@ -185,8 +185,7 @@ fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let message = "the thread that looks after it died".to_owned();
-            self.say(News::Trouble { effect: self.effect.clone(), message });
+            self.trouble("the thread that looks after it died".to_owned());
         }
     }
 }
@@ -219,7 +218,7 @@ impl Watch {
             Err(error @ (StartError::Spec { .. } | StartError::Spawn { .. })) => self.refuse(&error),
             Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
             // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
-            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
     }
 
@@ -303,10 +302,10 @@ impl Watch {
         }));
         self.say(News::Held { effect: self.effect.clone(), attempt: self.attempt, control });
         let name = format!("work-{}", self.effect.scope);
-        let effect = self.effect.clone();
+        let (effect, attempt) = (self.effect.clone(), self.attempt);
         let news = self.news.clone();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(move || self.listen(events)) {
-            let trouble = News::Trouble { effect, message: error.to_string() };
+            let trouble = News::Trouble { effect, attempt, message: error.to_string() };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
             }
@@ -367,8 +366,12 @@ impl Watch {
                 tracing::warn!(%effect, error = %chain(&error), "what is left of an attempt cannot be read");
                 self.lost(LostEvidence::Rebooted, 0);
             }
-            Err(error) => self.say(News::Trouble { effect, message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
+    }
+
+    fn trouble(&self, message: String) {
+        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, message });
     }
 
     fn lost(&self, evidence: LostEvidence, ended_processes: u32) {
@@ -387,7 +390,7 @@ impl Watch {
                     process: Box::new(process),
                 }));
             }
-            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
     }
 

@@ -303,3 +303,21 @@ fn what_ends_with_its_machine_while_it_is_called_off_is_cancelled() {
     bench.settle();
     assert_eq!(bench.end("a", ended(EndedBy::Told))[0], "a ended 1 cancelled");
 }
+
+#[test]
+fn what_is_stuck_says_so_once_and_whatever_is_told_next_ends_it() {
+    let mut bench = one("rerun");
+    let (effect, attempt) = bench.in_flight("a");
+    let stuck =
+        |message: &str| Report::Stuck { effect: effect.clone(), attempt, message: message.to_owned() };
+    assert_eq!(bench.report(stuck("no disk")), ["a stuck 1: no disk"]);
+    assert_eq!(bench.report(stuck("no disk")), [""; 0]);
+    assert_eq!(bench.report(stuck("no room")), ["a stuck 1: no room"]);
+    bench.crash();
+    assert_eq!(bench.machine.summary().why.as_deref(), Some("a is stuck: no room"));
+    assert_eq!(bench.desired(), ["a hold 1"], "it is still to be looked for");
+    let found = Report::Attached { effect: effect.clone(), attempt, had_ended: false };
+    assert_eq!(bench.report(found), ["a attached 1"]);
+    assert_eq!(bench.machine.summary().why, None);
+    assert_eq!(bench.exit("a", 0).last().unwrap(), "run completed {}");
+}
