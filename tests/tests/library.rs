@@ -95,6 +95,61 @@ fn s18_sinks_get_every_event_in_order_and_a_failing_one_disturbs_nobody() {
     });
 }
 
+/// Takes its first event only when it is let.
+struct Slow {
+    go: Option<mpsc::Receiver<()>>,
+    told: mpsc::Sender<Seq>,
+}
+
+impl Sink for Slow {
+    fn take(&mut self, recorded: &Recorded) {
+        if let Some(go) = self.go.take() {
+            go.recv().expect("the test lets it go");
+        }
+        self.told.send(recorded.seq).expect("the test listens");
+    }
+}
+
+/// More than wait for a sink in memory, twice: each is settled too.
+const INPUTS_BEHIND: usize = 2_500;
+
+#[test]
+fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
+    let world = World::new();
+    let (up, open_gate) = (world.gate("up"), world.gate("go"));
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: slow\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
+        let run = request(&store, &world, flow).await;
+        let mut owner = owner(&store).await;
+        let ((go, wait), (told, heard)) = (mpsc::channel(), mpsc::channel());
+        owner.add_sink(Slow { go: Some(wait), told }).expect("a thread");
+        let say = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let input = Event::from(ResumeRequested { by: actor() });
+            let payload = input.encode().expect("events have a JSON form");
+            let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
+            for _ in 0..INPUTS_BEHIND / 500 {
+                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone(); 500]);
+                store.log().submit(Batch::of(part)).await.expect("it is taken");
+            }
+            tokio::task::spawn_blocking(move || open_gate.open()).await.unwrap();
+        };
+        let switch = StopSwitch::default();
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), say);
+        assert_eq!(end.expect("nobody waited"), DriveEnd::Ended(RunStatus::Completed));
+        assert_eq!(heard.try_iter().count(), 0, "the sink has taken nothing yet");
+        go.send(()).expect("the sink waits");
+        drop(owner);
+        // The owner's end waits for its sinks: all is here at once.
+        let heard: Vec<Seq> = heard.try_iter().collect();
+        let all: Vec<Seq> = events(&store, run).await.iter().map(|recorded| recorded.seq).collect();
+        assert!(all.len() > 2 * INPUTS_BEHIND);
+        let differs = heard.iter().zip(&all).position(|(heard, all)| heard != all);
+        assert_eq!((heard.len(), differs), (all.len(), None));
+    });
+}
+
 #[test]
 fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run() {
     let world = World::new();

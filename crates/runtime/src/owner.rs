@@ -73,7 +73,7 @@ impl Owner {
     /// # Errors
     /// [`RunError::SinkThread`] if the system gives no thread for it.
     pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
-        self.sinks.push(SinkFeed::start(sink).map_err(RunError::SinkThread)?);
+        self.sinks.push(SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?);
         Ok(())
     }
 
