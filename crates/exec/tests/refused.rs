@@ -120,3 +120,50 @@ fn s8_a_keeper_that_loses_its_descriptors_goes_on_and_still_ends_its_agent() {
     assert_eq!(record.ended_by, EndedBy::Stop { reason: StopReason::Cancel });
     assert!(!is_alive(agent));
 }
+
+#[test]
+fn s5_a_starter_without_descriptors_is_told_what_was() {
+    let own = support::pid(std::process::id());
+    let resource = rustix::process::Resource::Nofile;
+    let full = rustix::process::prlimit(Some(own), resource, rustix::process::getrlimit(resource)).unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let (mut refused, mut started) = (0, 0);
+    for limit in 3..open + 12 {
+        let bench = Bench::new();
+        let pid_file = bench.path("pid");
+        // The keeper itself has enough.
+        let through = "ulimit -n 100; exec \"$0\" \"$@\"".to_owned();
+        let arguments = vec!["-c".to_owned(), through, support::keeper_program().to_string()];
+        let keepers = Keepers::new("/bin/sh".into(), arguments, bench.path("s"));
+        let script = format!("echo $$ > {pid_file}; exec sleep 600");
+        let few = rustix::process::Rlimit { current: Some(limit), maximum: full.maximum };
+        rustix::process::prlimit(Some(own), resource, few).unwrap();
+        let result = keepers.start(&bench.folder(), &sh(&script));
+        rustix::process::prlimit(Some(own), resource, full).unwrap();
+        match result {
+            Err(StartError::Unclear) => match recover(&bench.folder(), Epoch(2)).unwrap() {
+                Recovered::Attached(handle) => end(&Running::new(handle), Epoch(2)),
+                other => panic!("{limit} descriptors: {other:?}"),
+            },
+            Err(error) => {
+                refused += 1;
+                match recover(&bench.folder(), Epoch(2)).unwrap() {
+                    Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 } => {}
+                    other => panic!("{limit} descriptors: told {error:?}, found {other:?}"),
+                }
+                assert!(!pid_file.exists(), "{limit} descriptors: it began, though {error:?}");
+            }
+            Ok(handle) => {
+                started += 1;
+                end(&Running::new(handle), Epoch(1));
+            }
+        }
+    }
+    assert!(refused > 3 && started > 3, "{refused} refused, {started} started");
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn end(running: &Running, epoch: Epoch) {
+    running.control.stop(epoch, StopReason::Cancel, Duration::ZERO).unwrap();
+    assert_eq!(running.end().ended_by, EndedBy::Stop { reason: StopReason::Cancel });
+}
