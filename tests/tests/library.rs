@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunStatus, StepStage};
 use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
 use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
-use backstay_model::{Recorded, Scope, Seq, Topic};
+use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Sink, StopSwitch};
 use backstay_tests::library::{actor, events, open, owner, request};
 use backstay_tests::{World, block_on};
@@ -95,6 +95,61 @@ fn s18_sinks_get_every_event_in_order_and_a_failing_one_disturbs_nobody() {
     });
 }
 
+/// Takes its first event only when it is let.
+struct Slow {
+    go: Option<mpsc::Receiver<()>>,
+    told: mpsc::Sender<Seq>,
+}
+
+impl Sink for Slow {
+    fn take(&mut self, recorded: &Recorded) {
+        if let Some(go) = self.go.take() {
+            go.recv().expect("the test lets it go");
+        }
+        self.told.send(recorded.seq).expect("the test listens");
+    }
+}
+
+/// More than wait for a sink in memory, twice: each is settled too.
+const INPUTS_BEHIND: usize = 2_500;
+
+#[test]
+fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
+    let world = World::new();
+    let (up, open_gate) = (world.gate("up"), world.gate("go"));
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: slow\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
+        let run = request(&store, &world, flow).await;
+        let mut owner = owner(&store).await;
+        let ((go, wait), (told, heard)) = (mpsc::channel(), mpsc::channel());
+        owner.add_sink(Slow { go: Some(wait), told }).expect("a thread");
+        let say = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let input = Event::from(ResumeRequested { by: actor() });
+            let payload = input.encode().expect("events have a JSON form");
+            let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
+            for _ in 0..INPUTS_BEHIND / 500 {
+                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone(); 500]);
+                store.log().submit(Batch::of(part)).await.expect("it is taken");
+            }
+            tokio::task::spawn_blocking(move || open_gate.open()).await.unwrap();
+        };
+        let switch = StopSwitch::default();
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), say);
+        assert_eq!(end.expect("nobody waited"), DriveEnd::Ended(RunStatus::Completed));
+        assert_eq!(heard.try_iter().count(), 0, "the sink has taken nothing yet");
+        go.send(()).expect("the sink waits");
+        drop(owner);
+        // The owner's end waits for its sinks: all is here at once.
+        let heard: Vec<Seq> = heard.try_iter().collect();
+        let all: Vec<Seq> = events(&store, run).await.iter().map(|recorded| recorded.seq).collect();
+        assert!(all.len() > 2 * INPUTS_BEHIND);
+        let differs = heard.iter().zip(&all).position(|(heard, all)| heard != all);
+        assert_eq!((heard.len(), differs), (all.len(), None));
+    });
+}
+
 #[test]
 fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run() {
     let world = World::new();
@@ -172,5 +227,81 @@ fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
         std::fs::remove_file(world.path().join(".backstay/runs")).expect("it is a file");
         let end = second.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
+    });
+}
+
+#[test]
+fn one_owner_drives_a_run_once_at_a_time() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: once\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
+        let run = request(&store, &world, flow).await;
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        let second = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let refused = owner.drive(run, ClaimMode::Fair, &switch).await;
+            tokio::task::spawn_blocking(move || go.open()).await.unwrap();
+            refused
+        };
+        let (first, second) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), second);
+        assert!(matches!(second, Err(DriveError::DrivenHere { .. })), "{second:?}");
+        assert_eq!(first.expect("it ends"), DriveEnd::Ended(RunStatus::Completed));
+        let machine = store.machine(run).await.expect("it can be folded");
+        assert_eq!(machine.epoch().0, 1, "the second took nothing");
+        // It is over, so the run could be driven again.
+        let again = owner.drive(run, ClaimMode::Fair, &switch).await;
+        assert_eq!(again.expect("it has ended"), DriveEnd::Ended(RunStatus::Completed));
+    });
+}
+
+#[test]
+fn work_that_cannot_be_followed_ends_nothing_beside_it_and_says_why() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    let flow = r#"
+backstay: 1
+name: beside
+steps:
+  - {id: bad, needs: [], run: "echo bad >> ran"}
+  - {id: good, needs: [], run: "echo up > up; cat go"}
+  - {id: next, needs: [good], run: "echo next >> ran"}
+"#;
+    block_on(async {
+        let store = open(&world).await;
+        let run = request(&store, &world, flow).await;
+        let folder = world.path().join(format!(".backstay/runs/{run}"));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        std::fs::write(folder.join("bad"), "no folder").expect("a file can be written");
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        let look = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            let mut after = Seq(0);
+            let mut events = store.log().follow(&Topic::run(run), after);
+            while !matches!(events.next().await.expect("the topic can be read"),
+                Delivery::Event(event) if event.kind.as_str() == "effect_stuck")
+            {
+                after = events.seq();
+            }
+            let view = store.view(run).await.expect("the run can be read");
+            let bad = view.record.steps.iter().find(|step| step.step.as_str() == "bad").expect("it is there");
+            assert_eq!(bad.stage, StepStage::Stuck, "after {after}");
+            assert!(bad.summary.as_ref().is_some_and(|why| why.contains("Not a directory")), "{bad:?}");
+            let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
+            assert!(rows[0].summary.why.as_ref().is_some_and(|why| why.starts_with("bad is stuck: ")));
+            tokio::task::spawn_blocking(move || go.open()).await.unwrap();
+        };
+        let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), look);
+        assert!(matches!(end, Err(DriveError::Work { .. })), "{end:?}");
+        assert_eq!(world.read("ran"), "next\n", "what works beside it goes on to its end");
+        let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
+        assert!(row.is_without_owner(), "nobody says that it works");
+        std::fs::remove_file(folder.join("bad")).expect("it is a file");
+        let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
+        assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
+        assert_eq!(world.read("ran"), "next\nbad\n");
     });
 }

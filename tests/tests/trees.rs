@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use backstay_model::event::LostEvidence;
 use backstay_tests::World;
 
 fn git(world: &World, words: &[&str]) -> String {
@@ -104,4 +105,36 @@ fn who_wants_no_trees_has_none() {
     assert_eq!(git(&world, &["for-each-ref", "refs/backstay"]), "");
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     assert_eq!(git(&world, &["for-each-ref", "refs/backstay"]).lines().count(), 2, "before and after");
+}
+
+#[test]
+fn s7_a_suspend_between_the_decision_and_the_start_waits_for_no_git() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    git(&world, &["init", "-q", "-b", "main"]);
+    world.write("notes", "first\n");
+    world.write(".gitignore", "*\n");
+    git(&world, &["add", "-f", "notes"]);
+    git(&world, &["commit", "-qm", "first"]);
+    world.write("notes", "mine\n");
+    // The checkout is kept after the start is durable and before the step begins: a filter holds it there.
+    git(&world, &["config", "filter.slow.clean", "echo held > begun; cat go; cat"]);
+    world.write(".git/info/attributes", "notes filter=slow\n");
+    world.write("flow.yaml", "backstay: 1\nname: held\nsteps:\n  - {id: one, run: echo x >> ran}\n");
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "held\n");
+    let output = world.run(&["suspend", "@last"]);
+    assert!(output.status.success(), "{output:?}");
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(5), "{said}");
+    let record = world.record();
+    let one = &record.steps[0];
+    assert_eq!((one.attempts.len(), one.attempts[0].lost), (1, Some(LostEvidence::NotBegun)));
+    // Only now may the filter end: nobody had waited for it, and the step never began.
+    go.open();
+    assert_eq!(world.read("ran"), "");
+    git(&world, &["config", "--unset", "filter.slow.clean"]);
+    let output = world.run(&["resume", "@last"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(world.read("ran"), "x\n");
 }

@@ -27,6 +27,8 @@ pub enum EndedBy {
     IdleTimeout,
     /// It was told to stop.
     Stop,
+    /// Its keeper was told to end, by the machine and not by an owner.
+    Told,
     /// It could not be started.
     SpawnFailed,
 }
@@ -124,6 +126,15 @@ pub enum Report {
         /// When it will be stopped, if it will be.
         stop_in_ms: Option<u64>,
     },
+    /// Nobody can say for now what becomes of it.
+    Stuck {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// Why, with its causes.
+        message: String,
+    },
     /// It ended.
     Ended {
         /// Which work.
@@ -154,6 +165,7 @@ impl Report {
             Report::Running { effect, attempt, .. }
             | Report::Attached { effect, attempt, .. }
             | Report::Stalled { effect, attempt, .. }
+            | Report::Stuck { effect, attempt, .. }
             | Report::Ended { effect, attempt, .. }
             | Report::Lost { effect, attempt, .. } => (effect, *attempt),
         }

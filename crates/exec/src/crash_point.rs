@@ -7,6 +7,7 @@ pub const POINTS: &[&str] = &[
     "keeper.after_spec",
     "keeper.after_reserve",
     "keeper.after_listen",
+    "keeper.after_machinery",
     "keeper.after_file",
     "keeper.before_spawn",
     "keeper.after_spawn",

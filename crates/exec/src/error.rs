@@ -1,6 +1,7 @@
 //! What can go wrong, one enum per operation.
 
 use std::io;
+use std::time::Duration;
 
 use backstay_model::{Code, Coded, Epoch};
 use camino::Utf8PathBuf;
@@ -181,6 +182,23 @@ pub enum StopError {
     Encode {
         /// What the encoder says.
         source: serde_json::Error,
+    },
+}
+
+/// A helper program gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HelperError {
+    /// It could not be started.
+    #[error("it cannot be started")]
+    Start(#[source] io::Error),
+    /// What it said could not be read.
+    #[error("what it says cannot be read")]
+    Read(#[source] io::Error),
+    /// It did not come to its end, and was ended with everything that it had started.
+    #[error("it did not end within {} s and was killed", .bound.as_secs())]
+    TimedOut {
+        /// The time it had.
+        bound: Duration,
     },
 }
 

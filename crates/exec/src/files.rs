@@ -66,17 +66,6 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Waits until nobody else holds `file`.
-pub(crate) fn wait_for_lock(file: &File) -> io::Result<()> {
-    loop {
-        match flock(file, FlockOperation::LockShared) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 /// The path of the lock file.
 pub(crate) fn lock_path(folder: &Utf8Path) -> Utf8PathBuf {
     folder.join(LOCK)

@@ -9,6 +9,7 @@ mod clock;
 pub mod crash_point;
 mod error;
 mod files;
+mod helper;
 mod keeper;
 mod keepers;
 mod platform;
@@ -21,7 +22,8 @@ pub mod spool;
 mod tolerate;
 mod tree;
 
-pub use error::{RecoverError, SpecError, SpoolError, StartError, StopError};
+pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
+pub use helper::run_within;
 pub use keeper::keeper_main;
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,

@@ -10,6 +10,11 @@ pub const EXIT_RECORD_VERSION: u32 = 1;
 /// The version of `keeper.json`.
 pub(crate) const KEEPER_FILE_VERSION: u32 = 1;
 
+/// Bytes of an exit record without its effect's id, at most: the room that is kept for it from the start.
+pub(crate) const EXIT_RECORD_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one text of a [`SpawnFailure`] in a record. Each may become six times as long in JSON.
+const FAILURE_TEXT_BYTES_MAX: usize = 512;
+
 /// Why an owner stops a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +69,38 @@ pub enum SpawnFailure {
     },
 }
 
+impl SpawnFailure {
+    /// The same with texts that fit the room of a record: a `PATH` may have 128 KiB.
+    pub(crate) fn shortened(self) -> SpawnFailure {
+        match self {
+            SpawnFailure::NotFound { program, searched } => {
+                SpawnFailure::NotFound { program: shortened(program), searched: searched.map(shortened) }
+            }
+            SpawnFailure::PermissionDenied { path } => {
+                SpawnFailure::PermissionDenied { path: shortened(path.into_string()).into() }
+            }
+            SpawnFailure::CwdMissing { cwd } => {
+                SpawnFailure::CwdMissing { cwd: shortened(cwd.into_string()).into() }
+            }
+            SpawnFailure::TooLarge => SpawnFailure::TooLarge,
+            SpawnFailure::NotAProgram { path } => {
+                SpawnFailure::NotAProgram { path: shortened(path.into_string()).into() }
+            }
+            SpawnFailure::Refused { errno, message } => {
+                SpawnFailure::Refused { errno, message: shortened(message) }
+            }
+        }
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > FAILURE_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(FAILURE_TEXT_BYTES_MAX - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
 /// What ended an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case")]
@@ -78,6 +115,11 @@ pub enum EndedBy {
     Stop {
         /// Why.
         reason: StopReason,
+    },
+    /// Its keeper was told to end by a signal, as a machine that shuts down tells everybody.
+    Told {
+        /// The number of the signal.
+        signal: i32,
     },
     /// It never began.
     SpawnFailed {
@@ -151,4 +193,50 @@ pub(crate) struct LostFile {
     pub(crate) evidence: LostEvidence,
     /// Processes that were still there and were ended.
     pub(crate) ended_processes: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::Digest;
+
+    use super::*;
+
+    #[test]
+    fn l17_no_record_outgrows_the_room_that_is_kept_for_it() {
+        let spool = || Spool { size_bytes: u64::MAX, digest: Digest::of(b""), lost_bytes: u64::MAX };
+        // A control character takes six bytes in JSON.
+        let worst = || "\u{1}".repeat(131_071);
+        let failures = [
+            SpawnFailure::NotFound { program: worst(), searched: Some(worst()) },
+            SpawnFailure::PermissionDenied { path: worst().into() },
+            SpawnFailure::CwdMissing { cwd: worst().into() },
+            SpawnFailure::NotAProgram { path: worst().into() },
+            SpawnFailure::Refused { errno: i32::MIN, message: worst() },
+        ];
+        for failure in failures {
+            let record = ExitRecord {
+                version: u32::MAX,
+                effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),
+                attempt: Attempt(u32::MAX),
+                ended_by: EndedBy::SpawnFailed { failure: failure.shortened() },
+                exit_code: Some(i32::MIN),
+                signal: Some(i32::MIN),
+                duration_ms: u64::MAX,
+                stdout: spool(),
+                stderr: spool(),
+                left_behind: u32::MAX,
+                survivors: u32::MAX,
+            };
+            let size_bytes = serde_json::to_vec(&record).unwrap().len() + 1;
+            let room_bytes = EXIT_RECORD_BYTES_MAX + serde_json::to_vec(&record.effect).unwrap().len();
+            assert!(size_bytes <= room_bytes, "{size_bytes} bytes: {record:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let text = shortened("ä".repeat(400));
+        assert!(text.len() <= FAILURE_TEXT_BYTES_MAX && text.ends_with("ä…"), "{text}");
+        assert_eq!(shortened("short".to_owned()), "short");
+    }
 }

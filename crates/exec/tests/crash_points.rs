@@ -26,7 +26,8 @@ fn expected(point: &str) -> Known {
         | "keeper.after_lock"
         | "keeper.after_spec"
         | "keeper.after_reserve"
-        | "keeper.after_listen" => Known::NotBegun,
+        | "keeper.after_listen"
+        | "keeper.after_machinery" => Known::NotBegun,
         "keeper.after_rename" | "keeper.after_folder" | "keeper.after_exited" => Known::Record,
         _ => Known::Lost,
     }

@@ -2,47 +2,15 @@
 
 mod support;
 
-use std::process::Command;
-
 use backstay_exec::{EndedBy, Keepers};
-use camino::{Utf8Path, Utf8PathBuf};
-use support::{Bench, Running, keeper_program, sh};
-
-/// A small file system of its own, or why there cannot be one.
-struct SmallDisk {
-    path: Utf8PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(path: &Utf8Path) -> Result<SmallDisk, String> {
-        std::fs::create_dir(path).map_err(|error| error.to_string())?;
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs", path.as_str()]).output();
-        match mount {
-            Ok(output) if output.status.success() => Ok(SmallDisk { path: path.to_owned() }),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(&self.path).status();
-        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
-    }
-}
+use support::{Bench, Running, SmallDisk, keeper_program, sh};
 
 #[test]
 fn a_full_disk_loses_output_by_count_and_nothing_else() {
     let bench = Bench::new();
-    let disk = match SmallDisk::mount(&bench.path("disk")) {
+    let disk = match SmallDisk::mount(&bench.path("disk"), 256) {
         Ok(disk) => disk,
-        Err(reason) => {
-            assert!(std::env::var_os("BACKSTAY_TEST_ALL").is_none(), "skipped: {reason}");
-            eprintln!("skipped: {reason}");
-            return;
-        }
+        Err(reason) => return support::skip(&reason),
     };
     let ballast = disk.path.join("ballast");
     std::fs::write(&ballast, vec![1; 64 * 1024]).unwrap();

@@ -234,3 +234,31 @@ fn a_listener_that_never_reads_holds_nobody_up() {
         Some(KeeperEvent::Exited(_))
     ));
 }
+
+/// Whether `pid` is dead and nobody collected it.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn is_zombie(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat[stat.rfind(')').unwrap()..].starts_with(") Z"))
+}
+
+#[test]
+fn a_keeper_that_is_heard_no_more_does_not_stay_in_the_list_of_processes() {
+    let (fenced, dropped) = (Bench::new(), Bench::new());
+    let first = fenced.keepers.start(&fenced.folder(), &sh("exec sleep 600")).unwrap();
+    let (_, mut events) = first.into_parts();
+    let handle = dropped.keepers.start(&dropped.folder(), &sh("exec sleep 600")).unwrap();
+    drop(handle);
+    let second = attached(recover(&fenced.folder(), Epoch(2)).unwrap());
+    assert!(matches!(events.by_ref().last(), Some(KeeperEvent::Fenced { highest: Epoch(2) })));
+    drop(events);
+    for (bench, running) in
+        [(&fenced, second), (&dropped, attached(recover(&dropped.folder(), Epoch(2)).unwrap()))]
+    {
+        running.control.stop(Epoch(2), StopReason::Cancel, Duration::ZERO).unwrap();
+        running.end();
+        let keeper = running.control.keeper_pid();
+        wait_for(|| (!is_alive(keeper) && !is_zombie(keeper)).then_some(()));
+        assert!(bench.folder().join("exit.json").exists());
+    }
+}

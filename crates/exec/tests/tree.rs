@@ -138,6 +138,20 @@ fn a_second_stop_can_only_shorten_the_grace() {
     assert_eq!((record.ended_by, record.signal), (EndedBy::Stop { reason: StopReason::Suspend }, Some(9)));
 }
 
+#[test]
+fn times_that_no_clock_can_tell_end_nobody() {
+    let bench = Bench::new();
+    let ready = bench.path("ready");
+    let mut spec = sh(&format!("trap '' TERM; echo $$ > {ready}; while :; do sleep 1; done"));
+    (spec.timeout_ms, spec.idle_timeout_ms) = (Some(u64::MAX), Some(u64::MAX));
+    (spec.grace_ms, spec.idle_notice_ms, spec.beat_ms) = (u64::MAX, Some(u64::MAX), u64::MAX);
+    let running = bench.start(&spec).unwrap();
+    pid_in(&ready);
+    running.control.stop(Epoch(1), StopReason::Suspend, Duration::MAX).unwrap();
+    running.control.stop(Epoch(1), StopReason::Suspend, WITHOUT_GRACE).unwrap();
+    assert_eq!(running.end().signal, Some(9));
+}
+
 #[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn mark_of(bench: &Bench) -> String {
     let text = std::fs::read_to_string(bench.folder().join("keeper.json")).unwrap();

@@ -173,6 +173,12 @@ pub enum DriveError {
         /// The epoch that holds now.
         current: Epoch,
     },
+    /// This owner is working on it already.
+    #[error("this process is working on {run} already")]
+    DrivenHere {
+        /// Which run.
+        run: RunId,
+    },
     /// Its work is in flight on another machine.
     #[error("work of {run} is in flight on {host}")]
     OtherHost {
@@ -220,6 +226,7 @@ impl Coded for DriveError {
             DriveError::Run(error) => error.code(),
             DriveError::Work { .. } => Code("BKS-R013"),
             DriveError::Boot(_) => Code("BKS-R014"),
+            DriveError::DrivenHere { .. } => Code("BKS-R015"),
         }
     }
 
@@ -232,7 +239,7 @@ impl Coded for DriveError {
             DriveError::Fenced { .. } => {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
-            DriveError::Boot(_) => None,
+            DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"
             )),

@@ -204,7 +204,10 @@ impl Keeping<'_> {
         };
         let is_waited_for = match &error {
             // Somebody else is at it, or has to be.
-            DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. } | DriveError::OtherHost { .. } => {
+            DriveError::OwnedElsewhere { .. }
+            | DriveError::Fenced { .. }
+            | DriveError::OtherHost { .. }
+            | DriveError::DrivenHere { .. } => {
                 tracing::info!(%run, %error, "a run is left to its owner");
                 false
             }

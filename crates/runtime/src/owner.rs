@@ -1,10 +1,11 @@
 //! A process that may own runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use backstay_exec::Keepers;
 use backstay_log::{OwnerGuard, OwnerIdentity};
-use backstay_model::OwnerId;
+use backstay_model::{OwnerId, RunId};
 
 use crate::ballast;
 use crate::error::{DriveError, RunError};
@@ -32,6 +33,20 @@ pub struct Owner {
     pub(crate) host: String,
     pub(crate) boot: String,
     pub(crate) sinks: Vec<SinkFeed>,
+    driven: Mutex<BTreeSet<RunId>>,
+}
+
+/// As long as it lives, its run is driven by this owner and by nobody else of this process.
+#[derive(Debug)]
+pub(crate) struct DrivePass<'a> {
+    owner: &'a Owner,
+    run: RunId,
+}
+
+impl Drop for DrivePass<'_> {
+    fn drop(&mut self) {
+        self.owner.driven().remove(&self.run);
+    }
 }
 
 impl Owner {
@@ -51,6 +66,7 @@ impl Owner {
             host: host_name(),
             boot: backstay_exec::boot_id().map_err(DriveError::Boot)?,
             sinks: Vec::new(),
+            driven: Mutex::new(BTreeSet::new()),
         })
     }
 
@@ -59,8 +75,20 @@ impl Owner {
     /// # Errors
     /// [`RunError::SinkThread`] if the system gives no thread for it.
     pub fn add_sink(&mut self, sink: impl Sink) -> Result<(), RunError> {
-        self.sinks.push(SinkFeed::start(sink).map_err(RunError::SinkThread)?);
+        self.sinks.push(SinkFeed::start(sink, self.store.log.clone()).map_err(RunError::SinkThread)?);
         Ok(())
+    }
+
+    /// Lets one drive of `run` begin; none if one is under way. Both would have the same epoch, and nothing else would tell
+    /// them apart.
+    pub(crate) fn admit(&self, run: RunId) -> Option<DrivePass<'_>> {
+        let is_first = self.driven().insert(run);
+        // A pass that is dropped takes the run out: none may be made for who was refused.
+        is_first.then(|| DrivePass { owner: self, run })
+    }
+
+    fn driven(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store.

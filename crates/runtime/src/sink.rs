@@ -1,8 +1,15 @@
 //! Sinks: who gets every event of an owned run after its commit, in order.
 
-use backstay_model::Recorded;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backstay_log::{Direction, Log};
 use backstay_model::event::{AttemptEnd, Event};
-use tokio::sync::mpsc;
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Recorded, Seq, Topic};
+use tokio::runtime::Runtime;
 
 /// Takes events. It runs on a thread of its own: it can neither fail nor slow an append.
 pub trait Sink: Send + 'static {
@@ -33,6 +40,7 @@ impl Sink for TracingSink {
             Ok(
                 Event::StepTimedOut(_)
                 | Event::StepStalled(_)
+                | Event::EffectStuck(_)
                 | Event::EffectLost(_)
                 | Event::EffectInDoubt(_),
             ) => {
@@ -55,26 +63,226 @@ impl Sink for TracingSink {
     }
 }
 
-/// The handle by which a drive feeds a sink.
-#[derive(Clone, Debug)]
-pub(crate) struct SinkFeed(mpsc::UnboundedSender<Recorded>);
+/// Events that wait for a sink in memory. Of what comes beyond them only the numbers are kept: the sink reads them from
+/// the log when it comes to them.
+const WAITING_EVENTS_MAX: usize = 1_024;
+/// How long an owner that ends waits for its sinks to take what they were given.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Until a page that could not be read is tried again, and how often.
+const AGAIN: Duration = Duration::from_secs(1);
+const READS_MAX: u32 = 10;
+
+/// Feeds one sink on a thread of its own. Dropped, it waits a while for the sink to take what it was given.
+#[derive(Debug)]
+pub(crate) struct SinkFeed(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+/// What a sink has not taken yet. Of one topic, what is in `events` comes before what is `behind`.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<Recorded>,
+    behind: BTreeMap<Topic, Span>,
+    life: Life,
+}
+
+/// Events of one topic: those after the one number, up to the other.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    after: Seq,
+    last: Seq,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Life {
+    /// More may be given.
+    #[default]
+    Open,
+    /// Nothing more is given.
+    Closed,
+    /// The sink takes nothing any more.
+    Ended,
+}
+
+/// What the sink takes next.
+enum Next {
+    Events(VecDeque<Recorded>),
+    Page(Topic, Span),
+}
+
+/// The thread of one sink.
+struct Feeder<S> {
+    sink: S,
+    log: Arc<dyn Log>,
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    failed_reads: u32,
+}
 
 impl SinkFeed {
-    /// Gives `sink` a thread of its own; it ends when the last feed is dropped.
-    pub(crate) fn start(mut sink: impl Sink) -> std::io::Result<SinkFeed> {
-        let (feed, mut events) = mpsc::unbounded_channel::<Recorded>();
-        std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-            while let Some(recorded) = events.blocking_recv() {
-                sink.take(&recorded);
-            }
-        })?;
-        Ok(SinkFeed(feed))
+    /// Gives `sink` a thread of its own; it ends when everything was taken after the feed is dropped.
+    pub(crate) fn start(sink: impl Sink, log: Arc<dyn Log>) -> io::Result<SinkFeed> {
+        let shared = Arc::new(Shared::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let feeder = Feeder { sink, log, runtime, shared: Arc::clone(&shared), failed_reads: 0 };
+        std::thread::Builder::new().name("sink".to_owned()).spawn(move || feeder.run())?;
+        Ok(SinkFeed(shared))
     }
 
+    /// Gives one event, in the order of its topic. This never waits for the sink.
     pub(crate) fn give(&self, recorded: &Recorded) {
-        // A sink that is gone misses events; appends do not depend on it.
-        if self.0.send(recorded.clone()).is_err() {
+        let mut waiting = self.0.lock();
+        if waiting.life != Life::Open {
+            // A sink that is gone misses events; appends do not depend on it.
             tracing::debug!(seq = recorded.seq.0, "a sink is gone");
+            return;
         }
+        if let Some(span) = waiting.behind.get_mut(&recorded.topic) {
+            span.last = span.last.max(recorded.seq);
+        } else if waiting.events.len() < WAITING_EVENTS_MAX {
+            waiting.events.push_back(recorded.clone());
+        } else {
+            let span = Span { after: Seq(recorded.seq.0.saturating_sub(1)), last: recorded.seq };
+            waiting.behind.insert(recorded.topic.clone(), span);
+        }
+        drop(waiting);
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for SinkFeed {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        if waiting.life == Life::Open {
+            waiting.life = Life::Closed;
+        }
+        self.0.changed.notify_all();
+        let is_at_work = |waiting: &mut Waiting| waiting.life != Life::Ended;
+        let waited = self.0.changed.wait_timeout_while(waiting, LAST_WORDS, is_at_work);
+        if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+            tracing::warn!("a sink has not taken everything, and is not waited for any longer");
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes next, once there is something; none when nothing can come any more. Where both is there, events and pages
+    /// take turns: `after_events` says that it is a page's.
+    fn next(&self, after_events: bool) -> Option<Next> {
+        let nothing = |waiting: &mut Waiting| waiting.is_empty() && waiting.life == Life::Open;
+        let waited = self.changed.wait_while(self.lock(), nothing);
+        let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
+        if waiting.events.is_empty() || after_events {
+            let waits = |topic: &Topic| waiting.events.iter().any(|recorded| recorded.topic == *topic);
+            if let Some((topic, span)) = waiting.behind.iter().find(|(topic, _)| !waits(topic)) {
+                return Some(Next::Page(topic.clone(), *span));
+            }
+        }
+        let events = std::mem::take(&mut waiting.events);
+        (!events.is_empty()).then_some(Next::Events(events))
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.behind.is_empty()
+    }
+}
+
+/// Also when the sink panics: nobody waits for it then.
+impl<S> Drop for Feeder<S> {
+    fn drop(&mut self) {
+        let mut waiting = self.shared.lock();
+        *waiting = Waiting { life: Life::Ended, ..Waiting::default() };
+        drop(waiting);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl<S: Sink> Feeder<S> {
+    fn run(mut self) {
+        let mut after_events = false;
+        while let Some(next) = self.shared.next(after_events) {
+            after_events = matches!(next, Next::Events(_));
+            match next {
+                Next::Events(events) => events.iter().for_each(|recorded| self.sink.take(recorded)),
+                Next::Page(topic, span) => self.take_page(&topic, span),
+            }
+        }
+    }
+
+    /// Gives the sink the next page of what it is behind with.
+    fn take_page(&mut self, topic: &Topic, span: Span) {
+        let read = self.log.read(topic, span.after, Direction::Forward, PAGE_EVENTS_MAX);
+        let after = match self.runtime.block_on(read) {
+            Ok(page) => {
+                self.failed_reads = 0;
+                let given = page.events.iter().filter(|recorded| recorded.seq <= span.last);
+                given.for_each(|recorded| self.sink.take(recorded));
+                page.events.last().map(|recorded| recorded.seq)
+            }
+            Err(error) if self.failed_reads < READS_MAX => {
+                tracing::debug!(%topic, %error, "a sink waits for events that cannot be read");
+                self.failed_reads += 1;
+                let never = |_: &mut Waiting| true;
+                drop(self.shared.changed.wait_timeout_while(self.shared.lock(), AGAIN, never));
+                return;
+            }
+            Err(error) => {
+                self.failed_reads = 0;
+                let (after, last) = (span.after, span.last);
+                tracing::warn!(%topic, %after, %last, %error, "a sink misses events: they cannot be read");
+                None
+            }
+        };
+        let mut waiting = self.shared.lock();
+        match (after, waiting.behind.get_mut(topic)) {
+            (Some(after), Some(span)) if after < span.last => span.after = after,
+            // What is not there cannot be given.
+            _ => drop(waiting.behind.remove(topic)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::{Kind, Payload, Position, RunId, Scope, Timestamp};
+
+    use super::*;
+
+    fn event(seq: u64) -> Recorded {
+        Recorded {
+            topic: Topic::run("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse::<RunId>().unwrap()),
+            seq: Seq(seq),
+            g: Position(seq),
+            at: Timestamp::from_micros(1),
+            kind: Kind::from_name("timer_fired".to_owned()),
+            scope: Scope::Run,
+            payload: Payload::from_text("{\"v\":1}".to_owned()).unwrap(),
+            trace: None,
+            more: false,
+        }
+    }
+
+    #[test]
+    fn s18_of_what_is_too_much_only_the_numbers_are_kept() {
+        let shared = Arc::new(Shared::default());
+        let feed = SinkFeed(Arc::clone(&shared));
+        let many = WAITING_EVENTS_MAX as u64 * 10;
+        (1..=many).for_each(|seq| feed.give(&event(seq)));
+        let mut waiting = shared.lock();
+        assert_eq!(waiting.events.len(), WAITING_EVENTS_MAX);
+        let span = waiting.behind.get(&event(1).topic).unwrap();
+        assert_eq!((span.after, span.last), (Seq(WAITING_EVENTS_MAX as u64), Seq(many)));
+        // Nobody takes anything here, so nobody is to be waited for.
+        waiting.life = Life::Ended;
     }
 }

@@ -220,3 +220,46 @@ fn where_is_no_checkout_nothing_is_kept() {
     let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
     assert_eq!(Checkout::around(&path).unwrap(), None);
 }
+
+#[test]
+fn a_git_that_hangs_is_killed_with_what_it_started_and_said_so() {
+    let repository = Repository::busy();
+    let (held, pid) = (repository.scratch().join("held"), repository.scratch().join("pid"));
+    // A filter that never answers stands for a network file system or a credential prompt.
+    repository.git(&["config", "filter.slow.clean", &format!("echo $$ > {pid}; mkfifo {held}; cat {held}")]);
+    repository.write(".git/info/attributes", "changed filter=slow\n");
+    let patience = std::time::Duration::from_secs(1);
+    let checkout = Checkout::around_within(repository.path(), patience).unwrap().unwrap();
+    let state = || repository.git(&["for-each-ref"]);
+    let before = state();
+    let error = checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap_err();
+    assert!(matches!(error, TreeError::Hanging { seconds: 1, .. }), "{error:?}");
+    assert_eq!(state(), before);
+    let filter = fs::read_to_string(&pid).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", filter.trim())).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z"), "the filter lives: {stat}");
+    assert!(
+        !repository.scratch().join("tree-index").exists()
+            && !repository.path().join(".git/index.lock").exists()
+    );
+}
+
+#[test]
+fn hooks_and_watchers_of_the_repository_are_not_called() {
+    let repository = Repository::busy();
+    let trace = repository.scratch().join("called");
+    let hook = repository.scratch().join("hook");
+    fs::write(&hook, format!("#!/bin/sh\necho \"$0\" >> {trace}\n")).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&hook, executable).unwrap();
+    for name in ["post-index-change", "reference-transaction", "pre-commit", "commit-msg"] {
+        fs::copy(&hook, repository.path().join(".git/hooks").join(name)).unwrap();
+    }
+    repository.git(&["config", "core.fsmonitor", hook.as_str()]);
+    // The calls of this test itself do come there.
+    repository.git(&["status"]);
+    assert!(trace.exists());
+    fs::remove_file(&trace).unwrap();
+    repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert!(!trace.exists(), "{}", fs::read_to_string(&trace).unwrap());
+}

@@ -49,6 +49,8 @@ pub(crate) enum State {
         /// When.
         due_at: Timestamp,
     },
+    /// Nobody can say for now what becomes of its work.
+    Stuck,
     /// It is not known what became of its work.
     InDoubt,
     /// It has its result.
@@ -88,6 +90,7 @@ impl State {
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
             StepStage::Backoff { due_at } => State::Again { due_at },
+            StepStage::Stuck => State::Stuck,
             StepStage::InDoubt => State::InDoubt,
             StepStage::Done { status } => {
                 State::Done { status, exit_code: record.exit_code, failure: record.failure }
@@ -104,7 +107,7 @@ impl State {
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
             State::Again { .. } => "↻",
-            State::InDoubt | State::Unknown => "?",
+            State::InDoubt | State::Stuck | State::Unknown => "?",
             State::NotReached | State::Done { status: StepStatus::Skipped, .. } => "─",
             State::Done { status: StepStatus::Succeeded, .. } => "✓",
             State::Done { status: StepStatus::Failed | StepStatus::Cancelled, .. } => "✗",
@@ -122,6 +125,7 @@ impl State {
             | State::Silent { .. }
             | State::Again { .. }
             | State::InDoubt
+            | State::Stuck
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
             State::UnderWay | State::InPass { .. } | State::BetweenTries | State::Working => Paint::Busy,
             State::Done { status: StepStatus::Succeeded, .. } => Paint::Good,
@@ -146,6 +150,7 @@ impl State {
             State::Working => "working",
             State::Silent { since } => return format!("silent {}", duration(times.now.since(since))),
             State::Again { due_at } => return format!("again {}", times.second(due_at)),
+            State::Stuck => "stuck",
             State::InDoubt => "in doubt",
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",

@@ -102,6 +102,7 @@ fn words(event: &Event) -> Option<(Paint, String)> {
         }
         Event::EffectAttached(_) => (Paint::Good, "found again, still at work".to_owned()),
         Event::EffectFinished(finished) => return attempt(finished),
+        Event::EffectStuck(stuck) => (Paint::Warn, format!("cannot be followed for now: {}", stuck.message)),
         Event::EffectLost(_) => (Paint::Warn, "lost with a crash".to_owned()),
         Event::EffectInDoubt(_) => (Paint::Warn, "in doubt: it may or may not have happened".to_owned()),
         Event::EffectResolved(resolved) => {

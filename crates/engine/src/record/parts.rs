@@ -94,6 +94,8 @@ pub enum StepStage {
     Started,
     /// Its work is in flight.
     Working,
+    /// Its work was begun, and nobody can say for now what becomes of it: the summary says why.
+    Stuck,
     /// Its next attempt waits for a moment.
     Backoff {
         /// That moment.
@@ -197,7 +199,7 @@ pub struct StepRecord {
     pub failure: Option<FailureClass>,
     /// Why it was left out.
     pub skipped: Option<SkipReason>,
-    /// One line about how it ended.
+    /// One line about how it ended, or why it is stuck.
     pub summary: Option<String>,
     /// Its output: JSON text.
     pub output: Option<Text>,
@@ -230,6 +232,17 @@ impl StepRecord {
     pub(super) fn finish(&mut self, at: Timestamp, status: StepStatus, summary: String) {
         self.stage = StepStage::Done { status };
         (self.ended_at, self.summary, self.stalled_at) = (Some(at), Some(summary), None);
+    }
+
+    pub(super) fn stick(&mut self, message: String) {
+        (self.stage, self.summary, self.stalled_at) = (StepStage::Stuck, Some(message), None);
+    }
+
+    /// Something is known of its work again.
+    pub(super) fn unstick(&mut self) {
+        if self.stage == StepStage::Stuck {
+            (self.stage, self.summary) = (StepStage::Working, None);
+        }
     }
 
     pub(super) fn reset(&mut self) {

@@ -287,7 +287,9 @@ impl RunRecord {
                 let probe = starting.effect.call == EffectCall::Probe;
                 record.attempts.push(AttemptRecord::starting(starting.attempt, probe, starting.preview, at));
             }
+            Event::EffectStuck(stuck) => self.entry(scope, step, at).stick(stuck.message),
             Event::EffectRunning(running) => {
+                self.entry(scope, step, at).unstick();
                 if let Some(attempt) = self.attempt(&running.effect, running.attempt) {
                     attempt.pid = Some(running.pid);
                     attempt.keeper_pid = Some(running.keeper_pid);
@@ -295,6 +297,7 @@ impl RunRecord {
                 }
             }
             Event::EffectAttached(attached) => {
+                self.entry(scope, step, at).unstick();
                 if let Some(attempt) = self.attempt(&attached.effect, attached.attempt) {
                     attempt.reattached += 1;
                 }
@@ -305,12 +308,14 @@ impl RunRecord {
                 }
             }
             Event::EffectFinished(finished) => {
+                self.entry(scope, step, at).unstick();
                 self.entry(scope, step, at).stage = StepStage::Started;
                 if let Some(attempt) = self.attempt(&finished.effect, finished.attempt) {
                     attempt.finish(at, finished);
                 }
             }
             Event::EffectLost(lost) => {
+                self.entry(scope, step, at).unstick();
                 self.entry(scope, step, at).stage = StepStage::Started;
                 let Some(attempt) = self.attempt(&lost.effect, lost.attempt) else { return };
                 (attempt.lost, attempt.ended_at) = (Some(lost.evidence), Some(at));

@@ -20,6 +20,8 @@ pub enum StepEventKind {
     Heartbeat,
     /// An attempt was found again by a new owner.
     Attached,
+    /// Nobody can say for now what becomes of an attempt.
+    Stuck,
     /// An attempt ended.
     Ended,
     /// An attempt cannot be found again.
@@ -255,6 +257,10 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
             stderr_bytes: finished.stderr.map(|spool| spool.size_bytes),
             ..of_attempt(StepEventKind::Ended, &finished.effect, finished.attempt)
         },
+        Event::EffectStuck(stuck) => StepEventRow {
+            reason: Some(stuck.message),
+            ..of_attempt(StepEventKind::Stuck, &stuck.effect, stuck.attempt)
+        },
         Event::EffectLost(lost) => StepEventRow {
             reason: Some(lost.evidence.as_str().to_owned()),
             ..of_attempt(StepEventKind::Lost, &lost.effect, lost.attempt)
@@ -440,6 +446,7 @@ mod tests {
             artifacts_left_out: 0,
             after: None,
             left_behind: 0,
+            unasked: false,
         };
         assert_eq!(
             json(&recorded("code", ended)),

@@ -133,7 +133,6 @@ impl RunMachine {
             | Event::HostSlept(_)
             | Event::StepStalled(_)
             | Event::StepTimedOut(_)
-            | Event::EffectAttached(_)
             | Event::LoopEnded(_) => {}
             Event::StepStarted(_)
             | Event::StepSkipped(_)
@@ -143,6 +142,8 @@ impl RunMachine {
             | Event::CycleStarted(_)
             | Event::EffectStarting(_)
             | Event::EffectRunning(_)
+            | Event::EffectAttached(_)
+            | Event::EffectStuck(_)
             | Event::EffectFinished(_)
             | Event::EffectLost(_)
             | Event::EffectInDoubt(_)
@@ -223,6 +224,10 @@ impl RunMachine {
     }
 
     fn fold_step(&mut self, at: Timestamp, place: &Place, event: &Event) {
+        // Whatever is told of a step ends that nothing could be told.
+        if let Some(state) = self.steps.get_mut(place) {
+            state.stuck = None;
+        }
         match event {
             Event::StepStarted(started) => {
                 let state = self.steps.entry(place.clone()).or_default();
@@ -266,15 +271,21 @@ impl RunMachine {
                 }
                 self.set_leaf_phase(place, LeafPhase::Reported);
                 if let Some(leaf) = self.leaf_mut(place) {
-                    leaf.losses = 0;
+                    leaf.losses = if finished.unasked { leaf.losses + 1 } else { 0 };
                 }
             }
             Event::EffectFinished(finished)
                 // A probe that was interrupted is asked again; any other end of it is resolved in the same append.
                 if finished.end == AttemptEnd::Interrupted => {
-                    self.want_next_probe(place, 0);
+                    let losses = if finished.unasked { self.probe_losses(place) + 1 } else { 0 };
+                    self.want_next_probe(place, losses);
                 }
             Event::EffectLost(lost) => self.fold_lost(place, &lost.effect),
+            Event::EffectStuck(stuck) => {
+                if let Some(state) = self.steps.get_mut(place) {
+                    state.stuck = Some(stuck.message.clone());
+                }
+            }
             Event::EffectInDoubt(doubt) => match doubt.question {
                 Some(question) => {
                     self.drop_wanted_probe(place);
@@ -379,11 +390,7 @@ impl RunMachine {
                 }
             }
             EffectCall::Probe => {
-                let losses = match self.leaf(place).map(|leaf| &leaf.phase) {
-                    Some(LeafPhase::Probing { losses, .. }) => *losses,
-                    _ => 0,
-                };
-                self.want_next_probe(place, losses + 1);
+                self.want_next_probe(place, self.probe_losses(place) + 1);
             }
         }
     }

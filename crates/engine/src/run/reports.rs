@@ -2,8 +2,9 @@
 
 use backstay_model::event::{
     AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning,
-    FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution, SkipReason,
-    StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut, TimeBudget,
+    EffectStuck, FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution,
+    SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut,
+    TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, Text};
@@ -33,6 +34,22 @@ struct Failed {
     output: Option<Text>,
 }
 
+/// How an attempt was broken off, in words.
+struct BrokenOff {
+    when: &'static str,
+    many: &'static str,
+    message: &'static str,
+}
+
+/// It was lost with its keeper.
+const LOST: BrokenOff = BrokenOff { when: "its keeper died", many: "lost", message: "lost in a crash" };
+/// Its keeper was told to end, and ended it.
+const STOPPED: BrokenOff = BrokenOff {
+    when: "its keeper was told to end",
+    many: "interrupted",
+    message: "interrupted, and nobody had asked for that",
+};
+
 impl Turn<'_> {
     /// Takes a report if it is the first of an attempt in flight; others change nothing.
     pub(super) fn report(&mut self, report: Report) {
@@ -52,6 +69,12 @@ impl Turn<'_> {
             }
             Report::Stalled { attempt, silent_ms, stop_in_ms, .. } => {
                 self.emit_at(&place, StepStalled { attempt, silent_ms, stop_in_ms });
+            }
+            // Said once, however often it is tried.
+            Report::Stuck { effect, attempt, message } => {
+                if self.machine.steps.get(&place).and_then(|state| state.stuck.as_ref()) != Some(&message) {
+                    self.emit_at(&place, EffectStuck { effect, attempt, message });
+                }
             }
             Report::Ended { effect, attempt, process } => match effect.call {
                 EffectCall::Main => self.main_ended(&place, effect, attempt, *process),
@@ -98,9 +121,9 @@ impl Turn<'_> {
                 let budget_ms = node.step.idle_timeout_ms.unwrap_or(0);
                 self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
             }
-            EndedBy::Exit | EndedBy::Stop | EndedBy::SpawnFailed => {}
+            EndedBy::Exit | EndedBy::Stop | EndedBy::Told | EndedBy::SpawnFailed => {}
         }
-        let exit_code = process.exit_code;
+        let (by, exit_code) = (process.by, process.exit_code);
         self.emit_at(place, finished(effect, attempt, judged.end, process));
         let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         match judged.end {
@@ -115,6 +138,9 @@ impl Turn<'_> {
             AttemptEnd::Cancelled => {
                 self.finish(place, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
             }
+            AttemptEnd::Interrupted if by == EndedBy::Told => {
+                self.after_crash(place, node, attempt, &STOPPED)
+            }
             AttemptEnd::Interrupted => self.after_interruption(place, &node.step, attempt),
         }
     }
@@ -125,7 +151,7 @@ impl Turn<'_> {
         let failed =
             |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
         match process.by {
-            EndedBy::Stop => {
+            EndedBy::Stop | EndedBy::Told => {
                 let is_unwanted = self.machine.is_called_off(&step.id)
                     || self.machine.leaf(place).is_some_and(|leaf| leaf.skip.is_some());
                 let (end, message) = match is_unwanted {
@@ -246,36 +272,62 @@ impl Turn<'_> {
             self.finish(place, StepStatus::Cancelled, None, None, message, None);
             return;
         }
-        let effect = self.effect(place, EffectCall::Main);
+        match evidence {
+            LostEvidence::NotBegun if !self.ask_after_many(place, attempt, &LOST) => {
+                let effect = self.effect(place, EffectCall::Main);
+                let resolution = Resolution::NotDone;
+                self.emit_at(place, EffectResolved { effect, attempt, by: None, resolution });
+            }
+            LostEvidence::NotBegun => {}
+            LostEvidence::KeeperDead | LostEvidence::Rebooted => {
+                self.after_crash(place, node, attempt, &LOST);
+            }
+        }
+    }
+
+    /// Asks a person if the step was broken off too often in a row.
+    fn ask_after_many(&mut self, place: &Place, attempt: Attempt, broken_off: &BrokenOff) -> bool {
         let losses = self.machine.leaf(place).map_or(0, |leaf| leaf.losses);
-        let not_done =
-            EffectResolved { effect: effect.clone(), attempt, by: None, resolution: Resolution::NotDone };
-        if losses >= LOSSES_IN_A_ROW_MAX {
+        let is_too_many = losses >= LOSSES_IN_A_ROW_MAX;
+        if is_too_many {
+            let how = broken_off.many;
             self.ask(
                 place,
                 attempt,
-                &format!("`{place}` was lost {losses} times in a row. What became of it?"),
+                &format!("`{place}` was {how} {losses} times in a row. What became of it?"),
             );
+        }
+        is_too_many
+    }
+
+    /// The step's own rule for what was broken off and may have happened.
+    fn after_crash(&mut self, place: &Place, node: &Node, attempt: Attempt, broken_off: &BrokenOff) {
+        if self.ask_after_many(place, attempt, broken_off) {
             return;
         }
-        if evidence == LostEvidence::NotBegun {
-            self.emit_at(place, not_done);
-            return;
-        }
+        let effect = self.effect(place, EffectCall::Main);
         match &node.step.after_crash {
-            AfterCrash::Resume | AfterCrash::Rerun => self.emit_at(place, not_done),
-            AfterCrash::Ask => self.ask(
-                place,
-                attempt,
-                &format!("`{place}` was at work when its keeper died. It may have happened, in part or whole. What became of it?"),
-            ),
-            AfterCrash::Probe { .. } => self.emit_at(place, EffectInDoubt { effect, attempt, question: None }),
+            AfterCrash::Resume | AfterCrash::Rerun => {
+                let resolution = Resolution::NotDone;
+                self.emit_at(place, EffectResolved { effect, attempt, by: None, resolution });
+            }
+            AfterCrash::Ask => {
+                let when = broken_off.when;
+                self.ask(
+                    place,
+                    attempt,
+                    &format!("`{place}` was at work when {when}. It may have happened, in part or whole. What became of it?"),
+                );
+            }
+            AfterCrash::Probe { .. } => {
+                self.emit_at(place, EffectInDoubt { effect, attempt, question: None })
+            }
             AfterCrash::Fail => {
                 self.emit_at(
                     place,
                     EffectResolved { effect, attempt, by: None, resolution: Resolution::Failed },
                 );
-                let message = "lost in a crash".to_owned();
+                let message = broken_off.message.to_owned();
                 self.fail_attempt(
                     place,
                     &node.step,
@@ -320,10 +372,12 @@ impl Turn<'_> {
         let (by, exit_code) = (process.by, process.exit_code);
         let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         let end = match (by, exit_code) {
-            (EndedBy::Stop, _) if self.machine.is_called_off(&place.step) || skip.is_some() => {
+            (EndedBy::Stop | EndedBy::Told, _)
+                if self.machine.is_called_off(&place.step) || skip.is_some() =>
+            {
                 AttemptEnd::Cancelled
             }
-            (EndedBy::Stop, _) => AttemptEnd::Interrupted,
+            (EndedBy::Stop | EndedBy::Told, _) => AttemptEnd::Interrupted,
             (EndedBy::Exit, Some(_)) => AttemptEnd::Succeeded,
             _ => AttemptEnd::Failed { failure: FailureClass::Exit },
         };
@@ -333,6 +387,7 @@ impl Turn<'_> {
             (AttemptEnd::Succeeded, Some(0)) => Resolution::Done { value: None },
             _ if skip.is_some() => return self.skip_as_asked(place, skip),
             (AttemptEnd::Succeeded, _) => Resolution::NotDone,
+            (AttemptEnd::Interrupted, _) if by == EndedBy::Told => return self.probe_lost(place),
             (AttemptEnd::Interrupted, _) => return,
             (AttemptEnd::Cancelled, _) => {
                 self.finish(place, StepStatus::Cancelled, None, None, "stopped".to_owned(), None);
@@ -361,10 +416,7 @@ impl Turn<'_> {
         {
             return self.skip_as_asked(place, leaf.skip.clone());
         }
-        let losses = match self.machine.leaf(place).map(|leaf| &leaf.phase) {
-            Some(LeafPhase::Probing { losses, .. }) => *losses,
-            _ => 0,
-        };
+        let losses = self.machine.probe_losses(place);
         if losses >= LOSSES_IN_A_ROW_MAX {
             let attempt = self.machine.attempt(place);
             self.ask(
@@ -416,6 +468,7 @@ fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: Proces
         effect,
         attempt,
         end,
+        unasked: end == AttemptEnd::Interrupted && process.by == EndedBy::Told,
         exit_code: process.exit_code,
         signal: process.signal,
         message: process.message,

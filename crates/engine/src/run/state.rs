@@ -166,6 +166,8 @@ pub(super) struct StepState {
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<String>,
+    /// Why nobody can say for now what becomes of the last attempt.
+    pub(super) stuck: Option<String>,
     /// Of a loop: the pass it is in.
     pub(super) pass: Pass,
 }
@@ -395,6 +397,14 @@ impl RunMachine {
 
     pub(super) fn is_known_to_run(&self, place: &Place, call: EffectCall, attempt: Attempt) -> bool {
         self.steps.get(place).is_some_and(|state| state.running == Some((call, attempt)))
+    }
+
+    /// How often the probe of a step was lost in a row.
+    pub(super) fn probe_losses(&self, place: &Place) -> u32 {
+        match self.leaf(place).map(|leaf| &leaf.phase) {
+            Some(LeafPhase::Probing { losses, .. }) => *losses,
+            _ => 0,
+        }
     }
 
     pub(super) fn effect(&self, place: &Place, call: EffectCall) -> EffectId {

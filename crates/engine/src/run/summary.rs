@@ -64,6 +64,12 @@ impl RunMachine {
         if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }
     }
 
+    /// The first step that cannot be followed for now, and why.
+    fn stuck(&self) -> Option<String> {
+        let message = |place| self.steps.get(place).and_then(|state| state.stuck.as_ref());
+        self.active.iter().find_map(|place| Some(format!("{} is stuck: {}", place.step, message(place)?)))
+    }
+
     /// The run in a line, for its index row.
     #[must_use]
     pub fn summary(&self) -> RunSummary {
@@ -83,7 +89,7 @@ impl RunMachine {
             Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
             Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),
             Phase::Suspended { by, reason } => Some(why_suspended(by, reason)),
-            _ => None,
+            _ => self.stuck(),
         };
         RunSummary {
             v: SUMMARY_VERSION,

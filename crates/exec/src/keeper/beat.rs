@@ -6,6 +6,7 @@ use backstay_model::Attempt;
 use backstay_model::event::{Heartbeat, OutputState};
 
 use super::supervise::millis;
+use crate::clock::after;
 use crate::spec::ProcessSpec;
 
 /// Growth of both streams between two beats, in bytes, below which an agent says little.
@@ -30,7 +31,7 @@ impl Beats {
             pid,
             started,
             interval,
-            due: started + interval,
+            due: after(started, interval),
             last_bytes: [0, 0],
             stagnant_beats: 0,
         }
@@ -57,7 +58,7 @@ impl Beats {
             [raw_bytes[0] - self.last_bytes[0], raw_bytes[1] - self.last_bytes[1]];
         let delta = stdout_delta + stderr_delta;
         self.last_bytes = raw_bytes;
-        self.due = now + self.interval;
+        self.due = after(now, self.interval);
         self.stagnant_beats = if delta == 0 { self.stagnant_beats.saturating_add(1) } else { 0 };
         let output_state = match delta {
             _ if !pid_alive => OutputState::Dead,

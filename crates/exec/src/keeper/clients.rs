@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 
 use backstay_model::Epoch;
 
@@ -9,6 +10,8 @@ use crate::protocol::{self, COMMAND_BYTES_MAX, FromKeeper, Lines, ToKeeper};
 
 /// Owners that can be connected at once; there is one at a time, and some who are being fenced.
 const CLIENTS_MAX: usize = 16;
+/// How long nobody is taken after the system had no descriptor or memory for one.
+const DEAF: Duration = Duration::from_secs(1);
 /// Bytes that may wait for one of them.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
@@ -25,6 +28,8 @@ struct Client {
 /// All connections.
 pub(super) struct Clients {
     listener: UnixListener,
+    /// Until then nobody is taken: the system had no room for one more.
+    deaf_until: Option<Instant>,
     clients: Vec<Client>,
     highest: Epoch,
 }
@@ -52,11 +57,17 @@ impl Clients {
             client.attached = Some(epoch);
             clients.push(client);
         }
-        Ok(Clients { listener, clients, highest: epoch })
+        Ok(Clients { listener, deaf_until: None, clients, highest: epoch })
     }
 
-    pub(super) fn listener(&self) -> &UnixListener {
-        &self.listener
+    /// Where owners come, unless nobody can be taken at `now`: who waits there would wake the keeper without end.
+    pub(super) fn listener(&self, now: Instant) -> Option<&UnixListener> {
+        self.deaf_until.is_none_or(|until| until <= now).then_some(&self.listener)
+    }
+
+    /// When owners can be taken again, if they cannot at `now`.
+    pub(super) fn deaf_until(&self, now: Instant) -> Option<Instant> {
+        self.deaf_until.filter(|until| *until > now)
     }
 
     /// Each connection, and whether something waits to be written to it.
@@ -70,13 +81,28 @@ impl Clients {
     }
 
     /// Takes who is waiting to connect.
-    pub(super) fn accept(&mut self) {
-        // A connection that fails is its client's trouble; it will try again.
-        while let Ok((stream, _)) = self.listener.accept() {
-            if self.clients.len() < CLIENTS_MAX
-                && let Ok(client) = Client::new(stream)
-            {
-                self.clients.push(client);
+    pub(super) fn accept(&mut self, now: Instant) {
+        self.deaf_until = None;
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    // A connection that fails is its client's trouble; it will try again.
+                    if self.clients.len() < CLIENTS_MAX
+                        && let Ok(client) = Client::new(stream)
+                    {
+                        self.clients.push(client);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(_no_room) => {
+                    self.deaf_until = Some(now + DEAF);
+                    return;
+                }
             }
         }
     }

@@ -1,12 +1,12 @@
 //! The end of a whole tree: TERM, a grace period, KILL, until nothing is left.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::clock::after;
 use crate::tolerate::tolerate;
-use crate::tree::{Kin, REAPER_SEES_ALL, signal};
+use crate::tree::{Kin, Process, REAPER_SEES_ALL, signal};
 
 /// After KILL, another look is taken at least so often; every death in between brings one at once.
 const KILL_LOOK: Duration = Duration::from_secs(1);
@@ -25,17 +25,17 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Sends TERM to the process group `group`, if it is still to be had, and to every other process of the tree.
-    pub(super) fn begin(kin: &Kin, group: Option<u32>, grace: Duration, now: Instant) -> io::Result<Ending> {
-        let kill_at = now + grace;
+    pub(super) fn begin(kin: &Kin, group: Option<u32>, grace: Duration, now: Instant) -> Ending {
+        let kill_at = after(now, grace);
         if !grace.is_zero() {
             // A process that is stopped takes its TERM only when it goes on.
             for sent in [Signal::TERM, Signal::CONT] {
-                send(kin, group, sent)?;
+                send(kin, group, sent);
             }
         }
         let mut ending = Ending { kill_at, next_look: kill_at, killing: false, fruitless_looks: 0 };
         ending.plan(now);
-        Ok(ending)
+        ending
     }
 
     /// When to act next.
@@ -57,24 +57,27 @@ impl Ending {
         }
     }
 
-    /// Kills what is left once the grace period is over. The number of those that cannot be killed, once that is clear.
-    pub(super) fn act(&mut self, kin: &Kin, now: Instant) -> io::Result<Option<u32>> {
+    /// Kills what is left once the grace period is over, the process group `group` among it if it is still to be had. The
+    /// number of those that cannot be killed, once that is clear.
+    pub(super) fn act(&mut self, kin: &Kin, group: Option<u32>, now: Instant) -> Option<u32> {
         if now < self.next_look {
-            return Ok(None);
+            return None;
         }
         if now >= self.kill_at {
             self.killing = true;
-            let living = kin.living()?;
             self.fruitless_looks += 1;
+            let living = living_or_unknown(kin);
             if self.fruitless_looks > FRUITLESS_LOOKS_MAX {
-                return Ok(Some(u32::try_from(living.len()).unwrap_or(u32::MAX)));
+                // Who cannot be counted is there: without that the end would have been seen.
+                return Some(living.map_or(1, |living| u32::try_from(living.len()).unwrap_or(u32::MAX)));
             }
-            for process in &living {
+            send_to_group(group, Signal::KILL);
+            for process in living.iter().flatten() {
                 tolerate(signal(process, Signal::KILL), "what may not be killed is counted if it stays");
             }
         }
         self.plan(now);
-        Ok(None)
+        None
     }
 
     fn plan(&mut self, now: Instant) {
@@ -84,13 +87,22 @@ impl Ending {
 }
 
 /// Sends `sent` to all, to the group at once so that no fork slips through.
-fn send(kin: &Kin, group: Option<u32>, sent: Signal) -> io::Result<()> {
-    let group_pid = group.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    if let Some(pid) = group_pid {
-        tolerate(kill_process_group(pid, sent), "it is gone, or who stays is killed after the grace");
-    }
-    for process in kin.living()?.iter().filter(|process| Some(process.group) != group) {
+fn send(kin: &Kin, group: Option<u32>, sent: Signal) {
+    send_to_group(group, sent);
+    let living = living_or_unknown(kin);
+    for process in living.iter().flatten().filter(|process| Some(process.group) != group) {
         tolerate(signal(process, sent), "who stays is killed after the grace");
     }
-    Ok(())
+}
+
+/// Needs neither a list of processes nor a descriptor.
+fn send_to_group(group: Option<u32>, sent: Signal) {
+    if let Some(pid) = group.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+        tolerate(kill_process_group(pid, sent), "it is gone, or who stays is seen by the next look");
+    }
+}
+
+/// The living ones; `None` if the system does not tell for now (no descriptors, no memory). The next look may see them.
+pub(super) fn living_or_unknown(kin: &Kin) -> Option<Vec<Process>> {
+    kin.living().ok()
 }

@@ -11,6 +11,7 @@ mod finish;
 mod reaper;
 mod setup;
 mod supervise;
+mod told;
 
 use std::process::ExitCode;
 
@@ -43,12 +44,8 @@ fn live(
     channel: &mut Option<std::os::unix::net::UnixStream>,
 ) -> std::io::Result<()> {
     let prepared = setup::prepare(folder, crash, channel)?;
-    let keeper = setup::start(prepared, crash, channel)?;
-    match keeper {
-        setup::Started::Running(supervisor) => {
-            let ended = supervisor.run(crash)?;
-            ended.finish(crash)
-        }
+    match setup::start(prepared, crash, channel) {
+        setup::Started::Running(supervisor) => supervisor.run(crash).finish(crash),
         setup::Started::Failed(ended) => ended.finish(crash),
     }
 }

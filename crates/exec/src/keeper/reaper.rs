@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 
+use crate::tolerate::tolerate;
+
 /// What the reaper saw.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Death {
@@ -19,34 +21,44 @@ pub(super) enum Death {
 pub(super) struct Reaper {
     pub(super) wake: PipeReader,
     deaths: Receiver<Death>,
+    /// What lets the thread begin; dropped unused, it ends the thread.
+    go: Option<Sender<()>>,
 }
 
 impl Reaper {
-    /// Begins to collect; there must be a child.
-    pub(super) fn start() -> io::Result<Reaper> {
+    /// Makes the thread, which may fail, while there is no child yet that would be left alone by that.
+    pub(super) fn prepare() -> io::Result<Reaper> {
         let (wake, waker) = io::pipe()?;
         super::setup::set_nonblocking(&wake)?;
         let (sender, deaths) = channel();
-        std::thread::Builder::new()
-            .name("reaper".to_owned())
-            .stack_size(64 * 1024)
-            .spawn(move || collect(&sender, waker))?;
-        Ok(Reaper { wake, deaths })
+        let (go, gate) = channel();
+        let thread = move || {
+            if gate.recv().is_ok() {
+                collect(&sender, waker);
+            }
+        };
+        std::thread::Builder::new().name("reaper".to_owned()).stack_size(64 * 1024).spawn(thread)?;
+        Ok(Reaper { wake, deaths, go: Some(go) })
+    }
+
+    /// Begins to collect; there must be a child.
+    pub(super) fn begin(&mut self) {
+        if let Some(go) = self.go.take() {
+            tolerate(go.send(()), "the thread waits for it as long as this end is there");
+        }
     }
 
     /// What was seen since the last call.
-    pub(super) fn take(&mut self) -> io::Result<Vec<Death>> {
+    pub(super) fn take(&mut self) -> Vec<Death> {
         let mut bytes = [0; 64];
         loop {
             match self.wake.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(_) => {}
+                Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                // Nothing more, or the end of the thread: what it saw is in the channel.
+                Ok(0) | Err(_) => return self.deaths.try_iter().collect(),
             }
         }
-        Ok(self.deaths.try_iter().collect())
     }
 }
 

@@ -17,6 +17,7 @@ use super::clients::Clients;
 use super::finish::Ended;
 use super::reaper::Reaper;
 use super::supervise::Supervisor;
+use super::told::Told;
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
@@ -24,27 +25,35 @@ use crate::keepers::ensure_private_folder;
 use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
-use crate::record::{EndedBy, KEEPER_FILE_VERSION, KeeperFile};
+use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperFile};
 use crate::redact::secrets_of;
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
 use crate::tolerate::tolerate;
 use crate::tree::{self, Kin};
 
-/// Room for the exit record, in bytes: more than it can have.
-const RESERVE_BYTES: usize = 8 * 1024;
 /// Hexadecimal digits of a mark, and of a socket's name.
 const MARK_DIGITS: usize = 32;
 const SOCKET_DIGITS: usize = 16;
 
-/// Everything that is needed before the agent starts.
+/// Everything that is needed before the agent starts. What may fail without it has succeeded once this exists.
 pub(super) struct Prepared {
     folder: Utf8PathBuf,
-    lock: File,
     spec: ProcessSpec,
-    reserve: File,
-    listener: UnixListener,
     file: KeeperFile,
+    streams: Streams,
+    machinery: Machinery,
+}
+
+/// What looks after the agent.
+pub(super) struct Machinery {
+    pub(super) captures: [Capture; 2],
+    pub(super) order: OrderWriter,
+    pub(super) feed: Feed,
+    pub(super) clients: Clients,
+    pub(super) reaper: Reaper,
+    pub(super) told: Told,
+    pub(super) ended: Ended,
 }
 
 /// What became of the start.
@@ -65,72 +74,84 @@ pub(super) fn prepare(
     crash.pass("keeper.after_lock");
     let message = read_spec(channel)?;
     crash.pass("keeper.after_spec");
-    spec::validate(&message.spec).map_err(io::Error::other)?;
-    let reserve = reserve(folder)?;
+    let spec = message.spec;
+    spec::validate(&spec).map_err(io::Error::other)?;
+    let reserve = reserve(folder, &spec)?;
     crash.pass("keeper.after_reserve");
 
-    let keeper_pid = std::process::id();
-    let keeper_started = tree::started_of(keeper_pid)?;
-    let boot = platform::boot_id()?;
-    let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
-    ensure_private_folder(&message.socket_folder)?;
-    let socket = message.socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
-    let listener = UnixListener::bind(&socket)?;
+    let (listener, file) = listen(folder, &message.socket_folder, &spec)?;
     crash.pass("keeper.after_listen");
-    let file = KeeperFile {
-        version: KEEPER_FILE_VERSION,
-        effect: message.spec.effect.clone(),
-        attempt: message.spec.attempt,
-        keeper_pid,
-        keeper_started,
-        pid: None,
-        mark: mark[..MARK_DIGITS].to_owned(),
-        socket,
-        boot,
-    };
-    // From here on the process may begin: this file is what recovery finds it by.
-    files::replace(folder, files::KEEPER, &file)?;
-    crash.pass("keeper.after_file");
-    Ok(Prepared { folder: folder.to_owned(), lock, spec: message.spec, reserve, listener, file })
+    let socket = file.socket.clone();
+    let parts = Parts { lock, spec, reserve, listener, file };
+    let prepared = assemble(folder, parts, crash, channel.as_ref());
+    if prepared.is_err() {
+        tolerate(std::fs::remove_file(socket), "a socket where nobody listens only takes room");
+    }
+    prepared
 }
 
-/// Starts the agent.
-pub(super) fn start(
-    prepared: Prepared,
+/// What was made first.
+struct Parts {
+    lock: File,
+    spec: ProcessSpec,
+    reserve: File,
+    listener: UnixListener,
+    file: KeeperFile,
+}
+
+/// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
+fn assemble(
+    folder: &Utf8Path,
+    parts: Parts,
     crash: &CrashPoints,
-    channel: &mut Option<UnixStream>,
-) -> io::Result<Started> {
-    let Prepared { folder, lock, mut spec, reserve, listener, mut file } = prepared;
+    channel: Option<&UnixStream>,
+) -> io::Result<Prepared> {
+    let Parts { lock, mut spec, reserve, listener, file } = parts;
     let secrets = secrets_of(&spec.env, &spec.redact);
-    let (stdout, stdout_theirs) = Capture::create(&folder, Stream::Stdout, &spec, &secrets)?;
-    let (stderr, stderr_theirs) = Capture::create(&folder, Stream::Stderr, &spec, &secrets)?;
-    let order = OrderWriter::create(&folder)?;
+    let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
+    let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
     let (feed, stdin) = match spec.stdin.take() {
         None => (Feed::none(), Stdio::null()),
         Some(text) => Feed::of(text).map(|(feed, theirs)| (feed, Stdio::from(theirs)))?,
     };
-    let mut clients = Clients::new(listener, channel.as_ref(), spec.epoch)?;
-    let mut ended = Ended::new(folder.clone(), lock, reserve, file.socket.clone(), &spec);
+    let machinery = Machinery {
+        captures: [stdout, stderr],
+        order: OrderWriter::create(folder)?,
+        feed,
+        clients: Clients::new(listener, channel, spec.epoch)?,
+        reaper: Reaper::prepare()?,
+        told: Told::listen()?,
+        ended: Ended::new(folder.to_owned(), lock, reserve, file.socket.clone(), &spec),
+    };
+    crash.pass("keeper.after_machinery");
+    let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
+    files::replace(folder, files::KEEPER, &file)?;
+    crash.pass("keeper.after_file");
+    Ok(Prepared { folder: folder.to_owned(), spec, file, streams, machinery })
+}
 
+/// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
+pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Option<UnixStream>) -> Started {
+    let Prepared { folder, mut spec, mut file, streams, mut machinery } = prepared;
     crash.pass("keeper.before_spawn");
     let started = awake();
-    let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
     let pid = match process::spawn(&spec, &file.mark, streams) {
         Ok(pid) => pid,
         Err(failure) => {
-            ended.ended_by = EndedBy::SpawnFailed { failure };
-            ended.take_streams([stdout, stderr], order, clients);
-            return Ok(Started::Failed(Box::new(ended)));
+            let Machinery { mut ended, captures, order, clients, .. } = machinery;
+            ended.ended_by = EndedBy::SpawnFailed { failure: failure.shortened() };
+            ended.take_streams(captures, order, clients);
+            return Started::Failed(Box::new(ended));
         }
     };
     crash.pass("keeper.after_spawn");
-    let reaper = Reaper::start()?;
+    machinery.reaper.begin();
     file.pid = Some(pid);
     tolerate(
         files::replace(&folder, files::KEEPER, &file),
         "the mark finds the process without its number too, and a full disk must not end what has begun",
     );
-    clients.tell(&FromKeeper::Running {
+    machinery.clients.tell(&FromKeeper::Running {
         version: protocol::PROTOCOL_VERSION,
         effect: spec.effect.clone(),
         attempt: spec.attempt,
@@ -148,10 +169,34 @@ pub(super) fn start(
         keeper_started: file.keeper_started,
         mark: format!("{MARK_VARIABLE}={}", file.mark),
     };
-    let captures = [stdout, stderr];
-    Ok(Started::Running(Box::new(Supervisor::new(
-        spec, kin, pid, started, captures, order, feed, clients, reaper, ended,
-    ))))
+    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery)))
+}
+
+/// The socket for later owners, and what `keeper.json` will say.
+fn listen(
+    folder: &Utf8Path,
+    socket_folder: &Utf8Path,
+    spec: &ProcessSpec,
+) -> io::Result<(UnixListener, KeeperFile)> {
+    let keeper_pid = std::process::id();
+    let keeper_started = tree::started_of(keeper_pid)?;
+    let boot = platform::boot_id()?;
+    let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
+    ensure_private_folder(socket_folder)?;
+    let socket = socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
+    let listener = UnixListener::bind(&socket)?;
+    let file = KeeperFile {
+        version: KEEPER_FILE_VERSION,
+        effect: spec.effect.clone(),
+        attempt: spec.attempt,
+        keeper_pid,
+        keeper_started,
+        pid: None,
+        mark: mark[..MARK_DIGITS].to_owned(),
+        socket,
+        boot,
+    };
+    Ok((listener, file))
 }
 
 /// Tells the starter that nothing was started.
@@ -230,8 +275,8 @@ fn read_spec(channel: &mut Option<UnixStream>) -> io::Result<StartMessage> {
 }
 
 /// Keeps room for the exit record: white space at its end is no part of a JSON text.
-fn reserve(folder: &Utf8Path) -> io::Result<File> {
+fn reserve(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::EXIT_PART))?;
-    file.write_all(&[b' '; RESERVE_BYTES])?;
+    file.write_all(&vec![b' '; EXIT_RECORD_BYTES_MAX + serde_json::to_string(&spec.effect)?.len()])?;
     Ok(file)
 }

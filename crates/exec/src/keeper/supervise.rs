@@ -1,24 +1,26 @@
 //! The keeper's loop: what comes is kept, what is due is done.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::beat::Beats;
 use super::capture::{Capture, Feed, READ_BYTES, Taken};
 use super::clients::{Clients, Command};
-use super::ending::Ending;
+use super::ending::{Ending, living_or_unknown};
 use super::finish::Ended;
 use super::reaper::{Death, Reaper};
-use crate::clock::awake;
+use super::setup::Machinery;
+use super::told::Told;
+use crate::clock::{after, awake};
 use crate::crash_point::CrashPoints;
 use crate::process::timespec;
 use crate::protocol::{FromKeeper, PROTOCOL_VERSION, ToKeeper};
 use crate::record::EndedBy;
 use crate::spec::ProcessSpec;
 use crate::spool::{OrderWriter, Stream};
+use crate::tolerate::tolerate;
 use crate::tree::{Kin, REAPER_SEES_ALL};
 
 /// After the main process ended, what its children still say is waited for at most so long.
@@ -29,6 +31,9 @@ const DRAIN_QUIET: Duration = Duration::from_millis(250);
 const LEFT_BEHIND_GRACE: Duration = Duration::from_millis(500);
 /// Reads of one pipe after the end: more than a pipe holds, and an end if a survivor goes on talking.
 const LAST_READS_MAX: usize = 64;
+
+/// The time between two tries where the system does not let the keeper wait.
+const BLIND_PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Where the attempt stands.
 enum Phase {
@@ -46,6 +51,7 @@ enum Phase {
 #[derive(Clone, Copy)]
 enum Ready {
     Reaper,
+    Told,
     Connection,
     Output(Stream),
     Feed,
@@ -64,6 +70,7 @@ pub(super) struct Supervisor {
     feed: Feed,
     clients: Clients,
     reaper: Reaper,
+    told: Told,
     beats: Beats,
     phase: Phase,
     /// When the main process was seen dead.
@@ -76,22 +83,15 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts are made one by one before the start and meet only here"
-    )]
+    /// Looks after the process `pid` of `kin`.
     pub(super) fn new(
         spec: ProcessSpec,
         kin: Kin,
         pid: u32,
         started: Instant,
-        captures: [Capture; 2],
-        order: OrderWriter,
-        feed: Feed,
-        clients: Clients,
-        reaper: Reaper,
-        ended: Ended,
+        machinery: Machinery,
     ) -> Supervisor {
+        let Machinery { captures, order, feed, clients, reaper, told, ended } = machinery;
         let beats = Beats::new(&spec, pid, started);
         Supervisor {
             spec,
@@ -104,6 +104,7 @@ impl Supervisor {
             feed,
             clients,
             reaper,
+            told,
             beats,
             phase: Phase::Running,
             main_ended: None,
@@ -114,15 +115,16 @@ impl Supervisor {
         }
     }
 
-    /// Runs until nothing of the agent is left.
-    pub(super) fn run(mut self, crash: &CrashPoints) -> io::Result<Ended> {
+    /// Runs until nothing of the agent is left. What the system refuses meanwhile is tried again: a keeper that gave up would
+    /// leave its agent alone.
+    pub(super) fn run(mut self, crash: &CrashPoints) -> Ended {
         loop {
-            self.act(awake())?;
+            self.act(awake());
             if matches!(self.phase, Phase::Over) {
                 break;
             }
-            for ready in self.wait()? {
-                self.handle(ready, crash)?;
+            for ready in self.wait() {
+                self.handle(ready, crash);
             }
             self.clients.sweep();
         }
@@ -136,31 +138,32 @@ impl Supervisor {
         let end = self.main_ended.unwrap_or_else(awake);
         self.ended.duration_ms = millis(end.saturating_duration_since(self.started));
         self.ended.take_streams(self.captures, self.order, self.clients);
-        Ok(self.ended)
+        self.ended
     }
 
     /// Does what is due.
-    fn act(&mut self, now: Instant) -> io::Result<()> {
+    fn act(&mut self, now: Instant) {
+        let group = self.group();
         match &mut self.phase {
             Phase::Over => {}
             Phase::Running if self.main_ended.is_some() => {
                 self.phase = Phase::Draining { since: now };
-                self.act(now)?;
+                self.act(now);
             }
-            Phase::Running => self.check_budgets(now)?,
+            Phase::Running => self.check_budgets(now),
             Phase::Draining { since } => {
                 let since = *since;
-                self.drain(since, now)?;
+                self.drain(since, now);
             }
             Phase::Ending(ending) => {
                 let gone = if REAPER_SEES_ALL {
                     self.childless
                 } else {
-                    self.main_ended.is_some() && self.kin.living()?.is_empty()
+                    group.is_none() && living_or_unknown(&self.kin).is_some_and(|living| living.is_empty())
                 };
                 if gone {
                     self.phase = Phase::Over;
-                } else if let Some(survivors) = ending.act(&self.kin, now)? {
+                } else if let Some(survivors) = ending.act(&self.kin, group, now) {
                     self.ended.survivors = survivors;
                     self.phase = Phase::Over;
                 }
@@ -168,73 +171,92 @@ impl Supervisor {
         }
         if self.clients.any_attached() && self.beats.is_due(now) {
             let raw_bytes = [self.captures[0].raw_bytes, self.captures[1].raw_bytes];
-            let stalled = self.silence_notice().is_some_and(|notice| now >= self.last_output + notice);
+            let stalled = self.silence_notice().is_some_and(|notice| now >= after(self.last_output, notice));
             let cpu_ms = self.kin.cpu_ms().unwrap_or(None);
             let beat = self.beats.beat(now, raw_bytes, self.main_ended.is_none(), stalled, cpu_ms);
             self.clients.mention(&FromKeeper::Beat { beat });
         }
-        Ok(())
     }
 
-    fn check_budgets(&mut self, now: Instant) -> io::Result<()> {
+    /// The agent's process group, as long as its number cannot be another's.
+    fn group(&self) -> Option<u32> {
+        self.main_ended.is_none().then_some(self.pid)
+    }
+
+    fn check_budgets(&mut self, now: Instant) {
         let grace = Duration::from_millis(self.spec.grace_ms);
         if let Some(timeout_ms) = self.spec.timeout_ms
-            && now >= self.started + Duration::from_millis(timeout_ms)
+            && now >= after(self.started, Duration::from_millis(timeout_ms))
         {
             return self.begin_end(EndedBy::Timeout, grace, now);
         }
-        if !self.stall_told && self.silence_notice().is_some_and(|notice| now >= self.last_output + notice) {
+        if !self.stall_told
+            && self.silence_notice().is_some_and(|notice| now >= after(self.last_output, notice))
+        {
             self.stall_told = true;
             let stalled = self.stalled(now);
             self.clients.tell(&stalled);
         }
-        match self.spec.idle_timeout_ms {
-            Some(idle_ms) if now >= self.last_output + Duration::from_millis(idle_ms) => {
-                self.begin_end(EndedBy::IdleTimeout, grace, now)
-            }
-            _ => Ok(()),
+        if let Some(idle_ms) = self.spec.idle_timeout_ms
+            && now >= after(self.last_output, Duration::from_millis(idle_ms))
+        {
+            self.begin_end(EndedBy::IdleTimeout, grace, now);
         }
     }
 
     /// The main process is dead: ends when its children have said their last, and ends them.
-    fn drain(&mut self, since: Instant, now: Instant) -> io::Result<()> {
+    fn drain(&mut self, since: Instant, now: Instant) {
         if self.childless && REAPER_SEES_ALL {
             self.phase = Phase::Over;
-            return Ok(());
+            return;
         }
         let silent = self.captures.iter().all(|capture| capture.pipe().is_none())
             || now >= since + DRAIN_MAX
             || now >= since.max(self.last_output) + DRAIN_QUIET;
         if !silent {
-            return Ok(());
+            return;
         }
-        let living = self.kin.living()?;
-        if living.is_empty() {
+        // Who cannot be counted counts as one: there is a child.
+        let left_behind = living_or_unknown(&self.kin).map_or(1, |living| living.len());
+        if left_behind == 0 {
             self.phase = Phase::Over;
-            return Ok(());
+            return;
         }
-        self.ended.left_behind = u32::try_from(living.len()).unwrap_or(u32::MAX);
-        self.begin_end(EndedBy::Exit, LEFT_BEHIND_GRACE, now)
+        self.ended.left_behind = u32::try_from(left_behind).unwrap_or(u32::MAX);
+        self.begin_end(EndedBy::Exit, LEFT_BEHIND_GRACE, now);
     }
 
-    fn begin_end(&mut self, ended_by: EndedBy, grace: Duration, now: Instant) -> io::Result<()> {
+    fn begin_end(&mut self, ended_by: EndedBy, grace: Duration, now: Instant) {
         self.ended.ended_by = ended_by;
-        let group = if self.main_ended.is_none() { Some(self.pid) } else { None };
-        self.phase = Phase::Ending(Ending::begin(&self.kin, group, grace, now)?);
-        Ok(())
+        self.phase = Phase::Ending(Ending::begin(&self.kin, self.group(), grace, now));
+    }
+
+    /// The keeper itself was told to end: its agent would go on alone.
+    fn end_as_told(&mut self, signal: i32, now: Instant) {
+        let grace = Duration::from_millis(self.spec.grace_ms);
+        match &mut self.phase {
+            Phase::Running if self.main_ended.is_none() => {
+                self.begin_end(EndedBy::Told { signal }, grace, now);
+            }
+            Phase::Ending(ending) => ending.hurry(after(now, grace)),
+            // It has ended by itself; what it left behind is being ended anyway.
+            Phase::Running | Phase::Draining { .. } | Phase::Over => {}
+        }
     }
 
     /// Waits until something is ready or due.
-    fn wait(&self) -> io::Result<Vec<Ready>> {
-        let mut tokens = vec![Ready::Reaper, Ready::Connection];
-        let mut descriptors = vec![
-            PollFd::new(&self.reaper.wake, PollFlags::IN),
-            PollFd::new(self.clients.listener(), PollFlags::IN),
-        ];
-        if self.childless {
-            // The reaper's pipe is closed and would be ready for ever.
-            tokens.remove(0);
-            descriptors.remove(0);
+    fn wait(&self) -> Vec<Ready> {
+        let now = awake();
+        let mut tokens = vec![Ready::Told];
+        let mut descriptors = vec![PollFd::new(&self.told.wake, PollFlags::IN)];
+        // Without children the reaper's pipe is closed and would be ready for ever.
+        if !self.childless {
+            tokens.push(Ready::Reaper);
+            descriptors.push(PollFd::new(&self.reaper.wake, PollFlags::IN));
+        }
+        if let Some(listener) = self.clients.listener(now) {
+            tokens.push(Ready::Connection);
+            descriptors.push(PollFd::new(listener, PollFlags::IN));
         }
         for stream in Stream::BOTH {
             if let Some(pipe) = self.captures[stream.index()].pipe() {
@@ -251,34 +273,43 @@ impl Supervisor {
             let interest = if waiting { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             descriptors.push(PollFd::new(stream, interest));
         }
-        let limit = self.next_due().map(|due| timespec(due.saturating_duration_since(awake())));
+        let limit = self.next_due(now).map(|due| timespec(due.saturating_duration_since(now)));
         match poll(&mut descriptors, limit.as_ref()) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
+            Err(Errno::INTR) => return Vec::new(),
+            // No memory, or fewer descriptors allowed than are open. None of them ever waits, so all can be tried.
+            Err(_refused) => {
+                let pause = limit.unwrap_or(BLIND_PAUSE).min(BLIND_PAUSE);
+                tolerate(poll(&mut [], Some(&pause)), "without the pause it is only tried more often");
+                let all = |token| match token {
+                    Ready::Client { index, .. } => Ready::Client { index, flags: PollFlags::all() },
+                    other => other,
+                };
+                return tokens.into_iter().map(all).collect();
+            }
         }
         let ready = tokens.into_iter().zip(&descriptors).filter(|(_, polled)| !polled.revents().is_empty());
-        Ok(ready
+        ready
             .map(|(token, polled)| match token {
                 Ready::Client { index, .. } => Ready::Client { index, flags: polled.revents() },
                 other => other,
             })
-            .collect())
+            .collect()
     }
 
     /// When something is due next, whatever comes.
-    fn next_due(&self) -> Option<Instant> {
-        let after =
-            |from: Instant, millis: Option<u64>| millis.map(|millis| from + Duration::from_millis(millis));
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let after_ms =
+            |from, millis: Option<u64>| millis.map(|millis| after(from, Duration::from_millis(millis)));
         let in_phase = match &self.phase {
             Phase::Running => {
                 let notice = self
                     .silence_notice()
                     .filter(|_| !self.stall_told)
-                    .map(|notice| self.last_output + notice);
+                    .map(|notice| after(self.last_output, notice));
                 [
-                    after(self.started, self.spec.timeout_ms),
-                    after(self.last_output, self.spec.idle_timeout_ms),
+                    after_ms(self.started, self.spec.timeout_ms),
+                    after_ms(self.last_output, self.spec.idle_timeout_ms),
                     notice,
                 ]
                 .into_iter()
@@ -292,17 +323,22 @@ impl Supervisor {
             Phase::Over => None,
         };
         let beat = self.clients.any_attached().then(|| self.beats.due());
-        [in_phase, beat].into_iter().flatten().min()
+        [in_phase, beat, self.clients.deaf_until(now)].into_iter().flatten().min()
     }
 
-    fn handle(&mut self, ready: Ready, crash: &CrashPoints) -> io::Result<()> {
+    fn handle(&mut self, ready: Ready, crash: &CrashPoints) {
         match ready {
             Ready::Reaper => {
-                for death in self.reaper.take()? {
+                for death in self.reaper.take() {
                     self.note(death, crash);
                 }
             }
-            Ready::Connection => self.clients.accept(),
+            Ready::Told => {
+                if let Some(signal) = self.told.take() {
+                    self.end_as_told(signal, awake());
+                }
+            }
+            Ready::Connection => self.clients.accept(awake()),
             Ready::Output(stream) => {
                 if self.captures[stream.index()].take(&mut self.buffer, &mut self.order) == Taken::Bytes {
                     self.last_output = awake();
@@ -316,12 +352,11 @@ impl Supervisor {
                 }
                 if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                     for command in self.clients.read(index) {
-                        self.obey(command)?;
+                        self.obey(command);
                     }
                 }
             }
         }
-        Ok(())
     }
 
     fn note(&mut self, death: Death, crash: &CrashPoints) {
@@ -340,7 +375,7 @@ impl Supervisor {
         }
     }
 
-    fn obey(&mut self, command: Command) -> io::Result<()> {
+    fn obey(&mut self, command: Command) {
         let Command { client, says } = command;
         match says {
             ToKeeper::Attach { version: PROTOCOL_VERSION, epoch } => {
@@ -367,16 +402,15 @@ impl Supervisor {
                     let (now, grace) = (awake(), Duration::from_millis(grace_ms));
                     match &mut self.phase {
                         Phase::Running if self.main_ended.is_none() => {
-                            self.begin_end(EndedBy::Stop { reason }, grace, now)?;
+                            self.begin_end(EndedBy::Stop { reason }, grace, now);
                         }
-                        Phase::Ending(ending) => ending.hurry(now + grace),
+                        Phase::Ending(ending) => ending.hurry(after(now, grace)),
                         // It has ended by itself; what it left behind is being ended anyway.
                         Phase::Running | Phase::Draining { .. } | Phase::Over => {}
                     }
                 }
             }
         }
-        Ok(())
     }
 
     /// Silence after which a stall is announced: always before the idle budget is used up.

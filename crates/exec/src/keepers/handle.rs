@@ -12,10 +12,12 @@ use backstay_model::event::Heartbeat;
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::clock::awake;
 use crate::error::StopError;
 use crate::files;
 use crate::protocol::{self, FromKeeper, Lines, ToKeeper};
 use crate::record::{ExitRecord, StopReason};
+use crate::spool::Watch;
 use crate::tolerate::tolerate;
 
 /// What a keeper tells its owner.
@@ -44,7 +46,8 @@ pub enum KeeperEvent {
         /// The epoch that the keeper obeys.
         highest: Epoch,
     },
-    /// The keeper is dead and left no record: recover the folder. The last event.
+    /// The keeper is dead and left no record, or it lives and the connection to it is lost: recover the folder. The last
+    /// event.
     KeeperGone,
 }
 
@@ -97,7 +100,13 @@ impl KeeperHandle {
         child: Option<Child>,
     ) -> io::Result<KeeperHandle> {
         let identity = Arc::new(identity);
-        let writer = channel.try_clone()?;
+        let writer = match channel.try_clone() {
+            Ok(writer) => writer,
+            Err(error) => {
+                child.into_iter().for_each(super::collect);
+                return Err(error);
+            }
+        };
         let control =
             KeeperControl { identity: Arc::clone(&identity), channel: Arc::new(Mutex::new(writer)) };
         Ok(KeeperHandle {
@@ -209,19 +218,20 @@ impl Iterator for KeeperEvents {
             Ok(Some(FromKeeper::Refused { .. }) | None) | Err(_) => self.read_end(),
         };
         self.state = Hearing::Over;
-        if !matches!(event, KeeperEvent::Fenced { .. }) {
-            self.collect();
+        if let (KeeperEvent::Exited(_), Some(child)) = (&event, &mut self.child) {
+            // Who hears of the end finds nobody in the folder.
+            super::wait_for_death(child);
         }
         Some(event)
     }
 }
 
 impl KeeperEvents {
-    /// Waits until the keeper is dead, then reads what it left.
+    /// Reads what the keeper left. It is waited for as long as one that is ending may take, and no longer: it may live and
+    /// only have closed this channel.
     fn read_end(&mut self) -> KeeperEvent {
         let folder = &self.identity.folder;
-        let freed = File::open(files::lock_path(folder)).and_then(|lock| files::wait_for_lock(&lock));
-        tolerate(freed, "without the lock the closed channel is the best proof of its end");
+        tolerate(wait_for_end(folder), "what cannot be watched is found out by recovering the folder");
         // A record that cannot be read is told, with its reason, by recovering the folder.
         let record = files::read_if_there(&folder.join(files::EXIT)).ok().flatten();
         match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
@@ -229,11 +239,59 @@ impl KeeperEvents {
             None => KeeperEvent::KeeperGone,
         }
     }
+}
 
-    /// Takes the dead keeper from the system's list of processes.
-    fn collect(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            tolerate(child.wait(), "it is dead or about to be, and what it returned does not matter");
+/// Whatever becomes of the events, the keeper is taken from the system's list of processes once it is dead.
+impl Drop for KeeperEvents {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            super::collect(child);
         }
+    }
+}
+
+/// How long a keeper whose channel is closed may take to be gone: its record, if there is one, was durable before that.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+/// The time between two looks: the end of a lock wakes nobody.
+const END_LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until nobody holds `folder` any more, or it has its record, or the patience is over.
+fn wait_for_end(folder: &Utf8Path) -> io::Result<()> {
+    let until = awake() + END_PATIENCE;
+    let lock = File::open(files::lock_path(folder))?;
+    let mut watch = Watch::new(folder)?;
+    while !files::is_free(&lock)? && !folder.join(files::EXIT).exists() {
+        let left = until.saturating_duration_since(awake());
+        if left.is_zero() {
+            return Ok(());
+        }
+        watch.wait(left.min(END_LOOK))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_a_living_keeper_closed_is_told_and_holds_nobody_up() {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        let lock = File::create(files::lock_path(&folder)).unwrap();
+        files::hold(&lock).unwrap();
+        let identity = Identity {
+            effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),
+            attempt: Attempt::FIRST,
+            pid: 1,
+            keeper_pid: 2,
+            folder,
+        };
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let handle = KeeperHandle::new(identity, ours, Lines::default(), None).unwrap();
+        drop(theirs);
+        let events: Vec<KeeperEvent> = handle.into_parts().1.collect();
+        assert_eq!(events, [KeeperEvent::Running { pid: 1, keeper_pid: 2 }, KeeperEvent::KeeperGone]);
+        drop(lock);
     }
 }

@@ -15,7 +15,6 @@ use crate::files;
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, StartMessage};
 use crate::record::EndedBy;
 use crate::spec::{self, ProcessSpec, SPEC_VERSION};
-use crate::tolerate::tolerate;
 
 /// A keeper that says nothing for so long did not come up.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -51,48 +50,19 @@ impl Keepers {
         let folder = &folder.canonicalize_utf8().map_err(at(folder))?;
         super::ensure_private_folder(&self.socket_folder).map_err(at(&self.socket_folder))?;
         let lock = claim(folder)?;
-        let (mut ours, theirs) = UnixStream::pair().map_err(at(folder))?;
-        let mut child = self.spawn_keeper(folder, lock, theirs)?;
-
+        let (ours, theirs) = UnixStream::pair().map_err(at(folder))?;
         let message = StartMessage {
             version: SPEC_VERSION,
             spec: spec.clone(),
             socket_folder: self.socket_folder.clone(),
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
-        ours.set_write_timeout(Some(START_PATIENCE)).map_err(at(folder))?;
-        if let Err(error) = ours.write_all(&line)
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
-            return Err(gone(folder, &mut child));
+        for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
+            set(&ours, Some(START_PATIENCE)).map_err(at(folder))?;
         }
-        ours.set_read_timeout(Some(START_PATIENCE)).map_err(at(folder))?;
-        let mut lines = Lines::default();
-        let identity = match protocol::read_message(&mut lines, &mut ours) {
-            Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
-                if version == PROTOCOL_VERSION =>
-            {
-                Identity { effect, attempt, pid, keeper_pid, folder: folder.clone() }
-            }
-            Ok(Some(FromKeeper::Exited { record })) => {
-                collect(&mut child);
-                return Err(match record.ended_by {
-                    EndedBy::SpawnFailed { failure } => StartError::Spawn { source: failure },
-                    EndedBy::Exit | EndedBy::Timeout | EndedBy::IdleTimeout | EndedBy::Stop { .. } => {
-                        StartError::Unclear
-                    }
-                });
-            }
-            Ok(Some(FromKeeper::Refused { reason })) => {
-                collect(&mut child);
-                return Err(StartError::Refused { reason });
-            }
-            // The end of the stream, silence, or something that no keeper says at the start.
-            Ok(_) | Err(_) => return Err(gone(folder, &mut child)),
-        };
-        ours.set_read_timeout(None).map_err(at(folder))?;
-        ours.set_write_timeout(None).map_err(at(folder))?;
-        KeeperHandle::new(identity, ours, lines, Some(child)).map_err(at(folder))
+        let child = self.spawn_keeper(folder, lock, theirs)?;
+        // From here on only the keeper's word and its files say what happened.
+        talk(folder, &line, ours, child)
     }
 
     /// The keeper inherits the lock as its stdout: so the folder is held without a gap from before the keeper exists
@@ -133,37 +103,56 @@ fn claim(folder: &Utf8Path) -> Result<File, StartError> {
     }
 }
 
-/// What a keeper that went away can have done: it writes its file before it starts anything.
-fn gone(folder: &Utf8Path, child: &mut Child) -> StartError {
-    match child.try_wait() {
-        Ok(Some(_dead)) => {}
-        // It hangs before or after the start; nobody can know, so its owner has to recover it.
-        Ok(None) | Err(_) => {
-            if !wait_for_death(child) {
-                return StartError::Unclear;
-            }
+/// Gives the keeper its spec and hears what became of it.
+fn talk(
+    folder: &Utf8Path,
+    line: &[u8],
+    mut ours: UnixStream,
+    mut child: Child,
+) -> Result<KeeperHandle, StartError> {
+    if let Err(error) = ours.write_all(line)
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(gone(folder, child));
+    }
+    let mut lines = Lines::default();
+    match protocol::read_message(&mut lines, &mut ours) {
+        Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
+            if version == PROTOCOL_VERSION =>
+        {
+            let identity = Identity { effect, attempt, pid, keeper_pid, folder: folder.to_owned() };
+            let patient = ours.set_read_timeout(None).and_then(|()| ours.set_write_timeout(None));
+            // It runs: what fails on this side now is no reason to say that it does not.
+            patient
+                .and_then(|()| KeeperHandle::new(identity, ours, lines, Some(child)))
+                .map_err(|_it_runs| StartError::Unclear)
         }
+        Ok(Some(FromKeeper::Exited { record })) => {
+            super::collect(child);
+            Err(match record.ended_by {
+                EndedBy::SpawnFailed { failure } => StartError::Spawn { source: failure },
+                EndedBy::Exit
+                | EndedBy::Timeout
+                | EndedBy::IdleTimeout
+                | EndedBy::Stop { .. }
+                | EndedBy::Told { .. } => StartError::Unclear,
+            })
+        }
+        Ok(Some(FromKeeper::Refused { reason })) => {
+            // It says so before it lets go of the folder, and its owner looks there next.
+            super::wait_for_death(&mut child);
+            super::collect(child);
+            Err(StartError::Refused { reason })
+        }
+        // The end of the stream, silence, or something that no keeper says at the start.
+        Ok(_) | Err(_) => Err(gone(folder, child)),
     }
-    if folder.join(files::KEEPER).exists() { StartError::Unclear } else { StartError::NotBegun }
 }
 
-/// A keeper that closed its channel is about to be dead; one that hangs is not waited for.
-fn wait_for_death(child: &mut Child) -> bool {
-    let started = crate::tree::started_of(child.id());
-    let process = match started {
-        Ok(started) => crate::tree::Process::only(child.id(), started),
-        Err(_already_gone) => return child.try_wait().is_ok_and(|status| status.is_some()),
-    };
-    match crate::tree::wait_until_gone(&[process], DEATH_PATIENCE) {
-        Ok(()) => child.try_wait().is_ok_and(|status| status.is_some()),
-        Err(_) => false,
-    }
-}
-
-/// A keeper that closed its channel is dead within this time.
-const DEATH_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The keeper has said its last word: it ends now, and must not stay as a dead process.
-fn collect(child: &mut Child) {
-    tolerate(child.wait(), "what it returned does not matter after its record");
+/// What a keeper that went away can have done: it writes its file before it starts anything.
+fn gone(folder: &Utf8Path, mut child: Child) -> StartError {
+    let is_dead = super::wait_for_death(&mut child);
+    super::collect(child);
+    // One that hangs does so before or after the start; nobody can know, so its owner has to recover it.
+    if is_dead && !folder.join(files::KEEPER).exists() { StartError::NotBegun } else { StartError::Unclear }
 }

@@ -85,8 +85,8 @@ impl Follower {
         if there < names.len() + 1 && !ended {
             return Ok(false);
         }
-        // A keeper that died before it made any of its files has said nothing.
-        if there == 0 && !self.folder.join(crate::files::EXIT).exists() {
+        // A keeper that died before it said where it is had started nothing.
+        if [crate::files::KEEPER, crate::files::EXIT].iter().all(|name| !self.folder.join(name).exists()) {
             return Ok(false);
         }
         let mut reader = OrderedReader::open(&self.folder)?;

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::clock::awake;
 use crate::tolerate::tolerate;
 
 use super::{Process, REAPER_SEES_ALL, signal, system, wait_until_gone};
 
 /// How long processes that were sent KILL are waited for in one round.
 const KILL_ROUND: Duration = Duration::from_secs(1);
-/// Rounds after which what still lives counts as impossible to end.
+/// Rounds without anything new after which what still lives counts as impossible to end.
 const KILL_ROUNDS_MAX: u32 = 5;
+/// Time after which it does so in any case: something may fork faster than it is killed.
+const KILL_MAX: Duration = Duration::from_secs(30);
 
 /// What the processes of one keeper have in common.
 #[derive(Clone, Debug)]
@@ -99,6 +102,7 @@ pub(crate) fn started_of(pid: u32) -> io::Result<u64> {
 pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
     let mut seen = BTreeSet::new();
     let mut rounds_without_progress = 0;
+    let until = awake() + KILL_MAX;
     loop {
         let living = kin.living_by_signs()?;
         if living.is_empty() {
@@ -107,7 +111,7 @@ pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
         let known = seen.len();
         seen.extend(living.iter().map(|process| (process.pid, process.started)));
         rounds_without_progress = if seen.len() > known { 0 } else { rounds_without_progress + 1 };
-        if rounds_without_progress == KILL_ROUNDS_MAX {
+        if rounds_without_progress == KILL_ROUNDS_MAX || awake() >= until {
             return Ok(Ended { ended: count(seen.len() - living.len()), survivors: count(living.len()) });
         }
         for process in &living {

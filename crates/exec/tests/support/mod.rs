@@ -149,6 +149,55 @@ pub(crate) fn wait_for<T>(found: impl Fn() -> Option<T>) -> T {
 const LOOK: Duration = Duration::from_millis(10);
 
 pub(crate) fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    send(pid, rustix::process::Signal::KILL);
+}
+
+pub(crate) fn send(pid: u32, signal: rustix::process::Signal) {
+    rustix::process::kill_process(self::pid(pid), signal).unwrap();
+}
+
+pub(crate) fn pid(number: u32) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(i32::try_from(number).unwrap()).unwrap()
+}
+
+/// A small file system of its own.
+pub(crate) struct SmallDisk {
+    pub(crate) path: Utf8PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts it at `path`, or says why that is not possible here.
+    pub(crate) fn mount(path: &Utf8Path, size_kib: u32) -> Result<SmallDisk, String> {
+        std::fs::create_dir(path).map_err(|error| error.to_string())?;
+        let size = format!("size={size_kib}k");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs", path.as_str()])
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Ok(SmallDisk { path: path.to_owned() }),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Fills it with the file `ballast` until only `room_kib` are left.
+    pub(crate) fn fill_but(&self, ballast: &Utf8Path, room_kib: u64) {
+        let free = rustix::fs::statvfs(self.path.as_std_path()).unwrap();
+        let free_bytes = free.f_bavail * free.f_frsize;
+        let size_bytes = free_bytes.saturating_sub(room_kib * 1024);
+        std::fs::write(ballast, vec![1; usize::try_from(size_bytes).unwrap()]).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg(&self.path).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// Says why a test cannot run here; where all have to, that is a failure.
+pub(crate) fn skip(reason: &str) {
+    assert!(std::env::var_os("BACKSTAY_TEST_ALL").is_none(), "skipped: {reason}");
+    eprintln!("skipped: {reason}");
 }

@@ -122,7 +122,7 @@ pub enum AttemptEnd {
     },
     /// Stopped with the run.
     Cancelled,
-    /// Stopped so that the run can stand still; counts against nothing.
+    /// Stopped so that the run can stand still, or with its machine; counts against no retries.
     Interrupted,
 }
 
@@ -200,6 +200,14 @@ pub struct EffectFinished {
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,
+    /// It was interrupted and no owner had asked for that: `after_crash` decides what follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unasked: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
@@ -229,6 +237,17 @@ impl LostEvidence {
             LostEvidence::Rebooted => "rebooted",
         }
     }
+}
+
+/// It cannot be found out for now what becomes of outside work. Whatever is told of it next ends this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectStuck {
+    /// Which work.
+    pub effect: EffectId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Why, with its causes.
+    pub message: String,
 }
 
 /// Outside work had begun and cannot be found again.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectInDoubt, EffectLost, EffectResolved,
-    EffectRunning, EffectStarting, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
+    EffectRunning, EffectStarting, EffectStuck, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
@@ -247,6 +247,8 @@ events! {
     EffectRunning(EffectRunning) = "effect_running", v 1, Fact;
     /// An owner found work that an earlier owner had begun.
     EffectAttached(EffectAttached) = "effect_attached", v 1, Fact;
+    /// It cannot be found out for now what becomes of outside work.
+    EffectStuck(EffectStuck) = "effect_stuck", v 1, Fact;
     /// Outside work ended.
     EffectFinished(EffectFinished) = "effect_finished", v 1, Fact;
     /// Outside work had begun and cannot be found again.

@@ -77,6 +77,9 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
         backstay_exec::EndedBy::Timeout => (EndedBy::Timeout, None),
         backstay_exec::EndedBy::IdleTimeout => (EndedBy::IdleTimeout, None),
         backstay_exec::EndedBy::Stop { .. } => (EndedBy::Stop, None),
+        backstay_exec::EndedBy::Told { signal } => {
+            (EndedBy::Told, Some(format!("its keeper was told to end (signal {signal})")))
+        }
         backstay_exec::EndedBy::SpawnFailed { failure } => (EndedBy::SpawnFailed, Some(failure.to_string())),
     }
 }

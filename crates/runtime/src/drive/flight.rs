@@ -1,8 +1,7 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backstay_engine::run::Work;
@@ -34,8 +33,37 @@ pub(super) struct Flight {
     /// The way to its keeper, once there is one.
     pub(super) control: Option<KeeperControl>,
     stopping: Option<StopReason>,
-    /// Read right before the work is started: it is not wanted any more.
-    is_unwanted: Arc<AtomicBool>,
+    gate: Gate,
+}
+
+/// What decides between a start and a stop that come at the same time.
+#[derive(Clone, Debug)]
+struct Gate(Arc<Mutex<Stage>>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its thread prepares it, which may take long.
+    Preparing,
+    /// It may begin at any moment, or has begun.
+    Passed,
+    /// It will not begin.
+    CalledOff,
+}
+
+impl Gate {
+    fn at(stage: Stage) -> Gate {
+        Gate(Arc::new(Mutex::new(stage)))
+    }
+
+    /// Goes from preparing to `stage`, or says that somebody was first.
+    fn go(&self, stage: Stage) -> bool {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = *now == Stage::Preparing;
+        if is_first {
+            *now = stage;
+        }
+        is_first
+    }
 }
 
 /// What the threads that look after work tell the loop.
@@ -48,7 +76,7 @@ pub(super) enum News {
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
     /// Nobody can say what became of it, for now.
-    Trouble { effect: EffectId, message: String },
+    Trouble { effect: EffectId, attempt: Attempt, message: String },
 }
 
 /// What a thread that looks after one attempt needs.
@@ -63,20 +91,22 @@ struct Watch {
     folder: Utf8PathBuf,
     /// Where the work works; none if its checkout is not to be kept.
     cwd: Option<Utf8PathBuf>,
-    is_unwanted: Arc<AtomicBool>,
+    gate: Gate,
     /// What must not reach the log.
     secrets: Vec<Redaction>,
     news: UnboundedSender<News>,
 }
 
 impl Flight {
+    /// Calls off work that was not begun: what prepares it is not waited for. False if it may begin, or is called off.
+    pub(super) fn call_off(&self) -> bool {
+        self.gate.go(Stage::CalledOff)
+    }
+
     /// Tells the keeper to stop, once for each reason. False if it has to be told again.
     pub(super) fn stop(&mut self, epoch: Epoch, reason: StopReason) -> bool {
-        let Some(control) = &self.control else {
-            // Without a way to it yet, its news wake the loop.
-            self.is_unwanted.store(true, Ordering::Relaxed);
-            return true;
-        };
+        // Without a way to it yet, its news wake the loop.
+        let Some(control) = &self.control else { return true };
         if self.stopping == Some(reason) {
             return true;
         }
@@ -101,28 +131,28 @@ impl Flight {
 impl Drive<'_> {
     /// Starts work whose start is durable.
     pub(super) fn start(&mut self, work: Work) {
-        let is_unwanted = self.take_off(&work.effect, work.attempt);
-        let watch = self.watch(&work.effect, work.attempt, is_unwanted);
+        let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
+        let watch = self.watch(&work.effect, work.attempt, gate);
         let env = self.owner.settings.env.clone();
         tokio::task::spawn_blocking(move || watch.start(work, env));
     }
 
     /// Finds out what became of work that an earlier owner had begun.
     pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
-        let is_unwanted = self.take_off(&effect, attempt);
-        let watch = self.watch(&effect, attempt, is_unwanted);
+        let gate = self.take_off(&effect, attempt, Stage::Passed);
+        let watch = self.watch(&effect, attempt, gate);
         let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
 
-    fn take_off(&mut self, effect: &EffectId, attempt: Attempt) -> Arc<AtomicBool> {
-        let is_unwanted = Arc::new(AtomicBool::new(false));
-        let flight = Flight { attempt, control: None, stopping: None, is_unwanted: Arc::clone(&is_unwanted) };
+    fn take_off(&mut self, effect: &EffectId, attempt: Attempt, stage: Stage) -> Gate {
+        let gate = Gate::at(stage);
+        let flight = Flight { attempt, control: None, stopping: None, gate: gate.clone() };
         self.in_flight.insert(effect.clone(), flight);
-        is_unwanted
+        gate
     }
 
-    fn watch(&self, effect: &EffectId, attempt: Attempt, is_unwanted: Arc<AtomicBool>) -> Watch {
+    fn watch(&self, effect: &EffectId, attempt: Attempt, gate: Gate) -> Watch {
         Watch {
             store: self.owner.store.clone(),
             keepers: self.owner.settings.keepers.clone(),
@@ -135,7 +165,7 @@ impl Drive<'_> {
                 .request()
                 .map(|request| request.cwd.clone().into())
                 .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
-            is_unwanted,
+            gate,
             secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
             news: self.news.clone(),
         }
@@ -155,8 +185,7 @@ fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let message = "the thread that looks after it died".to_owned();
-            self.say(News::Trouble { effect: self.effect.clone(), message });
+            self.trouble("the thread that looks after it died".to_owned());
         }
     }
 }
@@ -174,8 +203,9 @@ impl Watch {
         crash_point("runtime.spawn.before");
         let prepared = self.prepare(&folder, work, env);
         let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
-        if self.is_unwanted.load(Ordering::Relaxed) {
-            return self.lost(LostEvidence::NotBegun, 0);
+        // Who called it off has said so.
+        if !self.gate.go(Stage::Passed) {
+            return;
         }
         let started = prepared.and_then(|spec| self.keepers.start(&folder, &spec));
         crash_point("runtime.spawn.after");
@@ -188,7 +218,7 @@ impl Watch {
             Err(error @ (StartError::Spec { .. } | StartError::Spawn { .. })) => self.refuse(&error),
             Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
             // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
-            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
     }
 
@@ -272,10 +302,10 @@ impl Watch {
         }));
         self.say(News::Held { effect: self.effect.clone(), attempt: self.attempt, control });
         let name = format!("work-{}", self.effect.scope);
-        let effect = self.effect.clone();
+        let (effect, attempt) = (self.effect.clone(), self.attempt);
         let news = self.news.clone();
         if let Err(error) = std::thread::Builder::new().name(name).spawn(move || self.listen(events)) {
-            let trouble = News::Trouble { effect, message: error.to_string() };
+            let trouble = News::Trouble { effect, attempt, message: error.to_string() };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
             }
@@ -336,8 +366,12 @@ impl Watch {
                 tracing::warn!(%effect, error = %chain(&error), "what is left of an attempt cannot be read");
                 self.lost(LostEvidence::Rebooted, 0);
             }
-            Err(error) => self.say(News::Trouble { effect, message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
+    }
+
+    fn trouble(&self, message: String) {
+        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, message });
     }
 
     fn lost(&self, evidence: LostEvidence, ended_processes: u32) {
@@ -356,7 +390,7 @@ impl Watch {
                     process: Box::new(process),
                 }));
             }
-            Err(error) => self.say(News::Trouble { effect: self.effect.clone(), message: chain(&error) }),
+            Err(error) => self.trouble(chain(&error)),
         }
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
 use backstay_log::{Direction, Subscription};
-use backstay_model::event::OwnerReleased;
+use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
+use backstay_model::{Attempt, Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::StopSwitch;
 use super::append::Appending;
@@ -23,8 +24,15 @@ use crate::request::chance;
 const SLEPT_AT_LEAST: Duration = Duration::from_secs(5);
 /// The longest wait without a look at the clocks: a host that slept wakes timers of people late otherwise.
 const CLOCK_BACKSTOP: Duration = Duration::from_secs(30);
+/// Characters of the reason why work is stuck.
+const MESSAGE_CHARS: usize = 1_000;
 /// Until work that could not be told to stop is told again.
 const STOP_AGAIN: Duration = Duration::from_secs(1);
+
+/// Until work that could not be followed is looked for again; doubled with each time, up to the longest. Work that did not
+/// begin counts as lost each time, so it is not done in haste.
+const STUCK_AGAIN_FIRST: Duration = Duration::from_secs(30);
+const STUCK_AGAIN_LONGEST: Duration = Duration::from_secs(300);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +43,15 @@ enum Woken {
     Stopped,
 }
 
+/// Work that could not be followed.
+#[derive(Debug)]
+struct Stuck {
+    message: String,
+    /// When it is looked for again.
+    again_at: Instant,
+    pause: Duration,
+}
+
 /// One owned run being worked on.
 pub(super) struct Drive<'a> {
     pub(super) owner: &'a Owner,
@@ -43,6 +60,8 @@ pub(super) struct Drive<'a> {
     pub(super) epoch: Epoch,
     pub(super) machine: RunMachine,
     pub(super) in_flight: BTreeMap<EffectId, Flight>,
+    /// Begun work of which nothing can be told for now. What works beside it goes on.
+    stuck: BTreeMap<EffectId, Stuck>,
     pub(super) news: mpsc::UnboundedSender<News>,
     /// Ranges of the machine's own facts that were acknowledged and not yet read back.
     pub(super) own: VecDeque<(Seq, Seq)>,
@@ -68,6 +87,7 @@ impl<'a> Drive<'a> {
             topic,
             machine,
             in_flight: BTreeMap::new(),
+            stuck: BTreeMap::new(),
             news,
             own: VecDeque::new(),
             incoming,
@@ -95,6 +115,12 @@ impl<'a> Drive<'a> {
                 continue;
             }
             self.reconcile();
+            if !self.reports.is_empty() {
+                continue;
+            }
+            if let Some(error) = self.stands_still() {
+                return Err(error);
+            }
             if self.machine.is_at_rest() && self.in_flight.is_empty() {
                 if let Some(end) = self.try_to_leave().await? {
                     return Ok(end);
@@ -114,7 +140,7 @@ impl<'a> Drive<'a> {
             let is_news = tokio::select! {
                 biased;
                 () = switch.stopped() => return Ok(Woken::Stopped),
-                news = self.incoming.recv() => news.map_or(Ok(false), |news| self.hear(news))?,
+                news = self.incoming.recv() => news.is_some_and(|news| self.hear(news)),
                 delivery = self.subscription.next() => self.take(delivery?)?,
                 () = tokio::time::sleep(patience) => true,
             };
@@ -180,10 +206,12 @@ impl<'a> Drive<'a> {
     fn reconcile(&mut self) {
         self.is_untold = false;
         let desired = self.machine.desired();
+        self.stuck.retain(|effect, _| desired.contains_key(effect));
         for (effect, wish) in desired {
             match wish {
                 // The machine begins what is wanted by itself, with its next look.
                 Desired::Start(_) => {}
+                _ if self.stuck.get(&effect).is_some_and(|stuck| Instant::now() < stuck.again_at) => {}
                 Desired::Hold(attempt) | Desired::Stop(attempt, _)
                     if !self.in_flight.contains_key(&effect) =>
                 {
@@ -196,12 +224,13 @@ impl<'a> Drive<'a> {
     }
 
     /// Takes news. True if there is something to decide about.
-    fn hear(&mut self, news: News) -> Result<bool, DriveError> {
+    fn hear(&mut self, news: News) -> bool {
         let mut is_news = false;
         let mut next = Some(news);
         while let Some(news) = next {
             match news {
                 News::Report(report) => {
+                    self.stuck.remove(report.attempt().0);
                     self.reports.push_back(report);
                     is_news = true;
                 }
@@ -214,12 +243,37 @@ impl<'a> Drive<'a> {
                     is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
-                // Nothing was decided about it, so the next owner looks again.
-                News::Trouble { effect, message } => return Err(DriveError::Work { effect, message }),
+                News::Trouble { effect, attempt, message } => {
+                    self.stick(effect, attempt, message);
+                    is_news = true;
+                }
             }
             next = self.incoming.try_recv().ok();
         }
-        Ok(is_news)
+        is_news
+    }
+
+    /// Takes note that nothing can be told of an attempt for now, and says so in the log.
+    fn stick(&mut self, effect: EffectId, attempt: Attempt, message: String) {
+        // What was begun later is not meant.
+        if self.in_flight.get(&effect).is_none_or(|flight| flight.attempt != attempt) {
+            return;
+        }
+        self.in_flight.remove(&effect);
+        tracing::warn!(%effect, %message, "work cannot be followed for now");
+        let message: String = message.chars().take(MESSAGE_CHARS).collect();
+        let pause = self.stuck.get(&effect).map_or(STUCK_AGAIN_FIRST, |last| last.pause * 2);
+        let pause = pause.min(STUCK_AGAIN_LONGEST);
+        let stuck = Stuck { message: message.clone(), again_at: Instant::now() + pause, pause };
+        self.stuck.insert(effect.clone(), stuck);
+        self.reports.push_back(Report::Stuck { effect, attempt, message });
+    }
+
+    /// Why the run cannot go on here, if nothing works and nothing is waited for but what is stuck.
+    fn stands_still(&self) -> Option<DriveError> {
+        let (effect, stuck) = self.stuck.first_key_value()?;
+        let is_all = self.in_flight.is_empty() && self.machine.next_timer().is_none();
+        is_all.then(|| DriveError::Work { effect: effect.clone(), message: stuck.message.clone() })
     }
 
     async fn read_what_is_there(&mut self) -> Result<(), DriveError> {
@@ -309,6 +363,10 @@ impl<'a> Drive<'a> {
     fn patience(&self) -> Duration {
         let now = self.owner.store.clock.wall();
         let longest = if self.is_untold { STOP_AGAIN } else { CLOCK_BACKSTOP };
+        let waits = |(effect, _): &(&EffectId, &Stuck)| !self.in_flight.contains_key(effect);
+        let again = self.stuck.iter().filter(waits).map(|(_, stuck)| stuck.again_at).min();
+        let again = again.map(|again_at| again_at.duration_since(Instant::now()));
+        let longest = again.map_or(longest, |again| again.min(longest));
         self.machine.next_timer().map_or(longest, |due_at| due_at.since(now)).min(longest)
     }
 
@@ -319,7 +377,12 @@ impl<'a> Drive<'a> {
 
     fn stop(&mut self, effect: &EffectId, reason: StopReason) {
         let epoch = self.epoch;
-        if let Some(flight) = self.in_flight.get_mut(effect) {
+        let Some(flight) = self.in_flight.get_mut(effect) else { return };
+        if flight.call_off() {
+            let (effect, attempt) = (effect.clone(), flight.attempt);
+            let evidence = LostEvidence::NotBegun;
+            self.reports.push_back(Report::Lost { effect, attempt, evidence, ended_processes: 0 });
+        } else {
             self.is_untold |= !flight.stop(epoch, reason);
         }
     }

@@ -45,6 +45,7 @@ impl Owner {
         mode: ClaimMode,
         switch: &StopSwitch,
     ) -> Result<DriveEnd, DriveError> {
+        let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
         let topic = Topic::run(run);
         if self.store.log.topic(&topic).await?.is_none() {
             return Err(DriveError::Run(RunError::Unknown(run)));

@@ -1,12 +1,13 @@
 //! A git checkout, and what can be done with the trees that are kept of it.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use backstay_model::event::KeptTree;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::TreeError;
-use super::git::Git;
+use super::git::{GIT_PATIENCE, Git};
 use super::keep::TreeName;
 
 /// The git checkout around a folder.
@@ -15,6 +16,8 @@ pub struct Checkout {
     pub(super) root: Utf8PathBuf,
     /// The user's index.
     pub(super) index: Utf8PathBuf,
+    /// How long one call of git may take.
+    patience: Duration,
 }
 
 impl Checkout {
@@ -23,17 +26,30 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if there is one and git cannot tell about it.
     pub fn around(folder: &Utf8Path) -> Result<Option<Checkout>, TreeError> {
+        Checkout::around_within(folder, GIT_PATIENCE)
+    }
+
+    /// The same, where no call of git, now or later, may take longer than `patience`.
+    ///
+    /// # Errors
+    /// [`TreeError`] if there is one and git cannot tell about it.
+    pub fn around_within(folder: &Utf8Path, patience: Duration) -> Result<Option<Checkout>, TreeError> {
         if !folder.ancestors().any(|above| above.join(".git").exists()) {
             return Ok(None);
         }
-        let said = Git::new(folder, &["rev-parse", "--is-inside-work-tree"]).text()?;
+        let said = Git::new(folder, patience, &["rev-parse", "--is-inside-work-tree"]).text()?;
         if said != "true" {
             return Ok(None);
         }
-        let said = Git::new(folder, &["rev-parse", "--show-toplevel", "--git-path", "index"]).text()?;
+        let where_is = ["rev-parse", "--show-toplevel", "--git-path", "index"];
+        let said = Git::new(folder, patience, &where_is).text()?;
         let mut lines = said.lines();
         let (Some(root), Some(index)) = (lines.next(), lines.next()) else { return Ok(None) };
-        Ok(Some(Checkout { root: Utf8PathBuf::from(root), index: folder.join(index) }))
+        Ok(Some(Checkout { root: Utf8PathBuf::from(root), index: folder.join(index), patience }))
+    }
+
+    pub(super) fn git(&self, words: &[&str]) -> Git {
+        Git::new(&self.root, self.patience, words)
     }
 
     /// Its topmost folder.
@@ -48,7 +64,7 @@ impl Checkout {
     /// [`TreeError`] if git cannot tell.
     pub fn kept(&self, name: &TreeName) -> Result<Option<KeptTree>, TreeError> {
         let format = "--format=%(objectname) %(tree)";
-        let said = Git::new(&self.root, &["for-each-ref", format, &name.reference()]).text()?;
+        let said = self.git(&["for-each-ref", format, &name.reference()]).text()?;
         let tree = |(commit, tree): (&str, &str)| KeptTree {
             commit: commit.to_owned(),
             tree: tree.to_owned(),
@@ -79,8 +95,7 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if git cannot tell.
     pub fn changed(&self, from: &str, to: &str) -> Result<Vec<(char, String)>, TreeError> {
-        let said =
-            Git::new(&self.root, &["diff-tree", "-r", "--no-renames", "--name-status", "-z", from, to]);
+        let said = self.git(&["diff-tree", "-r", "--no-renames", "--name-status", "-z", from, to]);
         let said = String::from_utf8_lossy(&said.bytes()?).into_owned();
         let mut parts = said.split('\0');
         let mut changed = Vec::new();
@@ -98,7 +113,7 @@ impl Checkout {
         if path.exists() {
             return Err(TreeError::Occupied { path: path.to_owned() });
         }
-        Git::new(&self.root, &["worktree", "add", "--detach", "--quiet", path.as_str(), commit]).bytes()?;
+        self.git(&["worktree", "add", "--detach", "--quiet", path.as_str(), commit]).bytes()?;
         Ok(())
     }
 
@@ -107,7 +122,7 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if there is such a branch, or git refuses the name.
     pub fn restore_as_branch(&self, commit: &str, name: &str) -> Result<(), TreeError> {
-        Git::new(&self.root, &["branch", "--no-track", name, commit]).bytes()?;
+        self.git(&["branch", "--no-track", name, commit]).bytes()?;
         Ok(())
     }
 
@@ -117,10 +132,10 @@ impl Checkout {
     /// [`TreeError`] if git refuses.
     pub fn forget(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
         let prefix = TreeName::prefix(run);
-        let said = Git::new(&self.root, &["for-each-ref", "--format=delete %(refname)", &prefix]).bytes()?;
+        let said = self.git(&["for-each-ref", "--format=delete %(refname)", &prefix]).bytes()?;
         let count = said.iter().filter(|byte| **byte == b'\n').count();
         if count > 0 {
-            Git::new(&self.root, &["update-ref", "--stdin"]).feed(&said)?;
+            self.git(&["update-ref", "--stdin"]).feed(said)?;
         }
         Ok(count)
     }

@@ -19,6 +19,14 @@ pub enum TreeError {
         /// The last line that it said.
         message: String,
     },
+    /// Git did not come to its end and was killed with what it had started.
+    #[error("`git {command}` did not end within {seconds} s and was killed")]
+    Hanging {
+        /// What was asked of it.
+        command: String,
+        /// The time it had.
+        seconds: u64,
+    },
     /// A file cannot be used.
     #[error("cannot {action} {path}")]
     Io {
@@ -44,6 +52,7 @@ impl Coded for TreeError {
             TreeError::Git { .. } => Code("BKS-R021"),
             TreeError::Io { .. } => Code("BKS-R022"),
             TreeError::Occupied { .. } => Code("BKS-R023"),
+            TreeError::Hanging { .. } => Code("BKS-R024"),
         }
     }
 
@@ -51,6 +60,10 @@ impl Coded for TreeError {
         match self {
             TreeError::NoGit(_) => Some("install git, or put it on PATH".to_owned()),
             TreeError::Occupied { .. } => Some("name another place with `--to`".to_owned()),
+            TreeError::Hanging { .. } => Some(
+                "call it by hand to see what it waits for; `BACKSTAY_TREES=off` keeps no checkouts"
+                    .to_owned(),
+            ),
             TreeError::Git { .. } | TreeError::Io { .. } => None,
         }
     }

@@ -1,8 +1,9 @@
 //! Calling git.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+use std::time::Duration;
 
+use backstay_exec::{HelperError, run_within};
 use camino::Utf8Path;
 
 use super::error::TreeError;
@@ -19,22 +20,31 @@ const FOREIGN: [&str; 8] = [
     "GIT_COMMON_DIR",
 ];
 
-/// One call of git: no hooks, no prompts, no locks that it can do without, messages in English.
+/// How long one call of git may take. Over this it hangs: on a file system, a filter, a lock of somebody else.
+pub(super) const GIT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// One call of git: no hooks, no watchers, no prompts, no fetching, no locks that it can do without, messages in English.
 #[derive(Debug)]
 pub(super) struct Git {
     command: Command,
     words: Vec<String>,
+    patience: Duration,
 }
 
 impl Git {
-    pub(super) fn new(folder: &Utf8Path, words: &[&str]) -> Git {
+    /// `git WORDS` in `folder`, which is killed if it takes longer than `patience`.
+    pub(super) fn new(folder: &Utf8Path, patience: Duration, words: &[&str]) -> Git {
         let mut command = Command::new("git");
         command.arg("-C").arg(folder.as_std_path());
         command.args([
             "-c",
             "core.hooksPath=/dev/null",
             "-c",
+            "core.fsmonitor=false",
+            "-c",
             "commit.gpgSign=false",
+            "-c",
+            "credential.interactive=false",
             "-c",
             "core.quotePath=false",
         ]);
@@ -42,9 +52,16 @@ impl Git {
         FOREIGN.iter().for_each(|name| {
             command.env_remove(name);
         });
-        command.envs([("GIT_OPTIONAL_LOCKS", "0"), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")]);
-        command.stdin(Stdio::null());
-        Git { command, words: words.iter().map(|word| (*word).to_owned()).collect() }
+        command.envs([
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            // Programs that ask a person would wait for one; this one answers nothing.
+            ("GIT_ASKPASS", "true"),
+            ("SSH_ASKPASS", "true"),
+            ("LC_ALL", "C"),
+        ]);
+        Git { patience, command, words: words.iter().map(|word| (*word).to_owned()).collect() }
     }
 
     pub(super) fn env(mut self, name: &str, value: &str) -> Git {
@@ -54,7 +71,7 @@ impl Git {
 
     /// Runs it to its end and gives what it printed, if it succeeded.
     pub(super) fn bytes(self) -> Result<Vec<u8>, TreeError> {
-        self.feed(&[])
+        self.feed(Vec::new())
     }
 
     /// The same, without the last line break.
@@ -64,26 +81,23 @@ impl Git {
     }
 
     /// The same with `input` on its stdin.
-    pub(super) fn feed(mut self, input: &[u8]) -> Result<Vec<u8>, TreeError> {
-        let words = self.words.join(" ");
-        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !input.is_empty() {
-            self.command.stdin(Stdio::piped());
+    pub(super) fn feed(self, input: Vec<u8>) -> Result<Vec<u8>, TreeError> {
+        let command = self.words.join(" ");
+        let Output { status, stdout, stderr } =
+            run_within(self.command, input, self.patience).map_err(|error| match error {
+                HelperError::Start(source) => TreeError::NoGit(source),
+                HelperError::TimedOut { bound } => {
+                    TreeError::Hanging { command: command.clone(), seconds: bound.as_secs() }
+                }
+                HelperError::Read(source) => {
+                    TreeError::Git { command: command.clone(), message: source.to_string() }
+                }
+            })?;
+        if status.success() {
+            return Ok(stdout);
         }
-        let mut child = self.command.spawn().map_err(TreeError::NoGit)?;
-        let fed = match child.stdin.take() {
-            // It reads all of it before it prints anything, so neither waits for the other.
-            Some(mut stdin) => stdin.write_all(input),
-            None => Ok(()),
-        };
-        let Output { status, stdout, stderr } = child.wait_with_output().map_err(TreeError::NoGit)?;
-        let failed = |message: String| TreeError::Git { command: words, message };
-        if !status.success() {
-            let said = String::from_utf8_lossy(&stderr);
-            let last = said.lines().rev().find(|line| !line.trim().is_empty());
-            return Err(failed(last.map_or_else(|| status.to_string(), ToOwned::to_owned)));
-        }
-        fed.map_err(|error| failed(error.to_string()))?;
-        Ok(stdout)
+        let said = String::from_utf8_lossy(&stderr);
+        let last = said.lines().rev().find(|line| !line.trim().is_empty());
+        Err(TreeError::Git { command, message: last.map_or_else(|| status.to_string(), ToOwned::to_owned) })
     }
 }

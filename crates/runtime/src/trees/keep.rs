@@ -10,7 +10,6 @@ use camino::Utf8Path;
 
 use super::checkout::Checkout;
 use super::error::TreeError;
-use super::git::Git;
 
 /// An untracked file that is larger is left out: nobody wants a copy of a disk image in the repository.
 const UNTRACKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -81,26 +80,26 @@ impl Checkout {
                 source,
             })?;
         }
-        let git = |words: &[&str]| Git::new(&self.root, words).env("GIT_INDEX_FILE", index.as_str());
+        let git = |words: &[&str]| self.git(words).env("GIT_INDEX_FILE", index.as_str());
         git(&["add", "--update"]).bytes()?;
         let (untracked, left_out) =
             self.untracked(&git(&["ls-files", "--others", "--exclude-standard", "-z"]).bytes()?);
         if !untracked.is_empty() {
-            git(&["update-index", "--add", "-z", "--stdin"]).feed(&untracked)?;
+            git(&["update-index", "--add", "-z", "--stdin"]).feed(untracked)?;
         }
         let tree = git(&["write-tree"]).text()?;
-        let head = Git::new(&self.root, &["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
+        let head = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
         let message = format!("backstay: {}", name.0);
         let mut words = vec!["commit-tree", tree.as_str(), "-m", message.as_str()];
         words.extend(head.iter().flat_map(|head| ["-p", head.as_str()]));
-        let mut commit = Git::new(&self.root, &words);
+        let mut commit = self.git(&words);
         for role in ["AUTHOR", "COMMITTER"] {
             commit = commit
                 .env(&format!("GIT_{role}_NAME"), "backstay")
                 .env(&format!("GIT_{role}_EMAIL"), "backstay@localhost");
         }
         let commit = commit.text()?;
-        Git::new(&self.root, &["update-ref", &name.reference(), &commit]).bytes()?;
+        self.git(&["update-ref", &name.reference(), &commit]).bytes()?;
         Ok(KeptTree { commit, tree, left_out })
     }
 

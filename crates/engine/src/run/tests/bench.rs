@@ -433,6 +433,9 @@ fn describe(emitted: &Emitted) -> String {
             format!("starting {}{}", probe(&starting.effect), starting.attempt)
         }
         Event::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),
+        Event::EffectStuck(stuck) => {
+            format!("stuck {}{}: {}", probe(&stuck.effect), stuck.attempt, stuck.message)
+        }
         Event::EffectAttached(attached) => {
             format!("attached {}{}", probe(&attached.effect), attached.attempt)
         }

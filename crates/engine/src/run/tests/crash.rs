@@ -267,3 +267,57 @@ fn s5_what_the_log_saw_running_had_begun_whatever_became_of_its_folder() {
     let facts = bench.lose("a", NotBegun);
     assert!(facts.contains(&"a question asked".to_owned()), "nothing is done twice unasked: {facts:?}");
 }
+
+#[test]
+fn s5_what_ended_with_its_machine_is_interrupted_and_goes_by_after_crash() {
+    for (policy, follows) in [
+        ("rerun", vec!["a ended 1 interrupted", "a resolved 1 not done", "a starting 2"]),
+        ("ask", vec!["a ended 1 interrupted", "a in doubt 1", "a question asked"]),
+        ("{probe: 'test -e x'}", vec!["a ended 1 interrupted", "a in doubt 1", "a starting probe 1"]),
+    ] {
+        let mut bench = one(policy);
+        assert_eq!(bench.end("a", ended(EndedBy::Told)), follows, "{policy}");
+    }
+}
+
+#[test]
+fn s5_what_ends_with_its_machine_again_and_again_leads_to_a_question() {
+    let mut bench = one("rerun");
+    bench.end("a", ended(EndedBy::Told));
+    bench.lose("a", KeeperDead);
+    assert_eq!(
+        bench.end("a", ended(EndedBy::Told)),
+        ["a ended 3 interrupted", "a in doubt 3", "a question asked"]
+    );
+    let mut probing = one("{probe: 'test -e x'}");
+    probing.lose("a", KeeperDead);
+    probing.end("a", ended(EndedBy::Told));
+    probing.end("a", ended(EndedBy::Told));
+    assert_eq!(probing.end("a", ended(EndedBy::Told)).last().unwrap(), "a question asked");
+}
+
+#[test]
+fn what_ends_with_its_machine_while_it_is_called_off_is_cancelled() {
+    let mut bench = one("rerun");
+    bench.say(cancel());
+    bench.settle();
+    assert_eq!(bench.end("a", ended(EndedBy::Told))[0], "a ended 1 cancelled");
+}
+
+#[test]
+fn what_is_stuck_says_so_once_and_whatever_is_told_next_ends_it() {
+    let mut bench = one("rerun");
+    let (effect, attempt) = bench.in_flight("a");
+    let stuck =
+        |message: &str| Report::Stuck { effect: effect.clone(), attempt, message: message.to_owned() };
+    assert_eq!(bench.report(stuck("no disk")), ["a stuck 1: no disk"]);
+    assert_eq!(bench.report(stuck("no disk")), [""; 0]);
+    assert_eq!(bench.report(stuck("no room")), ["a stuck 1: no room"]);
+    bench.crash();
+    assert_eq!(bench.machine.summary().why.as_deref(), Some("a is stuck: no room"));
+    assert_eq!(bench.desired(), ["a hold 1"], "it is still to be looked for");
+    let found = Report::Attached { effect: effect.clone(), attempt, had_ended: false };
+    assert_eq!(bench.report(found), ["a attached 1"]);
+    assert_eq!(bench.machine.summary().why, None);
+    assert_eq!(bench.exit("a", 0).last().unwrap(), "run completed {}");
+}

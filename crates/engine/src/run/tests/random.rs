@@ -85,6 +85,7 @@ fn action() -> impl Strategy<Value = Action> {
         EndedBy::Timeout,
         EndedBy::IdleTimeout,
         EndedBy::Stop,
+        EndedBy::Told,
         EndedBy::SpawnFailed,
     ]);
     prop_oneof![
