@@ -4,6 +4,7 @@
 //! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
 //! person, and [`Owner::keep`] works on all that are due.
 
+mod agents;
 mod client;
 mod clock;
 mod drive;
@@ -16,6 +17,7 @@ mod sink;
 mod store;
 mod trees;
 
+pub use agents::preset_traits;
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
 pub use drive::{DriveEnd, StopSwitch};

@@ -6,6 +6,7 @@ use backstay_exec::Keepers;
 use backstay_log::{OwnerGuard, OwnerIdentity};
 use backstay_model::OwnerId;
 
+use crate::agents::Versions;
 use crate::error::{DriveError, RunError};
 use crate::host::host_name;
 use crate::request::chance;
@@ -31,6 +32,7 @@ pub struct Owner {
     pub(crate) host: String,
     pub(crate) boot: String,
     pub(crate) sinks: Vec<SinkFeed>,
+    pub(crate) versions: Versions,
 }
 
 impl Owner {
@@ -49,6 +51,7 @@ impl Owner {
             host: host_name(),
             boot: backstay_exec::boot_id().map_err(DriveError::Boot)?,
             sinks: Vec::new(),
+            versions: Versions::default(),
         })
     }
 

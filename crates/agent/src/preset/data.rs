@@ -145,6 +145,23 @@ impl Preset {
         self.session
     }
 
+    /// Whether a session can be gone on with.
+    #[must_use]
+    pub fn can_resume(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// What it can be allowed.
+    pub fn access(&self) -> impl Iterator<Item = Access> {
+        self.access.keys().copied()
+    }
+
+    /// How the prompt goes in where nobody says how.
+    #[must_use]
+    pub fn via(&self) -> DeliveryVia {
+        self.prompt.via
+    }
+
     /// Whether a session can be gone on with, as a copy.
     #[must_use]
     pub fn can_fork(&self) -> bool {

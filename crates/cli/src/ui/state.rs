@@ -49,6 +49,11 @@ pub(crate) enum State {
         /// When.
         due_at: Timestamp,
     },
+    /// Its agent may not work before then.
+    Limited {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It is not known what became of its work.
     InDoubt,
     /// It has its result.
@@ -87,7 +92,10 @@ impl State {
             }
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
-            StepStage::Backoff { due_at } => State::Again { due_at },
+            StepStage::Backoff { due_at } => match &record.limit {
+                Some(limit) => State::Limited { until: limit.until },
+                None => State::Again { due_at },
+            },
             StepStage::InDoubt => State::InDoubt,
             StepStage::Done { status } => {
                 State::Done { status, exit_code: record.exit_code, failure: record.failure }
@@ -103,7 +111,7 @@ impl State {
             State::UnderWay | State::InPass { .. } => "▾",
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
-            State::Again { .. } => "↻",
+            State::Again { .. } | State::Limited { .. } => "↻",
             State::InDoubt | State::Unknown => "?",
             State::NotReached | State::Done { status: StepStatus::Skipped, .. } => "─",
             State::Done { status: StepStatus::Succeeded, .. } => "✓",
@@ -121,6 +129,7 @@ impl State {
             | State::Unknown
             | State::Silent { .. }
             | State::Again { .. }
+            | State::Limited { .. }
             | State::InDoubt
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
             State::UnderWay | State::InPass { .. } | State::BetweenTries | State::Working => Paint::Busy,
@@ -146,6 +155,7 @@ impl State {
             State::Working => "working",
             State::Silent { since } => return format!("silent {}", duration(times.now.since(since))),
             State::Again { due_at } => return format!("again {}", times.second(due_at)),
+            State::Limited { until } => return format!("limit {}", times.minute(until)),
             State::InDoubt => "in doubt",
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",
@@ -162,6 +172,8 @@ impl State {
                 (Some(FailureClass::Spawn), _) => "not started",
                 (Some(FailureClass::Expression), _) => "expression",
                 (Some(FailureClass::Exhausted), _) => "exhausted",
+                (Some(FailureClass::Login), _) => "not logged in",
+                (Some(FailureClass::Session), _) => "no session",
             },
         };
         words.to_owned()

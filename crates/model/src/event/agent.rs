@@ -275,6 +275,8 @@ pub enum Because {
         /// When that ends, as far as the agent said it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reset_at: Option<Timestamp>,
+        /// Until when the agent is not asked again.
+        until: Timestamp,
         /// In the agent's words.
         message: String,
     },
@@ -286,6 +288,11 @@ pub enum Because {
     /// It could not be started; another agent takes its place.
     NotStarted {
         /// Why.
+        message: String,
+    },
+    /// Somebody or something ended its process in the middle of its turn.
+    CutShort {
+        /// What is known of that.
         message: String,
     },
     /// The session that it was to go on with is not there: it begins a new one.
