@@ -26,8 +26,13 @@ pub async fn open(world: &World) -> Store {
 
 /// Asks for a run of the workflow `text`.
 pub async fn request(store: &Store, world: &World, text: &str) -> RunId {
-    let read_file = |name: &str| std::fs::read_to_string(name);
     let presets = Presets::built_in().expect("the presets of this version are right");
+    request_with(store, world, text, presets).await
+}
+
+/// The same with other presets.
+pub async fn request_with(store: &Store, world: &World, text: &str, presets: Presets) -> RunId {
+    let read_file = |name: &str| std::fs::read_to_string(name);
     let input = CheckInput {
         path: "flow.yaml",
         text,
