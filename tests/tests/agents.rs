@@ -1,5 +1,7 @@
 //! Agents by preset, with the real binary: what they say is in the log once, and they go on in their own session.
 
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,11 +94,11 @@ fn what_an_agent_says_while_nobody_owns_the_run_is_in_the_log_once() {
     world.write("flow.yaml", &flow(""));
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "begun\n");
-    world.record_when("has heard of some", |record| {
-        record
-            .step(&"fix".parse().unwrap())
-            .is_some_and(|step| step.attempts[0].agent.as_ref().is_some_and(|agent| agent.spool_end > 0))
-    });
+    let is_heard = |record: &RunRecord| {
+        let step = record.step(&"fix".parse().unwrap());
+        step.is_some_and(|step| step.attempts[0].agent.as_ref().is_some_and(|agent| agent.spool_end > 0))
+    };
+    drop(world.record_when("was heard", is_heard));
     run.kill();
     go.open();
     let (status, out) = world.start(&["resume", "@last"]).end();
@@ -384,4 +386,18 @@ fn what_is_wrong_with_an_agent_is_told_before_anything_is_started() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains(".backstay/config.toml:2:1") && told.contains("did you mean `program`?"), "{told}");
     assert!(world.only_run().is_none());
+}
+
+/// Some programs take their folder from the environment; the owner's own one is another.
+#[test]
+fn work_is_told_the_folder_that_it_works_in() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: f\nsteps: [{id: a, command: [printenv, PWD]}]\noutputs: {at: \"${{ steps.a.output }}\"}\n",
+    );
+    let (status, out) = world.start_with(&["run", "flow.yaml"], &[("PWD", "/elsewhere")]).end();
+    assert!(status.success(), "{out}");
+    let here = world.path().canonicalize_utf8().unwrap();
+    assert_eq!(world.record().outputs, Some(Text::of(&format!("{{\"at\":\"{here}\"}}"))));
 }

@@ -258,6 +258,8 @@ impl Watch {
         env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
         env.extend(work.env);
         for (name, path) in [
+            // The owner's own would be another one; some programs believe it.
+            ("PWD", Utf8PathBuf::from(&work.cwd)),
             ("BACKSTAY_OUTPUT", folder.join("output")),
             ("BACKSTAY_ARTIFACTS", artifacts),
             ("BACKSTAY_STORE", self.store.folder.clone()),
