@@ -1,5 +1,7 @@
 //! The real agent CLIs in a workflow, against the scripted endpoint: no account, no network, no cost. In the full mode only.
 
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
 #[expect(dead_code, reason = "the tests of the presets use more of it")]
 #[path = "../../crates/agent/tests/real/cli.rs"]
 mod cli;
@@ -58,7 +60,8 @@ impl Place {
 
     fn start(&self) -> Started {
         let (_, env) = self.cli.connection(&self.endpoint.url(), true);
-        let system = std::env::var("PATH").expect("there is a PATH");
+        let system =
+            std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("there is a PATH");
         let path = format!("{}:{system}", self.programs);
         let home = self.world.path().join("home");
         let mut variables = vec![("PATH", path.as_str()), ("HOME", home.as_str()), ("TZ", "UTC")];
