@@ -3,11 +3,13 @@
 //! Steps and tests meet at FIFOs, so that nothing sleeps: a step that opens a gate for reading waits until the test
 //! opens it for writing.
 
+mod fake;
 mod gate;
 pub mod library;
 mod seed;
 mod world;
 
+pub use fake::Fake;
 pub use gate::Gate;
 pub use seed::{Seed, all};
 pub use world::{PATIENCE, Started, World, binary, block_on, send};

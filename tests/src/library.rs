@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use backstay_agent::Presets;
 use backstay_exec::{Keepers, socket_folder};
 use backstay_log::Direction;
 use backstay_model::event::Actor;
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Recorded, RunId, Seq, Topic};
-use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store};
+use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store, preset_traits};
 use backstay_workflow::{CheckInput, check};
 
 use crate::{World, binary};
@@ -25,13 +26,26 @@ pub async fn open(world: &World) -> Store {
 
 /// Asks for a run of the workflow `text`.
 pub async fn request(store: &Store, world: &World, text: &str) -> RunId {
+    let presets = Presets::built_in().expect("the presets of this version are right");
+    request_with(store, world, text, presets).await
+}
+
+/// The same with other presets.
+pub async fn request_with(store: &Store, world: &World, text: &str, presets: Presets) -> RunId {
     let read_file = |name: &str| std::fs::read_to_string(name);
-    let input = CheckInput { path: "flow.yaml", text, read_file: &read_file, agents: BTreeMap::new() };
+    let input = CheckInput {
+        path: "flow.yaml",
+        text,
+        read_file: &read_file,
+        agents: BTreeMap::new(),
+        presets: preset_traits(&presets),
+    };
     let plan = check(&input).expect("the file is right").plan;
     let inputs = plan.bind_inputs(&BTreeMap::new()).expect("nothing is required").to_json().expect("JSON");
     let folder = world.path().to_owned();
     let request = RunRequest {
         plan,
+        presets,
         source: text.to_owned(),
         file: "flow.yaml".to_owned(),
         cwd: folder.clone(),

@@ -92,3 +92,23 @@ fn files_that_change_together_are_each_named_as_a_path() {
     assert!(report.contains("\nOne couple in three commits or more.\n"), "{report}");
     assert!(report.contains("- `a.rs` and `b c.rs`: 3 of 3 changes were made together\n"), "{report}");
 }
+
+/// The agents are scripts here; what they are asked and how they are led is the example's.
+#[test]
+fn the_tests_are_mended_in_one_session_and_another_agent_looks_at_it() {
+    let world = World::new();
+    let (coder, reviewer) = (world.fake("fake_coder"), world.fake("fake_reviewer"));
+    coder.turn(1, "message 'half of it'; ends").turn(2, "touch mended; message 'all of it'; ends");
+    reviewer.turn(1, r#"message '{\"blocking\": 0, \"findings\": []}'; ends"#);
+    let agents = ["--agent", "coder=fake_coder", "--agent", "reviewer=fake_reviewer"];
+    let file = format!("{EXAMPLES}/fix.yaml");
+    let mut arguments = vec!["run", &file, "--input", "test=sleep 0.1; test -e mended"];
+    arguments.extend(agents);
+    let output = world.run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(coder.calls(), ["exec --write -", "exec --write resume session-1 -"]);
+    let [looked] = reviewer.calls().try_into().expect("it was called once");
+    assert!(looked.starts_with("exec --read --output-schema "), "{looked}");
+    let outputs = world.record().outputs.expect("the run completed");
+    assert_eq!(outputs, backstay_model::Text::of(r#"{"cycles":3,"findings":{"blocking":0,"findings":[]}}"#));
+}

@@ -87,7 +87,7 @@ fn a_pruned_run_is_its_record_and_nothing_else() {
     let events = said(&world.run(&["events", &run]));
     assert_eq!(events.lines().filter(|line| line.contains("trimmed")).count(), 1, "{events}");
     let retried = refused(&world.run(&["retry", &run]), 1);
-    assert!(retried.contains("BKS-R007") && retried.contains("backstay run"), "{retried}");
+    assert!(retried.contains("BKS-R009") && retried.contains("backstay run"), "{retried}");
     assert!(
         said(&world.run(&["prune", "--older", "0s"])).contains("freed 0 runs"),
         "there is nothing more to free"

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use backstay_agent::Presets;
+use backstay_runtime::preset_traits;
 use backstay_workflow::{CheckInput, check};
 
 fn root() -> PathBuf {
@@ -22,7 +24,9 @@ fn every_workflow_in_the_readme_is_a_good_one() {
     assert!(!examples.is_empty());
     for text in examples {
         let read_file = |path: &str| panic!("the example reads {path}");
-        let input = CheckInput { path: "README.md", text, read_file: &read_file, agents: Default::default() };
+        let presets = preset_traits(&Presets::built_in().unwrap());
+        let agents = Default::default();
+        let input = CheckInput { path: "README.md", text, read_file: &read_file, agents, presets };
         let checked = check(&input).unwrap_or_else(|all| {
             panic!("{}", all.iter().map(|found| found.render(text)).collect::<String>())
         });

@@ -17,6 +17,6 @@ pub use preset::{
 pub use progress::{Progress, Tally};
 pub use stream::{
     AgentEvent, Counts, LINE_BYTES_MAX, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
-    WHAT_CHARS_MAX,
+    WHAT_CHARS_MAX, one_line,
 };
 pub use trouble::{Patterns, Reset, Symptom};

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 use backstay_agent::{
-    Access, CommandError, DeliveryVia, PresetError, Presets, Request, SchemaFile, SessionUse, Stdin,
+    Access, CommandError, DeliveryVia, Preset, PresetError, Presets, Request, SchemaFile, SessionUse, Stdin,
     StreamFormat, command_line,
 };
 use backstay_model::Coded as _;
@@ -286,5 +286,38 @@ fn the_page_about_agents_is_true() {
         let tried = preset.tried().unwrap();
         assert!(page.contains(&format!("`{}` {tried}", preset.program())), "{} in the table", preset.name());
         assert!(packages.contains(&format!("\"{tried}\"")), "{} is what the tests install", preset.name());
+    }
+}
+
+/// A run goes on by the presets that it began with, whatever a later version makes of them.
+#[test]
+fn a_stored_preset_is_what_it_was_and_its_form_is_frozen() {
+    let page = include_str!("../../../docs/agents.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    for preset in Presets::with_configuration("docs/agents.md", example).unwrap().iter() {
+        let stored = preset.stored().unwrap();
+        assert_eq!(Preset::from_stored(preset.name(), &stored).as_ref(), Ok(preset), "{stored}");
+    }
+    let golden = include_str!("stored/preset.v1.json").trim_end();
+    let read = Preset::from_stored("mine", golden).unwrap();
+    assert_eq!(read.stored().unwrap(), golden);
+    let line =
+        command_line(&read, &request(SessionUse::Resume { id: "s1".to_owned() }, Access::Read)).unwrap();
+    assert_eq!(line.argv, ["my-agent", "go", "--session=s1", "--look", "-"]);
+}
+
+#[test]
+fn a_stored_preset_that_is_newer_or_damaged_is_an_error_that_names_it() {
+    for (text, expected) in [
+        (
+            "{\"preset\":2,\"fresh\":1}",
+            "the stored preset of mine: the preset mine has version 2, this program knows 1",
+        ),
+        ("{\"preset\":1}", "the stored preset of mine: the agent mine has no `program`"),
+        ("{\"preset\":1,\"fresh\":1}", "the stored preset of mine:1:19: unknown field `fresh`"),
+        ("{}", "the stored preset of mine:1:2: missing field `preset`"),
+    ] {
+        let error = Preset::from_stored("mine", text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
     }
 }

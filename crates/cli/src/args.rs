@@ -99,7 +99,7 @@ pub(crate) struct RunArgs {
     /// Inputs as a JSON object.
     #[arg(long, value_name = "FILE")]
     pub(crate) inputs: Option<Utf8PathBuf>,
-    /// Another agent in an agent's place: NAME=OTHER, or NAME='cmd: PROGRAM ARGUMENT…' with the prompt on stdin.
+    /// Another agent or preset in an agent's place: NAME=OTHER, or NAME='cmd: PROGRAM ARGUMENT…' with the prompt on stdin.
     #[arg(long, value_name = "NAME=AGENT")]
     pub(crate) agent: Vec<String>,
     /// Leave it to a process in the background and print the run's id.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use backstay_agent::Presets;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
@@ -19,8 +20,10 @@ const LAST: &str = "@last";
 /// The log in a store's folder (docs/formats.md).
 const LOG_FILE: &str = "log.db";
 /// What is in a store's folder before its log is.
-const BEGINNING: [&str; 7] =
-    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore"];
+const BEGINNING: [&str; 8] =
+    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION];
+/// The configuration in a store's folder.
+const CONFIGURATION: &str = "config.toml";
 /// Columns where nothing tells how wide the screen is.
 const COLUMNS_DEFAULT: u16 = 100;
 /// Candidates that an ambiguous id names at most.
@@ -80,6 +83,19 @@ impl Context {
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
         Ok(store)
+    }
+
+    /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.
+    pub(crate) fn presets(&self) -> Result<Presets, CliError> {
+        let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
+        let path = folder.join(CONFIGURATION);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Presets::built_in()?),
+            Err(source) => return Err(CliError::ReadFile { path, source }),
+        };
+        let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);
+        Ok(Presets::with_configuration(shown.as_str(), &text)?)
     }
 
     /// Who this command speaks for.

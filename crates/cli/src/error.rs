@@ -83,6 +83,8 @@ pub(crate) enum CliError {
     Drive(#[from] DriveError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    #[error(transparent)]
+    Presets(#[from] backstay_agent::PresetError),
     #[error("the result has no JSON form")]
     Encode(#[from] serde_json::Error),
     #[error("the result cannot be written")]
@@ -125,6 +127,7 @@ impl Coded for CliError {
             CliError::Refused(_) => Code("BKS-R006"),
             CliError::Encode(_) | CliError::Output(_) | CliError::OutputClosed => Code("BKS-C022"),
             CliError::Keep { .. } => Code("BKS-C023"),
+            CliError::Presets(error) => error.code(),
             CliError::Store(error) => error.code(),
             CliError::Run(error) => error.code(),
             CliError::Free(error) => error.code(),
@@ -167,7 +170,7 @@ impl Coded for CliError {
             CliError::InputsFile { .. } => Some("give {\"name\": value, …}".to_owned()),
             CliError::NotJson { .. } => Some("a text needs quotes in JSON: '\"text\"'".to_owned()),
             CliError::AgentForm { .. } => {
-                Some("for example `--agent reviewer='cmd: codex exec -'`".to_owned())
+                Some("for example `--agent reviewer=claude`, or `--agent reviewer='cmd: ./mine --x'`".to_owned())
             }
             CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
@@ -185,6 +188,7 @@ impl Coded for CliError {
             | CliError::Encode(_)
             | CliError::Output(_)
             | CliError::OutputClosed => None,
+            CliError::Presets(error) => error.hint(),
             CliError::Store(error) => error.hint(),
             CliError::Run(error) => error.hint(),
             CliError::Free(error) => error.hint(),

@@ -104,6 +104,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::NotJson { .. }
         | CliError::AgentForm { .. }
         | CliError::UnusedAgent { .. }
+        | CliError::Presets(_)
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
         | CliError::Cursor(_)

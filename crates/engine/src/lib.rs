@@ -11,4 +11,4 @@ mod env;
 mod report;
 
 pub use env::{Env, Performer};
-pub use report::{EndedBy, OutputProblem, ProcessEnded, Report, StopReason};
+pub use report::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report, StopReason, Trouble, TurnEnd};

@@ -1,7 +1,7 @@
 //! What the runtime reports of outside work.
 
-use backstay_model::event::{KeptTree, LostEvidence, Spool};
-use backstay_model::{Attempt, EffectId, Text};
+use backstay_model::event::{AgentRunning, KeptTree, LostEvidence, Said, Spool};
+use backstay_model::{Attempt, EffectId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Why outside work is to be stopped.
@@ -55,6 +55,57 @@ pub enum OutputProblem {
     },
 }
 
+/// How an agent's turn ended, by its own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// Its output is text, which says nothing of turns: the exit code tells.
+    Untold,
+    /// Well.
+    Well,
+    /// Not well.
+    Badly {
+        /// Why, in the agent's words.
+        failure: Option<String>,
+    },
+    /// Not at all: the process ended in the middle of it.
+    CutShort,
+}
+
+/// What was in an agent's way when it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A limit of its provider.
+    Limit {
+        /// When that ends, as far as the agent said it.
+        reset_at: Option<Timestamp>,
+        /// In the agent's words.
+        message: String,
+    },
+    /// It has no credentials that are accepted.
+    Login {
+        /// In the agent's words.
+        message: String,
+    },
+    /// Its provider could not be reached, or failed.
+    Network {
+        /// In the agent's words.
+        message: String,
+    },
+    /// The session that it was to go on with is not there.
+    SessionUnknown,
+    /// The session that it was to begin is there already.
+    SessionInUse,
+}
+
+/// What an agent that is known by a preset said of its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentEnded {
+    /// How its turn ended.
+    pub turn: TurnEnd,
+    /// What was in its way, where the turn did not end well.
+    pub trouble: Option<Trouble>,
+}
+
 /// How a process ended and what it left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessEnded {
@@ -86,6 +137,8 @@ pub struct ProcessEnded {
     pub after: Option<KeptTree>,
     /// Processes that outlived it and were ended.
     pub left_behind: u32,
+    /// What it said of its end, if it is an agent that is known by a preset and was started.
+    pub agent: Option<AgentEnded>,
 }
 
 /// News of one attempt.
@@ -105,6 +158,18 @@ pub enum Report {
         folder: String,
         /// The checkout before it.
         before: Option<KeptTree>,
+        /// What is known of an agent that is known by a preset.
+        agent: Option<AgentRunning>,
+    },
+    /// Its stream said something.
+    Said {
+        /// Which work.
+        effect: EffectId,
+        /// Which try.
+        attempt: Attempt,
+        /// What, in order, each with the offset behind its line. All of a line is in one report. Blobs must be kept before
+        /// the report.
+        said: Vec<(u64, Said)>,
     },
     /// It was found again after the owner changed.
     Attached {
@@ -164,6 +229,7 @@ impl Report {
         match self {
             Report::Running { effect, attempt, .. }
             | Report::Attached { effect, attempt, .. }
+            | Report::Said { effect, attempt, .. }
             | Report::Stalled { effect, attempt, .. }
             | Report::Stuck { effect, attempt, .. }
             | Report::Ended { effect, attempt, .. }

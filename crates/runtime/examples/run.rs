@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::ExitCode;
 
+use backstay_agent::Presets;
 use backstay_exec::{Keepers, keeper_main, socket_folder};
 use backstay_log::ClaimMode;
 use backstay_model::event::Actor;
-use backstay_runtime::{DriveEnd, Owner, OwnerSettings, RunRequest, StopSwitch, Store};
+use backstay_runtime::{DriveEnd, Owner, OwnerSettings, RunRequest, StopSwitch, Store, preset_traits};
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -44,15 +45,23 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let folder = path.parent().unwrap_or(&cwd).to_owned();
     let text = std::fs::read_to_string(&path)?;
     let read_file = |name: &str| std::fs::read_to_string(folder.join(name));
-    let checked =
-        check(&CheckInput { path: file, text: &text, read_file: &read_file, agents: BTreeMap::new() })
-            .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
+    let presets = Presets::built_in()?;
+    let input = CheckInput {
+        path: file,
+        text: &text,
+        read_file: &read_file,
+        agents: BTreeMap::new(),
+        presets: preset_traits(&presets),
+    };
+    let checked = check(&input)
+        .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
     let inputs = checked.plan.bind_inputs(&BTreeMap::new()).map_err(|problems| format!("{problems:?}"))?;
 
     let store = Store::open(&cwd.join(store), true).await?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
+        presets,
         source: text,
         file: file.to_owned(),
         folder,

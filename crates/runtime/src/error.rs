@@ -70,6 +70,20 @@ pub enum RunError {
         /// What the decoder says.
         source: serde_json::Error,
     },
+    /// The plan names a preset that is not there.
+    #[error("there is no preset `{preset}`")]
+    UnknownPreset {
+        /// Which.
+        preset: String,
+    },
+    /// A preset has no stored form.
+    #[error("the preset `{preset}` cannot be kept")]
+    PresetForm {
+        /// Which.
+        preset: String,
+        /// What the encoder says.
+        source: serde_json::Error,
+    },
     /// The system gave no random numbers.
     #[error("the system gives no random numbers")]
     Chance(#[source] getrandom::Error),
@@ -91,9 +105,11 @@ impl Coded for RunError {
             RunError::Append(error) => error.code(),
             RunError::Definition { .. } => Code("BKS-R004"),
             RunError::Chance(_) => Code("BKS-R005"),
+            RunError::UnknownPreset { .. } => Code("BKS-R007"),
+            RunError::PresetForm { .. } => Code("BKS-R008"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
-            RunError::Trimmed(_) => Code("BKS-R007"),
-            RunError::Folder { .. } => Code("BKS-R008"),
+            RunError::Trimmed(_) => Code("BKS-R009"),
+            RunError::Folder { .. } => Code("BKS-R015"),
         }
     }
 
@@ -109,9 +125,13 @@ impl Coded for RunError {
             }
             RunError::Blob(error) => error.hint(),
             RunError::Append(error) => error.hint(),
+            RunError::UnknownPreset { preset } => {
+                Some(format!("`[agents.{preset}]` in .backstay/config.toml makes one"))
+            }
             RunError::Decode(DecodeError::Payload { .. })
             | RunError::Definition { .. }
             | RunError::Folder { .. }
+            | RunError::PresetForm { .. }
             | RunError::Chance(_)
             | RunError::SinkThread(_)
             | RunError::Thread(_) => None,

@@ -4,6 +4,7 @@
 //! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
 //! person, and [`Owner::keep`] works on all that are due.
 
+mod agents;
 mod ballast;
 mod client;
 mod clock;
@@ -18,6 +19,7 @@ mod sink;
 mod store;
 mod trees;
 
+pub use agents::preset_traits;
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
 pub use drive::{DriveEnd, StopSwitch};

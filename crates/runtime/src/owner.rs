@@ -7,6 +7,7 @@ use backstay_exec::Keepers;
 use backstay_log::{OwnerGuard, OwnerIdentity};
 use backstay_model::{OwnerId, RunId};
 
+use crate::agents::Versions;
 use crate::ballast;
 use crate::error::{DriveError, RunError};
 use crate::host::host_name;
@@ -34,6 +35,7 @@ pub struct Owner {
     pub(crate) boot: String,
     pub(crate) sinks: Vec<SinkFeed>,
     driven: Mutex<BTreeSet<RunId>>,
+    pub(crate) versions: Versions,
 }
 
 /// As long as it lives, its run is driven by this owner and by nobody else of this process.
@@ -67,6 +69,7 @@ impl Owner {
             boot: backstay_exec::boot_id().map_err(DriveError::Boot)?,
             sinks: Vec::new(),
             driven: Mutex::new(BTreeSet::new()),
+            versions: Versions::default(),
         })
     }
 

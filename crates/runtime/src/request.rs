@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use backstay_agent::Presets;
 use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
 use backstay_model::event::{Actor, Event, RunRequested};
 use backstay_model::{Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
+use crate::agents::{Pinned, pin};
 use crate::error::RunError;
 use crate::host::host_name;
 use crate::store::Store;
@@ -17,6 +19,8 @@ use crate::store::Store;
 pub struct RunRequest {
     /// The checked plan.
     pub plan: Plan,
+    /// The presets that there are: those that the plan names are kept with the run.
+    pub presets: Presets,
     /// The text of the file that it came from.
     pub source: String,
     /// That file, as given.
@@ -42,7 +46,8 @@ impl Store {
         let source: Arc<str> = Arc::from(request.source);
         let inputs: Arc<str> = Arc::from(request.inputs);
         let kept_inputs = Text::of(&inputs);
-        let mut blobs = vec![Arc::clone(&plan), Arc::clone(&source)];
+        let Pinned { presets, texts: mut blobs } = pin(&request.plan, &request.presets)?;
+        blobs.extend([Arc::clone(&plan), Arc::clone(&source)]);
         blobs.extend(kept_inputs.blob().map(|_| inputs));
         self.keep_texts(blobs).await?;
         let event = Event::from(RunRequested {
@@ -57,6 +62,7 @@ impl Store {
             host: host_name(),
             by: request.by,
             trace: format!("{:032x}", u128::from_le_bytes(chance()?)),
+            presets,
         });
         let mut machine = backstay_engine::run::RunMachine::new(run);
         machine.receive(Seq(1), event.clone());

@@ -40,6 +40,8 @@ codes! {
     CYCLE = "BKS-W035", "steps that wait for each other";
     UNKNOWN_AGENT = "BKS-W036", "an agent that is not defined";
     ORDER = "BKS-W037", "an expression reads a step that may not have ended by then";
+    SCHEMA = "BKS-W038", "a schema that can not be read, or is none";
+    ACCESS = "BKS-W039", "a way of working that the agent does not have";
     EXPRESSION = "BKS-W050", "an expression that can not be read";
     FOREIGN_OPERATOR = "BKS-W051", "an operator of another language";
     UNKNOWN_NAME = "BKS-W052", "a name that nothing defines";

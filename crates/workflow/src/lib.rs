@@ -7,9 +7,10 @@ mod diagnostic;
 pub mod expression;
 pub mod plan;
 mod schema;
+pub mod shape;
 mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};
-pub use check::{AgentOverride, CheckInput, Checked, check};
+pub use check::{AgentOverride, CheckInput, Checked, PresetTraits, check};
 pub use diagnostic::{Diagnostic, Fix, Severity, apply_fixes};
 pub use schema::json_schema;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use backstay_model::StepId;
+use backstay_model::event::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::expression::{Expression, Script, Template};
@@ -84,12 +85,129 @@ pub enum Via {
 /// What does a step that names an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentSpec {
-    /// The program and its arguments.
-    pub command: Vec<Template>,
-    /// How it gets its prompt.
-    pub via: Via,
+    /// How it is started.
+    #[serde(flatten)]
+    pub kind: AgentKind,
     /// Variables for it.
     pub env: Vec<EnvSpec>,
+}
+
+/// How an agent is started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AgentKind {
+    /// By a command of its own; what it says is text.
+    Command {
+        /// The program and its arguments.
+        command: Vec<Template>,
+        /// How it gets its prompt.
+        via: Via,
+    },
+    /// By a preset, which knows its command, its sessions and what it says.
+    Preset {
+        /// The preset's name.
+        preset: String,
+        /// The model; absent for the agent's own choice.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Template>,
+        /// Arguments beside those of the preset.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        args: Vec<Template>,
+        /// How it gets its prompt; absent for the preset's way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Via>,
+    },
+}
+
+impl AgentSpec {
+    /// Its preset, if it has one.
+    #[must_use]
+    pub fn preset(&self) -> Option<&str> {
+        match &self.kind {
+            AgentKind::Preset { preset, .. } => Some(preset),
+            AgentKind::Command { .. } => None,
+        }
+    }
+
+    /// The templates in it.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let (words, model) = match &self.kind {
+            AgentKind::Command { command, .. } => (command, None),
+            AgentKind::Preset { model, args, .. } => (args, model.as_ref()),
+        };
+        words.iter().chain(model).chain(self.env.iter().map(|env| &env.value))
+    }
+}
+
+/// What a step asks of its agent beside the prompt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AgentOptions {
+    /// The agents that take its place, in order, by their names in [`Plan::agents`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
+    /// What it may do.
+    #[serde(default)]
+    pub access: Access,
+    /// Which of its own sessions it works in.
+    #[serde(default)]
+    pub session: SessionRule,
+    /// What happens where it meets a limit of its provider.
+    #[serde(default)]
+    pub on_limit: OnLimit,
+    /// How long limits in a row are waited for, in milliseconds of wall time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait_ms: Option<u64>,
+    /// The model, in place of the agent's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Template>,
+    /// Arguments behind the agent's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<Template>,
+}
+
+impl AgentOptions {
+    /// Whether the step asks for nothing.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == AgentOptions::default()
+    }
+
+    /// The templates in it.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.args.iter().chain(&self.model)
+    }
+}
+
+/// Which of an agent's own sessions a step begins in. An attempt that goes on for another one is in the other's session
+/// whatever this says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionRule {
+    /// A new one each time.
+    #[default]
+    Fresh,
+    /// The one that the step worked in last: in the pass before, or before it was tried again.
+    Keep,
+    /// The one that another step worked in last.
+    From {
+        /// That step.
+        step: StepId,
+        /// Whether it is a copy.
+        fork: bool,
+    },
+}
+
+/// What happens where an agent meets a limit of its provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLimit {
+    /// The step waits until the limit ends.
+    #[default]
+    Wait,
+    /// The next agent takes its place; where all have met a limit, the step waits for the first that ends.
+    Fallback,
+    /// The attempt fails.
+    Fail,
 }
 
 /// One variable of a step's environment.
@@ -138,6 +256,9 @@ pub struct Step {
     /// How often its steps are done, if it is a loop; only groups are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
+    /// The JSON Schema of its output: JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
 }
 
 /// How often the steps of a loop are done.
@@ -189,6 +310,9 @@ pub enum Verb {
         agent: String,
         /// What it is told (the text of `prompt_file` is already in here).
         prompt: Template,
+        /// What else is asked of it.
+        #[serde(default, skip_serializing_if = "AgentOptions::is_default")]
+        options: Box<AgentOptions>,
     },
     /// Other steps.
     Group {
@@ -285,6 +409,11 @@ impl Default for RetryPolicy {
 }
 
 impl Plan {
+    /// The presets that its agents are started by.
+    pub fn presets(&self) -> impl Iterator<Item = &str> {
+        self.agents.values().filter_map(AgentSpec::preset)
+    }
+
     /// All steps in the order of the file, groups before what is in them, `finally` last.
     pub fn walk(&self) -> impl Iterator<Item = &Step> {
         let mut waiting: Vec<&Step> = self.steps.iter().chain(&self.finally).rev().collect();

@@ -1,20 +1,46 @@
 //! Whole files: plans of good ones, every diagnostic of bad ones, and the traps of YAML.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use backstay_model::Coded;
-use backstay_workflow::plan::{AfterCrash, ExitCodes, InputType, Verb};
+use backstay_model::event::Access;
+use backstay_workflow::plan::{
+    AfterCrash, AgentKind, AgentOptions, ExitCodes, InputType, OnLimit, OutputFormat, Plan, RetryClass,
+    SessionRule, Verb,
+};
 use backstay_workflow::{
-    AgentOverride, CheckInput, Checked, Diagnostic, Given, Severity, apply_fixes, check,
+    AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, Severity, apply_fixes, check,
 };
 
 fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
     let read_file = |path: &str| match path {
         "prompts/review.md" => Ok("Review ${{ inputs.what }}.\n".to_owned()),
+        "schemas/findings.json" => Ok("{\n  \"type\": \"object\"\n}".to_owned()),
+        "schemas/wrong.json" => Ok("{\"type\": \"thing\"}".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
-    check(&CheckInput { path: "fix-tests.yaml", text, read_file: &read_file, agents })
+    check(&CheckInput { path: "fix-tests.yaml", text, read_file: &read_file, agents, presets: presets() })
+}
+
+/// One that can everything, and one that can little.
+fn presets() -> BTreeMap<String, PresetTraits> {
+    let able = PresetTraits {
+        access: BTreeSet::from([Access::Read, Access::Write, Access::Full]),
+        can_resume: true,
+        can_fork: true,
+    };
+    let plain = PresetTraits { access: BTreeSet::from([Access::Write]), ..PresetTraits::default() };
+    [("codex", able.clone()), ("claude", able), ("plain", plain)]
+        .map(|(name, traits)| (name.to_owned(), traits))
+        .into()
+}
+
+fn command(plan: &Plan, agent: &str) -> Vec<String> {
+    match &plan.agents[agent].kind {
+        AgentKind::Command { command, .. } => command.iter().map(|word| word.source.clone()).collect(),
+        AgentKind::Preset { .. } => panic!("{agent} is a preset"),
+    }
 }
 
 fn checked(text: &str) -> Result<Checked, Vec<Diagnostic>> {
@@ -93,8 +119,7 @@ fn a_good_file_becomes_a_plan_with_every_default_resolved() {
     assert_eq!(prompt.source, "Review ${{ inputs.what }}.\n");
     let Verb::Run { script, shell } = &step("test").verb else { panic!("not a run") };
     assert_eq!((script.whole.as_deref(), shell.join(" ")), (Some("test"), "sh -e".to_owned()));
-    let command: Vec<&str> = plan.agents["mine"].command.iter().map(|word| word.source.as_str()).collect();
-    assert_eq!(command, ["./mine", "--x", "${{ inputs.what }} now"]);
+    assert_eq!(command(&plan, "mine"), ["./mine", "--x", "${{ inputs.what }} now"]);
     let stored = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<backstay_workflow::plan::Plan>(&stored).unwrap(), plan);
 }
@@ -204,7 +229,6 @@ fn what_comes_later_is_not_unknown() {
     for (line, code) in [
         ("for_each: steps.x.output\n    run: make", "BKS-W008"),
         ("ask: approval", "BKS-W008"),
-        ("agent: codex\n    prompt: hello", "BKS-W008"),
         ("steps: [{id: b, run: make}]\n    timeout: 5m", "BKS-W008"),
     ] {
         let diagnostics = checked(&in_step(line)).unwrap_err();
@@ -217,14 +241,136 @@ fn what_comes_later_is_not_unknown() {
 #[test]
 fn an_agent_can_be_given_at_the_start() {
     let text = in_step("agent: codex\n    prompt: hello");
-    let command = |given: &str| {
-        let agents = BTreeMap::from([("codex".to_owned(), AgentOverride::Command(given.to_owned()))]);
-        let plan = checked_with(&text, agents).unwrap().plan;
-        plan.agents["codex"].command.iter().map(|word| word.source.clone()).collect::<Vec<_>>()
+    let given = |agent: AgentOverride| BTreeMap::from([("codex".to_owned(), agent)]);
+    let by_command = given(AgentOverride::Command("codex exec 'a b' -".to_owned()));
+    let plan = checked_with(&text, by_command).unwrap().plan;
+    assert_eq!(command(&plan, "codex"), ["codex", "exec", "a b", "-"]);
+    let other = given(AgentOverride::Agent("mine".to_owned()));
+    assert_eq!(command(&checked_with(&text, other).unwrap().plan, "codex"), ["x"]);
+    let preset = given(AgentOverride::Agent("claude".to_owned()));
+    assert_eq!(checked_with(&text, preset).unwrap().plan.agents["codex"].preset(), Some("claude"));
+    let unknown = given(AgentOverride::Agent("cluade".to_owned()));
+    assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
+}
+
+/// A command knows nothing of sessions; a file that was written for a preset runs with one all the same.
+#[test]
+fn a_command_given_at_the_start_may_know_less_than_what_it_stands_for() {
+    let text = in_step("agent: codex\n    prompt: hello\n    access: read\n    session: keep");
+    let given = BTreeMap::from([("codex".to_owned(), AgentOverride::Command("./fake".to_owned()))]);
+    assert_eq!(command(&checked_with(&text, given).unwrap().plan, "codex"), ["./fake"]);
+}
+
+const AGENTS: &str = r#"backstay: 1
+agents:
+  fixer: {use: codex, model: "m-${{ run.workflow }}", args: [-c, "x=1"], via: arg, env: {A: "1"}}
+  mine: {command: [./mine]}
+steps:
+  - {id: plan, agent: claude, access: read, prompt: Plan it.}
+  - id: fix
+    agent: {use: fixer, fallback: [claude, mine], model: fast, args: [5]}
+    session: {from: plan, fork: true}
+    max_wait: 2h
+    prompt: Fix it.
+  - {id: check, agent: codex, session: keep, on_limit: fail, retry: 1, prompt_file: prompts/plain.md, schema: schemas/findings.json}
+  - {id: old, agent: mine, prompt: Do it., schema: schemas/findings.json}
+"#;
+
+#[test]
+fn an_agent_by_preset_needs_no_definition() {
+    let text = AGENTS.replace("prompt_file: prompts/plain.md", "prompt: Check it.");
+    let checked = checked(&text)
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(&text)).collect::<String>()));
+    assert_eq!(checked.warnings, []);
+    let plan = checked.plan;
+    let presets: Vec<(&str, Option<&str>)> =
+        plan.agents.iter().map(|(name, spec)| (name.as_str(), spec.preset())).collect();
+    let expected =
+        [("claude", Some("claude")), ("codex", Some("codex")), ("fixer", Some("codex")), ("mine", None)];
+    assert_eq!(presets, expected);
+    let options = |id: &str| {
+        let step = plan.walk().find(|step| step.id.as_str() == id).unwrap();
+        let Verb::Agent { options, .. } = &step.verb else { panic!("not an agent") };
+        (step, options.as_ref().clone())
     };
-    assert_eq!(command("codex exec 'a b' -"), ["codex", "exec", "a b", "-"]);
-    let other = BTreeMap::from([("codex".to_owned(), AgentOverride::Agent("mine".to_owned()))]);
-    assert_eq!(checked_with(&text, other).unwrap().plan.agents["codex"].command[0].source, "x");
+    let (step, plain) = options("plan");
+    assert_eq!(plain, AgentOptions { access: Access::Read, ..AgentOptions::default() });
+    assert_eq!((step.retry.retries_max, step.retry.errors.clone()), (3, vec![RetryClass::Network]));
+    assert_eq!((step.timeout_ms, step.output), (Some(7_200_000), OutputFormat::Text));
+    let (_, fix) = options("fix");
+    assert_eq!(
+        (fix.fallback, fix.on_limit),
+        (vec!["claude".to_owned(), "mine".to_owned()], OnLimit::Fallback)
+    );
+    assert_eq!((fix.max_wait_ms, fix.model.unwrap().source), (Some(7_200_000), "fast".to_owned()));
+    assert_eq!(fix.session, SessionRule::From { step: "plan".parse().unwrap(), fork: true });
+    let (step, check) = options("check");
+    assert_eq!((check.session, check.on_limit), (SessionRule::Keep, OnLimit::Fail));
+    assert_eq!((step.retry.retries_max, step.output), (1, OutputFormat::Json));
+    assert_eq!(step.schema.as_deref(), Some(r#"{"type":"object"}"#));
+    let (step, old) = options("old");
+    assert!(old.is_default() && step.schema.is_some());
+    assert_eq!(step.retry.retries_max, 0, "of a command nothing is known");
+    let stored = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&stored).unwrap(), plan);
+}
+
+/// A run of an earlier version goes on: what its plan does not say has its default.
+#[test]
+fn a_plan_without_presets_is_still_read() {
+    let stored = include_str!("stored/plan.v1.json");
+    let plan: Plan = serde_json::from_str(stored).unwrap();
+    assert_eq!(command(&plan, "mine"), ["./mine", "--x", "${{ inputs.what }} now"]);
+    let Verb::Agent { options, .. } = &plan.steps[0].verb else { panic!("not an agent") };
+    assert!(options.is_default());
+    assert_eq!(serde_json::to_string(&plan).unwrap(), stored.trim_end());
+}
+
+#[test]
+fn what_an_agent_cannot_do_is_told_with_a_way_out() {
+    for (line, code, hint) in [
+        ("agent: codxe", "BKS-W036", "did you mean `codex`?"),
+        ("agent: {use: codex, fallback: [codxe]}", "BKS-W036", "did you mean `codex`?"),
+        (
+            "agent: mine\n    access: read",
+            "BKS-W009",
+            "say `use: codex`, say, in place of its `command`, or remove it",
+        ),
+        (
+            "agent: {use: mine, args: [x]}",
+            "BKS-W009",
+            "say `use: codex`, say, in place of its `command`, or remove it",
+        ),
+        (
+            "agent: codex\n    on_limit: fallback",
+            "BKS-W006",
+            "name one:  agent: {use: codex, fallback: [claude]}",
+        ),
+        ("agent: plain\n    access: read", "BKS-W039", "it has `write`"),
+        ("agent: plain\n    session: keep", "BKS-W039", "write `session: fresh`"),
+        ("agent: codex\n    access: red", "BKS-W007", "did you mean `read`?"),
+        ("agent: codex\n    session: {from: b}", "BKS-W037", "put `a` after it, or add it to `needs`"),
+        ("agent: codex\n    session: {from: bb}", "BKS-W052", "did you mean `b`?"),
+        (
+            "agent: codex\n    session: {fork: true}",
+            "BKS-W006",
+            "name the step whose session it is: `session: {from: plan}`",
+        ),
+        ("agent: codex\n    schema: schemas/wrong.json", "BKS-W038", "its path is relative to this file"),
+        ("agent: codex\n    schema: schemas/none.json", "BKS-W038", "its path is relative to this file"),
+        ("agent: codex\n    schema: schemas/findings.json\n    output: text", "BKS-W009", "remove `output`"),
+    ] {
+        let text = in_step(&format!("{line}\n    prompt: hello\n  - {{id: b, agent: codex, prompt: x}}"));
+        let diagnostics = checked(&text).unwrap_err();
+        let found: Vec<(String, Option<&str>)> =
+            diagnostics.iter().map(|said| (said.code.to_string(), said.hint.as_deref())).collect();
+        assert_eq!(found, [(code.to_owned(), Some(hint))], "{line}");
+    }
+    let text = "backstay: 1\nagents:\n  a: {use: codxe}\n  b: {command: [x], use: codex}\n  c: {}\n  d: {command: [x], model: y}\nsteps: [{id: a, run: x, access: read}]\n";
+    assert_eq!(
+        places(text),
+        ["BKS-W036 3:12", "BKS-W009 4:21", "BKS-W006 5:6", "BKS-W009 6:21", "BKS-W009 7:25"]
+    );
 }
 
 #[test]

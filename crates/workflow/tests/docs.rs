@@ -2,7 +2,15 @@
 
 use std::path::PathBuf;
 
-use backstay_workflow::{CheckInput, check, json_schema};
+use backstay_model::event::Access;
+use backstay_workflow::{CheckInput, PresetTraits, check, json_schema};
+
+const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
+
+fn able() -> PresetTraits {
+    let access = [Access::Read, Access::Write, Access::Full].into();
+    PresetTraits { access, can_resume: true, can_fork: true }
+}
 
 fn docs(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
@@ -23,8 +31,9 @@ fn every_example_of_the_documentation_is_a_good_workflow() {
     assert!(!examples.is_empty());
     for text in examples {
         let read_file = |path: &str| panic!("the example reads {path}");
-        let input =
-            CheckInput { path: "workflow.md", text, read_file: &read_file, agents: Default::default() };
+        let presets = PRESETS.map(|name| (name.to_owned(), able())).into();
+        let agents = Default::default();
+        let input = CheckInput { path: "workflow.md", text, read_file: &read_file, agents, presets };
         let checked = check(&input)
             .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
         assert_eq!(checked.warnings, []);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use backstay_model::{Code, Coded};
 
-use super::data::{Access, DeliveryVia, Preset, SchemaForm, SessionSource};
+use super::Access;
+use super::data::{DeliveryVia, Preset, SchemaForm, SessionSource};
 use super::template::{List, Part, Piece, Place};
 
 /// One start of an agent.
@@ -180,18 +181,6 @@ impl Command {
             Command::Resume => "resume",
             Command::Fork => "fork",
             Command::Screen => "screen",
-        }
-    }
-}
-
-impl Access {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Access::Read => "read",
-            Access::Write => "write",
-            Access::Full => "full",
         }
     }
 }

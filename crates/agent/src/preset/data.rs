@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstay_model::event::Access;
 use serde::{Deserialize, Serialize};
 
 use super::template::Piece;
@@ -56,18 +57,6 @@ pub(super) struct Mode {
 pub(super) struct Schema {
     pub(super) args: Vec<Piece>,
     pub(super) form: SchemaForm,
-}
-
-/// What an agent may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Access {
-    /// Look, and change nothing.
-    Read,
-    /// Change files of the workspace and run commands.
-    Write,
-    /// Whatever the user could do.
-    Full,
 }
 
 /// How a prompt gets to an agent.
@@ -156,6 +145,23 @@ impl Preset {
         self.session
     }
 
+    /// Whether a session can be gone on with.
+    #[must_use]
+    pub fn can_resume(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    /// What it can be allowed.
+    pub fn access(&self) -> impl Iterator<Item = Access> {
+        self.access.keys().copied()
+    }
+
+    /// How the prompt goes in where nobody says how.
+    #[must_use]
+    pub fn via(&self) -> DeliveryVia {
+        self.prompt.via
+    }
+
     /// Whether a session can be gone on with, as a copy.
     #[must_use]
     pub fn can_fork(&self) -> bool {
@@ -182,46 +188,68 @@ impl Preset {
 }
 
 /// A preset as a file has it: what it does not say is as it was.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Patch {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) preset: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tried: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) program: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<LoginCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stream: Option<StreamFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resume: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fork: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) screen: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session: Option<SessionSource>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schema: Option<SchemaPatch>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) env: BTreeMap<String, String>,
     pub(super) prompt: PromptPatch,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) access: BTreeMap<Access, ModePatch>,
     pub(super) signs: SignsPatch,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PromptPatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) via: Option<DeliveryVia>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stdin: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) arg: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ModePatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) args: Option<Vec<Piece>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SchemaPatch {
     pub(super) args: Vec<Piece>,
@@ -229,15 +257,22 @@ pub(super) struct SchemaPatch {
     pub(super) form: SchemaForm,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SignsPatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) limit: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reset_after: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_unknown: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_in_use: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login_exit_codes: Option<Vec<i32>>,
 }
 
@@ -325,5 +360,45 @@ impl Patch {
             },
             login_exit_codes: signs.login_exit_codes.unwrap_or_default(),
         })
+    }
+
+    /// What a file would say that makes exactly this preset.
+    pub(super) fn of(preset: &Preset) -> Patch {
+        let Preset { prompt, signs, .. } = preset;
+        let mode = |mode: &Mode| ModePatch { args: Some(mode.args.clone()), env: Some(mode.env.clone()) };
+        let schema = preset.schema.as_ref();
+        Patch {
+            preset: Some(VERSION),
+            tried: preset.tried.clone(),
+            program: Some(preset.program.clone()),
+            version: Some(preset.version.clone()),
+            login: preset.login.clone(),
+            stream: Some(preset.stream),
+            start: Some(preset.start.clone()),
+            resume: preset.resume.clone(),
+            fork: preset.fork.clone(),
+            screen: preset.screen.clone(),
+            session: preset.session,
+            model: preset.model.clone(),
+            schema: schema.map(|schema| SchemaPatch { args: schema.args.clone(), form: schema.form }),
+            env: preset.env.clone(),
+            prompt: PromptPatch {
+                via: Some(prompt.via),
+                stdin: prompt.stdin.clone(),
+                arg: prompt.arg.clone(),
+                file: prompt.file.clone(),
+                env: prompt.env.clone(),
+            },
+            access: preset.access.iter().map(|(access, at)| (*access, mode(at))).collect(),
+            signs: SignsPatch {
+                limit: Some(signs.limit.clone()),
+                reset_after: Some(signs.reset_after.clone()),
+                login: Some(signs.login.clone()),
+                network: Some(signs.network.clone()),
+                session_unknown: Some(signs.session_unknown.clone()),
+                session_in_use: Some(signs.session_in_use.clone()),
+                login_exit_codes: Some(preset.login_exit_codes.clone()),
+            },
+        }
     }
 }

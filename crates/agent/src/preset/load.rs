@@ -78,6 +78,11 @@ impl Coded for PresetError {
     }
 }
 
+#[derive(Deserialize)]
+struct Versioned {
+    preset: u32,
+}
+
 /// The part of a configuration that is about agents; the rest belongs to others.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -138,6 +143,40 @@ impl Presets {
     /// All of them, in order of name.
     pub fn iter(&self) -> impl Iterator<Item = &Preset> {
         self.0.values()
+    }
+}
+
+impl Preset {
+    /// The preset as it is stored: what [`Preset::from_stored`] reads.
+    ///
+    /// # Errors
+    /// None that a preset could lead to: it is a struct of texts and numbers.
+    pub fn stored(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Patch::of(self))
+    }
+
+    /// The preset `name` as an earlier process stored it.
+    ///
+    /// # Errors
+    /// The text is not of the form that presets have, or of a newer one.
+    pub fn from_stored(name: &str, text: &str) -> Result<Preset, PresetError> {
+        let file = || format!("the stored preset of {name}");
+        let form = |error: serde_json::Error| PresetError::Form {
+            place: format!("{}:{}:{}", file(), error.line(), error.column()),
+            message: error.to_string(),
+            meant: None,
+        };
+        // A newer one may have nothing else in common with ours.
+        let Versioned { preset: found } = serde_json::from_str(text).map_err(form)?;
+        if found > VERSION {
+            return Err(PresetError::Version { file: file(), agent: name.to_owned(), found });
+        }
+        let patch: Patch = serde_json::from_str(text).map_err(form)?;
+        patch.complete(name).map_err(|field| PresetError::Missing {
+            file: file(),
+            agent: name.to_owned(),
+            field,
+        })
     }
 }
 

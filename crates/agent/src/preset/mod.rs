@@ -5,6 +5,7 @@ mod data;
 mod load;
 mod template;
 
+pub use backstay_model::event::Access;
 pub use command::{Command, CommandError, CommandLine, Request, SchemaFile, SessionUse, Stdin, command_line};
-pub use data::{Access, DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
+pub use data::{DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
 pub use load::{BUILT_IN, PresetError, Presets};

@@ -1,12 +1,13 @@
 //! Pieces of a command line.
 
+use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One piece of a template: an argument with places in it, or a whole list of arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(super) enum Piece {
     /// A list of arguments stands here.
     List(List),
@@ -85,6 +86,44 @@ impl TryFrom<String> for Piece {
             parts.push(Part::Text(rest.to_owned()));
         }
         Ok(Piece::Argument(parts))
+    }
+}
+
+/// The piece as files spell it.
+impl From<Piece> for String {
+    fn from(piece: Piece) -> String {
+        piece.to_string()
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = match self {
+            Piece::List(List::Access) => return f.write_str("{access}"),
+            Piece::List(List::Args) => return f.write_str("{args}"),
+            // Which of these a file means is told by where the piece stands.
+            Piece::List(List::Model) => return f.write_str("{model}"),
+            Piece::List(List::Schema) => return f.write_str("{schema}"),
+            Piece::List(List::Prompt) => return f.write_str("{prompt}"),
+            Piece::Argument(parts) => parts,
+        };
+        parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(text),
+            Part::Place(place) => write!(f, "{{{}}}", place.name()),
+        })
+    }
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Place::Session => "session",
+            Place::NewSession => "new_session",
+            Place::Model => "model",
+            Place::Schema => "schema",
+            Place::Prompt => "prompt",
+            Place::PromptFile => "prompt_file",
+        }
     }
 }
 

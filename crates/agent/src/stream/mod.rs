@@ -12,5 +12,4 @@ mod what;
 pub use event::{AgentEvent, Observed, Part, Usage, UsageSpan};
 pub use lines::LINE_BYTES_MAX;
 pub use reader::{Counts, Reader, StreamFormat};
-pub use what::WHAT_CHARS_MAX;
-pub(crate) use what::one_line;
+pub use what::{WHAT_CHARS_MAX, one_line};

@@ -48,7 +48,8 @@ fn without_shell(text: &str) -> String {
 
 /// `text` in one line: white space is one blank, what steers terminals is left out, and the end is cut at
 /// [`WHAT_CHARS_MAX`].
-pub(crate) fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
     let shown = words.flat_map(str::chars).filter(|&character| !steers(character));

@@ -1,6 +1,5 @@
-//! How each CLI is pointed at the endpoint, and how it is run.
+//! How each CLI is run.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
@@ -9,106 +8,16 @@ use std::time::Duration;
 
 use backstay_agent::{
     Access, Counts, DeliveryVia, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile,
-    SessionSource, SessionUse, Symptom, command_line,
+    SessionUse, Symptom, command_line,
 };
 use backstay_testkit::{Endpoint, Received, Script};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
+use crate::cli::Cli;
 use crate::install;
 
 /// The longest that one of these small runs may take on a slow machine; opencode's first start takes 10 s on a quick one.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cli {
-    Codex,
-    Claude,
-    Gemini,
-    Opencode,
-}
-
-impl Cli {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Cli::Codex => "codex",
-            Cli::Claude => "claude",
-            Cli::Gemini => "gemini",
-            Cli::Opencode => "opencode",
-        }
-    }
-
-    /// A name for a session, where names are chosen. Each test has a home of its own, so one is enough for all.
-    pub(crate) fn new_session(self) -> Option<String> {
-        let presets = Presets::built_in().unwrap();
-        let is_chosen = presets.get(self.name()).unwrap().session() == Some(SessionSource::Chosen);
-        is_chosen.then(|| "1b8b6f0e-5d0c-4a57-9d5e-3c1f0b7a2d11".to_owned())
-    }
-
-    /// The user's own arguments that point it at the endpoint, and the variables that do.
-    fn connection(self, url: &str, is_logged_in: bool) -> (Vec<String>, BTreeMap<String, String>) {
-        let mut env = BTreeMap::new();
-        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
-        let mut args = Vec::new();
-        match self {
-            Cli::Codex => {
-                for setting in [
-                    "model_provider=scripted",
-                    "model_providers.scripted.name=scripted",
-                    &format!("model_providers.scripted.base_url={url}/v1"),
-                    "model_providers.scripted.wire_api=responses",
-                    "model_providers.scripted.env_key=SCRIPTED_KEY",
-                    "model_providers.scripted.request_max_retries=0",
-                    "model_providers.scripted.stream_max_retries=0",
-                ] {
-                    args.extend(["-c".to_owned(), setting.to_owned()]);
-                }
-                if is_logged_in {
-                    set("SCRIPTED_KEY", "scripted");
-                }
-            }
-            Cli::Claude => {
-                set("ANTHROPIC_BASE_URL", url);
-                set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
-                set("DISABLE_AUTOUPDATER", "1");
-                if is_logged_in {
-                    // As a subscriber: with a key, limits are told without the time at which they end.
-                    set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted");
-                }
-            }
-            Cli::Gemini => {
-                set("GOOGLE_GEMINI_BASE_URL", url);
-                args.extend(["--model".to_owned(), "gemini-2.5-flash".to_owned()]);
-                if is_logged_in {
-                    set("GEMINI_API_KEY", "scripted");
-                }
-            }
-            Cli::Opencode => {
-                set("OPENCODE_CONFIG_CONTENT", &opencode_configuration(url));
-                set("OPENCODE_DISABLE_MODELS_FETCH", "1");
-                set("OPENCODE_DISABLE_AUTOUPDATE", "1");
-            }
-        }
-        (args, env)
-    }
-
-    /// What has to be in the home of a user who has chosen how to log in.
-    fn furnish(self, home: &Utf8Path) {
-        if self == Cli::Gemini {
-            std::fs::create_dir_all(home.join(".gemini")).unwrap();
-            let settings = r#"{"security":{"auth":{"selectedType":"gemini-api-key"}},"privacy":{"usageStatisticsEnabled":false},"general":{"enableAutoUpdate":false}}"#;
-            std::fs::write(home.join(".gemini/settings.json"), settings).unwrap();
-        }
-    }
-}
-
-fn opencode_configuration(url: &str) -> String {
-    format!(
-        r#"{{"provider":{{"scripted":{{"npm":"@ai-sdk/openai-compatible","name":"Scripted",
-        "options":{{"baseURL":"{url}/v1","apiKey":"scripted"}},
-        "models":{{"small":{{"name":"small","cost":{{"input":1,"output":2}}}}}}}}}},
-        "model":"scripted/small","small_model":"scripted/small","autoupdate":false,"share":"disabled"}}"#
-    )
-}
 
 /// A home and a repository of their own for one CLI.
 pub(crate) struct Workplace {

@@ -5,13 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
+mod cli;
 mod clis;
 mod install;
 mod record;
 
 use backstay_agent::{Access, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
-use clis::{Cli, Workplace};
+use cli::Cli;
+use clis::Workplace;
 
 /// In the year 2026, far enough from the next change of a clock.
 const LIMIT_RESETS_AT_S: u64 = 1_795_300_000;

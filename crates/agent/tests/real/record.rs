@@ -2,7 +2,8 @@
 
 use camino::Utf8Path;
 
-use crate::clis::{Cli, Run, Workplace};
+use crate::cli::Cli;
+use crate::clis::{Run, Workplace};
 
 /// Keeps what `run` said as the golden input `name`, if that is asked for.
 pub(crate) fn golden(cli: Cli, name: &str, place: &Workplace, run: &Run) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstay_agent::Presets;
 use backstay_workflow::{Checked, Diagnostic, apply_fixes};
 use serde::Serialize;
 
@@ -21,7 +22,8 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
         diagnostics: &'a [Diagnostic],
     }
     let mut file = WorkflowFile::read(context, &args.file)?;
-    let mut found = diagnostics(&file);
+    let presets = context.presets()?;
+    let mut found = diagnostics(&file, &presets);
     let mut fixed = 0;
     // A fix may uncover what the next one is about; each pass mends something, so there are few.
     while args.fix && found.iter().any(|diagnostic| diagnostic.fix.is_some()) {
@@ -33,7 +35,7 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
         std::fs::write(&file.path, &text)
             .map_err(|source| CliError::WriteFile { path: file.path.clone(), source })?;
         file.text = text;
-        found = diagnostics(&file);
+        found = diagnostics(&file, &presets);
     }
     let mistakes = errors(&found);
     if args.json {
@@ -53,8 +55,8 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
     Ok(Exit::Completed)
 }
 
-fn diagnostics(file: &WorkflowFile) -> Vec<Diagnostic> {
-    match file.check(BTreeMap::new()) {
+fn diagnostics(file: &WorkflowFile, presets: &Presets) -> Vec<Diagnostic> {
+    match file.check(BTreeMap::new(), presets) {
         Ok(Checked { warnings, .. }) => warnings,
         Err(diagnostics) => diagnostics,
     }

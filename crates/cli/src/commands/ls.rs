@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Held, Line, Paint, Times, cut_with_mark, table};
+use crate::ui::{Held, Line, Paint, Times, cut_with_mark, limit_words, table};
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
@@ -54,7 +54,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),
-                (Paint::Dim, waits_for(row)),
+                (Paint::Dim, waits_for(row, times)),
             ]
         })
         .collect();
@@ -99,9 +99,12 @@ fn state(row: &RunRow) -> (Paint, String) {
     (paint, status.to_string())
 }
 
-fn waits_for(row: &RunRow) -> String {
+fn waits_for(row: &RunRow, times: &Times) -> String {
     let summary = &row.summary;
     let at = summary.at.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
+    if let (Some(limit), None, None) = (&summary.limit, &summary.why, &summary.question) {
+        return limit_words(&limit.agent, limit.until, times);
+    }
     match (&summary.why, &summary.question, Held::of(row.owner.as_ref())) {
         (_, Some(_), _) => "asks: backstay inbox".to_owned(),
         (Some(why), None, _) => why.clone(),

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use backstay_model::{Payload, RunId};
 use backstay_runtime::RunRequest;
-use backstay_workflow::plan::{Plan, Step, Verb};
+use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb};
 use backstay_workflow::{AgentOverride, Given};
 use serde::Serialize;
 
@@ -21,7 +21,8 @@ use crate::ui::{Paint, table};
 /// Checks the file, asks for a run and works on it.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let file = WorkflowFile::read(context, &args.file)?;
-    let checked = file.check(agents(&args.agent)?).map_err(|diagnostics| {
+    let presets = context.presets()?;
+    let checked = file.check(agents(&args.agent)?, &presets).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;
@@ -37,6 +38,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
+        presets,
         file: file.name,
         folder: file.folder,
         source: file.text,
@@ -87,9 +89,11 @@ fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
     let named: std::collections::BTreeSet<&str> = plan
         .walk()
         .filter_map(|step| match &step.verb {
-            Verb::Agent { agent, .. } => Some(agent.as_str()),
+            Verb::Agent { agent, options, .. } => Some(std::iter::once(agent).chain(&options.fallback)),
             _ => None,
         })
+        .flatten()
+        .map(String::as_str)
         .collect();
     let names = said.iter().filter_map(|text| text.split_once('=')).map(|(name, _)| name.trim());
     match names.into_iter().find(|name| !named.contains(name)) {
@@ -161,9 +165,9 @@ fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<
     let (by, runs) = match &step.verb {
         Verb::Run { script, .. } => ("shell".to_owned(), script_text(script)),
         Verb::Command { argv } => ("command".to_owned(), words(argv)),
-        Verb::Agent { agent, prompt } => {
-            let command = plan.agents.get(agent).map_or_else(String::new, |spec| words(&spec.command));
-            (format!("agent {agent}"), format!("{command} < {:?}", prompt.source.trim()))
+        Verb::Agent { agent, prompt, options } => {
+            let does = plan.agents.get(agent).map_or_else(String::new, |spec| does(spec, options));
+            (format!("agent {agent}"), format!("{does} < {:?}", prompt.source.trim()))
         }
         Verb::Group { .. } => ("group".to_owned(), String::new()),
     };
@@ -189,6 +193,20 @@ fn script_text(script: &backstay_workflow::expression::Script) -> String {
             &format!("${{{{ {} }}}}", variable.expression.source),
         )
     })
+}
+
+/// What does an agent's work: its command, or its preset with what it may do.
+fn does(spec: &AgentSpec, options: &AgentOptions) -> String {
+    match &spec.kind {
+        AgentKind::Command { command, .. } => words(command),
+        AgentKind::Preset { preset, model, args, .. } => {
+            let model = options.model.as_ref().or(model.as_ref());
+            let model = model.map_or_else(String::new, |model| format!(" {}", model.source));
+            let args: Vec<_> = args.iter().chain(&options.args).cloned().collect();
+            let args = if args.is_empty() { String::new() } else { format!(" {}", words(&args)) };
+            format!("{preset} ({}){model}{args}", options.access.name())
+        }
+    }
 }
 
 fn words(argv: &[backstay_workflow::expression::Template]) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backstay_agent::Presets;
 use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, Severity};
 use camino::Utf8PathBuf;
 
@@ -32,13 +33,18 @@ impl WorkflowFile {
     }
 
     /// Checks it.
-    pub(crate) fn check(&self, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
+    pub(crate) fn check(
+        &self,
+        agents: BTreeMap<String, AgentOverride>,
+        presets: &Presets,
+    ) -> Result<Checked, Vec<Diagnostic>> {
         let read_file = |name: &str| std::fs::read_to_string(self.folder.join(name));
         backstay_workflow::check(&CheckInput {
             path: &self.name,
             text: &self.text,
             read_file: &read_file,
             agents,
+            presets: backstay_runtime::preset_traits(presets),
         })
     }
 

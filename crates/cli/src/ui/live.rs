@@ -176,7 +176,9 @@ pub(crate) async fn last_words(
         .iter()
         .filter(is_asked)
         .filter_map(|step| {
-            let folder = step.attempts.last()?.folder.as_ref()?;
+            // What an agent says for programs is no line for people; the record has its words.
+            let attempt = step.attempts.last().filter(|attempt| attempt.agent.is_none())?;
+            let folder = attempt.folder.as_ref()?;
             Some((step.step.clone(), store.folder().join(folder)))
         })
         .collect();

@@ -1,5 +1,6 @@
 //! How results look.
 
+mod agents;
 mod beats;
 mod frame;
 mod harmless;
@@ -18,6 +19,7 @@ mod story;
 mod style;
 mod time;
 
+pub(crate) use agents::limit_words;
 pub(crate) use frame::Frame;
 pub(crate) use harmless::harmless;
 pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::{AttemptRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage};
+use backstay_engine::record::{
+    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
+};
 use backstay_log::OwnerView;
 use backstay_model::event::StepStatus;
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 
+use super::agents::{limit_words, usage_words};
 use super::beats::Beat;
 use super::line::{width, wrapped};
 use super::rows::step_table;
@@ -110,6 +113,14 @@ impl<'a> Page<'a> {
         attempts.filter(|attempt| is_alive(attempt)).count()
     }
 
+    /// The limit that the run waits for, if it is at nothing else: the first that ends.
+    fn limit(&self) -> Option<&LimitWait> {
+        let steps = &self.record.steps;
+        let is_at_work = steps.iter().any(|step| step.stage == StepStage::Working);
+        let limits = steps.iter().filter_map(|step| step.limit.as_ref());
+        limits.min_by_key(|limit| limit.until).filter(|_| !is_at_work)
+    }
+
     /// Steps (groups not counted) that have their result, and all of them.
     pub(crate) fn progress(&self) -> (usize, usize) {
         let leaves = || self.plan.walk().filter(|step| !matches!(step.verb, Verb::Group { .. }));
@@ -135,7 +146,10 @@ impl<'a> Page<'a> {
         }
         match record.status {
             RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
-            RunStatus::Running => (Paint::Busy, format!("running {took}")),
+            RunStatus::Running => match self.limit() {
+                Some(limit) => (Paint::Warn, limit_words(&limit.agent, limit.until, times)),
+                None => (Paint::Busy, format!("running {took}")),
+            },
             RunStatus::Waiting => (Paint::Warn, format!("waits for a person{since}")),
             RunStatus::Suspending => (Paint::Warn, "suspending: what is at work is being stopped".to_owned()),
             RunStatus::Suspended => (Paint::Warn, format!("suspended{since}")),
@@ -162,7 +176,9 @@ pub(crate) fn short(run: RunId) -> String {
 
 /// The page of `watch`: a run as it goes on.
 pub(crate) fn watch_page(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
-    let mut lines = vec![head(page, times, columns), holder(page), Line::default()];
+    let mut lines = vec![head(page, times, columns), holder(page)];
+    lines.extend(used(page));
+    lines.push(Line::default());
     lines.extend(step_table(page, times, columns));
     let next = next_lines(page, times, columns);
     if !next.is_empty() {
@@ -178,6 +194,7 @@ pub(crate) fn show_page(page: &Page<'_>, left: Vec<Line>, times: &Times, columns
     if page.held != Held::Nobody && !page.record.status.is_ended() {
         lines.push(holder(page));
     }
+    lines.extend(used(page));
     lines.extend(next_lines(page, times, columns));
     lines.extend(left);
     lines.push(Line::default());
@@ -217,6 +234,12 @@ fn holder(page: &Page<'_>) -> Line {
     };
     let folder = page.record.cwd.as_deref().unwrap_or("?");
     Line::of(Paint::Plain, " ").with(Paint::Dim, format!("{owner} · in {folder}"))
+}
+
+/// What its agents used, where some can tell.
+fn used(page: &Page<'_>) -> Option<Line> {
+    let usage = page.record.usage()?;
+    Some(Line::of(Paint::Plain, " ").with(Paint::Dim, usage_words(&usage)))
 }
 
 /// Why the run ended or stands still, and what can be done next.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, Interruption, QuestionRecord, RunRecord, RunStatus, RunSummary, StepRecord, StepStage,
+    AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus, RunSummary,
+    StepRecord, StepStage,
 };
-use backstay_model::event::{FailureClass, QuestionOption, SkipReason, StepStatus};
+use backstay_model::event::{Access, FailureClass, QuestionOption, SkipReason, StepStatus, Tokens};
 use backstay_model::{Attempt, RunId, Scope, Seq, StepId, Timestamp};
 use backstay_runtime::RunRow;
 use backstay_workflow::CheckInput;
@@ -51,7 +52,13 @@ fn id(step: &str) -> StepId {
 
 fn plan() -> Plan {
     let read_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let input = CheckInput { path: "flow.yaml", text: FLOW, read_file: &read_file, agents: BTreeMap::new() };
+    let input = CheckInput {
+        path: "flow.yaml",
+        text: FLOW,
+        read_file: &read_file,
+        agents: BTreeMap::new(),
+        presets: BTreeMap::new(),
+    };
     backstay_workflow::check(&input).unwrap().plan
 }
 
@@ -80,6 +87,7 @@ fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
         artifacts_left_out: 0,
         before: None,
         after: None,
+        agent: None,
     }
 }
 
@@ -98,6 +106,7 @@ fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
         output: None,
         passes: None,
         stalled_at: None,
+        limit: None,
         attempts: vec![attempt(1, at(from))],
     }
 }
@@ -260,6 +269,59 @@ fn watch_of_a_run_that_waits_for_a_person() {
     }));
 }
 
+/// Two agents at work, one with trouble; a third waits for the end of a limit.
+fn by_presets() -> RunRecord {
+    let agent = |line: &str, line_at: &str| AgentRecord {
+        preset: "codex".to_owned(),
+        access: Access::Write,
+        version: Some("codex-cli 0.169.0".to_owned()),
+        model: None,
+        session: Some("s1".to_owned()),
+        line: Some(line.to_owned()),
+        line_at: Some(at(line_at)),
+        tools: 38,
+        files: [].into(),
+        usage: None,
+        session_usage: None,
+        trouble: None,
+        turn_ok: None,
+        spool_end: 4_711,
+    };
+    let mut record = running();
+    let used = Tokens {
+        input: Some(2_300_000),
+        output: Some(114_000),
+        cache_read: Some(1_900_000),
+        ..Tokens::default()
+    };
+    record.steps[0].attempts[0].agent = Some(AgentRecord { usage: Some(used), ..agent("done", "10:12:34") });
+    record.steps[0].attempts[0].ended_at = Some(at("10:12:34"));
+    record.steps[2].attempts[0].agent = Some(agent("edit src/auth/token.rs", "10:26:38"));
+    let troubled =
+        AgentRecord { trouble: Some("Reconnecting... 2/5".to_owned()), ..agent("$ cargo test", "10:26:38") };
+    record.steps[3].attempts[0].agent = Some(troubled);
+    record.steps[4].limit = Some(LimitWait { agent: "codex".to_owned(), until: at("14:05:00") });
+    record
+}
+
+#[test]
+fn watch_of_agents_by_presets() {
+    let (record, plan, signs) = (by_presets(), plan(), BTreeMap::new());
+    insta::assert_snapshot!(screens(|columns| {
+        watch_page(&page(&record, &plan, owner(), &signs), &times(), columns)
+    }));
+}
+
+#[test]
+fn show_of_a_run_that_waits_for_a_limit() {
+    let (mut record, plan, signs) = (by_presets(), plan(), BTreeMap::new());
+    record.steps.truncate(5);
+    record.steps.drain(2..4);
+    insta::assert_snapshot!(screens(|columns| {
+        show_page(&page(&record, &plan, owner(), &signs), Vec::new(), &times(), columns)
+    }));
+}
+
 #[test]
 fn show_of_a_failed_run() {
     let (record, plan) = (failed(), plan());
@@ -289,6 +351,8 @@ fn ls_of_runs_in_every_state() {
             question: (status == RunStatus::Waiting)
                 .then(|| "qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()),
             next_timer: None,
+            limit: (workflow == "nightly")
+                .then(|| LimitWait { agent: "codex".to_owned(), until: at("14:05:00") }),
         },
         owner: None,
         wake_at: (status == RunStatus::Running).then(|| at("10:26:40")),
@@ -310,7 +374,13 @@ fn ls_of_runs_in_every_state() {
 fn check_of_a_file_with_mistakes() {
     let text = "backstay: 1\nname: bad\nsteps:\n  - {id: fix-tests, run: x}\n  - {id: b, rum: x}\n  - id: c\n    run: echo '${{ inputs.nope }}'\n";
     let read_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    let input = CheckInput { path: "bad.yaml", text, read_file: &read_file, agents: BTreeMap::new() };
+    let input = CheckInput {
+        path: "bad.yaml",
+        text,
+        read_file: &read_file,
+        agents: BTreeMap::new(),
+        presets: BTreeMap::new(),
+    };
     let found = backstay_workflow::check(&input).unwrap_err();
     let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text)).collect();
     insta::assert_snapshot!(shown.join("\n"));

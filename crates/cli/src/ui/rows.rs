@@ -4,6 +4,7 @@ use backstay_engine::record::{StepRecord, StepStage};
 use backstay_model::{Frame, Scope, StepId};
 use backstay_workflow::plan::{Step, Verb};
 
+use super::agents::{agent_sign, limit_words};
 use super::line::{Line, cut_with_mark, width};
 use super::page::Page;
 use super::state::State;
@@ -104,7 +105,7 @@ fn add_rows(
         time: record
             .filter(|record| record.skipped.is_none())
             .map_or_else(String::new, |record| clock(record.duration(times.now))),
-        agent: doer(step),
+        agent: record.and_then(by).unwrap_or_else(|| doer(step)),
         said,
         beside,
     });
@@ -136,6 +137,15 @@ fn trail(page: &Page<'_>, step: &Step, frames: &[Frame], named: &[StepId]) -> St
     String::new()
 }
 
+/// What does the last attempt of a step, with its version, where an agent said which.
+fn by(record: &StepRecord) -> Option<String> {
+    let agent = record.attempts.last()?.agent.as_ref()?;
+    let name = record.agent.as_deref().unwrap_or(&agent.preset);
+    let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+    let version = agent.version.as_deref().and_then(|version| version.split_whitespace().find(is_number));
+    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+}
+
 /// What does a step, in a word.
 pub(crate) fn doer(step: &Step) -> String {
     match &step.verb {
@@ -163,6 +173,15 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
     let tries = record.attempts.iter().filter(|attempt| !attempt.probe).count();
     let seen = page.signs.get(&step.id);
     let is_working = record.stage == StepStage::Working;
+    let agent = record.attempts.last().and_then(|attempt| attempt.agent.as_ref());
+    if let Some(agent) = agent.filter(|agent| is_working && agent.spool_end > 0) {
+        let (said, mut beside) = agent_sign(agent, times);
+        beside.extend(tries_and_finds(record, tries));
+        return (said, beside);
+    }
+    if let Some(limit) = &record.limit {
+        return (limit_words(&limit.agent, limit.until, times), Vec::new());
+    }
     let said = match seen.and_then(|sign| sign.said.as_deref()) {
         Some(said) if is_working => one_line(said),
         _ => record.summary.as_deref().filter(|_| !is_working).map(one_line).unwrap_or_default(),
@@ -174,14 +193,20 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
         (_, Some(at)) => beside.push(format!("since {}", times.second(at))),
         (_, None) => {}
     }
+    beside.extend(tries_and_finds(record, tries));
+    (said, beside)
+}
+
+fn tries_and_finds(record: &StepRecord, tries: usize) -> Vec<String> {
+    let mut told = Vec::new();
     if tries > 1 {
-        beside.push(format!("{tries} tries"));
+        told.push(format!("{tries} tries"));
     }
     let found: u32 = record.attempts.iter().map(|attempt| attempt.reattached).sum();
     if found > 0 {
-        beside.push(format!("found again {found}×"));
+        told.push(format!("found again {found}×"));
     }
-    (said, beside)
+    told
 }
 
 /// The last words of a step and what stands beside them, in `columns`: what is beside gives way from its end, and the

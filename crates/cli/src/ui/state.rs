@@ -51,6 +51,11 @@ pub(crate) enum State {
     },
     /// Nobody can say for now what becomes of its work.
     Stuck,
+    /// Its agent may not work before then.
+    Limited {
+        /// Until when.
+        until: Timestamp,
+    },
     /// It is not known what became of its work.
     InDoubt,
     /// It has its result.
@@ -89,7 +94,10 @@ impl State {
             }
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
-            StepStage::Backoff { due_at } => State::Again { due_at },
+            StepStage::Backoff { due_at } => match &record.limit {
+                Some(limit) => State::Limited { until: limit.until },
+                None => State::Again { due_at },
+            },
             StepStage::Stuck => State::Stuck,
             StepStage::InDoubt => State::InDoubt,
             StepStage::Done { status } => {
@@ -106,7 +114,7 @@ impl State {
             State::UnderWay | State::InPass { .. } => "▾",
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
-            State::Again { .. } => "↻",
+            State::Again { .. } | State::Limited { .. } => "↻",
             State::InDoubt | State::Stuck | State::Unknown => "?",
             State::NotReached | State::Done { status: StepStatus::Skipped, .. } => "─",
             State::Done { status: StepStatus::Succeeded, .. } => "✓",
@@ -124,6 +132,7 @@ impl State {
             | State::Unknown
             | State::Silent { .. }
             | State::Again { .. }
+            | State::Limited { .. }
             | State::InDoubt
             | State::Stuck
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
@@ -151,6 +160,7 @@ impl State {
             State::Silent { since } => return format!("silent {}", duration(times.now.since(since))),
             State::Again { due_at } => return format!("again {}", times.second(due_at)),
             State::Stuck => "stuck",
+            State::Limited { until } => return format!("limit {}", times.minute(until)),
             State::InDoubt => "in doubt",
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",
@@ -167,6 +177,8 @@ impl State {
                 (Some(FailureClass::Spawn), _) => "not started",
                 (Some(FailureClass::Expression), _) => "expression",
                 (Some(FailureClass::Exhausted), _) => "exhausted",
+                (Some(FailureClass::Login), _) => "not logged in",
+                (Some(FailureClass::Session), _) => "no session",
             },
         };
         words.to_owned()

@@ -1,8 +1,8 @@
 //! One event as one line of plain words.
 
 use backstay_model::event::{
-    Answer, AttemptEnd, EffectFinished, Event, FailureClass, LoopEnd, Resolution, StepStatus, TimeBudget,
-    Verdict,
+    Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, Said,
+    StepContinues, StepStatus, TimeBudget, Verdict,
 };
 use backstay_model::{Frame, Recorded, Scope, Seq};
 
@@ -11,7 +11,7 @@ use super::{Line, Paint};
 
 /// The line of `event`; none for what only machines need to know.
 pub(crate) fn story(recorded: &Recorded, event: &Event, times: &Times) -> Option<Line> {
-    let (paint, text) = words(event)?;
+    let (paint, text) = words(event, times)?;
     let line = Line::of(Paint::Dim, format!("{}  ", times.second(recorded.at)));
     Some(match recorded.scope.step_id() {
         Some(step) => line.with(Paint::Bold, format!("{step}{}: ", pass(recorded))).with(paint, text),
@@ -29,7 +29,7 @@ fn pass(recorded: &Recorded) -> String {
     }
 }
 
-fn words(event: &Event) -> Option<(Paint, String)> {
+fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
     Some(match event {
         Event::RunRequested(request) => {
             (Paint::Plain, format!("{} asked for by {}", request.run, request.by))
@@ -83,6 +83,8 @@ fn words(event: &Event) -> Option<(Paint, String)> {
             (paint, format!("{} ({})", finished.summary, millis(finished.duration_ms)))
         }
         Event::StepRetryScheduled(retry) => (Paint::Warn, format!("{}; tried again", failure(retry.failure))),
+        Event::StepContinues(continues) => (Paint::Warn, continues_words(continues, times)),
+        Event::AgentSaid(said) => return said_words(&said.what),
         Event::StepStalled(stalled) => {
             let stop =
                 stalled.stop_in_ms.map_or_else(String::new, |ms| format!(", stopped in {}", millis(ms)));
@@ -155,6 +157,40 @@ fn failure(class: FailureClass) -> &'static str {
         FailureClass::Spawn => "could not be started",
         FailureClass::Expression => "an expression failed",
         FailureClass::Exhausted => "its cycles are used up",
+        FailureClass::Login => "not logged in",
+        FailureClass::Session => "its session is not as it should be",
+    }
+}
+
+/// What an agent said or does, as far as a person wants to see it go by.
+fn said_words(said: &Said) -> Option<(Paint, String)> {
+    match said {
+        Said::Message { line, .. } => Some((Paint::Plain, line.clone())),
+        Said::ToolStarted { line, .. } => Some((Paint::Dim, line.clone())),
+        Said::Limit { message, .. } | Said::LoginNeeded { message } | Said::NetworkTrouble { message } => {
+            Some((Paint::Warn, message.clone()))
+        }
+        Said::SessionStarted { .. }
+        | Said::Thought { .. }
+        | Said::ToolFinished { .. }
+        | Said::FilesTouched { .. }
+        | Said::Usage(_)
+        | Said::TurnEnded { .. } => None,
+    }
+}
+
+fn continues_words(continues: &StepContinues, times: &Times) -> String {
+    let next = &continues.next;
+    match (&continues.because, continues.due_at) {
+        (Because::Limit { .. }, Some(due_at)) => super::limit_words(next, due_at, times),
+        (Because::Limit { .. }, None) => format!("{} met a limit; {next} goes on", continues.agent),
+        (Because::LoginNeeded { message } | Because::NotStarted { message }, _) => {
+            format!("{message}; {next} goes on")
+        }
+        (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
+        (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
+        (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
+        (Because::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Folds that people and programs read.
 
+mod agent;
 mod parts;
 mod run;
 mod status;
 mod step_event;
 mod summary;
 
+pub use agent::{AgentRecord, RunUsage};
 pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
     StepStage, WorkflowRef,
@@ -14,4 +16,4 @@ pub(crate) use run::why_suspended;
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
-pub use summary::RunSummary;
+pub use summary::{LimitWait, RunSummary};

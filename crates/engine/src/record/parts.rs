@@ -9,6 +9,8 @@ use backstay_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{AgentRecord, LimitWait};
+
 /// Which workflow a run follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkflowRef {
@@ -160,6 +162,9 @@ pub struct AttemptRecord {
     pub before: Option<KeptTree>,
     /// The checkout after it.
     pub after: Option<KeptTree>,
+    /// What its agent did, if that is known by a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentRecord>,
 }
 
 /// How far a loop is.
@@ -208,6 +213,9 @@ pub struct StepRecord {
     pub passes: Option<LoopRecord>,
     /// Since when it is silent, if that was announced.
     pub stalled_at: Option<Timestamp>,
+    /// The agent whose limit its next attempt waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitWait>,
     /// Its attempts, also those before it was reset.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -232,6 +240,7 @@ impl StepRecord {
     pub(super) fn finish(&mut self, at: Timestamp, status: StepStatus, summary: String) {
         self.stage = StepStage::Done { status };
         (self.ended_at, self.summary, self.stalled_at) = (Some(at), Some(summary), None);
+        self.limit = None;
     }
 
     pub(super) fn stick(&mut self, message: String) {
@@ -248,7 +257,7 @@ impl StepRecord {
     pub(super) fn reset(&mut self) {
         self.stage = StepStage::Waiting;
         (self.ended_at, self.exit_code, self.failure, self.skipped) = (None, None, None, None);
-        (self.summary, self.output, self.stalled_at) = (None, None, None);
+        (self.summary, self.output, self.stalled_at, self.limit) = (None, None, None, None);
     }
 }
 
@@ -283,6 +292,7 @@ impl AttemptRecord {
             artifacts_left_out: 0,
             before: None,
             after: None,
+            agent: None,
         }
     }
 

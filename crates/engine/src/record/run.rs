@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, StepStatus,
-    SuspendReason, Verdict,
+    Actor, AgentSaid, Because, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, Said,
+    StepStatus, SuspendReason, UsageSpan, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::RunStatus;
 use super::parts::{
     AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
     StepStage, WorkflowRef,
 };
+use super::{AgentRecord, LimitWait, RunStatus};
 
 /// The schema version of a [`RunRecord`]'s JSON.
 pub const RUN_RECORD_SCHEMA: u32 = 1;
@@ -274,18 +274,34 @@ impl RunRecord {
             Event::StepRetryScheduled(retry) => {
                 self.entry(scope, step, at).stage = StepStage::Backoff { due_at: retry.due_at }
             }
+            Event::StepContinues(continues) => {
+                let record = self.entry(scope, step, at);
+                record.stage = match continues.due_at {
+                    Some(due_at) => StepStage::Backoff { due_at },
+                    None => StepStage::Started,
+                };
+                let until = continues.due_at.filter(|_| matches!(continues.because, Because::Limit { .. }));
+                record.limit = until.map(|until| LimitWait { agent: continues.next.clone(), until });
+                record.agent = Some(continues.next);
+            }
+            Event::AgentSaid(said) => self.fold_said(at, said),
             Event::StepStalled(_) => self.entry(scope, step, at).stalled_at = Some(at),
             Event::StepTimedOut(timed_out) => {
                 if let Some(attempt) = self.entry(scope, step, at).attempts.last_mut() {
                     attempt.timed_out = Some(timed_out.budget);
                 }
             }
-            Event::TimerFired(_) => self.entry(scope, step, at).stage = StepStage::Started,
+            Event::TimerFired(_) => {
+                let record = self.entry(scope, step, at);
+                (record.stage, record.limit) = (StepStage::Started, None);
+            }
             Event::EffectStarting(starting) => {
                 let record = self.entry(scope, step, at);
                 (record.stage, record.stalled_at) = (StepStage::Working, None);
                 let probe = starting.effect.call == EffectCall::Probe;
-                record.attempts.push(AttemptRecord::starting(starting.attempt, probe, starting.preview, at));
+                let mut attempt = AttemptRecord::starting(starting.attempt, probe, starting.preview, at);
+                attempt.agent = starting.agent.map(AgentRecord::starting);
+                record.attempts.push(attempt);
             }
             Event::EffectStuck(stuck) => self.entry(scope, step, at).stick(stuck.message),
             Event::EffectRunning(running) => {
@@ -294,6 +310,9 @@ impl RunRecord {
                     attempt.pid = Some(running.pid);
                     attempt.keeper_pid = Some(running.keeper_pid);
                     (attempt.folder, attempt.before) = (Some(running.folder), running.before);
+                    if let (Some(agent), Some(running)) = (&mut attempt.agent, running.agent) {
+                        agent.running(running);
+                    }
                 }
             }
             Event::EffectAttached(attached) => {
@@ -359,6 +378,33 @@ impl RunRecord {
         }
     }
 
+    fn fold_said(&mut self, at: Timestamp, said: AgentSaid) {
+        let (scope, number) = (said.effect.scope.clone(), said.attempt);
+        let before = match &said.what {
+            Said::Usage(usage) if usage.span == UsageSpan::Session => {
+                let attempt = self.attempt(&said.effect, number).and_then(|attempt| attempt.agent.as_ref());
+                let session = attempt.and_then(|agent| agent.session.clone());
+                session.and_then(|session| self.used_by_session(&session, (&scope, number)))
+            }
+            _ => None,
+        };
+        let is_life = matches!(
+            said.what,
+            Said::Message { .. }
+                | Said::Thought { .. }
+                | Said::ToolStarted { .. }
+                | Said::ToolFinished { .. }
+        );
+        let attempt = self.attempt(&said.effect, number);
+        if let Some(agent) = attempt.and_then(|attempt| attempt.agent.as_mut()) {
+            agent.fold(at, said, before);
+        }
+        // Who works has ended its silence.
+        if is_life && let Some(record) = self.steps.iter_mut().rfind(|record| record.scope == scope) {
+            record.stalled_at = None;
+        }
+    }
+
     /// Between `running` and `waiting` there is no event: the steps tell.
     fn settle_status(&mut self) {
         if !matches!(self.status, RunStatus::Running | RunStatus::Waiting) {
@@ -396,6 +442,7 @@ impl RunRecord {
                 output: None,
                 passes: None,
                 stalled_at: None,
+                limit: None,
                 attempts: Vec::new(),
             });
             self.steps.len() - 1

@@ -1,6 +1,8 @@
 //! Rows of step events: one event of a run's topic, laid out flat for tables and programs.
 
-use backstay_model::event::{AttemptEnd, DecodeError, Event, Heartbeat, LoopEnd, OutputState, StepStatus};
+use backstay_model::event::{
+    AttemptEnd, Because, DecodeError, Event, Heartbeat, LoopEnd, OutputState, Said, StepStatus,
+};
 use backstay_model::{
     Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, Timestamp,
 };
@@ -32,6 +34,10 @@ pub enum StepEventKind {
     Skipped,
     /// A failed attempt will be followed by another one.
     RetryScheduled,
+    /// An attempt of an agent will be followed by another one that counts against nothing.
+    Continues,
+    /// An agent said or did something.
+    Said,
     /// A step used up one of its time budgets.
     TimedOut,
     /// A step has been silent for long.
@@ -280,6 +286,15 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
             let (attempt, reason) = (Some(retry.attempt), Some(retry.failure.as_str().to_owned()));
             StepEventRow { attempt, reason, ..row(StepEventKind::RetryScheduled) }
         }
+        Event::StepContinues(continues) => {
+            let (attempt, reason) = (Some(continues.attempt), Some(because(&continues.because)));
+            StepEventRow { attempt, reason, agent: Some(continues.next), ..row(StepEventKind::Continues) }
+        }
+        Event::AgentSaid(said) => StepEventRow {
+            attempt: Some(said.attempt),
+            reason: Some(line(said.what)?),
+            ..row(StepEventKind::Said)
+        },
         Event::StepTimedOut(timed_out) => StepEventRow {
             attempt: Some(timed_out.attempt),
             reason: Some(timed_out.budget.as_str().to_owned()),
@@ -319,6 +334,36 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
         // Wishes, verdicts, owners, questions and plumbing have their own views.
         _ => return None,
     })
+}
+
+/// Why an agent gets another attempt, in a line.
+fn because(because: &Because) -> String {
+    match because {
+        Because::Limit { message, .. }
+        | Because::LoginNeeded { message }
+        | Because::NotStarted { message }
+        | Because::CutShort { message } => message.clone(),
+        Because::SessionUnknown => "its session is not there: it begins a new one".to_owned(),
+        Because::SessionInUse => "its session is there already: it goes on with it".to_owned(),
+        Because::InvalidOutput { problem } => problem.clone(),
+    }
+}
+
+/// What an agent said, in a line; none for what is only counted.
+fn line(said: Said) -> Option<String> {
+    match said {
+        Said::SessionStarted { id, .. } => Some(format!("session {id}")),
+        Said::Message { line, .. } | Said::Thought { line } | Said::ToolStarted { line, .. } => Some(line),
+        Said::FilesTouched { paths } => Some(format!("files {}", paths.join(", "))),
+        Said::Limit { message, .. } | Said::LoginNeeded { message } | Said::NetworkTrouble { message } => {
+            Some(message)
+        }
+        Said::TurnEnded { ok: true, .. } => Some("its turn ended well".to_owned()),
+        Said::TurnEnded { ok: false, failure } => {
+            Some(failure.unwrap_or_else(|| "its turn did not end well".to_owned()))
+        }
+        Said::ToolFinished { .. } | Said::Usage(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -383,6 +428,7 @@ mod tests {
                         keeper_pid: 6,
                         folder: "f".to_owned(),
                         before: None,
+                        agent: None,
                     },
                 ),
                 "spawned\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"probe\":false,\"folder\":\"f\",\"pid\":7}",
@@ -478,6 +524,7 @@ mod tests {
             preview: "cargo test".to_owned(),
             host: "h".to_owned(),
             boot: "b".to_owned(),
+            agent: None,
         };
         assert_eq!(
             json(&recorded("code@issue=412,green~3", starting)),

@@ -31,4 +31,16 @@ pub struct RunSummary {
     /// The next moment that something waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_timer: Option<Timestamp>,
+    /// The agent whose limit is waited for: the first that ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitWait>,
+}
+
+/// A step waits until an agent may work again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitWait {
+    /// The agent, by its name in the plan.
+    pub agent: String,
+    /// Until when.
+    pub until: Timestamp,
 }

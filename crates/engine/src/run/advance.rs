@@ -10,6 +10,7 @@ use backstay_model::{EffectCall, Frame, Scope, StepId};
 use backstay_workflow::expression::{EvalError, Expression};
 use backstay_workflow::plan::Verb;
 
+use super::agent_work::AgentWork;
 use super::definition::{Definition, Node};
 use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, StepPhase};
@@ -300,6 +301,7 @@ impl Turn<'_> {
                         preview: work.preview(),
                         host: performer.host.clone(),
                         boot: performer.boot.clone(),
+                        agent: work.agent.as_ref().map(AgentWork::starting),
                     };
                     self.emit_at(&place, starting);
                     self.outcome.starts.push(work);

@@ -138,6 +138,8 @@ impl RunMachine {
             | Event::StepSkipped(_)
             | Event::StepFinished(_)
             | Event::StepRetryScheduled(_)
+            | Event::StepContinues(_)
+            | Event::AgentSaid(_)
             | Event::TimerFired(_)
             | Event::CycleStarted(_)
             | Event::EffectStarting(_)
@@ -242,6 +244,7 @@ impl RunMachine {
                     failures: 0,
                     losses: 0,
                     skip: None,
+                    agent: Box::default(),
                 });
                 self.active.insert(place.clone());
             }
@@ -252,9 +255,26 @@ impl RunMachine {
                 self.want_next_attempt(place, LeafPhase::Backoff { due_at: retry.due_at });
                 if let Some(leaf) = self.leaf_mut(place) {
                     leaf.failures += 1;
+                    leaf.agent.fold_retry(retry.failure);
                 }
             }
-            Event::TimerFired(_) => self.set_leaf_phase(place, LeafPhase::Working(Progress::Wanted)),
+            Event::StepContinues(continues) => {
+                let phase = match continues.due_at {
+                    Some(due_at) => LeafPhase::Backoff { due_at },
+                    None => LeafPhase::Working(Progress::Wanted),
+                };
+                self.want_next_attempt(place, phase);
+                if let Some(leaf) = self.leaf_mut(place) {
+                    leaf.agent.fold_continues(at, continues);
+                }
+            }
+            Event::AgentSaid(said) => self.fold_said(place, said),
+            Event::TimerFired(_) => {
+                self.set_leaf_phase(place, LeafPhase::Working(Progress::Wanted));
+                if let Some(leaf) = self.leaf_mut(place) {
+                    leaf.agent.waits_for = None;
+                }
+            }
             Event::EffectStarting(starting) => self.fold_starting(place, starting),
             Event::EffectRunning(running) => {
                 if let Some(state) = self.steps.get_mut(place) {
@@ -262,6 +282,9 @@ impl RunMachine {
                     if running.effect.call == EffectCall::Main {
                         state.folder = Some(running.folder.clone());
                     }
+                }
+                if let Some(session) = running.agent.as_ref().and_then(|agent| agent.session.as_ref()) {
+                    self.fold_session(place, session);
                 }
             }
             Event::EffectFinished(finished) if finished.effect.call == EffectCall::Main => {
@@ -372,6 +395,9 @@ impl RunMachine {
         }
         let call = starting.effect.call;
         let Some(leaf) = self.leaf_mut(place) else { return };
+        if call == EffectCall::Main {
+            leaf.agent.fold_starting(starting.agent.as_ref());
+        }
         match (call, &mut leaf.phase) {
             (EffectCall::Main, LeafPhase::Working(progress))
             | (EffectCall::Probe, LeafPhase::Probing { progress, .. }) => *progress = Progress::Begun,

@@ -162,10 +162,7 @@ fn named_steps(plan: &Plan) -> BTreeSet<StepId> {
     let mut named = Named::default();
     plan.env.iter().for_each(|env| named.template(&env.value));
     plan.outputs.iter().for_each(|output| named.template(&output.value));
-    for agent in plan.agents.values() {
-        agent.command.iter().for_each(|part| named.template(part));
-        agent.env.iter().for_each(|env| named.template(&env.value));
-    }
+    plan.agents.values().flat_map(|agent| agent.templates()).for_each(|part| named.template(part));
     plan.walk().for_each(|step| named_by(step, &mut named));
     named.steps.into_iter().chain(named.previous).collect()
 }

@@ -5,9 +5,12 @@
 //! * [`RunMachine::desired`] says which outside work the state calls for.
 
 mod advance;
+mod agent_work;
+mod agents;
 mod apply;
 mod definition;
 mod desired;
+mod judge;
 mod loops;
 mod place;
 mod reports;
@@ -21,6 +24,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use agent_work::AgentWork;
 pub use definition::{Definition, DefinitionError};
 pub use desired::Desired;
 pub use state::{Phase, RunEnd, RunMachine};

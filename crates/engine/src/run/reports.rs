@@ -8,23 +8,17 @@ use backstay_model::event::{
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, Text};
-use backstay_workflow::plan::{AfterCrash, OutputFormat, RetryClass, Step};
+use backstay_workflow::plan::{AfterCrash, RetryClass, Step};
 
+use super::agents::Next;
 use super::definition::Node;
+use super::judge::Judged;
 use super::place::Place;
 use super::settle::{DONE, FAIL, RERUN};
 use super::state::{LeafPhase, Progress, StepState};
 use super::turn::Turn;
-use super::values::as_json;
 use super::work::total_budget_ms;
-use crate::{EndedBy, OutputProblem, ProcessEnded, Report};
-
-/// What an attempt came to, before the step's own rules.
-struct Judged {
-    end: AttemptEnd,
-    message: String,
-    output: Option<Text>,
-}
+use crate::{AgentEnded, EndedBy, ProcessEnded, Report};
 
 /// How an attempt failed.
 struct Failed {
@@ -61,9 +55,11 @@ impl Turn<'_> {
         match report {
             // A keeper that was found again may say once more what is known.
             Report::Running { .. } if self.machine.is_known_to_run(&place, effect.call, attempt) => {}
-            Report::Running { effect, attempt, pid, keeper_pid, folder, before } => {
-                self.emit_at(&place, EffectRunning { effect, attempt, pid, keeper_pid, folder, before });
+            Report::Running { effect, attempt, pid, keeper_pid, folder, before, agent } => {
+                let running = EffectRunning { effect, attempt, pid, keeper_pid, folder, before, agent };
+                self.emit_at(&place, running);
             }
+            Report::Said { .. } => self.agent_said(&place, report),
             Report::Attached { effect, attempt, had_ended } => {
                 self.emit_at(&place, EffectAttached { effect, attempt, had_ended });
             }
@@ -124,6 +120,7 @@ impl Turn<'_> {
             EndedBy::Exit | EndedBy::Stop | EndedBy::Told | EndedBy::SpawnFailed => {}
         }
         let (by, exit_code) = (process.by, process.exit_code);
+        let agent = process.agent.clone();
         self.emit_at(place, finished(effect, attempt, judged.end, process));
         let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         match judged.end {
@@ -133,7 +130,8 @@ impl Turn<'_> {
             _ if skip.is_some() => self.skip_as_asked(place, skip),
             AttemptEnd::Failed { failure } => {
                 let Judged { message, output, .. } = judged;
-                self.fail_attempt(place, &node.step, attempt, Failed { exit_code, failure, message, output });
+                let failed = Failed { exit_code, failure, message, output };
+                self.fail_agent_attempt(place, &node.step, attempt, failed, agent.as_ref());
             }
             AttemptEnd::Cancelled => {
                 self.finish(place, StepStatus::Cancelled, exit_code, None, judged.message, judged.output);
@@ -145,88 +143,21 @@ impl Turn<'_> {
         }
     }
 
-    /// What the process's end means for the attempt.
-    fn judge(&mut self, place: &Place, node: &Node, process: &ProcessEnded) -> Judged {
-        let step = &node.step;
-        let failed =
-            |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
-        match process.by {
-            EndedBy::Stop | EndedBy::Told => {
-                let is_unwanted = self.machine.is_called_off(&step.id)
-                    || self.machine.leaf(place).is_some_and(|leaf| leaf.skip.is_some());
-                let (end, message) = match is_unwanted {
-                    true => (AttemptEnd::Cancelled, "stopped"),
-                    false => (AttemptEnd::Interrupted, "interrupted"),
-                };
-                Judged { end, message: message.to_owned(), output: None }
+    /// Another attempt of the agent that counts against nothing, or what the step's retries say.
+    fn fail_agent_attempt(
+        &mut self,
+        place: &Place,
+        step: &Step,
+        attempt: Attempt,
+        failed: Failed,
+        ended: Option<&AgentEnded>,
+    ) {
+        match self.next_of_agent(place, step, attempt, (failed.failure, &failed.message), ended) {
+            Some(Next::Continues(continues)) => self.emit_at(place, continues),
+            Some(Next::Fails(message)) => {
+                self.fail_attempt(place, step, attempt, Failed { message, ..failed })
             }
-            EndedBy::Timeout => {
-                let budget = duration(total_budget_ms(node).unwrap_or(0));
-                failed(FailureClass::Timeout, format!("took longer than {budget}"))
-            }
-
-            EndedBy::IdleTimeout => {
-                let budget = duration(step.idle_timeout_ms.unwrap_or(0));
-                failed(FailureClass::Stall, format!("silent for {budget}"))
-            }
-
-            EndedBy::SpawnFailed => failed(
-                FailureClass::Spawn,
-                process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),
-            ),
-            EndedBy::Exit => self.judge_exit(step, process),
-        }
-    }
-
-    fn judge_exit(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
-        let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
-        let ended = match (process.exit_code, process.signal) {
-            (Some(code), _) => format!("exit {code}"),
-            (None, Some(signal)) => format!("ended by signal {signal}"),
-            (None, None) => "ended".to_owned(),
-        };
-        let (output, problem) = self.read_output(step, process);
-        if !accepted {
-            let end = AttemptEnd::Failed { failure: FailureClass::Exit };
-            return Judged { end, message: ended, output };
-        }
-        match (problem, &process.output_problem) {
-            (Some(message), _) => {
-                Judged { end: AttemptEnd::Failed { failure: FailureClass::InvalidOutput }, message, output }
-            }
-            (None, Some(cut)) => {
-                Judged { end: AttemptEnd::Succeeded, message: format!("{ended}; {cut}"), output }
-            }
-            (None, None) => Judged { end: AttemptEnd::Succeeded, message: ended, output },
-        }
-    }
-
-    /// The output as JSON text, and what is wrong with it.
-    fn read_output(&mut self, step: &Step, process: &ProcessEnded) -> (Option<Text>, Option<String>) {
-        match (&process.output_problem, step.output) {
-            // The beginning of a text is a text.
-            (None, _) | (Some(OutputProblem::Cut { .. }), OutputFormat::Text) => {}
-            (Some(problem), _) => return (None, Some(problem.to_string())),
-        }
-        let Some(stored) = &process.output else {
-            let missing = "there is no output, where one JSON value should be";
-            return (None, (step.output == OutputFormat::Json).then(|| missing.to_owned()));
-        };
-        let Some(text) = self.machine.text(stored) else {
-            return (None, Some("the output is not at hand".to_owned()));
-        };
-        match step.output {
-            OutputFormat::Text => {
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                (Some(self.keep_text(serde_json::Value::from(text).to_string())), None)
-            }
-            OutputFormat::Json => match as_json(&text) {
-                Ok(json) => (Some(self.keep_text(json.to_owned())), None),
-                Err(error) => {
-                    let kept = self.keep_text(serde_json::Value::from(&*text).to_string());
-                    (Some(kept), Some(format!("the output is not one JSON value: {error}")))
-                }
-            },
+            None => self.fail_attempt(place, step, attempt, failed),
         }
     }
 
@@ -494,11 +425,15 @@ fn retry_class(failure: FailureClass) -> Option<RetryClass> {
         FailureClass::RateLimit => Some(RetryClass::RateLimit),
         FailureClass::Network => Some(RetryClass::Network),
         // The next attempt would fail in the same way.
-        FailureClass::Spawn | FailureClass::Expression | FailureClass::Exhausted => None,
+        FailureClass::Spawn
+        | FailureClass::Expression
+        | FailureClass::Exhausted
+        | FailureClass::Login
+        | FailureClass::Session => None,
     }
 }
 
-fn duration(ms: u64) -> String {
+pub(super) fn duration(ms: u64) -> String {
     let (seconds, rest_ms) = (ms / 1_000, ms % 1_000);
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, 0) => format!("{rest_ms}ms"),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use backstay_model::event::{
-    Actor, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
+    Actor, AgentStarting, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
 };
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, Text, Timestamp,
 };
 
 use super::Definition;
+use super::agents::AgentTurn;
 use super::place::Place;
 use crate::Performer;
 
@@ -122,6 +123,8 @@ pub(super) struct Leaf {
     pub(super) losses: u32,
     /// Somebody wants it left out: the input's number and the output to show.
     pub(super) skip: Option<(Seq, Option<Text>)>,
+    /// How the attempts of its agent follow each other.
+    pub(super) agent: Box<AgentTurn>,
 }
 
 /// What a step with a result left.
@@ -168,6 +171,8 @@ pub(super) struct StepState {
     pub(super) artifacts: Vec<String>,
     /// Why nobody can say for now what becomes of the last attempt.
     pub(super) stuck: Option<String>,
+    /// The last attempt whose stream said something, and the offset behind that.
+    pub(super) said: Option<(Attempt, u64)>,
     /// Of a loop: the pass it is in.
     pub(super) pass: Pass,
 }
@@ -222,6 +227,8 @@ pub struct RunMachine {
     pub(super) steps: BTreeMap<Place, StepState>,
     /// Leaves between start and result: all that `desired` has to look at.
     pub(super) active: BTreeSet<Place>,
+    /// The session that each step worked in last, by the agent's preset.
+    pub(super) sessions: BTreeMap<(StepId, String), String>,
     /// The first step of the main part that failed, since the last reset.
     pub(super) failed: Option<Place>,
     pub(super) questions: BTreeMap<QuestionId, (Place, QuestionAsked)>,
@@ -247,6 +254,7 @@ impl RunMachine {
             inbox: VecDeque::new(),
             steps: BTreeMap::new(),
             active: BTreeSet::new(),
+            sessions: BTreeMap::new(),
             failed: None,
             questions: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -353,6 +361,40 @@ impl RunMachine {
     #[must_use]
     pub fn begun_on(&self, effect: &EffectId) -> Option<&Performer> {
         self.steps.get(&Place::of(&effect.scope)?)?.begun_on.as_ref()
+    }
+
+    /// The offset behind the last line of an attempt's output that the log knows; 0 if it knows none.
+    #[must_use]
+    pub fn said_until(&self, effect: &EffectId, attempt: Attempt) -> u64 {
+        let state = Place::of(&effect.scope).and_then(|place| self.steps.get(&place));
+        match state.and_then(|state| state.said) {
+            Some((said, end)) if said == attempt && effect.call == EffectCall::Main => end,
+            _ => 0,
+        }
+    }
+
+    /// How the agent of the attempt in flight of `effect` was started, if it is known by a preset.
+    #[must_use]
+    pub fn agent_starting(&self, effect: &EffectId) -> Option<&AgentStarting> {
+        self.leaf(&Place::of(&effect.scope)?)?.agent.starting.as_ref()
+    }
+
+    /// How long the work of `effect` may be silent, in milliseconds of awake time.
+    #[must_use]
+    pub fn idle_timeout_ms(&self, effect: &EffectId) -> Option<u64> {
+        self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.idle_timeout_ms
+    }
+
+    /// The agent whose limit is waited for, and until when: the first that ends.
+    #[must_use]
+    pub fn waits_for_limit(&self) -> Option<(&str, Timestamp)> {
+        let waits = |place: &Place| match self.leaf(place)? {
+            Leaf { phase: LeafPhase::Backoff { due_at }, agent, .. } => {
+                Some((agent.waits_for.as_deref()?, *due_at))
+            }
+            _ => None,
+        };
+        self.active.iter().filter_map(waits).min_by_key(|(_, due_at)| *due_at)
     }
 
     pub(super) fn leaf(&self, place: &Place) -> Option<&Leaf> {

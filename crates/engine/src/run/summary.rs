@@ -3,7 +3,7 @@
 use backstay_model::Timestamp;
 
 use super::state::{LeafPhase, Phase, RunEnd, RunMachine};
-use crate::record::{RunStatus, RunSummary, why_suspended};
+use crate::record::{LimitWait, RunStatus, RunSummary, why_suspended};
 
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
@@ -105,6 +105,7 @@ impl RunMachine {
             why: why.map(|why| why.chars().take(WHY_CHARS).collect()),
             question: self.questions.keys().next().copied(),
             next_timer: self.next_timer(),
+            limit: self.waits_for_limit().map(|(agent, until)| LimitWait { agent: agent.to_owned(), until }),
         }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use backstay_model::event::EffectClass;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
 use backstay_workflow::expression::{EvalError, Expression, Script, Template, Values};
-use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Via};
+use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb};
 use serde::Serialize;
 
 use super::RunMachine;
+use super::agent_work::AgentWork;
 use super::definition::{Definition, Node};
 use super::place::Place;
 
@@ -50,6 +51,9 @@ pub struct Work {
     pub idle_timeout_ms: Option<u64>,
     /// How long it may be silent before that is said, in milliseconds of awake time.
     pub idle_notice_ms: u64,
+    /// The agent that makes the command, where it is known by a preset; `argv` is empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentWork>,
 }
 
 impl Work {
@@ -63,9 +67,11 @@ impl Work {
     /// The beginning of the command, for people.
     #[must_use]
     pub fn preview(&self) -> String {
-        let text = match &self.script {
-            Some(script) => script.trim().lines().next().unwrap_or("").to_owned(),
-            None => self.argv.join(" "),
+        let first_line = |text: &str| text.trim().lines().next().unwrap_or("").to_owned();
+        let text = match (&self.agent, &self.script) {
+            (Some(agent), _) => format!("{}: {}", agent.preset, first_line(&agent.prompt)),
+            (None, Some(script)) => first_line(script),
+            (None, None) => self.argv.join(" "),
         };
         text.chars().take(PREVIEW_CHARS).collect()
     }
@@ -86,20 +92,17 @@ impl RunMachine {
         let around = definition.groups_around(&step.id);
         let groups: Vec<&Step> =
             around.iter().rev().filter_map(|group| definition.node(group)).map(|node| &node.step).collect();
-        let agent = match &step.verb {
-            Verb::Agent { agent, .. } => definition.plan.agents.get(agent),
-            _ => None,
-        };
+        let agent = self.agent_of(definition, place, step);
         let env_specs: Vec<&EnvSpec> = definition
             .plan
             .env
             .iter()
-            .chain(agent.into_iter().flat_map(|agent| &agent.env))
+            .chain(agent.into_iter().flat_map(|(_, agent)| &agent.env))
             .chain(groups.iter().flat_map(|group| &group.env))
             .chain(&step.env)
             .collect();
         env_specs.iter().for_each(|spec| named.template(&spec.value));
-        agent.into_iter().flat_map(|agent| &agent.command).for_each(|part| named.template(part));
+        agent.into_iter().flat_map(|(_, agent)| agent.templates()).for_each(|part| named.template(part));
         let values = self.values(definition, &place.frames, &named);
 
         let mut work = Work {
@@ -115,6 +118,7 @@ impl RunMachine {
             timeout_ms: definition.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
+            agent: None,
         };
         for spec in env_specs {
             work.env.push((spec.name.clone(), spec.value.render(&values)?));
@@ -127,13 +131,10 @@ impl RunMachine {
                 work.argv = PROBE_SHELL.map(str::to_owned).to_vec();
                 fill_script(&mut work, script, &values)?;
             }
-            _ => fill_verb(
-                &mut work,
-                step,
-                agent.map_or(&[], |agent| &agent.command),
-                agent.map(|agent| agent.via),
-                &values,
-            )?,
+            _ => match agent {
+                Some(agent) => self.fill_agent(&mut work, place, step, agent, &values)?,
+                None => fill_verb(&mut work, step, &values)?,
+            },
         }
         self.add_own_env(&mut work, place);
         Ok(work)
@@ -156,33 +157,17 @@ impl RunMachine {
     }
 }
 
-fn fill_verb(
-    work: &mut Work,
-    step: &Step,
-    agent_command: &[Template],
-    via: Option<Via>,
-    values: &Values,
-) -> Result<(), EvalError> {
-    let render_all =
-        |parts: &[Template]| parts.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>();
+fn fill_verb(work: &mut Work, step: &Step, values: &Values) -> Result<(), EvalError> {
     match &step.verb {
         Verb::Run { script, shell } => {
             work.argv.clone_from(shell);
             fill_script(work, script, values)?;
         }
-        Verb::Command { argv } => work.argv = render_all(argv)?,
-        Verb::Agent { prompt, .. } => {
-            work.argv = render_all(agent_command)?;
-            let prompt = prompt.render(values)?;
-            match via.unwrap_or_default() {
-                Via::Stdin => work.stdin = Some(prompt),
-                Via::Arg => work.argv.push(prompt),
-                Via::File => work.prompt_file = Some(prompt),
-                Via::Env => work.env.push(("BACKSTAY_PROMPT".to_owned(), prompt)),
-            }
+        Verb::Command { argv } => {
+            work.argv = argv.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>()?;
         }
-        // A group has no work of its own.
-        Verb::Group { .. } => {}
+        // An agent is filled in by its definition; a group has no work of its own.
+        Verb::Agent { .. } | Verb::Group { .. } => {}
     }
     Ok(())
 }
@@ -235,8 +220,9 @@ pub(super) fn named_by(step: &Step, named: &mut Named) {
             argv.iter().for_each(|part| named.template(part));
             None
         }
-        Verb::Agent { prompt, .. } => {
+        Verb::Agent { prompt, options, .. } => {
             named.template(prompt);
+            options.templates().for_each(|part| named.template(part));
             None
         }
         Verb::Group { .. } => None,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{AgentRunning, AgentStarting};
 use crate::{Attempt, Digest, EffectId, QuestionId, Seq, Text};
 
 /// What may be done about an effect whose end nobody saw.
@@ -33,6 +34,9 @@ pub struct EffectStarting {
     pub host: String,
     /// The boot of that machine: what was started on an earlier one cannot still run.
     pub boot: String,
+    /// How an agent is started that is known by a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentStarting>,
 }
 
 /// Outside work has begun, and this is how to find it.
@@ -51,6 +55,9 @@ pub struct EffectRunning {
     /// The checkout before it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<KeptTree>,
+    /// What is known of an agent that is known by a preset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentRunning>,
 }
 
 /// An owner found work that an earlier owner had begun.
@@ -88,6 +95,10 @@ pub enum FailureClass {
     Expression,
     /// A loop used up its passes.
     Exhausted,
+    /// A person has to log in.
+    Login,
+    /// The agent's own session is not as it should be.
+    Session,
 }
 
 impl FailureClass {
@@ -105,6 +116,8 @@ impl FailureClass {
             FailureClass::Spawn => "spawn",
             FailureClass::Expression => "expression",
             FailureClass::Exhausted => "exhausted",
+            FailureClass::Login => "login",
+            FailureClass::Session => "session",
         }
     }
 }
@@ -115,7 +128,7 @@ impl FailureClass {
 pub enum AttemptEnd {
     /// As it should.
     Succeeded,
-    /// Not as it should: this one counts against the retries.
+    /// Not as it should: this one counts against the retries, unless `step_continues` follows.
     Failed {
         /// What went wrong.
         failure: FailureClass,

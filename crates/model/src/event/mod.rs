@@ -4,6 +4,7 @@
 //! `v`. A change of meaning raises the version of that kind and keeps reading the old one; golden files of each
 //! version are in `tests/golden/`.
 
+mod agent;
 mod effect;
 mod live;
 mod ownership;
@@ -14,6 +15,10 @@ mod step;
 
 use serde::{Deserialize, Serialize};
 
+pub use agent::{
+    Access, AgentRunning, AgentSaid, AgentStarting, Because, Said, SessionWish, StepContinues, Tokens, Usage,
+    UsageSpan, session_name,
+};
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectInDoubt, EffectLost, EffectResolved,
     EffectRunning, EffectStarting, EffectStuck, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
@@ -228,6 +233,8 @@ events! {
     StepFinished(StepFinished) = "step_finished", v 1, Fact;
     /// A failed attempt will be followed by another one.
     StepRetryScheduled(StepRetryScheduled) = "step_retry_scheduled", v 1, Fact;
+    /// An attempt of an agent will be followed by another one that counts against nothing.
+    StepContinues(StepContinues) = "step_continues", v 1, Fact;
     /// A step has been silent for long.
     StepStalled(StepStalled) = "step_stalled", v 1, Fact;
     /// A step used up one of its time budgets.
@@ -249,6 +256,8 @@ events! {
     EffectAttached(EffectAttached) = "effect_attached", v 1, Fact;
     /// It cannot be found out for now what becomes of outside work.
     EffectStuck(EffectStuck) = "effect_stuck", v 1, Fact;
+    /// An agent's stream said something.
+    AgentSaid(AgentSaid) = "agent_said", v 1, Fact;
     /// Outside work ended.
     EffectFinished(EffectFinished) = "effect_finished", v 1, Fact;
     /// Outside work had begun and cannot be found again.

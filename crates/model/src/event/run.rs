@@ -1,5 +1,6 @@
 //! Events of the run as a whole, and everything that can be said to it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct RunRequested {
     pub by: Actor,
     /// The trace it belongs to: 32 lower-case hexadecimal digits.
     pub trace: String,
+    /// The blobs with the presets of its agents, by name: the run goes on by what it began with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub presets: BTreeMap<String, Digest>,
 }
 
 /// Somebody wants the run to stand still.

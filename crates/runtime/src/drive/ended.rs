@@ -37,18 +37,20 @@ struct Output {
     problem: Option<OutputProblem>,
 }
 
-/// Reads what the attempt in `folder` (`relative` to the store) left; long texts are kept as blobs.
+/// Reads what the attempt in `folder` (`relative` to the store) left; long texts are kept as blobs. What an agent said is in
+/// `answer`: its stdout is no text for people.
 pub(super) fn collect(
     store: &Store,
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
     secrets: &[Redaction],
+    answer: Option<&str>,
 ) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
     let (output, log) = if began {
-        (read_output(folder, &record.stdout, secrets)?, log_tail(folder)?)
+        (read_output(folder, &record.stdout, secrets, answer)?, log_tail(folder)?)
     } else {
         (Output { text: None, problem: None }, None)
     };
@@ -68,6 +70,7 @@ pub(super) fn collect(
         artifacts_left_out: left_out,
         after: None,
         left_behind: record.left_behind,
+        agent: None,
     })
 }
 
@@ -84,8 +87,13 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
     }
 }
 
-/// The file named by `BACKSTAY_OUTPUT`, if the step left something there, else its stdout.
-fn read_output(folder: &Utf8Path, stdout: &Spool, secrets: &[Redaction]) -> Result<Output, CollectError> {
+/// The file named by `BACKSTAY_OUTPUT`, if the step left something there, else what an agent answered, else its stdout.
+fn read_output(
+    folder: &Utf8Path,
+    stdout: &Spool,
+    secrets: &[Redaction],
+    answer: Option<&str>,
+) -> Result<Output, CollectError> {
     let path = folder.join("output");
     // A FIFO with nobody at its other end must not hold this up.
     let opened = rustix::fs::open(
@@ -98,7 +106,10 @@ fn read_output(folder: &Utf8Path, stdout: &Spool, secrets: &[Redaction]) -> Resu
             Ok(output) => Ok(Output { text: output.text.map(|text| redacted(&text, secrets)), ..output }),
             Err(source) => unreadable(path, source),
         },
-        Err(Errno::NOENT) => stdout_text(folder, stdout),
+        Err(Errno::NOENT) => match answer {
+            Some(answer) => Ok(Output { text: Some(answer.to_owned()), problem: None }),
+            None => stdout_text(folder, stdout),
+        },
         Err(error) => unreadable(path, error.into()),
     }
 }
@@ -196,7 +207,7 @@ mod tests {
         let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
         std::fs::write(path.join("stdout"), stdout).unwrap();
         let spool = Spool { size_bytes: stdout.len() as u64, digest: Digest::of(stdout), lost_bytes };
-        read_output(&path, &spool, &[]).unwrap()
+        read_output(&path, &spool, &[], None).unwrap()
     }
 
     #[test]

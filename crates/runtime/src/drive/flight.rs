@@ -1,9 +1,11 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::fs;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
@@ -18,13 +20,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::ended::collect;
 use super::run_loop::Drive;
+use crate::agents::{AgentCase, Attendant, Attended, CommandFault, Versions};
 use crate::store::Store;
 use crate::trees::{Checkout, TreeMoment, TreeName};
 
 /// The variable by which an owner is told not to keep checkouts: `off`.
 const TREES: &str = "BACKSTAY_TREES";
 /// How long work that is told to stop has before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// One attempt that this process looks after.
 #[derive(Debug)]
@@ -81,17 +84,24 @@ pub(super) enum News {
 
 /// What a thread that looks after one attempt needs.
 #[derive(Clone)]
-struct Watch {
-    store: Store,
+pub(super) struct Watch {
+    pub(super) store: Store,
     keepers: Keepers,
-    effect: EffectId,
-    attempt: Attempt,
-    epoch: Epoch,
+    pub(super) effect: EffectId,
+    pub(super) attempt: Attempt,
+    pub(super) epoch: Epoch,
     /// Relative to the store.
-    folder: Utf8PathBuf,
+    pub(super) folder: Utf8PathBuf,
+    /// Where the work works.
+    pub(super) workplace: String,
     /// Where the work works; none if its checkout is not to be kept.
     cwd: Option<Utf8PathBuf>,
     gate: Gate,
+    /// The agent, where the work is one's that is known by a preset.
+    pub(super) agent: Option<AgentCase>,
+    /// It is being stopped because it gave no sign of life.
+    pub(super) is_idle: Arc<AtomicBool>,
+    versions: Versions,
     /// What must not reach the log.
     secrets: Vec<Redaction>,
     news: UnboundedSender<News>,
@@ -132,7 +142,8 @@ impl Drive<'_> {
     /// Starts work whose start is durable.
     pub(super) fn start(&mut self, work: Work) {
         let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
-        let watch = self.watch(&work.effect, work.attempt, gate);
+        let agent = self.case_of_work(&work);
+        let watch = self.watch(&work.effect, work.attempt, gate, agent);
         let env = self.owner.settings.env.clone();
         tokio::task::spawn_blocking(move || watch.start(work, env));
     }
@@ -140,7 +151,8 @@ impl Drive<'_> {
     /// Finds out what became of work that an earlier owner had begun.
     pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
         let gate = self.take_off(&effect, attempt, Stage::Passed);
-        let watch = self.watch(&effect, attempt, gate);
+        let agent = self.case_of_effect(&effect, attempt);
+        let watch = self.watch(&effect, attempt, gate, agent);
         let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
@@ -152,7 +164,8 @@ impl Drive<'_> {
         gate
     }
 
-    fn watch(&self, effect: &EffectId, attempt: Attempt, gate: Gate) -> Watch {
+    fn watch(&self, effect: &EffectId, attempt: Attempt, gate: Gate, agent: Option<AgentCase>) -> Watch {
+        let cwd = self.machine.request().map(|request| request.cwd.clone());
         Watch {
             store: self.owner.store.clone(),
             keepers: self.owner.settings.keepers.clone(),
@@ -160,12 +173,14 @@ impl Drive<'_> {
             attempt,
             epoch: self.epoch,
             folder: attempt_folder(effect, attempt),
-            cwd: self
-                .machine
-                .request()
-                .map(|request| request.cwd.clone().into())
+            workplace: cwd.clone().unwrap_or_default(),
+            cwd: cwd
+                .map(Utf8PathBuf::from)
                 .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
             gate,
+            agent,
+            is_idle: Arc::new(AtomicBool::new(false)),
+            versions: self.owner.versions.clone(),
             secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
             news: self.news.clone(),
         }
@@ -191,7 +206,7 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    fn say(&self, news: News) {
+    pub(super) fn say(&self, news: News) {
         // The loop is gone when the drive is over; its successor recovers from the folder.
         if self.news.send(news).is_err() {
             tracing::debug!(effect = %self.effect, "nobody listens for news any more");
@@ -200,8 +215,24 @@ impl Watch {
 
     fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
         let folder = self.store.folder.join(&self.folder);
+        let preset = match self.preset() {
+            Ok(preset) => preset,
+            // It did not begin; what is in the way may be mended.
+            Err(error) => {
+                return self.trouble(chain(&error));
+            }
+        };
+        let version = preset.as_ref().and_then(|preset| {
+            let mut env = env.clone();
+            env.extend(work.env.iter().cloned());
+            self.versions.of(&preset.version_command(), &env)
+        });
         crash_point("runtime.spawn.before");
-        let prepared = self.prepare(&folder, work, env);
+        let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
+            Ok(spec) => Ok(spec),
+            Err(Unready::Start(error)) => Err(error),
+            Err(Unready::Command(error)) => return self.refuse(&error),
+        };
         let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
         // Who called it off has said so.
         if !self.gate.go(Stage::Passed) {
@@ -210,7 +241,7 @@ impl Watch {
         let started = prepared.and_then(|spec| self.keepers.start(&folder, &spec));
         crash_point("runtime.spawn.after");
         match started {
-            Ok(handle) => self.hold(handle, before),
+            Ok(handle) => self.hold(handle, before, preset.as_ref(), version),
             Err(error @ StartError::Unclear) => {
                 tracing::warn!(%error, "it is not clear whether the work began");
                 self.recover(true, false);
@@ -228,10 +259,11 @@ impl Watch {
         folder: &Utf8Path,
         work: Work,
         mut env: std::collections::BTreeMap<String, String>,
-    ) -> Result<ProcessSpec, StartError> {
+        preset: Option<&Preset>,
+    ) -> Result<ProcessSpec, Unready> {
         let io = |path: &Utf8Path| {
             let path = path.to_owned();
-            move |source| StartError::Io { path, source }
+            move |source| Unready::Start(StartError::Io { path, source })
         };
         let artifacts = folder.join("artifacts");
         fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
@@ -243,8 +275,16 @@ impl Watch {
                 argv.push(path.into_string());
             }
         }
+        let command = match (&work.agent, preset) {
+            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, folder)?),
+            _ => None,
+        };
+        // What the workflow says of a variable beats the preset.
+        env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
         env.extend(work.env);
         for (name, path) in [
+            // The owner's own would be another one; some programs believe it.
+            ("PWD", Utf8PathBuf::from(&work.cwd)),
             ("BACKSTAY_OUTPUT", folder.join("output")),
             ("BACKSTAY_ARTIFACTS", artifacts),
             ("BACKSTAY_STORE", self.store.folder.clone()),
@@ -257,6 +297,10 @@ impl Watch {
         spec.timeout_ms = work.timeout_ms;
         spec.idle_timeout_ms = work.idle_timeout_ms;
         spec.idle_notice_ms = Some(work.idle_notice_ms);
+        if let Some((line, stdin)) = command {
+            (spec.argv, spec.stdin) = (line.argv, stdin);
+            self.without_bytes(&mut spec, preset);
+        }
         Ok(spec)
     }
 
@@ -290,8 +334,15 @@ impl Watch {
         }
     }
 
-    fn hold(self, handle: KeeperHandle, before: Option<KeptTree>) {
+    fn hold(
+        self,
+        handle: KeeperHandle,
+        before: Option<KeptTree>,
+        preset: Option<&Preset>,
+        version: Option<String>,
+    ) {
         let (control, events) = handle.into_parts();
+        let attended = self.attended(preset);
         self.say(News::Report(Report::Running {
             effect: self.effect.clone(),
             attempt: self.attempt,
@@ -299,12 +350,15 @@ impl Watch {
             keeper_pid: control.keeper_pid(),
             folder: self.folder.to_string(),
             before,
+            agent: self.running(preset, version),
         }));
+        let attendant = self.attend(attended.as_ref(), control.clone());
         self.say(News::Held { effect: self.effect.clone(), attempt: self.attempt, control });
         let name = format!("work-{}", self.effect.scope);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let news = self.news.clone();
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(move || self.listen(events)) {
+        let listen = move || self.listen(events, attended.as_ref(), attendant);
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(listen) {
             let trouble = News::Trouble { effect, attempt, message: error.to_string() };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
@@ -313,7 +367,7 @@ impl Watch {
     }
 
     /// Passes on what the keeper says, until its last event.
-    fn listen(self, events: KeeperEvents) {
+    fn listen(self, events: KeeperEvents, attended: Option<&Attended>, mut attendant: Option<Attendant>) {
         for event in events {
             let (effect, attempt) = (self.effect.clone(), self.attempt);
             match event {
@@ -322,12 +376,15 @@ impl Watch {
                 KeeperEvent::Stalled { silent_ms, stop_in_ms } => {
                     self.say(News::Report(Report::Stalled { effect, attempt, silent_ms, stop_in_ms }));
                 }
-                KeeperEvent::Exited(record) => return self.ended(&record),
+                KeeperEvent::Exited(record) => return self.ended(&record, attended, attendant.take()),
                 KeeperEvent::Fenced { highest } => {
                     tracing::warn!(%effect, %highest, "a newer owner holds the work");
-                    return;
+                    return leave(attendant.take());
                 }
-                KeeperEvent::KeeperGone => return self.recover(true, false),
+                KeeperEvent::KeeperGone => {
+                    leave(attendant.take());
+                    return self.recover(true, false);
+                }
             }
         }
     }
@@ -337,6 +394,10 @@ impl Watch {
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
         crash_point("runtime.recover.before");
+        let preset = match self.preset() {
+            Ok(preset) => preset,
+            Err(error) => return self.trouble(chain(&error)),
+        };
         let recovered = backstay_exec::recover(&folder, self.epoch);
         crash_point("runtime.recover.after");
         match recovered {
@@ -346,13 +407,13 @@ impl Watch {
                 }
                 // If the log does not know the tree from before, whoever began the work has it under its name.
                 let before = self.kept_before();
-                self.hold(handle, before);
+                self.hold(handle, before, preset.as_ref(), None);
             }
             Ok(Recovered::Ended(record)) => {
                 if tell {
                     self.say(News::Report(attached(true)));
                 }
-                self.ended(&record);
+                self.ended(&record, self.attended(preset.as_ref()).as_ref(), None);
             }
             Ok(Recovered::Lost { evidence, ended_processes }) => {
                 let evidence = match evidence {
@@ -379,10 +440,24 @@ impl Watch {
         self.say(News::Report(Report::Lost { effect, attempt, evidence, ended_processes }));
     }
 
-    fn ended(&self, record: &backstay_exec::ExitRecord) {
+    fn ended(
+        &self,
+        record: &backstay_exec::ExitRecord,
+        attended: Option<&Attended>,
+        attendant: Option<Attendant>,
+    ) {
         let folder = self.store.folder.join(&self.folder);
-        match collect(&self.store, &folder, &self.folder, record, &self.secrets) {
-            Ok(mut process) => {
+        let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
+            Ok(finding) => finding,
+            Err(error) => {
+                return self.trouble(chain(&error));
+            }
+        };
+        let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
+        match collect(&self.store, &folder, &self.folder, record, &self.secrets, answer) {
+            Ok(process) => {
+                let mut process = self.told_end(process);
+                process.agent = finding.map(|finding| finding.ended);
                 process.after = self.keep_tree(&folder, TreeMoment::After);
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
@@ -395,7 +470,7 @@ impl Watch {
     }
 
     /// The work certainly did not begin.
-    fn refuse(&self, error: &StartError) {
+    fn refuse(&self, error: &dyn std::error::Error) {
         let process = ProcessEnded {
             by: EndedBy::SpawnFailed,
             exit_code: None,
@@ -411,6 +486,7 @@ impl Watch {
             artifacts_left_out: 0,
             after: None,
             left_behind: 0,
+            agent: None,
         };
         self.say(News::Report(Report::Ended {
             effect: self.effect.clone(),
@@ -420,8 +496,37 @@ impl Watch {
     }
 }
 
+/// Why work cannot be started.
+enum Unready {
+    Start(StartError),
+    /// Its agent has no way to do it.
+    Command(CommandFault),
+}
+
+impl From<StartError> for Unready {
+    fn from(error: StartError) -> Unready {
+        Unready::Start(error)
+    }
+}
+
+impl From<CommandFault> for Unready {
+    fn from(error: CommandFault) -> Unready {
+        match error {
+            CommandFault::Io { path, source } => Unready::Start(StartError::Io { path, source }),
+            error @ CommandFault::Command(_) => Unready::Command(error),
+        }
+    }
+}
+
+/// Nobody here reads on what an agent says.
+fn leave(attendant: Option<Attendant>) {
+    if let Some(Err(error)) = attendant.map(Attendant::stop) {
+        tracing::debug!(error = %chain(&error), "an agent was not read to its end");
+    }
+}
+
 /// An error and its causes, for people.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,5 +1,6 @@
 //! Working on one run: the loop that compares what is wanted with what is in flight.
 
+mod agent;
 mod append;
 mod artifacts;
 mod ended;

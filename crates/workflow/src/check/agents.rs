@@ -4,36 +4,34 @@ use std::collections::BTreeMap;
 
 use super::keys;
 use super::names::Site;
-use super::reader::{Reader, Report};
+use super::reader::{Fields, Reader, Report};
 use super::workflow::AgentOverride;
 use crate::codes;
 use crate::expression::{Template, TemplateKind};
-use crate::plan::{AgentSpec, EnvSpec, Via};
+use crate::plan::{AgentKind, AgentSpec, EnvSpec, Via};
 use crate::yaml::{Kind, Node};
 
 const VIA: &[(&str, Via)] =
     &[("stdin", Via::Stdin), ("arg", Via::Arg), ("file", Via::File), ("env", Via::Env)];
 
 impl Reader<'_> {
-    pub(super) fn agents(
-        &mut self,
-        node: Option<&Node>,
-        overrides: &BTreeMap<String, AgentOverride>,
-    ) -> BTreeMap<String, AgentSpec> {
-        let mut agents = BTreeMap::new();
+    /// Reads the agents of the file, and puts those given at the start in their place.
+    pub(super) fn agents(&mut self, node: Option<&Node>, overrides: &BTreeMap<String, AgentOverride>) {
         for (name, entry) in node.map(|node| self.entries(node, "`agents`")).unwrap_or_default() {
             let agent = self.agent(&entry.value);
             self.agents.insert(name.to_owned(), agent.is_some());
-            agents.extend(agent.map(|agent| (name.to_owned(), agent)));
+            self.specs.extend(agent.map(|agent| (name.to_owned(), agent)));
         }
-        let defined = agents.clone();
+        let defined = self.specs.clone();
         for (name, given) in overrides {
             let start = node.map_or(0..0, |node| node.range.start..node.range.start);
             let agent = match given {
                 AgentOverride::Command(command) => match split_words(command) {
                     Some(words) if !words.is_empty() => Some(AgentSpec {
-                        command: words.into_iter().map(plain_template).collect(),
-                        via: Via::Stdin,
+                        kind: AgentKind::Command {
+                            command: words.into_iter().map(plain_template).collect(),
+                            via: Via::Stdin,
+                        },
                         env: Vec::new(),
                     }),
                     _ => {
@@ -44,39 +42,107 @@ impl Reader<'_> {
                     }
                 },
                 AgentOverride::Agent(other) => {
-                    if !defined.contains_key(other) {
+                    let agent = defined.get(other).cloned().or_else(|| self.preset(other));
+                    if agent.is_none() {
                         self.unknown_agent(other, &start, &format!("in place of `{name}`"));
                     }
-                    defined.get(other).cloned()
+                    agent
                 }
             };
             self.agents.insert(name.clone(), agent.is_some());
-            agents.extend(agent.map(|agent| (name.clone(), agent)));
+            self.specs.extend(agent.map(|agent| (name.clone(), agent)));
         }
-        agents
+    }
+
+    /// The agent that a preset is without a definition, if there is one of this name.
+    pub(super) fn preset(&self, name: &str) -> Option<AgentSpec> {
+        self.presets.contains_key(name).then(|| AgentSpec {
+            kind: AgentKind::Preset { preset: name.to_owned(), model: None, args: Vec::new(), via: None },
+            env: Vec::new(),
+        })
     }
 
     fn agent(&mut self, node: &Node) -> Option<AgentSpec> {
         let fields = self.fields(node, &keys::AGENT);
-        let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA)).unwrap_or_default();
+        let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA));
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
-        let Some(command) = fields.get("command") else {
-            if matches!(node.kind, Kind::Map(_))
-                && !self.diagnostics.iter().any(|said| node.range.contains(&said.range.start))
-            {
+        let kind = match (fields.entry("command"), fields.entry("use")) {
+            (Some(_), Some(used)) => {
                 self.say(
                     Report::error(
-                        codes::MISSING_KEY,
-                        &super::reader::first_line(self.source, &fields.range),
-                        "an agent needs a `command`",
+                        codes::CONFLICTING_KEYS,
+                        &used.key.range,
+                        "the agent has both `command` and `use`",
                     )
-                    .hint("for example `command: codex exec --json`"),
+                    .hint("remove one of the two"),
                 );
+                return None;
             }
-            return None;
+            (Some(command), None) => {
+                self.only_of_presets(&fields, &["model", "args"], "this agent");
+                let command = self.command(&command.value, &Site::Start)?;
+                AgentKind::Command { command, via: via.unwrap_or_default() }
+            }
+            (None, Some(used)) => {
+                let name = self.text(&used.value, "`use`")?;
+                if !self.presets.contains_key(name) {
+                    self.unknown_preset(name, &used.value.range);
+                    return None;
+                }
+                let (model, args) = self.model_and_args(&fields, &Site::Start);
+                AgentKind::Preset { preset: name.to_owned(), model, args, via }
+            }
+            (None, None) => {
+                self.without_command(node, &fields);
+                return None;
+            }
         };
-        let command = self.command(command, &Site::Start)?;
-        Some(AgentSpec { command, via, env })
+        Some(AgentSpec { kind, env })
+    }
+
+    fn without_command(&mut self, node: &Node, fields: &Fields<'_>) {
+        if matches!(node.kind, Kind::Map(_))
+            && !self.diagnostics.iter().any(|said| node.range.contains(&said.range.start))
+        {
+            self.say(
+                Report::error(
+                    codes::MISSING_KEY,
+                    &super::reader::first_line(self.source, &fields.range),
+                    "an agent needs `use` or a `command`",
+                )
+                .hint("for example `use: codex`"),
+            );
+        }
+    }
+
+    /// `model` and `args`.
+    pub(super) fn model_and_args(
+        &mut self,
+        fields: &Fields<'_>,
+        site: &Site,
+    ) -> (Option<Template>, Vec<Template>) {
+        let model = fields.get("model").and_then(|node| {
+            let text = self.text(node, "`model`")?;
+            self.template(node, text, TemplateKind::Text, site)
+        });
+        let args = fields.get("args").and_then(|node| {
+            let items = self.list(node, "`args`")?;
+            let args: Vec<Option<Template>> = items.iter().map(|item| self.argument(item, site)).collect();
+            args.into_iter().collect()
+        });
+        (model, args.unwrap_or_default())
+    }
+
+    /// Says which keys of `fields` need an agent that is known by a preset.
+    pub(super) fn only_of_presets(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
+        for key in keys {
+            let Some(entry) = fields.entry(key) else { continue };
+            let message = format!("`{key}` needs a preset, and {agent} is a command");
+            self.say(
+                Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
+                    .hint("say `use: codex`, say, in place of its `command`, or remove it"),
+            );
+        }
     }
 
     /// A list of arguments, or a text that is split like a shell would.
@@ -114,7 +180,7 @@ impl Reader<'_> {
         Some(command)
     }
 
-    fn argument(&mut self, node: &Node, site: &Site) -> Option<Template> {
+    pub(super) fn argument(&mut self, node: &Node, site: &Site) -> Option<Template> {
         // `[sleep, 5]` means what it says: arguments are texts anyway.
         let text = match (&node.kind, node.plain()) {
             (Kind::Scalar { text, .. }, Some(crate::yaml::Plain::Integer(_))) => text,
@@ -145,23 +211,24 @@ impl Reader<'_> {
         env
     }
 
+    fn unknown_preset(&mut self, name: &str, range: &std::ops::Range<usize>) {
+        let presets: Vec<&str> = self.presets.keys().map(String::as_str).collect();
+        let hint = match crate::diagnostic::nearest(name, presets.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!(
+                "there are {}; `[agents.{name}]` in .backstay/config.toml makes another",
+                crate::diagnostic::listed(presets.into_iter())
+            ),
+        };
+        self.say(
+            Report::error(codes::UNKNOWN_AGENT, range, format!("there is no preset `{name}`")).hint(hint),
+        );
+    }
+
     pub(super) fn unknown_agent(&mut self, name: &str, range: &std::ops::Range<usize>, place: &str) {
         let place = if place.is_empty() { String::new() } else { format!(" {place}") };
-        if let Some((_, command)) = keys::PRESETS.iter().find(|(preset, _)| *preset == name) {
-            self.say(
-                Report::error(
-                    codes::NOT_SUPPORTED,
-                    range,
-                    format!("the agent `{name}`{place} is not built in yet in this version"),
-                )
-                .hint(format!(
-                    "define it:  agents: {{{name}: {{command: \"{command}\"}}}}  or say  --agent {name}='cmd: {command}'"
-                )),
-            );
-            return;
-        }
-        let near =
-            crate::diagnostic::nearest(name, self.agents.keys().map(String::as_str)).map(ToOwned::to_owned);
+        let known = self.agents.keys().chain(self.presets.keys()).map(String::as_str);
+        let near = crate::diagnostic::nearest(name, known).map(ToOwned::to_owned);
         let hint = near.map_or_else(
             || format!("define it:  agents: {{{name}: {{command: [program, argument]}}}}"),
             |near| format!("did you mean `{near}`?"),

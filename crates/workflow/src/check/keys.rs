@@ -45,6 +45,11 @@ pub(crate) const STEP: Keys = Keys {
         "after_crash",
         "retry",
         "repeat",
+        "access",
+        "session",
+        "on_limit",
+        "max_wait",
+        "schema",
     ],
     later: &[
         ("for_each", "write one step for each item, or loop in a `run`"),
@@ -53,12 +58,7 @@ pub(crate) const STEP: Keys = Keys {
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
         ("budget", "bound the step with `timeout`"),
         ("workspace", "steps work in the folder in which the run was started"),
-        ("schema", "use `output: json` and test the fields that you need in an `if`"),
-        ("session", "every attempt of an agent begins a session of its own"),
-        ("access", "give the agent's own options in its `command`"),
         ("artifacts", "write to `$BACKSTAY_ARTIFACTS`: what is put there is kept"),
-        ("on_limit", "use `retry: {max: 5, errors: [rate_limit], backoff: 1m}`"),
-        ("max_wait", "use `retry` with a `backoff`"),
         ("concurrency", "start one run after the other"),
     ],
 };
@@ -71,30 +71,16 @@ pub(crate) const INPUT: Keys = Keys {
 
 pub(crate) const AGENT: Keys = Keys {
     of: "an agent",
-    known: &["command", "via", "env", "description"],
-    later: &[
-        ("model", "give a `command` that runs the model"),
-        ("tools", "give a `command` that brings its tools"),
-        ("use", "give the whole `command`"),
-        ("args", "put the arguments into `command`"),
-    ],
+    known: &["command", "use", "model", "args", "via", "env", "description"],
+    later: &[("tools", "give a `command` that brings its tools")],
 };
 
-pub(crate) const AGENT_USE: Keys = Keys {
-    of: "the agent of a step",
-    known: &["use"],
-    later: &[
-        ("fallback", "add a step with the other agent and `if: not steps.….ok`"),
-        ("args", "put the arguments into the `command` of the agent"),
-    ],
-};
+pub(crate) const AGENT_USE: Keys =
+    Keys { of: "the agent of a step", known: &["use", "fallback", "model", "args"], later: &[] };
 
+pub(crate) const SESSION: Keys = Keys { of: "`session`", known: &["from", "fork"], later: &[] };
 pub(crate) const RETRY: Keys = Keys { of: "`retry`", known: &["max", "errors", "backoff"], later: &[] };
 pub(crate) const REPEAT: Keys =
     Keys { of: "`repeat`", known: &["until", "max_cycles", "on_exhausted", "min_cycle"], later: &[] };
 pub(crate) const BACKOFF: Keys = Keys { of: "`backoff`", known: &["base", "max"], later: &[] };
 pub(crate) const PROBE: Keys = Keys { of: "`after_crash`", known: &["probe"], later: &[] };
-
-/// Agents that a later version brings, with the command that does the same now.
-pub(crate) const PRESETS: &[(&str, &str)] =
-    &[("codex", "codex exec -"), ("claude", "claude -p"), ("gemini", "gemini"), ("opencode", "opencode run")];

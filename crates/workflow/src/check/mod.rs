@@ -1,5 +1,6 @@
 //! From a file to a plan, or to everything that is wrong with it.
 
+mod agent_step;
 mod agents;
 mod inputs;
 pub(crate) mod keys;
@@ -11,4 +12,4 @@ mod scalars;
 mod step;
 mod workflow;
 
-pub use workflow::{AgentOverride, CheckInput, Checked, check};
+pub use workflow::{AgentOverride, CheckInput, Checked, PresetTraits, check};

@@ -9,9 +9,10 @@ use backstay_model::Code;
 
 use super::keys::Keys;
 use super::names::Use;
+use super::workflow::PresetTraits;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column, listed, nearest};
-use crate::plan::InputType;
+use crate::plan::{AgentSpec, InputType};
 use crate::yaml::{Entry, Kind, Node, Style};
 
 /// Something to say, before it has a file and a line.
@@ -76,6 +77,14 @@ pub(super) struct Reader<'a> {
     pub(super) loops: BTreeSet<StepId>,
     /// Every expression, for the check of names at the end.
     pub(super) uses: Vec<Use>,
+    /// The presets that there are.
+    pub(super) presets: &'a BTreeMap<String, PresetTraits>,
+    /// The agents of the plan: those of the file, those given at the start, and the presets that steps name.
+    pub(super) specs: BTreeMap<String, AgentSpec>,
+    /// The agents given at the start.
+    pub(super) overridden: BTreeSet<String>,
+    /// Each step that works in another one's session: itself, the other, and where that stands.
+    pub(super) sessions: Vec<(StepId, StepId, Range<usize>)>,
     /// Reads a prompt file.
     pub(super) read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
 }

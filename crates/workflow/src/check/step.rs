@@ -18,6 +18,17 @@ const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
 const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
 const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
+/// Keys that belong to one verb.
+const KEYS_OF_VERBS: &[(&str, &str)] = &[
+    ("shell", "run"),
+    ("prompt", "agent"),
+    ("prompt_file", "agent"),
+    ("access", "agent"),
+    ("session", "agent"),
+    ("on_limit", "agent"),
+    ("max_wait", "agent"),
+    ("schema", "agent"),
+];
 const CLASSES: &[(&str, RetryClass)] = &[
     ("rate_limit", RetryClass::RateLimit),
     ("network", RetryClass::Network),
@@ -35,6 +46,16 @@ pub(super) struct Draft {
     /// None where something else is wrong.
     pub(super) step: Option<Step>,
     pub(super) needs: Option<Vec<(StepId, Range<usize>)>>,
+}
+
+/// What is tried again of an agent where the file says nothing: its provider may not be reached for a while.
+fn network_retries() -> RetryPolicy {
+    RetryPolicy {
+        retries_max: 3,
+        errors: vec![RetryClass::Network],
+        backoff_base_ms: 10_000,
+        backoff_max_ms: 120_000,
+    }
 }
 
 impl Reader<'_> {
@@ -71,7 +92,10 @@ impl Reader<'_> {
         let default = if is_agent || is_group { AfterCrash::Resume } else { AfterCrash::Ask };
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
-        let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or_default();
+        let schema = fields.get("schema").and_then(|node| self.schema(node, fields.entry("output")));
+        let by_preset = verb.as_ref().is_some_and(|verb| self.is_by_preset(verb));
+        let default = if by_preset { network_retries() } else { RetryPolicy::default() };
+        let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or(default);
         let repeat = self.repeat(&fields, id.as_ref(), verb.as_ref());
         if let Some(description) = fields.get("description") {
             self.text(description, "`description`");
@@ -84,11 +108,12 @@ impl Reader<'_> {
             env,
             timeout_ms: timeout.or(is_agent.then_some(AGENT_TIMEOUT_MS)),
             idle_timeout_ms,
-            output,
+            output: if schema.is_some() { OutputFormat::Json } else { output },
             accept_exit,
             after_crash,
             retry,
             repeat,
+            schema,
         });
         Some(Draft { id, step, needs })
     }
@@ -171,8 +196,8 @@ impl Reader<'_> {
                 return None;
             }
         }
-        for (key, verb) in [("shell", "run"), ("prompt", "agent"), ("prompt_file", "agent")] {
-            if let Some(entry) = fields.entry(key).filter(|_| there != [verb]) {
+        for (key, verb) in KEYS_OF_VERBS {
+            if let Some(entry) = fields.entry(key).filter(|_| there != [*verb]) {
                 let message = format!("`{key}` belongs to `{verb}`");
                 self.say(
                     Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
@@ -276,7 +301,7 @@ impl Reader<'_> {
         }
     }
 
-    fn source_error(&mut self, node: &Node, error: &SourceError) {
+    pub(super) fn source_error(&mut self, node: &Node, error: &SourceError) {
         let range = first_line(self.source, &node.locate(self.source, &error.range));
         self.say(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
     }
@@ -333,87 +358,6 @@ impl Reader<'_> {
             Err(error) => {
                 self.source_error(node, &error);
                 None
-            }
-        }
-    }
-
-    fn agent_verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
-        let prompt = self.prompt(node, fields, site);
-        let name_node = match &node.kind {
-            Kind::Map(_) => {
-                let used = self.fields(node, &keys::AGENT_USE);
-                let Some(name) = used.get("use") else {
-                    self.say(Report::error(
-                        codes::MISSING_KEY,
-                        &first_line(self.source, &node.range),
-                        "`agent` needs `use`",
-                    ));
-                    return None;
-                };
-                name
-            }
-            _ => node,
-        };
-        let name = self.text(name_node, "`agent`")?;
-        if !interpolations(name).is_empty() {
-            self.say(
-                Report::error(
-                    codes::NOT_SUPPORTED,
-                    &name_node.range,
-                    "an agent named by a value is not supported yet in this version",
-                )
-                .hint("until then: name the agent, and choose it with `--agent NAME=…` at the start"),
-            );
-            return None;
-        }
-        if !self.agents.contains_key(name) {
-            self.unknown_agent(name, &name_node.range, "");
-            return None;
-        }
-        Some(Verb::Agent { agent: name.to_owned(), prompt: prompt? })
-    }
-
-    fn prompt(&mut self, agent: &Node, fields: &Fields<'_>, site: &Site) -> Option<Template> {
-        match (fields.entry("prompt"), fields.entry("prompt_file")) {
-            (Some(_), Some(file)) => {
-                self.say(
-                    Report::error(
-                        codes::CONFLICTING_KEYS,
-                        &file.key.range,
-                        "the step has both `prompt` and `prompt_file`",
-                    )
-                    .hint("remove one of the two"),
-                );
-                None
-            }
-            (None, None) => {
-                self.say(
-                    Report::error(
-                        codes::MISSING_KEY,
-                        &first_line(self.source, &agent.range),
-                        "an agent needs a `prompt`",
-                    )
-                    .hint("add `prompt: …` or `prompt_file: …`"),
-                );
-                None
-            }
-            (Some(prompt), None) => {
-                let text = self.text(&prompt.value, "`prompt`")?;
-                self.template(&prompt.value, text, TemplateKind::Prompt, site)
-            }
-            (None, Some(file)) => {
-                let path = self.text(&file.value, "`prompt_file`")?;
-                match (self.read_file)(path) {
-                    Ok(text) => self.template(&file.value, &text, TemplateKind::Prompt, site),
-                    Err(error) => {
-                        let message = format!("the prompt file `{path}` can not be read: {error}");
-                        self.say(
-                            Report::error(codes::PROMPT_FILE, &file.value.range, message)
-                                .hint("its path is relative to this file"),
-                        );
-                        None
-                    }
-                }
             }
         }
     }

@@ -11,16 +11,29 @@ use super::repeat::inside_loops;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column};
 use crate::expression::TemplateKind;
+use backstay_model::event::Access;
+
 use crate::plan::{OutputSpec, PLAN_VERSION, Plan};
 use crate::yaml::{Kind, Node, Plain, mend};
 
 /// What `--agent NAME=…` puts in an agent's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentOverride {
-    /// Another agent of the file.
+    /// Another agent of the file, or a preset.
     Agent(String),
     /// A command, split like a shell would; the prompt comes on its stdin.
     Command(String),
+}
+
+/// What the check has to know of a preset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresetTraits {
+    /// What it can be allowed.
+    pub access: BTreeSet<Access>,
+    /// Whether it can go on with a session.
+    pub can_resume: bool,
+    /// Whether it can go on with a copy of one.
+    pub can_fork: bool,
 }
 
 /// What is checked.
@@ -33,6 +46,8 @@ pub struct CheckInput<'a> {
     pub read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
     /// Agents given at the start, by name.
     pub agents: BTreeMap<String, AgentOverride>,
+    /// The presets that there are, by name.
+    pub presets: BTreeMap<String, PresetTraits>,
 }
 
 /// A workflow that can run.
@@ -59,6 +74,10 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         ids: BTreeMap::new(),
         loops: BTreeSet::new(),
         uses: Vec::new(),
+        presets: &input.presets,
+        specs: BTreeMap::new(),
+        overridden: input.agents.keys().cloned().collect(),
+        sessions: Vec::new(),
         read_file: input.read_file,
     };
     let plan = mended.tree.as_ref().map(|tree| reader.workflow(tree, input));
@@ -130,7 +149,7 @@ impl Reader<'_> {
             self.text(node, "`description`");
         }
         let inputs = fields.get("inputs").map(|node| self.inputs(node)).unwrap_or_default();
-        let agents = self.agents(fields.get("agents"), &input.agents);
+        self.agents(fields.get("agents"), &input.agents);
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
         let steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
         let no_steps = fields
@@ -142,12 +161,14 @@ impl Reader<'_> {
         let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
         let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);
-        self.names(&ended_before(&steps, &finally), &loops);
+        let ended = ended_before(&steps, &finally);
+        self.session_sources(&ended);
+        self.names(&ended, &loops);
         let plan = Plan {
             v: PLAN_VERSION,
             name: name.unwrap_or_else(|| stem(input.path)),
             inputs,
-            agents,
+            agents: std::mem::take(&mut self.specs),
             env,
             steps,
             finally,

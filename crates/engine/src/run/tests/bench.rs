@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, ClaimReason, Class, Event, LostEvidence, OwnerChanged, OwnerReleased,
-    QuestionAnswered, Resolution, RunRequested, SuspendReason, Verdict,
+    Access, Actor, Answer, AttemptEnd, Because, ClaimReason, Class, Event, LostEvidence, OwnerChanged,
+    OwnerReleased, QuestionAnswered, Resolution, RunRequested, Said, SessionWish, SuspendReason, Verdict,
 };
 use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, Position, QuestionId, Recorded, RunId, Scope, Seq,
     Text, Timestamp, Topic,
 };
-use backstay_workflow::{CheckInput, check};
+use backstay_workflow::{CheckInput, PresetTraits, check};
 
 use super::super::{Definition, Desired, Emitted, Input, Outcome, RunMachine, Work};
 use crate::record::{RunRecord, RunStatus};
@@ -49,12 +49,16 @@ impl Bench {
 
     pub(super) fn asked_with(steps: &str, inputs: &str) -> Bench {
         let text = format!("backstay: 1\nname: t\nsteps:\n{steps}\n");
-        let read_file = |_: &str| Err(io::Error::from(io::ErrorKind::NotFound));
+        let read_file = |path: &str| match path {
+            "s.json" => Ok(r#"{"required": ["n"], "type": "object"}"#.to_owned()),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
         let checked = check(&CheckInput {
             path: "t.yaml",
             text: &text,
             read_file: &read_file,
             agents: BTreeMap::new(),
+            presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
         });
         let plan = match checked {
             Ok(checked) => checked.plan,
@@ -89,6 +93,7 @@ impl Bench {
             host: "h".to_owned(),
             by: say::me(),
             trace: "0".repeat(32),
+            presets: BTreeMap::new(),
         });
         bench
     }
@@ -294,6 +299,7 @@ impl Bench {
         assert_eq!(folded.steps, self.machine.steps);
         assert_eq!(folded.active, self.machine.active);
         assert_eq!(folded.inbox, self.machine.inbox);
+        assert_eq!(folded.sessions, self.machine.sessions);
         assert_eq!(folded.failed, self.machine.failed);
         assert_eq!(folded.questions, self.machine.questions);
         assert_eq!(folded.answered, self.machine.answered);
@@ -339,7 +345,14 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         artifacts_left_out: 0,
         after: None,
         left_behind: 0,
+        agent: None,
     }
+}
+
+/// A preset that can everything.
+fn able() -> PresetTraits {
+    let access = [Access::Read, Access::Write, Access::Full].into();
+    PresetTraits { access, can_resume: true, can_fork: true }
 }
 
 pub(super) fn exited(code: i32) -> ProcessEnded {
@@ -430,7 +443,36 @@ fn describe(emitted: &Emitted) -> String {
         Event::StepTimedOut(timed_out) => format!("timed out {} {:?}", timed_out.attempt, timed_out.budget),
         Event::StepStalled(stalled) => format!("stalled {}", stalled.attempt),
         Event::EffectStarting(starting) => {
-            format!("starting {}{}", probe(&starting.effect), starting.attempt)
+            let agent = starting.agent.as_ref().map_or_else(String::new, |agent| {
+                let session = match &agent.session {
+                    SessionWish::Fresh { .. } => "fresh".to_owned(),
+                    SessionWish::Continue { id, .. } => format!("in {id}"),
+                    SessionWish::Fork { from, .. } => format!("copy of {from}"),
+                };
+                format!(" {} {session}", agent.preset)
+            });
+            format!("starting {}{}{agent}", probe(&starting.effect), starting.attempt)
+        }
+        Event::AgentSaid(said) => {
+            let what = match &said.what {
+                Said::SessionStarted { id, .. } => format!("session {id}"),
+                Said::Message { line, .. } | Said::ToolStarted { line, .. } => line.clone(),
+                what => format!("{what:?}").split([' ', '{', '(']).next().unwrap_or_default().to_owned(),
+            };
+            format!("said {what} to {}", said.spool_end)
+        }
+        Event::StepContinues(continues) => {
+            let because = match &continues.because {
+                Because::Limit { .. } => "limit".to_owned(),
+                Because::LoginNeeded { .. } => "login".to_owned(),
+                Because::NotStarted { .. } => "not started".to_owned(),
+                Because::CutShort { .. } => "cut short".to_owned(),
+                Because::SessionUnknown => "session unknown".to_owned(),
+                Because::SessionInUse => "session in use".to_owned(),
+                Because::InvalidOutput { problem } => problem.clone(),
+            };
+            let when = if continues.due_at.is_some() { " later" } else { "" };
+            format!("continues after {} by {}{when}: {because}", continues.attempt, continues.next)
         }
         Event::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),
         Event::EffectStuck(stuck) => {

@@ -99,8 +99,15 @@ fn s5_a_probe_decides_by_its_exit_code() {
     assert_eq!(bench.starts.last().unwrap().script.as_deref(), Some("test -e x"));
     let (effect, attempt) = bench.in_flight("a");
     assert_eq!(effect.to_string(), "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:a:probe");
-    let running =
-        Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder: "p".to_owned(), before: None };
+    let running = Report::Running {
+        effect,
+        attempt,
+        pid: 1,
+        keeper_pid: 2,
+        folder: "p".to_owned(),
+        before: None,
+        agent: None,
+    };
     assert_eq!(bench.report(running), ["a running probe 1"]);
     assert_eq!(
         bench.exit("a", 1),
@@ -263,7 +270,15 @@ fn s5_what_the_log_saw_running_had_begun_whatever_became_of_its_folder() {
     let mut bench = one("ask");
     let (effect, attempt) = bench.in_flight("a");
     let folder = "p".to_owned();
-    bench.report(Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder, before: None });
+    bench.report(Report::Running {
+        effect,
+        attempt,
+        pid: 1,
+        keeper_pid: 2,
+        folder,
+        before: None,
+        agent: None,
+    });
     let facts = bench.lose("a", NotBegun);
     assert!(facts.contains(&"a question asked".to_owned()), "nothing is done twice unasked: {facts:?}");
 }

@@ -1,5 +1,6 @@
 //! The machine by its inputs and facts: what is said and reported goes in, whole lists of facts come out.
 
+mod agents;
 mod answers;
 mod bench;
 mod crash;

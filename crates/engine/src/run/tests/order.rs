@@ -186,6 +186,7 @@ fn late_and_doubled_reports_change_nothing() {
         keeper_pid: 2,
         folder: "f".to_owned(),
         before: None,
+        agent: None,
     };
     let ended = Report::Ended { effect: effect.clone(), attempt, process: Box::new(super::bench::exited(0)) };
     assert_eq!(bench.report(running.clone()), ["a running 1"]);
@@ -199,6 +200,7 @@ fn late_and_doubled_reports_change_nothing() {
         keeper_pid: 2,
         folder: String::new(),
         before: None,
+        agent: None,
     };
     assert_eq!(bench.report(early), [""; 0]);
     assert_eq!(bench.report(ended.clone()).len(), 4);

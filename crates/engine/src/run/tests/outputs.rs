@@ -141,7 +141,15 @@ fn log_artifacts_and_output_path_are_there_for_expressions() {
     );
     let (effect, attempt) = bench.in_flight("a");
     let folder = "runs/r/a.1".to_owned();
-    bench.report(crate::Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder, before: None });
+    bench.report(crate::Report::Running {
+        effect,
+        attempt,
+        pid: 1,
+        keeper_pid: 2,
+        folder,
+        before: None,
+        agent: None,
+    });
     let log = Some(bench.keep("said\n"));
     bench.end("a", ProcessEnded { log, artifacts: vec!["runs/r/a.1/x".to_owned()], ..exited(0) });
     let values: Vec<&str> =

@@ -213,6 +213,7 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
             keeper_pid: 2,
             folder: "f".to_owned(),
             before: None,
+            agent: None,
         }),
         Action::Exit(index, code) => end(bench, *index, &exited(*code)),
         Action::Ended(index, by) => end(bench, *index, &ended(*by)),

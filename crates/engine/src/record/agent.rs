@@ -1,0 +1,155 @@
+//! What an agent did in an attempt, as its stream told it.
+
+use std::collections::BTreeSet;
+
+use backstay_model::event::{Access, AgentRunning, AgentSaid, AgentStarting, Said, Tokens, UsageSpan};
+use backstay_model::{Attempt, Scope, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptRecord, RunRecord};
+
+/// Files of one attempt that are named.
+const FILES_MAX: usize = 1_000;
+
+/// What an agent that is known by a preset did in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    /// Its preset.
+    pub preset: String,
+    /// What it might do.
+    pub access: Access,
+    /// What the program said of its version.
+    pub version: Option<String>,
+    /// Its model: as its stream told it, else the one that was asked for.
+    pub model: Option<String>,
+    /// Its session.
+    pub session: Option<String>,
+    /// What it did or said last, in a line.
+    pub line: Option<String>,
+    /// When that was said.
+    pub line_at: Option<Timestamp>,
+    /// Calls of tools.
+    pub tools: u64,
+    /// Files that its tools wrote, as it spells them.
+    pub files: BTreeSet<String>,
+    /// What this attempt used. Unknown where nothing was told: a process that was killed has told nothing.
+    pub usage: Option<Tokens>,
+    /// What its session had used by then, of agents that count so.
+    pub session_usage: Option<Tokens>,
+    /// What is or was in its way, in its words, without a sign of life since.
+    pub trouble: Option<String>,
+    /// Whether its turn ended well, once it ended.
+    pub turn_ok: Option<bool>,
+    /// The offset behind the last line of its output that is in this record.
+    pub spool_end: u64,
+}
+
+/// What the agents of a run used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunUsage {
+    /// The sum over the attempts that told; what one of them does not know, the sum does not know.
+    pub tokens: Tokens,
+    /// Attempts of agents that told something.
+    pub told: u32,
+    /// Attempts of agents that ended, or were lost, and told nothing.
+    pub untold: u32,
+}
+
+impl AgentRecord {
+    pub(super) fn starting(starting: AgentStarting) -> AgentRecord {
+        AgentRecord {
+            preset: starting.preset,
+            access: starting.access,
+            version: None,
+            model: starting.model,
+            session: None,
+            line: None,
+            line_at: None,
+            tools: 0,
+            files: BTreeSet::new(),
+            usage: None,
+            session_usage: None,
+            trouble: None,
+            turn_ok: None,
+            spool_end: 0,
+        }
+    }
+
+    pub(super) fn running(&mut self, running: AgentRunning) {
+        self.version = running.version;
+        self.session = running.session.or(self.session.take());
+    }
+
+    /// Folds what its stream said. `before` is what its session had used in earlier attempts.
+    pub(super) fn fold(&mut self, at: Timestamp, said: AgentSaid, before: Option<Tokens>) {
+        self.spool_end = said.spool_end;
+        match said.what {
+            Said::SessionStarted { id, model } => {
+                self.session = Some(id);
+                self.model = model.or(self.model.take());
+            }
+            Said::Message { line, .. } => self.does(at, line),
+            Said::Thought { line } => {
+                self.does(at, if line.is_empty() { "thinks".to_owned() } else { line });
+            }
+            Said::ToolStarted { line, .. } => {
+                self.tools += 1;
+                self.does(at, line);
+            }
+            Said::ToolFinished { .. } => (self.line_at, self.trouble) = (Some(at), None),
+            Said::FilesTouched { paths } => {
+                let room = FILES_MAX.saturating_sub(self.files.len());
+                self.files.extend(paths.into_iter().take(room));
+            }
+            Said::Usage(usage) => match usage.span {
+                UsageSpan::Process => self.usage = Some(usage.tokens),
+                UsageSpan::Session => {
+                    self.session_usage = Some(usage.tokens);
+                    self.usage = Some(before.map_or(usage.tokens, |before| usage.tokens.minus(&before)));
+                }
+            },
+            Said::Limit { message, .. }
+            | Said::LoginNeeded { message }
+            | Said::NetworkTrouble { message } => self.trouble = Some(message),
+            Said::TurnEnded { ok, .. } => self.turn_ok = Some(ok),
+        }
+    }
+
+    fn does(&mut self, at: Timestamp, line: String) {
+        (self.line, self.line_at, self.trouble) = (Some(line), Some(at), None);
+    }
+}
+
+impl RunRecord {
+    /// What the agents of the run used; none if none that could tell was at work.
+    #[must_use]
+    pub fn usage(&self) -> Option<RunUsage> {
+        let attempts = self.steps.iter().flat_map(|step| &step.attempts);
+        let mut usage = RunUsage { tokens: Tokens::ZERO, told: 0, untold: 0 };
+        let mut is_any = false;
+        for attempt in attempts {
+            let Some(agent) = &attempt.agent else { continue };
+            is_any = true;
+            match &agent.usage {
+                Some(tokens) => {
+                    usage.tokens = usage.tokens.plus(tokens);
+                    usage.told += 1;
+                }
+                None => usage.untold += u32::from(attempt.ended_at.is_some()),
+            }
+        }
+        is_any.then_some(usage)
+    }
+
+    /// What `session` had used when another attempt than `but` told of it last.
+    pub(super) fn used_by_session(&self, session: &str, but: (&Scope, Attempt)) -> Option<Tokens> {
+        let attempts = self.steps.iter().flat_map(|step| {
+            let others = move |attempt: &&AttemptRecord| (&step.scope, attempt.attempt) != but;
+            step.attempts.iter().filter(others)
+        });
+        let agents = attempts.filter_map(|attempt| Some((attempt.starting_at, attempt.agent.as_ref()?)));
+        let of_session = agents.filter(|(_, agent)| agent.session.as_deref() == Some(session));
+        let told = of_session.filter_map(|(at, agent)| Some((at, agent.session_usage?)));
+        told.max_by_key(|(at, _)| *at).map(|(_, used)| used)
+    }
+}

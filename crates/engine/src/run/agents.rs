@@ -1,0 +1,299 @@
+//! Attempts of an agent that follow each other: after a limit, in another one's place, in the session that it worked in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backstay_model::event::{
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues,
+};
+use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
+use backstay_model::{Attempt, Timestamp};
+use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
+
+use super::RunMachine;
+use super::place::Place;
+use super::reports::duration;
+use super::turn::Turn;
+use crate::{AgentEnded, Report, Trouble};
+
+/// How long limits in a row are waited for where the step does not say, in milliseconds.
+const MAX_WAIT_MS: u64 = 6 * 3_600_000;
+/// Agents say the end of a limit to the minute; what comes sooner meets it again.
+const LIMIT_SLACK: Duration = Duration::from_secs(60);
+/// The longest that is added to the end of a limit by chance, so that not all that wait come back at once.
+const LIMIT_JITTER_MS: u64 = 15_000;
+/// How long a limit is waited for that does not say its end; doubled with each in a row, up to the longest.
+const UNKNOWN_LIMIT_MS: u64 = 5 * 60_000;
+const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
+
+/// How the attempts of a step's agent follow each other, since the step was last begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AgentTurn {
+    /// Who does it, by its name in the plan, once another one took the place of the first.
+    pub(super) agent: Option<String>,
+    /// How the current attempt was begun; none for a command.
+    pub(super) starting: Option<AgentStarting>,
+    /// The session that the last attempt worked in: the next one goes on with it.
+    pub(super) session: Option<String>,
+    /// The next attempt begins a new session, whatever the step says.
+    pub(super) anew: bool,
+    /// What is wrong with the last answer: the next attempt is to mend it.
+    pub(super) repair: Option<String>,
+    /// The agent whose limit the next attempt waits for.
+    pub(super) waits_for: Option<String>,
+    /// How often its process was ended from outside.
+    pub(super) cuts: u32,
+    /// What was done once and is not done again.
+    done: Vec<Once>,
+    /// Until when each agent that met a limit is not asked.
+    limits: BTreeMap<String, Timestamp>,
+    /// Since when limits follow each other without a sign of life between.
+    limited_since: Option<Timestamp>,
+    /// How many do.
+    limits_in_a_row: u32,
+}
+
+/// What is tried once for each start of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Once {
+    FreshSession,
+    KnownSession,
+    Repair,
+}
+
+/// What follows an attempt of an agent that failed.
+pub(super) enum Next {
+    /// Another attempt that counts against nothing.
+    Continues(StepContinues),
+    /// What the step's retries say; in place of the message stands this one.
+    Fails(String),
+}
+
+impl AgentTurn {
+    pub(super) fn fold_starting(&mut self, starting: Option<&AgentStarting>) {
+        self.starting = starting.cloned();
+        self.session = match starting.map(|starting| &starting.session) {
+            Some(SessionWish::Continue { id, .. }) => Some(id.clone()),
+            Some(SessionWish::Fresh { .. } | SessionWish::Fork { .. }) | None => None,
+        };
+    }
+
+    /// What failed for a reason that lies in the work is begun anew, what was cut off goes on.
+    pub(super) fn fold_retry(&mut self, failure: FailureClass) {
+        self.repair = None;
+        self.done.retain(|once| *once != Once::Repair);
+        match failure {
+            FailureClass::Timeout
+            | FailureClass::Stall
+            | FailureClass::Crash
+            | FailureClass::RateLimit
+            | FailureClass::Network => {}
+            FailureClass::Exit
+            | FailureClass::InvalidOutput
+            | FailureClass::Spawn
+            | FailureClass::Expression
+            | FailureClass::Exhausted
+            | FailureClass::Login
+            | FailureClass::Session => self.session = None,
+        }
+    }
+
+    pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
+        self.repair = None;
+        self.waits_for = None;
+        match &continues.because {
+            Because::Limit { until, .. } => {
+                self.limits.insert(continues.agent.clone(), *until);
+                self.limited_since.get_or_insert(at);
+                self.limits_in_a_row += 1;
+                self.waits_for = continues.due_at.map(|_| continues.next.clone());
+            }
+            Because::SessionUnknown => {
+                (self.session, self.anew) = (None, true);
+                self.done.push(Once::FreshSession);
+            }
+            Because::SessionInUse => {
+                self.session = self.starting.as_ref().map(|starting| starting.session.chosen().to_owned());
+                self.done.push(Once::KnownSession);
+            }
+            Because::InvalidOutput { problem } => {
+                self.repair = Some(problem.clone());
+                self.done.push(Once::Repair);
+            }
+            Because::CutShort { .. } => self.cuts += 1,
+            Because::LoginNeeded { .. } | Because::NotStarted { .. } => {}
+        }
+        if continues.next != continues.agent {
+            (self.agent, self.starting) = (Some(continues.next.clone()), None);
+            (self.session, self.anew) = (None, false);
+        }
+    }
+
+    /// The agent works: the next limit is the first of its row.
+    fn fold_life(&mut self) {
+        (self.limited_since, self.limits_in_a_row) = (None, 0);
+    }
+}
+
+impl RunMachine {
+    pub(super) fn fold_said(&mut self, place: &Place, said: &AgentSaid) {
+        let Some(state) = self.steps.get_mut(place) else { return };
+        state.said = Some((said.attempt, said.spool_end));
+        match &said.what {
+            Said::SessionStarted { id, .. } => self.fold_session(place, id),
+            Said::Message { .. }
+            | Said::Thought { .. }
+            | Said::ToolStarted { .. }
+            | Said::ToolFinished { .. } => {
+                if let Some(leaf) = self.leaf_mut(place) {
+                    leaf.agent.fold_life();
+                }
+            }
+            // Of these the machine needs nothing: what follows is decided by the attempt's end.
+            Said::FilesTouched { .. }
+            | Said::Usage(_)
+            | Said::Limit { .. }
+            | Said::LoginNeeded { .. }
+            | Said::NetworkTrouble { .. }
+            | Said::TurnEnded { .. } => {}
+        }
+    }
+
+    /// The attempt in flight works in this session.
+    pub(super) fn fold_session(&mut self, place: &Place, session: &str) {
+        let Some(leaf) = self.leaf_mut(place) else { return };
+        leaf.agent.session = Some(session.to_owned());
+        leaf.agent.anew = false;
+        if let Some(starting) = &leaf.agent.starting {
+            let preset = starting.preset.clone();
+            self.sessions.insert((place.step.clone(), preset), session.to_owned());
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Says what an agent's stream said, as far as the log does not know it.
+    pub(super) fn agent_said(&mut self, place: &Place, report: Report) {
+        let Report::Said { effect, attempt, said } = report else { return };
+        let known = self.machine.said_until(&effect, attempt);
+        for (spool_end, what) in said.into_iter().filter(|(spool_end, _)| *spool_end > known) {
+            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, spool_end, what });
+        }
+    }
+
+    /// What follows for an agent whose `attempt` failed, where it is not what the step's retries say.
+    pub(super) fn next_of_agent(
+        &self,
+        place: &Place,
+        step: &Step,
+        attempt: Attempt,
+        failure: (FailureClass, &str),
+        ended: Option<&AgentEnded>,
+    ) -> Option<Next> {
+        let Verb::Agent { agent: first, options, .. } = &step.verb else { return None };
+        if self.machine.is_called_off(&step.id) {
+            return None;
+        }
+        let (failure, message) = failure;
+        let turn = &self.machine.leaf(place)?.agent;
+        let current = turn.agent.as_ref().unwrap_or(first);
+        let agents: Vec<&String> = std::iter::once(first).chain(&options.fallback).collect();
+        let behind = agents.iter().skip_while(|agent| **agent != current).nth(1);
+        let continues = |next: &str, because: Because| {
+            Some(Next::Continues(StepContinues {
+                attempt,
+                agent: current.clone(),
+                next: next.to_owned(),
+                because,
+                due_at: None,
+            }))
+        };
+        let once = |once: Once, because: Because| match turn.done.contains(&once) {
+            true => None,
+            false => continues(current, because),
+        };
+        let message = message.to_owned();
+        match (failure, ended.and_then(|ended| ended.trouble.as_ref())) {
+            (FailureClass::RateLimit, Some(Trouble::Limit { reset_at, message })) => {
+                self.after_limit(turn, &agents, current, (attempt, *reset_at, message), options)
+            }
+            (FailureClass::Login, _) => continues(behind?, Because::LoginNeeded { message }),
+            (FailureClass::Spawn, _) => continues(behind?, Because::NotStarted { message }),
+            (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
+                once(Once::FreshSession, Because::SessionUnknown)
+            }
+            (FailureClass::Session, Some(Trouble::SessionInUse)) => {
+                once(Once::KnownSession, Because::SessionInUse)
+            }
+            (FailureClass::Crash, _)
+                if turn.cuts < LOSSES_IN_A_ROW_MAX
+                    && matches!(step.after_crash, AfterCrash::Resume | AfterCrash::Rerun) =>
+            {
+                continues(current, Because::CutShort { message })
+            }
+            (FailureClass::InvalidOutput, _) if ended.is_some() => {
+                once(Once::Repair, Because::InvalidOutput { problem: message })
+            }
+            _ => None,
+        }
+    }
+
+    /// The agent itself once its limit ends, or the next one that has met none.
+    fn after_limit(
+        &self,
+        turn: &AgentTurn,
+        agents: &[&String],
+        current: &str,
+        limit: (Attempt, Option<Timestamp>, &str),
+        options: &AgentOptions,
+    ) -> Option<Next> {
+        let (attempt, reset_at, message) = limit;
+        let now = self.env.now;
+        let in_a_row = turn.limits_in_a_row;
+        let pause_ms = UNKNOWN_LIMIT_MS.saturating_mul(1 << in_a_row.min(20)).min(UNKNOWN_LIMIT_MAX_MS);
+        let jitter = Duration::from_millis(self.env.chance_below(LIMIT_JITTER_MS, u64::from(attempt.0)));
+        let told = reset_at.map(|at| at.plus(LIMIT_SLACK)).filter(|at| *at > now);
+        let until = told.unwrap_or_else(|| now.plus(Duration::from_millis(pause_ms))).plus(jitter);
+        let mut limits = turn.limits.clone();
+        limits.insert(current.to_owned(), until);
+        let is_free = |agent: &&&String| limits.get(**agent).is_none_or(|until| *until <= now);
+        let free = agents.iter().find(is_free).map(|agent| agent.as_str());
+        let names = agents.iter().map(|agent| agent.as_str());
+        let first_free = names.filter_map(|agent| Some((*limits.get(agent)?, agent))).min();
+        let (next, due_at) = match options.on_limit {
+            OnLimit::Fail => return None,
+            OnLimit::Fallback => match (free, first_free) {
+                (Some(free), _) => (free, None),
+                (None, Some((due_at, agent))) => (agent, Some(due_at)),
+                (None, None) => (current, Some(until)),
+            },
+            OnLimit::Wait => (current, Some(until)),
+        };
+        let max_wait = Duration::from_millis(options.max_wait_ms.unwrap_or(MAX_WAIT_MS));
+        let since = turn.limited_since.unwrap_or(now);
+        let is_too_long = due_at.is_some_and(|due_at| due_at.since(since) > max_wait);
+        let (next, due_at) = match (is_too_long, free) {
+            (false, _) => (next, due_at),
+            // Whoever may wait, but not that long, does not have to where another one can do it.
+            (true, Some(free)) => (free, None),
+            (true, None) => {
+                let wait = duration(millis(until.since(since)));
+                let longest = duration(millis(max_wait));
+                return Some(Next::Fails(format!(
+                    "{message} (the wait of {wait} is longer than `max_wait`, {longest})"
+                )));
+            }
+        };
+        Some(Next::Continues(StepContinues {
+            attempt,
+            agent: current.to_owned(),
+            next: next.to_owned(),
+            because: Because::Limit { reset_at, until, message: message.to_owned() },
+            due_at,
+        }))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,204 @@
+//! What the end of a process means for its attempt.
+
+use backstay_model::Text;
+use backstay_model::event::{AttemptEnd, FailureClass};
+use backstay_workflow::plan::{OutputFormat, Step};
+use backstay_workflow::shape::Shape;
+
+use super::definition::Node;
+use super::place::Place;
+use super::reports::duration;
+use super::turn::Turn;
+use super::values::as_json;
+use super::work::total_budget_ms;
+use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd};
+
+/// Characters of a line that tells how an agent's attempt ended.
+const SUMMARY_CHARS: usize = 300;
+
+/// What an attempt came to, before the step's own rules.
+pub(super) struct Judged {
+    pub(super) end: AttemptEnd,
+    pub(super) message: String,
+    pub(super) output: Option<Text>,
+}
+
+impl Turn<'_> {
+    /// What the process's end means for the attempt.
+    pub(super) fn judge(&mut self, place: &Place, node: &Node, process: &ProcessEnded) -> Judged {
+        let step = &node.step;
+        let failed =
+            |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
+        let is_unwanted = self.machine.is_called_off(&step.id)
+            || self.machine.leaf(place).is_some_and(|leaf| leaf.skip.is_some());
+        match (&process.agent, process.by) {
+            // It had done its work, whatever became of its process then.
+            (Some(AgentEnded { turn: TurnEnd::Well, .. }), by) if by == EndedBy::Exit || !is_unwanted => {
+                return self.judge_answer(step, process, None);
+            }
+            (Some(agent), EndedBy::Exit) => return self.judge_agent(step, process, agent),
+            _ => {}
+        }
+        match process.by {
+            EndedBy::Stop | EndedBy::Told => {
+                let (end, message) = match is_unwanted {
+                    true => (AttemptEnd::Cancelled, "stopped"),
+                    false => (AttemptEnd::Interrupted, "interrupted"),
+                };
+                Judged { end, message: message.to_owned(), output: None }
+            }
+            EndedBy::Timeout => {
+                let budget = duration(total_budget_ms(node).unwrap_or(0));
+                failed(FailureClass::Timeout, format!("took longer than {budget}"))
+            }
+
+            EndedBy::IdleTimeout => {
+                let budget = duration(step.idle_timeout_ms.unwrap_or(0));
+                failed(FailureClass::Stall, format!("silent for {budget}"))
+            }
+
+            EndedBy::SpawnFailed => failed(
+                FailureClass::Spawn,
+                process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),
+            ),
+            EndedBy::Exit => self.judge_exit(step, process),
+        }
+    }
+
+    fn judge_exit(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
+        let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
+        let ended = how_it_ended(process);
+        if !accepted {
+            let (output, _) = self.read_output(step, process);
+            let end = AttemptEnd::Failed { failure: FailureClass::Exit };
+            return Judged { end, message: ended, output };
+        }
+        self.judge_answer(step, process, Some(ended))
+    }
+
+    /// Of work that was done: whether its output is what the step promised. Without `ended`, its first line tells of it.
+    fn judge_answer(&mut self, step: &Step, process: &ProcessEnded, ended: Option<String>) -> Judged {
+        let (output, problem) = self.read_output(step, process);
+        if let Some(message) = problem {
+            let end = AttemptEnd::Failed { failure: FailureClass::InvalidOutput };
+            return Judged { end, message, output };
+        }
+        let ended = ended.unwrap_or_else(|| {
+            let text = process.output.as_ref().and_then(|text| self.machine.text(text));
+            text.as_deref()
+                .map(first_line)
+                .filter(|line| !line.is_empty())
+                .unwrap_or_else(|| how_it_ended(process))
+        });
+        let message = match &process.output_problem {
+            Some(cut) => format!("{ended}; {cut}"),
+            None => ended,
+        };
+        Judged { end: AttemptEnd::Succeeded, message, output }
+    }
+
+    /// Of an agent that did not say that its turn ended well: what was in its way.
+    fn judge_agent(&mut self, step: &Step, process: &ProcessEnded, agent: &AgentEnded) -> Judged {
+        let ended = how_it_ended(process);
+        let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
+        let (failure, message) = match (&agent.turn, &agent.trouble) {
+            (TurnEnd::Untold, _) if accepted => return self.judge_exit(step, process),
+            (_, Some(Trouble::Limit { message, .. })) => (FailureClass::RateLimit, message.clone()),
+            (_, Some(Trouble::Login { message })) => (FailureClass::Login, message.clone()),
+            (_, Some(Trouble::Network { message })) => (FailureClass::Network, message.clone()),
+            (_, Some(Trouble::SessionUnknown)) => {
+                (FailureClass::Session, "the agent does not know its session".to_owned())
+            }
+            (_, Some(Trouble::SessionInUse)) => {
+                (FailureClass::Session, "the agent's new session is there already".to_owned())
+            }
+            (TurnEnd::Untold, None) => return self.judge_exit(step, process),
+            (TurnEnd::Badly { failure: Some(failure) }, None) => (FailureClass::Exit, first_line(failure)),
+            (TurnEnd::Badly { failure: None }, None) => {
+                (FailureClass::Exit, format!("the agent's turn did not end well ({ended})"))
+            }
+            (TurnEnd::CutShort, None) if process.signal.is_some() => {
+                (FailureClass::Crash, format!("{ended} in the middle of the agent's turn"))
+            }
+            (TurnEnd::CutShort | TurnEnd::Well, None) => {
+                (FailureClass::Exit, format!("{ended} in the middle of the agent's turn"))
+            }
+        };
+        Judged { end: AttemptEnd::Failed { failure }, message: first_line(&message), output: None }
+    }
+
+    /// The output as JSON text, and what is wrong with it.
+    fn read_output(&mut self, step: &Step, process: &ProcessEnded) -> (Option<Text>, Option<String>) {
+        match (&process.output_problem, step.output) {
+            // The beginning of a text is a text.
+            (None, _) | (Some(OutputProblem::Cut { .. }), OutputFormat::Text) => {}
+            (Some(problem), _) => return (None, Some(problem.to_string())),
+        }
+        let Some(stored) = &process.output else {
+            let missing = "there is no output, where one JSON value should be";
+            return (None, (step.output == OutputFormat::Json).then(|| missing.to_owned()));
+        };
+        let Some(text) = self.machine.text(stored) else {
+            return (None, Some("the output is not at hand".to_owned()));
+        };
+        match step.output {
+            OutputFormat::Text => {
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                (Some(self.keep_text(serde_json::Value::from(text).to_string())), None)
+            }
+            OutputFormat::Json => match as_json(unfenced(&text, process)) {
+                Ok(json) => {
+                    let problem = shape_problem(step, json);
+                    (Some(self.keep_text(json.to_owned())), problem)
+                }
+                Err(error) => {
+                    let kept = self.keep_text(serde_json::Value::from(&*text).to_string());
+                    (Some(kept), Some(format!("the output is not one JSON value: {error}")))
+                }
+            },
+        }
+    }
+}
+
+fn how_it_ended(process: &ProcessEnded) -> String {
+    match (process.exit_code, process.signal) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// The first line of `text` that has something in it, cut where it is long.
+fn first_line(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut shown: String = line.chars().take(SUMMARY_CHARS).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What an agent answered without the fence that many put around JSON.
+fn unfenced<'t>(text: &'t str, process: &ProcessEnded) -> &'t str {
+    if process.agent.is_none() {
+        return text;
+    }
+    let inner = || {
+        let (info, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
+        matches!(info.trim(), "" | "json").then_some(())?;
+        rest.trim_end().strip_suffix("```")
+    };
+    inner().unwrap_or(text)
+}
+
+/// What of `json` is not as the step's schema says.
+fn shape_problem(step: &Step, json: &str) -> Option<String> {
+    let said = match Shape::of(step.schema.as_deref()?) {
+        Ok(shape) => shape.problems(json).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match said {
+        Ok(problem) => problem.map(|problem| format!("the output does not match its schema: {problem}")),
+        Err(error) => Some(format!("the output cannot be held against its schema: {error}")),
+    }
+}

@@ -1,0 +1,274 @@
+//! Looking after an agent at work: reading what it says as it comes, and seeing when it stands still.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use backstay_agent::{Preset, StreamFormat};
+use backstay_engine::AgentEnded;
+use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
+use backstay_exec::{ExitRecord, SpoolError};
+use backstay_log::{BlobError, BlobStore};
+use backstay_model::Timestamp;
+use backstay_model::event::Said;
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::time::Instant;
+
+use super::observe::Observer;
+use crate::clock::Clock;
+
+/// The shortest time between two reports of what an agent said.
+const REPORT_PACE: Duration = Duration::from_millis(300);
+/// The longest wait without a look at whether the agent stands still.
+const LOOK: Duration = Duration::from_secs(1);
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes at the end of stderr in which signs of trouble are looked for.
+const STDERR_BYTES: u64 = 4 * 1024;
+
+/// What is read of an agent's attempt, and by what rules.
+#[derive(Clone, Debug)]
+pub(crate) struct Attended {
+    pub(crate) preset: Preset,
+    /// The attempt's folder.
+    pub(crate) folder: Utf8PathBuf,
+    /// The folder that the agent works in.
+    pub(crate) cwd: String,
+    /// The offset behind what the log knows of its output.
+    pub(crate) known_until: u64,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) idle_notice: Duration,
+    pub(crate) blobs: BlobStore,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What becomes known of an agent at work.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// It said something.
+    Said(Vec<(u64, Said)>),
+    /// It gave no sign of life for long.
+    Stalled { silent: Duration, stop_in: Option<Duration> },
+    /// It gave none for longer than it may.
+    Idle,
+}
+
+/// What an ended agent's stream came to.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) ended: AgentEnded,
+    /// Its last message; none where its output is text.
+    pub(crate) answer: Option<String>,
+}
+
+/// What an agent left cannot be read or kept, for a reason of this machine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttendError {
+    #[error("cannot read {path}")]
+    Read { path: Utf8PathBuf, source: io::Error },
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    #[error("the thread that reads what an agent says died")]
+    Died,
+}
+
+/// A thread that reads what an agent says.
+#[derive(Debug)]
+pub(crate) struct Attendant {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Observer, AttendError>>,
+}
+
+impl Attendant {
+    /// Begins to read. `hear` is called on a thread of its own; what it is told is told once.
+    pub(crate) fn begin(
+        attended: Attended,
+        mut hear: impl FnMut(Heard) + Send + 'static,
+    ) -> io::Result<Attendant> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let name = format!("agent-{}", attended.preset.name());
+        let thread =
+            std::thread::Builder::new().name(name).spawn(move || attended.follow(&over, &mut hear))?;
+        Ok(Attendant { is_over, thread })
+    }
+
+    /// The agent's process is over, or somebody else's: waits until what was read is told.
+    pub(crate) fn stop(self) -> Result<Observer, AttendError> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or(Err(AttendError::Died))
+    }
+}
+
+impl Attended {
+    /// Whether what the agent says can be read as it comes.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.preset.stream() != StreamFormat::Text
+    }
+
+    fn observer(&self) -> Observer {
+        Observer::new(self.preset.clone(), &self.cwd, self.known_until)
+    }
+
+    fn follow(self, is_over: &AtomicBool, hear: &mut impl FnMut(Heard)) -> Result<Observer, AttendError> {
+        let mut follower = Follower::open(&self.folder, 0)?;
+        let mut observer = self.observer();
+        let mut told_at = Instant::now();
+        let mut idle = Idle::new();
+        while !is_over.load(Ordering::Relaxed) {
+            let patience = match observer.is_told() {
+                true => LOOK,
+                false => REPORT_PACE.saturating_sub(told_at.elapsed()),
+            };
+            let ended = match follower.next(patience)? {
+                Follow::Output(chunks) => {
+                    chunks.iter().for_each(|chunk| self.take(chunk, &mut observer));
+                    false
+                }
+                Follow::Nothing => false,
+                Follow::Ended => true,
+            };
+            let is_due = told_at.elapsed() >= REPORT_PACE || observer.is_full();
+            if !observer.is_told() && (is_due || ended) {
+                self.tell(&mut observer, hear)?;
+                told_at = Instant::now();
+            }
+            if ended {
+                break;
+            }
+            if let Some(heard) = idle.look(&observer, &self) {
+                hear(heard);
+            }
+        }
+        self.tell(&mut observer, hear)?;
+        Ok(observer)
+    }
+
+    fn take(&self, chunk: &Chunk, observer: &mut Observer) {
+        if chunk.stream == Stream::Stdout && chunk.offset_bytes == observer.offset() {
+            observer.feed(&chunk.bytes, self.clock.wall());
+        }
+    }
+
+    fn tell(&self, observer: &mut Observer, hear: &mut impl FnMut(Heard)) -> Result<(), AttendError> {
+        while let Some(batch) = observer.take() {
+            for text in &batch.texts {
+                self.blobs.put(text.as_bytes())?;
+            }
+            hear(Heard::Said(batch.said));
+        }
+        Ok(())
+    }
+
+    /// Reads to its end what the process with this `record` said, from where `observer` stands.
+    pub(crate) fn finish(
+        &self,
+        observer: Option<Observer>,
+        record: &ExitRecord,
+        hear: &mut impl FnMut(Heard),
+    ) -> Result<Finding, AttendError> {
+        let mut observer = observer.unwrap_or_else(|| self.observer());
+        let now = self.ended_at();
+        if self.has_stream() {
+            let path = self.folder.join(Stream::Stdout.file_name());
+            let read = |source| AttendError::Read { path: path.clone(), source };
+            match File::open(&path) {
+                Ok(mut file) => {
+                    file.seek(SeekFrom::Start(observer.offset())).map_err(read)?;
+                    let mut rest = file.take(record.stdout.size_bytes.saturating_sub(observer.offset()));
+                    let mut bytes = vec![0; CHUNK_BYTES];
+                    loop {
+                        let length = rest.read(&mut bytes).map_err(read)?;
+                        if length == 0 {
+                            break;
+                        }
+                        observer.feed(&bytes[..length], now);
+                        if observer.is_full() {
+                            self.tell(&mut observer, hear)?;
+                        }
+                    }
+                }
+                // What somebody removed says nothing more.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(read(error)),
+            }
+            observer.end(now);
+            self.tell(&mut observer, hear)?;
+        }
+        let ended = observer.judge(record.exit_code, &self.last_of_stderr(), now);
+        let answer = observer.answer().filter(|_| self.has_stream()).map(str::to_owned);
+        Ok(Finding { ended, answer })
+    }
+
+    /// When the process ended: times of day that it said are meant from there, whoever reads them when.
+    fn ended_at(&self) -> Timestamp {
+        let now = self.clock.wall();
+        let written = std::fs::metadata(self.folder.join(Stream::Stdout.file_name()))
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_micros()).ok());
+        written.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
+    }
+
+    /// The end of stderr. It is only looked through for signs: what cannot be read has none.
+    fn last_of_stderr(&self) -> String {
+        let path = self.folder.join(Stream::Stderr.file_name());
+        match read_end(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                tracing::debug!(%path, %error, "the stderr of an agent cannot be read");
+                String::new()
+            }
+        }
+    }
+}
+
+fn read_end(path: &Utf8Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(STDERR_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(STDERR_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Since when an agent gives no sign of life.
+struct Idle {
+    life: u64,
+    since: Instant,
+    is_announced: bool,
+    is_over: bool,
+}
+
+impl Idle {
+    fn new() -> Idle {
+        Idle { life: 0, since: Instant::now(), is_announced: false, is_over: false }
+    }
+
+    fn look(&mut self, observer: &Observer, attended: &Attended) -> Option<Heard> {
+        if observer.life() != self.life {
+            *self = Idle { life: observer.life(), ..Idle::new() };
+            return None;
+        }
+        let silent = self.since.elapsed();
+        let timeout = attended.idle_timeout;
+        if timeout.is_some_and(|timeout| silent >= timeout) && !self.is_over {
+            self.is_over = true;
+            return Some(Heard::Idle);
+        }
+        let notice =
+            timeout.map_or(attended.idle_notice, |timeout| attended.idle_notice.min(timeout * 4 / 5));
+        if silent >= notice && !self.is_announced {
+            self.is_announced = true;
+            let stop_in = timeout.map(|timeout| timeout.saturating_sub(silent));
+            return Some(Heard::Stalled { silent, stop_in });
+        }
+        None
+    }
+}

@@ -1,0 +1,16 @@
+//! Agents that are known by presets: how they are started, and what their streams say while they work.
+//!
+//! The engine decides what an agent is to do and in which session; here the preset makes a command of it
+//! (`start`), its output is read as it comes (`observe`, `attend`), and what it said becomes reports.
+
+mod attend;
+mod observe;
+mod pin;
+mod start;
+mod version;
+
+pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard};
+pub use pin::preset_traits;
+pub(crate) use pin::{Pinned, pin};
+pub(crate) use start::{AgentCase, CaseError, CommandFault, command};
+pub(crate) use version::Versions;

@@ -1,0 +1,482 @@
+//! What an agent's stream says, as facts.
+
+use std::collections::BTreeSet;
+
+use backstay_agent::{
+    AgentEvent, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
+};
+use backstay_engine::{AgentEnded, Trouble, TurnEnd};
+use backstay_model::event::{Said, Tokens, Usage, UsageSpan};
+use backstay_model::{Text, Timestamp};
+use jiff::tz::TimeZone;
+
+/// Facts of one report; all of one line are in one report, whatever their number.
+const BATCH_FACTS: usize = 100;
+/// Bytes of texts of one report. Each fact has at most one text that is not cut.
+const BATCH_BYTES: usize = 128 * 1024;
+/// Facts of one line that are told: an append has room for that many.
+const LINE_FACTS_MAX: usize = 400;
+/// Characters of a name, a path or a message of trouble.
+const WORDS_CHARS_MAX: usize = 500;
+/// Files that one fact names.
+const PATHS_MAX: usize = 50;
+/// Calls of tools that are known to be open; agents have a handful.
+const OPEN_CALLS_MAX: usize = 10_000;
+
+/// Reads one stream from its beginning, and gives what the log does not know yet.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    preset: Preset,
+    reader: Reader,
+    progress: Progress,
+    /// The offset behind what the log knows.
+    known_until: u64,
+    /// Bytes that were read.
+    offset: u64,
+    open_calls: BTreeSet<String>,
+    usage: Option<Usage>,
+    waiting: Vec<(u64, Draft)>,
+    waiting_bytes: usize,
+}
+
+/// A fact before its text is kept.
+#[derive(Debug)]
+enum Draft {
+    Message { text: String, is_piece: bool },
+    Said(Said),
+}
+
+/// Facts for one report, with the texts that have to be kept before.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) said: Vec<(u64, Said)>,
+    pub(crate) texts: Vec<String>,
+}
+
+impl Observer {
+    /// Of an agent that works in `folder`; the log knows what its stream said up to `known_until`.
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: u64) -> Observer {
+        let reader = Reader::new(preset.stream(), preset.signs().clone(), 0).in_folder(folder);
+        Observer {
+            preset,
+            reader,
+            progress: Progress::default(),
+            known_until,
+            offset: 0,
+            open_calls: BTreeSet::new(),
+            usage: None,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Where to read on.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Grows with each sign of life, and with nothing else.
+    pub(crate) fn life(&self) -> u64 {
+        self.progress.life()
+    }
+
+    /// The last message: the agent's answer, once its turn has ended.
+    pub(crate) fn answer(&self) -> Option<&str> {
+        self.progress.last_message()
+    }
+
+    /// Whether nothing waits to be told.
+    pub(crate) fn is_told(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether so much waits that it is to be told at once.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= BATCH_FACTS || self.waiting_bytes >= BATCH_BYTES
+    }
+
+    /// Takes the next bytes, read at `now`.
+    pub(crate) fn feed(&mut self, bytes: &[u8], now: Timestamp) {
+        self.offset += bytes.len() as u64;
+        let observed = self.reader.feed(bytes);
+        observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+    }
+
+    /// The stream has ended.
+    pub(crate) fn end(&mut self, now: Timestamp) {
+        let observed = self.reader.end();
+        observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+    }
+
+    fn take_in(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
+        self.progress.apply(&event);
+        let mut drafts = Vec::new();
+        self.draft(event, now, &mut drafts);
+        if spool_end <= self.known_until {
+            return;
+        }
+        for draft in drafts {
+            self.wait(spool_end, draft);
+        }
+    }
+
+    fn wait(&mut self, spool_end: u64, draft: Draft) {
+        // Pieces that follow each other are one fact of the report, at the place of the last.
+        if let (
+            Draft::Message { text, is_piece: true },
+            Some((end, Draft::Message { text: before, is_piece: true })),
+        ) = (&draft, self.waiting.last_mut())
+        {
+            before.push_str(text);
+            *end = spool_end;
+            self.waiting_bytes += text.len();
+            return;
+        }
+        if self.waiting.iter().rev().take_while(|(end, _)| *end == spool_end).count() >= LINE_FACTS_MAX {
+            tracing::warn!(spool_end, "an agent said too much in one line");
+            return;
+        }
+        self.waiting_bytes += match &draft {
+            Draft::Message { text, .. } => text.len(),
+            Draft::Said(_) => WORDS_CHARS_MAX,
+        };
+        self.waiting.push((spool_end, draft));
+    }
+
+    fn draft(&mut self, event: AgentEvent, now: Timestamp, drafts: &mut Vec<Draft>) {
+        let said = match event {
+            AgentEvent::SessionStarted { id, model } => {
+                Said::SessionStarted { id: cut(id), model: model.map(cut) }
+            }
+            AgentEvent::Message { text, part } => {
+                drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
+                return;
+            }
+            AgentEvent::Reasoning { text } => Said::Thought { line: last_line(&text) },
+            AgentEvent::ToolStarted { call, name, what } => {
+                self.opened(&call);
+                Said::ToolStarted { call: cut(call), name: cut(name), line: what }
+            }
+            AgentEvent::ToolFinished { call, name, what, ok, duration_ms } => {
+                // Some agents tell of a tool only when it has ended.
+                if !self.open_calls.remove(&call) {
+                    let name = cut(name.unwrap_or_else(|| "tool".to_owned()));
+                    let line = what.unwrap_or_else(|| name.clone());
+                    drafts.push(Draft::Said(Said::ToolStarted { call: cut(call.clone()), name, line }));
+                }
+                Said::ToolFinished { call: cut(call), ok, duration_ms }
+            }
+            AgentEvent::FilesTouched { paths } => {
+                Said::FilesTouched { paths: paths.into_iter().take(PATHS_MAX).map(cut).collect() }
+            }
+            AgentEvent::Usage(_) => match self.usage_so_far() {
+                Some(usage) => Said::Usage(usage),
+                None => return,
+            },
+            AgentEvent::Limit { reset, message } => {
+                let reset_at = reset.and_then(|reset| reset.resolve(now, &TimeZone::system()));
+                Said::Limit { reset_at, message: cut(message) }
+            }
+            AgentEvent::LoginNeeded { message } => Said::LoginNeeded { message: cut(message) },
+            AgentEvent::NetworkTrouble { message } => Said::NetworkTrouble { message: cut(message) },
+            AgentEvent::TurnEnded { ok, failure, .. } => Said::TurnEnded { ok, failure: failure.map(cut) },
+        };
+        drafts.push(Draft::Said(said));
+    }
+
+    fn opened(&mut self, call: &str) {
+        if self.open_calls.len() < OPEN_CALLS_MAX {
+            self.open_calls.insert(call.to_owned());
+        }
+    }
+
+    /// All that was used so far; none if it was told already.
+    fn usage_so_far(&mut self) -> Option<Usage> {
+        let tally = self.progress.usage();
+        let (span, all) = match tally.of_session() {
+            Some(session) => (UsageSpan::Session, session.clone()),
+            None => (UsageSpan::Process, tally.of_process(None)?),
+        };
+        debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
+        let usage = Usage { span, tokens: tokens(&all) };
+        (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
+    }
+
+    /// The next facts to tell; none if there are none.
+    pub(crate) fn take(&mut self) -> Option<Batch> {
+        let mut count = self.waiting.len().min(BATCH_FACTS);
+        // All of a line are told together: reading goes on behind it.
+        while count > 0 && self.waiting.get(count).is_some_and(|next| next.0 == self.waiting[count - 1].0) {
+            count += 1;
+        }
+        if count == 0 {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for (spool_end, draft) in self.waiting.drain(..count) {
+            let said = match draft {
+                Draft::Said(said) => said,
+                Draft::Message { text, is_piece } => {
+                    let (kept, line) = (Text::of(&text), last_line(&text));
+                    if kept.blob().is_some() {
+                        batch.texts.push(text);
+                    }
+                    Said::Message { text: kept, line, piece: is_piece }
+                }
+            };
+            batch.said.push((spool_end, said));
+        }
+        self.waiting_bytes = 0;
+        self.known_until = batch.said.last().map_or(self.known_until, |(end, _)| *end);
+        Some(batch)
+    }
+
+    /// What the stream came to, of a process that ended with `exit_code` and wrote `stderr` (its last part) beside it.
+    pub(crate) fn judge(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> AgentEnded {
+        let progress = &self.progress;
+        let turn = match (self.preset.stream(), progress.ended()) {
+            (StreamFormat::Text, _) => TurnEnd::Untold,
+            (_, Some(true)) => TurnEnd::Well,
+            (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
+            (_, None) => TurnEnd::CutShort,
+        };
+        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, stderr, now) };
+        AgentEnded { turn, trouble }
+    }
+
+    fn trouble(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> Option<Trouble> {
+        let (progress, signs) = (&self.progress, self.preset.signs());
+        let resolve = |reset: backstay_agent::Reset| reset.resolve(now, &TimeZone::system());
+        // What the stream says in its own words comes first, then what stands in texts of errors.
+        if let Some((message, reset)) = progress.limit() {
+            return Some(Trouble::Limit {
+                reset_at: reset.cloned().and_then(resolve),
+                message: cut(message.to_owned()),
+            });
+        }
+        if let Some(message) = progress.login_needed() {
+            return Some(Trouble::Login { message: cut(message.to_owned()) });
+        }
+        let lines = progress.failure().into_iter().chain(stderr.lines().rev());
+        let told = lines.filter_map(|line| Some((signs.symptom(line)?, line))).next();
+        let message = |line: &str| cut(one_line(line));
+        match told {
+            Some((Symptom::SessionUnknown, _)) => Some(Trouble::SessionUnknown),
+            Some((Symptom::SessionInUse, _)) => Some(Trouble::SessionInUse),
+            Some((Symptom::Limit, line)) => {
+                Some(Trouble::Limit { reset_at: signs.reset(line).and_then(resolve), message: message(line) })
+            }
+            Some((Symptom::Login, line)) => Some(Trouble::Login { message: message(line) }),
+            Some((Symptom::Network, line)) => Some(Trouble::Network { message: message(line) }),
+            None => match progress.network_trouble() {
+                Some(said) => Some(Trouble::Network { message: cut(said.to_owned()) }),
+                None if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) => {
+                    let line = stderr.lines().rev().find(|line| !line.trim().is_empty());
+                    let message = line.map_or_else(|| "it is not logged in".to_owned(), message);
+                    Some(Trouble::Login { message })
+                }
+                None => None,
+            },
+        }
+    }
+}
+
+fn tokens(usage: &backstay_agent::Usage) -> Tokens {
+    // A cost is told in dollars; more than any bill is none.
+    let micro = |usd: f64| format!("{:.0}", usd.max(0.0) * 1e6).parse().ok();
+    Tokens {
+        input: usage.input,
+        output: usage.output,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        reasoning: usage.reasoning,
+        cost_micro_usd: usage.cost_usd.and_then(micro),
+    }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(one_line).unwrap_or_default()
+}
+
+fn cut(text: String) -> String {
+    if text.chars().count() <= WORDS_CHARS_MAX {
+        return text;
+    }
+    let mut kept: String = text.chars().take(WORDS_CHARS_MAX - 1).collect();
+    kept.push('…');
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use backstay_agent::Presets;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
+
+    fn observer(agent: &str, known_until: u64) -> Observer {
+        let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
+        Observer::new(preset, "/work/project", known_until)
+    }
+
+    /// What a real CLI said, as the readers' tests keep it.
+    fn golden(agent: &str, case: &str) -> Vec<u8> {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/golden").join(agent);
+        std::fs::read(folder.join(case)).unwrap()
+    }
+
+    /// All facts, in chunks of `size`, taken after each chunk.
+    fn facts(agent: &str, bytes: &[u8], known_until: u64, size: usize) -> Vec<(u64, Said)> {
+        let mut observer = observer(agent, known_until);
+        let mut facts = Vec::new();
+        let mut take = |observer: &mut Observer| {
+            while let Some(batch) = observer.take() {
+                facts.extend(batch.said);
+            }
+        };
+        for chunk in bytes.chunks(size) {
+            observer.feed(chunk, NOW);
+            take(&mut observer);
+        }
+        observer.end(NOW);
+        take(&mut observer);
+        facts
+    }
+
+    #[test]
+    fn reading_anew_from_any_fact_that_the_log_knows_gives_exactly_the_rest() {
+        for (agent, case) in [
+            ("codex", "task.jsonl"),
+            ("codex", "killed.jsonl"),
+            ("claude", "task.jsonl"),
+            ("gemini", "task.jsonl"),
+            ("opencode", "task.jsonl"),
+        ] {
+            let bytes = golden(agent, case);
+            let all = facts(agent, &bytes, 0, 64);
+            assert!(all.len() > 3, "{agent} {case}: {all:?}");
+            assert!(all.is_sorted_by_key(|(end, _)| *end), "{agent} {case}");
+            let ends: BTreeSet<u64> = all.iter().map(|(end, _)| *end).collect();
+            for end in ends {
+                let rest: Vec<_> = all.iter().filter(|(at, _)| *at > end).cloned().collect();
+                assert_eq!(facts(agent, &bytes, end, 64), rest, "{agent} {case} from {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_of_a_line_is_in_one_report() {
+        let bytes = golden("claude", "task.jsonl");
+        let mut observer = observer("claude", 0);
+        observer.feed(&bytes, NOW);
+        observer.end(NOW);
+        let mut last = 0;
+        while let Some(batch) = observer.take() {
+            assert!(batch.said.first().unwrap().0 > last, "a line is told twice");
+            last = batch.said.last().unwrap().0;
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_told_when_it_has_ended_has_begun_too() {
+        let all = facts("opencode", &golden("opencode", "task.jsonl"), 0, 1 << 20);
+        let begun = all.iter().filter(|(_, said)| matches!(said, Said::ToolStarted { .. })).count();
+        let ended = all.iter().filter(|(_, said)| matches!(said, Said::ToolFinished { .. })).count();
+        assert_eq!((begun, ended), (2, 2));
+    }
+
+    #[test]
+    fn calls_are_told_as_their_sum_and_nothing_twice() {
+        let all = facts("opencode", &golden("opencode", "task.jsonl"), 0, 1 << 20);
+        let told: Vec<&Usage> = all
+            .iter()
+            .filter_map(|(_, said)| match said {
+                Said::Usage(usage) => Some(usage),
+                _ => None,
+            })
+            .collect();
+        assert!(told.len() > 1);
+        let inputs: Vec<u64> = told.iter().map(|usage| usage.tokens.input.unwrap()).collect();
+        assert!(inputs.is_sorted_by(|a, b| a < b), "{inputs:?}");
+        assert_eq!(inputs.last(), Some(&3_000));
+        assert!(told.iter().all(|usage| usage.span == UsageSpan::Process));
+        assert!(told.last().unwrap().tokens.cost_micro_usd.is_some_and(|cost| cost > 0));
+    }
+
+    fn codex(line: &str) -> Vec<u8> {
+        format!("{line}\n").into_bytes()
+    }
+
+    #[test]
+    fn a_long_message_is_kept_as_a_blob_and_told_by_its_last_line() {
+        let long = format!("{}\\nthe end", "x".repeat(20_000));
+        let mut observer = observer("codex", 0);
+        let item = format!(
+            r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{long}"}}}}"#
+        );
+        observer.feed(&codex(&item), NOW);
+        let Batch { said, texts } = observer.take().unwrap();
+        let [(_, Said::Message { text, line, piece: false })] = said.as_slice() else { panic!("{said:?}") };
+        assert_eq!(line, "the end");
+        assert_eq!((text.blob().is_some(), texts.len()), (true, 1));
+        assert_eq!(observer.answer().map(str::len), Some(20_008));
+    }
+
+    #[test]
+    fn pieces_that_wait_together_are_told_together() {
+        let piece = |text: &str| {
+            format!(r#"{{"type":"message","role":"assistant","content":"{text}","delta":true}}"#)
+        };
+        let mut observer = observer("gemini", 0);
+        for text in ["hel", "lo "] {
+            observer.feed(&codex(&piece(text)), NOW);
+        }
+        let first = observer.take().unwrap().said;
+        observer.feed(&codex(&piece("you")), NOW);
+        let second = observer.take().unwrap().said;
+        let text = |said: &[(u64, Said)]| match said {
+            [(_, Said::Message { text: Text::Inline(text), piece: true, .. })] => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((text(&first), text(&second)), ("hello ".to_owned(), "you".to_owned()));
+        assert_eq!(observer.answer(), Some("hello you"));
+    }
+
+    #[test]
+    fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
+        let judged = |agent: &str, bytes: &[u8], code: i32, stderr: &str| {
+            let mut observer = observer(agent, 0);
+            observer.feed(bytes, NOW);
+            observer.end(NOW);
+            observer.judge(Some(code), stderr, NOW)
+        };
+        let trouble = |agent: &str, case: &str| judged(agent, &golden(agent, case), 1, "").trouble;
+        for agent in ["codex", "claude", "gemini"] {
+            assert!(matches!(trouble(agent, "limit.jsonl"), Some(Trouble::Limit { .. })), "{agent}");
+            assert!(matches!(trouble(agent, "refused_login.jsonl"), Some(Trouble::Login { .. })), "{agent}");
+            assert_eq!(
+                judged(agent, &golden(agent, "task.jsonl"), 0, "rate limit"),
+                AgentEnded { turn: TurnEnd::Well, trouble: None }
+            );
+        }
+        for agent in ["codex", "claude"] {
+            assert!(
+                matches!(trouble(agent, "limit.jsonl"), Some(Trouble::Limit { reset_at: Some(at), .. }) if at > NOW)
+            );
+            assert!(
+                matches!(trouble(agent, "provider_fails.jsonl"), Some(Trouble::Network { .. })),
+                "{agent}"
+            );
+        }
+        let ended = judged("claude", b"", 1, "No conversation found with session ID: x\n");
+        assert_eq!(ended, AgentEnded { turn: TurnEnd::CutShort, trouble: Some(Trouble::SessionUnknown) });
+        let ended = judged("claude", b"", 1, "Error: Session ID x is already in use.\n");
+        assert_eq!(ended.trouble, Some(Trouble::SessionInUse));
+        let ended = judged("gemini", b"", 41, "\nPlease set an Auth method\n");
+        assert!(matches!(ended.trouble, Some(Trouble::Login { message }) if message.contains("Auth method")));
+        assert_eq!(judged("gemini", b"", 1, "it broke").trouble, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! What is different where the work is an agent's that is known by a preset.
+
+use std::time::Duration;
+
+use backstay_agent::Preset;
+use backstay_engine::{EndedBy, ProcessEnded, Report};
+use backstay_exec::{ExitRecord, KeeperControl, ProcessSpec};
+use backstay_model::event::AgentRunning;
+use backstay_model::{Attempt, EffectCall, EffectId};
+
+use super::flight::{GRACE, News, Watch, chain};
+use super::run_loop::{Drive, millis};
+use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard};
+
+/// How long an agent may give no sign of life before that is said.
+const IDLE_NOTICE: Duration = Duration::from_secs(600);
+
+impl Drive<'_> {
+    /// What has to be known of the agent that is started by `work`.
+    pub(super) fn case_of_work(&self, work: &backstay_engine::run::Work) -> Option<AgentCase> {
+        let presets = &self.machine.request()?.presets;
+        let agent = work.agent.as_ref()?;
+        Some(AgentCase::new(agent.starting(), presets, 0, work.idle_timeout_ms))
+    }
+
+    /// What has to be known of the agent that an earlier owner started, if it was one.
+    pub(super) fn case_of_effect(&self, effect: &EffectId, attempt: Attempt) -> Option<AgentCase> {
+        let presets = &self.machine.request()?.presets;
+        let starting = self.machine.agent_starting(effect).filter(|_| effect.call == EffectCall::Main)?;
+        let known_until = self.machine.said_until(effect, attempt);
+        Some(AgentCase::new(starting.clone(), presets, known_until, self.machine.idle_timeout_ms(effect)))
+    }
+}
+
+impl Watch {
+    /// The agent's preset; none if the work is no such agent's.
+    pub(super) fn preset(&self) -> Result<Option<Preset>, CaseError> {
+        self.agent.as_ref().map(|case| case.preset(&self.store.blobs)).transpose()
+    }
+
+    /// What is known of the agent that was started, or found again, before it says anything.
+    pub(super) fn running(&self, preset: Option<&Preset>, version: Option<String>) -> Option<AgentRunning> {
+        let (case, preset) = (self.agent.as_ref()?, preset?);
+        Some(AgentRunning { version, session: case.known_session(preset) })
+    }
+
+    /// What is read of the agent, and by what rules.
+    pub(super) fn attended(&self, preset: Option<&Preset>) -> Option<Attended> {
+        let (case, preset) = (self.agent.as_ref()?, preset?);
+        Some(Attended {
+            preset: preset.clone(),
+            folder: self.store.folder.join(&self.folder),
+            cwd: self.workplace.clone(),
+            known_until: case.known_until,
+            idle_timeout: case.idle_timeout_ms.map(Duration::from_millis),
+            idle_notice: IDLE_NOTICE,
+            blobs: self.store.blobs.clone(),
+            clock: self.store.clock.clone(),
+        })
+    }
+
+    /// Leaves to the keeper of `spec` what an agent's stream does not show better than its bytes.
+    pub(super) fn without_bytes(&self, spec: &mut ProcessSpec, preset: Option<&Preset>) {
+        if self.attended(preset).is_some_and(|attended| attended.has_stream()) {
+            (spec.idle_timeout_ms, spec.idle_notice_ms) = (None, None);
+        }
+    }
+
+    /// Begins to read what the agent says; none where there is nothing to read.
+    pub(super) fn attend(&self, attended: Option<&Attended>, control: KeeperControl) -> Option<Attendant> {
+        let attended = attended.filter(|attended| attended.has_stream())?.clone();
+        let watch = self.clone();
+        let begun = Attendant::begin(attended, move |heard| watch.hear(heard, Some(&control)));
+        match begun {
+            Ok(attendant) => Some(attendant),
+            Err(error) => {
+                // All that it says is read at its end.
+                tracing::warn!(effect = %self.effect, %error, "nobody reads what an agent says as it comes");
+                None
+            }
+        }
+    }
+
+    fn hear(&self, heard: Heard, control: Option<&KeeperControl>) {
+        let (effect, attempt) = (self.effect.clone(), self.attempt);
+        match heard {
+            Heard::Said(said) => self.say(News::Report(Report::Said { effect, attempt, said })),
+            Heard::Stalled { silent, stop_in } => self.say(News::Report(Report::Stalled {
+                effect,
+                attempt,
+                silent_ms: millis(silent),
+                stop_in_ms: stop_in.map(millis),
+            })),
+            Heard::Idle => {
+                self.is_idle.store(true, std::sync::atomic::Ordering::Relaxed);
+                let told =
+                    control.map(|control| control.stop(self.epoch, backstay_exec::StopReason::Cancel, GRACE));
+                if let Some(Err(error)) = told {
+                    tracing::debug!(%effect, %error, "the keeper of a silent agent is gone");
+                }
+            }
+        }
+    }
+
+    /// Reads what the ended agent said to its end, from where `attendant` stood.
+    pub(super) fn finding(
+        &self,
+        attended: &Attended,
+        attendant: Option<Attendant>,
+        record: &ExitRecord,
+    ) -> Result<Finding, AttendError> {
+        let observer = attendant.map(Attendant::stop).transpose();
+        let observer = match observer {
+            Ok(observer) => observer,
+            // What it could not read as it came is read anew.
+            Err(error) => {
+                tracing::warn!(effect = %self.effect, error = %chain(&error), "an agent is read anew");
+                None
+            }
+        };
+        attended.finish(observer, record, &mut |heard| self.hear(heard, None))
+    }
+
+    /// An agent that was stopped because it stood still ran into its budget, whatever its keeper was told.
+    pub(super) fn told_end(&self, mut process: ProcessEnded) -> ProcessEnded {
+        if process.by == EndedBy::Stop && self.is_idle.load(std::sync::atomic::Ordering::Relaxed) {
+            process.by = EndedBy::IdleTimeout;
+        }
+        process
+    }
+}

@@ -1,0 +1,279 @@
+//! Steps that are done by agents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstay_model::StepId;
+use backstay_model::event::Access;
+
+use super::keys;
+use super::names::Site;
+use super::reader::{Fields, Reader, Report, first_line};
+use crate::codes;
+use crate::expression::{Template, TemplateKind, interpolations};
+use crate::plan::{AgentOptions, OnLimit, SessionRule, Verb};
+use crate::shape::Shape;
+use crate::yaml::{Entry, Kind, Node};
+
+const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
+const ON_LIMIT: &[(&str, OnLimit)] =
+    &[("wait", OnLimit::Wait), ("fallback", OnLimit::Fallback), ("fail", OnLimit::Fail)];
+/// Keys that mean nothing to an agent that is a command.
+const PRESET_KEYS: &[&str] = &["access", "session", "on_limit", "max_wait"];
+
+#[derive(Clone, Copy)]
+enum SessionWord {
+    Fresh,
+    Keep,
+}
+
+impl Reader<'_> {
+    pub(super) fn agent_verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
+        let prompt = self.prompt(node, fields, site);
+        let used = matches!(node.kind, Kind::Map(_)).then(|| self.fields(node, &keys::AGENT_USE));
+        let name_node = match &used {
+            None => node,
+            Some(used) => match used.get("use") {
+                Some(name) => name,
+                None => {
+                    let range = first_line(self.source, &node.range);
+                    self.say(Report::error(codes::MISSING_KEY, &range, "`agent` needs `use`"));
+                    return None;
+                }
+            },
+        };
+        let agent = self.agent_name(name_node, "`agent`");
+        let mut options = AgentOptions::default();
+        if let Some(used) = &used {
+            (options.model, options.args) = self.model_and_args(used, site);
+            if let Some(fallback) = used.get("fallback") {
+                let items = self.list(fallback, "`fallback`").unwrap_or_default();
+                options.fallback =
+                    items.iter().filter_map(|item| self.agent_name(item, "`fallback`")).collect();
+            }
+        }
+        let agent = agent?;
+        self.read_options(&agent, used.as_ref(), fields, site, &mut options);
+        Some(Verb::Agent { agent, prompt: prompt?, options: Box::new(options) })
+    }
+
+    fn agent_name(&mut self, node: &Node, what: &str) -> Option<String> {
+        let name = self.text(node, what)?;
+        if !interpolations(name).is_empty() {
+            self.say(
+                Report::error(
+                    codes::NOT_SUPPORTED,
+                    &node.range,
+                    "an agent named by a value is not supported yet in this version",
+                )
+                .hint("until then: name the agent, and choose it with `--agent NAME=…` at the start"),
+            );
+            return None;
+        }
+        if !self.agents.contains_key(name) {
+            let Some(preset) = self.preset(name) else {
+                self.unknown_agent(name, &node.range, "");
+                return None;
+            };
+            self.agents.insert(name.to_owned(), true);
+            self.specs.insert(name.to_owned(), preset);
+        }
+        Some(name.to_owned())
+    }
+
+    /// What the step says beside its agent and prompt.
+    fn read_options(
+        &mut self,
+        agent: &str,
+        used: Option<&Fields<'_>>,
+        fields: &Fields<'_>,
+        site: &Site,
+        options: &mut AgentOptions,
+    ) {
+        let access = fields.get("access").and_then(|node| self.word(node, "`access`", ACCESS));
+        options.access = access.unwrap_or_default();
+        if let Some(node) = fields.get("session") {
+            options.session = self.session(node, site).unwrap_or_default();
+        }
+        let default = if options.fallback.is_empty() { OnLimit::Wait } else { OnLimit::Fallback };
+        let on_limit = fields.get("on_limit").and_then(|node| self.word(node, "`on_limit`", ON_LIMIT));
+        options.on_limit = on_limit.unwrap_or(default);
+        options.max_wait_ms = fields.get("max_wait").and_then(|node| self.duration(node, "`max_wait`"));
+        if options.on_limit == OnLimit::Fallback
+            && options.fallback.is_empty()
+            && let Some(entry) = fields.entry("on_limit")
+        {
+            self.say(
+                Report::error(codes::MISSING_KEY, &entry.value.range, "no agent is there to fall back to")
+                    .hint(format!("name one:  agent: {{use: {agent}, fallback: [claude]}}")),
+            );
+        }
+        let Some(spec) = self.specs.get(agent) else { return };
+        if spec.preset().is_none() {
+            // What was given at the start knows less than what the file was written for.
+            if !self.overridden.contains(agent) {
+                let name = format!("`{agent}`");
+                self.only_of_presets(fields, PRESET_KEYS, &name);
+                if let Some(used) = used {
+                    self.only_of_presets(used, &["fallback", "model", "args"], &name);
+                }
+            }
+            return;
+        }
+        let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
+        for agent in agents {
+            self.can_do(&agent, fields, options);
+        }
+    }
+
+    /// Says what the agent's preset has no way to do.
+    fn can_do(&mut self, agent: &str, fields: &Fields<'_>, options: &AgentOptions) {
+        let traits = self.specs.get(agent).and_then(|spec| self.presets.get(spec.preset()?));
+        let Some(traits) = traits.cloned() else { return };
+        if let Some(entry) = fields.entry("access")
+            && !traits.access.contains(&options.access)
+        {
+            let has = crate::diagnostic::listed(traits.access.iter().map(|access| access.name()));
+            let message = format!("`{agent}` has no access mode `{}`", options.access.name());
+            self.say(Report::error(codes::ACCESS, &entry.value.range, message).hint(format!("it has {has}")));
+        }
+        let lacks = match &options.session {
+            SessionRule::From { fork: true, .. } if !traits.can_fork => "a copy of a session",
+            SessionRule::Keep | SessionRule::From { .. } if !traits.can_resume => "a session",
+            _ => return,
+        };
+        if let Some(entry) = fields.entry("session") {
+            let message = format!("`{agent}` cannot go on with {lacks}");
+            self.say(
+                Report::error(codes::ACCESS, &entry.value.range, message).hint("write `session: fresh`"),
+            );
+        }
+    }
+
+    fn session(&mut self, node: &Node, site: &Site) -> Option<SessionRule> {
+        if !matches!(node.kind, Kind::Map(_)) {
+            let words = [("fresh", SessionWord::Fresh), ("keep", SessionWord::Keep)];
+            return Some(match self.word(node, "`session`", &words)? {
+                SessionWord::Fresh => SessionRule::Fresh,
+                SessionWord::Keep => SessionRule::Keep,
+            });
+        }
+        let fields = self.fields(node, &keys::SESSION);
+        let fork = match fields.get("fork") {
+            None => false,
+            Some(node) => self.word(node, "`fork`", &[("true", true), ("false", false)])?,
+        };
+        let Some(from) = fields.get("from") else {
+            let range = first_line(self.source, &node.range);
+            self.say(
+                Report::error(codes::MISSING_KEY, &range, "`session` needs `from`")
+                    .hint("name the step whose session it is: `session: {from: plan}`"),
+            );
+            return None;
+        };
+        let text = self.text(from, "`from`")?;
+        let Ok(step) = text.parse::<StepId>() else {
+            let message = format!("`{text}` can not be the id of a step");
+            self.say(Report::error(codes::INVALID_ID, &from.range, message));
+            return None;
+        };
+        if let Site::Step(id) = site {
+            self.sessions.push((id.clone(), step.clone(), from.range.clone()));
+        }
+        Some(SessionRule::From { step, fork })
+    }
+
+    /// Checks that each step whose session another one goes on with has ended by then.
+    pub(super) fn session_sources(&mut self, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+        for (step, from, range) in std::mem::take(&mut self.sessions) {
+            let report = if !self.ids.contains_key(from.as_str()) {
+                let near = crate::diagnostic::nearest(from.as_str(), self.ids.keys().map(String::as_str));
+                let hint = near.map(|near| format!("did you mean `{near}`?"));
+                Report::error(codes::UNKNOWN_NAME, &range, format!("there is no step `{from}`"))
+                    .maybe_hint(hint)
+            } else if ended.get(&step).is_some_and(|ended| ended.contains(&from)) {
+                continue;
+            } else {
+                let message = format!("`{from}` may not have ended when `{step}` starts");
+                Report::error(codes::ORDER, &range, message)
+                    .hint(format!("put `{step}` after it, or add it to `needs`"))
+            };
+            self.say(report);
+        }
+    }
+
+    pub(super) fn is_by_preset(&self, verb: &Verb) -> bool {
+        match verb {
+            Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(|spec| spec.preset().is_some()),
+            Verb::Run { .. } | Verb::Command { .. } | Verb::Group { .. } => false,
+        }
+    }
+
+    /// The schema in the file that `node` names, in one line.
+    pub(super) fn schema(&mut self, node: &Node, output: Option<&Entry>) -> Option<String> {
+        let path = self.text(node, "`schema`")?;
+        if let Some(output) = output.filter(|output| output.value.text() == Some("text")) {
+            self.say(
+                Report::error(
+                    codes::CONFLICTING_KEYS,
+                    &output.key.range,
+                    "the output of a step with a `schema` is JSON",
+                )
+                .hint("remove `output`"),
+            );
+        }
+        let said = match (self.read_file)(path) {
+            Ok(text) => match Shape::of(&text) {
+                Ok(shape) => return Some(shape.text().to_owned()),
+                Err(error) => format!("`{path}` is no JSON Schema: {error}"),
+            },
+            Err(error) => format!("the schema `{path}` can not be read: {error}"),
+        };
+        self.say(Report::error(codes::SCHEMA, &node.range, said).hint("its path is relative to this file"));
+        None
+    }
+
+    fn prompt(&mut self, agent: &Node, fields: &Fields<'_>, site: &Site) -> Option<Template> {
+        match (fields.entry("prompt"), fields.entry("prompt_file")) {
+            (Some(_), Some(file)) => {
+                self.say(
+                    Report::error(
+                        codes::CONFLICTING_KEYS,
+                        &file.key.range,
+                        "the step has both `prompt` and `prompt_file`",
+                    )
+                    .hint("remove one of the two"),
+                );
+                None
+            }
+            (None, None) => {
+                self.say(
+                    Report::error(
+                        codes::MISSING_KEY,
+                        &first_line(self.source, &agent.range),
+                        "an agent needs a `prompt`",
+                    )
+                    .hint("add `prompt: …` or `prompt_file: …`"),
+                );
+                None
+            }
+            (Some(prompt), None) => {
+                let text = self.text(&prompt.value, "`prompt`")?;
+                self.template(&prompt.value, text, TemplateKind::Prompt, site)
+            }
+            (None, Some(file)) => {
+                let path = self.text(&file.value, "`prompt_file`")?;
+                match (self.read_file)(path) {
+                    Ok(text) => self.template(&file.value, &text, TemplateKind::Prompt, site),
+                    Err(error) => {
+                        let message = format!("the prompt file `{path}` can not be read: {error}");
+                        self.say(
+                            Report::error(codes::PROMPT_FILE, &file.value.range, message)
+                                .hint("its path is relative to this file"),
+                        );
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
