@@ -1,7 +1,5 @@
 //! `backstay exec`: a workflow without a file, with the real binary.
 
-#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
-
 use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_model::Text;
 use backstay_tests::World;
