@@ -22,6 +22,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a workflow file and watch it.
     Run(RunArgs),
+    /// Let an agent do something, as a workflow of one step; with --until, again and again until a command succeeds.
+    Exec(ExecArgs),
     /// List the runs: those that have not ended, and the newest that have.
     Ls(LsArgs),
     /// Show one run: where it stands, why, what next, its steps.
@@ -102,6 +104,42 @@ pub(crate) struct RunArgs {
     /// Another agent or preset in an agent's place: NAME=OTHER, or NAME='cmd: PROGRAM ARGUMENT…' with the prompt on stdin.
     #[arg(long, value_name = "NAME=AGENT")]
     pub(crate) agent: Vec<String>,
+    /// Leave it to a process in the background and print the run's id.
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Print the plan and run nothing.
+    #[arg(long, conflicts_with = "detach")]
+    pub(crate) dry_run: bool,
+    /// Print the final record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// The agent: a preset (codex, claude, gemini, opencode, or one of your own), or 'cmd: PROGRAM ARGUMENT…'.
+    pub(crate) agent: String,
+    /// What it is told; - for stdin.
+    pub(crate) prompt: String,
+    /// A shell command that tells whether it is done: the agent works in one session until this succeeds.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) until: Option<String>,
+    /// How often it works at most.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..), requires = "until")]
+    pub(crate) max_cycles: u32,
+    /// Three cycles in a row that take less suspend the run.
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "until")]
+    pub(crate) min_cycle: String,
+    /// What it may do: read, write or full.
+    #[arg(long, value_name = "ACCESS")]
+    pub(crate) access: Option<String>,
+    /// Its model.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Write the workflow that this is into a new file, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<Utf8PathBuf>,
     /// Leave it to a process in the background and print the run's id.
     #[arg(long, short)]
     pub(crate) detach: bool,

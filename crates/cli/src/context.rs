@@ -91,7 +91,10 @@ impl Context {
         let path = folder.join(CONFIGURATION);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Presets::built_in()?),
+            // That there is no such folder is for whoever opens the store to say.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Presets::built_in()?);
+            }
             Err(source) => return Err(CliError::ReadFile { path, source }),
         };
         let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod doctor;
 mod events;
+mod exec;
 mod inbox;
 mod input;
 mod logs;
@@ -33,6 +34,7 @@ use crate::exit::Exit;
 pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(context, args).await,
+        Command::Exec(args) => exec::exec(context, args).await,
         Command::Ls(args) => ls::ls(context, args).await,
         Command::Show(args) => show::show(context, &args).await,
         Command::Watch(args) => watch::watch(context, args).await,

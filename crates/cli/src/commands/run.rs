@@ -21,18 +21,44 @@ use crate::ui::{Paint, table};
 /// Checks the file, asks for a run and works on it.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let file = WorkflowFile::read(context, &args.file)?;
+    let agents = agents(&args.agent)?;
+    let given = given(context, &args)?;
+    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json };
+    start(context, file, agents, given, wish).await
+}
+
+/// What becomes of a workflow that is in order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunWish {
+    /// It is shown and not run.
+    pub(crate) dry_run: bool,
+    /// It goes on in the background.
+    pub(crate) detach: bool,
+    /// What is printed is JSON.
+    pub(crate) json: bool,
+}
+
+/// Checks a workflow that was read, asks for a run and works on it.
+pub(crate) async fn start(
+    context: &Context,
+    file: WorkflowFile,
+    agents: BTreeMap<String, AgentOverride>,
+    given: BTreeMap<String, Given>,
+    wish: RunWish,
+) -> Result<Exit, CliError> {
     let presets = context.presets()?;
-    let checked = file.check(agents(&args.agent)?, &presets).map_err(|diagnostics| {
+    let names: Vec<String> = agents.keys().cloned().collect();
+    let checked = file.check(agents, &presets).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;
-    are_named(&args.agent, &checked.plan)?;
+    are_named(&names, &checked.plan)?;
     if !checked.warnings.is_empty() {
         output::note(&file.render(&checked.warnings));
     }
-    let inputs = checked.plan.bind_inputs(&given(context, &args)?).map_err(CliError::Inputs)?;
-    if args.dry_run {
-        return dry_run(context, &checked.plan, args.json);
+    let inputs = checked.plan.bind_inputs(&given).map_err(CliError::Inputs)?;
+    if wish.dry_run {
+        return dry_run(context, &checked.plan, wish.json);
     }
     let store = context.store_or_new().await?;
     let request = RunRequest {
@@ -46,11 +72,11 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
         by: context.actor(),
     };
     let run = store.request(request).await?;
-    if args.detach {
+    if wish.detach {
         crate::detach::go_on(&store, run)?;
-        return detached(run, args.json);
+        return detached(run, wish.json);
     }
-    let look = if args.json { Look::Json } else { Look::Page };
+    let look = if wish.json { Look::Json } else { Look::Page };
     foreground::work_or_watch(context, &store, run, look).await
 }
 
@@ -95,10 +121,9 @@ fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
         .flatten()
         .map(String::as_str)
         .collect();
-    let names = said.iter().filter_map(|text| text.split_once('=')).map(|(name, _)| name.trim());
-    match names.into_iter().find(|name| !named.contains(name)) {
+    match said.iter().find(|name| !named.contains(name.as_str())) {
         Some(name) => Err(CliError::UnusedAgent {
-            name: name.to_owned(),
+            name: name.clone(),
             known: named.into_iter().map(ToOwned::to_owned).collect(),
         }),
         None => Ok(()),
@@ -129,7 +154,7 @@ fn given(context: &Context, args: &RunArgs) -> Result<BTreeMap<String, Given>, C
     Ok(given)
 }
 
-fn read_stdin() -> Result<String, CliError> {
+pub(super) fn read_stdin() -> Result<String, CliError> {
     let mut text = String::new();
     let read = std::io::stdin().read_to_string(&mut text);
     read.map_err(|source| CliError::ReadFile { path: "stdin".into(), source })?;

@@ -32,6 +32,12 @@ impl WorkflowFile {
         Ok(WorkflowFile { name: name.to_string(), folder, path, text })
     }
 
+    /// A workflow that is in no file, or not yet read from one; what it names is in the working folder.
+    pub(crate) fn unwritten(context: &Context, name: &camino::Utf8Path, text: String) -> WorkflowFile {
+        let path = context.cwd.join(name);
+        WorkflowFile { name: name.to_string(), folder: context.cwd.clone(), path, text }
+    }
+
     /// Checks it.
     pub(crate) fn check(
         &self,

@@ -1,0 +1,200 @@
+//! `backstay exec`: a workflow without a file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use camino::Utf8Path;
+
+use super::run::{RunWish, read_stdin, start};
+use super::workflow::WorkflowFile;
+use crate::args::ExecArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// How the workflow is named where it is in no file.
+const NAME: &str = "exec";
+/// Lines of the command's output that the agent is told.
+const LOG_LINES: u32 = 80;
+
+/// Writes the workflow, and runs it like any other.
+pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, CliError> {
+    if args.prompt == "-" {
+        args.prompt = read_stdin()?;
+    }
+    let can_resume = context.presets()?.get(&args.agent).is_some_and(backstay_agent::Preset::can_resume);
+    let text = workflow(&args, can_resume);
+    let name = args.save.as_deref().unwrap_or(Utf8Path::new(NAME));
+    if args.save.is_some() {
+        let path = context.cwd.join(name);
+        let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(|source| CliError::WriteFile { path, source })?;
+    }
+    let file = WorkflowFile::unwritten(context, name, text);
+    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json };
+    start(context, file, BTreeMap::new(), BTreeMap::new(), wish).await
+}
+
+/// The workflow. What the person said stands in inputs, where nothing in it can mean anything else; so a saved one can
+/// be told something else.
+fn workflow(args: &ExecArgs, can_resume: bool) -> String {
+    let command = args.agent.strip_prefix("cmd:").map(str::trim);
+    let agent = if command.is_some() { "agent" } else { args.agent.as_str() };
+    let mut text = format!(
+        "backstay: 1\nname: {NAME}\ninputs:\n  prompt: {{type: string, default: {}}}\n",
+        quoted(&args.prompt)
+    );
+    if let Some(until) = &args.until {
+        add(&mut text, format_args!("  until: {{type: script, default: {}}}\n", quoted(until)));
+    }
+    if let Some(command) = command {
+        add(&mut text, format_args!("agents:\n  {agent}: {{command: {}}}\n", quoted(command)));
+    }
+    text.push_str("steps:\n");
+    let Some(_) = &args.until else {
+        work(&mut text, args, agent, false, "  ");
+        text.push_str("outputs: {answer: \"${{ steps.work.output }}\"}\n");
+        return text;
+    };
+    let (max_cycles, min_cycle) = (args.max_cycles, &args.min_cycle);
+    add(
+        &mut text,
+        format_args!(
+            "  - id: loop\n    repeat: {{until: steps.check.exit_code == 0, max_cycles: {max_cycles}, min_cycle: {}}}\n    steps:\n      - {{id: check, run: \"${{{{ inputs.until }}}}\", accept_exit: 0-125}}\n",
+            quoted(min_cycle)
+        ),
+    );
+    work(&mut text, args, agent, can_resume, "      ");
+    text
+}
+
+fn work(text: &mut String, args: &ExecArgs, agent: &str, keeps: bool, indent: &str) {
+    let agent = match &args.model {
+        Some(model) => format!("{{use: {}, model: {}}}", quoted(agent), quoted(model)),
+        None => quoted(agent),
+    };
+    add(text, format_args!("{indent}- id: work\n{indent}  agent: {agent}\n"));
+    if let Some(access) = &args.access {
+        add(text, format_args!("{indent}  access: {}\n", quoted(access)));
+    }
+    if keeps {
+        add(text, format_args!("{indent}  session: keep\n"));
+    }
+    add(text, format_args!("{indent}  prompt: |\n{indent}    ${{{{ inputs.prompt }}}}\n"));
+    if args.until.is_some() {
+        let told = format!(
+            "\n{indent}    It is done when this command succeeds:\n{indent}    ${{{{ inputs.until | fence }}}}\n{indent}    It ended with exit code ${{{{ steps.check.exit_code }}}} and said at its end:\n{indent}    ${{{{ steps.check.log | tail(lines={LOG_LINES}) | fence }}}}\n"
+        );
+        text.push_str(&told);
+    }
+}
+
+fn add(text: &mut String, words: std::fmt::Arguments<'_>) {
+    if text.write_fmt(words).is_err() {
+        debug_assert!(false, "a string takes everything");
+    }
+}
+
+/// A text in double quotes, as YAML reads it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            // What is no plain character is written by its number.
+            c if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') =>
+            {
+                add(&mut quoted, format_args!("\\U{:08X}", u32::from(c)));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_agent::Presets;
+    use backstay_workflow::plan::{Plan, SessionRule, Verb};
+    use backstay_workflow::{CheckInput, check};
+
+    use super::*;
+
+    fn args(agent: &str, prompt: &str) -> ExecArgs {
+        ExecArgs {
+            agent: agent.to_owned(),
+            prompt: prompt.to_owned(),
+            until: None,
+            max_cycles: 6,
+            min_cycle: "10s".to_owned(),
+            access: None,
+            model: None,
+            save: None,
+            detach: false,
+            dry_run: false,
+            json: false,
+        }
+    }
+
+    fn plan(args: &ExecArgs) -> Plan {
+        let presets = Presets::built_in().unwrap();
+        let text = workflow(args, true);
+        let read_file = |path: &str| panic!("it reads {path}");
+        let (agents, presets) = (BTreeMap::new(), backstay_runtime::preset_traits(&presets));
+        let checked =
+            check(&CheckInput { path: "exec", text: &text, read_file: &read_file, agents, presets })
+                .unwrap_or_else(|all| {
+                    panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
+                });
+        assert_eq!(checked.warnings, [], "{text}");
+        checked.plan
+    }
+
+    #[test]
+    fn the_workflow_of_an_agent_that_works_until_a_command_succeeds() {
+        let until = Some("cargo test".to_owned());
+        insta::assert_snapshot!(workflow(&ExecArgs { until, ..args("codex", "Make it green.") }, true));
+    }
+
+    #[test]
+    fn every_form_of_it_is_a_good_workflow() {
+        let once = plan(&args("claude", "Hello."));
+        assert_eq!((once.steps.len(), once.outputs.len()), (1, 1));
+        let all = ExecArgs {
+            until: Some("make test".to_owned()),
+            access: Some("read".to_owned()),
+            model: Some("m".to_owned()),
+            ..args("codex", "x")
+        };
+        let looped = plan(&all);
+        let Verb::Agent { options, .. } = &looped.steps[0].children()[1].verb else { panic!("not an agent") };
+        assert_eq!((options.session.clone(), options.model.is_some()), (SessionRule::Keep, true));
+        assert_eq!(plan(&args("cmd: ./mine 'a b'", "x")).presets().count(), 0);
+    }
+
+    #[test]
+    fn what_was_said_means_nothing_but_itself() {
+        for said in [
+            "plain",
+            "two\nlines # no comment: none\n",
+            "${{ inputs.none }} ${% if x %}",
+            "quotes \" ' and \\ and \\n",
+            "@*&!|>%-[]{},: ",
+            "\u{0}\u{7}\u{1b}[31m\u{85}\u{2028}\u{feff}ö€😀\t",
+            "",
+            " ",
+            "null",
+        ] {
+            let plan = plan(&ExecArgs { until: Some(said.to_owned()), ..args("codex", said) });
+            let defaults: Vec<_> =
+                plan.inputs.iter().map(|input| input.default.clone().unwrap().to_string()).collect();
+            assert_eq!(defaults, [said, said]);
+        }
+    }
+}

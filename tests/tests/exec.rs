@@ -1,0 +1,92 @@
+//! `backstay exec`: a workflow without a file, with the real binary.
+
+use backstay_engine::record::{RunRecord, RunStatus};
+use backstay_model::Text;
+use backstay_tests::World;
+
+/// A cycle of the agent: it meets the test, notes what it did, and says so.
+const CYCLE: &str = "echo begun > begun; cat go > /dev/null; echo x >> done; message ok; ends 100";
+
+/// The loop needs four cycles; its owner is killed five times, twice in the first.
+#[test]
+fn four_cycles_and_an_owner_killed_five_times() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    (1..=4).for_each(|turn| {
+        fake.turn(turn, CYCLE);
+    });
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let until = "echo checked >> checks; test $(cat done 2> /dev/null | wc -l) -ge 4";
+    let mut owner = world.start(&[
+        "exec",
+        "fake",
+        "Make it ${{ green }}.",
+        "--until",
+        until,
+        "--max-cycles",
+        "6",
+        "--min-cycle",
+        "1ms",
+    ]);
+    let found_again = |record: &RunRecord| {
+        record.steps.iter().flat_map(|step| &step.attempts).map(|attempt| attempt.reattached).sum::<u32>()
+    };
+    let mut kills = 0;
+    for cycle in 1..=4 {
+        assert_eq!(begun.wait(), "begun\n");
+        for _ in 0..if cycle == 1 { 2 } else { 1 } {
+            owner.kill();
+            kills += 1;
+            owner = world.start(&["resume", "@last"]);
+            drop(world.record_when("is attached again", |record| found_again(record) == kills));
+        }
+        go.open();
+    }
+    let (status, out) = owner.end();
+    assert!(status.success(), "{out}");
+    assert_eq!(kills, 5);
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed);
+    let calls = fake.calls();
+    assert_eq!(calls[0], "exec --write -");
+    assert_eq!(calls[1..], ["exec --write resume session-1 -"; 3], "one session, and each cycle began once");
+    assert_eq!(world.read("checks").lines().count(), 5, "the check ran before each cycle and after the last");
+    assert!(fake.prompt(4).starts_with("Make it ${{ green }}."), "{}", fake.prompt(4));
+    assert!(fake.prompt(4).contains("It ended with exit code 1 and said at its end:"), "{}", fake.prompt(4));
+    assert!(record.steps.iter().all(|step| step.attempts.len() <= 1), "nothing ran twice");
+    assert_eq!(record.interruptions.len(), 5);
+    assert_eq!(record.usage().unwrap().tokens.input, Some(100), "the session says what it used in all");
+}
+
+#[test]
+fn what_exec_saves_is_the_workflow_that_it_runs() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.turn(1, "message 'It is done.'; ends");
+    let output = world.run(&["exec", "fake", "Do it.", "--access", "read", "--save", "it.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((fake.calls(), fake.prompt(1)), (vec!["exec --read -".to_owned()], "Do it.".to_owned()));
+    assert_eq!(world.record().outputs, Some(Text::of(r#"{"answer":"It is done."}"#)));
+    let checked = world.run(&["check", "it.yaml"]);
+    assert!(checked.status.success(), "{checked:?}");
+    let again = world.run(&["run", "it.yaml", "--input", "prompt=Do it again."]);
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(fake.prompt(2), "Do it again.");
+    let twice = world.run(&["exec", "fake", "Do it.", "--save", "it.yaml"]);
+    assert_eq!(twice.status.code(), Some(1), "no file is written over");
+    assert_eq!(fake.calls().len(), 2, "and nothing is started");
+}
+
+#[test]
+fn what_is_done_already_needs_no_agent_and_what_cannot_be_run_is_told() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    let output = world.run(&["exec", "fake", "Make it green.", "--until", "true"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fake.calls(), [""; 0]);
+    let output = world.run(&["exec", "fakee", "Do it."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `fake`?"), "{output:?}");
+    let output = world.run(&["exec", "cmd: cat", "Say it."]);
+    assert!(output.status.success(), "{output:?}");
+}
