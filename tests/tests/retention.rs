@@ -192,3 +192,17 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     let status = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
     assert!(status.success());
 }
+
+#[test]
+fn up_frees_what_the_configuration_does_not_keep() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    said(&world.run(&["run", "flow.yaml"]));
+    let run = runs(&world).remove(0);
+    world.write(".backstay/config.toml", "[retention]\nolder = \"0s\"\n");
+    said(&world.run(&["up"]));
+    assert!(record(&world, &run).trimmed_at.is_some());
+    world.write(".backstay/config.toml", "[retention]\nage = \"0s\"\n");
+    let wrong = refused(&world.run(&["up"]), 2);
+    assert!(wrong.contains("BKS-C029") && wrong.contains("config.toml:2"), "{wrong}");
+}

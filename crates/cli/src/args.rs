@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Print the events of a run.
     Events(EventsArgs),
+    /// Tell what agents used, over all runs.
+    Usage(UsageArgs),
     /// Let a run come to a stand, so that it can be resumed later.
     Suspend(RunRef),
     /// Go on with a suspended or interrupted run.
@@ -220,6 +222,52 @@ pub(crate) struct DiffArgs {
     #[arg(long, conflicts_with = "json")]
     pub(crate) stat: bool,
     /// The changed files as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// By what usage is told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageBy {
+    /// The preset.
+    #[default]
+    Agent,
+    /// The model, as the agent tells it.
+    Model,
+    /// The workflow.
+    Workflow,
+    /// The step of a workflow.
+    Step,
+    /// The run.
+    Run,
+    /// The day on which an attempt began, by the local time.
+    Day,
+}
+
+impl UsageBy {
+    /// The word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            UsageBy::Agent => "agent",
+            UsageBy::Model => "model",
+            UsageBy::Workflow => "workflow",
+            UsageBy::Step => "step",
+            UsageBy::Run => "run",
+            UsageBy::Day => "day",
+        }
+    }
+}
+
+/// `usage`.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// What is told apart.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) by: UsageBy,
+    /// Only attempts that began within this time, such as 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Print JSON; `known` is the sum of what was told, `untold` how many attempts told nothing.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -47,6 +47,8 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
+    #[error("{path}:{line}: {message}")]
+    Configuration { path: Utf8PathBuf, line: usize, message: String },
     #[error("`{text}` is not a size, such as 500M or 5G")]
     SizeForm { text: String },
     #[error(transparent)]
@@ -117,6 +119,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
             CliError::SizeForm { .. } => Code("BKS-C028"),
+            CliError::Configuration { .. } => Code("BKS-C029"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
@@ -171,6 +174,9 @@ impl Coded for CliError {
             CliError::NotJson { .. } => Some("a text needs quotes in JSON: '\"text\"'".to_owned()),
             CliError::AgentForm { .. } => {
                 Some("for example `--agent reviewer=claude`, or `--agent reviewer='cmd: ./mine --x'`".to_owned())
+            }
+            CliError::Configuration { .. } => {
+                Some("under `[retention]` stand `older = \"30d\"` and `max_size = \"5G\"`".to_owned())
             }
             CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),

@@ -107,6 +107,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Presets(_)
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
+        | CliError::Configuration { .. }
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::Log(
             OpenError::Missing { .. }

@@ -27,6 +27,8 @@ const AGAIN_FIRST: Duration = Duration::from_secs(1);
 const AGAIN_LONGEST: Duration = Duration::from_secs(300);
 /// How long a run that was just asked for is left to whoever asked: that process is about to take it itself.
 const YOUNG: Duration = Duration::from_secs(5);
+/// How often ended runs are freed by the retention policy.
+const FREE_EVERY: Duration = Duration::from_secs(3_600);
 /// Looks that fail in a row before the owner gives up.
 const FAILED_LOOKS_MAX: u32 = 6;
 
@@ -98,6 +100,7 @@ impl Owner {
         };
         let mut seen = first.seen;
         let mut looking = pin!(self.look(first));
+        let mut freeing = pin!(self.free_for_ever());
         loop {
             let next = tokio::select! {
                 () = switch.stopped() => {
@@ -112,6 +115,8 @@ impl Owner {
                     let now = Instant::now();
                     Some(Appointment { seen, earliest: now, latest: now + LOOK_PACE })
                 }
+                // It has no end of its own.
+                () = &mut freeing => return Ok(()),
                 looked = &mut looking => {
                     seen = looked.seen;
                     keeping.take_look(looked)?
@@ -121,6 +126,22 @@ impl Owner {
                 Some(appointment) => looking.set(self.look(appointment)),
                 None => return Ok(()),
             }
+        }
+    }
+
+    /// Frees by the retention policy, if there is one: now, and every hour.
+    async fn free_for_ever(&self) {
+        let Some((retention, by)) = &self.retention else { return std::future::pending().await };
+        loop {
+            match self.store.prune(*retention, by, false).await {
+                Ok(report) if report.runs.is_empty() && report.failed.is_empty() => {}
+                Ok(report) => {
+                    let (freed, failed) = (report.runs.len(), report.failed.len());
+                    tracing::info!(freed, failed, "ended runs gave back what they took");
+                }
+                Err(error) => tracing::warn!(%error, "ended runs cannot be freed"),
+            }
+            tokio::time::sleep(FREE_EVERY).await;
         }
     }
 

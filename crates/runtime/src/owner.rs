@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use backstay_exec::Keepers;
 use backstay_log::{OwnerGuard, OwnerIdentity};
+use backstay_model::event::Actor;
 use backstay_model::{OwnerId, RunId};
 
 use crate::agents::Versions;
@@ -12,6 +13,7 @@ use crate::ballast;
 use crate::error::{DriveError, RunError};
 use crate::host::host_name;
 use crate::request::chance;
+use crate::retention::Retention;
 use crate::sink::{Sink, SinkFeed};
 use crate::store::Store;
 
@@ -36,6 +38,7 @@ pub struct Owner {
     pub(crate) sinks: Vec<SinkFeed>,
     driven: Mutex<BTreeSet<RunId>>,
     pub(crate) versions: Versions,
+    pub(crate) retention: Option<(Retention, Actor)>,
 }
 
 /// As long as it lives, its run is driven by this owner and by nobody else of this process.
@@ -70,6 +73,7 @@ impl Owner {
             sinks: Vec::new(),
             driven: Mutex::new(BTreeSet::new()),
             versions: Versions::default(),
+            retention: None,
         })
     }
 
@@ -92,6 +96,11 @@ impl Owner {
 
     fn driven(&self) -> MutexGuard<'_, BTreeSet<RunId>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets [`keep`](Owner::keep) free what `retention` does not keep, in the name of `by`: when it begins, and every hour.
+    pub fn retain(&mut self, retention: Retention, by: Actor) {
+        self.retention = Some((retention, by));
     }
 
     /// The store.

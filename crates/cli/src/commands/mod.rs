@@ -21,6 +21,7 @@ mod suspend;
 mod tell;
 mod trees;
 mod up;
+mod usage;
 pub(crate) mod wait;
 pub(crate) mod watch;
 mod workflow;
@@ -53,6 +54,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Answer(args) => answer::answer(context, args).await,
         Command::Wait(args) => wait::wait(context, args).await,
         Command::Check(args) => check::check(context, &args),
+        Command::Usage(args) => usage::usage(context, args).await,
         Command::Up(args) => up::up(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => completions::completions(args),

@@ -5,6 +5,7 @@ use backstay_runtime::{Kept, StopSwitch, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::UpArgs;
+use crate::config;
 use crate::context::Context;
 use crate::detach;
 use crate::error::CliError;
@@ -42,7 +43,12 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
 }
 
 async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliError> {
-    let owner = foreground::owner(context, store).await?;
+    let mut owner = foreground::owner(context, store).await?;
+    if kept == Kept::All
+        && let Some(retention) = config::retention(store.folder())?
+    {
+        owner.retain(retention, context.actor());
+    }
     let switch = StopSwitch::default();
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(CliError::Signals)?;

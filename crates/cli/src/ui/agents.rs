@@ -56,7 +56,8 @@ fn tokens_words(tokens: &Tokens) -> String {
     }
 }
 
-fn amount(number: u64) -> String {
+/// `812`, `1.5 k`, `2.41 M`.
+pub(crate) fn amount(number: u64) -> String {
     match number {
         0..1_000 => number.to_string(),
         1_000..1_000_000 => format!("{}.{} k", number / 1_000, number / 100 % 10),

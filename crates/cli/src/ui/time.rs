@@ -37,6 +37,11 @@ impl Times {
         self.format(at, "%H:%M:%S", "%-d %b %H:%M:%S")
     }
 
+    /// `2026-11-21`.
+    pub(crate) fn day(&self, at: Timestamp) -> String {
+        self.format(at, "%Y-%m-%d", "%Y-%m-%d")
+    }
+
     /// How long ago `at` was.
     pub(crate) fn ago(&self, at: Timestamp) -> String {
         format!("{} ago", duration(self.now.since(at)))

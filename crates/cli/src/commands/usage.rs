@@ -1,0 +1,176 @@
+//! `backstay usage`: what agents used, over all runs of the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use backstay_engine::record::{AttemptRecord, RunRecord};
+use backstay_log::TopicFilter;
+use backstay_model::RunId;
+use backstay_model::event::Tokens;
+use serde::Serialize;
+
+use crate::args::{UsageArgs, UsageBy};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::ui::{Paint, amount, parse_duration, short, table};
+
+/// A figure of several attempts, of which some may have told nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+struct Sum {
+    /// What was told.
+    known: u64,
+    /// Attempts that told nothing of it.
+    untold: u64,
+}
+
+impl Sum {
+    fn add(&mut self, figure: Option<u64>) {
+        match figure {
+            Some(figure) => self.known = self.known.saturating_add(figure),
+            None => self.untold += 1,
+        }
+    }
+
+    /// The figure by `show`; nothing known is unknown, and what is missing is not hidden.
+    fn words(self, attempts: u64, show: impl Fn(u64) -> String) -> String {
+        match self.untold {
+            0 => show(self.known),
+            all if all == attempts => "unknown".to_owned(),
+            _ => format!("{} + ?", show(self.known)),
+        }
+    }
+}
+
+/// What one group used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Used {
+    #[serde(skip)]
+    run_ids: BTreeSet<RunId>,
+    runs: usize,
+    attempts: u64,
+    input: Sum,
+    output: Sum,
+    cache_read: Sum,
+    reasoning: Sum,
+    cost_micro_usd: Sum,
+}
+
+impl Used {
+    fn add(&mut self, run: RunId, tokens: Option<Tokens>) {
+        self.run_ids.insert(run);
+        self.runs = self.run_ids.len();
+        self.attempts += 1;
+        let tokens = tokens.unwrap_or_default();
+        for (sum, figure) in [
+            (&mut self.input, tokens.input),
+            (&mut self.output, tokens.output),
+            (&mut self.cache_read, tokens.cache_read),
+            (&mut self.reasoning, tokens.reasoning),
+            (&mut self.cost_micro_usd, tokens.cost_micro_usd),
+        ] {
+            sum.add(figure);
+        }
+    }
+
+    fn cells(&self, group: &str) -> Vec<(Paint, String)> {
+        let tokens = |sum: Sum| (Paint::Plain, sum.words(self.attempts, amount));
+        let cost = |micros: u64| format!("{}.{:02} USD", micros / 1_000_000, micros / 10_000 % 100);
+        vec![
+            (Paint::Bold, group.to_owned()),
+            (Paint::Plain, self.runs.to_string()),
+            (Paint::Plain, self.attempts.to_string()),
+            tokens(self.input),
+            tokens(self.cache_read),
+            tokens(self.output),
+            (Paint::Plain, self.cost_micro_usd.words(self.attempts, cost)),
+        ]
+    }
+}
+
+/// Tells what the agents of this store used.
+pub(crate) async fn usage(context: &Context, args: UsageArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let since = args.since.as_deref().map(parse_duration).transpose()?;
+    let times = context.times();
+    let mut groups: BTreeMap<String, Used> = BTreeMap::new();
+    let mut all = Used::default();
+    for row in store.runs(TopicFilter::default()).await? {
+        let record = store.record(row.run).await?;
+        for (step, attempt) in attempts(&record) {
+            let is_late = since.is_none_or(|since| context.now().since(attempt.starting_at) <= since);
+            let Some(agent) = attempt.agent.as_ref().filter(|_| is_late) else { continue };
+            let group = match args.by {
+                UsageBy::Agent => agent.preset.clone(),
+                UsageBy::Model => agent.model.clone().unwrap_or_else(|| "unknown".to_owned()),
+                UsageBy::Workflow => row.summary.workflow.clone(),
+                UsageBy::Step => format!("{}/{step}", row.summary.workflow),
+                UsageBy::Run => short(row.run),
+                UsageBy::Day => times.day(attempt.starting_at),
+            };
+            groups.entry(group).or_default().add(row.run, agent.usage);
+            all.add(row.run, agent.usage);
+        }
+    }
+    if args.json {
+        return json(args.by, &groups, &all);
+    }
+    if groups.is_empty() {
+        output::note("no agent that could tell what it uses was at work");
+        return Ok(Exit::Completed);
+    }
+    let mut cells: Vec<_> = groups.iter().map(|(group, used)| used.cells(group)).collect();
+    if groups.len() > 1 {
+        cells.push(all.cells("all"));
+    }
+    for line in
+        table(&[args.by.name(), "runs", "attempts", "tokens in", "cached", "tokens out", "cost"], &cells)
+    {
+        output::line(&line.render(context.style, context.room()))?;
+    }
+    Ok(Exit::Completed)
+}
+
+fn attempts(record: &RunRecord) -> impl Iterator<Item = (&str, &AttemptRecord)> {
+    record.steps.iter().flat_map(|step| step.attempts.iter().map(|attempt| (step.step.as_str(), attempt)))
+}
+
+fn json(by: UsageBy, groups: &BTreeMap<String, Used>, all: &Used) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Group<'a> {
+        name: &'a str,
+        #[serde(flatten)]
+        used: &'a Used,
+    }
+    #[derive(Serialize)]
+    struct Usage<'a> {
+        by: &'static str,
+        groups: Vec<Group<'a>>,
+        all: &'a Used,
+    }
+    let groups = groups.iter().map(|(name, used)| Group { name, used }).collect();
+    output::json(&Document::new(Usage { by: by.name(), groups, all }))?;
+    Ok(Exit::Completed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_told_is_not_zero_and_not_hidden() {
+        let run = |end: char| format!("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R{end}").parse::<RunId>().unwrap();
+        let tokens = Tokens { input: Some(1_500), output: Some(20), ..Tokens::default() };
+        let mut used = Used::default();
+        let words =
+            |used: &Used| -> Vec<String> { used.cells("codex").into_iter().map(|(_, text)| text).collect() };
+        used.add(run('1'), None);
+        assert_eq!(words(&used), ["codex", "1", "1", "unknown", "unknown", "unknown", "unknown"]);
+        used.add(run('1'), Some(tokens));
+        assert_eq!(words(&used), ["codex", "1", "2", "1.5 k + ?", "unknown", "20 + ?", "unknown"]);
+        let mut whole = Used::default();
+        whole.add(run('1'), Some(Tokens { cost_micro_usd: Some(2_340_000), ..Tokens::ZERO }));
+        whole.add(run('2'), Some(Tokens::ZERO));
+        assert_eq!(words(&whole), ["codex", "2", "2", "0", "0", "0", "2.34 USD"]);
+    }
+}
