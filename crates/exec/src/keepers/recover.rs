@@ -14,7 +14,7 @@ use super::handle::{Identity, KeeperHandle};
 use crate::clock::awake;
 use crate::error::RecoverError;
 use crate::files;
-use crate::platform;
+use crate::platform::{self, pid_namespace as here};
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
@@ -109,6 +109,10 @@ fn bury(folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
     let (evidence, ended_processes) = match keeper {
         None => (LostEvidence::NotBegun, 0),
         Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
+        // Its numbers name other processes here, and its own cannot be looked for.
+        Some(keeper) if keeper.pid_namespace.is_some() && keeper.pid_namespace != here().map_err(at)? => {
+            return Err(RecoverError::OtherNamespace { folder: folder.to_owned() });
+        }
         Some(keeper) => {
             let kin = Kin {
                 keeper_pid: keeper.keeper_pid,
