@@ -320,3 +320,19 @@ fn s5_what_was_in_another_container_is_neither_killed_nor_called_dead() {
     // With its first process the whole namespace ends.
     kill(init);
 }
+
+#[test]
+fn s6_a_follower_from_a_place_that_is_not_there_yet_sees_what_comes_after_it() {
+    let bench = Bench::new();
+    let go = bench.path("go");
+    let running =
+        bench.start(&sh(&format!("mkfifo {go}; printf on; read line < {go}; printf e,two"))).unwrap();
+    wait_for(|| bench.stdout().ends_with(b"on").then_some(()));
+    let mut follower = Follower::open(&bench.folder(), 4).unwrap();
+    assert_eq!(follower.next(Duration::ZERO).unwrap(), Follow::Nothing);
+    std::fs::write(&go, "go\n").unwrap();
+    running.end();
+    let mut seen = Vec::new();
+    while take(&mut follower, &mut seen) {}
+    assert_eq!(seen, b"two");
+}
