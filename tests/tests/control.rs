@@ -1,7 +1,7 @@
 //! Suspend, resume, cancel, retry: what people say to a run under way.
 
 use backstay_engine::record::{RunRecord, RunStatus, StepStage};
-use backstay_model::event::StepStatus;
+use backstay_model::event::{AttemptEnd, StepStatus};
 use backstay_tests::{World, send};
 use rustix::process::{Pid, Signal, test_kill_process};
 
@@ -216,4 +216,45 @@ steps:
     let (status, said) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "what was left in the middle of a suspension goes on: {said}");
     assert_eq!(world.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn s4_when_everything_is_told_to_end_the_run_is_interrupted_and_goes_on_later() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        r#"
+backstay: 1
+name: shutdown
+steps:
+  - {id: one, run: "echo x >> starts; echo up > up; test -e later || cat go", after_crash: rerun}
+  - {id: two, run: "echo end"}
+"#,
+    );
+    let (up, _go) = (world.gate("up"), world.gate("go"));
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(up.wait(), "up\n");
+    let record = world.record_when("runs", |record| {
+        record
+            .steps
+            .iter()
+            .any(|step| step.attempts.first().is_some_and(|attempt| attempt.keeper_pid.is_some()))
+    });
+    let attempt = &record.steps[0].attempts[0];
+    // The owner is gone before it can begin anything anew, as when the machine goes down.
+    run.kill();
+    let (agent, keeper) = (attempt.pid.unwrap(), attempt.keeper_pid.unwrap());
+    send(agent, Signal::TERM);
+    send(keeper, Signal::TERM);
+    world.write("later", "");
+    let resume = world.start(&["resume", "@last"]);
+    assert_eq!(up.wait(), "up\n");
+    let (status, said) = resume.end();
+    assert!(status.success(), "{said}");
+    let record = world.record();
+    let one = &record.steps[0];
+    assert_eq!(one.attempts[0].end, Some(AttemptEnd::Interrupted), "{one:?}");
+    assert_eq!((record.status, one.attempts.len()), (RunStatus::Completed, 2));
+    assert_eq!(world.read("starts"), "x\nx\n");
+    assert!(!is_alive(agent));
 }

@@ -7,7 +7,7 @@ use backstay_engine::record::{RunStatus, StepStage};
 use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
 use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
 use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
-use backstay_runtime::{DriveEnd, DriveError, Sink, StopSwitch};
+use backstay_runtime::{DriveEnd, DriveError, Kept, Sink, StopSwitch};
 use backstay_tests::library::{actor, events, open, owner, request};
 use backstay_tests::{World, block_on};
 
@@ -303,5 +303,35 @@ steps:
         let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it goes on");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         assert_eq!(world.read("ran"), "next\nbad\n");
+    });
+}
+
+#[test]
+fn an_owner_that_keeps_gives_its_runs_up_before_it_stops() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    block_on(async {
+        let store = open(&world).await;
+        let flow = "backstay: 1\nname: kept\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
+        let run = request(&store, &world, flow).await;
+        let first = owner(&store).await;
+        let switch = StopSwitch::default();
+        let stop = async {
+            tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
+            switch.stop();
+        };
+        let (kept, ()) = tokio::join!(first.keep(Kept::Only(run), &switch), stop);
+        kept.expect("it could look");
+        // The first owner lives: only what it said gives the run to the second one.
+        let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
+        assert!(row.owner.is_none() && row.wake_at.is_some(), "{row:?}");
+        let second = owner(&store).await;
+        let switch = StopSwitch::default();
+        let open_gate = async { tokio::task::spawn_blocking(move || go.open()).await.unwrap() };
+        let (end, ()) = tokio::join!(second.drive(run, ClaimMode::Fair, &switch), open_gate);
+        assert_eq!(end.expect("it goes on"), DriveEnd::Ended(RunStatus::Completed));
+        let view = store.view(run).await.expect("the run can be read");
+        assert_eq!(view.record.steps[0].attempts.len(), 1, "the agent was found again");
+        drop(first);
     });
 }

@@ -156,6 +156,14 @@ pub enum RecoverError {
         /// The folder.
         folder: Utf8PathBuf,
     },
+    /// The keeper is dead, and what is left of its tree cannot be seen from here.
+    #[error(
+        "{folder} belongs to another container of this machine: what still runs there cannot be told from here"
+    )]
+    OtherNamespace {
+        /// Its folder.
+        folder: Utf8PathBuf,
+    },
     /// Processes of the dead keeper could not be ended.
     #[error("{count} processes of the dead keeper of {folder} could not be ended")]
     Survivors {
@@ -357,6 +365,7 @@ impl Coded for RecoverError {
             RecoverError::Unreachable { .. } => Code("BKS-X034"),
             RecoverError::Silent { .. } => Code("BKS-X035"),
             RecoverError::Survivors { .. } => Code("BKS-X036"),
+            RecoverError::OtherNamespace { .. } => Code("BKS-X037"),
         }
     }
 
@@ -370,6 +379,10 @@ impl Coded for RecoverError {
             ),
             RecoverError::Silent { .. } => Some(
                 "The process that started it may be stopped: continue or end it, then resume.".to_owned(),
+            ),
+            RecoverError::OtherNamespace { .. } => Some(
+                "Resume it in that container; if it is gone, `backstay resume --take-over` lets `after_crash` decide."
+                    .to_owned(),
             ),
             RecoverError::Survivors { .. } => Some("End them by hand, then resume.".to_owned()),
             RecoverError::Io { .. } | RecoverError::Damaged { .. } | RecoverError::Fenced { .. } => None,

@@ -8,6 +8,12 @@ pub fn boot_id() -> std::io::Result<String> {
     system::boot_id()
 }
 
+/// Which numbers of processes are meant: those of another namespace, as a container has one, name others. `None` where
+/// there is only one.
+pub(crate) fn pid_namespace() -> std::io::Result<Option<u64>> {
+    system::pid_namespace()
+}
+
 /// Bytes of all arguments and variables that one process can be given.
 pub(crate) fn arguments_bytes_max() -> u64 {
     system::arguments_bytes_max()
@@ -25,6 +31,11 @@ mod system {
 
     pub(super) fn boot_id() -> io::Result<String> {
         Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    }
+
+    pub(super) fn pid_namespace() -> io::Result<Option<u64>> {
+        use std::os::unix::fs::MetadataExt;
+        Ok(Some(fs::metadata("/proc/self/ns/pid")?.ino()))
     }
 
     pub(super) fn arguments_bytes_max() -> u64 {
@@ -47,6 +58,11 @@ mod system {
             "" => Err(io::Error::other("sysctl does not tell kern.bootsessionuuid")),
             id => Ok(id.to_owned()),
         }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
+    pub(super) fn pid_namespace() -> io::Result<Option<u64>> {
+        Ok(None)
     }
 
     pub(super) fn arguments_bytes_max() -> u64 {

@@ -182,6 +182,9 @@ pub(crate) struct KeeperFile {
     pub(crate) socket: Utf8PathBuf,
     /// The boot that all this belongs to.
     pub(crate) boot: String,
+    /// The namespace that the numbers of processes belong to, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid_namespace: Option<u64>,
 }
 
 /// The verdict of a recovery that found nothing to attach to: the file `lost.json`. It closes the folder.

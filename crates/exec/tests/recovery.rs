@@ -262,3 +262,77 @@ fn a_keeper_that_is_heard_no_more_does_not_stay_in_the_list_of_processes() {
         assert!(bench.folder().join("exit.json").exists());
     }
 }
+
+/// The number that this process knows the keeper of `bench` by, whatever it calls itself.
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn keeper_from_here(bench: &Bench) -> u32 {
+    wait_for(|| {
+        std::fs::read_dir("/proc").unwrap().find_map(|entry| {
+            let pid: u32 = entry.unwrap().file_name().to_str()?.parse().ok()?;
+            let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+            let mut words = command.split('\0');
+            let is_keeper = words.next()? == support::keeper_program().as_str();
+            (is_keeper && words.any(|word| word == bench.folder().as_str())).then_some(pid)
+        })
+    })
+}
+
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat[stat.rfind(')').unwrap()..].split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn s5_what_was_in_another_container_is_neither_killed_nor_called_dead() {
+    let probe =
+        std::process::Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return support::skip("there can be no other namespace here");
+    }
+    let bench = Bench::new();
+    let ready = bench.path("ready");
+    // The namespace outlives the keeper, as that of a container does: its first process waits on.
+    let script = "exec 3<&0; \"$0\" \"$@\" <&3 & exec 0</dev/null 1>&2 3<&-; wait; exec sleep 600";
+    let arguments = ["--pid", "--fork", "--mount-proc", "/bin/sh", "-c", script].map(str::to_owned);
+    let mut arguments = arguments.to_vec();
+    arguments.push(support::keeper_program().to_string());
+    let keepers = backstay_exec::Keepers::new("unshare".into(), arguments, bench.path("s"));
+    let script = format!("echo $$ > {ready}; exec sleep 600");
+    let running = Running::new(keepers.start(&bench.folder(), &sh(&script)).unwrap());
+    pid_in(&ready);
+    let keeper = keeper_from_here(&bench);
+    assert_ne!(keeper, running.control.keeper_pid(), "it calls itself by another number");
+    let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+    let agent: u32 = children.trim().parse().unwrap();
+    // Speaking with a keeper that lives needs no number.
+    let again = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    let init = parent_of(keeper);
+    // It holds the lock as long as the keeper does, only because it was started as one.
+    kill(parent_of(init));
+    kill(keeper);
+    again.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
+    let error = recover(&bench.folder(), Epoch(2)).unwrap_err();
+    assert!(matches!(error, RecoverError::OtherNamespace { .. }), "{error:?}");
+    assert!(is_alive(agent), "nobody here may end it");
+    assert!(!bench.folder().join("lost.json").exists(), "nothing was decided");
+    // With its first process the whole namespace ends.
+    kill(init);
+}
+
+#[test]
+fn s6_a_follower_from_a_place_that_is_not_there_yet_sees_what_comes_after_it() {
+    let bench = Bench::new();
+    let go = bench.path("go");
+    let running =
+        bench.start(&sh(&format!("mkfifo {go}; printf on; read line < {go}; printf e,two"))).unwrap();
+    wait_for(|| bench.stdout().ends_with(b"on").then_some(()));
+    let mut follower = Follower::open(&bench.folder(), 4).unwrap();
+    assert_eq!(follower.next(Duration::ZERO).unwrap(), Follow::Nothing);
+    std::fs::write(&go, "go\n").unwrap();
+    running.end();
+    let mut seen = Vec::new();
+    while take(&mut follower, &mut seen) {}
+    assert_eq!(seen, b"two");
+}

@@ -167,3 +167,22 @@ fn end(running: &Running, epoch: Epoch) {
     running.control.stop(epoch, StopReason::Cancel, Duration::ZERO).unwrap();
     assert_eq!(running.end().ended_by, EndedBy::Stop { reason: StopReason::Cancel });
 }
+
+#[test]
+fn s5_a_keeper_that_does_not_take_its_spec_is_not_waited_for() {
+    let bench = Bench::new();
+    // It opens nothing, reads nothing and holds the folder, until somebody opens the gate.
+    let gate = bench.path("gate");
+    let script = format!("mkfifo {gate}; exec cat {gate}");
+    let arguments = ["-c", script.as_str()].map(str::to_owned).to_vec();
+    let keepers = Keepers::new("/bin/sh".into(), arguments, bench.path("s"));
+    // The bound is what this test waits for; the spec is more than a socket takes unread.
+    let keepers = keepers.with_patience(Duration::from_secs(1));
+    let mut spec = sh("true");
+    spec.stdin = Some("x".repeat(4 * 1024 * 1024));
+    let error = keepers.start(&bench.folder(), &spec).unwrap_err();
+    assert!(matches!(error, StartError::Unclear), "it may come up yet: {error:?}");
+    drop(std::fs::OpenOptions::new().write(true).open(&gate).unwrap());
+    let recovered = support::wait_for(|| recover(&bench.folder(), Epoch(2)).ok());
+    assert!(matches!(recovered, Recovered::Lost { evidence: LostEvidence::NotBegun, .. }), "{recovered:?}");
+}

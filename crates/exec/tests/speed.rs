@@ -69,3 +69,45 @@ fn a_waiting_keeper_is_small_and_does_not_wake() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Processes that have nothing to do with the agent, and beats over which the cost is taken.
+const STRANGERS: usize = 200;
+const BEATS: u64 = 10;
+/// Reads that one beat may take for a tree of three processes: far fewer than there are processes.
+const READS_MAX: u64 = 40;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_beat_tells_the_work_of_the_tree_and_looks_at_nobody_else() {
+    let strangers: Vec<std::process::Child> =
+        (0..STRANGERS).map(|_| std::process::Command::new("sleep").arg("600").spawn().unwrap()).collect();
+    let bench = Bench::new();
+    let work = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; exec sleep 600";
+    let mut spec = sh(&format!("setsid sh -c '{work}' & wait"));
+    spec.beat_ms = 20;
+    let running = bench.start(&spec).unwrap();
+    // The time is a grandchild's in a session of its own.
+    let beat = |event| match event {
+        KeeperEvent::Beat(beat) => Some(beat),
+        _ => None,
+    };
+    while running.wait(beat).cpu_ms.unwrap() < 50 {}
+    let reads = || -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", running.control.keeper_pid())).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("syscr: ")).unwrap().parse().unwrap()
+    };
+    let before = reads();
+    for _ in 0..BEATS {
+        running.wait(beat);
+    }
+    // Beats that came before the first count may have waited to be heard.
+    let each = (reads() - before) / BEATS;
+    println!("{each} reads for each beat");
+    running.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();
+    running.end();
+    for mut stranger in strangers {
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+    assert!(each <= READS_MAX, "{each} reads for each beat");
+}

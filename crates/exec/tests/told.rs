@@ -53,3 +53,27 @@ fn what_is_told_during_a_stop_shortens_its_grace_and_changes_nothing_else() {
     let record = running.end();
     assert_eq!((record.ended_by, record.signal), (EndedBy::Stop { reason: StopReason::Suspend }, Some(9)));
 }
+
+#[test]
+fn s8_where_the_agent_is_told_first_the_record_says_the_same() {
+    for script in ["exec sleep 600", "sleep 600; exit $?"] {
+        let bench = Bench::new();
+        let ready = bench.path("ready");
+        let running = bench.start(&sh(&format!("echo $$ > {ready}; {script}"))).unwrap();
+        pid_in(&ready);
+        // As a machine that shuts down tells everybody, the keeper last.
+        rustix::process::kill_process_group(support::pid(running.control.pid()), Signal::TERM).unwrap();
+        send(running.control.keeper_pid(), Signal::TERM);
+        assert_eq!(running.end().ended_by, EndedBy::Told { signal: 15 }, "{script}");
+    }
+}
+
+#[test]
+fn an_agent_that_alone_is_told_has_ended_by_itself() {
+    let bench = Bench::new();
+    let running = bench.start(&sh("exec sleep 600")).unwrap();
+    send(running.control.pid(), Signal::TERM);
+    let record = running.end();
+    assert_eq!((record.ended_by, record.signal), (EndedBy::Exit, Some(15)));
+    assert!(record.duration_ms < 400, "the wait for a word is none of its time: {} ms", record.duration_ms);
+}

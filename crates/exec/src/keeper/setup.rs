@@ -195,6 +195,7 @@ fn listen(
         mark: mark[..MARK_DIGITS].to_owned(),
         socket,
         boot,
+        pid_namespace: platform::pid_namespace()?,
     };
     Ok((listener, file))
 }

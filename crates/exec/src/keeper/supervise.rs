@@ -12,7 +12,7 @@ use super::ending::{Ending, living_or_unknown};
 use super::finish::Ended;
 use super::reaper::{Death, Reaper};
 use super::setup::Machinery;
-use super::told::Told;
+use super::told::{SIGNALS, Told};
 use crate::clock::{after, awake};
 use crate::crash_point::CrashPoints;
 use crate::process::timespec;
@@ -27,6 +27,10 @@ use crate::tree::{Kin, REAPER_SEES_ALL};
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// The wait is over earlier when nothing came for so long.
 const DRAIN_QUIET: Duration = Duration::from_millis(250);
+/// After a main process that ended as if it had been told to, the same word to the keeper is waited for so long.
+const WORD_PATIENCE: Duration = Duration::from_millis(500);
+/// A shell whose command was ended by a signal exits with this and its number.
+const SHELL_SIGNAL_CODE: i32 = 128;
 /// Time between TERM and KILL for what the main process left behind.
 const LEFT_BEHIND_GRACE: Duration = Duration::from_millis(500);
 /// Reads of one pipe after the end: more than a pipe holds, and an end if a survivor goes on talking.
@@ -206,6 +210,9 @@ impl Supervisor {
 
     /// The main process is dead: ends when its children have said their last, and ends them.
     fn drain(&mut self, since: Instant, now: Instant) {
+        if self.waits_for_word() && now < since + WORD_PATIENCE {
+            return;
+        }
         if self.childless && REAPER_SEES_ALL {
             self.phase = Phase::Over;
             return;
@@ -223,7 +230,8 @@ impl Supervisor {
             return;
         }
         self.ended.left_behind = u32::try_from(left_behind).unwrap_or(u32::MAX);
-        self.begin_end(EndedBy::Exit, LEFT_BEHIND_GRACE, now);
+        let ended_by = self.ended.ended_by.clone();
+        self.begin_end(ended_by, LEFT_BEHIND_GRACE, now);
     }
 
     fn begin_end(&mut self, ended_by: EndedBy, grace: Duration, now: Instant) {
@@ -239,9 +247,22 @@ impl Supervisor {
                 self.begin_end(EndedBy::Told { signal }, grace, now);
             }
             Phase::Ending(ending) => ending.hurry(after(now, grace)),
+            // It was told too, and was faster. What says that it succeeded is believed.
+            Phase::Running | Phase::Draining { .. } if self.ended.exit_code != Some(0) => {
+                self.ended.ended_by = EndedBy::Told { signal };
+            }
             // It has ended by itself; what it left behind is being ended anyway.
             Phase::Running | Phase::Draining { .. } | Phase::Over => {}
         }
+    }
+
+    /// Whether the main process ended as one does that is told to end, and nobody here had told it: who told it may be
+    /// telling the keeper in this moment.
+    fn waits_for_word(&self) -> bool {
+        let is_like_told = SIGNALS.iter().any(|&told| {
+            self.ended.signal == Some(told) || self.ended.exit_code == Some(SHELL_SIGNAL_CODE + told)
+        });
+        is_like_told && self.ended.ended_by == EndedBy::Exit
     }
 
     /// Waits until something is ready or due.
@@ -315,6 +336,9 @@ impl Supervisor {
                 .into_iter()
                 .flatten()
                 .min()
+            }
+            Phase::Draining { since } if self.waits_for_word() && now < *since + WORD_PATIENCE => {
+                Some(*since + WORD_PATIENCE)
             }
             Phase::Draining { since } => {
                 Some((*since + DRAIN_MAX).min((*since).max(self.last_output) + DRAIN_QUIET))

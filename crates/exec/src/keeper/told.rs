@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 /// What a machine that shuts down, a service manager or a person sends.
-const SIGNALS: [i32; 3] = [SIGTERM, SIGHUP, SIGINT];
+pub(super) const SIGNALS: [i32; 3] = [SIGTERM, SIGHUP, SIGINT];
 
 /// The last signal that came, and a pipe that becomes readable with each of them.
 pub(super) struct Told {

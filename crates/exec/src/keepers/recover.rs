@@ -14,7 +14,7 @@ use super::handle::{Identity, KeeperHandle};
 use crate::clock::awake;
 use crate::error::RecoverError;
 use crate::files;
-use crate::platform;
+use crate::platform::{self, pid_namespace as here};
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
@@ -96,7 +96,14 @@ fn take_free_lock(folder: &Utf8Path) -> Result<Option<File>, RecoverError> {
     let path = files::lock_path(folder);
     let at = |source| RecoverError::Io { path: path.clone(), source };
     std::fs::create_dir_all(folder).map_err(at)?;
-    let lock = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+    // For reading, if it is there: the end of a look that could have written wakes who watches the folder, so itself.
+    let lock = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::options().read(true).write(true).create(true).truncate(false).open(&path)
+        }
+        opened => opened,
+    };
+    let lock = lock.map_err(at)?;
     // Somebody who only looks holds it shared for a moment, and that is no keeper.
     let free = files::try_lock(&lock).map_err(at)? || files::is_free(&lock).map_err(at)?;
     Ok(free.then_some(lock))
@@ -109,6 +116,10 @@ fn bury(folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
     let (evidence, ended_processes) = match keeper {
         None => (LostEvidence::NotBegun, 0),
         Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
+        // Its numbers name other processes here, and its own cannot be looked for.
+        Some(keeper) if keeper.pid_namespace.is_some() && keeper.pid_namespace != here().map_err(at)? => {
+            return Err(RecoverError::OtherNamespace { folder: folder.to_owned() });
+        }
         Some(keeper) => {
             let kin = Kin {
                 keeper_pid: keeper.keeper_pid,
@@ -242,5 +253,29 @@ fn read_json<T: DeserializeOwned + Versioned>(
         Ok(value) if value.version() <= known => Ok(Some(value)),
         Ok(value) => Err(RecoverError::Version { path, found: value.version(), known }),
         Err(source) => Err(RecoverError::Damaged { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+
+    /// How long the keeper of the test still holds its lock: well within the looks of who waits for its end.
+    const DYING: Duration = Duration::from_millis(500);
+
+    #[test]
+    fn who_looks_for_the_end_of_a_keeper_is_not_woken_by_its_own_look() {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        let lock = File::create(files::lock_path(&folder)).unwrap();
+        files::hold(&lock).unwrap();
+        let keeper = std::thread::spawn(move || {
+            std::thread::park_timeout(DYING);
+            drop(lock);
+        });
+        assert!(is_ending(&folder).unwrap());
+        keeper.join().unwrap();
     }
 }

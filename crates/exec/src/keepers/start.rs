@@ -25,6 +25,7 @@ pub struct Keepers {
     program: Utf8PathBuf,
     arguments: Vec<String>,
     socket_folder: Utf8PathBuf,
+    patience: Duration,
 }
 
 impl Keepers {
@@ -32,7 +33,13 @@ impl Keepers {
     /// sockets are in `socket_folder`, see [`crate::socket_folder`].
     #[must_use]
     pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folder: Utf8PathBuf) -> Keepers {
-        Keepers { program, arguments, socket_folder }
+        Keepers { program, arguments, socket_folder, patience: START_PATIENCE }
+    }
+
+    /// The same, where a keeper that takes no spec or says nothing for `patience` did not come up.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Keepers {
+        Keepers { patience, ..self }
     }
 
     /// Starts `spec` under a keeper that leaves its files in `folder`, which is made if it is not there and must not
@@ -58,7 +65,7 @@ impl Keepers {
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
-            set(&ours, Some(START_PATIENCE)).map_err(at(folder))?;
+            set(&ours, Some(self.patience)).map_err(at(folder))?;
         }
         let child = self.spawn_keeper(folder, lock, theirs)?;
         // From here on only the keeper's word and its files say what happened.

@@ -30,6 +30,7 @@ pub enum Follow {
 pub struct Follower {
     folder: Utf8PathBuf,
     watch: Watch,
+    /// What is still to be passed over before anything is handed out.
     skip_bytes: u64,
     reader: Option<OrderedReader>,
 }
@@ -57,6 +58,7 @@ impl Follower {
             if self.open_reader(ended)?
                 && let Some(reader) = &mut self.reader
             {
+                self.skip_bytes = reader.skip(self.skip_bytes, ended)?;
                 let chunks = reader.read(PAGE_BYTES_MAX, ended)?;
                 if !chunks.is_empty() {
                     return Ok(Follow::Output(chunks));
@@ -89,9 +91,7 @@ impl Follower {
         if [crate::files::KEEPER, crate::files::EXIT].iter().all(|name| !self.folder.join(name).exists()) {
             return Ok(false);
         }
-        let mut reader = OrderedReader::open(&self.folder)?;
-        reader.skip(self.skip_bytes, ended)?;
-        self.reader = Some(reader);
+        self.reader = Some(OrderedReader::open(&self.folder)?);
         Ok(true)
     }
 }

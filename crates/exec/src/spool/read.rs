@@ -175,11 +175,38 @@ fn spool_of(record: ExitRecord, stream: Stream) -> Spool {
     }
 }
 
+/// Records of the file `order` that are read at once.
+const BLOCK_RECORDS: usize = 16 * 1024;
+
+/// A part of the file `order`. All of its records but the last are as they will always be.
+#[derive(Default)]
+struct Block {
+    /// Its first record.
+    first: u64,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    fn records(&self) -> u64 {
+        (self.bytes.len() / RECORD_BYTES) as u64
+    }
+
+    fn record(&self, record: u64) -> Option<(Stream, u64)> {
+        let index = usize::try_from(record.checked_sub(self.first)?).ok()?;
+        let bytes = self.bytes.chunks_exact(RECORD_BYTES).nth(index)?;
+        let (stream, size) = decode_record(bytes.try_into().ok()?);
+        Some((stream, u64::from(size)))
+    }
+}
+
 /// Walks through both streams along the file `order`.
 pub(super) struct OrderedReader {
     folder: Utf8PathBuf,
     order: File,
+    block: Block,
     streams: [File; 2],
+    /// The length of each stream when it was last asked for; it only grows.
+    lengths: [u64; 2],
     /// The record to read next, from 0.
     record: u64,
     /// Bytes of it that were read.
@@ -203,23 +230,25 @@ impl OrderedReader {
         Ok(OrderedReader {
             folder: folder.to_owned(),
             order: open(files::ORDER)?,
+            block: Block::default(),
             streams,
+            lengths: [0, 0],
             record: 0,
             used: 0,
             offsets: [0, 0],
         })
     }
 
-    /// Passes over `bytes`, or as many as there are.
-    pub(super) fn skip(&mut self, bytes: u64, ended: bool) -> Result<(), SpoolError> {
+    /// Passes over `bytes`, or as many as there are, and says how many are left to pass over.
+    pub(super) fn skip(&mut self, bytes: u64, ended: bool) -> Result<u64, SpoolError> {
         let mut left = bytes;
         while left > 0 {
-            let Some((stream, available)) = self.next_span(ended)? else { return Ok(()) };
+            let Some((stream, available)) = self.next_span(ended)? else { break };
             let step = available.min(left);
             self.advance(stream, step);
             left -= step;
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The next bytes, at most `limit_bytes`; empty if there are none now.
@@ -267,6 +296,10 @@ impl OrderedReader {
             if self.record_at(self.record + 1)?.is_none() {
                 break; // This record may still grow.
             }
+            // It may have grown before the next one came, and after it was read.
+            if self.current_record()?.is_some_and(|(_, now)| now > size) {
+                continue;
+            }
             self.record += 1;
             self.used = 0;
         }
@@ -283,7 +316,7 @@ impl OrderedReader {
         Ok(None)
     }
 
-    fn current_record(&self) -> Result<Option<(Stream, u64)>, SpoolError> {
+    fn current_record(&mut self) -> Result<Option<(Stream, u64)>, SpoolError> {
         match self.record_at(self.record)? {
             Some((_, 0)) => {
                 Err(SpoolError::Order { path: self.folder.join(files::ORDER), record: self.record })
@@ -292,21 +325,48 @@ impl OrderedReader {
         }
     }
 
-    fn record_at(&self, record: u64) -> Result<Option<(Stream, u64)>, SpoolError> {
-        let mut bytes = [0; RECORD_BYTES];
-        match self.order.read_exact_at(&mut bytes, record * RECORD_BYTES as u64) {
-            Ok(()) => {
-                let (stream, size) = decode_record(bytes);
-                Ok(Some((stream, u64::from(size))))
+    fn record_at(&mut self, record: u64) -> Result<Option<(Stream, u64)>, SpoolError> {
+        // The last record of a block may have grown, or been cut short, when it was read.
+        let is_final =
+            (self.block.first..(self.block.first + self.block.records()).saturating_sub(1)).contains(&record);
+        if !is_final {
+            // Only what was there before it is read: of two records that come meanwhile, the first may be read half grown.
+            let at = record * RECORD_BYTES as u64;
+            let there = self.order_length()?.saturating_sub(at);
+            let there = usize::try_from(there).unwrap_or(usize::MAX).min(BLOCK_RECORDS * RECORD_BYTES);
+            let mut bytes = std::mem::take(&mut self.block.bytes);
+            bytes.resize(there, 0);
+            let count = self.read_order(&mut bytes, at)?;
+            bytes.truncate(count);
+            self.block = Block { first: record, bytes };
+        }
+        Ok(self.block.record(record))
+    }
+
+    fn order_length(&self) -> Result<u64, SpoolError> {
+        let metadata = self.order.metadata();
+        Ok(metadata.map_err(|source| SpoolError::Io { path: self.folder.join(files::ORDER), source })?.len())
+    }
+
+    fn read_order(&self, bytes: &mut [u8], at: u64) -> Result<usize, SpoolError> {
+        loop {
+            match self.order.read_at(bytes, at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => {
+                    return read
+                        .map_err(|source| SpoolError::Io { path: self.folder.join(files::ORDER), source });
+                }
             }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(source) => Err(SpoolError::Io { path: self.folder.join(files::ORDER), source }),
         }
     }
 
-    fn check_present(&self, stream: Stream, bytes: u64) -> Result<(), SpoolError> {
+    fn check_present(&mut self, stream: Stream, bytes: u64) -> Result<(), SpoolError> {
         let expected_bytes = self.offsets[stream.index()] + bytes;
+        if expected_bytes <= self.lengths[stream.index()] {
+            return Ok(());
+        }
         let found_bytes = self.length(stream)?;
+        self.lengths[stream.index()] = found_bytes;
         if found_bytes < expected_bytes {
             let path = self.folder.join(stream.file_name());
             return Err(SpoolError::Short { path, stream, expected_bytes, found_bytes });
@@ -342,7 +402,7 @@ fn check_length(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{OrderWriter, SpoolWriter};
+    use crate::spool::{OrderWriter, SpoolWriter, encode_record};
 
     fn written() -> (tempfile::TempDir, Utf8PathBuf) {
         let keep = tempfile::tempdir().unwrap();
@@ -401,5 +461,79 @@ mod tests {
         assert!(matches!(error, SpoolError::Short { expected_bytes: 11, found_bytes: 6, .. }), "{error:?}");
         fs::remove_file(folder.join("stderr")).unwrap();
         assert!(matches!(tail(&folder, 9), Err(SpoolError::Io { .. })));
+    }
+
+    /// System calls by which this thread has read so far.
+    #[cfg(target_os = "linux")]
+    fn reads() -> u64 {
+        let text = fs::read_to_string("/proc/thread-self/io").unwrap();
+        text.lines().find_map(|line| line.strip_prefix("syscr: ")).unwrap().parse().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_end_of_streams_that_took_many_turns_is_found_in_few_reads() {
+        const TURNS: usize = 200_000;
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        let turn = [encode_record(Stream::Stdout, 1), encode_record(Stream::Stderr, 1)].concat();
+        fs::write(folder.join("order"), turn.repeat(TURNS)).unwrap();
+        fs::write(folder.join("stdout"), "o".repeat(TURNS)).unwrap();
+        fs::write(folder.join("stderr"), "e".repeat(TURNS)).unwrap();
+        let before = reads();
+        let found = tail(&folder, 6).unwrap();
+        let each = reads() - before;
+        assert_eq!(found, Tail { text: "oeoeoe".to_owned(), skipped_bytes: 2 * TURNS as u64 - 6 });
+        assert!(each < 200, "{each} reads");
+        let middle = read_ordered(&folder, TURNS as u64 + 1, 3).unwrap();
+        assert_eq!(text(&middle), "eoe");
+    }
+
+    #[test]
+    fn a_record_that_grows_and_one_that_comes_are_seen_by_who_has_read_the_last() {
+        let (_keep, folder) = written();
+        let mut reader = OrderedReader::open(&folder).unwrap();
+        assert_eq!(reader.read(100, false).unwrap().len(), 3);
+        assert!(reader.read(100, false).unwrap().is_empty());
+        let append = |name: &str, bytes: &[u8]| {
+            let mut file = File::options().append(true).open(folder.join(name)).unwrap();
+            std::io::Write::write_all(&mut file, bytes).unwrap();
+        };
+        append("stdout", b"more");
+        let order = File::options().write(true).open(folder.join("order")).unwrap();
+        order.write_all_at(&encode_record(Stream::Stdout, 11), 2 * RECORD_BYTES as u64).unwrap();
+        assert_eq!(reader.read(100, false).unwrap()[0].bytes, b"more");
+        append("stderr", b"!");
+        append("order", &encode_record(Stream::Stderr, 1));
+        assert_eq!(reader.read(100, false).unwrap()[0].bytes, b"!");
+    }
+
+    /// Rounds of a writer beside a reader: two chunks of one stream, so that a record grows, then one of the other.
+    const ROUNDS: usize = 100_000;
+
+    #[test]
+    fn s6_who_reads_while_a_record_grows_and_the_next_one_comes_misses_nothing() {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        let mut order = OrderWriter::create(&folder).unwrap();
+        let mut stdout = SpoolWriter::create(&folder, Stream::Stdout, u64::MAX).unwrap();
+        let mut stderr = SpoolWriter::create(&folder, Stream::Stderr, u64::MAX).unwrap();
+        let writer = std::thread::spawn(move || {
+            for _ in 0..ROUNDS {
+                stdout.append(b"o", &mut order);
+                stdout.append(b"o", &mut order);
+                stderr.append(b"e", &mut order);
+            }
+        });
+        let mut reader = OrderedReader::open(&folder).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 3 * ROUNDS {
+            let is_over = writer.is_finished();
+            let chunks = reader.read(u64::MAX, false).unwrap();
+            assert!(!chunks.is_empty() || !is_over, "nothing more comes after {} bytes", seen.len());
+            seen.extend(chunks.into_iter().flat_map(|chunk| chunk.bytes));
+        }
+        writer.join().unwrap();
+        assert!(seen.chunks(3).all(|round| round == b"ooe"), "in another order than they came");
     }
 }

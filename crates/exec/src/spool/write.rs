@@ -20,6 +20,12 @@ enum State {
     Hole(u64),
 }
 
+/// Records that tell of every change of stream; 4 MiB of them.
+const FINE_RECORDS_MAX: u64 = 1 << 20;
+/// After that a change is told only when so many bytes wait for it: streams that take turns byte by byte would fill the disk
+/// with their order, beside their limits.
+const COARSE_BYTES: u64 = 4 * 1024;
+
 /// One stream's spool.
 pub(crate) struct SpoolWriter {
     file: File,
@@ -36,8 +42,10 @@ pub(crate) struct OrderWriter {
     file: File,
     records: u64,
     last: Option<(Stream, u32)>,
-    /// What could not be noted, by stream, because the disk was full.
+    /// What is not noted yet, by stream: the disk was full, or it is too little for a change.
     owed_bytes: [u64; 2],
+    /// From this record on changes are told coarsely.
+    fine_records_max: u64,
 }
 
 impl SpoolWriter {
@@ -127,24 +135,33 @@ impl SpoolWriter {
 impl OrderWriter {
     pub(crate) fn create(folder: &Utf8Path) -> io::Result<OrderWriter> {
         let file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::ORDER))?;
-        Ok(OrderWriter { file, records: 0, last: None, owed_bytes: [0, 0] })
+        Ok(OrderWriter {
+            file,
+            records: 0,
+            last: None,
+            owed_bytes: [0, 0],
+            fine_records_max: FINE_RECORDS_MAX,
+        })
     }
 
     /// Makes the order safe from a loss of power.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.pay();
+        self.pay(1);
         if self.records == 0 { Ok(()) } else { self.file.sync_data() }
     }
 
     fn note(&mut self, stream: Stream, size_bytes: u64) {
         self.owed_bytes[stream.index()] += size_bytes;
-        self.pay();
+        self.pay(if self.records < self.fine_records_max { 1 } else { COARSE_BYTES });
     }
 
-    /// Writes what is owed. What cannot be written stays owed; a reader shows it at the end, out of order.
-    fn pay(&mut self) {
+    /// Writes what is owed, if it goes on with the last record or is at least `least_bytes`. What cannot be written stays
+    /// owed; a reader shows it at the end, out of order.
+    fn pay(&mut self, least_bytes: u64) {
         for stream in Stream::BOTH {
-            while self.owed_bytes[stream.index()] > 0 {
+            let goes_on = self.last.is_some_and(|(last, _)| last == stream);
+            let least_bytes = if goes_on { 1 } else { least_bytes };
+            while self.owed_bytes[stream.index()] >= least_bytes {
                 let most = u64::from(STDERR_BIT - 1);
                 let size = u32::try_from(self.owed_bytes[stream.index()].min(most)).unwrap_or(STDERR_BIT - 1);
                 if self.write_record(stream, size).is_err() {
@@ -231,5 +248,26 @@ mod tests {
             spool,
             Spool { size_bytes: expected.len() as u64, digest: Digest::of(expected), lost_bytes: 18 }
         );
+    }
+
+    #[test]
+    fn streams_that_take_turns_without_end_do_not_fill_the_disk_with_their_order() {
+        let (_keep, path) = folder();
+        let mut order = OrderWriter { fine_records_max: 10, ..OrderWriter::create(&path).unwrap() };
+        let mut spools = Stream::BOTH.map(|stream| SpoolWriter::create(&path, stream, u64::MAX).unwrap());
+        let turns = 3 * COARSE_BYTES;
+        for _ in 0..turns {
+            spools.iter_mut().for_each(|spool| spool.append(b"x", &mut order));
+        }
+        let records = std::fs::metadata(path.join("order")).unwrap().len() / RECORD_BYTES as u64;
+        assert!((10..20).contains(&records), "{records} records");
+        order.finish().unwrap();
+        let bytes = std::fs::read(path.join("order")).unwrap();
+        let mut told = [0, 0];
+        for record in bytes.chunks(RECORD_BYTES) {
+            let (stream, size) = decode_record(record.try_into().unwrap());
+            told[stream.index()] += u64::from(size);
+        }
+        assert_eq!(told, [turns, turns], "every byte has its place");
     }
 }

@@ -46,18 +46,10 @@ impl Kin {
         Ok(self.by_signs(&system::snapshot(Some(&self.mark))?))
     }
 
-    /// CPU time of the whole tree so far, in milliseconds; `None` where the platform cannot tell.
+    /// CPU time of the whole tree so far, in milliseconds; `None` where the platform cannot tell. This is for showing, so it
+    /// looks at the tree alone and may miss who comes or goes meanwhile.
     pub(crate) fn cpu_ms(&self) -> io::Result<Option<u64>> {
-        if !REAPER_SEES_ALL {
-            return Ok(None);
-        }
-        let all = system::snapshot(None)?;
-        let collected =
-            all.iter().find(|process| process.pid == self.keeper_pid).map_or(0, |own| own.children_cpu_ms);
-        let family = family_of(&all, [self.keeper_pid].into());
-        let living =
-            all.iter().filter(|process| process.pid != self.keeper_pid && family.contains(&process.pid));
-        Ok(Some(collected + living.map(|process| process.cpu_ms).sum::<u64>()))
+        system::cpu_ms_below(self.keeper_pid)
     }
 
     fn by_signs(&self, all: &[Process]) -> Vec<Process> {

@@ -1,5 +1,6 @@
 //! Processes on Linux: `/proc`, process descriptors, a child subreaper.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -166,6 +167,49 @@ fn rest(time: Duration) -> io::Result<()> {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// CPU time of the living descendants of `pid` and of its collected children, in milliseconds; `None` if this kernel does
+/// not list children.
+pub(super) fn cpu_ms_below(pid: u32) -> io::Result<Option<u64>> {
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let mut total_ms = look_at(pid, None, ticks)?.map_or(0, |own| own.children_cpu_ms);
+    let mut waiting = vec![pid];
+    let mut seen = BTreeSet::from([pid]);
+    while let Some(parent) = waiting.pop() {
+        let Some(children) = children_of(parent)? else { return Ok(None) };
+        for child in children.into_iter().filter(|child| seen.insert(*child)) {
+            total_ms += look_at(child, None, ticks)?.map_or(0, |process| process.cpu_ms);
+            waiting.push(child);
+        }
+    }
+    Ok(Some(total_ms))
+}
+
+/// The children of all threads of `pid`; none if it is gone, `None` if this kernel does not list them.
+fn children_of(pid: u32) -> io::Result<Option<Vec<u32>>> {
+    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(threads) => threads,
+        Err(error) if is_gone(&error) || is_hidden(&error) => return Ok(Some(Vec::new())),
+        Err(error) => return Err(error),
+    };
+    let mut children = Vec::new();
+    for thread in threads {
+        let thread = match thread {
+            Ok(thread) => thread.path(),
+            Err(error) if is_gone(&error) => break,
+            Err(error) => return Err(error),
+        };
+        match fs::read_to_string(thread.join("children")) {
+            Ok(list) => {
+                children.extend(list.split_ascii_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            }
+            Err(error) if is_gone(&error) && thread.exists() => return Ok(None),
+            Err(error) if is_gone(&error) || is_hidden(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(children))
 }
 
 /// Signals exactly this process, never a later one of the same number. Gone already is as good.

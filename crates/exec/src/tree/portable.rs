@@ -47,6 +47,13 @@ pub(super) fn started_of(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no process {pid}")))
 }
 
+/// Nothing here tells it cheaply.
+#[cfg_attr(test, expect(dead_code, reason = "only the functions that look at processes are tested on Linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on Linux")]
+pub(super) fn cpu_ms_below(_pid: u32) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
 fn marked(mark: &str) -> io::Result<BTreeSet<u32>> {
     let listed = ps(&["axeww", "-o", "pid=,command="])?;
     let carries = |line: &&str| line.split_ascii_whitespace().any(|word| word == mark);

@@ -9,9 +9,10 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, Recovered, Redaction,
-    StartError,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, RecoverError, Recovered,
+    Redaction, StartError,
 };
+use backstay_log::ClaimMode;
 use backstay_log::crash::crash_point;
 use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
@@ -102,6 +103,8 @@ pub(super) struct Watch {
     /// It is being stopped because it gave no sign of life.
     pub(super) is_idle: Arc<AtomicBool>,
     versions: Versions,
+    /// How the run was claimed.
+    mode: ClaimMode,
     /// What must not reach the log.
     secrets: Vec<Redaction>,
     news: UnboundedSender<News>,
@@ -181,6 +184,7 @@ impl Drive<'_> {
             agent,
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
+            mode: self.mode,
             secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
             news: self.news.clone(),
         }
@@ -421,6 +425,10 @@ impl Watch {
                     evidence => evidence,
                 };
                 self.lost(evidence, ended_processes);
+            }
+            // A person said that the other container is gone.
+            Err(RecoverError::OtherNamespace { .. }) if self.mode == ClaimMode::TakeOver => {
+                self.lost(LostEvidence::KeeperDead, 0);
             }
             // What a power loss left of the keeper's files says nothing; that the boot is another one says enough.
             Err(error) if !same_boot => {

@@ -9,6 +9,8 @@ mod full_disk;
 mod run_loop;
 mod switch;
 mod tenure;
+#[cfg(test)]
+mod tests;
 
 pub use switch::StopSwitch;
 pub use tenure::DriveEnd;

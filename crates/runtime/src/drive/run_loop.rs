@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
-use backstay_log::{Direction, Subscription};
+use backstay_log::{ClaimMode, Direction, Subscription};
 use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Attempt, Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
@@ -58,6 +58,8 @@ pub(super) struct Drive<'a> {
     pub(super) run: RunId,
     pub(super) topic: Topic,
     pub(super) epoch: Epoch,
+    /// How it was claimed.
+    pub(super) mode: ClaimMode,
     pub(super) machine: RunMachine,
     pub(super) in_flight: BTreeMap<EffectId, Flight>,
     /// Begun work of which nothing can be told for now. What works beside it goes on.
@@ -76,13 +78,20 @@ pub(super) struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     /// A drive of `run`, whose `machine` is folded up to some number at or after the claim's or before it.
-    pub(super) fn new(owner: &'a Owner, run: RunId, epoch: Epoch, machine: RunMachine) -> Drive<'a> {
+    pub(super) fn new(
+        owner: &'a Owner,
+        run: RunId,
+        epoch: Epoch,
+        mode: ClaimMode,
+        machine: RunMachine,
+    ) -> Drive<'a> {
         let topic = Topic::run(run);
         let (news, incoming) = mpsc::unbounded_channel();
         Drive {
             owner,
             run,
             epoch,
+            mode,
             subscription: owner.store.log.follow(&topic, machine.head()),
             topic,
             machine,

@@ -62,7 +62,7 @@ impl Owner {
             Err(error) => return Err(DriveError::Claim(error)),
         };
         let handover = machine.handover();
-        let mut drive = Drive::new(self, run, epoch, machine);
+        let mut drive = Drive::new(self, run, epoch, mode, machine);
         let end = match drive.feed_sinks_between(handover, drive.machine.head()).await {
             Ok(()) => drive.until_at_rest(switch).await,
             Err(error) => Err(error),

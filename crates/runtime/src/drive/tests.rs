@@ -1,0 +1,91 @@
+//! What a power loss leaves.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use backstay_agent::Presets;
+use backstay_exec::Keepers;
+use backstay_log::ClaimMode;
+use backstay_model::RunId;
+use backstay_model::event::{Actor, LostEvidence};
+use backstay_workflow::{CheckInput, check};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::{DriveEnd, DriveError, Owner, OwnerSettings, RunRequest, StopSwitch, Store};
+
+const FLOW: &str = "backstay: 1\nname: cut\nsteps:\n  - {id: one, run: 'true'}\n";
+
+async fn request(store: &Store, folder: &Utf8Path) -> RunId {
+    let read_file = |name: &str| fs::read_to_string(name);
+    let input = CheckInput {
+        path: "flow.yaml",
+        text: FLOW,
+        read_file: &read_file,
+        agents: BTreeMap::new(),
+        presets: BTreeMap::new(),
+    };
+    let plan = check(&input).unwrap().plan;
+    let inputs = plan.bind_inputs(&BTreeMap::new()).unwrap().to_json().unwrap();
+    let request = RunRequest {
+        plan,
+        presets: Presets::built_in().unwrap(),
+        source: FLOW.to_owned(),
+        file: "flow.yaml".to_owned(),
+        folder: folder.to_owned(),
+        inputs,
+        cwd: folder.to_owned(),
+        by: Actor { name: "tester".to_owned(), via: "library".to_owned() },
+    };
+    store.request(request).await.unwrap()
+}
+
+async fn owner(store: &Store, keeper: &Utf8Path) -> Owner {
+    let keepers = Keepers::new(keeper.to_owned(), Vec::new(), store.folder().join("s"));
+    Owner::register(store, OwnerSettings { keepers, env: BTreeMap::new() }).await.unwrap()
+}
+
+#[test]
+fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
+    let keep = tempfile::tempdir().unwrap();
+    let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+    // A keeper that the power loss meets before it says a word.
+    let (up, keeper) = (folder.join("up"), folder.join("keeper"));
+    fs::write(&keeper, format!("#!/bin/sh\necho up > {up}\nexit 1\n")).unwrap();
+    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o755)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, up.as_std_path(), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&folder.join("store"), true).await.unwrap();
+        let run = request(&store, &folder).await;
+        let switch = StopSwitch::default();
+        let first = owner(&store, &keeper).await;
+        let stop = async {
+            // The keeper is started only after its start is durable, and waits for this read.
+            while !store.folder().join(format!("runs/{run}/one/1/keeper.lock")).exists() {
+                tokio::task::yield_now().await;
+            }
+            switch.stop();
+        };
+        let (end, ()) = tokio::join!(first.drive(run, ClaimMode::Fair, &switch), stop);
+        assert_eq!(end.unwrap(), DriveEnd::Stopped);
+        tokio::task::spawn_blocking(move || fs::read_to_string(up)).await.unwrap().unwrap();
+        let damaged = store.folder().join(format!("runs/{run}/one/1/keeper.json"));
+        fs::write(damaged, "{").unwrap();
+
+        let switch = StopSwitch::default();
+        let same_boot = owner(&store, &keeper).await;
+        let error = same_boot.drive(run, ClaimMode::Fair, &switch).await.unwrap_err();
+        assert!(
+            matches!(&error, DriveError::Work { message, .. } if message.contains("damaged")),
+            "{error:?}"
+        );
+
+        let mut rebooted = owner(&store, &keeper).await;
+        rebooted.boot = "another".to_owned();
+        let end = rebooted.drive(run, ClaimMode::Fair, &switch).await.unwrap();
+        assert_eq!(end, DriveEnd::WaitingForPerson, "a script may have happened");
+        let view = store.view(run).await.unwrap();
+        assert_eq!(view.record.steps[0].attempts[0].lost, Some(LostEvidence::Rebooted));
+    });
+}
