@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Inbox(JsonFlag),
     /// Answer a question.
     Answer(AnswerArgs),
+    /// Ask a person something, from inside a step; prints the answer.
+    Ask(AskArgs),
     /// Wait until a run ends, stands still or needs a person.
     Wait(WaitArgs),
     /// Check a workflow file, and mend what can be mended.
@@ -268,6 +270,31 @@ pub(crate) struct UsageArgs {
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// Print JSON; `known` is the sum of what was told, `untold` how many attempts told nothing.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `ask`.
+///
+/// The question is durable: it waits in `backstay inbox` whatever becomes of this process, and the same question of a later
+/// attempt of the step gets the same answer. The step's timeouts stand still meanwhile.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The question.
+    pub(crate) prompt: String,
+    /// What can be answered, separated by commas [default: any text].
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub(crate) options: Vec<String>,
+    /// What is taken as the answer when the time is over.
+    #[arg(long, value_name = "ANSWER", requires = "timeout")]
+    pub(crate) default: Option<String>,
+    /// How long an answer is waited for [default: as long as it takes].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) timeout: Option<String>,
+    /// Another name for the question: with another one, the same text is asked anew.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -47,6 +47,10 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
+    #[error("this is no step of a run")]
+    NotInAStep,
+    #[error("the step's time cannot be held")]
+    Pause(#[source] std::io::Error),
     #[error("{path}:{line}: {message}")]
     Configuration { path: Utf8PathBuf, line: usize, message: String },
     #[error("`{text}` is not a size, such as 500M or 5G")]
@@ -118,6 +122,8 @@ impl Coded for CliError {
             CliError::NotJson { .. } => Code("BKS-C012"),
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
+            CliError::NotInAStep => Code("BKS-C030"),
+            CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C028"),
             CliError::Configuration { .. } => Code("BKS-C029"),
             CliError::Cursor(_) => Code("BKS-C015"),
@@ -178,7 +184,10 @@ impl Coded for CliError {
             CliError::Configuration { .. } => {
                 Some("under `[retention]` stand `older = \"30d\"` and `max_size = \"5G\"`".to_owned())
             }
-            CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::NotInAStep => Some(
+                "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
+            ),
+            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())

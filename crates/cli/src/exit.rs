@@ -107,6 +107,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Presets(_)
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
+        | CliError::NotInAStep
         | CliError::Configuration { .. }
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::Log(
@@ -126,6 +127,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Run(_)
         | CliError::Say(_)
         | CliError::Free(_)
+        | CliError::Pause(_)
         | CliError::Refused(_)
         | CliError::Log(_)
         | CliError::Spool(_)

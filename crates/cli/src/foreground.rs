@@ -1,5 +1,6 @@
 //! Working on a run in the foreground: the drive, the view beside it, and Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use backstay_exec::{Keepers, socket_folder};
@@ -7,6 +8,7 @@ use backstay_log::ClaimMode;
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
+use camino::Utf8Path;
 
 use crate::context::{Context, utf8};
 use crate::error::CliError;
@@ -28,12 +30,26 @@ pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, Cli
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
     // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
     let sockets = socket_folder(None);
-    let keepers = Keepers::new(program, vec!["keeper".to_owned()], sockets);
-    let mut owner = Owner::register(store, OwnerSettings { keepers, env: context.env.clone() }).await?;
+    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets);
+    let env = with_this_program(&context.env, &program);
+    let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;
     }
     Ok(owner)
+}
+
+/// The environment, in which scripts find this program last: they may say `backstay ask`.
+fn with_this_program(env: &BTreeMap<String, String>, program: &Utf8Path) -> BTreeMap<String, String> {
+    let mut env = env.clone();
+    if let Some(folder) = program.parent() {
+        let path = env.entry("PATH".to_owned()).or_default();
+        if !path.split(':').any(|known| known == folder.as_str()) {
+            let colon = if path.is_empty() { "" } else { ":" };
+            path.push_str(&format!("{colon}{folder}"));
+        }
+    }
+    env
 }
 
 /// Works on `run` until it rests, and shows it.

@@ -12,6 +12,7 @@ mod files;
 mod helper;
 mod keeper;
 mod keepers;
+mod pause;
 mod platform;
 mod process;
 mod protocol;
@@ -28,6 +29,7 @@ pub use keeper::keeper_main;
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
 };
+pub use pause::{NOTE_EVERY, Pause};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, secrets_of};

@@ -8,6 +8,12 @@ pub const BATCH_EVENTS_MAX: usize = 1_000;
 pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of what a fold has made of a topic, to be kept beside it.
 pub const FOLD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a question that a step asks.
+pub const ASK_PROMPT_BYTES_MAX: usize = 4 * 1024;
+/// Answers that such a question offers.
+pub const ASK_OPTIONS_MAX: usize = 16;
+/// Bytes of an answer.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024;
 /// Characters of a topic's name.
 pub const TOPIC_CHARS_MAX: usize = 200;
 /// Events in one page of a read.

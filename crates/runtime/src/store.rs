@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use backstay_log::{BlobStore, Log, SqliteLog};
+use backstay_model::{Attempt, EffectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::clock::{Clock, SystemClock};
+use crate::drive::attempt_folder;
 use crate::error::StoreOpenError;
 
 /// The name of a store's folder.
@@ -45,6 +47,12 @@ impl Store {
     #[must_use]
     pub fn folder(&self) -> &Utf8Path {
         &self.folder
+    }
+
+    /// The folder with what an attempt leaves.
+    #[must_use]
+    pub fn attempt_folder(&self, effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
+        self.folder.join(attempt_folder(effect, attempt))
     }
 
     /// The log.

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, wrapped};
+use crate::ui::{Line, Paint, answers, asked_words, wrapped};
 
 /// Columns in front of what belongs to a question.
 const INDENT: usize = 3;
@@ -56,17 +56,20 @@ pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, Cli
     }
     let (times, columns) = (context.times(), context.room());
     for Asked { run, question } in &questions {
-        let mut lines = vec![
-            Line::of(Paint::Bold, format!(" {}", question.question))
-                .with(Paint::Dim, format!("  {} of {run}, {}", question.step, times.ago(question.asked_at))),
-        ];
+        let mut lines =
+            vec![Line::of(Paint::Bold, format!(" {}", question.question)).with(
+                Paint::Dim,
+                format!("  {} of {run}, {}", question.step, asked_words(question, &times)),
+            )];
         let prompt = wrapped(&question.prompt, columns.saturating_sub(INDENT));
         lines.extend(prompt.iter().map(|part| Line::of(Paint::Plain, format!("{:INDENT$}{part}", ""))));
-        lines.extend(question.options.iter().map(|option| {
-            Line::of(Paint::Plain, format!("   backstay answer {} {}", question.question, option.name))
-                .filled_to(60)
-                .with(Paint::Dim, format!("  {}", option.meaning))
-        }));
+        lines.extend(answers(&question.question.to_string(), question).into_iter().map(
+            |(command, meaning)| {
+                Line::of(Paint::Plain, format!("   {command}"))
+                    .filled_to(60)
+                    .with(Paint::Dim, format!("  {meaning}"))
+            },
+        ));
         for line in lines {
             output::line(&line.render(context.style, columns))?;
         }

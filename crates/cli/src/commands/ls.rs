@@ -64,6 +64,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
 fn urgency(row: &RunRow) -> u8 {
     match row.summary.status {
         RunStatus::Waiting => 0,
+        _ if row.summary.question.is_some() => 0,
         _ if is_interrupted(row) => 1,
         RunStatus::Suspended | RunStatus::Suspending => 2,
         RunStatus::Running | RunStatus::Cancelling | RunStatus::Queued => 3,

@@ -1,6 +1,7 @@
 //! The verbs, one file for each.
 
 mod answer;
+mod ask;
 mod cancel;
 mod check;
 mod completions;
@@ -51,6 +52,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Prune(args) => prune::prune(context, args).await,
         Command::Rm(args) => prune::rm(context, args).await,
         Command::Inbox(args) => inbox::inbox(context, args).await,
+        Command::Ask(args) => ask::ask(context, args).await,
         Command::Answer(args) => answer::answer(context, args).await,
         Command::Wait(args) => wait::wait(context, args).await,
         Command::Check(args) => check::check(context, &args),

@@ -25,7 +25,9 @@ pub(crate) use harmless::harmless;
 pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use pace::Pace;
-pub(crate) use page::{Held, Page, asks, ending, next_lines, nexts, short, show_page, watch_page};
+pub(crate) use page::{
+    Held, Page, answers, asked_words, asks, ending, next_lines, nexts, short, show_page, watch_page,
+};
 pub(crate) use person::{Listen, Person, Wish, key_line};
 pub(crate) use rows::{step_table, table};
 pub(crate) use size::{bytes, parse_bytes};

@@ -6,7 +6,7 @@ use backstay_engine::record::{
     AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
 };
 use backstay_log::OwnerView;
-use backstay_model::event::StepStatus;
+use backstay_model::event::{QuestionOption, StepStatus};
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
@@ -301,16 +301,40 @@ pub(crate) fn asks(page: &Page<'_>, times: &Times, columns: usize) -> Vec<(Quest
     let lines = |question: &QuestionRecord| {
         // A run with several questions is no name for one of them.
         let name = if open.len() == 1 { short(page.record.run) } else { question.question.to_string() };
-        let prompt = format!("{} (asked {})", question.prompt, times.minute(question.asked_at));
-        let answers = question
-            .options
-            .iter()
-            .map(|option| (format!("backstay answer {name} {}", option.name), option.meaning.as_str()));
+        let prompt = format!("{} ({})", question.prompt, asked_words(question, times));
+        let answers = answers(&name, question);
+        let answers = answers.iter().map(|(command, meaning)| (command.clone(), meaning.as_str()));
         let mut lines = say_all("asks", &prompt, columns);
         lines.extend(commands("", &answers.collect::<Vec<_>>()));
         lines
     };
     open.iter().map(|question| (question.question, lines(question))).collect()
+}
+
+/// When a question was asked, and what becomes of it if nobody answers.
+pub(crate) fn asked_words(question: &QuestionRecord, times: &Times) -> String {
+    let asked = format!("asked {}", times.minute(question.asked_at));
+    match (question.due_at, &question.default) {
+        (Some(due_at), Some(default)) => format!("{asked}; `{default}` at {}", times.minute(due_at)),
+        (Some(due_at), None) => format!("{asked}; no answer counts after {}", times.minute(due_at)),
+        (None, _) => asked,
+    }
+}
+
+/// The commands that answer a question, with what each leads to.
+pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, String)> {
+    if question.options.is_empty() {
+        return vec![(format!("backstay answer {name} TEXT"), "any text".to_owned())];
+    }
+    let command = |option: &QuestionOption| {
+        let choice = if option.name.contains(|c: char| !(c.is_alphanumeric() || "._-".contains(c))) {
+            format!("'{}'", option.name.replace('\'', "'\\''"))
+        } else {
+            option.name.clone()
+        };
+        (format!("backstay answer {name} {choice}"), option.meaning.clone())
+    };
+    question.options.iter().map(command).collect()
 }
 
 /// The commands that make sense now.

@@ -6,7 +6,9 @@ use backstay_engine::record::{
     AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus, RunSummary,
     StepRecord, StepStage,
 };
-use backstay_model::event::{Access, FailureClass, QuestionOption, SkipReason, StepStatus, Tokens};
+use backstay_model::event::{
+    Access, FailureClass, QuestionKind, QuestionOption, SkipReason, StepStatus, Tokens,
+};
 use backstay_model::{Attempt, RunId, Scope, Seq, StepId, Timestamp};
 use backstay_runtime::RunRow;
 use backstay_workflow::CheckInput;
@@ -192,6 +194,9 @@ fn waiting() -> RunRecord {
     RunRecord {
         status: RunStatus::Waiting,
         questions: vec![QuestionRecord {
+            kind: QuestionKind::AfterCrash,
+            default: None,
+            due_at: None,
             question: "qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(),
             prompt: "`push` was at work when its keeper died. It may have happened, in part or whole. \
                      What became of it?"

@@ -6,6 +6,7 @@ use backstay_model::event::{
 };
 use backstay_model::{Frame, Recorded, Scope, Seq};
 
+use super::one_line;
 use super::time::{Times, duration};
 use super::{Line, Paint};
 
@@ -43,6 +44,9 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::QuestionAnswered(said) => {
             let Answer { choice, .. } = &said.answer;
             (Paint::Plain, format!("{} answers {}: {choice}", said.by, said.question))
+        }
+        Event::AskRequested(said) => {
+            (Paint::Warn, format!("{} asks: {}", said.by.name, one_line(&said.prompt)))
         }
         Event::Reopened(said) => (Paint::Plain, format!("{} takes it up again", said.by)),
         Event::OwnerChanged(changed) => {

@@ -1,8 +1,8 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, KeptTree, LoopEnd, LostEvidence, QuestionOption,
-    SkipReason, Spool, StepStatus, TimeBudget,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, KeptTree, LoopEnd, LostEvidence, QuestionKind,
+    QuestionOption, SkipReason, Spool, StepStatus, TimeBudget,
 };
 use backstay_model::{
     Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, Text, Timestamp,
@@ -65,6 +65,14 @@ pub struct QuestionRecord {
     pub options: Vec<QuestionOption>,
     /// The step that waits.
     pub step: StepId,
+    /// What is asked for.
+    pub kind: QuestionKind,
+    /// What is taken as the answer when nobody gives one in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Until when an answer is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
     /// When it was asked.
     pub asked_at: Timestamp,
     /// When it was closed.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, AgentSaid, Because, Class, CycleStarted, DecodeError, Event, OwnerChanged, QuestionAnswered, Said,
-    StepStatus, SuspendReason, UsageSpan, Verdict,
+    Actor, AgentSaid, Answer, Because, Class, CycleStarted, DecodeError, Event, OwnerChanged,
+    QuestionAnswered, QuestionKind, Said, StepStatus, SuspendReason, UsageSpan, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -351,21 +351,37 @@ impl RunRecord {
             Event::EffectInDoubt(_) => self.entry(scope, step, at).stage = StepStage::InDoubt,
             Event::EffectResolved(_) => self.entry(scope, step, at).stage = StepStage::Started,
             Event::QuestionAsked(asked) => {
-                self.entry(scope, step, at).stage = StepStage::InDoubt;
+                if asked.kind != QuestionKind::Asked {
+                    self.entry(scope, step, at).stage = StepStage::InDoubt;
+                }
+                // What was closed without an answer may be asked again.
+                self.questions.retain(|known| known.question != asked.question);
                 self.questions.push(QuestionRecord {
                     question: asked.question,
                     prompt: asked.prompt,
                     options: asked.options,
                     step: asked.step,
+                    kind: asked.kind,
+                    default: asked.default,
+                    due_at: asked.due_at,
                     asked_at: at,
                     closed_at: None,
                     answer: None,
                 });
             }
             Event::QuestionClosed(closed) => {
-                self.entry(scope, step, at).stage = StepStage::Started;
+                let asked = self.questions.iter().find(|asked| asked.question == closed.question);
+                if asked.is_none_or(|asked| asked.kind != QuestionKind::Asked) {
+                    self.entry(scope, step, at).stage = StepStage::Started;
+                }
                 let answer = self.answers.iter().find(|answer| Some(answer.input) == closed.answered_by);
-                let answer = answer.map(|answer| (answer.answer.clone(), answer.by.clone()));
+                let by_default = |choice| {
+                    let by = Actor { name: "default".to_owned(), via: "its time was over".to_owned() };
+                    (Answer { choice, value: None }, by)
+                };
+                let answer = answer
+                    .map(|answer| (answer.answer.clone(), answer.by.clone()))
+                    .or_else(|| closed.choice.clone().map(by_default));
                 self.answers.retain(|answer| Some(answer.input) != closed.answered_by);
                 if let Some(question) =
                     self.questions.iter_mut().find(|asked| asked.question == closed.question)

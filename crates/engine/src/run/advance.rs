@@ -109,7 +109,7 @@ impl Turn<'_> {
                 && !self.is_step_in_flight(&place)
             {
                 if let LeafPhase::Doubt { question } = leaf.phase {
-                    self.emit_at(&place, QuestionClosed { question, answered_by: None });
+                    self.emit_at(&place, QuestionClosed { question, answered_by: None, choice: None });
                 }
                 self.finish(&place, StepStatus::Cancelled, None, None, CALLED_OFF.to_owned(), None);
             }

@@ -161,6 +161,7 @@ impl RunMachine {
             | Event::CancelRequested(_)
             | Event::SkipRequested(_)
             | Event::QuestionAnswered(_)
+            | Event::AskRequested(_)
             | Event::Reopened(_)
             | Event::Trimmed(_) => {}
         }

@@ -32,7 +32,7 @@ impl Turn<'_> {
         }
         if let Some(question) = pass.question {
             if self.machine.is_called_off(&place.step) {
-                self.emit_at(place, QuestionClosed { question, answered_by: None });
+                self.emit_at(place, QuestionClosed { question, answered_by: None, choice: None });
                 self.finish(place, StepStatus::Cancelled, None, None, CALLED_OFF.to_owned(), None);
             }
             return;
@@ -173,6 +173,8 @@ impl Turn<'_> {
             ],
             step: place.step.clone(),
             effect: None,
+            default: None,
+            due_at: None,
         };
         self.emit_at(place, asked);
     }

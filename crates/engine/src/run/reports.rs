@@ -295,6 +295,8 @@ impl Turn<'_> {
                 ],
                 step: place.step.clone(),
                 effect: Some(effect),
+                default: None,
+                due_at: None,
             },
         );
     }

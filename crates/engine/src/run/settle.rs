@@ -26,7 +26,7 @@ struct Refusal {
     message: String,
 }
 
-fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, Verdict> {
+pub(super) fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, Verdict> {
     let Refusal { code, message } = Refusal { code, message: message.into() };
     Err(Verdict::Refused { code, message })
 }
@@ -61,6 +61,7 @@ impl RunMachine {
             Event::CancelRequested(_) => self.refuse_now("be cancelled"),
             Event::SkipRequested(wish) => self.would_skip(&wish.skip),
             Event::QuestionAnswered(answer) => self.would_answer(answer),
+            Event::AskRequested(ask) => self.would_ask(ask),
             Event::Reopened(reopened) => self.would_reopen(reopened),
             // Facts are nobody's input.
             _ => refuse(RefusalCode::Malformed, "not something that can be said to a run"),
@@ -110,6 +111,9 @@ impl RunMachine {
         let choice = &answered.answer.choice;
         if !may_be_json(answered.answer.value.as_ref()) {
             return refuse(RefusalCode::InvalidAnswer, "the value is not one JSON value");
+        }
+        if let Some(verdict) = RunMachine::would_answer_ask(question, answered) {
+            return verdict;
         }
         if question.options.iter().any(|option| option.name == *choice) {
             return Ok(());
@@ -246,6 +250,7 @@ impl Turn<'_> {
             }
             Event::SkipRequested(wish) => self.skip(seq, wish.skip),
             Event::QuestionAnswered(answered) => self.answer(seq, answered),
+            Event::AskRequested(ask) => self.take_ask(ask),
             Event::Reopened(reopened) => self.reopen(seq, reopened),
             // `would_accept` refuses everything else.
             _ => {}
@@ -266,7 +271,7 @@ impl Turn<'_> {
             _ => None,
         };
         if let Some(question) = question {
-            self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq) });
+            self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq), choice: None });
         }
         self.skip_with_inner(&place, SkipReason::Asked { input: seq }, output);
     }
@@ -296,9 +301,12 @@ impl Turn<'_> {
     fn answer(&mut self, seq: Seq, answered: QuestionAnswered) {
         let QuestionAnswered { question, answer: Answer { choice, value }, .. } = answered;
         let Some((place, asked)) = self.machine.questions.get(&question).cloned() else { return };
-        self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq) });
-        if asked.kind == QuestionKind::LoopExhausted {
-            return self.answer_exhausted(&place, &choice);
+        self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq), choice: None });
+        match asked.kind {
+            QuestionKind::LoopExhausted => return self.answer_exhausted(&place, &choice),
+            // Who asked reads the answer in the log.
+            QuestionKind::Asked => return,
+            QuestionKind::AfterCrash => {}
         }
         let resolution = match choice.as_str() {
             DONE => Resolution::Done { value },

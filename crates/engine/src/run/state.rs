@@ -319,7 +319,7 @@ impl RunMachine {
             Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
             _ => None,
         };
-        self.active.iter().filter_map(due).min()
+        self.active.iter().filter_map(due).chain(self.next_ask_due()).min()
     }
 
     /// Takes the plan and the inputs that the request names by digest. Nothing is decided before.

@@ -80,6 +80,7 @@ impl RunMachine {
             turn.settle_next();
         }
         turn.advance();
+        turn.close_asks();
         turn.outcome
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use backstay_model::event::Spool;
 use backstay_model::{Attempt, Digest, EffectId};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::capture::Capture;
 use super::clients::Clients;
@@ -37,6 +37,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The attempt's folder.
+    pub(super) fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
     pub(super) fn new(
         folder: Utf8PathBuf,
         lock: File,

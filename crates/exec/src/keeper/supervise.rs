@@ -15,6 +15,7 @@ use super::setup::Machinery;
 use super::told::{SIGNALS, Told};
 use crate::clock::{after, awake};
 use crate::crash_point::CrashPoints;
+use crate::pause::{self, Waited};
 use crate::process::timespec;
 use crate::protocol::{FromKeeper, PROTOCOL_VERSION, ToKeeper};
 use crate::record::EndedBy;
@@ -36,6 +37,8 @@ const LEFT_BEHIND_GRACE: Duration = Duration::from_millis(500);
 /// Reads of one pipe after the end: more than a pipe holds, and an end if a survivor goes on talking.
 const LAST_READS_MAX: usize = 64;
 
+/// How often it is looked whether a person is still waited for.
+const LOOK_AT_WAITS: Duration = Duration::from_secs(1);
 /// The time between two tries where the system does not let the keeper wait.
 const BLIND_PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -82,6 +85,10 @@ pub(super) struct Supervisor {
     /// Whether no child is left.
     childless: bool,
     stall_told: bool,
+    /// What waits for people gave back to the budgets.
+    waited: Waited,
+    /// While somebody is waited for, nothing falls due before this.
+    not_before: Option<Instant>,
     buffer: Vec<u8>,
     ended: Ended,
 }
@@ -114,6 +121,8 @@ impl Supervisor {
             main_ended: None,
             childless: false,
             stall_told: false,
+            waited: Waited::default(),
+            not_before: None,
             buffer: vec![0; READ_BYTES],
             ended,
         }
@@ -188,9 +197,12 @@ impl Supervisor {
     }
 
     fn check_budgets(&mut self, now: Instant) {
+        if self.next_budget().is_none_or(|due| now < due) || self.waits_for_people(now) {
+            return;
+        }
         let grace = Duration::from_millis(self.spec.grace_ms);
         if let Some(timeout_ms) = self.spec.timeout_ms
-            && now >= after(self.started, Duration::from_millis(timeout_ms))
+            && now >= after(self.started, Duration::from_millis(timeout_ms)) + self.waited.total
         {
             return self.begin_end(EndedBy::Timeout, grace, now);
         }
@@ -206,6 +218,36 @@ impl Supervisor {
         {
             self.begin_end(EndedBy::IdleTimeout, grace, now);
         }
+    }
+
+    /// When the next budget is used up, as far as is known.
+    fn next_budget(&self) -> Option<Instant> {
+        let after_ms = |from, millis: u64| after(from, Duration::from_millis(millis));
+        let notice = self.silence_notice().filter(|_| !self.stall_told);
+        let due = [
+            self.spec.timeout_ms.map(|timeout_ms| after_ms(self.started, timeout_ms) + self.waited.total),
+            self.spec.idle_timeout_ms.map(|idle_ms| after_ms(self.last_output, idle_ms)),
+            notice.map(|notice| after(self.last_output, notice)),
+        ];
+        due.into_iter()
+            .flatten()
+            .min()
+            .map(|due| self.not_before.map_or(due, |not_before| due.max(not_before)))
+    }
+
+    /// Whether the budgets stand still, because the agent waits for a person or did so until a moment ago. To be asked when
+    /// one is used up; it gives them back what the waits took.
+    fn waits_for_people(&mut self, now: Instant) -> bool {
+        let waited = pause::waited(self.ended.folder());
+        let more = waited.total.saturating_sub(self.waited.total);
+        self.waited = waited;
+        if waited.now {
+            self.last_output = now;
+            self.not_before = Some(now + LOOK_AT_WAITS);
+        } else {
+            self.last_output = (self.last_output + more).min(now);
+        }
+        waited.now || more > Duration::ZERO
     }
 
     /// The main process is dead: ends when its children have said their last, and ends them.
@@ -320,23 +362,8 @@ impl Supervisor {
 
     /// When something is due next, whatever comes.
     fn next_due(&self, now: Instant) -> Option<Instant> {
-        let after_ms =
-            |from, millis: Option<u64>| millis.map(|millis| after(from, Duration::from_millis(millis)));
         let in_phase = match &self.phase {
-            Phase::Running => {
-                let notice = self
-                    .silence_notice()
-                    .filter(|_| !self.stall_told)
-                    .map(|notice| after(self.last_output, notice));
-                [
-                    after_ms(self.started, self.spec.timeout_ms),
-                    after_ms(self.last_output, self.spec.idle_timeout_ms),
-                    notice,
-                ]
-                .into_iter()
-                .flatten()
-                .min()
-            }
+            Phase::Running => self.next_budget(),
             Phase::Draining { since } if self.waits_for_word() && now < *since + WORD_PATIENCE => {
                 Some(*since + WORD_PATIENCE)
             }

@@ -24,7 +24,7 @@ pub use effect::{
     EffectRunning, EffectStarting, EffectStuck, FailureClass, KeptTree, LostEvidence, Resolution, Spool,
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
-pub use question::{Answer, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
+pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
     Actor, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened, ResumeRequested,
@@ -196,6 +196,8 @@ events! {
     SkipRequested(SkipRequested) = "skip_requested", v 1, Input;
     /// Somebody answers a question.
     QuestionAnswered(QuestionAnswered) = "question_answered", v 1, Input;
+    /// A step asks something while it works.
+    AskRequested(AskRequested) = "ask_requested", v 1, Input;
     /// Somebody wants an ended run to go on from a step.
     Reopened(Reopened) = "reopened", v 1, Reopening;
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EffectId, QuestionId, Seq, StepId, Text};
+use super::Actor;
+use crate::{Attempt, EffectId, QuestionId, Seq, StepId, Text, Timestamp};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ pub enum QuestionKind {
     AfterCrash,
     /// A loop used up its passes.
     LoopExhausted,
+    /// A step asks while it works.
+    Asked,
 }
 
 /// One answer that can be chosen.
@@ -26,11 +29,35 @@ pub struct QuestionOption {
 /// What a person chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The name of one of the question's options.
+    /// The name of one of the question's options; of a question without any, what the person says.
     pub choice: String,
     /// A value that goes with it: the output of work that had happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Text>,
+}
+
+/// A step asks something while it works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRequested {
+    /// Who asks.
+    pub by: Actor,
+    /// The work that asks.
+    pub effect: EffectId,
+    /// Which try of it.
+    pub attempt: Attempt,
+    /// Derived from the work and from what is asked, so that another attempt asks the same question.
+    pub question: QuestionId,
+    /// The question, for people: at most 4 KiB.
+    pub prompt: String,
+    /// What can be answered, at most 16; anything, if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// What is taken as the answer when nobody gives one in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Until when an answer is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// A person has to say something.
@@ -49,6 +76,12 @@ pub struct QuestionAsked {
     /// The work that it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<EffectId>,
+    /// What is taken as the answer when nobody gives one in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+    /// Until when an answer is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
 }
 
 /// A question needs no answer any more.
@@ -56,7 +89,10 @@ pub struct QuestionAsked {
 pub struct QuestionClosed {
     /// Which one.
     pub question: QuestionId,
-    /// The input that answered it; none if the run ended first.
+    /// The input that answered it; none if the run ended first, or its time was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_by: Option<Seq>,
+    /// The default that was taken when its time was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<String>,
 }

@@ -12,5 +12,6 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use flight::attempt_folder;
 pub use switch::StopSwitch;
 pub use tenure::DriveEnd;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod answers;
+mod asks;
 mod bench;
 mod crash;
 mod loops;

@@ -1,0 +1,155 @@
+//! `backstay ask`: a question to a person, from inside a step.
+
+use std::time::Duration;
+
+use backstay_engine::record::{QuestionRecord, RunRecord};
+use backstay_exec::{NOTE_EVERY, Pause};
+use backstay_model::event::{Actor, AskRequested, Event, Verdict};
+use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, Seq, Topic};
+use backstay_runtime::{RunError, Store};
+use serde::Serialize;
+
+use crate::args::AskArgs;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::ui::parse_duration;
+
+/// The work in whose name is asked.
+struct Asker {
+    effect: EffectId,
+    attempt: Attempt,
+}
+
+/// What became of the question.
+enum Reply {
+    Answered(String),
+    Closed,
+}
+
+/// Asks, waits for the answer, and prints it. What was answered before is printed at once.
+pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct Answered<'a> {
+        question: QuestionId,
+        answer: &'a str,
+    }
+    let asker = Asker::of(context)?;
+    let store = context.store().await?;
+    let question = asker.question(&args);
+    let wait = args.timeout.as_deref().map(parse_duration).transpose()?;
+    let reply = match known(&store.record(asker.effect.run).await?, question) {
+        Some(answer) => Reply::Answered(answer),
+        None => asker.ask(context, &store, question, &args, wait).await?,
+    };
+    match reply {
+        Reply::Answered(answer) if args.json => {
+            output::json(&Document::new(Answered { question, answer: &answer }))?;
+            Ok(Exit::Completed)
+        }
+        Reply::Answered(answer) => {
+            output::line(&answer)?;
+            Ok(Exit::Completed)
+        }
+        Reply::Closed => {
+            output::note("the question was closed without an answer");
+            Ok(Exit::Cancelled)
+        }
+    }
+}
+
+impl Asker {
+    /// The step that this process runs in, as its environment says.
+    fn of(context: &Context) -> Result<Asker, CliError> {
+        let read = |name: &str| context.env.get(name).map(String::as_str);
+        let effect = read("BACKSTAY_EFFECT").and_then(|text| text.parse().ok());
+        let attempt = read("BACKSTAY_ATTEMPT").and_then(|text| text.parse().ok());
+        match (effect, attempt) {
+            (Some(effect), Some(attempt)) => Ok(Asker { effect, attempt: Attempt(attempt) }),
+            _ => Err(CliError::NotInAStep),
+        }
+    }
+
+    /// The same for another attempt of the work that asks the same; so its answer survives.
+    fn question(&self, args: &AskArgs) -> QuestionId {
+        let what = match &args.key {
+            Some(key) => format!("key:{key}"),
+            None => format!("text:{}\n{}", args.prompt, args.options.join(",")),
+        };
+        QuestionId::derived(Digest::of(format!("{}:ask:{what}", self.effect).as_bytes()))
+    }
+
+    async fn ask(
+        &self,
+        context: &Context,
+        store: &Store,
+        question: QuestionId,
+        args: &AskArgs,
+        wait: Option<Duration>,
+    ) -> Result<Reply, CliError> {
+        let run = self.effect.run;
+        let wish = AskRequested {
+            by: Actor { name: self.effect.scope.to_string(), via: "ask".to_owned() },
+            effect: self.effect.clone(),
+            attempt: self.attempt,
+            question,
+            prompt: args.prompt.clone(),
+            options: args.options.clone(),
+            default: args.default.clone(),
+            due_at: wait.map(|wait| context.now().plus(wait)),
+        };
+        let pause = Pause::begin(&store.attempt_folder(&self.effect, self.attempt), &question.to_string())
+            .map_err(CliError::Pause)?;
+        let input = store.say(run, Event::from(wish)).await?;
+        output::note(&format!("asked {question}; `backstay inbox` shows it"));
+        let mut noting = tokio::time::interval(NOTE_EVERY);
+        let mut reply = std::pin::pin!(wait_for(store, self.effect.clone(), question, input));
+        loop {
+            tokio::select! {
+                reply = &mut reply => return reply,
+                _ = noting.tick() => pause.note().map_err(CliError::Pause)?,
+            }
+        }
+    }
+}
+
+/// Follows the run until the question is closed or refused.
+async fn wait_for(
+    store: &Store,
+    effect: EffectId,
+    question: QuestionId,
+    input: Seq,
+) -> Result<Reply, CliError> {
+    let mut record = store.record(effect.run).await?;
+    let mut events = store.log().follow(&Topic::run(effect.run), record.head);
+    loop {
+        if let Some(answer) = known(&record, question) {
+            return Ok(Reply::Answered(answer));
+        }
+        if record.head > input && is_closed(&record, question) {
+            return Ok(Reply::Closed);
+        }
+        let Delivery::Event(recorded) = events.next().await? else { continue };
+        if let Event::Settled(settled) = Event::decode(&recorded).map_err(RunError::from)?
+            && settled.input == input
+            && settled.verdict != Verdict::Accepted
+        {
+            return Err(CliError::Refused(settled.verdict));
+        }
+        record.apply(&recorded).map_err(RunError::from)?;
+    }
+}
+
+fn find(record: &RunRecord, question: QuestionId) -> Option<&QuestionRecord> {
+    record.questions.iter().find(|known| known.question == question)
+}
+
+fn known(record: &RunRecord, question: QuestionId) -> Option<String> {
+    find(record, question)?.answer.as_ref().map(|(answer, _)| answer.choice.clone())
+}
+
+/// Whether it was closed after it was asked last.
+fn is_closed(record: &RunRecord, question: QuestionId) -> bool {
+    find(record, question).is_some_and(|known| known.closed_at.is_some())
+}
