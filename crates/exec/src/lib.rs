@@ -27,7 +27,8 @@ pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, St
 pub use helper::run_within;
 pub use keeper::keeper_main;
 pub use keepers::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
+    socket_folder,
 };
 pub use pause::{NOTE_EVERY, Pause};
 pub use platform::boot_id;

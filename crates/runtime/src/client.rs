@@ -11,6 +11,7 @@ use backstay_model::event::{Event, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
 use backstay_workflow::plan::Plan;
+use camino::Utf8PathBuf;
 
 use crate::error::{RunError, SayError};
 use crate::request::new_event;
@@ -39,6 +40,8 @@ pub struct RunRow {
 /// A run as pages show it.
 #[derive(Clone, Debug)]
 pub struct RunView {
+    /// The folder of its store, to which folders of attempts are relative.
+    pub store: Utf8PathBuf,
     /// The fold of its topic.
     pub record: RunRecord,
     /// Its plan; steps whose turn has not come are only in here.
@@ -101,7 +104,13 @@ impl Store {
         let record = self.record(run).await?;
         let workflow = record.workflow.as_ref().ok_or(RunError::Unknown(run))?;
         let plan = self.plan(run, workflow.plan).await?;
-        Ok(RunView { plan, owner: row.owner, wake_at: row.index.and_then(|index| index.wake_at), record })
+        Ok(RunView {
+            store: self.folder.clone(),
+            plan,
+            owner: row.owner,
+            wake_at: row.index.and_then(|index| index.wake_at),
+            record,
+        })
     }
 
     /// The record of a run. Of a long one, what was folded before is gone on with; one that was freed is read back.

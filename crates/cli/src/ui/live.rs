@@ -50,7 +50,7 @@ pub(crate) struct LiveRun {
 impl LiveRun {
     /// Follows `run` from where it stands now.
     pub(crate) async fn open(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
-        let RunView { record, plan, owner, wake_at } = store.view(run).await?;
+        let RunView { record, plan, owner, wake_at, store: _ } = store.view(run).await?;
         let subscription = store.log().follow(&Topic::run(run), record.head);
         let (held, head) = (Held::of(owner.as_ref()), record.head);
         Ok(LiveRun {
@@ -149,6 +149,7 @@ impl LiveRun {
     /// The page as it stands.
     pub(crate) fn page(&self) -> Page<'_> {
         Page {
+            store: self.store.folder(),
             record: &self.record,
             plan: &self.plan,
             held: self.held.clone(),

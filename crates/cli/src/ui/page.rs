@@ -10,6 +10,7 @@ use backstay_model::event::{QuestionOption, StepStatus};
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
+use camino::Utf8Path;
 
 use super::agents::{limit_words, usage_words};
 use super::beats::Beat;
@@ -65,6 +66,8 @@ pub(crate) struct Sign {
 /// Everything that is shown of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Page<'a> {
+    /// The folder of its store.
+    pub(crate) store: &'a Utf8Path,
     /// The fold of its topic.
     pub(crate) record: &'a RunRecord,
     /// Its plan.
@@ -81,6 +84,7 @@ impl<'a> Page<'a> {
     /// The page of a run as it was read.
     pub(crate) fn of(view: &'a RunView, signs: &'a BTreeMap<StepId, Sign>) -> Page<'a> {
         Page {
+            store: &view.store,
             record: &view.record,
             plan: &view.plan,
             held: Held::of(view.owner.as_ref()),
@@ -104,13 +108,20 @@ impl<'a> Page<'a> {
 
     /// Whether the work of `step` goes on although nobody owns the run.
     pub(crate) fn works_on_its_own(&self, step: &StepRecord) -> bool {
-        step.attempts.iter().any(is_alive)
+        step.attempts.iter().any(|attempt| self.is_kept(attempt))
+    }
+
+    /// Whether the keeper of an attempt lives. What cannot be looked at is not said to work.
+    fn is_kept(&self, attempt: &AttemptRecord) -> bool {
+        let is_open = attempt.ended_at.is_none() && attempt.lost.is_none();
+        let folder = attempt.folder.as_ref().filter(|_| is_open);
+        folder.is_some_and(|folder| backstay_exec::is_kept(&self.store.join(folder)).unwrap_or(false))
     }
 
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.
     fn agents_alive(&self) -> usize {
         let attempts = self.record.steps.iter().flat_map(|step| &step.attempts);
-        attempts.filter(|attempt| is_alive(attempt)).count()
+        attempts.filter(|attempt| self.is_kept(attempt)).count()
     }
 
     /// The limit that the run waits for, if it is at nothing else: the first that ends.
@@ -159,14 +170,6 @@ impl<'a> Page<'a> {
             RunStatus::Cancelled => (Paint::Warn, format!("CANCELLED after {took}")),
         }
     }
-}
-
-fn is_alive(attempt: &AttemptRecord) -> bool {
-    let is_open = attempt.ended_at.is_none() && attempt.lost.is_none();
-    let keeper = attempt.keeper_pid.filter(|_| is_open).and_then(|pid| i32::try_from(pid).ok());
-    keeper
-        .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }
 
 /// The beginning of a run's id that stands for it.

@@ -13,6 +13,7 @@ use backstay_model::{Attempt, RunId, Scope, Seq, StepId, Timestamp};
 use backstay_runtime::RunRow;
 use backstay_workflow::CheckInput;
 use backstay_workflow::plan::Plan;
+use camino::Utf8Path;
 
 use super::line::width;
 use super::page::Sign;
@@ -247,7 +248,8 @@ fn page<'a>(
     held: Held,
     signs: &'a BTreeMap<StepId, Sign>,
 ) -> Page<'a> {
-    Page { record, plan, held, wake_at: Some(at("10:26:40")), signs }
+    let store = Utf8Path::new("/nowhere");
+    Page { store, record, plan, held, wake_at: Some(at("10:26:40")), signs }
 }
 
 #[test]

@@ -48,6 +48,7 @@ enum Action {
     Exit(usize, i32),
     Ended(usize, EndedBy),
     Lost(usize, bool),
+    Stuck(usize),
     Stale(usize),
 }
 
@@ -104,6 +105,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => (step(), 0..2_i32).prop_map(|(step, code)| Action::Exit(step, code)),
         4 => (step(), by).prop_map(|(step, by)| Action::Ended(step, by)),
         4 => (step(), any::<bool>()).prop_map(|(step, begun)| Action::Lost(step, begun)),
+        1 => step().prop_map(Action::Stuck),
         1 => step().prop_map(Action::Stale),
     ]
 }
@@ -217,6 +219,11 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
         }),
         Action::Exit(index, code) => end(bench, *index, &exited(*code)),
         Action::Ended(index, by) => end(bench, *index, &ended(*by)),
+        Action::Stuck(index) => report(bench, *index, &|effect, attempt| Report::Stuck {
+            effect,
+            attempt,
+            message: "no disk".to_owned(),
+        }),
         Action::Lost(index, begun) => report(bench, *index, &|effect, attempt| Report::Lost {
             effect,
             attempt,
