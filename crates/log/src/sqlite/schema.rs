@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstay_model::{LogId, Timestamp};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::fault;
 use crate::clock::draw_log_id;
@@ -17,6 +17,8 @@ const APPLICATION_ID: i64 = 0x424b_5354;
 pub(super) const FORMAT: i64 = 3;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
+/// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// How far positions jump when commits may have been lost with the power.
 pub(super) const LOST_SPAN: u64 = 1 << 24;
 
@@ -235,12 +237,31 @@ fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &st
 }
 
 pub(super) fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode = write_ahead(connection)?;
     if mode != "wal" {
         tracing::warn!(path = %path.display(), mode, "the database does not use a write-ahead log");
     }
     // What has to be on the disk is flushed after the commit, outside of the locks: see `flush`.
     connection.pragma_update(None, "synchronous", "NORMAL")
+}
+
+/// Turns the write-ahead log on. SQLite does not wait by itself where somebody looks at the file in this moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite gives nothing to wait for here, and the tries are bounded"
+)]
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let mut tries = BUSY.as_millis() / BUSY_PAUSE.as_millis();
+    loop {
+        let changed = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0));
+        match changed {
+            Err(error) if tries > 0 && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                tries -= 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            changed => return changed,
+        }
+    }
 }
 
 fn create(
