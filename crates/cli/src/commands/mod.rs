@@ -17,6 +17,7 @@ mod retry;
 mod run;
 pub(crate) mod show;
 mod skip;
+mod store;
 mod suspend;
 mod tell;
 mod trees;
@@ -54,6 +55,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Wait(args) => wait::wait(context, args).await,
         Command::Check(args) => check::check(context, &args),
         Command::Up(args) => up::up(context, args).await,
+        Command::Store(args) => store::store(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => completions::completions(args),
         Command::Keeper(args) => Ok(Exit::from_keeper(&args.folder)),

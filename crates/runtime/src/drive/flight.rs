@@ -188,7 +188,7 @@ impl Drive<'_> {
 }
 
 /// The folder of an attempt, relative to the store.
-fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
+pub(crate) fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
     let mut work = effect.scope.to_string();
     if effect.call == EffectCall::Probe {
         work.push_str(".probe");

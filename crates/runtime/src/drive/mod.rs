@@ -10,5 +10,6 @@ mod run_loop;
 mod switch;
 mod tenure;
 
+pub(crate) use flight::attempt_folder;
 pub use switch::StopSwitch;
 pub use tenure::DriveEnd;
