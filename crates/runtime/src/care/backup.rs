@@ -6,6 +6,7 @@
 use std::io;
 
 use backstay_log::care;
+use backstay_log::crash::crash_point;
 use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -53,10 +54,12 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
     make_empty(target)?;
     let draft = target.join(DATABASE_DRAFT);
     let database = care::copy_database(folder.as_std_path(), draft.as_std_path())?;
+    crash_point("store.backup.database");
     let mut copying = Copying { from: folder, to: target, parts: Vec::new(), left_out: 0 };
     copying.below("blobs", |_| true)?;
     copying.attempts()?;
     std::fs::rename(&draft, target.join(DATABASE)).map_err(io("name", &draft))?;
+    crash_point("store.backup.copied");
     let mut inspector = inspector(target);
     let check = check_with(target, &mut inspector)?;
     let closed = close_open(target, &mut copying.parts, inspector.open_attempts)?;
@@ -77,6 +80,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         made_at: now,
         files: copying.parts,
     };
+    crash_point("store.backup.before_manifest");
     manifest.write(target).map_err(io("write the manifest of", target))?;
     Ok(BackedUp {
         path: target.to_string(),
@@ -179,6 +183,7 @@ impl Copying<'_> {
     }
 
     fn one(&mut self, file: &Found) -> Result<(), BackupError> {
+        crash_point("store.backup.file");
         let (from, to) = (self.from.join(&file.path), self.to.join(&file.path));
         let copied = if file.is_link { copy_link(&from, &to) } else { copy_file(&from, &to) };
         match copied {

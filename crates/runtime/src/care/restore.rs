@@ -6,6 +6,7 @@
 use std::io;
 
 use backstay_log::care::{self, Alone};
+use backstay_log::crash::crash_point;
 use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -70,6 +71,7 @@ pub fn restore(
             return Err(error);
         }
     };
+    crash_point("store.restore.built");
     let replaced = move_in(&draft, folder, old.is_some())?;
     drop(old);
     Ok(RestoredStore {
@@ -184,6 +186,7 @@ fn move_in(draft: &Utf8Path, folder: &Utf8Path, has_old: bool) -> Result<Option<
     if let Some(replaced) = &replaced {
         std::fs::rename(folder, replaced).map_err(failed("move", folder))?;
     }
+    crash_point("store.restore.between");
     if let Err(error) = std::fs::rename(draft, folder) {
         if let Some(replaced) = &replaced
             && let Err(stuck) = std::fs::rename(replaced, folder)
