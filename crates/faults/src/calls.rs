@@ -64,7 +64,11 @@ macro_rules! transfers {
                     fail(errno);
                     return -1;
                 }
-                Some(Fault::Half) => count.div_ceil(2),
+                Some(Fault::Half) if count < 2 => {
+                    fail(libc::ENOSPC);
+                    return -1;
+                }
+                Some(Fault::Half) => count / 2,
                 None => count,
             };
             let name = concat!(stringify!($name), "\0");

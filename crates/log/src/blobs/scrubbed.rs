@@ -150,9 +150,10 @@ fn note(path: &Path, original: Digest, now_is: Digest, at: Timestamp) -> Result<
     let target = record_path(path);
     let draft = target.with_extension("scrubbed-draft");
     let written = (|| {
+        let mut bytes = serde_json::to_vec(&record)?;
+        bytes.push(b'\n');
         let mut file = File::create(&draft)?;
-        serde_json::to_writer(&mut file, &record)?;
-        file.write_all(b"\n")?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&draft, &target)
     })();

@@ -195,7 +195,7 @@ async fn l17_short_writes_on_a_full_disk_are_told_and_nothing_acknowledged_is_lo
             assert!(
                 refused.clone().all(|line| line == "refused BKS-L002"),
                 "{file} {nth}: {:?}",
-                refused.last()
+                refused.collect::<Vec<_>>()
             );
             disk.check(&acknowledged(&said), &format!("{file}, write {nth}, as it is")).await;
             disk.lose_power();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use backstay_engine::record::{RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::BlobStore;
 use backstay_log::care::{Finding, Inspect, InspectedTopic};
+use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
 use backstay_model::{Digest, Recorded, Seq, Text, Timestamp};
 use camino::Utf8PathBuf;
@@ -73,13 +73,21 @@ impl RunInspector {
         }
     }
 
-    fn blob_text(&self, digest: Digest) -> Option<String> {
-        // A blob that cannot be had is told on its own.
-        self.blobs.get(digest).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    /// A blob that is not there or damaged is told where all blobs are looked at; one that cannot be read, here.
+    fn blob_text(&mut self, digest: Digest) -> Option<String> {
+        match self.blobs.get(digest) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(BlobError::Missing { .. } | BlobError::Damaged { .. }) => None,
+            Err(error @ BlobError::Io { .. }) => {
+                let topic = self.named.get(&digest).map(|(topic, _)| topic.clone());
+                self.findings.push(Finding::BlobDamaged { digest, topic, what: error.to_string() });
+                None
+            }
+        }
     }
 
     /// Gives the machine its plan, as an owner would have it; false if that cannot be had.
-    fn define(&self, machine: &mut RunMachine) -> bool {
+    fn define(&mut self, machine: &mut RunMachine) -> bool {
         let Some(request) = machine.request().cloned() else { return false };
         let plan = self.blob_text(request.plan).and_then(|text| serde_json::from_str(&text).ok());
         let inputs = match &request.inputs {

@@ -63,9 +63,10 @@ impl Manifest {
     /// Writes it, whole and safe from a loss of power.
     pub(super) fn write(&self, folder: &Utf8Path) -> io::Result<()> {
         let draft = folder.join(format!("{MANIFEST}.part"));
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(b'\n');
         let mut file = File::create(&draft)?;
-        serde_json::to_writer(&mut file, self)?;
-        file.write_all(b"\n")?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&draft, folder.join(MANIFEST))?;
         super::files::sync_folder(folder)

@@ -163,8 +163,12 @@ fn each_piece(
     let (mut at, mut bytes, mut was_changed) = (0, Vec::new(), false);
     loop {
         let read = file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut bytes)?;
-        let is_changed = secret.blank(&mut bytes) > 0;
-        let done = if read == 0 { bytes.len() } else { bytes.len().saturating_sub(overlap) };
+        let places = secret.blank_places(&mut bytes);
+        let is_changed = !places.is_empty();
+        let whole = if read == 0 { bytes.len() } else { bytes.len().saturating_sub(overlap) };
+        // A value is blanked by one write: half of it would not be found again.
+        let across = places.iter().find(|place| place.start < whole && whole < place.end);
+        let done = across.map_or(whole, |place| place.start);
         // The end that was kept back the last time may have been blanked then.
         take(at, &bytes[..done], is_changed || was_changed)?;
         if read == 0 {

@@ -1,6 +1,7 @@
 //! A secret's value, and blanking it in bytes.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::error::ScrubError;
 
@@ -52,16 +53,22 @@ impl Secret {
 
     /// Blanks the value wherever it is in `bytes`; says how often it was there.
     pub fn blank(&self, bytes: &mut [u8]) -> u64 {
-        let mut count = 0;
+        self.blank_places(bytes).len() as u64
+    }
+
+    /// Blanks the value wherever it is in `bytes`; says where it was.
+    pub fn blank_places(&self, bytes: &mut [u8]) -> Vec<Range<usize>> {
+        let mut places = Vec::new();
         for form in &self.forms {
             let mut from = 0;
             while let Some(at) = find(&bytes[from..], form.as_bytes()) {
-                bytes[from + at..from + at + form.len()].fill(BLANK);
-                from += at + form.len();
-                count += 1;
+                let place = from + at..from + at + form.len();
+                from = place.end;
+                bytes[place.clone()].fill(BLANK);
+                places.push(place);
             }
         }
-        count
+        places
     }
 
     /// The same in a text.
