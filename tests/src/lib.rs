@@ -4,6 +4,7 @@
 //! opens it for writing.
 
 mod fake;
+pub mod folder;
 mod gate;
 pub mod library;
 mod seed;

@@ -3,6 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::store_args::StoreArgs;
+
 /// The durable runtime for agents: workflows that survive kill -9.
 ///
 /// Exit codes: 0 completed, 1 failed, 2 bad usage, 3 waits for a person, 4 cancelled or denied, 5 suspended,
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Work on every run that is due, until none is left.
     Up(UpArgs),
+    /// Look after the store: what takes its room, whether it is whole, backups, secrets.
+    Store(StoreArgs),
     /// Say whether everything that runs need is there.
     Doctor(JsonFlag),
     /// Print the completions for a shell.

@@ -203,7 +203,7 @@ fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
 }
 
 /// A store is not for version control: it says so itself.
-fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
+pub(crate) fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
     let path = folder.join(".gitignore");
     let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(b"*\n"));
     match made {

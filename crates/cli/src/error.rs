@@ -1,9 +1,10 @@
 //! What can go wrong on the command line, each with a code and the way out.
 
 use backstay_exec::SpoolError;
-use backstay_log::{CursorError, ReadError};
+use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
+use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
@@ -29,6 +30,18 @@ pub(crate) enum CliError {
     NoTree { what: String },
     #[error(transparent)]
     Tree(#[from] TreeError),
+    #[error("there is no variable {name}, or it is not UTF-8")]
+    NoVariable { name: String },
+    #[error("stdin cannot be read")]
+    Input(#[source] std::io::Error),
+    #[error(transparent)]
+    Look(#[from] LookError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    RestoreStore(#[from] RestoreError),
+    #[error(transparent)]
+    Scrub(#[from] StoreScrubError),
     #[error("no open question is or belongs to `{text}`")]
     UnknownQuestion { text: String },
     #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
@@ -113,6 +126,12 @@ impl Coded for CliError {
             CliError::UnusedAgent { .. } => Code("BKS-C027"),
             CliError::NoTree { .. } => Code("BKS-C026"),
             CliError::Tree(error) => error.code(),
+            CliError::NoVariable { .. } => Code("BKS-C028"),
+            CliError::Input(_) => Code("BKS-C029"),
+            CliError::Look(error) => error.code(),
+            CliError::Backup(error) => error.code(),
+            CliError::RestoreStore(error) => error.code(),
+            CliError::Scrub(error) => error.code(),
             CliError::UnknownQuestion { .. } => Code("BKS-C006"),
             CliError::ManyQuestions { .. } => Code("BKS-C007"),
             CliError::Workflow { .. } => Code("BKS-C008"),
@@ -164,6 +183,12 @@ impl Coded for CliError {
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),
             CliError::Tree(error) => error.hint(),
+            CliError::NoVariable { .. } => Some("export it, or give the value on stdin".to_owned()),
+            CliError::Input(_) => Some("give a text in UTF-8".to_owned()),
+            CliError::Look(error) => error.hint(),
+            CliError::Backup(error) => error.hint(),
+            CliError::RestoreStore(error) => error.hint(),
+            CliError::Scrub(error) => error.hint(),
             CliError::UnknownQuestion { .. } => Some("`backstay inbox` shows what waits for an answer".to_owned()),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {

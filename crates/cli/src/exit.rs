@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::OpenError;
+use backstay_log::{LookError, OpenError};
+use backstay_runtime::care::{BackupError, RestoreError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;
@@ -116,6 +117,15 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
             | OpenError::NewerStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
+        | CliError::Look(LookError::Open(
+            OpenError::Missing { .. }
+            | OpenError::NotAStore { .. }
+            | OpenError::NewerStore { .. }
+            | OpenError::NetworkFileSystem { .. },
+        ))
+        | CliError::Backup(BackupError::Occupied { .. })
+        | CliError::RestoreStore(RestoreError::Occupied { .. } | RestoreError::NotABackup { .. })
+        | CliError::NoVariable { .. }
         | CliError::Run(RunError::Unknown(_))
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
@@ -133,6 +143,11 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Spool(_)
         | CliError::NoTree { .. }
         | CliError::Tree(_)
+        | CliError::Input(_)
+        | CliError::Look(_)
+        | CliError::Backup(_)
+        | CliError::RestoreStore(_)
+        | CliError::Scrub(_)
         | CliError::WriteFile { .. }
         | CliError::PathName { .. }
         | CliError::Folder(_)

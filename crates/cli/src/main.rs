@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod foreground;
 mod output;
+mod store_args;
 mod ui;
 
 use std::process::ExitCode;

@@ -24,6 +24,9 @@ pub(crate) const EXIT_PART: &str = "exit.json.part";
 /// The verdict that nothing is left to attach to.
 pub(crate) const LOST: &str = "lost.json";
 
+/// What a stream's bytes are since a secret was taken out of them.
+pub(crate) const SCRUBBED: &str = "scrubbed.json";
+
 /// Writes `value` as `folder/name`: whole or not at all, but not yet safe from a loss of power.
 pub(crate) fn replace<T: Serialize>(folder: &Utf8Path, name: &str, value: &T) -> io::Result<()> {
     let part = folder.join(format!("{name}.part"));

@@ -5,6 +5,7 @@
 //! exit record, or proof that both are gone. Everything a keeper leaves is in one folder per attempt, described in
 //! `docs/formats.md`; [`spool`] reads it.
 
+pub mod care;
 mod clock;
 pub mod crash_point;
 mod error;

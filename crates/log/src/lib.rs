@@ -27,9 +27,10 @@ pub use contract::{
 };
 pub use cursor::{Cursor, CursorError};
 pub use error::{
-    AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, Measure, OpenError, ReadError, StoreError,
+    AloneError, AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, LookError, Measure,
+    OpenError, ReadError, ScrubError, StoreError,
 };
 pub use memory::MemoryLog;
-pub use sqlite::{Boot, OpenOptions, SqliteLog};
+pub use sqlite::{Boot, OpenOptions, SqliteLog, care};
 pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

@@ -6,6 +6,7 @@
 
 mod agents;
 mod ballast;
+pub mod care;
 mod client;
 mod clock;
 mod drive;

@@ -18,6 +18,7 @@ mod retry;
 mod run;
 pub(crate) mod show;
 mod skip;
+mod store;
 mod suspend;
 mod tell;
 mod trees;
@@ -58,6 +59,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Check(args) => check::check(context, &args),
         Command::Usage(args) => usage::usage(context, args).await,
         Command::Up(args) => up::up(context, args).await,
+        Command::Store(args) => store::store(context, args).await,
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => completions::completions(args),
         Command::Keeper(args) => Ok(Exit::from_keeper(&args.folder)),

@@ -37,6 +37,8 @@ struct BrokenOff {
 
 /// It was lost with its keeper.
 const LOST: BrokenOff = BrokenOff { when: "its keeper died", many: "lost", message: "lost in a crash" };
+/// The store is a copy, made while it was at work.
+const COPIED: BrokenOff = BrokenOff { when: "the store was copied", ..LOST };
 /// Its keeper was told to end, and ended it.
 const STOPPED: BrokenOff = BrokenOff {
     when: "its keeper was told to end",
@@ -213,6 +215,7 @@ impl Turn<'_> {
             LostEvidence::KeeperDead | LostEvidence::Rebooted => {
                 self.after_crash(place, node, attempt, &LOST);
             }
+            LostEvidence::Restored => self.after_crash(place, node, attempt, &COPIED),
         }
     }
 

@@ -4,6 +4,7 @@
 //! event names any more are collected; see [`BlobStore::collect`].
 
 mod collect;
+mod scrubbed;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -17,6 +18,7 @@ use backstay_model::Digest;
 use crate::error::BlobError;
 
 pub use self::collect::Collected;
+pub use self::scrubbed::{BlobState, BlobsScrubbed};
 
 /// A store of blobs. Cheap to clone; equal bytes are kept once.
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ impl BlobStore {
         Ok(digest)
     }
 
-    /// The bytes with this digest, which is checked. Blocks.
+    /// The bytes with this digest, which is checked; where a secret was taken out of them, what was left. Blocks.
     ///
     /// # Errors
     /// [`BlobError::Missing`], [`BlobError::Damaged`], or [`BlobError::Io`].
@@ -84,7 +86,12 @@ impl BlobStore {
                 .to_vec(),
         };
         let actual = Digest::of(&bytes);
-        if actual == digest { Ok(bytes) } else { Err(BlobError::Damaged { digest, actual }) }
+        let is_left = |folder| scrubbed::is_left_of(&path_of(folder, digest), actual);
+        match &self.0 {
+            _ if actual == digest => Ok(bytes),
+            Kept::Folder { folder, .. } if is_left(folder)? => Ok(bytes),
+            Kept::Folder { .. } | Kept::Memory(_) => Err(BlobError::Damaged { digest, actual }),
+        }
     }
 }
 
@@ -106,7 +113,8 @@ fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), 
     let _no_collector = collect::Guard::shared(folder)?;
     // A blob of the right length that is already there is taken as it is; `get` checks its digest. One of another
     // length is damaged, and is mended here.
-    if fs::metadata(&path).is_ok_and(|there| there.len() == length) {
+    let is_scrubbed = scrubbed::is_scrubbed(&path);
+    if fs::metadata(&path).is_ok_and(|there| there.len() == length) && !is_scrubbed {
         return collect::renew(&path);
     }
     let shard = folder.join(&digest.to_string()[..2]);
@@ -123,6 +131,9 @@ fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), 
             tracing::debug!(draft = %draft.display(), %left, "a draft of a blob stays behind");
         }
         return Err(error);
+    }
+    if is_scrubbed {
+        scrubbed::forget(&path)?;
     }
     sync_folder(&shard)
 }

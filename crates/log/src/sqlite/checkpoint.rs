@@ -33,6 +33,8 @@ pub(super) struct Checkpointer {
     pages: Arc<AtomicU32>,
     little_left: Arc<AtomicBool>,
     under_way: Arc<AtomicBool>,
+    /// A flush failed while the log was moved: then it is not known what is on the disk, and nothing more may be written.
+    failed: Arc<AtomicBool>,
     begin: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -57,13 +59,23 @@ impl Checkpointer {
             .map_err(|source| fault::sqlite("set up", path, source))?;
         let (little_left, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (begin, begun) = mpsc::sync_channel(1);
-        let work =
-            Work { path: path.to_owned(), little_left: little_left.clone(), under_way: under_way.clone() };
+        let failed = Arc::new(AtomicBool::new(false));
+        let work = Work {
+            path: path.to_owned(),
+            little_left: little_left.clone(),
+            under_way: under_way.clone(),
+            failed: failed.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("backstay-checkpoint".to_owned())
             .spawn(move || work.run(&begun))
             .map_err(|source| fault::io("start a thread for", path, source))?;
-        Ok(Checkpointer { pages, little_left, under_way, begin: Some(begin), thread: Some(thread) })
+        Ok(Checkpointer { pages, little_left, under_way, failed, begin: Some(begin), thread: Some(thread) })
+    }
+
+    /// Whether a flush has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// Looks at how long the log is. To be called in this process's turn.
@@ -74,7 +86,7 @@ impl Checkpointer {
             return;
         }
         if self.little_left.swap(false, Ordering::Relaxed) || pages >= PAGES_MAX {
-            move_all(writing);
+            move_all(writing, &self.failed);
             // Whatever happened, the next look is after the next commit.
             self.pages.store(0, Ordering::Relaxed);
         } else if !self.under_way.swap(true, Ordering::Relaxed)
@@ -87,8 +99,8 @@ impl Checkpointer {
 
     /// Moves what is there, so that the next process has little to recover.
     pub(super) fn at_close(&self, writing: &Connection) {
-        if self.pages.load(Ordering::Relaxed) > 0 {
-            move_all(writing);
+        if self.pages.load(Ordering::Relaxed) > 0 && !self.has_failed() {
+            move_all(writing, &self.failed);
         }
     }
 }
@@ -102,14 +114,25 @@ impl Drop for Checkpointer {
     }
 }
 
-fn move_all(connection: &Connection) {
+fn move_all(connection: &Connection, failed: &AtomicBool) {
     crash_point("log.checkpoint.before");
     match checkpoint(connection) {
         Ok(passed) => tracing::trace!(?passed, "the log was moved into the database"),
         // The log only gets longer; the next one may do better.
-        Err(error) => tracing::warn!(%error, "the log was not moved into the database"),
+        Err(error) => {
+            tracing::warn!(%error, "the log was not moved into the database");
+            note_failed_flush(&error, failed);
+        }
     }
     crash_point("log.checkpoint.after");
+}
+
+/// After a flush that failed the next one may succeed and say nothing about what was lost; frames that are read back from the
+/// log then may not be those that were written.
+fn note_failed_flush(error: &rusqlite::Error, failed: &AtomicBool) {
+    if fault::is_failed_flush(error) && !failed.swap(true, Ordering::SeqCst) {
+        tracing::error!(%error, "a flush failed while the log was moved; this process writes no more");
+    }
 }
 
 fn checkpoint(connection: &Connection) -> rusqlite::Result<Passed> {
@@ -123,6 +146,7 @@ struct Work {
     path: PathBuf,
     little_left: Arc<AtomicBool>,
     under_way: Arc<AtomicBool>,
+    failed: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -159,6 +183,7 @@ impl Work {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the log was not moved in the background");
+                    note_failed_flush(&error, &self.failed);
                     return;
                 }
             }

@@ -122,6 +122,9 @@ impl Core {
 
     /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
     fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>, idle: bool) -> Result<(), StoreError> {
+        if self.checkpointer.has_failed() {
+            return Err(StoreError::Poisoned { path: self.path().to_owned() });
+        }
         let turn = self.turnstile.enter()?;
         let written = transact(&mut self.committer, group, self.clock.as_ref(), answers, idle);
         let written = match written {

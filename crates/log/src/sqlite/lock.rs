@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -145,6 +145,17 @@ impl LockFile {
                 *state = Wait::Abandoned;
                 Ok(false)
             }
+        }
+    }
+
+    /// Whether the file is still the one at its path; another one may be there after its folder was replaced.
+    pub(super) fn is_in_place(&self) -> Result<bool, StoreError> {
+        let failed = |source| fault::io("look at the lock", &self.path, source);
+        let own = self.file.metadata().map_err(failed)?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(failed(source)),
         }
     }
 

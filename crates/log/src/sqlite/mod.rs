@@ -3,6 +3,7 @@
 //! How they take turns, and why nothing in memory is believed before it was checked, is in `docs/formats.md`.
 
 mod bell;
+pub mod care;
 mod checkpoint;
 mod claim;
 mod commit;

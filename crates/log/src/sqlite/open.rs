@@ -69,6 +69,10 @@ impl SqliteLog {
         migrate::bring_up(&mut connection, folder, &path)?;
         let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
         store_lock.acquire()?;
+        if !store_lock.is_in_place()? {
+            // While this process waited, the store was replaced by another one.
+            return SqliteLog::open(folder, options);
+        }
         let turnstile = Turnstile::open(folder)?;
         let boot = match options.boot {
             Boot::Ask => boot_id(),

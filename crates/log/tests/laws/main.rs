@@ -4,6 +4,8 @@
 
 #[macro_use]
 mod suite;
+#[cfg(target_os = "linux")]
+mod disk;
 mod formats;
 mod kills;
 mod large;

@@ -44,6 +44,8 @@ fn child_process() {
         "trim" => crate::retention::end_and_trim(&log),
         "followed" => crate::large::fill_while_followed(&log),
         "obey" => crate::model::obey(&log, &name),
+        #[cfg(target_os = "linux")]
+        "flushed" => crate::disk::append_flushed(&log, &name),
         "own" => own_until_told(&log, &name),
         other => panic!("no role {other}"),
     }

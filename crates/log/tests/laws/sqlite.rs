@@ -45,6 +45,28 @@ async fn l7_what_was_acknowledged_is_there_after_reopening() {
 }
 
 #[test]
+fn l7_who_waits_for_a_store_that_is_replaced_gets_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [store, aside, new] = ["store", "aside", "new"].map(|name| folder.path().join(name));
+    let old_id = open(&store).id();
+    let new_id = open(&new).id();
+    let alone = backstay_log::care::Alone::take(&store).unwrap();
+    let opening = std::thread::spawn({
+        let store = store.clone();
+        move || open(&store).id()
+    });
+    // The other one is to have opened the database and to wait for the lock. If this is too short, the test proves less.
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    assert!(never.recv_timeout(Duration::from_millis(300)).is_err());
+    std::fs::rename(&store, &aside).unwrap();
+    std::fs::rename(&new, &store).unwrap();
+    drop(alone);
+    let opened = opening.join().unwrap();
+    assert_ne!(opened, old_id, "what it appended would be acknowledged in a store that was put aside");
+    assert_eq!(opened, new_id);
+}
+
+#[test]
 fn a_store_that_many_make_at_once_is_made_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join(".backstay");

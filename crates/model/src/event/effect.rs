@@ -238,6 +238,8 @@ pub enum LostEvidence {
     KeeperDead,
     /// The work was on another boot of the machine.
     Rebooted,
+    /// The store is a copy, made while the work was under way: what came of it is the original's.
+    Restored,
 }
 
 impl LostEvidence {
@@ -248,6 +250,7 @@ impl LostEvidence {
             LostEvidence::NotBegun => "not_begun",
             LostEvidence::KeeperDead => "keeper_dead",
             LostEvidence::Rebooted => "rebooted",
+            LostEvidence::Restored => "restored",
         }
     }
 }

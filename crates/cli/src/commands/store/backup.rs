@@ -1,0 +1,41 @@
+//! `backstay store backup`.
+
+use backstay_runtime::care;
+
+use super::check;
+use super::size::size;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::store_args::BackupArgs;
+
+/// Copies the store. What is wrong with it is told, and is wrong with the backup too.
+pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit, CliError> {
+    let (folder, target, now) = (super::folder(context)?, context.cwd.join(&args.folder), context.now());
+    let made = super::blocking(move || care::backup(&folder, &target, now)).await??;
+    let is_whole = made.check.log.findings.is_empty();
+    if args.json {
+        output::json(&Document::new(&made))?;
+    } else {
+        let at_work = match made.at_work {
+            0 => String::new(),
+            1 => "; 1 attempt was at work and is lost in it".to_owned(),
+            count => format!("; {count} attempts were at work and are lost in it"),
+        };
+        output::line(&format!(
+            "{}: {} events, {} files, {}{at_work}",
+            made.path,
+            made.events,
+            made.files,
+            size(made.size_bytes)
+        ))?;
+        if made.left_out > 0 {
+            output::note(&format!("{} files without a UTF-8 name are not in it", made.left_out));
+        }
+        if !is_whole {
+            check::lines(&made.check).iter().for_each(|line| output::note(line));
+        }
+    }
+    Ok(if is_whole { Exit::Completed } else { Exit::Failed })
+}

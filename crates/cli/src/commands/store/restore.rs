@@ -1,0 +1,35 @@
+//! `backstay store restore`.
+
+use backstay_runtime::STORE_FOLDER;
+use backstay_runtime::care::{self, Place};
+
+use super::check;
+use crate::context::{Context, ignore_in_git};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{self, Document};
+use crate::store_args::RestoreStoreArgs;
+
+/// Makes the store from a backup.
+pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Result<Exit, CliError> {
+    let folder = context.store_folder().unwrap_or_else(|| context.cwd.join(STORE_FOLDER));
+    let (backup, now) = (context.cwd.join(&args.backup), context.now());
+    let place = if args.replace { Place::Replace } else { Place::Empty };
+    let target = folder.clone();
+    let restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
+    ignore_in_git(&folder)?;
+    let is_whole = restored.check.log.findings.is_empty();
+    if args.json {
+        output::json(&Document::new(&restored))?;
+    } else {
+        let made_at = context.times().minute(restored.made_at);
+        output::line(&format!("{}: {} events, as of {made_at}", restored.path, restored.events))?;
+        if let Some(replaced) = &restored.replaced {
+            output::line(&format!("the store that was there is {replaced}"))?;
+        }
+        if !is_whole {
+            check::lines(&restored.check).iter().for_each(|line| output::note(line));
+        }
+    }
+    Ok(if is_whole { Exit::Completed } else { Exit::Failed })
+}

@@ -1,0 +1,68 @@
+//! What can be said about the store itself.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Subcommand};
+
+use crate::args::JsonFlag;
+
+/// `store`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+/// The verbs of `store`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Say where it is, who has it open, and what takes its room.
+    Info(JsonFlag),
+    /// Look whether all of it is whole, also while runs go on; exits with 1 if not. Changes nothing.
+    Check(JsonFlag),
+    /// Copy all of it, as it is at one moment, also while runs go on.
+    Backup(BackupArgs),
+    /// Make a store from a backup; what was at work in it goes by `after_crash`.
+    Restore(RestoreStoreArgs),
+    /// Take a secret out of all of it; nobody else may have it open.
+    ///
+    /// The value comes on stdin, or in a variable. Each byte of it becomes `*`; sizes, numbers and what was verified before
+    /// still hold. Other stores, backups, and the git objects of `diff` and `restore` are not touched.
+    Scrub(ScrubArgs),
+}
+
+/// `store backup`.
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The folder of the backup: one that is not there, or empty.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: Utf8PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `store restore`.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreStoreArgs {
+    /// The folder of the backup.
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: Utf8PathBuf,
+    /// In the place of the store that is there; that one is kept beside it.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `store scrub`.
+#[derive(Debug, Args)]
+pub(crate) struct ScrubArgs {
+    /// The variable with the value [default: stdin].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,243 @@
+//! Attempts' folders as a part of a store that is looked after: checked, copied, restored, scrubbed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+
+use backstay_model::event::{LostEvidence, Spool};
+use backstay_model::{Digest, Timestamp};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::error::SpoolError;
+use crate::files;
+use crate::record::{KEEPER_FILE_VERSION, LostFile};
+use crate::spool::Stream;
+
+/// The version of [`ScrubbedFile`]'s form.
+const SCRUBBED_FILE_VERSION: u32 = 1;
+/// Bytes that are digested at once.
+const PIECE_BYTES: usize = 1 << 18;
+
+/// How a spool stands to what the log says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolState {
+    /// It has the length and the digest.
+    Whole,
+    /// A secret was taken out of it, and it is what was left.
+    Scrubbed,
+}
+
+/// What streams are since a secret was taken out of them: the file `scrubbed.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ScrubbedFile {
+    /// The version of this form.
+    version: u32,
+    /// By the name of a stream's file, the digests that it may have since, the newest last.
+    digests: BTreeMap<String, Vec<Digest>>,
+    /// When it was last changed.
+    at: Timestamp,
+}
+
+/// Whether somebody holds the attempt in `folder`: its keeper lives.
+///
+/// # Errors
+/// What the system says, if the lock cannot be looked at.
+pub fn is_held(folder: &Utf8Path) -> io::Result<bool> {
+    match File::open(files::lock_path(folder)) {
+        Ok(lock) => files::is_free(&lock).map(|free| !free),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether it is written how the attempt in `folder` ended, or that it is lost.
+#[must_use]
+pub fn is_closed(folder: &Utf8Path) -> bool {
+    folder.join(files::EXIT).exists() || folder.join(files::LOST).exists()
+}
+
+/// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
+/// original's. Makes the folder if need be. False if there is an end already.
+///
+/// # Errors
+/// What the system says, if it cannot be written.
+pub fn close_copy(folder: &Utf8Path) -> io::Result<bool> {
+    if is_closed(folder) {
+        return Ok(false);
+    }
+    fs::create_dir_all(folder)?;
+    let lost =
+        LostFile { version: KEEPER_FILE_VERSION, evidence: LostEvidence::Restored, ended_processes: 0 };
+    files::replace_durably(folder, files::LOST, &lost)?;
+    Ok(true)
+}
+
+/// Whether a file of an attempt's folder belongs into a copy. What tells how to find the keeper, or is not written yet,
+/// does not: a copy has no keeper. `is_ended`: the exit record was there before the copy began.
+#[must_use]
+pub fn belongs_into_copy(name: &str, is_ended: bool) -> bool {
+    match name {
+        files::KEEPER => false,
+        // One that comes while the others are copied speaks of more than was copied.
+        files::EXIT => is_ended,
+        name => !name.ends_with(".part"),
+    }
+}
+
+/// Compares a stream in `folder` with what the log says of it.
+///
+/// # Errors
+/// [`SpoolError`] if it is not that, is missing, or cannot be read.
+pub fn spool_state(folder: &Utf8Path, stream: Stream, noted: &Spool) -> Result<SpoolState, SpoolError> {
+    let path = folder.join(stream.file_name());
+    let (size_bytes, digest) =
+        digest_of(&path).map_err(|source| SpoolError::Io { path: path.clone(), source })?;
+    if size_bytes < noted.size_bytes {
+        return Err(SpoolError::Short {
+            path,
+            stream,
+            expected_bytes: noted.size_bytes,
+            found_bytes: size_bytes,
+        });
+    }
+    if digest == noted.digest && size_bytes == noted.size_bytes {
+        Ok(SpoolState::Whole)
+    } else if size_bytes == noted.size_bytes && is_left_of(folder, stream, digest)? {
+        Ok(SpoolState::Scrubbed)
+    } else {
+        Err(SpoolError::Digest { path, stream, size_bytes })
+    }
+}
+
+/// Length and digest of the bytes of a file.
+///
+/// # Errors
+/// What the system says, if it cannot be read.
+pub fn digest_of(path: &Utf8Path) -> io::Result<(u64, Digest)> {
+    let mut file = File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut size_bytes = 0;
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok((size_bytes, Digest::from_bytes(*hasher.finalize().as_bytes()))),
+            Ok(count) => {
+                hasher.update(&piece[..count]);
+                size_bytes += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Notes what the bytes of a stream will be once a secret is taken out of them. To be called before they are changed. Files
+/// that are no stream need no note.
+///
+/// # Errors
+/// [`SpoolError`] if the note cannot be read or written.
+pub fn note_scrubbed(folder: &Utf8Path, name: &str, digest: Digest, at: Timestamp) -> Result<(), SpoolError> {
+    if Stream::BOTH.iter().all(|stream| stream.file_name() != name) {
+        return Ok(());
+    }
+    let mut noted = read(folder)?.unwrap_or(ScrubbedFile {
+        version: SCRUBBED_FILE_VERSION,
+        digests: BTreeMap::new(),
+        at,
+    });
+    let digests = noted.digests.entry(name.to_owned()).or_default();
+    digests.retain(|known| *known != digest);
+    digests.push(digest);
+    noted.at = at;
+    let path = folder.join(files::SCRUBBED);
+    files::replace_durably(folder, files::SCRUBBED, &noted).map_err(|source| SpoolError::Io { path, source })
+}
+
+/// Whether `digest` is of what was left of a stream.
+pub(crate) fn is_left_of(folder: &Utf8Path, stream: Stream, digest: Digest) -> Result<bool, SpoolError> {
+    let noted = read(folder)?;
+    let digests = noted.as_ref().and_then(|noted| noted.digests.get(stream.file_name()));
+    Ok(digests.is_some_and(|digests| digests.contains(&digest)))
+}
+
+fn read(folder: &Utf8Path) -> Result<Option<ScrubbedFile>, SpoolError> {
+    let path: Utf8PathBuf = folder.join(files::SCRUBBED);
+    match files::read_if_there(&path) {
+        Ok(None) => Ok(None),
+        Ok(Some(bytes)) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|source| SpoolError::Record { path, source })
+        }
+        Err(source) => Err(SpoolError::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keepers::{Recovered, recover};
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let keep = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        (keep, path)
+    }
+
+    #[test]
+    fn a_closed_copy_is_lost_and_nobody_looks_for_its_processes() {
+        let (_keep, folder) = folder();
+        // The mark and the number are this test's own process: a recovery that looked for it would end it.
+        let own = std::process::id();
+        let boot = crate::platform::boot_id().unwrap();
+        let keeper = format!(
+            r#"{{"version":1,"effect":"run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main","attempt":1,"keeper_pid":{own},"keeper_started":0,"pid":{own},"mark":"m","socket":"/nowhere","boot":"{boot}"}}"#
+        );
+        fs::write(folder.join("keeper.json"), keeper).unwrap();
+        fs::write(folder.join("keeper.lock"), "").unwrap();
+        assert!(close_copy(&folder).unwrap());
+        assert!(!close_copy(&folder).unwrap(), "once is enough");
+        let recovered = recover(&folder, backstay_model::Epoch(1)).unwrap();
+        assert!(
+            matches!(recovered, Recovered::Lost { evidence: LostEvidence::Restored, ended_processes: 0 }),
+            "{recovered:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_part_of_a_copy_is_left_out() {
+        for (name, is_ended, belongs) in [
+            ("stdout", false, true),
+            ("keeper.json", true, false),
+            ("exit.json.part", true, false),
+            ("exit.json", false, false),
+            ("exit.json", true, true),
+            ("lost.json", false, true),
+        ] {
+            assert_eq!(belongs_into_copy(name, is_ended), belongs, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_scrubbed_stream_is_verified_and_another_change_is_told() {
+        let (_keep, folder) = folder();
+        let noted = Spool { size_bytes: 6, digest: Digest::of(b"secret"), lost_bytes: 0 };
+        let at = Timestamp::from_micros(1_700_000_000_000_000);
+        fs::write(folder.join("stdout"), "secret").unwrap();
+        assert_eq!(spool_state(&folder, Stream::Stdout, &noted).unwrap(), SpoolState::Whole);
+        note_scrubbed(&folder, "stdout", Digest::of(b"******"), at).unwrap();
+        note_scrubbed(&folder, "script", Digest::of(b"x"), at).unwrap();
+        fs::write(folder.join("stdout"), "******").unwrap();
+        assert_eq!(spool_state(&folder, Stream::Stdout, &noted).unwrap(), SpoolState::Scrubbed);
+        assert_eq!(
+            fs::read_to_string(folder.join("scrubbed.json")).unwrap(),
+            format!(
+                "{{\"version\":1,\"digests\":{{\"stdout\":[\"{}\"]}},\"at\":1700000000000000}}\n",
+                Digest::of(b"******")
+            )
+        );
+        fs::write(folder.join("stdout"), "secreT").unwrap();
+        assert!(matches!(spool_state(&folder, Stream::Stdout, &noted), Err(SpoolError::Digest { .. })));
+        fs::write(folder.join("stdout"), "secr").unwrap();
+        assert!(matches!(spool_state(&folder, Stream::Stdout, &noted), Err(SpoolError::Short { .. })));
+    }
+}

@@ -1,0 +1,151 @@
+//! Errors of looking after a store.
+
+use std::path::PathBuf;
+
+use backstay_model::{Code, Coded, Seq};
+
+use crate::error::{BlobError, OpenError, StoreError};
+
+/// A store cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It is of a version that is only read after it was brought up to date.
+    #[error("{path} has format {found}, which has to be brought up to date first")]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its blobs cannot be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl Coded for LookError {
+    fn code(&self) -> Code {
+        match self {
+            LookError::Older { .. } => Code("BKS-L090"),
+            LookError::Open(error) => error.code(),
+            LookError::Store(error) => error.code(),
+            LookError::Blob(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            LookError::Older { .. } => {
+                Some("any command that opens it does that, such as `backstay ls`".to_owned())
+            }
+            LookError::Open(error) => error.hint(),
+            LookError::Store(error) => error.hint(),
+            LookError::Blob(error) => error.hint(),
+        }
+    }
+}
+
+/// A store cannot be had alone.
+#[derive(Debug, thiserror::Error)]
+pub enum AloneError {
+    /// Other processes have it open.
+    #[error("{path} is open in {}", named(.pids))]
+    InTheWay {
+        /// The store.
+        path: PathBuf,
+        /// Those processes, where the system tells.
+        pids: Vec<u32>,
+    },
+    /// Its lock cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn named(pids: &[u32]) -> String {
+    match pids {
+        [] => "other processes".to_owned(),
+        [pid] => format!("process {pid}"),
+        pids => {
+            format!("the processes {}", pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+impl Coded for AloneError {
+    fn code(&self) -> Code {
+        match self {
+            AloneError::InTheWay { .. } => Code("BKS-L091"),
+            AloneError::Store(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            AloneError::InTheWay { .. } => {
+                Some("`backstay suspend` its runs and close what watches them, then try again".to_owned())
+            }
+            AloneError::Store(error) => error.hint(),
+        }
+    }
+}
+
+/// A secret cannot be taken out of a store. Nothing of it was, unless the cause says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum ScrubError {
+    /// The value is so short that it would be found where it is none.
+    #[error("a value of {size_bytes} bytes is too short: it has to have {least_bytes}")]
+    TooShort {
+        /// Its length.
+        size_bytes: usize,
+        /// The shortest that is taken.
+        least_bytes: usize,
+    },
+    /// The value is a part of what an event is made of, and not only in its texts.
+    #[error("event {seq} of {topic} cannot be understood without the value: {what}")]
+    Structure {
+        /// Whose event.
+        topic: String,
+        /// Which event.
+        seq: Seq,
+        /// What it would be without the value.
+        what: String,
+    },
+    /// The store cannot be looked at.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// A blob cannot be written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The database cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Coded for ScrubError {
+    fn code(&self) -> Code {
+        match self {
+            ScrubError::TooShort { .. } => Code("BKS-L092"),
+            ScrubError::Structure { .. } => Code("BKS-L093"),
+            ScrubError::Look(error) => error.code(),
+            ScrubError::Blob(error) => error.code(),
+            ScrubError::Store(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ScrubError::TooShort { .. } => None,
+            ScrubError::Structure { .. } => {
+                Some("nothing was changed; change the secret where it is used".to_owned())
+            }
+            ScrubError::Look(error) => error.hint(),
+            ScrubError::Blob(error) => error.hint(),
+            ScrubError::Store(error) => error.hint(),
+        }
+    }
+}

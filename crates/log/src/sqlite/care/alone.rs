@@ -1,0 +1,105 @@
+//! Having a store alone, and who is in the way.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::super::lock::{LockFile, Strength};
+use crate::error::{AloneError, StoreError};
+
+/// A store that no other process has open, until this is dropped.
+#[derive(Debug)]
+pub struct Alone {
+    folder: PathBuf,
+    lock: LockFile,
+}
+
+impl Alone {
+    /// Waits a few seconds until no other process has the store in `folder` open, and keeps them out.
+    ///
+    /// # Errors
+    /// [`AloneError::InTheWay`] names who has it open.
+    pub fn take(folder: &Path) -> Result<Alone, AloneError> {
+        let path = folder.join("store.lock");
+        let lock = LockFile::open(&path, Strength::Exclusive)?;
+        match lock.acquire() {
+            Ok(()) => Ok(Alone { folder: folder.to_owned(), lock }),
+            Err(StoreError::LockBusy { .. }) => {
+                Err(AloneError::InTheWay { path: folder.to_owned(), pids: holders(&path)? })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.lock.release();
+    }
+}
+
+/// The processes that hold a lock on the file at `path`, in order; none where the system does not tell.
+///
+/// # Errors
+/// [`StoreError::Io`] if the file cannot be looked at.
+pub fn holders(path: &Path) -> Result<Vec<u32>, StoreError> {
+    let inode = match std::fs::metadata(path) {
+        Ok(there) => there.ino(),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(super::super::fault::io("look at", path, source)),
+    };
+    let Ok(locks) = File::open("/proc/locks") else { return Ok(Vec::new()) };
+    let mut pids: Vec<u32> =
+        BufReader::new(locks).lines().map_while(Result::ok).filter_map(|line| holder(&line, inode)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    Ok(pids)
+}
+
+/// The process that holds the lock that a line of `/proc/locks` tells of, if it is on this file:
+/// `1: FLOCK  ADVISORY  READ 4242 fe:00:1234567 0 EOF`. One that only waits has `->` in front.
+fn holder(line: &str, inode: u64) -> Option<u32> {
+    let mut words = line.split_whitespace().skip(1);
+    if words.next()? != "FLOCK" {
+        return None;
+    }
+    let pid = words.nth(2)?;
+    let file = words.next()?;
+    let is_it = file.rsplit(':').next()?.parse() == Ok(inode);
+    pid.parse().ok().filter(|pid| is_it && *pid > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_a_lock_is_read_and_who_waits_is_not() {
+        let line = "1: FLOCK  ADVISORY  READ 4242 fe:00:1234567 0 EOF";
+        assert_eq!(holder(line, 1_234_567), Some(4242));
+        assert_eq!(holder(line, 1_234_568), None);
+        assert_eq!(holder("1: -> FLOCK  ADVISORY  WRITE 4243 fe:00:1234567 0 EOF", 1_234_567), None);
+        assert_eq!(holder("2: POSIX  ADVISORY  WRITE 4242 fe:00:1234567 0 EOF", 1_234_567), None);
+        assert_eq!(holder("", 1), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_process_is_named_when_it_is_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.lock");
+        let lock = LockFile::open(&path, Strength::Shared).unwrap();
+        assert_eq!(holders(&path).unwrap(), Vec::<u32>::new());
+        lock.acquire().unwrap();
+        assert_eq!(holders(&path).unwrap(), [std::process::id()]);
+        drop(lock);
+        assert!(Alone::take(folder.path()).is_ok());
+    }
+}

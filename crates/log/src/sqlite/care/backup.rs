@@ -1,0 +1,68 @@
+//! A copy of the database, of one moment, while others go on writing.
+
+use std::fs::File;
+use std::path::Path;
+
+use backstay_model::{LogId, Position};
+use rusqlite::Connection;
+
+use super::super::schema;
+use super::super::sql::unsigned;
+use super::super::{fault, readers};
+use super::look::Look;
+use crate::error::{LookError, StoreError};
+
+/// A copy that is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseCopy {
+    /// The log that it is of.
+    pub log: LogId,
+    /// The version of its tables.
+    pub format: i64,
+    /// The newest position in it.
+    pub newest: Position,
+    /// Its events.
+    pub events: u64,
+}
+
+/// Copies the database of the store in `folder` to `target`, which must not be there. Returns once the copy is on the disk.
+///
+/// SQLite's own online backup begins anew with each commit of another process; this copy is made within one read
+/// transaction, holds nobody up, and leaves out what was deleted. Blocks.
+///
+/// # Errors
+/// [`LookError`] if the store cannot be read, or the copy not be written.
+pub fn copy_database(folder: &Path, target: &Path) -> Result<DatabaseCopy, LookError> {
+    let look = Look::open(folder)?;
+    let copying = schema::connect_writer(&look.path)?;
+    let text = target.to_str().ok_or_else(|| {
+        fault::io(
+            "name",
+            target,
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+        )
+    })?;
+    copying.execute("VACUUM INTO ?1", [text]).map_err(|source| fault::sqlite("copy", &look.path, source))?;
+    let flush = |path: &Path| {
+        File::open(path).and_then(|file| file.sync_all()).map_err(|source| fault::io("flush", path, source))
+    };
+    flush(target)?;
+    if let Some(folder) = target.parent() {
+        flush(folder)?;
+    }
+    let copy = schema::connect_reader(target)?;
+    let unreadable = |source| fault::sqlite("read", target, source);
+    let (log, events) = describe(&copy).map_err(unreadable)?;
+    let log = log.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
+        path: target.to_owned(),
+        what: invalid.to_string(),
+    })?;
+    let newest = readers::newest(&copy).map_err(unreadable)?;
+    Ok(DatabaseCopy { log, format: look.format, newest, events })
+}
+
+fn describe(copy: &Connection) -> rusqlite::Result<(String, u64)> {
+    copy.query_row("SELECT log_id, (SELECT count(*) FROM event) FROM meta", (), |row| {
+        Ok((row.get(0)?, unsigned(row, 1)?))
+    })
+}

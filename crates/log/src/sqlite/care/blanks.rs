@@ -1,0 +1,144 @@
+//! A secret's value, and blanking it in bytes.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::error::ScrubError;
+
+/// The forms of a value that are looked for: as it is, and as it stands in JSON, in JSON inside JSON, and so on.
+const NESTED_MAX: usize = 4;
+/// A shorter value would be found where it is none.
+const BYTES_MIN: usize = 6;
+/// What stands in the place of each byte. Lengths stay, so that offsets and sizes that the log tells still hold.
+const BLANK: u8 = b'*';
+
+/// A value that is to be blanked.
+pub struct Secret {
+    /// Longest first: what holds another form is found before that one.
+    forms: Vec<String>,
+}
+
+impl Secret {
+    /// Takes a value; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// [`ScrubError::TooShort`] under 6 bytes.
+    pub fn new(value: &str) -> Result<Secret, ScrubError> {
+        let value = value.trim();
+        if value.len() < BYTES_MIN {
+            return Err(ScrubError::TooShort { size_bytes: value.len(), least_bytes: BYTES_MIN });
+        }
+        let mut forms = vec![value.to_owned()];
+        for _ in 0..NESTED_MAX {
+            let next = forms.last().map(|form| escaped(form)).unwrap_or_default();
+            if forms.last() == Some(&next) {
+                break;
+            }
+            forms.push(next);
+        }
+        forms.reverse();
+        Ok(Secret { forms })
+    }
+
+    /// Every form that is looked for.
+    pub(super) fn forms(&self) -> &[String] {
+        &self.forms
+    }
+
+    /// Bytes of the longest form: what is read in pieces has to overlap by one less.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.forms.iter().map(String::len).max().unwrap_or_default()
+    }
+
+    /// Blanks the value wherever it is in `bytes`; says how often it was there.
+    pub fn blank(&self, bytes: &mut [u8]) -> u64 {
+        self.blank_places(bytes).len() as u64
+    }
+
+    /// Blanks the value wherever it is in `bytes`; says where it was.
+    pub fn blank_places(&self, bytes: &mut [u8]) -> Vec<Range<usize>> {
+        let mut places = Vec::new();
+        for form in &self.forms {
+            let mut from = 0;
+            while let Some(at) = find(&bytes[from..], form.as_bytes()) {
+                let place = from + at..from + at + form.len();
+                from = place.end;
+                bytes[place.clone()].fill(BLANK);
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// The same in a text.
+    pub fn blank_text(&self, text: String) -> (String, u64) {
+        let mut bytes = text.into_bytes();
+        let count = self.blank(&mut bytes);
+        // Whole characters are replaced by whole characters.
+        (String::from_utf8_lossy(&bytes).into_owned(), count)
+    }
+
+    /// Whether the value is in `bytes`.
+    #[must_use]
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        self.forms.iter().any(|form| find(bytes, form.as_bytes()).is_some())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// As it stands between quotes in JSON.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let first = *wanted.first()?;
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|byte| *byte == first) {
+        let at = from + at;
+        if bytes[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_blanked_and_lengths_stay() {
+        let secret = Secret::new(" pass\"word\nEND \n").unwrap();
+        let once = r#"{"out":"pass\"word\nEND."}"#;
+        let twice = serde_json::Value::from(once).to_string();
+        for text in ["x pass\"word\nEND y".to_owned(), once.to_owned(), twice] {
+            let (blank, count) = secret.blank_text(text.clone());
+            assert_eq!((blank.len(), count), (text.len(), 1), "{blank}");
+            assert!(!blank.contains("word") && blank.contains("***"), "{blank}");
+            assert!(!text.starts_with('{') || serde_json::from_str::<serde_json::Value>(&blank).is_ok());
+        }
+        assert!(!secret.is_in(b"pass word END"));
+        assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_short_value_is_refused() {
+        assert!(matches!(Secret::new("  abc  "), Err(ScrubError::TooShort { size_bytes: 3, .. })));
+    }
+
+    #[test]
+    fn a_value_is_found_behind_its_own_beginnings() {
+        let mut bytes = b"aaaaaaab aaaaaab".to_vec();
+        assert_eq!(Secret::new("aaaaaab").unwrap().blank(&mut bytes), 2);
+        assert_eq!(bytes, b"a******* *******");
+    }
+}

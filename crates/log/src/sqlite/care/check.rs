@@ -1,0 +1,497 @@
+//! Whether a store is whole: every event against its neighbours, the index against the events, rows against what they are
+//! made of.
+//!
+//! All of it is one read transaction, so that what others write meanwhile is not taken for damage.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use backstay_model::{Digest, OwnerId, Recorded, Seq, Timestamp, Topic};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::super::sql::unsigned;
+use super::super::tail::StoreState;
+use super::events::{self, Key};
+use super::index;
+use super::look::Look;
+use crate::contract::{EntryIndex, TopicIndex};
+use crate::error::{LookError, OpenError, StoreError};
+
+/// Messages of SQLite's own check at most.
+const MESSAGES_MAX: i64 = 100;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// The database itself is damaged; what it says is in `what`.
+    Database {
+        /// What is wrong.
+        what: String,
+    },
+    /// Events are not there or cannot be read any more.
+    EventsLost {
+        /// Whose.
+        topic: String,
+        /// The first.
+        from: Seq,
+        /// The last.
+        to: Seq,
+    },
+    /// An event is there and cannot be understood.
+    EventDamaged {
+        /// Whose.
+        topic: String,
+        /// Which.
+        seq: Seq,
+        /// What is wrong.
+        what: String,
+    },
+    /// The index by topic says something else than the events. It can be built anew.
+    Index {
+        /// Whose event.
+        topic: String,
+        /// Which.
+        seq: Seq,
+        /// What is wrong.
+        what: String,
+    },
+    /// A row about a topic, or of a thing in it, says something else than its events.
+    Row {
+        /// Whose.
+        topic: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A blob that an event names is not there.
+    BlobMissing {
+        /// Which.
+        digest: Digest,
+        /// Whose event names it.
+        topic: String,
+        /// The first that does.
+        seq: Seq,
+    },
+    /// A blob is not what was kept.
+    BlobDamaged {
+        /// Which.
+        digest: Digest,
+        /// Whose event names it; absent if none does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        topic: Option<String>,
+        /// What is wrong.
+        what: String,
+    },
+    /// What a process said is not what the log says of it.
+    Spool {
+        /// Whose.
+        topic: String,
+        /// The event that tells length and digest.
+        seq: Seq,
+        /// The file, relative to the store.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A topic as its row has it.
+#[derive(Clone, Debug)]
+pub struct InspectedTopic {
+    /// Its name.
+    pub topic: Topic,
+    /// Its index row.
+    pub index: Option<TopicIndex>,
+    /// Rows of things in it.
+    pub entries: Vec<EntryIndex>,
+    /// Whether it has ended.
+    pub closed: bool,
+    /// Who owns it.
+    pub owner: Option<OwnerId>,
+    /// Its epoch.
+    pub epoch: backstay_model::Epoch,
+    /// The last number that was trimmed.
+    pub floor: Seq,
+    /// Whether all its events could be given.
+    pub is_whole: bool,
+}
+
+/// Whoever knows more of events than the log does.
+pub trait Inspect {
+    /// Takes the next event of a topic; those of one topic come together and in order. One that cannot be read is left out.
+    fn event(&mut self, recorded: &Recorded);
+
+    /// All events of the topic were given.
+    fn end(&mut self, topic: &InspectedTopic);
+
+    /// All topics were given; the transaction is over.
+    fn over(&mut self) {}
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// Topics that were looked at.
+    pub topics: u64,
+    /// Events that were looked at.
+    pub events: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// A row of `topic`, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    name: String,
+    floor: u64,
+    closed: bool,
+    epoch: u64,
+    owner: Option<String>,
+    index: Option<TopicIndex>,
+}
+
+/// Checks the store in `folder` and shows every event to `inspect`. Changes nothing. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
+pub fn check(folder: &Path, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
+    let mut report = CheckReport::default();
+    let mut look = match Look::open(folder) {
+        Ok(look) => look,
+        Err(error) => return unreadable(error),
+    };
+    let path = look.path.clone();
+    let transaction = match look.begin() {
+        Ok(transaction) => transaction,
+        Err(error) => return unreadable(error.into()),
+    };
+    own_check(&transaction, &mut report.findings);
+    let keys = events::keys(&transaction, &mut report.findings);
+    let entries = index::entries(&transaction, &mut report.findings);
+    let rows = topic_rows(&transaction, &mut report.findings);
+    let known = |id: i64| {
+        rows.get(&id).map_or_else(|| (format!("topic {id}"), 0), |row| (row.name.clone(), row.floor))
+    };
+    match StoreState::read(&transaction) {
+        Ok(state) => index::compare(&keys, &entries, &state.marks, &known, &mut report.findings),
+        Err(error) => report
+            .findings
+            .push(Finding::Database { what: format!("how far the log is cannot be read: {error}") }),
+    }
+    match index::names(&transaction) {
+        Ok(odd) => report.findings.extend(odd.into_iter().map(|(id, seq)| {
+            let what = "the index has other names for its kind or scope".to_owned();
+            Finding::Index { topic: known(id).0, seq: Seq(seq), what }
+        })),
+        Err(error) => {
+            report.findings.push(Finding::Database { what: format!("names cannot be compared: {error}") })
+        }
+    }
+    let mut looking = Looking { connection: &transaction, entries: &entries, report: &mut report, inspect };
+    looking.owners(&rows);
+    let mut ids: HashSet<i64> = rows.keys().copied().collect();
+    ids.extend(keys.iter().map(|key| key.topic));
+    ids.extend(entries.iter().map(|entry| entry.topic));
+    let mut ids: Vec<i64> = ids.into_iter().collect();
+    ids.sort_unstable();
+    for id in ids {
+        let from = keys.partition_point(|key| key.topic < id);
+        let to = keys.partition_point(|key| key.topic <= id);
+        looking.topic(id, rows.get(&id), &keys[from..to]);
+    }
+    drop(transaction);
+    tracing::debug!(path = %path.display(), findings = report.findings.len(), "a store was checked");
+    inspect.over();
+    Ok(report)
+}
+
+/// Damage that keeps the database from being opened at all is what a check is for.
+fn unreadable(error: LookError) -> Result<CheckReport, LookError> {
+    let what = match error {
+        LookError::Open(OpenError::Store(StoreError::Corrupt { what, .. }))
+        | LookError::Store(StoreError::Corrupt { what, .. }) => what,
+        LookError::Open(OpenError::Store(StoreError::Sqlite { source, .. }))
+        | LookError::Store(StoreError::Sqlite { source, .. }) => source.to_string(),
+        LookError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
+        other => return Err(other),
+    };
+    let what = format!("nothing of it can be read: {what}");
+    Ok(CheckReport { findings: vec![Finding::Database { what }], ..CheckReport::default() })
+}
+
+fn own_check(connection: &Connection, findings: &mut Vec<Finding>) {
+    let checked = (|| -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MESSAGES_MAX})"))?;
+        let messages = statement.query_map((), |row| row.get(0))?;
+        messages.collect()
+    })();
+    match checked {
+        Ok(messages) => {
+            findings.extend(
+                messages.into_iter().filter(|what| what != "ok").map(|what| Finding::Database { what }),
+            );
+        }
+        Err(error) => findings.push(Finding::Database { what: error.to_string() }),
+    }
+}
+
+fn topic_rows(connection: &Connection, findings: &mut Vec<Finding>) -> BTreeMap<i64, Row> {
+    let mut found = BTreeMap::new();
+    let mut read = || -> rusqlite::Result<()> {
+        let mut statement = connection.prepare(
+            "SELECT id, name, floor, closed, epoch, owner, kind, state, labels, wake_at, summary FROM topic ORDER BY id",
+        )?;
+        let mut rows = statement.query(())?;
+        while let Some(row) = rows.next()? {
+            let (index, what) = index_of(row);
+            let made = Row {
+                name: row.get(1)?,
+                floor: unsigned(row, 2)?,
+                closed: row.get(3)?,
+                epoch: unsigned(row, 4)?,
+                owner: row.get(5)?,
+                index,
+            };
+            if let Some(what) = what {
+                findings.push(Finding::Row { topic: made.name.clone(), what });
+            }
+            found.insert(row.get(0)?, made);
+        }
+        Ok(())
+    };
+    if let Err(error) = read() {
+        findings.push(Finding::Database { what: format!("the rows of topics cannot be read: {error}") });
+    }
+    found
+}
+
+/// The index row, and what is wrong with it.
+fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
+    let read = || -> Result<Option<TopicIndex>, String> {
+        let say = |error: rusqlite::Error| error.to_string();
+        let Some(kind) = row.get::<_, Option<String>>(6).map_err(say)? else { return Ok(None) };
+        let labels: String = row.get(8).map_err(say)?;
+        let summary: String = row.get(10).map_err(say)?;
+        Ok(Some(TopicIndex {
+            kind,
+            state: row.get(7).map_err(say)?,
+            labels: serde_json::from_str(&labels).map_err(|error| error.to_string())?,
+            wake_at: row.get::<_, Option<i64>>(9).map_err(say)?.map(Timestamp::from_micros),
+            summary: backstay_model::Payload::from_text(summary).map_err(|error| error.to_string())?,
+        }))
+    };
+    match read() {
+        Ok(index) => (index, None),
+        Err(error) => (None, Some(format!("its index row cannot be understood: {error}"))),
+    }
+}
+
+/// What is looked at, and what was found of it.
+struct Looking<'l> {
+    connection: &'l Connection,
+    entries: &'l [index::Entry],
+    report: &'l mut CheckReport,
+    inspect: &'l mut dyn Inspect,
+}
+
+impl Looking<'_> {
+    fn find(&mut self, finding: Finding) {
+        self.report.findings.push(finding);
+    }
+
+    /// Owners that topics have must be known, and a topic that has ended has none.
+    fn owners(&mut self, rows: &BTreeMap<i64, Row>) {
+        let known = (|| -> rusqlite::Result<HashSet<String>> {
+            let mut statement = self.connection.prepare("SELECT id FROM owner")?;
+            statement.query_map((), |row| row.get(0))?.collect()
+        })();
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => {
+                return self.find(Finding::Database { what: format!("the owners cannot be read: {error}") });
+            }
+        };
+        for row in rows.values() {
+            let Some(owner) = &row.owner else { continue };
+            let odd = |what: &str| Finding::Row {
+                topic: row.name.clone(),
+                what: format!("its owner {owner} {what}"),
+            };
+            if owner.parse::<OwnerId>().is_err() {
+                self.find(odd("is not an owner's id"));
+            } else if !known.contains(owner) {
+                self.find(odd("is not registered"));
+            } else if row.closed {
+                self.find(odd("should have given it up at its end"));
+            } else if row.epoch == 0 {
+                self.find(odd("has no epoch"));
+            }
+        }
+    }
+
+    /// One topic, with its events that can be read.
+    fn topic(&mut self, id: i64, row: Option<&Row>, keys: &[Key]) {
+        self.report.topics += 1;
+        let name = row.map_or_else(|| format!("topic {id}"), |row| row.name.clone());
+        if row.is_none() {
+            self.find(Finding::Row { topic: name.clone(), what: "its row is not there".to_owned() });
+        }
+        let floor = row.map_or(0, |row| row.floor);
+        let keys = &keys[keys.partition_point(|key| key.seq <= floor)..];
+        let mut is_whole = self.numbers(id, &name, floor, keys);
+        self.neighbours(&name, floor, keys);
+        let Ok(topic) = name.parse::<Topic>() else {
+            if row.is_some() {
+                self.find(Finding::Row { topic: name, what: "its name is none of a topic".to_owned() });
+            }
+            return;
+        };
+        for key in keys {
+            self.report.events += 1;
+            match events::whole(self.connection, &topic, Seq(key.seq), key.g) {
+                Ok(recorded) => self.inspect.event(&recorded),
+                Err(what) => {
+                    is_whole = false;
+                    self.find(Finding::EventDamaged { topic: name.clone(), seq: Seq(key.seq), what });
+                }
+            }
+        }
+        let Some(row) = row else { return };
+        let inspected = InspectedTopic {
+            entries: self.entries_of(id, &name),
+            topic,
+            index: row.index.clone(),
+            closed: row.closed,
+            owner: row.owner.as_ref().and_then(|owner| owner.parse().ok()),
+            epoch: backstay_model::Epoch(row.epoch),
+            floor: Seq(row.floor),
+            is_whole,
+        };
+        self.inspect.end(&inspected);
+    }
+
+    /// Numbers are dense from the floor on, up to what the index knows. False if some are missing.
+    fn numbers(&mut self, id: i64, name: &str, floor: u64, keys: &[Key]) -> bool {
+        let from = self.entries.partition_point(|entry| entry.topic < id);
+        let to = self.entries.partition_point(|entry| entry.topic <= id);
+        let indexed = self.entries[from..to].last().map_or(0, |entry| entry.seq);
+        let mut expected = floor + 1;
+        let mut is_whole = true;
+        let lost =
+            |from: u64, to: u64| Finding::EventsLost { topic: name.to_owned(), from: Seq(from), to: Seq(to) };
+        for (index, key) in keys.iter().enumerate() {
+            if index > 0 && keys[index - 1].seq == key.seq {
+                let what = format!("two events have its number, at {} and {}", keys[index - 1].g, key.g);
+                self.find(Finding::EventDamaged { topic: name.to_owned(), seq: Seq(key.seq), what });
+                is_whole = false;
+                continue;
+            }
+            if key.seq > expected {
+                self.find(lost(expected, key.seq - 1));
+                is_whole = false;
+            }
+            expected = key.seq + 1;
+        }
+        if indexed >= expected {
+            self.find(lost(expected, indexed));
+            is_whole = false;
+        }
+        is_whole
+    }
+
+    /// What an event says of those before and behind it.
+    fn neighbours(&mut self, name: &str, floor: u64, keys: &[Key]) {
+        for (index, key) in keys.iter().enumerate() {
+            let next = keys.get(index + 1).filter(|next| next.seq == key.seq + 1);
+            let mut odd = Vec::new();
+            if key.last_input != key.seq && key.last_fact != key.seq {
+                odd.push("it says that it is neither an input nor a fact".to_owned());
+            }
+            if key.has_more() && next.is_none() && index + 1 == keys.len() {
+                odd.push("its batch goes on, and nothing is behind it".to_owned());
+            }
+            if let Some(next) = next {
+                let (input, fact) = if next.is_input() {
+                    (next.seq, key.last_fact.max(floor))
+                } else {
+                    (key.last_input, next.seq)
+                };
+                if (next.last_input, next.last_fact.max(floor)) != (input, fact) {
+                    odd.push(format!(
+                        "the one behind it says that the last input is {} and the last fact {}",
+                        next.last_input, next.last_fact
+                    ));
+                }
+                if next.g <= key.g {
+                    odd.push(format!("the one behind it is at {}, it is at {}", next.g, key.g));
+                }
+                if key.has_more() && next.g != key.g + 1 {
+                    odd.push("its batch goes on, and what is behind it is of another one".to_owned());
+                }
+                if next.at < key.at {
+                    odd.push("the one behind it is older".to_owned());
+                }
+            }
+            for what in odd {
+                self.find(Finding::EventDamaged { topic: name.to_owned(), seq: Seq(key.seq), what });
+            }
+        }
+    }
+
+    fn entries_of(&mut self, id: i64, name: &str) -> Vec<EntryIndex> {
+        let read = (|| -> rusqlite::Result<Vec<(EntryIndex, bool)>> {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT kind, id, state, due_at, summary FROM entry WHERE topic_id = ?1")?;
+            let rows = statement.query_map([id], |row| {
+                let text: String = row.get(4)?;
+                let summary = backstay_model::Payload::from_text(text);
+                let is_whole = summary.is_ok();
+                let entry = EntryIndex {
+                    kind: row.get(0)?,
+                    id: row.get(1)?,
+                    state: row.get(2)?,
+                    due_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_micros),
+                    summary: summary.unwrap_or_else(|_damaged| backstay_model::Payload::from_trusted("null")),
+                };
+                Ok((entry, is_whole))
+            })?;
+            rows.collect()
+        })();
+        match read {
+            Ok(entries) => {
+                for (entry, _) in entries.iter().filter(|(_, is_whole)| !is_whole) {
+                    let what = format!("the row of {} {} cannot be understood", entry.kind, entry.id);
+                    self.report.findings.push(Finding::Row { topic: name.to_owned(), what });
+                }
+                entries.into_iter().map(|(entry, _)| entry).collect()
+            }
+            Err(error) => {
+                let what = format!("the rows of things in it cannot be read: {error}");
+                self.find(Finding::Row { topic: name.to_owned(), what });
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Shows every event of the store in `folder` that can be read to `inspect`, by topic. Changes nothing. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be looked at.
+pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> {
+    let mut look = Look::open(folder)?;
+    let transaction = look.begin()?;
+    let mut damaged = Vec::new();
+    let rows = topic_rows(&transaction, &mut damaged);
+    for key in events::keys(&transaction, &mut damaged) {
+        let Some(row) = rows.get(&key.topic).filter(|row| key.seq > row.floor) else { continue };
+        let Ok(topic) = row.name.parse() else { continue };
+        if let Ok(recorded) = events::whole(&transaction, &topic, Seq(key.seq), key.g) {
+            inspect.event(&recorded);
+        }
+    }
+    tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
+    Ok(())
+}

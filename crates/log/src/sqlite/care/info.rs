@@ -1,0 +1,159 @@
+//! What a store is, and what takes its room.
+
+use std::path::{Path, PathBuf};
+
+use backstay_model::{LogId, OwnerId, Timestamp};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::super::fault;
+use super::super::owners::OwnerLocks;
+use super::super::sql::unsigned;
+use super::alone::holders;
+use super::look::Look;
+use crate::error::{LookError, StoreError};
+
+/// A store in numbers. Sizes are in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoreInfo {
+    /// The log's id.
+    pub log: LogId,
+    /// The version of its tables.
+    pub format: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The database without its write-ahead log.
+    pub database_bytes: u64,
+    /// What of it is free and will be used again.
+    pub free_bytes: u64,
+    /// The write-ahead log as a file; it is made long in advance.
+    pub wal_bytes: u64,
+    /// All events.
+    pub events: u64,
+    /// Their payloads.
+    pub event_bytes: u64,
+    /// Payloads of live events.
+    pub live_bytes: u64,
+    /// Topics, by name.
+    pub topics: Vec<TopicRoom>,
+    /// Owners that live, as they registered.
+    pub owners: Vec<LivingOwner>,
+    /// Every process that has the store open, owner or not; empty where the system does not tell.
+    pub open_in: Vec<u32>,
+}
+
+/// What one topic takes in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TopicRoom {
+    /// Its name.
+    pub topic: String,
+    /// Its events.
+    pub events: u64,
+    /// Their payloads, in bytes.
+    pub event_bytes: u64,
+}
+
+/// A process that owns topics or may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LivingOwner {
+    /// Its id.
+    pub owner: String,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// Topics that it owns.
+    pub topics: u64,
+}
+
+/// Looks at the store in `folder`. Changes nothing. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store or cannot be read.
+pub fn info(folder: &Path) -> Result<StoreInfo, LookError> {
+    let open_in = holders(&folder.join("store.lock"))?;
+    let mut look = Look::open(folder)?;
+    let (format, path) = (look.format, look.path.clone());
+    let transaction = look.begin()?;
+    let failed = |source| fault::sqlite("read", &path, source);
+    let (log, created_at) = transaction
+        .query_row("SELECT log_id, created_at FROM meta", (), |row| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?))
+        })
+        .map_err(failed)?;
+    let log = log.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
+        path: path.clone(),
+        what: invalid.to_string(),
+    })?;
+    let pragma = |name| transaction.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
+    let page_bytes = pragma("page_size")?;
+    let topics = topics(&transaction).map_err(failed)?;
+    let live_bytes = transaction
+        .query_row("SELECT ifnull(sum(octet_length(payload)), 0) FROM live", (), |row| unsigned(row, 0))
+        .map_err(failed)?;
+    let owners = owners(&transaction, &OwnerLocks::new(folder.join("owners")), &path)?;
+    Ok(StoreInfo {
+        log,
+        format,
+        created_at: Timestamp::from_micros(created_at),
+        database_bytes: page_bytes * pragma("page_count")?,
+        free_bytes: page_bytes * pragma("freelist_count")?,
+        wal_bytes: wal_bytes(&path)?,
+        events: topics.iter().map(|topic| topic.events).sum(),
+        event_bytes: topics.iter().map(|topic| topic.event_bytes).sum(),
+        live_bytes,
+        topics,
+        owners,
+        open_in,
+    })
+}
+
+fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    let path = PathBuf::from(name);
+    match std::fs::metadata(&path) {
+        Ok(there) => Ok(there.len()),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(fault::io("look at", &path, source)),
+    }
+}
+
+fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicRoom>> {
+    let mut statement = connection.prepare(
+        "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) FROM topic LEFT JOIN \
+         (SELECT topic_id, count(*) AS events, sum(octet_length(payload)) AS size_bytes FROM event GROUP BY topic_id) room \
+         ON room.topic_id = topic.id ORDER BY topic.name",
+    )?;
+    let rows = statement.query_map((), |row| {
+        Ok(TopicRoom { topic: row.get(0)?, events: unsigned(row, 1)?, event_bytes: unsigned(row, 2)? })
+    })?;
+    rows.collect()
+}
+
+fn owners(connection: &Connection, locks: &OwnerLocks, path: &Path) -> Result<Vec<LivingOwner>, StoreError> {
+    let read = || -> rusqlite::Result<Vec<LivingOwner>> {
+        let mut statement = connection.prepare(
+            "SELECT owner.id, host, pid, (SELECT count(*) FROM topic WHERE topic.owner = owner.id) FROM owner ORDER BY owner.id",
+        )?;
+        let rows = statement.query_map((), |row| {
+            Ok(LivingOwner {
+                owner: row.get(0)?,
+                host: row.get(1)?,
+                pid: row.get(2)?,
+                topics: unsigned(row, 3)?,
+            })
+        })?;
+        rows.collect()
+    };
+    let mut living = Vec::new();
+    for owner in read().map_err(|source| fault::sqlite("read", path, source))? {
+        let id: OwnerId = owner.owner.parse().map_err(|invalid: backstay_model::InvalidId| {
+            StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }
+        })?;
+        if locks.is_alive(id)? {
+            living.push(owner);
+        }
+    }
+    Ok(living)
+}

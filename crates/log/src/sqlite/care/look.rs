@@ -1,0 +1,62 @@
+//! A look at a store that changes nothing in it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction};
+
+use super::super::lock::{LockFile, Strength};
+use super::super::schema::{self, FORMAT};
+use super::super::{fault, filesystem};
+use crate::error::{LookError, OpenError, StoreError};
+
+/// The oldest format that can be looked at as it is; older ones are brought up when they are opened.
+const FORMAT_MIN: i64 = 2;
+
+/// An open database, for reading. Nobody can have the store alone meanwhile.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) format: i64,
+    _lock: Option<LockFile>,
+}
+
+impl Look {
+    /// Opens the store in `folder`.
+    pub(super) fn open(folder: &Path) -> Result<Look, LookError> {
+        let path = folder.join("log.db");
+        if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
+            return Err(OpenError::Missing { path: folder.to_owned() }.into());
+        }
+        filesystem::refuse_network(folder)?;
+        let lock = LockFile::open_there(&folder.join("store.lock"), Strength::Shared)?;
+        if let Some(lock) = &lock {
+            lock.acquire()?;
+        }
+        let connection = schema::connect_reader(&path)?;
+        let format = version(&connection, &path)?;
+        Ok(Look { connection, path, format, _lock: lock })
+    }
+
+    /// One read transaction: everything in it is of one moment.
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+        let failed = |source| fault::sqlite("read", &self.path, source);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        // A transaction begins with its first read.
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |_row| Ok(())).map_err(failed)?;
+        Ok(transaction)
+    }
+}
+
+/// The version of the tables, if it is one that can be looked at.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, LookError> {
+    let path = path.to_owned();
+    match schema::version(connection, &path)? {
+        None => {
+            Err(OpenError::NotAStore { path, what: "it is another program's database".to_owned() }.into())
+        }
+        Some(found) if found > FORMAT => Err(OpenError::NewerStore { path, found, known: FORMAT }.into()),
+        Some(found) if found < FORMAT_MIN => Err(LookError::Older { path, found }),
+        Some(found) => Ok(found),
+    }
+}

@@ -1,0 +1,20 @@
+//! Looking after a store: what takes its room, whether it is whole, copies of it, and taking a secret out of it.
+
+mod alone;
+mod backup;
+mod blanks;
+mod check;
+mod events;
+mod index;
+mod info;
+mod look;
+mod restore;
+mod scrub;
+
+pub use alone::{Alone, holders};
+pub use backup::{DatabaseCopy, copy_database};
+pub use blanks::Secret;
+pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check, visit};
+pub use info::{LivingOwner, StoreInfo, TopicRoom, info};
+pub use restore::{Raised, raise_positions};
+pub use scrub::{DatabaseScrubbed, scrub_database};

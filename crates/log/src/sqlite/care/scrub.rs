@@ -1,0 +1,141 @@
+//! Taking a value out of the database: out of its rows, its free pages and its write-ahead log.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use backstay_model::{Payload, Recorded, Seq, Topic};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::super::fault;
+use super::super::schema;
+use super::super::sql::unsigned;
+use super::alone::Alone;
+use super::blanks::Secret;
+use super::events;
+use super::look;
+use crate::error::ScrubError;
+
+/// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
+const TEXTS: [(&str, &str); 4] =
+    [("topic", "labels"), ("topic", "summary"), ("entry", "summary"), ("live", "payload")];
+/// Tables that are caches as a whole, where the store has them.
+const CACHES: [&str; 1] = ["snapshot"];
+
+/// What was blanked in the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseScrubbed {
+    /// Events that had the value.
+    pub events: u64,
+    /// Other rows that had it.
+    pub rows: u64,
+}
+
+/// Blanks the value in the payloads of events and in the rows that are made of them, and leaves nothing of it in the files
+/// of the database. `understood` says whether an event still makes sense; if one does not, nothing is changed. Blocks.
+///
+/// # Errors
+/// [`ScrubError`]; what was changed until then is blanked, and trying again is safe.
+pub fn scrub_database(
+    alone: &Alone,
+    secret: &Secret,
+    understood: &mut dyn FnMut(&Recorded) -> Result<(), String>,
+) -> Result<DatabaseScrubbed, ScrubError> {
+    let path = alone.folder().join("log.db");
+    let mut connection = schema::connect_writer(&path)?;
+    look::version(&connection, &path)?;
+    let failed = |source| ScrubError::Store(fault::sqlite("scrub", &path, source));
+    // Cells that are overwritten are filled with zeros, and the commit is on the disk when it returns.
+    connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let mut scrubbed =
+        DatabaseScrubbed { events: blank_events(&transaction, &path, secret, understood)?, rows: 0 };
+    scrubbed.rows = blank_rows(&transaction, secret).map_err(failed)?;
+    transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    wipe(&connection).map_err(failed)?;
+    Ok(scrubbed)
+}
+
+fn blank_events(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    secret: &Secret,
+    understood: &mut dyn FnMut(&Recorded) -> Result<(), String>,
+) -> Result<u64, ScrubError> {
+    let failed = |source| ScrubError::Store(fault::sqlite("scrub", path, source));
+    let mut found: BTreeMap<u64, (String, u64)> = BTreeMap::new();
+    for form in secret.forms() {
+        let mut statement = transaction
+            .prepare_cached(
+                "SELECT event.g, topic.name, event.seq FROM event JOIN topic ON topic.id = event.topic_id \
+                 WHERE instr(event.payload, ?1) OR instr(event.scope, ?1)",
+            )
+            .map_err(failed)?;
+        let mut rows = statement.query([form]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let place = (|| Ok((unsigned(row, 0)?, (row.get(1)?, unsigned(row, 2)?))))().map_err(failed)?;
+            found.insert(place.0, place.1);
+        }
+    }
+    for (g, (name, seq)) in &found {
+        let odd = |what: String| ScrubError::Structure { topic: name.clone(), seq: Seq(*seq), what };
+        let topic: Topic =
+            name.parse().map_err(|invalid: backstay_model::InvalidTopic| odd(invalid.to_string()))?;
+        let recorded = events::whole(transaction, &topic, Seq(*seq), *g).map_err(odd)?;
+        if secret.is_in(recorded.scope.to_string().as_bytes()) {
+            return Err(odd("the value is in the name of what it is about".to_owned()));
+        }
+        let (text, _) = secret.blank_text(recorded.payload.as_str().to_owned());
+        let payload = Payload::from_text(text).map_err(|invalid| odd(invalid.to_string()))?;
+        understood(&Recorded { payload: payload.clone(), ..recorded }).map_err(odd)?;
+        transaction
+            .prepare_cached("UPDATE event SET payload = ?2 WHERE g = ?1")
+            .and_then(|mut update| update.execute((g.cast_signed(), payload.as_str())))
+            .map_err(failed)?;
+    }
+    Ok(found.len() as u64)
+}
+
+fn blank_rows(transaction: &Transaction<'_>, secret: &Secret) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for (table, column) in TEXTS {
+        for form in secret.forms() {
+            // Lengths are counted in characters here and in bytes elsewhere; no size of these texts is kept anywhere.
+            let blank = "*".repeat(form.len());
+            count += transaction.execute(
+                &format!("UPDATE {table} SET {column} = replace({column}, ?1, ?2) WHERE instr({column}, ?1)"),
+                (form, blank),
+            )? as u64;
+        }
+    }
+    for table in CACHES {
+        let is_there = transaction
+            .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |_row| {
+                Ok(())
+            })
+            .optional()?;
+        if is_there.is_some() {
+            transaction.execute(&format!("DELETE FROM {table}"), ())?;
+        }
+    }
+    Ok(count)
+}
+
+/// What was deleted or changed before may still be on free pages and in the write-ahead log.
+fn wipe(connection: &Connection) -> rusqlite::Result<()> {
+    let truncate = || -> rusqlite::Result<()> {
+        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+        if busy != 0 {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(rusqlite::Error::SqliteFailure(
+                code,
+                Some("the write-ahead log is in use".to_owned()),
+            ));
+        }
+        Ok(())
+    };
+    truncate()?;
+    connection.execute_batch("VACUUM")?;
+    truncate()
+}

@@ -1,0 +1,219 @@
+//! A backup of a store that others go on using.
+//!
+//! The database is copied first, as it is at one moment; what its events name was kept before them and is copied then. The
+//! manifest comes last: without one it is no backup.
+
+use std::io;
+
+use backstay_log::care;
+use backstay_log::crash::crash_point;
+use backstay_model::{LogId, Timestamp};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::check::{StoreCheck, check_with, inspector};
+use super::error::BackupError;
+use super::files::{self, Found};
+use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind};
+
+/// The database in a store, and in a backup that is not whole yet.
+const DATABASE: &str = "log.db";
+const DATABASE_DRAFT: &str = "log.db.part";
+
+/// A backup that is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackedUp {
+    /// Where it is.
+    pub path: String,
+    /// The log.
+    pub log: LogId,
+    /// Its events.
+    pub events: u64,
+    /// Its files.
+    pub files: u64,
+    /// Their bytes.
+    pub size_bytes: u64,
+    /// Attempts that were at work; in the backup they are lost.
+    pub at_work: u64,
+    /// Files that could not be named, and are not in it.
+    pub left_out: u32,
+    /// What is wrong with the store, and now with the backup.
+    pub check: StoreCheck,
+}
+
+/// Backs the store in `folder` (absolute) up to `target`, which is made and must be empty. Returns once all of it is on the
+/// disk and was checked. Blocks.
+///
+/// # Errors
+/// [`BackupError`]; what was written until then has no manifest.
+pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<BackedUp, BackupError> {
+    let io = |action: &'static str, path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| BackupError::Io { action, path, source }
+    };
+    make_empty(target)?;
+    let draft = target.join(DATABASE_DRAFT);
+    let database = care::copy_database(folder.as_std_path(), draft.as_std_path())?;
+    crash_point("store.backup.database");
+    let mut copying = Copying { from: folder, to: target, parts: Vec::new(), left_out: 0 };
+    copying.below("blobs", |_| true)?;
+    copying.attempts()?;
+    std::fs::rename(&draft, target.join(DATABASE)).map_err(io("name", &draft))?;
+    crash_point("store.backup.copied");
+    let mut inspector = inspector(target);
+    let check = check_with(target, &mut inspector)?;
+    let closed = close_open(target, &mut copying.parts, inspector.open_attempts)?;
+    let (size_bytes, digest) =
+        backstay_exec::care::digest_of(&target.join(DATABASE)).map_err(io("read", &target.join(DATABASE)))?;
+    copying.parts.push(Part { path: DATABASE.to_owned(), kind: PartKind::File { size_bytes, digest } });
+    copying.parts.sort_by(|one, other| one.path.cmp(&other.path));
+    files::sync_folders(target).map_err(io("flush", target))?;
+    if let Some(above) = target.parent() {
+        files::sync_folder(above).map_err(io("flush", above))?;
+    }
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        log: database.log,
+        format: database.format,
+        newest: database.newest,
+        events: database.events,
+        made_at: now,
+        files: copying.parts,
+    };
+    crash_point("store.backup.before_manifest");
+    manifest.write(target).map_err(io("write the manifest of", target))?;
+    Ok(BackedUp {
+        path: target.to_string(),
+        log: database.log,
+        events: database.events,
+        files: manifest.files.len() as u64,
+        size_bytes: manifest.files.iter().map(size_of).sum(),
+        at_work: closed,
+        left_out: copying.left_out,
+        check,
+    })
+}
+
+fn size_of(part: &Part) -> u64 {
+    match part.kind {
+        PartKind::File { size_bytes, .. } => size_bytes,
+        PartKind::Link { .. } => 0,
+    }
+}
+
+fn make_empty(target: &Utf8Path) -> Result<(), BackupError> {
+    let io = |source| BackupError::Io { action: "make", path: target.to_owned(), source };
+    match target.read_dir_utf8().map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(BackupError::Occupied { path: target.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(BackupError::Occupied { path: target.to_owned() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(target).map_err(io)
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// Closes the copies of attempts that have begun and not ended, those too whose folder the original had not made yet.
+fn close_open(
+    target: &Utf8Path,
+    parts: &mut Vec<Part>,
+    begun: impl IntoIterator<Item = Utf8PathBuf>,
+) -> Result<u64, BackupError> {
+    let io = |path: &Utf8Path| {
+        let path = path.to_owned();
+        move |source| BackupError::Io { action: "close", path, source }
+    };
+    let mut folders = files::attempts(target).map_err(io(target))?;
+    folders.extend(begun);
+    let mut count = 0;
+    for folder in folders {
+        if backstay_exec::care::close_copy(&target.join(&folder)).map_err(io(&folder))? {
+            count += 1;
+            let path = folder.join("lost.json");
+            let (size_bytes, digest) =
+                backstay_exec::care::digest_of(&target.join(&path)).map_err(io(&path))?;
+            parts.push(Part { path: path.into_string(), kind: PartKind::File { size_bytes, digest } });
+        }
+    }
+    Ok(count)
+}
+
+/// Copying under way.
+struct Copying<'c> {
+    from: &'c Utf8Path,
+    to: &'c Utf8Path,
+    parts: Vec<Part>,
+    left_out: u32,
+}
+
+impl Copying<'_> {
+    fn failed(&self, action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> BackupError {
+        let path = self.from.join(path);
+        move |source| BackupError::Io { action, path, source }
+    }
+
+    /// Copies what is below `folder` and wanted.
+    fn below(&mut self, folder: &str, is_wanted: impl Fn(&Found) -> bool) -> Result<(), BackupError> {
+        let (found, nameless) =
+            files::walk(self.from, folder).map_err(self.failed("list", Utf8Path::new(folder)))?;
+        self.left_out += nameless;
+        for file in found.iter().filter(|file| is_wanted(file) && !is_draft(&file.path)) {
+            self.one(file)?;
+        }
+        Ok(())
+    }
+
+    /// Copies `runs`. Whether an attempt has ended is looked at before its streams are: so an end is never without what
+    /// came before it.
+    fn attempts(&mut self) -> Result<(), BackupError> {
+        let from = self.from;
+        let ended: std::collections::BTreeSet<Utf8PathBuf> = files::attempts(from)
+            .map_err(self.failed("list", Utf8Path::new("runs")))?
+            .into_iter()
+            .filter(|attempt| from.join(attempt).join("exit.json").exists())
+            .collect();
+        self.below("runs", |file| match files::in_attempt(&file.path) {
+            Some((attempt, name)) => backstay_exec::care::belongs_into_copy(name, ended.contains(attempt)),
+            None => true,
+        })
+    }
+
+    fn one(&mut self, file: &Found) -> Result<(), BackupError> {
+        crash_point("store.backup.file");
+        let (from, to) = (self.from.join(&file.path), self.to.join(&file.path));
+        let copied = if file.is_link { copy_link(&from, &to) } else { copy_file(&from, &to) };
+        match copied {
+            Ok(Some(kind)) => self.parts.push(Part { path: file.path.to_string(), kind }),
+            Ok(None) => self.left_out += 1,
+            // What goes while it is copied was not of the moment of the copy, or is told by the check.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(self.failed("copy", &file.path)(source)),
+        }
+        Ok(())
+    }
+}
+
+/// A blob that is being written.
+fn is_draft(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        name.starts_with(".draft-") || name.ends_with("-draft") || name.ends_with(".lock")
+    }) && path.starts_with("blobs")
+}
+
+fn copy_file(from: &Utf8Path, to: &Utf8Path) -> io::Result<Option<PartKind>> {
+    let (size_bytes, digest) = files::copy(from, to)?;
+    Ok(Some(PartKind::File { size_bytes, digest }))
+}
+
+fn copy_link(from: &Utf8Path, to: &Utf8Path) -> io::Result<Option<PartKind>> {
+    let Ok(link) = std::fs::read_link(from)?.into_os_string().into_string() else { return Ok(None) };
+    if let Some(folder) = to.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::os::unix::fs::symlink(&link, to)?;
+    Ok(Some(PartKind::Link { link }))
+}

@@ -1,0 +1,195 @@
+//! What can go wrong while a store is looked after.
+
+use backstay_exec::SpoolError;
+use backstay_log::{AloneError, BlobError, LookError, ScrubError};
+use backstay_model::{Code, Coded};
+use camino::Utf8PathBuf;
+
+/// A store cannot be backed up. What was written is no backup: it has no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// There is something already.
+    #[error("{path} is not empty")]
+    Occupied {
+        /// Where the backup was to be.
+        path: Utf8PathBuf,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl Coded for BackupError {
+    fn code(&self) -> Code {
+        match self {
+            BackupError::Occupied { .. } => Code("BKS-R030"),
+            BackupError::Look(error) => error.code(),
+            BackupError::Io { .. } => Code("BKS-R031"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            BackupError::Occupied { .. } => Some("name a folder that is not there yet".to_owned()),
+            BackupError::Look(error) => error.hint(),
+            BackupError::Io { .. } => {
+                Some("make room or mend the path; what was written can be removed".to_owned())
+            }
+        }
+    }
+}
+
+/// A backup cannot be restored. The store that was there, if one was, is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// It is not a backup, or not a whole one.
+    #[error("{path} is not a whole backup: {what}")]
+    NotABackup {
+        /// What was to be restored.
+        path: Utf8PathBuf,
+        /// Why not.
+        what: String,
+    },
+    /// A file of it is not what the manifest says.
+    #[error("{path} of the backup is not what was backed up: {what}")]
+    Changed {
+        /// The file, relative to the backup.
+        path: String,
+        /// In what.
+        what: String,
+    },
+    /// There is something already.
+    #[error("{path} is there already")]
+    Occupied {
+        /// Where the store was to be.
+        path: Utf8PathBuf,
+    },
+    /// Agents of the store that is to be replaced are at work.
+    #[error("agents of {path} are at work in {}", .folders.join(", "))]
+    AtWork {
+        /// The store.
+        path: Utf8PathBuf,
+        /// The folders of their attempts, relative to it.
+        folders: Vec<String>,
+    },
+    /// The store that is to be replaced is in use.
+    #[error(transparent)]
+    Alone(#[from] AloneError),
+    /// The restored log cannot be read or written.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl Coded for RestoreError {
+    fn code(&self) -> Code {
+        match self {
+            RestoreError::NotABackup { .. } => Code("BKS-R032"),
+            RestoreError::Changed { .. } => Code("BKS-R033"),
+            RestoreError::Occupied { .. } => Code("BKS-R034"),
+            RestoreError::AtWork { .. } => Code("BKS-R035"),
+            RestoreError::Alone(error) => error.code(),
+            RestoreError::Look(error) => error.code(),
+            RestoreError::Io { .. } => Code("BKS-R036"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RestoreError::NotABackup { .. } => {
+                Some("name a folder that `backstay store backup` wrote to its end".to_owned())
+            }
+            RestoreError::Changed { .. } => {
+                Some("take another backup; one that was opened as a store is none any more".to_owned())
+            }
+            RestoreError::Occupied { .. } => Some(
+                "name another place with `--store`, or say `--replace`; the old store is kept beside it"
+                    .to_owned(),
+            ),
+            RestoreError::AtWork { .. } => Some("`backstay suspend` their runs first".to_owned()),
+            RestoreError::Alone(error) => error.hint(),
+            RestoreError::Look(error) => error.hint(),
+            RestoreError::Io { .. } => None,
+        }
+    }
+}
+
+/// A secret cannot be taken out of a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreScrubError {
+    /// The store is in use.
+    #[error(transparent)]
+    Alone(#[from] AloneError),
+    /// Agents are at work and may write the value again.
+    #[error("agents of {path} are at work in {}", .folders.join(", "))]
+    AtWork {
+        /// The store.
+        path: Utf8PathBuf,
+        /// The folders of their attempts, relative to it.
+        folders: Vec<String>,
+    },
+    /// The log says why.
+    #[error(transparent)]
+    Log(#[from] ScrubError),
+    /// A blob cannot be changed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A spool cannot be changed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl Coded for StoreScrubError {
+    fn code(&self) -> Code {
+        match self {
+            StoreScrubError::AtWork { .. } => Code("BKS-R037"),
+            StoreScrubError::Alone(error) => error.code(),
+            StoreScrubError::Log(error) => error.code(),
+            StoreScrubError::Blob(error) => error.code(),
+            StoreScrubError::Spool(error) => error.code(),
+            StoreScrubError::Io { .. } => Code("BKS-R038"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            StoreScrubError::AtWork { .. } => Some("`backstay suspend` their runs first".to_owned()),
+            StoreScrubError::Alone(error) => error.hint(),
+            StoreScrubError::Log(error) => error.hint(),
+            StoreScrubError::Blob(error) => error.hint(),
+            StoreScrubError::Spool(error) => error.hint(),
+            StoreScrubError::Io { .. } => {
+                Some("mend it and say the same again: what is done stays done".to_owned())
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a backup consists of: the file that makes it one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+
+use backstay_model::{Digest, LogId, Position, Timestamp};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+/// The version of [`Manifest`]'s form.
+pub(super) const MANIFEST_VERSION: u32 = 1;
+/// Its name in the backup.
+pub(super) const MANIFEST: &str = "manifest.json";
+
+/// The file `manifest.json`, written last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// The version of this form.
+    pub(super) version: u32,
+    /// The log that was backed up.
+    pub(super) log: LogId,
+    /// The version of the store.
+    pub(super) format: i64,
+    /// The newest position of the backup.
+    pub(super) newest: Position,
+    /// Its events.
+    pub(super) events: u64,
+    /// When it was made.
+    pub(super) made_at: Timestamp,
+    /// Its files, in order of path.
+    pub(super) files: Vec<Part>,
+}
+
+/// One file of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Relative to the backup.
+    pub(super) path: String,
+    /// What it is.
+    #[serde(flatten)]
+    pub(super) kind: PartKind,
+}
+
+/// What a part of a backup is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PartKind {
+    /// A file with bytes.
+    File {
+        /// Their number.
+        size_bytes: u64,
+        /// Their digest.
+        digest: Digest,
+    },
+    /// A link.
+    Link {
+        /// Where it points.
+        link: String,
+    },
+}
+
+impl Manifest {
+    /// Writes it, whole and safe from a loss of power.
+    pub(super) fn write(&self, folder: &Utf8Path) -> io::Result<()> {
+        let draft = folder.join(format!("{MANIFEST}.part"));
+        let mut bytes = serde_json::to_vec(self)?;
+        bytes.push(b'\n');
+        let mut file = File::create(&draft)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, folder.join(MANIFEST))?;
+        super::files::sync_folder(folder)
+    }
+
+    /// Reads the manifest of the backup in `folder`, or says why there is none.
+    pub(super) fn read(folder: &Utf8Path) -> Result<Manifest, String> {
+        let bytes = match fs::read(folder.join(MANIFEST)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(format!("it has no {MANIFEST}"));
+            }
+            Err(error) => return Err(format!("its {MANIFEST} cannot be read: {error}")),
+        };
+        let manifest: Manifest =
+            serde_json::from_slice(&bytes).map_err(|error| format!("its {MANIFEST} is damaged: {error}"))?;
+        match manifest.version {
+            MANIFEST_VERSION => Ok(manifest),
+            version => Err(format!("its {MANIFEST} has version {version}, known is {MANIFEST_VERSION}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_1_is_frozen() {
+        let text = concat!(
+            r#"{"version":1,"log":"log_01JDX7Q2ZK8VQ5T3W9M4N6P7R8","format":2,"newest":7,"events":5,"#,
+            r#""made_at":1700000000000000,"files":[{"path":"log.db","size_bytes":0,"#,
+            r#""digest":"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},"#,
+            r#"{"path":"runs/r/s/1/artifacts/a","link":"../b"}]}"#
+        );
+        let manifest: Manifest = serde_json::from_str(text).unwrap();
+        assert_eq!(manifest.files[0].kind, PartKind::File { size_bytes: 0, digest: Digest::of(b"") });
+        assert_eq!(serde_json::to_string(&manifest).unwrap(), text);
+    }
+}

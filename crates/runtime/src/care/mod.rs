@@ -1,0 +1,20 @@
+//! Looking after a whole store: its log, its blobs, and the folders of its attempts.
+//!
+//! All of it blocks, and works on folders, not on a store that this process has open.
+
+mod backup;
+mod check;
+mod error;
+mod files;
+mod info;
+mod inspect;
+mod manifest;
+mod restore;
+mod scrub;
+
+pub use backup::{BackedUp, backup};
+pub use check::{StoreCheck, check};
+pub use error::{BackupError, RestoreError, StoreScrubError};
+pub use info::{RunRoom, StoreRoom, info};
+pub use restore::{Place, RestoredStore, restore};
+pub use scrub::{StoreScrubbed, scrub};

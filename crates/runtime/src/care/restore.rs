@@ -1,0 +1,202 @@
+//! A store made from a backup.
+//!
+//! It is built beside its place and moved there once it is whole. The original may go on elsewhere: what was at work when it
+//! was copied is lost for the copy, and positions that the original may have drawn since are never drawn.
+
+use std::io;
+
+use backstay_log::care::{self, Alone};
+use backstay_log::crash::crash_point;
+use backstay_model::{LogId, Timestamp};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::Serialize;
+
+use super::check::{StoreCheck, check_with, inspector};
+use super::error::RestoreError;
+use super::files;
+use super::manifest::{Manifest, Part, PartKind};
+
+/// What may be in the restored store's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing.
+    Empty,
+    /// A store, which is kept beside it.
+    Replace,
+}
+
+/// A store that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoredStore {
+    /// Where it is.
+    pub path: String,
+    /// The log.
+    pub log: LogId,
+    /// Its events.
+    pub events: u64,
+    /// When the backup was made.
+    pub made_at: Timestamp,
+    /// Positions that are left out: cursors of the original that stand there are lost.
+    pub lost_after: u64,
+    /// The last of them.
+    pub lost_until: u64,
+    /// Where the store is that was there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
+    /// What is wrong with it: it was so when it was backed up.
+    pub check: StoreCheck,
+}
+
+/// Makes the store `folder` (absolute) from the backup in `backup`. Blocks.
+///
+/// # Errors
+/// [`RestoreError`]; what was in the store's place is as it was.
+pub fn restore(
+    backup: &Utf8Path,
+    folder: &Utf8Path,
+    place: Place,
+    now: Timestamp,
+) -> Result<RestoredStore, RestoreError> {
+    let manifest =
+        Manifest::read(backup).map_err(|what| RestoreError::NotABackup { path: backup.to_owned(), what })?;
+    let old = look_at_place(folder, place)?;
+    let draft = beside(folder, "restoring");
+    let made = build(backup, &manifest, &draft, now);
+    let (raised, check) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            if let Err(left) = std::fs::remove_dir_all(&draft) {
+                tracing::debug!(%draft, %left, "the beginning of a restored store stays behind");
+            }
+            return Err(error);
+        }
+    };
+    crash_point("store.restore.built");
+    let replaced = move_in(&draft, folder, old.is_some())?;
+    drop(old);
+    Ok(RestoredStore {
+        path: folder.to_string(),
+        log: manifest.log,
+        events: manifest.events,
+        made_at: manifest.made_at,
+        lost_after: raised.after.0,
+        lost_until: raised.until.0,
+        replaced: replaced.map(Utf8PathBuf::into_string),
+        check,
+    })
+}
+
+fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> RestoreError {
+    let path = path.to_owned();
+    move |source| RestoreError::Io { action, path, source }
+}
+
+/// Keeps everybody out of the store that is to be replaced, if there is one.
+fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, RestoreError> {
+    let is_free = match folder.read_dir_utf8() {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(failed("look at", folder)(error)),
+    };
+    if is_free {
+        return Ok(None);
+    }
+    // What is no store is not moved out of the way either.
+    if place == Place::Empty || !folder.join("log.db").exists() {
+        return Err(RestoreError::Occupied { path: folder.to_owned() });
+    }
+    let alone = Alone::take(folder.as_std_path())?;
+    let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
+    if !at_work.is_empty() {
+        return Err(RestoreError::AtWork { path: folder.to_owned(), folders: at_work });
+    }
+    Ok(Some(alone))
+}
+
+/// A name beside `folder` that nothing has.
+fn beside(folder: &Utf8Path, what: &str) -> Utf8PathBuf {
+    let name = folder.file_name().unwrap_or("store");
+    let named = |number: u32| folder.with_file_name(format!("{name}.{what}-{number}"));
+    (1..u32::MAX).map(named).find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| named(0))
+}
+
+/// Builds the whole store in `draft`.
+fn build(
+    backup: &Utf8Path,
+    manifest: &Manifest,
+    draft: &Utf8Path,
+    now: Timestamp,
+) -> Result<(care::Raised, StoreCheck), RestoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(draft).map_err(failed("make", draft))?;
+    for part in &manifest.files {
+        copy_part(backup, part, draft)?;
+    }
+    if !draft.join("log.db").exists() {
+        return Err(RestoreError::NotABackup {
+            path: backup.to_owned(),
+            what: "it has no log.db".to_owned(),
+        });
+    }
+    let raised = care::raise_positions(draft.as_std_path(), now)?;
+    let mut inspector = inspector(draft);
+    let check = check_with(draft, &mut inspector)?;
+    let mut open = files::attempts(draft).map_err(failed("list", draft))?;
+    open.extend(std::mem::take(&mut inspector.open_attempts));
+    for attempt in open {
+        backstay_exec::care::close_copy(&draft.join(&attempt)).map_err(failed("close", &attempt))?;
+    }
+    files::sync_folders(draft).map_err(failed("flush", draft))?;
+    Ok((raised, check))
+}
+
+fn copy_part(backup: &Utf8Path, part: &Part, draft: &Utf8Path) -> Result<(), RestoreError> {
+    let changed = |what: String| RestoreError::Changed { path: part.path.clone(), what };
+    let path = Utf8Path::new(&part.path);
+    if !path.components().all(|component| matches!(component, Utf8Component::Normal(_))) {
+        return Err(changed("it is not inside the backup".to_owned()));
+    }
+    let (from, to) = (backup.join(path), draft.join(path));
+    match &part.kind {
+        PartKind::File { size_bytes, digest } => {
+            let copied = files::copy(&from, &to).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => changed("it is not there".to_owned()),
+                _ => failed("copy", &from)(error),
+            })?;
+            if copied.0 != *size_bytes {
+                return Err(changed(format!("it has {} bytes, not {size_bytes}", copied.0)));
+            }
+            if copied.1 != *digest {
+                return Err(changed("its digest is another one".to_owned()));
+            }
+        }
+        PartKind::Link { link } => {
+            if let Some(folder) = to.parent() {
+                std::fs::create_dir_all(folder).map_err(failed("make", folder))?;
+            }
+            std::os::unix::fs::symlink(link, &to).map_err(failed("make", &to))?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves the store to its place; gives where the old one went.
+fn move_in(draft: &Utf8Path, folder: &Utf8Path, has_old: bool) -> Result<Option<Utf8PathBuf>, RestoreError> {
+    let replaced = has_old.then(|| beside(folder, "replaced"));
+    if let Some(replaced) = &replaced {
+        std::fs::rename(folder, replaced).map_err(failed("move", folder))?;
+    }
+    crash_point("store.restore.between");
+    if let Err(error) = std::fs::rename(draft, folder) {
+        if let Some(replaced) = &replaced
+            && let Err(stuck) = std::fs::rename(replaced, folder)
+        {
+            tracing::error!(%replaced, %stuck, "the old store could not be moved back");
+        }
+        return Err(failed("move", draft)(error));
+    }
+    if let Some(above) = folder.parent() {
+        files::sync_folder(above).map_err(failed("flush", above))?;
+    }
+    Ok(replaced)
+}
