@@ -89,7 +89,7 @@ fn a_backup_and_what_is_restored_of_it_have_every_event_blob_and_spool() {
             below("blobs")
                 .chain(below("runs"))
                 .map(|(path, digest)| (path.strip_prefix(&root).unwrap().to_owned(), digest))
-                .filter(|(path, _)| path.file_name() != Some("keeper.json"))
+                .filter(|(path, _)| !matches!(path.file_name(), Some("keeper.json" | "collect.lock")))
                 .collect()
         };
         assert_eq!(beside(store), beside(".backstay"), "{store}");

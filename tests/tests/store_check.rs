@@ -175,6 +175,30 @@ fn events_that_were_freed_are_no_damage() {
 }
 
 #[test]
+fn runs_that_were_freed_and_removed_are_no_damage_also_beside_checks_and_backups() {
+    let world = world();
+    for _ in 0..6 {
+        assert!(world.run(&["run", "flow.yaml"]).status.success());
+    }
+    let runs = said(&world.run(&["ls", "--all", "--json"]));
+    assert_eq!(runs.matches(r#""run":"#).count(), 7, "{runs}");
+    let prune = world.start(&["prune", "--older", "0s"]);
+    for round in 0..6 {
+        let output = world.run(&["store", "check"]);
+        assert_eq!(output.status.code(), Some(0), "round {round}: {}", said(&output));
+        let output = world.run(&["store", "backup", &format!("copy{round}")]);
+        assert_eq!(output.status.code(), Some(0), "round {round}: {}", said(&output));
+    }
+    let (status, end) = prune.end();
+    assert!(status.success(), "{end}");
+    assert!(said(&world.run(&["store", "check"])).contains("whole: 7 events in 7 topics"));
+    let output = world.run(&["rm", "@last"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let output = world.run(&["store", "check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
 fn checks_beside_runs_of_several_processes_find_nothing() {
     let world = world();
     let steps: String =

@@ -31,8 +31,9 @@ struct Old {
     size_bytes: u64,
 }
 
-/// Keeps collectors and those who keep blobs apart, as long as it lives.
-pub(super) struct Guard(#[expect(dead_code, reason = "closing it frees the lock")] File);
+/// Keeps collectors and those who keep blobs apart, as long as it lives. Dropping it lets blobs go again.
+#[derive(Debug)]
+pub struct Guard(#[expect(dead_code, reason = "closing it frees the lock")] File);
 
 impl Guard {
     /// For one who keeps a blob; there may be many.
@@ -98,6 +99,17 @@ impl BlobStore {
         Ok(Ok(collected))
     }
 
+    /// As long as the guard lives, no blob is removed, by any process; none if there are no blobs yet. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if the lock cannot be had.
+    pub fn hold(&self) -> Result<Option<Guard>, BlobError> {
+        match &self.0 {
+            Kept::Folder { folder, .. } if folder.is_dir() => Guard::shared(folder).map(Some),
+            Kept::Folder { .. } | Kept::Memory(_) => Ok(None),
+        }
+    }
+
     /// The digest and size in bytes of every blob. Blocks.
     ///
     /// # Errors
@@ -143,6 +155,7 @@ fn remove(folder: &Path, path: &Path, cutoff: SystemTime) -> Result<bool, BlobEr
     match metadata(path)? {
         Some(there) if is_older(&there, path, cutoff)? => {
             fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
+            super::scrubbed::forget(path)?;
             Ok(true)
         }
         _ => Ok(false),

@@ -49,27 +49,6 @@ pub struct BlobsScrubbed {
 }
 
 impl BlobStore {
-    /// Every blob's digest and length in bytes, in order; drafts and records are none. Blocks.
-    ///
-    /// # Errors
-    /// [`BlobError::Io`] if a folder cannot be read.
-    pub fn every(&self) -> Result<Vec<(Digest, u64)>, BlobError> {
-        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        for shard in entries(folder)? {
-            for path in entries(&shard)? {
-                let Some(digest) = digest_of(&path) else { continue };
-                match fs::metadata(&path) {
-                    Ok(there) => found.push((digest, there.len())),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(source) => return Err(failed("look at", &path, source)),
-                }
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-
     /// Whether a blob is what it should be. Blocks.
     ///
     /// # Errors
@@ -86,7 +65,7 @@ impl BlobStore {
     pub fn scrub(&self, secret: &Secret, now: Timestamp) -> Result<BlobsScrubbed, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(BlobsScrubbed::default()) };
         let mut scrubbed = BlobsScrubbed::default();
-        for (digest, _) in self.every()? {
+        for (digest, _) in self.list()? {
             let path = path_of(folder, digest);
             let mut bytes = fs::read(&path).map_err(|source| failed("read", &path, source))?;
             if secret.blank(&mut bytes) == 0 {
@@ -170,23 +149,6 @@ fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), BlobError> {
         .map_err(|source| failed("write", path, source))
 }
 
-fn digest_of(path: &Path) -> Option<Digest> {
-    path.file_name()?.to_str()?.parse().ok()
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, BlobError> {
-    let read = match fs::read_dir(folder) {
-        Ok(read) => read,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(source) => return Err(failed("list", folder, source)),
-    };
-    read.map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<Vec<PathBuf>>>()
-        .map_err(|source| failed("list", folder, source))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +166,7 @@ mod tests {
         assert_eq!(blobs.get(digest).unwrap(), b"login *************** ok");
         assert_eq!(blobs.state(digest).unwrap(), BlobState::Scrubbed);
         assert_eq!(blobs.state(other).unwrap(), BlobState::Whole);
-        assert_eq!(blobs.every().unwrap().len(), 2, "a record is no blob");
+        assert_eq!(blobs.list().unwrap().len(), 2, "a record is no blob");
         assert_eq!(
             blobs.scrub(&Secret::new("login *").unwrap(), AT).unwrap().blobs,
             1,

@@ -7,11 +7,12 @@ use std::io;
 
 use backstay_log::care;
 use backstay_log::crash::crash_point;
+use backstay_log::{BlobStore, LookError};
 use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::check::{StoreCheck, check_with, inspector};
+use super::check::{StoreCheck, check_with, inspector, leave_out_freed};
 use super::error::BackupError;
 use super::files::{self, Found};
 use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind};
@@ -52,16 +53,21 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         move |source| BackupError::Io { action, path, source }
     };
     make_empty(target)?;
+    // What the copy of the database names stays until it is copied too.
+    let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
+    let nothing_goes = blobs.hold().map_err(LookError::from)?;
     let draft = target.join(DATABASE_DRAFT);
     let database = care::copy_database(folder.as_std_path(), draft.as_std_path())?;
     crash_point("store.backup.database");
     let mut copying = Copying { from: folder, to: target, parts: Vec::new(), left_out: 0 };
     copying.below("blobs", |_| true)?;
+    drop(nothing_goes);
     copying.attempts()?;
     std::fs::rename(&draft, target.join(DATABASE)).map_err(io("name", &draft))?;
     crash_point("store.backup.copied");
     let mut inspector = inspector(target);
-    let check = check_with(target, &mut inspector)?;
+    let mut check = check_with(target, &mut inspector)?;
+    leave_out_freed(folder, &mut check)?;
     let closed = close_open(target, &mut copying.parts, inspector.open_attempts)?;
     let (size_bytes, digest) =
         backstay_exec::care::digest_of(&target.join(DATABASE)).map_err(io("read", &target.join(DATABASE)))?;

@@ -5,6 +5,7 @@ use backstay_exec::{SpoolError, spool::Stream};
 use backstay_log::blobs::BlobState;
 use backstay_log::care::{self, CheckReport, Finding};
 use backstay_log::{BlobError, BlobStore, LookError};
+use backstay_model::Seq;
 use camino::Utf8Path;
 use serde::Serialize;
 
@@ -31,7 +32,26 @@ pub struct StoreCheck {
 /// # Errors
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
 pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
-    check_with(folder, &mut inspector(folder))
+    let mut found = check_with(folder, &mut inspector(folder))?;
+    leave_out_freed(folder, &mut found)?;
+    Ok(found)
+}
+
+/// Leaves out what is missing because its run was freed since it was looked at, in the store in `folder`.
+pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Result<(), LookError> {
+    let place = |finding: &Finding| match finding {
+        Finding::BlobMissing { topic, seq, .. } | Finding::Spool { topic, seq, .. } => {
+            Some((topic.clone(), *seq))
+        }
+        _ => None,
+    };
+    if found.log.findings.iter().all(|finding| place(finding).is_none()) {
+        return Ok(());
+    }
+    let floors = care::floors(folder.as_std_path())?;
+    let is_freed = |(topic, seq): (String, Seq)| floors.get(&topic).is_some_and(|floor| seq <= *floor);
+    found.log.findings.retain(|finding| !place(finding).is_some_and(is_freed));
+    Ok(())
 }
 
 /// What folds the runs of the store in `folder`.
@@ -53,7 +73,7 @@ pub(super) fn check_with(folder: &Utf8Path, inspector: &mut RunInspector) -> Res
 fn check_blobs(folder: &Utf8Path, inspector: &RunInspector, found: &mut StoreCheck) -> Result<(), LookError> {
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
     let mut missing = inspector.named.clone();
-    for (digest, _) in blobs.every()? {
+    for (digest, _) in blobs.list()? {
         let name = inspector.named.get(&digest).map(|(topic, _)| topic.clone());
         match blobs.state(digest) {
             Ok(state) => {

@@ -76,7 +76,7 @@ pub fn info(folder: &Utf8Path) -> Result<StoreRoom, LookError> {
     let mut named = Named::default();
     care::visit(folder.as_std_path(), &mut named)?;
     let blobs: BTreeMap<Digest, u64> =
-        BlobStore::in_folder(folder.join("blobs").as_std_path()).every()?.into_iter().collect();
+        BlobStore::in_folder(folder.join("blobs").as_std_path()).list()?.into_iter().collect();
     let mut attempts = attempt_bytes(folder).map_err(|source| StoreError::Io {
         action: "measure",
         path: folder.join("runs").into(),

@@ -208,13 +208,20 @@ impl Inspect for RunInspector {
     }
 }
 
-/// The blobs that an event names, whatever its kind: texts say `{"blob": {"digest": …}}`, and a request names its plan and
-/// its source. So events that this version does not know are read too.
+/// The blobs that an event names, whatever its kind: texts say `{"blob": {"digest": …}}`; a request names its plan, its source
+/// and its presets, and the last event of a run that was freed its record. So events that this version does not know are read
+/// too.
 pub(super) fn blobs_named(recorded: &Recorded) -> Vec<Digest> {
     let Ok(payload) = recorded.payload.decode::<Value>() else { return Vec::new() };
     let mut found = Vec::new();
-    if recorded.kind.as_str() == "run_requested" {
-        found.extend(["plan", "source"].iter().filter_map(|name| digest_of(payload.get(name)?)));
+    let own: &[&str] = match recorded.kind.as_str() {
+        "run_requested" => &["plan", "source"],
+        "trimmed" => &["record"],
+        _ => &[],
+    };
+    found.extend(own.iter().filter_map(|name| digest_of(payload.get(name)?)));
+    if let Some(Value::Object(presets)) = payload.get("presets") {
+        found.extend(presets.values().filter_map(digest_of));
     }
     let mut waiting = vec![&payload];
     while let Some(value) = waiting.pop() {

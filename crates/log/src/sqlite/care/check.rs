@@ -3,7 +3,7 @@
 //!
 //! All of it is one read transaction, so that what others write meanwhile is not taken for damage.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use backstay_model::{Digest, OwnerId, Recorded, Seq, Timestamp, Topic};
@@ -494,4 +494,15 @@ pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> 
     }
     tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
     Ok(())
+}
+
+/// The last number that each topic of the store in `folder` does not have any more. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be looked at.
+pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, LookError> {
+    let mut look = Look::open(folder)?;
+    let transaction = look.begin()?;
+    let rows = topic_rows(&transaction, &mut Vec::new());
+    Ok(rows.into_values().map(|row| (row.name, Seq(row.floor))).collect())
 }

@@ -14,7 +14,7 @@ mod scrub;
 pub use alone::{Alone, holders};
 pub use backup::{DatabaseCopy, copy_database};
 pub use blanks::Secret;
-pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check, visit};
+pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check, floors, visit};
 pub use info::{LivingOwner, StoreInfo, TopicRoom, info};
 pub use restore::{Raised, raise_positions};
 pub use scrub::{DatabaseScrubbed, scrub_database};
