@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace, and the crates of the workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("backstay-model", &[]),
     ("backstay-workflow", &["backstay-model"]),
     ("backstay-engine", &["backstay-model", "backstay-workflow"]),
@@ -38,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
         ],
     ),
     // The packages that are never published.
+    ("backstay-faults", &[]),
     ("backstay-testkit", &["backstay-model"]),
     (
         "backstay-tests",
