@@ -242,6 +242,23 @@ fn an_answer_without_its_shape_is_mended_in_the_same_session() {
 }
 
 #[test]
+fn an_agent_that_does_not_know_its_session_any_more_begins_anew() {
+    let (world, begun) = hanging();
+    world.write("fake/turn-2", "echo 'no such session' >&2; exit 1");
+    world.write("fake/turn-3", "message 'All anew.'; ends");
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    assert!(world.run(&["suspend", "@last"]).status.success());
+    assert_eq!(run.end().0.code(), Some(5));
+    let (status, out) = world.start(&["resume", "@last"]).end();
+    assert!(status.success(), "{out}");
+    assert!(out.contains("its session is not there; it begins a new one"), "{out}");
+    let calls = world.read("fake/calls");
+    assert_eq!(calls.lines().collect::<Vec<_>>()[1..], ["exec --write resume session-1 -", "exec --write -"]);
+    assert_eq!(world.read("fake/prompt-3"), "Do it.");
+}
+
+#[test]
 fn another_agent_takes_over_from_one_that_cannot_work_here() {
     let world = World::new();
     let (first, second) = (world.fake("fake"), world.fake("other"));

@@ -277,6 +277,7 @@ fn by_presets() -> RunRecord {
         version: Some("codex-cli 0.169.0".to_owned()),
         model: None,
         session: Some("s1".to_owned()),
+        copy_of: None,
         line: Some(line.to_owned()),
         line_at: Some(at(line_at)),
         tools: 38,

@@ -524,6 +524,26 @@ fn c3_usage_is_kept_by_attempt_and_a_session_counts_once() {
     assert_eq!(Bench::begun("- {id: a, run: x}").record.usage(), None);
 }
 
+/// Codex counts what the original had used (tried with 0.169.0).
+#[test]
+fn c3_a_copy_of_a_session_counts_only_what_it_used_itself() {
+    let mut bench = Bench::begun(
+        "- {id: plan, agent: codex, prompt: Plan.}\n- {id: copy, agent: codex, session: {from: plan, fork: true}, prompt: Do.}\n- {id: on, agent: codex, session: {from: plan}, prompt: Do., needs: [plan]}",
+    );
+    for (step, session, used_in_all) in [("plan", "s1", 100), ("on", "s1", 150), ("copy", "s2", 130)] {
+        bench.begins_session(step, session);
+        bench.says(step, &[(20, used(UsageSpan::Session, used_in_all))]);
+        bench.later(1_000);
+        bench.ends_well(step, "done");
+    }
+    let input = |step: &str| {
+        let record = bench.record.step(&step.parse().unwrap()).unwrap();
+        record.attempts[0].agent.as_ref().unwrap().usage.unwrap().input
+    };
+    assert_eq!((input("plan"), input("copy"), input("on")), (Some(100), Some(30), Some(50)));
+    assert_eq!(bench.record.usage().unwrap().tokens.input, Some(180));
+}
+
 #[test]
 fn the_record_shows_what_an_agent_does() {
     let mut bench = one("");
