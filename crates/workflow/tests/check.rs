@@ -20,7 +20,15 @@ fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<C
         "schemas/wrong.json" => Ok("{\"type\": \"thing\"}".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
-    check(&CheckInput { path: "fix-tests.yaml", text, read_file: &read_file, agents, presets: presets() })
+    let schema_fault = |text: &str| text.contains("thing").then(|| "\"thing\" is not a type".to_owned());
+    check(&CheckInput {
+        path: "fix-tests.yaml",
+        text,
+        read_file: &read_file,
+        schema_fault: &schema_fault,
+        agents,
+        presets: presets(),
+    })
 }
 
 /// One that can everything, and one that can little.
@@ -307,7 +315,7 @@ fn an_agent_by_preset_needs_no_definition() {
     let (step, check) = options("check");
     assert_eq!((check.session, check.on_limit), (SessionRule::Keep, OnLimit::Fail));
     assert_eq!((step.retry.retries_max, step.output), (1, OutputFormat::Json));
-    assert_eq!(step.schema.as_deref(), Some(r#"{"type":"object"}"#));
+    assert_eq!(step.schema.as_deref(), Some("{\n  \"type\": \"object\"\n}"));
     let (step, old) = options("old");
     assert!(old.is_default() && step.schema.is_some());
     assert_eq!(step.retry.retries_max, 0, "of a command nothing is known");

@@ -147,11 +147,18 @@ mod tests {
         let text = workflow(args, true);
         let read_file = |path: &str| panic!("it reads {path}");
         let (agents, presets) = (BTreeMap::new(), backstay_runtime::preset_traits(&presets));
-        let checked =
-            check(&CheckInput { path: "exec", text: &text, read_file: &read_file, agents, presets })
-                .unwrap_or_else(|all| {
-                    panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
-                });
+        let schema_fault = |schema: &str| panic!("it has the schema {schema}");
+        let input = CheckInput {
+            path: "exec",
+            text: &text,
+            read_file: &read_file,
+            schema_fault: &schema_fault,
+            agents,
+            presets,
+        };
+        let checked = check(&input).unwrap_or_else(|all| {
+            panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
+        });
         assert_eq!(checked.warnings, [], "{text}");
         checked.plan
     }

@@ -56,6 +56,7 @@ fn plan() -> Plan {
         path: "flow.yaml",
         text: FLOW,
         read_file: &read_file,
+        schema_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };
@@ -379,6 +380,7 @@ fn check_of_a_file_with_mistakes() {
         path: "bad.yaml",
         text,
         read_file: &read_file,
+        schema_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };

@@ -385,6 +385,12 @@ impl RunMachine {
         self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.idle_timeout_ms
     }
 
+    /// The JSON Schema of the output of `effect`'s step, if it has one.
+    #[must_use]
+    pub fn schema(&self, effect: &EffectId) -> Option<&str> {
+        self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.schema.as_deref()
+    }
+
     /// The agent whose limit is waited for, and until when: the first that ends.
     #[must_use]
     pub fn waits_for_limit(&self) -> Option<(&str, Timestamp)> {

@@ -11,7 +11,6 @@ use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
 use crate::plan::{AgentOptions, OnLimit, SessionRule, Verb};
-use crate::shape::Shape;
 use crate::yaml::{Entry, Kind, Node};
 
 const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
@@ -208,7 +207,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The schema in the file that `node` names, in one line.
+    /// The schema in the file that `node` names.
     pub(super) fn schema(&mut self, node: &Node, output: Option<&Entry>) -> Option<String> {
         let path = self.text(node, "`schema`")?;
         if let Some(output) = output.filter(|output| output.value.text() == Some("text")) {
@@ -222,9 +221,9 @@ impl Reader<'_> {
             );
         }
         let said = match (self.read_file)(path) {
-            Ok(text) => match Shape::of(&text) {
-                Ok(shape) => return Some(shape.text().to_owned()),
-                Err(error) => format!("`{path}` is no JSON Schema: {error}"),
+            Ok(text) => match (self.schema_fault)(&text) {
+                None => return Some(text.trim().to_owned()),
+                Some(fault) => format!("`{path}` is no JSON Schema: {fault}"),
             },
             Err(error) => format!("the schema `{path}` can not be read: {error}"),
         };

@@ -35,8 +35,13 @@ impl Bench {
     }
 
     fn ends_well(&mut self, step: &str, answer: &str) -> Vec<String> {
-        let output = Some(self.keep(answer));
-        self.end(step, ProcessEnded { output, ..agent(TurnEnd::Well, None, exited(0)) })
+        self.ends_with(step, answer, None)
+    }
+
+    /// The runtime holds the output against the step's schema.
+    fn ends_with(&mut self, step: &str, answer: &str, problem: Option<&str>) -> Vec<String> {
+        let (output, shape_problem) = (Some(self.keep(answer)), problem.map(str::to_owned));
+        self.end(step, ProcessEnded { output, shape_problem, ..agent(TurnEnd::Well, None, exited(0)) })
     }
 
     fn fails(&mut self, step: &str, trouble: Option<Trouble>) -> Vec<String> {
@@ -458,7 +463,7 @@ fn a_session_of_another_step_is_gone_on_with_or_copied() {
 fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
     let mut bench = one("schema: s.json");
     bench.begins_session("a", "s1");
-    let facts = bench.ends_well("a", "{\"m\": 1}");
+    let facts = bench.ends_with("a", "{\"m\": 1}", Some("\"n\" is a required property"));
     let problem = "the output does not match its schema: \"n\" is a required property";
     assert_eq!(
         facts,
@@ -471,10 +476,10 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
     let told = &bench.told().prompt;
     assert!(told.starts_with(&format!("Your last answer cannot be used: {problem}")), "{told}");
     assert!(
-        told.ends_with(r#"It has to match this JSON Schema: {"required":["n"],"type":"object"}"#),
+        told.ends_with(r#"It has to match this JSON Schema: {"required": ["n"], "type": "object"}"#),
         "{told}"
     );
-    assert_eq!(bench.told().schema.as_deref(), Some(r#"{"required":["n"],"type":"object"}"#));
+    assert_eq!(bench.told().schema.as_deref(), Some(r#"{"required": ["n"], "type": "object"}"#));
     let mut mended = bench.clone();
     let facts = mended.ends_well("a", "```json\n{\"n\": 2}\n```\n");
     assert_eq!(facts[1], "a succeeded: ```json");
@@ -488,14 +493,18 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
 
 #[test]
 fn a_commands_output_is_held_against_its_schema_too() {
-    let read = |output: &str| {
+    let read = |output: &str, shape_problem: Option<&str>| {
         let mut bench = Bench::begun(
             "- {id: a, agent: mine, prompt: Do it., schema: s.json}\nagents: {mine: {command: [x]}}",
         );
-        bench.print("a", output)[1].clone()
+        let (output, shape_problem) = (Some(bench.keep(output)), shape_problem.map(str::to_owned));
+        bench.end("a", ProcessEnded { output, shape_problem, ..exited(0) })[1].clone()
     };
-    assert_eq!(read("{\"n\": 1}"), "a succeeded: exit 0");
-    assert_eq!(read("{}"), "a failed: the output does not match its schema: \"n\" is a required property");
+    assert_eq!(read("{\"n\": 1}", None), "a succeeded: exit 0");
+    assert_eq!(
+        read("{}", Some("\"n\" is a required property")),
+        "a failed: the output does not match its schema: \"n\" is a required property"
+    );
 }
 
 #[test]

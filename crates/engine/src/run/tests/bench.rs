@@ -57,6 +57,7 @@ impl Bench {
             path: "t.yaml",
             text: &text,
             read_file: &read_file,
+            schema_fault: &|_| None,
             agents: BTreeMap::new(),
             presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
         });
@@ -340,6 +341,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         stderr: None,
         output: None,
         output_problem: None,
+        shape_problem: None,
         log: None,
         artifacts: Vec::new(),
         artifacts_left_out: 0,
