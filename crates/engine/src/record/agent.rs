@@ -50,9 +50,10 @@ pub struct AgentRecord {
 }
 
 /// What the agents of a run used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunUsage {
     /// The sum over the attempts that told; what one of them does not know, the sum does not know.
+    #[serde(flatten)]
     pub tokens: Tokens,
     /// Attempts of agents that told something.
     pub told: u32,
