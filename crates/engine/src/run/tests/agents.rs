@@ -140,6 +140,15 @@ fn what_an_agent_says_becomes_facts_once_also_where_it_is_read_again() {
 }
 
 #[test]
+fn a_probe_is_no_agent_and_says_nothing() {
+    let mut bench = one("after_crash: {probe: 'true'}");
+    bench.says("a", &[(10, message("hello"))]);
+    bench.lose("a", LostEvidence::KeeperDead);
+    assert_eq!(bench.desired(), ["a probe hold 1"]);
+    assert_eq!(bench.says("a", &[(5, message("more"))]), [""; 0]);
+}
+
+#[test]
 fn the_agents_own_word_decides_not_the_exit_code_alone() {
     let bad = |failure: Option<&str>| TurnEnd::Badly { failure: failure.map(str::to_owned) };
     for (turn, process, expected) in [

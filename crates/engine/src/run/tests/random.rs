@@ -1,10 +1,11 @@
 //! Small random plans under random inputs, reports and crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
-use backstay_model::event::{Class, Event, QuestionKind};
-use backstay_model::{EffectId, Scope};
+use backstay_model::event::{Class, Event, QuestionKind, Said, SessionWish};
+use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
 
 use super::super::{Desired, Phase};
@@ -12,10 +13,19 @@ use super::Bench;
 use super::bench::{ended, exited};
 use super::reopen::assert_attempts_are_dense;
 use super::say;
-use crate::{EndedBy, ProcessEnded, Report};
+use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 /// More than a small plan needs to its end.
 const ROUNDS_MAX: usize = 100;
+
+/// What is asked of agents.
+const AGENTS: [&str; 5] = [
+    "codex",
+    "codex, session: keep",
+    "{use: codex, fallback: [claude]}, session: keep",
+    "{use: codex, fallback: [claude]}, on_limit: wait, max_wait: 15m, schema: s.json",
+    "claude, on_limit: fail",
+];
 
 /// What is generated for one step.
 #[derive(Clone, Debug)]
@@ -24,6 +34,8 @@ struct Leaf {
     after_crash: &'static str,
     retries: u32,
     condition: Option<&'static str>,
+    /// Its agent and what it asks of that; none for a script.
+    agent: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,17 +61,21 @@ enum Action {
     Ended(usize, EndedBy),
     Lost(usize, bool),
     Stale(usize),
+    Says(usize, u64, usize),
+    AgentEnds(usize, usize, usize),
 }
 
 fn leaf() -> impl Strategy<Value = Leaf> {
     let policy = prop::sample::select(vec!["ask", "rerun", "resume", "fail", "{probe: 'true'}"]);
     let condition = prop::option::weighted(0.2, prop::sample::select(vec!["true", "false", "inputs.x.y"]));
-    (any::<bool>(), policy, 0..2_u32, condition).prop_map(
-        |(side_by_side, after_crash, retries, condition)| Leaf {
+    let agent = prop::option::weighted(0.4, prop::sample::select(AGENTS.to_vec()));
+    (any::<bool>(), policy, 0..2_u32, condition, agent).prop_map(
+        |(side_by_side, after_crash, retries, condition, agent)| Leaf {
             side_by_side,
             after_crash,
             retries,
             condition,
+            agent,
         },
     )
 }
@@ -105,6 +121,9 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (step(), by).prop_map(|(step, by)| Action::Ended(step, by)),
         4 => (step(), any::<bool>()).prop_map(|(step, begun)| Action::Lost(step, begun)),
         1 => step().prop_map(Action::Stale),
+        4 => (step(), 1..6_u64, 0..4_usize).prop_map(|(step, end, what)| Action::Says(step, end, what)),
+        6 => (step(), 0..4_usize, 0..7_usize)
+            .prop_map(|(step, turn, trouble)| Action::AgentEnds(step, turn, trouble)),
     ]
 }
 
@@ -118,8 +137,11 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
     let needs = |side_by_side| if side_by_side { ", needs: []" } else { "" };
     let spell_leaf = |id: &str, leaf: &Leaf| {
         let condition = leaf.condition.map(|condition| format!(", if: {condition}")).unwrap_or_default();
+        let does = leaf
+            .agent
+            .map_or_else(|| "run: 'true'".to_owned(), |agent| format!("agent: {agent}, prompt: Do it."));
         format!(
-            "- {{id: {id}, run: 'true', after_crash: {}, retry: {}{}{condition}}}\n",
+            "- {{id: {id}, {does}, after_crash: {}, retry: {}{}{condition}}}\n",
             leaf.after_crash,
             leaf.retries,
             needs(leaf.side_by_side),
@@ -157,7 +179,7 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
     (text, ids)
 }
 
-fn in_flight(bench: &Bench, index: usize) -> Option<(EffectId, backstay_model::Attempt)> {
+fn in_flight(bench: &Bench, index: usize) -> Option<(EffectId, Attempt)> {
     let found = bench.machine.desired().into_iter().filter_map(|(effect, wish)| match wish {
         Desired::Hold(attempt) | Desired::Stop(attempt, _) => Some((effect, attempt)),
         Desired::Start(_) => None,
@@ -170,12 +192,11 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
     let step = |index: &usize| ids[index % ids.len()].parse().unwrap();
     // The log refuses inputs after the end, and a wish to try again before it.
     let has_ended = matches!(bench.machine.phase(), Phase::Ended(_));
-    let report =
-        |bench: &mut Bench, index: usize, make: &dyn Fn(EffectId, backstay_model::Attempt) -> Report| {
-            if let Some((effect, attempt)) = in_flight(bench, index) {
-                bench.report(make(effect, attempt));
-            }
-        };
+    let report = |bench: &mut Bench, index: usize, make: &dyn Fn(EffectId, Attempt) -> Report| {
+        if let Some((effect, attempt)) = in_flight(bench, index) {
+            bench.report(make(effect, attempt));
+        }
+    };
     let end = |bench: &mut Bench, index: usize, process: &ProcessEnded| {
         report(bench, index, &|effect, attempt| Report::Ended {
             effect,
@@ -223,6 +244,19 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
             evidence: if *begun { KeeperDead } else { NotBegun },
             ended_processes: 0,
         }),
+        Action::Says(index, spool_end, what) => {
+            let what = match what {
+                0 => Said::SessionStarted { id: format!("s{index}"), model: None },
+                1 => Said::Thought { line: String::new() },
+                2 => Said::Limit { reset_at: None, message: "limit".to_owned() },
+                _ => Said::TurnEnded { ok: true, failure: None },
+            };
+            let said = vec![(*spool_end, what)];
+            report(bench, *index, &|effect, attempt| Report::Said { effect, attempt, said: said.clone() });
+        }
+        Action::AgentEnds(index, turn, trouble) => {
+            end(bench, *index, &agent_ended(*turn, *trouble, bench.now));
+        }
         Action::Stale(index) => {
             let head = bench.log.len();
             bench.settle();
@@ -236,6 +270,30 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
         }
         _ => {}
     }
+}
+
+fn agent_ended(turn: usize, trouble: usize, now: Timestamp) -> ProcessEnded {
+    let message = || "it says so".to_owned();
+    let reset_at = Some(now.plus(Duration::from_secs(20 * 60)));
+    let turn = match turn {
+        0 => TurnEnd::Well,
+        1 => TurnEnd::Untold,
+        2 => TurnEnd::Badly { failure: None },
+        _ => TurnEnd::CutShort,
+    };
+    let trouble = match trouble {
+        0 => Some(Trouble::Limit { reset_at, message: message() }),
+        1 => Some(Trouble::Limit { reset_at: None, message: message() }),
+        2 => Some(Trouble::Login { message: message() }),
+        3 => Some(Trouble::Network { message: message() }),
+        4 => Some(Trouble::SessionUnknown),
+        5 => Some(Trouble::SessionInUse),
+        _ => None,
+    };
+    // Where the process was killed, there is a signal in place of a code.
+    let cut = turn == TurnEnd::CutShort && trouble.is_none();
+    let process = if cut { ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) } } else { exited(1) };
+    ProcessEnded { agent: Some(AgentEnded { turn, trouble }), ..process }
 }
 
 /// Two wishes to cancel and the reports of what is in flight bring every run to its end.
@@ -286,6 +344,8 @@ fn assert_lawful(bench: &Bench) {
     let mut in_flight: BTreeMap<Scope, EffectId> = BTreeMap::new();
     let (mut said, mut settled) = (BTreeSet::new(), BTreeSet::new());
     let (mut stands_still, mut has_ended) = (false, false);
+    let mut heard: BTreeMap<(Scope, Attempt), u64> = BTreeMap::new();
+    let mut sessions: BTreeSet<String> = BTreeSet::new();
     for recorded in &bench.log {
         let event = Event::decode(recorded).unwrap();
         assert!(!has_ended || event.class() == Class::Reopening, "{event:?} after the end");
@@ -302,6 +362,25 @@ fn assert_lawful(bench: &Bench) {
                 assert!(!stands_still, "{starting:?} while the run stands still");
                 let other = in_flight.insert(recorded.scope.clone(), starting.effect.clone());
                 assert_eq!(other, None, "two attempts of {} in flight", recorded.scope);
+                if let Some(agent) = starting.agent {
+                    if let SessionWish::Continue { id, .. } = &agent.session {
+                        assert!(sessions.contains(id), "nobody ever spoke of the session {id}");
+                    }
+                    // An agent that cannot go on begins this one.
+                    sessions.insert(agent.session.chosen().to_owned());
+                }
+            }
+            Event::AgentSaid(said) => {
+                assert_eq!(in_flight.get(&recorded.scope), Some(&said.effect), "it is not at work");
+                let known = heard.entry((recorded.scope.clone(), said.attempt)).or_default();
+                assert!(said.spool_end > *known, "{said:?} is said again");
+                *known = said.spool_end;
+                if let Said::SessionStarted { id, .. } = said.what {
+                    sessions.insert(id);
+                }
+            }
+            Event::StepContinues(continues) => {
+                assert!(!in_flight.contains_key(&recorded.scope), "{continues:?} while it is at work");
             }
             Event::EffectFinished(_) | Event::EffectLost(_) => {
                 assert!(in_flight.remove(&recorded.scope).is_some(), "{} had not begun", recorded.scope);
