@@ -51,6 +51,9 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
     if let Some(command) = command {
         add(&mut text, format_args!("agents:\n  {agent}: {{command: {}}}\n", quoted(command)));
     }
+    if let Some(tokens) = &args.tokens {
+        add(&mut text, format_args!("budget: {{tokens: {}}}\n", quoted(tokens)));
+    }
     text.push_str("steps:\n");
     let Some(_) = &args.until else {
         work(&mut text, args, agent, false, "  ");
@@ -133,6 +136,7 @@ mod tests {
             until: None,
             max_cycles: 6,
             min_cycle: "10s".to_owned(),
+            tokens: None,
             access: None,
             model: None,
             save: None,
@@ -177,9 +181,11 @@ mod tests {
             until: Some("make test".to_owned()),
             access: Some("read".to_owned()),
             model: Some("m".to_owned()),
+            tokens: Some("4M".to_owned()),
             ..args("codex", "x")
         };
         let looped = plan(&all);
+        assert_eq!(looped.budget.map(|budget| budget.tokens), Some(4_000_000));
         let Verb::Agent { options, .. } = &looped.steps[0].children()[1].verb else { panic!("not an agent") };
         assert_eq!((options.session.clone(), options.model.is_some()), (SessionRule::Keep, true));
         assert_eq!(plan(&args("cmd: ./mine 'a b'", "x")).presets().count(), 0);

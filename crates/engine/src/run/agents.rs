@@ -94,7 +94,8 @@ impl AgentTurn {
             | FailureClass::Expression
             | FailureClass::Exhausted
             | FailureClass::Login
-            | FailureClass::Session => self.session = None,
+            | FailureClass::Session
+            | FailureClass::Budget => self.session = None,
         }
     }
 
@@ -150,8 +151,8 @@ impl RunMachine {
                 }
             }
             // Of these the machine needs nothing: what follows is decided by the attempt's end.
+            Said::Usage(usage) => self.fold_usage(place, said, usage),
             Said::FilesTouched { .. }
-            | Said::Usage(_)
             | Said::Limit { .. }
             | Said::LoginNeeded { .. }
             | Said::NetworkTrouble { .. }

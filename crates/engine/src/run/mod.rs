@@ -8,6 +8,7 @@ mod advance;
 mod agent_work;
 mod agents;
 mod apply;
+mod budget;
 mod definition;
 mod desired;
 mod judge;

@@ -262,7 +262,7 @@ impl Turn<'_> {
                 | LeafPhase::Reported
                 | LeafPhase::Probing { progress: Progress::Begun, .. },
             ) => return,
-            Some(LeafPhase::Doubt { question }) => Some(*question),
+            Some(LeafPhase::Doubt { question } | LeafPhase::Held { question }) => Some(*question),
             _ => None,
         };
         if let Some(question) = question {
@@ -297,8 +297,10 @@ impl Turn<'_> {
         let QuestionAnswered { question, answer: Answer { choice, value }, .. } = answered;
         let Some((place, asked)) = self.machine.questions.get(&question).cloned() else { return };
         self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq) });
-        if asked.kind == QuestionKind::LoopExhausted {
-            return self.answer_exhausted(&place, &choice);
+        match asked.kind {
+            QuestionKind::LoopExhausted => return self.answer_exhausted(&place, &choice),
+            QuestionKind::BudgetUsed => return self.answer_budget(&place, seq, &choice),
+            QuestionKind::AfterCrash => {}
         }
         let resolution = match choice.as_str() {
             DONE => Resolution::Done { value },

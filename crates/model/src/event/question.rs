@@ -12,6 +12,8 @@ pub enum QuestionKind {
     AfterCrash,
     /// A loop used up its passes.
     LoopExhausted,
+    /// The run has used what it may use.
+    BudgetUsed,
 }
 
 /// One answer that can be chosen.

@@ -10,7 +10,7 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
-use crate::plan::{AgentOptions, OnLimit, SessionRule, Verb};
+use crate::plan::{AgentOptions, Budget, OnExceeded, OnLimit, SessionRule, Verb};
 use crate::yaml::{Entry, Kind, Node};
 
 const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
@@ -200,6 +200,30 @@ impl Reader<'_> {
         }
     }
 
+    /// What the agents of the run may use.
+    pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
+        let fields = self.fields(node, &keys::BUDGET);
+        let words = [("ask", OnExceeded::Ask), ("stop", OnExceeded::Stop)];
+        let on_exceeded = fields.get("on_exceeded").and_then(|node| self.word(node, "`on_exceeded`", &words));
+        let Some(tokens) = fields.get("tokens") else {
+            if matches!(node.kind, Kind::Map(_)) {
+                let range = first_line(self.source, &node.range);
+                let report = Report::error(codes::MISSING_KEY, &range, "`budget` needs `tokens`");
+                self.say(report.hint("for example `tokens: 4M`"));
+            }
+            return None;
+        };
+        match tokens.text().and_then(amount) {
+            Some(tokens) => Some(Budget { tokens, on_exceeded: on_exceeded.unwrap_or_default() }),
+            None => {
+                let range = first_line(self.source, &tokens.range);
+                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is no amount of tokens");
+                self.say(report.hint("write `800k`, `4M` or a whole number"));
+                None
+            }
+        }
+    }
+
     pub(super) fn is_by_preset(&self, verb: &Verb) -> bool {
         match verb {
             Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(|spec| spec.preset().is_some()),
@@ -275,4 +299,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A whole number above zero, in ones, thousands (`k`) or millions (`M`).
+fn amount(text: &str) -> Option<u64> {
+    let (digits, times) = match (text.strip_suffix('k'), text.strip_suffix('M')) {
+        (Some(digits), _) => (digits, 1_000),
+        (None, Some(digits)) => (digits, 1_000_000),
+        (None, None) => (text, 1),
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(times).filter(|tokens| *tokens > 0)
 }

@@ -163,6 +163,7 @@ impl Reader<'_> {
         }
         let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
+        let budget = fields.get("budget").and_then(|node| self.budget(node));
         let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);
         let ended = ended_before(&steps, &finally);
         self.session_sources(&ended);
@@ -176,6 +177,7 @@ impl Reader<'_> {
             steps,
             finally,
             outputs,
+            budget,
         };
         let count = plan.walk().count();
         if count > backstay_model::limits::STEPS_MAX {

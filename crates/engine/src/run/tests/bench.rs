@@ -300,6 +300,7 @@ impl Bench {
         assert_eq!(folded.steps, self.machine.steps);
         assert_eq!(folded.active, self.machine.active);
         assert_eq!(folded.inbox, self.machine.inbox);
+        assert_eq!(folded.used, self.machine.used);
         assert_eq!(folded.sessions, self.machine.sessions);
         assert_eq!(folded.failed, self.machine.failed);
         assert_eq!(folded.questions, self.machine.questions);

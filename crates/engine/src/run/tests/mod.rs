@@ -3,6 +3,7 @@
 mod agents;
 mod answers;
 mod bench;
+mod budget;
 mod crash;
 mod loops;
 mod order;

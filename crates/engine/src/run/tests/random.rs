@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
-use backstay_model::event::{Class, Event, QuestionKind, Said, SessionWish};
+use backstay_model::event::{Class, Event, QuestionKind, Said, SessionWish, Tokens, Usage, UsageSpan};
 use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
 
@@ -113,7 +113,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Resume),
         1 => Just(Action::Cancel),
         1 => step().prop_map(Action::Skip),
-        3 => prop::sample::select(vec!["done", "rerun", "fail", "more", "accept", "maybe"]).prop_map(Action::Answer),
+        3 => prop::sample::select(vec!["done", "rerun", "fail", "more", "stop", "accept", "maybe"]).prop_map(Action::Answer),
         2 => (prop::option::of(step()), prop::option::weighted(0.2, step()))
             .prop_map(|(from, skip)| Action::Again(from, skip)),
         2 => step().prop_map(Action::Running),
@@ -121,7 +121,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (step(), by).prop_map(|(step, by)| Action::Ended(step, by)),
         4 => (step(), any::<bool>()).prop_map(|(step, begun)| Action::Lost(step, begun)),
         1 => step().prop_map(Action::Stale),
-        4 => (step(), 1..6_u64, 0..4_usize).prop_map(|(step, end, what)| Action::Says(step, end, what)),
+        4 => (step(), 1..6_u64, 0..6_usize).prop_map(|(step, end, what)| Action::Says(step, end, what)),
         6 => (step(), 0..4_usize, 0..7_usize)
             .prop_map(|(step, turn, trouble)| Action::AgentEnds(step, turn, trouble)),
     ]
@@ -174,6 +174,12 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
     for leaf in finally {
         text += &spell_leaf(&next(), leaf);
     }
+    // Some runs may use little: whoever uses more is asked, or stopped.
+    text += match entries.len() % 3 {
+        0 => "budget: {tokens: 40}\n",
+        1 => "budget: {tokens: 40, on_exceeded: stop}\n",
+        _ => "",
+    };
     // `inputs.x` is declared and has no `y`.
     text += "inputs: {x: {type: string, default: a}}\n";
     (text, ids)
@@ -249,6 +255,10 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
                 0 => Said::SessionStarted { id: format!("s{index}"), model: None },
                 1 => Said::Thought { line: String::new() },
                 2 => Said::Limit { reset_at: None, message: "limit".to_owned() },
+                3 | 4 => Said::Usage(Usage {
+                    span: if *what == 3 { UsageSpan::Process } else { UsageSpan::Session },
+                    tokens: Tokens { input: Some(20 * spool_end), ..Tokens::default() },
+                }),
                 _ => Said::TurnEnded { ok: true, failure: None },
             };
             let said = vec![(*spool_end, what)];
@@ -328,7 +338,11 @@ fn let_succeed(bench: &mut Bench) {
         }
         let asked = bench.machine.open_questions().next().cloned();
         if let Some(asked) = asked {
-            let choice = if asked.kind == QuestionKind::LoopExhausted { "accept" } else { "done" };
+            let choice = match asked.kind {
+                QuestionKind::LoopExhausted => "accept",
+                QuestionKind::BudgetUsed => "more",
+                QuestionKind::AfterCrash => "done",
+            };
             bench.answer(choice);
         } else if let Some((effect, attempt)) = in_flight(bench, 0) {
             bench.report(Report::Ended { effect, attempt, process: Box::new(exited(0)) });
