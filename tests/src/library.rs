@@ -8,7 +8,7 @@ use backstay_log::Direction;
 use backstay_model::event::Actor;
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Recorded, RunId, Seq, Topic};
-use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store, preset_traits};
+use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store, preset_traits, schema_fault};
 use backstay_workflow::{CheckInput, check};
 
 use crate::{World, binary};
@@ -37,6 +37,7 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
         path: "flow.yaml",
         text,
         read_file: &read_file,
+        schema_fault: &schema_fault,
         agents: BTreeMap::new(),
         presets: preset_traits(&presets),
     };

@@ -75,6 +75,12 @@ fn an_agent_by_preset_works_in_a_workflow_and_is_observed() {
     let shown = String::from_utf8(world.run(&["show", "@last"]).stdout).unwrap();
     assert!(shown.contains("2.0 k tokens (2 % cached) · cost unknown"), "{shown}");
     assert!(shown.contains("fake 1.2.3"), "{shown}");
+    let shown = String::from_utf8(world.run(&["show", "@last", "--json"]).stdout).unwrap();
+    let shown: String = shown.split_whitespace().collect();
+    assert!(
+        shown.contains(r#""usage":{"input":2000,"output":10,"cache_read":40,"told":1,"untold":0}"#),
+        "{shown}"
+    );
 }
 
 /// Says a hundred things, meets the test, says a hundred more.
@@ -242,6 +248,23 @@ fn an_answer_without_its_shape_is_mended_in_the_same_session() {
 }
 
 #[test]
+fn an_agent_that_does_not_know_its_session_any_more_begins_anew() {
+    let (world, begun) = hanging();
+    world.write("fake/turn-2", "echo 'no such session' >&2; exit 1");
+    world.write("fake/turn-3", "message 'All anew.'; ends");
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    assert!(world.run(&["suspend", "@last"]).status.success());
+    assert_eq!(run.end().0.code(), Some(5));
+    let (status, out) = world.start(&["resume", "@last"]).end();
+    assert!(status.success(), "{out}");
+    assert!(out.contains("its session is not there; it begins a new one"), "{out}");
+    let calls = world.read("fake/calls");
+    assert_eq!(calls.lines().collect::<Vec<_>>()[1..], ["exec --write resume session-1 -", "exec --write -"]);
+    assert_eq!(world.read("fake/prompt-3"), "Do it.");
+}
+
+#[test]
 fn another_agent_takes_over_from_one_that_cannot_work_here() {
     let world = World::new();
     let (first, second) = (world.fake("fake"), world.fake("other"));
@@ -257,6 +280,25 @@ fn another_agent_takes_over_from_one_that_cannot_work_here() {
     let step = record.step(&"fix".parse().unwrap()).unwrap();
     assert_eq!(step.attempts[0].end, Some(AttemptEnd::Failed { failure: FailureClass::Login }));
     assert_eq!(step.agent.as_deref(), Some("other"));
+}
+
+#[test]
+fn another_agent_takes_over_from_one_that_is_not_installed() {
+    let world = World::new();
+    drop(world.fake("fake"));
+    let other = world.fake("other");
+    std::fs::remove_file(world.path().join("fake/agent")).unwrap();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: {use: fake, fallback: [other]}, prompt: Do it.}\n",
+    );
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(other.calls(), ["exec --write -"]);
+    world.write("flow.yaml", &flow(""));
+    let output = world.run(&["run", "flow.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("there is no program"), "{output:?}");
 }
 
 #[test]

@@ -90,3 +90,23 @@ fn what_is_done_already_needs_no_agent_and_what_cannot_be_run_is_told() {
     let output = world.run(&["exec", "cmd: cat", "Say it."]);
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn over_its_tokens_it_works_on_only_if_a_person_says_so() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    (1..=3).for_each(|turn| {
+        fake.turn(turn, &format!("echo x >> done; message ok; ends {turn}000"));
+    });
+    let until = "test $(cat done 2> /dev/null | wc -l) -ge 3";
+    let over =
+        world.run(&["exec", "fake", "Do it.", "--until", until, "--min-cycle", "1ms", "--tokens", "2k"]);
+    assert_eq!(over.status.code(), Some(3), "{over:?}");
+    assert_eq!(fake.calls().len(), 2, "1,010 tokens, then 2,010 in the same session");
+    let asked = String::from_utf8(world.run(&["inbox"]).stdout).expect("UTF-8");
+    assert!(asked.contains("2010 of 2000 tokens are used"), "{asked}");
+    assert!(world.run(&["answer", "@last", "more"]).status.success());
+    let (status, out) = world.start(&["resume", "@last"]).end();
+    assert!(status.success(), "{out}");
+    assert_eq!(fake.calls().len(), 3);
+}

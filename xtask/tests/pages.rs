@@ -4,9 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-use backstay_agent::Presets;
-use backstay_runtime::preset_traits;
-use backstay_workflow::{CheckInput, check};
+use backstay_model::event::Access;
+use backstay_workflow::{CheckInput, PresetTraits, check};
+
+const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
+
+/// A preset that can be allowed anything; that each can is what its own tests say.
+fn able() -> PresetTraits {
+    let access = [Access::Read, Access::Write, Access::Full].into();
+    PresetTraits { access, can_resume: true, can_fork: true }
+}
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -24,9 +31,16 @@ fn every_workflow_in_the_readme_is_a_good_one() {
     assert!(!examples.is_empty());
     for text in examples {
         let read_file = |path: &str| panic!("the example reads {path}");
-        let presets = preset_traits(&Presets::built_in().unwrap());
-        let agents = Default::default();
-        let input = CheckInput { path: "README.md", text, read_file: &read_file, agents, presets };
+        let presets = PRESETS.map(|name| (name.to_owned(), able())).into();
+        let (agents, schema_fault) = (Default::default(), |_: &str| None);
+        let input = CheckInput {
+            path: "README.md",
+            text,
+            read_file: &read_file,
+            schema_fault: &schema_fault,
+            agents,
+            presets,
+        };
         let checked = check(&input).unwrap_or_else(|all| {
             panic!("{}", all.iter().map(|found| found.render(text)).collect::<String>())
         });

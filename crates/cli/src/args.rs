@@ -139,6 +139,9 @@ pub(crate) struct ExecArgs {
     /// Three cycles in a row that take less suspend the run.
     #[arg(long, value_name = "TIME", default_value = "10s", requires = "until")]
     pub(crate) min_cycle: String,
+    /// What it may use before it is asked about, such as 800k or 4M tokens.
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens: Option<String>,
     /// What it may do: read, write or full.
     #[arg(long, value_name = "ACCESS")]
     pub(crate) access: Option<String>,

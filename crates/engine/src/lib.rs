@@ -11,4 +11,6 @@ mod env;
 mod report;
 
 pub use env::{Env, Performer};
-pub use report::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report, StopReason, Trouble, TurnEnd};
+pub use report::{
+    AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report, StopReason, Trouble, TurnEnd, json_of,
+};

@@ -8,7 +8,9 @@ use backstay_agent::Presets;
 use backstay_exec::{Keepers, keeper_main, socket_folder};
 use backstay_log::ClaimMode;
 use backstay_model::event::Actor;
-use backstay_runtime::{DriveEnd, Owner, OwnerSettings, RunRequest, StopSwitch, Store, preset_traits};
+use backstay_runtime::{
+    DriveEnd, Owner, OwnerSettings, RunRequest, StopSwitch, Store, preset_traits, schema_fault,
+};
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -50,6 +52,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
         path: file,
         text: &text,
         read_file: &read_file,
+        schema_fault: &schema_fault,
         agents: BTreeMap::new(),
         presets: preset_traits(&presets),
     };

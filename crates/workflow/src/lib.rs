@@ -7,7 +7,6 @@ mod diagnostic;
 pub mod expression;
 pub mod plan;
 mod schema;
-pub mod shape;
 mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};

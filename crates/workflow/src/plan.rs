@@ -33,6 +33,29 @@ pub struct Plan {
     pub finally: Vec<Step>,
     /// The run's outputs, by name.
     pub outputs: Vec<OutputSpec>,
+    /// What its agents may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+}
+
+/// What the agents of a run may use, as far as they tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Tokens, read and written.
+    pub tokens: u64,
+    /// What happens where no agent may begin any more.
+    pub on_exceeded: OnExceeded,
+}
+
+/// What happens where a budget is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExceeded {
+    /// A person is asked.
+    #[default]
+    Ask,
+    /// The step that would begin fails.
+    Stop,
 }
 
 /// The type of an input's value.

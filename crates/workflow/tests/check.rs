@@ -6,8 +6,8 @@ use std::io;
 use backstay_model::Coded;
 use backstay_model::event::Access;
 use backstay_workflow::plan::{
-    AfterCrash, AgentKind, AgentOptions, ExitCodes, InputType, OnLimit, OutputFormat, Plan, RetryClass,
-    SessionRule, Verb,
+    AfterCrash, AgentKind, AgentOptions, Budget, ExitCodes, InputType, OnExceeded, OnLimit, OutputFormat,
+    Plan, RetryClass, SessionRule, Verb,
 };
 use backstay_workflow::{
     AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, Severity, apply_fixes, check,
@@ -20,7 +20,15 @@ fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<C
         "schemas/wrong.json" => Ok("{\"type\": \"thing\"}".to_owned()),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     };
-    check(&CheckInput { path: "fix-tests.yaml", text, read_file: &read_file, agents, presets: presets() })
+    let schema_fault = |text: &str| text.contains("thing").then(|| "\"thing\" is not a type".to_owned());
+    check(&CheckInput {
+        path: "fix-tests.yaml",
+        text,
+        read_file: &read_file,
+        schema_fault: &schema_fault,
+        agents,
+        presets: presets(),
+    })
 }
 
 /// One that can everything, and one that can little.
@@ -307,7 +315,7 @@ fn an_agent_by_preset_needs_no_definition() {
     let (step, check) = options("check");
     assert_eq!((check.session, check.on_limit), (SessionRule::Keep, OnLimit::Fail));
     assert_eq!((step.retry.retries_max, step.output), (1, OutputFormat::Json));
-    assert_eq!(step.schema.as_deref(), Some(r#"{"type":"object"}"#));
+    assert_eq!(step.schema.as_deref(), Some("{\n  \"type\": \"object\"\n}"));
     let (step, old) = options("old");
     assert!(old.is_default() && step.schema.is_some());
     assert_eq!(step.retry.retries_max, 0, "of a command nothing is known");
@@ -583,5 +591,31 @@ fn an_unknown_filter_is_told_before_anything_runs() {
             format!("backstay: 1\nsteps:\n  - {{id: a, run: make, if: (run.id | {name}) == run.id}}\n");
         let unknown = checked(&text).err().unwrap_or_default();
         assert!(unknown.iter().all(|said| !said.message.contains("no filter")), "{name}: {unknown:?}");
+    }
+}
+
+#[test]
+fn a_budget_is_an_amount_of_tokens() {
+    let budget = |text: &str| {
+        checked(&format!("backstay: 1\nsteps: [{{id: a, run: x}}]\nbudget: {text}\n"))
+            .map(|checked| checked.plan.budget)
+    };
+    let tokens = |tokens, on_exceeded| Some(Budget { tokens, on_exceeded });
+    assert_eq!(budget("{tokens: 800k}").unwrap(), tokens(800_000, OnExceeded::Ask));
+    assert_eq!(budget("{tokens: 4M, on_exceeded: stop}").unwrap(), tokens(4_000_000, OnExceeded::Stop));
+    assert_eq!(budget("{tokens: 12}").unwrap(), tokens(12, OnExceeded::Ask));
+    for (wrong, code) in [
+        ("{tokens: 4 M}", "BKS-W007"),
+        ("{tokens: 0}", "BKS-W007"),
+        ("{tokens: many}", "BKS-W007"),
+        ("{tokens: 99999999999999999999M}", "BKS-W007"),
+        ("{}", "BKS-W006"),
+        ("{tokens: 1k, on_exceeded: kill}", "BKS-W007"),
+        ("{tokens: 1k, usd: 3}", "BKS-W008"),
+        ("4M", "BKS-W005"),
+    ] {
+        let found: Vec<String> =
+            budget(wrong).unwrap_err().iter().map(|said| said.code.to_string()).collect();
+        assert_eq!(found, [code], "{wrong}");
     }
 }

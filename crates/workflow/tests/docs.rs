@@ -33,7 +33,14 @@ fn every_example_of_the_documentation_is_a_good_workflow() {
         let read_file = |path: &str| panic!("the example reads {path}");
         let presets = PRESETS.map(|name| (name.to_owned(), able())).into();
         let agents = Default::default();
-        let input = CheckInput { path: "workflow.md", text, read_file: &read_file, agents, presets };
+        let input = CheckInput {
+            path: "workflow.md",
+            text,
+            read_file: &read_file,
+            schema_fault: &|_| None,
+            agents,
+            presets,
+        };
         let checked = check(&input)
             .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
         assert_eq!(checked.warnings, []);

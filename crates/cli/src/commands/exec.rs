@@ -51,6 +51,9 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
     if let Some(command) = command {
         add(&mut text, format_args!("agents:\n  {agent}: {{command: {}}}\n", quoted(command)));
     }
+    if let Some(tokens) = &args.tokens {
+        add(&mut text, format_args!("budget: {{tokens: {}}}\n", quoted(tokens)));
+    }
     text.push_str("steps:\n");
     let Some(_) = &args.until else {
         work(&mut text, args, agent, false, "  ");
@@ -133,6 +136,7 @@ mod tests {
             until: None,
             max_cycles: 6,
             min_cycle: "10s".to_owned(),
+            tokens: None,
             access: None,
             model: None,
             save: None,
@@ -147,11 +151,18 @@ mod tests {
         let text = workflow(args, true);
         let read_file = |path: &str| panic!("it reads {path}");
         let (agents, presets) = (BTreeMap::new(), backstay_runtime::preset_traits(&presets));
-        let checked =
-            check(&CheckInput { path: "exec", text: &text, read_file: &read_file, agents, presets })
-                .unwrap_or_else(|all| {
-                    panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
-                });
+        let schema_fault = |schema: &str| panic!("it has the schema {schema}");
+        let input = CheckInput {
+            path: "exec",
+            text: &text,
+            read_file: &read_file,
+            schema_fault: &schema_fault,
+            agents,
+            presets,
+        };
+        let checked = check(&input).unwrap_or_else(|all| {
+            panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
+        });
         assert_eq!(checked.warnings, [], "{text}");
         checked.plan
     }
@@ -170,9 +181,11 @@ mod tests {
             until: Some("make test".to_owned()),
             access: Some("read".to_owned()),
             model: Some("m".to_owned()),
+            tokens: Some("4M".to_owned()),
             ..args("codex", "x")
         };
         let looped = plan(&all);
+        assert_eq!(looped.budget.map(|budget| budget.tokens), Some(4_000_000));
         let Verb::Agent { options, .. } = &looped.steps[0].children()[1].verb else { panic!("not an agent") };
         assert_eq!((options.session.clone(), options.model.is_some()), (SessionRule::Keep, true));
         assert_eq!(plan(&args("cmd: ./mine 'a b'", "x")).presets().count(), 0);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::RunRecord;
+use backstay_engine::record::{RunRecord, RunUsage};
 use backstay_model::{Payload, RunId, Timestamp};
 use backstay_runtime::{RunView, Store};
 use serde::Serialize;
@@ -39,6 +39,9 @@ struct Shown<'a> {
     owner_alive: bool,
     without_owner: bool,
     wake_at: Option<Timestamp>,
+    /// What its agents used; absent if none that can tell was at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<RunUsage>,
 }
 
 /// Prints the record as JSON; its own schema version is the document's.
@@ -49,6 +52,7 @@ pub(crate) async fn print_json(store: &Store, run: RunId) -> Result<(), CliError
         owner_alive: view.owner.as_ref().is_some_and(|owner| owner.alive),
         without_owner: view.is_without_owner(),
         wake_at: view.wake_at,
+        usage: view.record.usage(),
     })
 }
 

@@ -49,6 +49,7 @@ impl WorkflowFile {
             path: &self.name,
             text: &self.text,
             read_file: &read_file,
+            schema_fault: &backstay_runtime::schema_fault,
             agents,
             presets: backstay_runtime::preset_traits(presets),
         })

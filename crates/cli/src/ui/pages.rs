@@ -59,6 +59,7 @@ fn plan() -> Plan {
         path: "flow.yaml",
         text: FLOW,
         read_file: &read_file,
+        schema_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };
@@ -284,6 +285,7 @@ fn by_presets() -> RunRecord {
         version: Some("codex-cli 0.169.0".to_owned()),
         model: None,
         session: Some("s1".to_owned()),
+        copy_of: None,
         line: Some(line.to_owned()),
         line_at: Some(at(line_at)),
         tools: 38,
@@ -385,6 +387,7 @@ fn check_of_a_file_with_mistakes() {
         path: "bad.yaml",
         text,
         read_file: &read_file,
+        schema_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };

@@ -179,6 +179,7 @@ impl State {
                 (Some(FailureClass::Exhausted), _) => "exhausted",
                 (Some(FailureClass::Login), _) => "not logged in",
                 (Some(FailureClass::Session), _) => "no session",
+                (Some(FailureClass::Budget), _) => "budget",
             },
         };
         words.to_owned()

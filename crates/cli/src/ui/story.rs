@@ -119,6 +119,7 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             };
             (Paint::Plain, text.to_owned())
         }
+        Event::BudgetRaised(raised) => (Paint::Plain, format!("{} tokens may be used in all", raised.tokens)),
         Event::QuestionAsked(asked) => (Paint::Warn, format!("asks: {}", asked.prompt)),
         // These follow from what was told, or are for machines.
         Event::OwnerReleased(_)
@@ -162,6 +163,7 @@ fn failure(class: FailureClass) -> &'static str {
         FailureClass::Expression => "an expression failed",
         FailureClass::Exhausted => "its cycles are used up",
         FailureClass::Login => "not logged in",
+        FailureClass::Budget => "the budget is used up",
         FailureClass::Session => "its session is not as it should be",
     }
 }

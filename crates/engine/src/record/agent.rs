@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use backstay_model::event::{Access, AgentRunning, AgentSaid, AgentStarting, Said, Tokens, UsageSpan};
-use backstay_model::{Attempt, Scope, Timestamp};
+use backstay_model::Timestamp;
+use backstay_model::event::{
+    Access, AgentRunning, AgentSaid, AgentStarting, Said, SessionWish, Tokens, UsageSpan,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptRecord, RunRecord};
+use super::RunRecord;
 
 /// Files of one attempt that are named.
 const FILES_MAX: usize = 1_000;
@@ -24,6 +26,9 @@ pub struct AgentRecord {
     pub model: Option<String>,
     /// Its session.
     pub session: Option<String>,
+    /// The session that its own began as a copy of, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<String>,
     /// What it did or said last, in a line.
     pub line: Option<String>,
     /// When that was said.
@@ -45,9 +50,10 @@ pub struct AgentRecord {
 }
 
 /// What the agents of a run used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunUsage {
     /// The sum over the attempts that told; what one of them does not know, the sum does not know.
+    #[serde(flatten)]
     pub tokens: Tokens,
     /// Attempts of agents that told something.
     pub told: u32,
@@ -57,7 +63,12 @@ pub struct RunUsage {
 
 impl AgentRecord {
     pub(super) fn starting(starting: AgentStarting) -> AgentRecord {
+        let copy_of = match starting.session {
+            SessionWish::Fork { from, .. } => Some(from),
+            SessionWish::Fresh { .. } | SessionWish::Continue { .. } => None,
+        };
         AgentRecord {
+            copy_of,
             preset: starting.preset,
             access: starting.access,
             version: None,
@@ -141,15 +152,17 @@ impl RunRecord {
         is_any.then_some(usage)
     }
 
-    /// What `session` had used when another attempt than `but` told of it last.
-    pub(super) fn used_by_session(&self, session: &str, but: (&Scope, Attempt)) -> Option<Tokens> {
-        let attempts = self.steps.iter().flat_map(|step| {
-            let others = move |attempt: &&AttemptRecord| (&step.scope, attempt.attempt) != but;
-            step.attempts.iter().filter(others)
-        });
-        let agents = attempts.filter_map(|attempt| Some((attempt.starting_at, attempt.agent.as_ref()?)));
-        let of_session = agents.filter(|(_, agent)| agent.session.as_deref() == Some(session));
-        let told = of_session.filter_map(|(at, agent)| Some((at, agent.session_usage?)));
-        told.max_by_key(|(at, _)| *at).map(|(_, used)| used)
+    /// What the session of `agent`, begun at `starting_at`, had used before, when an earlier attempt told of it last. A copy
+    /// counts what the original had used.
+    pub(super) fn used_before(&self, agent: &AgentRecord, starting_at: Timestamp) -> Option<Tokens> {
+        let used = |session: &str| {
+            let attempts = self.steps.iter().flat_map(|step| &step.attempts);
+            let earlier = attempts.filter(|attempt| attempt.starting_at < starting_at);
+            let agents = earlier.filter_map(|attempt| Some((attempt.starting_at, attempt.agent.as_ref()?)));
+            let of_session = agents.filter(|(_, agent)| agent.session.as_deref() == Some(session));
+            let told = of_session.filter_map(|(at, agent)| Some((at, agent.session_usage?)));
+            told.max_by_key(|(at, _)| *at).map(|(_, used)| used)
+        };
+        agent.session.as_deref().and_then(used).or_else(|| agent.copy_of.as_deref().and_then(used))
     }
 }

@@ -398,9 +398,9 @@ impl RunRecord {
         let (scope, number) = (said.effect.scope.clone(), said.attempt);
         let before = match &said.what {
             Said::Usage(usage) if usage.span == UsageSpan::Session => {
-                let attempt = self.attempt(&said.effect, number).and_then(|attempt| attempt.agent.as_ref());
-                let session = attempt.and_then(|agent| agent.session.clone());
-                session.and_then(|session| self.used_by_session(&session, (&scope, number)))
+                let attempt = self.attempt(&said.effect, number).cloned();
+                let agent = attempt.and_then(|attempt| Some((attempt.agent?, attempt.starting_at)));
+                agent.and_then(|(agent, starting_at)| self.used_before(&agent, starting_at))
             }
             _ => None,
         };

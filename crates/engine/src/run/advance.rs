@@ -108,7 +108,7 @@ impl Turn<'_> {
             } else if let Some(leaf) = self.machine.leaf(&place)
                 && !self.is_step_in_flight(&place)
             {
-                if let LeafPhase::Doubt { question } = leaf.phase {
+                if let LeafPhase::Doubt { question } | LeafPhase::Held { question } = leaf.phase {
                     self.emit_at(&place, QuestionClosed { question, answered_by: None, choice: None });
                 }
                 self.finish(&place, StepStatus::Cancelled, None, None, CALLED_OFF.to_owned(), None);
@@ -291,6 +291,10 @@ impl Turn<'_> {
                 return;
             }
             let Some(node) = definition.node(&place.step) else { continue };
+            if call == EffectCall::Main && self.is_held_by_budget(&place) {
+                self.outcome.more_to_do = true;
+                continue;
+            }
             match self.machine.work(definition, &place, &node.step, call, attempt) {
                 Ok(work) => {
                     let starting = EffectStarting {

@@ -7,7 +7,7 @@ use backstay_model::event::{
     AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
-use backstay_model::{Attempt, Timestamp};
+use backstay_model::{Attempt, EffectCall, Timestamp};
 use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
 
 use super::RunMachine;
@@ -94,7 +94,8 @@ impl AgentTurn {
             | FailureClass::Expression
             | FailureClass::Exhausted
             | FailureClass::Login
-            | FailureClass::Session => self.session = None,
+            | FailureClass::Session
+            | FailureClass::Budget => self.session = None,
         }
     }
 
@@ -150,8 +151,8 @@ impl RunMachine {
                 }
             }
             // Of these the machine needs nothing: what follows is decided by the attempt's end.
+            Said::Usage(usage) => self.fold_usage(place, said, usage),
             Said::FilesTouched { .. }
-            | Said::Usage(_)
             | Said::Limit { .. }
             | Said::LoginNeeded { .. }
             | Said::NetworkTrouble { .. }
@@ -175,6 +176,10 @@ impl Turn<'_> {
     /// Says what an agent's stream said, as far as the log does not know it.
     pub(super) fn agent_said(&mut self, place: &Place, report: Report) {
         let Report::Said { effect, attempt, said } = report else { return };
+        // A probe is no agent.
+        if effect.call != EffectCall::Main {
+            return;
+        }
         let known = self.machine.said_until(&effect, attempt);
         for (spool_end, what) in said.into_iter().filter(|(spool_end, _)| *spool_end > known) {
             self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, spool_end, what });

@@ -1,8 +1,9 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionKind, Resolution,
-    RunRequested, Settled, SkipReason, StepFinished, StepSkipped, StepStatus, Verdict,
+    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionAsked, QuestionClosed,
+    QuestionKind, Resolution, RunRequested, Settled, SkipReason, StepFinished, StepSkipped, StepStatus,
+    Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Frame, Recorded, Scope, Seq, StepId, Timestamp};
 
@@ -111,22 +112,11 @@ impl RunMachine {
             }
             Event::QuestionAsked(asked) => {
                 if let Some(place) = Place::of(scope) {
-                    if asked.kind == QuestionKind::LoopExhausted
-                        && let Some(state) = self.steps.get_mut(&place)
-                    {
-                        state.pass.question = Some(asked.question);
-                    }
-                    self.questions.insert(asked.question, (place, asked.clone()));
+                    self.fold_asked(&place, asked);
                 }
             }
-            Event::QuestionClosed(closed) => {
-                if let Some((place, _)) = self.questions.remove(&closed.question)
-                    && let Some(state) = self.steps.get_mut(&place)
-                {
-                    state.pass.question = None;
-                }
-                self.answered.insert(closed.question, closed.answered_by);
-            }
+            Event::QuestionClosed(closed) => self.fold_closed(closed),
+            Event::BudgetRaised(raised) => self.used.raise(raised),
             // Of these the machine needs nothing: the record does.
             Event::OwnerChanged(_)
             | Event::OwnerReleased(_)
@@ -165,6 +155,34 @@ impl RunMachine {
             | Event::Reopened(_)
             | Event::Trimmed(_) => {}
         }
+    }
+
+    fn fold_asked(&mut self, place: &Place, asked: &QuestionAsked) {
+        let question = asked.question;
+        match asked.kind {
+            // That the attempt is in doubt was said before; and who asks while it works goes on working.
+            QuestionKind::AfterCrash | QuestionKind::Asked => {}
+            QuestionKind::LoopExhausted => {
+                if let Some(state) = self.steps.get_mut(place) {
+                    state.pass.question = Some(question);
+                }
+            }
+            QuestionKind::BudgetUsed => self.set_leaf_phase(place, LeafPhase::Held { question }),
+        }
+        self.questions.insert(question, (place.clone(), asked.clone()));
+    }
+
+    fn fold_closed(&mut self, closed: &QuestionClosed) {
+        if let Some((place, _)) = self.questions.remove(&closed.question) {
+            if let Some(state) = self.steps.get_mut(&place) {
+                state.pass.question = None;
+            }
+            let held = LeafPhase::Held { question: closed.question };
+            if self.leaf(&place).is_some_and(|leaf| leaf.phase == held) {
+                self.set_leaf_phase(&place, LeafPhase::Working(Progress::Wanted));
+            }
+        }
+        self.answered.insert(closed.question, closed.answered_by);
     }
 
     /// A verdict takes its input out of the inbox; an accepted wish to leave out a step in flight stays with the step.

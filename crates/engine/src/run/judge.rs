@@ -3,7 +3,6 @@
 use backstay_model::Text;
 use backstay_model::event::{AttemptEnd, FailureClass};
 use backstay_workflow::plan::{OutputFormat, Step};
-use backstay_workflow::shape::Shape;
 
 use super::definition::Node;
 use super::place::Place;
@@ -11,6 +10,7 @@ use super::reports::duration;
 use super::turn::Turn;
 use super::values::as_json;
 use super::work::total_budget_ms;
+use crate::report::json_of;
 use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd};
 
 /// Characters of a line that tells how an agent's attempt ended.
@@ -146,9 +146,10 @@ impl Turn<'_> {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 (Some(self.keep_text(serde_json::Value::from(text).to_string())), None)
             }
-            OutputFormat::Json => match as_json(unfenced(&text, process)) {
+            OutputFormat::Json => match as_json(json_of(&text, process.agent.is_some())) {
                 Ok(json) => {
-                    let problem = shape_problem(step, json);
+                    let said = process.shape_problem.clone().filter(|_| step.schema.is_some());
+                    let problem = said.map(|said| format!("the output does not match its schema: {said}"));
                     (Some(self.keep_text(json.to_owned())), problem)
                 }
                 Err(error) => {
@@ -176,29 +177,4 @@ fn first_line(text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// What an agent answered without the fence that many put around JSON.
-fn unfenced<'t>(text: &'t str, process: &ProcessEnded) -> &'t str {
-    if process.agent.is_none() {
-        return text;
-    }
-    let inner = || {
-        let (info, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
-        matches!(info.trim(), "" | "json").then_some(())?;
-        rest.trim_end().strip_suffix("```")
-    };
-    inner().unwrap_or(text)
-}
-
-/// What of `json` is not as the step's schema says.
-fn shape_problem(step: &Step, json: &str) -> Option<String> {
-    let said = match Shape::of(step.schema.as_deref()?) {
-        Ok(shape) => shape.problems(json).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match said {
-        Ok(problem) => problem.map(|problem| format!("the output does not match its schema: {problem}")),
-        Err(error) => Some(format!("the output cannot be held against its schema: {error}")),
-    }
 }

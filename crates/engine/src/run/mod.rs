@@ -9,6 +9,7 @@ mod agent_work;
 mod agents;
 mod apply;
 mod asks;
+mod budget;
 mod definition;
 mod desired;
 mod judge;

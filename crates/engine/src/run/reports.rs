@@ -434,7 +434,8 @@ fn retry_class(failure: FailureClass) -> Option<RetryClass> {
         | FailureClass::Expression
         | FailureClass::Exhausted
         | FailureClass::Login
-        | FailureClass::Session => None,
+        | FailureClass::Session
+        | FailureClass::Budget => None,
     }
 }
 

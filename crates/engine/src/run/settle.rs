@@ -267,7 +267,7 @@ impl Turn<'_> {
                 | LeafPhase::Reported
                 | LeafPhase::Probing { progress: Progress::Begun, .. },
             ) => return,
-            Some(LeafPhase::Doubt { question }) => Some(*question),
+            Some(LeafPhase::Doubt { question } | LeafPhase::Held { question }) => Some(*question),
             _ => None,
         };
         if let Some(question) = question {
@@ -304,6 +304,7 @@ impl Turn<'_> {
         self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq), choice: None });
         match asked.kind {
             QuestionKind::LoopExhausted => return self.answer_exhausted(&place, &choice),
+            QuestionKind::BudgetUsed => return self.answer_budget(&place, seq, &choice),
             // Who asked reads the answer in the log.
             QuestionKind::Asked => return,
             QuestionKind::AfterCrash => {}

@@ -12,6 +12,7 @@ use backstay_model::{
 
 use super::Definition;
 use super::agents::AgentTurn;
+use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
 
@@ -96,6 +97,11 @@ pub(super) enum LeafPhase {
     Backoff {
         /// That moment.
         due_at: Timestamp,
+    },
+    /// A person is asked whether more may be used, before the attempt begins.
+    Held {
+        /// The question.
+        question: QuestionId,
     },
     /// A person is asked what became of the attempt.
     Doubt {
@@ -201,7 +207,9 @@ impl StepState {
         let is_wanted = matches!(
             &self.phase,
             StepPhase::Active(Leaf {
-                phase: LeafPhase::Working(Progress::Wanted) | LeafPhase::Backoff { .. },
+                phase: LeafPhase::Working(Progress::Wanted)
+                    | LeafPhase::Backoff { .. }
+                    | LeafPhase::Held { .. },
                 ..
             })
         );
@@ -229,6 +237,8 @@ pub struct RunMachine {
     pub(super) active: BTreeSet<Place>,
     /// The session that each step worked in last, by the agent's preset.
     pub(super) sessions: BTreeMap<(StepId, String), String>,
+    /// What the agents told that they used.
+    pub(super) used: Used,
     /// The first step of the main part that failed, since the last reset.
     pub(super) failed: Option<Place>,
     pub(super) questions: BTreeMap<QuestionId, (Place, QuestionAsked)>,
@@ -255,6 +265,7 @@ impl RunMachine {
             steps: BTreeMap::new(),
             active: BTreeSet::new(),
             sessions: BTreeMap::new(),
+            used: Used::default(),
             failed: None,
             questions: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -383,6 +394,12 @@ impl RunMachine {
     #[must_use]
     pub fn idle_timeout_ms(&self, effect: &EffectId) -> Option<u64> {
         self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.idle_timeout_ms
+    }
+
+    /// The JSON Schema of the output of `effect`'s step, if it has one.
+    #[must_use]
+    pub fn schema(&self, effect: &EffectId) -> Option<&str> {
+        self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.schema.as_deref()
     }
 
     /// The agent whose limit is waited for, and until when: the first that ends.

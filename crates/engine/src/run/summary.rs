@@ -32,8 +32,12 @@ impl RunMachine {
     /// Whether nothing can go on before a person answers.
     #[must_use]
     pub fn waits_for_people_only(&self) -> bool {
-        let in_doubt =
-            |place| matches!(self.leaf(place).map(|leaf| &leaf.phase), Some(LeafPhase::Doubt { .. }));
+        let in_doubt = |place| {
+            matches!(
+                self.leaf(place).map(|leaf| &leaf.phase),
+                Some(LeafPhase::Doubt { .. } | LeafPhase::Held { .. })
+            )
+        };
         let is_asked = !self.active.is_empty() || !self.questions.is_empty();
         self.inbox.is_empty() && is_asked && self.active.iter().all(in_doubt)
     }
@@ -59,7 +63,13 @@ impl RunMachine {
             && matches!(self.phase, Phase::Running | Phase::Cancelling { .. })
             && self.active.iter().all(|place| {
                 let phase = self.leaf(place).map(|leaf| &leaf.phase);
-                matches!(phase, Some(LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. }))
+                let waits = |phase: &LeafPhase| {
+                    matches!(
+                        phase,
+                        LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. } | LeafPhase::Held { .. }
+                    )
+                };
+                phase.is_some_and(waits)
             });
         if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }
     }

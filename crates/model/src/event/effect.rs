@@ -99,6 +99,8 @@ pub enum FailureClass {
     Login,
     /// The agent's own session is not as it should be.
     Session,
+    /// The run has used what it may use.
+    Budget,
 }
 
 impl FailureClass {
@@ -118,6 +120,7 @@ impl FailureClass {
             FailureClass::Exhausted => "exhausted",
             FailureClass::Login => "login",
             FailureClass::Session => "session",
+            FailureClass::Budget => "budget",
         }
     }
 }

@@ -27,9 +27,10 @@ pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
-    Actor, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened, ResumeRequested,
-    RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
-    RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason, SuspendRequested, Verdict,
+    Actor, BudgetRaised, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened,
+    ResumeRequested, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed,
+    RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason,
+    SuspendRequested, Verdict,
 };
 pub use step::{
     CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
@@ -268,6 +269,9 @@ events! {
     EffectInDoubt(EffectInDoubt) = "effect_in_doubt", v 1, Fact;
     /// It is decided what became of work in doubt.
     EffectResolved(EffectResolved) = "effect_resolved", v 1, Fact;
+
+    /// The run may use more than it might.
+    BudgetRaised(BudgetRaised) = "budget_raised", v 1, Fact;
 
     /// A person has to say something.
     QuestionAsked(QuestionAsked) = "question_asked", v 1, Fact;

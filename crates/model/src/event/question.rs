@@ -15,6 +15,8 @@ pub enum QuestionKind {
     LoopExhausted,
     /// A step asks while it works.
     Asked,
+    /// The run has used what it may use.
+    BudgetUsed,
 }
 
 /// One answer that can be chosen.

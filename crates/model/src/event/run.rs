@@ -254,3 +254,12 @@ pub struct HostSlept {
     /// For how long, in milliseconds.
     pub asleep_ms: u64,
 }
+
+/// The run may use more than it might.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetRaised {
+    /// The input that says so.
+    pub by: Seq,
+    /// The tokens that it may use in all.
+    pub tokens: u64,
+}

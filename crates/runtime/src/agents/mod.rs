@@ -6,11 +6,14 @@
 mod attend;
 mod observe;
 mod pin;
+mod shape;
 mod start;
 mod version;
 
 pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard};
 pub use pin::preset_traits;
 pub(crate) use pin::{Pinned, pin};
+pub(crate) use shape::Shape;
+pub use shape::schema_fault;
 pub(crate) use start::{AgentCase, CaseError, CommandFault, command};
 pub(crate) use version::Versions;

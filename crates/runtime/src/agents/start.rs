@@ -92,13 +92,14 @@ pub(crate) fn command(
     };
     let via = work.via.map(delivery);
     let is_by_file = via.unwrap_or(preset.via()) == DeliveryVia::File;
-    let prompt_file = if is_by_file { Some(write("prompt", &work.prompt)?) } else { None };
+    let prompt = told(preset, work);
+    let prompt_file = if is_by_file { Some(write("prompt", &prompt)?) } else { None };
     let schema = match &work.schema {
         Some(text) => Some(SchemaFile { text: text.clone(), path: write("schema.json", text)? }),
         None => None,
     };
     let request = Request {
-        prompt: work.prompt.clone(),
+        prompt,
         via,
         prompt_file,
         access: work.access,
@@ -113,6 +114,17 @@ pub(crate) fn command(
         Stdin::Text(text) => Some(text.clone()),
     };
     Ok((line, stdin))
+}
+
+/// What the agent is told: one that takes no schema is told it, too.
+fn told(preset: &Preset, work: &AgentWork) -> String {
+    match &work.schema {
+        Some(schema) if preset.schema_form().is_none() => format!(
+            "{}\n\nYour last message has to be one JSON value and nothing around it. It has to match this JSON Schema: {schema}",
+            work.prompt
+        ),
+        _ => work.prompt.clone(),
+    }
 }
 
 /// The wish, as far as the preset can fulfil it: an agent that cannot go on begins anew.
@@ -132,5 +144,83 @@ fn delivery(via: Via) -> DeliveryVia {
         Via::Arg => DeliveryVia::Arg,
         Via::File => DeliveryVia::File,
         Via::Env => DeliveryVia::Env,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use backstay_agent::Presets;
+    use backstay_model::event::Access;
+
+    use super::*;
+
+    fn work(session: SessionWish) -> AgentWork {
+        AgentWork {
+            preset: String::new(),
+            prompt: "Do it.".to_owned(),
+            via: None,
+            access: Access::Write,
+            model: None,
+            args: Vec::new(),
+            session,
+            schema: None,
+        }
+    }
+
+    fn fresh() -> SessionWish {
+        SessionWish::Fresh { id: "new".to_owned() }
+    }
+
+    fn going_on() -> SessionWish {
+        SessionWish::Continue { id: "old".to_owned(), fresh: "new".to_owned() }
+    }
+
+    fn preset(name: &str) -> Preset {
+        Presets::built_in().unwrap().get(name).unwrap().clone()
+    }
+
+    /// The arguments and the stdin with which an agent is started, and the folder with what it reads.
+    fn started(preset: &Preset, work: &AgentWork) -> (String, Option<String>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let (line, stdin) = command(preset, work, path).unwrap();
+        (line.argv.join(" ").replace(path.as_str(), "FOLDER"), stdin, folder)
+    }
+
+    #[test]
+    fn an_agent_that_takes_no_schema_is_told_it() {
+        let work = AgentWork { schema: Some("{}".to_owned()), ..work(fresh()) };
+        let (line, stdin, folder) = started(&preset("codex"), &work);
+        assert!(line.contains("--output-schema FOLDER/schema.json"), "{line}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("schema.json")).unwrap(), "{}");
+        assert_eq!(stdin.as_deref(), Some("Do it."));
+        let (_, stdin, _) = started(&preset("gemini"), &work);
+        assert!(stdin.unwrap().ends_with("It has to match this JSON Schema: {}"));
+    }
+
+    #[test]
+    fn an_agent_that_cannot_go_on_begins_anew() {
+        let text = "[agents.plain]\nprogram = \"p\"\nstart = [\"{session}\", \"{prompt}\"]\nsession = \"chosen\"\nprompt = { via = \"file\", file = [\"@{prompt_file}\"] }\n[agents.plain.access]\nwrite = { args = [] }\n";
+        let presets = Presets::with_configuration("c", text).unwrap();
+        let plain = presets.get("plain").unwrap();
+        let (line, stdin, folder) = started(plain, &work(going_on()));
+        assert_eq!((line.as_str(), stdin), ("p new @FOLDER/prompt", None));
+        assert_eq!(std::fs::read_to_string(folder.path().join("prompt")).unwrap(), "Do it.");
+        let (line, ..) = started(&preset("claude"), &work(going_on()));
+        assert!(line.contains("--resume old") && !line.contains("new"), "{line}");
+    }
+
+    #[test]
+    fn a_session_is_known_before_the_start_where_it_can_be() {
+        let known = |name: &str, session: SessionWish| {
+            let starting = work(session).starting();
+            AgentCase::new(starting, &BTreeMap::new(), 0, None).known_session(&preset(name))
+        };
+        let copy = || SessionWish::Fork { from: "old".to_owned(), id: "new".to_owned() };
+        assert_eq!((known("claude", fresh()), known("codex", fresh())), (Some("new".to_owned()), None));
+        assert_eq!((known("claude", copy()), known("codex", copy())), (Some("new".to_owned()), None));
+        assert_eq!(known("codex", going_on()), Some("old".to_owned()));
     }
 }

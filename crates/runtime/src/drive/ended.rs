@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use backstay_engine::{EndedBy, OutputProblem, ProcessEnded};
+use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
 use backstay_exec::{ExitRecord, Redaction, Redactor, SpoolError, spool};
 use backstay_log::BlobError;
 use backstay_model::Text;
@@ -17,6 +17,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::artifacts::{Artifacts, find_artifacts};
+use crate::agents::Shape;
 use crate::store::Store;
 
 /// What this machine cannot do for now; another try may succeed.
@@ -46,6 +47,7 @@ pub(super) fn collect(
     record: &ExitRecord,
     secrets: &[Redaction],
     answer: Option<&str>,
+    schema: Option<&str>,
 ) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
@@ -54,6 +56,9 @@ pub(super) fn collect(
     } else {
         (Output { text: None, problem: None }, None)
     };
+    let shape_problem = schema
+        .zip(output.text.as_deref())
+        .and_then(|(schema, text)| shape_problem(schema, json_of(text, answer.is_some())));
     let Artifacts { paths, left_out } = find_artifacts(folder, relative);
     Ok(ProcessEnded {
         by,
@@ -65,6 +70,7 @@ pub(super) fn collect(
         stderr: began.then(|| record.stderr.clone()),
         output: output.text.map(|text| keep(store, &text)).transpose()?,
         output_problem: output.problem,
+        shape_problem,
         log: log.map(|text| keep(store, &text)).transpose()?,
         artifacts: paths,
         artifacts_left_out: left_out,
@@ -72,6 +78,15 @@ pub(super) fn collect(
         left_behind: record.left_behind,
         agent: None,
     })
+}
+
+/// What of `json` is not as `schema` says. What is no JSON is told elsewhere.
+fn shape_problem(schema: &str, json: &str) -> Option<String> {
+    match Shape::of(schema) {
+        Ok(shape) => shape.problems(json).ok().flatten(),
+        // It was a schema when the workflow was checked.
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {

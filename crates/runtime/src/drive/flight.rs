@@ -100,6 +100,8 @@ pub(super) struct Watch {
     gate: Gate,
     /// The agent, where the work is one's that is known by a preset.
     pub(super) agent: Option<AgentCase>,
+    /// The JSON Schema of its output.
+    schema: Option<String>,
     /// It is being stopped because it gave no sign of life.
     pub(super) is_idle: Arc<AtomicBool>,
     versions: Versions,
@@ -182,6 +184,11 @@ impl Drive<'_> {
                 .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
             gate,
             agent,
+            schema: self
+                .machine
+                .schema(effect)
+                .filter(|_| effect.call == EffectCall::Main)
+                .map(str::to_owned),
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
             mode: self.mode,
@@ -462,7 +469,15 @@ impl Watch {
             }
         };
         let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
-        match collect(&self.store, &folder, &self.folder, record, &self.secrets, answer) {
+        match collect(
+            &self.store,
+            &folder,
+            &self.folder,
+            record,
+            &self.secrets,
+            answer,
+            self.schema.as_deref(),
+        ) {
             Ok(process) => {
                 let mut process = self.told_end(process);
                 process.agent = finding.map(|finding| finding.ended);
@@ -489,6 +504,7 @@ impl Watch {
             stderr: None,
             output: None,
             output_problem: None,
+            shape_problem: None,
             log: None,
             artifacts: Vec::new(),
             artifacts_left_out: 0,

@@ -24,6 +24,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
         read_file: &read_file,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
+        schema_fault: &|_| None,
     };
     let plan = check(&input).unwrap().plan;
     let inputs = plan.bind_inputs(&BTreeMap::new()).unwrap().to_json().unwrap();

@@ -10,8 +10,7 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
-use crate::plan::{AgentOptions, OnLimit, SessionRule, Verb};
-use crate::shape::Shape;
+use crate::plan::{AgentOptions, Budget, OnExceeded, OnLimit, SessionRule, Verb};
 use crate::yaml::{Entry, Kind, Node};
 
 const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
@@ -201,6 +200,30 @@ impl Reader<'_> {
         }
     }
 
+    /// What the agents of the run may use.
+    pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
+        let fields = self.fields(node, &keys::BUDGET);
+        let words = [("ask", OnExceeded::Ask), ("stop", OnExceeded::Stop)];
+        let on_exceeded = fields.get("on_exceeded").and_then(|node| self.word(node, "`on_exceeded`", &words));
+        let Some(tokens) = fields.get("tokens") else {
+            if matches!(node.kind, Kind::Map(_)) {
+                let range = first_line(self.source, &node.range);
+                let report = Report::error(codes::MISSING_KEY, &range, "`budget` needs `tokens`");
+                self.say(report.hint("for example `tokens: 4M`"));
+            }
+            return None;
+        };
+        match tokens.text().and_then(amount) {
+            Some(tokens) => Some(Budget { tokens, on_exceeded: on_exceeded.unwrap_or_default() }),
+            None => {
+                let range = first_line(self.source, &tokens.range);
+                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is no amount of tokens");
+                self.say(report.hint("write `800k`, `4M` or a whole number"));
+                None
+            }
+        }
+    }
+
     pub(super) fn is_by_preset(&self, verb: &Verb) -> bool {
         match verb {
             Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(|spec| spec.preset().is_some()),
@@ -208,7 +231,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The schema in the file that `node` names, in one line.
+    /// The schema in the file that `node` names.
     pub(super) fn schema(&mut self, node: &Node, output: Option<&Entry>) -> Option<String> {
         let path = self.text(node, "`schema`")?;
         if let Some(output) = output.filter(|output| output.value.text() == Some("text")) {
@@ -222,9 +245,9 @@ impl Reader<'_> {
             );
         }
         let said = match (self.read_file)(path) {
-            Ok(text) => match Shape::of(&text) {
-                Ok(shape) => return Some(shape.text().to_owned()),
-                Err(error) => format!("`{path}` is no JSON Schema: {error}"),
+            Ok(text) => match (self.schema_fault)(&text) {
+                None => return Some(text.trim().to_owned()),
+                Some(fault) => format!("`{path}` is no JSON Schema: {fault}"),
             },
             Err(error) => format!("the schema `{path}` can not be read: {error}"),
         };
@@ -276,4 +299,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// A whole number above zero, in ones, thousands (`k`) or millions (`M`).
+fn amount(text: &str) -> Option<u64> {
+    let (digits, times) = match (text.strip_suffix('k'), text.strip_suffix('M')) {
+        (Some(digits), _) => (digits, 1_000),
+        (None, Some(digits)) => (digits, 1_000_000),
+        (None, None) => (text, 1),
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(times).filter(|tokens| *tokens > 0)
 }

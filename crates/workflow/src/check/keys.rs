@@ -12,10 +12,20 @@ pub(crate) struct Keys {
 
 pub(crate) const WORKFLOW: Keys = Keys {
     of: "a workflow",
-    known: &["backstay", "name", "description", "inputs", "agents", "env", "steps", "finally", "outputs"],
+    known: &[
+        "backstay",
+        "name",
+        "description",
+        "inputs",
+        "agents",
+        "env",
+        "steps",
+        "finally",
+        "outputs",
+        "budget",
+    ],
     later: &[
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
-        ("budget", "bound the steps with `timeout`"),
         ("concurrency", "start one run after the other"),
         ("triggers", "start the run from cron or a systemd timer"),
         ("workspace", "steps work in the folder in which the run was started"),
@@ -77,6 +87,16 @@ pub(crate) const AGENT: Keys = Keys {
 
 pub(crate) const AGENT_USE: Keys =
     Keys { of: "the agent of a step", known: &["use", "fallback", "model", "args"], later: &[] };
+
+pub(crate) const BUDGET: Keys = Keys {
+    of: "`budget`",
+    known: &["tokens", "on_exceeded"],
+    later: &[
+        ("usd", "give the tokens: not every agent knows what it costs"),
+        ("wall", "bound the steps with `timeout`"),
+        ("model_calls", "give the tokens"),
+    ],
+};
 
 pub(crate) const SESSION: Keys = Keys { of: "`session`", known: &["from", "fork"], later: &[] };
 pub(crate) const RETRY: Keys = Keys { of: "`retry`", known: &["max", "errors", "backoff"], later: &[] };

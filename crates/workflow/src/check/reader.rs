@@ -85,6 +85,8 @@ pub(super) struct Reader<'a> {
     pub(super) overridden: BTreeSet<String>,
     /// Each step that works in another one's session: itself, the other, and where that stands.
     pub(super) sessions: Vec<(StepId, StepId, Range<usize>)>,
+    /// Says what keeps a text from being a JSON Schema.
+    pub(super) schema_fault: &'a dyn Fn(&str) -> Option<String>,
     /// Reads a prompt file.
     pub(super) read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
 }

@@ -44,6 +44,8 @@ pub struct CheckInput<'a> {
     pub text: &'a str,
     /// Reads a file that the workflow names, by its path relative to the workflow's file.
     pub read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
+    /// Says what keeps a text from being a JSON Schema; nothing if it is one.
+    pub schema_fault: &'a dyn Fn(&str) -> Option<String>,
     /// Agents given at the start, by name.
     pub agents: BTreeMap<String, AgentOverride>,
     /// The presets that there are, by name.
@@ -78,6 +80,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         specs: BTreeMap::new(),
         overridden: input.agents.keys().cloned().collect(),
         sessions: Vec::new(),
+        schema_fault: input.schema_fault,
         read_file: input.read_file,
     };
     let plan = mended.tree.as_ref().map(|tree| reader.workflow(tree, input));
@@ -160,6 +163,7 @@ impl Reader<'_> {
         }
         let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
+        let budget = fields.get("budget").and_then(|node| self.budget(node));
         let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);
         let ended = ended_before(&steps, &finally);
         self.session_sources(&ended);
@@ -173,6 +177,7 @@ impl Reader<'_> {
             steps,
             finally,
             outputs,
+            budget,
         };
         let count = plan.walk().count();
         if count > backstay_model::limits::STEPS_MAX {

@@ -35,8 +35,13 @@ impl Bench {
     }
 
     fn ends_well(&mut self, step: &str, answer: &str) -> Vec<String> {
-        let output = Some(self.keep(answer));
-        self.end(step, ProcessEnded { output, ..agent(TurnEnd::Well, None, exited(0)) })
+        self.ends_with(step, answer, None)
+    }
+
+    /// The runtime holds the output against the step's schema.
+    fn ends_with(&mut self, step: &str, answer: &str, problem: Option<&str>) -> Vec<String> {
+        let (output, shape_problem) = (Some(self.keep(answer)), problem.map(str::to_owned));
+        self.end(step, ProcessEnded { output, shape_problem, ..agent(TurnEnd::Well, None, exited(0)) })
     }
 
     fn fails(&mut self, step: &str, trouble: Option<Trouble>) -> Vec<String> {
@@ -132,6 +137,15 @@ fn what_an_agent_says_becomes_facts_once_also_where_it_is_read_again() {
     bench.ends_well("a", "done");
     let late = Report::Said { effect, attempt, said: vec![(40, message("late"))] };
     assert_eq!(bench.report(late), [""; 0], "what has its end says nothing more");
+}
+
+#[test]
+fn a_probe_is_no_agent_and_says_nothing() {
+    let mut bench = one("after_crash: {probe: 'true'}");
+    bench.says("a", &[(10, message("hello"))]);
+    bench.lose("a", LostEvidence::KeeperDead);
+    assert_eq!(bench.desired(), ["a probe hold 1"]);
+    assert_eq!(bench.says("a", &[(5, message("more"))]), [""; 0]);
 }
 
 #[test]
@@ -458,7 +472,7 @@ fn a_session_of_another_step_is_gone_on_with_or_copied() {
 fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
     let mut bench = one("schema: s.json");
     bench.begins_session("a", "s1");
-    let facts = bench.ends_well("a", "{\"m\": 1}");
+    let facts = bench.ends_with("a", "{\"m\": 1}", Some("\"n\" is a required property"));
     let problem = "the output does not match its schema: \"n\" is a required property";
     assert_eq!(
         facts,
@@ -471,10 +485,10 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
     let told = &bench.told().prompt;
     assert!(told.starts_with(&format!("Your last answer cannot be used: {problem}")), "{told}");
     assert!(
-        told.ends_with(r#"It has to match this JSON Schema: {"required":["n"],"type":"object"}"#),
+        told.ends_with(r#"It has to match this JSON Schema: {"required": ["n"], "type": "object"}"#),
         "{told}"
     );
-    assert_eq!(bench.told().schema.as_deref(), Some(r#"{"required":["n"],"type":"object"}"#));
+    assert_eq!(bench.told().schema.as_deref(), Some(r#"{"required": ["n"], "type": "object"}"#));
     let mut mended = bench.clone();
     let facts = mended.ends_well("a", "```json\n{\"n\": 2}\n```\n");
     assert_eq!(facts[1], "a succeeded: ```json");
@@ -488,14 +502,18 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
 
 #[test]
 fn a_commands_output_is_held_against_its_schema_too() {
-    let read = |output: &str| {
+    let read = |output: &str, shape_problem: Option<&str>| {
         let mut bench = Bench::begun(
             "- {id: a, agent: mine, prompt: Do it., schema: s.json}\nagents: {mine: {command: [x]}}",
         );
-        bench.print("a", output)[1].clone()
+        let (output, shape_problem) = (Some(bench.keep(output)), shape_problem.map(str::to_owned));
+        bench.end("a", ProcessEnded { output, shape_problem, ..exited(0) })[1].clone()
     };
-    assert_eq!(read("{\"n\": 1}"), "a succeeded: exit 0");
-    assert_eq!(read("{}"), "a failed: the output does not match its schema: \"n\" is a required property");
+    assert_eq!(read("{\"n\": 1}", None), "a succeeded: exit 0");
+    assert_eq!(
+        read("{}", Some("\"n\" is a required property")),
+        "a failed: the output does not match its schema: \"n\" is a required property"
+    );
 }
 
 #[test]
@@ -522,6 +540,26 @@ fn c3_usage_is_kept_by_attempt_and_a_session_counts_once() {
     assert_eq!((usage.tokens.input, usage.tokens.output), (Some(130), None));
     assert_eq!((usage.told, usage.untold), (2, 1));
     assert_eq!(Bench::begun("- {id: a, run: x}").record.usage(), None);
+}
+
+/// Codex counts what the original had used (tried with 0.169.0).
+#[test]
+fn c3_a_copy_of_a_session_counts_only_what_it_used_itself() {
+    let mut bench = Bench::begun(
+        "- {id: plan, agent: codex, prompt: Plan.}\n- {id: copy, agent: codex, session: {from: plan, fork: true}, prompt: Do.}\n- {id: on, agent: codex, session: {from: plan}, prompt: Do., needs: [plan]}",
+    );
+    for (step, session, used_in_all) in [("plan", "s1", 100), ("on", "s1", 150), ("copy", "s2", 130)] {
+        bench.begins_session(step, session);
+        bench.says(step, &[(20, used(UsageSpan::Session, used_in_all))]);
+        bench.later(1_000);
+        bench.ends_well(step, "done");
+    }
+    let input = |step: &str| {
+        let record = bench.record.step(&step.parse().unwrap()).unwrap();
+        record.attempts[0].agent.as_ref().unwrap().usage.unwrap().input
+    };
+    assert_eq!((input("plan"), input("copy"), input("on")), (Some(100), Some(30), Some(50)));
+    assert_eq!(bench.record.usage().unwrap().tokens.input, Some(180));
 }
 
 #[test]

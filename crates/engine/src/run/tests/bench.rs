@@ -57,6 +57,7 @@ impl Bench {
             path: "t.yaml",
             text: &text,
             read_file: &read_file,
+            schema_fault: &|_| None,
             agents: BTreeMap::new(),
             presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
         });
@@ -299,6 +300,7 @@ impl Bench {
         assert_eq!(folded.steps, self.machine.steps);
         assert_eq!(folded.active, self.machine.active);
         assert_eq!(folded.inbox, self.machine.inbox);
+        assert_eq!(folded.used, self.machine.used);
         assert_eq!(folded.sessions, self.machine.sessions);
         assert_eq!(folded.failed, self.machine.failed);
         assert_eq!(folded.questions, self.machine.questions);
@@ -340,6 +342,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         stderr: None,
         output: None,
         output_problem: None,
+        shape_problem: None,
         log: None,
         artifacts: Vec::new(),
         artifacts_left_out: 0,

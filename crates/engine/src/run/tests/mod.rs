@@ -4,6 +4,7 @@ mod agents;
 mod answers;
 mod asks;
 mod bench;
+mod budget;
 mod crash;
 mod loops;
 mod order;

@@ -1,10 +1,11 @@
 //! Small random plans under random inputs, reports and crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
-use backstay_model::event::{Class, Event, QuestionKind};
-use backstay_model::{EffectId, Scope};
+use backstay_model::event::{Class, Event, QuestionKind, Said, SessionWish, Tokens, Usage, UsageSpan};
+use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
 
 use super::super::{Desired, Phase};
@@ -12,10 +13,19 @@ use super::Bench;
 use super::bench::{ended, exited};
 use super::reopen::assert_attempts_are_dense;
 use super::say;
-use crate::{EndedBy, ProcessEnded, Report};
+use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 /// More than a small plan needs to its end.
 const ROUNDS_MAX: usize = 100;
+
+/// What is asked of agents.
+const AGENTS: [&str; 5] = [
+    "codex",
+    "codex, session: keep",
+    "{use: codex, fallback: [claude]}, session: keep",
+    "{use: codex, fallback: [claude]}, on_limit: wait, max_wait: 15m, schema: s.json",
+    "claude, on_limit: fail",
+];
 
 /// What is generated for one step.
 #[derive(Clone, Debug)]
@@ -24,6 +34,8 @@ struct Leaf {
     after_crash: &'static str,
     retries: u32,
     condition: Option<&'static str>,
+    /// Its agent and what it asks of that; none for a script.
+    agent: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,17 +62,21 @@ enum Action {
     Lost(usize, bool),
     Stuck(usize),
     Stale(usize),
+    Says(usize, u64, usize),
+    AgentEnds(usize, usize, usize),
 }
 
 fn leaf() -> impl Strategy<Value = Leaf> {
     let policy = prop::sample::select(vec!["ask", "rerun", "resume", "fail", "{probe: 'true'}"]);
     let condition = prop::option::weighted(0.2, prop::sample::select(vec!["true", "false", "inputs.x.y"]));
-    (any::<bool>(), policy, 0..2_u32, condition).prop_map(
-        |(side_by_side, after_crash, retries, condition)| Leaf {
+    let agent = prop::option::weighted(0.4, prop::sample::select(AGENTS.to_vec()));
+    (any::<bool>(), policy, 0..2_u32, condition, agent).prop_map(
+        |(side_by_side, after_crash, retries, condition, agent)| Leaf {
             side_by_side,
             after_crash,
             retries,
             condition,
+            agent,
         },
     )
 }
@@ -98,7 +114,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Resume),
         1 => Just(Action::Cancel),
         1 => step().prop_map(Action::Skip),
-        3 => prop::sample::select(vec!["done", "rerun", "fail", "more", "accept", "maybe"]).prop_map(Action::Answer),
+        3 => prop::sample::select(vec!["done", "rerun", "fail", "more", "stop", "accept", "maybe"]).prop_map(Action::Answer),
         2 => (prop::option::of(step()), prop::option::weighted(0.2, step()))
             .prop_map(|(from, skip)| Action::Again(from, skip)),
         2 => step().prop_map(Action::Running),
@@ -107,6 +123,9 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (step(), any::<bool>()).prop_map(|(step, begun)| Action::Lost(step, begun)),
         1 => step().prop_map(Action::Stuck),
         1 => step().prop_map(Action::Stale),
+        4 => (step(), 1..6_u64, 0..6_usize).prop_map(|(step, end, what)| Action::Says(step, end, what)),
+        6 => (step(), 0..4_usize, 0..7_usize)
+            .prop_map(|(step, turn, trouble)| Action::AgentEnds(step, turn, trouble)),
     ]
 }
 
@@ -120,8 +139,11 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
     let needs = |side_by_side| if side_by_side { ", needs: []" } else { "" };
     let spell_leaf = |id: &str, leaf: &Leaf| {
         let condition = leaf.condition.map(|condition| format!(", if: {condition}")).unwrap_or_default();
+        let does = leaf
+            .agent
+            .map_or_else(|| "run: 'true'".to_owned(), |agent| format!("agent: {agent}, prompt: Do it."));
         format!(
-            "- {{id: {id}, run: 'true', after_crash: {}, retry: {}{}{condition}}}\n",
+            "- {{id: {id}, {does}, after_crash: {}, retry: {}{}{condition}}}\n",
             leaf.after_crash,
             leaf.retries,
             needs(leaf.side_by_side),
@@ -154,12 +176,18 @@ fn spell(entries: &[Entry], finally: &[Leaf]) -> (String, Vec<String>) {
     for leaf in finally {
         text += &spell_leaf(&next(), leaf);
     }
+    // Some runs may use little: whoever uses more is asked, or stopped.
+    text += match entries.len() % 3 {
+        0 => "budget: {tokens: 40}\n",
+        1 => "budget: {tokens: 40, on_exceeded: stop}\n",
+        _ => "",
+    };
     // `inputs.x` is declared and has no `y`.
     text += "inputs: {x: {type: string, default: a}}\n";
     (text, ids)
 }
 
-fn in_flight(bench: &Bench, index: usize) -> Option<(EffectId, backstay_model::Attempt)> {
+fn in_flight(bench: &Bench, index: usize) -> Option<(EffectId, Attempt)> {
     let found = bench.machine.desired().into_iter().filter_map(|(effect, wish)| match wish {
         Desired::Hold(attempt) | Desired::Stop(attempt, _) => Some((effect, attempt)),
         Desired::Start(_) => None,
@@ -172,12 +200,11 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
     let step = |index: &usize| ids[index % ids.len()].parse().unwrap();
     // The log refuses inputs after the end, and a wish to try again before it.
     let has_ended = matches!(bench.machine.phase(), Phase::Ended(_));
-    let report =
-        |bench: &mut Bench, index: usize, make: &dyn Fn(EffectId, backstay_model::Attempt) -> Report| {
-            if let Some((effect, attempt)) = in_flight(bench, index) {
-                bench.report(make(effect, attempt));
-            }
-        };
+    let report = |bench: &mut Bench, index: usize, make: &dyn Fn(EffectId, Attempt) -> Report| {
+        if let Some((effect, attempt)) = in_flight(bench, index) {
+            bench.report(make(effect, attempt));
+        }
+    };
     let end = |bench: &mut Bench, index: usize, process: &ProcessEnded| {
         report(bench, index, &|effect, attempt| Report::Ended {
             effect,
@@ -230,6 +257,23 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
             evidence: if *begun { KeeperDead } else { NotBegun },
             ended_processes: 0,
         }),
+        Action::Says(index, spool_end, what) => {
+            let what = match what {
+                0 => Said::SessionStarted { id: format!("s{index}"), model: None },
+                1 => Said::Thought { line: String::new() },
+                2 => Said::Limit { reset_at: None, message: "limit".to_owned() },
+                3 | 4 => Said::Usage(Usage {
+                    span: if *what == 3 { UsageSpan::Process } else { UsageSpan::Session },
+                    tokens: Tokens { input: Some(20 * spool_end), ..Tokens::default() },
+                }),
+                _ => Said::TurnEnded { ok: true, failure: None },
+            };
+            let said = vec![(*spool_end, what)];
+            report(bench, *index, &|effect, attempt| Report::Said { effect, attempt, said: said.clone() });
+        }
+        Action::AgentEnds(index, turn, trouble) => {
+            end(bench, *index, &agent_ended(*turn, *trouble, bench.now));
+        }
         Action::Stale(index) => {
             let head = bench.log.len();
             bench.settle();
@@ -243,6 +287,30 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
         }
         _ => {}
     }
+}
+
+fn agent_ended(turn: usize, trouble: usize, now: Timestamp) -> ProcessEnded {
+    let message = || "it says so".to_owned();
+    let reset_at = Some(now.plus(Duration::from_secs(20 * 60)));
+    let turn = match turn {
+        0 => TurnEnd::Well,
+        1 => TurnEnd::Untold,
+        2 => TurnEnd::Badly { failure: None },
+        _ => TurnEnd::CutShort,
+    };
+    let trouble = match trouble {
+        0 => Some(Trouble::Limit { reset_at, message: message() }),
+        1 => Some(Trouble::Limit { reset_at: None, message: message() }),
+        2 => Some(Trouble::Login { message: message() }),
+        3 => Some(Trouble::Network { message: message() }),
+        4 => Some(Trouble::SessionUnknown),
+        5 => Some(Trouble::SessionInUse),
+        _ => None,
+    };
+    // Where the process was killed, there is a signal in place of a code.
+    let cut = turn == TurnEnd::CutShort && trouble.is_none();
+    let process = if cut { ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) } } else { exited(1) };
+    ProcessEnded { agent: Some(AgentEnded { turn, trouble }), ..process }
 }
 
 /// Two wishes to cancel and the reports of what is in flight bring every run to its end.
@@ -277,7 +345,13 @@ fn let_succeed(bench: &mut Bench) {
         }
         let asked = bench.machine.open_questions().next().cloned();
         if let Some(asked) = asked {
-            let choice = if asked.kind == QuestionKind::LoopExhausted { "accept" } else { "done" };
+            let choice = match asked.kind {
+                QuestionKind::LoopExhausted => "accept",
+                QuestionKind::BudgetUsed => "more",
+                QuestionKind::AfterCrash => "done",
+                // These runs have no step that asks; see `asks`.
+                QuestionKind::Asked => unreachable!("no step of these asks"),
+            };
             bench.answer(choice);
         } else if let Some((effect, attempt)) = in_flight(bench, 0) {
             bench.report(Report::Ended { effect, attempt, process: Box::new(exited(0)) });
@@ -293,6 +367,8 @@ fn assert_lawful(bench: &Bench) {
     let mut in_flight: BTreeMap<Scope, EffectId> = BTreeMap::new();
     let (mut said, mut settled) = (BTreeSet::new(), BTreeSet::new());
     let (mut stands_still, mut has_ended) = (false, false);
+    let mut heard: BTreeMap<(Scope, Attempt), u64> = BTreeMap::new();
+    let mut sessions: BTreeSet<String> = BTreeSet::new();
     for recorded in &bench.log {
         let event = Event::decode(recorded).unwrap();
         assert!(!has_ended || event.class() == Class::Reopening, "{event:?} after the end");
@@ -309,6 +385,25 @@ fn assert_lawful(bench: &Bench) {
                 assert!(!stands_still, "{starting:?} while the run stands still");
                 let other = in_flight.insert(recorded.scope.clone(), starting.effect.clone());
                 assert_eq!(other, None, "two attempts of {} in flight", recorded.scope);
+                if let Some(agent) = starting.agent {
+                    if let SessionWish::Continue { id, .. } = &agent.session {
+                        assert!(sessions.contains(id), "nobody ever spoke of the session {id}");
+                    }
+                    // An agent that cannot go on begins this one.
+                    sessions.insert(agent.session.chosen().to_owned());
+                }
+            }
+            Event::AgentSaid(said) => {
+                assert_eq!(in_flight.get(&recorded.scope), Some(&said.effect), "it is not at work");
+                let known = heard.entry((recorded.scope.clone(), said.attempt)).or_default();
+                assert!(said.spool_end > *known, "{said:?} is said again");
+                *known = said.spool_end;
+                if let Said::SessionStarted { id, .. } = said.what {
+                    sessions.insert(id);
+                }
+            }
+            Event::StepContinues(continues) => {
+                assert!(!in_flight.contains_key(&recorded.scope), "{continues:?} while it is at work");
             }
             Event::EffectFinished(_) | Event::EffectLost(_) => {
                 assert!(in_flight.remove(&recorded.scope).is_some(), "{} had not begun", recorded.scope);

@@ -1,0 +1,139 @@
+//! What the agents of a run may use, and what happens where that is used up: nothing new begins.
+
+use std::collections::BTreeMap;
+
+use backstay_model::event::{
+    AgentSaid, BudgetRaised, FailureClass, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption,
+    SessionWish, StepStatus, Usage, UsageSpan,
+};
+use backstay_model::{Digest, QuestionId, Seq};
+use backstay_workflow::plan::{Budget, OnExceeded};
+
+use super::RunMachine;
+use super::place::Place;
+use super::turn::Turn;
+
+/// The answers to "may it use more?".
+const MORE: &str = "more";
+const STOP: &str = "stop";
+
+/// What the agents of a run told that they used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    /// By session, where an agent counts over that, else by attempt.
+    counts: BTreeMap<String, Count>,
+    /// What may be used in all, once somebody allowed more than the plan does.
+    raised_to: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    tokens: u64,
+    /// Of these, what the original had used that the session is a copy of.
+    copied: u64,
+}
+
+impl Used {
+    fn tokens(&self) -> u64 {
+        let own = |count: &Count| count.tokens.saturating_sub(count.copied);
+        self.counts.values().map(own).fold(0, u64::saturating_add)
+    }
+
+    pub(super) fn raise(&mut self, raised: &BudgetRaised) {
+        self.raised_to = Some(raised.tokens);
+    }
+}
+
+impl RunMachine {
+    /// Folds what an agent told that it has used so far. What it does not tell counts nothing.
+    pub(super) fn fold_usage(&mut self, place: &Place, said: &AgentSaid, usage: &Usage) {
+        let agent = self.leaf(place).map(|leaf| &leaf.agent);
+        let session = agent.and_then(|agent| agent.session.clone());
+        let from = match agent.and_then(|agent| agent.starting.as_ref()).map(|starting| &starting.session) {
+            Some(SessionWish::Fork { from, .. }) => Some(from.clone()),
+            _ => None,
+        };
+        let key = match (usage.span, session) {
+            (UsageSpan::Session, Some(session)) => session,
+            (UsageSpan::Session, None) | (UsageSpan::Process, _) => {
+                format!("{}:{}", said.effect, said.attempt)
+            }
+        };
+        let original = from.and_then(|from| self.used.counts.get(&from)).map_or(0, |count| count.tokens);
+        let copied = if usage.span == UsageSpan::Session { original } else { 0 };
+        let count = self.used.counts.entry(key).or_insert(Count { tokens: 0, copied });
+        let tokens = [usage.tokens.input, usage.tokens.output];
+        count.tokens = tokens.into_iter().flatten().fold(0, u64::saturating_add);
+    }
+
+    /// The tokens that the run may use and those that it has used, where these are as many.
+    fn used_up(&self, budget: Option<Budget>) -> Option<(u64, u64)> {
+        let most = self.used.raised_to.or(budget.map(|budget| budget.tokens))?;
+        let used = self.used.tokens();
+        (used >= most).then_some((most, used))
+    }
+}
+
+impl Turn<'_> {
+    /// Holds an agent back that would begin although the budget is used up. Says whether it did.
+    pub(super) fn is_held_by_budget(&mut self, place: &Place) -> bool {
+        let Some(definition) = self.machine.definition.clone() else { return false };
+        let budget = definition.plan.budget;
+        let Some((most, used)) = self.machine.used_up(budget) else { return false };
+        let node = definition.node(&place.step);
+        let agent = node.and_then(|node| self.machine.agent_of(&definition, place, &node.step));
+        if agent.is_none_or(|(_, agent)| agent.preset().is_none()) {
+            return false;
+        }
+        let said = format!("{used} of {most} tokens are used");
+        match budget.map(|budget| budget.on_exceeded).unwrap_or_default() {
+            OnExceeded::Ask => self.ask_for_more(place, most, &said),
+            OnExceeded::Stop => self.stop_for_budget(place, said),
+        }
+        true
+    }
+
+    fn stop_for_budget(&mut self, place: &Place, said: String) {
+        self.finish(place, StepStatus::Failed, None, Some(FailureClass::Budget), said, None);
+    }
+
+    fn ask_for_more(&mut self, place: &Place, most: u64, said: &str) {
+        let id = format!("{}:{}:{most}:budget", self.machine.run(), place.scope());
+        let option =
+            |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
+        let asked = QuestionAsked {
+            question: QuestionId::derived(Digest::of(id.as_bytes())),
+            kind: QuestionKind::BudgetUsed,
+            prompt: format!("`{place}` would begin, and {said}. What now?"),
+            options: vec![
+                option(MORE, "as much again may be used"),
+                option(STOP, "the step fails: nothing new begins"),
+            ],
+            step: place.step.clone(),
+            effect: None,
+            default: None,
+            due_at: None,
+        };
+        self.emit_at(place, asked);
+    }
+
+    /// Somebody said whether more may be used; the question is closed.
+    pub(super) fn answer_budget(&mut self, place: &Place, seq: Seq, choice: &str) {
+        let budget = self.machine.definition.as_ref().and_then(|definition| definition.plan.budget);
+        let used = self.machine.used.tokens();
+        if choice != MORE {
+            return self.stop_for_budget(place, format!("{used} tokens are used, and no more may be"));
+        }
+        let more = budget.map_or(0, |budget| budget.tokens);
+        let raised = BudgetRaised { by: seq, tokens: used.saturating_add(more) };
+        self.emit(backstay_model::Scope::Run, raised);
+        // Whoever asked beside it has its answer.
+        let others =
+            self.machine.questions.values().filter(|(_, asked)| asked.kind == QuestionKind::BudgetUsed);
+        let others: Vec<(Place, QuestionId)> =
+            others.map(|(place, asked)| (place.clone(), asked.question)).collect();
+        for (place, question) in others {
+            self.emit_at(&place, QuestionClosed { question, answered_by: Some(seq), choice: None });
+        }
+    }
+}
