@@ -9,6 +9,8 @@ mod error;
 mod exit;
 mod foreground;
 mod output;
+#[cfg(test)]
+mod pages;
 mod store_args;
 mod ui;
 
