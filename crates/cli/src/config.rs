@@ -13,33 +13,48 @@ use crate::ui::{parse_bytes, parse_duration};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct File {
-    retention: Option<Table>,
+    retention: Option<RetentionTable>,
+    notify: Option<NotifyTable>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct NotifyTable {
+    command: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionTable {
     older: Option<String>,
     max_size: Option<String>,
 }
 
 /// What the store keeps of runs that have ended, if its configuration says so.
 pub(crate) fn retention(store: &Utf8Path) -> Result<Option<Retention>, CliError> {
-    let path = store.join("config.toml");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CliError::ReadFile { path, source }),
-    };
-    let file: File = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        CliError::Configuration { path, line, message: error.message().to_owned() }
-    })?;
-    let Some(Table { older, max_size }) = file.retention else { return Ok(None) };
+    let Some(RetentionTable { older, max_size }) = read(store)?.retention else { return Ok(None) };
     Ok(Some(Retention {
         older: older.as_deref().map(parse_duration).transpose()?,
         size_bytes: max_size.as_deref().map(parse_bytes).transpose()?,
     }))
+}
+
+/// The command that tells a person what a run needs, if the configuration has one.
+pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> {
+    Ok(read(store)?.notify.map(|notify| notify.command).filter(|command| !command.is_empty()))
+}
+
+fn read(store: &Utf8Path) -> Result<File, CliError> {
+    let path = store.join("config.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(File::default()),
+        Err(source) => return Err(CliError::ReadFile { path, source }),
+    };
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        CliError::Configuration { path, line, message: error.message().to_owned() }
+    })
 }
 
 #[cfg(test)]
@@ -48,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Option<Retention>, CliError> {
+    fn configured(text: &str) -> Result<Option<Retention>, CliError> {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         std::fs::write(folder.join("config.toml"), text).unwrap();
@@ -59,25 +74,25 @@ mod tests {
     fn a_retention_has_an_age_a_size_or_both() {
         let days = |days: u64| Some(Duration::from_secs(days * 86_400));
         let both = Retention { older: days(30), size_bytes: Some(5 << 30) };
-        assert_eq!(read("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n").unwrap(), Some(both));
+        assert_eq!(configured("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n").unwrap(), Some(both));
         let age = Retention { older: days(7), size_bytes: None };
         assert_eq!(
-            read("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n").unwrap(),
+            configured("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n").unwrap(),
             Some(age)
         );
-        assert_eq!(read("").unwrap(), None);
+        assert_eq!(configured("").unwrap(), None);
         assert_eq!(retention(Utf8Path::new("/nowhere")).unwrap(), None);
     }
 
     #[test]
     fn a_mistake_is_told_with_its_line() {
-        let error = read("[retention]\nolder = \"7d\"\nsize = \"5G\"\n").unwrap_err();
+        let error = configured("[retention]\nolder = \"7d\"\nsize = \"5G\"\n").unwrap_err();
         assert!(
             matches!(&error, CliError::Configuration { line: 3, message, .. } if message.contains("size")),
             "{error:?}"
         );
         assert!(matches!(
-            read("[retention]\nolder = \"soon\"\n").unwrap_err(),
+            configured("[retention]\nolder = \"soon\"\n").unwrap_err(),
             CliError::DurationForm { .. }
         ));
     }

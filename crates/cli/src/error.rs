@@ -207,7 +207,7 @@ impl Coded for CliError {
                 Some("for example `--agent reviewer=claude`, or `--agent reviewer='cmd: ./mine --x'`".to_owned())
             }
             CliError::Configuration { .. } => {
-                Some("under `[retention]` stand `older = \"30d\"` and `max_size = \"5G\"`".to_owned())
+                Some("`[retention]` has `older = \"30d\"` and `max_size = \"5G\"`, `[notify]` has `command = [\"notify-send\", \"Backstay\"]`".to_owned())
             }
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),

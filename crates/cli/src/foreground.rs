@@ -10,9 +10,11 @@ use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
 
+use crate::config;
 use crate::context::{Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
+use crate::notify::Notify;
 use crate::output;
 use crate::ui::{Frame, Line, Listen, LiveRun, Moment, Pace, Person, Wish, key_line, story};
 
@@ -35,6 +37,9 @@ pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, Cli
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;
+    }
+    if let Some(command) = config::notify(store.folder())? {
+        owner.add_sink(Notify::new(command, context.env.clone()))?;
     }
     Ok(owner)
 }

@@ -1,0 +1,37 @@
+//! A command of the user's hears what a run needs.
+
+use backstay_tests::World;
+
+#[test]
+fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
+    let world = World::new();
+    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
+    world.write(
+        ".backstay/config.toml",
+        "[notify]\ncommand = [\"sh\", \"-c\", \"echo $BACKSTAY_NEWS: $BACKSTAY_MESSAGE >> news\"]\n",
+    );
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: ask\nsteps:\n  - {id: a, run: 'test $(backstay ask Go? --options yes,no) = yes'}\n",
+    );
+    let run = world.start(&["run", "flow.yaml"]);
+    let record = world.record_when("asks", |record| !record.questions.is_empty());
+    let answered = world.run(&["answer", &record.questions[0].question.to_string(), "no"]);
+    assert!(answered.status.success(), "{answered:?}");
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    // Whoever owns a run waits for its sinks before it ends.
+    let news = world.read("news");
+    assert!(news.starts_with("asks: Go?\nfailed: ") && news.lines().count() == 2, "{news}");
+}
+
+#[test]
+fn a_command_that_fails_or_hangs_holds_no_run_up() {
+    let world = World::new();
+    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
+    world.write(".backstay/config.toml", "[notify]\ncommand = [\"/nowhere/at/all\"]\n");
+    world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("[notify]"), "{output:?}");
+}
