@@ -76,6 +76,8 @@ impl World {
         let mut command = Command::new(binary());
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
+        // What a user has beside the folder is here too.
+        command.env("XDG_STATE_HOME", self.path().join("state"));
         command
     }
 

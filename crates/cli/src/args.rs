@@ -168,6 +168,9 @@ pub(crate) struct LsArgs {
     /// All runs, however many.
     #[arg(long, short)]
     pub(crate) all: bool,
+    /// The runs of every store that you have used, those that have not ended unless --all is given.
+    #[arg(long)]
+    pub(crate) everywhere: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

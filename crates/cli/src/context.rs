@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
 use crate::error::CliError;
+use crate::stores;
 use crate::ui::{Style, Times};
 
 /// The name of the newest run.
@@ -82,6 +83,7 @@ impl Context {
         }
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
+        stores::note(&self.env, &folder);
         Ok(store)
     }
 

@@ -60,6 +60,8 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
+    #[error("the list of your stores cannot be read")]
+    Stores(#[source] std::io::Error),
     #[error("this is no step of a run")]
     NotInAStep,
     #[error("the step's time cannot be held")]
@@ -142,6 +144,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
             CliError::NotInAStep => Code("BKS-C030"),
+            CliError::Stores(_) => Code("BKS-C032"),
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C028"),
             CliError::Configuration { .. } => Code("BKS-C029"),
@@ -212,7 +215,7 @@ impl Coded for CliError {
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
             ),
-            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())

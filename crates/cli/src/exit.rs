@@ -138,6 +138,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Say(_)
         | CliError::Free(_)
         | CliError::Pause(_)
+        | CliError::Stores(_)
         | CliError::Refused(_)
         | CliError::Log(_)
         | CliError::Spool(_)

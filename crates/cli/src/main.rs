@@ -13,6 +13,7 @@ mod output;
 #[cfg(test)]
 mod pages;
 mod store_args;
+mod stores;
 mod ui;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use backstay_engine::record::{RunStatus, RunSummary};
 use backstay_log::TopicFilter;
 use backstay_model::Timestamp;
-use backstay_runtime::RunRow;
+use backstay_runtime::{RunRow, Store};
 use serde::Serialize;
 
 use crate::args::LsArgs;
@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
+use crate::stores;
 use crate::ui::{Held, Line, Paint, Times, cut_with_mark, limit_words, table};
 
 /// Ended runs that are shown unless all are asked for.
@@ -20,6 +21,9 @@ const ID_CHARS: usize = 14;
 
 /// Lists the runs: what needs a person first, then what is under way, then what has ended.
 pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
+    if args.everywhere {
+        return everywhere(context, args).await;
+    }
     let store = context.store().await?;
     let mut rows = store.runs(TopicFilter::default()).await?;
     rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
@@ -38,6 +42,58 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note(&format!(" and {} more that have ended: `backstay ls --all`", rows.len() - shown.len()));
     }
     Ok(Exit::Completed)
+}
+
+/// Lists the runs of every store that this user has worked in. A store that cannot be read is said, and the others are listed.
+async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
+    let folders = stores::known(&context.env).map_err(CliError::Stores)?;
+    let (mut exit, mut all) = (Exit::Completed, Vec::new());
+    for folder in folders {
+        let store = match Store::open(&folder, false).await {
+            Ok(store) => store,
+            Err(error) => {
+                output::note(&format!("{folder}: {}", output::describe_any(&error)));
+                exit = Exit::Failed;
+                continue;
+            }
+        };
+        let filter = TopicFilter { open_only: !args.all, ..TopicFilter::default() };
+        let mut rows = store.runs(filter).await?;
+        rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+        if !rows.is_empty() {
+            all.push((folder, rows));
+        }
+    }
+    // What needs a person on top.
+    all.sort_by_key(|(_, rows)| rows.iter().map(urgency).min());
+    if args.json {
+        let stores =
+            all.iter().map(|(folder, rows)| StoreRuns { store: folder.as_str(), runs: listed(rows) });
+        output::json(&Document::new(Everywhere { stores: stores.collect() }))?;
+        return Ok(exit);
+    }
+    if all.is_empty() {
+        output::note(if args.all { "no runs anywhere" } else { "nothing under way anywhere" });
+    }
+    for (folder, rows) in &all {
+        let place = folder.parent().unwrap_or(folder);
+        output::line(&Line::of(Paint::Bold, place).render(context.style, context.room()))?;
+        for line in lines(&context.times(), rows, context.columns()) {
+            output::line(&line.render(context.style, context.room()))?;
+        }
+    }
+    Ok(exit)
+}
+
+#[derive(Serialize)]
+struct Everywhere<'a> {
+    stores: Vec<StoreRuns<'a>>,
+}
+
+#[derive(Serialize)]
+struct StoreRuns<'a> {
+    store: &'a str,
+    runs: Vec<Listed<'a>>,
 }
 
 /// The lines of a list.
@@ -125,23 +181,28 @@ fn unique_beginning(row: &RunRow, rows: &[RunRow]) -> String {
     text[..length].to_owned()
 }
 
-fn json(rows: &[RunRow]) -> Result<Exit, CliError> {
-    #[derive(Serialize)]
-    struct Listed<'a> {
-        #[serde(flatten)]
-        summary: &'a RunSummary,
-        without_owner: bool,
-        wake_at: Option<Timestamp>,
-        head: u64,
-    }
-    #[derive(Serialize)]
-    struct List<'a> {
-        runs: Vec<Listed<'a>>,
-    }
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    summary: &'a RunSummary,
+    without_owner: bool,
+    wake_at: Option<Timestamp>,
+    head: u64,
+}
+
+fn listed(rows: &[RunRow]) -> Vec<Listed<'_>> {
     let listed = |row| {
         let RunRow { summary, wake_at, head, .. }: &RunRow = row;
         Listed { summary, without_owner: row.is_without_owner(), wake_at: *wake_at, head: head.0 }
     };
-    output::json(&Document::new(List { runs: rows.iter().map(listed).collect() }))?;
+    rows.iter().map(listed).collect()
+}
+
+fn json(rows: &[RunRow]) -> Result<Exit, CliError> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        runs: Vec<Listed<'a>>,
+    }
+    output::json(&Document::new(List { runs: listed(rows) }))?;
     Ok(Exit::Completed)
 }

@@ -6,7 +6,7 @@ use backstay_engine::record::{
     AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
 };
 use backstay_log::OwnerView;
-use backstay_model::event::{QuestionOption, StepStatus};
+use backstay_model::event::{QuestionKind, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
@@ -104,6 +104,13 @@ impl<'a> Page<'a> {
     /// Whether a step waits for nothing but its run to go on.
     pub(crate) fn is_still(&self, step: &StepRecord) -> bool {
         self.record.status == RunStatus::Suspended && step.stage == StepStage::Started
+    }
+
+    /// Whether the work of `step` is in flight and waits for an answer.
+    pub(crate) fn is_asking(&self, step: &StepRecord) -> bool {
+        let is_its =
+            |question: &&QuestionRecord| question.step == step.step && question.kind == QuestionKind::Asked;
+        self.record.questions.iter().filter(is_its).any(|question| question.closed_at.is_none())
     }
 
     /// Whether the work of `step` goes on although nobody owns the run.
@@ -261,7 +268,7 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
     if let Some(at) = record.trimmed_at {
         lines.push(say(
             "freed",
-            format!("its events and files on {}; this record is what is left", times.minute(at)),
+            format!("its events and files, {}; this record is what is left", times.minute(at)),
         ));
     }
     lines.extend(nexts(page));

@@ -56,6 +56,8 @@ pub(crate) enum State {
         /// Until when.
         until: Timestamp,
     },
+    /// It waits for an answer of a person.
+    Asks,
     /// It is not known what became of its work.
     InDoubt,
     /// It has its result.
@@ -83,6 +85,7 @@ impl State {
                     State::Unknown
                 }
             }
+            StepStage::Working if page.is_asking(record) => State::Asks,
             StepStage::Working => record.stalled_at.map_or(State::Working, |since| State::Silent { since }),
             _ if page.is_still(record) => State::StandsStill,
             StepStage::Started if matches!(step.verb, Verb::Group { .. }) => {
@@ -115,7 +118,7 @@ impl State {
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
             State::Again { .. } | State::Limited { .. } => "↻",
-            State::InDoubt | State::Stuck | State::Unknown => "?",
+            State::Asks | State::InDoubt | State::Stuck | State::Unknown => "?",
             State::NotReached | State::Done { status: StepStatus::Skipped, .. } => "─",
             State::Done { status: StepStatus::Succeeded, .. } => "✓",
             State::Done { status: StepStatus::Failed | StepStatus::Cancelled, .. } => "✗",
@@ -133,6 +136,7 @@ impl State {
             | State::Silent { .. }
             | State::Again { .. }
             | State::Limited { .. }
+            | State::Asks
             | State::InDoubt
             | State::Stuck
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
@@ -161,6 +165,7 @@ impl State {
             State::Again { due_at } => return format!("again {}", times.second(due_at)),
             State::Stuck => "stuck",
             State::Limited { until } => return format!("limit {}", times.minute(until)),
+            State::Asks => "asks",
             State::InDoubt => "in doubt",
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",
