@@ -4,7 +4,7 @@ use std::fs;
 
 use backstay_model::RunId;
 use backstay_tests::folder::{contents, copy_folder, said};
-use backstay_tests::{World, all};
+use backstay_tests::{Seed, World, all};
 use camino::Utf8PathBuf;
 use rusqlite::Connection;
 
@@ -265,6 +265,33 @@ fn l4_a_page_that_is_not_what_was_written_is_told() {
     }
     fs::write(&file, &bytes).unwrap();
     assert!(said(&world.run(&["store", "check"])).contains("whole: "), "the copy of the pages was whole");
+}
+
+#[test]
+fn l4_any_bytes_in_the_database_are_told_or_harmless_and_never_a_panic() {
+    let world = world();
+    let (_page_bytes, bytes) = pages(&world);
+    let file = store(&world).join("log.db");
+    let mut seed = Seed::drawn();
+    for round in 0..if all() { 400 } else { 60 } {
+        let mut damaged = bytes.clone();
+        let count = 1 + seed.below(8);
+        for _ in 0..count {
+            let at = usize::try_from(seed.below(bytes.len() as u64)).unwrap();
+            damaged[at] = u8::try_from(seed.below(256)).unwrap();
+        }
+        fs::write(&file, &damaged).unwrap();
+        for arguments in [&["store", "check"] as &[&str], &["events"], &["show"]] {
+            let output = world.run(arguments);
+            let text = said(&output);
+            assert!(!text.contains("panicked"), "round {round}, {arguments:?}: {text}");
+            assert!(
+                matches!(output.status.code(), Some(0..=2)),
+                "round {round}, {arguments:?}: {:?}",
+                output.status
+            );
+        }
+    }
 }
 
 #[test]

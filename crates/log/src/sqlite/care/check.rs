@@ -3,7 +3,7 @@
 //!
 //! All of it is one read transaction, so that what others write meanwhile is not taken for damage.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use backstay_model::{Digest, OwnerId, Recorded, Seq, Timestamp, Topic};
@@ -142,9 +142,9 @@ pub struct CheckReport {
 
 /// A row of `topic`, as far as it can be read.
 #[derive(Clone, Debug, Default)]
-struct Row {
-    name: String,
-    floor: u64,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) floor: u64,
     closed: bool,
     epoch: u64,
     owner: Option<String>,
@@ -236,7 +236,7 @@ fn own_check(connection: &Connection, findings: &mut Vec<Finding>) {
     }
 }
 
-fn topic_rows(connection: &Connection, findings: &mut Vec<Finding>) -> BTreeMap<i64, Row> {
+pub(super) fn topic_rows(connection: &Connection, findings: &mut Vec<Finding>) -> BTreeMap<i64, Row> {
     let mut found = BTreeMap::new();
     let mut read = || -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
@@ -474,35 +474,4 @@ impl Looking<'_> {
             }
         }
     }
-}
-
-/// Shows every event of the store in `folder` that can be read to `inspect`, by topic. Changes nothing. Blocks.
-///
-/// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at.
-pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> {
-    let mut look = Look::open(folder)?;
-    let transaction = look.begin()?;
-    let mut damaged = Vec::new();
-    let rows = topic_rows(&transaction, &mut damaged);
-    for key in events::keys(&transaction, &mut damaged) {
-        let Some(row) = rows.get(&key.topic).filter(|row| key.seq > row.floor) else { continue };
-        let Ok(topic) = row.name.parse() else { continue };
-        if let Ok(recorded) = events::whole(&transaction, &topic, Seq(key.seq), key.g) {
-            inspect.event(&recorded);
-        }
-    }
-    tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
-    Ok(())
-}
-
-/// The last number that each topic of the store in `folder` does not have any more. Blocks.
-///
-/// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at.
-pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, LookError> {
-    let mut look = Look::open(folder)?;
-    let transaction = look.begin()?;
-    let rows = topic_rows(&transaction, &mut Vec::new());
-    Ok(rows.into_values().map(|row| (row.name, Seq(row.floor))).collect())
 }

@@ -10,11 +10,13 @@ mod info;
 mod look;
 mod restore;
 mod scrub;
+mod visit;
 
 pub use alone::{Alone, holders};
 pub use backup::{DatabaseCopy, copy_database};
 pub use blanks::Secret;
-pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check, floors, visit};
+pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check};
 pub use info::{LivingOwner, StoreInfo, TopicRoom, info};
 pub use restore::{Raised, raise_positions};
 pub use scrub::{DatabaseScrubbed, scrub_database};
+pub use visit::{floors, visit};

@@ -1,0 +1,42 @@
+//! Looks at a store that judge nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use backstay_model::Seq;
+
+use super::check::{Inspect, topic_rows};
+use super::events;
+use super::look::Look;
+use crate::error::LookError;
+
+/// Shows every event of the store in `folder` that can be read to `inspect`, by topic. Changes nothing. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be looked at.
+pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> {
+    let mut look = Look::open(folder)?;
+    let transaction = look.begin()?;
+    let mut damaged = Vec::new();
+    let rows = topic_rows(&transaction, &mut damaged);
+    for key in events::keys(&transaction, &mut damaged) {
+        let Some(row) = rows.get(&key.topic).filter(|row| key.seq > row.floor) else { continue };
+        let Ok(topic) = row.name.parse() else { continue };
+        if let Ok(recorded) = events::whole(&transaction, &topic, Seq(key.seq), key.g) {
+            inspect.event(&recorded);
+        }
+    }
+    tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
+    Ok(())
+}
+
+/// The last number that each topic of the store in `folder` does not have any more. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be looked at.
+pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, LookError> {
+    let mut look = Look::open(folder)?;
+    let transaction = look.begin()?;
+    let rows = topic_rows(&transaction, &mut Vec::new());
+    Ok(rows.into_values().map(|row| (row.name, Seq(row.floor))).collect())
+}
