@@ -2,7 +2,7 @@
 
 use backstay_engine::record::{StepRecord, StepStage};
 use backstay_model::Timestamp;
-use backstay_model::event::{FailureClass, StepStatus};
+use backstay_model::event::{AttemptEnd, FailureClass, StepStatus};
 use backstay_workflow::plan::{Step, Verb};
 
 use super::Paint;
@@ -56,6 +56,8 @@ pub(crate) enum State {
         /// Until when.
         until: Timestamp,
     },
+    /// A person is asked before it goes on.
+    Asks,
     /// It is not known what became of its work.
     InDoubt,
     /// It has its result.
@@ -99,7 +101,8 @@ impl State {
                 None => State::Again { due_at },
             },
             StepStage::Stuck => State::Stuck,
-            StepStage::InDoubt => State::InDoubt,
+            StepStage::InDoubt if is_in_doubt(record) => State::InDoubt,
+            StepStage::InDoubt => State::Asks,
             StepStage::Done { status } => {
                 State::Done { status, exit_code: record.exit_code, failure: record.failure }
             }
@@ -115,7 +118,7 @@ impl State {
             State::Working | State::OnItsOwn => "●",
             State::Silent { .. } => "◍",
             State::Again { .. } | State::Limited { .. } => "↻",
-            State::InDoubt | State::Stuck | State::Unknown => "?",
+            State::Asks | State::InDoubt | State::Stuck | State::Unknown => "?",
             State::NotReached | State::Done { status: StepStatus::Skipped, .. } => "─",
             State::Done { status: StepStatus::Succeeded, .. } => "✓",
             State::Done { status: StepStatus::Failed | StepStatus::Cancelled, .. } => "✗",
@@ -133,6 +136,7 @@ impl State {
             | State::Silent { .. }
             | State::Again { .. }
             | State::Limited { .. }
+            | State::Asks
             | State::InDoubt
             | State::Stuck
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
@@ -161,6 +165,7 @@ impl State {
             State::Again { due_at } => return format!("again {}", times.second(due_at)),
             State::Stuck => "stuck",
             State::Limited { until } => return format!("limit {}", times.minute(until)),
+            State::Asks => "asks",
             State::InDoubt => "in doubt",
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",
@@ -184,4 +189,10 @@ impl State {
         };
         words.to_owned()
     }
+}
+
+/// Whether nobody knows the end of its last attempt. Who waits for an answer otherwise has nothing at work.
+fn is_in_doubt(record: &StepRecord) -> bool {
+    let last = record.attempts.iter().rev().find(|attempt| !attempt.probe);
+    last.is_some_and(|attempt| matches!(attempt.end, None | Some(AttemptEnd::Interrupted)))
 }
