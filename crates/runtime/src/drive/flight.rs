@@ -8,8 +8,8 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered,
-    Redaction, StartError,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
+    StartError,
 };
 use backstay_log::ClaimMode;
 use backstay_log::crash::crash_point;
