@@ -157,6 +157,51 @@ fn an_owner_killed_at_random_moments_loses_and_doubles_nothing_that_an_agent_say
     }
 }
 
+/// No run of a short talk passes a point more often.
+const HITS_MAX: u32 = 60;
+
+#[test]
+fn an_owner_that_dies_at_any_point_loses_and_doubles_nothing_that_an_agent_says() {
+    let talk = |point: &str| {
+        let world = World::new();
+        let fake = world.fake("fake");
+        // The last word comes later than the first: they are in appends of their own.
+        fake.turn(
+            1,
+            "for i in 1 2 3; do message \"$i\"; tool \"t$i\" ls; done; sleep 0.4; message end; ends 7",
+        );
+        world.write("flow.yaml", &flow(""));
+        let (status, _) = world.start_with(&["run", "flow.yaml"], &[("BACKSTAY_CRASH_POINT", point)]).end();
+        let died = !status.success();
+        if world.only_run().is_some() {
+            if died {
+                let (status, out) = world.start(&["resume", "@last"]).end();
+                assert!(status.success(), "{point}: {out}");
+            }
+            assert_eq!(messages(&world), ["1", "2", "3", "end"], "{point}");
+            let record = world.record();
+            // What surely did not begin has an attempt too.
+            let attempts = &record.step(&"fix".parse().unwrap()).unwrap().attempts;
+            let tools: u64 = attempts.iter().map(|attempt| attempt.agent.as_ref().unwrap().tools).sum();
+            assert_eq!((tools, fake.calls().len()), (3, 1), "{point}");
+            assert_eq!(record.usage().unwrap().tokens.input, Some(7), "{point}");
+        }
+        died
+    };
+    if !talk("log.append.before") {
+        assert!(!all(), "the binary has no crash points: `cargo xtask test --all` builds them in");
+        println!("skipped: the binary was built without crash points (`cargo xtask test` builds them in)");
+        return;
+    }
+    for name in
+        ["log.append.before_commit", "log.append.after_commit", "runtime.spawn.before", "runtime.spawn.after"]
+    {
+        let deaths = (1..=HITS_MAX).take_while(|hit| talk(&format!("{name}:{hit}"))).count();
+        let least = if name.starts_with("log") { 5 } else { 1 };
+        assert!((least..HITS_MAX as usize).contains(&deaths), "{name} was passed {deaths} times");
+    }
+}
+
 /// Begins a turn that waits for ever, once it has said something.
 const HANGS: &str = "tool t1 'echo one'; echo begun > begun; cat never";
 

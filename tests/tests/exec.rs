@@ -105,6 +105,8 @@ fn over_its_tokens_it_works_on_only_if_a_person_says_so() {
     assert_eq!(fake.calls().len(), 2, "1,010 tokens, then 2,010 in the same session");
     let asked = String::from_utf8(world.run(&["inbox"]).stdout).expect("UTF-8");
     assert!(asked.contains("2010 of 2000 tokens are used"), "{asked}");
+    let shown = String::from_utf8(world.run(&["show"]).stdout).expect("UTF-8");
+    assert!(shown.contains("work   asks"), "{shown}");
     assert!(world.run(&["answer", "@last", "more"]).status.success());
     let (status, out) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "{out}");

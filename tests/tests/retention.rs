@@ -131,7 +131,7 @@ fn what_has_not_ended_is_never_freed() {
     let run = world.record_when("works", |record| record.status == RunStatus::Running).run.to_string();
     assert!(said(&world.run(&["prune", "--older", "0s", "--max-size", "0"])).contains("freed 0 runs"));
     let open = refused(&world.run(&["rm", &run]), 1);
-    assert!(open.contains("BKS-R020") && open.contains("backstay cancel"), "{open}");
+    assert!(open.contains("BKS-R040") && open.contains("backstay cancel"), "{open}");
     gate.open();
     said(&world.run(&["wait", &run]));
     assert!(said(&world.run(&["logs", &run])).contains("done"));
@@ -204,5 +204,5 @@ fn up_frees_what_the_configuration_does_not_keep() {
     assert!(record(&world, &run).trimmed_at.is_some());
     world.write(".backstay/config.toml", "[retention]\nage = \"0s\"\n");
     let wrong = refused(&world.run(&["up"]), 2);
-    assert!(wrong.contains("BKS-C029") && wrong.contains("config.toml:2"), "{wrong}");
+    assert!(wrong.contains("BKS-C034") && wrong.contains("config.toml:2"), "{wrong}");
 }

@@ -109,7 +109,7 @@ impl Coded for RunError {
             RunError::PresetForm { .. } => Code("BKS-R008"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
             RunError::Trimmed(_) => Code("BKS-R009"),
-            RunError::Folder { .. } => Code("BKS-R015"),
+            RunError::Folder { .. } => Code("BKS-R042"),
         }
     }
 

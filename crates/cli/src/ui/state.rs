@@ -2,7 +2,7 @@
 
 use backstay_engine::record::{StepRecord, StepStage};
 use backstay_model::Timestamp;
-use backstay_model::event::{FailureClass, StepStatus};
+use backstay_model::event::{AttemptEnd, FailureClass, StepStatus};
 use backstay_workflow::plan::{Step, Verb};
 
 use super::Paint;
@@ -56,7 +56,7 @@ pub(crate) enum State {
         /// Until when.
         until: Timestamp,
     },
-    /// It waits for an answer of a person.
+    /// A person is asked before it goes on, or while it works.
     Asks,
     /// It is not known what became of its work.
     InDoubt,
@@ -102,7 +102,8 @@ impl State {
                 None => State::Again { due_at },
             },
             StepStage::Stuck => State::Stuck,
-            StepStage::InDoubt => State::InDoubt,
+            StepStage::InDoubt if is_in_doubt(record) => State::InDoubt,
+            StepStage::InDoubt => State::Asks,
             StepStage::Done { status } => {
                 State::Done { status, exit_code: record.exit_code, failure: record.failure }
             }
@@ -189,4 +190,10 @@ impl State {
         };
         words.to_owned()
     }
+}
+
+/// Whether nobody knows the end of its last attempt. Who waits for an answer otherwise has nothing at work.
+fn is_in_doubt(record: &StepRecord) -> bool {
+    let last = record.attempts.iter().rev().find(|attempt| !attempt.probe);
+    last.is_some_and(|attempt| matches!(attempt.end, None | Some(AttemptEnd::Interrupted)))
 }

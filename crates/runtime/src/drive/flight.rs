@@ -1,6 +1,5 @@
 //! Work in flight: starting, finding again, stopping.
 
-use std::fs;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,21 +8,22 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, ProcessSpec, RecoverError, Recovered,
-    Redaction, StartError,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
+    StartError,
 };
 use backstay_log::ClaimMode;
 use backstay_log::crash::crash_point;
 use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::ended::collect;
+use super::prepare::Unready;
 use super::run_loop::Drive;
-use crate::agents::{AgentCase, Attendant, Attended, CommandFault, Versions};
+use crate::agents::{AgentCase, Attendant, Attended, Versions};
 use crate::store::Store;
-use crate::trees::{Checkout, TreeMoment, TreeName};
+use crate::trees::TreeMoment;
 
 /// The variable by which an owner is told not to keep checkouts: `off`.
 const TREES: &str = "BACKSTAY_TREES";
@@ -96,7 +96,7 @@ pub(super) struct Watch {
     /// Where the work works.
     pub(super) workplace: String,
     /// Where the work works; none if its checkout is not to be kept.
-    cwd: Option<Utf8PathBuf>,
+    pub(super) cwd: Option<Utf8PathBuf>,
     gate: Gate,
     /// The agent, where the work is one's that is known by a preset.
     pub(super) agent: Option<AgentCase>,
@@ -261,87 +261,6 @@ impl Watch {
             Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
             // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
             Err(error) => self.trouble(chain(&error)),
-        }
-    }
-
-    /// Writes what the work needs into its folder.
-    fn prepare(
-        &self,
-        folder: &Utf8Path,
-        work: Work,
-        mut env: std::collections::BTreeMap<String, String>,
-        preset: Option<&Preset>,
-    ) -> Result<ProcessSpec, Unready> {
-        let io = |path: &Utf8Path| {
-            let path = path.to_owned();
-            move |source| Unready::Start(StartError::Io { path, source })
-        };
-        let artifacts = folder.join("artifacts");
-        fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
-        let mut argv = work.argv;
-        for (name, text) in [("script", &work.script), ("prompt", &work.prompt_file)] {
-            if let Some(text) = text {
-                let path = folder.join(name);
-                fs::write(&path, text).map_err(io(&path))?;
-                argv.push(path.into_string());
-            }
-        }
-        let command = match (&work.agent, preset) {
-            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, folder)?),
-            _ => None,
-        };
-        // What the workflow says of a variable beats the preset.
-        env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
-        env.extend(work.env);
-        for (name, path) in [
-            // The owner's own would be another one; some programs believe it.
-            ("PWD", Utf8PathBuf::from(&work.cwd)),
-            ("BACKSTAY_OUTPUT", folder.join("output")),
-            ("BACKSTAY_ARTIFACTS", artifacts),
-            ("BACKSTAY_STORE", self.store.folder.clone()),
-        ] {
-            env.insert(name.to_owned(), path.into_string());
-        }
-        let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
-        spec.env = env;
-        spec.stdin = work.stdin;
-        spec.timeout_ms = work.timeout_ms;
-        spec.idle_timeout_ms = work.idle_timeout_ms;
-        spec.idle_notice_ms = Some(work.idle_notice_ms);
-        if let Some((line, stdin)) = command {
-            (spec.argv, spec.stdin) = (line.argv, stdin);
-            self.without_bytes(&mut spec, preset);
-        }
-        Ok(spec)
-    }
-
-    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work.
-    fn keep_tree(&self, folder: &Utf8Path, moment: TreeMoment) -> Option<KeptTree> {
-        if self.effect.call == EffectCall::Probe {
-            return None;
-        }
-        let name = TreeName::new(&self.effect, self.attempt, moment);
-        let kept = Checkout::around(self.cwd.as_ref()?)
-            .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
-        match kept {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
-                None
-            }
-        }
-    }
-
-    fn kept_before(&self) -> Option<KeptTree> {
-        let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
-        let kept = Checkout::around(self.cwd.as_ref()?)
-            .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
-        match kept {
-            Ok(kept) => kept.flatten(),
-            Err(error) => {
-                tracing::debug!(effect = %self.effect, error = %chain(&error), "the kept checkout is not found");
-                None
-            }
         }
     }
 
@@ -517,28 +436,6 @@ impl Watch {
             attempt: self.attempt,
             process: Box::new(process),
         }));
-    }
-}
-
-/// Why work cannot be started.
-enum Unready {
-    Start(StartError),
-    /// Its agent has no way to do it.
-    Command(CommandFault),
-}
-
-impl From<StartError> for Unready {
-    fn from(error: StartError) -> Unready {
-        Unready::Start(error)
-    }
-}
-
-impl From<CommandFault> for Unready {
-    fn from(error: CommandFault) -> Unready {
-        match error {
-            CommandFault::Io { path, source } => Unready::Start(StartError::Io { path, source }),
-            error @ CommandFault::Command(_) => Unready::Command(error),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod artifacts;
 mod ended;
 mod flight;
 mod full_disk;
+mod prepare;
 mod run_loop;
 mod switch;
 mod tenure;

@@ -53,9 +53,9 @@ pub enum FreeError {
 impl Coded for FreeError {
     fn code(&self) -> Code {
         match self {
-            FreeError::Open(_) => Code("BKS-R020"),
+            FreeError::Open(_) => Code("BKS-R040"),
             FreeError::Run(error) => error.code(),
-            FreeError::Files { .. } => Code("BKS-R021"),
+            FreeError::Files { .. } => Code("BKS-R041"),
             FreeError::Trees(error) => error.code(),
             FreeError::Thread(_) => Code("BKS-R001"),
         }

@@ -1,0 +1,121 @@
+//! What an attempt needs before it begins: its files, its command, its environment, the checkout as it was.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use backstay_agent::Preset;
+use backstay_engine::run::Work;
+use backstay_exec::{ProcessSpec, StartError};
+use backstay_model::EffectCall;
+use backstay_model::event::KeptTree;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::flight::{Watch, chain};
+use crate::agents::CommandFault;
+use crate::trees::{Checkout, TreeMoment, TreeName};
+
+/// Why work cannot be started.
+pub(super) enum Unready {
+    /// The machine or its specification is in the way.
+    Start(StartError),
+    /// Its agent has no way to do it.
+    Command(CommandFault),
+}
+
+impl From<StartError> for Unready {
+    fn from(error: StartError) -> Unready {
+        Unready::Start(error)
+    }
+}
+
+impl From<CommandFault> for Unready {
+    fn from(error: CommandFault) -> Unready {
+        match error {
+            CommandFault::Io { path, source } => Unready::Start(StartError::Io { path, source }),
+            error @ CommandFault::Command(_) => Unready::Command(error),
+        }
+    }
+}
+
+impl Watch {
+    /// Writes what the work needs into its folder.
+    pub(super) fn prepare(
+        &self,
+        folder: &Utf8Path,
+        work: Work,
+        mut env: BTreeMap<String, String>,
+        preset: Option<&Preset>,
+    ) -> Result<ProcessSpec, Unready> {
+        let io = |path: &Utf8Path| {
+            let path = path.to_owned();
+            move |source| Unready::Start(StartError::Io { path, source })
+        };
+        let artifacts = folder.join("artifacts");
+        fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
+        let mut argv = work.argv;
+        for (name, text) in [("script", &work.script), ("prompt", &work.prompt_file)] {
+            if let Some(text) = text {
+                let path = folder.join(name);
+                fs::write(&path, text).map_err(io(&path))?;
+                argv.push(path.into_string());
+            }
+        }
+        let command = match (&work.agent, preset) {
+            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, folder)?),
+            _ => None,
+        };
+        // What the workflow says of a variable beats the preset.
+        env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
+        env.extend(work.env);
+        for (name, path) in [
+            // The owner's own would be another one; some programs believe it.
+            ("PWD", Utf8PathBuf::from(&work.cwd)),
+            ("BACKSTAY_OUTPUT", folder.join("output")),
+            ("BACKSTAY_ARTIFACTS", artifacts),
+            ("BACKSTAY_STORE", self.store.folder.clone()),
+        ] {
+            env.insert(name.to_owned(), path.into_string());
+        }
+        let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
+        spec.env = env;
+        spec.stdin = work.stdin;
+        spec.timeout_ms = work.timeout_ms;
+        spec.idle_timeout_ms = work.idle_timeout_ms;
+        spec.idle_notice_ms = Some(work.idle_notice_ms);
+        if let Some((line, stdin)) = command {
+            (spec.argv, spec.stdin) = (line.argv, stdin);
+            self.without_bytes(&mut spec, preset);
+        }
+        Ok(spec)
+    }
+
+    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work.
+    pub(super) fn keep_tree(&self, folder: &Utf8Path, moment: TreeMoment) -> Option<KeptTree> {
+        if self.effect.call == EffectCall::Probe {
+            return None;
+        }
+        let name = TreeName::new(&self.effect, self.attempt, moment);
+        let kept = Checkout::around(self.cwd.as_ref()?)
+            .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
+        match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
+                None
+            }
+        }
+    }
+
+    pub(super) fn kept_before(&self) -> Option<KeptTree> {
+        let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
+        let kept = Checkout::around(self.cwd.as_ref()?)
+            .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
+        match kept {
+            Ok(kept) => kept.flatten(),
+            Err(error) => {
+                tracing::debug!(effect = %self.effect, error = %chain(&error), "the kept checkout is not found");
+                None
+            }
+        }
+    }
+}
