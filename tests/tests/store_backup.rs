@@ -213,7 +213,7 @@ fn l7_a_backup_under_full_load_is_one_moment_with_everything_acknowledged_before
             })
         })
         .collect();
-    for round in 0..if all() { 12 } else { 3 } {
+    for round in 0..if all() { 5 } else { 2 } {
         let before: Vec<u64> = acknowledged.iter().map(|last| last.load(Ordering::SeqCst)).collect();
         let name = format!("copy{round}");
         done(&world, &["store", "backup", &name]);
