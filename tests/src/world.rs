@@ -179,6 +179,12 @@ impl Started {
         self.child.id()
     }
 
+    /// What it has said so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.out).expect("its output can be read")
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         send(self.pid(), signal);

@@ -24,6 +24,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run a workflow file and watch it.
     Run(RunArgs),
+    /// See in half a minute what survives kill -9, on the history of your own repository; no model is called.
+    Demo(DemoArgs),
     /// Let an agent do something, as a workflow of one step; with --until, again and again until a command succeeds.
     Exec(ExecArgs),
     /// List the runs: those that have not ended, and the newest that have.
@@ -121,6 +123,23 @@ pub(crate) struct RunArgs {
     /// Print the final record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `demo`.
+///
+/// Three analysts (sh, git, awk) read the history of the repository side by side. The process that owns them gets a real
+/// SIGKILL, another one finds them again, and the log proves that nothing was lost. Its store is in a temporary folder;
+/// what stays are report.md and report.html.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// A folder in a git repository [default: the working folder; a small repository is made where there is none].
+    pub(crate) dir: Option<Utf8PathBuf>,
+    /// Where report.md and report.html are written [default: the working folder].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+    /// Print the workflow and its scripts, and run nothing.
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 /// `exec`.

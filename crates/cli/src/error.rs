@@ -112,6 +112,10 @@ pub(crate) enum CliError {
     Output(#[source] std::io::Error),
     #[error("nobody reads the result any more")]
     OutputClosed,
+    #[error("the demo cannot go on: {what}")]
+    Demo { what: String },
+    #[error("{path} is there, and not made by `backstay demo`")]
+    NotOurs { path: Utf8PathBuf },
     #[error("`backstay up` cannot be started")]
     Keep { source: std::io::Error },
 }
@@ -148,6 +152,8 @@ impl Coded for CliError {
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
             CliError::Configuration { .. } => Code("BKS-C034"),
+            CliError::Demo { .. } => Code("BKS-C040"),
+            CliError::NotOurs { .. } => Code("BKS-C041"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
@@ -224,7 +230,9 @@ impl Coded for CliError {
             CliError::Keep { .. } => {
                 Some("the run is safe: `backstay resume RUN` works on it in the foreground".to_owned())
             }
-            CliError::Program(_)
+            CliError::NotOurs { .. } => Some("`--out DIR` names another folder for the reports".to_owned()),
+            CliError::Demo { .. }
+            | CliError::Program(_)
             | CliError::AsyncRuntime(_)
             | CliError::Signals(_)
             | CliError::Thread(_)

@@ -109,6 +109,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
         | CliError::NotInAStep
+        | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::Log(
@@ -158,6 +159,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Thread(_)
         | CliError::Encode(_)
         | CliError::Output(_)
+        | CliError::Demo { .. }
         | CliError::Keep { .. } => Exit::Failed,
     }
 }

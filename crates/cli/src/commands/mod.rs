@@ -5,6 +5,7 @@ mod ask;
 mod cancel;
 mod check;
 mod completions;
+mod demo;
 mod doctor;
 mod events;
 mod exec;
@@ -37,6 +38,7 @@ use crate::exit::Exit;
 pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(context, args).await,
+        Command::Demo(args) => demo::demo(context, &args).await,
         Command::Exec(args) => exec::exec(context, args).await,
         Command::Ls(args) => ls::ls(context, args).await,
         Command::Show(args) => show::show(context, &args).await,

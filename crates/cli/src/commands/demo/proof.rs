@@ -1,0 +1,213 @@
+//! The proof that a kill cost nothing, computed from the log and the spools.
+
+use backstay_engine::record::{Interruption, RunRecord};
+use backstay_exec::spool::{Stream, stream_bytes};
+use backstay_log::Log;
+use backstay_model::event::{EffectFinished, Event, Spool};
+use backstay_model::{Digest, EffectId, Seq, Timestamp, Topic};
+use backstay_runtime::Store;
+
+use super::ANALYSTS;
+use crate::error::CliError;
+
+/// What the log and the spool say of one stream.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    /// What the log holds.
+    pub(super) logged: Spool,
+    /// Bytes in the spool, read again.
+    pub(super) size_bytes: u64,
+    /// The digest of those bytes.
+    pub(super) digest: Digest,
+}
+
+/// One analyst, as the log knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    /// The step.
+    pub(super) step: &'static str,
+    /// How often its start was decided.
+    pub(super) starts: usize,
+    /// How often it was found again.
+    pub(super) attached: usize,
+    /// Its stdout and its stderr, once it has ended.
+    pub(super) streams: Vec<Stored>,
+}
+
+/// What was found out about all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    /// The analysts, in their order.
+    pub(super) witnesses: Vec<Witness>,
+    /// The times without an owner.
+    pub(super) interruptions: Vec<Interruption>,
+}
+
+impl Proof {
+    /// Reads the log of the run and the spools of its analysts again. The log knows when the owner was last heard of;
+    /// `killed_at`, which is later, is when it was killed.
+    pub(super) async fn read(
+        store: &Store,
+        record: &RunRecord,
+        killed_at: Timestamp,
+    ) -> Result<Proof, CliError> {
+        let events = events(store.log().as_ref(), record)?.collect().await?;
+        let witnesses = ANALYSTS.iter().map(|step| witness(store, record, &events, step));
+        Ok(Proof {
+            witnesses: witnesses.collect::<Result<_, _>>()?,
+            interruptions: record
+                .interruptions
+                .iter()
+                .map(|gap| Interruption { from: gap.from.max(killed_at), ..gap.clone() })
+                .collect(),
+        })
+    }
+
+    /// What contradicts it; nothing if it holds.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for Witness { step, starts, attached, streams } in &self.witnesses {
+            if *starts != 1 {
+                faults.push(format!("{step} was started {starts} times"));
+            }
+            if *attached != 1 {
+                faults.push(format!("{step} was found again {attached} times"));
+            }
+            if streams.len() != Stream::BOTH.len() {
+                faults.push(format!("the log has no end of {step}"));
+            }
+            for (stream, stored) in Stream::BOTH.iter().zip(streams) {
+                let Stored { logged, size_bytes, digest } = stored;
+                if logged.size_bytes != *size_bytes || logged.digest != *digest || logged.lost_bytes != 0 {
+                    faults.push(format!(
+                        "{stream} of {step}: the log has {} B ({}), the spool {size_bytes} B ({})",
+                        logged.size_bytes,
+                        logged.digest.short(),
+                        digest.short()
+                    ));
+                }
+            }
+        }
+        match &self.interruptions[..] {
+            [one] if one.lost.is_empty() => {}
+            [_one] => faults.push("work was lost".to_owned()),
+            all => faults.push(format!("the log has {} interruptions, and one was made", all.len())),
+        }
+        faults
+    }
+}
+
+/// The events of a run, from the first on.
+struct Events(backstay_log::Subscription);
+
+fn events(log: &dyn Log, record: &RunRecord) -> Result<Events, CliError> {
+    Ok(Events(log.follow(&Topic::run(record.run), Seq(0))))
+}
+
+impl Events {
+    async fn collect(mut self) -> Result<Vec<Event>, CliError> {
+        let mut events = Vec::new();
+        while let Some(delivery) = self.0.try_next().await? {
+            if let backstay_model::Delivery::Event(recorded) = delivery {
+                events.push(
+                    Event::decode(&recorded).map_err(|source| CliError::Demo { what: source.to_string() })?,
+                );
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn witness(
+    store: &Store,
+    record: &RunRecord,
+    events: &[Event],
+    step: &'static str,
+) -> Result<Witness, CliError> {
+    let folders: Vec<&String> = record
+        .steps
+        .iter()
+        .filter(|found| found.step.as_str() == step)
+        .flat_map(|found| found.attempts.iter().filter_map(|attempt| attempt.folder.as_ref()))
+        .collect();
+    let effects: Vec<&EffectId> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::EffectRunning(running) if folders.contains(&&running.folder) => Some(&running.effect),
+            _ => None,
+        })
+        .collect();
+    let starts = events
+        .iter()
+        .filter(
+            |event| matches!(event, Event::EffectStarting(starting) if effects.contains(&&starting.effect)),
+        )
+        .count();
+    let attached = events
+        .iter()
+        .filter(|event| matches!(event, Event::EffectAttached(found) if effects.contains(&&found.effect)))
+        .count();
+    let finished = events.iter().find_map(|event| match event {
+        Event::EffectFinished(finished) if effects.contains(&&finished.effect) => Some(finished),
+        _ => None,
+    });
+    let streams = match (finished, folders.last()) {
+        (Some(finished), Some(folder)) => streams(store, finished, folder)?,
+        (_, _) => Vec::new(),
+    };
+    Ok(Witness { step, starts, attached, streams })
+}
+
+fn streams(store: &Store, finished: &EffectFinished, folder: &str) -> Result<Vec<Stored>, CliError> {
+    let folder = store.folder().join(folder);
+    let logged = [(&finished.stdout, Stream::Stdout), (&finished.stderr, Stream::Stderr)];
+    let known = logged.into_iter().filter_map(|(logged, stream)| Some((logged.clone()?, stream)));
+    known
+        .map(|(logged, stream)| {
+            let bytes = stream_bytes(&folder, stream, u64::MAX)?;
+            Ok(Stored { logged, size_bytes: bytes.len() as u64, digest: Digest::of(&bytes) })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(bytes: &[u8]) -> Stored {
+        let (size_bytes, digest) = (bytes.len() as u64, Digest::of(bytes));
+        Stored { logged: Spool { size_bytes, digest, lost_bytes: 0 }, size_bytes, digest }
+    }
+
+    fn proof() -> Proof {
+        let at = backstay_model::Timestamp::from_micros(1_000_000);
+        let witness =
+            |step| Witness { step, starts: 1, attached: 1, streams: vec![stored(b"a\n"), stored(b"")] };
+        let one = Interruption { from: at, until: at, pid: 7, reattached: Vec::new(), lost: Vec::new() };
+        Proof { witnesses: ANALYSTS.map(witness).to_vec(), interruptions: vec![one] }
+    }
+
+    #[test]
+    fn a_proof_of_what_happened_holds() {
+        assert_eq!(proof().faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn whatever_is_tampered_with_is_a_fault() {
+        type Tamper = fn(&mut Proof);
+        let tamper: [(&str, Tamper); 7] = [
+            ("a byte changed", |proof| proof.witnesses[0].streams[0].digest = Digest::of(b"b\n")),
+            ("a byte is missing", |proof| proof.witnesses[1].streams[0].size_bytes = 1),
+            ("bytes were lost", |proof| proof.witnesses[2].streams[1].logged.lost_bytes = 1),
+            ("started twice", |proof| proof.witnesses[0].starts = 2),
+            ("not found again", |proof| proof.witnesses[0].attached = 0),
+            ("no end", |proof| proof.witnesses[0].streams.clear()),
+            ("no interruption", |proof| proof.interruptions.clear()),
+        ];
+        for (what, change) in tamper {
+            let mut proof = proof();
+            change(&mut proof);
+            assert_eq!(proof.faults().len(), 1, "{what}: {:?}", proof.faults());
+        }
+    }
+}
