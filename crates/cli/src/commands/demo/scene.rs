@@ -215,7 +215,8 @@ impl Scene<'_> {
     fn prove(&self, proof: &Proof) -> Result<(), CliError> {
         self.say(Paint::Bold, "\n the proof, from the log")?;
         for witness in &proof.witnesses {
-            let Some(stdout) = witness.streams.first() else { continue };
+            // Both are held against the log; the one with the findings is shown, or what was said beside if there are none.
+            let Some(shown) = witness.streams.iter().find(|stream| stream.size_bytes > 0) else { continue };
             self.say(
                 Paint::Plain,
                 &format!(
@@ -223,10 +224,10 @@ impl Scene<'_> {
                     witness.step,
                     witness.starts,
                     witness.attached,
-                    stdout.logged.size_bytes,
-                    stdout.logged.digest.short(),
-                    stdout.size_bytes,
-                    stdout.digest.short()
+                    shown.logged.size_bytes,
+                    shown.logged.digest.short(),
+                    shown.size_bytes,
+                    shown.digest.short()
                 ),
             )?;
         }
