@@ -63,6 +63,8 @@ impl Stage {
         command
             .current_dir(self.repository.folder())
             .env("BACKSTAY_TREES", "off")
+            // Its store is nobody's: no list shall name it.
+            .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env_remove("BACKSTAY_EFFECT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(command)
