@@ -21,4 +21,4 @@ echo "reading the last commits for files that change without a test" >&2
   END {
     end_commit()
     for (path in bare) printf "%d\t%s\t%d of %d changes came without a test\n", bare[path], path, bare[path], changes[path]
-  }' | sort -t "$(printf '\t')" -k1,1nr -k2,2 | sed 12q | paced
+  }' | sort -t "$(printf '\t')" -k1,1nr -k2,2 | awk 'NR <= 12' | paced

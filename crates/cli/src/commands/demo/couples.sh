@@ -32,4 +32,4 @@ echo "reading the last commits for files that change together" >&2
       if (together[pair] >= 3 && together[pair] >= 0.6 * least)
         printf "%d\t%s + %s\t%d of %d changes were made together\n", together[pair], file[1], file[2], together[pair], least
     }
-  }' | sort -t "$(printf '\t')" -k1,1nr -k2,2 | sed 12q | paced
+  }' | sort -t "$(printf '\t')" -k1,1nr -k2,2 | awk 'NR <= 12' | paced

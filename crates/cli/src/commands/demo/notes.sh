@@ -6,8 +6,9 @@ cd "$(git rev-parse --show-toplevel)"
 mark='(TO''DO|FIX''ME)'
 now=$(date +%s)
 echo "asking git for the age of notes in comments" >&2
-git -c core.quotePath=false grep -nIE "(#|//|/[*]|[*]|--|;|%|<!--)+[[:space:]]*$mark([^[:alnum:]_]|\$)" | sed 24q | while IFS=: read -r path line text; do
+# That nothing is found is no failure.
+{ git -c core.quotePath=false grep -nIE "(#|//|/[*]|[*]|--|;|%|<!--)+[[:space:]]*$mark([^[:alnum:]_]|\$)" || test $? = 1; } | awk 'NR <= 24' | while IFS=: read -r path line text; do
   since=$(git blame --porcelain -L "$line,$line" -- "$path" 2> /dev/null | awk '$1 == "author-time" { print $2 }')
   text=$(printf '%s' "$text" | tr '\t' ' ' | sed 's/^ *//' | cut -c 1-100)
   printf '%d\t%s:%s\t%s\n' "$(((now - ${since:-$now}) / 86400))" "$path" "$line" "$text"
-done | sort -t "$(printf '\t')" -k1,1nr -k2,2 | sed 12q | paced
+done | sort -t "$(printf '\t')" -k1,1nr -k2,2 | awk 'NR <= 12' | paced
