@@ -93,6 +93,9 @@ fn a_pruned_run_is_its_record_and_nothing_else() {
         "there is nothing more to free"
     );
     assert!(said(&world.run(&["wait", &run])).contains("completed"));
+    // Who follows what is over comes to an end.
+    said(&world.run(&["watch", &run]));
+    assert!(said(&world.run(&["events", &run, "-f"])).contains("trimmed"));
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn a_limit_of_size_frees_what_ended_first() {
     }
     let [newest, second, first] = <[String; 3]>::try_from(runs(&world)).unwrap();
     let store = world.path().join(".backstay");
-    let taken = size(store.join("runs").as_std_path()) + size(store.join("blobs").as_std_path());
+    let taken = size(store.join("runs").as_std_path());
     let one = size(store.join("runs").join(&first).as_std_path());
     for (limit, expected) in
         [(taken, vec![]), (taken - 1, vec![&first]), (taken - one - 1, vec![&first, &second])]
@@ -205,4 +208,7 @@ fn up_frees_what_the_configuration_does_not_keep() {
     world.write(".backstay/config.toml", "[retention]\nage = \"0s\"\n");
     let wrong = refused(&world.run(&["up"]), 2);
     assert!(wrong.contains("BKS-C034") && wrong.contains("config.toml:2"), "{wrong}");
+    let runs_before = runs(&world).len();
+    assert!(refused(&world.run(&["run", "flow.yaml"]), 2).contains("BKS-C034"));
+    assert_eq!(runs(&world).len(), runs_before, "nothing was asked for that nobody would own");
 }

@@ -339,7 +339,7 @@ pub(crate) struct PruneArgs {
         default_value = "14d"
     )]
     pub(crate) older: Option<String>,
-    /// While files and blobs take more than this, the run that ended first is freed: 500M, 5G.
+    /// While what steps left as files takes more than this, the run that ended first is freed: 500M, 5G.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<String>,
     /// Only say what would be freed.

@@ -44,11 +44,19 @@ pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> 
     Ok(read(store)?.notify.map(|notify| notify.command).filter(|command| !command.is_empty()))
 }
 
+/// Says what is wrong with the configuration, before anything is asked for that needs it.
+pub(crate) fn check(store: &Utf8Path) -> Result<(), CliError> {
+    retention(store)?;
+    notify(store).map(|_| ())
+}
+
 fn read(store: &Utf8Path) -> Result<File, CliError> {
     let path = store.join("config.toml");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(File::default());
+        }
         Err(source) => return Err(CliError::ReadFile { path, source }),
     };
     toml::from_str(&text).map_err(|error| {

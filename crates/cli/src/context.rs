@@ -12,6 +12,7 @@ use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
+use crate::config;
 use crate::error::CliError;
 use crate::stores;
 use crate::ui::{Style, Times};
@@ -81,6 +82,8 @@ impl Context {
         if is_foreign(&folder)? {
             return Err(CliError::ForeignFolder { folder });
         }
+        // What is asked for there would find nobody to own it.
+        config::check(&folder)?;
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
         stores::note(&self.env, &folder);

@@ -4,6 +4,7 @@
 //! so far, in milliseconds of awake time. The keeper looks there only when a budget is used up.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -34,11 +35,11 @@ impl Pause {
     pub fn begin(attempt: &Utf8Path, name: &str) -> io::Result<Pause> {
         let folder = attempt.join(FOLDER);
         fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{name}.{}", std::process::id()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        if !try_lock(&file)? {
-            return Err(io::Error::other(format!("{path} is locked by somebody else")));
-        }
+        // A process id says nothing across sandboxes; each wait has a file of its own.
+        let path = folder.join(format!("{name}.{:016x}", RandomState::new().build_hasher().finish()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        // Only the keeper's look can be in the way, for a moment.
+        file.lock()?;
         Ok(Pause { file, began: awake() })
     }
 

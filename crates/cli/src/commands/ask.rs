@@ -114,29 +114,27 @@ impl Asker {
     }
 }
 
-/// Follows the run until the question is closed or refused.
+/// Waits for the owner's word on the question, and then until it is closed.
 async fn wait_for(
     store: &Store,
     effect: EffectId,
     question: QuestionId,
     input: Seq,
 ) -> Result<Reply, CliError> {
+    match store.verdict(effect.run, input).await? {
+        Verdict::Accepted => {}
+        verdict => return Err(CliError::Refused(verdict)),
+    }
     let mut record = store.record(effect.run).await?;
     let mut events = store.log().follow(&Topic::run(effect.run), record.head);
     loop {
         if let Some(answer) = known(&record, question) {
             return Ok(Reply::Answered(answer));
         }
-        if record.head > input && is_closed(&record, question) {
+        if is_closed(&record, question) {
             return Ok(Reply::Closed);
         }
         let Delivery::Event(recorded) = events.next().await? else { continue };
-        if let Event::Settled(settled) = Event::decode(&recorded).map_err(RunError::from)?
-            && settled.input == input
-            && settled.verdict != Verdict::Accepted
-        {
-            return Err(CliError::Refused(settled.verdict));
-        }
         record.apply(&recorded).map_err(RunError::from)?;
     }
 }

@@ -49,7 +49,7 @@ fn subscribe(store: &Store, run: RunId, after: Option<&str>) -> Result<Subscript
 /// Whether the run has ended after `recorded`. What cannot be decoded here ends nothing.
 fn after(ended: bool, recorded: &Recorded) -> bool {
     match Event::decode(recorded) {
-        Ok(Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_)) => true,
+        Ok(Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) | Event::Trimmed(_)) => true,
         Ok(Event::Reopened(_) | Event::RunResumed(_)) => false,
         Ok(_) | Err(_) => ended,
     }

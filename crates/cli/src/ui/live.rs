@@ -69,6 +69,10 @@ impl LiveRun {
     /// Follows `run` from its first event.
     pub(crate) async fn open_from_start(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
         let mut live = LiveRun::open(store, run).await?;
+        // Of a run that was freed there is nothing to see but how it ended.
+        if live.record.trimmed_at.is_some() {
+            return Ok(live);
+        }
         live.head = live.record.head;
         live.record = RunRecord::new(run);
         live.subscription = store.log().follow(&Topic::run(run), Seq(0));

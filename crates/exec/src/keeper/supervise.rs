@@ -240,7 +240,7 @@ impl Supervisor {
     fn waits_for_people(&mut self, now: Instant) -> bool {
         let waited = pause::waited(self.ended.folder());
         let more = waited.total.saturating_sub(self.waited.total);
-        self.waited = waited;
+        self.waited = Waited { total: waited.total.max(self.waited.total), now: waited.now };
         if waited.now {
             self.last_output = now;
             self.not_before = Some(now + LOOK_AT_WAITS);

@@ -20,6 +20,9 @@ use crate::error::StoreError;
 use crate::rings::Rings;
 use crate::ticket::Answer;
 
+/// Pieces of what is gone that a process frees before it ends.
+const SWEEPS_AT_CLOSE: u32 = 64;
+
 /// The writing end of the store.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -173,11 +176,23 @@ impl Core {
         }
     }
 
+    /// Writes all of the index that waits, and frees a little of what is gone: the rest is for whoever stays.
+    fn end_chores(&mut self) {
+        let mut pieces = SWEEPS_AT_CLOSE;
+        while self.committer.tail.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
+            pieces -= u32::from(self.committer.tail.lock().count() == 0);
+            if let Err(error) = self.write(&[], &mut Vec::new(), true) {
+                tracing::warn!(%error, "the store is not left in order; the next to open it does that");
+                return;
+            }
+        }
+    }
+
     /// Leaves the store in order.
     pub(super) fn close(&mut self) {
         self.ring();
         if !self.poisoned {
-            self.do_chores(&Queue::default());
+            self.end_chores();
             self.checkpointer.at_close(&self.committer.connection);
         }
     }

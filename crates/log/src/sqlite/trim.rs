@@ -44,6 +44,10 @@ impl Committer {
     pub(super) fn trim(&mut self, id: i64, part: &Part, head: Seq, floor: Seq) -> Result<(), Failed> {
         if matches!(part.afterwards, Afterwards::Deleted) {
             self.forget_topic(id)?;
+            // A live event that is gone now may have had the newest position.
+            self.connection
+                .prepare_cached("UPDATE meta SET g_floor = max(g_floor, ?1)")?
+                .execute([stored(self.seen.0)])?;
         }
         let Some(until) = trimmed(part, head, floor) else { return Ok(()) };
         self.connection

@@ -12,18 +12,23 @@ use crate::error::{DriveError, RunError};
 use crate::request::new_event;
 
 impl Drive<'_> {
-    /// What to do about an error of the loop. If the disk is full and there is ballast, the run is told to stand still, and
-    /// the loop goes on with that; else the error stays what it is.
+    /// What to do about an error of the loop. If the disk is full, the ballast is given back, the run is told to stand
+    /// still, and the loop goes on with that; where even that finds no room, the error stays what it is.
     pub(super) async fn make_room(&mut self, error: DriveError) -> Result<(), DriveError> {
-        if !is_full_disk(&error) || !ballast::drop_off(&self.owner.store.folder) {
+        // Another run may have given the ballast back a moment ago; but each asks once.
+        if !is_full_disk(&error) || std::mem::replace(&mut self.has_met_full_disk, true) {
             return Err(error);
         }
+        let freed = ballast::drop_off(&self.owner.store.folder);
+        tracing::debug!(run = %self.run, freed, "the ballast is given back");
         tracing::warn!(run = %self.run, %error, "the disk is full: the run is suspended");
         let by = Actor { name: "backstay".to_owned(), via: "the disk is full".to_owned() };
         let wish = Event::from(SuspendRequested { by, reason: SuspendReason::DiskFull });
         let event = new_event(self.run, Scope::Run, &wish)?;
         let part = Part::new(self.topic.clone(), Authority::Anybody, vec![event]);
-        self.owner.store.log.submit(Batch::of(part)).await.map_err(RunError::Append)?;
+        if self.owner.store.log.submit(Batch::of(part)).await.is_err() {
+            return Err(error);
+        }
         // What was decided and not taken is decided anew; reports wait until they are durable.
         self.fold_anew().await
     }

@@ -74,6 +74,8 @@ pub(super) struct Drive<'a> {
     asleep: Duration,
     /// Work that should stop could not be told so.
     is_untold: bool,
+    /// It was told once to stand still because the disk is full.
+    pub(super) has_met_full_disk: bool,
 }
 
 impl<'a> Drive<'a> {
@@ -103,6 +105,7 @@ impl<'a> Drive<'a> {
             reports: VecDeque::new(),
             asleep: owner.store.clock.asleep(),
             is_untold: false,
+            has_met_full_disk: false,
         }
     }
 

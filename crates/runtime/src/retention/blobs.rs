@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use backstay_log::ticket::block_on;
-use backstay_log::{BlobStore, Collected, Log};
+use backstay_log::{BlobError, BlobStore, Collected, Log};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, Position};
 
@@ -45,8 +45,13 @@ fn named(log: &dyn Log, blobs: &BlobStore) -> Result<HashSet<Digest>, RunError> 
     }
     let mut waiting: Vec<Digest> = found.iter().copied().collect();
     while let Some(digest) = waiting.pop() {
-        // Much of what looks like a digest is none of ours; a damaged blob is for the check to tell.
-        let Ok(bytes) = blobs.get(digest) else { continue };
+        let bytes = match blobs.get(digest) {
+            Ok(bytes) => bytes,
+            // Much of what looks like a digest is none of ours.
+            Err(BlobError::Missing { .. }) => continue,
+            // What it names is not known, so nothing is known to be nobody's.
+            Err(error) => return Err(error.into()),
+        };
         digests_in(&bytes, |digest| {
             if found.insert(digest) {
                 waiting.push(digest);

@@ -17,7 +17,7 @@ use crate::store::Store;
 pub struct Retention {
     /// Runs that ended longer ago are freed.
     pub older: Option<Duration>,
-    /// While the files and blobs of the store take more than this many bytes, the run that ended first is freed.
+    /// While what steps left as files takes more than this many bytes, the run that ended first is freed.
     pub size_bytes: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ pub struct PruneReport {
     pub failed: Vec<(RunId, FreeError)>,
     /// Files of runs that were freed before and not whole, in bytes.
     pub leftover_bytes: u64,
-    /// Blobs that nothing names any more. Of what is freed now they are found an hour later at the earliest.
+    /// Blobs that nothing names any more.
     pub blobs: Collected,
 }
 
@@ -121,14 +121,12 @@ impl Store {
         Ok(Freed { events: candidate.row.head.0, files_bytes: bytes.await??, trees: 0 })
     }
 
-    /// By how many bytes the store is larger than it may be.
+    /// By how many bytes the files of runs are more than they may be.
     async fn excess(&self, retention: Retention) -> Result<u64, RunError> {
         let Some(limit) = retention.size_bytes else { return Ok(0) };
-        let (runs, blobs) = (self.folder.join("runs"), self.blobs.clone());
+        let runs = self.folder.join("runs");
         let taken = tokio::task::spawn_blocking(move || {
-            let files = folder_bytes(&runs).map_err(|source| RunError::Folder { path: runs, source })?;
-            let blobs: u64 = blobs.list()?.into_iter().map(|(_, bytes)| bytes).sum();
-            Ok::<_, RunError>(files + blobs)
+            folder_bytes(&runs).map_err(|source| RunError::Folder { path: runs, source })
         });
         Ok(taken.await??.saturating_sub(limit))
     }
