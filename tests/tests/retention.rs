@@ -189,6 +189,10 @@ fn a_kill_between_the_log_and_the_files_leaves_nothing_for_good() {
     let pruned: serde_json::Value = serde_json::from_str(&said(&world.run(&["prune", "--json"]))).unwrap();
     assert!(pruned["leftover_bytes"].as_u64() > Some(20_000), "{pruned}");
     assert!(!folder.exists());
+    // What cannot be removed is said, and is no success.
+    fs::write(&folder, "no folder").unwrap();
+    let told = refused(&world.run(&["prune"]), 1);
+    assert!(told.contains("is not freed whole") && told.contains(&run), "{told}");
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -86,7 +86,7 @@ impl Store {
                 Err(error) => report.failed.push((run, error)),
             }
         }
-        report.leftover_bytes = self.sweep_folders(only_look).await?;
+        self.sweep_folders(only_look, &mut report).await?;
         report.blobs = self.collect_blobs(only_look).await?;
         Ok(report)
     }
@@ -132,7 +132,7 @@ impl Store {
     }
 
     /// Removes the files of runs that are gone or freed: a crash, or a refusal of the system, left them.
-    async fn sweep_folders(&self, only_look: bool) -> Result<u64, RunError> {
+    async fn sweep_folders(&self, only_look: bool, report: &mut PruneReport) -> Result<(), RunError> {
         let runs = self.folder.join("runs");
         let listed = move || -> std::io::Result<BTreeSet<RunId>> {
             match runs.read_dir_utf8() {
@@ -145,7 +145,6 @@ impl Store {
         let path = self.folder.join("runs");
         let folders =
             tokio::task::spawn_blocking(listed).await?.map_err(|source| RunError::Folder { path, source })?;
-        let mut bytes = 0;
         for run in folders {
             if self.first_kept(run).await? == Seq(1) {
                 continue;
@@ -153,13 +152,16 @@ impl Store {
             let folder = self.run_folder(run);
             let freed = tokio::task::spawn_blocking(move || {
                 if only_look {
-                    folder_bytes(&folder).unwrap_or(0)
+                    folder_bytes(&folder).map_err(|source| FreeError::Files { path: folder, source })
                 } else {
-                    remove_folder(&folder).unwrap_or(0)
+                    remove_folder(&folder)
                 }
             });
-            bytes += freed.await?;
+            match freed.await? {
+                Ok(bytes) => report.leftover_bytes += bytes,
+                Err(error) => report.failed.push((run, error)),
+            }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
