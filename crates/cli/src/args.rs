@@ -161,6 +161,9 @@ pub(crate) struct ExecArgs {
     /// What it may use before it is asked about, such as 800k or 4M tokens.
     #[arg(long, value_name = "N")]
     pub(crate) tokens: Option<String>,
+    /// Let it work in a new worktree beside the checkout, on a branch of its own.
+    #[arg(long)]
+    pub(crate) worktree: bool,
     /// What it may do: read, write or full.
     #[arg(long, value_name = "ACCESS")]
     pub(crate) access: Option<String>,

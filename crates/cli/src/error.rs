@@ -28,6 +28,8 @@ pub(crate) enum CliError {
     UnusedAgent { name: String, known: Vec<String> },
     #[error("no tree of {what} is kept")]
     NoTree { what: String },
+    #[error("{what} changed files in several worktrees")]
+    SeveralPlaces { what: String },
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error("there is no variable {name}, or it is not UTF-8")]
@@ -131,6 +133,7 @@ impl Coded for CliError {
             CliError::UnknownStep { .. } => Code("BKS-C005"),
             CliError::UnusedAgent { .. } => Code("BKS-C027"),
             CliError::NoTree { .. } => Code("BKS-C026"),
+            CliError::SeveralPlaces { .. } => Code("BKS-C060"),
             CliError::Tree(error) => error.code(),
             CliError::NoVariable { .. } => Code("BKS-C028"),
             CliError::Input(_) => Code("BKS-C029"),
@@ -191,6 +194,7 @@ impl Coded for CliError {
             CliError::NoTree { .. } => Some(
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),
+            CliError::SeveralPlaces { .. } => Some("name one step".to_owned()),
             CliError::Tree(error) => error.hint(),
             CliError::NoVariable { .. } => Some("export it, or give the value on stdin".to_owned()),
             CliError::Input(_) => Some("give a text in UTF-8".to_owned()),

@@ -144,6 +144,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Log(_)
         | CliError::Spool(_)
         | CliError::NoTree { .. }
+        | CliError::SeveralPlaces { .. }
         | CliError::Tree(_)
         | CliError::Input(_)
         | CliError::Look(_)

@@ -32,4 +32,4 @@ pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
 pub use store::{STORE_FOLDER, Store, find_store};
-pub use trees::{Checkout, TreeError, TreeMoment, TreeName};
+pub use trees::{Checkout, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged};

@@ -282,6 +282,9 @@ pub struct Step {
     /// The JSON Schema of its output: JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// The step that makes the worktree it works in; absent where it works in the run's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<StepId>,
 }
 
 /// How often the steps of a loop are done.
@@ -337,11 +340,28 @@ pub enum Verb {
         #[serde(default, skip_serializing_if = "AgentOptions::is_default")]
         options: Box<AgentOptions>,
     },
+    /// A new worktree of the git checkout that the run works in, for the steps that name this one as their
+    /// [`Step::workspace`]. Its output is the path of the folder to work in.
+    Worktree(Worktree),
     /// Other steps.
     Group {
         /// Those steps, in the order of the file.
         steps: Vec<Step>,
     },
+}
+
+/// A new worktree of a git checkout.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Worktree {
+    /// The branch that is made for it; absent for one that is named after the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Template>,
+    /// The commit that it begins with; absent for the one that is checked out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Template>,
+    /// What is done in it before anything else, under the shell of a `run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Script>,
 }
 
 /// How a step's output is read.
@@ -454,7 +474,7 @@ impl Step {
     pub fn children(&self) -> &[Step] {
         match &self.verb {
             Verb::Group { steps } => steps,
-            Verb::Run { .. } | Verb::Command { .. } | Verb::Agent { .. } => &[],
+            Verb::Run { .. } | Verb::Command { .. } | Verb::Agent { .. } | Verb::Worktree(_) => &[],
         }
     }
 }

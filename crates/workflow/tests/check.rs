@@ -619,3 +619,86 @@ fn a_budget_is_an_amount_of_tokens() {
         assert_eq!(found, [code], "{wrong}");
     }
 }
+
+/// `STEP in WORKSPACE < NEEDS` of each step.
+fn places_of_work(text: &str) -> Vec<String> {
+    let checked = checked(text)
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
+    let line = |step: &backstay_workflow::plan::Step| {
+        let needs: Vec<&str> = step.needs.iter().map(backstay_model::StepId::as_str).collect();
+        let place = step.workspace.as_ref().map_or("here", |step| step.as_str());
+        format!("{} in {place} < {}", step.id, needs.join(","))
+    };
+    checked.plan.walk().map(line).collect()
+}
+
+#[test]
+fn a_worktree_is_made_by_a_step_before_those_that_work_in_it() {
+    let text = "backstay: 1
+workspace: worktree
+steps:
+  - {id: first, run: make}
+  - {id: beside, run: make, needs: []}
+  - id: group
+    steps:
+      - {id: inner, run: make}
+      - {id: out, run: make, workspace: here}
+finally:
+  - {id: bye, run: 'echo ${{ steps.worktree.output }}'}
+";
+    let expected = [
+        "worktree in here < ",
+        "first in worktree < worktree",
+        "beside in worktree < worktree",
+        "group in worktree < first,beside",
+        "inner in worktree < ",
+        "out in here < inner",
+        "bye in here < ",
+    ];
+    assert_eq!(places_of_work(text), expected);
+
+    let text = "backstay: 1
+inputs: {n: {type: number, default: 1}}
+steps:
+  - {id: look, run: make}
+  - id: fix
+    if: steps.look.ok
+    workspace: {worktree: {branch: 'todo/${{ inputs.n }}', from: main, setup: npm ci}}
+    repeat: {until: steps.test.ok, max_cycles: 2}
+    steps:
+      - {id: test, run: 'cd ${{ steps.fix_worktree.output }}'}
+";
+    let expected = [
+        "look in here < ",
+        "fix_worktree in here < look",
+        "fix in fix_worktree < look,fix_worktree",
+        "test in fix_worktree < ",
+    ];
+    assert_eq!(places_of_work(text), expected);
+    let plan = checked(text).unwrap().plan;
+    let maker = &plan.steps[1];
+    assert_eq!(maker.condition, plan.steps[2].condition, "it is made where it is needed");
+    assert_eq!(maker.after_crash, AfterCrash::Rerun);
+    let Verb::Worktree(worktree) = &maker.verb else { panic!("not a worktree") };
+    assert_eq!(worktree.branch.as_ref().unwrap().source, "todo/${{ inputs.n }}");
+    let stored = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&stored).unwrap(), plan);
+}
+
+#[test]
+fn a_worktree_that_cannot_be_is_told() {
+    for (bad, expected) in [
+        ("{id: a, run: x, workspace: there}", "BKS-W007 3:32"),
+        ("{id: a, run: x, workspace: {}}", "BKS-W006 3:32"),
+        ("{id: a, run: x, workspace: {worktree: {brunch: b}}}", "BKS-W003 3:44"),
+        ("{id: a, run: x, workspace: {worktree: {keep: changed}}}", "BKS-W008 3:44"),
+        ("{id: a, run: x, workspace: {worktree: {branch: '${{ steps.b.output }}'}}}", "BKS-W052 3:63"),
+        ("{id: a, steps: [{id: a_worktree, run: x}], workspace: worktree}", "BKS-W033 3:48"),
+        (
+            "{id: l, repeat: {until: steps.a.ok, max_cycles: 2}, steps: [{id: a, run: x, workspace: worktree}]}",
+            "BKS-W008 3:81",
+        ),
+    ] {
+        assert_eq!(places(&format!("backstay: 1\nsteps:\n  - {bad}\n")), [expected], "{bad}");
+    }
+}

@@ -51,6 +51,9 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
     if let Some(command) = command {
         add(&mut text, format_args!("agents:\n  {agent}: {{command: {}}}\n", quoted(command)));
     }
+    if args.worktree {
+        text.push_str("workspace: worktree\n");
+    }
     if let Some(tokens) = &args.tokens {
         add(&mut text, format_args!("budget: {{tokens: {}}}\n", quoted(tokens)));
     }
@@ -137,6 +140,7 @@ mod tests {
             max_cycles: 6,
             min_cycle: "10s".to_owned(),
             tokens: None,
+            worktree: false,
             access: None,
             model: None,
             save: None,
@@ -182,11 +186,14 @@ mod tests {
             access: Some("read".to_owned()),
             model: Some("m".to_owned()),
             tokens: Some("4M".to_owned()),
+            worktree: true,
             ..args("codex", "x")
         };
         let looped = plan(&all);
         assert_eq!(looped.budget.map(|budget| budget.tokens), Some(4_000_000));
-        let Verb::Agent { options, .. } = &looped.steps[0].children()[1].verb else { panic!("not an agent") };
+        let [maker, green] = looped.steps.as_slice() else { panic!("not a worktree and a loop") };
+        let Verb::Agent { options, .. } = &green.children()[1].verb else { panic!("not an agent") };
+        assert_eq!(green.children()[1].workspace.as_ref(), Some(&maker.id));
         assert_eq!((options.session.clone(), options.model.is_some()), (SessionRule::Keep, true));
         assert_eq!(plan(&args("cmd: ./mine 'a b'", "x")).presets().count(), 0);
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use backstay_model::{Payload, RunId};
 use backstay_runtime::RunRequest;
-use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb};
+use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
 use backstay_workflow::{AgentOverride, Given};
 use serde::Serialize;
 
@@ -194,6 +194,7 @@ fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<
             let does = plan.agents.get(agent).map_or_else(String::new, |spec| does(spec, options));
             (format!("agent {agent}"), format!("{does} < {:?}", prompt.source.trim()))
         }
+        Verb::Worktree(worktree) => ("git".to_owned(), makes(worktree)),
         Verb::Group { .. } => ("group".to_owned(), String::new()),
     };
     let condition = step.condition.as_ref().map_or_else(String::new, |_| "if … ".to_owned());
@@ -218,6 +219,18 @@ fn script_text(script: &backstay_workflow::expression::Script) -> String {
             &format!("${{{{ {} }}}}", variable.expression.source),
         )
     })
+}
+
+/// What is made for steps to work in.
+fn makes(worktree: &Worktree) -> String {
+    let part =
+        |word: &str, text: Option<&str>| text.map_or_else(String::new, |text| format!(" {word} {text}"));
+    let source =
+        |text: &Option<backstay_workflow::expression::Template>| text.as_ref().map(|t| t.source.clone());
+    let branch = part("on", Some(source(&worktree.branch).as_deref().unwrap_or("a branch of its own")));
+    let from = part("from", source(&worktree.from).as_deref());
+    let setup = part(", then", worktree.setup.as_ref().map(script_text).as_deref());
+    format!("a worktree{branch}{from}{setup}")
 }
 
 /// What does an agent's work: its command, or its preset with what it may do.

@@ -1,8 +1,8 @@
 //! `backstay diff` and `backstay restore`: what steps did to the checkout, and the way back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use backstay_engine::record::{AttemptRecord, RunRecord};
+use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_model::event::KeptTree;
 use backstay_model::{RunId, StepId};
 use backstay_runtime::{Checkout, RunView};
@@ -95,13 +95,42 @@ fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError
     let Some(checkout) = Checkout::around(folder)? else { return Err(CliError::NoTree { what }) };
     let is_leaf = |steps: &&BTreeSet<StepId>| steps.len() == 1;
     let last = steps.as_ref().filter(is_leaf).and_then(|steps| view.record.step(steps.first()?));
-    let attempts = match last {
-        Some(last) => last.attempts.iter().collect(),
-        None => attempts(&view.record, steps.as_ref()),
+    let mut places = match last {
+        Some(last) => vec![around(&last.attempts.iter().collect::<Vec<_>>())],
+        None => by_workspace(view, steps.as_ref()),
     };
-    let before = attempts.iter().find_map(|attempt| attempt.before.clone());
-    let after = attempts.iter().rev().find_map(|attempt| attempt.after.clone());
+    // What was worked in and not changed is of no interest beside what was.
+    if places.iter().any(is_changed) {
+        places.retain(is_changed);
+    }
+    if places.len() > 1 && places.iter().any(is_changed) {
+        return Err(CliError::SeveralPlaces { what });
+    }
+    let (before, after) = places.into_iter().next().unwrap_or_default();
     Ok((checkout, Kept { what, before, after }))
+}
+
+type Around = (Option<KeptTree>, Option<KeptTree>);
+
+/// The first tree before and the last one after these attempts, which worked in one place.
+fn around(attempts: &[&AttemptRecord]) -> Around {
+    let before = attempts.iter().find_map(|attempt| attempt.before.clone());
+    (before, attempts.iter().rev().find_map(|attempt| attempt.after.clone()))
+}
+
+fn is_changed((before, after): &Around) -> bool {
+    matches!((before, after), (Some(before), Some(after)) if before.tree != after.tree)
+}
+
+/// The trees around these steps, for each folder that some of them worked in.
+fn by_workspace(view: &RunView, steps: Option<&BTreeSet<StepId>>) -> Vec<Around> {
+    let workspaces: BTreeMap<&StepId, Option<&StepId>> =
+        view.plan.walk().map(|step| (&step.id, step.workspace.as_ref())).collect();
+    let mut places: BTreeMap<Option<&StepId>, Vec<&AttemptRecord>> = BTreeMap::new();
+    for (step, attempt) in attempts(&view.record, steps) {
+        places.entry(workspaces.get(step).copied().flatten()).or_default().push(attempt);
+    }
+    places.values().map(|attempts| around(attempts)).collect()
 }
 
 fn with_inner(view: &RunView, id: &StepId) -> BTreeSet<StepId> {
@@ -115,10 +144,14 @@ fn with_inner(view: &RunView, id: &StepId) -> BTreeSet<StepId> {
 }
 
 /// The attempts of these steps, in the order in which they began.
-fn attempts<'a>(record: &'a RunRecord, steps: Option<&BTreeSet<StepId>>) -> Vec<&'a AttemptRecord> {
+fn attempts<'a>(
+    record: &'a RunRecord,
+    steps: Option<&BTreeSet<StepId>>,
+) -> Vec<(&'a StepId, &'a AttemptRecord)> {
     let wanted = record.steps.iter().filter(|step| steps.is_none_or(|steps| steps.contains(&step.step)));
-    let mut attempts: Vec<_> = wanted.flat_map(|step| &step.attempts).collect();
-    attempts.sort_by_key(|attempt| attempt.starting_at);
+    let of = |step: &'a StepRecord| step.attempts.iter().map(move |attempt| (&step.step, attempt));
+    let mut attempts: Vec<_> = wanted.flat_map(of).collect();
+    attempts.sort_by_key(|(_, attempt)| attempt.starting_at);
     attempts
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn doer(step: &Step) -> String {
         }
         Verb::Command { .. } => "command".to_owned(),
         Verb::Agent { agent, .. } => agent.clone(),
+        Verb::Worktree(_) => "git".to_owned(),
         Verb::Group { .. } => String::new(),
     }
 }

@@ -342,6 +342,7 @@ fn doer(verb: &Verb) -> Option<String> {
             Some(program.rsplit('/').next().unwrap_or(program).to_owned())
         }
         Verb::Agent { agent, .. } => Some(agent.clone()),
+        Verb::Worktree(_) => Some("git".to_owned()),
         Verb::Group { .. } => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use backstay_model::Text;
 use backstay_model::event::{AttemptEnd, FailureClass};
-use backstay_workflow::plan::{OutputFormat, Step};
+use backstay_workflow::plan::{OutputFormat, Step, Verb};
 
 use super::definition::Node;
 use super::place::Place;
@@ -68,12 +68,16 @@ impl Turn<'_> {
     fn judge_exit(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
         let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
         let ended = how_it_ended(process);
+        let is_worktree = matches!(step.verb, Verb::Worktree(_));
         if !accepted {
             let (output, _) = self.read_output(step, process);
             let end = AttemptEnd::Failed { failure: FailureClass::Exit };
-            return Judged { end, message: ended, output };
+            // What git says tells more than its exit code.
+            let said = process.log.as_ref().filter(|_| is_worktree).and_then(|log| self.machine.text(log));
+            let message = said.map(|said| last_line(&said)).filter(|said| !said.is_empty()).unwrap_or(ended);
+            return Judged { end, message, output };
         }
-        self.judge_answer(step, process, Some(ended))
+        self.judge_answer(step, process, (!is_worktree).then_some(ended))
     }
 
     /// Of work that was done: whether its output is what the step promised. Without `ended`, its first line tells of it.
@@ -171,7 +175,15 @@ fn how_it_ended(process: &ProcessEnded) -> String {
 
 /// The first line of `text` that has something in it, cut where it is long.
 fn first_line(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    cut(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
+}
+
+/// The last line of `text` that has something in it, cut where it is long.
+fn last_line(text: &str) -> String {
+    cut(text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default())
+}
+
+fn cut(line: &str) -> String {
     let mut shown: String = line.chars().take(SUMMARY_CHARS).collect();
     if shown.len() < line.len() {
         shown.push('…');

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use backstay_model::event::EffectClass;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
-use backstay_workflow::expression::{EvalError, Expression, Script, Template, Values};
-use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb};
+use backstay_workflow::expression::{EvalError, EvalErrorKind, Expression, Script, Template, Values};
+use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Worktree};
 use serde::Serialize;
 
 use super::RunMachine;
@@ -19,8 +19,10 @@ const PROBE_TIMEOUT_MS: u64 = 60_000;
 const FINALLY_TIMEOUT_MS: u64 = 600_000;
 /// Silence after which a step is said to stall, in milliseconds.
 const IDLE_NOTICE_MS: u64 = 600_000;
-/// The shell of a probe.
-const PROBE_SHELL: [&str; 5] = ["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+/// The shell of what has none of its own: probes, and the making of worktrees.
+const SHELL: [&str; 5] = ["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+/// What makes a worktree.
+const WORKTREE: &str = include_str!("worktree.sh");
 /// Characters of a command that lists show.
 const PREVIEW_CHARS: usize = 200;
 
@@ -68,7 +70,9 @@ impl Work {
     #[must_use]
     pub fn preview(&self) -> String {
         let first_line = |text: &str| text.trim().lines().next().unwrap_or("").to_owned();
+        let is_worktree = |script: &str| script.starts_with(WORKTREE);
         let text = match (&self.agent, &self.script) {
+            (None, Some(script)) if is_worktree(script) => "git worktree add".to_owned(),
             (Some(agent), _) => format!("{}: {}", agent.preset, first_line(&agent.prompt)),
             (None, Some(script)) => first_line(script),
             (None, None) => self.argv.join(" "),
@@ -114,7 +118,7 @@ impl RunMachine {
             stdin: None,
             prompt_file: None,
             env: Vec::new(),
-            cwd: self.request.as_ref().map_or(String::new(), |request| request.cwd.clone()),
+            cwd: self.workplace(definition, place, step)?,
             timeout_ms: definition.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
@@ -128,7 +132,7 @@ impl RunMachine {
                 work.class = EffectClass::Repeat;
                 work.timeout_ms = Some(PROBE_TIMEOUT_MS);
                 work.idle_timeout_ms = None;
-                work.argv = PROBE_SHELL.map(str::to_owned).to_vec();
+                work.argv = SHELL.map(str::to_owned).to_vec();
                 fill_script(&mut work, script, &values)?;
             }
             _ => match agent {
@@ -138,6 +142,37 @@ impl RunMachine {
         }
         self.add_own_env(&mut work, place);
         Ok(work)
+    }
+
+    /// The absolute path of the folder that the step works in: the run's own, or a worktree.
+    fn workplace(&self, definition: &Definition, place: &Place, step: &Step) -> Result<String, EvalError> {
+        let Some(maker) = &step.workspace else {
+            return Ok(self.request.as_ref().map_or(String::new(), |request| request.cwd.clone()));
+        };
+        let made = self.place_seen_from(definition, maker, &place.frames);
+        let output = self.result(&made).and_then(|result| result.output.as_ref());
+        let path = output.and_then(|text| serde_json::from_str::<String>(&self.text(text)?).ok());
+        path.filter(|path| path.starts_with('/')).ok_or_else(|| EvalError {
+            kind: EvalErrorKind::Undefined,
+            expression: format!("steps.{maker}.output"),
+            message: "it is not the path of a worktree to work in".to_owned(),
+        })
+    }
+
+    /// The absolute path of the folder that the work of `effect` works in, as far as it is known.
+    #[must_use]
+    pub fn folder_of(&self, effect: &EffectId) -> Option<String> {
+        let definition = self.definition.as_ref()?;
+        let place = Place::of(&effect.scope)?;
+        self.workplace(definition, &place, &definition.node(&place.step)?.step).ok()
+    }
+
+    /// Whether the work of `effect` makes a worktree, and changes nothing in the folder that it works in.
+    #[must_use]
+    pub fn makes_worktree(&self, effect: &EffectId) -> bool {
+        let node = self.definition.as_ref().zip(effect.scope.step_id());
+        let node = node.and_then(|(definition, step)| definition.node(step));
+        node.is_some_and(|node| matches!(node.step.verb, Verb::Worktree(_)))
     }
 
     fn add_own_env(&self, work: &mut Work, place: &Place) {
@@ -166,9 +201,34 @@ fn fill_verb(work: &mut Work, step: &Step, values: &Values) -> Result<(), EvalEr
         Verb::Command { argv } => {
             work.argv = argv.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>()?;
         }
+        Verb::Worktree(worktree) => fill_worktree(work, worktree, values)?,
         // An agent is filled in by its definition; a group has no work of its own.
         Verb::Agent { .. } | Verb::Group { .. } => {}
     }
+    Ok(())
+}
+
+/// A script of our own, and that of the workflow behind it in the new worktree.
+fn fill_worktree(work: &mut Work, worktree: &Worktree, values: &Values) -> Result<(), EvalError> {
+    let render = |text: &Option<Template>| text.as_ref().map(|text| text.render(values)).transpose();
+    let place = work.effect.scope.step_id().map_or("", StepId::as_str);
+    for (name, value) in [
+        ("BACKSTAY_WORKTREE_BRANCH", render(&worktree.branch)?.unwrap_or_default()),
+        ("BACKSTAY_WORKTREE_FROM", render(&worktree.from)?.unwrap_or_default()),
+        // That of a whole run is named after the run alone.
+        ("BACKSTAY_WORKTREE_STEP", place.strip_suffix("_worktree").unwrap_or_default().to_owned()),
+    ] {
+        work.env.push((name.to_owned(), value));
+    }
+    work.argv = SHELL.map(str::to_owned).to_vec();
+    let mut script = WORKTREE.to_owned();
+    if let Some(setup) = &worktree.setup {
+        let rendered = setup.render(values)?;
+        work.env.extend(rendered.env);
+        script.push_str(&rendered.text);
+        script.push('\n');
+    }
+    work.script = Some(script);
     Ok(())
 }
 
@@ -225,8 +285,13 @@ pub(super) fn named_by(step: &Step, named: &mut Named) {
             options.templates().for_each(|part| named.template(part));
             None
         }
+        Verb::Worktree(worktree) => {
+            worktree.branch.iter().chain(&worktree.from).for_each(|part| named.template(part));
+            worktree.setup.as_ref()
+        }
         Verb::Group { .. } => None,
     };
+    named.steps.extend(step.workspace.clone());
     for script in scripts.into_iter().chain(own) {
         script.variables.iter().for_each(|variable| named.expression(&variable.expression));
     }

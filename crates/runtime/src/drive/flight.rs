@@ -170,7 +170,9 @@ impl Drive<'_> {
     }
 
     fn watch(&self, effect: &EffectId, attempt: Attempt, gate: Gate, agent: Option<AgentCase>) -> Watch {
-        let cwd = self.machine.request().map(|request| request.cwd.clone());
+        let cwd = self.machine.folder_of(effect);
+        let keeps = self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off");
+        let keeps = keeps && !self.machine.makes_worktree(effect);
         Watch {
             store: self.owner.store.clone(),
             keepers: self.owner.settings.keepers.clone(),
@@ -179,9 +181,7 @@ impl Drive<'_> {
             epoch: self.epoch,
             folder: attempt_folder(effect, attempt),
             workplace: cwd.clone().unwrap_or_default(),
-            cwd: cwd
-                .map(Utf8PathBuf::from)
-                .filter(|_| self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off")),
+            cwd: cwd.map(Utf8PathBuf::from).filter(|_| keeps),
             gate,
             agent,
             schema: self

@@ -7,7 +7,9 @@ mod checkout;
 mod error;
 mod git;
 mod keep;
+mod worktrees;
 
 pub use checkout::Checkout;
 pub use error::TreeError;
 pub use keep::{TreeMoment, TreeName};
+pub use worktrees::{RunWorktree, Unmerged};

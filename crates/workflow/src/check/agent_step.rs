@@ -227,7 +227,7 @@ impl Reader<'_> {
     pub(super) fn is_by_preset(&self, verb: &Verb) -> bool {
         match verb {
             Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(|spec| spec.preset().is_some()),
-            Verb::Run { .. } | Verb::Command { .. } | Verb::Group { .. } => false,
+            Verb::Run { .. } | Verb::Command { .. } | Verb::Worktree(_) | Verb::Group { .. } => false,
         }
     }
 

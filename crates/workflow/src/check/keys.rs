@@ -23,12 +23,12 @@ pub(crate) const WORKFLOW: Keys = Keys {
         "finally",
         "outputs",
         "budget",
+        "workspace",
     ],
     later: &[
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
         ("concurrency", "start one run after the other"),
         ("triggers", "start the run from cron or a systemd timer"),
-        ("workspace", "steps work in the folder in which the run was started"),
         ("defaults", "say it at each step"),
     ],
 };
@@ -60,6 +60,7 @@ pub(crate) const STEP: Keys = Keys {
         "on_limit",
         "max_wait",
         "schema",
+        "workspace",
     ],
     later: &[
         ("for_each", "write one step for each item, or loop in a `run`"),
@@ -67,7 +68,6 @@ pub(crate) const STEP: Keys = Keys {
         ("workflow", "put its steps here, as a group"),
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
         ("budget", "bound the step with `timeout`"),
-        ("workspace", "steps work in the folder in which the run was started"),
         ("artifacts", "write to `$BACKSTAY_ARTIFACTS`: what is put there is kept"),
         ("concurrency", "start one run after the other"),
     ],
@@ -98,6 +98,15 @@ pub(crate) const BUDGET: Keys = Keys {
     ],
 };
 
+pub(crate) const WORKSPACE: Keys = Keys { of: "`workspace`", known: &["worktree"], later: &[] };
+pub(crate) const WORKTREE: Keys = Keys {
+    of: "`worktree`",
+    known: &["branch", "from", "setup"],
+    later: &[
+        ("commit", "let the last step in it commit: `run: git add -A && git commit -m …`"),
+        ("keep", "a worktree stays until `prune` or `rm`, which leave what is not merged"),
+    ],
+};
 pub(crate) const SESSION: Keys = Keys { of: "`session`", known: &["from", "fork"], later: &[] };
 pub(crate) const RETRY: Keys = Keys { of: "`retry`", known: &["max", "errors", "backoff"], later: &[] };
 pub(crate) const REPEAT: Keys =

@@ -11,5 +11,6 @@ mod repeat;
 mod scalars;
 mod step;
 mod workflow;
+mod workspace;
 
 pub use workflow::{AgentOverride, CheckInput, Checked, PresetTraits, check};

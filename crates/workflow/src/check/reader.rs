@@ -10,6 +10,7 @@ use backstay_model::Code;
 use super::keys::Keys;
 use super::names::Use;
 use super::workflow::PresetTraits;
+use super::workspace::Workspace;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column, listed, nearest};
 use crate::plan::{AgentSpec, InputType};
@@ -75,6 +76,8 @@ pub(super) struct Reader<'a> {
     pub(super) ids: BTreeMap<String, Range<usize>>,
     /// The steps with `repeat`, also those where it is wrong.
     pub(super) loops: BTreeSet<StepId>,
+    /// The steps that say where they, and what is in them, work.
+    pub(super) workspaces: BTreeMap<StepId, Workspace>,
     /// Every expression, for the check of names at the end.
     pub(super) uses: Vec<Use>,
     /// The presets that there are.

@@ -15,7 +15,7 @@ use crate::yaml::{Kind, Node, Plain};
 const VERBS: &[&str] = &["run", "command", "agent", "steps"];
 const LATER_VERBS: &[&str] = &["ask", "workflow"];
 const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
-const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+pub(super) const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
 const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
 /// Keys that belong to one verb.
@@ -61,14 +61,15 @@ fn network_retries() -> RetryPolicy {
 impl Reader<'_> {
     pub(super) fn steps(&mut self, node: &Node, what: &str) -> Vec<Step> {
         let Some(items) = self.list(node, what) else { return Vec::new() };
-        let drafts = items.iter().filter_map(|item| self.step(item)).collect();
+        let drafts = items.iter().flat_map(|item| self.step(item)).collect();
         self.resolve(drafts)
     }
 
-    fn step(&mut self, node: &Node) -> Option<Draft> {
+    /// The step, behind the one that makes its worktree if it asks for one.
+    fn step(&mut self, node: &Node) -> Vec<Draft> {
         if !matches!(node.kind, Kind::Map(_)) {
             self.wrong_type(node, "a step", "a mapping");
-            return None;
+            return Vec::new();
         }
         let fields = self.fields(node, &keys::STEP);
         let id = self.id(&fields);
@@ -114,8 +115,11 @@ impl Reader<'_> {
             retry,
             repeat,
             schema,
+            workspace: None,
         });
-        Some(Draft { id, step, needs })
+        let mut draft = Draft { id, step, needs };
+        let maker = fields.entry("workspace").and_then(|entry| self.workspace_of_step(entry, &mut draft));
+        maker.into_iter().chain([draft]).collect()
     }
 
     fn not_on_groups(&mut self, fields: &Fields<'_>) {
@@ -234,7 +238,13 @@ impl Reader<'_> {
         Some(words)
     }
 
-    fn script(&mut self, node: &Node, what: &str, site: &Site, shell: Option<&[String]>) -> Option<Script> {
+    pub(super) fn script(
+        &mut self,
+        node: &Node,
+        what: &str,
+        site: &Site,
+        shell: Option<&[String]>,
+    ) -> Option<Script> {
         let text = self.text(node, what)?;
         if let Some(whole) = self.whole_input(node, text) {
             return whole;

@@ -75,6 +75,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         agents: BTreeMap::new(),
         ids: BTreeMap::new(),
         loops: BTreeSet::new(),
+        workspaces: BTreeMap::new(),
         uses: Vec::new(),
         presets: &input.presets,
         specs: BTreeMap::new(),
@@ -154,14 +155,15 @@ impl Reader<'_> {
         let inputs = fields.get("inputs").map(|node| self.inputs(node)).unwrap_or_default();
         self.agents(fields.get("agents"), &input.agents);
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
-        let steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
+        let mut steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
         let no_steps = fields
             .get("steps")
             .is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()));
         if is_workflow && no_steps {
             self.say(Report::error(codes::MISSING_KEY, &start, "a workflow needs `steps`"));
         }
-        let finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
+        let mut finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
+        self.workspaces(fields.entry("workspace"), &mut steps, &mut finally);
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
         let budget = fields.get("budget").and_then(|node| self.budget(node));
         let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);

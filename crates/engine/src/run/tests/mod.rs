@@ -16,5 +16,6 @@ mod reopen;
 mod retry;
 mod skip;
 mod stop;
+mod worktrees;
 
 use bench::{Bench, say};

@@ -1,0 +1,163 @@
+//! `workspace: worktree`: steps that work beside the user's checkout.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use backstay_engine::record::RunStatus;
+use backstay_tests::World;
+use camino::{Utf8Path, Utf8PathBuf};
+
+fn git(folder: &Utf8Path, words: &[&str]) -> String {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .expect("git starts");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// A world whose checkout is the folder `api` in it, with work of its user that is not committed.
+fn checkout() -> (World, Utf8PathBuf) {
+    let world = World::new();
+    let root = world.path().join("api");
+    std::fs::create_dir_all(root.join("sub")).expect("a folder can be made");
+    world.write("api/sub/notes", "first\n");
+    world.write("api/.gitignore", "*.local\ndeep/\n");
+    world.write("api/.worktreeinclude", "*.local\n");
+    git(&root, &["init", "-q", "-b", "main"]);
+    git(&root, &["add", "-A"]);
+    git(&root, &["commit", "-qm", "first"]);
+    world.write("api/sub/notes", "mine\n");
+    world.write("api/sub/config.local", "secret of this machine\n");
+    std::fs::create_dir_all(root.join("deep")).expect("a folder can be made");
+    world.write("api/deep/large", "not wanted\n");
+    (world, root)
+}
+
+/// The binary, called in `sub` of the checkout, with the store of the world.
+fn call(world: &World, arguments: &[&str]) -> Command {
+    let mut command = world.command(arguments);
+    command.current_dir(world.path().join("api/sub")).env("BACKSTAY_STORE", world.path().join(".backstay"));
+    command
+}
+
+fn run(world: &World, arguments: &[&str]) -> Output {
+    call(world, arguments).output().expect("the binary starts")
+}
+
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+const FLOW: &str = r#"
+backstay: 1
+name: beside
+workspace: {worktree: {setup: "test -e config.local && echo made > setup.out"}}
+steps:
+  - {id: change, run: "cat setup.out; echo changed > notes; git add -A; git -c user.name=t -c user.email=t@t commit -qm done"}
+  - {id: where, run: pwd}
+  - {id: outside, workspace: here, run: pwd}
+outputs: {where: "${{ steps.where.output }}", outside: "${{ steps.outside.output }}"}
+"#;
+
+#[test]
+fn what_works_in_a_worktree_leaves_the_checkout_alone() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", FLOW);
+    let before = git(&root, &["status", "--porcelain", "--ignored"]);
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    assert_eq!(git(&root, &["status", "--porcelain", "--ignored"]), before);
+    assert_eq!(world.read("api/sub/notes"), "mine\n");
+    let record = world.record();
+    let place = world.path().join(format!("api.worktrees/{}", record.run));
+    let Some(backstay_model::Text::Inline(outputs)) = &record.outputs else { panic!("{record:#?}") };
+    let expected = serde_json::json!({"where": place.join("sub"), "outside": root.join("sub")});
+    assert_eq!(serde_json::from_str::<serde_json::Value>(outputs).unwrap(), expected);
+    assert_eq!(
+        git(&place, &["log", "-1", "--format=%s %D"]),
+        format!("done HEAD -> backstay/{}", record.run)
+    );
+    assert!(!place.join("deep").exists(), "only what the project names is taken along");
+    let log = said(&run(&world, &["logs", "@last", "worktree"]));
+    assert!(log.contains("not in it: 1 files of"), "{log}");
+    let changed = said(&run(&world, &["diff", "@last"]));
+    assert!(changed.contains("-first\n+changed") && !changed.contains("mine"), "{changed}");
+}
+
+/// Git calls this hook when the files are there, so whoever is killed in it leaves a worktree that is not whole.
+#[test]
+fn a_worktree_that_was_half_made_in_a_crash_is_made_anew() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", &FLOW.replace("test -e config.local && echo", "echo"));
+    let (begun, gate) = (world.gate("begun"), world.gate("gate"));
+    let hook = format!(
+        "#!/bin/sh\nif [ ! -e {0}/once ]; then touch {0}/once; echo $PPID > {1}; cat {2}; fi\n",
+        world.path(),
+        begun.path(),
+        gate.path()
+    );
+    world.write("api/.git/hooks/post-checkout", &hook);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.join(".git/hooks/post-checkout"), executable).expect("a mode can be set");
+    let child = call(&world, &["run", "../../flow.yaml"]).spawn().expect("the binary starts");
+    assert!(!begun.wait().trim().is_empty());
+    let record = world.record_when("works", |record| {
+        record
+            .steps
+            .first()
+            .is_some_and(|step| step.attempts.iter().any(|attempt| attempt.keeper_pid.is_some()))
+    });
+    let keeper = record.steps[0].attempts[0].keeper_pid.expect("it is known");
+    let mut child = child;
+    child.kill().expect("it is there");
+    child.wait().expect("it can be waited for");
+    backstay_tests::send(keeper, rustix::process::Signal::KILL);
+    let place = world.path().join(format!("api.worktrees/{}", record.run));
+    assert!(place.join(".git").exists(), "it was begun");
+    said(&run(&world, &["resume", "@last"]));
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed);
+    assert_eq!(git(&place, &["log", "-1", "--format=%s"]), "done");
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 2, "nothing is left of the first one");
+}
+
+#[test]
+fn what_keeps_a_worktree_from_being_made_is_told() {
+    let (world, root) = checkout();
+    git(&root, &["branch", "taken"]);
+    for (worktree, folder, said) in [
+        ("{branch: taken}", "api", "there is a branch `taken` already"),
+        ("{branch: 'a b'}", "api", "`a b` can not be the name of a branch"),
+        ("{from: nowhere}", "api", "there is no commit `nowhere` to begin with"),
+        ("{setup: 'false'}", "api", "exit 1"),
+        ("{}", ".", "is in none"),
+    ] {
+        let flow = format!(
+            "backstay: 1\nsteps:\n  - {{id: a, run: 'true', workspace: {{worktree: {worktree}}}}}\nfinally:\n  - {{id: bye, run: pwd}}\n"
+        );
+        world.write("bad.yaml", &flow);
+        let folder = world.path().join(folder);
+        let mut command = call(&world, &["run", world.path().join("bad.yaml").as_str()]);
+        let output = command.current_dir(&folder).output().expect("the binary starts");
+        let shown =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{worktree}: {shown}");
+        assert!(shown.contains(said), "{worktree}: {shown}");
+        let logs = call(&world, &["logs", "@last", "bye"]).output().expect("the binary starts");
+        assert!(String::from_utf8_lossy(&logs.stdout).contains(folder.file_name().unwrap()), "{logs:?}");
+    }
+}
+
+#[test]
+fn exec_works_in_a_worktree_if_it_is_told_so() {
+    let (world, root) = checkout();
+    let before = git(&root, &["status", "--porcelain"]);
+    let agent = "cmd: sh -c 'cat >/dev/null; echo better > notes'";
+    said(&run(&world, &["exec", agent, "Make it better.", "--worktree", "--until", "grep -q better notes"]));
+    assert_eq!(git(&root, &["status", "--porcelain"]), before);
+    let place = world.path().join(format!("api.worktrees/{}/sub/notes", world.record().run));
+    assert_eq!(std::fs::read_to_string(Path::new(place.as_str())).unwrap(), "better\n");
+}
