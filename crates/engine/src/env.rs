@@ -11,6 +11,8 @@ pub struct Env {
     pub seed: u64,
     /// Who would do the outside work; none where the caller only settles inputs.
     pub performer: Option<Performer>,
+    /// Whether work that may change the folder of the run may begin: no other run works in that checkout.
+    pub may_write: bool,
 }
 
 /// The place where outside work would be started.

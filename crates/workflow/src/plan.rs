@@ -282,6 +282,9 @@ pub struct Step {
     /// The JSON Schema of its output: JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// It promises to change nothing in the folder that it works in, so it may work there beside another run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_only: bool,
     /// The step that makes the worktree it works in; absent where it works in the run's own folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<StepId>,

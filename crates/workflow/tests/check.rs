@@ -340,7 +340,7 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         ("agent: codxe", "BKS-W036", "did you mean `codex`?"),
         ("agent: {use: codex, fallback: [codxe]}", "BKS-W036", "did you mean `codex`?"),
         (
-            "agent: mine\n    access: read",
+            "agent: mine\n    access: full",
             "BKS-W009",
             "say `use: codex`, say, in place of its `command`, or remove it",
         ),
@@ -374,10 +374,10 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
             diagnostics.iter().map(|said| (said.code.to_string(), said.hint.as_deref())).collect();
         assert_eq!(found, [(code.to_owned(), Some(hint))], "{line}");
     }
-    let text = "backstay: 1\nagents:\n  a: {use: codxe}\n  b: {command: [x], use: codex}\n  c: {}\n  d: {command: [x], model: y}\nsteps: [{id: a, run: x, access: read}]\n";
+    let text = "backstay: 1\nagents:\n  a: {use: codxe}\n  b: {command: [x], use: codex}\n  c: {}\n  d: {command: [x], model: y}\nsteps: [{id: a, run: x, access: full}, {id: b, steps: [{id: e, run: x}], access: read}]\n";
     assert_eq!(
         places(text),
-        ["BKS-W036 3:12", "BKS-W009 4:21", "BKS-W006 5:6", "BKS-W009 6:21", "BKS-W009 7:25"]
+        ["BKS-W036 3:12", "BKS-W009 4:21", "BKS-W006 5:6", "BKS-W009 6:21", "BKS-W007 7:33", "BKS-W009 7:74"]
     );
 }
 

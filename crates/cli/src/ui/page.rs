@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
+    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
 use backstay_log::OwnerView;
 use backstay_model::event::{QuestionKind, QuestionOption, StepStatus};
@@ -139,6 +139,12 @@ impl<'a> Page<'a> {
         limits.min_by_key(|limit| limit.until).filter(|_| !is_at_work)
     }
 
+    /// Whether nothing is at work because another run works in the checkout.
+    fn waits_for_checkout(&self) -> bool {
+        let is_at_work = self.record.steps.iter().any(|step| step.stage == StepStage::Working);
+        self.record.checkout_busy.is_some() && !is_at_work
+    }
+
     /// Steps (groups not counted) that have their result, and all of them.
     pub(crate) fn progress(&self) -> (usize, usize) {
         let leaves = || self.plan.walk().filter(|step| !matches!(step.verb, Verb::Group { .. }));
@@ -165,6 +171,7 @@ impl<'a> Page<'a> {
         match record.status {
             RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
             RunStatus::Running => match self.limit() {
+                None if self.waits_for_checkout() => (Paint::Warn, format!("waits for the checkout{since}")),
                 Some(limit) => (Paint::Warn, limit_words(&limit.agent, limit.until, times)),
                 None => (Paint::Busy, format!("running {took}")),
             },
@@ -367,6 +374,9 @@ fn why(page: &Page<'_>) -> Option<String> {
     let record = page.record;
     if record.status == RunStatus::Completed {
         return None;
+    }
+    if let Some(busy) = record.checkout_busy.as_ref().filter(|_| !page.is_interrupted()) {
+        return Some(busy_words(busy));
     }
     let reason = record.why.clone()?;
     let step = record.failed_step.as_ref().and_then(|step| record.step(step));

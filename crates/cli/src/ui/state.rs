@@ -95,6 +95,7 @@ impl State {
                     check: passes.check,
                 })
             }
+            StepStage::Started if page.record.checkout_busy.is_some() => State::Waits,
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
             StepStage::Backoff { due_at } => match &record.limit {

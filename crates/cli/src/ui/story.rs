@@ -1,5 +1,6 @@
 //! One event as one line of plain words.
 
+use backstay_engine::record::busy_words;
 use backstay_model::event::{
     Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, Said,
     StepContinues, StepStatus, TimeBudget, Verdict,
@@ -64,6 +65,8 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::Trimmed(said) => {
             (Paint::Dim, format!("{} events before this one were freed by {}", said.events, said.by))
         }
+        Event::CheckoutBusy(busy) => (Paint::Warn, busy_words(busy)),
+        Event::CheckoutFree(_) => (Paint::Plain, "the checkout is free".to_owned()),
         Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),
         Event::CycleStarted(started) if started.check => {
             (Paint::Busy, "checked once more after the last cycle".to_owned())

@@ -13,7 +13,7 @@ pub use parts::{
     StepStage, WorkflowRef,
 };
 pub(crate) use run::why_suspended;
-pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
+pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord, busy_words};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
 pub use summary::{LimitWait, RunSummary};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, AgentSaid, Answer, Because, Class, CycleStarted, DecodeError, Event, OwnerChanged,
+    Actor, AgentSaid, Answer, Because, CheckoutBusy, Class, CycleStarted, DecodeError, Event, OwnerChanged,
     QuestionAnswered, QuestionKind, Said, StepStatus, SuspendReason, UsageSpan, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
@@ -64,6 +64,8 @@ pub struct RunRecord {
     pub owner: Option<OwnerRecord>,
     /// How often it was tried again after its end.
     pub reopened: u32,
+    /// Who works in the checkout that it waits for.
+    pub checkout_busy: Option<CheckoutBusy>,
     /// For how long the host slept meanwhile, in milliseconds.
     pub host_slept_ms: u64,
     /// The steps whose turn came, in the order in which it did.
@@ -85,6 +87,16 @@ pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
         SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::FastCycles => format!("by {by}"),
+    }
+}
+
+/// What a run waits for whose checkout another one works in, for people.
+#[must_use]
+pub fn busy_words(busy: &CheckoutBusy) -> String {
+    let pid = busy.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    match &busy.held_by {
+        Some(run) => format!("waits for {run}{pid}, which works in {}", busy.root),
+        None => format!("waits for another process that works in {}", busy.root),
     }
 }
 
@@ -113,6 +125,7 @@ impl RunRecord {
             owned_at: None,
             owner: None,
             reopened: 0,
+            checkout_busy: None,
             host_slept_ms: 0,
             steps: Vec::new(),
             questions: Vec::new(),
@@ -172,7 +185,7 @@ impl RunRecord {
                     (Some(request.trace), Some(request.inputs), Some(at));
             }
             Event::OwnerChanged(changed) => self.fold_owner(at, previous_at, changed),
-            Event::OwnerReleased(_) => self.owner = None,
+            Event::OwnerReleased(_) => (self.owner, self.checkout_busy) = (None, None),
             Event::QuestionAnswered(answered) => {
                 let QuestionAnswered { by, question, answer } = answered;
                 self.answers.push(AnswerRecord { input: recorded.seq, question, answer, by });
@@ -205,6 +218,8 @@ impl RunRecord {
             }
             Event::RunCancelled(end) => self.end(at, RunStatus::Cancelled, end.reason),
             Event::Trimmed(_) => self.trimmed_at = Some(at),
+            Event::CheckoutBusy(busy) => self.checkout_busy = Some(busy),
+            Event::CheckoutFree(_) => self.checkout_busy = None,
             Event::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
             Event::StepsReset(reset) => {
                 // Of a step in a loop only the last pass is done anew.
@@ -227,6 +242,8 @@ impl RunRecord {
 
     /// A new owner where the old one had not given the topic up is an interruption, if the run was under way.
     fn fold_owner(&mut self, at: Timestamp, previous_at: Option<Timestamp>, changed: OwnerChanged) {
+        // Another owner finds out for itself.
+        self.checkout_busy = None;
         let old = self.owner.replace(OwnerRecord {
             owner: changed.owner,
             epoch: changed.epoch,

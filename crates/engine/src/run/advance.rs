@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use backstay_model::event::{
-    EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed, RunSuspended,
-    SkipReason, StepSkipped, StepStarted, StepStatus, TimerFired,
+    CheckoutFree, EffectStarting, FailureClass, QuestionClosed, RunCancelled, RunCompleted, RunFailed,
+    RunSuspended, SkipReason, StepSkipped, StepStarted, StepStatus, TimerFired,
 };
 use backstay_model::{EffectCall, Frame, Scope, StepId};
 use backstay_workflow::expression::{EvalError, Expression};
-use backstay_workflow::plan::Verb;
+use backstay_workflow::plan::{Step, Verb};
 
 use super::agent_work::AgentWork;
 use super::definition::{Definition, Node};
@@ -285,12 +285,18 @@ impl Turn<'_> {
     /// Emits the start of every effect that is wanted, where there is somebody to perform it.
     fn begin_wanted(&mut self, definition: &Arc<Definition>) {
         let Some(performer) = self.env.performer.clone() else { return };
+        if self.env.may_write && self.machine.checkout_busy.is_some() && self.machine.wants_to_write() {
+            self.emit(Scope::Run, CheckoutFree {});
+        }
         for (place, call, attempt) in self.machine.wanted(definition) {
             if self.is_full() {
                 self.outcome.more_to_do = true;
                 return;
             }
             let Some(node) = definition.node(&place.step) else { continue };
+            if !self.env.may_write && may_change_folder(&node.step, call) {
+                continue;
+            }
             if call == EffectCall::Main && self.is_held_by_budget(&place) {
                 self.outcome.more_to_do = true;
                 continue;
@@ -353,7 +359,32 @@ impl Definition {
     }
 }
 
+/// Whether the work may change the folder of the run. Who makes a worktree leaves it alone, and so does who works in one.
+fn may_change_folder(step: &Step, call: EffectCall) -> bool {
+    call == EffectCall::Main
+        && step.workspace.is_none()
+        && !step.reads_only
+        && !matches!(step.verb, Verb::Worktree(_))
+}
+
 impl super::RunMachine {
+    /// Whether the plan has work that may change the folder of the run.
+    #[must_use]
+    pub fn may_ever_write(&self) -> bool {
+        let Some(definition) = &self.definition else { return false };
+        let is_leaf = |step: &Step| !matches!(step.verb, Verb::Group { .. });
+        definition.plan.walk().any(|step| is_leaf(step) && may_change_folder(step, EffectCall::Main))
+    }
+
+    /// Whether work is to begin that may change the folder of the run.
+    #[must_use]
+    pub fn wants_to_write(&self) -> bool {
+        let Some(definition) = &self.definition else { return false };
+        self.wanted(definition).into_iter().any(|(place, call, _)| {
+            definition.node(&place.step).is_some_and(|node| may_change_folder(&node.step, call))
+        })
+    }
+
     /// The effects that are wanted and not begun, where the phase lets them begin.
     pub(super) fn wanted(
         &self,

@@ -117,13 +117,13 @@ impl RunMachine {
             }
             Event::QuestionClosed(closed) => self.fold_closed(closed),
             Event::BudgetRaised(raised) => self.used.raise(raised),
+            Event::CheckoutBusy(busy) => self.checkout_busy = Some(busy.clone()),
+            // Another owner finds out for itself.
+            Event::CheckoutFree(_) | Event::OwnerChanged(_) | Event::OwnerReleased(_) => {
+                self.checkout_busy = None;
+            }
             // Of these the machine needs nothing: the record does.
-            Event::OwnerChanged(_)
-            | Event::OwnerReleased(_)
-            | Event::HostSlept(_)
-            | Event::StepStalled(_)
-            | Event::StepTimedOut(_)
-            | Event::LoopEnded(_) => {}
+            Event::HostSlept(_) | Event::StepStalled(_) | Event::StepTimedOut(_) | Event::LoopEnded(_) => {}
             Event::StepStarted(_)
             | Event::StepSkipped(_)
             | Event::StepFinished(_)

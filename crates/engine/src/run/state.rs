@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use backstay_model::event::{
-    Actor, AgentStarting, Event, FailureClass, QuestionAsked, RunRequested, StepStatus, SuspendReason,
+    Actor, AgentStarting, CheckoutBusy, Event, FailureClass, QuestionAsked, RunRequested, StepStatus,
+    SuspendReason,
 };
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, Text, Timestamp,
@@ -242,6 +243,8 @@ pub struct RunMachine {
     /// The first step of the main part that failed, since the last reset.
     pub(super) failed: Option<Place>,
     pub(super) questions: BTreeMap<QuestionId, (Place, QuestionAsked)>,
+    /// Who works in the checkout that the run waits for.
+    pub(super) checkout_busy: Option<CheckoutBusy>,
     /// Closed questions, with the input that answered.
     pub(super) answered: BTreeMap<QuestionId, Option<Seq>>,
     /// Texts of blobs, given by the runtime. Not state: the same digest is always the same text.
@@ -268,6 +271,7 @@ impl RunMachine {
             used: Used::default(),
             failed: None,
             questions: BTreeMap::new(),
+            checkout_busy: None,
             answered: BTreeMap::new(),
             texts: BTreeMap::new(),
         }

@@ -3,7 +3,7 @@
 use backstay_model::Timestamp;
 
 use super::state::{LeafPhase, Phase, RunEnd, RunMachine};
-use crate::record::{LimitWait, RunStatus, RunSummary, why_suspended};
+use crate::record::{LimitWait, RunStatus, RunSummary, busy_words, why_suspended};
 
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
@@ -80,6 +80,18 @@ impl RunMachine {
         self.active.iter().find_map(|place| Some(format!("{} is stuck: {}", place.step, message(place)?)))
     }
 
+    /// Who works in the checkout that the run waits for.
+    fn waits_for_checkout(&self) -> Option<String> {
+        let busy =
+            self.checkout_busy.as_ref().filter(|_| self.active.iter().all(|place| self.is_wanted(place)))?;
+        Some(busy_words(busy))
+    }
+
+    fn is_wanted(&self, place: &super::place::Place) -> bool {
+        let phase = self.leaf(place).map(|leaf| &leaf.phase);
+        matches!(phase, Some(LeafPhase::Working(super::state::Progress::Wanted)))
+    }
+
     /// The run in a line, for its index row.
     #[must_use]
     pub fn summary(&self) -> RunSummary {
@@ -99,7 +111,7 @@ impl RunMachine {
             Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
             Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),
             Phase::Suspended { by, reason } => Some(why_suspended(by, reason)),
-            _ => self.stuck(),
+            _ => self.stuck().or_else(|| self.waits_for_checkout()),
         };
         RunSummary {
             v: SUMMARY_VERSION,

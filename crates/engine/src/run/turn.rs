@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstay_model::event::Event;
+use backstay_model::event::{CheckoutBusy, Event};
 use backstay_model::limits::{CONSEQUENCES_MAX, INPUTS_PER_PASS_MAX};
 use backstay_model::{Digest, EffectCall, Scope, Text};
 
@@ -22,6 +22,8 @@ pub enum Input {
         /// For how long, in milliseconds.
         asleep_ms: u64,
     },
+    /// Another run works in the checkout of this one.
+    CheckoutBusy(CheckoutBusy),
 }
 
 /// One decided fact and what it is about.
@@ -70,6 +72,12 @@ impl RunMachine {
             Input::HostSlept { .. } if matches!(turn.machine.phase, Phase::Ended(_)) => {}
             Input::HostSlept { asleep_ms } => {
                 turn.emit(Scope::Run, backstay_model::event::HostSlept { asleep_ms });
+            }
+            Input::CheckoutBusy(busy) => {
+                // Said once, and only while somebody waits for it.
+                if turn.machine.wants_to_write() && turn.machine.checkout_busy.as_ref() != Some(&busy) {
+                    turn.emit(Scope::Run, busy);
+                }
             }
         }
         let taken = turn.machine.inbox.len().min(INPUTS_PER_PASS_MAX);

@@ -27,10 +27,10 @@ pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
-    Actor, BudgetRaised, CancelRequested, HostSlept, QuestionAnswered, RefusalCode, Reopened,
-    ResumeRequested, RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed,
-    RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested, StepSkip, SuspendReason,
-    SuspendRequested, Verdict,
+    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, QuestionAnswered,
+    RefusalCode, Reopened, ResumeRequested, RunCancelled, RunCancelling, RunCompleted, RunFailed,
+    RunRequested, RunResumed, RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested, StepSkip,
+    SuspendReason, SuspendRequested, Verdict,
 };
 pub use step::{
     CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
@@ -227,6 +227,10 @@ events! {
     RunCancelled(RunCancelled) = "run_cancelled", v 1, Fact;
     /// The host slept while the run was owned.
     HostSlept(HostSlept) = "host_slept", v 1, Fact;
+    /// The run waits until another one has done with the checkout that both work in.
+    CheckoutBusy(CheckoutBusy) = "checkout_busy", v 1, Fact;
+    /// The run has the checkout that it waited for.
+    CheckoutFree(CheckoutFree) = "checkout_free", v 1, Fact;
 
     /// A step's turn came.
     StepStarted(StepStarted) = "step_started", v 1, Fact;

@@ -255,6 +255,23 @@ pub struct HostSlept {
     pub asleep_ms: u64,
 }
 
+/// The run waits until another one has done with the checkout that both work in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckoutBusy {
+    /// The topmost folder of the checkout.
+    pub root: String,
+    /// The run that works in it; absent where that cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<RunId>,
+    /// The process that owned that run last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// The run has the checkout that it waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckoutFree {}
+
 /// The run may use more than it might.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetRaised {

@@ -18,6 +18,7 @@ use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::checkout::Tenancy;
 use super::ended::collect;
 use super::prepare::Unready;
 use super::run_loop::Drive;
@@ -98,6 +99,8 @@ pub(super) struct Watch {
     /// Where the work works; none if its checkout is not to be kept.
     pub(super) cwd: Option<Utf8PathBuf>,
     gate: Gate,
+    /// The run holds the checkout that it works in.
+    pub(super) holds_checkout: bool,
     /// The agent, where the work is one's that is known by a preset.
     pub(super) agent: Option<AgentCase>,
     /// The JSON Schema of its output.
@@ -183,6 +186,7 @@ impl Drive<'_> {
             workplace: cwd.clone().unwrap_or_default(),
             cwd: cwd.map(Utf8PathBuf::from).filter(|_| keeps),
             gate,
+            holds_checkout: matches!(self.tenancy, Tenancy::Held(_)),
             agent,
             schema: self
                 .machine

@@ -3,6 +3,7 @@
 mod agent;
 mod append;
 mod artifacts;
+mod checkout;
 mod ended;
 mod flight;
 mod full_disk;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::StopSwitch;
 use super::append::Appending;
+use super::checkout::Tenancy;
 use super::flight::{Flight, News};
 use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
@@ -74,6 +75,8 @@ pub(super) struct Drive<'a> {
     asleep: Duration,
     /// Work that should stop could not be told so.
     is_untold: bool,
+    /// How it stands to the folder that it works in.
+    pub(super) tenancy: Tenancy,
     /// It was told once to stand still because the disk is full.
     pub(super) has_met_full_disk: bool,
 }
@@ -105,6 +108,7 @@ impl<'a> Drive<'a> {
             reports: VecDeque::new(),
             asleep: owner.store.clock.asleep(),
             is_untold: false,
+            tenancy: Tenancy::default(),
             has_met_full_disk: false,
         }
     }
@@ -122,12 +126,16 @@ impl<'a> Drive<'a> {
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
             self.read_what_is_there().await?;
+            self.ask_for_checkout().await;
             let settled = self.pass().await?;
             if !settled {
                 continue;
             }
             self.reconcile();
             if !self.reports.is_empty() {
+                continue;
+            }
+            if self.has_untold_tenant() {
                 continue;
             }
             if let Some(error) = self.stands_still() {
@@ -174,10 +182,12 @@ impl<'a> Drive<'a> {
                 }
             }
         }
-        let input = match (&report, self.slept()) {
-            (Some(report), _) => Input::Report(report.clone()),
-            (None, Some(asleep)) => Input::HostSlept { asleep_ms: millis(asleep) },
-            (None, None) => Input::Look,
+        let tenant = if report.is_none() { self.untold_tenant() } else { None };
+        let input = match (&report, self.slept(), tenant) {
+            (Some(report), ..) => Input::Report(report.clone()),
+            (None, Some(asleep), _) => Input::HostSlept { asleep_ms: millis(asleep) },
+            (None, None, Some(busy)) => Input::CheckoutBusy(busy),
+            (None, None, None) => Input::Look,
         };
         let env = self.env()?;
         let outcome = self.machine.handle(&env, input.clone());
@@ -211,7 +221,12 @@ impl<'a> Drive<'a> {
             chance[0], chance[1], chance[2], chance[3], chance[4], chance[5], chance[6], chance[7],
         ]);
         let performer = Performer { host: self.owner.host.clone(), boot: self.owner.boot.clone() };
-        Ok(Env { now: self.owner.store.clock.wall(), seed, performer: Some(performer) })
+        Ok(Env {
+            now: self.owner.store.clock.wall(),
+            seed,
+            performer: Some(performer),
+            may_write: self.may_write(),
+        })
     }
 
     /// Brings what is in flight to what is desired.
@@ -379,6 +394,10 @@ impl<'a> Drive<'a> {
         let again = self.stuck.iter().filter(waits).map(|(_, stuck)| stuck.again_at).min();
         let again = again.map(|again_at| again_at.duration_since(Instant::now()));
         let longest = again.map_or(longest, |again| again.min(longest));
+        let longest = match self.checkout_again_at() {
+            Some(again_at) => again_at.duration_since(Instant::now()).min(longest),
+            None => longest,
+        };
         self.machine.next_timer().map_or(longest, |due_at| due_at.since(now)).min(longest)
     }
 

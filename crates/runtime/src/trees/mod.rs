@@ -7,9 +7,11 @@ mod checkout;
 mod error;
 mod git;
 mod keep;
+mod lease;
 mod worktrees;
 
 pub use checkout::Checkout;
 pub use error::TreeError;
 pub use keep::{TreeMoment, TreeName};
+pub(crate) use lease::{Lease, Leased, Tenant};
 pub use worktrees::{RunWorktree, Unmerged};

@@ -111,7 +111,10 @@ impl Reader<'_> {
             // What was given at the start knows less than what the file was written for.
             if !self.overridden.contains(agent) {
                 let name = format!("`{agent}`");
-                self.only_of_presets(fields, PRESET_KEYS, &name);
+                // That it changes nothing is a promise that any program can make.
+                let is_promise = options.access == Access::Read;
+                let keys = PRESET_KEYS.iter().copied().filter(|key| !(is_promise && *key == "access"));
+                self.only_of_presets(fields, &keys.collect::<Vec<_>>(), &name);
                 if let Some(used) = used {
                     self.only_of_presets(used, &["fallback", "model", "args"], &name);
                 }

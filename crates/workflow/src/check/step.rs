@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use backstay_model::StepId;
+use backstay_model::event::Access;
 
 use super::keys;
 use super::names::Site;
@@ -18,12 +19,13 @@ const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
 pub(super) const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
 const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
+/// Nothing keeps a script from writing, so there is nothing fuller than `write`.
+const ACCESS_OF_SCRIPTS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write)];
 /// Keys that belong to one verb.
 const KEYS_OF_VERBS: &[(&str, &str)] = &[
     ("shell", "run"),
     ("prompt", "agent"),
     ("prompt_file", "agent"),
-    ("access", "agent"),
     ("session", "agent"),
     ("on_limit", "agent"),
     ("max_wait", "agent"),
@@ -90,7 +92,12 @@ impl Reader<'_> {
             fields.get("output").and_then(|node| self.word(node, "`output`", OUTPUT)).unwrap_or_default();
         let accept_exit =
             fields.get("accept_exit").and_then(|node| self.exit_codes(node)).unwrap_or_default();
-        let default = if is_agent || is_group { AfterCrash::Resume } else { AfterCrash::Ask };
+        let reads_only = self.reads_only(&fields, verb.as_ref());
+        let default = match (is_agent || is_group, reads_only) {
+            (true, _) => AfterCrash::Resume,
+            (false, true) => AfterCrash::Rerun,
+            (false, false) => AfterCrash::Ask,
+        };
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
         let schema = fields.get("schema").and_then(|node| self.schema(node, fields.entry("output")));
@@ -115,11 +122,30 @@ impl Reader<'_> {
             retry,
             repeat,
             schema,
+            reads_only,
             workspace: None,
         });
         let mut draft = Draft { id, step, needs };
         let maker = fields.entry("workspace").and_then(|entry| self.workspace_of_step(entry, &mut draft));
         maker.into_iter().chain([draft]).collect()
+    }
+
+    /// Whether the step says that it changes nothing in its folder.
+    fn reads_only(&mut self, fields: &Fields<'_>, verb: Option<&Verb>) -> bool {
+        let Some(entry) = fields.entry("access") else { return false };
+        match verb {
+            Some(Verb::Agent { options, .. }) => options.access == Access::Read,
+            Some(Verb::Run { .. } | Verb::Command { .. }) => {
+                self.word(&entry.value, "`access` of a script", ACCESS_OF_SCRIPTS) == Some(Access::Read)
+            }
+            Some(Verb::Group { .. } | Verb::Worktree(_)) => {
+                let report =
+                    Report::error(codes::CONFLICTING_KEYS, &entry.key.range, "`access` is of single steps");
+                self.say(report.hint("say it at each step of the group"));
+                false
+            }
+            None => false,
+        }
     }
 
     fn not_on_groups(&mut self, fields: &Fields<'_>) {

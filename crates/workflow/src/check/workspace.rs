@@ -174,6 +174,7 @@ fn maker(id: StepId, worktree: Worktree, condition: Option<crate::expression::Ex
         retry: RetryPolicy::default(),
         repeat: None,
         schema: None,
+        reads_only: false,
         workspace: None,
     }
 }

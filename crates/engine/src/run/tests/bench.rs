@@ -36,6 +36,7 @@ pub(super) struct Bench {
     pub(super) blobs: BTreeMap<Digest, Arc<str>>,
     pub(super) batches: Vec<usize>,
     pub(super) performs: bool,
+    pub(super) may_write: bool,
     /// Whether the law of the fold is tested after every append: a long log is folded once at the end.
     pub(super) is_tested_each_time: bool,
     seed: u64,
@@ -79,6 +80,7 @@ impl Bench {
             blobs: BTreeMap::new(),
             batches: Vec::new(),
             performs: true,
+            may_write: true,
             is_tested_each_time: true,
             seed: 7,
         };
@@ -121,6 +123,7 @@ impl Bench {
         let env = Env {
             now: self.now,
             seed: self.seed,
+            may_write: self.may_write,
             performer: self.performs.then(|| Performer { host: "h".to_owned(), boot: "b".to_owned() }),
         };
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -420,6 +423,8 @@ fn describe(emitted: &Emitted) -> String {
             Text::Blob { .. } => "run completed with a blob".to_owned(),
         },
         Event::RunFailed(end) => format!("run failed: {}", end.reason),
+        Event::CheckoutBusy(busy) => format!("checkout busy: {}", busy.pid.unwrap_or(0)),
+        Event::CheckoutFree(_) => "checkout free".to_owned(),
         Event::RunCancelling(now) if now.finally_too => "run cancelling finally too".to_owned(),
         Event::StepsReset(reset) => {
             let listed = |steps: &[backstay_model::StepId]| {

@@ -5,6 +5,7 @@ mod answers;
 mod asks;
 mod bench;
 mod budget;
+mod checkouts;
 mod crash;
 mod loops;
 mod order;

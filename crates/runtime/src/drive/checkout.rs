@@ -1,0 +1,110 @@
+//! The checkout that the run works in: taken before the first work that may change it, held until the drive is over.
+
+use std::time::Duration;
+
+use backstay_model::RunId;
+use backstay_model::event::CheckoutBusy;
+use camino::Utf8PathBuf;
+use tokio::time::Instant;
+
+use super::flight::chain;
+use super::run_loop::Drive;
+use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError};
+
+/// The variable that tells the runs that a step starts which run holds their checkout.
+pub(super) const HELD_BY: &str = "BACKSTAY_CHECKOUT_RUN";
+/// Until a checkout that another run works in is asked for again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long git may take to say where the checkout is. Nothing else of the run goes on meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the run stands to the folder that it works in.
+#[derive(Debug, Default)]
+pub(super) enum Tenancy {
+    /// It was not asked for yet.
+    #[default]
+    Unasked,
+    /// There is nothing to take: it is in no checkout, or the run that this one works for holds it.
+    Unbound,
+    /// It is this run's.
+    Held(#[expect(dead_code, reason = "it is held by being there")] Lease),
+    /// Another run works in it.
+    Busy {
+        checkout: Checkout,
+        /// What is not told to the machine yet.
+        untold: Option<CheckoutBusy>,
+        again_at: Instant,
+    },
+}
+
+impl Drive<'_> {
+    /// Whether work may begin that may change the run's folder.
+    pub(super) fn may_write(&self) -> bool {
+        matches!(self.tenancy, Tenancy::Unbound | Tenancy::Held(_))
+    }
+
+    /// When the checkout is asked for again, if somebody waits for it.
+    pub(super) fn checkout_again_at(&self) -> Option<Instant> {
+        match &self.tenancy {
+            Tenancy::Busy { again_at, .. } if self.machine.wants_to_write() => Some(*again_at),
+            _ => None,
+        }
+    }
+
+    /// What the machine is to be told of who works in the checkout.
+    pub(super) fn untold_tenant(&mut self) -> Option<CheckoutBusy> {
+        match &mut self.tenancy {
+            Tenancy::Busy { untold, .. } if self.machine.wants_to_write() => untold.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether the machine is to be told something.
+    pub(super) fn has_untold_tenant(&self) -> bool {
+        matches!(&self.tenancy, Tenancy::Busy { untold: Some(_), .. }) && self.machine.wants_to_write()
+    }
+
+    /// Takes the checkout if it is time to ask for it.
+    pub(super) async fn ask_for_checkout(&mut self) {
+        let checkout = match &self.tenancy {
+            Tenancy::Unasked if self.machine.may_ever_write() => None,
+            Tenancy::Busy { checkout, again_at, .. }
+                if self.machine.wants_to_write() && *again_at <= Instant::now() =>
+            {
+                Some(checkout.clone())
+            }
+            _ => return,
+        };
+        let Some(request) = self.machine.request() else { return };
+        let cwd = Utf8PathBuf::from(&request.cwd);
+        let within = self.owner.settings.env.get(HELD_BY).and_then(|run| run.parse::<RunId>().ok());
+        let tenant = Tenant { run: self.run, store: self.owner.store.folder.clone(), within };
+        let asked = tokio::task::spawn_blocking(move || ask(checkout, &cwd, &tenant)).await;
+        self.tenancy = match asked {
+            Ok(Ok(tenancy)) => tenancy,
+            Ok(Err(error)) => {
+                tracing::warn!(run = %self.run, error = %chain(&error), "the checkout is worked in unlocked");
+                Tenancy::Unbound
+            }
+            Err(error) => {
+                tracing::warn!(run = %self.run, %error, "the checkout is worked in unlocked");
+                Tenancy::Unbound
+            }
+        };
+    }
+}
+
+fn ask(checkout: Option<Checkout>, cwd: &Utf8PathBuf, tenant: &Tenant) -> Result<Tenancy, TreeError> {
+    let checkout = match checkout {
+        Some(checkout) => Some(checkout),
+        None => Checkout::around_within(cwd, PATIENCE)?,
+    };
+    let Some(checkout) = checkout else { return Ok(Tenancy::Unbound) };
+    Ok(match checkout.lease(tenant)? {
+        Leased::Held(lease) => Tenancy::Held(lease),
+        Leased::Shared => Tenancy::Unbound,
+        Leased::Busy(busy) => {
+            Tenancy::Busy { checkout, untold: Some(busy), again_at: Instant::now() + AGAIN }
+        }
+    })
+}

@@ -1,0 +1,126 @@
+//! One run at a time works in a git checkout, whatever store it is in.
+
+use std::process::{Child, Command};
+
+use backstay_engine::record::RunStatus;
+use backstay_tests::{Gate, World};
+
+/// A flow whose only step waits at its gates.
+fn gated(begun: &Gate, gate: &Gate) -> String {
+    format!(
+        "backstay: 1\nsteps:\n  - {{id: a, run: \"echo here > {}; cat {}\"}}\n",
+        begun.path(),
+        gate.path()
+    )
+}
+
+/// A world in a checkout of its own.
+fn checkout() -> World {
+    let world = World::new();
+    let status = Command::new("git").args(["init", "-q"]).current_dir(world.path()).status();
+    assert!(status.expect("git starts").success());
+    world
+}
+
+/// The other world's run, which works in this one's checkout.
+fn start_in(checkout: &World, other: &World, flow: &str) -> Child {
+    other.write("flow.yaml", flow);
+    let flow = other.path().join("flow.yaml");
+    let mut command = other.command(&["run", flow.as_str()]);
+    command.current_dir(checkout.path()).env("BACKSTAY_STORE", other.path().join(".backstay"));
+    command.spawn().expect("the binary starts")
+}
+
+fn ends_well(mut child: Child) {
+    assert!(child.wait().expect("it can be waited for").success());
+}
+
+#[test]
+fn a_second_run_waits_and_says_so() {
+    let (one, two) = (checkout(), World::new());
+    let (begun, gate) = (one.gate("begun"), one.gate("gate"));
+    one.write("flow.yaml", &gated(&begun, &gate));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    let second = start_in(&one, &two, "backstay: 1\nsteps:\n  - {id: b, run: 'true'}\n");
+    let record = two.record_when("waits", |record| record.checkout_busy.is_some());
+    let busy = record.checkout_busy.clone().expect("it waits");
+    assert_eq!((busy.held_by, busy.pid), (one.only_run(), Some(first.pid())));
+    assert!(record.steps.iter().all(|step| step.attempts.is_empty()), "{record:#?}");
+    let shown = two.run(&["show"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("waits for the checkout") && shown.contains("which works in"), "{shown}");
+    gate.open();
+    let (status, _) = first.end();
+    assert!(status.success());
+    ends_well(second);
+    let record = two.record();
+    assert_eq!((record.status, record.checkout_busy), (RunStatus::Completed, None));
+}
+
+#[test]
+fn a_run_that_waits_is_suspended_at_once() {
+    let (one, two) = (checkout(), World::new());
+    let (begun, gate) = (one.gate("begun"), one.gate("gate"));
+    one.write("flow.yaml", &gated(&begun, &gate));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    let mut second = start_in(&one, &two, "backstay: 1\nsteps:\n  - {id: b, run: 'true'}\n");
+    let record = two.record_when("waits", |record| record.checkout_busy.is_some());
+    assert_eq!(record.status, RunStatus::Running);
+    assert!(two.run(&["suspend", "@last"]).status.success());
+    assert_eq!(second.wait().expect("it can be waited for").code(), Some(5));
+    gate.open();
+    assert!(first.end().0.success());
+}
+
+/// The owner is dead, its agent writes on.
+#[test]
+fn agents_without_an_owner_keep_their_checkout() {
+    let (one, two) = (checkout(), World::new());
+    let (begun, gate) = (one.gate("begun"), one.gate("gate"));
+    one.write("flow.yaml", &gated(&begun, &gate));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    first.kill();
+    let second = start_in(&one, &two, "backstay: 1\nsteps:\n  - {id: b, run: 'true'}\n");
+    let record = two.record_when("waits", |record| record.checkout_busy.is_some());
+    assert_eq!(record.checkout_busy.and_then(|busy| busy.held_by), one.only_run());
+    gate.open();
+    ends_well(second);
+    assert!(one.run(&["resume", "@last"]).status.success());
+}
+
+#[test]
+fn what_a_step_starts_works_in_the_checkout_of_its_run() {
+    let (one, two, three) = (checkout(), World::new(), World::new());
+    let start = |world: &World, flow: &str, inner: &str| {
+        world.write(flow, inner);
+        format!("BACKSTAY_STORE={0}/.backstay {1} run {0}/{flow}", world.path(), backstay_tests::binary())
+    };
+    let innermost = start(&three, "c.yaml", "backstay: 1\nsteps:\n  - {id: c, run: 'true'}\n");
+    let inner = start(&two, "b.yaml", &format!("backstay: 1\nsteps:\n  - {{id: b, run: \"{innermost}\"}}\n"));
+    one.write("a.yaml", &format!("backstay: 1\nsteps:\n  - {{id: a, run: \"{inner}\"}}\n"));
+    let output = one.run(&["run", "a.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(three.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn who_only_reads_or_works_in_a_worktree_does_not_wait() {
+    let (one, two) = (checkout(), World::new());
+    let (begun, gate) = (one.gate("begun"), one.gate("gate"));
+    let commit =
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "first"];
+    assert!(Command::new("git").args(commit).current_dir(one.path()).status().expect("git starts").success());
+    one.write("flow.yaml", &gated(&begun, &gate));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    let flow = "backstay: 1\nsteps:\n  - {id: look, run: pwd, access: read}\n  - {id: work, run: pwd, workspace: worktree}\n";
+    ends_well(start_in(&one, &two, flow));
+    gate.open();
+    assert!(first.end().0.success());
+    let worktrees =
+        one.path().with_file_name(format!("{}.worktrees", one.path().file_name().unwrap_or_default()));
+    std::fs::remove_dir_all(worktrees).expect("it was made");
+}
