@@ -11,7 +11,7 @@ use backstay_log::{
     Authority, Batch, CursorError, Direction, Log, NewEvent, OpenOptions, Part, ReadError, SqliteLog,
 };
 use backstay_model::{Kind, Payload, Recorded, Scope, Seq, Topic};
-use backstay_tests::folder::{contents, copy_folder, files, said};
+use backstay_tests::folder::{contents, copy_folder, files, listing, said};
 use backstay_tests::{World, all, block_on};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, test_kill_process};
@@ -80,8 +80,8 @@ fn a_backup_and_what_is_restored_of_it_have_every_event_blob_and_spool() {
     let original = world.run(&["events", &run, "--json"]).stdout;
     done(&world, &["store", "backup", "copy"]);
     done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(world.run(&["--store", "restored", "events", &run, "--json"]).stdout, original);
     for store in ["restored", "copy"] {
-        assert_eq!(world.run(&["--store", store, "events", &run, "--json"]).stdout, original, "{store}");
         assert!(done(&world, &["--store", store, "store", "check"]).contains("whole: "), "{store}");
         let beside = |folder: &str| -> Vec<_> {
             let root = world.path().join(folder);
@@ -140,6 +140,55 @@ fn what_is_not_a_whole_backup_is_refused_and_nothing_is_made_of_it() {
         });
     }
     assert!(files(&world.path().join("other")).len() == 1, "what is no store is left alone");
+}
+
+#[test]
+fn a_backup_is_looked_into_and_restored_and_nothing_else_is_done_with_it() {
+    let world = world();
+    done(&world, &["store", "backup", "copy"]);
+    done(&world, &["store", "backup", "another"]);
+    let copy = world.path().join("copy");
+    let before = listing(&copy);
+    let every: [&[&str]; 26] = [
+        &["run", "flow.yaml"],
+        &["run", "flow.yaml", "--detach"],
+        &["exec", "cmd: true", "nothing"],
+        &["ls"],
+        &["show"],
+        &["watch"],
+        &["logs"],
+        &["events"],
+        &["usage"],
+        &["suspend"],
+        &["resume"],
+        &["cancel"],
+        &["retry"],
+        &["skip", "@last", "one"],
+        &["diff"],
+        &["restore", "@last"],
+        &["prune", "--older", "0s"],
+        &["rm", "@last"],
+        &["inbox"],
+        &["answer", "x", "approve"],
+        &["wait"],
+        &["up"],
+        &["store", "backup", "third"],
+        &["store", "scrub", "--env", "PATH"],
+        &["store", "restore", "another"],
+        &["store", "restore", "another", "--replace"],
+    ];
+    for command in every {
+        let arguments = [&["--store", "copy"], command].concat();
+        refused(&world, &arguments, 2, &["BKS-R039", "is a backup", "store restore", "store check"]);
+        assert_eq!(listing(&copy), before, "{command:?}");
+    }
+    let sick = said(&world.run(&["--store", "copy", "doctor"]));
+    assert!(sick.contains("is a backup"), "{sick}");
+    done(&world, &["--store", "copy", "store", "info"]);
+    assert!(done(&world, &["--store", "copy", "store", "check"]).contains("whole: "));
+    done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(listing(&copy), before);
+    assert!(done(&world, &["--store", "restored", "store", "check"]).contains("whole: "));
 }
 
 #[test]
@@ -301,8 +350,9 @@ fn copied_at_work(after_crash: &str, kill_owner: bool, resume_code: i32) -> (Wor
         Some(run)
     };
     assert!(done(&world, &["store", "backup", "copy"]).contains("1 attempt was at work"));
-    // What the copy's recovery does must not hang on what the restore adds: the backup itself is used as a store too.
+    // What the copy's recovery does must not hang on what the restore adds: without its manifest a backup is a store.
     copy_folder(&world.path().join("copy"), &world.path().join("opened"));
+    fs::remove_file(world.path().join("opened/manifest.json")).expect("it has one");
     done(&world, &["--store", "restored", "store", "restore", "copy"]);
     world.write("copied", "");
     let mut text = String::new();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::check::{StoreCheck, check_with, inspector, leave_out_freed};
 use super::error::BackupError;
 use super::files::{self, Found};
-use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind};
+use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind, refuse_backup};
 
 /// The database in a store, and in a backup that is not whole yet.
 const DATABASE: &str = "log.db";
@@ -52,6 +52,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         let path = path.to_owned();
         move |source| BackupError::Io { action, path, source }
     };
+    refuse_backup(folder)?;
     make_empty(target)?;
     // What the copy of the database names stays until it is copied too.
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());

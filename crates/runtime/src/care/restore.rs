@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::check::{StoreCheck, check_with, inspector};
 use super::error::RestoreError;
 use super::files;
-use super::manifest::{Manifest, Part, PartKind};
+use super::manifest::{Manifest, Part, PartKind, refuse_backup};
 
 /// What may be in the restored store's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,7 @@ fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, Resto
     if is_free {
         return Ok(None);
     }
+    refuse_backup(folder)?;
     // What is no store is not moved out of the way either.
     if place == Place::Empty || !folder.join("log.db").exists() {
         return Err(RestoreError::Occupied { path: folder.to_owned() });

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::error::StoreScrubError;
 use super::files;
+use super::manifest::refuse_backup;
 
 /// Bytes that are looked through at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -44,6 +45,7 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
         let path = path.to_owned();
         move |source| StoreScrubError::Io { action, path, source }
     };
+    refuse_backup(folder)?;
     let alone = Alone::take(folder.as_std_path())?;
     let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
     if !at_work.is_empty() {
