@@ -18,6 +18,8 @@ use rustix::process::{Pid, test_kill_process};
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 4000'}\n  - {id: two, run: 'echo done; echo aside >&2'}\n";
 
+const KEPT: &str = "[retention]\nolder = \"30d\"\n";
+
 fn done(world: &World, arguments: &[&str]) -> String {
     let output = world.run(arguments);
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
@@ -42,6 +44,7 @@ fn world() -> World {
     let world = World::new();
     world.write("flow.yaml", FLOW);
     done(&world, &["run", "flow.yaml"]);
+    world.write(".backstay/config.toml", KEPT);
     world
 }
 
@@ -189,6 +192,40 @@ fn a_backup_is_looked_into_and_restored_and_nothing_else_is_done_with_it() {
     done(&world, &["--store", "restored", "store", "restore", "copy"]);
     assert_eq!(listing(&copy), before);
     assert!(done(&world, &["--store", "restored", "store", "check"]).contains("whole: "));
+}
+
+#[test]
+fn the_configuration_belongs_to_a_backup_and_what_was_changed_since_is_named() {
+    let world = world();
+    world.write(".backstay/mine.txt", "somebody's");
+    let backed_up = done(&world, &["store", "backup", "copy"]);
+    assert!(backed_up.contains("mine.txt"), "{backed_up}");
+    assert_eq!(world.read("copy/config.toml"), KEPT);
+    done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(world.read("restored/config.toml"), KEPT);
+    let restored = done(&world, &["store", "restore", "copy", "--replace"]);
+    assert!(!restored.contains("config.toml"), "it is the same: {restored}");
+    world.write(".backstay/config.toml", "[retention]\nolder = \"7d\"\n");
+    let restored = done(&world, &["store", "restore", "copy", "--replace"]);
+    assert!(restored.contains(".backstay.replaced-2/config.toml"), "{restored}");
+    assert_eq!(world.read(".backstay/config.toml"), KEPT);
+    fs::remove_file(world.path().join(".backstay/config.toml")).unwrap();
+    done(&world, &["store", "backup", "without"]);
+    world.write(".backstay/config.toml", KEPT);
+    let restored = done(&world, &["store", "restore", "without", "--replace"]);
+    assert!(restored.contains(".backstay.replaced-3/config.toml"), "{restored}");
+    assert!(!world.path().join(".backstay/config.toml").exists(), "a restored store is as it was backed up");
+}
+
+#[test]
+fn a_configuration_that_is_a_link_is_backed_up_as_what_it_says() {
+    let world = world();
+    let configuration = world.path().join(".backstay/config.toml");
+    fs::rename(&configuration, world.path().join("dotfile.toml")).unwrap();
+    std::os::unix::fs::symlink("../dotfile.toml", &configuration).unwrap();
+    done(&world, &["store", "backup", "copy"]);
+    done(&world, &["--store", "a/restored", "store", "restore", "copy"]);
+    assert_eq!(world.read("a/restored/config.toml"), KEPT);
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::error::StoreOpenError;
 /// The name of a store's folder.
 pub const STORE_FOLDER: &str = ".backstay";
 
+/// The name of the configuration in a store's folder.
+pub const CONFIGURATION_FILE: &str = "config.toml";
+
 /// An open store: the log, the blobs, and the folders of keepers.
 #[derive(Clone, Debug)]
 pub struct Store {
