@@ -37,6 +37,24 @@ pub fn contents(folder: &Utf8Path) -> BTreeMap<Utf8PathBuf, Digest> {
     files(folder).into_iter().map(digest).collect()
 }
 
+/// Everything below `folder`, whatever it is: files with the digest of their bytes, and folders.
+#[must_use]
+pub fn listing(folder: &Utf8Path) -> BTreeMap<Utf8PathBuf, Option<Digest>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(at) = waiting.pop() {
+        for entry in at.read_dir_utf8().expect("the folder can be read") {
+            let path = entry.expect("an entry can be read").into_path();
+            let digest = (!path.is_dir()).then(|| Digest::of(&fs::read(&path).expect("a file can be read")));
+            if digest.is_none() {
+                waiting.push(path.clone());
+            }
+            found.insert(path, digest);
+        }
+    }
+    found
+}
+
 /// Copies a folder that nobody changes.
 pub fn copy_folder(from: &Utf8Path, to: &Utf8Path) {
     for path in files(from) {

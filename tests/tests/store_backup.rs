@@ -11,12 +11,14 @@ use backstay_log::{
     Authority, Batch, CursorError, Direction, Log, NewEvent, OpenOptions, Part, ReadError, SqliteLog,
 };
 use backstay_model::{Kind, Payload, Recorded, Scope, Seq, Topic};
-use backstay_tests::folder::{contents, copy_folder, files, said};
+use backstay_tests::folder::{contents, copy_folder, files, listing, said};
 use backstay_tests::{World, all, block_on};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, test_kill_process};
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 4000'}\n  - {id: two, run: 'echo done; echo aside >&2'}\n";
+
+const KEPT: &str = "[retention]\nolder = \"30d\"\n";
 
 fn done(world: &World, arguments: &[&str]) -> String {
     let output = world.run(arguments);
@@ -42,6 +44,7 @@ fn world() -> World {
     let world = World::new();
     world.write("flow.yaml", FLOW);
     done(&world, &["run", "flow.yaml"]);
+    world.write(".backstay/config.toml", KEPT);
     world
 }
 
@@ -80,8 +83,8 @@ fn a_backup_and_what_is_restored_of_it_have_every_event_blob_and_spool() {
     let original = world.run(&["events", &run, "--json"]).stdout;
     done(&world, &["store", "backup", "copy"]);
     done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(world.run(&["--store", "restored", "events", &run, "--json"]).stdout, original);
     for store in ["restored", "copy"] {
-        assert_eq!(world.run(&["--store", store, "events", &run, "--json"]).stdout, original, "{store}");
         assert!(done(&world, &["--store", store, "store", "check"]).contains("whole: "), "{store}");
         let beside = |folder: &str| -> Vec<_> {
             let root = world.path().join(folder);
@@ -140,6 +143,89 @@ fn what_is_not_a_whole_backup_is_refused_and_nothing_is_made_of_it() {
         });
     }
     assert!(files(&world.path().join("other")).len() == 1, "what is no store is left alone");
+}
+
+#[test]
+fn a_backup_is_looked_into_and_restored_and_nothing_else_is_done_with_it() {
+    let world = world();
+    done(&world, &["store", "backup", "copy"]);
+    done(&world, &["store", "backup", "another"]);
+    let copy = world.path().join("copy");
+    let before = listing(&copy);
+    let every: [&[&str]; 26] = [
+        &["run", "flow.yaml"],
+        &["run", "flow.yaml", "--detach"],
+        &["exec", "cmd: true", "nothing"],
+        &["ls"],
+        &["show"],
+        &["watch"],
+        &["logs"],
+        &["events"],
+        &["usage"],
+        &["suspend"],
+        &["resume"],
+        &["cancel"],
+        &["retry"],
+        &["skip", "@last", "one"],
+        &["diff"],
+        &["restore", "@last"],
+        &["prune", "--older", "0s"],
+        &["rm", "@last"],
+        &["inbox"],
+        &["answer", "x", "approve"],
+        &["wait"],
+        &["up"],
+        &["store", "backup", "third"],
+        &["store", "scrub", "--env", "PATH"],
+        &["store", "restore", "another"],
+        &["store", "restore", "another", "--replace"],
+    ];
+    for command in every {
+        let arguments = [&["--store", "copy"], command].concat();
+        refused(&world, &arguments, 2, &["BKS-R039", "is a backup", "store restore", "store check"]);
+        assert_eq!(listing(&copy), before, "{command:?}");
+    }
+    let sick = said(&world.run(&["--store", "copy", "doctor"]));
+    assert!(sick.contains("is a backup"), "{sick}");
+    done(&world, &["--store", "copy", "store", "info"]);
+    assert!(done(&world, &["--store", "copy", "store", "check"]).contains("whole: "));
+    done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(listing(&copy), before);
+    assert!(done(&world, &["--store", "restored", "store", "check"]).contains("whole: "));
+}
+
+#[test]
+fn the_configuration_belongs_to_a_backup_and_what_was_changed_since_is_named() {
+    let world = world();
+    world.write(".backstay/mine.txt", "somebody's");
+    let backed_up = done(&world, &["store", "backup", "copy"]);
+    assert!(backed_up.contains("mine.txt"), "{backed_up}");
+    assert_eq!(world.read("copy/config.toml"), KEPT);
+    done(&world, &["--store", "restored", "store", "restore", "copy"]);
+    assert_eq!(world.read("restored/config.toml"), KEPT);
+    let restored = done(&world, &["store", "restore", "copy", "--replace"]);
+    assert!(!restored.contains("config.toml"), "it is the same: {restored}");
+    world.write(".backstay/config.toml", "[retention]\nolder = \"7d\"\n");
+    let restored = done(&world, &["store", "restore", "copy", "--replace"]);
+    assert!(restored.contains(".backstay.replaced-2/config.toml"), "{restored}");
+    assert_eq!(world.read(".backstay/config.toml"), KEPT);
+    fs::remove_file(world.path().join(".backstay/config.toml")).unwrap();
+    done(&world, &["store", "backup", "without"]);
+    world.write(".backstay/config.toml", KEPT);
+    let restored = done(&world, &["store", "restore", "without", "--replace"]);
+    assert!(restored.contains(".backstay.replaced-3/config.toml"), "{restored}");
+    assert!(!world.path().join(".backstay/config.toml").exists(), "a restored store is as it was backed up");
+}
+
+#[test]
+fn a_configuration_that_is_a_link_is_backed_up_as_what_it_says() {
+    let world = world();
+    let configuration = world.path().join(".backstay/config.toml");
+    fs::rename(&configuration, world.path().join("dotfile.toml")).unwrap();
+    std::os::unix::fs::symlink("../dotfile.toml", &configuration).unwrap();
+    done(&world, &["store", "backup", "copy"]);
+    done(&world, &["--store", "a/restored", "store", "restore", "copy"]);
+    assert_eq!(world.read("a/restored/config.toml"), KEPT);
 }
 
 #[test]
@@ -301,8 +387,9 @@ fn copied_at_work(after_crash: &str, kill_owner: bool, resume_code: i32) -> (Wor
         Some(run)
     };
     assert!(done(&world, &["store", "backup", "copy"]).contains("1 attempt was at work"));
-    // What the copy's recovery does must not hang on what the restore adds: the backup itself is used as a store too.
+    // What the copy's recovery does must not hang on what the restore adds: without its manifest a backup is a store.
     copy_folder(&world.path().join("copy"), &world.path().join("opened"));
+    fs::remove_file(world.path().join("opened/manifest.json")).expect("it has one");
     done(&world, &["--store", "restored", "store", "restore", "copy"]);
     world.write("copied", "");
     let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use backstay_runtime::Retention;
+use backstay_runtime::{CONFIGURATION_FILE, Retention};
 use camino::Utf8Path;
 use serde::Deserialize;
 
@@ -51,7 +51,7 @@ pub(crate) fn check(store: &Utf8Path) -> Result<(), CliError> {
 }
 
 fn read(store: &Utf8Path) -> Result<File, CliError> {
-    let path = store.join("config.toml");
+    let path = store.join(CONFIGURATION_FILE);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

@@ -7,7 +7,7 @@ use backstay_agent::Presets;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
-use backstay_runtime::{Clock, STORE_FOLDER, Store, SystemClock, find_store};
+use backstay_runtime::{CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store};
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -23,9 +23,7 @@ const LAST: &str = "@last";
 const LOG_FILE: &str = "log.db";
 /// What is in a store's folder before its log is.
 const BEGINNING: [&str; 8] =
-    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION];
-/// The configuration in a store's folder.
-const CONFIGURATION: &str = "config.toml";
+    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION_FILE];
 /// Columns where nothing tells how wide the screen is.
 const COLUMNS_DEFAULT: u16 = 100;
 /// Candidates that an ambiguous id names at most.
@@ -93,7 +91,7 @@ impl Context {
     /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.
     pub(crate) fn presets(&self) -> Result<Presets, CliError> {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
-        let path = folder.join(CONFIGURATION);
+        let path = folder.join(CONFIGURATION_FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             // That there is no such folder is for whoever opens the store to say.

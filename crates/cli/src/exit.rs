@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
 use backstay_log::{LookError, OpenError};
-use backstay_runtime::care::{BackupError, RestoreError};
+use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;
@@ -112,6 +112,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
         | CliError::Cursor(_)
+        | CliError::Store(StoreOpenError::IsBackup(_))
         | CliError::Store(StoreOpenError::Log(
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
@@ -124,8 +125,11 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
             | OpenError::NewerStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
-        | CliError::Backup(BackupError::Occupied { .. })
-        | CliError::RestoreStore(RestoreError::Occupied { .. } | RestoreError::NotABackup { .. })
+        | CliError::Backup(BackupError::Occupied { .. } | BackupError::IsBackup(_))
+        | CliError::RestoreStore(
+            RestoreError::Occupied { .. } | RestoreError::NotABackup { .. } | RestoreError::IsBackup(_),
+        )
+        | CliError::Scrub(StoreScrubError::IsBackup(_))
         | CliError::NoVariable { .. }
         | CliError::Run(RunError::Unknown(_))
         | CliError::ReadFile { .. } => Exit::Usage,

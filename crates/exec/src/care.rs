@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SpoolError;
 use crate::files;
-use crate::record::{KEEPER_FILE_VERSION, LostFile};
+use crate::record::{ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spool::Stream;
 
 /// The version of [`ScrubbedFile`]'s form.
@@ -83,6 +83,27 @@ pub fn belongs_into_copy(name: &str, is_ended: bool) -> bool {
         files::EXIT => is_ended,
         name => !name.ends_with(".part"),
     }
+}
+
+/// Whether a file of an attempt's folder is ours: JSON that a keeper, or who looks after it, wrote and reads again.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    matches!(name, files::KEEPER | files::EXIT | files::LOST | files::SCRUBBED)
+}
+
+/// Whether `bytes` can be read as the file `name`, which is ours; the error says why not.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn understand_own(name: &str, bytes: &[u8]) -> Result<(), String> {
+    let read = match name {
+        files::KEEPER => serde_json::from_slice::<KeeperFile>(bytes).map(drop),
+        files::EXIT => serde_json::from_slice::<ExitRecord>(bytes).map(drop),
+        files::LOST => serde_json::from_slice::<LostFile>(bytes).map(drop),
+        files::SCRUBBED => serde_json::from_slice::<ScrubbedFile>(bytes).map(drop),
+        _ => Ok(()),
+    };
+    read.map_err(|error| error.to_string())
 }
 
 /// Compares a stream in `folder` with what the log says of it.

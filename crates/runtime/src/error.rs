@@ -4,9 +4,14 @@ use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, Rea
 use backstay_model::event::{DecodeError, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId};
 
+use crate::care::IsBackup;
+
 /// A store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
+    /// It is a backup.
+    #[error(transparent)]
+    IsBackup(#[from] IsBackup),
     /// The log says why.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -18,6 +23,7 @@ pub enum StoreOpenError {
 impl Coded for StoreOpenError {
     fn code(&self) -> Code {
         match self {
+            StoreOpenError::IsBackup(error) => error.code(),
             StoreOpenError::Log(error) => error.code(),
             StoreOpenError::Thread(_) => Code("BKS-R001"),
         }
@@ -25,6 +31,7 @@ impl Coded for StoreOpenError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            StoreOpenError::IsBackup(error) => error.hint(),
             StoreOpenError::Log(error) => error.hint(),
             StoreOpenError::Thread(_) => None,
         }

@@ -31,5 +31,5 @@ pub use owner::{Owner, OwnerSettings};
 pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
-pub use store::{STORE_FOLDER, Store, find_store};
+pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store};
 pub use trees::{Checkout, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged};

@@ -6,12 +6,16 @@ use backstay_log::{BlobStore, Log, SqliteLog};
 use backstay_model::{Attempt, EffectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::care::refuse_backup;
 use crate::clock::{Clock, SystemClock};
 use crate::drive::attempt_folder;
 use crate::error::StoreOpenError;
 
 /// The name of a store's folder.
 pub const STORE_FOLDER: &str = ".backstay";
+
+/// The name of the configuration in a store's folder.
+pub const CONFIGURATION_FILE: &str = "config.toml";
 
 /// An open store: the log, the blobs, and the folders of keepers.
 #[derive(Clone, Debug)]
@@ -32,8 +36,9 @@ impl Store {
     /// Opens the store in `folder` (absolute), which is made if it is not there and `create` is set.
     ///
     /// # Errors
-    /// [`StoreOpenError`] if there is none, or it is not one, is newer, cannot be written, or is on a network file system.
+    /// [`StoreOpenError`] if there is none, or it is not one or a backup, is newer, cannot be written, or is on a network file system.
     pub async fn open(folder: &Utf8Path, create: bool) -> Result<Store, StoreOpenError> {
+        refuse_backup(folder)?;
         let path = folder.to_owned();
         let opened = tokio::task::spawn_blocking(move || {
             SqliteLog::open(path.as_std_path(), backstay_log::OpenOptions { create, ..Default::default() })

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BlobStore, Kept, failed, path_of, sync_folder};
 use crate::error::BlobError;
-use crate::sqlite::care::Secret;
+use crate::sqlite::care::{Names, Secret};
 
 /// The version of [`Record`]'s form.
 const RECORD_VERSION: u32 = 1;
@@ -58,18 +58,25 @@ impl BlobStore {
         Ok(if Digest::of(&bytes) == digest { BlobState::Whole } else { BlobState::Scrubbed })
     }
 
-    /// Blanks a value in every blob and notes what their bytes are since. Nobody else may use the store. Blocks.
+    /// Blanks a value in every blob and notes what their bytes are since; `names` says whose text a blob is. One of ours that has
+    /// the value not only in its strings is left. Nobody else may use the store. Blocks.
     ///
     /// # Errors
     /// [`BlobError`] if a blob cannot be read or written; trying again is safe.
-    pub fn scrub(&self, secret: &Secret, now: Timestamp) -> Result<BlobsScrubbed, BlobError> {
+    pub fn scrub(
+        &self,
+        secret: &Secret,
+        names: &dyn Fn(Digest) -> Names,
+        now: Timestamp,
+    ) -> Result<BlobsScrubbed, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(BlobsScrubbed::default()) };
         let mut scrubbed = BlobsScrubbed::default();
         for (digest, _) in self.list()? {
             let path = path_of(folder, digest);
             let mut bytes = fs::read(&path).map_err(|source| failed("read", &path, source))?;
-            if secret.blank(&mut bytes) == 0 {
-                continue;
+            match secret.blank_whole(&mut bytes, names(digest)) {
+                Ok(0) | Err(_) => continue,
+                Ok(_) => {}
             }
             note(&path, digest, Digest::of(&bytes), now)?;
             overwrite(&path, &bytes)?;
@@ -153,6 +160,10 @@ fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), BlobError> {
 mod tests {
     use super::*;
 
+    fn theirs(_: Digest) -> Names {
+        Names::Theirs
+    }
+
     const AT: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
 
     #[test]
@@ -162,13 +173,13 @@ mod tests {
         let secret = Secret::new("hunter2-hunter2").unwrap();
         let digest = blobs.put(b"login hunter2-hunter2 ok").unwrap();
         let other = blobs.put(b"nothing in it").unwrap();
-        assert_eq!(blobs.scrub(&secret, AT).unwrap(), BlobsScrubbed { blobs: 1 });
+        assert_eq!(blobs.scrub(&secret, &theirs, AT).unwrap(), BlobsScrubbed { blobs: 1 });
         assert_eq!(blobs.get(digest).unwrap(), b"login *************** ok");
         assert_eq!(blobs.state(digest).unwrap(), BlobState::Scrubbed);
         assert_eq!(blobs.state(other).unwrap(), BlobState::Whole);
         assert_eq!(blobs.list().unwrap().len(), 2, "a record is no blob");
         assert_eq!(
-            blobs.scrub(&Secret::new("login *").unwrap(), AT).unwrap().blobs,
+            blobs.scrub(&Secret::new("login *").unwrap(), &theirs, AT).unwrap().blobs,
             1,
             "and another value later"
         );
@@ -182,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::in_folder(folder.path());
         let digest = blobs.put(b"a plan with hunter2-hunter2").unwrap();
-        blobs.scrub(&Secret::new("hunter2-hunter2").unwrap(), AT).unwrap();
+        blobs.scrub(&Secret::new("hunter2-hunter2").unwrap(), &theirs, AT).unwrap();
         assert_eq!(blobs.put(b"a plan with hunter2-hunter2").unwrap(), digest);
         assert_eq!(blobs.get(digest).unwrap(), b"a plan with hunter2-hunter2");
         assert_eq!(blobs.state(digest).unwrap(), BlobState::Whole);

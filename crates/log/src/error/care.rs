@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backstay_model::{Code, Coded, Seq};
+use backstay_model::{Code, Coded};
 
 use crate::error::{BlobError, OpenError, StoreError};
 
@@ -105,14 +105,12 @@ pub enum ScrubError {
         /// The shortest that is taken.
         least_bytes: usize,
     },
-    /// The value is a part of what an event is made of, and not only in its texts.
-    #[error("event {seq} of {topic} cannot be understood without the value: {what}")]
+    /// The value is a part of what the store is made of, and not only in texts.
+    #[error("{place} cannot be understood without the value: {what}")]
     Structure {
-        /// Whose event.
-        topic: String,
-        /// Which event.
-        seq: Seq,
-        /// What it would be without the value.
+        /// What has it, such as `event 7 of run.…`.
+        place: String,
+        /// What is wrong with that without the value.
         what: String,
     },
     /// The store cannot be looked at.
@@ -139,10 +137,14 @@ impl Coded for ScrubError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ScrubError::TooShort { .. } => None,
-            ScrubError::Structure { .. } => {
-                Some("nothing was changed; change the secret where it is used".to_owned())
-            }
+            ScrubError::TooShort { .. } => Some(
+                "it would be found where it is no secret; change it where it is used, or scrub what stands around it, too"
+                    .to_owned(),
+            ),
+            ScrubError::Structure { .. } => Some(
+                "nothing was changed; change the secret where it is used, or `backstay rm` the runs that have it"
+                    .to_owned(),
+            ),
             ScrubError::Look(error) => error.hint(),
             ScrubError::Blob(error) => error.hint(),
             ScrubError::Store(error) => error.hint(),

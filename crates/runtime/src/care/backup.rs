@@ -15,11 +15,30 @@ use serde::Serialize;
 use super::check::{StoreCheck, check_with, inspector, leave_out_freed};
 use super::error::BackupError;
 use super::files::{self, Found};
-use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind};
+use crate::store::CONFIGURATION_FILE;
+
+use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind, refuse_backup};
 
 /// The database in a store, and in a backup that is not whole yet.
 const DATABASE: &str = "log.db";
 const DATABASE_DRAFT: &str = "log.db.part";
+
+/// What a store's folder has of its own, beside what a backup has too: it is made anew, or is of living processes.
+const OWN: [&str; 11] = [
+    "log.db-wal",
+    "log.db-shm",
+    "store.lock",
+    "turn.lock",
+    "writer.lock",
+    "bell",
+    "owners",
+    "ballast",
+    ".gitignore",
+    "up.lock",
+    "up.log",
+];
+/// What is copied.
+const COPIED: [&str; 4] = [DATABASE, "blobs", "runs", CONFIGURATION_FILE];
 
 /// A backup that is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +57,8 @@ pub struct BackedUp {
     pub at_work: u64,
     /// Files that could not be named, and are not in it.
     pub left_out: u32,
+    /// What is in the store's folder, is not of the store, and is not in the backup, by name.
+    pub others: Vec<String>,
     /// What is wrong with the store, and now with the backup.
     pub check: StoreCheck,
 }
@@ -52,6 +73,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         let path = path.to_owned();
         move |source| BackupError::Io { action, path, source }
     };
+    refuse_backup(folder)?;
     make_empty(target)?;
     // What the copy of the database names stays until it is copied too.
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
@@ -63,6 +85,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
     copying.below("blobs", |_| true)?;
     drop(nothing_goes);
     copying.attempts()?;
+    copying.configuration()?;
     std::fs::rename(&draft, target.join(DATABASE)).map_err(io("name", &draft))?;
     crash_point("store.backup.copied");
     let mut inspector = inspector(target);
@@ -96,6 +119,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         size_bytes: manifest.files.iter().map(size_of).sum(),
         at_work: closed,
         left_out: copying.left_out,
+        others: others(folder).map_err(io("list", folder))?,
         check,
     })
 }
@@ -105,6 +129,20 @@ fn size_of(part: &Part) -> u64 {
         PartKind::File { size_bytes, .. } => size_bytes,
         PartKind::Link { .. } => 0,
     }
+}
+
+/// What somebody else put into a store's folder.
+fn others(folder: &Utf8Path) -> io::Result<Vec<String>> {
+    let is_known = |name: &str| OWN.contains(&name) || COPIED.contains(&name);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !is_known(&name) {
+            found.push(name);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn make_empty(target: &Utf8Path) -> Result<(), BackupError> {
@@ -186,6 +224,11 @@ impl Copying<'_> {
             Some((attempt, name)) => backstay_exec::care::belongs_into_copy(name, ended.contains(attempt)),
             None => true,
         })
+    }
+
+    /// Copies what the configuration says, if there is one; where it is a link, not the link.
+    fn configuration(&mut self) -> Result<(), BackupError> {
+        self.one(&Found { path: CONFIGURATION_FILE.into(), is_link: false })
     }
 
     fn one(&mut self, file: &Found) -> Result<(), BackupError> {

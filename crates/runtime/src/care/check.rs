@@ -55,11 +55,14 @@ pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Resu
 }
 
 /// What folds the runs of the store in `folder`.
-pub(super) fn inspector(folder: &Utf8Path) -> RunInspector {
+pub(super) fn inspector<'s>(folder: &Utf8Path) -> RunInspector<'s> {
     RunInspector::new(folder.as_str(), BlobStore::in_folder(folder.join("blobs").as_std_path()))
 }
 
-pub(super) fn check_with(folder: &Utf8Path, inspector: &mut RunInspector) -> Result<StoreCheck, LookError> {
+pub(super) fn check_with(
+    folder: &Utf8Path,
+    inspector: &mut RunInspector<'_>,
+) -> Result<StoreCheck, LookError> {
     let log = care::check(folder.as_std_path(), inspector)?;
     let mut found = StoreCheck { log, ..StoreCheck::default() };
     found.log.findings.append(&mut inspector.findings);
@@ -70,7 +73,11 @@ pub(super) fn check_with(folder: &Utf8Path, inspector: &mut RunInspector) -> Res
     Ok(found)
 }
 
-fn check_blobs(folder: &Utf8Path, inspector: &RunInspector, found: &mut StoreCheck) -> Result<(), LookError> {
+fn check_blobs(
+    folder: &Utf8Path,
+    inspector: &RunInspector<'_>,
+    found: &mut StoreCheck,
+) -> Result<(), LookError> {
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
     let mut missing = inspector.named.clone();
     for (digest, _) in blobs.list()? {

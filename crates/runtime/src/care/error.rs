@@ -5,6 +5,27 @@ use backstay_log::{AloneError, BlobError, LookError, ScrubError};
 use backstay_model::{Code, Coded};
 use camino::Utf8PathBuf;
 
+/// A backup was named where a store is needed. Whoever uses one as a store changes it, and it is no backup any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} is a backup, and stays as it is")]
+pub struct IsBackup {
+    /// The folder.
+    pub path: Utf8PathBuf,
+}
+
+impl Coded for IsBackup {
+    fn code(&self) -> Code {
+        Code("BKS-R039")
+    }
+
+    fn hint(&self) -> Option<String> {
+        let path = &self.path;
+        Some(format!(
+            "`backstay --store OTHER store restore {path}` makes a store of it; `store check` and `store info` look at it as it is"
+        ))
+    }
+}
+
 /// A store cannot be backed up. What was written is no backup: it has no manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -14,6 +35,9 @@ pub enum BackupError {
         /// Where the backup was to be.
         path: Utf8PathBuf,
     },
+    /// What is to be backed up is a backup.
+    #[error(transparent)]
+    IsBackup(#[from] IsBackup),
     /// The store cannot be read.
     #[error(transparent)]
     Look(#[from] LookError),
@@ -33,6 +57,7 @@ impl Coded for BackupError {
     fn code(&self) -> Code {
         match self {
             BackupError::Occupied { .. } => Code("BKS-R030"),
+            BackupError::IsBackup(error) => error.code(),
             BackupError::Look(error) => error.code(),
             BackupError::Io { .. } => Code("BKS-R031"),
         }
@@ -41,6 +66,7 @@ impl Coded for BackupError {
     fn hint(&self) -> Option<String> {
         match self {
             BackupError::Occupied { .. } => Some("name a folder that is not there yet".to_owned()),
+            BackupError::IsBackup(error) => error.hint(),
             BackupError::Look(error) => error.hint(),
             BackupError::Io { .. } => {
                 Some("make room or mend the path; what was written can be removed".to_owned())
@@ -74,6 +100,9 @@ pub enum RestoreError {
         /// Where the store was to be.
         path: Utf8PathBuf,
     },
+    /// What is there already is a backup.
+    #[error(transparent)]
+    IsBackup(#[from] IsBackup),
     /// Agents of the store that is to be replaced are at work.
     #[error("agents of {path} are at work in {}", .folders.join(", "))]
     AtWork {
@@ -106,6 +135,7 @@ impl Coded for RestoreError {
             RestoreError::NotABackup { .. } => Code("BKS-R032"),
             RestoreError::Changed { .. } => Code("BKS-R033"),
             RestoreError::Occupied { .. } => Code("BKS-R034"),
+            RestoreError::IsBackup(error) => error.code(),
             RestoreError::AtWork { .. } => Code("BKS-R035"),
             RestoreError::Alone(error) => error.code(),
             RestoreError::Look(error) => error.code(),
@@ -119,8 +149,9 @@ impl Coded for RestoreError {
                 Some("name a folder that `backstay store backup` wrote to its end".to_owned())
             }
             RestoreError::Changed { .. } => {
-                Some("take another backup; one that was opened as a store is none any more".to_owned())
+                Some("take another backup; one that was used as a store is none any more".to_owned())
             }
+            RestoreError::IsBackup(error) => error.hint(),
             RestoreError::Occupied { .. } => Some(
                 "name another place with `--store`, or say `--replace`; the old store is kept beside it"
                     .to_owned(),
@@ -136,6 +167,9 @@ impl Coded for RestoreError {
 /// A secret cannot be taken out of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreScrubError {
+    /// It is a backup.
+    #[error(transparent)]
+    IsBackup(#[from] IsBackup),
     /// The store is in use.
     #[error(transparent)]
     Alone(#[from] AloneError),
@@ -171,6 +205,7 @@ pub enum StoreScrubError {
 impl Coded for StoreScrubError {
     fn code(&self) -> Code {
         match self {
+            StoreScrubError::IsBackup(error) => error.code(),
             StoreScrubError::AtWork { .. } => Code("BKS-R037"),
             StoreScrubError::Alone(error) => error.code(),
             StoreScrubError::Log(error) => error.code(),
@@ -182,6 +217,7 @@ impl Coded for StoreScrubError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            StoreScrubError::IsBackup(error) => error.hint(),
             StoreScrubError::AtWork { .. } => Some("`backstay suspend` their runs first".to_owned()),
             StoreScrubError::Alone(error) => error.hint(),
             StoreScrubError::Log(error) => error.hint(),

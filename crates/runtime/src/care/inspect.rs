@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use backstay_engine::record::{RunStatus, RunSummary};
+use backstay_agent::Preset;
+use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, Inspect, InspectedTopic};
+use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
-use backstay_model::{Digest, Recorded, Seq, Text, Timestamp};
+use backstay_model::{Digest, Payload, Recorded, Seq, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -28,33 +29,79 @@ pub(super) struct NotedSpool {
 
 /// Folds every run, and collects what its events name.
 #[derive(Debug)]
-pub(super) struct RunInspector {
+pub(super) struct RunInspector<'s> {
     store: String,
     blobs: BlobStore,
+    without: Option<&'s Secret>,
     machine: Option<RunMachine>,
     /// The first event that names each blob.
     pub(super) named: BTreeMap<Digest, (String, Seq)>,
     pub(super) spools: Vec<NotedSpool>,
+    /// Blobs whose texts are ours: plans, presets, records.
+    pub(super) ours: BTreeSet<Digest>,
     /// Folders of attempts that have begun and not ended, relative to the store.
     pub(super) open_attempts: BTreeSet<Utf8PathBuf>,
     pub(super) findings: Vec<Finding>,
 }
 
-impl RunInspector {
-    pub(super) fn new(store: &str, blobs: BlobStore) -> RunInspector {
+impl<'s> RunInspector<'s> {
+    pub(super) fn new(store: &str, blobs: BlobStore) -> RunInspector<'s> {
         RunInspector {
             store: store.to_owned(),
             blobs,
+            without: None,
             machine: None,
             named: BTreeMap::new(),
             spools: Vec::new(),
+            ours: BTreeSet::new(),
             open_attempts: BTreeSet::new(),
             findings: Vec::new(),
         }
     }
 
+    /// Looks at everything as it would be without `secret`.
+    pub(super) fn without(self, secret: &'s Secret) -> RunInspector<'s> {
+        RunInspector { without: Some(secret), ..self }
+    }
+
+    /// A text as it is, or as it would be.
+    fn text(&self, bytes: Vec<u8>, names: Names) -> Result<String, Structural> {
+        let mut bytes = bytes;
+        if let Some(secret) = self.without {
+            secret.blank_whole(&mut bytes, names)?;
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn payload(&self, payload: &Payload) -> Result<Payload, String> {
+        if self.without.is_none() {
+            return Ok(payload.clone());
+        }
+        let text = payload.as_str().as_bytes().to_vec();
+        let text = self.text(text, Names::Ours).map_err(|structural| structural.to_string())?;
+        Payload::from_text(text).map_err(|invalid| invalid.to_string())
+    }
+
+    fn damaged(&mut self, recorded: &Recorded, what: String) {
+        let (topic, seq) = (recorded.topic.to_string(), recorded.seq);
+        self.findings.push(Finding::EventDamaged { topic, seq, what });
+    }
+
     fn odd(&mut self, topic: &InspectedTopic, what: impl Into<String>) {
         self.findings.push(Finding::Row { topic: topic.topic.to_string(), what: what.into() });
+    }
+
+    fn note_ours(&mut self, event: &Event) {
+        match event {
+            Event::RunRequested(request) => {
+                self.ours.insert(request.plan);
+                self.ours.extend(request.presets.values());
+            }
+            Event::Trimmed(trimmed) => {
+                self.ours.insert(trimmed.record);
+            }
+            _ => {}
+        }
     }
 
     fn note_spools(&mut self, recorded: &Recorded, event: &Event) {
@@ -74,9 +121,17 @@ impl RunInspector {
     }
 
     /// A blob that is not there or damaged is told where all blobs are looked at; one that cannot be read, here.
-    fn blob_text(&mut self, digest: Digest) -> Option<String> {
+    fn blob_text(&mut self, digest: Digest, names: Names) -> Option<String> {
         match self.blobs.get(digest) {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Ok(bytes) => match self.text(bytes, names) {
+                Ok(text) => Some(text),
+                Err(structural) => {
+                    let topic = self.named.get(&digest).map(|(topic, _)| topic.clone());
+                    let what = structural.to_string();
+                    self.findings.push(Finding::BlobDamaged { digest, topic, what });
+                    None
+                }
+            },
             Err(BlobError::Missing { .. } | BlobError::Damaged { .. }) => None,
             Err(error @ BlobError::Io { .. }) => {
                 let topic = self.named.get(&digest).map(|(topic, _)| topic.clone());
@@ -86,22 +141,52 @@ impl RunInspector {
         }
     }
 
-    /// Gives the machine its plan, as an owner would have it; false if that cannot be had.
-    fn define(&mut self, machine: &mut RunMachine) -> bool {
+    /// Gives the machine its plan, as an owner would have it; false if that cannot be had. Why is told, unless a blob is why.
+    fn define(&mut self, topic: &InspectedTopic, machine: &mut RunMachine) -> bool {
         let Some(request) = machine.request().cloned() else { return false };
-        let plan = self.blob_text(request.plan).and_then(|text| serde_json::from_str(&text).ok());
+        self.presets(topic, &request.presets);
+        let plan = self.blob_text(request.plan, Names::Ours);
         let inputs = match &request.inputs {
             Text::Inline(text) => Some(text.clone()),
-            Text::Blob { digest, .. } => self.blob_text(*digest),
+            Text::Blob { digest, .. } => self.blob_text(*digest, Names::Theirs),
         };
         let (Some(plan), Some(inputs)) = (plan, inputs) else { return false };
-        let Ok(definition) = Definition::new(plan, &inputs, &self.store) else { return false };
-        machine.define(Arc::new(definition));
+        let plan = match serde_json::from_str(&plan) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.odd(topic, format!("its plan cannot be understood: {error}"));
+                return false;
+            }
+        };
+        match Definition::new(plan, &inputs, &self.store) {
+            Ok(definition) => machine.define(Arc::new(definition)),
+            Err(error) => {
+                self.odd(topic, format!("its inputs cannot be understood: {error}"));
+                return false;
+            }
+        }
         for digest in machine.missing_texts() {
-            let Some(text) = self.blob_text(digest) else { return false };
+            let Some(text) = self.blob_text(digest, Names::Theirs) else { return false };
             machine.give_text(digest, Arc::from(text));
         }
         true
+    }
+
+    fn presets(&mut self, topic: &InspectedTopic, presets: &BTreeMap<String, Digest>) {
+        for (name, digest) in presets {
+            let Some(text) = self.blob_text(*digest, Names::Ours) else { continue };
+            if let Err(error) = Preset::from_stored(name, &text) {
+                self.odd(topic, format!("the preset {name} cannot be understood: {error}"));
+            }
+        }
+    }
+
+    /// The record that a freed run is.
+    fn record(&mut self, recorded: &Recorded, digest: Digest) {
+        let Some(text) = self.blob_text(digest, Names::Ours) else { return };
+        if let Err(error) = serde_json::from_str::<RunRecord>(&text) {
+            self.damaged(recorded, format!("the record that it names cannot be understood: {error}"));
+        }
     }
 
     fn compare(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
@@ -130,7 +215,11 @@ impl RunInspector {
         if machine.wake_at(Timestamp::from_micros(0)).is_some() && index.wake_at.is_none() {
             self.odd(topic, "it is due, and its row does not say so");
         }
-        match index.summary.decode::<RunSummary>() {
+        let summary = match self.payload(&index.summary) {
+            Ok(summary) => summary,
+            Err(what) => return self.odd(topic, format!("its summary cannot be understood: {what}")),
+        };
+        match summary.decode::<RunSummary>() {
             Ok(row) => {
                 let mut folded = machine.summary();
                 if status == RunStatus::Queued {
@@ -167,19 +256,33 @@ const fn ended(closed: bool) -> &'static str {
     if closed { "that it has ended" } else { "that it has not ended" }
 }
 
-impl Inspect for RunInspector {
+impl Inspect for RunInspector<'_> {
     fn event(&mut self, recorded: &Recorded) {
         let Some(run) = recorded.topic.run_id() else { return };
         for digest in blobs_named(recorded) {
             self.named.entry(digest).or_insert_with(|| (recorded.topic.to_string(), recorded.seq));
         }
+        let payload = match self.payload(&recorded.payload) {
+            Ok(payload) => payload,
+            Err(what) => {
+                self.damaged(recorded, what);
+                self.machine = None;
+                return;
+            }
+        };
+        let recorded = &Recorded { payload, ..recorded.clone() };
         match Event::decode(recorded) {
-            Ok(event) => self.note_spools(recorded, &event),
+            Ok(event) => {
+                self.note_ours(&event);
+                self.note_spools(recorded, &event);
+                if let Event::Trimmed(trimmed) = event {
+                    self.record(recorded, trimmed.record);
+                }
+            }
             Err(error) => {
-                let (topic, seq) = (recorded.topic.to_string(), recorded.seq);
                 let cause =
                     std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-                self.findings.push(Finding::EventDamaged { topic, seq, what: format!("{error}{cause}") });
+                self.damaged(recorded, format!("{error}{cause}"));
                 self.machine = None;
                 return;
             }
@@ -196,7 +299,7 @@ impl Inspect for RunInspector {
 
     fn end(&mut self, topic: &InspectedTopic) {
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };
-        if !self.define(&mut machine) {
+        if !self.define(topic, &mut machine) {
             return;
         }
         for (effect, wish) in machine.desired() {

@@ -7,6 +7,8 @@ use backstay_model::{Digest, LogId, Position, Timestamp};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
+use super::error::IsBackup;
+
 /// The version of [`Manifest`]'s form.
 pub(super) const MANIFEST_VERSION: u32 = 1;
 /// Its name in the backup.
@@ -57,6 +59,12 @@ pub(super) enum PartKind {
         /// Where it points.
         link: String,
     },
+}
+
+/// Refuses a backup where a store is needed.
+pub(crate) fn refuse_backup(folder: &Utf8Path) -> Result<(), IsBackup> {
+    // Where this cannot be told, the store in it cannot be opened either, and who tries says why.
+    if folder.join(MANIFEST).exists() { Err(IsBackup { path: folder.to_owned() }) } else { Ok(()) }
 }
 
 impl Manifest {

@@ -14,7 +14,8 @@ mod scrub;
 
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
-pub use error::{BackupError, RestoreError, StoreScrubError};
+pub use error::{BackupError, IsBackup, RestoreError, StoreScrubError};
 pub use info::{RunRoom, StoreRoom, info};
+pub(crate) use manifest::refuse_backup;
 pub use restore::{Place, RestoredStore, restore};
 pub use scrub::{StoreScrubbed, scrub};

@@ -11,10 +11,12 @@ use backstay_model::{LogId, Timestamp};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::store::CONFIGURATION_FILE;
+
 use super::check::{StoreCheck, check_with, inspector};
 use super::error::RestoreError;
 use super::files;
-use super::manifest::{Manifest, Part, PartKind};
+use super::manifest::{Manifest, Part, PartKind, refuse_backup};
 
 /// What may be in the restored store's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub struct RestoredStore {
     /// Where the store is that was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
+    /// The configuration of that one, if the restored store has another one, or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_configuration: Option<String>,
     /// What is wrong with it: it was so when it was backed up.
     pub check: StoreCheck,
 }
@@ -74,6 +79,7 @@ pub fn restore(
     crash_point("store.restore.built");
     let replaced = move_in(&draft, folder, old.is_some())?;
     drop(old);
+    let replaced_configuration = replaced.as_ref().and_then(|replaced| other_configuration(replaced, folder));
     Ok(RestoredStore {
         path: folder.to_string(),
         log: manifest.log,
@@ -82,8 +88,20 @@ pub fn restore(
         lost_after: raised.after.0,
         lost_until: raised.until.0,
         replaced: replaced.map(Utf8PathBuf::into_string),
+        replaced_configuration,
         check,
     })
+}
+
+/// The configuration of the store that was replaced, if it has one that is not known to say the same as the restored one's.
+fn other_configuration(replaced: &Utf8Path, restored: &Utf8Path) -> Option<String> {
+    let (old, new) = (replaced.join(CONFIGURATION_FILE), restored.join(CONFIGURATION_FILE));
+    let is_same = match (std::fs::read(&old), std::fs::read(new)) {
+        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => true,
+        (Ok(old), Ok(new)) => old == new,
+        _ => false,
+    };
+    (!is_same).then(|| old.into_string())
 }
 
 fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> RestoreError {
@@ -101,6 +119,7 @@ fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, Resto
     if is_free {
         return Ok(None);
     }
+    refuse_backup(folder)?;
     // What is no store is not moved out of the way either.
     if place == Place::Empty || !folder.join("log.db").exists() {
         return Err(RestoreError::Occupied { path: folder.to_owned() });

@@ -1,21 +1,26 @@
 //! Taking a secret out of a store.
 //!
-//! Each byte of the value is replaced by `*`, so that sizes and offsets hold; numbers and structure stay as they are. What
-//! is verified by a digest gets a record of what it is since.
+//! Each byte of the value is replaced by `*`, so that sizes and offsets hold; numbers and structure stay as they are. Before
+//! anything is changed, the whole store is looked at as it would be: where it would not be understood, the value is refused.
+//! What is verified by a digest gets a record of what it is since.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
-use backstay_log::BlobStore;
-use backstay_log::care::{self, Alone, Secret};
+use backstay_log::care::{self, Alone, Finding, Names, Secret};
+use backstay_log::{BlobStore, ScrubError};
 use backstay_model::event::Event;
 use backstay_model::{Digest, Recorded, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use super::check::inspector;
 use super::error::StoreScrubError;
-use super::files;
+use super::files::{self, Found};
+use super::manifest::refuse_backup;
+use crate::store::CONFIGURATION_FILE;
 
 /// Bytes that are looked through at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -38,42 +43,117 @@ pub struct StoreScrubbed {
 /// Takes `secret` out of the store in `folder` (absolute), which nobody else may have open. Blocks.
 ///
 /// # Errors
-/// [`StoreScrubError`]; what was done until then stays done, and the same can be said again.
+/// [`StoreScrubError`]; what was done until then stays done, and the same can be said again. Where the store would not be
+/// understood without the value, nothing was done.
 pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<StoreScrubbed, StoreScrubError> {
     let failed = |action: &'static str, path: &Utf8Path| {
         let path = path.to_owned();
         move |source| StoreScrubError::Io { action, path, source }
     };
+    refuse_backup(folder)?;
     let alone = Alone::take(folder.as_std_path())?;
     let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
     if !at_work.is_empty() {
         return Err(StoreScrubError::AtWork { path: folder.to_owned(), folders: at_work });
     }
+    let ours = rehearse(&alone, folder, secret)?;
+    let (found, _nameless) = files::walk(folder, "").map_err(failed("list", folder))?;
+    let found: Vec<&Found> = found.iter().filter(|file| !file.is_link).collect();
+    for file in &found {
+        rehearse_file(folder, &file.path, secret)?;
+    }
     let database = care::scrub_database(&alone, secret, &mut is_understood)?;
-    let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path()).scrub(secret, now)?;
+    let names = |digest| if ours.contains(&digest) { Names::Ours } else { Names::Theirs };
+    let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path()).scrub(secret, &names, now)?;
     let mut scrubbed = StoreScrubbed {
         events: database.events,
         rows: database.rows,
         blobs: blobs.blobs,
         ..StoreScrubbed::default()
     };
-    let (found, _nameless) = files::walk(folder, "").map_err(failed("list", folder))?;
-    for file in found.iter().filter(|file| !file.is_link && !is_of_database(&file.path)) {
-        let path = folder.join(&file.path);
-        if !has(&path, secret).map_err(failed("read", &path))? {
-            continue;
-        }
-        scrub_file(folder, &file.path, secret, now)?;
-        scrubbed.files += 1;
-    }
     for file in &found {
-        let path = folder.join(&file.path);
-        let in_name = secret.is_in(file.path.as_str().as_bytes());
-        if in_name || (!file.is_link && has(&path, secret).map_err(failed("read", &path))?) {
-            scrubbed.left.push(file.path.to_string());
+        let (path, form) = (folder.join(&file.path), Form::of(&file.path));
+        let is_changed = match form {
+            Form::Blob | Form::Database | Form::Configuration => false,
+            Form::Own => scrub_whole(&path, Names::Ours, secret).map_err(failed("scrub", &path))?,
+            Form::Whole => scrub_whole(&path, Names::Theirs, secret).map_err(failed("scrub", &path))?,
+            Form::Stream => {
+                let has = has(&path, form, secret).map_err(failed("read", &path))?;
+                if has {
+                    scrub_file(folder, &file.path, secret, now)?;
+                }
+                has
+            }
+        };
+        scrubbed.files += u64::from(is_changed);
+    }
+    scrubbed.left = left(folder, secret).map_err(failed("read", folder))?;
+    Ok(scrubbed)
+}
+
+/// Looks whether everything would be understood without the value, as it is now; gives the blobs whose texts are ours.
+fn rehearse(alone: &Alone, folder: &Utf8Path, secret: &Secret) -> Result<BTreeSet<Digest>, StoreScrubError> {
+    let mut as_it_is = inspector(folder);
+    let mut as_it_would_be = inspector(folder).without(secret);
+    care::check_alone(alone, &mut as_it_is).map_err(ScrubError::from)?;
+    care::check_alone(alone, &mut as_it_would_be).map_err(ScrubError::from)?;
+    let known = &as_it_is.findings;
+    match as_it_would_be.findings.into_iter().find(|finding| !known.contains(finding)) {
+        None => Ok(as_it_is.ours),
+        Some(finding) => {
+            let (place, what) = structure(finding);
+            Err(ScrubError::Structure { place, what }.into())
         }
     }
-    Ok(scrubbed)
+}
+
+/// Where something is, and what is wrong there.
+fn structure(finding: Finding) -> (String, String) {
+    match finding {
+        Finding::EventDamaged { topic, seq, what } | Finding::Index { topic, seq, what } => {
+            (format!("event {seq} of {topic}"), what)
+        }
+        Finding::Row { topic, what } => (topic, what),
+        Finding::BlobDamaged { digest, topic, what } => {
+            let whose = topic.map_or_else(String::new, |topic| format!(" that {topic} names"));
+            (format!("the blob {}{whose}", digest.short()), what)
+        }
+        Finding::Spool { path, what, .. } => (path, what),
+        Finding::Database { what } => ("the database".to_owned(), what),
+        // These speak of what is not there, with and without the value.
+        Finding::EventsLost { topic, .. } | Finding::BlobMissing { topic, .. } => {
+            (topic, "something is not there".to_owned())
+        }
+    }
+}
+
+/// The same for a file that we read again.
+fn rehearse_file(folder: &Utf8Path, relative: &Utf8Path, secret: &Secret) -> Result<(), StoreScrubError> {
+    let Some((_, name)) = files::in_attempt(relative).filter(|_| Form::of(relative) == Form::Own) else {
+        return Ok(());
+    };
+    let path = folder.join(relative);
+    let mut bytes =
+        std::fs::read(&path).map_err(|source| StoreScrubError::Io { action: "read", path, source })?;
+    let odd = |what| ScrubError::Structure { place: relative.to_string(), what };
+    match secret.blank_whole(&mut bytes, Names::Ours) {
+        Ok(0) => Ok(()),
+        Ok(_) => Ok(backstay_exec::care::understand_own(name, &bytes).map_err(odd)?),
+        Err(structural) => Err(odd(structural.to_string()).into()),
+    }
+}
+
+/// What still has the value, or has it in its name.
+fn left(folder: &Utf8Path, secret: &Secret) -> io::Result<Vec<String>> {
+    let (found, _nameless) = files::walk(folder, "")?;
+    let mut left = Vec::new();
+    for file in found {
+        let in_name = secret.is_in(file.path.as_str().as_bytes());
+        if in_name || (!file.is_link && has(&folder.join(&file.path), Form::of(&file.path), secret)?) {
+            left.push(file.path.into_string());
+        }
+    }
+    Ok(left)
 }
 
 /// Whether an event of a run can still be folded.
@@ -87,8 +167,36 @@ fn is_understood(recorded: &Recorded) -> Result<(), String> {
     }
 }
 
-fn is_of_database(path: &Utf8Path) -> bool {
-    matches!(path.as_str(), "log.db" | "log.db-wal" | "log.db-shm")
+/// How a file of a store is read, and so how it is blanked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// JSON of ours in an attempt's folder.
+    Own,
+    /// A text that is read as a whole.
+    Whole,
+    /// Bytes, however many.
+    Stream,
+    /// A blob: those are blanked together.
+    Blob,
+    /// The database, which has a way of its own.
+    Database,
+    /// The user's to change.
+    Configuration,
+}
+
+impl Form {
+    fn of(path: &Utf8Path) -> Form {
+        let name = path.file_name().unwrap_or_default();
+        let is_blob = || name.parse::<Digest>().is_ok() || name.ends_with(".scrubbed");
+        match (path.as_str(), files::in_attempt(path)) {
+            ("log.db" | "log.db-wal" | "log.db-shm", _) => Form::Database,
+            (CONFIGURATION_FILE, _) => Form::Configuration,
+            (_, Some((_, name))) if backstay_exec::care::is_own(name) => Form::Own,
+            (_, Some((_, "output"))) => Form::Whole,
+            _ if path.starts_with("blobs") && is_blob() => Form::Blob,
+            _ => Form::Stream,
+        }
+    }
 }
 
 /// Blanks the value in a file, in place: what is on the disk is written over.
@@ -137,8 +245,30 @@ fn writable(path: &Utf8Path) -> io::Result<File> {
     }
 }
 
-/// Whether the value is in a file.
-fn has(path: &Utf8Path, secret: &Secret) -> io::Result<bool> {
+/// Blanks the value in a file that is read as a whole, in place. True if it was there.
+fn scrub_whole(path: &Utf8Path, names: Names, secret: &Secret) -> io::Result<bool> {
+    let mut bytes = std::fs::read(path)?;
+    let count = secret.blank_whole(&mut bytes, names).map_err(io::Error::other)?;
+    if count > 0 {
+        let target = writable(path)?;
+        target.write_all_at(&bytes, 0)?;
+        target.sync_all()?;
+    }
+    Ok(count > 0)
+}
+
+/// Whether the value is in a file of this form; where numbers are ours, not in these.
+fn has(path: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
+    let in_whole = |names| {
+        let mut bytes = std::fs::read(path)?;
+        Ok(secret.blank_whole(&mut bytes, names) != Ok(0))
+    };
+    match form {
+        Form::Own | Form::Blob => return in_whole(Names::Ours),
+        Form::Whole => return in_whole(Names::Theirs),
+        Form::Database if secret.is_numeric() => return Ok(false),
+        Form::Database | Form::Stream | Form::Configuration => {}
+    }
     let mut found = false;
     each_piece(path, secret, |_, _, is_changed| {
         found |= is_changed;

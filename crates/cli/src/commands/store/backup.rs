@@ -33,6 +33,9 @@ pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit,
         if made.left_out > 0 {
             output::note(&format!("{} files without a UTF-8 name are not in it", made.left_out));
         }
+        if !made.others.is_empty() {
+            output::note(&format!("what is not the store's is not in it: {}", made.others.join(", ")));
+        }
         if !is_whole {
             check::lines(&made.check).iter().for_each(|line| output::note(line));
         }

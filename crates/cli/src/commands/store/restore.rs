@@ -27,6 +27,9 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
         if let Some(replaced) = &restored.replaced {
             output::line(&format!("the store that was there is {replaced}"))?;
         }
+        if let Some(configuration) = &restored.replaced_configuration {
+            output::note(&format!("its configuration was another one: {configuration}"));
+        }
         if !is_whole {
             check::lines(&restored.check).iter().for_each(|line| output::note(line));
         }

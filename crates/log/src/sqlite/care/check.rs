@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::super::sql::unsigned;
 use super::super::tail::StoreState;
+use super::alone::Alone;
 use super::events::{self, Key};
 use super::index;
 use super::look::Look;
@@ -156,8 +157,20 @@ pub(super) struct Row {
 /// # Errors
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
 pub fn check(folder: &Path, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
+    check_look(Look::open(folder), inspect)
+}
+
+/// The same for whoever has the store alone.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_alone(alone: &Alone, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
+    check_look(Look::open_alone(alone), inspect)
+}
+
+fn check_look(look: Result<Look, LookError>, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
     let mut report = CheckReport::default();
-    let mut look = match Look::open(folder) {
+    let mut look = match look {
         Ok(look) => look,
         Err(error) => return unreadable(error),
     };

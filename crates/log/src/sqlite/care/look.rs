@@ -7,6 +7,7 @@ use rusqlite::{Connection, Transaction};
 use super::super::lock::{LockFile, Strength};
 use super::super::schema::{self, FORMAT};
 use super::super::{fault, filesystem};
+use super::alone::Alone;
 use crate::error::{LookError, OpenError, StoreError};
 
 /// The oldest format that can be looked at as it is; older ones are brought up when they are opened.
@@ -24,15 +25,21 @@ pub(super) struct Look {
 impl Look {
     /// Opens the store in `folder`.
     pub(super) fn open(folder: &Path) -> Result<Look, LookError> {
-        let path = folder.join("log.db");
-        if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
-            return Err(OpenError::Missing { path: folder.to_owned() }.into());
-        }
+        let path = database(folder)?;
         filesystem::refuse_network(folder)?;
         let lock = LockFile::open_there(&folder.join("store.lock"), Strength::Shared)?;
         if let Some(lock) = &lock {
             lock.acquire()?;
         }
+        Look::connect(path, lock)
+    }
+
+    /// The same for whoever has the store alone.
+    pub(super) fn open_alone(alone: &Alone) -> Result<Look, LookError> {
+        Look::connect(database(alone.folder())?, None)
+    }
+
+    fn connect(path: PathBuf, lock: Option<LockFile>) -> Result<Look, LookError> {
         let connection = schema::connect_reader(&path)?;
         let format = version(&connection, &path)?;
         Ok(Look { connection, path, format, _lock: lock })
@@ -45,6 +52,16 @@ impl Look {
         // A transaction begins with its first read.
         transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |_row| Ok(())).map_err(failed)?;
         Ok(transaction)
+    }
+}
+
+/// The database of the store in `folder`, which has to be there.
+fn database(folder: &Path) -> Result<PathBuf, LookError> {
+    let path = folder.join("log.db");
+    if path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
+        Ok(path)
+    } else {
+        Err(OpenError::Missing { path: folder.to_owned() }.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking a value out of the database: out of its rows, its free pages and its write-ahead log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use backstay_model::{Payload, Recorded, Seq, Topic};
@@ -12,12 +12,31 @@ use super::super::sql::unsigned;
 use super::alone::Alone;
 use super::blanks::Secret;
 use super::events;
+use super::json::{Names, Structural};
 use super::look;
 use crate::error::ScrubError;
 
 /// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
 const TEXTS: [(&str, &str); 4] =
     [("topic", "labels"), ("topic", "summary"), ("entry", "summary"), ("live", "payload")];
+/// Columns by which things are found: a value that is in one is refused.
+const STRUCTURE: [(&str, &str); 15] = [
+    ("meta", "log_id"),
+    ("meta", "boot_id"),
+    ("event", "kind"),
+    ("event", "scope"),
+    ("event", "trace"),
+    ("topic", "name"),
+    ("topic", "kind"),
+    ("topic", "state"),
+    ("entry", "kind"),
+    ("entry", "id"),
+    ("entry", "state"),
+    ("key", "key"),
+    ("owner", "id"),
+    ("owner", "host"),
+    ("sqlite_schema", "sql"),
+];
 /// Tables that are caches as a whole, where the store has them.
 const CACHES: [&str; 1] = ["snapshot"];
 
@@ -48,13 +67,33 @@ pub fn scrub_database(
     connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    refuse_structure(&transaction, &path, secret)?;
     let mut scrubbed =
         DatabaseScrubbed { events: blank_events(&transaction, &path, secret, understood)?, rows: 0 };
-    scrubbed.rows = blank_rows(&transaction, secret).map_err(failed)?;
+    scrubbed.rows = blank_rows(&transaction, &path, secret)?;
     transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     wipe(&connection).map_err(failed)?;
     Ok(scrubbed)
+}
+
+fn refuse_structure(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<(), ScrubError> {
+    for (table, column) in STRUCTURE {
+        for form in secret.forms() {
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE instr({column}, ?1))");
+            let is_there: bool = transaction
+                .query_row(&sql, [form], |row| row.get(0))
+                .map_err(|source| ScrubError::Store(fault::sqlite("scrub", path, source)))?;
+            if is_there {
+                let what = "things are found by it".to_owned();
+                return Err(ScrubError::Structure {
+                    place: format!("the column {column} of the table {table}"),
+                    what,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn blank_events(
@@ -69,7 +108,7 @@ fn blank_events(
         let mut statement = transaction
             .prepare_cached(
                 "SELECT event.g, topic.name, event.seq FROM event JOIN topic ON topic.id = event.topic_id \
-                 WHERE instr(event.payload, ?1) OR instr(event.scope, ?1)",
+                 WHERE instr(event.payload, ?1)",
             )
             .map_err(failed)?;
         let mut rows = statement.query([form]).map_err(failed)?;
@@ -78,15 +117,19 @@ fn blank_events(
             found.insert(place.0, place.1);
         }
     }
+    let mut changed = 0;
     for (g, (name, seq)) in &found {
-        let odd = |what: String| ScrubError::Structure { topic: name.clone(), seq: Seq(*seq), what };
+        let odd = |what: String| ScrubError::Structure { place: format!("event {seq} of {name}"), what };
         let topic: Topic =
             name.parse().map_err(|invalid: backstay_model::InvalidTopic| odd(invalid.to_string()))?;
         let recorded = events::whole(transaction, &topic, Seq(*seq), *g).map_err(odd)?;
-        if secret.is_in(recorded.scope.to_string().as_bytes()) {
-            return Err(odd("the value is in the name of what it is about".to_owned()));
+        let text = recorded.payload.as_str();
+        let (text, count) =
+            secret.blank_whole_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;
+        if count == 0 {
+            continue;
         }
-        let (text, _) = secret.blank_text(recorded.payload.as_str().to_owned());
+        changed += 1;
         let payload = Payload::from_text(text).map_err(|invalid| odd(invalid.to_string()))?;
         understood(&Recorded { payload: payload.clone(), ..recorded }).map_err(odd)?;
         transaction
@@ -94,21 +137,39 @@ fn blank_events(
             .and_then(|mut update| update.execute((g.cast_signed(), payload.as_str())))
             .map_err(failed)?;
     }
-    Ok(found.len() as u64)
+    Ok(changed)
 }
 
-fn blank_rows(transaction: &Transaction<'_>, secret: &Secret) -> rusqlite::Result<u64> {
+fn blank_rows(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<u64, ScrubError> {
+    let failed = |source| ScrubError::Store(fault::sqlite("scrub", path, source));
     let mut count = 0;
     for (table, column) in TEXTS {
+        let mut found: BTreeSet<String> = BTreeSet::new();
         for form in secret.forms() {
-            // Lengths are counted in characters here and in bytes elsewhere; no size of these texts is kept anywhere.
-            let blank = "*".repeat(form.len());
-            count += transaction.execute(
-                &format!("UPDATE {table} SET {column} = replace({column}, ?1, ?2) WHERE instr({column}, ?1)"),
-                (form, blank),
-            )? as u64;
+            let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE instr({column}, ?1)");
+            let mut statement = transaction.prepare(&sql).map_err(failed)?;
+            let rows = statement.query_map([form], |row| row.get(0)).map_err(failed)?;
+            for row in rows {
+                found.insert(row.map_err(failed)?);
+            }
+        }
+        for text in found {
+            let odd = |structural: Structural| ScrubError::Structure {
+                place: format!("a row of the table {table}"),
+                what: structural.to_string(),
+            };
+            let (blank, blanked) = secret.blank_whole_text(&text, Names::Ours).map_err(odd)?;
+            if blanked > 0 {
+                let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {column} = ?1");
+                count += transaction.execute(&sql, (text, blank)).map_err(failed)? as u64;
+            }
         }
     }
+    drop_caches(transaction).map_err(failed)?;
+    Ok(count)
+}
+
+fn drop_caches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     for table in CACHES {
         let is_there = transaction
             .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table], |_row| {
@@ -119,7 +180,7 @@ fn blank_rows(transaction: &Transaction<'_>, secret: &Secret) -> rusqlite::Resul
             transaction.execute(&format!("DELETE FROM {table}"), ())?;
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// What was deleted or changed before may still be on free pages and in the write-ahead log.
