@@ -1,9 +1,10 @@
 //! J4: one writer, many who follow: against tokio's `broadcast` of shared events, and from acknowledgement to receipt.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backstay_log::{Authority, Batch, Durability, Log, Part, SharedDelivery};
+use backstay_log::{Authority, Batch, Durability, Log, Part, SharedDelivery, Ticket};
 use backstay_model::{Payload, Seq};
 use tokio::sync::broadcast;
 
@@ -13,6 +14,9 @@ use crate::table::{Bound, Row};
 
 /// Events of one batch.
 const BATCH: usize = 64;
+/// Batches that the writer hands in before it waits for the first of them. The sender of a `broadcast` waits for nothing;
+/// one that waits for each batch would be what is measured.
+const IN_FLIGHT: usize = 4;
 /// Events a second, for how long, to how many, where the way of one event is timed.
 const PACE: Duration = Duration::from_millis(2);
 const PACED: usize = 1_000;
@@ -53,10 +57,17 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
     let writer = std::thread::spawn({
         let (log, topic) = (Arc::clone(&store.log), topic.clone());
         move || -> Outcome<()> {
+            let mut in_flight = VecDeque::with_capacity(IN_FLIGHT);
             for _ in 0..events / BATCH {
+                if in_flight.len() == IN_FLIGHT
+                    && let Some(oldest) = in_flight.pop_front()
+                {
+                    Ticket::wait(oldest)?;
+                }
                 let part = Part::new(topic.clone(), Authority::Own, vec![event(&payload); BATCH]);
-                log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait()?;
+                in_flight.push_back(log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }));
             }
+            in_flight.into_iter().try_for_each(|ticket| ticket.wait().map(|_| ()))?;
             Ok(())
         }
     });
