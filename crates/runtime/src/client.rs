@@ -214,8 +214,8 @@ impl Store {
     pub async fn machine(&self, run: RunId) -> Result<RunMachine, RunError> {
         let mut machine = RunMachine::new(run);
         let gap = self.each_event(&Topic::run(run), Seq(0), |event| Ok(machine.apply(event)?)).await?;
-        if gap.is_some() {
-            return Err(RunError::Trimmed(run));
+        if let Some(gap) = gap {
+            return Err(self.trimmed(run, gap.first).await);
         }
         let request = machine.request().cloned().ok_or(RunError::Unknown(run))?;
         let plan = self.plan(run, request.plan).await?;

@@ -2,7 +2,7 @@
 
 use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError};
 use backstay_model::event::{DecodeError, Verdict};
-use backstay_model::{Code, Coded, EffectId, Epoch, RunId};
+use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::care::IsBackup;
 
@@ -44,9 +44,14 @@ pub enum RunError {
     /// There is no such run.
     #[error("there is no run {0} in this store")]
     Unknown(RunId),
-    /// Its events were freed; only its record is left.
-    #[error("the events of {0} were freed; only its record is left")]
-    Trimmed(RunId),
+    /// It was freed: its events, what its steps wrote and what was kept of its checkout. Only its record is left.
+    #[error("{run} was freed at {at}; only its record is left")]
+    Trimmed {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+    },
     /// A folder of the store cannot be read.
     #[error("cannot read {path}")]
     Folder {
@@ -115,7 +120,7 @@ impl Coded for RunError {
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
             RunError::PresetForm { .. } => Code("BKS-R008"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
-            RunError::Trimmed(_) => Code("BKS-R009"),
+            RunError::Trimmed { .. } => Code("BKS-R009"),
             RunError::Folder { .. } => Code("BKS-R042"),
         }
     }
@@ -123,7 +128,7 @@ impl Coded for RunError {
     fn hint(&self) -> Option<String> {
         match self {
             RunError::Unknown(_) => Some("`backstay ls --all` shows the runs of this store".to_owned()),
-            RunError::Trimmed(_) => {
+            RunError::Trimmed { .. } => {
                 Some("start it anew with `backstay run`; `backstay show` says how it ended".to_owned())
             }
             RunError::Read(error) => error.hint(),

@@ -77,12 +77,14 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
     }
     let files: u64 = report.runs.iter().map(|run| run.freed.files_bytes).sum();
     let Collected { blobs, size_bytes } = report.blobs;
+    let trees: u64 = report.runs.iter().map(|run| run.freed.trees).sum();
     let sum = format!(
-        "{} {} {}: {} of files, {blobs} blobs of {}{}",
+        "{} {} {}: {} of files, {} kept trees, {blobs} blobs of {}{}",
         if only_look { "would free" } else { "freed" },
         report.runs.len(),
         if report.runs.len() == 1 { "run" } else { "runs" },
-        bytes(files + report.leftover_bytes),
+        bytes(files + report.leftover.files_bytes),
+        trees + report.leftover.trees,
         bytes(size_bytes),
         if only_look { "; nothing was changed" } else { "" },
     );
@@ -142,6 +144,7 @@ struct Pruned {
     runs: Vec<PrunedRun>,
     failed: Vec<NotFreed>,
     leftover_bytes: u64,
+    leftover_trees: u64,
     blobs: u64,
     blobs_bytes: u64,
 }
@@ -159,7 +162,8 @@ impl Pruned {
             dry_run,
             runs: report.runs.iter().map(run).collect(),
             failed: report.failed.iter().map(failed).collect(),
-            leftover_bytes: report.leftover_bytes,
+            leftover_bytes: report.leftover.files_bytes,
+            leftover_trees: report.leftover.trees,
             blobs: report.blobs.blobs,
             blobs_bytes: report.blobs.size_bytes,
         }

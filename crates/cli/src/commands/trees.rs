@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_model::event::KeptTree;
 use backstay_model::{RunId, StepId};
-use backstay_runtime::{Checkout, RunView};
+use backstay_runtime::{Checkout, RunError, RunView};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     }
     let store = context.store().await?;
     let run = context.run(&store, &args.run).await?;
-    let view = store.view(run).await?;
+    let view = not_freed(store.view(run).await?)?;
     let (checkout, kept) = kept(&view, args.step.as_deref())?;
     let (Some(before), Some(after)) = (kept.before, kept.after) else {
         return Err(CliError::NoTree { what: kept.what });
@@ -56,7 +56,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
 pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
     let run = context.run(&store, &args.run).await?;
-    let view = store.view(run).await?;
+    let view = not_freed(store.view(run).await?)?;
     let step = args.after.as_deref().or(args.before.as_deref());
     let (checkout, kept) = kept(&view, step)?;
     let found = if args.after.is_some() { kept.after } else { kept.before };
@@ -72,6 +72,14 @@ pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<Exit
     output::line(place.as_str())?;
     output::note(&format!("next  git worktree remove {place}  when it is not needed any more"));
     Ok(Exit::Completed)
+}
+
+/// What was kept of the checkout went with the rest of a run that was freed.
+fn not_freed(view: RunView) -> Result<RunView, RunError> {
+    match view.record.trimmed_at {
+        None => Ok(view),
+        Some(at) => Err(RunError::Trimmed { run: view.record.run, at }),
+    }
 }
 
 /// The trees around some attempts, and a name for what these are of.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use backstay_model::Digest;
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::Serialize;
 
 /// Bytes that are copied at once.
 const PIECE_BYTES: usize = 1 << 18;
@@ -126,6 +127,18 @@ pub(super) fn copy(from: &Utf8Path, to: &Utf8Path) -> io::Result<(u64, Digest)> 
     }
     target.sync_all()?;
     Ok((size_bytes, Digest::from_bytes(*hasher.finalize().as_bytes())))
+}
+
+/// Writes `value` as one line of JSON to `folder/name`, whole and safe from a loss of power.
+pub(crate) fn replace_durably(folder: &Utf8Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let draft = folder.join(format!("{name}.part"));
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    let mut file = File::create(&draft)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, folder.join(name))?;
+    sync_folder(folder)
 }
 
 /// Flushes every folder below and with `root`, so that the names in them last.

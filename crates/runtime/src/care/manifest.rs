@@ -1,13 +1,14 @@
 //! What a backup consists of: the file that makes it one.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 
 use backstay_model::{Digest, LogId, Position, Timestamp};
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::IsBackup;
+use super::files::replace_durably;
 
 /// The version of [`Manifest`]'s form.
 pub(super) const MANIFEST_VERSION: u32 = 1;
@@ -70,14 +71,7 @@ pub(crate) fn refuse_backup(folder: &Utf8Path) -> Result<(), IsBackup> {
 impl Manifest {
     /// Writes it, whole and safe from a loss of power.
     pub(super) fn write(&self, folder: &Utf8Path) -> io::Result<()> {
-        let draft = folder.join(format!("{MANIFEST}.part"));
-        let mut bytes = serde_json::to_vec(self)?;
-        bytes.push(b'\n');
-        let mut file = File::create(&draft)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, folder.join(MANIFEST))?;
-        super::files::sync_folder(folder)
+        replace_durably(folder, MANIFEST, self)
     }
 
     /// Reads the manifest of the backup in `folder`, or says why there is none.

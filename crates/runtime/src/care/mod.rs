@@ -15,6 +15,7 @@ mod scrub;
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
 pub use error::{BackupError, IsBackup, RestoreError, StoreScrubError};
+pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
 pub(crate) use manifest::refuse_backup;
 pub use restore::{Place, RestoredStore, restore};

@@ -5,6 +5,7 @@
 //! reader; files follow, and what a crash leaves of them goes with the next time.
 
 mod blobs;
+mod leavings;
 mod prune;
 mod retire;
 

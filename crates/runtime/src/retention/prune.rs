@@ -7,7 +7,8 @@ use backstay_log::{Collected, Direction, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Seq, Timestamp, Topic};
 
-use super::retire::{FreeError, Freed, folder_bytes, remove_folder};
+use super::leavings::folder_bytes;
+use super::retire::{FreeError, Freed};
 use crate::client::RunRow;
 use crate::error::RunError;
 use crate::store::Store;
@@ -41,10 +42,17 @@ pub struct PruneReport {
     pub runs: Vec<RetiredRun>,
     /// Runs that could not be freed whole, and why.
     pub failed: Vec<(RunId, FreeError)>,
-    /// Files of runs that were freed before and not whole, in bytes.
-    pub leftover_bytes: u64,
+    /// What was left of runs that were freed before and not whole.
+    pub leftover: Freed,
     /// Blobs that nothing names any more.
     pub blobs: Collected,
+}
+
+impl PruneReport {
+    fn leave(&mut self, freed: Freed) {
+        self.leftover.files_bytes += freed.files_bytes;
+        self.leftover.trees += freed.trees;
+    }
 }
 
 /// A run that may be freed.
@@ -76,6 +84,8 @@ impl Store {
             let freed =
                 if only_look { self.would_free(&candidate).await } else { self.retire(run, by).await };
             match freed {
+                // Somebody else was first, and left this.
+                Ok(freed) if freed.events == 0 => report.leave(freed),
                 Ok(freed) => {
                     excess = excess.saturating_sub(freed.files_bytes);
                     let workflow = candidate.row.summary.workflow;
@@ -114,11 +124,9 @@ impl Store {
     }
 
     async fn would_free(&self, candidate: &Candidate) -> Result<Freed, FreeError> {
-        let folder = self.run_folder(candidate.row.run);
-        let bytes = tokio::task::spawn_blocking(move || {
-            folder_bytes(&folder).map_err(|source| FreeError::Files { path: folder, source })
-        });
-        Ok(Freed { events: candidate.row.head.0, files_bytes: bytes.await??, trees: 0 })
+        let leavings = self.leavings(candidate.row.run);
+        let files_bytes = tokio::task::spawn_blocking(move || leavings.size_bytes()).await??;
+        Ok(Freed { events: candidate.row.head.0, files_bytes, trees: 0 })
     }
 
     /// By how many bytes the files of runs are more than they may be.
@@ -149,19 +157,28 @@ impl Store {
             if self.first_kept(run).await? == Seq(1) {
                 continue;
             }
-            let folder = self.run_folder(run);
-            let freed = tokio::task::spawn_blocking(move || {
-                if only_look {
-                    folder_bytes(&folder).map_err(|source| FreeError::Files { path: folder, source })
-                } else {
-                    remove_folder(&folder)
-                }
-            });
-            match freed.await? {
-                Ok(bytes) => report.leftover_bytes += bytes,
+            let freed = if only_look {
+                let leavings = self.leavings(run);
+                let bytes = tokio::task::spawn_blocking(move || leavings.size_bytes()).await?;
+                bytes.map(|files_bytes| Freed { files_bytes, ..Freed::default() })
+            } else {
+                self.free_rest(run).await
+            };
+            match freed {
+                Ok(freed) => report.leave(freed),
                 Err(error) => report.failed.push((run, error)),
             }
         }
         Ok(())
+    }
+
+    async fn free_rest(&self, run: RunId) -> Result<Freed, FreeError> {
+        // Versions that noted nothing left something, too.
+        match self.record(run).await {
+            Ok(record) => self.note_leavings(&record).await?,
+            Err(RunError::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.free_leavings(run, 0).await
     }
 }

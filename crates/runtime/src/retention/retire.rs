@@ -1,18 +1,19 @@
 //! Freeing one run.
 
-use std::fs;
 use std::io;
 
 use backstay_engine::record::RunRecord;
+use backstay_log::crash::crash_point;
 use backstay_log::{Afterwards, AppendError, Authority, Batch, Part, Precondition};
 use backstay_model::event::{Actor, Event, Trimmed};
-use backstay_model::{Code, Coded, Digest, RunId, Scope, Seq, Topic};
-use camino::{Utf8Path, Utf8PathBuf};
+use backstay_model::{Code, Coded, Digest, Recorded, RunId, Scope, Seq, Topic};
+use camino::Utf8PathBuf;
 
+use super::leavings::Leavings;
 use crate::error::RunError;
 use crate::request::new_event;
 use crate::store::Store;
-use crate::trees::{Checkout, TreeError};
+use crate::trees::TreeError;
 
 /// What was given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum FreeError {
         /// What the system says.
         source: io::Error,
     },
-    /// Its kept checkouts cannot be removed. Its events and files are gone already.
+    /// Its kept checkouts cannot be removed. Its events and files are gone already; the next time goes on here.
     #[error(transparent)]
     Trees(#[from] TreeError),
     /// A worker thread died.
@@ -81,11 +82,11 @@ impl Store {
         if !record.status.is_ended() {
             return Err(FreeError::Open(run));
         }
-        let mut freed = Freed::default();
-        if record.trimmed_at.is_none() {
-            freed.events = self.trim(&record, by).await?;
-        }
-        self.free_files(&record, freed).await
+        self.note_leavings(&record).await?;
+        crash_point("retention.noted");
+        let events = if record.trimmed_at.is_none() { self.trim(&record, by).await? } else { 0 };
+        crash_point("retention.freed");
+        self.free_leavings(run, events).await
     }
 
     /// Removes a run that has ended, with its record.
@@ -97,12 +98,15 @@ impl Store {
         if !record.status.is_ended() {
             return Err(FreeError::Open(run));
         }
+        self.note_leavings(&record).await?;
+        crash_point("retention.noted");
         let mut part = Part::new(Topic::run(run), Authority::Retention, Vec::new());
         part.preconditions = vec![Precondition::Exactly(record.head)];
         part.afterwards = Afterwards::Deleted;
         self.free(run, part).await?;
+        crash_point("retention.freed");
         let events = if record.trimmed_at.is_some() { 1 } else { record.head.0 };
-        self.free_files(&record, Freed { events, ..Freed::default() }).await
+        self.free_leavings(run, events).await
     }
 
     /// Lets the record take the place of the events.
@@ -130,16 +134,21 @@ impl Store {
         }
     }
 
-    async fn free_files(&self, record: &RunRecord, mut freed: Freed) -> Result<Freed, FreeError> {
-        let folder = self.run_folder(record.run);
-        let (cwd, run) = (record.cwd.clone(), record.run);
-        let (bytes, trees) = tokio::task::spawn_blocking(move || {
-            let bytes = remove_folder(&folder)?;
-            Ok::<_, FreeError>((bytes, forget_trees(cwd.as_deref(), run)?))
-        })
-        .await??;
-        (freed.files_bytes, freed.trees) = (bytes, trees);
-        Ok(freed)
+    /// Frees what it left beside the log.
+    pub(super) async fn free_leavings(&self, run: RunId, events: u64) -> Result<Freed, FreeError> {
+        let leavings = self.leavings(run);
+        let freed = tokio::task::spawn_blocking(move || leavings.free()).await??;
+        Ok(Freed { events, ..freed })
+    }
+
+    /// Notes what has to be known to free that, also once the record is gone.
+    pub(super) async fn note_leavings(&self, record: &RunRecord) -> Result<(), FreeError> {
+        let (leavings, cwd) = (self.leavings(record.run), record.cwd.clone());
+        tokio::task::spawn_blocking(move || leavings.note(cwd.as_deref())).await?
+    }
+
+    pub(super) fn leavings(&self, run: RunId) -> Leavings {
+        Leavings { run, folder: self.run_folder(run) }
     }
 
     /// The folder with what the attempts of a run left.
@@ -147,12 +156,27 @@ impl Store {
         self.folder.join("runs").join(run.to_string())
     }
 
-    /// The record of a run whose events are gone: its last event says where it is.
-    pub(crate) async fn trimmed_record(&self, run: RunId, first: Seq) -> Result<RunRecord, RunError> {
+    /// The first event that a run still has; its number is `first`.
+    async fn first_left(&self, run: RunId, first: Seq) -> Result<Recorded, RunError> {
         let before = Seq(first.0.saturating_sub(1));
         let page = self.log.read(&Topic::run(run), before, backstay_log::Direction::Forward, 1).await?;
-        let event = page.events.first().ok_or(RunError::Unknown(run))?;
-        let Event::Trimmed(trimmed) = Event::decode(event)? else { return Err(RunError::Trimmed(run)) };
+        page.events.into_iter().next().ok_or(RunError::Unknown(run))
+    }
+
+    /// Why a run whose first event is `first` cannot be folded.
+    pub(crate) async fn trimmed(&self, run: RunId, first: Seq) -> RunError {
+        match self.first_left(run, first).await {
+            Ok(event) => RunError::Trimmed { run, at: event.at },
+            Err(error) => error,
+        }
+    }
+
+    /// The record of a run whose events are gone: its last event says where it is.
+    pub(crate) async fn trimmed_record(&self, run: RunId, first: Seq) -> Result<RunRecord, RunError> {
+        let event = &self.first_left(run, first).await?;
+        let Event::Trimmed(trimmed) = Event::decode(event)? else {
+            return Err(RunError::Trimmed { run, at: event.at });
+        };
         let text = self.text_of(trimmed.record).await?;
         let mut record: RunRecord = serde_json::from_str(&text).map_err(|source| RunError::Definition {
             run,
@@ -162,46 +186,4 @@ impl Store {
         record.apply(event)?;
         Ok(record)
     }
-}
-
-/// Removes a folder with all that is in it, and says how many bytes that was.
-pub(super) fn remove_folder(folder: &Utf8Path) -> Result<u64, FreeError> {
-    let failed = |source| FreeError::Files { path: folder.to_owned(), source };
-    let bytes = folder_bytes(folder).map_err(failed)?;
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(bytes),
-    }
-}
-
-/// What the files under a folder take, in bytes; what goes meanwhile takes nothing.
-pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
-    let mut waiting = vec![folder.to_owned()];
-    let mut total = 0;
-    while let Some(folder) = waiting.pop() {
-        let entries = match folder.read_dir_utf8() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            match entry.metadata() {
-                Ok(there) if there.is_dir() => waiting.push(entry.into_path()),
-                Ok(there) => total += there.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(total)
-}
-
-/// A checkout that is gone keeps nothing any more.
-fn forget_trees(cwd: Option<&str>, run: RunId) -> Result<u64, FreeError> {
-    let Some(cwd) = cwd.map(Utf8Path::new).filter(|cwd| cwd.is_dir()) else { return Ok(0) };
-    let forgotten = match Checkout::around(cwd)? {
-        Some(checkout) => checkout.forget(run)?,
-        None => 0,
-    };
-    Ok(forgotten as u64)
 }

@@ -131,17 +131,28 @@ impl Checkout {
         Ok(())
     }
 
-    /// Forgets the trees of `run`; git's own collection takes the objects later. Says how many there were.
+    /// Forgets the trees of `run`; git's own collection takes the objects later. Says how many this call forgot.
     ///
     /// # Errors
     /// [`TreeError`] if git refuses.
     pub fn forget(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
         let prefix = TreeName::prefix(run);
-        let said = self.git(&["for-each-ref", "--format=delete %(refname)", &prefix]).bytes()?;
-        let count = said.iter().filter(|byte| **byte == b'\n').count();
-        if count > 0 {
-            self.git(&["update-ref", "--stdin"]).feed(said)?;
+        // With what each is now, so that of two who forget them at once only one does.
+        let words = ["for-each-ref", "--format=delete %(refname) %(objectname)", &prefix];
+        let mut listed = self.git(&words).bytes()?;
+        loop {
+            let count = listed.iter().filter(|byte| **byte == b'\n').count();
+            if count == 0 {
+                return Ok(0);
+            }
+            let Err(error) = self.git(&["update-ref", "--stdin"]).feed(listed.clone()) else {
+                return Ok(count);
+            };
+            let now = self.git(&words).bytes()?;
+            if now == listed {
+                return Err(error);
+            }
+            listed = now;
         }
-        Ok(count)
     }
 }

@@ -1,0 +1,209 @@
+//! What a run leaves beside the log, and giving it back: files, and kept trees of a checkout.
+//!
+//! Before a run's events go, a note in its folder says where its checkout is. The note goes last: so however the freeing is
+//! broken off, whoever comes later knows what is left.
+
+use std::fs;
+use std::io;
+
+use backstay_log::crash::crash_point;
+use backstay_model::RunId;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use super::retire::{FreeError, Freed};
+use crate::care::replace_durably;
+use crate::trees::Checkout;
+
+/// The name of the note in a run's folder.
+const NOTE: &str = "freeing.json";
+/// The version of [`Note`]'s form.
+const NOTE_VERSION: u32 = 1;
+
+/// What has to be known of a run to free what it left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    /// The version of this form.
+    version: u32,
+    /// The folder that its steps worked in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cwd: Option<Utf8PathBuf>,
+}
+
+/// What a run left: its folder in the store.
+#[derive(Clone, Debug)]
+pub(super) struct Leavings {
+    pub(super) run: RunId,
+    pub(super) folder: Utf8PathBuf,
+}
+
+impl Leavings {
+    fn failed(&self) -> impl FnOnce(io::Error) -> FreeError {
+        let path = self.folder.clone();
+        move |source| FreeError::Files { path, source }
+    }
+
+    /// Notes where its checkout is, durably: `cwd` is the folder that its steps worked in. A run that left no folder left no
+    /// trees either. Blocks.
+    pub(super) fn note(&self, cwd: Option<&str>) -> Result<(), FreeError> {
+        if !self.folder.is_dir() || self.noted()?.is_some() {
+            return Ok(());
+        }
+        let note = Note { version: NOTE_VERSION, cwd: cwd.map(Utf8PathBuf::from) };
+        match replace_durably(&self.folder, NOTE, &note) {
+            // Somebody else was at it, and is done.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            noted => noted.map_err(self.failed()),
+        }
+    }
+
+    /// What freeing it would give back. Blocks.
+    pub(super) fn size_bytes(&self) -> Result<u64, FreeError> {
+        folder_bytes(&self.folder).map_err(self.failed())
+    }
+
+    /// Removes all of it, and says what this process gave back: somebody else may be at it too. Blocks.
+    pub(super) fn free(&self) -> Result<Freed, FreeError> {
+        let cwd = self.noted()?.and_then(|note| note.cwd);
+        let is_note = |path: &Utf8Path| path == self.folder.join(NOTE);
+        let files_bytes = remove_below(&self.folder, &is_note).map_err(self.failed())?;
+        crash_point("retention.files");
+        let trees = forget_trees(cwd.as_deref(), self.run)?;
+        crash_point("retention.trees");
+        let note_bytes = remove_below(&self.folder, &|_| false).map_err(self.failed())?;
+        match fs::remove_dir(&self.folder) {
+            // Somebody else is at it, and was first, or has just made a note of it and goes on.
+            Err(error)
+                if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
+            {
+                Err(self.failed()(error))
+            }
+            _ => Ok(Freed { events: 0, files_bytes: files_bytes + note_bytes, trees }),
+        }
+    }
+
+    fn noted(&self) -> Result<Option<Note>, FreeError> {
+        let bytes = match fs::read(self.folder.join(NOTE)) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            bytes => bytes.map_err(self.failed())?,
+        };
+        let note: Note =
+            serde_json::from_slice(&bytes).map_err(|error| self.failed()(io::Error::other(error)))?;
+        if note.version > NOTE_VERSION {
+            let what = format!("its {NOTE} has version {}, known is {NOTE_VERSION}", note.version);
+            return Err(self.failed()(io::Error::other(what)));
+        }
+        Ok(Some(note))
+    }
+}
+
+/// Removes what is in a folder, but for what is `kept`; says how many bytes went by this. What somebody else removes
+/// meanwhile is theirs.
+fn remove_below(folder: &Utf8Path, kept: &dyn Fn(&Utf8Path) -> bool) -> io::Result<u64> {
+    let entries = match folder.read_dir_utf8() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut total = 0;
+    for entry in entries {
+        let entry = entry?;
+        if kept(entry.path()) {
+            continue;
+        }
+        let there = match entry.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            there => there?,
+        };
+        let (gone, bytes) = if there.is_dir() {
+            let below = remove_below(entry.path(), kept)?;
+            // Whoever takes the empty folder away, what was in it went by this.
+            total += below;
+            (fs::remove_dir(entry.path()), 0)
+        } else {
+            (fs::remove_file(entry.path()), there.len())
+        };
+        match gone {
+            Ok(()) => total += bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}
+
+/// What the files under a folder take, in bytes; what goes meanwhile takes nothing.
+pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
+    let mut waiting = vec![folder.to_owned()];
+    let mut total = 0;
+    while let Some(folder) = waiting.pop() {
+        let entries = match folder.read_dir_utf8() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(there) if there.is_dir() => waiting.push(entry.into_path()),
+                Ok(there) => total += there.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(total)
+}
+
+/// A checkout that is gone keeps nothing any more.
+fn forget_trees(cwd: Option<&Utf8Path>, run: RunId) -> Result<u64, FreeError> {
+    let Some(cwd) = cwd.filter(|cwd| cwd.is_dir()) else { return Ok(0) };
+    let forgotten = match Checkout::around(cwd)? {
+        Some(checkout) => checkout.forget(run)?,
+        None => 0,
+    };
+    Ok(forgotten as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leavings(folder: &Utf8Path) -> Leavings {
+        Leavings { run: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(), folder: folder.join("run") }
+    }
+
+    #[test]
+    fn the_note_has_the_form_that_is_documented() {
+        for text in [r#"{"version":1,"cwd":"/home/user/project"}"#, r#"{"version":1}"#] {
+            let note: Note = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&note).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_a_run_left_goes_with_its_note_and_each_byte_is_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = leavings(Utf8Path::from_path(folder.path()).unwrap());
+        left.note(Some("/nowhere")).unwrap();
+        assert!(!left.folder.exists(), "where nothing is, nothing is noted");
+        fs::create_dir_all(left.folder.join("step/1")).unwrap();
+        fs::write(left.folder.join("step/1/stdout"), "12345").unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", left.folder.join("step/link")).unwrap();
+        let before = left.size_bytes().unwrap();
+        left.note(Some("/nowhere")).unwrap();
+        let note = fs::metadata(left.folder.join(NOTE)).unwrap().len();
+        assert_eq!(left.free().unwrap(), Freed { events: 0, files_bytes: before + note, trees: 0 });
+        assert_eq!(left.free().unwrap(), Freed::default(), "there is nothing more");
+    }
+
+    #[test]
+    fn a_note_of_a_newer_version_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = leavings(Utf8Path::from_path(folder.path()).unwrap());
+        fs::create_dir_all(&left.folder).unwrap();
+        fs::write(left.folder.join(NOTE), r#"{"version":2}"#).unwrap();
+        assert!(matches!(left.free(), Err(FreeError::Files { .. })));
+        assert!(left.folder.join(NOTE).exists());
+    }
+}
