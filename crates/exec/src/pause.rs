@@ -1,7 +1,8 @@
 //! Waiting for a person in the name of an attempt: its time budgets stand still meanwhile.
 //!
-//! Whoever waits keeps a file in `waits/` of the attempt's folder: locked while it waits, and in it how long that has been
-//! so far, in milliseconds of awake time. The keeper looks there only when a budget is used up.
+//! Whoever waits keeps a file in `waits/` of the attempt's folder: locked while it waits, and in it when that began and how
+//! long it has been so far, in milliseconds of awake time. The keeper looks there only when a budget is used up. What
+//! several wait for at the same time is one wait.
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -10,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::awake;
 use crate::files::try_lock;
@@ -25,6 +27,8 @@ pub const NOTE_EVERY: Duration = Duration::from_secs(5);
 pub struct Pause {
     file: File,
     began: Instant,
+    /// The same as a number that means one moment to every process of this boot.
+    began_ms: u64,
 }
 
 impl Pause {
@@ -40,7 +44,7 @@ impl Pause {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         // Only the keeper's look can be in the way, for a moment.
         file.lock()?;
-        Ok(Pause { file, began: awake() })
+        Ok(Pause { file, began: awake(), began_ms: since_boot_ms() })
     }
 
     /// Says how long it has been, for when this process is killed. To be called every [`NOTE_EVERY`].
@@ -50,7 +54,7 @@ impl Pause {
     pub fn note(&self) -> io::Result<()> {
         let waited = awake().saturating_duration_since(self.began).as_millis();
         // Padded, so that a shorter number leaves nothing of a longer one.
-        self.file.write_all_at(format!("{waited:20}\n").as_bytes(), 0)
+        self.file.write_all_at(format!("{:20} {waited:20}\n", self.began_ms).as_bytes(), 0)
     }
 }
 
@@ -63,7 +67,7 @@ impl Drop for Pause {
 /// What the waits of an attempt come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Waited {
-    /// All of them together, those under way as far as they said it.
+    /// How long at least one of them lasted, those under way as far as they said it.
     pub(crate) total: Duration,
     /// Whether one is under way.
     pub(crate) now: bool,
@@ -71,23 +75,63 @@ pub(crate) struct Waited {
 
 /// Looks at the waits of the attempt whose folder this is. One that cannot be read counts as none.
 pub(crate) fn waited(attempt: &Utf8Path) -> Waited {
-    let mut waited = Waited::default();
-    let Ok(entries) = attempt.join(FOLDER).read_dir_utf8() else { return waited };
+    let Ok(entries) = attempt.join(FOLDER).read_dir_utf8() else { return Waited::default() };
+    let (mut spans, mut now) = (Vec::new(), false);
     for path in entries.flatten().map(camino::Utf8DirEntry::into_path) {
-        if let Ok((time, is_under_way)) = look(&path) {
-            waited.total += time;
-            waited.now |= is_under_way;
+        if let Ok((span, is_under_way)) = look(&path) {
+            spans.extend(span);
+            now |= is_under_way;
         }
     }
-    waited
+    Waited { total: covered(spans), now }
 }
 
-fn look(path: &Utf8PathBuf) -> io::Result<(Duration, bool)> {
+/// Whether somebody waits for a person right now in the name of the attempt whose folder this is.
+#[must_use]
+pub fn is_waiting(attempt: &Utf8Path) -> bool {
+    waited(attempt).now
+}
+
+/// One wait, in milliseconds: from when, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    began_ms: u64,
+    waited_ms: u64,
+}
+
+fn look(path: &Utf8PathBuf) -> io::Result<(Option<Span>, bool)> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     // The lock is let go of with the file.
     let is_under_way = !try_lock(&file)?;
-    let text = fs::read_to_string(path)?;
-    Ok((Duration::from_millis(text.trim().parse().unwrap_or(0)), is_under_way))
+    Ok((span(&fs::read_to_string(path)?), is_under_way))
+}
+
+/// Reads a wait; none if it has noted nothing yet.
+fn span(text: &str) -> Option<Span> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    let (Some(Ok(began_ms)), Some(Ok(waited_ms)), None) = (numbers.next(), numbers.next(), numbers.next())
+    else {
+        return None;
+    };
+    Some(Span { began_ms, waited_ms })
+}
+
+/// The time in which at least one of the waits was under way.
+fn covered(mut spans: Vec<Span>) -> Duration {
+    spans.sort_unstable();
+    let (mut total_ms, mut until_ms) = (0_u64, 0_u64);
+    for Span { began_ms, waited_ms } in spans {
+        let end_ms = began_ms.saturating_add(waited_ms);
+        total_ms = total_ms.saturating_add(end_ms.saturating_sub(began_ms.max(until_ms)));
+        until_ms = until_ms.max(end_ms);
+    }
+    Duration::from_millis(total_ms)
+}
+
+fn since_boot_ms() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
 }
 
 #[cfg(test)]
@@ -101,7 +145,7 @@ mod tests {
         assert_eq!(waited(folder), Waited::default());
         let pause = Pause::begin(folder, "q").unwrap();
         assert!(waited(folder).now);
-        fs::write(folder.join(FOLDER).join("other.1"), format!("{:20}\n", 4_000)).unwrap();
+        fs::write(folder.join(FOLDER).join("other.1"), format!("{:20} {:20}\n", 0, 4_000)).unwrap();
         fs::write(folder.join(FOLDER).join("torn.1"), "").unwrap();
         drop(pause);
         let after = waited(folder);
@@ -109,5 +153,24 @@ mod tests {
             !after.now && after.total >= Duration::from_secs(4) && after.total < Duration::from_secs(64),
             "{after:?}"
         );
+        assert!(!is_waiting(folder));
+    }
+
+    #[test]
+    fn waits_beside_each_other_are_one_wait() {
+        let spans = |spans: &[(u64, u64)]| {
+            covered(spans.iter().map(|&(began_ms, waited_ms)| Span { began_ms, waited_ms }).collect())
+                .as_millis()
+        };
+        for (waits, total_ms) in [
+            (&[][..], 0),
+            (&[(1_000, 3_000), (1_000, 3_000)], 3_000),
+            (&[(2_000, 3_000), (1_000, 3_000)], 4_000),
+            (&[(1_000, 9_000), (2_000, 1_000), (9_000, 2_000)], 10_000),
+            (&[(1_000, 500), (5_000, 500)], 1_000),
+            (&[(u64::MAX, 5)], 0),
+        ] {
+            assert_eq!(spans(waits), total_ms, "{waits:?}");
+        }
     }
 }
