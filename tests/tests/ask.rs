@@ -44,11 +44,153 @@ fn h4_a_step_asks_and_goes_on_with_the_answer() {
     assert!(told(&world, &["ls"]).contains("asks: backstay inbox"));
     let wrong = world.run(&["answer", &question, "green"]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
-    told(&world, &["answer", &question, "blue"]);
-    let (status, said) = run.end();
-    assert!(status.success(), "{said}");
+    let answered = told(&world, &["answer", &question, "blue"]);
+    assert!(answered.contains("goes on"), "{answered}");
+    drop(run);
+    told(&world, &["wait"]);
     assert_eq!(world.read("answers"), "blue\n");
     assert!(told(&world, &["inbox"]).is_empty());
+}
+
+#[test]
+fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_the_background() {
+    let world = World::new();
+    world.write("flow.yaml", ASKS);
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    assert!(said.contains("Which colour?"), "{said}");
+    let waited = world.run(&["wait", "--timeout", "50s"]);
+    assert_eq!(waited.status.code(), Some(3), "{waited:?}");
+    assert!(String::from_utf8_lossy(&waited.stderr).contains("backstay inbox"), "{waited:?}");
+    // The agent is still owned: its end would be seen without an answer, too.
+    assert!(!told(&world, &["ls"]).contains("interrupted"));
+    let question = asked(&world);
+    let answered = told(&world, &["answer", &question, "blue"]);
+    assert!(answered.contains("goes on"), "{answered}");
+    told(&world, &["wait"]);
+    assert_eq!((world.read("answers"), world.read("begun")), ("blue\n".to_owned(), "begun\n".to_owned()));
+}
+
+#[test]
+fn a_step_whose_question_nobody_waits_for_any_more_works() {
+    let world = World::new();
+    let (kill, killed, end) = (world.gate("kill"), world.gate("killed"), world.gate("end"));
+    let (kill_path, killed_path, end_path) = (kill.path(), killed.path(), end.path());
+    world.write(
+        "flow.yaml",
+        &format!(
+            "backstay: 1\nname: gone\nsteps:\n  - id: a\n    run: |\n      backstay ask 'Anybody?' & asker=$!\n      cat {kill_path}\n      kill -9 $asker\n      wait $asker || true\n      echo gone > {killed_path}\n      cat {end_path}\n"
+        ),
+    );
+    told(&world, &["run", "--detach", "flow.yaml"]);
+    asked(&world);
+    assert_eq!(world.run(&["wait"]).status.code(), Some(3));
+    kill.open();
+    assert_eq!(killed.wait(), "gone\n");
+    // The bound shows that it does not end: a wait that sees a question ends within some milliseconds.
+    assert_eq!(world.run(&["wait", "--timeout", "2s"]).status.code(), Some(124));
+    end.open();
+    told(&world, &["wait"]);
+    assert!(told(&world, &["inbox"]).is_empty());
+}
+
+#[test]
+fn a_run_that_asks_for_a_budget_while_a_step_asks_ends_with_3() {
+    let world = World::new();
+    drop(world.fake("fake"));
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: both\nbudget: {tokens: 50}\nsteps:\n  - {id: first, agent: fake, prompt: Go.}\n  - {id: asks, needs: [first], run: 'backstay ask Go? --options yes,no'}\n  - {id: held, needs: [first], agent: fake, prompt: Go.}\n",
+    );
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    let open = |record: &RunRecord| record.questions.iter().filter(|it| it.closed_at.is_none()).count();
+    let record = world.record_when("asks twice", |record| open(record) == 2);
+    assert_eq!(record.status, RunStatus::Running, "a process waits");
+    assert_eq!(world.run(&["wait"]).status.code(), Some(3));
+    let of = |step: &str| {
+        let question = record.questions.iter().find(|question| question.step.as_str() == step);
+        question.expect("it asks").question.to_string()
+    };
+    told(&world, &["answer", &of("asks"), "yes"]);
+    // Now no process waits: only the budget's question is left, which needs no owner.
+    assert_eq!(world.run(&["wait"]).status.code(), Some(3));
+    drop(world.record_when("waits", |record| record.status == RunStatus::Waiting));
+    told(&world, &["answer", &of("held"), "more"]);
+    told(&world, &["wait"]);
+    assert!(world.record().status == RunStatus::Completed);
+}
+
+#[test]
+fn an_answer_to_a_suspended_run_says_that_it_stands_still() {
+    let world = World::new();
+    world.write("flow.yaml", ASKS);
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    told(&world, &["suspend"]);
+    let answered = world.run(&["answer", &asked(&world), "blue"]);
+    assert!(answered.status.success(), "{answered:?}");
+    let said = String::from_utf8_lossy(&answered.stdout).into_owned();
+    assert!(said.contains("is suspended, and goes on with the answer once it is resumed"), "{said}");
+    let next = String::from_utf8_lossy(&answered.stderr).into_owned();
+    assert!(next.contains("next  backstay resume run_"), "{next}");
+    assert_eq!(world.run(&["wait"]).status.code(), Some(5));
+    told(&world, &["resume", "--detach"]);
+    told(&world, &["wait"]);
+    assert_eq!(world.read("answers"), "blue\n");
+}
+
+#[test]
+fn a_step_that_is_reset_asks_anew_and_one_that_is_only_tried_again_does_not() {
+    let world = World::new();
+    world.write("flow.yaml", ASKS);
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    let first = asked(&world);
+    told(&world, &["answer", &first, "blue"]);
+    told(&world, &["wait"]);
+    let retried = world.run(&["retry", "--from", "choose"]);
+    assert_eq!(retried.status.code(), Some(3), "{retried:?}");
+    let second = asked(&world);
+    assert_ne!(first, second);
+    // Of the one that was reset, a new attempt has the same question.
+    told(&world, &["suspend"]);
+    assert_eq!(world.run(&["wait"]).status.code(), Some(5));
+    told(&world, &["resume", "--detach"]);
+    assert_eq!(world.run(&["wait"]).status.code(), Some(3));
+    assert_eq!(asked(&world), second);
+    told(&world, &["answer", &second, "red"]);
+    told(&world, &["wait"]);
+    assert_eq!(world.read("answers"), "blue\nred\n");
+}
+
+#[test]
+fn questions_beside_each_other_give_their_step_the_time_of_one() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: two\nsteps:\n  - id: ask\n    timeout: 2s\n    run: |\n      for n in 1 2 3 4 5; do backstay ask \"Go $n?\" --timeout 3s --default yes & done; wait\n      sleep 30\n",
+    );
+    let output = world.run(&["run", "flow.yaml"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let record = world.record();
+    let took_ms = record.steps[0].attempts[0].duration_ms.expect("it ended");
+    // Two seconds of its own and three of the questions; with the sum of the waits it would be seventeen.
+    assert!((4_900..12_000).contains(&took_ms), "{took_ms}");
+}
+
+#[test]
+fn a_default_that_is_no_option_is_told_with_the_options() {
+    let world = World::new();
+    let output = world
+        .command(&["ask", "Which?", "--options", "red,blue", "--default", "green", "--timeout", "1s"])
+        .env("BACKSTAY_EFFECT", "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:a:main")
+        .env("BACKSTAY_ATTEMPT", "1")
+        .output()
+        .expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the default `green` is none of the options: red, blue"), "{said}");
 }
 
 #[test]
@@ -74,10 +216,10 @@ fn the_next_attempt_asks_the_same_question_and_has_its_answer_at_once() {
             "      echo \"$answer\" >> answers\n      test $BACKSTAY_ATTEMPT = 2\n",
         ),
     );
-    let run = world.start(&["run", "flow.yaml"]);
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
     told(&world, &["answer", &asked(&world), "blue"]);
-    let (status, said) = run.end();
-    assert!(status.success(), "{said}");
+    told(&world, &["wait"]);
     assert_eq!(world.read("answers"), "blue\nblue\n");
     assert_eq!(world.record().questions.len(), 1);
 }

@@ -12,7 +12,7 @@ fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
     );
     world.write(
         "flow.yaml",
-        "backstay: 1\nname: ask\nsteps:\n  - {id: a, run: 'test $(backstay ask Go? --options yes,no) = yes'}\n",
+        "backstay: 1\nname: ask\nsteps:\n  - {id: a, run: 'test $(backstay ask Go? --options yes,no --timeout 1h) = yes'}\n",
     );
     let run = world.start(&["run", "flow.yaml"]);
     let record = world.record_when("asks", |record| !record.questions.is_empty());

@@ -3,17 +3,22 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use backstay_model::RunId;
+use backstay_model::{Position, RunId};
 use backstay_runtime::Store;
 use camino::Utf8Path;
 
+use crate::commands::is_owned;
 use crate::error::CliError;
+use crate::output;
 
 /// Held by the `up` that works on a store.
 const LOCK: &str = "up.lock";
 /// What the `up` in the background says.
 const LOG: &str = "up.log";
+/// The bound on waiting for the process in the background: far longer than starting one takes.
+const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The lock of the `up` that works on `store`. Dropping it frees it.
 pub(crate) fn lock(store: &Utf8Path) -> Result<Option<File>, CliError> {
@@ -56,6 +61,25 @@ pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
         .spawn()
         .map(|_child| ())
         .map_err(|source| CliError::Keep { source })
+}
+
+/// Lets `run`, of which work is in flight, go on in the background, and waits until a process there owns it.
+pub(crate) async fn hand_over(store: &Store, run: RunId) -> Result<(), CliError> {
+    go_on(store, run)?;
+    let owned = async {
+        let mut seen = Position(0);
+        while !is_owned(store, run).await? {
+            seen = store.log().changed(seen).await;
+        }
+        Ok::<(), CliError>(())
+    };
+    match tokio::time::timeout(OWNER_PATIENCE, owned).await {
+        Ok(owned) => owned,
+        Err(_elapsed) => {
+            output::note(&format!("nobody owns {run} yet; `{}` says more", store.folder().join(LOG)));
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ pub(crate) enum CliError {
     Stores(#[source] std::io::Error),
     #[error("this is no step of a run")]
     NotInAStep,
+    #[error("the default `{default}` is none of the options: {}", .options.join(", "))]
+    DefaultNotAnOption { default: String, options: Vec<String> },
     #[error("the step's time cannot be held")]
     Pause(#[source] std::io::Error),
     #[error("{path}:{line}: {message}")]
@@ -151,6 +153,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
             CliError::NotInAStep => Code("BKS-C030"),
+            CliError::DefaultNotAnOption { .. } => Code("BKS-C035"),
             CliError::Stores(_) => Code("BKS-C032"),
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
@@ -225,6 +228,9 @@ impl Coded for CliError {
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
             ),
+            CliError::DefaultNotAnOption { .. } => {
+                Some("`--options a,b --default a`: the default is one of the answers".to_owned())
+            }
             CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {

@@ -72,7 +72,7 @@ pub(crate) const fn of_drive(end: DriveEnd) -> Exit {
     match end {
         DriveEnd::Ended(status) => of_status(status),
         DriveEnd::Suspended | DriveEnd::Stopped => Exit::Suspended,
-        DriveEnd::WaitingForPerson => Exit::WaitsForPerson,
+        DriveEnd::WaitingForPerson | DriveEnd::Asking => Exit::WaitsForPerson,
     }
 }
 
@@ -109,6 +109,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
         | CliError::NotInAStep
+        | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
         | CliError::Cursor(_)
@@ -175,6 +176,7 @@ mod tests {
             (DriveEnd::Ended(RunStatus::Completed), 0),
             (DriveEnd::Ended(RunStatus::Failed), 1),
             (DriveEnd::WaitingForPerson, 3),
+            (DriveEnd::Asking, 3),
             (DriveEnd::Ended(RunStatus::Cancelled), 4),
             (DriveEnd::Suspended, 5),
             (DriveEnd::Stopped, 5),

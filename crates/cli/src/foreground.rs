@@ -67,7 +67,9 @@ pub(crate) async fn work(
 ) -> Result<Exit, CliError> {
     let owner = owner(context, store).await?;
     let mut live = LiveRun::open(store, run).await?;
-    let switch = StopSwitch::default();
+    // Without a view nobody sits here who could answer.
+    let has_view = context.is_live && look == Look::Page;
+    let switch = if has_view { StopSwitch::default() } else { StopSwitch::at_questions() };
     let (end, way) = {
         let mut view = View::new(context, look);
         let mut person = Person::listen(view.listens())?;
@@ -208,6 +210,9 @@ async fn finish(
     look: Look,
     end: DriveEnd,
 ) -> Result<Exit, CliError> {
+    if end == DriveEnd::Asking {
+        crate::detach::hand_over(store, run).await?;
+    }
     let shown = match look {
         Look::Page => crate::commands::show::print(context, store, run).await,
         Look::Json => crate::commands::show::print_json(store, run).await,

@@ -1,5 +1,6 @@
 //! `backstay answer`.
 
+use backstay_engine::record::RunStatus;
 use backstay_model::event::{Answer, Event, QuestionAnswered, Verdict};
 use backstay_model::{QuestionId, RunId};
 use backstay_runtime::Store;
@@ -20,6 +21,7 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     struct Answered {
         run: RunId,
         question: QuestionId,
+        status: RunStatus,
     }
     let store = context.store().await?;
     let (run, question) = find_question(context, &store, &args.question).await?;
@@ -35,17 +37,35 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
         Verdict::Accepted => {}
         verdict => return Err(CliError::Refused(verdict)),
     }
+    // What followed from the answer stands in the same append as the verdict.
+    let status = store.record(run).await?.status;
     if args.json {
-        output::json(&Document::new(Answered { run, question }))?;
+        output::json(&Document::new(Answered { run, question, status }))?;
         return Ok(Exit::Completed);
     }
-    if is_owned {
-        output::line(&format!("answered; {run} goes on"))?;
-    } else {
-        output::line(&format!("answered; {run} goes on in the background"))?;
-        output::note(&format!("next  backstay watch {run}"));
+    let (becomes, next) = what_follows(run, status, is_owned);
+    output::line(&format!("answered; {run} {becomes}"))?;
+    if let Some(next) = next {
+        output::note(&format!("next  {next}"));
     }
     Ok(Exit::Completed)
+}
+
+/// What a run does with an answer, and the command that comes next.
+fn what_follows(run: RunId, status: RunStatus, is_owned: bool) -> (&'static str, Option<String>) {
+    let next = |verb: &str| Some(format!("backstay {verb} {run}"));
+    match status {
+        RunStatus::Suspending | RunStatus::Suspended => {
+            ("is suspended, and goes on with the answer once it is resumed", next("resume"))
+        }
+        RunStatus::Waiting => ("waits for another answer", Some("backstay inbox".to_owned())),
+        RunStatus::Cancelling => ("is being cancelled", next("watch")),
+        RunStatus::Completed => ("completed", next("show")),
+        RunStatus::Failed => ("failed", next("show")),
+        RunStatus::Cancelled => ("was cancelled", next("show")),
+        RunStatus::Queued | RunStatus::Running if is_owned => ("goes on", None),
+        RunStatus::Queued | RunStatus::Running => ("goes on in the background", next("watch")),
+    }
 }
 
 async fn find_question(

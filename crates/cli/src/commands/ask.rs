@@ -36,10 +36,16 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
         answer: &'a str,
     }
     let asker = Asker::of(context)?;
-    let store = context.store().await?;
-    let question = asker.question(&args);
     let wait = args.timeout.as_deref().map(parse_duration).transpose()?;
-    let reply = match known(&store.record(asker.effect.run).await?, question) {
+    if let Some(default) =
+        args.default.as_ref().filter(|default| !args.options.is_empty() && !args.options.contains(default))
+    {
+        return Err(CliError::DefaultNotAnOption { default: default.clone(), options: args.options.clone() });
+    }
+    let store = context.store().await?;
+    let record = store.record(asker.effect.run).await?;
+    let question = asker.question(&record, &args);
+    let reply = match known(&record, question) {
         Some(answer) => Reply::Answered(answer),
         None => asker.ask(context, &store, question, &args, wait).await?,
     };
@@ -71,13 +77,18 @@ impl Asker {
         }
     }
 
-    /// The same for another attempt of the work that asks the same; so its answer survives.
-    fn question(&self, args: &AskArgs) -> QuestionId {
+    /// The same for another attempt of the work that asks the same; so its answer survives. Once the step was reset, what
+    /// was answered before counts no more.
+    fn question(&self, record: &RunRecord, args: &AskArgs) -> QuestionId {
         let what = match &args.key {
             Some(key) => format!("key:{key}"),
             None => format!("text:{}\n{}", args.prompt, args.options.join(",")),
         };
-        QuestionId::derived(Digest::of(format!("{}:ask:{what}", self.effect).as_bytes()))
+        let asks = match record.instance(&self.effect.scope).map_or(0, |step| step.resets) {
+            0 => "ask".to_owned(),
+            resets => format!("ask:{resets}"),
+        };
+        QuestionId::derived(Digest::of(format!("{}:{asks}:{what}", self.effect).as_bytes()))
     }
 
     async fn ask(

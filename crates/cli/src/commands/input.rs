@@ -80,6 +80,6 @@ pub(crate) async fn tell(
         // What was asked for has happened.
         Heard::Accepted | Heard::Rested(DriveEnd::Suspended | DriveEnd::Stopped) => Exit::Completed,
         Heard::Rested(DriveEnd::Ended(_)) => Exit::Completed,
-        Heard::Rested(end @ DriveEnd::WaitingForPerson) => of_drive(end),
+        Heard::Rested(end @ (DriveEnd::WaitingForPerson | DriveEnd::Asking)) => of_drive(end),
     })
 }

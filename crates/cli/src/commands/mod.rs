@@ -29,6 +29,8 @@ pub(crate) mod wait;
 pub(crate) mod watch;
 mod workflow;
 
+pub(crate) use input::is_owned;
+
 use crate::args::Command;
 use crate::context::Context;
 use crate::error::CliError;

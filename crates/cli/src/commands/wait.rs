@@ -1,6 +1,7 @@
 //! `backstay wait`.
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunRecord, RunStatus, StepRecord};
+use backstay_exec::is_waiting;
 use backstay_model::RunId;
 use backstay_runtime::Store;
 
@@ -35,6 +36,16 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     Ok(of_status(status))
 }
 
+/// Whether each step at work asks and waits for a person's answer, and nothing else goes on.
+fn only_asks(store: &Store, record: &RunRecord) -> bool {
+    let asking = record.steps_that_only_ask();
+    let waits = |step: &&StepRecord| {
+        let folder = step.attempts.last().and_then(|attempt| attempt.folder.as_ref());
+        folder.is_some_and(|folder| is_waiting(&store.folder().join(folder)))
+    };
+    !asking.is_empty() && asking.iter().all(waits)
+}
+
 /// Looks in a row, a second apart, at which nobody owned the run before it is said that somebody has to resume it.
 const LOOKS_WITHOUT_OWNER: u32 = 5;
 
@@ -46,6 +57,10 @@ pub(crate) async fn rest(store: &Store, run: RunId) -> Result<RunStatus, CliErro
         let status = live.record.status;
         if status.is_ended() || matches!(status, RunStatus::Waiting | RunStatus::Suspended) {
             return Ok(status);
+        }
+        if only_asks(store, &live.record) {
+            output::note(&format!("{run} asks; `backstay inbox` shows what"));
+            return Ok(RunStatus::Waiting);
         }
         if let Moment::Look = live.next().await? {
             looks = if store.view(run).await?.is_without_owner() { looks + 1 } else { 0 };

@@ -111,6 +111,7 @@ fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
         passes: None,
         stalled_at: None,
         limit: None,
+        resets: 0,
         attempts: vec![attempt(1, at(from))],
     }
 }

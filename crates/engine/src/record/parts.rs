@@ -224,8 +224,16 @@ pub struct StepRecord {
     /// The agent whose limit its next attempt waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitWait>,
+    /// How often it was reset, to be done anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resets: u32,
     /// Its attempts, also those before it was reset.
     pub attempts: Vec<AttemptRecord>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl StepRecord {
@@ -263,7 +271,7 @@ impl StepRecord {
     }
 
     pub(super) fn reset(&mut self) {
-        self.stage = StepStage::Waiting;
+        (self.stage, self.resets) = (StepStage::Waiting, self.resets + 1);
         (self.ended_at, self.exit_code, self.failure, self.skipped) = (None, None, None, None);
         (self.summary, self.output, self.stalled_at, self.limit) = (None, None, None, None);
     }

@@ -19,7 +19,7 @@ use super::{AgentRecord, LimitWait, RunStatus};
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 1;
+pub const RUN_RECORD_FOLD: u32 = 2;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -421,18 +421,35 @@ impl RunRecord {
         }
     }
 
+    /// The steps at work, if each of them asks a person, no time ends what it asks, and nothing else goes on; else none.
+    /// Whether the processes that asked still wait is not known here.
+    #[must_use]
+    pub fn steps_that_only_ask(&self) -> Vec<&StepRecord> {
+        let asks = |record: &StepRecord| {
+            self.questions.iter().any(|question| {
+                question.step == record.step
+                    && question.kind == QuestionKind::Asked
+                    && question.closed_at.is_none()
+                    && question.due_at.is_none()
+            })
+        };
+        let mut asking = Vec::new();
+        for record in self.steps.iter().filter(|record| is_open(record)) {
+            match record.stage {
+                StepStage::Working if asks(record) => asking.push(record),
+                StepStage::InDoubt if self.is_asked_about(&record.step) => {}
+                _ => return Vec::new(),
+            }
+        }
+        if self.status == RunStatus::Running { asking } else { Vec::new() }
+    }
+
     /// Between `running` and `waiting` there is no event: the steps tell.
     fn settle_status(&mut self) {
         if !matches!(self.status, RunStatus::Running | RunStatus::Waiting) {
             return;
         }
-        // Of groups only a loop that asks what to do waits for something itself.
-        let is_open = |record: &&StepRecord| match record.stage {
-            StepStage::Done { .. } | StepStage::Waiting => false,
-            StepStage::InDoubt => true,
-            _ => record.agent.is_some(),
-        };
-        let mut open = self.steps.iter().filter(is_open).peekable();
+        let mut open = self.steps.iter().filter(|record| is_open(record)).peekable();
         let waits = open.peek().is_some()
             && open.all(|record| record.stage == StepStage::InDoubt && self.is_asked_about(&record.step));
         self.status = if waits { RunStatus::Waiting } else { RunStatus::Running };
@@ -459,6 +476,7 @@ impl RunRecord {
                 passes: None,
                 stalled_at: None,
                 limit: None,
+                resets: 0,
                 attempts: Vec::new(),
             });
             self.steps.len() - 1
@@ -470,5 +488,14 @@ impl RunRecord {
         let record = self.steps.iter_mut().rfind(|record| record.scope == effect.scope)?;
         let probe = effect.call == EffectCall::Probe;
         record.attempts.iter_mut().find(|record| record.attempt == attempt && record.probe == probe)
+    }
+}
+
+/// Whether the run waits for this. Of groups only a loop that asks what to do waits for something itself.
+const fn is_open(record: &StepRecord) -> bool {
+    match record.stage {
+        StepStage::Done { .. } | StepStage::Waiting => false,
+        StepStage::InDoubt => true,
+        _ => record.agent.is_some(),
     }
 }

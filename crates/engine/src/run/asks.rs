@@ -24,11 +24,20 @@ impl RunMachine {
             && ask.prompt.len() <= ASK_PROMPT_BYTES_MAX
             && names.len() <= ASK_OPTIONS_MAX
             && names.iter().all(|name| !name.is_empty() && name.len() <= ANSWER_BYTES_MAX)
-            && ask.default.as_ref().is_none_or(is_one_of);
+            && ask.default.as_ref().is_none_or(|default| default.len() <= ANSWER_BYTES_MAX);
         if !is_well_formed {
             return refuse(
                 RefusalCode::Malformed,
-                "the question is empty, too long, or its default is no option",
+                format!(
+                    "a question has 1 to {ASK_PROMPT_BYTES_MAX} bytes and at most {ASK_OPTIONS_MAX} options, none of them empty or longer than {ANSWER_BYTES_MAX} bytes"
+                ),
+            );
+        }
+        if let Some(default) = ask.default.as_ref().filter(|default| !is_one_of(default)) {
+            let names = names.join(", ");
+            return refuse(
+                RefusalCode::Malformed,
+                format!("the default `{default}` is none of the options: {names}"),
             );
         }
         // Who asks again what is open or answered hears the same.

@@ -1,8 +1,9 @@
 //! A machine in a line.
 
 use backstay_model::Timestamp;
+use backstay_model::event::QuestionKind;
 
-use super::state::{LeafPhase, Phase, RunEnd, RunMachine};
+use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
 use crate::record::{LimitWait, RunStatus, RunSummary, why_suspended};
 
 /// The schema of a stored summary.
@@ -40,6 +41,29 @@ impl RunMachine {
         };
         let is_asked = !self.active.is_empty() || !self.questions.is_empty();
         self.inbox.is_empty() && is_asked && self.active.iter().all(in_doubt)
+    }
+
+    /// Whether nothing goes on before a person answers although work is in flight: each step at work asks, and no time ends
+    /// what it asks. Whether the processes that asked still wait is not known here.
+    #[must_use]
+    pub fn asks_people_only(&self) -> bool {
+        let asks = |place| {
+            self.questions
+                .values()
+                .any(|(of, asked)| of == place && asked.kind == QuestionKind::Asked && asked.due_at.is_none())
+        };
+        let waits = |place| {
+            let Some(leaf) = self.leaf(place) else { return false };
+            match leaf.phase {
+                LeafPhase::Doubt { .. } | LeafPhase::Held { .. } => true,
+                LeafPhase::Working(Progress::Begun) => leaf.skip.is_none() && asks(place),
+                _ => false,
+            }
+        };
+        matches!(self.phase, Phase::Running)
+            && self.inbox.is_empty()
+            && !self.active.is_empty()
+            && self.active.iter().all(waits)
     }
 
     /// Whether an owner has nothing to do until something new is said: the run stands still, ended, or waits for people.

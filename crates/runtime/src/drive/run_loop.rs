@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
+use backstay_exec::is_waiting;
 use backstay_log::{ClaimMode, Direction, Subscription};
 use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
@@ -139,10 +140,21 @@ impl<'a> Drive<'a> {
                 }
                 continue;
             }
+            if switch.leaves_questions() && self.only_asks() {
+                return Ok(DriveEnd::Asking);
+            }
             if self.wait(switch).await? == Woken::Stopped {
                 return Ok(DriveEnd::Stopped);
             }
         }
+    }
+
+    /// Whether each step at work is known to live, and waits for a person.
+    fn only_asks(&self) -> bool {
+        let waits = |(effect, flight): (&EffectId, &Flight)| {
+            flight.control.is_some() && is_waiting(&self.owner.store.attempt_folder(effect, flight.attempt))
+        };
+        self.machine.asks_people_only() && self.stuck.is_empty() && self.in_flight.iter().all(waits)
     }
 
     /// Waits until there is something to decide about. Signs of life and the run's own facts are passed on meanwhile.

@@ -5,23 +5,37 @@ use tokio::sync::watch;
 /// Stops drives at once: nothing in flight is stopped, agents go on under their keepers, and the run is given up, so that
 /// the next owner can claim it. For an orderly stand, say `SuspendRequested` to the run instead.
 #[derive(Clone, Debug)]
-pub struct StopSwitch(watch::Sender<bool>);
+pub struct StopSwitch {
+    used: watch::Sender<bool>,
+    at_questions: bool,
+}
 
 impl Default for StopSwitch {
     fn default() -> StopSwitch {
-        StopSwitch(watch::Sender::new(false))
+        StopSwitch { used: watch::Sender::new(false), at_questions: false }
     }
 }
 
 impl StopSwitch {
+    /// A switch whose drives also leave a run of which nothing goes on before a person answers, though the steps that ask
+    /// are at work: [`DriveEnd::Asking`](super::DriveEnd::Asking).
+    #[must_use]
+    pub fn at_questions() -> StopSwitch {
+        StopSwitch { at_questions: true, ..StopSwitch::default() }
+    }
+
+    pub(super) const fn leaves_questions(&self) -> bool {
+        self.at_questions
+    }
+
     /// Stops every drive that holds this switch.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.used.send_replace(true);
     }
 
     /// Resolves once the switch was used.
     pub async fn stopped(&self) {
-        let mut stopped = self.0.subscribe();
+        let mut stopped = self.used.subscribe();
         // The sender lives in `self`, so the wait can only end by the switch.
         if stopped.wait_for(|stopped| *stopped).await.is_err() {
             tracing::debug!("the stop switch is gone");

@@ -26,6 +26,9 @@ pub enum DriveEnd {
     Suspended,
     /// Only a person can bring the run further; nobody owns it.
     WaitingForPerson,
+    /// Every step at work asks a person, and nothing else goes on; the run was given up, as the switch wanted it. Agents go
+    /// on under their keepers, and somebody has to own the run before they end.
+    Asking,
     /// The stop switch was used; agents in flight go on under their keepers.
     Stopped,
 }
@@ -68,7 +71,7 @@ impl Owner {
             Err(error) => Err(error),
         };
         match &end {
-            Ok(DriveEnd::Stopped) => drive.give_up().await,
+            Ok(DriveEnd::Stopped | DriveEnd::Asking) => drive.give_up().await,
             Ok(_) => drive.read_own_last_words().await?,
             // The run is another's.
             Err(DriveError::Fenced { .. }) => {}

@@ -1,7 +1,7 @@
 //! Questions that steps ask while they work.
 
-use backstay_model::event::AskRequested;
 use backstay_model::event::LostEvidence::KeeperDead;
+use backstay_model::event::{AskRequested, RefusalCode, Verdict};
 use backstay_model::{Attempt, Digest, QuestionId, Timestamp};
 
 use super::Bench;
@@ -81,11 +81,14 @@ fn only_work_in_flight_asks_and_only_what_makes_sense() {
         other(|wish| wish.prompt = "x".repeat(4_097)),
         other(|wish| wish.options = vec![String::new()]),
         other(|wish| wish.options = vec!["x".to_owned(); 17]),
-        other(|wish| wish.default = Some("green".to_owned())),
     ] {
         bench.say(wrong);
         assert!(bench.settle()[0].ends_with("refused: Malformed"));
     }
+    let no_option = other(|wish| wish.default = Some("green".to_owned()));
+    let refused = bench.machine.would_accept(&no_option.into()).unwrap_err();
+    let message = "the default `green` is none of the options: red, blue".to_owned();
+    assert_eq!(refused, Verdict::Refused { code: RefusalCode::Malformed, message });
     bench.say(other(|wish| wish.attempt = Attempt(2)));
     assert!(bench.settle()[0].ends_with("refused: NotNow"));
     bench.exit("a", 0);
@@ -126,6 +129,42 @@ fn a_question_is_closed_with_its_step_and_stays_open_while_the_run_stands_still(
     let ended = bench.exit("a", 0);
     assert_eq!(ended.last().map(String::as_str), Some("a question closed"), "{ended:?}");
     assert_eq!(bench.record.questions[0].answer, None);
+}
+
+#[test]
+fn a_run_only_asks_where_each_step_at_work_does_and_no_time_ends_it() {
+    let two = "- {id: a, run: 'true', needs: []}\n- {id: b, run: 'true', needs: []}";
+    let mut bench = Bench::begun(two);
+    let asks = |bench: &Bench| {
+        let steps: Vec<_> =
+            bench.record.steps_that_only_ask().iter().map(|step| step.step.to_string()).collect();
+        assert_eq!(bench.machine.asks_people_only(), !steps.is_empty());
+        steps
+    };
+    assert!(asks(&bench).is_empty());
+    let wish = ask(&bench, "a", &["red"]);
+    bench.say(wish.clone());
+    bench.settle();
+    assert!(asks(&bench).is_empty(), "b works");
+    bench.say(ask(&bench, "b", &[]));
+    bench.settle();
+    assert_eq!(asks(&bench), ["a", "b"]);
+    bench.crash();
+    assert_eq!(asks(&bench), ["a", "b"], "whoever owns it");
+    bench.say(answer(wish.question, "red"));
+    bench.settle();
+    assert!(asks(&bench).is_empty(), "a goes on");
+    bench.exit("a", 0);
+    assert_eq!(asks(&bench), ["b"]);
+    bench.say(suspend());
+    bench.settle();
+    assert!(asks(&bench).is_empty(), "it is being stopped");
+
+    let mut bench = Bench::begun("- {id: a, run: 'true'}");
+    let due_at = Some(Timestamp::from_micros(bench.now.as_micros() + 60_000_000));
+    bench.say(AskRequested { due_at, ..ask(&bench, "a", &[]) });
+    bench.settle();
+    assert!(asks(&bench).is_empty(), "the time ends it");
 }
 
 #[test]

@@ -50,6 +50,8 @@ fn s17_a_failed_run_is_tried_again_from_its_failure_and_keeps_what_succeeded() {
     assert_eq!((bench.record.reopened, bench.record.failed_step.clone()), (1, None));
     let a = bench.record.step(&"a".parse().unwrap()).unwrap();
     assert_eq!((a.attempts.len(), a.output.clone()), (1, Some(Text::Inline("\"kept\"".to_owned()))));
+    let resets = |step: &str| bench.record.step(&step.parse().unwrap()).unwrap().resets;
+    assert_eq!((resets("a"), resets("b"), resets("f")), (0, 1, 1));
 }
 
 #[test]
