@@ -73,7 +73,7 @@ fn what_exec_saves_is_the_workflow_that_it_runs() {
     assert!(again.status.success(), "{again:?}");
     assert_eq!(fake.prompt(2), "Do it again.");
     let twice = world.run(&["exec", "fake", "Do it.", "--save", "it.yaml"]);
-    assert_eq!(twice.status.code(), Some(1), "no file is written over");
+    assert_eq!(twice.status.code(), Some(2), "no file is written over");
     assert_eq!(fake.calls().len(), 2, "and nothing is started");
 }
 
@@ -111,4 +111,26 @@ fn over_its_tokens_it_works_on_only_if_a_person_says_so() {
     let (status, out) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "{out}");
     assert_eq!(fake.calls().len(), 3);
+}
+
+#[test]
+fn exec_saves_what_is_in_order_and_writes_over_nothing() {
+    let world = World::new();
+    drop(world.fake("fake"));
+    for wrong in [
+        &["exec", "fake", "Do it.", "--save", "it.yaml", "--tokens", "many"][..],
+        &["exec", "nobody", "Do it.", "--save", "it.yaml"],
+        &["exec", "fake", "Do it.", "--save", "it.yaml", "--store", "fake"],
+    ] {
+        let output = world.run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(world.read("it.yaml"), "", "{wrong:?}");
+    }
+    let right = world.run(&["exec", "fake", "Do it.", "--save", "it.yaml"]);
+    assert!(right.status.success(), "{right:?}");
+    let saved = world.read("it.yaml");
+    let again = world.run(&["exec", "fake", "Do another.", "--save", "it.yaml"]);
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.code() == Some(2) && said.contains("is there already"), "{said}");
+    assert_eq!((world.read("it.yaml"), world.only_run().is_some()), (saved, true));
 }

@@ -35,3 +35,19 @@ fn a_command_that_fails_or_hangs_holds_no_run_up() {
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[notify]"), "{output:?}");
 }
+
+#[test]
+fn a_mistake_in_the_configuration_is_told_before_anything_begins() {
+    let world = World::new();
+    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
+    world.write(".backstay/config.toml", "[notfy]\ncommand = [\"true\"]\n");
+    world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
+    for command in [&["run", "flow.yaml"][..], &["run", "--dry-run", "flow.yaml"], &["check", "flow.yaml"]] {
+        let output = world.run(command);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains("config.toml:1: a configuration has no table `[notfy]`"), "{said}");
+        assert!(said.contains("did you mean `notify`?"), "{said}");
+    }
+    assert_eq!(world.only_run(), None);
+}

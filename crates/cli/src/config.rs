@@ -1,107 +1,311 @@
-//! `.backstay/config.toml`, apart from agents: those are read by whoever knows them.
+//! `.backstay/config.toml`, apart from what stands in the tables of agents: that is read by whoever knows them.
 
 use std::io::ErrorKind;
+use std::ops::Range;
 
 use backstay_runtime::Retention;
-use camino::Utf8Path;
-use serde::Deserialize;
+use backstay_workflow::nearest;
+use camino::{Utf8Path, Utf8PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::error::CliError;
 use crate::ui::{parse_bytes, parse_duration};
 
+/// The tables that a configuration has.
+const TABLES: [&str; 3] = ["agents", "notify", "retention"];
+/// What is expected of the values.
+const COMMAND: &str = "a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`";
+const OLDER: &str = "a time with its unit, such as `\"30d\"`";
+const MAX_SIZE: &str = "a size, such as `\"5G\"`";
+
 /// What the configuration says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct File {
-    retention: Option<RetentionTable>,
-    notify: Option<NotifyTable>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NotifyTable {
-    command: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetentionTable {
-    older: Option<String>,
-    max_size: Option<String>,
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Configuration {
+    retention: Option<Retention>,
+    notify: Option<Vec<String>>,
 }
 
 /// What the store keeps of runs that have ended, if its configuration says so.
 pub(crate) fn retention(store: &Utf8Path) -> Result<Option<Retention>, CliError> {
-    let Some(RetentionTable { older, max_size }) = read(store)?.retention else { return Ok(None) };
-    Ok(Some(Retention {
-        older: older.as_deref().map(parse_duration).transpose()?,
-        size_bytes: max_size.as_deref().map(parse_bytes).transpose()?,
-    }))
+    Ok(read(store)?.retention)
 }
 
 /// The command that tells a person what a run needs, if the configuration has one.
 pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> {
-    Ok(read(store)?.notify.map(|notify| notify.command).filter(|command| !command.is_empty()))
+    Ok(read(store)?.notify)
 }
 
 /// Says what is wrong with the configuration, before anything is asked for that needs it.
 pub(crate) fn check(store: &Utf8Path) -> Result<(), CliError> {
-    retention(store)?;
-    notify(store).map(|_| ())
+    read(store).map(|_| ())
 }
 
-fn read(store: &Utf8Path) -> Result<File, CliError> {
-    let path = store.join("config.toml");
+/// Where the configuration of a store stands.
+pub(crate) fn path(store: &Utf8Path) -> Utf8PathBuf {
+    store.join("config.toml")
+}
+
+fn read(store: &Utf8Path) -> Result<Configuration, CliError> {
+    let path = path(store);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(File::default());
+            return Ok(Configuration::default());
         }
         Err(source) => return Err(CliError::ReadFile { path, source }),
     };
-    toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        CliError::Configuration { path, line, message: error.message().to_owned() }
-    })
+    File { path, text: &text }.read()
+}
+
+/// A configuration that is being read.
+struct File<'t> {
+    path: Utf8PathBuf,
+    text: &'t str,
+}
+
+impl File<'_> {
+    fn read(&self) -> Result<Configuration, CliError> {
+        let root = DeTable::parse(self.text)
+            .map_err(|error| self.wrong(error.span().unwrap_or(0..0), error.message().to_owned(), None))?;
+        let mut configuration = Configuration::default();
+        for (name, value) in root.get_ref() {
+            match name.get_ref().as_ref() {
+                // Whoever knows agents reads these.
+                "agents" => {}
+                "notify" => configuration.notify = Some(self.notify(name.span(), value)?),
+                "retention" => configuration.retention = Some(self.retention(name.span(), value)?),
+                other => {
+                    let is_table = value.get_ref().is_table();
+                    let what = if is_table { format!("table `[{other}]`") } else { format!("key `{other}`") };
+                    return Err(self.unknown(
+                        name.span(),
+                        &format!("a configuration has no {what}"),
+                        other,
+                        &TABLES,
+                    ));
+                }
+            }
+        }
+        Ok(configuration)
+    }
+
+    fn notify(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Vec<String>, CliError> {
+        let [command] = self.keys("notify", place.clone(), table, ["command"])?;
+        let command = command
+            .ok_or_else(|| self.wrong(place, format!("`[notify]` has no `command`: {COMMAND}"), None))?;
+        let wrong = |place| self.wrong(place, format!("`command` of `[notify]` is to be {COMMAND}"), None);
+        let words = command.get_ref().as_array().ok_or_else(|| wrong(command.span()))?;
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.get_ref().as_str().map(ToOwned::to_owned).ok_or_else(|| wrong(word.span())))
+            .collect::<Result<_, _>>()?;
+        if words.first().is_none_or(|program| program.trim().is_empty()) {
+            return Err(wrong(command.span()));
+        }
+        Ok(words)
+    }
+
+    fn retention(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Retention, CliError> {
+        let [older, max_size] = self.keys("retention", place.clone(), table, ["older", "max_size"])?;
+        let text = |key: &str, value: &Spanned<DeValue<'_>>, expected: &str| match value.get_ref().as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(self.not_as_expected("retention", key, value, expected)),
+        };
+        let retention = Retention {
+            older: older
+                .map(|value| {
+                    let text = text("older", value, OLDER)?;
+                    parse_duration(&text)
+                        .map_err(|_form| self.not_as_expected("retention", "older", value, OLDER))
+                })
+                .transpose()?,
+            size_bytes: max_size
+                .map(|value| {
+                    let text = text("max_size", value, MAX_SIZE)?;
+                    parse_bytes(&text)
+                        .map_err(|_form| self.not_as_expected("retention", "max_size", value, MAX_SIZE))
+                })
+                .transpose()?,
+        };
+        if retention == (Retention { older: None, size_bytes: None }) {
+            let message = format!("`[retention]` has neither `older`, {OLDER}, nor `max_size`, {MAX_SIZE}");
+            return Err(self.wrong(place, message, None));
+        }
+        Ok(retention)
+    }
+
+    /// The values of the keys that a table may have.
+    fn keys<'v, 'd, const N: usize>(
+        &self,
+        table: &str,
+        place: Range<usize>,
+        value: &'v Spanned<DeValue<'d>>,
+        known: [&str; N],
+    ) -> Result<[Option<&'v Spanned<DeValue<'d>>>; N], CliError> {
+        let Some(entries) = value.get_ref().as_table() else {
+            return Err(self.wrong(place, format!("`{table}` is to be a table: `[{table}]`"), None));
+        };
+        let mut values = [None; N];
+        for (key, value) in entries {
+            match known.iter().position(|known| known == key.get_ref()) {
+                Some(index) => values[index] = Some(value),
+                None => {
+                    let message = format!("`[{table}]` has no key `{}`", key.get_ref());
+                    return Err(self.unknown(key.span(), &message, key.get_ref(), &known));
+                }
+            }
+        }
+        Ok(values)
+    }
+
+    fn not_as_expected(
+        &self,
+        table: &str,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+    ) -> CliError {
+        let said = self.text.get(value.span()).unwrap_or_default().lines().next().unwrap_or_default();
+        self.wrong(value.span(), format!("`{key}` of `[{table}]` is {said}, and is to be {expected}"), None)
+    }
+
+    fn unknown(&self, place: Range<usize>, message: &str, name: &str, known: &[&str]) -> CliError {
+        let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let meant = nearest(name, known.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+        self.wrong(place, format!("{message}; it has {all}"), meant)
+    }
+
+    fn wrong(&self, place: Range<usize>, message: String, meant: Option<String>) -> CliError {
+        let before = self.text.get(..place.start).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        CliError::Configuration { path: self.path.clone(), line, message, meant }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use backstay_model::Coded;
+
     use super::*;
 
-    fn configured(text: &str) -> Result<Option<Retention>, CliError> {
+    fn configured(text: &str) -> Result<Configuration, CliError> {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         std::fs::write(folder.join("config.toml"), text).unwrap();
-        retention(folder)
+        read(folder)
     }
 
     #[test]
     fn a_retention_has_an_age_a_size_or_both() {
+        let retention = |text| configured(text).unwrap().retention;
         let days = |days: u64| Some(Duration::from_secs(days * 86_400));
         let both = Retention { older: days(30), size_bytes: Some(5 << 30) };
-        assert_eq!(configured("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n").unwrap(), Some(both));
+        assert_eq!(retention("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n"), Some(both));
         let age = Retention { older: days(7), size_bytes: None };
         assert_eq!(
-            configured("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n").unwrap(),
+            retention("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n"),
             Some(age)
         );
-        assert_eq!(configured("").unwrap(), None);
-        assert_eq!(retention(Utf8Path::new("/nowhere")).unwrap(), None);
+        assert_eq!(retention("retention.older = \"7d\""), Some(age));
+        assert_eq!(configured("").unwrap(), Configuration::default());
+        assert_eq!(read(Utf8Path::new("/nowhere")).unwrap(), Configuration::default());
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line() {
-        let error = configured("[retention]\nolder = \"7d\"\nsize = \"5G\"\n").unwrap_err();
-        assert!(
-            matches!(&error, CliError::Configuration { line: 3, message, .. } if message.contains("size")),
-            "{error:?}"
-        );
-        assert!(matches!(
-            configured("[retention]\nolder = \"soon\"\n").unwrap_err(),
-            CliError::DurationForm { .. }
-        ));
+    fn a_command_is_a_program_and_its_arguments() {
+        let read = configured("[notify]\ncommand = [\"say\", \"it\"]\n").unwrap();
+        assert_eq!(read.notify, Some(vec!["say".to_owned(), "it".to_owned()]));
+    }
+
+    #[test]
+    fn each_mistake_is_told_with_its_line_its_key_what_was_expected_and_what_was_meant() {
+        let told = |text: &str| {
+            let error = configured(text).unwrap_err();
+            let CliError::Configuration { line, message, .. } = &error else { panic!("{error:?}") };
+            (*line, message.clone(), error.hint().filter(|hint| hint.starts_with("did you mean")))
+        };
+        let cases = [
+            (
+                "\n[retenton]\nolder = \"7d\"\n",
+                2,
+                "a configuration has no table `[retenton]`; it has `agents`, `notify`, `retention`",
+                Some("retention"),
+            ),
+            (
+                "older = \"7d\"\n",
+                1,
+                "a configuration has no key `older`; it has `agents`, `notify`, `retention`",
+                None,
+            ),
+            (
+                "[retention]\nolder = \"7d\"\nmax-size = \"5G\"\n",
+                3,
+                "`[retention]` has no key `max-size`; it has `older`, `max_size`",
+                Some("max_size"),
+            ),
+            (
+                "[retention]\nolder = \"soon\"\n",
+                2,
+                "`older` of `[retention]` is \"soon\", and is to be a time with its unit, such as `\"30d\"`",
+                None,
+            ),
+            (
+                "[retention]\nolder = 30\n",
+                2,
+                "`older` of `[retention]` is 30, and is to be a time with its unit, such as `\"30d\"`",
+                None,
+            ),
+            (
+                "[retention]\nmax_size = \"5X\"\n",
+                2,
+                "`max_size` of `[retention]` is \"5X\", and is to be a size, such as `\"5G\"`",
+                None,
+            ),
+            (
+                "# none\n[retention]\n",
+                2,
+                "`[retention]` has neither `older`, a time with its unit, such as `\"30d\"`, nor `max_size`, a size, such as `\"5G\"`",
+                None,
+            ),
+            (
+                "[notify]\ncomand = []\n",
+                2,
+                "`[notify]` has no key `comand`; it has `command`",
+                Some("command"),
+            ),
+            (
+                "[notify]\n",
+                1,
+                "`[notify]` has no `command`: a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
+                None,
+            ),
+            (
+                "[notify]\ncommand = []\n",
+                2,
+                "`command` of `[notify]` is to be a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
+                None,
+            ),
+            (
+                "[notify]\ncommand = \"say\"\n",
+                2,
+                "`command` of `[notify]` is to be a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
+                None,
+            ),
+            (
+                "[notify]\ncommand = [\"say\",\n 7]\n",
+                3,
+                "`command` of `[notify]` is to be a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
+                None,
+            ),
+            ("notify = true\n", 1, "`notify` is to be a table: `[notify]`", None),
+        ];
+        for (text, line, message, meant) in cases {
+            let meant = meant.map(|meant| format!("did you mean `{meant}`?"));
+            assert_eq!(told(text), (line, message.to_owned(), meant), "{text}");
+        }
+        assert_eq!(told("[notify]\ncommand = \n").0, 2, "what is no TOML has a line, too");
     }
 }

@@ -102,6 +102,7 @@ impl Context {
             }
             Err(source) => return Err(CliError::ReadFile { path, source }),
         };
+        config::check(&folder)?;
         let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);
         Ok(Presets::with_configuration(shown.as_str(), &text)?)
     }
@@ -183,6 +184,22 @@ pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
 /// The whole text of a file.
 pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
+}
+
+/// Writes a new file, whole or not at all.
+pub(crate) fn write_new(path: &Utf8Path, text: &str) -> Result<(), CliError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        ErrorKind::AlreadyExists => CliError::FileExists { path: path.to_owned() },
+        _ => CliError::WriteFile { path: path.to_owned(), source },
+    };
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        // Half a file would be in the way of the next try.
+        match std::fs::remove_file(path) {
+            Ok(()) => failed(error),
+            Err(also) => failed(std::io::Error::other(format!("{error}; half of it stays: {also}"))),
+        }
+    })
 }
 
 /// Whether `folder` holds other things than a store. The beginning of one is a store: what made it may have been killed.

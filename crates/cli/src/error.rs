@@ -71,13 +71,15 @@ pub(crate) enum CliError {
     #[error("the step's time cannot be held")]
     Pause(#[source] std::io::Error),
     #[error("{path}:{line}: {message}")]
-    Configuration { path: Utf8PathBuf, line: usize, message: String },
+    Configuration { path: Utf8PathBuf, line: usize, message: String, meant: Option<String> },
     #[error("`{text}` is not a size, such as 500M or 5G")]
     SizeForm { text: String },
     #[error(transparent)]
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
     ReadFile { path: Utf8PathBuf, source: std::io::Error },
+    #[error("{path} is there already, and is not written over")]
+    FileExists { path: Utf8PathBuf },
     #[error("{path} cannot be written")]
     WriteFile { path: Utf8PathBuf, source: std::io::Error },
     #[error("the path {path} is not UTF-8")]
@@ -154,6 +156,7 @@ impl Coded for CliError {
             CliError::DurationForm { .. } => Code("BKS-C014"),
             CliError::NotInAStep => Code("BKS-C030"),
             CliError::DefaultNotAnOption { .. } => Code("BKS-C035"),
+            CliError::FileExists { .. } => Code("BKS-C036"),
             CliError::Stores(_) => Code("BKS-C032"),
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
@@ -222,6 +225,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => {
                 Some("for example `--agent reviewer=claude`, or `--agent reviewer='cmd: ./mine --x'`".to_owned())
             }
+            CliError::Configuration { meant: Some(meant), .. } => Some(meant.clone()),
             CliError::Configuration { .. } => {
                 Some("`[retention]` has `older = \"30d\"` and `max_size = \"5G\"`, `[notify]` has `command = [\"notify-send\", \"Backstay\"]`".to_owned())
             }
@@ -233,6 +237,7 @@ impl Coded for CliError {
             }
             CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
+            CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())
             }

@@ -109,6 +109,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
         | CliError::NotInAStep
+        | CliError::FileExists { .. }
         | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
-use backstay_exec::run_within;
+use backstay_exec::{HelperError, run_within};
 use backstay_model::event::{Event, SuspendReason};
-use backstay_model::{QuestionId, Recorded};
+use backstay_model::{QuestionId, Recorded, RunId};
 use backstay_runtime::Sink;
+
+use crate::ui::duration;
 
 /// How long the command has.
 const BOUND: Duration = Duration::from_secs(10);
@@ -36,19 +38,35 @@ impl Sink for Notify {
             return;
         }
         let (Some((what, message)), Some(run)) = (news(&event), recorded.topic.run_id()) else { return };
-        let [program, arguments @ ..] = self.command.as_slice() else { return };
+        if let Err(trouble) = self.tell(run, what, &message, BOUND) {
+            tracing::warn!("{trouble}");
+        }
+    }
+}
+
+impl Notify {
+    /// Runs the command, for at most `bound`. The error is a line for people.
+    fn tell(&self, run: RunId, what: &str, message: &str, bound: Duration) -> Result<(), String> {
+        let [program, arguments @ ..] = self.command.as_slice() else { return Ok(()) };
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(&self.env);
         command.env("BACKSTAY_RUN", run.to_string());
-        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", &message);
-        match run_within(command, Vec::new(), BOUND) {
-            Ok(output) if output.status.success() => {}
+        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", message);
+        let trouble = match run_within(command, Vec::new(), bound) {
+            Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                tracing::warn!(program, status = %output.status, said = said.trim(), "the command of [notify] failed");
+                let said = said.trim();
+                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+                format!("failed with {}{said}", output.status)
             }
-            Err(error) => tracing::warn!(program, %error, "the command of [notify] cannot run"),
-        }
+            Err(HelperError::TimedOut { bound }) => {
+                format!("had not ended after {}, and was ended with all that it had started", duration(bound))
+            }
+            Err(HelperError::Start(error)) => format!("cannot be started: {error}"),
+            Err(HelperError::Read(error)) => format!("said what cannot be read: {error}"),
+        };
+        Err(format!("the command of [notify], `{}`, {trouble}", self.command.join(" ")))
     }
 }
 
@@ -69,4 +87,33 @@ fn news(event: &Event) -> Option<(&'static str, String)> {
         },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(command: &[&str], bound: Duration) -> Result<(), String> {
+        let env = std::iter::once(("PATH".to_owned(), "/usr/bin:/bin".to_owned())).collect();
+        let notify = Notify::new(command.iter().map(|word| (*word).to_owned()).collect(), env);
+        notify.tell("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(), "asks", "Go?", bound)
+    }
+
+    #[test]
+    fn what_goes_wrong_with_the_command_names_it() {
+        assert_eq!(told(&["sh", "-c", "test \"$BACKSTAY_MESSAGE\" = Go?"], BOUND), Ok(()));
+        assert_eq!(
+            told(&["sleep", "600"], Duration::from_millis(200)).unwrap_err(),
+            "the command of [notify], `sleep 600`, had not ended after 0.2s, and was ended with all that it had started"
+        );
+        assert_eq!(
+            told(&["sh", "-c", "echo no >&2; exit 3"], BOUND).unwrap_err(),
+            "the command of [notify], `sh -c echo no >&2; exit 3`, failed with exit status: 3: no"
+        );
+        let missing = told(&["/nowhere/at/all"], BOUND).unwrap_err();
+        assert!(
+            missing.starts_with("the command of [notify], `/nowhere/at/all`, cannot be started: "),
+            "{missing}"
+        );
+    }
 }

@@ -137,7 +137,8 @@ pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> String {
 }
 
 /// The one of `known` that is nearest to `name`, if one is near.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = name.chars().count().div_ceil(3).max(1);
     known
         .into_iter()

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use camino::Utf8Path;
 
@@ -26,13 +25,9 @@ pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, 
     let can_resume = context.presets()?.get(&args.agent).is_some_and(backstay_agent::Preset::can_resume);
     let text = workflow(&args, can_resume);
     let name = args.save.as_deref().unwrap_or(Utf8Path::new(NAME));
-    if args.save.is_some() {
-        let path = context.cwd.join(name);
-        let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|source| CliError::WriteFile { path, source })?;
-    }
+    let save = args.save.as_ref().map(|path| context.cwd.join(path));
     let file = WorkflowFile::unwritten(context, name, text);
-    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json };
+    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save };
     start(context, file, BTreeMap::new(), BTreeMap::new(), wish).await
 }
 

@@ -7,11 +7,12 @@ use backstay_model::{Payload, RunId};
 use backstay_runtime::RunRequest;
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
 use backstay_workflow::{AgentOverride, Given};
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::workflow::WorkflowFile;
 use crate::args::RunArgs;
-use crate::context::{Context, read_text};
+use crate::context::{Context, read_text, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -23,12 +24,12 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
     let file = WorkflowFile::read(context, &args.file)?;
     let agents = agents(&args.agent)?;
     let given = given(context, &args)?;
-    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json };
+    let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save: None };
     start(context, file, agents, given, wish).await
 }
 
 /// What becomes of a workflow that is in order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RunWish {
     /// It is shown and not run.
     pub(crate) dry_run: bool,
@@ -36,6 +37,8 @@ pub(crate) struct RunWish {
     pub(crate) detach: bool,
     /// What is printed is JSON.
     pub(crate) json: bool,
+    /// The new file that the workflow is written to, once nothing else is in the way.
+    pub(crate) save: Option<Utf8PathBuf>,
 }
 
 /// Checks a workflow that was read, asks for a run and works on it.
@@ -58,9 +61,11 @@ pub(crate) async fn start(
     }
     let inputs = checked.plan.bind_inputs(&given).map_err(CliError::Inputs)?;
     if wish.dry_run {
+        save(&wish, &file.text)?;
         return dry_run(context, &checked.plan, wish.json);
     }
     let store = context.store_or_new().await?;
+    save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
@@ -71,13 +76,33 @@ pub(crate) async fn start(
         cwd: context.cwd.clone(),
         by: context.actor(),
     };
-    let run = store.request(request).await?;
+    let run = match store.request(request).await {
+        Ok(run) => run,
+        Err(error) => {
+            unsave(&wish);
+            return Err(error.into());
+        }
+    };
     if wish.detach {
         crate::detach::go_on(&store, run)?;
         return detached(run, wish.json);
     }
     let look = if wish.json { Look::Json } else { Look::Page };
     foreground::work_or_watch(context, &store, run, look).await
+}
+
+/// Writes the workflow to the file that was wished for, which must not be there.
+fn save(wish: &RunWish, text: &str) -> Result<(), CliError> {
+    wish.save.as_ref().map_or(Ok(()), |path| write_new(path, text))
+}
+
+/// Takes the file away that [`save`] made for a run that was not asked for, so that it is in nobody's way.
+fn unsave(wish: &RunWish) {
+    if let Some(path) = &wish.save
+        && let Err(error) = std::fs::remove_file(path)
+    {
+        output::note(&format!("{path} stays: {error}"));
+    }
 }
 
 /// Says which run goes on in the background.

@@ -33,4 +33,4 @@ pub(crate) use rows::{step_table, table};
 pub(crate) use size::{bytes, parse_bytes};
 pub(crate) use story::story;
 pub(crate) use style::{Paint, Style};
-pub(crate) use time::{Times, parse_duration};
+pub(crate) use time::{Times, duration, parse_duration};
