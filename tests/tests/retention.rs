@@ -216,3 +216,21 @@ fn up_frees_what_the_configuration_does_not_keep() {
     assert!(refused(&world.run(&["run", "flow.yaml"]), 2).contains("BKS-C034"));
     assert_eq!(runs(&world).len(), runs_before, "nothing was asked for that nobody would own");
 }
+
+#[test]
+fn resume_of_a_run_that_was_freed_says_so_and_advises_nothing_that_cannot_be_done() {
+    let world = World::new();
+    world.write("flow.yaml", "backstay: 1\nname: fails\nsteps:\n  - {id: a, run: exit 3}\n");
+    let advice = |needle: &str| {
+        let told = refused(&world.run(&["resume"]), 1);
+        assert!(told.contains(needle), "{told}");
+        told
+    };
+    drop(refused(&world.run(&["run", "flow.yaml"]), 1));
+    drop(advice("backstay retry run_"));
+    said(&world.run(&["prune", "--older", "0s"]));
+    let told = advice("what it wrote was freed at ");
+    assert!(!told.contains("retry"), "{told}");
+    assert!(told.contains("backstay show run_") && told.contains("next  backstay run flow.yaml"), "{told}");
+    drop(refused(&world.run(&["retry"]), 1));
+}

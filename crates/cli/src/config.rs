@@ -205,10 +205,7 @@ mod tests {
         let both = Retention { older: days(30), size_bytes: Some(5 << 30) };
         assert_eq!(retention("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n"), Some(both));
         let age = Retention { older: days(7), size_bytes: None };
-        assert_eq!(
-            retention("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n"),
-            Some(age)
-        );
+        assert_eq!(retention("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n"), Some(age));
         assert_eq!(retention("retention.older = \"7d\""), Some(age));
         assert_eq!(configured("").unwrap(), Configuration::default());
         assert_eq!(read(Utf8Path::new("/nowhere")).unwrap(), Configuration::default());

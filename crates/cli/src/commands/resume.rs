@@ -1,6 +1,6 @@
 //! `backstay resume`.
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, ResumeRequested};
 use backstay_runtime::SayError;
@@ -22,9 +22,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         if args.json {
             super::show::print_json(&store, run).await?;
         } else {
-            output::note(&format!(
-                "{run} has ended: it is {status}; `backstay retry {run}` takes it up again"
-            ));
+            has_ended(context, &view.record);
         }
         return Ok(of_status(status));
     }
@@ -49,4 +47,21 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
     let look = if args.json { Look::Json } else { Look::Page };
     foreground::work(context, &store, run, mode, look).await
+}
+
+/// Says that a run has ended, and what can still be done with it.
+fn has_ended(context: &Context, record: &RunRecord) {
+    let (run, status) = (record.run, record.status);
+    let Some(freed_at) = record.trimmed_at else {
+        let again = format!("`backstay retry {run}` takes it up again");
+        return output::note(&format!("{run} has ended: it is {status}; {again}"));
+    };
+    let freed_at = context.times().minute(freed_at);
+    output::note(&format!(
+        "{run} has ended: it is {status}; what it wrote was freed at {freed_at}, so it cannot be taken up again"
+    ));
+    output::note(&format!("left  its record: `backstay show {run}`"));
+    if let Some(workflow) = &record.workflow {
+        output::note(&format!("next  backstay run {}", workflow.file));
+    }
 }
