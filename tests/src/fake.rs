@@ -10,7 +10,7 @@ const AGENT: &str = r#"#!/bin/bash
 # A turn is a file of its own; the calls are counted, so each has its number.
 if [ "$1" = --version ]; then echo "fake-cli 1.2.3"; exit 0; fi
 here=$(dirname "$0")
-number=$(( $(wc -l < "$here/calls" 2>/dev/null || echo 0) + 1 ))
+number=$(( $(wc -l 2>/dev/null < "$here/calls" || echo 0) + 1 ))
 echo "$*" >> "$here/calls"
 PROMPT=$(cat)
 printf '%s' "$PROMPT" > "$here/prompt-$number"

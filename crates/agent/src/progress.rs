@@ -334,6 +334,7 @@ mod tests {
             name: None,
             what: Some("$ ls".to_owned()),
             ok: Some(true),
+            exit_code: None,
             duration_ms: None,
         };
         let progress = folded(&[piece("hel"), piece("lo\nyou\n"), tool, piece("bye")]);

@@ -242,6 +242,9 @@ pub(crate) struct LogsArgs {
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
+    /// The bytes as they came, also of agents that write for programs.
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// `diff`.

@@ -243,7 +243,7 @@ impl Store {
     }
 
     /// Gives `take` the events after `after`, unless some of them are gone.
-    async fn each_event(
+    pub(crate) async fn each_event(
         &self,
         topic: &Topic,
         mut after: Seq,

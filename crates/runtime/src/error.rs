@@ -96,6 +96,14 @@ pub enum RunError {
         /// What the encoder says.
         source: serde_json::Error,
     },
+    /// A preset that the run goes by cannot be understood.
+    #[error("the preset `{preset}` of the run cannot be understood")]
+    StoredPreset {
+        /// Which.
+        preset: String,
+        /// What is wrong with it.
+        source: backstay_agent::PresetError,
+    },
     /// The system gave no random numbers.
     #[error("the system gives no random numbers")]
     Chance(#[source] getrandom::Error),
@@ -119,6 +127,7 @@ impl Coded for RunError {
             RunError::Chance(_) => Code("BKS-R005"),
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
             RunError::PresetForm { .. } => Code("BKS-R008"),
+            RunError::StoredPreset { .. } => Code("BKS-R016"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
             RunError::Trimmed { .. } => Code("BKS-R009"),
             RunError::Folder { .. } => Code("BKS-R042"),
@@ -143,6 +152,7 @@ impl Coded for RunError {
             RunError::Decode(DecodeError::Payload { .. })
             | RunError::Definition { .. }
             | RunError::Folder { .. }
+            | RunError::StoredPreset { .. }
             | RunError::PresetForm { .. }
             | RunError::Chance(_)
             | RunError::SinkThread(_)

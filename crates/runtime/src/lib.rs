@@ -20,7 +20,7 @@ mod sink;
 mod store;
 mod trees;
 
-pub use agents::{preset_traits, schema_fault};
+pub use agents::{Spoken, preset_traits, schema_fault};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
 pub use drive::{DriveEnd, StopSwitch};

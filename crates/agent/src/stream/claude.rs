@@ -359,6 +359,7 @@ fn results(message: UserMessage) -> Vec<AgentEvent> {
             what: None,
             // It says so only where something went wrong, and for its shell.
             ok: Some(!is_error.unwrap_or(false)),
+            exit_code: None,
             duration_ms: None,
         }),
         UserBlock::Other => None,

@@ -200,6 +200,7 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
         Some(Status::Failed | Status::Declined) => Some(false),
         Some(Status::InProgress | Status::Other) | None => None,
     };
+    let mut exit_code = None;
     let (ok, paths) = match item.what {
         Kind::AgentMessage { text } => return Some(vec![AgentEvent::Message { text, part: Part::Whole }]),
         Kind::Reasoning { text } => return Some(vec![AgentEvent::Reasoning { text }]),
@@ -207,8 +208,9 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
         // An item of kind error is a remark: the turn goes on. It may still say that the network is away.
         Kind::Error { message } => return Some(context.patterns.event(&message).into_iter().collect()),
         Kind::Other => return None,
-        Kind::CommandExecution { exit_code, status, .. } => {
-            (exit_code.map(|code| code == 0).or_else(|| is_done(status)), Vec::new())
+        Kind::CommandExecution { exit_code: code, status, .. } => {
+            exit_code = code.and_then(|code| i32::try_from(code).ok());
+            (code.map(|code| code == 0).or_else(|| is_done(status)), Vec::new())
         }
         Kind::FileChange { changes, status } => {
             (is_done(status), changes.into_iter().map(|change| change.path).collect::<Vec<_>>())
@@ -217,7 +219,8 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
         Kind::WebSearch { .. } => (Some(true), Vec::new()),
     };
     let (name, what) = described.unzip();
-    let mut events = vec![AgentEvent::ToolFinished { call: item.id, name, what, ok, duration_ms: None }];
+    let (call, duration_ms) = (item.id, None);
+    let mut events = vec![AgentEvent::ToolFinished { call, name, what, ok, exit_code, duration_ms }];
     if !paths.is_empty() {
         events.push(AgentEvent::FilesTouched { paths });
     }

@@ -50,6 +50,9 @@ pub enum AgentEvent {
         /// Whether it did what it should.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ok: Option<bool>,
+        /// The exit code of its command, where the line itself says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
         /// How long it took, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,

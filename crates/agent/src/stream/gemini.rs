@@ -99,7 +99,14 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
         Line::ToolUse { tool_name, tool_id, parameters } => used(tool_name, tool_id, &parameters, context),
         Line::ToolResult { tool_id, status } => {
             let ok = status.map(|status| status == Status::Success);
-            vec![AgentEvent::ToolFinished { call: tool_id, name: None, what: None, ok, duration_ms: None }]
+            vec![AgentEvent::ToolFinished {
+                call: tool_id,
+                name: None,
+                what: None,
+                ok,
+                exit_code: None,
+                duration_ms: None,
+            }]
         }
         Line::Error { message } => context.patterns.event(&message).into_iter().collect(),
         Line::Result { status, error, stats } => ended(status, error, stats, context),

@@ -187,6 +187,7 @@ fn used(tool: Tool, context: &Context) -> Vec<AgentEvent> {
         name: Some(tool.tool),
         what: Some(what),
         ok,
+        exit_code: state.metadata.exit.and_then(|code| i32::try_from(code).ok()),
         duration_ms,
     }];
     if !paths.is_empty() && ok == Some(true) {

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_engine::record::RunRecord;
-use backstay_exec::spool::{Follow, Follower, Stream, read_ordered};
-use backstay_model::{RunId, StepId};
-use backstay_runtime::Store;
-use camino::Utf8PathBuf;
+use backstay_exec::spool::{Chunk, Follow, Follower, Stream, read_ordered};
+use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
+use backstay_runtime::{Clock, Spoken, Store};
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 
+use super::speech::Speech;
 use crate::args::{LogsArgs, StreamName};
 use crate::context::{Context, find_step};
 use crate::error::CliError;
@@ -26,10 +28,59 @@ const SPOOL_PATIENCE: Duration = Duration::from_secs(5);
 const WAITING_MAX: usize = 16;
 
 /// One attempt whose streams are printed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 struct Source {
     step: StepId,
+    effect: EffectId,
+    attempt: Attempt,
     folder: Utf8PathBuf,
+    /// The preset of its agent, if it has one.
+    preset: Option<String>,
+    /// What is said above it, if it is an agent's.
+    head: String,
+}
+
+/// How the bytes of an attempt become what is printed.
+#[derive(Debug)]
+enum Voice {
+    /// As they are.
+    Bytes,
+    /// An agent writes for programs; its messages are for people.
+    Speech(Box<Speech>),
+}
+
+impl Voice {
+    /// `live_from` is the offset in stdout behind which it is read as it is written.
+    fn of(source: &Source, spoken: Option<&Spoken>, folder: Option<&str>, live_from: u64) -> Voice {
+        let speech = spoken.zip(source.preset.as_ref()).and_then(|(spoken, preset)| {
+            let tools_at = spoken.tools_at(&source.effect, source.attempt);
+            Speech::of(spoken.preset(preset)?, folder, tools_at, live_from)
+        });
+        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech)))
+    }
+
+    fn head(&self, source: &Source) -> Vec<u8> {
+        match self {
+            Voice::Bytes => Vec::new(),
+            Voice::Speech(_) => format!("─ {}\n", source.head).into_bytes(),
+        }
+    }
+
+    fn say(&mut self, chunk: Chunk, now: Timestamp) -> Vec<u8> {
+        match (self, chunk.stream) {
+            (Voice::Bytes, _) => chunk.bytes,
+            (Voice::Speech(speech), Stream::Stdout) => speech.hear(&chunk.bytes, now),
+            (Voice::Speech(speech), Stream::Stderr) => speech.hear_beside(&chunk.bytes),
+        }
+    }
+
+    /// Nothing more comes.
+    fn end(&mut self, now: Timestamp) -> Vec<u8> {
+        match self {
+            Voice::Bytes => Vec::new(),
+            Voice::Speech(speech) => speech.end(now),
+        }
+    }
 }
 
 /// What was read.
@@ -53,12 +104,15 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
         is_terminal: std::io::stdout().is_terminal(),
         ..Printer::default()
     };
-    let wanted = Wanted { step, stream: args.stream.map(stream) };
+    let wanted = Wanted { step, stream: args.stream.map(stream), is_raw: args.raw };
     if args.follow {
         return follow(&store, run, &wanted, &mut printer).await;
     }
-    for source in sources(&store, &view.record, &wanted) {
-        print_all(&source, &wanted, &mut printer)?;
+    let sources = sources(&store, &view.record, &wanted);
+    let spoken = spoken(&store, run, &wanted, &sources).await?;
+    for source in sources {
+        let voice = Voice::of(&source, spoken.as_ref(), view.record.cwd.as_deref(), u64::MAX);
+        print_all(&source, voice, &wanted, &mut printer, store.clock().wall())?;
         // A last line without an end is not to wait for what others said.
         printer.finish()?;
     }
@@ -69,6 +123,20 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
 struct Wanted {
     step: Option<StepId>,
     stream: Option<Stream>,
+    is_raw: bool,
+}
+
+/// What is needed to read what agents said, if any of them is among `sources`.
+async fn spoken(
+    store: &Store,
+    run: RunId,
+    wanted: &Wanted,
+    sources: &[Source],
+) -> Result<Option<Spoken>, CliError> {
+    if wanted.is_raw || sources.iter().all(|source| source.preset.is_none()) {
+        return Ok(None);
+    }
+    Ok(Some(store.spoken(run).await?))
 }
 
 const fn stream(name: StreamName) -> Stream {
@@ -84,22 +152,46 @@ fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec<Source> {
         .flat_map(|step| step.attempts.iter().map(move |attempt| (step, attempt)))
         .filter_map(|(step, attempt)| {
             let folder = store.folder().join(attempt.folder.as_ref()?);
-            Some(Source { step: step.step.clone(), folder })
+            let call = if attempt.probe { EffectCall::Probe } else { EffectCall::Main };
+            let effect = EffectId { run: record.run, scope: step.scope.clone(), call };
+            let agent = attempt.agent.as_ref();
+            let preset = agent.map(|agent| agent.preset.clone());
+            let version = agent.and_then(|agent| agent.version.clone());
+            let head = format!(
+                "{}, attempt {}{}",
+                version.or_else(|| preset.clone()).unwrap_or_default(),
+                attempt.attempt.0,
+                step.cycle().map_or_else(String::new, |cycle| format!(" of cycle {cycle}")),
+            );
+            let (step, attempt) = (step.step.clone(), attempt.attempt);
+            Some(Source { step, effect, attempt, folder, preset, head })
         })
         .collect()
 }
 
-fn print_all(source: &Source, wanted: &Wanted, printer: &mut Printer) -> Result<(), CliError> {
+fn print_all(
+    source: &Source,
+    mut voice: Voice,
+    wanted: &Wanted,
+    printer: &mut Printer,
+    now: Timestamp,
+) -> Result<(), CliError> {
+    let is_wanted = |stream: Stream| wanted.stream.is_none_or(|only| only == stream);
+    printer.print(&source.step, &voice.head(source))?;
     let mut from_bytes = 0;
     loop {
         let page = read_ordered(&source.folder, from_bytes, PAGE_BYTES)?;
-        if page.next_bytes == from_bytes {
-            return Ok(());
-        }
+        let is_over = page.next_bytes == from_bytes;
         from_bytes = page.next_bytes;
-        for chunk in page.chunks.iter().filter(|chunk| wanted.stream.is_none_or(|only| only == chunk.stream))
-        {
-            printer.print(&source.step, &chunk.bytes)?;
+        for chunk in page.chunks.into_iter().filter(|chunk| is_wanted(chunk.stream)) {
+            printer.print(&source.step, &voice.say(chunk, now))?;
+        }
+        if is_over {
+            // What is at work says more later.
+            if page.ended && is_wanted(Stream::Stdout) {
+                printer.print(&source.step, &voice.end(now))?;
+            }
+            return Ok(());
         }
     }
 }
@@ -112,12 +204,16 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
     let mut known = BTreeSet::new();
     loop {
         if let Some(sender) = &send {
-            for source in sources(store, &live.record, wanted) {
-                if known.insert(source.clone()) {
-                    let (sender, only) = (sender.clone(), wanted.stream);
-                    // It ends with the attempt, or when nobody listens any more.
-                    drop(tokio::task::spawn_blocking(move || follow_one(&source, only, &sender)));
-                }
+            let mut new = sources(store, &live.record, wanted);
+            new.retain(|source| known.insert(source.folder.clone()));
+            let spoken = spoken(store, run, wanted, &new).await?;
+            for source in new {
+                let live_from = stdout_size(&source.folder);
+                let voice = Voice::of(&source, spoken.as_ref(), live.record.cwd.as_deref(), live_from);
+                let (sender, only, clock) = (sender.clone(), wanted.stream, store.clock().clone());
+                let teller = Teller { source, only, sender, clock };
+                // It ends with the attempt, or when nobody listens any more.
+                drop(tokio::task::spawn_blocking(move || teller.follow(voice)));
             }
         }
         if live.record.status.is_ended() {
@@ -137,29 +233,57 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
     }
 }
 
-fn follow_one(source: &Source, only: Option<Stream>, sender: &mpsc::Sender<Read>) {
-    let failed = |error| Read::Failed(CliError::Spool(error));
-    let mut follower = match Follower::open(&source.folder, 0) {
-        Ok(follower) => follower,
-        Err(error) => return tell(sender, failed(error)),
-    };
-    while !sender.is_closed() {
-        match follower.next(SPOOL_PATIENCE) {
-            Ok(Follow::Output(chunks)) => {
-                for chunk in chunks.into_iter().filter(|chunk| only.is_none_or(|only| only == chunk.stream)) {
-                    tell(sender, Read::Bytes(source.step.clone(), chunk.bytes));
-                }
-            }
-            Ok(Follow::Nothing) => {}
-            Ok(Follow::Ended) => return,
-            Err(error) => return tell(sender, failed(error)),
-        }
-    }
+/// How much is there already of what an attempt wrote; what cannot be told is read as if it were being written.
+fn stdout_size(folder: &Utf8Path) -> u64 {
+    std::fs::metadata(folder.join(Stream::Stdout.file_name())).map_or(0, |file| file.len())
 }
 
-fn tell(sender: &mpsc::Sender<Read>, read: Read) {
-    if sender.blocking_send(read).is_err() {
-        tracing::debug!("nobody reads these logs any more");
+/// Tells what one attempt says.
+struct Teller {
+    source: Source,
+    only: Option<Stream>,
+    sender: mpsc::Sender<Read>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Teller {
+    fn follow(&self, mut voice: Voice) {
+        let mut follower = match Follower::open(&self.source.folder, 0) {
+            Ok(follower) => follower,
+            Err(error) => return self.tell(Read::Failed(error.into())),
+        };
+        self.tell_bytes(voice.head(&self.source));
+        let is_wanted = |stream: Stream| self.only.is_none_or(|only| only == stream);
+        while !self.sender.is_closed() {
+            match follower.next(SPOOL_PATIENCE) {
+                Ok(Follow::Output(chunks)) => {
+                    let now = self.clock.wall();
+                    for chunk in chunks.into_iter().filter(|chunk| is_wanted(chunk.stream)) {
+                        self.tell_bytes(voice.say(chunk, now));
+                    }
+                }
+                Ok(Follow::Nothing) => {}
+                Ok(Follow::Ended) => {
+                    if is_wanted(Stream::Stdout) {
+                        self.tell_bytes(voice.end(self.clock.wall()));
+                    }
+                    return;
+                }
+                Err(error) => return self.tell(Read::Failed(error.into())),
+            }
+        }
+    }
+
+    fn tell_bytes(&self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.tell(Read::Bytes(self.source.step.clone(), bytes));
+        }
+    }
+
+    fn tell(&self, read: Read) {
+        if self.sender.blocking_send(read).is_err() {
+            tracing::debug!("nobody reads these logs any more");
+        }
     }
 }
 

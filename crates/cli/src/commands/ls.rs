@@ -1,6 +1,6 @@
 //! `backstay ls`.
 
-use backstay_engine::record::{RunStatus, RunSummary};
+use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
 use backstay_log::TopicFilter;
 use backstay_model::Timestamp;
 use backstay_runtime::{RunRow, Store};
@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
 use crate::stores;
-use crate::ui::{Held, Line, Paint, Times, cut_with_mark, limit_words, table};
+use crate::ui::{Held, Line, Paint, Times, cut_with_mark, limit_words, table, unowned_limit_words};
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
@@ -101,7 +101,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .map(|row| {
-            let (paint, state) = state(row);
+            let (paint, state) = state(row, times);
             let summary = &row.summary;
             vec![
                 (Paint::Bold, unique_beginning(row, rows)),
@@ -137,7 +137,17 @@ fn shown(rows: &[RunRow], all: bool) -> &[RunRow] {
     if all { rows } else { &rows[..rows.len().min(open + ENDED_MAX)] }
 }
 
-fn state(row: &RunRow) -> (Paint, String) {
+/// The limit that a run waits for which nobody owns: nothing of it was cut off, but its end wakes nobody.
+fn unowned_limit<'a>(row: &'a RunRow, times: &Times) -> Option<&'a LimitWait> {
+    let summary = &row.summary;
+    let is_parked = is_interrupted(row) && summary.why.is_none() && summary.question.is_none();
+    summary.limit.as_ref().filter(|limit| is_parked && limit.until > times.now)
+}
+
+fn state(row: &RunRow, times: &Times) -> (Paint, String) {
+    if unowned_limit(row, times).is_some() {
+        return (Paint::Warn, "parked".to_owned());
+    }
     if is_interrupted(row) {
         return (Paint::Warn, "interrupted".to_owned());
     }
@@ -159,6 +169,9 @@ fn state(row: &RunRow) -> (Paint, String) {
 fn waits_for(row: &RunRow, times: &Times) -> String {
     let summary = &row.summary;
     let at = summary.at.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(limit) = unowned_limit(row, times) {
+        return unowned_limit_words(&limit.agent, limit.until, times);
+    }
     if let (Some(limit), None, None) = (&summary.limit, &summary.why, &summary.question) {
         return limit_words(&limit.agent, limit.until, times);
     }

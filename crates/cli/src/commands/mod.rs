@@ -19,6 +19,7 @@ mod retry;
 mod run;
 pub(crate) mod show;
 mod skip;
+mod speech;
 mod store;
 mod suspend;
 mod tell;

@@ -25,6 +25,11 @@ pub(crate) fn limit_words(agent: &str, until: Timestamp, times: &Times) -> Strin
     format!("waits for {agent}'s limit until {}", times.minute(until))
 }
 
+/// The same of a run that nobody owns: the end of the limit wakes no one.
+pub(crate) fn unowned_limit_words(agent: &str, until: Timestamp, times: &Times) -> String {
+    format!("no owner, and {agent}'s limit ends {}", times.minute(until))
+}
+
 /// What the agents of a run used: `2.41 M tokens (81 % cached) · cost unknown`.
 pub(crate) fn usage_words(usage: &RunUsage) -> String {
     if usage.told == 0 {

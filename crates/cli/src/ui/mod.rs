@@ -19,7 +19,7 @@ mod story;
 mod style;
 mod time;
 
-pub(crate) use agents::{amount, limit_words};
+pub(crate) use agents::{amount, limit_words, unowned_limit_words};
 pub(crate) use frame::Frame;
 pub(crate) use harmless::harmless;
 pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};

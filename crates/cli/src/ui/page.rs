@@ -12,7 +12,7 @@ use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 use camino::Utf8Path;
 
-use super::agents::{limit_words, usage_words};
+use super::agents::{limit_words, unowned_limit_words, usage_words};
 use super::beats::Beat;
 use super::line::{width, wrapped};
 use super::rows::step_table;
@@ -145,6 +145,12 @@ impl<'a> Page<'a> {
         self.record.checkout_busy.is_some() && !is_at_work
     }
 
+    /// The limit that a run waits for which nobody owns. Nothing of it was cut off; but its end wakes nobody.
+    fn unowned_limit(&self, times: &Times) -> Option<&LimitWait> {
+        let is_parked = self.is_interrupted() && self.record.status == RunStatus::Running;
+        self.limit().filter(|limit| is_parked && limit.until > times.now)
+    }
+
     /// Steps (groups not counted) that have their result, and all of them.
     pub(crate) fn progress(&self) -> (usize, usize) {
         let leaves = || self.plan.walk().filter(|step| !matches!(step.verb, Verb::Group { .. }));
@@ -160,6 +166,9 @@ impl<'a> Page<'a> {
         let begun = record.started_at.or(record.requested_at).unwrap_or(times.now);
         let took = duration(record.ended_at.unwrap_or(times.now).since(begun));
         let since = record.updated_at.map_or_else(String::new, |at| format!(" since {}", times.minute(at)));
+        if let Some(limit) = self.unowned_limit(times) {
+            return (Paint::Warn, unowned_limit_words(&limit.agent, limit.until, times));
+        }
         if self.is_interrupted() {
             let agents = match self.agents_alive() {
                 0 => String::new(),
@@ -401,7 +410,11 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
         return Vec::new();
     }
     if page.is_interrupted() {
-        return vec![(format!("backstay resume {id}"), "finds the agents again and goes on")];
+        let does = match page.limit() {
+            Some(_) => "waits for the limit here, and goes on",
+            None => "finds the agents again and goes on",
+        };
+        return vec![(format!("backstay resume {id}"), does)];
     }
     match record.status {
         RunStatus::Queued if page.held == Held::Nobody => {

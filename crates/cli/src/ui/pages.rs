@@ -333,6 +333,16 @@ fn show_of_a_run_that_waits_for_a_limit() {
 }
 
 #[test]
+fn show_of_a_run_that_waits_for_a_limit_and_has_no_owner() {
+    let (mut record, plan, signs) = (by_presets(), plan(), BTreeMap::new());
+    record.steps.truncate(5);
+    record.steps.drain(2..4);
+    insta::assert_snapshot!(screens(|columns| {
+        show_page(&page(&record, &plan, Held::Nobody, &signs), Vec::new(), &times(), columns)
+    }));
+}
+
+#[test]
 fn show_of_a_failed_run() {
     let (record, plan) = (failed(), plan());
     let said = "test result: FAILED. 411 passed; 2 failed; 0 ignored; finished in 61.02s".to_owned();

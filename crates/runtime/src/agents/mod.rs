@@ -7,6 +7,7 @@ mod attend;
 mod observe;
 mod pin;
 mod shape;
+mod spoken;
 mod start;
 mod version;
 
@@ -15,5 +16,6 @@ pub use pin::preset_traits;
 pub(crate) use pin::{Pinned, pin};
 pub(crate) use shape::Shape;
 pub use shape::schema_fault;
+pub use spoken::Spoken;
 pub(crate) use start::{AgentCase, CaseError, CommandFault, command};
 pub(crate) use version::Versions;

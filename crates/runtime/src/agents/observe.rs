@@ -157,7 +157,7 @@ impl Observer {
                 self.opened(&call);
                 Said::ToolStarted { call: cut(call), name: cut(name), line: what }
             }
-            AgentEvent::ToolFinished { call, name, what, ok, duration_ms } => {
+            AgentEvent::ToolFinished { call, name, what, ok, duration_ms, exit_code: _ } => {
                 // Some agents tell of a tool only when it has ended.
                 if !self.open_calls.remove(&call) {
                     let name = cut(name.unwrap_or_else(|| "tool".to_owned()));
