@@ -20,7 +20,9 @@ struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NotifyTable {
+    #[serde(default)]
     command: Vec<String>,
+    bell: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +44,11 @@ pub(crate) fn retention(store: &Utf8Path) -> Result<Option<Retention>, CliError>
 /// The command that tells a person what a run needs, if the configuration has one.
 pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> {
     Ok(read(store)?.notify.map(|notify| notify.command).filter(|command| !command.is_empty()))
+}
+
+/// Whether a terminal that shows a run may ring.
+pub(crate) fn bell(store: &Utf8Path) -> Result<bool, CliError> {
+    Ok(read(store)?.notify.and_then(|notify| notify.bell).unwrap_or(true))
 }
 
 /// Says what is wrong with the configuration, before anything is asked for that needs it.

@@ -27,7 +27,10 @@ mod up;
 mod usage;
 pub(crate) mod wait;
 pub(crate) mod watch;
+mod watch_list;
 mod workflow;
+
+pub(crate) use input::is_owned;
 
 use crate::args::Command;
 use crate::context::Context;
