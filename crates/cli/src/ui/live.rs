@@ -14,8 +14,6 @@ use camino::Utf8PathBuf;
 
 use super::beats::Beat;
 use super::page::{Held, Page, Sign};
-use super::time::Times;
-use super::{Line, watch_page};
 use crate::error::CliError;
 
 /// Bytes at the end of a spool in which its last line is looked for.
@@ -160,11 +158,6 @@ impl LiveRun {
             wake_at: self.wake_at,
             signs: &self.signs,
         }
-    }
-
-    /// The page as it is drawn.
-    pub(crate) fn lines(&self, times: &Times, columns: usize) -> Vec<Line> {
-        watch_page(&self.page(), times, columns)
     }
 }
 

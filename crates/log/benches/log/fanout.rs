@@ -65,7 +65,8 @@ fn ours(events: usize, subscribers: usize) -> Outcome<f64> {
                     Ticket::wait(oldest)?;
                 }
                 let part = Part::new(topic.clone(), Authority::Own, vec![event(&payload); BATCH]);
-                in_flight.push_back(log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }));
+                in_flight
+                    .push_back(log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }));
             }
             in_flight.into_iter().try_for_each(|ticket| ticket.wait().map(|_| ()))?;
             Ok(())

@@ -53,8 +53,8 @@ impl Store {
             }
             Ok(())
         };
-        if self.each_event(&Topic::run(run), Seq(0), take).await?.is_some() {
-            return Err(RunError::Trimmed(run));
+        if let Some(gap) = self.each_event(&Topic::run(run), Seq(0), take).await? {
+            return Err(self.trimmed(run, gap.first).await);
         }
         for (name, digest) in pinned {
             let text = self.text_of(digest).await?;
