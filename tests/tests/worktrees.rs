@@ -161,3 +161,49 @@ fn exec_works_in_a_worktree_if_it_is_told_so() {
     let place = world.path().join(format!("api.worktrees/{}/sub/notes", world.record().run));
     assert_eq!(std::fs::read_to_string(Path::new(place.as_str())).unwrap(), "better\n");
 }
+
+#[test]
+fn a_worktree_goes_with_its_run_unless_something_in_it_would_be_lost() {
+    let (world, root) = checkout();
+    let flow =
+        |run: &str| format!("backstay: 1\nworkspace: worktree\nsteps:\n  - {{id: a, run: \"{run}\"}}\n");
+    let place = || {
+        let shown: serde_json::Value =
+            serde_json::from_str(&said(&run(&world, &["show", "--json"]))).expect("it is JSON");
+        world.path().join(format!("api.worktrees/{}", shown["run"].as_str().unwrap_or_default()))
+    };
+    let commit = "echo x > new && git add -A && git -c user.name=t -c user.email=t@t commit -qm new";
+    let mut places = Vec::new();
+    for work in ["true", "echo x > new", commit, "echo x > ignored.local"] {
+        world.write("flow.yaml", &flow(work));
+        said(&run(&world, &["run", "../../flow.yaml"]));
+        places.push(place());
+    }
+    let [untouched, changed, committed, ignored] = &places[..] else { panic!("{places:?}") };
+    let looked = run(&world, &["prune", "--older", "0s", "--dry-run"]);
+    assert!(said(&looked).contains("2 worktrees"), "{looked:?}");
+    assert!(places.iter().all(|place| place.is_dir()), "it only looked");
+    let freed = run(&world, &["prune", "--older", "0s"]);
+    assert!(said(&freed).contains("2 worktrees"), "{freed:?}");
+    let notes = String::from_utf8_lossy(&freed.stderr).into_owned();
+    assert!(notes.contains(&format!("{changed} stays: it has changes that are not committed")), "{notes}");
+    assert!(
+        notes.contains(&format!("{committed} stays: it has commits that are in no other branch")),
+        "{notes}"
+    );
+    assert_eq!(
+        [untouched, changed, committed, ignored].map(|place| place.is_dir()),
+        [false, true, true, false]
+    );
+    let branches = git(&root, &["branch", "--list", "backstay/*"]);
+    assert_eq!(branches.lines().count(), 2, "{branches}");
+
+    world.write("flow.yaml", &flow(commit));
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    let merged = place();
+    let branch = git(&merged, &["rev-parse", "--abbrev-ref", "HEAD"]);
+    git(&root, &["stash", "-q"]);
+    git(&root, &["merge", "-q", "--ff-only", &branch]);
+    let removed = said(&run(&world, &["rm", "@last"]));
+    assert!(removed.contains("1 worktree") && !merged.exists(), "{removed}");
+}

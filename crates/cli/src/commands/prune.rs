@@ -46,10 +46,12 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
         if !args.json {
             output::line(&format!("{run} removed: {}", what(&freed)))?;
         }
+        say_left(&freed);
         removed.push((run, freed));
     }
     if args.json {
-        let removed = removed.into_iter().map(|(run, freed)| Gone { run, freed: Given::of(freed) }).collect();
+        let removed =
+            removed.into_iter().map(|(run, freed)| Gone { run, freed: Given::of(&freed) }).collect();
         output::json(&Document::new(Removed { removed }))?;
     }
     Ok(Exit::Completed)
@@ -78,17 +80,20 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
     let files: u64 = report.runs.iter().map(|run| run.freed.files_bytes).sum();
     let Collected { blobs, size_bytes } = report.blobs;
     let trees: u64 = report.runs.iter().map(|run| run.freed.trees).sum();
+    let worktrees: u64 = report.runs.iter().map(|run| run.freed.worktrees).sum();
     let sum = format!(
-        "{} {} {}: {} of files, {} kept trees, {blobs} blobs of {}{}",
+        "{} {} {}: {} of files, {} kept trees, {}{blobs} blobs of {}{}",
         if only_look { "would free" } else { "freed" },
         report.runs.len(),
         if report.runs.len() == 1 { "run" } else { "runs" },
         bytes(files + report.leftover.files_bytes),
         trees + report.leftover.trees,
+        counted(worktrees + report.leftover.worktrees),
         bytes(size_bytes),
         if only_look { "; nothing was changed" } else { "" },
     );
     output::line(&Line::of(Paint::Plain, " ").with(Paint::Plain, sum).render(context.style, context.room()))?;
+    report.runs.iter().map(|run| &run.freed).chain([&report.leftover]).for_each(say_left);
     if !report.runs.is_empty() && !only_look {
         output::note("their records stay: `backstay show RUN`; `backstay rm RUN` removes those too");
     }
@@ -96,7 +101,32 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
 }
 
 fn what(freed: &Freed) -> String {
-    format!("{} events, {} of files, {} kept trees", freed.events, bytes(freed.files_bytes), freed.trees)
+    let worktrees = match freed.worktrees {
+        0 => String::new(),
+        count => format!(", {}", counted(count).trim_end_matches(", ")),
+    };
+    format!(
+        "{} events, {} of files, {} kept trees{worktrees}",
+        freed.events,
+        bytes(freed.files_bytes),
+        freed.trees
+    )
+}
+
+/// Worktrees, where there are some, in front of something else.
+fn counted(worktrees: u64) -> String {
+    match worktrees {
+        0 => String::new(),
+        1 => "1 worktree, ".to_owned(),
+        many => format!("{many} worktrees, "),
+    }
+}
+
+/// Names the worktrees that stay.
+fn say_left(freed: &Freed) {
+    for (path, why) in &freed.worktrees_left {
+        output::note(&format!("{path} stays: it {}; `git worktree remove {path}` removes it", why.as_str()));
+    }
 }
 
 #[derive(Serialize)]
@@ -104,11 +134,29 @@ struct Given {
     events: u64,
     files_bytes: u64,
     trees: u64,
+    worktrees: u64,
+    worktrees_left: Vec<Left>,
+}
+
+#[derive(Serialize)]
+struct Left {
+    path: String,
+    why: &'static str,
 }
 
 impl Given {
-    fn of(freed: Freed) -> Given {
-        Given { events: freed.events, files_bytes: freed.files_bytes, trees: freed.trees }
+    fn of(freed: &Freed) -> Given {
+        let left = |(path, why): &(camino::Utf8PathBuf, backstay_runtime::Unmerged)| Left {
+            path: path.to_string(),
+            why: why.as_str(),
+        };
+        Given {
+            events: freed.events,
+            files_bytes: freed.files_bytes,
+            trees: freed.trees,
+            worktrees: freed.worktrees,
+            worktrees_left: freed.worktrees_left.iter().map(left).collect(),
+        }
     }
 }
 
@@ -154,7 +202,7 @@ impl Pruned {
         let run = |run: &RetiredRun| PrunedRun {
             workflow: run.workflow.clone(),
             ended_at: run.ended_at,
-            gone: Gone { run: run.run, freed: Given::of(run.freed) },
+            gone: Gone { run: run.run, freed: Given::of(&run.freed) },
         };
         let failed =
             |(run, error): &(RunId, FreeError)| NotFreed { run: *run, error: output::describe_any(error) };

@@ -57,9 +57,12 @@ impl Leavings {
         }
     }
 
-    /// What freeing it would give back. Blocks.
-    pub(super) fn size_bytes(&self) -> Result<u64, FreeError> {
-        folder_bytes(&self.folder).map_err(self.failed())
+    /// What freeing it would give back, if its steps worked in `cwd`; kept trees are not counted. Blocks.
+    pub(super) fn look(&self, cwd: Option<&Utf8Path>) -> Result<Freed, FreeError> {
+        let files_bytes = folder_bytes(&self.folder).map_err(self.failed())?;
+        let mut freed = Freed { files_bytes, ..Freed::default() };
+        worktrees(cwd, self.run, Deed::Look, &mut freed)?;
+        Ok(freed)
     }
 
     /// Removes all of it, and says what this process gave back: somebody else may be at it too. Blocks.
@@ -68,7 +71,9 @@ impl Leavings {
         let is_note = |path: &Utf8Path| path == self.folder.join(NOTE);
         let files_bytes = remove_below(&self.folder, &is_note).map_err(self.failed())?;
         crash_point("retention.files");
-        let trees = forget_trees(cwd.as_deref(), self.run)?;
+        let mut freed = Freed::default();
+        worktrees(cwd.as_deref(), self.run, Deed::Remove, &mut freed)?;
+        freed.trees = forget_trees(cwd.as_deref(), self.run)?;
         crash_point("retention.trees");
         let note_bytes = remove_below(&self.folder, &|_| false).map_err(self.failed())?;
         match fs::remove_dir(&self.folder) {
@@ -78,7 +83,7 @@ impl Leavings {
             {
                 Err(self.failed()(error))
             }
-            _ => Ok(Freed { events: 0, files_bytes: files_bytes + note_bytes, trees }),
+            _ => Ok(Freed { files_bytes: files_bytes + note_bytes, ..freed }),
         }
     }
 
@@ -156,13 +161,39 @@ pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
 }
 
 /// A checkout that is gone keeps nothing any more.
+fn checkout(cwd: Option<&Utf8Path>) -> Result<Option<Checkout>, FreeError> {
+    match cwd.filter(|cwd| cwd.is_dir()) {
+        Some(cwd) => Ok(Checkout::around(cwd)?),
+        None => Ok(None),
+    }
+}
+
 fn forget_trees(cwd: Option<&Utf8Path>, run: RunId) -> Result<u64, FreeError> {
-    let Some(cwd) = cwd.filter(|cwd| cwd.is_dir()) else { return Ok(0) };
-    let forgotten = match Checkout::around(cwd)? {
-        Some(checkout) => checkout.forget(run)?,
-        None => 0,
-    };
-    Ok(forgotten as u64)
+    let forgotten = checkout(cwd)?.map(|checkout| checkout.forget(run)).transpose()?;
+    Ok(forgotten.unwrap_or(0) as u64)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Look,
+    Remove,
+}
+
+/// The worktrees that steps of `run` worked in: those in which nothing would be lost go.
+fn worktrees(cwd: Option<&Utf8Path>, run: RunId, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
+    let Some(checkout) = checkout(cwd)? else { return Ok(()) };
+    for worktree in checkout.worktrees(run)? {
+        match checkout.unmerged(&worktree)? {
+            Some(why) => freed.worktrees_left.push((worktree.path, why)),
+            None => {
+                if deed == Deed::Remove {
+                    checkout.remove_worktree(&worktree)?;
+                }
+                freed.worktrees += 1;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -190,10 +221,10 @@ mod tests {
         fs::create_dir_all(left.folder.join("step/1")).unwrap();
         fs::write(left.folder.join("step/1/stdout"), "12345").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", left.folder.join("step/link")).unwrap();
-        let before = left.size_bytes().unwrap();
+        let before = left.look(None).unwrap().files_bytes;
         left.note(Some("/nowhere")).unwrap();
         let note = fs::metadata(left.folder.join(NOTE)).unwrap().len();
-        assert_eq!(left.free().unwrap(), Freed { events: 0, files_bytes: before + note, trees: 0 });
+        assert_eq!(left.free().unwrap(), Freed { files_bytes: before + note, ..Freed::default() });
         assert_eq!(left.free().unwrap(), Freed::default(), "there is nothing more");
     }
 

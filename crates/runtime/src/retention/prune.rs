@@ -6,6 +6,7 @@ use std::time::Duration;
 use backstay_log::{Collected, Direction, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Seq, Timestamp, Topic};
+use camino::Utf8PathBuf;
 
 use super::leavings::folder_bytes;
 use super::retire::{FreeError, Freed};
@@ -52,6 +53,8 @@ impl PruneReport {
     fn leave(&mut self, freed: Freed) {
         self.leftover.files_bytes += freed.files_bytes;
         self.leftover.trees += freed.trees;
+        self.leftover.worktrees += freed.worktrees;
+        self.leftover.worktrees_left.extend(freed.worktrees_left);
     }
 }
 
@@ -124,9 +127,10 @@ impl Store {
     }
 
     async fn would_free(&self, candidate: &Candidate) -> Result<Freed, FreeError> {
-        let leavings = self.leavings(candidate.row.run);
-        let files_bytes = tokio::task::spawn_blocking(move || leavings.size_bytes()).await??;
-        Ok(Freed { events: candidate.row.head.0, files_bytes, trees: 0 })
+        let run = candidate.row.run;
+        let (leavings, cwd) = (self.leavings(run), self.record(run).await?.cwd.map(Utf8PathBuf::from));
+        let freed = tokio::task::spawn_blocking(move || leavings.look(cwd.as_deref())).await??;
+        Ok(Freed { events: candidate.row.head.0, ..freed })
     }
 
     /// By how many bytes the files of runs are more than they may be.
@@ -159,8 +163,7 @@ impl Store {
             }
             let freed = if only_look {
                 let leavings = self.leavings(run);
-                let bytes = tokio::task::spawn_blocking(move || leavings.size_bytes()).await?;
-                bytes.map(|files_bytes| Freed { files_bytes, ..Freed::default() })
+                tokio::task::spawn_blocking(move || leavings.look(None)).await?
             } else {
                 self.free_rest(run).await
             };

@@ -13,10 +13,10 @@ use super::leavings::Leavings;
 use crate::error::RunError;
 use crate::request::new_event;
 use crate::store::Store;
-use crate::trees::TreeError;
+use crate::trees::{TreeError, Unmerged};
 
 /// What was given back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Freed {
     /// Events of the log.
     pub events: u64,
@@ -24,6 +24,10 @@ pub struct Freed {
     pub files_bytes: u64,
     /// Kept checkouts.
     pub trees: u64,
+    /// Worktrees that steps worked in.
+    pub worktrees: u64,
+    /// Worktrees that stay, since something in them would be lost.
+    pub worktrees_left: Vec<(Utf8PathBuf, Unmerged)>,
 }
 
 /// A run cannot be freed.
