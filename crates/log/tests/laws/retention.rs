@@ -403,3 +403,70 @@ async fn a_damaged_kept_fold_is_not_given_back() {
         .unwrap();
     assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), None);
 }
+
+/// Notes when a warning is given whose text has `mark`.
+struct Warnings {
+    mark: &'static str,
+    heard: std::sync::mpsc::Sender<std::time::Instant>,
+}
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, _field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        if text.0.contains(self.mark) {
+            // Nobody listens any more once the test is over.
+            self.heard.send(crate::support::now()).ok();
+        }
+    }
+
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+    fn enter(&self, _span: &tracing::span::Id) {}
+    fn exit(&self, _span: &tracing::span::Id) {}
+}
+
+/// Far above what three tries take.
+const WARNINGS_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[tokio::test]
+async fn rows_that_cannot_go_are_tried_again_later_and_later_and_appends_go_on() {
+    let (heard, warnings) = std::sync::mpsc::channel();
+    let mark = "rows of this test stay";
+    tracing::subscriber::set_global_default(Warnings { mark, heard }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    append(&log, "a", &["1", "2"]);
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    let stuck =
+        format!("CREATE TRIGGER stuck BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, '{mark}'); END");
+    database.execute_batch(&stuck).unwrap();
+    trim(&log, "a", 2).unwrap();
+    let times: Vec<_> = (0..3).map(|_| warnings.recv_timeout(WARNINGS_MAX).unwrap()).collect();
+    // 200 ms, then 400 ms: a timer may be late, and is never early.
+    let (first, second) = ((times[1] - times[0]).as_millis(), (times[2] - times[1]).as_millis());
+    assert!(first >= 200 && second >= 400, "{first} ms, {second} ms");
+    assert_eq!(append(&log, "a", &["3"]).parts[0].first, Seq(3));
+    assert_eq!(texts(&read_by(&log, "a", 9).await), ["3"]);
+    database.execute_batch("DROP TRIGGER stuck").unwrap();
+    drop(log);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 1);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM sweep"), 0);
+    check_index(folder.path());
+}
