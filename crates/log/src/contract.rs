@@ -80,8 +80,9 @@ pub enum Afterwards {
     Released,
     /// It ends: the log refuses inputs from now on, and its owner gives it up.
     Closed,
-    /// It is gone: its events, its rows, what was said of it. A later topic of its name goes on with its numbers and epochs,
-    /// and its idempotency keys stay taken. For `Own` and `Retention`, without events.
+    /// It is gone: its events, its rows, what was said of it. Whatever comes later is refused with `Deleted`, until its only user
+    /// (`Own`) begins it anew: then its numbers and epochs go on. Its idempotency keys stay taken. For `Own` and `Retention`,
+    /// without events.
     Deleted,
 }
 

@@ -10,6 +10,18 @@ use backstay_model::{Digest, Epoch, OwnerId, Seq, Timestamp};
 use crate::contract::{Afterwards, Authority, Batch, NewEvent, Part, Precondition};
 use crate::error::{AppendError, InvalidBatch, Measure};
 
+/// Whether a topic is over, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It goes on.
+    #[default]
+    Open,
+    /// It has ended.
+    Closed,
+    /// It is gone; only its only user may begin it anew.
+    Deleted,
+}
+
 /// What deciding about a topic needs, all of it in constant space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicState {
@@ -27,8 +39,8 @@ pub(crate) struct TopicState {
     pub(crate) epoch: Epoch,
     /// Who owns it.
     pub(crate) owner: Option<OwnerId>,
-    /// Whether it has ended.
-    pub(crate) closed: bool,
+    /// Whether it is over.
+    pub(crate) standing: Standing,
 }
 
 impl Default for TopicState {
@@ -41,7 +53,7 @@ impl Default for TopicState {
             last_fact: Seq(0),
             epoch: Epoch(0),
             owner: None,
-            closed: false,
+            standing: Standing::Open,
         }
     }
 }
@@ -52,7 +64,7 @@ pub(crate) const fn is_input(authority: Authority) -> bool {
 }
 
 /// Whether a part changes who may append to its topic.
-pub(crate) const fn is_control(part: &Part) -> bool {
+const fn is_control(part: &Part) -> bool {
     !matches!(part.afterwards, Afterwards::Stays) || matches!(part.authority, Authority::Reopen)
 }
 
@@ -75,10 +87,15 @@ impl TopicState {
                     owner: self.owner,
                 });
             }
-            Authority::Reopen | Authority::Retention if !self.closed => {
+            Authority::Anybody | Authority::Reopen | Authority::Retention
+                if self.standing == Standing::Deleted =>
+            {
+                return Err(AppendError::Deleted { topic: topic() });
+            }
+            Authority::Reopen | Authority::Retention if !self.is_closed() => {
                 return Err(AppendError::NotClosed { topic: topic() });
             }
-            Authority::Anybody | Authority::Own if self.closed => {
+            Authority::Anybody | Authority::Own if self.is_closed() => {
                 return Err(AppendError::Closed { topic: topic() });
             }
             Authority::Own if self.owner.is_some() => {
@@ -131,21 +148,36 @@ impl TopicState {
         self.head
     }
 
+    /// Whether it has ended, and is still there.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.standing == Standing::Closed
+    }
+
+    /// Whether `part`, which was judged, changes who may append.
+    pub(crate) fn changes_control(&self, part: &Part) -> bool {
+        is_control(part) || self.begins_anew(part)
+    }
+
+    fn begins_anew(&self, part: &Part) -> bool {
+        self.standing == Standing::Deleted && !(part.events.is_empty() && part.index.is_none())
+    }
+
     /// Does what comes after the events of `part`.
     pub(crate) fn conclude(&mut self, part: &Part) {
-        if matches!(part.authority, Authority::Reopen) {
-            self.closed = false;
+        if matches!(part.authority, Authority::Reopen) || self.begins_anew(part) {
+            self.standing = Standing::Open;
         }
         match part.afterwards {
             Afterwards::Stays => {}
             Afterwards::Released => self.owner = None,
             Afterwards::Closed => {
                 self.owner = None;
-                self.closed = true;
+                self.standing = Standing::Closed;
             }
             Afterwards::Deleted => {
                 self.owner = None;
-                self.closed = false;
+                // What was never there is not gone.
+                self.standing = if self.head > Seq(0) { Standing::Deleted } else { Standing::Open };
             }
         }
         if let Some(floor) = trimmed(part, self.head, self.floor) {

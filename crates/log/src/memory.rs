@@ -24,7 +24,7 @@ use crate::contract::{
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
-use crate::judge::{TopicState, body_digest, check_event, check_shape};
+use crate::judge::{Standing, TopicState, body_digest, check_event, check_shape};
 use crate::subscribe::{LivePage, Source, Subscription};
 use crate::ticket::Ticket;
 
@@ -153,8 +153,10 @@ impl Shared {
             return Err(ClaimError::NotRegistered(identity.owner));
         }
         let found = state.topic(topic);
-        if found.closed {
-            return Err(ClaimError::Closed { topic: topic.clone() });
+        match found.standing {
+            Standing::Open => {}
+            Standing::Closed => return Err(ClaimError::Closed { topic: topic.clone() }),
+            Standing::Deleted => return Err(ClaimError::Deleted { topic: topic.clone() }),
         }
         let owner = state.owner_view(&found);
         let reason = match (owner, mode) {
@@ -230,7 +232,7 @@ impl State {
             topic: name.clone(),
             index,
             head: topic.state.head,
-            closed: topic.state.closed,
+            closed: topic.state.is_closed(),
             owner: self.owner_view(&topic.state),
         }
     }
@@ -293,7 +295,7 @@ impl MemoryTopic {
         let kind = self.index.as_ref().map(|index| index.kind.as_str());
         self.is_there()
             && filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
-            && !(filter.open_only && self.state.closed)
+            && !(filter.open_only && self.state.is_closed())
             && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
     }
 

@@ -186,6 +186,7 @@ impl Store {
                 Ok(appended) => return Ok(appended.parts.first().map_or(Seq(0), |part| part.last)),
                 // Somebody was first, with whatever it was.
                 Err(AppendError::Conflict { .. }) => {}
+                Err(AppendError::Deleted { .. }) => return Err(RunError::Unknown(run).into()),
                 Err(error) => return Err(RunError::Append(error).into()),
             }
         }

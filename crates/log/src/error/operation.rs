@@ -88,6 +88,12 @@ pub enum AppendError {
         /// The topic.
         topic: Topic,
     },
+    /// The topic was deleted.
+    #[error("{topic} was deleted")]
+    Deleted {
+        /// The topic.
+        topic: Topic,
+    },
     /// The topic has not ended, so it cannot be opened again.
     #[error("{topic} has not ended")]
     NotClosed {
@@ -170,6 +176,7 @@ impl Coded for AppendError {
             AppendError::TooLarge { .. } => "BKS-L028",
             AppendError::Invalid(_) => "BKS-L029",
             AppendError::NotABatchEnd { .. } => "BKS-L030",
+            AppendError::Deleted { .. } => "BKS-L031",
             AppendError::Store(store) => return store.code(),
         })
     }
@@ -194,6 +201,7 @@ impl Coded for AppendError {
             AppendError::TooLarge { .. }
             | AppendError::Invalid(_)
             | AppendError::NotABatchEnd { .. }
+            | AppendError::Deleted { .. }
             | AppendError::NotClosed { .. } => return None,
             AppendError::Store(store) => return store.hint(),
         })
@@ -282,6 +290,12 @@ pub enum ClaimError {
         /// The topic.
         topic: Topic,
     },
+    /// The topic was deleted.
+    #[error("{topic} was deleted")]
+    Deleted {
+        /// The topic.
+        topic: Topic,
+    },
     /// The guard is of another log, or its proof was given up.
     #[error("this process is not registered as the owner {0}")]
     NotRegistered(OwnerId),
@@ -296,6 +310,7 @@ impl Coded for ClaimError {
             ClaimError::Owned { .. } => "BKS-L060",
             ClaimError::Closed { .. } => "BKS-L061",
             ClaimError::NotRegistered(_) => "BKS-L062",
+            ClaimError::Deleted { .. } => "BKS-L063",
             ClaimError::Store(store) => return store.code(),
         })
     }
@@ -307,7 +322,7 @@ impl Coded for ClaimError {
                 owner.identity.pid, owner.identity.host
             ),
             ClaimError::Closed { topic } => format!("Open {topic} again first."),
-            ClaimError::NotRegistered(_) => return None,
+            ClaimError::Deleted { .. } | ClaimError::NotRegistered(_) => return None,
             ClaimError::Store(store) => return store.hint(),
         })
     }

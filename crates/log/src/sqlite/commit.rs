@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault;
 use super::schema::FLAG_CONTROL;
-use super::sql::{position, stored, unsigned};
+use super::sql::{position, standing, stored, unsigned};
 use super::tail::{StoreState, Tail};
 use crate::error::StoreError;
 use crate::judge::TopicState;
@@ -229,7 +229,7 @@ impl Committer {
                     // Where everything was trimmed, nothing waits.
                     last_fact: Seq(unsigned(row, 1)?),
                     epoch: Epoch(unsigned(row, 3)?),
-                    closed: row.get(2)?,
+                    standing: standing(row.get(2)?),
                     ..TopicState::default()
                 };
                 Ok((row.get::<_, i64>(0)?, state, row.get::<_, Option<String>>(4)?))

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_model::Position;
 use tokio::sync::watch;
@@ -12,6 +13,7 @@ use super::commit::{Committer, Failed};
 use super::flush::{Request, WalFlush};
 use super::group::{Group, Written};
 use super::lock::Turnstile;
+use super::patience::Patience;
 use super::queue::{ClaimAnswer, Command, Queue, Upkeep};
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{Durability, SubmitResult};
@@ -35,6 +37,7 @@ pub(super) struct Core {
     rings: Arc<Rings>,
     checkpointer: Checkpointer,
     poisoned: bool,
+    patience: Patience,
 }
 
 /// What to say to whoever sent a command.
@@ -79,7 +82,8 @@ impl Core {
     ) -> Core {
         let bell = Bell::new(bell);
         let real = SystemClock::default();
-        Core { committer, turnstile, clock, real, bell, newest, rings, checkpointer, poisoned: false }
+        let (poisoned, patience) = (false, Patience::default());
+        Core { committer, turnstile, clock, real, bell, newest, rings, checkpointer, poisoned, patience }
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -120,7 +124,7 @@ impl Core {
             *seen = newest.max(*seen);
             newer
         });
-        self.bell.ring(crate::clock::Clock::monotonic(&self.real));
+        self.bell.ring(self.uptime());
     }
 
     /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
@@ -150,7 +154,7 @@ impl Core {
         if self.bell.is_held_back() {
             Upkeep::Bell
         } else if self.has_chores() && !self.poisoned {
-            Upkeep::Index
+            self.patience.left(self.uptime()).map_or(Upkeep::Index, Upkeep::Later)
         } else {
             Upkeep::None
         }
@@ -158,7 +162,7 @@ impl Core {
 
     /// Rings for what was held back.
     pub(super) fn ring(&mut self) {
-        self.bell.ring_held_back(crate::clock::Clock::monotonic(&self.real));
+        self.bell.ring_held_back(self.uptime());
     }
 
     fn has_chores(&self) -> bool {
@@ -169,11 +173,21 @@ impl Core {
     pub(super) fn do_chores(&mut self, queue: &Queue) {
         while queue.is_empty() && self.has_chores() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
-                // Whoever appends next is told; a reader finds what waits in memory.
-                tracing::warn!(%error, "the index was not written");
+                // A reader finds what waits in memory, and does not see what is gone.
+                let now = self.uptime();
+                if self.patience.failed(chain(&error), now) {
+                    let again_in = self.patience.left(now);
+                    let error = chain(&error);
+                    tracing::warn!(error, ?again_in, "the index was not written, or what is gone not freed");
+                }
                 return;
             }
+            self.patience.succeeded();
         }
+    }
+
+    fn uptime(&self) -> Duration {
+        crate::clock::Clock::monotonic(&self.real)
     }
 
     /// Writes all of the index that waits, and frees a little of what is gone: the rest is for whoever stays.
@@ -196,6 +210,11 @@ impl Core {
             self.checkpointer.at_close(&self.committer.connection);
         }
     }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", chain(cause)))
 }
 
 fn transact<'g>(

@@ -11,7 +11,7 @@ use super::flush_index;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
 use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};
-use super::sql::stored;
+use super::sql::{standing_number, stored};
 use super::tail::{Entry, Marks};
 use crate::clock::Clock;
 use crate::contract::{
@@ -19,7 +19,7 @@ use crate::contract::{
 };
 use crate::crash::crash_point;
 use crate::error::{AppendError, ClaimError};
-use crate::judge::{TopicState, body_digest, is_control, is_input};
+use crate::judge::{Standing, TopicState, body_digest, is_input};
 use crate::rings::Rings;
 use crate::subscribe::SharedDelivery;
 
@@ -80,13 +80,7 @@ impl<'c, 'g> Group<'c, 'g> {
         let mut parts = Vec::with_capacity(batch.parts.len());
         for (part, slot) in batch.parts.iter().zip(slots) {
             let slot = slot.map_or_else(|| self.committer.load_or_make(&part.topic), Ok)?;
-            parts.push(self.write(
-                slot,
-                part,
-                part.events.iter().map(Cow::Borrowed),
-                is_control(part),
-                now,
-            )?);
+            parts.push(self.write(slot, part, part.events.iter().map(Cow::Borrowed), false, now)?);
         }
         let appended = Appended { parts, g: self.committer.seen, repeated: false };
         if let Some((key, digest)) = &digest {
@@ -114,12 +108,13 @@ impl<'c, 'g> Group<'c, 'g> {
         slot: Slot,
         part: &Part,
         events: impl ExactSizeIterator<Item = Cow<'g, NewEvent>>,
-        control: bool,
+        claims: bool,
         now: Timestamp,
     ) -> Result<AppendedPart, Failed> {
         let mut g = self.committer.seen;
         let count = events.len();
         let cached = self.committer.cached(slot);
+        let changes = cached.state.changes_control(part);
         let id = cached.id;
         let at = cached.state.time(now);
         let before = cached.state.head;
@@ -129,7 +124,7 @@ impl<'c, 'g> Group<'c, 'g> {
             let last = index + 1 == count;
             let flags = if !last {
                 FLAG_MORE
-            } else if control {
+            } else if changes || claims {
                 FLAG_CONTROL
             } else {
                 0
@@ -143,17 +138,20 @@ impl<'c, 'g> Group<'c, 'g> {
         let floor = cached.state.floor;
         cached.state.conclude(part);
         let last = cached.state.head;
-        let closed = cached.state.closed;
+        let standing = standing_number(cached.state.standing);
         let owner = cached.state.owner;
         self.committer.seen = g;
-        if is_control(part) {
+        if changes {
             let owner = owner.map(|owner| owner.to_string());
             self.committer
                 .connection
                 .prepare_cached("UPDATE topic SET closed = ?2, owner = ?3 WHERE id = ?1")?
-                .execute((id, closed, owner))?;
+                .execute((id, standing, owner))?;
         }
-        self.committer.write_beside(id, part, count, now)?;
+        self.committer.write_beside(id, part, now)?;
+        if changes && count == 0 {
+            self.committer.outdate_caches()?;
+        }
         self.committer.trim(id, part, last, floor)?;
         let first = if count == 0 { last } else { before.next() };
         Ok(AppendedPart { topic: part.topic.clone(), first, last, at })
@@ -166,8 +164,14 @@ impl<'c, 'g> Group<'c, 'g> {
             return Ok(ClaimAnswer::Refused(ClaimError::NotRegistered(claimer.owner)));
         }
         let state = self.committer.state(topic)?;
-        if state.closed {
-            return Ok(ClaimAnswer::Refused(ClaimError::Closed { topic: topic.clone() }));
+        match state.standing {
+            Standing::Open => {}
+            Standing::Closed => {
+                return Ok(ClaimAnswer::Refused(ClaimError::Closed { topic: topic.clone() }));
+            }
+            Standing::Deleted => {
+                return Ok(ClaimAnswer::Refused(ClaimError::Deleted { topic: topic.clone() }));
+            }
         }
         if state.owner != *owner || state.epoch != *epoch {
             return Ok(ClaimAnswer::Changed);
@@ -302,7 +306,7 @@ impl Committer {
     }
 
     /// Writes what changes beside the events.
-    fn write_beside(&mut self, id: i64, part: &Part, events: usize, now: Timestamp) -> Result<(), Failed> {
+    fn write_beside(&mut self, id: i64, part: &Part, now: Timestamp) -> Result<(), Failed> {
         if let Some(index) = &part.index {
             self.write_index(id, index)?;
         }
@@ -314,20 +318,22 @@ impl Committer {
                 .prepare_cached("UPDATE topic SET wake_at = ?2 WHERE id = ?1")?
                 .execute((id, now.as_micros()))?;
         }
-        if is_control(part) && events == 0 {
-            // No row above `seen` will tell the other processes, so their caches have to go.
-            self.generation += 1;
-            self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
-        }
         for scope in &part.live_done {
             self.connection
                 .prepare_cached("DELETE FROM live WHERE topic_id = ?1 AND scope = ?2")?
                 .execute((id, scope.to_string()))?;
         }
-        if !part.live_done.is_empty() && events == 0 {
+        if !part.live_done.is_empty() && part.events.is_empty() {
             // The newest row may have been a live event that is gone now; its position must not be drawn again.
             self.connection.execute("UPDATE meta SET g_floor = max(g_floor, ?1)", [stored(self.seen.0)])?;
         }
+        Ok(())
+    }
+
+    /// No row above `seen` will tell the other processes, so their caches have to go.
+    fn outdate_caches(&mut self) -> Result<(), Failed> {
+        self.generation += 1;
+        self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
         Ok(())
     }
 

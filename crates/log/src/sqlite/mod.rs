@@ -21,6 +21,7 @@ mod migrate;
 mod open;
 mod owners;
 mod page;
+mod patience;
 mod places;
 mod queue;
 mod readers;

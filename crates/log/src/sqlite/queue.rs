@@ -88,6 +88,8 @@ impl Command {
 pub(super) enum Upkeep {
     #[default]
     None,
+    /// What is to be seen to could not be; nobody tries for this long.
+    Later(Duration),
     /// Index entries wait, or rows that are gone; they are seen to when nobody has written for this long.
     Index,
     /// A ring of the bell was held back.
@@ -98,6 +100,7 @@ impl Upkeep {
     const fn due_in(self) -> Option<Duration> {
         match self {
             Upkeep::None => None,
+            Upkeep::Later(left) => Some(left),
             Upkeep::Index => Some(Duration::from_millis(100)),
             Upkeep::Bell => Some(super::bell::RING_EVERY),
         }
@@ -241,7 +244,11 @@ impl Queue {
     /// Asks for upkeep, if more is not asked for already.
     pub(super) fn look_after(&self, upkeep: Upkeep) {
         let mut state = self.lock();
-        if upkeep > state.upkeep {
+        let is_news = match (upkeep, state.upkeep) {
+            (Upkeep::Later(new), Upkeep::Later(old)) => new != old,
+            (new, old) => new > old,
+        };
+        if is_news {
             state.upkeep = upkeep;
             drop(state);
             self.first.notify_one();

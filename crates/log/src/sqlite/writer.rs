@@ -131,7 +131,7 @@ impl Shared {
             match self.queue.wait(hand) {
                 Wake::Commands => self.write(usize::MAX),
                 Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
-                Wake::Upkeep(Upkeep::Index | Upkeep::None) => {
+                Wake::Upkeep(Upkeep::Index | Upkeep::Later(_) | Upkeep::None) => {
                     let now = self.groups.load(Ordering::Relaxed);
                     if std::mem::replace(&mut groups, now) == now {
                         self.look_after(|core| core.do_chores(&self.queue));

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use backstay_log::{
-    Afterwards, AppendError, Authority, Batch, ClaimMode, CursorError, Direction, EntryIndex, EventFilter,
-    InvalidBatch, KeptFold, Log, OpenOptions, Part, ReadError, SqliteLog, TopicFilter, TopicIndex,
+    Afterwards, AppendError, Authority, Batch, ClaimError, ClaimMode, CursorError, Direction, EntryIndex,
+    EventFilter, InvalidBatch, KeptFold, Log, OpenOptions, OwnerGuard, Part, ReadError, SqliteLog,
+    TopicFilter, TopicIndex,
 };
 use backstay_model::{Delivery, Epoch, Gap, Payload, Position, Seq};
 use rusqlite::Connection;
@@ -23,6 +24,7 @@ macro_rules! retention_laws {
             what_is_gone_is_in_no_read,
             who_may_free_what,
             a_deleted_topic_is_in_no_list_and_who_had_it_is_fenced,
+            a_deleted_topic_takes_nothing_until_its_only_user_begins_it_anew,
             a_kept_fold_fits_or_is_not_there,
         );
     };
@@ -214,10 +216,82 @@ pub(crate) async fn a_deleted_topic_is_in_no_list_and_who_had_it_is_fenced(store
     assert_eq!(log.submit(keyed).wait().unwrap().parts, first.parts, "its keys stay taken");
     let late = log.submit(Batch::of(Part::new(topic("a"), mine, events(&["late"])))).wait();
     assert!(matches!(late, Err(AppendError::Fenced { current: Epoch(1), owner: None, .. })), "{late:?}");
+    append(log, "a", &["anew"]);
     let again = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
-    assert_eq!((again.epoch, again.head), (Epoch(2), Seq(3)));
-    assert_eq!(log.topic(&topic("a")).await.unwrap().unwrap().head, Seq(3));
+    assert_eq!((again.epoch, again.head), (Epoch(2), Seq(4)));
+    assert_eq!(log.topic(&topic("a")).await.unwrap().unwrap().head, Seq(4));
     assert_eq!(log.topics(TopicFilter::default()).await.unwrap().len(), 2);
+}
+
+/// Whatever comes late finds the topic deleted, and changes nothing.
+async fn takes_nothing(log: &dyn Log, guard: &dyn OwnerGuard) {
+    for authority in [Authority::Anybody, Authority::Reopen, Authority::Retention] {
+        let late = log.submit(batch("a", authority, &["late"])).wait();
+        assert!(matches!(late, Err(AppendError::Deleted { .. })), "{authority:?}: {late:?}");
+    }
+    let twice = delete(log, "a", Authority::Retention);
+    assert!(matches!(twice, Err(AppendError::Deleted { .. })), "{twice:?}");
+    for mode in [ClaimMode::Fair, ClaimMode::TakeOver] {
+        let late = log.claim(&topic("a"), guard, mode, true).await;
+        assert!(matches!(late, Err(ClaimError::Deleted { .. })), "{late:?}");
+    }
+    let other = Part::new(topic("other"), Authority::Own, events(&["with it"]));
+    let mut both = batch("a", Authority::Anybody, &["late"]);
+    both.parts.push(other);
+    assert!(matches!(log.submit(both).wait(), Err(AppendError::Deleted { .. })));
+    assert_eq!(log.head(&topic("other")).await.unwrap(), Seq(0), "a batch is taken whole or not at all");
+    assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
+    assert!(log.topics(TopicFilter::default()).await.unwrap().is_empty());
+}
+
+pub(crate) async fn a_deleted_topic_takes_nothing_until_its_only_user_begins_it_anew(store: Fixture) {
+    let log = store.log.as_ref();
+    let guard = log.register_owner(owner('A')).await.unwrap();
+    append(log, "a", &["1", "2"]);
+    close(log, "a");
+    delete(log, "a", Authority::Retention).unwrap();
+    takes_nothing(log, guard.as_ref()).await;
+    assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(2));
+    // Of the only user's own topic too; and what says nothing begins nothing.
+    append(log, "a", &["3"]);
+    for _ in 0..2 {
+        delete(log, "a", Authority::Own).unwrap();
+        takes_nothing(log, guard.as_ref()).await;
+    }
+    trim(log, "a", 3).unwrap();
+    takes_nothing(log, guard.as_ref()).await;
+    append(log, "a", &["anew"]);
+    assert_eq!(
+        log.submit(batch("a", Authority::Anybody, &["in time"])).wait().unwrap().parts[0].last,
+        Seq(5)
+    );
+    assert_eq!(texts(&read_by(log, "a", 9).await), ["anew", "in time"]);
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    assert_eq!((claimed.epoch, claimed.head), (Epoch(1), Seq(6)));
+    // What was never there is not deleted.
+    delete(log, "b", Authority::Own).unwrap();
+    assert!(log.submit(batch("b", Authority::Anybody, &["first"])).wait().is_ok());
+}
+
+#[tokio::test]
+async fn a_deleted_topic_is_deleted_for_every_process_and_after_every_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, other) = (open(folder.path()), open(folder.path()));
+    let guard = other.register_owner(owner('B')).await.unwrap();
+    append(&log, "a", &["1"]);
+    // Both know it.
+    append(&other, "a", &["2"]);
+    close(&log, "a");
+    delete(&log, "a", Authority::Retention).unwrap();
+    takes_nothing(&other, guard.as_ref()).await;
+    drop(log);
+    let log = open(folder.path());
+    let own = log.register_owner(owner('A')).await.unwrap();
+    takes_nothing(&log, own.as_ref()).await;
+    append(&log, "a", &["3"]);
+    let input = other.submit(batch("a", Authority::Anybody, &["4"])).wait().unwrap();
+    assert_eq!(input.parts[0].last, Seq(4), "it was begun anew for every process");
+    assert!(other.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.is_ok());
 }
 
 pub(crate) async fn a_kept_fold_fits_or_is_not_there(store: Fixture) {
@@ -328,4 +402,71 @@ async fn a_damaged_kept_fold_is_not_given_back() {
         .execute("UPDATE snapshot SET state = x'77726f6e67'", ())
         .unwrap();
     assert_eq!(log.kept_fold(&topic("a"), "f", 1).await.unwrap(), None);
+}
+
+/// Notes when a warning is given whose text has `mark`.
+struct Warnings {
+    mark: &'static str,
+    heard: std::sync::mpsc::Sender<std::time::Instant>,
+}
+
+struct Text(String);
+
+impl tracing::field::Visit for Text {
+    fn record_debug(&mut self, _field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        if text.0.contains(self.mark) {
+            // Nobody listens any more once the test is over.
+            self.heard.send(crate::support::now()).ok();
+        }
+    }
+
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+    fn enter(&self, _span: &tracing::span::Id) {}
+    fn exit(&self, _span: &tracing::span::Id) {}
+}
+
+/// Far above what three tries take.
+const WARNINGS_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[tokio::test]
+async fn rows_that_cannot_go_are_tried_again_later_and_later_and_appends_go_on() {
+    let (heard, warnings) = std::sync::mpsc::channel();
+    let mark = "rows of this test stay";
+    tracing::subscriber::set_global_default(Warnings { mark, heard }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    append(&log, "a", &["1", "2"]);
+    let database = Connection::open(folder.path().join("log.db")).unwrap();
+    let stuck =
+        format!("CREATE TRIGGER stuck BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, '{mark}'); END");
+    database.execute_batch(&stuck).unwrap();
+    trim(&log, "a", 2).unwrap();
+    let times: Vec<_> = (0..3).map(|_| warnings.recv_timeout(WARNINGS_MAX).unwrap()).collect();
+    // 200 ms, then 400 ms: a timer may be late, and is never early.
+    let (first, second) = ((times[1] - times[0]).as_millis(), (times[2] - times[1]).as_millis());
+    assert!(first >= 200 && second >= 400, "{first} ms, {second} ms");
+    assert_eq!(append(&log, "a", &["3"]).parts[0].first, Seq(3));
+    assert_eq!(texts(&read_by(&log, "a", 9).await), ["3"]);
+    database.execute_batch("DROP TRIGGER stuck").unwrap();
+    drop(log);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM event"), 1);
+    assert_eq!(count(folder.path(), "SELECT count(*) FROM sweep"), 0);
+    check_index(folder.path());
 }

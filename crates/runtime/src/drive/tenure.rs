@@ -62,6 +62,7 @@ impl Owner {
                 return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
             }
             Err(ClaimError::Closed { .. }) => return self.ended(run).await,
+            Err(ClaimError::Deleted { .. }) => return Err(DriveError::Run(RunError::Unknown(run))),
             Err(error) => return Err(DriveError::Claim(error)),
         };
         let handover = machine.handover();

@@ -134,6 +134,7 @@ impl Store {
         match self.log.submit(Batch::of(part)).await {
             Ok(_) => Ok(()),
             Err(AppendError::NotClosed { .. } | AppendError::Conflict { .. }) => Err(FreeError::Open(run)),
+            Err(AppendError::Deleted { .. }) => Err(RunError::Unknown(run).into()),
             Err(error) => Err(RunError::Append(error).into()),
         }
     }

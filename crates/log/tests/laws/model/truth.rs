@@ -17,6 +17,7 @@ struct Topic {
     epoch: u64,
     owner: Option<Who>,
     closed: bool,
+    deleted: bool,
     fold: Option<(u64, String)>,
     /// The epoch that each life of each process was given.
     epochs: HashMap<Who, u64>,
@@ -41,6 +42,7 @@ impl Topic {
             By::Owner if self.owner != Some(who) || self.epochs.get(&who) != Some(&self.epoch) => {
                 return Err("BKS-L020");
             }
+            By::Anybody | By::Reopen | By::Retention if self.deleted => return Err("BKS-L031"),
             By::Reopen | By::Retention if !self.closed => return Err("BKS-L023"),
             By::Anybody | By::Own if self.closed => return Err("BKS-L022"),
             By::Own if self.owner.is_some() => return Err("BKS-L021"),
@@ -166,6 +168,11 @@ impl Truth {
             (By::Reopen, _) | (_, Then::Deleted) => false,
             _ => topic.closed,
         };
+        topic.deleted = match then {
+            Then::Deleted => topic.head > 0,
+            Then::Closed => false,
+            Then::Stays | Then::Released => topic.deleted && texts.is_empty(),
+        };
         if then != Then::Stays {
             topic.owner = None;
         }
@@ -180,6 +187,9 @@ impl Truth {
     fn claim(&mut self, name: &str, who: Who) -> Answer {
         let lives = self.lives.clone();
         let topic = self.topics.entry(name.to_owned()).or_default();
+        if topic.deleted {
+            return Answer::Refused("BKS-L063".to_owned());
+        }
         if topic.closed {
             return Answer::Refused("BKS-L061".to_owned());
         }

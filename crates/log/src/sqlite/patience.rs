@@ -1,0 +1,74 @@
+//! How often work that keeps failing is tried again, and told of.
+
+use std::time::Duration;
+
+/// How long nothing is tried after the first failure.
+const WAIT_FIRST: Duration = Duration::from_millis(200);
+/// How long at most, however often it failed.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What is known of work that nobody waits for.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    failing: Option<Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    wait: Duration,
+    not_before: Duration,
+    error: String,
+}
+
+impl Patience {
+    /// Notes that it failed at `now` (of a clock that never goes back). True if that is worth telling: the error is another
+    /// one, or it is waited for longer than before.
+    pub(super) fn failed(&mut self, error: String, now: Duration) -> bool {
+        let (wait, is_news) = match &self.failing {
+            None => (WAIT_FIRST, true),
+            Some(last) => {
+                let wait = (last.wait * 2).min(WAIT_MAX);
+                (wait, wait > last.wait || error != last.error)
+            }
+        };
+        self.failing = Some(Failing { wait, not_before: now + wait, error });
+        is_news
+    }
+
+    /// Notes that it succeeded.
+    pub(super) fn succeeded(&mut self) {
+        self.failing = None;
+    }
+
+    /// How long it must not be tried at `now`; none if it may be.
+    pub(super) fn left(&self, now: Duration) -> Option<Duration> {
+        let left = self.failing.as_ref()?.not_before.saturating_sub(now);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_waits_twice_as_long_each_time_up_to_a_bound_and_tells_of_each_step() {
+        let mut patience = Patience::default();
+        assert_eq!(patience.left(Duration::ZERO), None);
+        let mut now = Duration::from_secs(7);
+        let mut told = Vec::new();
+        for expected_ms in [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000, 30_000] {
+            told.push(patience.failed("full".to_owned(), now));
+            assert_eq!(patience.left(now), Some(Duration::from_millis(expected_ms)));
+            now += Duration::from_millis(expected_ms);
+            assert_eq!(patience.left(now), None);
+        }
+        assert_eq!(told, [true, true, true, true, true, true, true, true, true, false, false]);
+        assert!(patience.failed("another".to_owned(), now), "another error is news");
+        assert!(!patience.failed("another".to_owned(), now));
+        patience.succeeded();
+        assert_eq!(patience.left(now), None);
+        assert!(patience.failed("another".to_owned(), now), "and so is the same one after a success");
+        assert_eq!(patience.left(now), Some(WAIT_FIRST));
+    }
+}
