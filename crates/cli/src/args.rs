@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Look after the store: what takes its room, whether it is whole, backups, secrets.
     Store(StoreArgs),
-    /// Say whether everything that runs need is there.
+    /// Say whether everything that runs need is there: agents and their logins, programs, the store, its owners and runs.
     Doctor(JsonFlag),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),

@@ -20,7 +20,7 @@ use crate::ui::{Style, Times};
 /// The name of the newest run.
 const LAST: &str = "@last";
 /// The log in a store's folder (docs/formats.md).
-const LOG_FILE: &str = "log.db";
+pub(crate) const LOG_FILE: &str = "log.db";
 /// What is in a store's folder before its log is.
 const BEGINNING: [&str; 8] =
     ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION_FILE];

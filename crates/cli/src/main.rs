@@ -8,6 +8,7 @@ mod detach;
 mod error;
 mod exit;
 mod foreground;
+mod found;
 mod notify;
 mod output;
 #[cfg(test)]

@@ -50,6 +50,35 @@ pub(crate) fn drop_off(folder: &Utf8Path) -> bool {
     }
 }
 
+/// The room that a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// What its database takes, the log before the database included, in bytes.
+    pub database_bytes: u64,
+    /// What is free for it, in bytes.
+    pub free_bytes: u64,
+    /// What is kept for the day when nothing is free, in bytes.
+    pub ballast_bytes: u64,
+}
+
+/// Measures the store in `folder`, without looking into it.
+///
+/// # Errors
+/// Its files, or the file system that they are on, cannot be asked.
+pub fn room(folder: &Utf8Path) -> io::Result<Room> {
+    let size = |name: &str| match fs::metadata(folder.join(name)) {
+        Ok(there) => Ok(there.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    };
+    let disk = statvfs(folder.as_std_path())?;
+    Ok(Room {
+        database_bytes: size("log.db")? + size("log.db-wal")?,
+        free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+        ballast_bytes: size(NAME)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,7 @@ mod store;
 mod trees;
 
 pub use agents::{Spoken, preset_traits, schema_fault};
+pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
 pub use drive::{DriveEnd, StopSwitch};

@@ -58,6 +58,9 @@ impl Default for OpenOptions {
 }
 
 impl SqliteLog {
+    /// The format of a store that is open: older ones are brought up to it.
+    pub const FORMAT: i64 = super::schema::FORMAT;
+
     /// Opens the store in `folder`, and makes it if need be. Blocks.
     ///
     /// # Errors

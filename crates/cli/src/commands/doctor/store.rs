@@ -1,0 +1,186 @@
+//! How the store stands: whether it opens, its room, its configuration, who owns runs, and which stand still.
+
+use std::collections::BTreeMap;
+
+use backstay_engine::record::RunStatus;
+use backstay_log::{SqliteLog, TopicFilter};
+use backstay_model::{Coded, OwnerId, Timestamp};
+use backstay_runtime::{Room, RunRow, Store, room};
+use camino::Utf8Path;
+
+use super::findings::{Finding, Health, Part};
+use crate::config;
+use crate::context::{Context, LOG_FILE};
+use crate::error::CliError;
+use crate::output::describe_any;
+use crate::ui::{Times, bytes, short, unowned_limit_words};
+
+/// Below this a run would soon have to stand still.
+const SCARCE_BYTES: u64 = 64 * 1024 * 1024;
+/// Below this somebody should look.
+const LOW_BYTES: u64 = 1024 * 1024 * 1024;
+/// Runs that are named, of owners and of those that stand still.
+const RUNS_MAX: usize = 8;
+
+/// What is found of the store; `configuration` is what is wrong with that.
+pub(super) async fn findings(
+    context: &Context,
+    configuration: Option<CliError>,
+) -> Result<Vec<Finding>, CliError> {
+    let Some(folder) = context.store_folder() else {
+        let found = "none here yet: `backstay run FILE` and `backstay init` make one";
+        return Ok(vec![Finding::new(Part::Store, "folder", Health::Good, found)]);
+    };
+    let mut findings = vec![Finding::new(Part::Store, "folder", Health::Good, folder.as_str())];
+    findings.push(configured(&folder, configuration));
+    if !folder.join(LOG_FILE).exists() {
+        findings.push(Finding::new(Part::Store, "log", Health::Good, "none yet: the first run makes it"));
+        return Ok(findings);
+    }
+    let store = match Store::open(&folder, false).await {
+        Ok(store) => store,
+        Err(error) => {
+            let broken = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
+            findings.push(match error.hint() {
+                Some(hint) => broken.with_next(hint),
+                None => broken,
+            });
+            return Ok(findings);
+        }
+    };
+    let rows = match store.runs(TopicFilter::default()).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let broken = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
+            findings.push(broken.with_next("backstay store check"));
+            return Ok(findings);
+        }
+    };
+    let measured = tokio::task::spawn_blocking(move || room(&folder)).await?;
+    match measured {
+        Ok(measured) => findings.extend(log_and_disk(&rows, measured)),
+        Err(error) => findings.push(Finding::new(
+            Part::Store,
+            "disk",
+            Health::Look,
+            format!("cannot be asked: {error}"),
+        )),
+    }
+    findings.extend(owners(&rows, &context.times()));
+    findings.extend(still(&rows, &context.times()));
+    Ok(findings)
+}
+
+/// The state of the configuration file.
+fn configured(folder: &Utf8Path, wrong: Option<CliError>) -> Finding {
+    let path = config::path(folder);
+    let finding = |health, found: String| Finding::new(Part::Store, "config.toml", health, found);
+    match wrong {
+        Some(error) => {
+            let finding = finding(Health::Bad, describe_any(&error));
+            match error.hint() {
+                Some(hint) => finding.with_next(hint),
+                None => finding,
+            }
+        }
+        None if path.exists() => finding(Health::Good, "in order".to_owned()),
+        None => finding(Health::Good, "none: everything is as it comes".to_owned()),
+    }
+}
+
+pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {
+    let Room { database_bytes, free_bytes, ballast_bytes } = measured;
+    let open = rows.iter().filter(|row| !row.summary.status.is_ended()).count();
+    let runs = if rows.len() == 1 { "run" } else { "runs" };
+    let log = format!(
+        "opens, format {}, {}: {} {runs}, {open} of them not ended",
+        SqliteLog::FORMAT,
+        bytes(database_bytes),
+        rows.len(),
+    );
+    let health = match free_bytes {
+        0..SCARCE_BYTES => Health::Bad,
+        SCARCE_BYTES..LOW_BYTES => Health::Look,
+        LOW_BYTES.. => Health::Good,
+    };
+    let kept = match ballast_bytes {
+        0 => "nothing is kept for a full disk".to_owned(),
+        kept => format!("{} kept for a full disk", bytes(kept)),
+    };
+    let disk = Finding::new(Part::Store, "disk", health, format!("{} free, {kept}", bytes(free_bytes)));
+    let disk = if health == Health::Good { disk } else { disk.with_next("backstay prune --dry-run") };
+    vec![Finding::new(Part::Store, "log", Health::Good, log), disk]
+}
+
+/// The processes that own runs.
+pub(super) fn owners(rows: &[RunRow], times: &Times) -> Vec<Finding> {
+    struct Owned<'r> {
+        pid: u32,
+        host: &'r str,
+        since: Timestamp,
+        runs: Vec<String>,
+    }
+    let mut owners: BTreeMap<OwnerId, Owned<'_>> = BTreeMap::new();
+    for row in rows {
+        if let Some(owner) = row.owner.as_ref().filter(|owner| owner.alive) {
+            let identity = &owner.identity;
+            let owned = owners.entry(identity.owner).or_insert_with(|| Owned {
+                pid: identity.pid,
+                host: &identity.host,
+                since: identity.owner.drawn_at(),
+                runs: Vec::new(),
+            });
+            owned.runs.push(short(row.run));
+        }
+    }
+    if owners.is_empty() {
+        return vec![Finding::new(Part::Store, "owner", Health::Good, "no process owns a run now")];
+    }
+    let finding = |owned: Owned<'_>| {
+        let Owned { pid, host, since, runs } = owned;
+        let found = format!("pid {pid} on {host} since {}: {}", times.minute(since), named(&runs));
+        Finding::new(Part::Store, "owner", Health::Good, found)
+    };
+    owners.into_values().map(finding).collect()
+}
+
+fn named(runs: &[String]) -> String {
+    let more = runs.len().saturating_sub(RUNS_MAX);
+    let named = runs.iter().take(RUNS_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if more == 0 { named } else { format!("{named} and {more} more") }
+}
+
+/// The runs that stand still, and why.
+pub(super) fn still(rows: &[RunRow], times: &Times) -> Vec<Finding> {
+    let mut all: Vec<Finding> = rows.iter().filter_map(|row| stands_still(row, times)).collect();
+    let more = all.len().saturating_sub(RUNS_MAX);
+    all.truncate(RUNS_MAX);
+    if more > 0 {
+        let found = format!("{more} more stand still");
+        all.push(Finding::new(Part::Store, "runs", Health::Look, found).with_next("backstay ls"));
+    }
+    all
+}
+
+fn stands_still(row: &RunRow, times: &Times) -> Option<Finding> {
+    let (summary, id) = (&row.summary, short(row.run));
+    let is_owned = row.owner.as_ref().is_some_and(|owner| owner.alive);
+    let why = summary.why.as_deref().map_or_else(String::new, |why| format!(", {why}"));
+    let resume = format!("backstay resume {id}");
+    let (found, next) = match summary.status {
+        RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => return None,
+        _ if summary.question.is_some() => ("asks a person".to_owned(), "backstay inbox".to_owned()),
+        RunStatus::Waiting => ("waits for a person".to_owned(), "backstay inbox".to_owned()),
+        RunStatus::Suspended => (format!("suspended{why}"), resume),
+        _ if is_owned => return None,
+        RunStatus::Queued => ("nobody began it".to_owned(), resume),
+        RunStatus::Running | RunStatus::Suspending | RunStatus::Cancelling => match &summary.limit {
+            Some(limit) if limit.until > times.now => {
+                (unowned_limit_words(&limit.agent, limit.until, times), resume)
+            }
+            _ => (format!("interrupted: nobody owns it{why}"), resume),
+        },
+    };
+    let found = format!("{}: {found}", summary.workflow);
+    Some(Finding::new(Part::Store, &id, Health::Look, found).with_next(next))
+}
