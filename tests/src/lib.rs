@@ -8,9 +8,11 @@ pub mod folder;
 mod gate;
 pub mod library;
 mod seed;
+mod terminal;
 mod world;
 
 pub use fake::Fake;
 pub use gate::Gate;
 pub use seed::{Seed, all};
+pub use terminal::{SHOW_CURSOR, Terminal};
 pub use world::{PATIENCE, Started, World, binary, block_on, send};

@@ -81,12 +81,35 @@ pub(crate) enum Command {
     Keeper(KeeperArgs),
 }
 
+impl Command {
+    /// Whether the terminal may ring.
+    pub(crate) const fn rings(&self) -> bool {
+        let bell = match self {
+            Command::Run(args) => args.bell,
+            Command::Exec(args) => args.bell,
+            Command::Watch(args) => args.bell,
+            Command::Resume(args) => args.bell,
+            Command::Retry(args) => args.bell,
+            _ => return true,
+        };
+        !bell.no_bell
+    }
+}
+
 /// `--json` alone.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct JsonFlag {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `--no-bell` of what shows a run on a terminal.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct BellFlag {
+    /// Do not ring the terminal when a run needs somebody or ends.
+    #[arg(long)]
+    pub(crate) no_bell: bool,
 }
 
 /// One run.
@@ -123,6 +146,8 @@ pub(crate) struct RunArgs {
     /// Print the final record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// `demo`.
@@ -182,6 +207,8 @@ pub(crate) struct ExecArgs {
     /// Print the final record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// `ls`.
@@ -213,10 +240,18 @@ pub(crate) struct ShowArgs {
 }
 
 /// `watch`.
+///
+/// On a terminal single keys choose a step, open its log or its diff, answer, suspend and cancel; the last line names those
+/// that work, `?` tells of all. In a pipe it prints a line for each event.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     /// The run: its id, a unique beginning of it, or @last.
     pub(crate) run: Option<String>,
+    /// What has not ended in every store that you have used.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) everywhere: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// Which of the two streams.
@@ -416,6 +451,8 @@ pub(crate) struct ResumeArgs {
     /// Print the final record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// `cancel`.
@@ -447,6 +484,8 @@ pub(crate) struct RetryArgs {
     /// Print the final record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// `skip`.

@@ -16,6 +16,7 @@ use crate::ui::{parse_bytes, parse_duration};
 const TABLES: [&str; 3] = ["agents", "notify", "retention"];
 /// What is expected of the values.
 const COMMAND: &str = "a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`";
+const BELL: &str = "`true` or `false`";
 const OLDER: &str = "a time with its unit, such as `\"30d\"`";
 const MAX_SIZE: &str = "a size, such as `\"5G\"`";
 
@@ -23,7 +24,14 @@ const MAX_SIZE: &str = "a size, such as `\"5G\"`";
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Configuration {
     retention: Option<Retention>,
-    notify: Option<Vec<String>>,
+    notify: Notify,
+}
+
+/// How a person hears of what a run needs.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Notify {
+    command: Option<Vec<String>>,
+    bell: Option<bool>,
 }
 
 /// What the store keeps of runs that have ended, if its configuration says so.
@@ -33,7 +41,12 @@ pub(crate) fn retention(store: &Utf8Path) -> Result<Option<Retention>, CliError>
 
 /// The command that tells a person what a run needs, if the configuration has one.
 pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> {
-    Ok(read(store)?.notify)
+    Ok(read(store)?.notify.command)
+}
+
+/// Whether a terminal that shows a run may ring.
+pub(crate) fn bell(store: &Utf8Path) -> Result<bool, CliError> {
+    Ok(read(store)?.notify.bell.unwrap_or(true))
 }
 
 /// Says what is wrong with the configuration, before anything is asked for that needs it.
@@ -73,7 +86,7 @@ impl File<'_> {
             match name.get_ref().as_ref() {
                 // Whoever knows agents reads these.
                 "agents" => {}
-                "notify" => configuration.notify = Some(self.notify(name.span(), value)?),
+                "notify" => configuration.notify = self.notify(name.span(), value)?,
                 "retention" => configuration.retention = Some(self.retention(name.span(), value)?),
                 other => {
                     let is_table = value.get_ref().is_table();
@@ -90,10 +103,21 @@ impl File<'_> {
         Ok(configuration)
     }
 
-    fn notify(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Vec<String>, CliError> {
-        let [command] = self.keys("notify", place.clone(), table, ["command"])?;
-        let command = command
-            .ok_or_else(|| self.wrong(place, format!("`[notify]` has no `command`: {COMMAND}"), None))?;
+    fn notify(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Notify, CliError> {
+        let [command, bell] = self.keys("notify", place.clone(), table, ["command", "bell"])?;
+        if command.is_none() && bell.is_none() {
+            return Err(self.wrong(place, format!("`[notify]` has no `command`: {COMMAND}"), None));
+        }
+        let is_said = |bell: &Spanned<DeValue<'_>>| {
+            bell.get_ref().as_bool().ok_or_else(|| self.not_as_expected("notify", "bell", bell, BELL))
+        };
+        Ok(Notify {
+            command: command.map(|command| self.command(command)).transpose()?,
+            bell: bell.map(is_said).transpose()?,
+        })
+    }
+
+    fn command(&self, command: &Spanned<DeValue<'_>>) -> Result<Vec<String>, CliError> {
         let wrong = |place| self.wrong(place, format!("`command` of `[notify]` is to be {COMMAND}"), None);
         let words = command.get_ref().as_array().ok_or_else(|| wrong(command.span()))?;
         let words: Vec<String> = words
@@ -214,7 +238,10 @@ mod tests {
     #[test]
     fn a_command_is_a_program_and_its_arguments() {
         let read = configured("[notify]\ncommand = [\"say\", \"it\"]\n").unwrap();
-        assert_eq!(read.notify, Some(vec!["say".to_owned(), "it".to_owned()]));
+        let command = Some(vec!["say".to_owned(), "it".to_owned()]);
+        assert_eq!(read.notify, Notify { command, bell: None });
+        let read = configured("[notify]\nbell = false\n").unwrap();
+        assert_eq!(read.notify, Notify { command: None, bell: Some(false) });
     }
 
     #[test]
@@ -270,7 +297,7 @@ mod tests {
             (
                 "[notify]\ncomand = []\n",
                 2,
-                "`[notify]` has no key `comand`; it has `command`",
+                "`[notify]` has no key `comand`; it has `command`, `bell`",
                 Some("command"),
             ),
             (
@@ -297,6 +324,7 @@ mod tests {
                 "`command` of `[notify]` is to be a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
                 None,
             ),
+            ("[notify]\nbell = 1\n", 2, "`bell` of `[notify]` is 1, and is to be `true` or `false`", None),
             ("notify = true\n", 1, "`notify` is to be a table: `[notify]`", None),
         ];
         for (text, line, message, meant) in cases {

@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) style: Style,
     /// Whether stderr is a screen that can be redrawn.
     pub(crate) is_live: bool,
+    /// Whether the terminal may ring, unless the store's configuration forbids it.
+    pub(crate) rings: bool,
     store: Option<Utf8PathBuf>,
 }
 
@@ -57,6 +59,7 @@ impl Context {
         Ok(Context {
             style: Style { color: wants_color && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
+            rings: arguments.command.rings(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
             cwd,
             env,

@@ -16,7 +16,11 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::notify::Notify;
 use crate::output;
-use crate::ui::{Frame, Line, Listen, LiveRun, Moment, Pace, Person, Wish, key_line, story};
+use crate::screen::{RunScreen, Stays};
+use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
+
+/// What a run that comes to a stand says.
+const SUSPENDING: &str = "suspending: what is at work is being stopped; once more leaves at once";
 
 /// What the person sees of a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,8 @@ fn with_this_program(env: &BTreeMap<String, String>, program: &Utf8Path) -> BTre
     env
 }
 
-/// Works on `run` until it rests, and shows it.
+/// Works on `run` until it rests, and shows it. In front of a person, a run that only waits for an answer is not left: it
+/// goes on with the answer.
 pub(crate) async fn work(
     context: &Context,
     store: &Store,
@@ -66,53 +71,120 @@ pub(crate) async fn work(
     look: Look,
 ) -> Result<Exit, CliError> {
     let owner = owner(context, store).await?;
-    let mut live = LiveRun::open(store, run).await?;
-    // Without a view nobody sits here who could answer.
     let has_view = context.is_live && look == Look::Page;
+    // Without a view nobody sits here who could answer.
     let switch = if has_view { StopSwitch::default() } else { StopSwitch::at_questions() };
-    let (end, way) = {
-        let mut view = View::new(context, look);
-        let mut person = Person::listen(view.listens())?;
-        view.foot = foot(&person, Way::On);
-        let mut drive = pin!(owner.drive(run, mode, &switch));
-        let mut way = Way::On;
-        // The drive goes on while the wish is written: it may hold what the writing waits for.
-        let mut saying = pin!(say_suspend(context, store, run));
-        let mut is_saying = false;
-        let end = loop {
-            tokio::select! {
-                end = &mut drive => break end,
-                wish = person.wish() => {
-                    if wish == Wish::Pause {
-                        view.pause(&person)?;
-                    } else {
-                        match wish {
-                            Wish::HangUp => view.close(),
-                            _ => view.end()?,
-                        }
-                        is_saying |= way == Way::On && matches!(wish, Wish::Interrupt | Wish::Terminate);
-                        way = obey(&switch, way, wish);
-                        view.foot = foot(&person, way);
-                    }
-                    view.pace.note();
-                }
-                () = &mut saying, if is_saying => is_saying = false,
-                moment = live.next() => view.take(context, &moment?)?,
-                () = view.pace.due() => view.draw(context, &mut live).await?,
-            }
-        };
-        let end = end?;
-        while let Some(moment) = live.next_now().await? {
-            view.take(context, &moment)?;
-        }
-        view.end()?;
-        (end, way)
+    let mut person = Person::listen(if has_view { Listen::ToKeys } else { Listen::ToSignals })?;
+    let mut stage = Stage {
+        context,
+        live: LiveRun::open(store, run).await?,
+        view: View::new(context, store, has_view, &person)?,
+        way: Way::On,
     };
-    drop(owner);
+    let mut rounds = 0;
+    let end = loop {
+        let end = stage.drive(owner.drive(run, mode, &switch), &mut person, &switch, store).await;
+        rounds += 1;
+        match end {
+            Ok(DriveEnd::WaitingForPerson) if stage.is_attended(&person) => {
+                if stage.wait_for_word(&mut person).await? == Heard::Enough {
+                    break DriveEnd::WaitingForPerson;
+                }
+            }
+            // Whoever answered elsewhere let it go on there.
+            Err(CliError::Drive(DriveError::OwnedElsewhere { .. })) if rounds > 1 => {
+                stage.view.end()?;
+                drop((stage, person, owner));
+                return crate::commands::watch::watch_run(context, store, run).await;
+            }
+            end => break end?,
+        }
+    };
+    while let Some(moment) = stage.live.next_now().await? {
+        stage.view.take(context, &moment);
+    }
+    stage.view.end()?;
+    let way = stage.way;
+    drop((stage, person, owner));
     if way == Way::Left && end == DriveEnd::Stopped {
         return leave(store, run);
     }
     finish(context, store, run, look, end).await
+}
+
+/// A run that is worked on, its view, and what the person wants.
+struct Stage<'a> {
+    context: &'a Context,
+    live: LiveRun,
+    view: View<'a>,
+    way: Way,
+}
+
+/// What a run that waits for a person heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Something that it goes on with.
+    Something,
+    /// That nobody answers here.
+    Enough,
+}
+
+impl Stage<'_> {
+    /// Drives until the run rests.
+    async fn drive(
+        &mut self,
+        drive: impl Future<Output = Result<DriveEnd, DriveError>>,
+        person: &mut Person,
+        switch: &StopSwitch,
+        store: &Store,
+    ) -> Result<DriveEnd, CliError> {
+        let Stage { context, live, view, way } = self;
+        let mut drive = pin!(drive);
+        // The drive goes on while the wish is written: it may hold what the writing waits for.
+        let mut saying = pin!(say_suspend(context, store, live.record.run));
+        let mut is_saying = false;
+        loop {
+            tokio::select! {
+                end = &mut drive => return Ok(end?),
+                wish = person.wish() => if let Some(word) = view.take_wish(wish, person, live)? {
+                    is_saying |= *way == Way::On && word == Word::Stop;
+                    *way = obey(switch, *way, word);
+                    view.show(*way)?;
+                },
+                () = &mut saying, if is_saying => is_saying = false,
+                moment = live.next() => view.take(context, &moment?),
+                is_due = view.is_due() => if is_due {
+                    view.draw(live).await?;
+                },
+            }
+        }
+    }
+
+    /// Whether somebody is in front of it who can answer.
+    fn is_attended(&self, person: &Person) -> bool {
+        self.way == Way::On && person.has_keys() && matches!(self.view, View::Screen(_))
+    }
+
+    /// Shows the run until somebody says something to it. Nobody works on it meanwhile.
+    async fn wait_for_word(&mut self, person: &mut Person) -> Result<Heard, CliError> {
+        let Stage { context, live, view, .. } = self;
+        while let Some(moment) = live.next_now().await? {
+            view.take(context, &moment);
+        }
+        let before = live.inputs;
+        while live.inputs == before {
+            tokio::select! {
+                wish = person.wish() => if view.take_wish(wish, person, live)?.is_some() {
+                    return Ok(Heard::Enough);
+                },
+                moment = live.next() => view.take(context, &moment?),
+                is_due = view.is_due() => if is_due {
+                    view.draw(live).await?;
+                },
+            }
+        }
+        Ok(Heard::Something)
+    }
 }
 
 /// Where a person wants the run to go.
@@ -128,25 +200,32 @@ enum Way {
     Stopped,
 }
 
+/// What a person says about this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// To leave the run to another one.
+    Leave,
+    /// To stop.
+    Stop,
+    /// Nothing: the terminal was closed.
+    HangUp,
+}
+
 /// `q` hands the run over; the first Ctrl-C lets it come to a stand, the second leaves at once.
-fn obey(switch: &StopSwitch, way: Way, wish: Wish) -> Way {
-    match (wish, way) {
-        (Wish::Pause, way) => way,
+fn obey(switch: &StopSwitch, way: Way, word: Word) -> Way {
+    match (word, way) {
         // A closed terminal is no wish to stop: the run goes on without it.
-        (Wish::Leave | Wish::HangUp, Way::On) | (Wish::Leave, Way::Suspending) => {
+        (Word::Leave | Word::HangUp, Way::On) | (Word::Leave, Way::Suspending) => {
             switch.stop();
             Way::Left
         }
-        (Wish::HangUp, way) => way,
-        (Wish::Interrupt | Wish::Terminate, Way::On) => {
-            output::note("suspending: what is at work is being stopped; once more leaves at once");
-            Way::Suspending
-        }
-        (Wish::Interrupt | Wish::Terminate, Way::Suspending | Way::Left) => {
+        (Word::HangUp, way) => way,
+        (Word::Stop, Way::On) => Way::Suspending,
+        (Word::Stop, Way::Suspending | Way::Left) => {
             switch.stop();
             Way::Stopped
         }
-        (Wish::Leave | Wish::Interrupt | Wish::Terminate, Way::Stopped) | (Wish::Leave, Way::Left) => way,
+        (Word::Leave | Word::Stop, Way::Stopped) | (Word::Leave, Way::Left) => way,
     }
 }
 
@@ -157,18 +236,6 @@ async fn say_suspend(context: &Context, store: &Store, run: RunId) {
         // A run that cannot stand still now is already on its way to an end.
         output::note(&format!("{} {error}", error.code()));
     }
-}
-
-/// The keys that work now, and what they do.
-fn foot(person: &Person, way: Way) -> Line {
-    let keys: &[(&str, &str)] = match way {
-        Way::On => &[("q", "leave it running"), ("Ctrl-C", "suspend, twice: leave at once")],
-        Way::Suspending => &[("q", "leave it running"), ("Ctrl-C", "leave at once")],
-        Way::Left | Way::Stopped => &[],
-    };
-    let is_working = |(key, _): &&(&str, &str)| *key != "q" || person.has_keys();
-    let keys: Vec<_> = keys.iter().filter(is_working).copied().collect();
-    key_line(&keys)
 }
 
 /// Hands a run that was given up to a process in the background.
@@ -231,53 +298,93 @@ async fn finish(
 }
 
 /// The view beside a drive.
-#[derive(Debug)]
-struct View {
-    frame: Option<Frame>,
-    pace: Pace,
-    foot: Line,
+enum View<'a> {
+    /// The run on the screen.
+    Screen(Box<RunScreen<'a>>),
+    /// A line for each event.
+    Lines,
+    /// Nobody is there any more.
+    Closed,
 }
 
-impl View {
-    fn new(context: &Context, look: Look) -> View {
-        let is_live = context.is_live && look == Look::Page;
-        let pace = if is_live { Pace::undrawn() } else { Pace::default() };
-        View { frame: is_live.then(|| Frame::new(context.style)), pace, foot: Line::default() }
-    }
-
-    const fn listens(&self) -> Listen {
-        match &self.frame {
-            Some(_) => Listen::ToKeys,
-            None => Listen::ToSignals,
+impl<'a> View<'a> {
+    fn new(
+        context: &'a Context,
+        store: &Store,
+        is_live: bool,
+        person: &Person,
+    ) -> Result<View<'a>, CliError> {
+        if !is_live {
+            return Ok(View::Lines);
         }
+        Ok(View::Screen(Box::new(RunScreen::new(context, store, Role::Works, person)?)))
     }
 
-    /// Without a screen, a line for each event.
-    fn take(&mut self, context: &Context, moment: &Moment) -> Result<(), CliError> {
-        if self.frame.is_some() {
-            self.pace.note();
-        } else if let Moment::Event(recorded, event) = moment
-            && let Some(line) = story(recorded, event, &context.times())
-        {
-            output::note(&line.render(crate::ui::Style::default(), usize::MAX));
+    /// Takes what a person says; gives it where it is about this process.
+    fn take_wish(&mut self, wish: Wish, person: &Person, live: &LiveRun) -> Result<Option<Word>, CliError> {
+        Ok(match (wish, self) {
+            (Wish::Interrupt | Wish::Terminate, _) => Some(Word::Stop),
+            (Wish::HangUp, view) => {
+                *view = View::Closed;
+                Some(Word::HangUp)
+            }
+            (Wish::Press(key), View::Screen(screen)) => {
+                (screen.press(key, live) == Stays::Leaves).then_some(Word::Leave)
+            }
+            (Wish::Resize, View::Screen(screen)) => {
+                screen.pace.hurry();
+                None
+            }
+            (Wish::Pause, View::Screen(screen)) => {
+                screen.pause(person)?;
+                None
+            }
+            (Wish::Press(_) | Wish::Resize | Wish::Pause, View::Lines | View::Closed) => None,
+        })
+    }
+
+    /// Says where the run goes from now on.
+    fn show(&mut self, way: Way) -> Result<(), CliError> {
+        match way {
+            Way::On => {}
+            Way::Suspending => match self {
+                View::Screen(screen) => {
+                    screen.play(Role::Stops);
+                    screen.tell(Paint::Warn, SUSPENDING.to_owned());
+                }
+                View::Lines => output::note(SUSPENDING),
+                View::Closed => {}
+            },
+            Way::Left | Way::Stopped => self.end()?,
         }
         Ok(())
     }
 
-    async fn draw(&mut self, context: &Context, live: &mut LiveRun) -> Result<(), CliError> {
-        if let Some(frame) = &mut self.frame {
-            while live.next_now().await?.is_some() {}
-            live.look().await?;
-            let drawn = frame.draw(&live.lines(&context.times(), context.columns()), &self.foot);
-            self.unless_closed(drawn)?;
+    /// Takes what happened to the run.
+    fn take(&mut self, context: &Context, moment: &Moment) {
+        match (self, moment) {
+            (View::Screen(screen), moment) => screen.hear(moment),
+            (View::Lines, Moment::Event(recorded, event)) => {
+                if let Some(line) = story(recorded, event, &context.times()) {
+                    output::note(&line.render(crate::ui::Style::default(), usize::MAX));
+                }
+            }
+            (View::Lines, Moment::Look) | (View::Closed, _) => {}
         }
-        self.pace.drawn();
-        Ok(())
     }
 
-    /// Nothing is drawn any more.
-    fn close(&mut self) {
-        self.frame = None;
+    /// Resolves when it should be drawn (true), or something in it has come further.
+    async fn is_due(&mut self) -> bool {
+        match self {
+            View::Screen(screen) => screen.is_due().await,
+            View::Lines | View::Closed => std::future::pending().await,
+        }
+    }
+
+    async fn draw(&mut self, live: &mut LiveRun) -> Result<(), CliError> {
+        let View::Screen(screen) = self else { return Ok(()) };
+        let drawn = screen.draw(live).await;
+        self.unless_closed(drawn)
     }
 
     /// A screen that is gone ends the view and not the work.
@@ -285,26 +392,17 @@ impl View {
         match drawn {
             Err(error @ (CliError::Output(_) | CliError::OutputClosed)) => {
                 tracing::debug!(%error, "the screen is gone");
-                self.close();
+                *self = View::Closed;
                 Ok(())
             }
             drawn => drawn,
         }
     }
 
-    fn pause(&mut self, person: &Person) -> Result<(), CliError> {
-        match &mut self.frame {
-            Some(frame) => person.pause(frame),
-            None => Ok(()),
-        }
-    }
-
     /// Makes room for what is printed next.
     fn end(&mut self) -> Result<(), CliError> {
-        let cleared = match &mut self.frame {
-            Some(frame) => frame.clear(),
-            None => Ok(()),
-        };
+        let View::Screen(screen) = self else { return Ok(()) };
+        let cleared = screen.clear();
         self.unless_closed(cleared)
     }
 }

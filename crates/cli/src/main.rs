@@ -12,6 +12,7 @@ mod notify;
 mod output;
 #[cfg(test)]
 mod pages;
+mod screen;
 mod store_args;
 mod stores;
 mod ui;

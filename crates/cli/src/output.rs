@@ -38,10 +38,15 @@ pub(crate) fn put(text: &str) -> Result<(), CliError> {
 /// Writes a part of the result as it is.
 pub(crate) fn put_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(written)
+}
+
+/// Why something could not be written to stdout.
+pub(crate) fn written(error: std::io::Error) -> CliError {
+    match error.kind() {
         ErrorKind::BrokenPipe => CliError::OutputClosed,
         _ => CliError::Output(error),
-    })
+    }
 }
 
 /// Writes a line of the result.

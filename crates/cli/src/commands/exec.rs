@@ -129,6 +129,7 @@ mod tests {
 
     fn args(agent: &str, prompt: &str) -> ExecArgs {
         ExecArgs {
+            bell: crate::args::BellFlag { no_bell: false },
             agent: agent.to_owned(),
             prompt: prompt.to_owned(),
             until: None,

@@ -117,7 +117,8 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
     table(&["run", "workflow", "state", "steps", "asked", "now"], &cells)
 }
 
-fn urgency(row: &RunRow) -> u8 {
+/// How much a run needs a person: 0 the most.
+pub(crate) fn urgency(row: &RunRow) -> u8 {
     match row.summary.status {
         RunStatus::Waiting => 0,
         _ if row.summary.question.is_some() => 0,

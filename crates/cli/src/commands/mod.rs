@@ -27,6 +27,7 @@ mod up;
 mod usage;
 pub(crate) mod wait;
 pub(crate) mod watch;
+mod watch_list;
 mod workflow;
 
 pub(crate) use input::is_owned;

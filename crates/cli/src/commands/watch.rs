@@ -1,22 +1,25 @@
 //! `backstay watch`.
 
 use backstay_log::TopicFilter;
-use backstay_model::{Position, RunId};
+use backstay_model::RunId;
 use backstay_runtime::Store;
 
 use super::tell::{tell_all, tell_run};
+use super::watch_list::{Where, watch_list};
 use crate::args::WatchArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{Frame, Line, Listen, LiveRun, Pace, Paint, Person, Wish, key_line};
-
-/// Time between two looks at the list without news.
-const LIST_LOOK: std::time::Duration = std::time::Duration::from_secs(2);
+use crate::screen::{RunScreen, Start, Stays};
+use crate::stores;
+use crate::ui::{Line, Listen, LiveRun, Paint, Person, Role, Wish};
 
 /// Watches one run until it ends, or all that have not.
 pub(crate) async fn watch(context: &Context, args: WatchArgs) -> Result<Exit, CliError> {
+    if args.everywhere {
+        return everywhere(context).await;
+    }
     let store = context.store().await?;
     if let Some(text) = &args.run {
         let run = context.run(&store, text).await?;
@@ -29,9 +32,35 @@ pub(crate) async fn watch(context: &Context, args: WatchArgs) -> Result<Exit, Cl
             Ok(Exit::Completed)
         }
         ([row], true) => watch_run(context, &store, row.run).await,
-        ([..], true) => watch_all(context, &store).await,
+        ([..], true) => watch_list(context, Where::Here(store)).await,
         ([..], false) => tell_all(context, &store).await,
     }
+}
+
+/// Watches what is under way in all stores of the user.
+async fn everywhere(context: &Context) -> Result<Exit, CliError> {
+    let mut stores = Vec::new();
+    for folder in stores::known(&context.env).map_err(CliError::Stores)? {
+        match Store::open(&folder, false).await {
+            Ok(store) => {
+                let open = TopicFilter { open_only: true, ..TopicFilter::default() };
+                if !store.runs(open).await?.is_empty() {
+                    stores.push(store);
+                }
+            }
+            Err(error) => output::note(&format!("{folder}: {}", output::describe_any(&error))),
+        }
+    }
+    if stores.is_empty() {
+        output::note("nothing under way anywhere");
+        return Ok(Exit::Completed);
+    }
+    if context.is_live {
+        return watch_list(context, Where::Everywhere).await;
+    }
+    let told =
+        futures_util::future::try_join_all(stores.iter().map(|store| tell_all(context, store))).await?;
+    Ok(told.into_iter().find(|exit| *exit != Exit::Completed).unwrap_or(Exit::Completed))
 }
 
 /// Watches one run until it ends.
@@ -39,103 +68,62 @@ pub(crate) async fn watch_run(context: &Context, store: &Store, run: RunId) -> R
     if !context.is_live {
         return tell_run(context, store, run).await;
     }
+    let mut person = Person::listen(Listen::ToKeys)?;
+    let seen = see_run(context, store, run, &mut person, Start::AtTable).await?;
+    drop(person);
+    match seen {
+        Seen::Left => Ok(Exit::Completed),
+        Seen::Stopped(exit) => Ok(exit),
+        Seen::Ended(exit) => {
+            super::show::print(context, store, run).await?;
+            Ok(exit)
+        }
+    }
+}
+
+/// How a view of a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The person left it.
+    Left,
+    /// A signal ended it.
+    Stopped(Exit),
+    /// The run ended.
+    Ended(Exit),
+}
+
+/// Shows one run until it ends or the person has seen enough. The screen is given back, with the last picture unless the
+/// run ended.
+pub(super) async fn see_run(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    person: &mut Person,
+    start: Start,
+) -> Result<Seen, CliError> {
     let mut live = LiveRun::open(store, run).await?;
-    let mut screen = Screen::open(context)?;
-    loop {
+    let mut screen = RunScreen::new(context, store, Role::Watches, person)?;
+    screen.begin(start, &live);
+    let seen = loop {
         tokio::select! {
-            wish = screen.person.wish() => {
-                let lines = live.lines(&context.times(), context.columns());
-                if let Some(exit) = screen.obey(wish, &lines)? {
-                    return Ok(exit);
-                }
-            }
-            moment = live.next() => {
-                moment?;
-                screen.pace.note();
-            }
-            () = screen.pace.due() => {
-                while live.next_now().await?.is_some() {}
-                live.look().await?;
+            wish = person.wish() => match wish {
+                Wish::Press(key) => if screen.press(key, &live) == Stays::Leaves { break Seen::Left },
+                Wish::Resize => screen.pace.hurry(),
+                Wish::Pause => screen.pause(person)?,
+                Wish::Interrupt => break Seen::Stopped(Exit::Interrupted),
+                Wish::Terminate => break Seen::Stopped(Exit::Terminated),
+                Wish::HangUp => return Ok(Seen::Stopped(Exit::Terminated)),
+            },
+            moment = live.next() => screen.hear(&moment?),
+            is_due = screen.is_due() => if is_due {
+                screen.draw(&mut live).await?;
                 if live.record.status.is_ended() {
-                    break;
+                    screen.clear()?;
+                    return Ok(Seen::Ended(of_status(live.record.status)));
                 }
-                screen.draw(&live.lines(&context.times(), context.columns()))?;
             }
         }
-    }
-    screen.frame.clear()?;
-    drop(screen);
-    super::show::print(context, store, run).await?;
-    Ok(of_status(live.record.status))
-}
-
-async fn watch_all(context: &Context, store: &Store) -> Result<Exit, CliError> {
-    let mut screen = Screen::open(context)?;
-    let mut seen = Position(0);
-    let mut lines = Vec::new();
-    loop {
-        tokio::select! {
-            wish = screen.person.wish() => {
-                if let Some(exit) = screen.obey(wish, &lines)? {
-                    return Ok(exit);
-                }
-            }
-            position = store.log().changed(seen) => {
-                seen = position;
-                screen.pace.note();
-            }
-            () = tokio::time::sleep(LIST_LOOK) => screen.pace.note(),
-            () = screen.pace.due() => {
-                let rows = store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await?;
-                if rows.is_empty() {
-                    screen.frame.clear()?;
-                    output::note("no run is under way any more");
-                    return Ok(Exit::Completed);
-                }
-                lines = super::ls::lines(&context.times(), &rows, context.columns());
-                screen.draw(&lines)?;
-            }
-        }
-    }
-}
-
-/// A live view and the person in front of it.
-struct Screen {
-    // Dropped first: the terminal is given back before the cursor is shown.
-    person: Person,
-    frame: Frame,
-    pace: Pace,
-    foot: Line,
-}
-
-impl Screen {
-    fn open(context: &Context) -> Result<Screen, CliError> {
-        let person = Person::listen(Listen::ToKeys)?;
-        let key = if person.has_keys() { "q" } else { "Ctrl-C" };
-        let foot = key_line(&[(key, "leave this view")]);
-        Ok(Screen { person, frame: Frame::new(context.style), pace: Pace::undrawn(), foot })
-    }
-
-    fn draw(&mut self, lines: &[Line]) -> Result<(), CliError> {
-        self.frame.draw(lines, &self.foot)?;
-        self.pace.drawn();
-        Ok(())
-    }
-
-    /// The exit, if the person leaves; the last picture stays.
-    fn obey(&mut self, wish: Wish, lines: &[Line]) -> Result<Option<Exit>, CliError> {
-        let exit = match wish {
-            Wish::Pause => {
-                self.person.pause(&mut self.frame)?;
-                self.pace.note();
-                return Ok(None);
-            }
-            Wish::Leave => Exit::Completed,
-            Wish::Interrupt => Exit::Interrupted,
-            Wish::Terminate => Exit::Terminated,
-            Wish::HangUp => return Ok(Some(Exit::Terminated)),
-        };
-        self.frame.leave(lines, &Line::of(Paint::Dim, " no longer watched"))?;
-        Ok(Some(exit))
-    }
+    };
+    screen.leave(&live, &Line::of(Paint::Dim, " no longer watched"))?;
+    Ok(seen)
 }

@@ -15,8 +15,14 @@ use rustix::termios::{
 };
 use tokio::sync::mpsc;
 
+use super::typed::{Key, Typed};
+
 /// Keys that may wait to be looked at.
-const WAITING_MAX: usize = 16;
+const WAITING_MAX: usize = 64;
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64;
+/// How long more may take to follow an escape: a terminal sends the bytes of one key together.
+const ESCAPE_LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 /// Time between two looks whether the terminal is ours again.
 const BACKGROUND_LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -24,7 +30,7 @@ const BACKGROUND_LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 #[derive(Debug)]
 pub(crate) struct Keys {
     before: Termios,
-    incoming: mpsc::Receiver<u8>,
+    incoming: mpsc::Receiver<Key>,
     /// Closing it ends the thread.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
@@ -47,7 +53,7 @@ impl Keys {
     }
 
     /// The next key. Never resolves once the terminal is gone.
-    pub(crate) async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> Key {
         match self.incoming.recv().await {
             Some(key) => key,
             None => std::future::pending().await,
@@ -100,11 +106,18 @@ pub(crate) fn is_ours(stdin: &Stdin) -> bool {
     }
 }
 
-fn listen(until: &OwnedFd, send: &mpsc::Sender<u8>) {
+fn listen(until: &OwnedFd, send: &mpsc::Sender<Key>) {
     let stdin = std::io::stdin();
+    let mut typed = Typed::default();
     loop {
         let mut looked = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(until, PollFlags::IN)];
-        match poll(&mut looked, None) {
+        match poll(&mut looked, typed.is_undecided().then_some(&ESCAPE_LOOK)) {
+            Ok(0) => {
+                if !pass_on(send, typed.decide()) {
+                    return;
+                }
+                continue;
+            }
             Ok(_) | Err(Errno::INTR) => {}
             Err(_no_terminal) => return,
         }
@@ -123,11 +136,10 @@ fn listen(until: &OwnedFd, send: &mpsc::Sender<u8>) {
                 Ok(_) | Err(_) => return,
             }
         }
-        let mut typed = [0; WAITING_MAX];
-        match rustix::io::read(&stdin, &mut typed) {
+        let mut bytes = [0; READ_BYTES];
+        match rustix::io::read(&stdin, &mut bytes) {
             Ok(count) => {
-                // Keys that nobody waits for any more are of no use.
-                if typed[..count].iter().any(|key| send.try_send(*key).is_err()) && send.is_closed() {
+                if !pass_on(send, typed.take(&bytes[..count])) {
                     return;
                 }
             }
@@ -135,4 +147,10 @@ fn listen(until: &OwnedFd, send: &mpsc::Sender<u8>) {
             Err(_no_terminal) => return,
         }
     }
+}
+
+/// Keys that nobody waits for any more are of no use; false once nobody waits at all.
+fn pass_on(send: &mpsc::Sender<Key>, keys: impl IntoIterator<Item = Key>) -> bool {
+    let mut keys = keys.into_iter();
+    !(keys.any(|key| send.try_send(key).is_err()) && send.is_closed())
 }

@@ -39,6 +39,14 @@ impl Line {
         self.with(Paint::Plain, " ".repeat(gap))
     }
 
+    /// The line as the one that is chosen: marked in its first column, which has to be empty.
+    pub(crate) fn marked(mut self) -> Line {
+        if let Some(first) = self.pieces.first_mut() {
+            *first = (Paint::Bold, "›".to_owned());
+        }
+        self
+    }
+
     /// Columns that it takes.
     pub(crate) fn width(&self) -> usize {
         self.pieces.iter().map(|(_, text)| width(text)).sum()
@@ -89,6 +97,21 @@ pub(crate) fn cut_with_mark(text: &str, columns: usize) -> String {
     }
 }
 
+/// A line across the screen with a title in it, and `right` at its end.
+pub(crate) fn rule(title: &str, right: &str, columns: usize) -> Line {
+    let left = format!(" {title} ");
+    let right = if right.is_empty() { String::new() } else { format!(" {right} ") };
+    let used = 2 + width(&left) + width(&right);
+    let Some(gap) = columns.checked_sub(used + 1).filter(|gap| *gap > 0) else {
+        return Line::of(Paint::Dim, " ─").with(Paint::Bold, left);
+    };
+    Line::of(Paint::Dim, " ─")
+        .with(Paint::Bold, left)
+        .with(Paint::Dim, "─".repeat(gap))
+        .with(Paint::Dim, right)
+        .with(Paint::Dim, "─")
+}
+
 /// `text` in lines of at most `columns`, broken between words; a longer word has a line of its own.
 pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -107,19 +130,34 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
 /// `text` without what would move the cursor: control characters and escape sequences.
 pub(crate) fn one_line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
         match character {
-            '\u{1b}' if characters.peek() == Some(&'[') => {
-                characters.next();
-                while characters.next().is_some_and(|part| !('@'..='~').contains(&part)) {}
-            }
+            '\u{1b}' => pass_sequence(&mut rest),
             '\n' | '\r' | '\t' => out.push(' '),
+            // Nor what would turn the text around.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             character if character.is_control() => {}
             character => out.push(character),
         }
     }
     out
+}
+
+/// Goes behind the sequence whose escape was read.
+fn pass_sequence(rest: &mut std::str::Chars<'_>) {
+    match rest.next() {
+        Some('[') => while rest.next().is_some_and(|part| !('@'..='~').contains(&part)) {},
+        Some(']' | 'P' | '_' | '^' | 'X') => {
+            let body = rest.as_str();
+            let end = ["\u{7}", "\u{1b}\\"].iter().filter_map(|end| Some(body.find(end)? + end.len())).min();
+            // One without an end is no reason to lose what stands behind it.
+            if let Some(end) = end {
+                *rest = body[end..].chars();
+            }
+        }
+        Some(_) | None => {}
+    }
 }
 
 /// East Asian scripts and emoji take two columns; combining marks and joiners none.
@@ -155,6 +193,13 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_reaches_over_the_screen_and_keeps_its_title() {
+        assert_eq!(rule("fix", "", 16).render(PLAIN, 16), " ─ fix ─────────");
+        assert_eq!(rule("fix", "try 2", 20).render(PLAIN, 20), " ─ fix ───── try 2 ─");
+        assert_eq!(rule("a long title", "50 %", 10).render(PLAIN, 10), " ─ a long…");
+    }
+
+    #[test]
     fn wide_characters_count_twice() {
         assert_eq!(width("日本 a"), 6);
         assert_eq!(Line::of(Paint::Plain, "日本語").render(PLAIN, 5), "日本…");
@@ -163,6 +208,8 @@ mod tests {
     #[test]
     fn what_a_process_says_cannot_move_the_cursor() {
         assert_eq!(one_line("a\u{1b}[31mred\u{1b}[0m\r\nb\u{7}\tc"), "ared  b c");
+        assert_eq!(one_line("a\u{1b}]0;title\u{7}b\u{1b}]52;c;eA==\u{1b}\\c\u{1b}cd\u{1b}]0;e"), "abcd0;e");
+        assert_eq!(one_line("ok \u{202e}lave\u{2066}"), "ok lave");
     }
 
     #[test]

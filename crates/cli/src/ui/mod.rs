@@ -2,35 +2,43 @@
 
 mod agents;
 mod beats;
+mod console;
+mod entries;
 mod frame;
 mod harmless;
 mod keys;
 mod line;
 mod live;
+mod outlet;
 mod pace;
 mod page;
 #[cfg(test)]
 mod pages;
 mod person;
+mod reader;
 mod rows;
 mod size;
 mod state;
 mod story;
 mod style;
 mod time;
+mod typed;
 
 pub(crate) use agents::{amount, limit_words};
-pub(crate) use frame::Frame;
+pub(crate) use console::{Console, Deed, Parts, Role, can_suspend, laid_out};
+pub(crate) use entries::{Entries, Entry};
+pub(crate) use frame::{Frame, Size};
 pub(crate) use harmless::harmless;
-pub(crate) use line::{Line, cut_with_mark, one_line, width, wrapped};
+pub(crate) use line::{Line, cut_with_mark, one_line, rule, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
+pub(crate) use outlet::Offered;
 pub(crate) use pace::Pace;
-pub(crate) use page::{
-    Held, Page, answers, asked_words, asks, ending, next_lines, nexts, short, show_page, watch_page,
-};
+pub(crate) use page::{Held, Page, answers, asked_words, asks, ending, next_lines, nexts, short, show_page};
 pub(crate) use person::{Listen, Person, Wish, key_line};
+pub(crate) use reader::{Reader, Reads};
 pub(crate) use rows::{step_table, table};
 pub(crate) use size::{bytes, parse_bytes};
 pub(crate) use story::story;
 pub(crate) use style::{Paint, Style};
 pub(crate) use time::{Times, duration, parse_duration};
+pub(crate) use typed::Key;

@@ -25,6 +25,11 @@ impl Pace {
         self.is_stale = true;
     }
 
+    /// A person waits to see something new: it is drawn at once.
+    pub(crate) const fn hurry(&mut self) {
+        *self = Pace::undrawn();
+    }
+
     /// It was drawn.
     pub(crate) fn drawn(&mut self) {
         *self = Pace { is_stale: false, drawn_at: Some(Instant::now()) };

@@ -192,9 +192,9 @@ pub(crate) fn short(run: RunId) -> String {
 }
 
 /// The page of `watch`: a run as it goes on.
+#[cfg(test)]
 pub(crate) fn watch_page(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
-    let mut lines = vec![head(page, times, columns), holder(page)];
-    lines.extend(used(page));
+    let mut lines = head_lines(page, times, columns);
     lines.push(Line::default());
     lines.extend(step_table(page, times, columns));
     let next = next_lines(page, times, columns);
@@ -202,6 +202,13 @@ pub(crate) fn watch_page(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
         lines.push(Line::default());
         lines.extend(next);
     }
+    lines
+}
+
+/// What run, where it stands, who works on it, what it used.
+pub(crate) fn head_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    let mut lines = vec![head(page, times, columns), holder(page)];
+    lines.extend(used(page));
     lines
 }
 
@@ -261,6 +268,16 @@ fn used(page: &Page<'_>) -> Option<Line> {
 
 /// Why the run ended or stands still, and what can be done next.
 pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    let asked = asks(page, times, columns).into_iter().flat_map(|(_, lines)| lines).collect();
+    next_lines_with(page, asked, times, columns)
+}
+
+/// The same without the questions.
+pub(crate) fn next_lines_beside_questions(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    next_lines_with(page, Vec::new(), times, columns)
+}
+
+fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: usize) -> Vec<Line> {
     let record = page.record;
     let mut lines = Vec::new();
     if let Some(why) = why(page) {
@@ -271,7 +288,7 @@ pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
     {
         lines.push(say("said", said.clone()));
     }
-    lines.extend(asks(page, times, columns).into_iter().flat_map(|(_, lines)| lines));
+    lines.extend(asked);
     if let Some(at) = record.trimmed_at {
         lines.push(say(
             "freed",
@@ -303,7 +320,7 @@ fn say(label: &str, text: String) -> Line {
 }
 
 /// Text of which nothing may be cut off, over as many lines as it takes.
-fn say_all(label: &str, text: &str, columns: usize) -> Vec<Line> {
+pub(crate) fn say_all(label: &str, text: &str, columns: usize) -> Vec<Line> {
     let parts = wrapped(text, columns.saturating_sub(LABEL_COLUMNS));
     parts
         .into_iter()

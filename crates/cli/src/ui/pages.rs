@@ -17,8 +17,9 @@ use camino::Utf8Path;
 
 use super::line::width;
 use super::page::Sign;
+use super::page::watch_page;
 use super::time::Times;
-use super::{Held, Line, Page, Style, ending, show_page, watch_page};
+use super::{Held, Line, Page, Style, ending, show_page};
 
 /// The screens: a terminal as it opens, and a wide one.
 const SCREENS: [usize; 2] = [80, 120];
@@ -45,15 +46,15 @@ fn run() -> RunId {
     "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()
 }
 
-fn at(clock: &str) -> Timestamp {
+pub(super) fn at(clock: &str) -> Timestamp {
     format!("2026-11-21T{clock}Z").parse().unwrap()
 }
 
-fn id(step: &str) -> StepId {
+pub(super) fn id(step: &str) -> StepId {
     step.parse().unwrap()
 }
 
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     let read_file = |_: &str| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
     let input = CheckInput {
         path: "flow.yaml",
@@ -122,7 +123,7 @@ fn done(name: &str, status: StepStatus, from: &str, until: &str, summary: &str) 
 }
 
 /// A run with steps in every state at once.
-fn running() -> RunRecord {
+pub(super) fn running() -> RunRecord {
     let mut again = step("again", StepStage::Backoff { due_at: at("10:26:52") }, "10:21:00");
     again.attempts.push(attempt(2, at("10:23:00")));
     let mut found = step("a_rather_long_name_of_a_step", StepStage::Working, "10:14:00");
@@ -156,7 +157,7 @@ fn running() -> RunRecord {
     }
 }
 
-fn signs() -> BTreeMap<StepId, Sign> {
+pub(super) fn signs() -> BTreeMap<StepId, Sign> {
     let said =
         "edit src/auth/token.rs: the failing assertion compares an expired token against the wall clock";
     let beat = super::beats::Beat::seen(at("10:26:39"), at("10:26:00"));
@@ -164,7 +165,7 @@ fn signs() -> BTreeMap<StepId, Sign> {
     BTreeMap::from([(id("a_rather_long_name_of_a_step"), long), (id("quick"), Sign::default())])
 }
 
-fn failed() -> RunRecord {
+pub(super) fn failed() -> RunRecord {
     let mut quick = done("quick", StepStatus::Failed, "10:14:00", "10:25:02", "exit 101");
     (quick.exit_code, quick.failure) = (Some(101), Some(FailureClass::Exit));
     let skipped = |name: &str| {
@@ -191,7 +192,7 @@ fn failed() -> RunRecord {
     }
 }
 
-fn waiting() -> RunRecord {
+pub(super) fn waiting() -> RunRecord {
     let option =
         |name: &str, meaning: &str| QuestionOption { name: name.to_owned(), meaning: meaning.to_owned() };
     RunRecord {
@@ -224,7 +225,7 @@ fn waiting() -> RunRecord {
 }
 
 /// The page at each width, below each other; no line is wider than its screen.
-fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
+pub(super) fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
     let screen = |columns: usize| {
         let lines: Vec<String> =
             draw(columns).iter().map(|line| line.render(Style::default(), columns)).collect();
@@ -236,15 +237,15 @@ fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
     SCREENS.map(screen).join("\n")
 }
 
-fn times() -> Times {
+pub(super) fn times() -> Times {
     Times::utc(NOW.parse().unwrap())
 }
 
-fn owner() -> Held {
+pub(super) fn owner() -> Held {
     Held::By { pid: 4_711, host: "workshop".to_owned() }
 }
 
-fn page<'a>(
+pub(super) fn page<'a>(
     record: &'a RunRecord,
     plan: &'a Plan,
     held: Held,
@@ -279,7 +280,7 @@ fn watch_of_a_run_that_waits_for_a_person() {
 }
 
 /// Two agents at work, one with trouble; a third waits for the end of a limit.
-fn by_presets() -> RunRecord {
+pub(super) fn by_presets() -> RunRecord {
     let agent = |line: &str, line_at: &str| AgentRecord {
         preset: "codex".to_owned(),
         access: Access::Write,

@@ -4,14 +4,15 @@ use rustix::process::{Signal as Number, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keys::Keys;
+use super::typed::Key;
 use super::{Frame, Line, Paint};
 use crate::error::CliError;
 
 /// What is wished for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// To leave the view, and what it shows as it is.
-    Leave,
+    /// What the view makes of a key.
+    Press(Key),
     /// To stop: Ctrl-C.
     Interrupt,
     /// To stop, said by another process, or by Ctrl-\.
@@ -20,6 +21,8 @@ pub(crate) enum Wish {
     Pause,
     /// The terminal is gone, and with it whoever saw it: nothing can be shown any more.
     HangUp,
+    /// The terminal has another size.
+    Resize,
 }
 
 /// Whether single keys are listened for.
@@ -39,6 +42,7 @@ pub(crate) struct Person {
     terminations: Signal,
     quits: Signal,
     hangups: Signal,
+    resizes: Signal,
     /// Only where keys were taken there is something to give back before a pause.
     pauses: Option<Signal>,
 }
@@ -47,17 +51,15 @@ impl Person {
     /// Begins to listen.
     pub(crate) fn listen(listen: Listen) -> Result<Person, CliError> {
         // The signals first: from the moment the terminal is changed, every way out has to give it back.
-        let [interrupts, terminations, quits, hangups] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::hangup()]
-                .map(signal);
-        let (interrupts, terminations) =
-            (interrupts.map_err(CliError::Signals)?, terminations.map_err(CliError::Signals)?);
-        let (quits, hangups) = (quits.map_err(CliError::Signals)?, hangups.map_err(CliError::Signals)?);
+        let hear = |kind: SignalKind| signal(kind).map_err(CliError::Signals);
+        let (interrupts, terminations) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+        let (quits, hangups) = (hear(SignalKind::quit())?, hear(SignalKind::hangup())?);
+        let resizes = hear(SignalKind::window_change())?;
         let is_keyed = listen == Listen::ToKeys;
         let stop = SignalKind::from_raw(Number::TSTP.as_raw());
-        let pauses = if is_keyed { Some(signal(stop).map_err(CliError::Signals)?) } else { None };
+        let pauses = if is_keyed { Some(hear(stop)?) } else { None };
         let keys = if is_keyed { Keys::take() } else { None };
-        Ok(Person { keys, interrupts, terminations, quits, hangups, pauses })
+        Ok(Person { keys, interrupts, terminations, quits, hangups, resizes, pauses })
     }
 
     /// Whether keys work.
@@ -67,18 +69,14 @@ impl Person {
 
     /// What the person says next. Dropping the future loses nothing.
     pub(crate) async fn wish(&mut self) -> Wish {
-        loop {
-            let key = tokio::select! {
-                _ = self.interrupts.recv() => return Wish::Interrupt,
-                _ = self.terminations.recv() => return Wish::Terminate,
-                _ = self.quits.recv() => return Wish::Terminate,
-                _ = self.hangups.recv() => return Wish::HangUp,
-                () = next_pause(&mut self.pauses) => return Wish::Pause,
-                key = next_key(&mut self.keys) => key,
-            };
-            if matches!(key, b'q' | b'Q') {
-                return Wish::Leave;
-            }
+        tokio::select! {
+            _ = self.interrupts.recv() => Wish::Interrupt,
+            _ = self.terminations.recv() => Wish::Terminate,
+            _ = self.quits.recv() => Wish::Terminate,
+            _ = self.hangups.recv() => Wish::HangUp,
+            _ = self.resizes.recv() => Wish::Resize,
+            () = next_pause(&mut self.pauses) => Wish::Pause,
+            key = next_key(&mut self.keys) => Wish::Press(key),
         }
     }
 
@@ -105,20 +103,51 @@ async fn next_pause(pauses: &mut Option<Signal>) {
     }
 }
 
-async fn next_key(keys: &mut Option<Keys>) -> u8 {
+async fn next_key(keys: &mut Option<Keys>) -> Key {
     match keys {
         Some(keys) => keys.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// A line that names keys and what they do.
-pub(crate) fn key_line(keys: &[(&str, &str)]) -> Line {
-    let line = Line::of(Paint::Plain, " ");
-    keys.iter().enumerate().fold(line, |line, (index, (key, meaning))| {
-        let gap = if index == 0 { "" } else { "  " };
-        line.with(Paint::Plain, gap)
-            .with(Paint::Bold, format!("[{key}]"))
-            .with(Paint::Dim, format!(" {meaning}"))
-    })
+/// A line that names keys and what they do, as close together as `columns` make it. Where that is not enough the first ones
+/// give way, never the last two, which lead out of everything.
+pub(crate) fn key_line(keys: &[(&str, &str)], columns: usize) -> Line {
+    let line = |keys: &[(&str, &str)], gap: &str| {
+        let line = Line::of(Paint::Plain, " ");
+        keys.iter().enumerate().fold(line, |line, (index, (key, meaning))| {
+            line.with(Paint::Plain, if index == 0 { "" } else { gap })
+                .with(Paint::Bold, format!("[{key}]"))
+                .with(Paint::Dim, format!(" {meaning}"))
+        })
+    };
+    let wide = line(keys, "  ");
+    if wide.width() <= columns {
+        return wide;
+    }
+    let mut keys = keys.to_vec();
+    loop {
+        let close = line(&keys, " ");
+        if close.width() <= columns || keys.len() <= 2 {
+            return close;
+        }
+        keys.remove(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::Style;
+
+    #[test]
+    fn keys_stand_closer_and_then_give_way_but_never_the_way_out() {
+        let keys = [("enter", "log"), ("s", "suspend"), ("x", "cancel"), ("q", "leave"), ("?", "help")];
+        let drawn = |columns| key_line(&keys, columns).render(Style::default(), columns);
+        assert_eq!(drawn(80), " [enter] log  [s] suspend  [x] cancel  [q] leave  [?] help");
+        assert_eq!(drawn(56), " [enter] log [s] suspend [x] cancel [q] leave [?] help");
+        assert_eq!(drawn(50), " [s] suspend [x] cancel [q] leave [?] help");
+        assert_eq!(drawn(30), " [x] cancel [q] leave [?] help");
+        assert_eq!(drawn(10), " [q] leav…");
+    }
 }

@@ -25,6 +25,7 @@ const TIME_COLUMNS: usize = 7;
 const AGENT_COLUMNS_MAX: usize = 14;
 
 struct Row {
+    scope: Scope,
     state: State,
     step: String,
     time: String,
@@ -35,10 +36,38 @@ struct Row {
     beside: Vec<String>,
 }
 
+/// A row of the table of steps.
+#[derive(Debug)]
+pub(crate) struct StepRow {
+    /// Which step, in which pass of the loops around it.
+    pub(crate) scope: Scope,
+    /// How it is drawn.
+    pub(crate) line: Line,
+}
+
 /// The steps of a run: where each stands, for how long, what does it, and the last sign of life.
 ///
 /// The last words of a step are cut to `columns`, so that what stands behind them is seen.
 pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    let (header, rows) = step_rows(page, times, columns);
+    std::iter::once(header).chain(rows.into_iter().map(|row| row.line)).collect()
+}
+
+/// Which steps the table shows, in its order.
+pub(crate) fn scopes(page: &Page<'_>) -> Vec<Scope> {
+    fn add(page: &Page<'_>, step: &Step, frames: &[Frame], scopes: &mut Vec<Scope>) {
+        let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
+        let inner = inner_frames(step, frames, page.record.instance(&scope));
+        scopes.push(scope);
+        step.children().iter().for_each(|child| add(page, child, &inner, scopes));
+    }
+    let mut scopes = Vec::new();
+    page.plan.steps.iter().chain(&page.plan.finally).for_each(|step| add(page, step, &[], &mut scopes));
+    scopes
+}
+
+/// The header of the table and its rows.
+pub(crate) fn step_rows(page: &Page<'_>, times: &Times, columns: usize) -> (Line, Vec<StepRow>) {
     let mut rows = Vec::new();
     for step in page.plan.steps.iter().chain(&page.plan.finally) {
         add_rows(page, times, step, &[], 0, &mut rows);
@@ -60,10 +89,9 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
         .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
         .with(Paint::Dim, "sign of life");
     let sign_columns = columns.saturating_sub(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2));
-    let mut lines = vec![header];
-    lines.extend(rows.iter().zip(&states).map(|(row, state)| {
+    let draw = |(row, state): (Row, &String)| {
         let (said, beside) = fit(&row.said, &row.beside, sign_columns);
-        Line::of(Paint::Plain, " ")
+        let line = Line::of(Paint::Plain, " ")
             .with(row.state.paint(), row.state.mark())
             .with(Paint::Plain, " ")
             .with(Paint::Plain, cut_with_mark(&row.step, step_columns))
@@ -75,9 +103,19 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
             .with(Paint::Dim, cut_with_mark(&row.agent, agent_columns))
             .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
             .with(Paint::Plain, said)
-            .with(Paint::Dim, beside)
-    }));
-    lines
+            .with(Paint::Dim, beside);
+        StepRow { scope: row.scope, line }
+    };
+    (header, rows.into_iter().zip(&states).map(draw).collect())
+}
+
+/// The repetitions that what is in `step` stands in now.
+fn inner_frames(step: &Step, frames: &[Frame], record: Option<&StepRecord>) -> Vec<Frame> {
+    let mut inner = frames.to_vec();
+    if let (Some(_), Some(passes)) = (&step.repeat, record.and_then(|record| record.passes.as_ref())) {
+        inner.push(Frame::Cycle { step: step.id.clone(), cycle: passes.cycle });
+    }
+    inner
 }
 
 /// Of a step in a loop the row shows the current pass, or the last one.
@@ -92,14 +130,12 @@ fn add_rows(
     let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
     let record = page.record.instance(&scope);
     let (mut said, beside) = sign(page, step, record, times);
-    let mut inner = frames.to_vec();
-    if let (Some(repeat), Some(passes)) = (&step.repeat, record.and_then(|record| record.passes.as_ref())) {
-        inner.push(Frame::Cycle { step: step.id.clone(), cycle: passes.cycle });
-        if said.is_empty() {
-            said = trail(page, step, frames, &repeat.until.steps);
-        }
+    let inner = inner_frames(step, frames, record);
+    if let Some(repeat) = step.repeat.as_ref().filter(|_| inner.len() > frames.len() && said.is_empty()) {
+        said = trail(page, step, frames, &repeat.until.steps);
     }
     rows.push(Row {
+        scope: scope.clone(),
         state: State::of(page, step, record),
         step: format!("{}{}", "  ".repeat(depth), step.id),
         time: record

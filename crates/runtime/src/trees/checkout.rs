@@ -95,6 +95,14 @@ impl Checkout {
         Ok(status.success())
     }
 
+    /// What is different between two commits or trees, as a text without colours.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git cannot tell.
+    pub fn diff(&self, from: &str, to: &str) -> Result<Vec<u8>, TreeError> {
+        self.git(&["diff", "--no-color", "--no-ext-diff", from, to]).bytes()
+    }
+
     /// The files that differ between two commits, by path from the root, with one letter for how.
     ///
     /// # Errors

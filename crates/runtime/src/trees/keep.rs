@@ -60,18 +60,45 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if git refuses; nothing of the user's was changed.
     pub fn keep(&self, name: &TreeName, scratch: &Utf8Path) -> Result<KeptTree, TreeError> {
+        let (tree, left_out) = self.written(scratch)?;
+        let head = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
+        let message = format!("backstay: {}", name.0);
+        let mut words = vec!["commit-tree", tree.as_str(), "-m", message.as_str()];
+        words.extend(head.iter().flat_map(|head| ["-p", head.as_str()]));
+        let mut commit = self.git(&words);
+        for role in ["AUTHOR", "COMMITTER"] {
+            commit = commit
+                .env(&format!("GIT_{role}_NAME"), "backstay")
+                .env(&format!("GIT_{role}_EMAIL"), "backstay@localhost");
+        }
+        let commit = commit.text()?;
+        self.git(&["update-ref", &name.reference(), &commit]).bytes()?;
+        Ok(KeptTree { commit, tree, left_out })
+    }
+
+    /// The tree of the checkout as it is now, kept under no name: git's own collection may take it. `scratch` is a folder
+    /// for a temporary file.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git refuses; nothing of the user's was changed.
+    pub fn tree_now(&self, scratch: &Utf8Path) -> Result<String, TreeError> {
+        Ok(self.written(scratch)?.0)
+    }
+
+    /// The tree of the checkout, and how many files it leaves out.
+    fn written(&self, scratch: &Utf8Path) -> Result<(String, u32), TreeError> {
         let index = scratch.join("tree-index");
-        let kept = self.keep_with(name, &index);
+        let written = self.write_with(&index);
         match fs::remove_file(&index) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::debug!(%index, %error, "an index that served its time stays");
             }
             _ => {}
         }
-        kept
+        written
     }
 
-    fn keep_with(&self, name: &TreeName, index: &Utf8Path) -> Result<KeptTree, TreeError> {
+    fn write_with(&self, index: &Utf8Path) -> Result<(String, u32), TreeError> {
         // With the user's index git knows which files are unchanged, so it reads only the others.
         if self.index.exists() {
             fs::copy(&self.index, index).map_err(|source| TreeError::Io {
@@ -87,20 +114,7 @@ impl Checkout {
         if !untracked.is_empty() {
             git(&["update-index", "--add", "-z", "--stdin"]).feed(untracked)?;
         }
-        let tree = git(&["write-tree"]).text()?;
-        let head = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
-        let message = format!("backstay: {}", name.0);
-        let mut words = vec!["commit-tree", tree.as_str(), "-m", message.as_str()];
-        words.extend(head.iter().flat_map(|head| ["-p", head.as_str()]));
-        let mut commit = self.git(&words);
-        for role in ["AUTHOR", "COMMITTER"] {
-            commit = commit
-                .env(&format!("GIT_{role}_NAME"), "backstay")
-                .env(&format!("GIT_{role}_EMAIL"), "backstay@localhost");
-        }
-        let commit = commit.text()?;
-        self.git(&["update-ref", &name.reference(), &commit]).bytes()?;
-        Ok(KeptTree { commit, tree, left_out })
+        Ok((git(&["write-tree"]).text()?, left_out))
     }
 
     /// Of the names that git lists (each with a zero byte behind it), those to keep, and how many are not.

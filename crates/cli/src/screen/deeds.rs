@@ -1,0 +1,61 @@
+//! Saying to a run what a person wants, as the command of the same name does.
+
+use backstay_engine::record::RunStatus;
+use backstay_model::RunId;
+use backstay_model::event::{
+    CancelRequested, Event, QuestionAnswered, ResumeRequested, SuspendReason, SuspendRequested, Verdict,
+};
+use backstay_runtime::Store;
+
+use crate::commands::is_owned;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::ui::Deed;
+
+/// Who takes up a run that nobody works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taker {
+    /// A process in the background.
+    Background,
+    /// This process, as soon as it hears of it.
+    Here,
+}
+
+/// Says it and waits for the verdict; gives what came of it in a few words.
+pub(crate) async fn perform(
+    context: &Context,
+    store: Store,
+    run: RunId,
+    deed: Deed,
+    taker: Taker,
+) -> Result<String, CliError> {
+    let by = context.actor();
+    let (event, done) = match deed {
+        Deed::Suspend => {
+            (Event::from(SuspendRequested { by, reason: SuspendReason::Asked }), "it comes to a stand")
+        }
+        Deed::Cancel => (Event::from(CancelRequested { by, reason: None }), "it is being cancelled"),
+        Deed::Answer(question, answer) => {
+            (Event::from(QuestionAnswered { by, question, answer }), "answered")
+        }
+        Deed::Resume => {
+            let status = store.view(run).await?.record.status;
+            if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
+                (Event::from(ResumeRequested { by }), "it goes on in the background")
+            } else {
+                crate::detach::go_on(&store, run)?;
+                return Ok("it goes on in the background".to_owned());
+            }
+        }
+        // These are the view's own.
+        Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
+    };
+    let input = store.say(run, event).await?;
+    if taker == Taker::Background && !is_owned(&store, run).await? {
+        crate::detach::go_on(&store, run)?;
+    }
+    match store.verdict(run, input).await? {
+        Verdict::Accepted => Ok(done.to_owned()),
+        verdict => Err(CliError::Refused(verdict)),
+    }
+}

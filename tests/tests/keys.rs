@@ -1,0 +1,269 @@
+//! The keys of `watch` and `run` in front of a real terminal: each says what its command says.
+
+use backstay_engine::record::{RunRecord, RunStatus};
+use backstay_tests::{Gate, Terminal, World, send};
+use rustix::process::Signal;
+
+const GATED: &str = r#"
+backstay: 1
+name: gated
+steps:
+  - id: one
+    run: |
+      printf 'plain \033[31mred\033[0m \033]0;title\007and \033[2Jdone\n'
+      echo begun > begun
+      cat go > /dev/null
+  - {id: two, run: "echo last"}
+"#;
+const ASKING: &str = r#"
+backstay: 1
+name: asking
+steps:
+  - {id: which, run: "backstay ask 'Which branch?' --options main,next --default main --timeout 1h"}
+  - {id: name, run: "backstay ask 'What is it called?'"}
+"#;
+
+/// A run that waits at a gate, and a watch of it whose keys work.
+fn watched(world: &World) -> (backstay_tests::Started, Gate, Terminal) {
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write("flow.yaml", GATED);
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    let mut watch = Terminal::start(world, &["watch", "@last"]);
+    watch.wait_for_screen("[s] suspend");
+    (run, go, watch)
+}
+
+fn outputs(world: &World, record: &RunRecord) -> Vec<String> {
+    let outputs = record.steps.iter().map(|step| step.output.clone().expect("it has an output"));
+    outputs
+        .map(|output| {
+            backstay_tests::block_on(async {
+                let store = world.store().await.expect("there is a store");
+                store.text(&output).await.expect("it can be read").to_string()
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn a_question_is_answered_in_the_view_by_number_and_by_text() {
+    let world = World::new();
+    world.write("flow.yaml", ASKING);
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    run.wait_for_screen("[a] answer");
+    run.press(b"a");
+    run.wait_until("the default is marked", |screen| screen.contains("› 1  main  the default"));
+    run.press(b"2");
+    run.wait_until("the second is marked", |screen| screen.contains("› 2  next"));
+    run.press(b"\r");
+    run.wait_for_screen("What is it called?");
+    run.press(b"a");
+    run.wait_for_screen("> ▏");
+    run.press("grünq\x7f\r".as_bytes());
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    let record = world.record();
+    assert_eq!(outputs(&world, &record), ["\"next\"", "\"grün\""]);
+    for question in &record.questions {
+        let (_, by) = question.answer.as_ref().expect("it was answered");
+        assert_eq!((by.name.as_str(), by.via.as_str()), ("tester", "command line"));
+    }
+}
+
+#[test]
+fn a_log_is_read_over_the_whole_screen_and_acts_on_nothing() {
+    let world = World::new();
+    let (run, go, mut watch) = watched(&world);
+    watch.press(b"\r");
+    watch.wait_for_screen("one · log");
+    watch.wait_until("the log", |screen| screen.contains("plain red and done"));
+    watch.press(b"\x1b");
+    watch.wait_until("the table again", |screen| screen.contains("[s] suspend") && !screen.contains("· log"));
+    assert!(!watch.seen().contains("title") && !watch.seen().contains('\u{7}'), "{:?}", watch.seen());
+    watch.press(b"\r");
+    watch.wait_for_screen("one · log");
+    send(watch.pid(), Signal::TERM);
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(143), "{seen}");
+    go.open();
+    assert!(run.end().0.success());
+}
+
+#[test]
+fn a_log_stands_still_at_ctrl_z_and_the_shell_has_its_screen() {
+    let world = World::new();
+    let (run, go, mut watch) = watched(&world);
+    watch.press(b"\r");
+    watch.wait_for_screen("one · log");
+    watch.press(b"\x1a");
+    watch.wait_until("the shell's screen", |screen| !screen.contains("one · log"));
+    watch.wait_until_stopped();
+    send(watch.pid(), Signal::CONT);
+    watch.wait_for_screen("one · log");
+    watch.press(b"qq");
+    assert_eq!(watch.end().0.code(), Some(0));
+    go.open();
+    assert!(run.end().0.success());
+}
+
+#[test]
+fn a_watched_run_is_suspended_resumed_and_cancelled_by_keys() {
+    let world = World::new();
+    let (run, go, mut watch) = watched(&world);
+    watch.press(b"s");
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(5), "{said}");
+    watch.wait_for_screen("[r] resume");
+    watch.press(b"r");
+    let record = world.record_when("goes on", |record| record.status == RunStatus::Running);
+    assert!(record.owner.is_some());
+    watch.wait_for_screen("[x] cancel");
+    watch.press(b"x");
+    watch.wait_for_screen("yes, cancel the run");
+    watch.press(b"\x1b");
+    watch.wait_for_screen("[s] suspend");
+    assert_eq!(world.record().status, RunStatus::Running, "one key cancels nothing");
+    watch.press(b"xx");
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(4), "{seen}");
+    assert_eq!(world.record().status, RunStatus::Cancelled);
+    drop(go);
+}
+
+#[test]
+fn the_view_fits_whatever_size_the_terminal_gets() {
+    let world = World::new();
+    let (run, go, mut watch) = watched(&world);
+    for (columns, rows) in [(60, 10), (30, 8), (140, 40), (100, 24)] {
+        watch.resize(columns, rows);
+        watch.wait_until("the view in its new size", |screen| {
+            let lines: Vec<&str> = screen.trim_end().lines().collect();
+            lines.len() < usize::from(rows)
+                && lines.last().is_some_and(|line| line.contains("[?] help"))
+                && screen.matches("[?] help").count() == 1
+        });
+    }
+    watch.press(b"q");
+    assert_eq!(watch.end().0.code(), Some(0));
+    go.open();
+    assert!(run.end().0.success());
+}
+
+#[test]
+fn a_run_that_only_waits_for_an_answer_stays_and_goes_on_with_it() {
+    let world = World::new();
+    // The loop is used up at once, and asks.
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: asks\nsteps:\n  - id: green\n    repeat: {until: steps.test.exit_code == 0, max_cycles: 1, on_exhausted: ask}\n    steps:\n      - {id: test, run: 'exit 1', accept_exit: 0-1}\n  - {id: last, run: 'echo last'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    run.wait_for_screen("[a] answer");
+    let record = world.record_when("rests", |record| record.status == RunStatus::Waiting);
+    assert_eq!(record.questions.len(), 1);
+    run.press(b"a");
+    run.wait_for_screen("green asks");
+    let choice =
+        run.screen().lines().position(|line| line.contains("  accept ")).expect("it can be accepted");
+    let first = run.screen().lines().position(|line| line.contains("› 1")).expect("the first is marked");
+    run.press(format!("{}\r", choice - first + 1).as_bytes());
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed);
+    assert_eq!(record.interruptions, [], "nobody was gone, it only waited");
+}
+
+/// How often the terminal was rung.
+fn rings(seen: &str) -> usize {
+    seen.matches('\u{7}').count()
+}
+
+#[test]
+fn the_terminal_rings_once_for_a_question_and_once_for_the_end_unless_it_shall_not() {
+    for (flags, configuration, expected) in
+        [(&[][..], "", 2), (&["--no-bell"][..], "", 0), (&[][..], "[notify]\nbell = false\n", 0)]
+    {
+        let world = World::new();
+        let (begun, go) = (world.gate("begun"), world.gate("go"));
+        world.write(
+            "flow.yaml",
+            "backstay: 1\nname: rings\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n      backstay ask 'Go on?' --options yes,no\n",
+        );
+        let run = world.start(&["run", "flow.yaml"]);
+        assert_eq!(begun.wait(), "\n");
+        world.write(".backstay/config.toml", configuration);
+        let mut watch = Terminal::start(&world, &[&["watch", "@last"][..], flags].concat());
+        watch.wait_for_screen("[s] suspend");
+        go.open();
+        watch.wait_for_screen("[a] answer");
+        watch.press(b"a\r");
+        let (status, seen) = watch.end();
+        assert_eq!(status.code(), Some(0), "{seen}");
+        assert_eq!(rings(&seen), expected, "{flags:?} {configuration}: {seen:?}");
+        drop(run);
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_holds_no_run_up() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    // As much as a terminal holds before somebody has to read it, many times over.
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: still\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n  - {id: two, run: 'echo last'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    run.wait_for_screen("[s] suspend");
+    // Ctrl-S: from here on whoever writes to the terminal waits.
+    run.press(b"\x13");
+    go.open();
+    let record = world.record_when("ends", |record| record.status.is_ended());
+    assert_eq!(record.status, RunStatus::Completed);
+    run.press(b"\x11");
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+}
+
+#[test]
+fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
+    let world = World::new();
+    for (folder, script) in
+        [("quiet", "echo > ../begun; cat ../go > /dev/null"), ("asking", "backstay ask 'Go on?'")]
+    {
+        std::fs::create_dir(world.path().join(folder)).expect("a folder can be made");
+        let flow = format!("backstay: 1\nname: {folder}\nsteps:\n  - {{id: one, run: \"{script}\"}}\n");
+        world.write(&format!("{folder}/flow.yaml"), &flow);
+    }
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    for folder in ["quiet", "asking"] {
+        let mut command = world.command(&["run", "flow.yaml", "--detach"]);
+        let output = command.current_dir(world.path().join(folder)).output().expect("the binary starts");
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(begun.wait(), "\n");
+    let mut watch = Terminal::start(&world, &["watch", "--everywhere"]);
+    watch.wait_for_screen("1 needs you");
+    let screen = watch.screen();
+    let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{screen}"));
+    assert!(at("/asking\n") < at("/quiet\n"), "{screen}");
+    assert!(screen.contains("Go on?") && screen.contains("2 runs under way in 2 stores"), "{screen}");
+    watch.press(b"a");
+    watch.wait_for_screen("one asks");
+    watch.press(b"yes\r");
+    watch.wait_until("the list again, without what has ended", |screen| {
+        screen.contains("1 run under way in 1 store") && screen.contains("nothing needs you")
+    });
+    watch.press(b"\r");
+    watch.wait_for_screen("[q] leave");
+    watch.wait_for_screen("sign of life");
+    watch.press(b"q");
+    watch.wait_for_screen("[enter] open it");
+    go.open();
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(seen.contains("no run is under way any more"), "{seen}");
+}
