@@ -149,3 +149,121 @@ fn the_view_fits_whatever_size_the_terminal_gets() {
     go.open();
     assert!(run.end().0.success());
 }
+
+#[test]
+fn a_run_that_only_waits_for_an_answer_stays_and_goes_on_with_it() {
+    let world = World::new();
+    // The loop is used up at once, and asks.
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: asks\nsteps:\n  - id: green\n    repeat: {until: steps.test.exit_code == 0, max_cycles: 1, on_exhausted: ask}\n    steps:\n      - {id: test, run: 'exit 1', accept_exit: 0-1}\n  - {id: last, run: 'echo last'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    run.wait_for_screen("[a] answer");
+    let record = world.record_when("rests", |record| record.status == RunStatus::Waiting);
+    assert_eq!(record.questions.len(), 1);
+    run.press(b"a");
+    run.wait_for_screen("green asks");
+    let choice =
+        run.screen().lines().position(|line| line.contains("  accept ")).expect("it can be accepted");
+    let first = run.screen().lines().position(|line| line.contains("› 1")).expect("the first is marked");
+    run.press(format!("{}\r", choice - first + 1).as_bytes());
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed);
+    assert_eq!(record.interruptions, [], "nobody was gone, it only waited");
+}
+
+/// How often the terminal was rung.
+fn rings(seen: &str) -> usize {
+    seen.matches('\u{7}').count()
+}
+
+#[test]
+fn the_terminal_rings_once_for_a_question_and_once_for_the_end_unless_it_shall_not() {
+    for (flags, configuration, expected) in
+        [(&[][..], "", 2), (&["--no-bell"][..], "", 0), (&[][..], "[notify]\nbell = false\n", 0)]
+    {
+        let world = World::new();
+        let (begun, go) = (world.gate("begun"), world.gate("go"));
+        world.write(
+            "flow.yaml",
+            "backstay: 1\nname: rings\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n      backstay ask 'Go on?' --options yes,no\n",
+        );
+        let run = world.start(&["run", "flow.yaml"]);
+        assert_eq!(begun.wait(), "\n");
+        world.write(".backstay/config.toml", configuration);
+        let mut watch = Terminal::start(&world, &[&["watch", "@last"][..], flags].concat());
+        watch.wait_for_screen("[s] suspend");
+        go.open();
+        watch.wait_for_screen("[a] answer");
+        watch.press(b"a\r");
+        let (status, seen) = watch.end();
+        assert_eq!(status.code(), Some(0), "{seen}");
+        assert_eq!(rings(&seen), expected, "{flags:?} {configuration}: {seen:?}");
+        drop(run);
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_holds_no_run_up() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    // As much as a terminal holds before somebody has to read it, many times over.
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: still\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n  - {id: two, run: 'echo last'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    run.wait_for_screen("[s] suspend");
+    // Ctrl-S: from here on whoever writes to the terminal waits.
+    run.press(b"\x13");
+    go.open();
+    let record = world.record_when("ends", |record| record.status.is_ended());
+    assert_eq!(record.status, RunStatus::Completed);
+    run.press(b"\x11");
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+}
+
+#[test]
+fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
+    let world = World::new();
+    for (folder, script) in
+        [("quiet", "echo > ../begun; cat ../go > /dev/null"), ("asking", "backstay ask 'Go on?'")]
+    {
+        std::fs::create_dir(world.path().join(folder)).expect("a folder can be made");
+        let flow = format!("backstay: 1\nname: {folder}\nsteps:\n  - {{id: one, run: \"{script}\"}}\n");
+        world.write(&format!("{folder}/flow.yaml"), &flow);
+    }
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    for folder in ["quiet", "asking"] {
+        let mut command = world.command(&["run", "flow.yaml", "--detach"]);
+        let output = command.current_dir(world.path().join(folder)).output().expect("the binary starts");
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert_eq!(begun.wait(), "\n");
+    let mut watch = Terminal::start(&world, &["watch", "--everywhere"]);
+    watch.wait_for_screen("1 needs you");
+    let screen = watch.screen();
+    let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{screen}"));
+    assert!(at("/asking\n") < at("/quiet\n"), "{screen}");
+    assert!(screen.contains("Go on?") && screen.contains("2 runs under way in 2 stores"), "{screen}");
+    watch.press(b"a");
+    watch.wait_for_screen("one asks");
+    watch.press(b"yes\r");
+    watch.wait_until("the list again, without what has ended", |screen| {
+        screen.contains("1 run under way in 1 store") && screen.contains("nothing needs you")
+    });
+    watch.press(b"\r");
+    watch.wait_for_screen("[q] leave");
+    watch.wait_for_screen("sign of life");
+    watch.press(b"q");
+    watch.wait_for_screen("[enter] open it");
+    go.open();
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(seen.contains("no run is under way any more"), "{seen}");
+}

@@ -27,7 +27,7 @@ struct Configuration {
     notify: Notify,
 }
 
-/// How a person is told.
+/// How a person hears of what a run needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Notify {
     command: Option<Vec<String>>,
@@ -106,15 +106,14 @@ impl File<'_> {
     fn notify(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Notify, CliError> {
         let [command, bell] = self.keys("notify", place.clone(), table, ["command", "bell"])?;
         if command.is_none() && bell.is_none() {
-            let message = format!("`[notify]` has neither `command`, {COMMAND}, nor `bell`, {BELL}");
-            return Err(self.wrong(place, message, None));
+            return Err(self.wrong(place, format!("`[notify]` has no `command`: {COMMAND}"), None));
         }
-        let is_yes = |value: &Spanned<DeValue<'_>>| {
-            value.get_ref().as_bool().ok_or_else(|| self.not_as_expected("notify", "bell", value, BELL))
+        let is_said = |bell: &Spanned<DeValue<'_>>| {
+            bell.get_ref().as_bool().ok_or_else(|| self.not_as_expected("notify", "bell", bell, BELL))
         };
         Ok(Notify {
             command: command.map(|command| self.command(command)).transpose()?,
-            bell: bell.map(is_yes).transpose()?,
+            bell: bell.map(is_said).transpose()?,
         })
     }
 
@@ -239,9 +238,10 @@ mod tests {
     #[test]
     fn a_command_is_a_program_and_its_arguments() {
         let read = configured("[notify]\ncommand = [\"say\", \"it\"]\n").unwrap();
-        assert_eq!(read.notify.command, Some(vec!["say".to_owned(), "it".to_owned()]));
+        let command = Some(vec!["say".to_owned(), "it".to_owned()]);
+        assert_eq!(read.notify, Notify { command, bell: None });
         let read = configured("[notify]\nbell = false\n").unwrap();
-        assert_eq!((read.notify.command, read.notify.bell), (None, Some(false)));
+        assert_eq!(read.notify, Notify { command: None, bell: Some(false) });
     }
 
     #[test]
@@ -303,7 +303,7 @@ mod tests {
             (
                 "[notify]\n",
                 1,
-                "`[notify]` has neither `command`, a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`, nor `bell`, `true` or `false`",
+                "`[notify]` has no `command`: a program and its arguments, such as `[\"notify-send\", \"Backstay\"]`",
                 None,
             ),
             (

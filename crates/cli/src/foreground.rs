@@ -61,7 +61,8 @@ fn with_this_program(env: &BTreeMap<String, String>, program: &Utf8Path) -> BTre
     env
 }
 
-/// Works on `run` until it rests, and shows it.
+/// Works on `run` until it rests, and shows it. In front of a person, a run that only waits for an answer is not left: it
+/// goes on with the answer.
 pub(crate) async fn work(
     context: &Context,
     store: &Store,
@@ -70,46 +71,120 @@ pub(crate) async fn work(
     look: Look,
 ) -> Result<Exit, CliError> {
     let owner = owner(context, store).await?;
-    let mut live = LiveRun::open(store, run).await?;
-    // Without a view nobody sits here who could answer.
     let has_view = context.is_live && look == Look::Page;
+    // Without a view nobody sits here who could answer.
     let switch = if has_view { StopSwitch::default() } else { StopSwitch::at_questions() };
-    let (end, way) = {
-        let is_live = context.is_live && look == Look::Page;
-        let mut person = Person::listen(if is_live { Listen::ToKeys } else { Listen::ToSignals })?;
-        let mut view = View::new(context, store, is_live, &person)?;
-        let mut drive = pin!(owner.drive(run, mode, &switch));
-        let mut way = Way::On;
-        // The drive goes on while the wish is written: it may hold what the writing waits for.
-        let mut saying = pin!(say_suspend(context, store, run));
-        let mut is_saying = false;
-        let end = loop {
-            tokio::select! {
-                end = &mut drive => break end,
-                wish = person.wish() => if let Some(word) = view.take_wish(wish, &person, &live)? {
-                    is_saying |= way == Way::On && word == Word::Stop;
-                    way = obey(&switch, way, word);
-                    view.show(way)?;
-                },
-                () = &mut saying, if is_saying => is_saying = false,
-                moment = live.next() => view.take(context, &moment?),
-                is_due = view.is_due() => if is_due {
-                    view.draw(&mut live).await?;
-                },
-            }
-        };
-        let end = end?;
-        while let Some(moment) = live.next_now().await? {
-            view.take(context, &moment);
-        }
-        view.end()?;
-        (end, way)
+    let mut person = Person::listen(if has_view { Listen::ToKeys } else { Listen::ToSignals })?;
+    let mut stage = Stage {
+        context,
+        live: LiveRun::open(store, run).await?,
+        view: View::new(context, store, has_view, &person)?,
+        way: Way::On,
     };
-    drop(owner);
+    let mut rounds = 0;
+    let end = loop {
+        let end = stage.drive(owner.drive(run, mode, &switch), &mut person, &switch, store).await;
+        rounds += 1;
+        match end {
+            Ok(DriveEnd::WaitingForPerson) if stage.is_attended(&person) => {
+                if stage.wait_for_word(&mut person).await? == Heard::Enough {
+                    break DriveEnd::WaitingForPerson;
+                }
+            }
+            // Whoever answered elsewhere let it go on there.
+            Err(CliError::Drive(DriveError::OwnedElsewhere { .. })) if rounds > 1 => {
+                stage.view.end()?;
+                drop((stage, person, owner));
+                return crate::commands::watch::watch_run(context, store, run).await;
+            }
+            end => break end?,
+        }
+    };
+    while let Some(moment) = stage.live.next_now().await? {
+        stage.view.take(context, &moment);
+    }
+    stage.view.end()?;
+    let way = stage.way;
+    drop((stage, person, owner));
     if way == Way::Left && end == DriveEnd::Stopped {
         return leave(store, run);
     }
     finish(context, store, run, look, end).await
+}
+
+/// A run that is worked on, its view, and what the person wants.
+struct Stage<'a> {
+    context: &'a Context,
+    live: LiveRun,
+    view: View<'a>,
+    way: Way,
+}
+
+/// What a run that waits for a person heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// Something that it goes on with.
+    Something,
+    /// That nobody answers here.
+    Enough,
+}
+
+impl Stage<'_> {
+    /// Drives until the run rests.
+    async fn drive(
+        &mut self,
+        drive: impl Future<Output = Result<DriveEnd, DriveError>>,
+        person: &mut Person,
+        switch: &StopSwitch,
+        store: &Store,
+    ) -> Result<DriveEnd, CliError> {
+        let Stage { context, live, view, way } = self;
+        let mut drive = pin!(drive);
+        // The drive goes on while the wish is written: it may hold what the writing waits for.
+        let mut saying = pin!(say_suspend(context, store, live.record.run));
+        let mut is_saying = false;
+        loop {
+            tokio::select! {
+                end = &mut drive => return Ok(end?),
+                wish = person.wish() => if let Some(word) = view.take_wish(wish, person, live)? {
+                    is_saying |= *way == Way::On && word == Word::Stop;
+                    *way = obey(switch, *way, word);
+                    view.show(*way)?;
+                },
+                () = &mut saying, if is_saying => is_saying = false,
+                moment = live.next() => view.take(context, &moment?),
+                is_due = view.is_due() => if is_due {
+                    view.draw(live).await?;
+                },
+            }
+        }
+    }
+
+    /// Whether somebody is in front of it who can answer.
+    fn is_attended(&self, person: &Person) -> bool {
+        self.way == Way::On && person.has_keys() && matches!(self.view, View::Screen(_))
+    }
+
+    /// Shows the run until somebody says something to it. Nobody works on it meanwhile.
+    async fn wait_for_word(&mut self, person: &mut Person) -> Result<Heard, CliError> {
+        let Stage { context, live, view, .. } = self;
+        while let Some(moment) = live.next_now().await? {
+            view.take(context, &moment);
+        }
+        let before = live.inputs;
+        while live.inputs == before {
+            tokio::select! {
+                wish = person.wish() => if view.take_wish(wish, person, live)?.is_some() {
+                    return Ok(Heard::Enough);
+                },
+                moment = live.next() => view.take(context, &moment?),
+                is_due = view.is_due() => if is_due {
+                    view.draw(live).await?;
+                },
+            }
+        }
+        Ok(Heard::Something)
+    }
 }
 
 /// Where a person wants the run to go.

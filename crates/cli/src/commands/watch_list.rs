@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::screen::{Start, perform};
+use crate::screen::{Start, Taker, perform};
 use crate::stores;
 use crate::ui::{
     Deed, Frame, Key, Line, Listen, Offered, Pace, Paint, Parts, Person, Size, Wish, asked_words,
@@ -247,7 +247,7 @@ impl<'a> List<'a> {
     async fn suspend(&mut self) {
         let Some((index, run)) = self.chosen_row().map(|(index, row)| (*index, row.run)) else { return };
         let store = self.stores[index].store.clone();
-        self.notice = Some(match perform(self.context, store, run, Deed::Suspend).await {
+        self.notice = Some(match perform(self.context, store, run, Deed::Suspend, Taker::Background).await {
             Ok(done) => (Paint::Good, format!("{}: {done}", short(run))),
             Err(error) => (Paint::Bad, output::describe_any(&error)),
         });

@@ -12,13 +12,22 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::Deed;
 
-/// Says it and waits for the verdict; gives what came of it in a few words. Where nobody works on the run, it is taken up
-/// in the background.
+/// Who takes up a run that nobody works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taker {
+    /// A process in the background.
+    Background,
+    /// This process, as soon as it hears of it.
+    Here,
+}
+
+/// Says it and waits for the verdict; gives what came of it in a few words.
 pub(crate) async fn perform(
     context: &Context,
     store: Store,
     run: RunId,
     deed: Deed,
+    taker: Taker,
 ) -> Result<String, CliError> {
     let by = context.actor();
     let (event, done) = match deed {
@@ -42,8 +51,7 @@ pub(crate) async fn perform(
         Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
     };
     let input = store.say(run, event).await?;
-    let is_owned = is_owned(&store, run).await?;
-    if !is_owned {
+    if taker == Taker::Background && !is_owned(&store, run).await? {
         crate::detach::go_on(&store, run)?;
     }
     match store.verdict(run, input).await? {

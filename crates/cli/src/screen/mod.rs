@@ -11,7 +11,7 @@ use backstay_model::QuestionId;
 use backstay_model::event::{Event, SuspendReason};
 use backstay_runtime::Store;
 
-pub(crate) use self::deeds::perform;
+pub(crate) use self::deeds::{Taker, perform};
 use self::reading::Reading;
 use self::talk::PaneTalk;
 use crate::config;
@@ -165,7 +165,11 @@ impl<'a> RunScreen<'a> {
             }
             deed => {
                 self.console.tell(Paint::Dim, "…".to_owned());
-                self.saying = Some(Box::pin(perform(self.context, self.store.clone(), run, deed)));
+                let taker = match self.console.role {
+                    Role::Watches => Taker::Background,
+                    Role::Works | Role::Stops => Taker::Here,
+                };
+                self.saying = Some(Box::pin(perform(self.context, self.store.clone(), run, deed, taker)));
             }
         }
         Stays::Here

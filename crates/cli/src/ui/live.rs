@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::{Event, Heartbeat, StepStatus};
+use backstay_model::event::{Class, Event, Heartbeat, StepStatus};
 use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
@@ -43,6 +43,8 @@ pub(crate) struct LiveRun {
     beats: BTreeMap<StepId, Beat>,
     subscription: Subscription,
     head: Seq,
+    /// How much was said to the run since the opening.
+    pub(crate) inputs: u64,
 }
 
 impl LiveRun {
@@ -61,6 +63,7 @@ impl LiveRun {
             beats: BTreeMap::new(),
             subscription,
             head,
+            inputs: 0,
         })
     }
 
@@ -129,6 +132,7 @@ impl LiveRun {
     fn fold(&mut self, recorded: Recorded) -> Result<Moment, CliError> {
         let event = Event::decode(&recorded).map_err(backstay_runtime::RunError::from)?;
         self.record.apply(&recorded).map_err(backstay_runtime::RunError::from)?;
+        self.inputs += u64::from(event.class() == Class::Input);
         Ok(Moment::Event(Box::new(recorded), Box::new(event)))
     }
 
