@@ -170,7 +170,9 @@ pub(crate) fn may_block() -> bool {
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
+    // Where this is called on an async worker all the same, the runtime would pause what has run for long until the worker
+    // comes back to it, which is here.
+    let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         let before = BLOCKING.replace(true);
         let polled = future.as_mut().poll(&mut context);

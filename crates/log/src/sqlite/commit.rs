@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_model::{Epoch, Position, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension};
@@ -46,6 +47,10 @@ pub(super) struct Committer {
     pub(super) foreign: bool,
     /// Rows of events that are gone may still be there.
     pub(super) sweeps: bool,
+    /// Payloads of topics that ended may be worth packing.
+    pub(super) packs: bool,
+    /// How long ago a topic has to have ended.
+    pub(super) pack_after: Duration,
 }
 
 /// A topic's place in the cache, good within one transaction.
@@ -99,6 +104,7 @@ impl Committer {
         path: PathBuf,
         tail: Arc<Tail>,
         waiting_max: usize,
+        pack_after: Duration,
     ) -> Committer {
         Committer {
             connection,
@@ -113,6 +119,8 @@ impl Committer {
             waiting_max,
             foreign: false,
             sweeps: false,
+            packs: false,
+            pack_after,
         }
     }
 
@@ -165,6 +173,7 @@ impl Committer {
             self.forget();
             self.generation = state.marks.generation;
             self.sweeps = super::trim::is_due(&self.connection)?;
+            self.packs = true;
         } else if state.events > self.seen && !self.topics.is_empty() {
             self.fold()?;
         }

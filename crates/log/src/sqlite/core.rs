@@ -166,7 +166,7 @@ impl Core {
     }
 
     fn has_chores(&self) -> bool {
-        self.committer.sweeps || self.committer.tail.lock().count() > 0
+        self.committer.sweeps || self.committer.packs || self.committer.tail.lock().count() > 0
     }
 
     /// Writes all of the index that waits, and then frees what is gone, until somebody wants to append.
@@ -245,7 +245,7 @@ fn transact<'g>(
         };
         replies.push(reply);
     }
-    group.commit(idle)
+    group.commit(idle.then(|| clock.now()))
 }
 
 impl Reply {

@@ -8,6 +8,7 @@ use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
 use super::commit::{Cached, Committer, Failed, Slot};
 use super::flush_index;
+use super::packed::due_before;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
 use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};
@@ -147,6 +148,9 @@ impl<'c, 'g> Group<'c, 'g> {
                 .connection
                 .prepare_cached("UPDATE topic SET closed = ?2, owner = ?3 WHERE id = ?1")?
                 .execute((id, standing, owner))?;
+            if standing == standing_number(Standing::Closed) {
+                self.committer.pack_later(id, now)?;
+            }
         }
         self.committer.write_beside(id, part, now)?;
         if changes && count == 0 {
@@ -227,14 +231,17 @@ impl<'c, 'g> Group<'c, 'g> {
         self.committer.renew(identity, now)
     }
 
-    /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done, so that
-    /// the index may have all of it, and then what is gone may go.
-    pub(super) fn commit(self, idle: bool) -> Result<Written<'g>, Failed> {
+    /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done at
+    /// that time, so that the index may have all of it, then what is gone may go, and then what is old be packed.
+    pub(super) fn commit(self, idle: Option<Timestamp>) -> Result<Written<'g>, Failed> {
         let Group { committer, rows, live, before } = self;
         rows::insert(&committer.connection, &rows)?;
-        let marks = flush_index::step(committer, rows.len(), idle)?;
-        if idle && marks.is_none() && committer.sweeps {
-            committer.sweep()?;
+        let marks = flush_index::step(committer, rows.len(), idle.is_some())?;
+        match idle {
+            Some(_) if marks.is_some() => {}
+            Some(_) if committer.sweeps => committer.sweep()?,
+            Some(now) if committer.packs => committer.pack(due_before(now, committer.pack_after))?,
+            _ => {}
         }
         if !rows.is_empty() {
             crash_point("log.append.before_commit");

@@ -55,8 +55,26 @@ CREATE TABLE snapshot (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// From version 3 to version 4, in which payloads of ended topics can be packed.
+const TO_4: &str = "
+CREATE TABLE pack (
+    topic_id INTEGER PRIMARY KEY,
+    closed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pack_closed ON pack (closed_at);
+CREATE TABLE packed (
+    id INTEGER PRIMARY KEY,
+    topic_id INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX packed_last ON packed (topic_id, last);
+INSERT INTO pack (topic_id, closed_at) SELECT id, 0 FROM topic WHERE closed = 1;
+";
+
 /// What makes a store of each version one of the next.
-const STEPS: [(i64, &str); 2] = [(1, TO_2), (2, TO_3)];
+const STEPS: [(i64, &str); 3] = [(1, TO_2), (2, TO_3), (3, TO_4)];
 
 /// Brings the store at `path` to today's version if it is of an older one. No process may have it open as a store meanwhile.
 pub(super) fn bring_up(connection: &mut Connection, folder: &Path, path: &Path) -> Result<(), OpenError> {

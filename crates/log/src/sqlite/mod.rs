@@ -20,6 +20,7 @@ mod lock;
 mod migrate;
 mod open;
 mod owners;
+mod packed;
 mod page;
 mod patience;
 mod places;

@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub boot: Boot,
     /// How many entries of the index by topic may wait in memory, 24 bytes each. With more, commits carry some of them.
     pub index_waiting_max: usize,
+    /// How long ago a topic has to have ended before its payloads are packed.
+    pub pack_after: Duration,
 }
 
 impl Default for OpenOptions {
@@ -53,6 +56,7 @@ impl Default for OpenOptions {
             clock: Arc::new(SystemClock::default()),
             boot: Boot::Ask,
             index_waiting_max: 128 * 1024,
+            pack_after: Duration::from_secs(3_600),
         }
     }
 }
@@ -93,7 +97,8 @@ impl SqliteLog {
         let bell_path = folder.join("bell");
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
-        let committer = Committer::new(connection, path.clone(), tail.clone(), options.index_waiting_max);
+        let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
+        let committer = Committer::new(connection, path.clone(), tail.clone(), waiting_max, pack_after);
         let bell_file = bell::open(&bell_path)?;
         let clock = options.clock.clone();
         let rings = Arc::new(Rings::default());

@@ -6,6 +6,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::kinds;
+use super::packed::{Unfit, Unpacker};
 use super::readers::Failed;
 use super::schema::{FLAG_MORE, FLAG_PLAIN};
 use super::snapshot::{Snapshot, Span, Wanted};
@@ -20,7 +21,7 @@ const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FR
      WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
 const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
-const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name FROM event \
+const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name, topic_id FROM event \
      JOIN topic ON topic.id = event.topic_id WHERE g > ?1 AND seq > topic.floor ORDER BY g";
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
@@ -285,6 +286,7 @@ impl StoredFilter {
 /// Fetches events by their places, in the order they are given, until one cannot be read.
 struct Fetch<'s> {
     connection: &'s Connection,
+    unpacker: Unpacker<'s>,
     topic: &'s Topic,
     id: i64,
     direction: Direction,
@@ -294,7 +296,8 @@ struct Fetch<'s> {
 
 impl<'s> Fetch<'s> {
     fn new(connection: &'s Connection, topic: &'s Topic, span: &Span, direction: Direction) -> Fetch<'s> {
-        Fetch { connection, topic, id: span.id, direction, events: Vec::new(), failed: None }
+        let unpacker = Unpacker::new(connection);
+        Fetch { connection, unpacker, topic, id: span.id, direction, events: Vec::new(), failed: None }
     }
 
     fn fail(&mut self, failed: Failed) {
@@ -348,7 +351,7 @@ impl<'s> Fetch<'s> {
                 break;
             }
             places.next();
-            match decode(row, self.topic, *place) {
+            match decode(row, self.topic, *place, self.id, &mut self.unpacker) {
                 Ok(event) => self.events.push(event),
                 Err(failed @ Failed::Read(_)) => {
                     self.fail(failed);
@@ -376,8 +379,14 @@ impl<'s> Fetch<'s> {
     }
 }
 
-/// Reads a row, which is the event at `place` of `topic`.
-fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recorded, Failed> {
+/// Reads a row, which is the event at `place` of `topic`, whose number in the database is `id`.
+fn decode(
+    row: &Row<'_>,
+    topic: &Topic,
+    Place { seq, g }: Place,
+    id: i64,
+    unpacker: &mut Unpacker<'_>,
+) -> Result<Recorded, Failed> {
     let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
     let text = |index: usize| match row.get_ref(index)?.as_str() {
         Ok(text) => Ok(text),
@@ -399,7 +408,14 @@ fn decode(row: &Row<'_>, topic: &Topic, Place { seq, g }: Place) -> Result<Recor
     };
     let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
     let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
-    let payload = text(6)?;
+    let payload = match text(6)? {
+        "" => match unpacker.payload(id, seq) {
+            Ok(payload) => payload,
+            Err(Unfit::Damaged(what)) => return Err(damaged(what)),
+            Err(Unfit::Sqlite(error)) => return Err(error.into()),
+        },
+        payload => payload,
+    };
     if !looks_whole(payload) {
         return Err(damaged("its payload is cut off".to_owned()));
     }
@@ -445,6 +461,7 @@ pub(super) fn read_all(
     let mut statement = snapshot.connection.prepare_cached(READ_ALL)?;
     let mut rows = statement.query([stored(after.0)])?;
     let mut events: Vec<Recorded> = Vec::new();
+    let mut unpacker = Unpacker::new(snapshot.connection);
     let mut whole = true;
     while events.len() < limit.min(PAGE_EVENTS_MAX) || !whole {
         let Some(row) = rows.next()? else { break };
@@ -455,7 +472,7 @@ pub(super) fn read_all(
             None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
         };
         let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
-        match decode(row, &topic, place) {
+        match decode(row, &topic, place, row.get(9)?, &mut unpacker) {
             Ok(event) => events.push(event),
             Err(Failed::Read(_)) if !events.is_empty() => break,
             Err(error) => return Err(error),

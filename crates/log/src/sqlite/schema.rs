@@ -14,7 +14,7 @@ use crate::error::{OpenError, StoreError};
 /// Says in the file's header that it is a store: the bytes `BKST`.
 const APPLICATION_ID: i64 = 0x424b_5354;
 /// The version of the tables below.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
@@ -131,6 +131,19 @@ CREATE TABLE snapshot (
     state BLOB NOT NULL,
     PRIMARY KEY (topic_id, fold)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE pack (
+    topic_id INTEGER PRIMARY KEY,
+    closed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX pack_closed ON pack (closed_at);
+CREATE TABLE packed (
+    id INTEGER PRIMARY KEY,
+    topic_id INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX packed_last ON packed (topic_id, last);
 ";
 
 /// An event is followed by others of its batch in its topic.

@@ -68,6 +68,7 @@ impl Committer {
             "DELETE FROM entry WHERE topic_id = ?1",
             "DELETE FROM live WHERE topic_id = ?1",
             "DELETE FROM snapshot WHERE topic_id = ?1",
+            "DELETE FROM pack WHERE topic_id = ?1",
         ] {
             self.connection.execute(sql, [id])?;
         }
@@ -109,6 +110,7 @@ fn free_piece(connection: &Connection, id: i64, until: Seq) -> rusqlite::Result<
     let mut forget =
         connection.prepare_cached("DELETE FROM topic_event WHERE topic_id = ?1 AND seq <= ?2")?;
     forget.execute((id, last))?;
+    super::packed::free(connection, id, *last)?;
     Ok(places.len())
 }
 

@@ -10,6 +10,7 @@ mod formats;
 mod kills;
 mod large;
 mod model;
+mod packing;
 mod processes;
 #[macro_use]
 mod retention;
@@ -19,6 +20,11 @@ mod support;
 mod memory {
     laws!(crate::support::Fixture::memory);
     retention_laws!(crate::support::Fixture::memory);
+}
+
+mod packing_laws {
+    laws!(crate::support::Fixture::packing);
+    retention_laws!(crate::support::Fixture::packing);
 }
 
 mod sqlite_laws {

@@ -34,7 +34,8 @@ pub(crate) fn told(variable: &str) -> Option<String> {
 fn child_process() {
     let (Some(role), Some(store), Some(name)) = (told(ROLE), told(STORE), told(NAME)) else { return };
     let waiting = told(WAITING).map_or(OpenOptions::default().index_waiting_max, |max| max.parse().unwrap());
-    let options = OpenOptions { index_waiting_max: waiting, ..OpenOptions::default() };
+    let options =
+        OpenOptions { index_waiting_max: waiting, pack_after: Duration::ZERO, ..OpenOptions::default() };
     let log = SqliteLog::open(Path::new(&store), options).unwrap();
     match role.as_str() {
         "append" => append_for_ever(&log, &name),

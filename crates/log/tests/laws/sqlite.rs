@@ -128,7 +128,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let database = Connection::open(folder.path().join("log.db")).unwrap();
     database.pragma_update(None, "user_version", 99).unwrap();
     let error = open_error(folder.path(), OpenOptions::default());
-    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 4, .. }), "{error:?}");
 }
 
 #[test]
@@ -526,4 +526,14 @@ fn l18_what_a_page_costs_does_not_depend_on_what_follows_it() {
     };
     let (short, long) = (median("short"), median("long"));
     assert!(long < short * PAGE_RATIO_MAX, "{short:?} of a short topic, {long:?} of a long one");
+}
+
+/// A runtime makes futures pause that have run for long; who waits on its worker would wait for ever.
+#[tokio::test]
+async fn many_waits_on_an_async_worker_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for _ in 0..300 {
+        append(&log, "a", &["x"]);
+    }
 }

@@ -54,9 +54,18 @@ impl Fixture {
     }
 
     pub(crate) fn sqlite() -> Fixture {
+        Fixture::sqlite_with(OpenOptions::default())
+    }
+
+    /// Whatever ends is packed at once.
+    pub(crate) fn packing() -> Fixture {
+        Fixture::sqlite_with(OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() })
+    }
+
+    fn sqlite_with(options: OpenOptions) -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let folder = tempfile::tempdir().unwrap();
-        let options = OpenOptions { clock: clock.clone(), ..OpenOptions::default() };
+        let options = OpenOptions { clock: clock.clone(), ..options };
         let log = Arc::new(SqliteLog::open(&folder.path().join(".backstay"), options).unwrap());
         Fixture { log, clock, _folder: Some(folder) }
     }

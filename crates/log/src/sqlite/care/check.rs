@@ -10,6 +10,7 @@ use backstay_model::{Digest, OwnerId, Recorded, Seq, Timestamp, Topic};
 use rusqlite::Connection;
 use serde::Serialize;
 
+use super::super::packed::Unpacker;
 use super::super::sql::unsigned;
 use super::super::tail::StoreState;
 use super::alone::Alone;
@@ -201,7 +202,9 @@ fn check_look(look: Result<Look, LookError>, inspect: &mut dyn Inspect) -> Resul
             report.findings.push(Finding::Database { what: format!("names cannot be compared: {error}") })
         }
     }
-    let mut looking = Looking { connection: &transaction, entries: &entries, report: &mut report, inspect };
+    let unpacker = Unpacker::new(&transaction);
+    let mut looking =
+        Looking { connection: &transaction, unpacker, entries: &entries, report: &mut report, inspect };
     looking.owners(&rows);
     let mut ids: HashSet<i64> = rows.keys().copied().collect();
     ids.extend(keys.iter().map(|key| key.topic));
@@ -303,6 +306,7 @@ fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
 /// What is looked at, and what was found of it.
 struct Looking<'l> {
     connection: &'l Connection,
+    unpacker: Unpacker<'l>,
     entries: &'l [index::Entry],
     report: &'l mut CheckReport,
     inspect: &'l mut dyn Inspect,
@@ -362,7 +366,7 @@ impl Looking<'_> {
         };
         for key in keys {
             self.report.events += 1;
-            match events::whole(self.connection, &topic, Seq(key.seq), key.g) {
+            match events::whole(&mut self.unpacker, &topic, Seq(key.seq), key.g) {
                 Ok(recorded) => self.inspect.event(&recorded),
                 Err(what) => {
                     is_whole = false;

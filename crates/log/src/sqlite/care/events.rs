@@ -3,12 +3,13 @@
 use backstay_model::{Payload, Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::super::packed::{Unfit, Unpacker};
 use super::super::schema::FLAG_MORE;
 use super::super::sql::unsigned;
 use super::check::Finding;
 
 const KEYS: &str = "SELECT g, topic_id, seq, at, flags, last_input, last_fact, kind, scope FROM event WHERE g >= ?1 ORDER BY g";
-const WHOLE: &str = "SELECT at, flags, kind, scope, trace, payload FROM event WHERE g = ?1";
+const WHOLE: &str = "SELECT at, flags, kind, scope, trace, payload, topic_id FROM event WHERE g = ?1";
 
 /// What the log itself needs of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,17 +103,39 @@ fn next_readable(connection: &Connection, failed: i64) -> Option<i64> {
 }
 
 /// The whole event of a key, or why it cannot be understood.
-pub(super) fn whole(connection: &Connection, topic: &Topic, seq: Seq, g: u64) -> Result<Recorded, String> {
+pub(super) fn whole(
+    unpacker: &mut Unpacker<'_>,
+    topic: &Topic,
+    seq: Seq,
+    g: u64,
+) -> Result<Recorded, String> {
+    let connection = unpacker.connection;
     let read = || {
         let mut statement = connection.prepare_cached(WHOLE)?;
         statement.query_row([g.cast_signed()], |row| {
             let text = |index| row.get::<_, String>(index);
             let at = Timestamp::from_micros(row.get(0)?);
             let flags: i64 = row.get(1)?;
-            Ok((at, flags, text(2)?, text(3)?, row.get::<_, Option<String>>(4)?, text(5)?))
+            Ok((
+                at,
+                flags,
+                text(2)?,
+                text(3)?,
+                row.get::<_, Option<String>>(4)?,
+                text(5)?,
+                row.get::<_, i64>(6)?,
+            ))
         })
     };
-    let (at, flags, kind, scope, trace, payload) = read().map_err(|error| error.to_string())?;
+    let (at, flags, kind, scope, trace, mut payload, id) =
+        read().map_err(|error: rusqlite::Error| error.to_string())?;
+    if payload.is_empty() {
+        payload = match unpacker.payload(id, seq) {
+            Ok(text) => text.to_owned(),
+            Err(Unfit::Damaged(what)) => return Err(what),
+            Err(Unfit::Sqlite(error)) => return Err(error.to_string()),
+        };
+    }
     let scope = match scope.as_str() {
         "" => backstay_model::Scope::Run,
         scope => scope.parse().map_err(|invalid: backstay_model::InvalidScope| invalid.to_string())?,

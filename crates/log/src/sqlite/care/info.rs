@@ -49,7 +49,7 @@ pub struct TopicRoom {
     pub topic: String,
     /// Its events.
     pub events: u64,
-    /// Their payloads, in bytes.
+    /// Their payloads, in bytes: as they are stored, where they are packed.
     pub event_bytes: u64,
 }
 
@@ -87,7 +87,7 @@ pub fn info(folder: &Path) -> Result<StoreInfo, LookError> {
     })?;
     let pragma = |name| transaction.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
     let page_bytes = pragma("page_size")?;
-    let topics = topics(&transaction).map_err(failed)?;
+    let topics = topics(&transaction, format).map_err(failed)?;
     let live_bytes = transaction
         .query_row("SELECT ifnull(sum(octet_length(payload)), 0) FROM live", (), |row| unsigned(row, 0))
         .map_err(failed)?;
@@ -119,12 +119,16 @@ fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
     }
 }
 
-fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicRoom>> {
-    let mut statement = connection.prepare(
-        "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) FROM topic LEFT JOIN \
+fn topics(connection: &Connection, format: i64) -> rusqlite::Result<Vec<TopicRoom>> {
+    let packed = match format {
+        ..4 => "0",
+        _ => "(SELECT ifnull(sum(length(data)), 0) FROM packed WHERE packed.topic_id = topic.id)",
+    };
+    let mut statement = connection.prepare(&format!(
+        "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) + {packed} FROM topic LEFT JOIN \
          (SELECT topic_id, count(*) AS events, sum(octet_length(payload)) AS size_bytes FROM event GROUP BY topic_id) room \
          ON room.topic_id = topic.id ORDER BY topic.name",
-    )?;
+    ))?;
     let rows = statement.query_map((), |row| {
         Ok(TopicRoom { topic: row.get(0)?, events: unsigned(row, 1)?, event_bytes: unsigned(row, 2)? })
     })?;

@@ -7,6 +7,7 @@ use backstay_model::{Payload, Recorded, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::super::fault;
+use super::super::packed::{self, Unfit, Unpacker};
 use super::super::schema;
 use super::super::sql::unsigned;
 use super::alone::Alone;
@@ -14,7 +15,7 @@ use super::blanks::Secret;
 use super::events;
 use super::json::{Names, Structural};
 use super::look;
-use crate::error::ScrubError;
+use crate::error::{ScrubError, StoreError};
 
 /// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
 const TEXTS: [(&str, &str); 4] =
@@ -68,6 +69,7 @@ pub fn scrub_database(
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     refuse_structure(&transaction, &path, secret)?;
+    unpack(&transaction, &path, secret)?;
     let mut scrubbed =
         DatabaseScrubbed { events: blank_events(&transaction, &path, secret, understood)?, rows: 0 };
     scrubbed.rows = blank_rows(&transaction, &path, secret)?;
@@ -75,6 +77,16 @@ pub fn scrub_database(
     transaction.commit().map_err(failed)?;
     wipe(&connection).map_err(failed)?;
     Ok(scrubbed)
+}
+
+/// Puts the payloads that have the value back where the others are. They are packed again later.
+fn unpack(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<(), ScrubError> {
+    let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
+    match packed::put_back(transaction, &has_it) {
+        Ok(_) => Ok(()),
+        Err(Unfit::Sqlite(source)) => Err(ScrubError::Store(fault::sqlite("scrub", path, source))),
+        Err(Unfit::Damaged(what)) => Err(StoreError::Corrupt { path: path.to_owned(), what }.into()),
+    }
 }
 
 fn refuse_structure(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<(), ScrubError> {
@@ -122,7 +134,7 @@ fn blank_events(
         let odd = |what: String| ScrubError::Structure { place: format!("event {seq} of {name}"), what };
         let topic: Topic =
             name.parse().map_err(|invalid: backstay_model::InvalidTopic| odd(invalid.to_string()))?;
-        let recorded = events::whole(transaction, &topic, Seq(*seq), *g).map_err(odd)?;
+        let recorded = events::whole(&mut Unpacker::new(transaction), &topic, Seq(*seq), *g).map_err(odd)?;
         let text = recorded.payload.as_str();
         let (text, count) =
             secret.blank_whole_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use backstay_model::Seq;
 
+use super::super::packed::Unpacker;
 use super::check::{Inspect, topic_rows};
 use super::events;
 use super::look::Look;
@@ -19,10 +20,11 @@ pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> 
     let transaction = look.begin()?;
     let mut damaged = Vec::new();
     let rows = topic_rows(&transaction, &mut damaged);
+    let mut unpacker = Unpacker::new(&transaction);
     for key in events::keys(&transaction, &mut damaged) {
         let Some(row) = rows.get(&key.topic).filter(|row| key.seq > row.floor) else { continue };
         let Ok(topic) = row.name.parse() else { continue };
-        if let Ok(recorded) = events::whole(&transaction, &topic, Seq(key.seq), key.g) {
+        if let Ok(recorded) = events::whole(&mut unpacker, &topic, Seq(key.seq), key.g) {
             inspect.event(&recorded);
         }
     }

@@ -1,0 +1,231 @@
+//! Packed payloads: nobody sees a difference, and damage is told.
+
+use std::path::Path;
+use std::time::Duration;
+
+use backstay_log::care::{self, Finding, Inspect, InspectedTopic};
+use backstay_log::{
+    Afterwards, Authority, Batch, Direction, EventFilter, Log, OpenOptions, Part, ReadError, SqliteLog,
+};
+use backstay_model::{Position, Recorded, Seq};
+use rusqlite::Connection;
+
+use crate::kills::check_index;
+use crate::processes::check_database;
+use crate::support::{append, batch, event, events, now, numbers, read_by, texts, topic};
+
+/// How long what is to be packed may take: packing takes milliseconds, and a machine under load some seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn open(folder: &Path) -> SqliteLog {
+    SqliteLog::open(folder, OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() }).unwrap()
+}
+
+fn conclude(log: &dyn Log, name: &str, afterwards: Afterwards) {
+    let part = Part { afterwards, ..Part::new(topic(name), Authority::Own, Vec::new()) };
+    log.submit(Batch::of(part)).wait().unwrap();
+}
+
+fn reopen(log: &dyn Log, name: &str) {
+    log.submit(batch(name, Authority::Reopen, &["again"])).wait().unwrap();
+}
+
+fn database(folder: &Path) -> Connection {
+    Connection::open(folder.join("log.db")).unwrap()
+}
+
+fn count(database: &Connection, what: &str) -> i64 {
+    database.query_row(&format!("SELECT count(*) FROM {what}"), (), |row| row.get(0)).unwrap()
+}
+
+/// Waits until nothing is to be packed any more.
+fn wait_until_packed(folder: &Path) {
+    let (database, began) = (database(folder), now());
+    while count(&database, "pack") > 0 {
+        assert!(began.elapsed() < PATIENCE, "nobody packs");
+        std::thread::yield_now();
+    }
+}
+
+/// A topic of 600 events that has ended, between events of others, and all events as they were.
+async fn packed(folder: &Path) -> (SqliteLog, Vec<Recorded>) {
+    let log = open(folder);
+    for round in 0..200 {
+        let text = format!("{round} of a topic that says much the same again and again");
+        append(&log, "a", &[&text, "ä", ""]);
+        append(&log, "b", &["other"]);
+    }
+    let before = read_by(&log, "a", 100).await;
+    conclude(&log, "a", Afterwards::Closed);
+    wait_until_packed(folder);
+    (log, before)
+}
+
+#[derive(Default)]
+struct Nobody(u64);
+
+impl Inspect for Nobody {
+    fn event(&mut self, _recorded: &Recorded) {
+        self.0 += 1;
+    }
+
+    fn end(&mut self, _topic: &InspectedTopic) {}
+}
+
+#[tokio::test]
+async fn nobody_sees_that_payloads_were_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, before) = packed(folder.path()).await;
+    let database = database(folder.path());
+    assert_eq!((before.len(), count(&database, "packed")), (600, 3));
+    assert_eq!(count(&database, "event WHERE payload = ''"), 600);
+    for limit in [1, 7, 256, 1_000] {
+        assert!(read_by(&log, "a", limit).await == before, "by {limit}");
+    }
+    let last = log.read(&topic("a"), Seq(u64::MAX), Direction::Backward, 300).await.unwrap();
+    assert!(last.events.iter().eq(before.iter().rev().take(300)));
+    let noted = EventFilter { kinds: vec![before[0].kind.clone()], ..EventFilter::default() };
+    let found = log.read_matching(&topic("a"), Seq(590), Direction::Forward, 20, &noted).await.unwrap();
+    assert_eq!(found.events, before[590..]);
+    let all = log.read_all(Position(0), 1_000).await.unwrap();
+    assert!(all.iter().filter(|event| event.topic == topic("a")).eq(&before));
+    let mut subscription = log.follow(&topic("a"), Seq(0));
+    for event in &before {
+        let Some(backstay_model::Delivery::Event(delivered)) = subscription.try_next().await.unwrap() else {
+            panic!("{} is missing", event.seq);
+        };
+        assert_eq!(delivered, *event);
+    }
+    drop(log);
+    check_index(folder.path());
+    check_database(folder.path());
+    let mut nobody = Nobody::default();
+    assert_eq!(care::check(folder.path(), &mut nobody).unwrap().findings, []);
+    assert_eq!(nobody.0, 800);
+}
+
+#[tokio::test]
+async fn what_is_packed_goes_on_and_goes_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, before) = packed(folder.path()).await;
+    reopen(&log, "a");
+    append(&log, "a", &["601", "602", "603", "604", "605", "606", "607", "608", "609"]);
+    conclude(&log, "a", Afterwards::Closed);
+    wait_until_packed(folder.path());
+    let database = database(folder.path());
+    assert_eq!(count(&database, "packed"), 4);
+    let all = read_by(&log, "a", 100).await;
+    assert!(all[..600] == before);
+    assert_eq!(texts(&all[600..]).concat(), "again601602603604605606607608609");
+    reopen(&log, "a");
+    let trim = Part { trim: Some(Seq(300)), ..Part::new(topic("a"), Authority::Own, events(&["last"])) };
+    log.submit(Batch::of(trim)).wait().unwrap();
+    assert_eq!(numbers(&read_by(&log, "a", 100).await), (301..=612).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(count(&database, "packed"), 3, "a block goes with the last of its events");
+    let log = open(folder.path());
+    conclude(&log, "a", Afterwards::Deleted);
+    drop(log);
+    assert_eq!((count(&database, "packed"), count(&database, "event")), (0, 200));
+    check_index(folder.path());
+}
+
+#[tokio::test]
+async fn a_block_that_is_damaged_is_told_by_the_number_of_its_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, before) = packed(folder.path()).await;
+    let database = database(folder.path());
+    let damage = "UPDATE packed SET data = CAST(substr(data, 1, length(data) - 9) || x'00' || substr(data, length(data) - 7) AS BLOB) WHERE first = 257";
+    assert_eq!(database.execute(damage, ()).unwrap(), 1);
+    let page = log.read(&topic("a"), Seq(0), Direction::Forward, 1_000).await.unwrap();
+    assert!(page.events == before[..255], "what can be read is read, up to the end of a batch");
+    let error = log.read(&topic("a"), Seq(256), Direction::Forward, 9).await.unwrap_err();
+    assert!(matches!(&error, ReadError::Damaged(damaged) if damaged.seq == Seq(257)), "{error:?}");
+    let behind = log.read(&topic("a"), Seq(512), Direction::Forward, 9).await.unwrap();
+    assert!(behind.events == before[512..519]);
+    database.execute("DELETE FROM packed WHERE first = 513", ()).unwrap();
+    drop(log);
+    let report = care::check(folder.path(), &mut Nobody::default()).unwrap();
+    let damaged: Vec<u64> = report
+        .findings
+        .iter()
+        .map(|finding| match finding {
+            Finding::EventDamaged { topic, seq, what } if topic == "a" && what.contains("block") => seq.0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(damaged, (257..=600).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_young_open_or_short_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for name in ["open", "again"] {
+        for _ in 0..20 {
+            append(&log, name, &["x"]);
+        }
+    }
+    append(&log, "short", &["1", "2", "3", "4", "5", "6", "7"]);
+    conclude(&log, "again", Afterwards::Closed);
+    reopen(&log, "again");
+    conclude(&log, "short", Afterwards::Closed);
+    wait_until_packed(folder.path());
+    drop(log);
+    let database = database(folder.path());
+    let young = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
+    conclude(&young, "again", Afterwards::Closed);
+    drop(young);
+    // Who ends leaves what is old to who stays, and what is young to later.
+    assert_eq!(count(&database, "pack"), 1);
+    let short: i64 = database
+        .query_row(
+            "SELECT count(*) FROM event JOIN topic ON topic.id = topic_id WHERE name IN ('open', 'short') AND payload = ''",
+            (),
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(short, 0);
+}
+
+#[cfg(feature = "crash-points")]
+#[tokio::test]
+async fn whoever_dies_while_it_packs_leaves_all_or_nothing() {
+    use crate::processes::Process;
+    let folder = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
+    for _ in 0..300 {
+        append(&log, "old", &["much the same"]);
+    }
+    let before = read_by(&log, "old", 100).await;
+    conclude(&log, "old", Afterwards::Closed);
+    drop(log);
+    let database = database(folder.path());
+    for (nth, blocks) in [(1, 0), (2, 1)] {
+        let point = format!("log.pack.before_commit:{nth}");
+        let armed = [(backstay_log::crash::CRASH_POINT_VARIABLE, point.as_str())];
+        let mut process = Process::start_with("paced", folder.path(), "x", &armed);
+        process.tell("1");
+        // Its input stays open, so that it has time for what nobody waits for.
+        assert_eq!(process.hear("more"), None);
+        process.child.wait().unwrap();
+        assert_eq!(count(&database, "packed"), blocks, "{point}");
+        let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
+        assert!(read_by(&log, "old", 100).await == before, "{point}");
+    }
+    check_index(folder.path());
+}
+
+#[test]
+fn a_batch_beside_packing_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for round in 0..40 {
+        let name = format!("t{round}");
+        log.submit(Batch::of(Part::new(topic(&name), Authority::Own, vec![event("x"); 64]))).wait().unwrap();
+        conclude(&log, &name, Afterwards::Closed);
+        log.submit(batch("busy", Authority::Own, &["1"])).wait().unwrap();
+    }
+    wait_until_packed(folder.path());
+    assert_eq!(count(&database(folder.path()), "packed"), 40);
+}
