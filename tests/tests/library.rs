@@ -335,3 +335,23 @@ fn an_owner_that_keeps_gives_its_runs_up_before_it_stops() {
         drop(first);
     });
 }
+
+#[test]
+fn a_living_owner_takes_the_ballast_in_again_once_there_is_room() {
+    let world = World::new();
+    let ballast = world.path().join(".backstay/ballast");
+    let give_back = || std::fs::remove_file(&ballast).expect("it was there");
+    block_on(async {
+        let store = open(&world).await;
+        let owner = owner(&store).await;
+        let switch = StopSwitch::default();
+        give_back();
+        let run =
+            request(&store, &world, "backstay: 1\nname: one\nsteps:\n  - {id: one, run: 'true'}\n").await;
+        let end = owner.drive(run, ClaimMode::Fair, &switch).await;
+        assert_eq!(end.expect("it is driven"), DriveEnd::Ended(RunStatus::Completed));
+        give_back();
+        owner.keep(Kept::All, &switch).await.expect("there is nothing to do");
+        give_back();
+    });
+}

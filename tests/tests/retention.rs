@@ -106,8 +106,17 @@ fn blobs_that_only_a_pruned_run_named_go_and_those_of_others_stay() {
     said(&world.run(&["run", "flow.yaml", "--input", &format!("text={text}")]));
     said(&world.run(&["run", "flow.yaml"]));
     let [kept, gone] = <[String; 2]>::try_from(runs(&world)).unwrap();
-    let removed = said(&world.run(&["rm", &gone]));
-    assert!(removed.contains(&gone), "{removed}");
+    let removed = world.run(&["rm", &gone]);
+    assert!(said(&removed).contains(&gone), "{removed:?}");
+    // Plan, source, the inputs, the log that shows the large one, what the step wrote as its output, and that as JSON.
+    let told = String::from_utf8_lossy(&removed.stderr).into_owned();
+    assert!(told.contains("6 blobs") && told.contains("an hour after"), "{told}");
+    let young = world.run(&["prune"]);
+    let told = said(&young) + &String::from_utf8_lossy(&young.stderr);
+    assert!(
+        told.contains("0 blobs") && told.contains("2 blobs") && told.contains("go an hour after"),
+        "{told}"
+    );
     age_blobs(&world);
     let blobs = |world: &World| -> usize {
         let shards =
@@ -119,6 +128,9 @@ fn blobs_that_only_a_pruned_run_named_go_and_those_of_others_stay() {
     let pruned: serde_json::Value = serde_json::from_str(&pruned).unwrap();
     // The large input and the log that shows it; plan, source and output are the other run's too.
     assert_eq!((pruned["blobs"].as_u64(), blobs(&world)), (Some(2), before - 2), "{pruned}");
+    assert_eq!(pruned["young_blobs"], 0, "{pruned}");
+    let later = world.run(&["prune"]);
+    assert!(!String::from_utf8_lossy(&later.stderr).contains("an hour"), "there is nothing left: {later:?}");
     assert_eq!(record(&world, &kept).status, RunStatus::Completed);
     said(&world.run(&["retry", &kept, "--from", "say"]));
     let unknown = refused(&world.run(&["show", &gone]), 2);

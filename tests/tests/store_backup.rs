@@ -229,6 +229,20 @@ fn a_configuration_that_is_a_link_is_backed_up_as_what_it_says() {
 }
 
 #[test]
+fn a_backup_inside_the_store_is_refused_under_whatever_name_and_nothing_is_made() {
+    let world = world();
+    std::os::unix::fs::symlink(".backstay/runs", world.path().join("link")).unwrap();
+    let before = listing(&world.path().join(".backstay"));
+    for target in [".backstay", ".backstay/copy", ".backstay/a/b", "link/copy", "other/../.backstay/runs/x"] {
+        refused(&world, &["store", "backup", target], 2, &["BKS-R043", "in the store itself"]);
+    }
+    let mut after = listing(&world.path().join(".backstay"));
+    after.retain(|path, _| before.contains_key(path) || !path.as_str().ends_with("-shm"));
+    assert_eq!(after, before);
+    done(&world, &["store", "backup", ".backstay.copy"]);
+}
+
+#[test]
 fn a_backup_that_dies_at_any_moment_is_no_backup() {
     let world = world();
     let files = (1..=16).step_by(5).map(|hit| format!("store.backup.file:{hit}"));

@@ -127,7 +127,9 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
             | OpenError::NewerStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
-        | CliError::Backup(BackupError::Occupied { .. } | BackupError::IsBackup(_))
+        | CliError::Backup(
+            BackupError::Occupied { .. } | BackupError::Inside { .. } | BackupError::IsBackup(_),
+        )
         | CliError::RestoreStore(
             RestoreError::Occupied { .. } | RestoreError::NotABackup { .. } | RestoreError::IsBackup(_),
         )

@@ -17,7 +17,7 @@ mod sqlite;
 pub mod subscribe;
 pub mod ticket;
 
-pub use blobs::{BlobStore, Collected};
+pub use blobs::{BlobStore, BlobSum, Collected};
 pub use chunk::Chunk;
 pub use clock::{Clock, SystemClock};
 pub use contract::{

@@ -13,7 +13,8 @@ const SIZE_BYTES: u64 = 4 * 1024 * 1024;
 /// It takes at most this part of what is free.
 const PART_OF_FREE: u64 = 4;
 
-/// Puts the ballast there, unless it is or room is scarce. A store without it works; it only has nothing to give back.
+/// Puts the ballast there, unless it is or room is scarce: when an owner begins, with each attempt, and with each look for what is
+/// due, since whoever gave it back may not be there any more when there is room again. A store without it works; it only has nothing to give back.
 pub(crate) fn take_in(folder: &Utf8Path) {
     match try_take_in(folder) {
         Ok(is_there) => tracing::trace!(%folder, is_there, "the ballast"),

@@ -11,6 +11,7 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
+use crate::ballast;
 use crate::client::RunRow;
 use crate::drive::{DriveEnd, StopSwitch};
 use crate::error::{DriveError, RunError};
@@ -154,6 +155,7 @@ impl Owner {
         }
         // What comes after this is a reason for the next look, also if this one shows it already.
         let seen = self.store.log.changed(seen).now_or_never().unwrap_or(seen);
+        ballast::take_in(&self.store.folder);
         let filter = TopicFilter { open_only: true, ..TopicFilter::default() };
         Looked { seen, rows: self.store.runs(filter).await }
     }

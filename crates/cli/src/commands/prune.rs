@@ -1,6 +1,6 @@
 //! `backstay prune` and `backstay rm`.
 
-use backstay_log::Collected;
+use backstay_log::{BlobSum, Collected};
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 use serde::Serialize;
@@ -41,7 +41,11 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
     runs.sort();
     runs.dedup();
     let mut removed = Vec::with_capacity(runs.len());
+    let mut named = BlobSum::default();
     for run in runs {
+        let blobs = store.blobs_of(run).await?;
+        named.blobs += blobs.blobs;
+        named.size_bytes += blobs.size_bytes;
         let freed = store.remove(run).await?;
         if !args.json {
             output::line(&format!("{run} removed: {}", what(&freed)))?;
@@ -53,8 +57,19 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
         let removed =
             removed.into_iter().map(|(run, freed)| Gone { run, freed: Given::of(&freed) }).collect();
         output::json(&Document::new(Removed { removed }))?;
+    } else if named.blobs > 0 {
+        output::note(&format!(
+            "{} that it named stay where others name them; what nothing names goes with `backstay prune`, an hour after its last use",
+            blobs_of(named)
+        ));
     }
     Ok(Exit::Completed)
+}
+
+/// Such as `3 blobs of 4.1 MB`.
+fn blobs_of(sum: BlobSum) -> String {
+    let noun = if sum.blobs == 1 { "blob" } else { "blobs" };
+    format!("{} {noun} of {}", sum.blobs, bytes(sum.size_bytes))
 }
 
 fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(), CliError> {
@@ -78,22 +93,25 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
         }
     }
     let files: u64 = report.runs.iter().map(|run| run.freed.files_bytes).sum();
-    let Collected { blobs, size_bytes } = report.blobs;
+    let Collected { gone, young } = report.blobs;
     let trees: u64 = report.runs.iter().map(|run| run.freed.trees).sum();
     let worktrees: u64 = report.runs.iter().map(|run| run.freed.worktrees).sum();
     let sum = format!(
-        "{} {} {}: {} of files, {} kept trees, {}{blobs} blobs of {}{}",
+        "{} {} {}: {} of files, {} kept trees, {}{}{}",
         if only_look { "would free" } else { "freed" },
         report.runs.len(),
         if report.runs.len() == 1 { "run" } else { "runs" },
         bytes(files + report.leftover.files_bytes),
         trees + report.leftover.trees,
         counted(worktrees + report.leftover.worktrees),
-        bytes(size_bytes),
+        blobs_of(gone),
         if only_look { "; nothing was changed" } else { "" },
     );
     output::line(&Line::of(Paint::Plain, " ").with(Paint::Plain, sum).render(context.style, context.room()))?;
     report.runs.iter().map(|run| &run.freed).chain([&report.leftover]).for_each(say_left);
+    if young.blobs > 0 {
+        output::note(&format!("{} that nothing names go an hour after their last use", blobs_of(young)));
+    }
     if !report.runs.is_empty() && !only_look {
         output::note("their records stay: `backstay show RUN`; `backstay rm RUN` removes those too");
     }
@@ -195,6 +213,8 @@ struct Pruned {
     leftover_trees: u64,
     blobs: u64,
     blobs_bytes: u64,
+    young_blobs: u64,
+    young_blobs_bytes: u64,
 }
 
 impl Pruned {
@@ -212,8 +232,10 @@ impl Pruned {
             failed: report.failed.iter().map(failed).collect(),
             leftover_bytes: report.leftover.files_bytes,
             leftover_trees: report.leftover.trees,
-            blobs: report.blobs.blobs,
-            blobs_bytes: report.blobs.size_bytes,
+            blobs: report.blobs.gone.blobs,
+            blobs_bytes: report.blobs.gone.size_bytes,
+            young_blobs: report.blobs.young.blobs,
+            young_blobs_bytes: report.blobs.young.size_bytes,
         }
     }
 }

@@ -14,21 +14,39 @@ use backstay_model::Digest;
 use super::{BlobStore, Kept, failed};
 use crate::error::BlobError;
 
-/// What a collection did, or would do.
+/// Some blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Blobs.
+pub struct BlobSum {
+    /// Their number.
     pub blobs: u64,
     /// What they take, in bytes.
     pub size_bytes: u64,
 }
 
-/// A blob that nobody has kept anew for a while.
-struct Old {
+/// What a collection did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// What went, or would go.
+    pub gone: BlobSum,
+    /// What nothing names either, and is too young to go.
+    pub young: BlobSum,
+}
+
+impl BlobSum {
+    fn add(&mut self, file: &Seen) {
+        self.blobs += u64::from(file.digest.is_some());
+        self.size_bytes += file.size_bytes;
+    }
+}
+
+/// A blob, or the draft of one, as it was seen.
+struct Seen {
     path: PathBuf,
-    /// None for the draft of one.
+    /// None for a draft.
     digest: Option<Digest>,
     size_bytes: u64,
+    /// Whether nobody has kept it anew for a while.
+    is_old: bool,
 }
 
 /// Keeps collectors and those who keep blobs apart, as long as it lives. Dropping it lets blobs go again.
@@ -81,19 +99,20 @@ impl BlobStore {
         named: impl FnOnce() -> Result<HashSet<Digest>, E>,
     ) -> Result<Result<Collected, E>, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(Collected::default())) };
-        let old = old_blobs(folder, cutoff)?;
+        let seen = seen_blobs(folder, cutoff)?;
         let named = match named() {
             Ok(named) => named,
             Err(error) => return Ok(Err(error)),
         };
         let mut collected = Collected::default();
-        for blob in old {
-            if blob.digest.is_some_and(|digest| named.contains(&digest)) {
+        for file in seen {
+            if file.digest.is_some_and(|digest| named.contains(&digest)) {
                 continue;
             }
-            if only_look || remove(folder, &blob.path, cutoff)? {
-                collected.blobs += u64::from(blob.digest.is_some());
-                collected.size_bytes += blob.size_bytes;
+            if !file.is_old {
+                collected.young.add(&file);
+            } else if only_look || remove(folder, &file.path, cutoff)? {
+                collected.gone.add(&file);
             }
         }
         Ok(Ok(collected))
@@ -107,6 +126,22 @@ impl BlobStore {
         match &self.0 {
             Kept::Folder { folder, .. } if folder.is_dir() => Guard::shared(folder).map(Some),
             Kept::Folder { .. } | Kept::Memory(_) => Ok(None),
+        }
+    }
+
+    /// The size in bytes of a blob; none if it is not there. Blocks.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if it cannot be looked at.
+    pub fn size_bytes(&self, digest: Digest) -> Result<Option<u64>, BlobError> {
+        match &self.0 {
+            Kept::Folder { folder, .. } => {
+                Ok(metadata(&super::path_of(folder, digest))?.map(|there| there.len()))
+            }
+            Kept::Memory(kept) => {
+                let kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Ok(kept.get(&digest).map(|bytes| bytes.len() as u64))
+            }
         }
     }
 
@@ -134,19 +169,19 @@ impl BlobStore {
     }
 }
 
-fn old_blobs(folder: &Path, cutoff: SystemTime) -> Result<Vec<Old>, BlobError> {
-    let mut old = Vec::new();
+fn seen_blobs(folder: &Path, cutoff: SystemTime) -> Result<Vec<Seen>, BlobError> {
+    let mut seen = Vec::new();
     each_file(folder, |path, digest| {
         let is_draft = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".draft-"));
         if let Some(there) = metadata(&path)?
             && (digest.is_some() || is_draft)
-            && is_older(&there, &path, cutoff)?
         {
-            old.push(Old { path, digest, size_bytes: there.len() });
+            let is_old = is_older(&there, &path, cutoff)?;
+            seen.push(Seen { path, digest, size_bytes: there.len(), is_old });
         }
         Ok(())
     })?;
-    Ok(old)
+    Ok(seen)
 }
 
 /// Removes a file, unless somebody made it young meanwhile.
@@ -226,8 +261,10 @@ mod tests {
             };
             blobs.collect(cutoff, only_look, ask).unwrap().unwrap()
         };
-        assert_eq!(look(false), Collected { blobs: 1, size_bytes: 5 });
-        assert_eq!(look(false), Collected::default());
+        let of = |blobs| BlobSum { blobs, size_bytes: 5 * blobs };
+        // When it was looked at, `again` was old; it was made young before it would have gone.
+        assert_eq!(look(false), Collected { gone: of(1), young: of(1) });
+        assert_eq!(look(false), Collected { gone: of(0), young: of(2) });
         let mut left: Vec<_> = blobs.list().unwrap();
         left.sort();
         let mut expected = vec![(named, 5), (young, 5), (again, 5)];
@@ -243,7 +280,7 @@ mod tests {
         age(folder.path(), old);
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let seen = blobs.collect(cutoff, true, || Ok::<_, Infallible>(HashSet::new())).unwrap().unwrap();
-        assert_eq!(seen, Collected { blobs: 1, size_bytes: 5 });
+        assert_eq!(seen.gone, BlobSum { blobs: 1, size_bytes: 5 });
         assert_eq!(blobs.collect(cutoff, false, || Err("the log")).unwrap(), Err("the log"));
         assert_eq!(blobs.get(old).unwrap(), b"older");
     }
@@ -258,10 +295,8 @@ mod tests {
         File::open(&draft).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let named = || Ok::<_, Infallible>(HashSet::from([digest]));
-        assert_eq!(
-            blobs.collect(cutoff, false, named).unwrap().unwrap(),
-            Collected { blobs: 0, size_bytes: 4 }
-        );
+        let collected = blobs.collect(cutoff, false, named).unwrap().unwrap();
+        assert_eq!(collected.gone, BlobSum { blobs: 0, size_bytes: 4 });
         assert!(!draft.exists());
     }
 }

@@ -9,7 +9,7 @@ use backstay_log::care;
 use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError};
 use backstay_model::{LogId, Timestamp};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use super::check::{StoreCheck, check_with, inspector, leave_out_freed};
@@ -74,6 +74,9 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         move |source| BackupError::Io { action, path, source }
     };
     refuse_backup(folder)?;
+    if is_inside(target, folder).map_err(io("look at", target))? {
+        return Err(BackupError::Inside { path: target.to_owned() });
+    }
     make_empty(target)?;
     // What the copy of the database names stays until it is copied too.
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
@@ -143,6 +146,33 @@ fn others(folder: &Utf8Path) -> io::Result<Vec<String>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether `path`, which need not be there, lies in `folder` or is it, whatever links lead there.
+fn is_inside(path: &Utf8Path, folder: &Utf8Path) -> io::Result<bool> {
+    Ok(real(path)?.starts_with(folder.canonicalize_utf8()?))
+}
+
+/// Where `path` (absolute) is, or would be made.
+fn real(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
+    for there in path.ancestors() {
+        let found = match there.canonicalize_utf8() {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let rest: Vec<_> = path.components().skip(there.components().count()).collect();
+        let goes_up = rest.contains(&Utf8Component::ParentDir);
+        let whole = rest.iter().fold(found, |at, component| match component {
+            Utf8Component::ParentDir => at.parent().unwrap_or(Utf8Path::new("/")).to_owned(),
+            component => at.join(component),
+        });
+        // What is behind a folder that is not there yet may be there.
+        return if goes_up { real(&whole) } else { Ok(whole) };
+    }
+    Ok(path.to_owned())
 }
 
 fn make_empty(target: &Utf8Path) -> Result<(), BackupError> {

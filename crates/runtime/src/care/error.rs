@@ -35,6 +35,12 @@ pub enum BackupError {
         /// Where the backup was to be.
         path: Utf8PathBuf,
     },
+    /// The backup would be a part of what is backed up.
+    #[error("{path} is in the store itself")]
+    Inside {
+        /// Where the backup was to be.
+        path: Utf8PathBuf,
+    },
     /// What is to be backed up is a backup.
     #[error(transparent)]
     IsBackup(#[from] IsBackup),
@@ -57,6 +63,7 @@ impl Coded for BackupError {
     fn code(&self) -> Code {
         match self {
             BackupError::Occupied { .. } => Code("BKS-R030"),
+            BackupError::Inside { .. } => Code("BKS-R043"),
             BackupError::IsBackup(error) => error.code(),
             BackupError::Look(error) => error.code(),
             BackupError::Io { .. } => Code("BKS-R031"),
@@ -66,6 +73,7 @@ impl Coded for BackupError {
     fn hint(&self) -> Option<String> {
         match self {
             BackupError::Occupied { .. } => Some("name a folder that is not there yet".to_owned()),
+            BackupError::Inside { .. } => Some("name a folder beside it, best on another disk".to_owned()),
             BackupError::IsBackup(error) => error.hint(),
             BackupError::Look(error) => error.hint(),
             BackupError::Io { .. } => {

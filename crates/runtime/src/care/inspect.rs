@@ -314,7 +314,7 @@ impl Inspect for RunInspector<'_> {
 /// The blobs that an event names, whatever its kind: texts say `{"blob": {"digest": …}}`; a request names its plan, its source
 /// and its presets, and the last event of a run that was freed its record. So events that this version does not know are read
 /// too.
-pub(super) fn blobs_named(recorded: &Recorded) -> Vec<Digest> {
+pub(crate) fn blobs_named(recorded: &Recorded) -> Vec<Digest> {
     let Ok(payload) = recorded.payload.decode::<Value>() else { return Vec::new() };
     let mut found = Vec::new();
     let own: &[&str] = match recorded.kind.as_str() {

@@ -17,6 +17,7 @@ pub use check::{StoreCheck, check};
 pub use error::{BackupError, IsBackup, RestoreError, StoreScrubError};
 pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
+pub(crate) use inspect::blobs_named;
 pub(crate) use manifest::refuse_backup;
 pub use restore::{Place, RestoredStore, restore};
 pub use scrub::{StoreScrubbed, scrub};

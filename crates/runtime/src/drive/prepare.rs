@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::checkout::HELD_BY;
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
+use crate::ballast;
 use crate::trees::{Checkout, TreeMoment, TreeName};
 
 /// Why work cannot be started.
@@ -51,6 +52,7 @@ impl Watch {
             let path = path.to_owned();
             move |source| Unready::Start(StartError::Io { path, source })
         };
+        ballast::take_in(&self.store.folder);
         let artifacts = folder.join("artifacts");
         fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
         let mut argv = work.argv;

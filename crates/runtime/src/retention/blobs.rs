@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use backstay_log::ticket::block_on;
-use backstay_log::{BlobError, BlobStore, Collected, Log};
+use backstay_log::{BlobError, BlobStore, BlobSum, Collected, Direction, Log};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Digest, Position};
+use backstay_model::{Digest, Position, RunId, Seq, Topic};
 
+use crate::care::blobs_named;
 use crate::error::RunError;
 use crate::store::Store;
 
@@ -17,6 +18,35 @@ const YOUNG: Duration = Duration::from_secs(3_600);
 const DIGITS: usize = 64;
 
 impl Store {
+    /// The blobs that the events of a run name: what nothing else names goes with a collection, once the run is freed.
+    ///
+    /// # Errors
+    /// [`RunError`] if its events or their sizes cannot be read.
+    pub async fn blobs_of(&self, run: RunId) -> Result<BlobSum, RunError> {
+        let (log, blobs) = (self.log.clone(), self.blobs.clone());
+        tokio::task::spawn_blocking(move || {
+            let mut named = HashSet::new();
+            let mut after = Seq(0);
+            loop {
+                let read = log.read(&Topic::run(run), after, Direction::Forward, PAGE_EVENTS_MAX);
+                let page = block_on(read)?;
+                named.extend(page.events.iter().flat_map(blobs_named));
+                match page.events.last() {
+                    Some(last) if last.seq < page.head => after = last.seq,
+                    _ => break,
+                }
+            }
+            let mut sum = BlobSum::default();
+            for size_bytes in named.into_iter().map(|digest| blobs.size_bytes(digest)) {
+                if let Some(size_bytes) = size_bytes? {
+                    sum = BlobSum { blobs: sum.blobs + 1, size_bytes: sum.size_bytes + size_bytes };
+                }
+            }
+            Ok(sum)
+        })
+        .await?
+    }
+
     /// Removes blobs that no event names, neither itself nor by another blob. With `only_look` nothing is removed.
     pub(super) async fn collect_blobs(&self, only_look: bool) -> Result<Collected, RunError> {
         let micros = u64::try_from(self.clock.wall().as_micros()).unwrap_or(0);
