@@ -95,6 +95,24 @@ pub(crate) struct FoundAgent {
     pub(crate) login: Option<Login>,
 }
 
+impl FoundAgent {
+    /// How well it could work here; less is better.
+    pub(crate) const fn rank(&self) -> u8 {
+        match (&self.program, &self.login) {
+            (Program::Found { .. }, Some(Login::Found { .. })) => 0,
+            (Program::Found { .. }, Some(Login::Unknown { .. }) | None) => 1,
+            (Program::Found { .. }, Some(Login::Missing { .. })) => 2,
+            (Program::Troubled { .. }, _) => 3,
+            (Program::Missing, _) => 4,
+        }
+    }
+
+    /// Whether it is there, and nothing says that its user is not logged in.
+    pub(crate) const fn could_work(&self) -> bool {
+        self.rank() < 2
+    }
+}
+
 /// Where is looked, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Finder {
