@@ -165,6 +165,21 @@ fn a_step_that_is_reset_asks_anew_and_one_that_is_only_tried_again_does_not() {
 }
 
 #[test]
+fn an_agent_that_asks_by_its_tool_is_not_silent() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.turn(1, "message $(backstay ask Go? --timeout 3s --default yes); ends");
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: agent\nsteps:\n  - {id: a, agent: fake, prompt: Go., idle_timeout: 1s}\noutputs: {answer: \"${{ steps.a.output }}\"}\n",
+    );
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.success(), "its stream says nothing for three seconds: {output:?}");
+    let record = world.record();
+    assert_eq!((record.steps[0].attempts.len(), record.steps[0].stalled_at), (1, None));
+}
+
+#[test]
 fn questions_beside_each_other_give_their_step_the_time_of_one() {
     let world = World::new();
     world.write(
