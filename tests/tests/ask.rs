@@ -59,6 +59,7 @@ fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_th
     let (status, said) = world.start(&["run", "flow.yaml"]).end();
     assert_eq!(status.code(), Some(3), "{said}");
     assert!(said.contains("Which colour?"), "{said}");
+    assert_eq!(said.matches("asks: Which colour?").count(), 1, "it is told once: {said}");
     let waited = world.run(&["wait", "--timeout", "50s"]);
     assert_eq!(waited.status.code(), Some(3), "{waited:?}");
     assert!(String::from_utf8_lossy(&waited.stderr).contains("backstay inbox"), "{waited:?}");
@@ -112,7 +113,9 @@ fn a_run_that_asks_for_a_budget_while_a_step_asks_ends_with_3() {
         let question = record.questions.iter().find(|question| question.step.as_str() == step);
         question.expect("it asks").question.to_string()
     };
-    told(&world, &["answer", &of("asks"), "yes"]);
+    let first = world.run(&["answer", &of("asks"), "yes"]);
+    assert!(first.status.success(), "{first:?}");
+    assert!(String::from_utf8_lossy(&first.stderr).contains("it asks more: `backstay inbox`"), "{first:?}");
     // Now no process waits: only the budget's question is left, which needs no owner.
     assert_eq!(world.run(&["wait"]).status.code(), Some(3));
     drop(world.record_when("waits", |record| record.status == RunStatus::Waiting));

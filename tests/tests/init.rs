@@ -64,6 +64,8 @@ fn git_sees_nothing_of_the_store_and_nothing_is_written_over() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"), "{again:?}");
     assert_eq!(world.read("fix.yaml"), "mine\n");
     said(&alone(&world, &["init", "other.yaml"]));
+    let foreign = alone(&world, &["init", "third.yaml", "--store", "/etc"]);
+    assert!(foreign.status.code() == Some(2) && world.read("third.yaml").is_empty(), "{foreign:?}");
     let empty = World::new();
     let unknown = alone(&empty, &["init", "--agent", "nobody"]);
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");

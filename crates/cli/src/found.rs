@@ -19,25 +19,38 @@ pub(crate) const BOUND: Duration = Duration::from_secs(10);
 /// Where agents without a command for it have their logins, and what stands for one beside such a command. A variable is a
 /// login; that there is no file says nothing, as systems keep logins in other places, too.
 const TRACES: [Traces; 4] = [
-    Traces { preset: "codex", variables: &["CODEX_API_KEY"], files: &[] },
-    Traces { preset: "claude", variables: &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"], files: &[] },
+    Traces { preset: "codex", log_in: "codex login", variables: &["CODEX_API_KEY"], files: &[] },
+    Traces {
+        preset: "claude",
+        log_in: "claude auth login",
+        variables: &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"],
+        files: &[],
+    },
     Traces {
         preset: "gemini",
+        log_in: "gemini",
         variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         files: &[".gemini/oauth_creds.json"],
     },
     Traces {
         preset: "opencode",
+        log_in: "opencode auth login",
         variables: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY"],
         files: &[".local/share/opencode/auth.json"],
     },
 ];
 
-/// What a login leaves; files are in the user's home.
+/// How one logs in with an agent, and what that leaves; files are in the user's home.
 struct Traces {
     preset: &'static str,
+    log_in: &'static str,
     variables: &'static [&'static str],
     files: &'static [&'static str],
+}
+
+/// The command by which a user logs in with an agent that comes with this program.
+pub(crate) fn log_in(preset: &str) -> Option<&'static str> {
+    TRACES.iter().find(|traces| traces.preset == preset).map(|traces| traces.log_in)
 }
 
 /// A program that was looked for.

@@ -12,7 +12,7 @@ use crate::commands::workflow::WorkflowFile;
 use crate::context::{Context, ignore_in_git, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::found::{BOUND, Finder, FoundAgent, Login, Program};
+use crate::found::{BOUND, Finder, FoundAgent, Login, Program, log_in};
 use crate::output::{self, Document};
 use crate::ui::{Line, Paint};
 
@@ -53,6 +53,8 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         tests: detected.commands,
     };
     let file = in_order(context, &presets, &args.file, text(&choice))?;
+    // The file last: whatever is in the way of the rest, it is not in the way of the next try.
+    let store = store(context)?;
     write_new(&path, &file.text)?;
     let begun = Begun {
         next: next(&choice),
@@ -60,7 +62,7 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         agent,
         fallback: choice.fallback,
         test: choice.tests.into_iter().next(),
-        store: store(context)?,
+        store,
     };
     detected.remarks.iter().for_each(|remark| output::note(remark));
     if args.json {
@@ -165,9 +167,10 @@ fn agent_words(agent: &FoundAgent) -> String {
         (Program::Found { version }, login) => {
             let version = version.as_deref().unwrap_or("found");
             let login = match login {
-                Some(Login::Found { .. }) => "logged in",
-                Some(Login::Missing { .. }) => "not logged in: do that first",
-                Some(Login::Unknown { .. }) | None => "login unknown",
+                Some(Login::Found { .. }) => "logged in".to_owned(),
+                Some(Login::Missing { .. }) => log_in(name)
+                    .map_or("not logged in".to_owned(), |first| format!("not logged in: first `{first}`")),
+                Some(Login::Unknown { .. }) | None => "login unknown".to_owned(),
             };
             format!("{name} ({version}; {login})")
         }
