@@ -1,7 +1,8 @@
 //! Questions that steps ask people while they work.
 
 use backstay_engine::record::{QuestionRecord, RunRecord, RunStatus};
-use backstay_tests::World;
+use backstay_tests::{World, send};
+use rustix::process::Signal;
 
 const ASKS: &str = r#"
 backstay: 1
@@ -68,6 +69,25 @@ fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_th
     let question = asked(&world);
     let answered = told(&world, &["answer", &question, "blue"]);
     assert!(answered.contains("goes on"), "{answered}");
+    told(&world, &["wait"]);
+    assert_eq!((world.read("answers"), world.read("begun")), ("blue\n".to_owned(), "begun\n".to_owned()));
+}
+
+#[test]
+fn a_run_that_asks_and_is_found_again_is_handed_over_again() {
+    let world = World::new();
+    world.write("flow.yaml", ASKS);
+    let (status, said) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    let owner = world.record().owner.expect("it was handed over");
+    send(owner.pid, Signal::KILL);
+    let (status, said) = world.start(&["resume"]).end();
+    assert_eq!(status.code(), Some(3), "{said}");
+    let record = world.record_when("is owned again", |record| {
+        record.owner.as_ref().is_some_and(|now| now.pid != owner.pid)
+    });
+    assert!(record.steps[0].attempts[0].reattached >= 1, "{:?}", record.steps[0]);
+    told(&world, &["answer", &asked(&world), "blue"]);
     told(&world, &["wait"]);
     assert_eq!((world.read("answers"), world.read("begun")), ("blue\n".to_owned(), "begun\n".to_owned()));
 }
