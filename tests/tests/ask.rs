@@ -46,7 +46,8 @@ fn h4_a_step_asks_and_goes_on_with_the_answer() {
     let wrong = world.run(&["answer", &question, "green"]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
     let answered = told(&world, &["answer", &question, "blue"]);
-    assert!(answered.contains("goes on"), "{answered}");
+    // By the time it is told, the run may be over.
+    assert!(answered.contains(" goes on") || answered.contains(" completed"), "{answered}");
     drop(run);
     told(&world, &["wait"]);
     assert_eq!(world.read("answers"), "blue\n");
@@ -68,7 +69,8 @@ fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_th
     assert!(!told(&world, &["ls"]).contains("interrupted"));
     let question = asked(&world);
     let answered = told(&world, &["answer", &question, "blue"]);
-    assert!(answered.contains("goes on"), "{answered}");
+    // By the time it is told, the run may be over.
+    assert!(answered.contains(" goes on") || answered.contains(" completed"), "{answered}");
     told(&world, &["wait"]);
     assert_eq!((world.read("answers"), world.read("begun")), ("blue\n".to_owned(), "begun\n".to_owned()));
 }
@@ -135,7 +137,10 @@ fn a_run_that_asks_for_a_budget_while_a_step_asks_ends_with_3() {
     };
     let first = world.run(&["answer", &of("asks"), "yes"]);
     assert!(first.status.success(), "{first:?}");
-    assert!(String::from_utf8_lossy(&first.stderr).contains("it asks more: `backstay inbox`"), "{first:?}");
+    assert!(
+        String::from_utf8_lossy(&first.stderr).contains("backstay inbox"),
+        "there is another one: {first:?}"
+    );
     // Now no process waits: only the budget's question is left, which needs no owner.
     assert_eq!(world.run(&["wait"]).status.code(), Some(3));
     drop(world.record_when("waits", |record| record.status == RunStatus::Waiting));
