@@ -315,8 +315,8 @@ mod tests {
         let bin = Bin::with(&[("codex", hangs), ("claude", hangs), ("gemini", hangs), ("opencode", hangs)]);
         let began = tokio::time::Instant::now();
         let found = agents(&bin.finder(&[])).await;
-        // One after the other would take four times the bound, and twice that with the logins.
-        assert!(began.elapsed() < Duration::from_millis(700 * 4), "{:?}", began.elapsed());
+        // Six of them are asked in vain: one after the other would take six times the bound.
+        assert!(began.elapsed() < Duration::from_millis(700 * 6), "{:?}", began.elapsed());
         for (name, (program, login)) in found {
             let why = format!("`{name} --version` had not ended after 0.7s");
             assert_eq!(program, Program::Troubled { why });
