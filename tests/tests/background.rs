@@ -73,3 +73,22 @@ fn an_agent_that_no_step_names_is_a_mistake() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("its steps have editor"), "{output:?}");
     assert!(world.run(&["run", "flow.yaml", "--agent", "editor=cmd: cat"]).status.success());
 }
+
+#[test]
+fn who_resumes_while_the_owner_still_stops_what_is_at_work_sees_it_go_on_there() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    // It does not hear that it is to stop, and is killed when its grace is over.
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: slow\nsteps:\n  - id: a\n    after_crash: rerun\n    run: \"trap '' TERM; echo $BACKSTAY_ATTEMPT > begun; cat go\"\n",
+    );
+    assert!(world.run(&["run", "--detach", "flow.yaml"]).status.success());
+    assert_eq!(begun.wait(), "1\n");
+    assert!(world.run(&["suspend"]).status.success());
+    let resume = world.start(&["resume"]);
+    assert_eq!(begun.wait(), "2\n");
+    go.open();
+    let (status, said) = resume.end();
+    assert!(status.success(), "{said}");
+}

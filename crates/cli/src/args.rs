@@ -22,6 +22,8 @@ pub(crate) struct Arguments {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first workflow for this repository: an agent works until its tests pass.
+    Init(InitArgs),
     /// Run a workflow file and watch it.
     Run(RunArgs),
     /// See in half a minute what survives kill -9, on the history of your own repository; no model is called.
@@ -118,6 +120,26 @@ pub(crate) struct RunRef {
     /// The run: its id, a unique beginning of it, or @last.
     #[arg(default_value = "@last")]
     pub(crate) run: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `init`.
+///
+/// Nothing is asked: it finds the CLIs of agents and whether you are logged in, and the command that tests this repository.
+/// Nothing is written over, and git sees nothing of the store.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The new file.
+    #[arg(default_value = "fix.yaml")]
+    pub(crate) file: Utf8PathBuf,
+    /// The agent that does the work [default: one that is found and logged in].
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// The command that tests [default: what Cargo.toml, package.json, pyproject.toml, go.mod or a Makefile says].
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) test: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -84,8 +84,7 @@ impl File<'_> {
         let mut configuration = Configuration::default();
         for (name, value) in root.get_ref() {
             match name.get_ref().as_ref() {
-                // Whoever knows agents reads these.
-                "agents" => {}
+                "agents" => self.agents(name.span(), value)?,
                 "notify" => configuration.notify = self.notify(name.span(), value)?,
                 "retention" => configuration.retention = Some(self.retention(name.span(), value)?),
                 other => {
@@ -101,6 +100,19 @@ impl File<'_> {
             }
         }
         Ok(configuration)
+    }
+
+    /// Whoever knows agents reads what stands in their tables.
+    fn agents(&self, place: Range<usize>, value: &Spanned<DeValue<'_>>) -> Result<(), CliError> {
+        let wrong = |place| {
+            let message = "each agent has a table of its own: `[agents.NAME]`".to_owned();
+            Err(self.wrong(place, message, None))
+        };
+        let Some(agents) = value.get_ref().as_table() else { return wrong(place) };
+        match agents.iter().find(|(_, agent)| !agent.get_ref().is_table()) {
+            Some((name, _)) => wrong(name.span()),
+            None => Ok(()),
+        }
     }
 
     fn notify(&self, place: Range<usize>, table: &Spanned<DeValue<'_>>) -> Result<Notify, CliError> {
@@ -326,6 +338,8 @@ mod tests {
             ),
             ("[notify]\nbell = 1\n", 2, "`bell` of `[notify]` is 1, and is to be `true` or `false`", None),
             ("notify = true\n", 1, "`notify` is to be a table: `[notify]`", None),
+            ("agents = 3\n", 1, "each agent has a table of its own: `[agents.NAME]`", None),
+            ("[agents]\ncodex = \"x\"\n", 2, "each agent has a table of its own: `[agents.NAME]`", None),
         ];
         for (text, line, message, meant) in cases {
             let meant = meant.map(|meant| format!("did you mean `{meant}`?"));

@@ -80,15 +80,18 @@ impl Context {
     /// The store; one is made if there is none.
     pub(crate) async fn store_or_new(&self) -> Result<Store, CliError> {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
-        if is_foreign(&folder)? {
-            return Err(CliError::ForeignFolder { folder });
-        }
+        self.refuse_foreign(&folder)?;
         // What is asked for there would find nobody to own it.
         config::check(&folder)?;
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
         stores::note(&self.env, &folder);
         Ok(store)
+    }
+
+    /// Refuses to make a store of a folder with other things in it.
+    pub(crate) fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), CliError> {
+        if is_foreign(folder)? { Err(CliError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
     }
 
     /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.

@@ -5,11 +5,11 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use backstay_engine::record::RunStatus;
 use backstay_model::{Position, RunId};
-use backstay_runtime::Store;
+use backstay_runtime::{DriveEnd, Store};
 use camino::Utf8Path;
 
-use crate::commands::is_owned;
 use crate::error::CliError;
 use crate::output;
 
@@ -63,21 +63,27 @@ pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
         .map_err(|source| CliError::Keep { source })
 }
 
-/// Lets `run`, of which work is in flight, go on in the background, and waits until a process there owns it.
-pub(crate) async fn hand_over(store: &Store, run: RunId) -> Result<(), CliError> {
+/// Lets `run`, of which work is in flight, go on in the background, and waits until a process there owns it, or has brought
+/// it to an end already. Gives how the drive that hands it over has ended.
+pub(crate) async fn hand_over(store: &Store, run: RunId) -> Result<DriveEnd, CliError> {
     go_on(store, run)?;
-    let owned = async {
+    let taken = async {
         let mut seen = Position(0);
-        while !is_owned(store, run).await? {
+        loop {
+            let view = store.view(run).await?;
+            if !view.is_without_owner() {
+                return Ok::<RunStatus, CliError>(view.record.status);
+            }
             seen = store.log().changed(seen).await;
         }
-        Ok::<(), CliError>(())
     };
-    match tokio::time::timeout(OWNER_PATIENCE, owned).await {
-        Ok(owned) => owned,
+    match tokio::time::timeout(OWNER_PATIENCE, taken).await {
+        Ok(Ok(status)) if status.is_ended() => Ok(DriveEnd::Ended(status)),
+        Ok(Ok(_)) => Ok(DriveEnd::Asking),
+        Ok(Err(error)) => Err(error),
         Err(_elapsed) => {
             output::note(&format!("nobody owns {run} yet; `{}` says more", store.folder().join(LOG)));
-            Ok(())
+            Ok(DriveEnd::Asking)
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum CliError {
     UnknownStep { text: String, known: Vec<String> },
     #[error("no step is done by an agent `{name}`")]
     UnusedAgent { name: String, known: Vec<String> },
+    #[error("there is no agent `{name}`")]
+    UnknownAgent { name: String, known: Vec<String> },
     #[error("no tree of {what} is kept")]
     NoTree { what: String },
     #[error("{what} changed files in several worktrees")]
@@ -136,6 +138,7 @@ impl Coded for CliError {
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
             CliError::UnknownStep { .. } => Code("BKS-C005"),
             CliError::UnusedAgent { .. } => Code("BKS-C027"),
+            CliError::UnknownAgent { .. } => Code("BKS-C037"),
             CliError::NoTree { .. } => Code("BKS-C026"),
             CliError::SeveralPlaces { .. } => Code("BKS-C060"),
             CliError::Tree(error) => error.code(),
@@ -197,6 +200,9 @@ impl Coded for CliError {
             CliError::UnknownStep { known, .. } => Some(format!("it has {}", known.join(", "))),
             CliError::UnusedAgent { known, .. } if known.is_empty() => Some("no step of it has an agent".to_owned()),
             CliError::UnusedAgent { known, .. } => Some(format!("its steps have {}", known.join(", "))),
+            CliError::UnknownAgent { known, .. } => {
+                Some(format!("there are {}, and those under `[agents.NAME]` in the configuration", known.join(", ")))
+            }
             CliError::NoTree { .. } => Some(
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),

@@ -105,6 +105,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::NotJson { .. }
         | CliError::AgentForm { .. }
         | CliError::UnusedAgent { .. }
+        | CliError::UnknownAgent { .. }
         | CliError::Presets(_)
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }

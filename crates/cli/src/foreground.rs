@@ -277,9 +277,10 @@ async fn finish(
     look: Look,
     end: DriveEnd,
 ) -> Result<Exit, CliError> {
-    if end == DriveEnd::Asking {
-        crate::detach::hand_over(store, run).await?;
-    }
+    let end = match end {
+        DriveEnd::Asking => crate::detach::hand_over(store, run).await?,
+        end => end,
+    };
     let shown = match look {
         Look::Page => crate::commands::show::print(context, store, run).await,
         Look::Json => crate::commands::show::print_json(store, run).await,

@@ -19,25 +19,38 @@ pub(crate) const BOUND: Duration = Duration::from_secs(10);
 /// Where agents without a command for it have their logins, and what stands for one beside such a command. A variable is a
 /// login; that there is no file says nothing, as systems keep logins in other places, too.
 const TRACES: [Traces; 4] = [
-    Traces { preset: "codex", variables: &["CODEX_API_KEY"], files: &[] },
-    Traces { preset: "claude", variables: &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"], files: &[] },
+    Traces { preset: "codex", log_in: "codex login", variables: &["CODEX_API_KEY"], files: &[] },
+    Traces {
+        preset: "claude",
+        log_in: "claude auth login",
+        variables: &["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"],
+        files: &[],
+    },
     Traces {
         preset: "gemini",
+        log_in: "gemini",
         variables: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         files: &[".gemini/oauth_creds.json"],
     },
     Traces {
         preset: "opencode",
+        log_in: "opencode auth login",
         variables: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY"],
         files: &[".local/share/opencode/auth.json"],
     },
 ];
 
-/// What a login leaves; files are in the user's home.
+/// How one logs in with an agent, and what that leaves; files are in the user's home.
 struct Traces {
     preset: &'static str,
+    log_in: &'static str,
     variables: &'static [&'static str],
     files: &'static [&'static str],
+}
+
+/// The command by which a user logs in with an agent that comes with this program.
+pub(crate) fn log_in(preset: &str) -> Option<&'static str> {
+    TRACES.iter().find(|traces| traces.preset == preset).map(|traces| traces.log_in)
 }
 
 /// A program that was looked for.
@@ -93,6 +106,24 @@ pub(crate) struct FoundAgent {
     /// Its login; none where there is no CLI to log in with.
     #[serde(flatten)]
     pub(crate) login: Option<Login>,
+}
+
+impl FoundAgent {
+    /// How well it could work here; less is better.
+    pub(crate) const fn rank(&self) -> u8 {
+        match (&self.program, &self.login) {
+            (Program::Found { .. }, Some(Login::Found { .. })) => 0,
+            (Program::Found { .. }, Some(Login::Unknown { .. }) | None) => 1,
+            (Program::Found { .. }, Some(Login::Missing { .. })) => 2,
+            (Program::Troubled { .. }, _) => 3,
+            (Program::Missing, _) => 4,
+        }
+    }
+
+    /// Whether it is there, and nothing says that its user is not logged in.
+    pub(crate) const fn could_work(&self) -> bool {
+        self.rank() < 2
+    }
 }
 
 /// Where is looked, and for how long.
@@ -284,8 +315,8 @@ mod tests {
         let bin = Bin::with(&[("codex", hangs), ("claude", hangs), ("gemini", hangs), ("opencode", hangs)]);
         let began = tokio::time::Instant::now();
         let found = agents(&bin.finder(&[])).await;
-        // One after the other would take four times the bound, and twice that with the logins.
-        assert!(began.elapsed() < Duration::from_millis(700 * 4), "{:?}", began.elapsed());
+        // Six of them are asked in vain: one after the other would take six times the bound.
+        assert!(began.elapsed() < Duration::from_millis(700 * 6), "{:?}", began.elapsed());
         for (name, (program, login)) in found {
             let why = format!("`{name} --version` had not ended after 0.7s");
             assert_eq!(program, Program::Troubled { why });

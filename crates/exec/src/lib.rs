@@ -31,7 +31,7 @@ pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
     socket_folder,
 };
-pub use pause::{NOTE_EVERY, Pause, is_waiting};
+pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, secrets_of};

@@ -66,15 +66,16 @@ impl Drop for Pause {
 
 /// What the waits of an attempt come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Waited {
+pub struct Waited {
     /// How long at least one of them lasted, those under way as far as they said it.
-    pub(crate) total: Duration,
+    pub total: Duration,
     /// Whether one is under way.
-    pub(crate) now: bool,
+    pub now: bool,
 }
 
 /// Looks at the waits of the attempt whose folder this is. One that cannot be read counts as none.
-pub(crate) fn waited(attempt: &Utf8Path) -> Waited {
+#[must_use]
+pub fn waited(attempt: &Utf8Path) -> Waited {
     let Ok(entries) = attempt.join(FOLDER).read_dir_utf8() else { return Waited::default() };
     let (mut spans, mut now) = (Vec::new(), false);
     for path in entries.flatten().map(camino::Utf8DirEntry::into_path) {

@@ -38,13 +38,17 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
         verdict => return Err(CliError::Refused(verdict)),
     }
     // What followed from the answer stands in the same append as the verdict.
-    let status = store.record(run).await?.status;
+    let record = store.record(run).await?;
+    let (status, asks) = (record.status, record.questions.iter().any(|other| other.closed_at.is_none()));
     if args.json {
         output::json(&Document::new(Answered { run, question, status }))?;
         return Ok(Exit::Completed);
     }
     let (becomes, next) = what_follows(run, status, is_owned);
     output::line(&format!("answered; {run} {becomes}"))?;
+    if asks && status != RunStatus::Waiting {
+        output::note("it asks more: `backstay inbox`");
+    }
     if let Some(next) = next {
         output::note(&format!("next  {next}"));
     }

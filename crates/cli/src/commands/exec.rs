@@ -98,7 +98,7 @@ fn add(text: &mut String, words: std::fmt::Arguments<'_>) {
 }
 
 /// A text in double quotes, as YAML reads it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

@@ -8,8 +8,9 @@ mod completions;
 mod demo;
 mod doctor;
 mod events;
-mod exec;
+pub(crate) mod exec;
 mod inbox;
+mod init;
 mod input;
 mod logs;
 pub(crate) mod ls;
@@ -29,7 +30,7 @@ mod usage;
 pub(crate) mod wait;
 pub(crate) mod watch;
 mod watch_list;
-mod workflow;
+pub(crate) mod workflow;
 
 pub(crate) use input::is_owned;
 
@@ -42,6 +43,7 @@ use crate::exit::Exit;
 pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit, CliError> {
     match command {
         Command::Run(args) => run::run(context, args).await,
+        Command::Init(args) => init::init(context, args).await,
         Command::Demo(args) => demo::demo(context, &args).await,
         Command::Exec(args) => exec::exec(context, args).await,
         Command::Ls(args) => ls::ls(context, args).await,

@@ -44,8 +44,12 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         }
         return super::run::detached(run, args.json);
     }
-    let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
     let look = if args.json { Look::Json } else { Look::Page };
+    if said.is_some() && !args.take_over {
+        // An owner that was still stopping what is at work hears the wish, and goes on itself.
+        return foreground::work_or_watch(context, &store, run, look).await;
+    }
+    let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
     foreground::work(context, &store, run, mode, look).await
 }
 

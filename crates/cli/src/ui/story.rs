@@ -46,9 +46,6 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             let Answer { choice, .. } = &said.answer;
             (Paint::Plain, format!("{} answers {}: {choice}", said.by, said.question))
         }
-        Event::AskRequested(said) => {
-            (Paint::Warn, format!("{} asks: {}", said.by.name, one_line(&said.prompt)))
-        }
         Event::Reopened(said) => (Paint::Plain, format!("{} takes it up again", said.by)),
         Event::OwnerChanged(changed) => {
             (Paint::Dim, format!("owned by pid {} on {}", changed.pid, changed.host))
@@ -123,9 +120,10 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             (Paint::Plain, text.to_owned())
         }
         Event::BudgetRaised(raised) => (Paint::Plain, format!("{} tokens may be used in all", raised.tokens)),
-        Event::QuestionAsked(asked) => (Paint::Warn, format!("asks: {}", asked.prompt)),
+        Event::QuestionAsked(asked) => (Paint::Warn, format!("asks: {}", one_line(&asked.prompt))),
         // These follow from what was told, or are for machines.
         Event::OwnerReleased(_)
+        | Event::AskRequested(_)
         | Event::StepStarted(_)
         | Event::TimerFired(_)
         | Event::EffectRunning(_)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
-use backstay_exec::{ExitRecord, SpoolError};
+use backstay_exec::{ExitRecord, SpoolError, waited};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
 use backstay_model::event::Said;
@@ -244,26 +244,41 @@ struct Idle {
     since: Instant,
     is_announced: bool,
     is_over: bool,
+    /// What its waits for people came to when they were looked at last.
+    waited: Duration,
 }
 
 impl Idle {
     fn new() -> Idle {
-        Idle { life: 0, since: Instant::now(), is_announced: false, is_over: false }
+        Idle { life: 0, since: Instant::now(), is_announced: false, is_over: false, waited: Duration::ZERO }
+    }
+
+    /// Whether it asks a person, or did since it was looked at last: meanwhile its stream says nothing, and it is not silent.
+    fn asks(&mut self, attempt: &Utf8Path) -> bool {
+        let waited = waited(attempt);
+        let more = waited.total.saturating_sub(self.waited);
+        self.waited = self.waited.max(waited.total);
+        let now = Instant::now();
+        self.since = if waited.now { now } else { (self.since + more).min(now) };
+        waited.now || more > Duration::ZERO
     }
 
     fn look(&mut self, observer: &Observer, attended: &Attended) -> Option<Heard> {
         if observer.life() != self.life {
-            *self = Idle { life: observer.life(), ..Idle::new() };
+            *self = Idle { life: observer.life(), waited: self.waited, ..Idle::new() };
             return None;
         }
         let silent = self.since.elapsed();
         let timeout = attended.idle_timeout;
+        let notice =
+            timeout.map_or(attended.idle_notice, |timeout| attended.idle_notice.min(timeout * 4 / 5));
+        if silent >= notice && self.asks(&attended.folder) {
+            return None;
+        }
         if timeout.is_some_and(|timeout| silent >= timeout) && !self.is_over {
             self.is_over = true;
             return Some(Heard::Idle);
         }
-        let notice =
-            timeout.map_or(attended.idle_notice, |timeout| attended.idle_notice.min(timeout * 4 / 5));
         if silent >= notice && !self.is_announced {
             self.is_announced = true;
             let stop_in = timeout.map(|timeout| timeout.saturating_sub(silent));

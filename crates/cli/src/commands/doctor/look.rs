@@ -9,7 +9,7 @@ use crate::args::JsonFlag;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::found::{BOUND, Finder, FoundAgent, Login, Program};
+use crate::found::{BOUND, Finder, FoundAgent, Login, Program, log_in};
 use crate::output::{self, Document};
 
 /// Programs beside agents, how it stands without them, and what for they are.
@@ -80,7 +80,7 @@ pub(super) fn agent(agent: &FoundAgent) -> Finding {
     match &agent.login {
         Some(Login::Found { by }) => finding(Health::Good, format!("{version} · login found ({by})")),
         Some(Login::Missing { by }) => finding(Health::Look, format!("{version} · not logged in ({by})"))
-            .with_next(format!("log in with `{}`", agent.name)),
+            .with_next(log_in(&agent.name).unwrap_or("log in with its CLI")),
         Some(Login::Unknown { why }) => finding(Health::Good, format!("{version} · login unknown ({why})")),
         None => finding(Health::Good, version),
     }
