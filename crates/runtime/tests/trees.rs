@@ -119,6 +119,22 @@ fn a_tree_has_what_is_tracked_changed_and_untracked_and_leaves_the_users_own_alo
 }
 
 #[test]
+fn what_a_step_at_work_has_changed_can_be_seen_without_keeping_anything() {
+    let repository = Repository::busy();
+    let checkout = repository.checkout();
+    let before = checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    repository.write("changed", "newer\n");
+    repository.write("added", "more\n");
+    let (state, references) = (repository.state(), repository.git(&["for-each-ref"]));
+    let now = checkout.tree_now(repository.scratch()).unwrap();
+    let diff = String::from_utf8(checkout.diff(&before.tree, &now).unwrap()).unwrap();
+    let changes: Vec<&str> =
+        diff.lines().filter(|line| line.starts_with(['+', '-']) && !line.starts_with("---")).collect();
+    assert_eq!(changes, ["+++ b/added", "+more", "+++ b/changed", "-new", "+newer"]);
+    assert_eq!((repository.state(), repository.git(&["for-each-ref"])), (state, references));
+}
+
+#[test]
 fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
     let repository = Repository::busy();
     let checkout = repository.checkout();
