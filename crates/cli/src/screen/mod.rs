@@ -160,8 +160,9 @@ impl<'a> RunScreen<'a> {
                 self.opening = Some(Box::pin(reading::log(self.store.clone(), live.record.clone(), scope)));
             }
             Deed::Diff(scope) => self.opening = Some(Box::pin(reading::diff(live.record.clone(), scope))),
-            deed if self.saying.is_some() => {
-                tracing::debug!(?deed, "what was said before is still on its way");
+            _ if self.saying.is_some() => {
+                let text = "what was said before has not been heard yet; nothing else is said until then";
+                self.console.tell(Paint::Warn, text.to_owned());
             }
             deed => {
                 self.console.tell(Paint::Dim, "…".to_owned());
