@@ -267,3 +267,62 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     assert_eq!(status.code(), Some(0), "{seen}");
     assert!(seen.contains("no run is under way any more"), "{seen}");
 }
+
+#[test]
+fn what_an_agent_says_and_does_stands_below_the_table_and_in_its_log() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let fake = world.fake("fake");
+    fake.turn(
+        1,
+        "message 'The clock is wrong.'; tool t1 'cargo test'; echo begun > begun; cat go > /dev/null; \
+         message 'Now it is right.'; ends",
+    );
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n");
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    let mut watch = Terminal::start(&world, &["watch", "@last"]);
+    watch.wait_for_screen("   The clock is wrong.\n   $ cargo test");
+    watch.press(b"\r");
+    watch.wait_for_screen("fix · log");
+    watch.wait_for_screen("   The clock is wrong.\n   $ cargo test");
+    assert!(!watch.screen().contains("item.completed"), "what is for programs is not shown");
+    go.open();
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(run.end().0.success());
+}
+
+#[test]
+fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let git = |words: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
+        let mut command = std::process::Command::new("git");
+        let status = command.args(identity).args(words).current_dir(world.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "git {words:?}");
+    };
+    world.write("kept.txt", "old\n");
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "kept.txt"]);
+    git(&["commit", "-q", "-m", "first"]);
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, run: 'echo new > kept.txt; echo more > added.txt; echo > begun; cat go > /dev/null'}\n",
+    );
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    let mut watch = Terminal::start(&world, &["watch", "@last"]);
+    watch.wait_for_screen("[d] diff");
+    watch.press(b"d");
+    watch.wait_for_screen("fix · diff, up to now");
+    let screen = watch.screen();
+    for line in ["   -old\n", "   +new\n", "   +++ b/added.txt\n"] {
+        assert!(screen.contains(line), "{line} is not in:\n{screen}");
+    }
+    watch.press(b"qq");
+    assert_eq!(watch.end().0.code(), Some(0));
+    go.open();
+    assert!(run.end().0.success());
+}

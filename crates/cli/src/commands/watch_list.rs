@@ -9,7 +9,7 @@ use backstay_runtime::{RunRow, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ls::urgency;
-use super::watch::{Seen, see_run};
+use super::watch::{Behind, Seen, see_run};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -227,7 +227,7 @@ impl<'a> List<'a> {
         };
         self.frame.clear()?;
         let store = self.stores[index].store.clone();
-        let seen = see_run(self.context, &store, run, person, start).await?;
+        let seen = see_run(self.context, &store, run, person, start, Behind::Nothing).await?;
         self.chosen = Some(run);
         self.news = None;
         self.pace.hurry();
