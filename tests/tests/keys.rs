@@ -163,7 +163,9 @@ fn a_run_that_only_waits_for_an_answer_stays_and_goes_on_with_it() {
     let record = world.record_when("rests", |record| record.status == RunStatus::Waiting);
     assert_eq!(record.questions.len(), 1);
     run.press(b"a");
-    run.wait_for_screen("green asks");
+    run.wait_until("the whole question", |screen| {
+        screen.contains("green asks") && screen.contains("[esc] not now")
+    });
     let choice =
         run.screen().lines().position(|line| line.contains("  accept ")).expect("it can be accepted");
     let first = run.screen().lines().position(|line| line.contains("› 1")).expect("the first is marked");
@@ -210,7 +212,6 @@ fn the_terminal_rings_once_for_a_question_and_once_for_the_end_unless_it_shall_n
 fn a_terminal_that_takes_nothing_holds_no_run_up() {
     let world = World::new();
     let (begun, go) = (world.gate("begun"), world.gate("go"));
-    // As much as a terminal holds before somebody has to read it, many times over.
     world.write(
         "flow.yaml",
         "backstay: 1\nname: still\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n  - {id: two, run: 'echo last'}\n",
@@ -220,6 +221,8 @@ fn a_terminal_that_takes_nothing_holds_no_run_up() {
     run.wait_for_screen("[s] suspend");
     // Ctrl-S: from here on whoever writes to the terminal waits.
     run.press(b"\x13");
+    // Each of these keys is a reason to draw at once.
+    run.press(&[b'?'; 40]);
     go.open();
     let record = world.record_when("ends", |record| record.status.is_ended());
     assert_eq!(record.status, RunStatus::Completed);
@@ -246,7 +249,9 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     }
     assert_eq!(begun.wait(), "\n");
     let mut watch = Terminal::start(&world, &["watch", "--everywhere"]);
-    watch.wait_for_screen("1 needs you");
+    watch.wait_until("the whole list", |screen| {
+        screen.contains("1 needs you") && screen.contains("[q] leave")
+    });
     let screen = watch.screen();
     let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{screen}"));
     assert!(at("/asking\n") < at("/quiet\n"), "{screen}");
@@ -316,7 +321,9 @@ fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
     let mut watch = Terminal::start(&world, &["watch", "@last"]);
     watch.wait_for_screen("[d] diff");
     watch.press(b"d");
-    watch.wait_for_screen("fix · diff, up to now");
+    watch.wait_until("the whole diff", |screen| {
+        screen.contains("· diff, up to now") && screen.contains("[esc] back")
+    });
     let screen = watch.screen();
     for line in ["   -old\n", "   +new\n", "   +++ b/added.txt\n"] {
         assert!(screen.contains(line), "{line} is not in:\n{screen}");

@@ -22,7 +22,7 @@ use crate::ui::{
 };
 
 /// What a person said to a run, on its way; in the end what came of it.
-type Saying<'a> = Pin<Box<dyn Future<Output = Result<String, CliError>> + 'a>>;
+pub(crate) type Saying<'a> = Pin<Box<dyn Future<Output = Result<String, CliError>> + 'a>>;
 /// A text that is being opened.
 type Opening<'a> = Pin<Box<dyn Future<Output = Result<Reading, CliError>> + 'a>>;
 
@@ -228,7 +228,7 @@ impl<'a> RunScreen<'a> {
 }
 
 /// Resolves when what is there is done; never where nothing is.
-async fn ready<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + '_>>>) -> T {
+pub(crate) async fn ready<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + '_>>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,
