@@ -35,15 +35,26 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts the binary in `world`.
+    /// Starts the binary in `world`, on a screen without colours.
     #[must_use]
     pub fn start(world: &World, arguments: &[&str]) -> Terminal {
+        Terminal::start_with(world, arguments, SIZE, &[("NO_COLOR", "1")])
+    }
+
+    /// Starts it on a screen of this size (columns and rows), with further variables.
+    #[must_use]
+    pub fn start_with(
+        world: &World,
+        arguments: &[&str],
+        size: (u16, u16),
+        variables: &[(&str, &str)],
+    ) -> Terminal {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be made");
         grantpt(&controller).expect("it is ours");
         unlockpt(&controller).expect("it can be opened");
         let name = ptsname(&controller, Vec::new()).expect("it has a name").into_string().expect("in UTF-8");
         let device = File::options().read(true).write(true).open(name).expect("it can be opened");
-        set_size(&device, SIZE);
+        set_size(&device, size);
         let copy = || device.try_clone().expect("a file can be shared");
         let before = tcgetattr(&device).expect("it has modes");
         let child = Command::new("setsid")
@@ -51,8 +62,9 @@ impl Terminal {
             .args(arguments)
             .current_dir(world.path())
             .env("TERM", "xterm")
-            .env("NO_COLOR", "1")
             .env_remove("BACKSTAY_STORE")
+            .env_remove("NO_COLOR")
+            .envs(variables.iter().copied())
             .env("USER", "tester")
             .env("XDG_STATE_HOME", world.path().join("state"))
             .stdin(copy())
@@ -71,7 +83,7 @@ impl Terminal {
                 }
             }
         });
-        let emulator = Emulator::new(SIZE);
+        let emulator = Emulator::new(size);
         Terminal { child, keyboard, screen, seen: String::new(), emulator, device: device.into(), before }
     }
 

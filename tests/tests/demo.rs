@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use backstay_tests::{World, send};
+use backstay_tests::{Terminal, World, send};
 use rustix::process::Signal;
 
 /// What the demo promises of its length, in seconds.
@@ -76,7 +76,7 @@ fn assert_proved(output: &Output, out: &World) {
     assert!(said.contains("no model is called") && !said.contains('\u{1b}'), "{said}");
     let page = out.read("report.html");
     assert!(
-        page.contains("no owner</text>") && !page.contains("<script") && !page.contains("http"),
+        page.contains("no word of an owner</text>") && !page.contains("<script") && !page.contains("http"),
         "{page}"
     );
     assert!(out.read("report.md").starts_with("<!-- made by backstay demo -->"));
@@ -118,23 +118,97 @@ fn a_report_that_is_not_its_own_is_not_written_over() {
     assert_eq!((out.read("report.md").as_str(), out.read("report.html").as_str()), ("mine\n", ""));
 }
 
-#[test]
-fn an_interrupt_in_the_middle_leaves_nothing() {
+/// Interrupts the demo once `moment` was said.
+fn interrupt_at(moment: &str) {
     let (world, out) = (World::new(), World::new());
     let temporary = out.path().join("tmp");
     std::fs::create_dir_all(&temporary).expect("a folder can be made");
     let started =
         world.start_with(&["demo", "--out", out.path().as_str()], &[("TMPDIR", temporary.as_str())]);
     let began = Instant::now();
-    // Its first row stands there when its run has begun.
-    while !started.said().contains("kill -9") {
+    while !started.said().contains(moment) {
         assert!(began.elapsed().as_secs() < LENGTH_S_MAX, "{}", started.said());
         std::thread::yield_now();
     }
     send(started.pid(), Signal::INT);
     let (status, said) = started.end();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("nothing was left behind"), "{said}");
+    assert_eq!(status.code(), Some(130), "{moment}: {said}");
+    assert!(said.contains("nothing was left behind"), "{moment}: {said}");
     assert_nothing_left(&out);
-    assert_eq!(out.read("report.md"), "");
+    assert_eq!(out.read("report.md"), "", "{moment}");
+}
+
+#[test]
+fn an_interrupt_before_the_run_began_leaves_nothing() {
+    interrupt_at("backstay demo");
+}
+
+#[test]
+fn an_interrupt_while_the_analysts_work_leaves_nothing() {
+    interrupt_at("   1 s");
+}
+
+#[test]
+fn an_interrupt_after_the_kill_leaves_nothing() {
+    interrupt_at("kill -9");
+}
+
+#[test]
+fn an_interrupt_while_nobody_owns_the_run_leaves_nothing() {
+    interrupt_at("no owner");
+}
+
+#[test]
+fn an_interrupt_while_another_owner_comes_leaves_nothing() {
+    interrupt_at("another owner");
+}
+
+#[test]
+fn an_interrupt_at_the_question_leaves_nothing() {
+    interrupt_at("Which list");
+}
+
+/// The demo on a terminal of this width: what it wrote there, and the screen at the end.
+fn on_terminal(columns: u16, variables: &[(&str, &str)]) -> (String, String) {
+    let (world, out) = (World::new(), World::new());
+    let temporary = out.path().join("tmp");
+    std::fs::create_dir_all(&temporary).expect("a folder can be made");
+    let variables = [variables, &[("TMPDIR", temporary.as_str())]].concat();
+    let arguments = ["demo", "--out", out.path().as_str()];
+    let mut terminal = Terminal::start_with(&world, &arguments, (columns, 60), &variables);
+    terminal.wait_for("Which list shall stand first");
+    terminal.press(b"couples\n");
+    terminal.wait_for_screen("backstay exec");
+    let screen = terminal.screen();
+    let (status, seen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert_nothing_left(&out);
+    assert!(out.read("report.md").contains("\n\n## Files that change together"), "couples stand first");
+    (seen, screen)
+}
+
+#[test]
+fn on_a_narrow_and_on_a_wide_terminal_every_word_is_whole() {
+    for columns in [80, 140] {
+        let (seen, screen) = on_terminal(columns, &[("NO_COLOR", "1")]);
+        assert!(!seen.contains('\u{1b}'), "{seen:?}");
+        assert!(!screen.contains('…'), "nothing is cut: {screen}");
+        let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        for whole in [
+            "it is in the log, survives kill -9, and takes `changes` by itself",
+            "log = spool:",
+            "each analyst lives under a keeper of its own",
+            "nothing was lost, and nothing ran twice",
+        ] {
+            assert!(words.contains(whole), "`{whole}` at {columns} columns: {screen}");
+        }
+        let widest = screen.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(widest <= usize::from(columns), "{widest} columns: {screen}");
+    }
+}
+
+#[test]
+fn where_colours_are_wanted_there_are_some() {
+    let (seen, _) = on_terminal(100, &[]);
+    assert!(seen.contains("\u{1b}[32m ✓ nothing was lost"), "{seen:?}");
 }

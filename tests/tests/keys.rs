@@ -163,7 +163,9 @@ fn a_run_that_only_waits_for_an_answer_stays_and_goes_on_with_it() {
     let record = world.record_when("rests", |record| record.status == RunStatus::Waiting);
     assert_eq!(record.questions.len(), 1);
     run.press(b"a");
-    run.wait_for_screen("green asks");
+    run.wait_until("the whole question", |screen| {
+        screen.contains("green asks") && screen.contains("[esc] not now")
+    });
     let choice =
         run.screen().lines().position(|line| line.contains("  accept ")).expect("it can be accepted");
     let first = run.screen().lines().position(|line| line.contains("› 1")).expect("the first is marked");
@@ -210,7 +212,6 @@ fn the_terminal_rings_once_for_a_question_and_once_for_the_end_unless_it_shall_n
 fn a_terminal_that_takes_nothing_holds_no_run_up() {
     let world = World::new();
     let (begun, go) = (world.gate("begun"), world.gate("go"));
-    // As much as a terminal holds before somebody has to read it, many times over.
     world.write(
         "flow.yaml",
         "backstay: 1\nname: still\nsteps:\n  - id: one\n    run: |\n      echo > begun\n      cat go > /dev/null\n  - {id: two, run: 'echo last'}\n",
@@ -220,6 +221,8 @@ fn a_terminal_that_takes_nothing_holds_no_run_up() {
     run.wait_for_screen("[s] suspend");
     // Ctrl-S: from here on whoever writes to the terminal waits.
     run.press(b"\x13");
+    // Each of these keys is a reason to draw at once.
+    run.press(&[b'?'; 40]);
     go.open();
     let record = world.record_when("ends", |record| record.status.is_ended());
     assert_eq!(record.status, RunStatus::Completed);
@@ -246,7 +249,9 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     }
     assert_eq!(begun.wait(), "\n");
     let mut watch = Terminal::start(&world, &["watch", "--everywhere"]);
-    watch.wait_for_screen("1 needs you");
+    watch.wait_until("the whole list", |screen| {
+        screen.contains("1 needs you") && screen.contains("[q] leave")
+    });
     let screen = watch.screen();
     let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{screen}"));
     assert!(at("/asking\n") < at("/quiet\n"), "{screen}");
@@ -266,4 +271,65 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     let (status, seen) = watch.end();
     assert_eq!(status.code(), Some(0), "{seen}");
     assert!(seen.contains("no run is under way any more"), "{seen}");
+}
+
+#[test]
+fn what_an_agent_says_and_does_stands_below_the_table_and_in_its_log() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let fake = world.fake("fake");
+    fake.turn(
+        1,
+        "message 'The clock is wrong.'; tool t1 'cargo test'; echo begun > begun; cat go > /dev/null; \
+         message 'Now it is right.'; ends",
+    );
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n");
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    let mut watch = Terminal::start(&world, &["watch", "@last"]);
+    watch.wait_for_screen("   The clock is wrong.\n   $ cargo test");
+    watch.press(b"\r");
+    watch.wait_for_screen("fix · log");
+    watch.wait_for_screen("   The clock is wrong.\n   $ cargo test");
+    assert!(!watch.screen().contains("item.completed"), "what is for programs is not shown");
+    go.open();
+    let (status, seen) = watch.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(run.end().0.success());
+}
+
+#[test]
+fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let git = |words: &[&str]| {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
+        let mut command = std::process::Command::new("git");
+        let status = command.args(identity).args(words).current_dir(world.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "git {words:?}");
+    };
+    world.write("kept.txt", "old\n");
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "kept.txt"]);
+    git(&["commit", "-q", "-m", "first"]);
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, run: 'echo new > kept.txt; echo more > added.txt; echo > begun; cat go > /dev/null'}\n",
+    );
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    let mut watch = Terminal::start(&world, &["watch", "@last"]);
+    watch.wait_for_screen("[d] diff");
+    watch.press(b"d");
+    watch.wait_until("the whole diff", |screen| {
+        screen.contains("· diff, up to now") && screen.contains("[esc] back")
+    });
+    let screen = watch.screen();
+    for line in ["   -old\n", "   +new\n", "   +++ b/added.txt\n"] {
+        assert!(screen.contains(line), "{line} is not in:\n{screen}");
+    }
+    watch.press(b"qq");
+    assert_eq!(watch.end().0.code(), Some(0));
+    go.open();
+    assert!(run.end().0.success());
 }

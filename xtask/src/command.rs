@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::test::Options;
-use crate::{bench, schema, test};
+use crate::{bench, picture, schema, test};
 
 const HELP: &str = "\
 The project's own commands.
@@ -17,6 +17,8 @@ cargo xtask test [--all] [-p PACKAGE]...   builds and runs the tests, doctests i
 cargo xtask bench log [--full] [--only J1,J3] [--write]
                                            measures the event log beside plain SQLite and the disk; quick without
                                            --full; --write puts the table into docs/performance.md
+cargo xtask picture                        plays examples/crash.yaml in a terminal, with a real kill, and writes
+                                           docs/picture.svg and its text into README.md
 cargo xtask schema                         writes docs/workflow.schema.json
 cargo xtask help                           this text
 ";
@@ -35,6 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["test", rest @ ..] => test::run(&options(rest)?),
         ["bench", "log", rest @ ..] => bench::log(rest),
         ["bench", ..] => bail!("there is `cargo xtask bench log`"),
+        ["picture"] => picture::write(),
         ["schema"] => schema::write(),
         [other, ..] => bail!("`{}` is no command; `cargo xtask help` lists them", other),
     }

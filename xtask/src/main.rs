@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod picture;
 mod schema;
 mod test;
 mod workspace;

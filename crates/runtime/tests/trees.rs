@@ -119,6 +119,42 @@ fn a_tree_has_what_is_tracked_changed_and_untracked_and_leaves_the_users_own_alo
 }
 
 #[test]
+fn a_change_of_the_same_size_in_the_moment_in_which_the_index_was_written_is_no_less_seen() {
+    let repository = Repository::empty();
+    repository.git(&["config", "core.trustctime", "false"]);
+    let moment = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let stamp = |name: &str| {
+        let file = fs::File::options().append(true).open(repository.path().join(name)).unwrap();
+        file.set_modified(moment).unwrap();
+    };
+    repository.write("changed", "old\n");
+    stamp("changed");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "first"]);
+    stamp(".git/index");
+    repository.write("changed", "new\n");
+    stamp("changed");
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert_eq!(repository.git(&["show", &format!("{}:changed", kept.commit)]), "new");
+}
+
+#[test]
+fn what_a_step_at_work_has_changed_can_be_seen_without_keeping_anything() {
+    let repository = Repository::busy();
+    let checkout = repository.checkout();
+    let before = checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    repository.write("changed", "newer\n");
+    repository.write("added", "more\n");
+    let (state, references) = (repository.state(), repository.git(&["for-each-ref"]));
+    let now = checkout.tree_now(repository.scratch()).unwrap();
+    let diff = String::from_utf8(checkout.diff(&before.tree, &now).unwrap()).unwrap();
+    let changes: Vec<&str> =
+        diff.lines().filter(|line| line.starts_with(['+', '-']) && !line.starts_with("---")).collect();
+    assert_eq!(changes, ["+++ b/added", "+more", "+++ b/changed", "-new", "+newer"]);
+    assert_eq!((repository.state(), repository.git(&["for-each-ref"])), (state, references));
+}
+
+#[test]
 fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
     let repository = Repository::busy();
     let checkout = repository.checkout();

@@ -106,7 +106,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
             vec![
                 (Paint::Bold, unique_beginning(row, rows)),
                 // A long name must not push the rest off the screen.
-                (Paint::Plain, cut_with_mark(&summary.workflow, columns / 4)),
+                (Paint::Plain, cut_with_mark(&summary.workflow, columns / 5)),
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),

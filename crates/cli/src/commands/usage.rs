@@ -13,7 +13,12 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Paint, amount, parse_duration, short, table};
+use crate::ui::{Line, Paint, amount, cut_with_mark, parse_duration, short, table, width};
+
+/// Columns between two columns of the table.
+const COLUMN_GAP: usize = 2;
+/// Columns of a name that stay however narrow the screen is.
+const NAME_COLUMNS_MIN: usize = 8;
 
 /// A figure of several attempts, of which some may have told nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -119,16 +124,29 @@ pub(crate) async fn usage(context: &Context, args: UsageArgs) -> Result<Exit, Cl
         output::note("no agent that could tell what it uses was at work");
         return Ok(Exit::Completed);
     }
+    for line in lines(args.by, &groups, &all, context.room()) {
+        output::line(&line.render(context.style, context.room()))?;
+    }
+    Ok(Exit::Completed)
+}
+
+/// The table: a row for each group, and one for all of several. On a narrow screen names give way, and no figure.
+fn lines(by: UsageBy, groups: &BTreeMap<String, Used>, all: &Used, columns: usize) -> Vec<Line> {
+    let header = [by.name(), "runs", "attempts", "tokens in", "cached", "tokens out", "cost"];
     let mut cells: Vec<_> = groups.iter().map(|(group, used)| used.cells(group)).collect();
     if groups.len() > 1 {
         cells.push(all.cells("all"));
     }
-    for line in
-        table(&[args.by.name(), "runs", "attempts", "tokens in", "cached", "tokens out", "cost"], &cells)
-    {
-        output::line(&line.render(context.style, context.room()))?;
+    let widest = |column: usize| {
+        let shown = cells.iter().filter_map(|row| row.get(column)).map(|(_, text)| width(text));
+        shown.chain([width(header[column])]).max().unwrap_or(0)
+    };
+    let figures: usize = (1..header.len()).map(|column| widest(column) + COLUMN_GAP).sum();
+    let room = columns.saturating_sub(figures + 1).max(NAME_COLUMNS_MIN);
+    for (_, name) in cells.iter_mut().filter_map(|row| row.first_mut()) {
+        *name = cut_with_mark(name, room);
     }
-    Ok(Exit::Completed)
+    table(&header, &cells)
 }
 
 fn attempts(record: &RunRecord) -> impl Iterator<Item = (&str, &AttemptRecord)> {
@@ -172,5 +190,27 @@ mod tests {
         whole.add(run('1'), Some(Tokens { cost_micro_usd: Some(2_340_000), ..Tokens::ZERO }));
         whole.add(run('2'), Some(Tokens::ZERO));
         assert_eq!(words(&whole), ["codex", "2", "2", "0", "0", "0", "2.34 USD"]);
+    }
+    #[test]
+    fn the_table_of_what_was_used() {
+        let run = |end: char| format!("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R{end}").parse::<RunId>().unwrap();
+        let told = Tokens {
+            input: Some(2_300_000),
+            output: Some(114_000),
+            cache_read: Some(1_900_000),
+            cost_micro_usd: Some(12_345_678),
+            ..Tokens::default()
+        };
+        let (mut groups, mut all) = (BTreeMap::<String, Used>::new(), Used::default());
+        let step = "ship-issues/a_rather_long_name_of_a_step";
+        for (group, end, tokens) in [
+            (step, '1', Some(told)),
+            (step, '2', Some(Tokens { cost_micro_usd: None, ..told })),
+            ("nightly/report", '3', None),
+        ] {
+            groups.entry(group.to_owned()).or_default().add(run(end), tokens);
+            all.add(run(end), tokens);
+        }
+        insta::assert_snapshot!(crate::ui::screens(|columns| lines(UsageBy::Step, &groups, &all, columns)));
     }
 }

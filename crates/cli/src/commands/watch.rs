@@ -69,7 +69,7 @@ pub(crate) async fn watch_run(context: &Context, store: &Store, run: RunId) -> R
         return tell_run(context, store, run).await;
     }
     let mut person = Person::listen(Listen::ToKeys)?;
-    let seen = see_run(context, store, run, &mut person, Start::AtTable).await?;
+    let seen = see_run(context, store, run, &mut person, Start::AtTable, Behind::LastPicture).await?;
     drop(person);
     match seen {
         Seen::Left => Ok(Exit::Completed),
@@ -92,14 +92,23 @@ pub(super) enum Seen {
     Ended(Exit),
 }
 
-/// Shows one run until it ends or the person has seen enough. The screen is given back, with the last picture unless the
-/// run ended.
+/// What a view leaves on the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// The run as it was seen last, unless it ended.
+    LastPicture,
+    /// Nothing: another view follows.
+    Nothing,
+}
+
+/// Shows one run until it ends or the person has seen enough.
 pub(super) async fn see_run(
     context: &Context,
     store: &Store,
     run: RunId,
     person: &mut Person,
     start: Start,
+    behind: Behind,
 ) -> Result<Seen, CliError> {
     let mut live = LiveRun::open(store, run).await?;
     let mut screen = RunScreen::new(context, store, Role::Watches, person)?;
@@ -124,6 +133,9 @@ pub(super) async fn see_run(
             }
         }
     };
-    screen.leave(&live, &Line::of(Paint::Dim, " no longer watched"))?;
+    match (behind, seen) {
+        (Behind::Nothing, Seen::Left) => screen.clear()?,
+        _ => screen.leave(&live, &Line::of(Paint::Dim, " no longer watched"))?,
+    }
     Ok(seen)
 }

@@ -9,12 +9,12 @@ use backstay_runtime::{RunRow, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ls::urgency;
-use super::watch::{Seen, see_run};
+use super::watch::{Behind, Seen, see_run};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::screen::{Start, Taker, perform};
+use crate::screen::{Saying, Start, Taker, perform, ready};
 use crate::stores;
 use crate::ui::{
     Deed, Frame, Key, Line, Listen, Offered, Pace, Paint, Parts, Person, Size, Wish, asked_words,
@@ -37,7 +37,7 @@ pub(super) async fn watch_list(context: &Context, scope: Where) -> Result<Exit, 
                     Pressed::Open(start) => if let Some(exit) = list.open(&mut person, start).await? {
                         return Ok(exit);
                     },
-                    Pressed::Suspend => list.suspend().await,
+                    Pressed::Suspend => list.suspend(),
                 },
                 Wish::Resize => list.pace.hurry(),
                 Wish::Pause => {
@@ -48,6 +48,7 @@ pub(super) async fn watch_list(context: &Context, scope: Where) -> Result<Exit, 
                 Wish::Terminate => return list.leave(Exit::Terminated),
                 Wish::HangUp => return Ok(Exit::Terminated),
             },
+            said = ready(&mut list.saying) => list.hear(said),
             (index, seen) = changed(&list.stores) => {
                 list.stores[index].seen = seen;
                 list.pace.note();
@@ -103,6 +104,7 @@ struct List<'a> {
     chosen: Option<RunId>,
     has_keys: bool,
     notice: Option<(Paint, String)>,
+    saying: Option<Saying<'a>>,
     news: Option<BTreeMap<RunId, Option<QuestionId>>>,
     frame: Frame,
     pace: Pace,
@@ -119,6 +121,7 @@ impl<'a> List<'a> {
             chosen: None,
             has_keys,
             notice: None,
+            saying: None,
             news: None,
             frame: Frame::new(context.style),
             pace: Pace::undrawn(),
@@ -206,7 +209,7 @@ impl<'a> List<'a> {
             Key::Escape => self.chosen = None,
             Key::Enter => return Pressed::Open(Start::AtTable),
             Key::Text('a') if self.is_asked() => return Pressed::Open(Start::AtAnswer),
-            Key::Text('s') if self.can_suspend() => return Pressed::Suspend,
+            Key::Text('s') if self.can_suspend() && self.saying.is_none() => return Pressed::Suspend,
             _ => {}
         }
         Pressed::Nothing
@@ -227,7 +230,7 @@ impl<'a> List<'a> {
         };
         self.frame.clear()?;
         let store = self.stores[index].store.clone();
-        let seen = see_run(self.context, &store, run, person, start).await?;
+        let seen = see_run(self.context, &store, run, person, start, Behind::Nothing).await?;
         self.chosen = Some(run);
         self.news = None;
         self.pace.hurry();
@@ -244,11 +247,22 @@ impl<'a> List<'a> {
     }
 
     /// Lets the chosen run come to a stand.
-    async fn suspend(&mut self) {
+    fn suspend(&mut self) {
         let Some((index, run)) = self.chosen_row().map(|(index, row)| (*index, row.run)) else { return };
         let store = self.stores[index].store.clone();
-        self.notice = Some(match perform(self.context, store, run, Deed::Suspend, Taker::Background).await {
-            Ok(done) => (Paint::Good, format!("{}: {done}", short(run))),
+        let context = self.context;
+        self.notice = Some((Paint::Dim, "…".to_owned()));
+        self.saying = Some(Box::pin(async move {
+            let done = perform(context, store, run, Deed::Suspend, Taker::Background).await?;
+            Ok(format!("{}: {done}", short(run)))
+        }));
+    }
+
+    /// Takes what came of what was said.
+    fn hear(&mut self, said: Result<String, CliError>) {
+        self.saying = None;
+        self.notice = Some(match said {
+            Ok(done) => (Paint::Good, done),
             Err(error) => (Paint::Bad, output::describe_any(&error)),
         });
         self.pace.hurry();

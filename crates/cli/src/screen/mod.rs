@@ -22,7 +22,7 @@ use crate::ui::{
 };
 
 /// What a person said to a run, on its way; in the end what came of it.
-type Saying<'a> = Pin<Box<dyn Future<Output = Result<String, CliError>> + 'a>>;
+pub(crate) type Saying<'a> = Pin<Box<dyn Future<Output = Result<String, CliError>> + 'a>>;
 /// A text that is being opened.
 type Opening<'a> = Pin<Box<dyn Future<Output = Result<Reading, CliError>> + 'a>>;
 
@@ -160,8 +160,9 @@ impl<'a> RunScreen<'a> {
                 self.opening = Some(Box::pin(reading::log(self.store.clone(), live.record.clone(), scope)));
             }
             Deed::Diff(scope) => self.opening = Some(Box::pin(reading::diff(live.record.clone(), scope))),
-            deed if self.saying.is_some() => {
-                tracing::debug!(?deed, "what was said before is still on its way");
+            _ if self.saying.is_some() => {
+                let text = "what was said before has not been heard yet; nothing else is said until then";
+                self.console.tell(Paint::Warn, text.to_owned());
             }
             deed => {
                 self.console.tell(Paint::Dim, "…".to_owned());
@@ -227,7 +228,7 @@ impl<'a> RunScreen<'a> {
 }
 
 /// Resolves when what is there is done; never where nothing is.
-async fn ready<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + '_>>>) -> T {
+pub(crate) async fn ready<T>(future: &mut Option<Pin<Box<dyn Future<Output = T> + '_>>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

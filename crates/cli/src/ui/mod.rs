@@ -34,6 +34,8 @@ pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use outlet::Offered;
 pub(crate) use pace::Pace;
 pub(crate) use page::{Held, Page, answers, asked_words, asks, ending, next_lines, nexts, short, show_page};
+#[cfg(test)]
+pub(crate) use pages::screens;
 pub(crate) use person::{Listen, Person, Wish, key_line};
 pub(crate) use reader::{Reader, Reads};
 pub(crate) use rows::{step_table, table};

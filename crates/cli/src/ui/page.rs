@@ -319,9 +319,20 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
         if !interruption.lost.is_empty() {
             text.push_str(&format!("; lost: {}", names(&interruption.lost)));
         }
-        lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "interrupted ").with(Paint::Plain, text));
+        lines.extend(interrupted_lines(&text, columns));
     }
     lines
+}
+
+/// A line about an interruption, with what does not fit below it.
+fn interrupted_lines(text: &str, columns: usize) -> impl Iterator<Item = Line> {
+    let label = "interrupted ";
+    let parts = wrapped(text, columns.saturating_sub(1 + width(label)));
+    parts.into_iter().enumerate().map(move |(index, part)| {
+        let line = Line::of(Paint::Plain, " ");
+        let line = if index == 0 { line.with(Paint::Warn, label) } else { line.filled_to(1 + width(label)) };
+        line.with(Paint::Plain, part)
+    })
 }
 
 fn say(label: &str, text: String) -> Line {

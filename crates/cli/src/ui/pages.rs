@@ -22,7 +22,7 @@ use super::time::Times;
 use super::{Held, Line, Page, Style, ending, show_page};
 
 /// The screens: a terminal as it opens, and a wide one.
-const SCREENS: [usize; 2] = [80, 120];
+const SCREENS: [usize; 2] = [80, 140];
 const NOW: &str = "2026-11-21T10:26:40Z";
 
 const FLOW: &str = r#"
@@ -225,7 +225,7 @@ pub(super) fn waiting() -> RunRecord {
 }
 
 /// The page at each width, below each other; no line is wider than its screen.
-pub(super) fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
+pub(crate) fn screens(draw: impl Fn(usize) -> Vec<Line>) -> String {
     let screen = |columns: usize| {
         let lines: Vec<String> =
             draw(columns).iter().map(|line| line.render(Style::default(), columns)).collect();

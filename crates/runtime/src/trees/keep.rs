@@ -101,7 +101,7 @@ impl Checkout {
     fn write_with(&self, index: &Utf8Path) -> Result<(String, u32), TreeError> {
         // With the user's index git knows which files are unchanged, so it reads only the others.
         if self.index.exists() {
-            fs::copy(&self.index, index).map_err(|source| TreeError::Io {
+            copy_with_time(&self.index, index).map_err(|source| TreeError::Io {
                 action: "copy",
                 path: self.index.clone(),
                 source,
@@ -139,4 +139,13 @@ impl Checkout {
         }
         (kept, left_out)
     }
+}
+
+/// Copies a file with the time at which it was written. By that time of an index git knows which files may have changed
+/// in the very moment in which it was written, and reads those again.
+fn copy_with_time(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
+    // Asked before copying: an earlier time makes git read more, and miss nothing.
+    let written_at = fs::metadata(from)?.modified()?;
+    fs::copy(from, to)?;
+    fs::File::options().append(true).open(to)?.set_modified(written_at)
 }

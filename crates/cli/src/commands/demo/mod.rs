@@ -9,13 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::report::Report;
-use self::scene::Scene;
+use self::scene::{Scene, tell};
 use self::stage::Stage;
 use crate::args::DemoArgs;
 use crate::context::{Context, read_text};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
+use crate::ui::Paint;
 
 /// The steps that read the repository.
 const ANALYSTS: [&str; 3] = ["changes", "notes", "couples"];
@@ -75,7 +76,7 @@ pub(crate) async fn demo(context: &Context, args: &DemoArgs) -> Result<Exit, Cli
     };
     cleared?;
     write(&report, &targets)?;
-    output::line(&format!("\n wrote {} and {}", targets[0], targets[1]))?;
+    tell(context, Paint::Plain, &format!("\n wrote {}\n   and {}", targets[0], targets[1]))?;
     agents(context)?;
     Ok(if report.faults.is_empty() { Exit::Completed } else { Exit::Failed })
 }
@@ -106,12 +107,18 @@ fn agents(context: &Context) -> Result<(), CliError> {
         .filter(|preset| is_there(preset.program()))
         .map(backstay_agent::Preset::name)
         .collect();
-    output::line("")?;
     if found.is_empty() {
-        return output::line(
-            " no agent CLI was found (codex, claude, gemini, opencode); any command can be one:\n   backstay exec 'cmd: ./mine' \"what to do\"",
+        return tell(
+            context,
+            Paint::Plain,
+            "\n no agent CLI was found (codex, claude, gemini, opencode); any command can be one:\n   backstay exec 'cmd: ./mine' \"what to do\"",
         );
     }
-    output::line(&format!(" agents found: {}; let one work until a command succeeds:", found.join(", ")))?;
-    output::line(&format!("   backstay exec {} \"make the tests pass\" --until \"cargo test\"", found[0]))
+    let all = found.join(", ");
+    let exec = format!("backstay exec {} \"make the tests pass\" --until \"cargo test\"", found[0]);
+    tell(
+        context,
+        Paint::Plain,
+        &format!("\n agents found: {all}; let one work until a command succeeds:\n   {exec}"),
+    )
 }

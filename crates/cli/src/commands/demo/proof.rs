@@ -1,10 +1,12 @@
 //! The proof that a kill cost nothing, computed from the log and the spools.
 
+use std::time::Duration;
+
 use backstay_engine::record::{Interruption, RunRecord};
 use backstay_exec::spool::{Stream, stream_bytes};
 use backstay_log::Log;
 use backstay_model::event::{EffectFinished, Event, Spool};
-use backstay_model::{Digest, EffectId, Seq, Timestamp, Topic};
+use backstay_model::{Digest, EffectId, Seq, Topic};
 use backstay_runtime::Store;
 
 use super::ANALYSTS;
@@ -19,6 +21,18 @@ pub(super) struct Stored {
     pub(super) size_bytes: u64,
     /// The digest of those bytes.
     pub(super) digest: Digest,
+}
+
+impl Stored {
+    /// What both have, once where it is the same.
+    pub(super) fn words(&self) -> String {
+        let Stored { logged, size_bytes, digest } = self;
+        if logged.size_bytes == *size_bytes && logged.digest == *digest {
+            return format!("log = spool: {size_bytes} B {}", digest.short());
+        }
+        let logged_digest = logged.digest.short();
+        format!("log {} B {logged_digest}, spool {size_bytes} B {}", logged.size_bytes, digest.short())
+    }
 }
 
 /// One analyst, as the log knows it.
@@ -44,23 +58,33 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// Reads the log of the run and the spools of its analysts again. The log knows when the owner was last heard of;
-    /// `killed_at`, which is later, is when it was killed.
-    pub(super) async fn read(
-        store: &Store,
-        record: &RunRecord,
-        killed_at: Timestamp,
-    ) -> Result<Proof, CliError> {
+    /// Reads the log of the run and the spools of its analysts again.
+    pub(super) async fn read(store: &Store, record: &RunRecord) -> Result<Proof, CliError> {
         let events = events(store.log().as_ref(), record)?.collect().await?;
         let witnesses = ANALYSTS.iter().map(|step| witness(store, record, &events, step));
         Ok(Proof {
             witnesses: witnesses.collect::<Result<_, _>>()?,
-            interruptions: record
-                .interruptions
-                .iter()
-                .map(|gap| Interruption { from: gap.from.max(killed_at), ..gap.clone() })
-                .collect(),
+            interruptions: record.interruptions.clone(),
         })
+    }
+
+    /// How long the log heard of no owner: from the last word of the one that was killed to the first of the next.
+    pub(super) fn unowned(&self) -> Duration {
+        self.interruptions.iter().map(|gap| gap.until.since(gap.from)).sum()
+    }
+
+    /// It in lines for people.
+    pub(super) fn lines(&self) -> Vec<String> {
+        // Both streams are held against the log; the one with the findings is shown, or what was said beside if there are none.
+        let shown = |witness: &Witness| {
+            let stream = witness.streams.iter().find(|stream| stream.size_bytes > 0)?;
+            let Witness { step, starts, attached, .. } = witness;
+            Some(format!("{step:<8} started {starts}×, found again {attached}×, {}", stream.words()))
+        };
+        let lost: usize = self.interruptions.iter().map(|gap| gap.lost.len()).sum();
+        let seconds = self.unowned().as_secs_f64();
+        let unowned = format!("no word of an owner in the log for {seconds:.1} s; {lost} steps lost");
+        self.witnesses.iter().filter_map(shown).chain([unowned]).collect()
     }
 
     /// What contradicts it; nothing if it holds.
@@ -185,6 +209,18 @@ mod tests {
             |step| Witness { step, starts: 1, attached: 1, streams: vec![stored(b"a\n"), stored(b"")] };
         let one = Interruption { from: at, until: at, pid: 7, reattached: Vec::new(), lost: Vec::new() };
         Proof { witnesses: ANALYSTS.map(witness).to_vec(), interruptions: vec![one] }
+    }
+
+    #[test]
+    fn the_time_without_an_owner_is_the_logs_own() {
+        let mut proof = proof();
+        proof.interruptions[0].until = backstay_model::Timestamp::from_micros(7_250_000);
+        let lines = proof.lines();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[3], "no word of an owner in the log for 6.2 s; 0 steps lost");
+        let digest = Digest::of(b"a\n").short();
+        assert_eq!(lines[0], format!("changes  started 1×, found again 1×, log = spool: 2 B {digest}"));
+        assert!(lines.iter().all(|line| line.chars().count() < 78), "they fit on 80 columns: {lines:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use backstay_model::Timestamp;
 
 use super::ANALYSTS;
 use super::proof::Proof;
+use super::scene::Written;
 
 /// What a report of the demo says of itself in its first lines.
 pub(super) const MARK: &str = "made by backstay demo";
@@ -49,8 +50,8 @@ pub(super) struct Report {
     pub(super) proof: Proof,
     /// What contradicts the proof.
     pub(super) faults: Vec<String>,
-    /// Bytes that came while nobody owned the run.
-    pub(super) grown: u64,
+    /// What came while nobody owned the run.
+    pub(super) grown: Written,
 }
 
 impl Report {
@@ -71,7 +72,7 @@ impl Report {
             }
         }
         text.push_str(&format!("\n## The kill\n\n{}\n\n", self.verdict()));
-        for row in self.proofs() {
+        for row in self.proof.lines() {
             text.push_str(&format!("- {row}\n"));
         }
         text
@@ -80,7 +81,8 @@ impl Report {
     /// The report as a page.
     pub(super) fn html(&self) -> String {
         let sections: String = self.sections.iter().map(section).collect();
-        let rows: String = self.proofs().iter().map(|row| format!("<li>{}</li>", escaped(row))).collect();
+        let rows: String =
+            self.proof.lines().iter().map(|row| format!("<li>{}</li>", escaped(row))).collect();
         format!(
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"generator\" content=\"{MARK}\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>What the history says</title>\n\
@@ -99,29 +101,11 @@ impl Report {
         if !self.faults.is_empty() {
             return self.faults.join("; ");
         }
-        let gaps = self.proof.interruptions.iter().map(|gap| gap.until.since(gap.from).as_secs_f64());
-        let seconds: f64 = gaps.sum();
         format!(
-            "The owner of this run was killed with SIGKILL. For {seconds:.1} s nobody owned it, and its analysts wrote {} B meanwhile. Nothing was lost, and nothing ran twice.",
-            self.grown
+            "The owner of this run was killed with SIGKILL. For {:.1} s the log has no word of an owner; while nobody owned the run, {}. Nothing was lost, and nothing ran twice.",
+            self.proof.unowned().as_secs_f64(),
+            self.grown.words()
         )
-    }
-
-    fn proofs(&self) -> Vec<String> {
-        let shown = self.proof.witnesses.iter().filter_map(|witness| {
-            let stdout = witness.streams.first()?;
-            Some(format!(
-                "{}: started {}×, found again {}×; the log has {} B with digest {}, the spool {} B with {}",
-                witness.step,
-                witness.starts,
-                witness.attached,
-                stdout.logged.size_bytes,
-                stdout.logged.digest.short(),
-                stdout.size_bytes,
-                stdout.digest.short()
-            ))
-        });
-        shown.collect()
     }
 
     /// A bar for each analyst from its start to its end, and a band where nobody owned the run.
@@ -137,7 +121,7 @@ impl Report {
         for gap in &self.proof.interruptions {
             let (left, right) = (at(gap.from), at(gap.until));
             inner.push_str(&format!(
-                "<rect class=\"gap\" x=\"{left:.1}\" y=\"0\" width=\"{:.1}\" height=\"104\"/><text class=\"gapname\" x=\"{:.1}\" y=\"13\">no owner</text>",
+                "<rect class=\"gap\" x=\"{left:.1}\" y=\"0\" width=\"{:.1}\" height=\"104\"/><text class=\"gapname\" x=\"{:.1}\" y=\"13\">no word of an owner</text>",
                 right - left,
                 left + 6.0
             ));

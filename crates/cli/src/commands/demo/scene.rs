@@ -8,6 +8,7 @@ use backstay_exec::spool::Stream;
 use backstay_log::TopicFilter;
 use backstay_model::Text;
 use backstay_runtime::Store;
+use camino::Utf8PathBuf;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{Interval, interval};
 
@@ -18,7 +19,7 @@ use super::{ANALYSTS, Repository};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output;
-use crate::ui::{Paint, bytes, cut_with_mark};
+use crate::ui::{Paint, bytes, width, wrapped};
 
 /// The time between two rows; people read no faster.
 const BEAT: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ const BEAT: Duration = Duration::from_secs(1);
 const ROWS: usize = 3;
 /// Beats that anything may take to happen; far above what it takes.
 const BEATS_MAX: usize = 50;
+/// Columns by which the rest of a line stands further in.
+const CONTINUED_COLUMNS: usize = 2;
 /// What each analyst looks for.
 const TITLES: [&str; 3] = ["Changed often, without a test", "Notes that wait", "Files that change together"];
 
@@ -57,16 +60,14 @@ impl Scene<'_> {
         let pid =
             self.stage.own(&["run", file.as_str(), "--input", &program, "--input", patience, "--json"])?;
         let store = self.store().await?;
-        self.until(&store, "all three work", |_record, sizes| sizes.iter().all(|size| *size > 0)).await?;
+        self.until(&store, "all three work", |_record, sizes| sizes.iter().all(Written::is_any)).await?;
         self.rows(&store, "").await?;
-        let killed_at = self.context.now();
         let before = self.kill(&store, pid).await?;
         self.rows(&store, "no owner").await?;
-        let after = self.sizes(&store).await?;
-        let grown: u64 = after.iter().zip(before).map(|(after, before)| after.saturating_sub(before)).sum();
+        let grown = Written::between(before, self.sizes(&store).await?);
         self.say(
             Paint::Good,
-            &format!(" ✓ {grown} B more, with no owner: each analyst lives under a keeper of its own"),
+            &format!(" ✓ {} with no owner: each analyst lives under a keeper of its own", grown.words()),
         )?;
         let pid = self.stage.own(&["resume", "@last", "--json"])?;
         self.say(Paint::Bold, &format!(" ▸ backstay resume: another owner, pid {pid}"))?;
@@ -76,7 +77,7 @@ impl Scene<'_> {
             owner.wait().await.map_err(stopped)?;
         }
         let record = self.record(&store).await?;
-        let proof = Proof::read(&store, &record, killed_at).await?;
+        let proof = Proof::read(&store, &record).await?;
         self.prove(&proof)?;
         self.report(&store, record, proof, repository, grown).await
     }
@@ -89,10 +90,7 @@ impl Scene<'_> {
     }
 
     fn say(&self, paint: Paint, text: &str) -> Result<(), CliError> {
-        let (body, end) = text.strip_suffix('\n').map_or((text, ""), |body| (body, "\n"));
-        let shown =
-            if self.context.is_live { cut_with_mark(body, self.context.columns()) } else { body.to_owned() };
-        output::line(&format!("{}{end}", self.context.style.paint(paint, &shown)))
+        tell(self.context, paint, text)
     }
 
     /// The store, once the owner has made it and the run is in it.
@@ -116,34 +114,29 @@ impl Scene<'_> {
         Ok(store.view(row.run).await?.record)
     }
 
-    /// Bytes of both streams of each analyst, as they stand in the files.
-    async fn sizes(&self, store: &Store) -> Result<[u64; 3], CliError> {
+    /// What each analyst has written, as it stands in the files.
+    async fn sizes(&self, store: &Store) -> Result<[Written; 3], CliError> {
         let record = self.record(store).await?;
-        let mut sizes = [0; 3];
-        for (size, name) in sizes.iter_mut().zip(ANALYSTS) {
+        let mut sizes = [Written::default(); 3];
+        for (written, name) in sizes.iter_mut().zip(ANALYSTS) {
             let attempts =
                 record.steps.iter().filter(|step| step.step.as_str() == name).flat_map(|step| &step.attempts);
             for folder in attempts.filter_map(|attempt| attempt.folder.as_ref()) {
-                for stream in Stream::BOTH {
-                    let path = store.folder().join(folder).join(stream.file_name());
-                    *size += match std::fs::metadata(&path) {
-                        Ok(found) => found.len(),
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-                        Err(source) => return Err(CliError::ReadFile { path, source }),
-                    };
-                }
+                let folder = store.folder().join(folder);
+                written.found += file_size(folder.join(Stream::Stdout.file_name()))?;
+                written.beside += file_size(folder.join(Stream::Stderr.file_name()))?;
             }
         }
         Ok(sizes)
     }
 
-    async fn row(&mut self, store: &Store, mark: &str) -> Result<[u64; 3], CliError> {
+    async fn row(&mut self, store: &Store, mark: &str) -> Result<[Written; 3], CliError> {
         self.beat.tick().await;
         self.seconds += 1;
         let sizes = self.sizes(store).await?;
         let mut text = format!(" {:>3} s", self.seconds);
         for (name, size) in ANALYSTS.iter().zip(sizes) {
-            text.push_str(&format!("   {name} {:>7}", bytes(size)));
+            text.push_str(&format!("   {name} {:>7}", bytes(size.found)));
         }
         if !mark.is_empty() {
             text.push_str(&format!("   {mark}"));
@@ -163,7 +156,7 @@ impl Scene<'_> {
         &mut self,
         store: &Store,
         what: &str,
-        is_so: impl Fn(&RunRecord, &[u64; 3]) -> bool,
+        is_so: impl Fn(&RunRecord, &[Written; 3]) -> bool,
     ) -> Result<RunRecord, CliError> {
         for _ in 0..BEATS_MAX {
             let sizes = self.row(store, "").await?;
@@ -180,7 +173,7 @@ impl Scene<'_> {
     }
 
     /// Sends SIGKILL to the owner; gives what the analysts had written by then.
-    async fn kill(&mut self, store: &Store, pid: u32) -> Result<[u64; 3], CliError> {
+    async fn kill(&mut self, store: &Store, pid: u32) -> Result<[Written; 3], CliError> {
         let mut owner = self.stage.owner.take().ok_or(CliError::NoRuns)?;
         owner.kill().await.map_err(stopped)?;
         self.say(Paint::Bad, &format!(" ✗ kill -9 {pid}: the process that owns the run is gone"))?;
@@ -214,30 +207,7 @@ impl Scene<'_> {
 
     fn prove(&self, proof: &Proof) -> Result<(), CliError> {
         self.say(Paint::Bold, "\n the proof, from the log")?;
-        for witness in &proof.witnesses {
-            // Both are held against the log; the one with the findings is shown, or what was said beside if there are none.
-            let Some(shown) = witness.streams.iter().find(|stream| stream.size_bytes > 0) else { continue };
-            self.say(
-                Paint::Plain,
-                &format!(
-                    "   {:<8} started {}×, found again {}×, log {} B {} = spool {} B {}",
-                    witness.step,
-                    witness.starts,
-                    witness.attached,
-                    shown.logged.size_bytes,
-                    shown.logged.digest.short(),
-                    shown.size_bytes,
-                    shown.digest.short()
-                ),
-            )?;
-        }
-        for one in &proof.interruptions {
-            let seconds = one.until.since(one.from).as_secs_f64();
-            self.say(
-                Paint::Plain,
-                &format!("   no owner for {seconds:.1} s; {} steps lost", one.lost.len()),
-            )?;
-        }
+        proof.lines().iter().try_for_each(|line| self.say(Paint::Plain, &format!("   {line}")))?;
         let faults = proof.faults();
         if faults.is_empty() {
             return self.say(Paint::Good, " ✓ nothing was lost, and nothing ran twice");
@@ -251,7 +221,7 @@ impl Scene<'_> {
         record: RunRecord,
         proof: Proof,
         repository: String,
-        grown: u64,
+        grown: Written,
     ) -> Result<Report, CliError> {
         let mut sections = Vec::new();
         for (name, title) in ANALYSTS.into_iter().zip(TITLES) {
@@ -280,6 +250,70 @@ impl Scene<'_> {
     }
 }
 
+/// What an analyst has written, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Its findings.
+    pub(super) found: u64,
+    /// What it said beside: that it began, and that it pauses.
+    pub(super) beside: u64,
+}
+
+impl Written {
+    fn is_any(&self) -> bool {
+        self.found + self.beside > 0
+    }
+
+    /// What all of them wrote from `before` to `after`.
+    fn between(before: [Written; 3], after: [Written; 3]) -> Written {
+        let grown = |of: fn(&Written) -> u64| {
+            after.iter().zip(&before).map(|(after, before)| of(after).saturating_sub(of(before))).sum()
+        };
+        Written { found: grown(|written| written.found), beside: grown(|written| written.beside) }
+    }
+
+    /// It in words. Signs of life count where no finding was left to come.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Written { found: 0, beside } => {
+                format!("no finding was left to come, and {beside} B of signs of life came")
+            }
+            Written { found, .. } => format!("{found} B of findings came"),
+        }
+    }
+}
+
+/// The length of a file that may not be there yet.
+fn file_size(path: Utf8PathBuf) -> Result<u64, CliError> {
+    match std::fs::metadata(&path) {
+        Ok(found) => Ok(found.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(CliError::ReadFile { path, source }),
+    }
+}
+
+/// Says something; on a screen no word of it is broken, and what does not fit on a line stands below its beginning.
+pub(super) fn tell(context: &Context, paint: Paint, text: &str) -> Result<(), CliError> {
+    let columns = if context.is_live { context.columns() } else { usize::MAX };
+    text.split('\n').flat_map(|line| parts(line, columns)).try_for_each(|line| {
+        let shown = if line.is_empty() { line } else { context.style.paint(paint, &line) };
+        output::line(&shown)
+    })
+}
+
+fn parts(line: &str, columns: usize) -> Vec<String> {
+    if width(line) <= columns {
+        return vec![line.to_owned()];
+    }
+    let indent = line.len() - line.trim_start().len();
+    let parts = wrapped(line, columns.saturating_sub(indent + CONTINUED_COLUMNS));
+    let place = |(index, part): (usize, &String)| {
+        let further = if index == 0 { 0 } else { CONTINUED_COLUMNS };
+        format!("{:1$}{part}", "", indent + further)
+    };
+    parts.iter().enumerate().map(place).collect()
+}
+
 fn question(record: &RunRecord) -> Option<&QuestionRecord> {
     record.questions.first()
 }
@@ -287,4 +321,29 @@ fn question(record: &RunRecord) -> Option<&QuestionRecord> {
 /// The output of a step that put out text; it is stored as JSON.
 async fn words(store: &Store, output: &Text) -> Result<String, CliError> {
     Ok(serde_json::from_str(&store.text(output).await?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_on_a_line_stands_below_its_beginning_and_no_word_is_broken() {
+        let line = "   changes, notes or couples; it is in the log, and takes `changes` by itself";
+        assert_eq!(parts(line, 140), [line]);
+        assert_eq!(
+            parts(line, 40),
+            ["   changes, notes or couples; it is in", "     the log, and takes `changes` by", "     itself"]
+        );
+    }
+
+    #[test]
+    fn pauses_are_no_findings() {
+        let written = |found, beside| Written { found, beside };
+        let before = [written(10, 5), written(0, 5), written(7, 0)];
+        let grown = Written::between(before, [written(30, 45), written(0, 45), written(7, 40)]);
+        assert_eq!(grown, written(20, 120));
+        assert_eq!(grown.words(), "20 B of findings came");
+        assert_eq!(written(0, 120).words(), "no finding was left to come, and 120 B of signs of life came");
+    }
 }
