@@ -1,6 +1,10 @@
 //! J3: one topic from its first event to its last, against a plain scan of a plain table.
 
-use backstay_log::{Authority, Batch, Direction, Durability, Log, Part, SqliteLog, ticket::block_on};
+use std::time::Duration;
+
+use backstay_log::{
+    Afterwards, Authority, Batch, Direction, Durability, Log, OpenOptions, Part, SqliteLog, ticket::block_on,
+};
 use backstay_model::{Payload, Seq, Topic};
 use rusqlite::Connection;
 
@@ -85,6 +89,7 @@ pub(crate) fn replays(size: Size) -> Outcome<Vec<Row>> {
     let connection = Connection::open(&database)?;
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_row| Ok(()))?;
     let our_bytes = bytes(&database)?;
+    let (packed, part) = packed(size)?;
     Ok(vec![
         Row::plain_rate("J3 plain scan".to_owned(), scans).note(format!("{plain_bytes:.0} bytes an event")),
         Row::plain_rate("J3 replay".to_owned(), ours)
@@ -93,5 +98,83 @@ pub(crate) fn replays(size: Size) -> Outcome<Vec<Row>> {
             .note(format!("{our_bytes:.0} bytes an event")),
         Row { ratio: Some(ours / 1e6), ..Row::ratio("J3 replay, millions a second".to_owned(), 0.0) }
             .goal(Some(Bound::AtLeast(2.0))),
+        Row::plain_rate("J3 replay of packed events".to_owned(), packed).against(scans),
+        Row::ratio("J3 bytes of packed events by those of the same before".to_owned(), part)
+            .note("aim: at most 0.3".to_owned()),
     ])
+}
+
+/// A payload like those of an agent's run: the same form, other numbers and words.
+fn spoken(number: u64) -> Outcome<Payload> {
+    const WORDS: [&str; 16] = [
+        "assertion",
+        "compares",
+        "expired",
+        "token",
+        "wall",
+        "clock",
+        "against",
+        "session",
+        "reads",
+        "writes",
+        "branch",
+        "failing",
+        "module",
+        "returns",
+        "header",
+        "retry",
+    ];
+    // xorshift64*, from the number: each has other words.
+    let mut dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut text = String::new();
+    while text.len() < 240 {
+        dice ^= dice >> 12;
+        dice ^= dice << 25;
+        dice ^= dice >> 27;
+        let word = WORDS[usize::try_from(dice.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 60)?];
+        text.push_str(word);
+        text.push(' ');
+    }
+    let said = format!(
+        r#"{{"v":1,"effect":"run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:fix@green~{}:main","attempt":{},"spool_end":{},"what":{{"message":{{"line":"{text}"}}}}}}"#,
+        number / 200,
+        number / 50 % 4 + 1,
+        number * 713,
+    );
+    Ok(Payload::from_text(said)?)
+}
+
+/// Events a second of a topic that was packed, and which part of the bytes it takes that it took before.
+fn packed(size: Size) -> Outcome<(f64, f64)> {
+    let folder = tempfile::tempdir()?;
+    let store = folder.path().join("store");
+    let topic: Topic = "run.packed".parse()?;
+    let count = u64::try_from(size.replay / 5)?;
+    let log = SqliteLog::open(&store, OpenOptions::default())?;
+    for first in (0..count).step_by(BATCH) {
+        let events = (first..count.min(first + BATCH as u64))
+            .map(|number| spoken(number).map(|payload| event(&payload)))
+            .collect::<Outcome<_>>()?;
+        let part = Part::new(topic.clone(), Authority::Own, events);
+        log.submit(Batch { durability: Durability::Buffered, ..Batch::of(part) }).wait()?;
+    }
+    let end = Part { afterwards: Afterwards::Closed, ..Part::new(topic.clone(), Authority::Own, Vec::new()) };
+    log.submit(Batch::of(end)).wait()?;
+    drop(log);
+    let connection = Connection::open(store.join("log.db"))?;
+    let used = || -> Outcome<i64> {
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        Ok(pages - free)
+    };
+    let before = used()?;
+    let log = SqliteLog::open(&store, OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() })?;
+    // Whoever writes looks at what is to be packed.
+    log.submit(Batch::of(Part::new("other".parse()?, Authority::Own, vec![event(&spoken(0)?)]))).wait()?;
+    while connection.query_row("SELECT EXISTS (SELECT 1 FROM pack)", [], |row| row.get::<_, bool>(0))? {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let part = used()? as f64 / before as f64;
+    let mut rates = (0..size.rounds.max(3)).map(|_| replay(&log, &topic)).collect::<Outcome<Vec<_>>>()?;
+    Ok((median(&mut rates), part))
 }

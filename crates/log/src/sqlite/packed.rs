@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use backstay_model::limits::PAYLOAD_BYTES_MAX;
 use backstay_model::{Seq, Timestamp};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::commit::{Committer, Failed};
 use super::sql::{stored, unsigned};
@@ -26,9 +27,13 @@ const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
 
-const ROWS: &str = "SELECT event.seq, event.g, event.payload FROM topic_event \
-     JOIN event ON event.g = topic_event.g WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 \
+const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, \
+     event.kind, event.scope, trace, payload FROM topic_event JOIN event ON event.g = topic_event.g WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 \
      ORDER BY topic_event.seq LIMIT ?3";
+const ROW: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, last_fact, kind, scope, trace, payload) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '')";
+/// Columns of a row before the payload.
+const COLUMNS: usize = 10;
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
@@ -57,7 +62,29 @@ impl From<rusqlite::Error> for Unfit {
 struct Block {
     topic: i64,
     first: Seq,
-    texts: Vec<String>,
+    texts: Texts,
+}
+
+/// Texts that stand behind each other.
+#[derive(Debug, PartialEq, Eq)]
+struct Texts {
+    all: String,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn get(&self, index: usize) -> Option<&str> {
+        let from = match index {
+            0 => 0,
+            index => *self.ends.get(index - 1)?,
+        };
+        self.all.get(from..*self.ends.get(index)?)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.ends.len()).filter_map(|index| self.get(index))
+    }
 }
 
 /// Gives payloads of packed events, and holds the block that it took the last one from.
@@ -87,7 +114,7 @@ impl<'c> Unpacker<'c> {
 impl Block {
     fn get(&self, seq: Seq) -> Option<&str> {
         let index = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
-        self.texts.get(index).map(String::as_str)
+        self.texts.get(index)
     }
 }
 
@@ -101,8 +128,9 @@ fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
     let (first, last, data) = found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))?;
     let texts = unpack(&data)
         .map_err(|error| Unfit::Damaged(format!("the block of the events {first} to {last}: {error}")))?;
-    if texts.len() as u64 != (last.0 + 1).saturating_sub(first.0) {
-        let what = format!("the block of the events {first} to {last} has {} payloads", texts.len());
+    let count = texts.ends.len();
+    if count as u64 != (last.0 + 1).saturating_sub(first.0) {
+        let what = format!("the block of the events {first} to {last} has {count} payloads");
         return Err(Unfit::Damaged(what));
     }
     Ok(Block { topic, first, texts })
@@ -124,7 +152,7 @@ fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
     frame.finish()
 }
 
-fn unpack(data: &[u8]) -> io::Result<Vec<String>> {
+fn unpack(data: &[u8]) -> io::Result<Texts> {
     let mut frame = zstd::Decoder::new(data)?.take(BYTES_MAX);
     let mut number = || -> io::Result<usize> {
         let mut bytes = [0; 4];
@@ -135,20 +163,18 @@ fn unpack(data: &[u8]) -> io::Result<Vec<String>> {
     if count > EVENTS_MAX {
         return Err(io::Error::other("it has too many payloads"));
     }
-    let lengths = (0..count).map(|_| number()).collect::<io::Result<Vec<usize>>>()?;
-    let mut bytes = Vec::new();
-    frame.read_to_end(&mut bytes)?;
-    if lengths.iter().sum::<usize>() != bytes.len() {
+    let mut end = 0;
+    let mut ends = Vec::with_capacity(count);
+    for _ in 0..count {
+        end += number()?;
+        ends.push(end);
+    }
+    let mut all = String::with_capacity(end.min(2 * BYTES_FULL));
+    frame.read_to_string(&mut all)?;
+    if end != all.len() || ends.iter().any(|end| !all.is_char_boundary(*end)) {
         return Err(io::Error::other("it is cut off, or has more than it should"));
     }
-    let all = String::from_utf8(bytes).map_err(io::Error::other)?;
-    let mut from = 0;
-    let text = |length: usize| {
-        let text = all.get(from..from + length).map(ToOwned::to_owned);
-        from += length;
-        text.ok_or_else(|| io::Error::other("a payload ends in the middle of a letter"))
-    };
-    lengths.into_iter().map(text).collect()
+    Ok(Texts { all, ends })
 }
 
 impl Committer {
@@ -186,36 +212,48 @@ impl Committer {
     }
 }
 
+/// A row of `event`, without its payload.
+struct Bare {
+    seq: Seq,
+    columns: Vec<Value>,
+}
+
 /// Packs what comes after `after`. False if there is nothing that is worth it.
 fn pack_block(connection: &Connection, id: i64, after: Seq) -> Result<bool, Failed> {
-    let mut places: Vec<(Seq, i64)> = Vec::new();
+    let mut events: Vec<Bare> = Vec::new();
     let mut texts: Vec<String> = Vec::new();
     let mut bytes = 0;
     let mut statement = connection.prepare_cached(ROWS)?;
     let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
     while let Some(row) = rows.next()? {
-        let (seq, text) = (Seq(unsigned(row, 0)?), row.get::<_, String>(2)?);
+        let (seq, text) = (Seq(unsigned(row, 2)?), row.get::<_, String>(COLUMNS)?);
         // Only what follows each other, and is still in its row, belongs together.
-        let is_next = places.last().is_none_or(|(last, _)| last.next() == seq);
+        let is_next = events.last().is_none_or(|last| last.seq.next() == seq);
         if bytes >= BYTES_FULL || !is_next || text.is_empty() {
             break;
         }
         bytes += text.len();
-        places.push((seq, row.get(1)?));
+        let columns = (0..COLUMNS).map(|column| row.get(column)).collect::<Result<_, _>>()?;
+        events.push(Bare { seq, columns });
         texts.push(text);
     }
-    let (Some((first, _)), Some((last, _))) = (places.first(), places.last()) else { return Ok(false) };
-    if places.len() < EVENTS_MIN {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(false) };
+    if events.len() < EVENTS_MIN {
         return Ok(false);
     }
     let data =
         pack(&texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
     connection
         .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((id, stored(first.0), stored(last.0), data))?;
-    let mut blank = connection.prepare_cached("UPDATE event SET payload = '' WHERE g = ?1")?;
-    for (_, g) in &places {
-        blank.execute([g])?;
+        .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
+    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
+    let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
+    for event in &events {
+        delete.execute(params_from_iter(event.columns.first()))?;
+    }
+    let mut insert = connection.prepare_cached(ROW)?;
+    for event in &events {
+        insert.execute(params_from_iter(&event.columns))?;
     }
     Ok(true)
 }
@@ -231,11 +269,11 @@ pub(super) fn put_back(connection: &Connection, is_wanted: &dyn Fn(&str) -> bool
     let mut count = 0;
     for (topic, last) in blocks {
         let block = read(connection, topic, last)?;
-        if !block.texts.iter().any(|text| is_wanted(text)) {
+        if !block.texts.iter().any(is_wanted) {
             continue;
         }
         let mut put = connection.prepare_cached(PUT_BACK)?;
-        for (seq, text) in (block.first.0..).zip(&block.texts) {
+        for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
             put.execute((topic, stored(seq), text))?;
         }
         connection
@@ -271,12 +309,13 @@ mod tests {
     fn what_is_packed_is_unpacked_and_damage_is_seen() {
         let texts: Vec<String> = ["{\"a\":\"ä\"}", "", "[1]"].map(str::to_owned).to_vec();
         let data = pack(&texts).unwrap();
-        assert_eq!(unpack(&data).unwrap(), texts);
+        let whole = unpack(&data).unwrap();
+        assert_eq!(whole.iter().collect::<Vec<_>>(), texts);
         for place in 0..data.len() {
             let mut damaged = data.clone();
             damaged[place] ^= 1;
             // Bits that mean nothing may be anything.
-            assert!(unpack(&damaged).map_or(true, |found| found == texts), "{place}");
+            assert!(unpack(&damaged).map_or(true, |found| found == whole), "{place}");
             assert!(unpack(&data[..place]).is_err(), "cut at {place}");
         }
     }

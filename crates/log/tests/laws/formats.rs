@@ -90,6 +90,24 @@ async fn a_store_of_version_3_opens_and_what_was_gone_in_it_goes() {
     assert_eq!(left, 0);
 }
 
+/// The golden store of version 4 is that of version 3 with a topic of ten events more, which has ended and is packed.
+#[tokio::test]
+async fn a_store_of_version_4_opens_and_what_is_packed_in_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    golden(4, folder.path());
+    let packed = |database: &rusqlite::Connection| -> i64 {
+        database.query_row("SELECT count(*) FROM event WHERE payload = ''", (), |row| row.get(0)).unwrap()
+    };
+    let database = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+    assert_eq!(packed(&database), 10);
+    let log = open(folder.path()).unwrap();
+    assert_eq!(texts(&read_by(&log, "p", 3).await).concat(), "12345678910");
+    assert_eq!(texts(&read_by(&log, "a", 2).await), ["1", "2", "3", "4", "5"]);
+    append(&log, "a", &["6"]);
+    drop(log);
+    check_index(folder.path());
+}
+
 #[tokio::test]
 async fn what_version_1_was_told_still_holds() {
     let folder = tempfile::tempdir().unwrap();

@@ -229,3 +229,38 @@ fn a_batch_beside_packing_is_taken() {
     wait_until_packed(folder.path());
     assert_eq!(count(&database(folder.path()), "packed"), 40);
 }
+
+#[tokio::test]
+async fn a_secret_is_taken_out_of_what_is_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for name in ["a", "b"] {
+        for round in 0..300 {
+            let text = if (name, round) == ("a", 270) { "the key is 4711-hidden" } else { "nothing" };
+            append(&log, name, &[text]);
+        }
+        conclude(&log, name, Afterwards::Closed);
+    }
+    wait_until_packed(folder.path());
+    drop(log);
+    let secret = care::Secret::new("4711-hidden").unwrap();
+    let alone = care::Alone::take(folder.path()).unwrap();
+    let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
+    drop(alone);
+    assert_eq!(scrubbed.events, 1);
+    let database = database(folder.path());
+    assert_eq!((count(&database, "packed"), count(&database, "pack")), (3, 1), "one block is put back");
+    for file in ["log.db", "log.db-wal"] {
+        let bytes = std::fs::read(folder.path().join(file)).unwrap();
+        assert!(!secret.is_in(&bytes), "{file}");
+    }
+    let log = open(folder.path());
+    append(&log, "c", &["x"]);
+    wait_until_packed(folder.path());
+    assert_eq!(count(&database, "packed"), 4, "and packed again");
+    let texts = texts(&read_by(&log, "a", 100).await);
+    assert!(texts[270].starts_with("the key is") && !texts[270].contains("4711"), "{}", texts[270]);
+    assert_eq!(texts.iter().filter(|text| *text == "nothing").count(), 299);
+    drop(log);
+    assert_eq!(care::check(folder.path(), &mut Nobody::default()).unwrap().findings, []);
+}
