@@ -255,12 +255,12 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() 
         ("[agents.codex\n", "config.toml:1:14: ", None),
         (
             "[agents.mine]\nprogram = \"x\"",
-            "config.toml: the agent mine has no `start`",
+            "config.toml:1:9: the agent mine has no `start`",
             Some("add `start = …` under `[agents.mine]`, or change one of codex, claude, gemini, opencode"),
         ),
         (
             "[agents.codex]\npreset = 2",
-            "config.toml: the preset codex has version 2, this program knows 1",
+            "config.toml:1:9: the preset codex has version 2, this program knows 1",
             None,
         ),
     ] {

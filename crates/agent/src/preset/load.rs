@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use backstay_model::{Code, Coded};
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use super::data::{Patch, Preset, VERSION};
 
@@ -36,7 +37,7 @@ pub enum PresetError {
     /// The form is of another version.
     #[error("{file}: the preset {agent} has version {found}, this program knows {VERSION}")]
     Version {
-        /// The file.
+        /// The file, and the place in it where there is one: `file:line:column`.
         file: String,
         /// The agent.
         agent: String,
@@ -46,7 +47,7 @@ pub enum PresetError {
     /// A field is missing.
     #[error("{file}: the agent {agent} has no `{field}`")]
     Missing {
-        /// The file.
+        /// The file, and the place in it where there is one: `file:line:column`.
         file: String,
         /// The agent.
         agent: String,
@@ -113,22 +114,24 @@ impl Presets {
         for (name, text) in BUILT_IN {
             patches.insert(name.to_owned(), read::<Patch>(&format!("{name}.toml"), text)?);
         }
-        let mut source = "(built in)";
         if let Some((file, text)) = configuration {
-            source = file;
             for (name, over) in read::<Configuration>(file, text)?.agents {
                 let base = patches.remove(&name).unwrap_or_default();
                 patches.insert(name, base.patched(over));
             }
         }
+        let source = |name: &str| match configuration {
+            Some((file, text)) => table_place(file, text, name),
+            None => "(built in)".to_owned(),
+        };
         let complete = |(name, patch): (String, Patch)| {
             let found = patch.preset.unwrap_or(VERSION);
             if found != VERSION {
-                return Err(PresetError::Version { file: source.to_owned(), agent: name, found });
+                return Err(PresetError::Version { file: source(&name), agent: name, found });
             }
             match patch.complete(&name) {
                 Ok(preset) => Ok((name, preset)),
-                Err(field) => Err(PresetError::Missing { file: source.to_owned(), agent: name, field }),
+                Err(field) => Err(PresetError::Missing { file: source(&name), agent: name, field }),
             }
         };
         Ok(Presets(patches.into_iter().map(complete).collect::<Result<_, _>>()?))
@@ -187,6 +190,16 @@ fn read<'a, T: Deserialize<'a>>(file: &str, text: &'a str) -> Result<T, PresetEr
         let meant = meant(&message);
         PresetError::Form { place: format!("{file}:{line}:{column}"), message, meant }
     })
+}
+
+/// Where the table of an agent begins: `file:line:column`; the file alone where it cannot be told.
+fn table_place(file: &str, text: &str, agent: &str) -> String {
+    let place = DeTable::parse(text).ok().and_then(|root| {
+        let agents = root.get_ref().get("agents")?.get_ref().as_table()?;
+        let (name, _) = agents.iter().find(|(name, _)| name.get_ref() == agent)?;
+        Some(place(text, Some(name.span())))
+    });
+    place.map_or_else(|| file.to_owned(), |(line, column)| format!("{file}:{line}:{column}"))
 }
 
 /// Line and column, from 1, of the beginning of `span`.
