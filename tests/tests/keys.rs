@@ -293,9 +293,14 @@ fn what_an_agent_says_and_does_stands_below_the_table_and_in_its_log() {
     watch.wait_for_screen("   The clock is wrong.\n   $ cargo test");
     assert!(!watch.screen().contains("item.completed"), "what is for programs is not shown");
     go.open();
+    assert!(run.end().0.success());
+    // The end of a run takes no text from under the eyes of who reads it.
+    watch.wait_for_screen("the run is completed");
+    watch.wait_for_screen("   Now it is right.");
+    watch.press(b"\x1b");
     let (status, seen) = watch.end();
     assert_eq!(status.code(), Some(0), "{seen}");
-    assert!(run.end().0.success());
+    assert!(seen.contains("COMPLETED"), "{seen}");
 }
 
 #[test]
@@ -332,4 +337,22 @@ fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
     assert_eq!(watch.end().0.code(), Some(0));
     go.open();
     assert!(run.end().0.success());
+}
+
+#[test]
+fn who_reads_a_log_of_a_run_in_front_of_them_reads_it_to_the_end() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write("flow.yaml", GATED);
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    run.wait_for_screen("[enter] log");
+    run.press(b"\r");
+    run.wait_for_screen("one · log");
+    go.open();
+    run.wait_for_screen("the run is completed");
+    run.press(b"q");
+    let (status, seen) = run.end();
+    assert_eq!(status.code(), Some(0), "{seen}");
+    assert!(seen.contains("COMPLETED"), "{seen}");
 }

@@ -100,12 +100,11 @@ pub(crate) async fn work(
             end => break end?,
         }
     };
-    while let Some(moment) = stage.live.next_now().await? {
-        stage.view.take(context, &moment);
-    }
+    drop(owner);
+    stage.read_on(&mut person).await?;
     stage.view.end()?;
     let way = stage.way;
-    drop((stage, person, owner));
+    drop((stage, person));
     if way == Way::Left && end == DriveEnd::Stopped {
         return leave(store, run);
     }
@@ -158,6 +157,26 @@ impl Stage<'_> {
                 },
             }
         }
+    }
+
+    /// Takes what is left to hear, and lets a person read to the end.
+    async fn read_on(&mut self, person: &mut Person) -> Result<(), CliError> {
+        let Stage { context, live, view, way } = self;
+        while let Some(moment) = live.next_now().await? {
+            view.take(context, &moment);
+        }
+        while *way == Way::On && view.is_reading() {
+            tokio::select! {
+                wish = person.wish() => if view.take_wish(wish, person, live)?.is_some() {
+                    return Ok(());
+                },
+                moment = live.next() => view.take(context, &moment?),
+                is_due = view.is_due() => if is_due {
+                    view.draw(live).await?;
+                },
+            }
+        }
+        Ok(())
     }
 
     /// Whether somebody is in front of it who can answer.
@@ -386,6 +405,10 @@ impl<'a> View<'a> {
         let View::Screen(screen) = self else { return Ok(()) };
         let drawn = screen.draw(live).await;
         self.unless_closed(drawn)
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self, View::Screen(screen) if screen.is_reading())
     }
 
     /// A screen that is gone ends the view and not the work.

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod config;
 mod context;
+mod defect;
 mod detach;
 mod error;
 mod exit;
@@ -33,11 +34,15 @@ fn main() -> ExitCode {
         return backstay_exec::keeper_main(&folder);
     }
     let arguments = Arguments::parse();
-    let exit = match run(arguments) {
-        Ok(exit) => exit,
-        Err(error) => {
+    let exit = match defect::guarded(|| run(arguments)) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => {
             output::report(&error);
             exit::of_error(&error)
+        }
+        Err(said) => {
+            output::note(&said);
+            return ExitCode::from(defect::CODE);
         }
     };
     exit.into()

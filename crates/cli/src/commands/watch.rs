@@ -126,7 +126,7 @@ pub(super) async fn see_run(
             moment = live.next() => screen.hear(&moment?),
             is_due = screen.is_due() => if is_due {
                 screen.draw(&mut live).await?;
-                if live.record.status.is_ended() {
+                if live.record.status.is_ended() && !screen.is_reading() {
                     screen.clear()?;
                     return Ok(Seen::Ended(of_status(live.record.status)));
                 }

@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ls::urgency;
 use super::watch::{Behind, Seen, see_run};
+use crate::config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -90,6 +91,15 @@ enum Pressed {
 struct Watched {
     store: Store,
     seen: Position,
+    /// Whether its news ring the terminal.
+    rings: bool,
+}
+
+impl Watched {
+    fn new(context: &Context, store: Store) -> Result<Watched, CliError> {
+        let rings = context.rings && config::bell(store.folder())?;
+        Ok(Watched { store, seen: Position(0), rings })
+    }
 }
 
 /// The runs, and where the person is among them.
@@ -127,7 +137,7 @@ impl<'a> List<'a> {
             pace: Pace::undrawn(),
         };
         if let Where::Here(store) = scope {
-            list.stores.push(Watched { store, seen: Position(0) });
+            list.stores.push(Watched::new(context, store)?);
         }
         Ok(list)
     }
@@ -138,10 +148,14 @@ impl<'a> List<'a> {
             if self.stores.iter().any(|watched| watched.store.folder() == folder) {
                 continue;
             }
-            match Store::open(&folder, false).await {
-                Ok(store) => {
+            let opened = match Store::open(&folder, false).await {
+                Ok(store) => Watched::new(self.context, store),
+                Err(error) => Err(error.into()),
+            };
+            match opened {
+                Ok(watched) => {
                     self.unreadable.remove(&folder);
-                    self.stores.push(Watched { store, seen: Position(0) });
+                    self.stores.push(watched);
                 }
                 Err(error) => drop(self.unreadable.insert(folder, output::describe_any(&error))),
             }
@@ -179,10 +193,11 @@ impl<'a> List<'a> {
 
     /// Rings for a question that was not there at the last look, and for a run that ended.
     fn ring(&mut self) {
+        let heard = self.rows.iter().filter(|(store, _)| self.stores[*store].rings);
         let now: BTreeMap<RunId, Option<QuestionId>> =
-            self.rows.iter().map(|(_, row)| (row.run, row.summary.question)).collect();
+            heard.map(|(_, row)| (row.run, row.summary.question)).collect();
         let before = self.news.replace(now.clone());
-        if self.context.rings && before.is_some_and(|before| is_news(&before, &now)) {
+        if before.is_some_and(|before| is_news(&before, &now)) {
             self.frame.ring();
         }
     }
@@ -408,4 +423,29 @@ fn is_news(before: &BTreeMap<RunId, Option<QuestionId>>, now: &BTreeMap<RunId, O
         .iter()
         .any(|(run, question)| question.is_some() && before.get(run).copied().flatten() != *question);
     is_asked || before.keys().any(|run| !now.contains_key(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_question_and_an_end_are_news_and_an_answer_and_a_beginning_are_none() {
+        let run = |end: char| format!("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R{end}").parse::<RunId>().unwrap();
+        let question = |end: char| format!("qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R{end}").parse::<QuestionId>().ok();
+        let state = |rows: &[(char, Option<QuestionId>)]| -> BTreeMap<RunId, Option<QuestionId>> {
+            rows.iter().map(|(end, question)| (run(*end), *question)).collect()
+        };
+        let asked = state(&[('1', question('1')), ('2', None)]);
+        for (now, expected) in [
+            (asked.clone(), false),
+            (state(&[('1', question('2')), ('2', None)]), true),
+            (state(&[('1', None), ('2', None)]), false),
+            (state(&[('1', question('1')), ('2', None), ('3', None)]), false),
+            (state(&[('1', question('1')), ('2', None), ('3', question('3'))]), true),
+            (state(&[('1', question('1'))]), true),
+        ] {
+            assert_eq!(is_news(&asked, &now), expected, "{now:?}");
+        }
+    }
 }

@@ -185,6 +185,9 @@ impl<'a> RunScreen<'a> {
         let size = Size::now();
         if let Some(reading) = &mut self.reading {
             reading.look(&self.store, &live.record).await?;
+            if live.record.status.is_ended() {
+                reading.reader.note(&format!("the run is {}", live.record.status));
+            }
         } else {
             self.pane.look(&self.store, &live.record, self.console.chosen_record(&live.page())).await?;
         }
@@ -200,6 +203,11 @@ impl<'a> RunScreen<'a> {
             self.pace.note();
         }
         Ok(())
+    }
+
+    /// Whether a person reads a text: that is not taken from under their eyes.
+    pub(crate) const fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Gives the screen back; what was drawn is gone.

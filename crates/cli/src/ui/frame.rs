@@ -64,9 +64,13 @@ pub(crate) struct Frame {
 impl Frame {
     /// A frame with nothing in it.
     pub(crate) fn new(style: Style) -> Frame {
+        Frame::on(Outlet::to_stdout(), style)
+    }
+
+    fn on(outlet: Outlet, style: Style) -> Frame {
         Frame {
             style,
-            outlet: Outlet::to_stdout(),
+            outlet,
             place: Place::Below,
             drawn: Vec::new(),
             widths: Vec::new(),
@@ -236,5 +240,22 @@ mod tests {
         (frame.place, frame.hidden) = (Place::Whole, true);
         assert_eq!(String::from_utf8(frame.restored(WIDE).unwrap()).unwrap(), "\u{1b}[?1049l\u{1b}[?25h");
         frame.forget();
+    }
+    #[test]
+    fn the_screen_is_given_back_while_panicking() {
+        let (say, written) = std::sync::mpsc::channel();
+        let outlet = Outlet::to(move |bytes| {
+            say.send(String::from_utf8_lossy(bytes).into_owned()).expect("the test listens");
+            Ok(())
+        });
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let mut frame = Frame::on(outlet, Style::default());
+            frame.draw_whole(&[Line::of(Paint::Plain, "log")], WIDE).unwrap();
+            panic!("a defect");
+        }));
+        assert!(panicked.is_err());
+        let all: Vec<String> = written.iter().collect();
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert_eq!(all[1], "\u{1b}[?1049l\u{1b}[?25h");
     }
 }

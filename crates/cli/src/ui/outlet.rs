@@ -57,7 +57,8 @@ impl Outlet {
         })
     }
 
-    fn to(write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> Outlet {
+    /// A way by `write`.
+    pub(super) fn to(write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> Outlet {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread =

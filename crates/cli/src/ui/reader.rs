@@ -30,6 +30,7 @@ pub(crate) enum Reads {
 #[derive(Debug)]
 pub(crate) struct Reader {
     title: String,
+    noted: String,
     /// What is shown while there is nothing.
     empty: &'static str,
     entries: Entries,
@@ -39,12 +40,17 @@ pub(crate) struct Reader {
 impl Reader {
     /// A text that is read from its end, with what comes.
     pub(crate) fn at_end(title: String, empty: &'static str) -> Reader {
-        Reader { title, empty, entries: Entries::default(), at: At::End }
+        Reader { title, noted: String::new(), empty, entries: Entries::default(), at: At::End }
     }
 
     /// A text that is read from its beginning.
     pub(crate) fn at_start(title: String, empty: &'static str) -> Reader {
         Reader { at: At::Row(0), ..Reader::at_end(title, empty) }
+    }
+
+    /// Says in the title what became of the run meanwhile.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.noted = text.to_owned();
     }
 
     /// The text.
@@ -88,7 +94,9 @@ impl Reader {
                 (rows.into_iter().skip(top).take(page).collect(), place)
             }
         };
-        let mut lines = vec![super::rule(&self.title, &place, size.columns)];
+        let gap = if self.noted.is_empty() { "" } else { " · " };
+        let mut lines =
+            vec![super::rule(&format!("{}{gap}{}", self.title, self.noted), &place, size.columns)];
         if shown.is_empty() {
             lines.push(Line::of(Paint::Dim, format!("   {}", self.empty)));
         }
