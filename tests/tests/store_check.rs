@@ -103,11 +103,29 @@ fn a_blob(world: &World) -> Utf8PathBuf {
 }
 
 /// What is done to the store, and what the check says of it.
-const DAMAGES: [(Damage, &str); 20] = [
+const DAMAGES: [(Damage, &str); 23] = [
     (|world| sql(world, "DELETE FROM event WHERE seq = 5"), "event 5 is lost"),
     (|world| sql(world, "DELETE FROM event WHERE seq > 11"), "events 12 to"),
     (|world| sql(world, "UPDATE event SET payload = '{\"torn' WHERE seq = 3"), "event 3 is damaged"),
     (|world| sql(world, "UPDATE event SET payload = '{\"v\":1}' WHERE seq = 6"), "event 6 is damaged"),
+    // What makes sense too.
+    (
+        |world| {
+            sql(
+                world,
+                "UPDATE event SET payload = replace(payload, '\"exit 0\"', '\"exit 1\"') WHERE kind = 'step_finished'",
+            )
+        },
+        "is damaged: it is not what was written",
+    ),
+    (
+        |world| sql(world, "UPDATE event SET at = at + 1 WHERE seq = 6"),
+        "event 6 is damaged: it is not what was",
+    ),
+    (
+        |world| sql(world, "UPDATE event SET trace = '0af7651916cd43dd8448eb211c80319c' WHERE seq = 5"),
+        "event 5 is damaged: it is not what was written",
+    ),
     (
         |world| sql(world, "UPDATE event SET flags = flags | 1 WHERE seq = (SELECT max(seq) FROM event)"),
         "its batch goes on",

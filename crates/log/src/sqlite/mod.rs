@@ -31,6 +31,7 @@ mod schema;
 mod snapshot;
 mod sql;
 mod store;
+mod sum;
 mod tail;
 mod trim;
 mod writer;

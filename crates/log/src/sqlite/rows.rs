@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection};
 
 use super::schema::FLAG_MORE;
 use super::sql::stored;
+use super::sum::Summed;
 use crate::contract::NewEvent;
 
 const COLUMNS: usize = 11;
@@ -87,17 +88,21 @@ pub(super) fn insert(connection: &Connection, rows: &[EventRow<'_>]) -> rusqlite
 
 fn bind(statement: &mut CachedStatement<'_>, base: usize, row: &EventRow<'_>) -> rusqlite::Result<()> {
     let event = row.event.as_ref();
+    let (scope, trace) = (row.scope.as_ref(), event.trace.as_deref());
+    let (at, flags) = (row.at.as_micros(), row.flags);
+    let (kind, payload) = (event.kind.as_str(), event.payload.as_str());
+    let summed = Summed { at, flags, kind, scope, trace, payload };
     statement.raw_bind_parameter(base + 1, stored(row.g.0))?;
     statement.raw_bind_parameter(base + 2, row.id)?;
     statement.raw_bind_parameter(base + 3, stored(row.seq.0))?;
-    statement.raw_bind_parameter(base + 4, row.at.as_micros())?;
-    statement.raw_bind_parameter(base + 5, row.flags)?;
+    statement.raw_bind_parameter(base + 4, at)?;
+    statement.raw_bind_parameter(base + 5, summed.flags())?;
     statement.raw_bind_parameter(base + 6, stored(row.last_input.0))?;
     statement.raw_bind_parameter(base + 7, stored(row.last_fact.0))?;
-    statement.raw_bind_parameter(base + 8, event.kind.as_str())?;
-    statement.raw_bind_parameter(base + 9, row.scope.as_ref())?;
-    statement.raw_bind_parameter(base + 10, event.trace.as_deref())?;
-    statement.raw_bind_parameter(base + 11, event.payload.as_str())
+    statement.raw_bind_parameter(base + 8, kind)?;
+    statement.raw_bind_parameter(base + 9, scope)?;
+    statement.raw_bind_parameter(base + 10, trace)?;
+    statement.raw_bind_parameter(base + 11, payload)
 }
 
 /// Writes a live event.

@@ -367,7 +367,14 @@ impl Looking<'_> {
         for key in keys {
             self.report.events += 1;
             match events::whole(&mut self.unpacker, &topic, Seq(key.seq), key.g) {
-                Ok(recorded) => self.inspect.event(&recorded),
+                Ok(whole) => {
+                    if !whole.is_as_written {
+                        let what = "it is not what was written: its check value is another one".to_owned();
+                        let (topic, seq) = (name.clone(), Seq(key.seq));
+                        self.find(Finding::EventDamaged { topic, seq, what });
+                    }
+                    self.inspect.event(&whole.recorded);
+                }
                 Err(what) => {
                     is_whole = false;
                     self.find(Finding::EventDamaged { topic: name.clone(), seq: Seq(key.seq), what });

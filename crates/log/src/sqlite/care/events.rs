@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::super::packed::{Unfit, Unpacker};
 use super::super::schema::FLAG_MORE;
 use super::super::sql::unsigned;
+use super::super::sum::Summed;
 use super::check::Finding;
 
 const KEYS: &str = "SELECT g, topic_id, seq, at, flags, last_input, last_fact, kind, scope FROM event WHERE g >= ?1 ORDER BY g";
@@ -102,13 +103,39 @@ fn next_readable(connection: &Connection, failed: i64) -> Option<i64> {
     Some(good)
 }
 
+/// An event, and how it stands to what was written.
+pub(super) struct Whole {
+    pub(super) recorded: Recorded,
+    /// The flags of its row.
+    pub(super) flags: i64,
+    /// Whether its row is what was written, as far as that can be told.
+    pub(super) is_as_written: bool,
+}
+
+impl Whole {
+    /// The flags that its row has to have with another payload. What was damaged before stays told as damaged.
+    pub(super) fn flags_with(&self, payload: &str) -> i64 {
+        if !self.is_as_written {
+            return self.flags;
+        }
+        let scope = match &self.recorded.scope {
+            backstay_model::Scope::Run => String::new(),
+            scope => scope.to_string(),
+        };
+        Summed {
+            at: self.recorded.at.as_micros(),
+            flags: self.flags,
+            kind: self.recorded.kind.as_str(),
+            scope: &scope,
+            trace: self.recorded.trace.as_deref(),
+            payload,
+        }
+        .flags()
+    }
+}
+
 /// The whole event of a key, or why it cannot be understood.
-pub(super) fn whole(
-    unpacker: &mut Unpacker<'_>,
-    topic: &Topic,
-    seq: Seq,
-    g: u64,
-) -> Result<Recorded, String> {
+pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64) -> Result<Whole, String> {
     let connection = unpacker.connection;
     let read = || {
         let mut statement = connection.prepare_cached(WHOLE)?;
@@ -136,6 +163,15 @@ pub(super) fn whole(
             Err(Unfit::Sqlite(error)) => return Err(error.to_string()),
         };
     }
+    let summed = Summed {
+        at: at.as_micros(),
+        flags,
+        kind: &kind,
+        scope: &scope,
+        trace: trace.as_deref(),
+        payload: &payload,
+    };
+    let is_as_written = summed.is_as_written();
     let scope = match scope.as_str() {
         "" => backstay_model::Scope::Run,
         scope => scope.parse().map_err(|invalid: backstay_model::InvalidScope| invalid.to_string())?,
@@ -146,7 +182,7 @@ pub(super) fn whole(
             std::error::Error::source(&invalid).map_or_else(String::new, ToString::to_string)
         )
     })?;
-    Ok(Recorded {
+    let recorded = Recorded {
         topic: topic.clone(),
         seq,
         g: Position(g),
@@ -156,5 +192,6 @@ pub(super) fn whole(
         payload,
         trace,
         more: flags & FLAG_MORE != 0,
-    })
+    };
+    Ok(Whole { recorded, flags, is_as_written })
 }

@@ -134,19 +134,20 @@ fn blank_events(
         let odd = |what: String| ScrubError::Structure { place: format!("event {seq} of {name}"), what };
         let topic: Topic =
             name.parse().map_err(|invalid: backstay_model::InvalidTopic| odd(invalid.to_string()))?;
-        let recorded = events::whole(&mut Unpacker::new(transaction), &topic, Seq(*seq), *g).map_err(odd)?;
-        let text = recorded.payload.as_str();
+        let whole = events::whole(&mut Unpacker::new(transaction), &topic, Seq(*seq), *g).map_err(odd)?;
+        let text = whole.recorded.payload.as_str();
         let (text, count) =
             secret.blank_whole_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;
         if count == 0 {
             continue;
         }
         changed += 1;
+        let flags = whole.flags_with(&text);
         let payload = Payload::from_text(text).map_err(|invalid| odd(invalid.to_string()))?;
-        understood(&Recorded { payload: payload.clone(), ..recorded }).map_err(odd)?;
+        understood(&Recorded { payload: payload.clone(), ..whole.recorded }).map_err(odd)?;
         transaction
-            .prepare_cached("UPDATE event SET payload = ?2 WHERE g = ?1")
-            .and_then(|mut update| update.execute((g.cast_signed(), payload.as_str())))
+            .prepare_cached("UPDATE event SET payload = ?2, flags = ?3 WHERE g = ?1")
+            .and_then(|mut update| update.execute((g.cast_signed(), payload.as_str(), flags)))
             .map_err(failed)?;
     }
     Ok(changed)

@@ -24,8 +24,8 @@ pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> 
     for key in events::keys(&transaction, &mut damaged) {
         let Some(row) = rows.get(&key.topic).filter(|row| key.seq > row.floor) else { continue };
         let Ok(topic) = row.name.parse() else { continue };
-        if let Ok(recorded) = events::whole(&mut unpacker, &topic, Seq(key.seq), key.g) {
-            inspect.event(&recorded);
+        if let Ok(whole) = events::whole(&mut unpacker, &topic, Seq(key.seq), key.g) {
+            inspect.event(&whole.recorded);
         }
     }
     tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
