@@ -1,6 +1,7 @@
 //! The store that forgets with its process: for tests, dry runs and embedders that want no file.
 
 mod guard;
+mod log;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -8,25 +9,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_model::event::{ClaimReason, Event, OwnerChanged};
-use backstay_model::limits::{FOLD_BYTES_MAX, PAGE_EVENTS_MAX};
+use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{
     Digest, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
 };
 use tokio::sync::watch;
 
-use self::guard::MemoryGuard;
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
     Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex,
-    EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, Part,
-    Pending, TopicFilter, TopicIndex, TopicRow,
+    KeptFold, NewEvent, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter, TopicIndex, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
 use crate::judge::{Standing, TopicState, body_digest, check_event, check_shape};
-use crate::subscribe::{LivePage, Source, Subscription};
-use crate::ticket::Ticket;
+use crate::subscribe::{LivePage, Source};
 
 /// A log in memory. Its clones are handles on the same log.
 ///
@@ -394,178 +392,5 @@ impl Source for Shared {
             },
         );
         Box::pin(std::future::ready(Ok(found)))
-    }
-}
-
-fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
-    Box::pin(std::future::ready(value))
-}
-
-impl Log for MemoryLog {
-    fn id(&self) -> LogId {
-        self.0.id
-    }
-
-    fn submit(&self, batch: Batch) -> Ticket {
-        Ticket::ready(self.0.submit(&batch))
-    }
-
-    fn submit_live(&self, topic: Topic, event: NewEvent) {
-        self.0.submit_live(&topic, event);
-    }
-
-    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
-        let mut state = self.0.lock();
-        let Some(found) = state.topics.get_mut(topic) else { return };
-        let known = found.folds.get(&kept.fold).filter(|known| known.version == kept.version);
-        let is_end = |event: &Recorded| event.seq == kept.seq && !event.more;
-        if kept.state.len() <= FOLD_BYTES_MAX
-            && kept.seq > known.map_or(found.state.floor, |known| known.seq)
-            && found.events.get(found.behind(kept.seq) - 1).is_some_and(is_end)
-        {
-            found.folds.insert(kept.fold.clone(), kept);
-        }
-    }
-
-    fn kept_fold(
-        &self,
-        topic: &Topic,
-        fold: &str,
-        version: u32,
-    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
-        let state = self.0.lock();
-        let kept = state.topics.get(topic).and_then(|found| found.folds.get(fold));
-        ready(Ok(kept.filter(|kept| kept.version == version).cloned()))
-    }
-
-    fn read(
-        &self,
-        topic: &Topic,
-        at: Seq,
-        direction: Direction,
-        limit: usize,
-    ) -> Pending<'_, Result<Page, ReadError>> {
-        ready(Ok(self.0.page(topic, at, direction, limit)))
-    }
-
-    fn read_matching(
-        &self,
-        topic: &Topic,
-        at: Seq,
-        direction: Direction,
-        limit: usize,
-        filter: &EventFilter,
-    ) -> Pending<'_, Result<Page, ReadError>> {
-        let state = self.0.lock();
-        let Some(topic) = state.topics.get(topic) else {
-            return ready(Ok(Page { events: Vec::new(), head: Seq(0), gap: None }));
-        };
-        let (found, head) = (&topic.events, topic.state.head);
-        let taken = |event: &&Recorded| filter.takes(&event.kind, &event.scope);
-        let limit = limit.min(PAGE_EVENTS_MAX);
-        let events = match direction {
-            Direction::Forward => {
-                found.iter().filter(|event| event.seq > at).filter(taken).take(limit).cloned().collect()
-            }
-            Direction::Backward => {
-                found.iter().rev().filter(|event| event.seq < at).filter(taken).take(limit).cloned().collect()
-            }
-        };
-        ready(Ok(Page { events, head, gap: topic.gap(at, direction) }))
-    }
-
-    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
-        let state = self.0.lock();
-        let mut found = Vec::new();
-        for (topic, seq) in
-            state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
-        {
-            let event = |topic: &MemoryTopic| topic.events.get(topic.behind(*seq) - 1).cloned();
-            found.extend(state.topics.get(topic).and_then(event));
-            let whole = found.last().is_some_and(|last| !last.more);
-            if found.len() >= limit.min(PAGE_EVENTS_MAX) && whole {
-                break;
-            }
-        }
-        ready(Ok(found))
-    }
-
-    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
-        ready(Ok(self.0.lock().topic(topic).head))
-    }
-
-    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
-        let page = self.0.page(topic, Seq(seq.0.saturating_add(1)), Direction::Backward, 1);
-        let g = page.events.first().map_or(Position(0), |event| event.g);
-        ready(if seq > page.head {
-            Err(CursorError::Ahead { topic: topic.clone(), seq, head: page.head }.into())
-        } else {
-            Ok(Cursor::new(self.0.id, topic.clone(), seq, g))
-        })
-    }
-
-    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
-        let checked = cursor.check(self.0.id, topic);
-        ready(checked.map_err(ReadError::from).and_then(|()| self.0.resolve(cursor)))
-    }
-
-    fn subscribe(&self, topic: &Topic, after: &Cursor) -> Result<Subscription, ReadError> {
-        after.check(self.0.id, topic)?;
-        let wake = self.0.newest.subscribe();
-        Ok(Subscription::new(self.0.clone(), self.0.id, topic.clone(), Ok(after.clone()), wake))
-    }
-
-    fn follow(&self, topic: &Topic, after: Seq) -> Subscription {
-        let wake = self.0.newest.subscribe();
-        Subscription::new(self.0.clone(), self.0.id, topic.clone(), Err(after), wake)
-    }
-
-    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
-        let alive = Arc::new(AtomicBool::new(true));
-        self.0.lock().owners.insert(identity.owner, (identity.clone(), alive.clone()));
-        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
-        ready(Ok(guard))
-    }
-
-    fn claim<'a>(
-        &'a self,
-        topic: &Topic,
-        guard: &'a dyn OwnerGuard,
-        mode: ClaimMode,
-        _patient: bool,
-    ) -> Pending<'a, Result<Claimed, ClaimError>> {
-        ready(self.0.claim(topic, guard.identity(), mode))
-    }
-
-    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
-        ready(Ok(self.0.topics(&filter)))
-    }
-
-    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
-        let state = self.0.lock();
-        let found = state.topics.get(topic).filter(|found| found.is_there());
-        ready(Ok(found.map(|found| state.row(topic, found))))
-    }
-
-    fn entries(&self, kind: &str, wanted: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
-        let state = self.0.lock();
-        let found = state
-            .entries
-            .iter()
-            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == wanted))
-            .map(|((.., topic), entry)| EntryRow { topic: topic.clone(), entry: entry.clone() })
-            .collect();
-        ready(Ok(found))
-    }
-
-    fn changed(&self, after: Position) -> Pending<'_, Position> {
-        let mut newest = self.0.newest.subscribe();
-        Box::pin(async move {
-            match newest.wait_for(|newest| *newest > after).await {
-                Ok(newest) => *newest,
-                // The sender lives in this log, which the caller holds.
-                Err(_closed) => after,
-            }
-        })
     }
 }
