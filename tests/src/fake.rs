@@ -10,6 +10,7 @@ const AGENT: &str = r#"#!/bin/bash
 # A turn is a file of its own; the calls are counted, so each has its number.
 if [ "$1" = --version ]; then echo "fake-cli 1.2.3"; exit 0; fi
 here=$(dirname "$0")
+if [ "$1" = screen ]; then echo "the screen of $2 in $PWD"; read -r line; echo "$line" >> notes; exit 3; fi
 number=$(( $(wc -l 2>/dev/null < "$here/calls" || echo 0) + 1 ))
 echo "$*" >> "$here/calls"
 PROMPT=$(cat)
@@ -36,6 +37,7 @@ program = "PROGRAM"
 stream = "codex"
 start = ["exec", "{access}", "{model}", "{schema}", "{args}", "{prompt}"]
 resume = ["exec", "{access}", "{model}", "{schema}", "{args}", "resume", "{session}", "{prompt}"]
+screen = ["screen", "{session}"]
 session = "from_stream"
 model = ["-m", "{model}"]
 schema = { args = ["--output-schema", "{schema}"], as = "path" }

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Leave a step out, or give its output yourself.
     Skip(SkipArgs),
+    /// Work in the session of a step's agent, on the agent's own screen, while the run stands still.
+    Attach(AttachArgs),
     /// Show what a run or one step of it changed in the git checkout.
     Diff(DiffArgs),
     /// Put the git checkout as it was around a step into a new worktree or branch.
@@ -526,6 +528,23 @@ pub(crate) struct SkipArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `attach`.
+#[derive(Debug, Args)]
+pub(crate) struct AttachArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    pub(crate) run: String,
+    /// The step whose agent it is.
+    pub(crate) step: String,
+    /// Leave the run to a process in the background afterwards.
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Let the run stand still afterwards.
+    #[arg(long, conflicts_with = "detach")]
+    pub(crate) stay: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
 }
 
 /// `answer`.

@@ -5,7 +5,7 @@ use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
-use backstay_runtime::{DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
+use backstay_runtime::{AttachError, DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
 
@@ -100,6 +100,10 @@ pub(crate) enum CliError {
     Store(#[from] StoreOpenError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("an agent's screen needs a terminal")]
+    NoTerminal,
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     #[error(transparent)]
     Free(#[from] FreeError),
     #[error(transparent)]
@@ -179,6 +183,8 @@ impl Coded for CliError {
             CliError::Presets(error) => error.code(),
             CliError::Store(error) => error.code(),
             CliError::Run(error) => error.code(),
+            CliError::NoTerminal => Code("BKS-C061"),
+            CliError::Attach(error) => error.code(),
             CliError::Free(error) => error.code(),
             CliError::Say(error) => error.code(),
             CliError::Log(error) => error.code(),
@@ -263,6 +269,8 @@ impl Coded for CliError {
             CliError::Presets(error) => error.hint(),
             CliError::Store(error) => error.hint(),
             CliError::Run(error) => error.hint(),
+            CliError::NoTerminal => Some("call it in a terminal, without a pipe".to_owned()),
+            CliError::Attach(error) => error.hint(),
             CliError::Free(error) => error.hint(),
             CliError::Say(error) => error.hint(),
             CliError::Log(error) => error.hint(),

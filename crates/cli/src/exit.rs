@@ -104,6 +104,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::InputsFile { .. }
         | CliError::NotJson { .. }
         | CliError::AgentForm { .. }
+        | CliError::NoTerminal
         | CliError::UnusedAgent { .. }
         | CliError::UnknownAgent { .. }
         | CliError::Presets(_)
@@ -147,6 +148,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Run(_)
         | CliError::Say(_)
         | CliError::Free(_)
+        | CliError::Attach(_)
         | CliError::Pause(_)
         | CliError::Stores(_)
         | CliError::Refused(_)

@@ -83,7 +83,7 @@ fn news(event: &Event) -> Option<(&'static str, String)> {
             SuspendReason::DiskFull => ("suspended", "the disk was full".to_owned()),
             SuspendReason::FastCycles => ("suspended", "its loop turned too fast".to_owned()),
             // Who asked for it knows.
-            SuspendReason::Asked | SuspendReason::Shutdown => return None,
+            SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => return None,
         },
         _ => return None,
     })

@@ -5,6 +5,7 @@
 //! person, and [`Owner::keep`] works on all that are due.
 
 mod agents;
+mod attach;
 mod ballast;
 pub mod care;
 mod client;
@@ -21,6 +22,7 @@ mod store;
 mod trees;
 
 pub use agents::{Spoken, preset_traits, schema_fault};
+pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};

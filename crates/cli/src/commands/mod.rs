@@ -2,6 +2,7 @@
 
 mod answer;
 mod ask;
+mod attach;
 mod cancel;
 mod check;
 mod completions;
@@ -56,6 +57,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Cancel(args) => cancel::cancel(context, args).await,
         Command::Retry(args) => retry::retry(context, args).await,
         Command::Skip(args) => skip::skip(context, args).await,
+        Command::Attach(args) => attach::attach(context, args).await,
         Command::Diff(args) => trees::diff(context, args).await,
         Command::Restore(args) => trees::restore(context, args).await,
         Command::Prune(args) => prune::prune(context, args).await,

@@ -265,7 +265,7 @@ impl Bell {
                 Event::RunSuspended(suspended) => match suspended.reason {
                     SuspendReason::DiskFull | SuspendReason::FastCycles => true,
                     // Who asked for it knows.
-                    SuspendReason::Asked | SuspendReason::Shutdown => false,
+                    SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => false,
                 },
                 _ => false,
             }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
+    AttemptRecord, InterventionRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord,
+    StepStage, busy_words,
 };
 use backstay_log::OwnerView;
 use backstay_model::event::{QuestionKind, QuestionOption, StepStatus};
@@ -305,6 +306,12 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
         ));
     }
     lines.extend(nexts(page));
+    for InterventionRecord { done, .. } in &record.interventions {
+        let (from, until) = (times.minute(done.from), times.minute(done.until));
+        let text =
+            format!("{} by {} in the session of {}, {from} to {until}", done.step, done.by, done.agent);
+        lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "taken over  ").with(Paint::Plain, text));
+    }
     for interruption in &record.interruptions {
         let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
         let mut text = format!(

@@ -62,6 +62,11 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::Trimmed(said) => {
             (Paint::Dim, format!("{} events before this one were freed by {}", said.events, said.by))
         }
+        Event::Intervened(done) => {
+            let took = duration(done.until.since(done.from));
+            let text = format!("{} worked in the session of {} for {took}", done.by, done.agent);
+            (Paint::Warn, format!("{}: {text}", done.step))
+        }
         Event::CheckoutBusy(busy) => (Paint::Warn, busy_words(busy)),
         Event::CheckoutFree(_) => (Paint::Plain, "the checkout is free".to_owned()),
         Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),

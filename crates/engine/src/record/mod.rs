@@ -9,8 +9,8 @@ mod summary;
 
 pub use agent::{AgentRecord, RunUsage};
 pub use parts::{
-    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
-    StepStage, WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
+    StepRecord, StepStage, WorkflowRef,
 };
 pub(crate) use run::why_suspended;
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord, busy_words};

@@ -1,8 +1,8 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, KeptTree, LoopEnd, LostEvidence, QuestionKind,
-    QuestionOption, SkipReason, Spool, StepStatus, TimeBudget,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, Intervened, KeptTree, LoopEnd, LostEvidence,
+    QuestionKind, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget,
 };
 use backstay_model::{
     Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, Text, Timestamp,
@@ -37,6 +37,16 @@ pub struct OwnerRecord {
     pub pid: u32,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// What a person did in an agent's session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterventionRecord {
+    /// The input that says it.
+    pub input: Seq,
+    /// What it says.
+    #[serde(flatten)]
+    pub done: Intervened,
 }
 
 /// A time in which the run had no living owner although it was under way.

@@ -10,8 +10,8 @@ use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq,
 use serde::{Deserialize, Serialize};
 
 use super::parts::{
-    AnswerRecord, AttemptRecord, Interruption, LoopRecord, OwnerRecord, QuestionRecord, StepRecord,
-    StepStage, WorkflowRef,
+    AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
+    StepRecord, StepStage, WorkflowRef,
 };
 use super::{AgentRecord, LimitWait, RunStatus};
 
@@ -19,7 +19,7 @@ use super::{AgentRecord, LimitWait, RunStatus};
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 2;
+pub const RUN_RECORD_FOLD: u32 = 3;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct RunRecord {
     pub steps: Vec<StepRecord>,
     /// The questions, by time.
     pub questions: Vec<QuestionRecord>,
+    /// What people did in agents' sessions.
+    #[serde(default)]
+    pub interventions: Vec<InterventionRecord>,
     /// The times without a living owner.
     pub interruptions: Vec<Interruption>,
     /// When its events were freed; this record is what is left.
@@ -86,6 +89,7 @@ pub struct RunRecord {
 pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
+        SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
         SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::FastCycles => format!("by {by}"),
     }
 }
@@ -129,6 +133,7 @@ impl RunRecord {
             host_slept_ms: 0,
             steps: Vec::new(),
             questions: Vec::new(),
+            interventions: Vec::new(),
             interruptions: Vec::new(),
             trimmed_at: None,
             answers: Vec::new(),
@@ -190,7 +195,11 @@ impl RunRecord {
                 let QuestionAnswered { by, question, answer } = answered;
                 self.answers.push(AnswerRecord { input: recorded.seq, question, answer, by });
             }
+            Event::Intervened(done) => {
+                self.interventions.push(InterventionRecord { input: recorded.seq, done });
+            }
             Event::Settled(settled) if settled.verdict != Verdict::Accepted => {
+                self.interventions.retain(|intervention| intervention.input != settled.input);
                 self.answers.retain(|answer| answer.input != settled.input);
             }
             Event::RunStarted(_) => {

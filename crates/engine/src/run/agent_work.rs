@@ -148,6 +148,9 @@ fn told(prompt: String, leaf: Option<&Leaf>, step: &Step) -> String {
     let goes_on = going_on(leaf, step).is_some();
     let Some(problem) = &leaf.agent.repair else {
         return match goes_on {
+            true if leaf.agent.intervened => format!(
+                "You were interrupted, and a person worked in this session and in this folder meanwhile. Look at what was said and done, and go on with the task from there.\n\nThe task:\n\n{prompt}"
+            ),
             true => format!(
                 "You were interrupted. Go on with the task from where you are, and look at what is done already before you do anything again.\n\nThe task:\n\n{prompt}"
             ),

@@ -41,6 +41,8 @@ pub(super) struct AgentTurn {
     pub(super) repair: Option<String>,
     /// The agent whose limit the next attempt waits for.
     pub(super) waits_for: Option<String>,
+    /// A person worked in its session since the last attempt.
+    pub(super) intervened: bool,
     /// How often its process was ended from outside.
     pub(super) cuts: u32,
     /// What was done once and is not done again.
@@ -72,6 +74,7 @@ pub(super) enum Next {
 impl AgentTurn {
     pub(super) fn fold_starting(&mut self, starting: Option<&AgentStarting>) {
         self.starting = starting.cloned();
+        self.intervened = false;
         self.session = match starting.map(|starting| &starting.session) {
             Some(SessionWish::Continue { id, .. }) => Some(id.clone()),
             Some(SessionWish::Fresh { .. } | SessionWish::Fork { .. }) | None => None,

@@ -152,6 +152,7 @@ impl RunMachine {
             | Event::SkipRequested(_)
             | Event::QuestionAnswered(_)
             | Event::AskRequested(_)
+            | Event::Intervened(_)
             | Event::Reopened(_)
             | Event::Trimmed(_) => {}
         }
@@ -192,11 +193,16 @@ impl RunMachine {
         if settled.verdict != Verdict::Accepted {
             return;
         }
-        if let Event::SkipRequested(wish) = input
+        if let Event::SkipRequested(wish) = &input
             && let Some(place) = self.latest_place(&wish.skip.step)
             && let Some(leaf) = self.leaf_mut(&place)
         {
-            leaf.skip = Some((seq, wish.skip.output));
+            leaf.skip = Some((seq, wish.skip.output.clone()));
+        } else if let Event::Intervened(intervened) = &input
+            && let Some(place) = self.latest_place(&intervened.step)
+            && let Some(leaf) = self.leaf_mut(&place)
+        {
+            leaf.agent.intervened = true;
         }
     }
 

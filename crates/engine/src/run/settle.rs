@@ -1,10 +1,10 @@
 //! Verdicts on what anybody said.
 
 use backstay_model::event::{
-    Answer, CancelRequested, EffectResolved, Event, FailureClass, QuestionAnswered, QuestionClosed,
-    QuestionKind, RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling, RunCompleted, RunFailed,
-    RunResumed, RunStarted, RunSuspending, Settled, SkipReason, StepSkip, StepSkipped, StepsReset,
-    SuspendRequested, Verdict,
+    Answer, CancelRequested, EffectResolved, Event, FailureClass, Intervened, QuestionAnswered,
+    QuestionClosed, QuestionKind, RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling,
+    RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspending, Settled, SkipReason, StepSkip,
+    StepSkipped, StepsReset, SuspendRequested, Verdict,
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 
@@ -63,6 +63,7 @@ impl RunMachine {
             Event::QuestionAnswered(answer) => self.would_answer(answer),
             Event::AskRequested(ask) => self.would_ask(ask),
             Event::Reopened(reopened) => self.would_reopen(reopened),
+            Event::Intervened(intervened) => self.would_note(intervened),
             // Facts are nobody's input.
             _ => refuse(RefusalCode::Malformed, "not something that can be said to a run"),
         }
@@ -94,6 +95,19 @@ impl RunMachine {
             Some(StepPhase::Done(_)) => {
                 refuse(RefusalCode::NotNow, format!("the step `{step}` already has its result"))
             }
+        }
+    }
+
+    /// What a person did has happened, whatever is said of it; but an ended run takes no facts.
+    fn would_note(&self, intervened: &Intervened) -> Result<(), Verdict> {
+        if matches!(self.phase, Phase::Empty | Phase::Ended(_)) {
+            return self.refuse_now("be taken over");
+        }
+        match self.definition.as_ref().map(|definition| definition.node(&intervened.step)) {
+            Some(None) => {
+                refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{}`", intervened.step))
+            }
+            Some(Some(_)) | None => Ok(()),
         }
     }
 

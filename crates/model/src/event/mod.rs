@@ -27,10 +27,10 @@ pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
-    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, QuestionAnswered,
-    RefusalCode, Reopened, ResumeRequested, RunCancelled, RunCancelling, RunCompleted, RunFailed,
-    RunRequested, RunResumed, RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested, StepSkip,
-    SuspendReason, SuspendRequested, Verdict,
+    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, Intervened,
+    QuestionAnswered, RefusalCode, Reopened, ResumeRequested, RunCancelled, RunCancelling, RunCompleted,
+    RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested,
+    StepSkip, SuspendReason, SuspendRequested, Verdict,
 };
 pub use step::{
     CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
@@ -199,6 +199,8 @@ events! {
     QuestionAnswered(QuestionAnswered) = "question_answered", v 1, Input;
     /// A step asks something while it works.
     AskRequested(AskRequested) = "ask_requested", v 1, Input;
+    /// A person worked in the session of a step's agent while the run stood still.
+    Intervened(Intervened) = "intervened", v 1, Input;
     /// Somebody wants an ended run to go on from a step.
     Reopened(Reopened) = "reopened", v 1, Reopening;
 

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, QuestionId, RunId, Seq, StepId, Text};
+use super::KeptTree;
+use crate::{Digest, QuestionId, RunId, Seq, StepId, Text, Timestamp};
 
 /// Who said something: a person or program, by the name that the surface knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,34 @@ pub enum SuspendReason {
     DiskFull,
     /// Passes of a loop turned faster than they should, several in a row.
     FastCycles,
+    /// A person works in an agent's session.
+    TakenOver,
+}
+
+/// A person worked in the session of a step's agent while the run stood still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intervened {
+    /// Who.
+    pub by: Actor,
+    /// The step.
+    pub step: StepId,
+    /// The agent's preset.
+    pub agent: String,
+    /// Its session.
+    pub session: String,
+    /// When the agent's screen was opened.
+    pub from: Timestamp,
+    /// When it was left.
+    pub until: Timestamp,
+    /// What its program ended with; absent if a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The checkout before, if it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<KeptTree>,
+    /// The checkout after, if it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<KeptTree>,
 }
 
 /// Somebody wants the run to go on.

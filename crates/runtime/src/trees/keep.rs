@@ -23,6 +23,15 @@ pub enum TreeMoment {
     After,
 }
 
+impl TreeMoment {
+    const fn as_str(self) -> &'static str {
+        match self {
+            TreeMoment::Before => "before",
+            TreeMoment::After => "after",
+        }
+    }
+}
+
 /// The name under which a tree is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeName(String);
@@ -38,11 +47,13 @@ impl TreeName {
             .chars()
             .map(|c| if matches!(c, '~' | '@' | ',' | '=') { '-' } else { c })
             .collect();
-        let moment = match moment {
-            TreeMoment::Before => "before",
-            TreeMoment::After => "after",
-        };
-        TreeName(format!("{}{place}/{attempt}/{moment}", TreeName::prefix(effect.run)))
+        TreeName(format!("{}{place}/{attempt}/{}", TreeName::prefix(effect.run), moment.as_str()))
+    }
+
+    /// Of a person's work in the session of a step's agent, the `nth` in the run.
+    #[must_use]
+    pub fn taken_over(run: RunId, nth: usize, moment: TreeMoment) -> TreeName {
+        TreeName(format!("{}taken-over/{nth}/{}", TreeName::prefix(run), moment.as_str()))
     }
 
     pub(super) fn prefix(run: RunId) -> String {

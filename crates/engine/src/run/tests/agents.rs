@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    Because, Event, LostEvidence, Said, SessionWish, StepContinues, Tokens, Usage, UsageSpan,
+    Because, Event, Intervened, LostEvidence, Said, SessionWish, StepContinues, Tokens, Usage, UsageSpan,
+    Verdict,
 };
 use backstay_model::{Text, Timestamp};
 
 use super::Bench;
 use super::bench::{ended, exited};
-use super::say::{again, resume, suspend};
+use super::say::{again, me, resume, suspend};
+use crate::record::RunStatus;
 use crate::run::{AgentWork, Desired};
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
@@ -596,4 +598,39 @@ fn what_follows_a_limit_stands_in_the_log_whole() {
     let because = Because::Limit { reset_at: Some(reset_at), until: due_at, message: "limit".to_owned() };
     assert_eq!(continues.because, because);
     assert!(bench.machine.desired().values().all(|wish| !matches!(wish, Desired::Start(_))));
+}
+
+fn intervened(step: &str) -> Intervened {
+    let (from, until) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
+    let (step, agent, session) = (step.parse().unwrap(), "codex".to_owned(), "s-1".to_owned());
+    Intervened { by: me(), step, agent, session, from, until, exit_code: Some(0), before: None, after: None }
+}
+
+#[test]
+fn who_worked_in_a_session_is_noted_and_its_agent_is_told() {
+    let mut bench = one("access: write");
+    bench.begins_session("a", "s-1");
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("a");
+    assert_eq!(bench.status(), RunStatus::Suspended);
+    let input = bench.say(intervened("a"));
+    assert_eq!(bench.settle(), [format!("#{input} accepted")]);
+    assert_eq!(bench.record.interventions.len(), 1);
+    let wrong = bench.say(intervened("b"));
+    assert_eq!(bench.settle(), [format!("#{wrong} refused: UnknownStep")]);
+    assert_eq!(bench.record.interventions.len(), 1, "what was refused is not in the record");
+    bench.crash();
+    bench.say(resume());
+    assert_eq!(bench.settle().last().unwrap(), "a starting 2 codex in s-1");
+    assert!(bench.told().prompt.starts_with("You were interrupted, and a person worked in this session"));
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("a");
+    bench.say(resume());
+    bench.settle();
+    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "it is told once");
+    bench.ends_well("a", "done");
+    let late = bench.machine.would_accept(&intervened("a").into());
+    assert!(matches!(late, Err(Verdict::Refused { .. })), "{late:?}");
 }

@@ -1,0 +1,135 @@
+//! `backstay attach`: a person works in an agent's session, on the agent's own screen, while the run stands still.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use backstay_engine::record::RunStatus;
+use backstay_model::event::{Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested};
+use backstay_model::{Position, RunId};
+use backstay_runtime::{Checkout, Store, Takeover};
+use camino::Utf8PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::input;
+use crate::args::{AttachArgs, ResumeArgs};
+use crate::context::{Context, find_step};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+use crate::ui::duration;
+
+/// Between two looks at a run that comes to a stand, without news: an owner's death is no event.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Lets the run stand still, opens the screen of the step's agent, and hands the session back.
+pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, CliError> {
+    let store = context.store().await?;
+    let run = context.run(&store, &args.run).await?;
+    let view = store.view(run).await?;
+    let step = find_step(&view.plan, &args.step)?;
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(CliError::NoTerminal);
+    }
+    // Whatever keeps the screen from being opened is told before anything is stopped.
+    let takeover = store.takeover(&view.record, &step).await?;
+    let status = view.record.status;
+    let goes_on = !status.is_ended() && status != RunStatus::Suspended;
+    if goes_on {
+        let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
+        input::say_and_settle(context, &store, run, event).await?;
+        if stand_still(&store, run).await?.is_ended() {
+            output::note(&format!("{run} ended meanwhile"));
+        }
+    }
+    output::note(&format!(
+        "{run} stands still; the session {} of {} is yours until you leave its screen",
+        takeover.session(),
+        takeover.agent()
+    ));
+    let worked = open(context, takeover).await;
+    let is_recorded = match &worked {
+        Ok(done) => hand_back(context, &store, run, done).await?,
+        Err(_) => false,
+    };
+    if goes_on && !args.stay {
+        let resumed = go_on(context, &store, run, &args).await;
+        worked?;
+        return resumed;
+    }
+    worked?;
+    if is_recorded {
+        output::note(&format!("next  backstay resume {run}"));
+    }
+    Ok(Exit::Completed)
+}
+
+/// Waits until nothing of the run is at work.
+async fn stand_still(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
+    let mut seen = Position(0);
+    loop {
+        let status = store.view(run).await?.record.status;
+        if status == RunStatus::Suspended || status.is_ended() {
+            return Ok(status);
+        }
+        tokio::select! {
+            position = store.log().changed(seen) => seen = position,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Opens the screen. Signals of the keyboard are for whoever is on it.
+async fn open(context: &Context, takeover: Takeover) -> Result<Intervened, CliError> {
+    let ignored = |kind| signal(kind).map_err(CliError::Signals);
+    let _held = (ignored(SignalKind::interrupt())?, ignored(SignalKind::quit())?);
+    let by = context.actor();
+    let worked = tokio::task::spawn_blocking(move || takeover.open(by)).await;
+    Ok(worked??)
+}
+
+/// Writes down what was done, if the run still takes it, and says it.
+async fn hand_back(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    done: &Intervened,
+) -> Result<bool, CliError> {
+    let changed = changed_files(store, run, done).await?;
+    let took = duration(done.until.since(done.from));
+    let files = match changed {
+        Some(0) => ", no file changed".to_owned(),
+        Some(1) => ", 1 file changed".to_owned(),
+        Some(count) => format!(", {count} files changed"),
+        None => String::new(),
+    };
+    output::line(&format!("you worked in the session of {} for {took}{files}", done.agent))?;
+    if store.view(run).await?.record.status.is_ended() {
+        output::note("the run has ended, so this is not in its record");
+        return Ok(false);
+    }
+    input::say_and_settle(context, store, run, Event::from(done.clone())).await?;
+    Ok(true)
+}
+
+async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {
+    let (Some(before), Some(after)) = (&done.before, &done.after) else { return Ok(None) };
+    let cwd = store.view(run).await?.record.cwd.map(Utf8PathBuf::from).unwrap_or_default();
+    let (before, after) = (before.commit.clone(), after.commit.clone());
+    let counted = tokio::task::spawn_blocking(move || -> Result<Option<usize>, CliError> {
+        let Some(checkout) = Checkout::around(&cwd)? else { return Ok(None) };
+        Ok(Some(checkout.changed(&before, &after)?.len()))
+    });
+    counted.await?
+}
+
+async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
+    if args.detach {
+        let input = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
+        crate::detach::go_on(store, run)?;
+        store.verdict(run, input).await?;
+        return super::run::detached(run, false);
+    }
+    let bell = args.bell;
+    let resume = ResumeArgs { run: run.to_string(), take_over: false, detach: false, json: false, bell };
+    super::resume::resume(context, resume).await
+}

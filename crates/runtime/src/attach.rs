@@ -1,0 +1,206 @@
+//! A person in an agent's session: the agent's own screen, while the run stands still.
+
+use std::process::{Command, ExitStatus};
+
+use backstay_agent::CommandError;
+use backstay_engine::record::{AttemptRecord, RunRecord};
+use backstay_model::event::{Actor, CheckoutBusy, Intervened, KeptTree};
+use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
+use camino::Utf8PathBuf;
+
+use crate::error::RunError;
+use crate::store::Store;
+use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName};
+
+/// Why nobody can work in the session of a step's agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No agent with a session worked on it yet.
+    #[error("no agent's session of `{0}` is known")]
+    NoSession(StepId),
+    /// The agent's preset has no screen.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Another run works in the checkout.
+    #[error("{}", backstay_engine::record::busy_words(.0))]
+    Busy(CheckoutBusy),
+    /// The folder that the step works in is not there.
+    #[error("the folder {0}, in which the step worked, is not there")]
+    NoFolder(Utf8PathBuf),
+    /// The agent's program cannot be started.
+    #[error("`{program}` cannot be started")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The run cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The checkout cannot be taken.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A worker thread died.
+    #[error("a thread that looks at the checkout died")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl Coded for AttachError {
+    fn code(&self) -> Code {
+        match self {
+            AttachError::NoSession(_) => Code("BKS-R050"),
+            AttachError::Command(error) => error.code(),
+            AttachError::Busy(_) => Code("BKS-R051"),
+            AttachError::NoFolder(_) => Code("BKS-R052"),
+            AttachError::Start { .. } => Code("BKS-R053"),
+            AttachError::Run(error) => error.code(),
+            AttachError::Tree(error) => error.code(),
+            AttachError::Thread(_) => Code("BKS-R001"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            AttachError::NoSession(_) => {
+                Some("name a step whose agent has begun and is known by a preset".to_owned())
+            }
+            AttachError::Command(error) => error.hint(),
+            AttachError::Busy(_) => Some("wait for it, or suspend it".to_owned()),
+            AttachError::NoFolder(_) => None,
+            AttachError::Start { .. } => {
+                Some("put it on PATH; `backstay doctor` says what is found".to_owned())
+            }
+            AttachError::Run(error) => error.hint(),
+            AttachError::Tree(error) => error.hint(),
+            AttachError::Thread(_) => None,
+        }
+    }
+}
+
+/// The session of a step's agent, ready to be worked in.
+#[derive(Debug)]
+pub struct Takeover {
+    store: Store,
+    run: RunId,
+    step: StepId,
+    agent: String,
+    session: String,
+    argv: Vec<String>,
+    folder: Utf8PathBuf,
+    /// Which work of a person it is in the run: its trees are kept under it.
+    nth: usize,
+    scratch: Utf8PathBuf,
+}
+
+impl Takeover {
+    /// The agent's preset.
+    #[must_use]
+    pub fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    /// Its session.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Opens the agent's screen on this terminal, and waits until it is left. The run has to stand still meanwhile; no other
+    /// run begins to work in the checkout. Blocks.
+    ///
+    /// # Errors
+    /// [`AttachError`] if it cannot be opened; nothing was changed then.
+    pub fn open(&self, by: Actor) -> Result<Intervened, AttachError> {
+        if !self.folder.is_dir() {
+            return Err(AttachError::NoFolder(self.folder.clone()));
+        }
+        let checkout = Checkout::around(&self.folder)?;
+        let _lease = checkout.as_ref().map(|checkout| self.lease(checkout)).transpose()?;
+        let before = self.keep(checkout.as_ref(), TreeMoment::Before);
+        let from = self.store.clock.wall();
+        let status = self.run_screen()?;
+        let until = self.store.clock.wall();
+        let after = self.keep(checkout.as_ref(), TreeMoment::After);
+        Ok(Intervened {
+            by,
+            step: self.step.clone(),
+            agent: self.agent.clone(),
+            session: self.session.clone(),
+            from,
+            until,
+            exit_code: status.code(),
+            before,
+            after,
+        })
+    }
+
+    fn lease(&self, checkout: &Checkout) -> Result<Option<Lease>, AttachError> {
+        let tenant = Tenant { run: self.run, store: self.store.folder.clone(), within: None };
+        match checkout.lease(&tenant)? {
+            Leased::Held(lease) => Ok(Some(lease)),
+            Leased::Shared => Ok(None),
+            Leased::Busy(busy) => Err(AttachError::Busy(busy)),
+        }
+    }
+
+    fn run_screen(&self) -> Result<ExitStatus, AttachError> {
+        let (program, arguments) =
+            self.argv.split_first().ok_or_else(|| AttachError::NoSession(self.step.clone()))?;
+        let failed = |source| AttachError::Start { program: program.clone(), source };
+        Command::new(program)
+            .args(arguments)
+            .current_dir(&self.folder)
+            .env("PWD", self.folder.as_str())
+            .status()
+            .map_err(failed)
+    }
+
+    /// As with attempts, that the checkout cannot be kept stops no work.
+    fn keep(&self, checkout: Option<&Checkout>, moment: TreeMoment) -> Option<KeptTree> {
+        let name = TreeName::taken_over(self.run, self.nth, moment);
+        match checkout?.keep(&name, &self.scratch) {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                tracing::warn!(step = %self.step, %error, "the checkout is not kept");
+                None
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Finds the session of the agent that worked on `step` last, and how its screen is opened.
+    ///
+    /// # Errors
+    /// [`AttachError`] if there is none, or its agent has no screen.
+    pub async fn takeover(&self, record: &RunRecord, step: &StepId) -> Result<Takeover, AttachError> {
+        let run = record.run;
+        let of_step = || record.steps.iter().filter(|known| known.step == *step);
+        let session = |attempt: &AttemptRecord| {
+            let agent = attempt.agent.as_ref()?;
+            Some((agent.preset.clone(), agent.session.clone()?))
+        };
+        let last = of_step().rev().find_map(|known| {
+            let (agent, session) = known.attempts.iter().rev().find_map(session)?;
+            Some((known.scope.clone(), agent, session))
+        });
+        let (scope, agent, session) = last.ok_or_else(|| AttachError::NoSession(step.clone()))?;
+        let spoken = self.spoken(run).await?;
+        let preset = spoken.preset(&agent).ok_or_else(|| AttachError::NoSession(step.clone()))?;
+        let argv = preset.screen(&session)?;
+        let effect = EffectId { run, scope, call: EffectCall::Main };
+        let folder = self.machine(run).await?.folder_of(&effect).unwrap_or_default();
+        Ok(Takeover {
+            store: self.clone(),
+            run,
+            step: step.clone(),
+            agent,
+            session,
+            argv,
+            folder: Utf8PathBuf::from(folder),
+            nth: record.interventions.len() + 1,
+            scratch: self.run_folder(run),
+        })
+    }
+}

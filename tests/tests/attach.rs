@@ -1,0 +1,97 @@
+//! `attach`: a person works in an agent's session while the run stands still, and hands it back.
+
+use backstay_engine::record::RunStatus;
+use backstay_tests::{Fake, Terminal, World};
+use rustix::process::Signal;
+
+const FLOW: &str = "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n";
+
+/// A run whose agent has said something and waits at a gate; git keeps the folder.
+fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
+    let begun = world.gate("begun");
+    let git = |words: &[&str]| {
+        let status = std::process::Command::new("git").args(words).current_dir(world.path()).status();
+        assert!(status.expect("git starts").success());
+    };
+    git(&["init", "-q"]);
+    fake.turn(1, &format!("message 'I begin.'; echo here > {}; sleep 1000", begun.path()));
+    fake.turn(2, "message 'All is green.'; ends");
+    world.write("flow.yaml", FLOW);
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    let _said = world.record_when("says its session", |record| {
+        let agents =
+            record.steps.iter().flat_map(|step| &step.attempts).filter_map(|attempt| attempt.agent.as_ref());
+        agents.last().is_some_and(|agent| agent.session.is_some())
+    });
+    run
+}
+
+#[test]
+fn a_person_takes_over_and_hands_back_as_one_recorded_intervention() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    let run = at_work(&world, &fake);
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("the screen of session-1");
+    let (status, _) = run.end();
+    assert_eq!(status.code(), Some(5), "who ran it sees it stand still");
+    let shown = world.run(&["show"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("works in the session of an agent"), "{shown:?}");
+    attach.press(b"mended by hand\r");
+    attach.wait_for("you worked in the session of fake for");
+    attach.wait_for("1 file changed");
+    let (status, _) = attach.end();
+    assert!(status.success(), "{status:?}");
+    assert!(world.read("notes").contains("mended by hand"));
+    let record = world.record();
+    assert_eq!(record.status, RunStatus::Completed);
+    let [intervention] = record.interventions.as_slice() else { panic!("{:#?}", record.interventions) };
+    let done = &intervention.done;
+    assert_eq!((done.session.as_str(), done.agent.as_str(), done.exit_code), ("session-1", "fake", Some(3)));
+    assert!(done.before.is_some() && done.after.is_some() && done.from <= done.until);
+    let calls = fake.calls();
+    assert!(calls.len() == 2 && calls[1].contains("resume session-1"), "{calls:?}");
+    assert!(fake.prompt(2).starts_with("You were interrupted, and a person worked in this session"));
+    let shown = String::from_utf8_lossy(&world.run(&["show"]).stdout).into_owned();
+    assert!(shown.contains("taken over  fix by tester"), "{shown}");
+}
+
+#[test]
+fn a_take_over_that_is_killed_leaves_a_run_that_can_be_resumed() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    let run = at_work(&world, &fake);
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("the screen of session-1");
+    assert_eq!(run.end().0.code(), Some(5));
+    backstay_tests::send(attach.pid(), Signal::KILL);
+    drop(attach);
+    let record = world.record();
+    assert_eq!((record.status, record.interventions.len()), (RunStatus::Suspended, 0));
+    assert_eq!(record.why.as_deref(), Some("tester (command line) works in the session of an agent"));
+    assert!(world.run(&["resume", "@last"]).status.success());
+    assert_eq!(world.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn what_cannot_be_taken_over_stops_nothing() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.turn(1, "message 'All is green.'; ends");
+    world.write("flow.yaml", &format!("{FLOW}  - {{id: test, run: 'true'}}\n"));
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    let piped = world.run(&["attach", "@last", "fix"]);
+    assert_eq!(piped.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&piped.stderr).contains("needs a terminal"), "{piped:?}");
+    let mut attach = Terminal::start(&world, &["attach", "@last", "test"]);
+    attach.wait_for("no agent's session of `test` is known");
+    assert_eq!(attach.end().0.code(), Some(1));
+    // What has ended can be looked at, and its record stays as it is.
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("the screen of session-1");
+    attach.press(b"only looking\r");
+    attach.wait_for("this is not in its record");
+    assert!(attach.end().0.success());
+    assert_eq!(world.record().interventions, []);
+}
