@@ -303,3 +303,25 @@ fn a_question_outside_of_a_step_or_of_a_step_that_is_over_is_refused() {
     assert_eq!(late.status.code(), Some(1), "{late:?}");
     assert!(String::from_utf8_lossy(&late.stderr).contains("not at work"), "{late:?}");
 }
+
+/// What a step leaves in the background ends with the step, so a run in it waits where it is.
+#[test]
+fn a_run_in_a_step_waits_there_for_its_answer() {
+    let (outer, inner) = (World::new(), World::new());
+    inner.write(
+        "inner.yaml",
+        "backstay: 1\nsteps:\n  - {id: which, run: \"backstay ask 'Go?' --options yes,no\"}\n",
+    );
+    let call = format!(
+        "BACKSTAY_STORE={0}/.backstay {1} run {0}/inner.yaml",
+        inner.path(),
+        backstay_tests::binary()
+    );
+    outer.write("outer.yaml", &format!("backstay: 1\nsteps:\n  - {{id: call, run: \"{call}\"}}\n"));
+    let run = outer.start(&["run", "outer.yaml"]);
+    let asked = inner.record_when("asks", |record| !record.questions.is_empty());
+    assert!(inner.run(&["answer", &asked.run.to_string(), "yes"]).status.success());
+    let (status, said) = run.end();
+    assert!(status.success(), "{said}");
+    assert_eq!(inner.record().status, backstay_engine::record::RunStatus::Completed);
+}

@@ -22,6 +22,9 @@ use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
 /// What a run that comes to a stand says.
 const SUSPENDING: &str = "suspending: what is at work is being stopped; once more leaves at once";
 
+/// What a step knows its work by.
+pub(crate) const EFFECT: &str = "BACKSTAY_EFFECT";
+
 /// What the person sees of a drive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -72,8 +75,10 @@ pub(crate) async fn work(
 ) -> Result<Exit, CliError> {
     let owner = owner(context, store).await?;
     let has_view = context.is_live && look == Look::Page;
-    // Without a view nobody sits here who could answer.
-    let switch = if has_view { StopSwitch::default() } else { StopSwitch::at_questions() };
+    // Without a view nobody sits here who could answer. But what a step has started ends with it: nothing of it can be left
+    // to the background.
+    let is_left = !has_view && !context.env.contains_key(EFFECT);
+    let switch = if is_left { StopSwitch::at_questions() } else { StopSwitch::default() };
     let mut person = Person::listen(if has_view { Listen::ToKeys } else { Listen::ToSignals })?;
     let mut stage = Stage {
         context,

@@ -109,12 +109,13 @@ fn look(path: &Utf8PathBuf) -> io::Result<(Option<Span>, bool)> {
 
 /// Reads a wait; none if it has noted nothing yet.
 fn span(text: &str) -> Option<Span> {
-    let mut numbers = text.split_whitespace().map(str::parse);
-    let (Some(Ok(began_ms)), Some(Ok(waited_ms)), None) = (numbers.next(), numbers.next(), numbers.next())
-    else {
-        return None;
-    };
-    Some(Span { began_ms, waited_ms })
+    let numbers: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    match numbers[..] {
+        [began_ms, waited_ms] => Some(Span { began_ms, waited_ms }),
+        // Earlier versions did not note when it began.
+        [waited_ms] => Some(Span { began_ms: 0, waited_ms }),
+        _ => None,
+    }
 }
 
 /// The time in which at least one of the waits was under way.
@@ -148,6 +149,7 @@ mod tests {
         assert!(waited(folder).now);
         fs::write(folder.join(FOLDER).join("other.1"), format!("{:20} {:20}\n", 0, 4_000)).unwrap();
         fs::write(folder.join(FOLDER).join("torn.1"), "").unwrap();
+        fs::write(folder.join(FOLDER).join("early.1"), "   3000\n").unwrap();
         drop(pause);
         let after = waited(folder);
         assert!(

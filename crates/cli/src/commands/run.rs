@@ -84,6 +84,9 @@ pub(crate) async fn start(
         }
     };
     if wish.detach {
+        if context.env.contains_key(crate::foreground::EFFECT) {
+            output::note("this is a step of another run: whatever it leaves in the background ends with it");
+        }
         crate::detach::go_on(&store, run)?;
         return detached(run, wish.json);
     }

@@ -1,6 +1,7 @@
 //! `backstay watch` of many runs, of one store or of all.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use backstay_engine::record::RunStatus;
 use backstay_log::TopicFilter;
@@ -245,7 +246,15 @@ impl<'a> List<'a> {
         };
         self.frame.clear()?;
         let store = self.stores[index].store.clone();
-        let seen = see_run(self.context, &store, run, person, start, Behind::Nothing).await?;
+        let mut view = pin!(see_run(self.context, &store, run, person, start, Behind::Nothing));
+        // What was said in the list is heard meanwhile.
+        let (seen, said) = tokio::select! {
+            seen = &mut view => (seen?, None),
+            said = ready(&mut self.saying) => (view.await?, Some(said)),
+        };
+        if let Some(said) = said {
+            self.hear(said);
+        }
         self.chosen = Some(run);
         self.news = None;
         self.pace.hurry();

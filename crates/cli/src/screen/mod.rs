@@ -56,6 +56,8 @@ pub(crate) struct RunScreen<'a> {
     reading: Option<Reading>,
     opening: Option<Opening<'a>>,
     saying: Option<Saying<'a>>,
+    /// Leaving was wished for while something is being said.
+    leaves_anyhow: bool,
     bell: Bell,
 }
 
@@ -78,6 +80,7 @@ impl<'a> RunScreen<'a> {
             reading: None,
             opening: None,
             saying: None,
+            leaves_anyhow: false,
             bell: Bell::new(rings),
         })
     }
@@ -117,7 +120,7 @@ impl<'a> RunScreen<'a> {
         tokio::select! {
             () = self.pace.due() => return true,
             said = ready(&mut self.saying) => {
-                self.saying = None;
+                (self.saying, self.leaves_anyhow) = (None, false);
                 match said {
                     Ok(done) => self.console.tell(Paint::Good, done),
                     Err(error) => self.fault(&error),
@@ -155,6 +158,12 @@ impl<'a> RunScreen<'a> {
         let Some(deed) = self.console.press(key, &live.page()) else { return Stays::Here };
         let run = live.record.run;
         match deed {
+            // A wish that nobody has heard would be lost with the view. Who means it says it twice.
+            Deed::Leave if self.saying.is_some() && !self.leaves_anyhow => {
+                self.leaves_anyhow = true;
+                let text = "what was said before has not been heard yet; again to leave all the same";
+                self.console.tell(Paint::Warn, text.to_owned());
+            }
             Deed::Leave => return Stays::Leaves,
             Deed::Log(scope) => {
                 self.opening = Some(Box::pin(reading::log(self.store.clone(), live.record.clone(), scope)));
