@@ -20,9 +20,9 @@ fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "here\n");
     let _said = world.record_when("says its session", |record| {
-        let agents =
+        let mut agents =
             record.steps.iter().flat_map(|step| &step.attempts).filter_map(|attempt| attempt.agent.as_ref());
-        agents.last().is_some_and(|agent| agent.session.is_some())
+        agents.next_back().is_some_and(|agent| agent.session.is_some())
     });
     run
 }

@@ -15,7 +15,6 @@ mod output;
 #[cfg(test)]
 mod pages;
 mod screen;
-mod store_args;
 mod stores;
 mod ui;
 

@@ -4,11 +4,11 @@ use backstay_runtime::care;
 
 use super::check;
 use super::size::size;
+use crate::args::BackupArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::store_args::BackupArgs;
 
 /// Copies the store. What is wrong with it is told, and is wrong with the backup too.
 pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit, CliError> {

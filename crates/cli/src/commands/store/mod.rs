@@ -9,10 +9,10 @@ mod size;
 
 use camino::Utf8PathBuf;
 
+use crate::args::{StoreArgs, StoreCommand};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::store_args::{StoreArgs, StoreCommand};
 
 /// Does what was said.
 pub(crate) async fn store(context: &Context, args: StoreArgs) -> Result<Exit, CliError> {

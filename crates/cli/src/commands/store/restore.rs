@@ -4,11 +4,11 @@ use backstay_runtime::STORE_FOLDER;
 use backstay_runtime::care::{self, Place};
 
 use super::check;
+use crate::args::RestoreStoreArgs;
 use crate::context::{Context, ignore_in_git};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::store_args::RestoreStoreArgs;
 
 /// Makes the store from a backup.
 pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Result<Exit, CliError> {

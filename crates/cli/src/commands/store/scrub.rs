@@ -5,11 +5,11 @@ use std::io::Read;
 use backstay_log::care::Secret;
 use backstay_runtime::care::{self, StoreScrubError};
 
+use crate::args::ScrubArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::store_args::ScrubArgs;
 
 /// Takes a secret out of the store. The value is never an argument: those are for everybody to see.
 pub(crate) async fn scrub(context: &Context, args: &ScrubArgs) -> Result<Exit, CliError> {

@@ -1,0 +1,155 @@
+//! What shows runs.
+
+use clap::{Args, ValueEnum};
+
+use super::BellFlag;
+
+/// `ls`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct LsArgs {
+    /// All runs, however many.
+    #[arg(long, short)]
+    pub(crate) all: bool,
+    /// The runs of every store that you have used, those that have not ended unless --all is given.
+    #[arg(long)]
+    pub(crate) everywhere: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Print the record as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print Markdown.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+}
+
+/// `watch`.
+///
+/// On a terminal single keys choose a step, open its log or its diff, answer, suspend and cancel; the last line names those
+/// that work, `?` tells of all. In a pipe it prints a line for each event.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    pub(crate) run: Option<String>,
+    /// What has not ended in every store that you have used.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) everywhere: bool,
+    #[command(flatten)]
+    pub(crate) bell: BellFlag,
+}
+
+/// Which of the two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamName {
+    /// What the step put out.
+    Stdout,
+    /// What it said beside.
+    Stderr,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Only this step.
+    pub(crate) step: Option<String>,
+    /// Go on until the run ends.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only this stream.
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<StreamName>,
+    /// The bytes as they came, also of agents that write for programs.
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Only this step; of a group all that is in it.
+    pub(crate) step: Option<String>,
+    /// Only how much changed in which files.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) stat: bool,
+    /// The changed files as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// By what usage is told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageBy {
+    /// The preset.
+    #[default]
+    Agent,
+    /// The model, as the agent tells it.
+    Model,
+    /// The workflow.
+    Workflow,
+    /// The step of a workflow.
+    Step,
+    /// The run.
+    Run,
+    /// The day on which an attempt began, by the local time.
+    Day,
+}
+
+impl UsageBy {
+    /// The word for it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            UsageBy::Agent => "agent",
+            UsageBy::Model => "model",
+            UsageBy::Workflow => "workflow",
+            UsageBy::Step => "step",
+            UsageBy::Run => "run",
+            UsageBy::Day => "day",
+        }
+    }
+}
+
+/// `usage`.
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// What is told apart.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) by: UsageBy,
+    /// Only attempts that began within this time, such as 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Print JSON; `known` is the sum of what was told, `untold` how many attempts told nothing.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// The run: its id, a unique beginning of it, or @last.
+    #[arg(default_value = "@last")]
+    pub(crate) run: String,
+    /// Go on until the run ends.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Begin behind this event.
+    #[arg(long, value_name = "NUMBER|CURSOR")]
+    pub(crate) after: Option<String>,
+    /// Print one JSON document for each event.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
