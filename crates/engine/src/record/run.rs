@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_model::event::{
     Actor, AgentSaid, Answer, Because, CheckoutBusy, Class, CycleStarted, DecodeError, Event, OwnerChanged,
-    QuestionAnswered, QuestionKind, Said, StepStatus, SuspendReason, UsageSpan, Verdict,
+    QuestionAnswered, QuestionKind, Said, StepStatus, UsageSpan, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,
 };
-use super::{AgentRecord, LimitWait, RunStatus};
+use super::{AgentRecord, LimitWait, RunStatus, why_suspended};
 
 /// The schema version of a [`RunRecord`]'s JSON.
 pub const RUN_RECORD_SCHEMA: u32 = 1;
@@ -83,25 +83,6 @@ pub struct RunRecord {
     /// Answers without a verdict yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
-}
-
-/// Why a run stands still, for people.
-pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
-    match reason {
-        SuspendReason::DiskFull => "the disk was full".to_owned(),
-        SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
-        SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::FastCycles => format!("by {by}"),
-    }
-}
-
-/// What a run waits for whose checkout another one works in, for people.
-#[must_use]
-pub fn busy_words(busy: &CheckoutBusy) -> String {
-    let pid = busy.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    match &busy.held_by {
-        Some(run) => format!("waits for {run}{pid}, which works in {}", busy.root),
-        None => format!("waits for another process that works in {}", busy.root),
-    }
 }
 
 impl RunRecord {

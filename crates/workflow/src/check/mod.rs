@@ -2,6 +2,7 @@
 
 mod agent_step;
 mod agents;
+mod ends;
 mod inputs;
 pub(crate) mod keys;
 mod names;
