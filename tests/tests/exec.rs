@@ -134,3 +134,37 @@ fn exec_saves_what_is_in_order_and_writes_over_nothing() {
     assert!(again.status.code() == Some(2) && said.contains("is there already"), "{said}");
     assert_eq!((world.read("it.yaml"), world.only_run().is_some()), (saved, true));
 }
+
+/// The last pass finds that all is well, and needs the agent no more: what it did before is still shown, and undone.
+#[test]
+fn what_the_agent_of_a_loop_did_is_seen_after_the_loop_ended() {
+    let world = World::new();
+    let git = |words: &[&str]| {
+        let status = std::process::Command::new("git").args(words).current_dir(world.path()).status();
+        assert!(status.expect("git starts").success());
+    };
+    git(&["init", "-q"]);
+    let agent = "cmd: sh -c 'cat >/dev/null; echo line >> made'";
+    let until = "test -e made && test $(wc -l < made) = 2";
+    let output =
+        world.run(&["exec", agent, "Go on.", "--until", until, "--max-cycles", "4", "--min-cycle", "0s"]);
+    assert!(output.status.success(), "{output:?}");
+    let shown = String::from_utf8_lossy(&world.run(&["show"]).stdout).into_owned();
+    let work = shown.lines().find(|line| line.contains(" work ")).unwrap_or_default();
+    assert!(work.contains("done") && !shown.contains("needed it no more"), "{shown}");
+    let diff = world.run(&["diff", "@last", "work"]);
+    assert!(diff.status.success(), "{diff:?}");
+    assert!(String::from_utf8_lossy(&diff.stdout).contains("+line"), "{diff:?}");
+}
+
+#[test]
+fn a_loop_that_turns_too_fast_says_so() {
+    let world = World::new();
+    let output = world.run(&["exec", "cmd: true", "Go on.", "--until", "false"]);
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let shown = String::from_utf8_lossy(&world.run(&["show"]).stdout).into_owned();
+    assert!(
+        shown.contains("turned too fast: three cycles in a row took less than its `min_cycle`"),
+        "{shown}"
+    );
+}

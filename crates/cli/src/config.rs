@@ -87,6 +87,12 @@ impl File<'_> {
                 "agents" => self.agents(name.span(), value)?,
                 "notify" => configuration.notify = self.notify(name.span(), value)?,
                 "retention" => configuration.retention = Some(self.retention(name.span(), value)?),
+                "bell" | "command" | "older" | "max_size" => {
+                    let key = name.get_ref();
+                    let table = if matches!(&**key, "bell" | "command") { "notify" } else { "retention" };
+                    let message = format!("`{key}` belongs under `[{table}]`");
+                    return Err(self.wrong(name.span(), message, None));
+                }
                 other => {
                     let is_table = value.get_ref().is_table();
                     let what = if is_table { format!("table `[{other}]`") } else { format!("key `{other}`") };
@@ -270,12 +276,7 @@ mod tests {
                 "a configuration has no table `[retenton]`; it has `agents`, `notify`, `retention`",
                 Some("retention"),
             ),
-            (
-                "older = \"7d\"\n",
-                1,
-                "a configuration has no key `older`; it has `agents`, `notify`, `retention`",
-                None,
-            ),
+            ("older = \"7d\"\n", 1, "`older` belongs under `[retention]`", None),
             (
                 "[retention]\nolder = \"7d\"\nmax-size = \"5G\"\n",
                 3,

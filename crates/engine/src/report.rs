@@ -37,7 +37,9 @@ pub enum EndedBy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputProblem {
     /// It is longer than an output may be, or the disk was full; what is given is its beginning.
-    #[error("the output has {size_bytes} bytes, of which {kept_bytes} are kept")]
+    #[error(
+        "the output has {size_bytes} bytes, of which {kept_bytes} are its value; `backstay logs` has all"
+    )]
     Cut {
         /// The length of what was written.
         size_bytes: u64,

@@ -1,6 +1,7 @@
 //! A person in an agent's session: the agent's own screen, while the run stands still.
 
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use backstay_agent::CommandError;
 use backstay_engine::record::{AttemptRecord, RunRecord};
@@ -11,6 +12,10 @@ use camino::Utf8PathBuf;
 use crate::error::RunError;
 use crate::store::Store;
 use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName};
+
+/// The bound on waiting for the last owner of the run to let the checkout go: far longer than that takes.
+const LEASE_TRIES: u32 = 200;
+const LEASE_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why nobody can work in the session of a step's agent.
 #[derive(Debug, thiserror::Error)]
@@ -137,10 +142,18 @@ impl Takeover {
 
     fn lease(&self, checkout: &Checkout) -> Result<Option<Lease>, AttachError> {
         let tenant = Tenant { run: self.run, store: self.store.folder.clone(), within: None };
-        match checkout.lease(&tenant)? {
-            Leased::Held(lease) => Ok(Some(lease)),
-            Leased::Shared => Ok(None),
-            Leased::Busy(busy) => Err(AttachError::Busy(busy)),
+        let mut tries = LEASE_TRIES;
+        loop {
+            match checkout.lease(&tenant)? {
+                Leased::Held(lease) => return Ok(Some(lease)),
+                Leased::Shared => return Ok(None),
+                // Who owned this run a moment ago is about to let it go.
+                Leased::Busy(CheckoutBusy { held_by: None, .. }) if tries > 0 => {
+                    tries -= 1;
+                    std::thread::park_timeout(LEASE_AGAIN);
+                }
+                Leased::Busy(busy) => return Err(AttachError::Busy(busy)),
+            }
         }
     }
 

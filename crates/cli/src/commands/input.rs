@@ -1,5 +1,8 @@
 //! Saying something to a run, and hearing what came of it.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, Verdict};
 use backstay_model::{RunId, Seq};
@@ -11,6 +14,9 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::foreground;
 use crate::output::{self, Document};
+
+/// How long an owner is waited for in silence. One that lives answers within a second.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What came of something that was said.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +56,30 @@ pub(crate) async fn is_owned(store: &Store, run: RunId) -> Result<bool, CliError
     Ok(view.owner.is_some_and(|owner| owner.alive))
 }
 
+/// Says who does not answer. What was said stays said.
+async fn tell_silence(store: &Store, run: RunId) -> Result<(), CliError> {
+    let view = store.view(run).await?;
+    let owner = view.owner.map_or_else(
+        || "the owner".to_owned(),
+        |owner| format!("process {} on {}", owner.identity.pid, owner.identity.host),
+    );
+    output::note(&format!(
+        "{owner} has not taken it for {} s; if it hangs, `backstay resume {run} --take-over` takes the run from it",
+        SILENCE.as_secs()
+    ));
+    Ok(())
+}
+
 async fn accepted(store: &Store, run: RunId, input: Seq) -> Result<Heard, CliError> {
-    match store.verdict(run, input).await? {
+    let mut verdict = pin!(store.verdict(run, input));
+    let heard = match tokio::time::timeout(SILENCE, &mut verdict).await {
+        Ok(heard) => heard,
+        Err(_elapsed) => {
+            tell_silence(store, run).await?;
+            verdict.await
+        }
+    };
+    match heard? {
         Verdict::Accepted => Ok(Heard::Accepted),
         verdict => Err(CliError::Refused(verdict)),
     }

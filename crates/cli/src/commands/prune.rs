@@ -143,7 +143,8 @@ fn counted(worktrees: u64) -> String {
 /// Names the worktrees that stay.
 fn say_left(freed: &Freed) {
     for (path, why) in &freed.worktrees_left {
-        output::note(&format!("{path} stays: it {}; `git worktree remove {path}` removes it", why.as_str()));
+        let force = "`git worktree remove --force` removes it all the same";
+        output::note(&format!("{path} stays: it {}; {force}", why.as_str()));
     }
 }
 

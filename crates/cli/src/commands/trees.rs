@@ -102,7 +102,10 @@ fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError
     let folder = view.record.cwd.as_deref().map(Utf8Path::new).unwrap_or(Utf8Path::new("/"));
     let Some(checkout) = Checkout::around(folder)? else { return Err(CliError::NoTree { what }) };
     let is_leaf = |steps: &&BTreeSet<StepId>| steps.len() == 1;
-    let last = steps.as_ref().filter(is_leaf).and_then(|steps| view.record.step(steps.first()?));
+    // The last pass of a loop may have needed the step no more.
+    let has_trees = |record: &&StepRecord| record.attempts.iter().any(|attempt| attempt.before.is_some());
+    let of = |id: &StepId| view.record.steps.iter().rev().filter(|record| record.step == *id).find(has_trees);
+    let last = steps.as_ref().filter(is_leaf).and_then(|steps| of(steps.first()?));
     let mut places = match last {
         Some(last) => vec![around(&last.attempts.iter().collect::<Vec<_>>())],
         None => by_workspace(view, steps.as_ref()),

@@ -132,6 +132,11 @@ impl<'a> Page<'a> {
         attempts.filter(|attempt| self.is_kept(attempt)).count()
     }
 
+    /// Whether something was at work when the owner was gone.
+    fn has_work_in_the_dark(&self) -> bool {
+        self.record.steps.iter().any(|step| step.stage == StepStage::Working)
+    }
+
     /// The limit that the run waits for, if it is at nothing else: the first that ends.
     fn limit(&self) -> Option<&LimitWait> {
         let steps = &self.record.steps;
@@ -306,6 +311,7 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
         ));
     }
     lines.extend(nexts(page));
+    lines.extend(worktrees(page));
     for InterventionRecord { done, .. } in &record.interventions {
         let (from, until) = (times.minute(done.from), times.minute(done.until));
         let text =
@@ -403,6 +409,19 @@ pub(crate) fn nexts(page: &Page<'_>) -> Vec<Line> {
     commands("next", &steps_from_here(page, &short(page.record.run)))
 }
 
+/// Where the work is of a run that has ended and worked beside the checkout.
+fn worktrees(page: &Page<'_>) -> Vec<Line> {
+    let record = page.record;
+    let made = page.plan.walk().filter(|step| matches!(step.verb, Verb::Worktree(_)));
+    let made = made
+        .filter_map(|step| record.step(&step.id))
+        .filter(|record| matches!(record.stage, StepStage::Done { status: StepStatus::Succeeded }));
+    let paths = made.filter_map(|record| record.summary.as_deref());
+    let is_over = record.status.is_ended() && record.trimmed_at.is_none();
+    let text = |path: &str| format!("its work in {path}: commit there what is to stay, and merge its branch");
+    paths.filter(|_| is_over).map(|path| say("left", text(path))).collect()
+}
+
 /// Commands below each other, with what they do behind them.
 fn commands(label: &str, commands: &[(String, &str)]) -> Vec<Line> {
     let widest = commands.iter().map(|(command, _)| width(command)).max().unwrap_or(0);
@@ -435,7 +454,8 @@ fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
     let is_failed = |step: &&StepRecord| {
         matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
     };
-    page.record.steps.iter().find(is_failed)
+    let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
+    named.filter(is_failed).or_else(|| page.record.steps.iter().find(is_failed))
 }
 
 /// Commands that make sense now, with what they do.
@@ -447,6 +467,9 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
     if page.is_interrupted() {
         let does = match page.limit() {
             Some(_) => "waits for the limit here, and goes on",
+            None if page.agents_alive() == 0 && page.has_work_in_the_dark() => {
+                "finds out what became of the work"
+            }
             None => "finds the agents again and goes on",
         };
         return vec![(format!("backstay resume {id}"), does)];

@@ -128,7 +128,7 @@ fn add_rows(
     rows: &mut Vec<Row>,
 ) {
     let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
-    let record = page.record.instance(&scope);
+    let record = page.record.worked(&scope);
     let (mut said, beside) = sign(page, step, record, times);
     let inner = inner_frames(step, frames, record);
     if let Some(repeat) = step.repeat.as_ref().filter(|_| inner.len() > frames.len() && said.is_empty()) {

@@ -119,7 +119,7 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::EffectResolved(resolved) => {
             let text = match resolved.resolution {
                 Resolution::Done { .. } => "counts as done",
-                Resolution::NotDone => "had not happened: tried again",
+                Resolution::NotDone => "not done yet: it is tried again",
                 Resolution::Failed => "counts as failed",
             };
             (Paint::Plain, text.to_owned())

@@ -257,10 +257,18 @@ impl StepRecord {
         })
     }
 
-    /// How long the step took, or takes so far.
+    /// How long the step took, or takes so far. Of single steps: from the start of the first attempt to the end of the last
+    /// one, so neither waiting for a turn nor standing still counts at the ends.
     #[must_use]
     pub fn duration(&self, now: Timestamp) -> std::time::Duration {
-        self.ended_at.unwrap_or(now).since(self.started_at)
+        let mut attempts = self.attempts.iter().filter(|attempt| !attempt.probe);
+        let from = match (attempts.next(), &self.agent) {
+            (Some(first), _) => first.starting_at,
+            (None, None) => self.started_at,
+            (None, Some(_)) => return std::time::Duration::ZERO,
+        };
+        let stopped = self.attempts.iter().rfind(|attempt| !attempt.probe).and_then(|last| last.ended_at);
+        self.ended_at.or(stopped).unwrap_or(now).since(from)
     }
 
     pub(super) fn finish(&mut self, at: Timestamp, status: StepStatus, summary: String) {

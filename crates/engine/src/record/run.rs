@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_model::event::{
     Actor, AgentSaid, Answer, Because, CheckoutBusy, Class, CycleStarted, DecodeError, Event, OwnerChanged,
-    QuestionAnswered, QuestionKind, Said, StepStatus, UsageSpan, Verdict,
+    QuestionAnswered, QuestionKind, Said, SkipReason, StepStatus, UsageSpan, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,19 @@ impl RunRecord {
     #[must_use]
     pub fn step(&self, step: &StepId) -> Option<&StepRecord> {
         self.steps.iter().rev().find(|record| record.step == *step)
+    }
+
+    /// The record of one instance of a step; where the last pass of its loop needed it no more, that of the pass in which it
+    /// worked last.
+    #[must_use]
+    pub fn worked(&self, scope: &Scope) -> Option<&StepRecord> {
+        let of_scope = self.instance(scope)?;
+        let is_done = |record: &&StepRecord| matches!(record.skipped, Some(SkipReason::LoopDone { .. }));
+        let same_step = || self.steps.iter().rev().filter(|record| record.step == of_scope.step);
+        if is_done(&of_scope) {
+            return same_step().find(|record| !is_done(record)).or(Some(of_scope));
+        }
+        Some(of_scope)
     }
 
     /// The record of one instance of a step, if its turn came.

@@ -7,7 +7,10 @@ pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
         SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
-        SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::FastCycles => format!("by {by}"),
+        SuspendReason::FastCycles => {
+            format!("{} turned too fast: three cycles in a row took less than its `min_cycle`", by.via)
+        }
+        SuspendReason::Asked | SuspendReason::Shutdown => format!("by {by}"),
     }
 }
 

@@ -46,7 +46,7 @@ impl Turn<'_> {
         match self.holds(definition, &place.inside(pass.cycle), &repeat.until) {
             Ok(true) => {
                 self.end_loop(place, repeat, pass, LoopEnd::Satisfied);
-                let summary = format!("`{}` after {}", repeat.until.source, cycles(pass.cycle));
+                let summary = format!("`{}` after {}", repeat.until.source, worked(pass));
                 self.finish(place, StepStatus::Succeeded, None, None, summary, None);
             }
             Ok(false) => self.go_on_or_end(definition, place, repeat, pass),
@@ -188,11 +188,11 @@ impl Turn<'_> {
         let pass = self.machine.pass(place);
         let (status, failure, summary) = match choice {
             MORE => return self.begin_pass(&definition, place, &repeat, 1, 0, false),
-            ACCEPT => (StepStatus::Succeeded, None, format!("accepted after {}", cycles(pass.cycle))),
+            ACCEPT => (StepStatus::Succeeded, None, format!("accepted after {}", worked(pass))),
             _ => (
                 StepStatus::Failed,
                 Some(FailureClass::Exhausted),
-                format!("given up after {}", cycles(pass.cycle)),
+                format!("given up after {}", worked(pass)),
             ),
         };
         self.end_loop(place, &repeat, pass, LoopEnd::Exhausted);
@@ -221,6 +221,14 @@ fn needed_by(definition: &Definition, place: &Place, repeat: &Repeat) -> BTreeSe
         }
     }
     needed
+}
+
+/// What was done so far: the pass that only does again what the condition needs is none of those allowed.
+fn worked(pass: Pass) -> String {
+    match pass.is_check {
+        true => format!("{} and a last check", cycles(pass.cycle.saturating_sub(1))),
+        false => cycles(pass.cycle),
+    }
 }
 
 fn cycles(number: u32) -> String {

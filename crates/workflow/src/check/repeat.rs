@@ -7,6 +7,7 @@ use backstay_model::StepId;
 use super::keys;
 use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
+use super::scalars::is_zero;
 use crate::codes;
 use crate::plan::{OnExhausted, Repeat, Step, Verb};
 use crate::yaml::{Kind, Node};
@@ -58,6 +59,7 @@ impl Reader<'_> {
             .and_then(|node| self.word(node, "`on_exhausted`", ON_EXHAUSTED))
             .unwrap_or_default();
         let min_cycle_ms = match fields.get("min_cycle") {
+            Some(node) if node.text().is_some_and(is_zero) => None,
             Some(node) => self.duration(node, "`min_cycle`"),
             None => children.iter().any(has_agent).then_some(MIN_CYCLE_MS),
         };

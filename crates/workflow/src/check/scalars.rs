@@ -209,7 +209,7 @@ impl Reader<'_> {
 }
 
 /// A duration of zeros only.
-fn is_zero(text: &str) -> bool {
+pub(super) fn is_zero(text: &str) -> bool {
     let digits: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
     !digits.is_empty() && digits.iter().all(|digit| *digit == '0') && text.ends_with(char::is_alphabetic)
 }

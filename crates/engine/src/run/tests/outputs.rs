@@ -62,7 +62,7 @@ fn a_json_step_that_left_nothing_at_all_fails() {
 #[test]
 fn the_beginning_of_a_long_text_is_a_text_and_of_a_long_json_value_nothing() {
     let problem = Some(OutputProblem::Cut { size_bytes: 30, kept_bytes: 4 });
-    let said = "the output has 30 bytes, of which 4 are kept";
+    let said = "the output has 30 bytes, of which 4 are its value; `backstay logs` has all";
     for (format, facts) in [
         ("text", ["a ended 1 succeeded".to_owned(), format!("a succeeded: exit 0; {said}")]),
         ("json", ["a ended 1 failed InvalidOutput".to_owned(), format!("a failed: {said}")]),
