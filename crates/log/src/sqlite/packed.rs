@@ -2,45 +2,33 @@
 //!
 //! A packed event keeps its row, with an empty payload, which is no JSON; so numbers, positions, kinds and scopes are where
 //! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
-//! some time after a topic has ended; the table `pack` says which topics are still to be looked at.
+//! some time after a topic has ended; see `packing`.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
+use backstay_model::Seq;
 use backstay_model::limits::PAYLOAD_BYTES_MAX;
-use backstay_model::{Seq, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::commit::{Committer, Failed};
 use super::sql::{stored, unsigned};
-use crate::crash::crash_point;
 
 /// Events of one block at most.
-const EVENTS_MAX: usize = 256;
-/// Fewer than this are left as they are: little is won.
-const EVENTS_MIN: usize = 8;
+pub(super) const EVENTS_MAX: usize = 256;
 /// With so many bytes of payloads a block is full.
-const BYTES_FULL: usize = 1 << 20;
+pub(super) const BYTES_FULL: usize = 1 << 20;
 /// Bytes of payloads in a block at most: with the longest payload there is, behind what is not full yet.
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
+/// Blocks that are held to read at most.
+const HELD_MAX: usize = 32;
+/// Bytes of payloads in them at most, where there is more than one.
+const HELD_BYTES_MAX: usize = 8 << 20;
 
-const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, \
-     event.kind, event.scope, trace, payload FROM topic_event JOIN event ON event.g = topic_event.g WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 \
-     ORDER BY topic_event.seq LIMIT ?3";
-const ROW: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, last_fact, kind, scope, trace, payload) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '')";
-/// Columns of a row before the payload.
-const COLUMNS: usize = 10;
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
-const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, max(topic.floor, \
-     ifnull((SELECT max(last) FROM packed WHERE packed.topic_id = pack.topic_id), 0)) \
-     FROM pack JOIN topic ON topic.id = pack.topic_id WHERE pack.closed_at <= ?1 ORDER BY pack.closed_at LIMIT 1";
 
 /// Why a payload cannot be unpacked.
 #[derive(Debug)]
@@ -87,27 +75,58 @@ impl Texts {
     }
 }
 
-/// Gives payloads of packed events, and holds the block that it took the last one from.
+/// Gives payloads of packed events. It holds the blocks that it took the last ones from, one of each topic: so each block
+/// is unpacked once also where events of several topics are read in turn.
 #[derive(Debug)]
 pub(super) struct Unpacker<'c> {
     pub(super) connection: &'c Connection,
-    block: Option<Block>,
+    /// The one that was used last is the last.
+    blocks: Vec<Block>,
+    /// How many blocks were unpacked.
+    #[cfg(test)]
+    unpacked: usize,
 }
 
 impl<'c> Unpacker<'c> {
     pub(super) const fn new(connection: &'c Connection) -> Unpacker<'c> {
-        Unpacker { connection, block: None }
+        Unpacker {
+            connection,
+            blocks: Vec::new(),
+            #[cfg(test)]
+            unpacked: 0,
+        }
     }
 
     /// The payload of the packed event `seq` of a topic.
     pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, Unfit> {
-        let is_held =
-            self.block.as_ref().is_some_and(|block| block.topic == topic && block.get(seq).is_some());
-        if !is_held {
-            self.block = Some(read(self.connection, topic, seq)?);
-        }
-        let found = self.block.as_ref().and_then(|block| block.get(seq));
+        let held = self.blocks.iter().position(|block| block.topic == topic);
+        let held = held.map(|index| self.blocks.remove(index)).filter(|block| block.get(seq).is_some());
+        let block = match held {
+            Some(block) => block,
+            None => {
+                let block = read(self.connection, topic, seq)?;
+                #[cfg(test)]
+                {
+                    self.unpacked += 1;
+                }
+                self.make_room(block.texts.all.len());
+                block
+            }
+        };
+        self.blocks.push(block);
+        let found = self.blocks.last().and_then(|block| block.get(seq));
         found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))
+    }
+
+    /// Lets go of what was not used for longest, so that a block of so many bytes may be held too.
+    fn make_room(&mut self, size_bytes: usize) {
+        let mut held_bytes = size_bytes;
+        let fits = self.blocks.iter().rev().take(HELD_MAX - 1).take_while(|block| {
+            held_bytes += block.texts.all.len();
+            held_bytes <= HELD_BYTES_MAX
+        });
+        let surplus = self.blocks.len() - fits.count();
+        self.blocks.drain(..surplus);
     }
 }
 
@@ -138,7 +157,7 @@ fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
 
 /// A zstd frame with its own check sum. In it: the number of payloads, the length of each, then the payloads; numbers have
 /// four bytes, the smallest first.
-fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
+pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
     let mut frame = zstd::Encoder::new(Vec::new(), LEVEL)?;
     frame.include_checksum(true)?;
     let length = |length: usize| u32::try_from(length).map(u32::to_le_bytes).map_err(io::Error::other);
@@ -175,87 +194,6 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
         return Err(io::Error::other("it is cut off, or has more than it should"));
     }
     Ok(Texts { all, ends })
-}
-
-impl Committer {
-    /// Notes that the topic has ended: it is packed some time later.
-    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO pack (topic_id, closed_at) VALUES (?1, ?2) \
-                 ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
-            )?
-            .execute((id, now.as_micros()))?;
-        self.packs = true;
-        Ok(())
-    }
-
-    /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
-    /// the index.
-    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
-        let next = self
-            .connection
-            .prepare_cached(NEXT)?
-            .query_row([until.as_micros()], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, Seq(unsigned(row, 2)?)))
-            })
-            .optional()?;
-        let Some((id, is_closed, after)) = next else {
-            self.packs = false;
-            return Ok(());
-        };
-        if !is_closed || !pack_block(&self.connection, id, after)? {
-            self.connection.prepare_cached("DELETE FROM pack WHERE topic_id = ?1")?.execute([id])?;
-        }
-        crash_point("log.pack.before_commit");
-        Ok(())
-    }
-}
-
-/// A row of `event`, without its payload.
-struct Bare {
-    seq: Seq,
-    columns: Vec<Value>,
-}
-
-/// Packs what comes after `after`. False if there is nothing that is worth it.
-fn pack_block(connection: &Connection, id: i64, after: Seq) -> Result<bool, Failed> {
-    let mut events: Vec<Bare> = Vec::new();
-    let mut texts: Vec<String> = Vec::new();
-    let mut bytes = 0;
-    let mut statement = connection.prepare_cached(ROWS)?;
-    let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
-    while let Some(row) = rows.next()? {
-        let (seq, text) = (Seq(unsigned(row, 2)?), row.get::<_, String>(COLUMNS)?);
-        // Only what follows each other, and is still in its row, belongs together.
-        let is_next = events.last().is_none_or(|last| last.seq.next() == seq);
-        if bytes >= BYTES_FULL || !is_next || text.is_empty() {
-            break;
-        }
-        bytes += text.len();
-        let columns = (0..COLUMNS).map(|column| row.get(column)).collect::<Result<_, _>>()?;
-        events.push(Bare { seq, columns });
-        texts.push(text);
-    }
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(false) };
-    if events.len() < EVENTS_MIN {
-        return Ok(false);
-    }
-    let data =
-        pack(&texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
-    connection
-        .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
-    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
-    let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
-    for event in &events {
-        delete.execute(params_from_iter(event.columns.first()))?;
-    }
-    let mut insert = connection.prepare_cached(ROW)?;
-    for event in &events {
-        insert.execute(params_from_iter(&event.columns))?;
-    }
-    Ok(true)
 }
 
 /// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`.
@@ -295,12 +233,6 @@ pub(super) fn free(connection: &Connection, topic: i64, until: i64) -> rusqlite:
         .map(|_| ())
 }
 
-/// The moment before which a topic has to have ended to be packed.
-pub(super) fn due_before(now: Timestamp, age: Duration) -> Timestamp {
-    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(now.as_micros().saturating_sub(age))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,5 +250,62 @@ mod tests {
             assert!(unpack(&damaged).map_or(true, |found| found == whole), "{place}");
             assert!(unpack(&data[..place]).is_err(), "cut at {place}");
         }
+    }
+    /// Topics with two blocks of eight payloads of so many bytes each.
+    fn blocks(topics: i64, text_bytes: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE packed (topic_id INTEGER, first INTEGER, last INTEGER, data BLOB)")
+            .unwrap();
+        for topic in 0..topics {
+            for first in [1_u8, 9] {
+                let texts: Vec<String> = (first..first + 8).map(|seq| text(topic, seq, text_bytes)).collect();
+                let row = (topic, first, first + 7, pack(&texts).unwrap());
+                connection.execute("INSERT INTO packed VALUES (?1, ?2, ?3, ?4)", row).unwrap();
+            }
+        }
+        connection
+    }
+
+    fn text(topic: i64, seq: u8, size_bytes: usize) -> String {
+        let name = format!("{topic}:{seq}:");
+        name.clone() + &"-".repeat(size_bytes - name.len())
+    }
+
+    /// Reads the topics in turn.
+    fn read_in_turn(unpacker: &mut Unpacker<'_>, topics: i64, text_bytes: usize) {
+        for seq in 1..=16 {
+            for topic in 0..topics {
+                let read = unpacker.payload(topic, Seq(u64::from(seq))).unwrap();
+                assert_eq!(read, text(topic, seq, text_bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn each_block_is_unpacked_once_where_topics_are_read_in_turn() {
+        for (topics, unpacked) in [(1, 2), (2, 4), (6, 12), (32, 64)] {
+            let connection = blocks(topics, 10);
+            let mut unpacker = Unpacker::new(&connection);
+            read_in_turn(&mut unpacker, topics, 10);
+            assert_eq!(unpacker.unpacked, unpacked, "{topics} topics");
+            assert_eq!(unpacker.blocks.len() as i64, topics);
+        }
+    }
+
+    #[test]
+    fn what_is_held_to_read_is_bounded() {
+        // A block has a mebibyte, so eight fit and nine do not.
+        let text_bytes = 1 << 17;
+        for (topics, unpacked, held) in [(8, 16, 8), (9, 144, 8)] {
+            let connection = blocks(topics, text_bytes);
+            let mut unpacker = Unpacker::new(&connection);
+            read_in_turn(&mut unpacker, topics, text_bytes);
+            assert_eq!((unpacker.unpacked, unpacker.blocks.len()), (unpacked, held), "{topics} topics");
+        }
+        let connection = blocks(33, 10);
+        let mut unpacker = Unpacker::new(&connection);
+        read_in_turn(&mut unpacker, 33, 10);
+        assert_eq!(unpacker.blocks.len(), 32);
     }
 }

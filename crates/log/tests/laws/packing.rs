@@ -10,6 +10,7 @@ use backstay_log::{
 use backstay_model::{Position, Recorded, Seq};
 use rusqlite::Connection;
 
+use crate::formats::golden;
 use crate::kills::check_index;
 use crate::processes::check_database;
 use crate::support::{append, batch, event, events, now, numbers, read_by, texts, topic};
@@ -263,4 +264,124 @@ async fn a_secret_is_taken_out_of_what_is_packed() {
     assert_eq!(texts.iter().filter(|text| *text == "nothing").count(), 299);
     drop(log);
     assert_eq!(care::check(folder.path(), &mut Nobody::default()).unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_out_of_stores_of_each_version_as_they_are() {
+    let secret = care::Secret::new("4711-hidden").unwrap();
+    for version in [2, 3, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        golden(version, folder.path());
+        let hide = "UPDATE event SET payload = '\"the key is 4711-hidden\"' \
+             WHERE seq = 3 AND topic_id = (SELECT id FROM topic WHERE name = 'a')";
+        assert_eq!(database(folder.path()).execute(hide, ()).unwrap(), 1);
+        let alone = care::Alone::take(folder.path()).unwrap();
+        let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
+        drop(alone);
+        assert_eq!(scrubbed.events, 1, "version {version}");
+        let found: u32 =
+            database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(found, version, "it is not brought up");
+        assert!(!secret.is_in(&std::fs::read(folder.path().join("log.db")).unwrap()), "version {version}");
+        let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
+        let read = texts(&read_by(&log, "a", 9).await);
+        assert_eq!(
+            (read.len(), read[1].as_str(), &read[2][..11]),
+            (5, "2", "the key is "),
+            "version {version}"
+        );
+    }
+}
+
+/// Three topics of 30 events each that have ended, the one after the other, and are not packed yet.
+fn ended(folder: &Path) {
+    let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
+    for name in ["a", "b", "c"] {
+        let parts = Part::new(topic(name), Authority::Own, vec![event("much the same"); 30]);
+        log.submit(Batch::of(parts)).wait().unwrap();
+        conclude(&log, name, Afterwards::Closed);
+    }
+}
+
+/// Packs whatever can be.
+fn pack_all(folder: &Path) {
+    let log = open(folder);
+    append(&log, "other", &["x"]);
+    wait_until_packed(folder);
+}
+
+/// First and last event of each block, by topic.
+fn blocks(database: &Connection) -> Vec<(String, i64, i64)> {
+    let sql = "SELECT name, first, last FROM packed JOIN topic ON topic.id = topic_id ORDER BY name, first";
+    let mut statement = database.prepare(sql).unwrap();
+    let found = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    found.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_nothing_else_from_being_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    ended(folder.path());
+    let database = database(folder.path());
+    let damage = |what: &str, name: &str, seqs: &str| {
+        let whose = "topic_id = (SELECT id FROM topic WHERE name = ?1)";
+        let sql = format!("UPDATE event SET {what} = CAST(x'22ff22' AS TEXT) WHERE {whose} AND seq {seqs}");
+        database.execute(&sql, [name]).unwrap()
+    };
+    assert_eq!(damage("payload", "a", "= 10") + damage("kind", "a", "= 14"), 2);
+    assert_eq!(damage("payload", "b", "% 4 = 1"), 8);
+    pack_all(folder.path());
+    let of = |name: &str, first, last| (name.to_owned(), first, last);
+    assert_eq!(blocks(&database), [of("a", 1, 9), of("a", 15, 30), of("c", 1, 30)]);
+    let log = open(folder.path());
+    let page = log.read(&topic("a"), Seq(14), Direction::Forward, 30).await.unwrap();
+    assert_eq!(texts(&page.events), ["much the same"; 16]);
+    let error = log.read(&topic("a"), Seq(9), Direction::Forward, 30).await.unwrap_err();
+    assert!(matches!(&error, ReadError::Damaged(damaged) if damaged.seq == Seq(10)), "{error:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_keeps_nothing_else_from_being_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    ended(folder.path());
+    let connection = database(folder.path());
+    let long = format!("UPDATE event SET payload = '\"{}\"' WHERE g = 12", "z".repeat(20_000));
+    assert_eq!(connection.execute(&long, ()).unwrap(), 1);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_row| Ok(())).unwrap();
+    drop(connection);
+    let path = folder.path().join("log.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let overflow = bytes.chunks_mut(4_096).find(|page| page[4..].iter().all(|byte| *byte == b'z')).unwrap();
+    // Where the rest of the payload is: nowhere.
+    overflow[..4].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
+    std::fs::write(&path, bytes).unwrap();
+    pack_all(folder.path());
+    let of = |name: &str, last| (name.to_owned(), 1, last);
+    assert_eq!(blocks(&database(folder.path())), [of("b", 30), of("c", 30)]);
+}
+
+#[tokio::test]
+async fn a_block_before_others_that_was_put_back_is_packed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for round in 0..600 {
+        append(&log, "a", &[if round == 7 { "the key is 4711-hidden" } else { "nothing" }]);
+    }
+    conclude(&log, "a", Afterwards::Closed);
+    wait_until_packed(folder.path());
+    drop(log);
+    let database = database(folder.path());
+    let of_a = |first, last| ("a".to_owned(), first, last);
+    let whole = [of_a(1, 256), of_a(257, 512), of_a(513, 600)];
+    assert_eq!(blocks(&database), whole);
+    let alone = care::Alone::take(folder.path()).unwrap();
+    let secret = care::Secret::new("4711-hidden").unwrap();
+    assert_eq!(care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap().events, 1);
+    drop(alone);
+    assert_eq!(blocks(&database), whole[1..]);
+    pack_all(folder.path());
+    assert_eq!(blocks(&database), whole);
+    let log = open(folder.path());
+    let read = texts(&read_by(&log, "a", 100).await);
+    assert!(read.len() == 600 && !read[7].contains("4711") && read[8] == "nothing");
 }
