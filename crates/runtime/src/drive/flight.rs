@@ -1,5 +1,6 @@
 //! Work in flight: starting, finding again, stopping.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::checkout::Tenancy;
+use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
 use super::prepare::Unready;
 use super::run_loop::Drive;
@@ -99,8 +100,6 @@ pub(super) struct Watch {
     /// Where the work works; none if its checkout is not to be kept.
     pub(super) cwd: Option<Utf8PathBuf>,
     gate: Gate,
-    /// The run holds the checkout that it works in.
-    pub(super) holds_checkout: bool,
     /// The agent, where the work is one's that is known by a preset.
     pub(super) agent: Option<AgentCase>,
     /// The JSON Schema of its output.
@@ -152,8 +151,21 @@ impl Drive<'_> {
         let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
         let agent = self.case_of_work(&work);
         let watch = self.watch(&work.effect, work.attempt, gate, agent);
-        let env = self.owner.settings.env.clone();
+        let env = self.env_of(&work);
         tokio::task::spawn_blocking(move || watch.start(work, env));
+    }
+
+    /// The owner's variables, as far as they are true for `work`.
+    fn env_of(&self, work: &Work) -> BTreeMap<String, String> {
+        let mut env = self.owner.settings.env.clone();
+        // Those of a hook of git name the run's checkout: in a worktree git would write into the user's index.
+        if self.machine.request().is_some_and(|request| request.cwd != work.cwd) {
+            crate::trees::REPOSITORY_VARIABLES.iter().for_each(|name| drop(env.remove(*name)));
+        }
+        // Of whoever owns the run now it says nothing about this run.
+        env.remove(CHECKOUT_RUN);
+        env.extend(self.checkout_holder().map(|run| (CHECKOUT_RUN.to_owned(), run.to_string())));
+        env
     }
 
     /// Finds out what became of work that an earlier owner had begun.
@@ -186,7 +198,6 @@ impl Drive<'_> {
             workplace: cwd.clone().unwrap_or_default(),
             cwd: cwd.map(Utf8PathBuf::from).filter(|_| keeps),
             gate,
-            holds_checkout: matches!(self.tenancy, Tenancy::Held(_)),
             agent,
             schema: self
                 .machine
