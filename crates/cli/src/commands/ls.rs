@@ -131,6 +131,11 @@ pub(crate) fn urgency(row: &RunRow) -> u8 {
     }
 }
 
+/// Whether the run goes on only if a person does something: answers, or resumes it.
+pub(crate) fn needs_person(row: &RunRow) -> bool {
+    urgency(row) <= 1 || row.summary.status == RunStatus::Suspended
+}
+
 fn is_interrupted(row: &RunRow) -> bool {
     row.is_without_owner() && !row.summary.status.is_ended() && row.summary.status != RunStatus::Queued
 }
