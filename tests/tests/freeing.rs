@@ -119,6 +119,7 @@ fn of_several_who_prune_at_once_each_says_what_it_freed_itself() {
     assert_eq!(reports.iter().map(|report| report["runs"].as_array().unwrap().len()).sum::<usize>(), 4);
     assert_eq!(sum("events", "none"), count(&would, "events"), "{reports:#?}");
     assert_eq!(sum("trees", "leftover_trees"), 8, "{reports:#?}");
+    assert_eq!(count(&would, "trees"), 8, "what is looked at is counted like what goes: {would:#}");
     let files = sum("files_bytes", "leftover_bytes");
     // Each run has a note for as long as it is freed.
     let notes = files.checked_sub(count(&would, "files_bytes")).unwrap();

@@ -262,11 +262,29 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     watch.wait_until("the list again, without what has ended", |screen| {
         screen.contains("1 run under way in 1 store") && screen.contains("nothing needs you")
     });
-    watch.press(b"\r");
-    watch.wait_for_screen("[q] leave");
-    watch.wait_for_screen("sign of life");
+    for back in [b"\x1b", b"q"] {
+        watch.press(b"\r");
+        watch.wait_for_screen("[esc] back");
+        watch.wait_for_screen("sign of life");
+        watch.press(back);
+        watch.wait_for_screen("[enter] open it");
+    }
+    watch.press(b"?");
+    watch.wait_until("the keys", |screen| screen.contains("─ keys ─") && screen.contains("[any key] back"));
     watch.press(b"q");
-    watch.wait_for_screen("[enter] open it");
+    watch.wait_for_screen("[?] help");
+    watch.press(b"s");
+    // One that stands still goes on only if somebody says so.
+    watch.wait_until("a run that needs somebody", |screen| {
+        screen.contains("suspended") && screen.contains("1 needs you")
+    });
+    watch.press(b"\r");
+    watch.wait_for_screen("[r] resume");
+    watch.press(b"r");
+    assert_eq!(begun.wait(), "\n");
+    watch.wait_for_screen("[s] suspend");
+    watch.press(b"\x1b");
+    watch.wait_for_screen("nothing needs you");
     go.open();
     let (status, seen) = watch.end();
     assert_eq!(status.code(), Some(0), "{seen}");

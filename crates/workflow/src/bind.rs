@@ -92,7 +92,11 @@ impl Coded for InputProblem {
             InputProblem::WrongType { wanted: "a list" | "an object", .. } => {
                 Some("give it as JSON".to_owned())
             }
-            InputProblem::WrongType { .. } => None,
+            InputProblem::WrongType { name, wanted, .. } => Some(match *wanted {
+                "a number" => format!("for example `--input {name}=3`"),
+                "true or false" => format!("`--input {name}=true` or `--input {name}=false`"),
+                _ => "a text in JSON has quotes".to_owned(),
+            }),
         }
     }
 }

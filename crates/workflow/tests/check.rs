@@ -194,6 +194,38 @@ fn a_diagnostic_is_drawn_with_its_line_and_a_caret() {
     );
 }
 
+#[test]
+fn what_else_is_wrong_with_a_step_is_said_beside_the_wrong_name_of_its_agent() {
+    let text = "backstay: 1\nsteps:\n  - {id: a, agent: codx, prompt: x, access: everything, idle_timeout: 5, max_wait: 3}\n  - {id: b, agent: {fallback: [claude]}, prompt: x, session: new}\n";
+    assert_eq!(
+        places(text),
+        [
+            "BKS-W036 3:20",
+            "BKS-W007 3:45",
+            "BKS-W010 3:71",
+            "BKS-W010 3:84",
+            "BKS-W006 4:20",
+            "BKS-W007 4:62",
+        ]
+    );
+}
+
+#[test]
+fn a_list_of_steps_without_one_is_told_at_its_place() {
+    let drawn =
+        |text: &str| checked(text).unwrap_err().iter().map(|said| said.render(text)).collect::<String>();
+    let said = drawn("backstay: 1\nsteps: []\n");
+    assert!(said.contains("`steps` is empty") && said.contains("fix-tests.yaml:2:8"), "{said}");
+    assert!(drawn("backstay: 1\n").contains("a workflow needs `steps`"));
+}
+
+#[test]
+fn one_sign_of_equality_is_told_what_compares() {
+    let text = in_step("run: make\n    if: inputs.x = 'a'");
+    let said: String = checked(&text).unwrap_err().iter().map(|said| said.render(&text)).collect();
+    assert!(said.contains("BKS-W051") && said.contains("`==` compares"), "{said}");
+}
+
 fn in_step(line: &str) -> String {
     format!(
         "backstay: 1\ninputs: {{x: {{default: a}}}}\nagents: {{mine: {{command: [x]}}}}\nsteps:\n  - id: a\n    {line}\n"
@@ -420,7 +452,16 @@ fn inputs_are_bound_by_their_type_and_all_problems_come_at_once() {
     let problems = plan.bind_inputs(&wrong).unwrap_err();
     let codes: Vec<String> = problems.iter().map(|problem| problem.code().to_string()).collect();
     assert_eq!(codes, ["BKS-W110", "BKS-W111", "BKS-W112", "BKS-W112"]);
-    assert_eq!(problems[0].hint().unwrap(), "did you mean `label`?");
+    let hints: Vec<String> = problems.iter().filter_map(Coded::hint).collect();
+    assert_eq!(
+        hints,
+        [
+            "did you mean `label`?",
+            "give it with `--input label=…`",
+            "for example `--input n=3`",
+            "give it as JSON"
+        ]
+    );
 }
 
 /// [`GOOD`] with `length` of its characters from `cut` on replaced by `put`.

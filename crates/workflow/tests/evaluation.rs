@@ -57,6 +57,10 @@ fn a_condition_is_true_or_false_or_an_error() {
         ("range(100000) | map('string') | list | length > range(100000) | list | length", Ok(false)),
         ("inputs.text | from_json", Err("BKS-W104")),
         ("a &&", Err("BKS-W051")),
+        ("inputs.n = 3", Err("BKS-W051")),
+        ("not (inputs.n = 3)", Err("BKS-W051")),
+        ("inputs.flag and [inputs.n = 3]", Err("BKS-W051")),
+        ("steps.build.log | tail(lines=(2 - 1)) == 'three\n'", Ok(true)),
     ] {
         assert_eq!(condition(source), expected.map_err(ToOwned::to_owned), "{source}");
     }

@@ -12,12 +12,12 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
 use crate::stores;
-use crate::ui::{Held, Line, Paint, Times, cut_with_mark, limit_words, table, unowned_limit_words};
+use crate::ui::{
+    Held, Line, Paint, Times, beginnings, cut_with_mark, limit_words, table, unowned_limit_words,
+};
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
-/// Characters of an id that are shown at least.
-const ID_CHARS: usize = 14;
 
 /// Lists the runs: what needs a person first, then what is under way, then what has ended.
 pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
@@ -98,13 +98,15 @@ struct StoreRuns<'a> {
 
 /// The lines of a list.
 pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line> {
+    let ids = beginnings(&rows.iter().map(|row| row.run).collect::<Vec<_>>());
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
-        .map(|row| {
+        .zip(ids)
+        .map(|(row, id)| {
             let (paint, state) = state(row, times);
             let summary = &row.summary;
             vec![
-                (Paint::Bold, unique_beginning(row, rows)),
+                (Paint::Bold, id),
                 // A long name must not push the rest off the screen.
                 (Paint::Plain, cut_with_mark(&summary.workflow, columns / 5)),
                 (paint, state),
@@ -127,6 +129,11 @@ pub(crate) fn urgency(row: &RunRow) -> u8 {
         RunStatus::Running | RunStatus::Cancelling | RunStatus::Queued => 3,
         RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => 4,
     }
+}
+
+/// Whether the run goes on only if a person does something: answers, or resumes it.
+pub(crate) fn needs_person(row: &RunRow) -> bool {
+    urgency(row) <= 1 || row.summary.status == RunStatus::Suspended
 }
 
 fn is_interrupted(row: &RunRow) -> bool {
@@ -183,16 +190,6 @@ fn waits_for(row: &RunRow, times: &Times) -> String {
         (None, None, Held::By { pid, .. }) => format!("{at} (pid {pid})"),
         (None, None, Held::Here | Held::Nobody) => at,
     }
-}
-
-/// The beginning of a run's id that no other shown run has.
-fn unique_beginning(row: &RunRow, rows: &[RunRow]) -> String {
-    let text = row.run.to_string();
-    let is_unique = |length: &usize| {
-        rows.iter().filter(|other| other.run.to_string().starts_with(&text[..*length])).count() == 1
-    };
-    let length = (ID_CHARS..text.len()).find(is_unique).unwrap_or(text.len());
-    text[..length].to_owned()
 }
 
 #[derive(Serialize)]

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, bytes, parse_bytes, parse_duration, short, table};
+use crate::ui::{Line, Paint, beginnings, bytes, parse_bytes, parse_duration, table};
 
 /// Frees what runs that ended long ago take, and keeps their records.
 pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, CliError> {
@@ -74,12 +74,14 @@ fn blobs_of(sum: BlobSum) -> String {
 
 fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(), CliError> {
     let times = context.times();
+    let ids = beginnings(&report.runs.iter().map(|run| run.run).collect::<Vec<_>>());
     let cells: Vec<Vec<(Paint, String)>> = report
         .runs
         .iter()
-        .map(|run: &RetiredRun| {
+        .zip(ids)
+        .map(|(run, id): (&RetiredRun, String)| {
             vec![
-                (Paint::Bold, short(run.run)),
+                (Paint::Bold, id),
                 (Paint::Plain, run.workflow.clone()),
                 (Paint::Dim, times.minute(run.ended_at)),
                 (Paint::Plain, run.freed.events.to_string()),

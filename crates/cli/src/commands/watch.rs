@@ -111,7 +111,11 @@ pub(super) async fn see_run(
     behind: Behind,
 ) -> Result<Seen, CliError> {
     let mut live = LiveRun::open(store, run).await?;
-    let mut screen = RunScreen::new(context, store, Role::Watches, person)?;
+    let role = match behind {
+        Behind::LastPicture => Role::Watches,
+        Behind::Nothing => Role::Visits,
+    };
+    let mut screen = RunScreen::new(context, store, role, person)?;
     screen.begin(start, &live);
     let seen = loop {
         tokio::select! {

@@ -9,7 +9,7 @@ use backstay_model::{Position, QuestionId, RunId};
 use backstay_runtime::{RunRow, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::ls::urgency;
+use super::ls::{needs_person, urgency};
 use super::watch::{Behind, Seen, see_run};
 use crate::config;
 use crate::context::Context;
@@ -69,6 +69,17 @@ pub(super) async fn watch_list(context: &Context, scope: Where) -> Result<Exit, 
     }
 }
 
+/// Every key and what it does, for a person who asks.
+const HELP: [(&str, &str); 7] = [
+    ("↑↓ j k", "choose a run; esc chooses the first"),
+    ("enter", "open it; esc comes back"),
+    ("a", "answer what it asks"),
+    ("s", "suspend it: what is at work is stopped, and it can be resumed"),
+    ("Ctrl-Z", "back to the shell for a while; fg comes back"),
+    ("q", "leave this view; the runs go on"),
+    ("Ctrl-C", "leave this view"),
+];
+
 /// Which stores are watched.
 #[derive(Debug)]
 pub(super) enum Where {
@@ -85,6 +96,15 @@ enum Pressed {
     Leave,
     Open(Start),
     Suspend,
+}
+
+/// What stands below the runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pane {
+    /// What the chosen run asks.
+    Asked,
+    /// What the keys do.
+    Help,
 }
 
 /// A store and the last position in it that was seen.
@@ -114,6 +134,7 @@ struct List<'a> {
     unreadable: BTreeMap<Utf8PathBuf, String>,
     chosen: Option<RunId>,
     has_keys: bool,
+    pane: Pane,
     notice: Option<(Paint, String)>,
     saying: Option<Saying<'a>>,
     news: Option<BTreeMap<RunId, Option<QuestionId>>>,
@@ -131,6 +152,7 @@ impl<'a> List<'a> {
             unreadable: BTreeMap::new(),
             chosen: None,
             has_keys,
+            pane: Pane::Asked,
             notice: None,
             saying: None,
             news: None,
@@ -214,10 +236,14 @@ impl<'a> List<'a> {
     fn press(&mut self, key: Key) -> Pressed {
         self.notice = None;
         self.pace.hurry();
+        if std::mem::replace(&mut self.pane, Pane::Asked) == Pane::Help {
+            return Pressed::Nothing;
+        }
         let now = self.chosen_index();
         let choose = |index: usize| self.rows.get(index).map(|(_, row)| row.run);
         match key {
             Key::Text('q' | 'Q') => return Pressed::Leave,
+            Key::Text('?') => self.pane = Pane::Help,
             Key::Up | Key::Text('k') => self.chosen = choose(now.saturating_sub(1)),
             Key::Down | Key::Text('j') => {
                 self.chosen = choose((now + 1).min(self.rows.len().saturating_sub(1)))
@@ -335,8 +361,11 @@ impl<'a> List<'a> {
                 rows: lines,
                 chosen: marked,
                 below: below.collect(),
-                pane: self.pane(columns).await?,
-                is_pane_whole: false,
+                pane: match self.pane {
+                    Pane::Asked => self.asked(columns).await,
+                    Pane::Help => help(columns),
+                },
+                is_pane_whole: self.pane == Pane::Help,
                 notice: self.notice.as_ref().map(|(paint, text)| Line::of(*paint, format!(" {text}"))),
                 foot: self.foot(columns),
             },
@@ -348,7 +377,7 @@ impl<'a> List<'a> {
     fn head(&self, columns: usize) -> Line {
         let count =
             |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-        let waits = self.rows.iter().filter(|(_, row)| urgency(row) == 0).count();
+        let waits = self.rows.iter().filter(|(_, row)| needs_person(row)).count();
         let mut line = Line::of(Paint::Bold, format!(" {} under way", count(self.rows.len(), "run", "runs")));
         if self.is_everywhere {
             let stores: std::collections::BTreeSet<usize> =
@@ -363,12 +392,12 @@ impl<'a> List<'a> {
     }
 
     /// What the chosen run asks.
-    async fn pane(&self, columns: usize) -> Result<Vec<Line>, CliError> {
+    async fn asked(&self, columns: usize) -> Vec<Line> {
         let Some((store, row)) = self.chosen_row().filter(|(_, row)| row.summary.question.is_some()) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         // Between two looks a run may be freed.
-        let Ok(view) = self.stores[*store].store.view(row.run).await else { return Ok(Vec::new()) };
+        let Ok(view) = self.stores[*store].store.view(row.run).await else { return Vec::new() };
         let open = view.record.questions.iter().filter(|question| question.closed_at.is_none());
         let mut lines = Vec::new();
         for question in open {
@@ -377,12 +406,15 @@ impl<'a> List<'a> {
             let prompt = wrapped(&question.prompt, columns.saturating_sub(6));
             lines.extend(prompt.iter().map(|part| Line::of(Paint::Plain, format!("   {part}"))));
         }
-        Ok(lines)
+        lines
     }
 
     fn foot(&self, columns: usize) -> Line {
         if !self.has_keys {
             return key_line(&[("Ctrl-C", "leave this view")], columns);
+        }
+        if self.pane == Pane::Help {
+            return key_line(&[("any key", "back")], columns);
         }
         let keys = [
             (self.rows.len() > 1, ("↑↓", "run")),
@@ -390,6 +422,7 @@ impl<'a> List<'a> {
             (self.is_asked(), ("a", "answer")),
             (self.can_suspend(), ("s", "suspend")),
             (true, ("q", "leave")),
+            (true, ("?", "help")),
         ];
         let keys: Vec<_> = keys.into_iter().filter_map(|(works, key)| works.then_some(key)).collect();
         key_line(&keys, columns)
@@ -415,6 +448,14 @@ impl<'a> List<'a> {
         }
         Ok(exit)
     }
+}
+
+/// What the keys do.
+fn help(columns: usize) -> Vec<Line> {
+    let lines = HELP.iter().map(|(key, meaning)| {
+        Line::of(Paint::Bold, format!("   {key}")).filled_to(12).with(Paint::Plain, *meaning)
+    });
+    std::iter::once(rule("keys", "", columns)).chain(lines).collect()
 }
 
 /// Resolves when something was written to one of the stores: to which, and up to where.

@@ -176,7 +176,7 @@ impl<'a> RunScreen<'a> {
             deed => {
                 self.console.tell(Paint::Dim, "…".to_owned());
                 let taker = match self.console.role {
-                    Role::Watches => Taker::Background,
+                    Role::Watches | Role::Visits => Taker::Background,
                     Role::Works | Role::Stops => Taker::Here,
                 };
                 self.saying = Some(Box::pin(perform(self.context, self.store.clone(), run, deed, taker)));

@@ -57,10 +57,11 @@ impl Leavings {
         }
     }
 
-    /// What freeing it would give back, if its steps worked in `cwd`; kept trees are not counted. Blocks.
+    /// What freeing it would give back, if its steps worked in `cwd`. Blocks.
     pub(super) fn look(&self, cwd: Option<&Utf8Path>) -> Result<Freed, FreeError> {
         let files_bytes = folder_bytes(&self.folder).map_err(self.failed())?;
-        let mut freed = Freed { files_bytes, ..Freed::default() };
+        let trees = checkout(cwd)?.map(|checkout| checkout.kept_count(self.run)).transpose()?;
+        let mut freed = Freed { files_bytes, trees: trees.unwrap_or(0) as u64, ..Freed::default() };
         worktrees(cwd, self.run, Deed::Look, &mut freed)?;
         Ok(freed)
     }

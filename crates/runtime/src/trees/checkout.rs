@@ -139,6 +139,15 @@ impl Checkout {
         Ok(())
     }
 
+    /// How many trees of `run` are kept.
+    ///
+    /// # Errors
+    /// [`TreeError`] if git cannot tell.
+    pub(crate) fn kept_count(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
+        let words = ["for-each-ref", "--format=%(objectname)", &TreeName::prefix(run)];
+        Ok(self.git(&words).bytes()?.iter().filter(|byte| **byte == b'\n').count())
+    }
+
     /// Forgets the trees of `run`; git's own collection takes the objects later. Says how many this call forgot.
     ///
     /// # Errors

@@ -29,18 +29,12 @@ impl Reader<'_> {
     pub(super) fn agent_verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
         let prompt = self.prompt(node, fields, site);
         let used = matches!(node.kind, Kind::Map(_)).then(|| self.fields(node, &keys::AGENT_USE));
-        let name_node = match &used {
-            None => node,
-            Some(used) => match used.get("use") {
-                Some(name) => name,
-                None => {
-                    let range = first_line(self.source, &node.range);
-                    self.say(Report::error(codes::MISSING_KEY, &range, "`agent` needs `use`"));
-                    return None;
-                }
-            },
-        };
-        let agent = self.agent_name(name_node, "`agent`");
+        let name_node = used.as_ref().map_or(Some(node), |used| used.get("use"));
+        if name_node.is_none() {
+            let range = first_line(self.source, &node.range);
+            self.say(Report::error(codes::MISSING_KEY, &range, "`agent` needs `use`"));
+        }
+        let agent = name_node.and_then(|name| self.agent_name(name, "`agent`"));
         let mut options = AgentOptions::default();
         if let Some(used) = &used {
             (options.model, options.args) = self.model_and_args(used, site);
@@ -50,9 +44,9 @@ impl Reader<'_> {
                     items.iter().filter_map(|item| self.agent_name(item, "`fallback`")).collect();
             }
         }
-        let agent = agent?;
-        self.read_options(&agent, used.as_ref(), fields, site, &mut options);
-        Some(Verb::Agent { agent, prompt: prompt?, options: Box::new(options) })
+        // What else is wrong with the step is said too, whoever does it.
+        self.read_options(agent.as_deref(), used.as_ref(), fields, site, &mut options);
+        Some(Verb::Agent { agent: agent?, prompt: prompt?, options: Box::new(options) })
     }
 
     fn agent_name(&mut self, node: &Node, what: &str) -> Option<String> {
@@ -82,7 +76,7 @@ impl Reader<'_> {
     /// What the step says beside its agent and prompt.
     fn read_options(
         &mut self,
-        agent: &str,
+        agent: Option<&str>,
         used: Option<&Fields<'_>>,
         fields: &Fields<'_>,
         site: &Site,
@@ -101,12 +95,15 @@ impl Reader<'_> {
             && options.fallback.is_empty()
             && let Some(entry) = fields.entry("on_limit")
         {
+            let name = agent.unwrap_or("codex");
             self.say(
                 Report::error(codes::MISSING_KEY, &entry.value.range, "no agent is there to fall back to")
-                    .hint(format!("name one:  agent: {{use: {agent}, fallback: [claude]}}")),
+                    .hint(format!("name one:  agent: {{use: {name}, fallback: [claude]}}")),
             );
         }
-        let Some(spec) = self.specs.get(agent) else { return };
+        let Some((agent, spec)) = agent.and_then(|agent| Some((agent, self.specs.get(agent)?))) else {
+            return;
+        };
         if spec.preset().is_none() {
             // What was given at the start knows less than what the file was written for.
             if !self.overridden.contains(agent) {

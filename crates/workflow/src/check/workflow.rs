@@ -156,11 +156,15 @@ impl Reader<'_> {
         self.agents(fields.get("agents"), &input.agents);
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
         let mut steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
-        let no_steps = fields
-            .get("steps")
-            .is_none_or(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()));
-        if is_workflow && no_steps {
-            self.say(Report::error(codes::MISSING_KEY, &start, "a workflow needs `steps`"));
+        match fields.get("steps") {
+            None if is_workflow => {
+                self.say(Report::error(codes::MISSING_KEY, &start, "a workflow needs `steps`"));
+            }
+            Some(node) if matches!(&node.kind, Kind::List(items) if items.is_empty()) => {
+                let report = Report::error(codes::MISSING_KEY, &node.range, "`steps` is empty");
+                self.say(report.hint("a workflow needs a step, such as `- {id: build, run: make}`"));
+            }
+            _ => {}
         }
         let mut finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
         self.workspaces(fields.entry("workspace"), &mut steps, &mut finally);

@@ -7,9 +7,12 @@ use backstay_model::StepId;
 use minijinja::Error;
 
 use super::environment::environment;
-use super::token::{TokenKind, tokens};
+use super::token::{Token, TokenKind, tokens};
 use super::{Expression, SourceError, Template, interpolations};
 use crate::codes;
+
+/// Names that are operators.
+const OPERATOR_WORDS: &[&str] = &["and", "or", "not", "in", "is", "if", "else"];
 
 /// What may stand in a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +136,28 @@ fn first_place(source: &str, word: &str) -> Range<usize> {
     start..(start + word.len()).min(source.len())
 }
 
+/// Whether the `=` at `index` stands behind the name of an argument, as in `tail(lines=1)`.
+fn names_argument(words: &[Token<'_>], index: usize) -> bool {
+    let mut depth = 0_u32;
+    for (at, token) in words[..index].iter().enumerate().rev() {
+        match token.text {
+            ")" | "]" | "}" => depth += 1,
+            "(" | "[" | "{" if depth > 0 => depth -= 1,
+            "(" => {
+                // A bracket behind a name is a call's, unless the name is an operator.
+                let called = at.checked_sub(1).map(|before| &words[before]);
+                let is_call = called.is_some_and(|called| {
+                    called.kind == TokenKind::Name && !OPERATOR_WORDS.contains(&called.text)
+                });
+                return is_call && words[index - 1].kind == TokenKind::Name;
+            }
+            "[" | "{" => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Operators of other languages, with what to write instead.
 fn foreign_operator(source: &str) -> Result<(), SourceError> {
     let words = tokens(source);
@@ -145,6 +170,7 @@ fn foreign_operator(source: &str) -> Result<(), SourceError> {
             (TokenKind::Symbol, "!") => "write `not …`",
             (TokenKind::Symbol, "===") => "write `==`",
             (TokenKind::Symbol, "!==") => "write `!=`",
+            (TokenKind::Symbol, "=") if !names_argument(&words, index) => "`==` compares",
             (TokenKind::Symbol, "??") => "write `… | default(…)`",
             (TokenKind::Symbol, "?") => "write `a if condition else b`",
             (TokenKind::Name, "null" | "nil") if !member && !keyword => "write `none`",

@@ -41,7 +41,7 @@ impl Console {
             diff: attempts.iter().any(|attempt| attempt.before.is_some()),
             answer: is_asked && status != RunStatus::Cancelling,
             suspend: can_suspend(status) && self.role != Role::Stops && !page.is_interrupted(),
-            resume: is_still && self.role == Role::Watches,
+            resume: is_still && matches!(self.role, Role::Watches | Role::Visits),
             cancel: !status.is_ended() && status != RunStatus::Cancelling,
         }
     }
@@ -50,7 +50,7 @@ impl Console {
     pub(super) fn keys(&self, page: &Page<'_>) -> Vec<(&'static str, &'static str)> {
         if !self.has_keys {
             return match self.role {
-                Role::Watches => vec![("Ctrl-C", "leave this view")],
+                Role::Watches | Role::Visits => vec![("Ctrl-C", "leave this view")],
                 Role::Works => vec![("Ctrl-C", "suspend, twice: leave at once")],
                 Role::Stops => vec![("Ctrl-C", "leave at once")],
             };
@@ -66,8 +66,9 @@ impl Console {
     fn table_keys(&self, page: &Page<'_>) -> Vec<(&'static str, &'static str)> {
         let can = self.can(page);
         let leave = match self.role {
-            Role::Watches => "leave",
-            Role::Works | Role::Stops => "leave it",
+            Role::Watches => ("q", "leave"),
+            Role::Visits => ("esc", "back"),
+            Role::Works | Role::Stops => ("q", "leave it"),
         };
         let stop = ("Ctrl-C", "leave at once");
         [
@@ -79,7 +80,7 @@ impl Console {
             (can.resume, ("r", "resume")),
             (can.cancel, ("x", "cancel")),
             (self.role == Role::Stops, stop),
-            (true, ("q", leave)),
+            (true, leave),
             (true, ("?", "help")),
         ]
         .into_iter()
@@ -93,14 +94,20 @@ pub(super) fn help(role: Role, columns: usize) -> Vec<Line> {
     let mut lines = vec![rule("keys", "", columns)];
     let leave = match role {
         Role::Watches => "leave this view; the run goes on",
+        Role::Visits => "back to the list; the run goes on",
         Role::Works | Role::Stops => "leave the run to a process in the background",
     };
     lines.extend(HELP.iter().map(|(key, meaning)| {
-        let meaning = if *key == "q" { leave } else { meaning };
+        let (key, meaning) = match (*key, role) {
+            ("q", Role::Visits) => ("esc q", leave),
+            ("q", _) => ("q", leave),
+            ("↑↓ j k", Role::Visits) => ("↑↓ j k", "choose a step"),
+            (key, _) => (key, *meaning),
+        };
         Line::of(Paint::Bold, format!("   {key}")).filled_to(12).with(Paint::Plain, meaning)
     }));
     let ctrl_c = match role {
-        Role::Watches => "leave this view",
+        Role::Watches | Role::Visits => "leave this view",
         Role::Works => "suspend; twice: leave at once, agents go on by themselves",
         Role::Stops => "leave at once, agents go on by themselves",
     };

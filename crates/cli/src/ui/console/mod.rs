@@ -27,6 +27,8 @@ const SAID_LINES_MAX: usize = 8;
 pub(crate) enum Role {
     /// It looks on.
     Watches,
+    /// It looks on for a while: whoever leaves it goes back to a list of runs.
+    Visits,
     /// The run is worked on in this process.
     Works,
     /// It is, and comes to a stand or an end.
@@ -118,6 +120,7 @@ impl Console {
         let can = self.can(page);
         match key {
             Key::Text('q' | 'Q') => return Some(Deed::Leave),
+            Key::Escape if self.role == Role::Visits => return Some(Deed::Leave),
             Key::Text('?') => self.pane = Pane::Help,
             Key::Up | Key::Text('k') => self.choose(page, Choice::Before),
             Key::Down | Key::Text('j') => self.choose(page, Choice::Behind),

@@ -146,6 +146,21 @@ fn every_key_says_what_its_command_says() {
     assert_eq!(press(&mut console, &seen, &text("r")), [Deed::Resume]);
 }
 
+#[test]
+fn whoever_came_from_a_list_goes_back_to_it_by_escape_too() {
+    let seen = Seen::of(running());
+    let visiting = || Console::new(Role::Visits, true);
+    assert_eq!(seen.keys(&visiting()), ["↑↓", "s", "x", "esc", "?"]);
+    for key in [Key::Escape, Key::Text('q')] {
+        assert_eq!(press(&mut visiting(), &seen, &[Key::Down, key]), [Deed::Leave], "{key:?}");
+    }
+    assert_eq!(press(&mut visiting(), &seen, &[Key::Text('x'), Key::Escape]), [], "first out of the pane");
+    let mut console = visiting();
+    press(&mut console, &seen, &text("?"));
+    let help = seen.shown(&console, &Entries::default());
+    assert!(help.contains("esc q") && help.contains("back to the list"), "{help}");
+}
+
 fn answered(question: &QuestionRecord, choice: &str) -> Vec<Deed> {
     vec![Deed::Answer(question.question, Answer { choice: choice.to_owned(), value: None })]
 }
