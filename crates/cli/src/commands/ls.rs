@@ -35,7 +35,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note("no runs yet: `backstay run FILE` starts one");
         return Ok(Exit::Completed);
     }
-    for line in lines(&context.times(), shown, context.columns()) {
+    for line in lines(&context.times(), shown, context.room()) {
         output::line(&line.render(context.style, context.room()))?;
     }
     if shown.len() < rows.len() {
@@ -78,7 +78,7 @@ async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
     for (folder, rows) in &all {
         let place = folder.parent().unwrap_or(folder);
         output::line(&Line::of(Paint::Bold, place).render(context.style, context.room()))?;
-        for line in lines(&context.times(), rows, context.columns()) {
+        for line in lines(&context.times(), rows, context.room()) {
             output::line(&line.render(context.style, context.room()))?;
         }
     }

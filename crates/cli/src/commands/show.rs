@@ -61,10 +61,10 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
     let view = store.view(run).await?;
     let signs = last_words(store, &view.record).await?;
     let page = Page::of(&view, &signs);
-    let (times, columns) = (context.times(), context.columns());
+    let (times, room) = (context.times(), context.room());
     let left = ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store));
-    for line in show_page(&page, left, &times, columns) {
-        output::line(&line.render(context.style, context.room()))?;
+    for line in show_page(&page, left, &times, room) {
+        output::line(&line.render(context.style, room))?;
     }
     Ok(())
 }

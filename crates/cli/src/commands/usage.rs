@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, amount, cut_with_mark, parse_duration, short, table, width};
+use crate::ui::{Line, Paint, amount, cut_in_the_middle, parse_duration, short, table, width};
 
 /// Columns between two columns of the table.
 const COLUMN_GAP: usize = 2;
@@ -144,7 +144,7 @@ fn lines(by: UsageBy, groups: &BTreeMap<String, Used>, all: &Used, columns: usiz
     let figures: usize = (1..header.len()).map(|column| widest(column) + COLUMN_GAP).sum();
     let room = columns.saturating_sub(figures + 1).max(NAME_COLUMNS_MIN);
     for (_, name) in cells.iter_mut().filter_map(|row| row.first_mut()) {
-        *name = cut_with_mark(name, room);
+        *name = cut_in_the_middle(name, room);
     }
     table(&header, &cells)
 }

@@ -26,8 +26,11 @@ impl Line {
         Line { is_whole: true, ..self }
     }
 
-    /// The line with `text` after it at the right edge of `columns`, if there is room for it.
+    /// The line with `text` after it at the right edge of `columns`, if there is room for it; without an edge, beside it.
     pub(crate) fn with_right(self, columns: usize, paint: Paint, text: &str) -> Line {
+        if columns == usize::MAX {
+            return self.with(Paint::Plain, "  ").with(paint, text);
+        }
         let used = self.width() + width(text);
         let gap = columns.saturating_sub(used);
         if gap < 2 { self } else { self.with(Paint::Plain, " ".repeat(gap)).with(paint, text) }
@@ -95,6 +98,28 @@ pub(crate) fn cut_with_mark(text: &str, columns: usize) -> String {
     } else {
         format!("{}…", cut(text, columns.saturating_sub(1)))
     }
+}
+
+/// `text`, or as much of its beginning and its end as fits into `columns` with a mark between them: names that are made
+/// by one rule differ at their ends.
+pub(crate) fn cut_in_the_middle(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let room = columns.saturating_sub(1);
+    let end_room = room / 2;
+    let begin = cut(text, room - end_room);
+    let mut used = 0;
+    let mut end: Vec<char> = text
+        .chars()
+        .rev()
+        .take_while(|character| {
+            used += character_width(*character);
+            used <= end_room
+        })
+        .collect();
+    end.reverse();
+    format!("{begin}…{}", end.into_iter().collect::<String>())
 }
 
 /// A line across the screen with a title in it, and `right` at its end.
@@ -185,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn of_a_name_the_beginning_and_the_end_stay() {
+        assert_eq!(cut_in_the_middle("check_part_number_12", 20), "check_part_number_12");
+        assert_eq!(cut_in_the_middle("check_part_number_12", 12), "check_…er_12");
+        assert_eq!(cut_in_the_middle("日本語日本語", 8), "日本…語");
+        assert_eq!(cut_in_the_middle("check", 1), "…");
+    }
+
+    #[test]
     fn a_text_is_broken_between_words() {
         assert_eq!(wrapped("one two  three", 7), ["one two", "three"]);
         assert_eq!(wrapped("extraordinary it is", 6), ["extraordinary", "it is"]);
@@ -216,6 +249,8 @@ mod tests {
     fn the_right_part_stands_at_the_edge_or_is_left_out() {
         let line = Line::of(Paint::Plain, "left").with_right(12, Paint::Dim, "right");
         assert_eq!(line.render(PLAIN, 12), "left   right");
+        let piped = Line::of(Paint::Plain, "left").with_right(usize::MAX, Paint::Dim, "right");
+        assert_eq!(piped.render(PLAIN, usize::MAX), "left  right");
         assert_eq!(
             Line::of(Paint::Plain, "left").with_right(10, Paint::Dim, "right").render(PLAIN, 10),
             "left"

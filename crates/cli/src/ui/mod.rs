@@ -31,7 +31,7 @@ pub(crate) use entries::{Entries, Entry};
 pub(crate) use frame::{Frame, Size};
 pub(crate) use harmless::harmless;
 pub(crate) use ids::beginnings;
-pub(crate) use line::{Line, cut_with_mark, one_line, rule, width, wrapped};
+pub(crate) use line::{Line, cut_in_the_middle, cut_with_mark, one_line, rule, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
 pub(crate) use outlet::Offered;
 pub(crate) use pace::Pace;

@@ -344,6 +344,15 @@ fn show_of_a_run_that_waits_for_a_limit_and_has_no_owner() {
 }
 
 #[test]
+fn in_a_pipe_nothing_of_a_page_is_cut() {
+    let (record, plan, signs) = (running(), plan(), signs());
+    let page = page(&record, &plan, owner(), &signs);
+    let lines = show_page(&page, Vec::new(), &times(), usize::MAX);
+    let text: String = lines.iter().map(|line| line.render(Style::default(), usize::MAX) + "\n").collect();
+    assert!(text.contains("a_rather_long_name_of_a_step") && !text.contains('…'), "{text}");
+}
+
+#[test]
 fn show_of_a_failed_run() {
     let (record, plan) = (failed(), plan());
     let said = "test result: FAILED. 411 passed; 2 failed; 0 ignored; finished in 61.02s".to_owned();

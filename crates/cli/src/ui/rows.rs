@@ -5,7 +5,7 @@ use backstay_model::{Frame, Scope, StepId};
 use backstay_workflow::plan::{Step, Verb};
 
 use super::agents::{agent_sign, limit_words};
-use super::line::{Line, cut_with_mark, width};
+use super::line::{Line, cut_in_the_middle, cut_with_mark, width};
 use super::page::Page;
 use super::state::State;
 use super::time::{Times, clock};
@@ -47,7 +47,8 @@ pub(crate) struct StepRow {
 
 /// The steps of a run: where each stands, for how long, what does it, and the last sign of life.
 ///
-/// The last words of a step are cut to `columns`, so that what stands behind them is seen.
+/// The last words of a step are cut to `columns`, so that what stands behind them is seen; without an edge, which is
+/// [`usize::MAX`], nothing is cut.
 pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
     let (header, rows) = step_rows(page, times, columns);
     std::iter::once(header).chain(rows.into_iter().map(|row| row.line)).collect()
@@ -72,13 +73,14 @@ pub(crate) fn step_rows(page: &Page<'_>, times: &Times, columns: usize) -> (Line
     for step in page.plan.steps.iter().chain(&page.plan.finally) {
         add_rows(page, times, step, &[], 0, &mut rows);
     }
+    let bounded = |most: usize| if columns == usize::MAX { usize::MAX } else { most };
     let widest = |text: fn(&Row) -> &str, least: usize, most: usize| {
-        rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, most)
+        rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, bounded(most))
     };
     let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX.min(columns / 4));
     let states: Vec<String> = rows.iter().map(|row| row.state.words(times)).collect();
     let state_columns =
-        states.iter().map(|words| width(words)).max().unwrap_or(0).clamp(5, STATE_COLUMNS_MAX);
+        states.iter().map(|words| width(words)).max().unwrap_or(0).clamp(5, bounded(STATE_COLUMNS_MAX));
     let agent_columns = widest(|row| &row.agent, 4, AGENT_COLUMNS_MAX);
     let at = |column: usize| 3 + step_columns + 2 + column;
     let header = Line::of(Paint::Dim, "   step")
@@ -94,7 +96,7 @@ pub(crate) fn step_rows(page: &Page<'_>, times: &Times, columns: usize) -> (Line
         let line = Line::of(Paint::Plain, " ")
             .with(row.state.paint(), row.state.mark())
             .with(Paint::Plain, " ")
-            .with(Paint::Plain, cut_with_mark(&row.step, step_columns))
+            .with(Paint::Plain, cut_in_the_middle(&row.step, step_columns))
             .filled_to(at(0))
             .with(row.state.paint(), cut_with_mark(state, state_columns))
             .filled_to(at(state_columns + TIME_COLUMNS).saturating_sub(width(&row.time)))

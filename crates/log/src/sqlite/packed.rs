@@ -4,6 +4,7 @@
 //! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
 //! some time after a topic has ended; see `packing`.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use backstay_model::Seq;
@@ -20,6 +21,8 @@ pub(super) const BYTES_FULL: usize = 1 << 20;
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
+/// How far back a frame refers to itself at most, as a power of two of bytes: as the level does. A reader needs that much memory.
+const WINDOW_LOG: u32 = 21;
 /// Blocks that are held to read at most.
 const HELD_MAX: usize = 32;
 /// Bytes of payloads in them at most, where there is more than one.
@@ -27,6 +30,8 @@ const HELD_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
+const ALL: &str = "SELECT topic_id, first, last, ifnull(name, 'topic ' || topic_id) FROM packed \
+     LEFT JOIN topic ON topic.id = topic_id ORDER BY topic_id, last";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
 
@@ -160,6 +165,7 @@ fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
 pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
     let mut frame = zstd::Encoder::new(Vec::new(), LEVEL)?;
     frame.include_checksum(true)?;
+    frame.window_log(WINDOW_LOG)?;
     let length = |length: usize| u32::try_from(length).map(u32::to_le_bytes).map_err(io::Error::other);
     frame.write_all(&length(texts.len())?)?;
     for text in texts {
@@ -172,7 +178,9 @@ pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
 }
 
 fn unpack(data: &[u8]) -> io::Result<Texts> {
-    let mut frame = zstd::Decoder::new(data)?.take(BYTES_MAX);
+    let mut frame = zstd::Decoder::new(data)?;
+    frame.window_log_max(WINDOW_LOG)?;
+    let mut frame = frame.take(BYTES_MAX);
     let mut number = || -> io::Result<usize> {
         let mut bytes = [0; 4];
         frame.read_exact(&mut bytes)?;
@@ -196,33 +204,66 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
     Ok(Texts { all, ends })
 }
 
-/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`.
-pub(super) fn put_back(connection: &Connection, is_wanted: &dyn Fn(&str) -> bool) -> Result<u64, Unfit> {
+/// A block that cannot be unpacked, so that nobody can tell what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedBlock {
+    /// The topic of its events.
+    pub topic: String,
+    /// The first of them.
+    pub first: Seq,
+    /// The last of them.
+    pub last: Seq,
+}
+
+impl fmt::Display for DamagedBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DamagedBlock { topic, first, last } = self;
+        write!(f, "the events {first} to {last} of {topic}, whose block is damaged")
+    }
+}
+
+/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`. Gives those that are passed
+/// over.
+pub(super) fn put_back(
+    connection: &Connection,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> rusqlite::Result<Vec<DamagedBlock>> {
     let mut blocks = Vec::new();
-    let mut statement = connection.prepare("SELECT topic_id, last FROM packed ORDER BY topic_id, last")?;
+    let mut statement = connection.prepare(ALL)?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
-        blocks.push((row.get::<_, i64>(0)?, Seq(unsigned(row, 1)?)));
+        let (first, last) = (Seq(unsigned(row, 1)?), Seq(unsigned(row, 2)?));
+        blocks.push((row.get::<_, i64>(0)?, DamagedBlock { topic: row.get(3)?, first, last }));
     }
-    let mut count = 0;
-    for (topic, last) in blocks {
-        let block = read(connection, topic, last)?;
-        if !block.texts.iter().any(is_wanted) {
-            continue;
+    let mut damaged = Vec::new();
+    for (topic, named) in blocks {
+        let block = match read(connection, topic, named.last) {
+            Ok(block) => block,
+            Err(Unfit::Damaged(_)) => {
+                damaged.push(named);
+                continue;
+            }
+            Err(Unfit::Sqlite(error)) => return Err(error),
+        };
+        if block.texts.iter().any(is_wanted) {
+            put_back_block(connection, &block, named.last)?;
         }
-        let mut put = connection.prepare_cached(PUT_BACK)?;
-        for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
-            put.execute((topic, stored(seq), text))?;
-        }
-        connection
-            .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last = ?2")?
-            .execute((topic, stored(last.0)))?;
-        connection
-            .prepare_cached("INSERT INTO pack (topic_id, closed_at) VALUES (?1, 0) ON CONFLICT DO NOTHING")?
-            .execute([topic])?;
-        count += 1;
     }
-    Ok(count)
+    Ok(damaged)
+}
+
+fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(PUT_BACK)?;
+    for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
+        put.execute((block.topic, stored(seq), text))?;
+    }
+    connection
+        .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last = ?2")?
+        .execute((block.topic, stored(last.0)))?;
+    connection
+        .prepare_cached("INSERT INTO pack (topic_id, closed_at) VALUES (?1, 0) ON CONFLICT DO NOTHING")?
+        .execute([block.topic])?;
+    Ok(())
 }
 
 /// Frees the blocks of which no event is left.
@@ -307,5 +348,19 @@ mod tests {
         let mut unpacker = Unpacker::new(&connection);
         read_in_turn(&mut unpacker, 33, 10);
         assert_eq!(unpacker.blocks.len(), 32);
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_more_memory_than_ours_is_damaged() {
+        let text = "[1]".to_owned();
+        let mut frame = zstd::Encoder::new(Vec::new(), LEVEL).unwrap();
+        frame.window_log(WINDOW_LOG + 1).unwrap();
+        frame.write_all(&[1, 0, 0, 0, 3, 0, 0, 0]).unwrap();
+        frame.write_all(text.as_bytes()).unwrap();
+        let error = unpack(&frame.finish().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+        let longest = "1".repeat(PAYLOAD_BYTES_MAX);
+        let texts = [longest, text];
+        assert_eq!(unpack(&pack(&texts).unwrap()).unwrap().iter().collect::<Vec<_>>(), texts);
     }
 }
