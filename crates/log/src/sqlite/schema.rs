@@ -15,6 +15,8 @@ use crate::error::{OpenError, StoreError};
 const APPLICATION_ID: i64 = 0x424b_5354;
 /// The version of the tables below.
 pub(super) const FORMAT: i64 = 4;
+/// The first version that has packed payloads.
+pub(super) const FORMAT_PACKED: i64 = 4;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.

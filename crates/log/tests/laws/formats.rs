@@ -12,7 +12,7 @@ use crate::kills::check_index;
 use crate::support::{append, batch, event, events, numbers, owner, read_by, texts, topic};
 
 /// A copy of the golden store of a version.
-fn golden(version: u32, folder: &Path) {
+pub(crate) fn golden(version: u32, folder: &Path) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/store-{version}/log.db"));
     std::fs::copy(golden, folder.join("log.db")).unwrap();
 }

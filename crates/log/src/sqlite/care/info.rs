@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::fault;
 use super::super::owners::OwnerLocks;
+use super::super::schema::FORMAT_PACKED;
 use super::super::sql::unsigned;
 use super::alone::holders;
 use super::look::Look;
@@ -121,7 +122,7 @@ fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
 
 fn topics(connection: &Connection, format: i64) -> rusqlite::Result<Vec<TopicRoom>> {
     let packed = match format {
-        ..4 => "0",
+        ..FORMAT_PACKED => "0",
         _ => "(SELECT ifnull(sum(length(data)), 0) FROM packed WHERE packed.topic_id = topic.id)",
     };
     let mut statement = connection.prepare(&format!(

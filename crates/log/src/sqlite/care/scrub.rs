@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::super::fault;
 use super::super::packed::{self, Unfit, Unpacker};
-use super::super::schema;
+use super::super::schema::{self, FORMAT_PACKED};
 use super::super::sql::unsigned;
 use super::alone::Alone;
 use super::blanks::Secret;
@@ -62,14 +62,16 @@ pub fn scrub_database(
 ) -> Result<DatabaseScrubbed, ScrubError> {
     let path = alone.folder().join("log.db");
     let mut connection = schema::connect_writer(&path)?;
-    look::version(&connection, &path)?;
+    let format = look::version(&connection, &path)?;
     let failed = |source| ScrubError::Store(fault::sqlite("scrub", &path, source));
     // Cells that are overwritten are filled with zeros, and the commit is on the disk when it returns.
     connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     refuse_structure(&transaction, &path, secret)?;
-    unpack(&transaction, &path, secret)?;
+    if format >= FORMAT_PACKED {
+        unpack(&transaction, &path, secret)?;
+    }
     let mut scrubbed =
         DatabaseScrubbed { events: blank_events(&transaction, &path, secret, understood)?, rows: 0 };
     scrubbed.rows = blank_rows(&transaction, &path, secret)?;
