@@ -45,10 +45,14 @@ pub(super) struct Committer {
     pub(super) waiting_max: usize,
     /// Other processes have written since the last commit of this one.
     pub(super) foreign: bool,
+    /// What the transaction does that nobody waits for.
+    pub(super) chore: Chore,
     /// Rows of events that are gone may still be there.
     pub(super) sweeps: bool,
     /// Payloads of topics that ended may be worth packing.
     pub(super) packs: bool,
+    /// A topic whose pages are damaged, and that is still to be packed.
+    pub(super) unpackable: Option<i64>,
     /// How long ago a topic has to have ended.
     pub(super) pack_after: Duration,
 }
@@ -61,6 +65,29 @@ pub(super) struct Slot(usize);
 pub(super) struct Cached {
     pub(super) id: i64,
     pub(super) state: TopicState,
+}
+
+/// What is done when nobody asks for anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chore {
+    /// Entries that wait are written to the index.
+    Index,
+    /// What is gone is freed.
+    Sweep,
+    /// What has ended is packed.
+    Pack,
+}
+
+impl Chore {
+    /// What to say if it failed. A reader finds what waits in memory, sees nothing of what is gone, and reads payloads where
+    /// they were.
+    pub(super) const fn undone(self) -> &'static str {
+        match self {
+            Chore::Index => "the index was not written",
+            Chore::Sweep => "what is gone was not freed",
+            Chore::Pack => "what has ended was not packed",
+        }
+    }
 }
 
 /// Why a transaction ended without a commit.
@@ -118,8 +145,10 @@ impl Committer {
             stored_names: HashMap::new(),
             waiting_max,
             foreign: false,
+            chore: Chore::Index,
             sweeps: false,
             packs: false,
+            unpackable: None,
             pack_after,
         }
     }
@@ -135,6 +164,7 @@ impl Committer {
 
     /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
+        self.chore = Chore::Index;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }

@@ -173,12 +173,11 @@ impl Core {
     pub(super) fn do_chores(&mut self, queue: &Queue) {
         while queue.is_empty() && self.has_chores() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
-                // A reader finds what waits in memory, and does not see what is gone.
                 let now = self.uptime();
                 if self.patience.failed(chain(&error), now) {
                     let again_in = self.patience.left(now);
                     let error = chain(&error);
-                    tracing::warn!(error, ?again_in, "the index was not written, or what is gone not freed");
+                    tracing::warn!(error, ?again_in, "{}", self.committer.chore.undone());
                 }
                 return;
             }

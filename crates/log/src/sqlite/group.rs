@@ -8,7 +8,7 @@ use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
 use super::commit::{Cached, Committer, Failed, Slot};
 use super::flush_index;
-use super::packed::due_before;
+use super::packing::due_before;
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
 use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};

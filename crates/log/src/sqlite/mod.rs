@@ -21,6 +21,7 @@ mod migrate;
 mod open;
 mod owners;
 mod packed;
+mod packing;
 mod page;
 mod patience;
 mod places;

@@ -2,46 +2,29 @@
 //!
 //! A packed event keeps its row, with an empty payload, which is no JSON; so numbers, positions, kinds and scopes are where
 //! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
-//! some time after a topic has ended; the table `pack` says which topics are still to be looked at.
+//! some time after a topic has ended; see `packing`.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
+use backstay_model::Seq;
 use backstay_model::limits::PAYLOAD_BYTES_MAX;
-use backstay_model::{Seq, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::commit::{Committer, Failed};
 use super::sql::{stored, unsigned};
-use crate::crash::crash_point;
 
 /// Events of one block at most.
-const EVENTS_MAX: usize = 256;
-/// Fewer than this are left as they are: little is won.
-const EVENTS_MIN: usize = 8;
+pub(super) const EVENTS_MAX: usize = 256;
 /// With so many bytes of payloads a block is full.
-const BYTES_FULL: usize = 1 << 20;
+pub(super) const BYTES_FULL: usize = 1 << 20;
 /// Bytes of payloads in a block at most: with the longest payload there is, behind what is not full yet.
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
 
-const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, \
-     event.kind, event.scope, trace, payload FROM topic_event JOIN event ON event.g = topic_event.g WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 \
-     ORDER BY topic_event.seq LIMIT ?3";
-const ROW: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, last_fact, kind, scope, trace, payload) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '')";
-/// Columns of a row before the payload.
-const COLUMNS: usize = 10;
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
-const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, max(topic.floor, \
-     ifnull((SELECT max(last) FROM packed WHERE packed.topic_id = pack.topic_id), 0)) \
-     FROM pack JOIN topic ON topic.id = pack.topic_id WHERE pack.closed_at <= ?1 ORDER BY pack.closed_at LIMIT 1";
-
 /// Why a payload cannot be unpacked.
 #[derive(Debug)]
 pub(super) enum Unfit {
@@ -138,7 +121,7 @@ fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
 
 /// A zstd frame with its own check sum. In it: the number of payloads, the length of each, then the payloads; numbers have
 /// four bytes, the smallest first.
-fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
+pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
     let mut frame = zstd::Encoder::new(Vec::new(), LEVEL)?;
     frame.include_checksum(true)?;
     let length = |length: usize| u32::try_from(length).map(u32::to_le_bytes).map_err(io::Error::other);
@@ -177,87 +160,6 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
     Ok(Texts { all, ends })
 }
 
-impl Committer {
-    /// Notes that the topic has ended: it is packed some time later.
-    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
-        self.connection
-            .prepare_cached(
-                "INSERT INTO pack (topic_id, closed_at) VALUES (?1, ?2) \
-                 ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
-            )?
-            .execute((id, now.as_micros()))?;
-        self.packs = true;
-        Ok(())
-    }
-
-    /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
-    /// the index.
-    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
-        let next = self
-            .connection
-            .prepare_cached(NEXT)?
-            .query_row([until.as_micros()], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, Seq(unsigned(row, 2)?)))
-            })
-            .optional()?;
-        let Some((id, is_closed, after)) = next else {
-            self.packs = false;
-            return Ok(());
-        };
-        if !is_closed || !pack_block(&self.connection, id, after)? {
-            self.connection.prepare_cached("DELETE FROM pack WHERE topic_id = ?1")?.execute([id])?;
-        }
-        crash_point("log.pack.before_commit");
-        Ok(())
-    }
-}
-
-/// A row of `event`, without its payload.
-struct Bare {
-    seq: Seq,
-    columns: Vec<Value>,
-}
-
-/// Packs what comes after `after`. False if there is nothing that is worth it.
-fn pack_block(connection: &Connection, id: i64, after: Seq) -> Result<bool, Failed> {
-    let mut events: Vec<Bare> = Vec::new();
-    let mut texts: Vec<String> = Vec::new();
-    let mut bytes = 0;
-    let mut statement = connection.prepare_cached(ROWS)?;
-    let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
-    while let Some(row) = rows.next()? {
-        let (seq, text) = (Seq(unsigned(row, 2)?), row.get::<_, String>(COLUMNS)?);
-        // Only what follows each other, and is still in its row, belongs together.
-        let is_next = events.last().is_none_or(|last| last.seq.next() == seq);
-        if bytes >= BYTES_FULL || !is_next || text.is_empty() {
-            break;
-        }
-        bytes += text.len();
-        let columns = (0..COLUMNS).map(|column| row.get(column)).collect::<Result<_, _>>()?;
-        events.push(Bare { seq, columns });
-        texts.push(text);
-    }
-    let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(false) };
-    if events.len() < EVENTS_MIN {
-        return Ok(false);
-    }
-    let data =
-        pack(&texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
-    connection
-        .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
-        .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
-    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
-    let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
-    for event in &events {
-        delete.execute(params_from_iter(event.columns.first()))?;
-    }
-    let mut insert = connection.prepare_cached(ROW)?;
-    for event in &events {
-        insert.execute(params_from_iter(&event.columns))?;
-    }
-    Ok(true)
-}
-
 /// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`.
 pub(super) fn put_back(connection: &Connection, is_wanted: &dyn Fn(&str) -> bool) -> Result<u64, Unfit> {
     let mut blocks = Vec::new();
@@ -293,12 +195,6 @@ pub(super) fn free(connection: &Connection, topic: i64, until: i64) -> rusqlite:
         .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last <= ?2")?
         .execute((topic, until))
         .map(|_| ())
-}
-
-/// The moment before which a topic has to have ended to be packed.
-pub(super) fn due_before(now: Timestamp, age: Duration) -> Timestamp {
-    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(now.as_micros().saturating_sub(age))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use backstay_model::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::commit::{Committer, Failed};
+use super::commit::{Chore, Committer, Failed};
 use super::schema::FLAG_MORE;
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Afterwards, Part};
@@ -78,6 +78,7 @@ impl Committer {
     /// Frees the next piece of what is gone. To be called in a transaction in which no event waits for the index: so what
     /// the index does not have of a topic is not there.
     pub(super) fn sweep(&mut self) -> Result<(), Failed> {
+        self.chore = Chore::Sweep;
         let next = self
             .connection
             .prepare_cached("SELECT topic_id, until_seq FROM sweep ORDER BY topic_id LIMIT 1")?

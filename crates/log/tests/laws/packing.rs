@@ -292,3 +292,70 @@ async fn a_secret_is_taken_out_of_stores_of_each_version_as_they_are() {
         );
     }
 }
+
+/// Three topics of 30 events each that have ended, the one after the other, and are not packed yet.
+fn ended(folder: &Path) {
+    let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
+    for name in ["a", "b", "c"] {
+        let parts = Part::new(topic(name), Authority::Own, vec![event("much the same"); 30]);
+        log.submit(Batch::of(parts)).wait().unwrap();
+        conclude(&log, name, Afterwards::Closed);
+    }
+}
+
+/// Packs whatever can be.
+fn pack_all(folder: &Path) {
+    let log = open(folder);
+    append(&log, "other", &["x"]);
+    wait_until_packed(folder);
+}
+
+/// First and last event of each block, by topic.
+fn blocks(database: &Connection) -> Vec<(String, i64, i64)> {
+    let sql = "SELECT name, first, last FROM packed JOIN topic ON topic.id = topic_id ORDER BY name, first";
+    let mut statement = database.prepare(sql).unwrap();
+    let found = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    found.collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_nothing_else_from_being_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    ended(folder.path());
+    let database = database(folder.path());
+    let damage = |what: &str, name: &str, seqs: &str| {
+        let whose = "topic_id = (SELECT id FROM topic WHERE name = ?1)";
+        let sql = format!("UPDATE event SET {what} = CAST(x'22ff22' AS TEXT) WHERE {whose} AND seq {seqs}");
+        database.execute(&sql, [name]).unwrap()
+    };
+    assert_eq!(damage("payload", "a", "= 10") + damage("kind", "a", "= 14"), 2);
+    assert_eq!(damage("payload", "b", "% 4 = 1"), 8);
+    pack_all(folder.path());
+    let of = |name: &str, first, last| (name.to_owned(), first, last);
+    assert_eq!(blocks(&database), [of("a", 1, 9), of("a", 15, 30), of("c", 1, 30)]);
+    let log = open(folder.path());
+    let page = log.read(&topic("a"), Seq(14), Direction::Forward, 30).await.unwrap();
+    assert_eq!(texts(&page.events), ["much the same"; 16]);
+    let error = log.read(&topic("a"), Seq(9), Direction::Forward, 30).await.unwrap_err();
+    assert!(matches!(&error, ReadError::Damaged(damaged) if damaged.seq == Seq(10)), "{error:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_read_keeps_nothing_else_from_being_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    ended(folder.path());
+    let connection = database(folder.path());
+    let long = format!("UPDATE event SET payload = '\"{}\"' WHERE g = 12", "z".repeat(20_000));
+    assert_eq!(connection.execute(&long, ()).unwrap(), 1);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_row| Ok(())).unwrap();
+    drop(connection);
+    let path = folder.path().join("log.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let overflow = bytes.chunks_mut(4_096).find(|page| page[4..].iter().all(|byte| *byte == b'z')).unwrap();
+    // Where the rest of the payload is: nowhere.
+    overflow[..4].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
+    std::fs::write(&path, bytes).unwrap();
+    pack_all(folder.path());
+    let of = |name: &str, last| (name.to_owned(), 1, last);
+    assert_eq!(blocks(&database(folder.path())), [of("b", 30), of("c", 30)]);
+}

@@ -1,0 +1,171 @@
+//! Packing: what writes the blocks of `packed`, some time after a topic has ended.
+//!
+//! The table `pack` says which topics are still to be looked at. One commit packs one block; a topic of which nothing more is
+//! worth it goes out of the table.
+
+use std::time::Duration;
+
+use backstay_model::{Seq, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params_from_iter};
+
+use super::commit::{Chore, Committer, Failed};
+use super::packed::{BYTES_FULL, EVENTS_MAX, pack};
+use super::sql::{stored, unsigned};
+use crate::crash::crash_point;
+
+/// Fewer than this are left as they are: little is won.
+const EVENTS_MIN: usize = 8;
+
+/// A row that is not where its index says is none of them.
+const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, event.kind, event.scope, \
+     trace, payload FROM topic_event JOIN event ON event.g = topic_event.g AND event.topic_id = topic_event.topic_id AND \
+     event.seq = topic_event.seq WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 ORDER BY topic_event.seq LIMIT ?3";
+const ROW: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, last_fact, kind, scope, trace, payload) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '')";
+/// Columns of a row before the payload.
+const COLUMNS: usize = 10;
+const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, max(topic.floor, \
+     ifnull((SELECT max(last) FROM packed WHERE packed.topic_id = pack.topic_id), 0)) \
+     FROM pack JOIN topic ON topic.id = pack.topic_id WHERE pack.closed_at <= ?1 ORDER BY pack.closed_at LIMIT 1";
+
+impl Committer {
+    /// Notes that the topic has ended: it is packed some time later.
+    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO pack (topic_id, closed_at) VALUES (?1, ?2) \
+                 ON CONFLICT DO UPDATE SET closed_at = excluded.closed_at",
+            )?
+            .execute((id, now.as_micros()))?;
+        self.packs = true;
+        Ok(())
+    }
+
+    /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
+    /// the index.
+    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
+        self.chore = Chore::Pack;
+        if let Some(id) = self.unpackable.take() {
+            return Ok(forget(&self.connection, id)?);
+        }
+        let next = self
+            .connection
+            .prepare_cached(NEXT)?
+            .query_row([until.as_micros()], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, Seq(unsigned(row, 2)?)))
+            })
+            .optional()?;
+        let Some((id, is_closed, after)) = next else {
+            self.packs = false;
+            return Ok(());
+        };
+        let packed = if is_closed { pack_next(&self.connection, id, after) } else { Ok(false) };
+        if let Err(Failed::Before(error)) = &packed
+            && error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+        {
+            // SQLite writes nothing more in this transaction. The next one goes on with other topics.
+            self.unpackable = Some(id);
+        }
+        if !packed? {
+            forget(&self.connection, id)?;
+        }
+        crash_point("log.pack.before_commit");
+        Ok(())
+    }
+}
+
+/// Nothing more of the topic is to be packed.
+fn forget(connection: &Connection, id: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM pack WHERE topic_id = ?1")?.execute([id]).map(|_| ())
+}
+
+/// A row of `event`, without its payload.
+struct Bare {
+    seq: Seq,
+    columns: Vec<Value>,
+}
+
+/// Events that follow each other and may share a block.
+#[derive(Default)]
+struct Run {
+    events: Vec<Bare>,
+    texts: Vec<String>,
+    size_bytes: usize,
+}
+
+/// Why a run has no more events.
+enum End {
+    /// It is full, or nothing follows.
+    Done,
+    /// What follows cannot be packed with it. Another run may begin behind this event.
+    Before(Seq),
+}
+
+/// Packs the first run behind `after` that is worth it. False if there is none.
+fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, Failed> {
+    loop {
+        let (run, end) = gather(connection, id, after)?;
+        if run.events.len() >= EVENTS_MIN {
+            write(connection, id, &run)?;
+            return Ok(true);
+        }
+        match end {
+            End::Done => return Ok(false),
+            End::Before(seq) => after = seq,
+        }
+    }
+}
+
+/// The run behind `after`. It ends at a row that cannot be read: readers and checks tell of that.
+fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Failed> {
+    let mut run = Run::default();
+    let mut statement = connection.prepare_cached(ROWS)?;
+    let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
+    while run.size_bytes < BYTES_FULL {
+        let Some(row) = rows.next()? else { break };
+        let seq = Seq(unsigned(row, 2)?);
+        if run.events.last().is_some_and(|last| last.seq.next() != seq) {
+            return Ok((run, End::Before(Seq(seq.0 - 1))));
+        }
+        match row.get::<_, String>(COLUMNS).and_then(|text| Ok((text, columns(row)?))) {
+            Ok((text, columns)) if !text.is_empty() => {
+                run.size_bytes += text.len();
+                run.events.push(Bare { seq, columns });
+                run.texts.push(text);
+            }
+            Ok(_packed) => return Ok((run, End::Before(seq))),
+            Err(_unreadable) => return Ok((run, End::Before(seq))),
+        }
+    }
+    Ok((run, End::Done))
+}
+
+fn columns(row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
+    (0..COLUMNS).map(|column| row.get(column)).collect()
+}
+
+fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
+    let (Some(first), Some(last)) = (run.events.first(), run.events.last()) else { return Ok(()) };
+    let data =
+        pack(&run.texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
+    connection
+        .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
+    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
+    let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
+    for event in &run.events {
+        delete.execute(params_from_iter(event.columns.first()))?;
+    }
+    let mut insert = connection.prepare_cached(ROW)?;
+    for event in &run.events {
+        insert.execute(params_from_iter(&event.columns))?;
+    }
+    Ok(())
+}
+
+/// The moment before which a topic has to have ended to be packed.
+pub(super) fn due_before(now: Timestamp, age: Duration) -> Timestamp {
+    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now.as_micros().saturating_sub(age))
+}
