@@ -20,11 +20,16 @@ pub(super) const BYTES_FULL: usize = 1 << 20;
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
+/// Blocks that are held to read at most.
+const HELD_MAX: usize = 32;
+/// Bytes of payloads in them at most, where there is more than one.
+const HELD_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
+
 /// Why a payload cannot be unpacked.
 #[derive(Debug)]
 pub(super) enum Unfit {
@@ -70,27 +75,58 @@ impl Texts {
     }
 }
 
-/// Gives payloads of packed events, and holds the block that it took the last one from.
+/// Gives payloads of packed events. It holds the blocks that it took the last ones from, one of each topic: so each block
+/// is unpacked once also where events of several topics are read in turn.
 #[derive(Debug)]
 pub(super) struct Unpacker<'c> {
     pub(super) connection: &'c Connection,
-    block: Option<Block>,
+    /// The one that was used last is the last.
+    blocks: Vec<Block>,
+    /// How many blocks were unpacked.
+    #[cfg(test)]
+    unpacked: usize,
 }
 
 impl<'c> Unpacker<'c> {
     pub(super) const fn new(connection: &'c Connection) -> Unpacker<'c> {
-        Unpacker { connection, block: None }
+        Unpacker {
+            connection,
+            blocks: Vec::new(),
+            #[cfg(test)]
+            unpacked: 0,
+        }
     }
 
     /// The payload of the packed event `seq` of a topic.
     pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, Unfit> {
-        let is_held =
-            self.block.as_ref().is_some_and(|block| block.topic == topic && block.get(seq).is_some());
-        if !is_held {
-            self.block = Some(read(self.connection, topic, seq)?);
-        }
-        let found = self.block.as_ref().and_then(|block| block.get(seq));
+        let held = self.blocks.iter().position(|block| block.topic == topic);
+        let held = held.map(|index| self.blocks.remove(index)).filter(|block| block.get(seq).is_some());
+        let block = match held {
+            Some(block) => block,
+            None => {
+                let block = read(self.connection, topic, seq)?;
+                #[cfg(test)]
+                {
+                    self.unpacked += 1;
+                }
+                self.make_room(block.texts.all.len());
+                block
+            }
+        };
+        self.blocks.push(block);
+        let found = self.blocks.last().and_then(|block| block.get(seq));
         found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))
+    }
+
+    /// Lets go of what was not used for longest, so that a block of so many bytes may be held too.
+    fn make_room(&mut self, size_bytes: usize) {
+        let mut held_bytes = size_bytes;
+        let fits = self.blocks.iter().rev().take(HELD_MAX - 1).take_while(|block| {
+            held_bytes += block.texts.all.len();
+            held_bytes <= HELD_BYTES_MAX
+        });
+        let surplus = self.blocks.len() - fits.count();
+        self.blocks.drain(..surplus);
     }
 }
 
@@ -214,5 +250,62 @@ mod tests {
             assert!(unpack(&damaged).map_or(true, |found| found == whole), "{place}");
             assert!(unpack(&data[..place]).is_err(), "cut at {place}");
         }
+    }
+    /// Topics with two blocks of eight payloads of so many bytes each.
+    fn blocks(topics: i64, text_bytes: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE packed (topic_id INTEGER, first INTEGER, last INTEGER, data BLOB)")
+            .unwrap();
+        for topic in 0..topics {
+            for first in [1_u8, 9] {
+                let texts: Vec<String> = (first..first + 8).map(|seq| text(topic, seq, text_bytes)).collect();
+                let row = (topic, first, first + 7, pack(&texts).unwrap());
+                connection.execute("INSERT INTO packed VALUES (?1, ?2, ?3, ?4)", row).unwrap();
+            }
+        }
+        connection
+    }
+
+    fn text(topic: i64, seq: u8, size_bytes: usize) -> String {
+        let name = format!("{topic}:{seq}:");
+        name.clone() + &"-".repeat(size_bytes - name.len())
+    }
+
+    /// Reads the topics in turn.
+    fn read_in_turn(unpacker: &mut Unpacker<'_>, topics: i64, text_bytes: usize) {
+        for seq in 1..=16 {
+            for topic in 0..topics {
+                let read = unpacker.payload(topic, Seq(u64::from(seq))).unwrap();
+                assert_eq!(read, text(topic, seq, text_bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn each_block_is_unpacked_once_where_topics_are_read_in_turn() {
+        for (topics, unpacked) in [(1, 2), (2, 4), (6, 12), (32, 64)] {
+            let connection = blocks(topics, 10);
+            let mut unpacker = Unpacker::new(&connection);
+            read_in_turn(&mut unpacker, topics, 10);
+            assert_eq!(unpacker.unpacked, unpacked, "{topics} topics");
+            assert_eq!(unpacker.blocks.len() as i64, topics);
+        }
+    }
+
+    #[test]
+    fn what_is_held_to_read_is_bounded() {
+        // A block has a mebibyte, so eight fit and nine do not.
+        let text_bytes = 1 << 17;
+        for (topics, unpacked, held) in [(8, 16, 8), (9, 144, 8)] {
+            let connection = blocks(topics, text_bytes);
+            let mut unpacker = Unpacker::new(&connection);
+            read_in_turn(&mut unpacker, topics, text_bytes);
+            assert_eq!((unpacker.unpacked, unpacker.blocks.len()), (unpacked, held), "{topics} topics");
+        }
+        let connection = blocks(33, 10);
+        let mut unpacker = Unpacker::new(&connection);
+        read_in_turn(&mut unpacker, 33, 10);
+        assert_eq!(unpacker.blocks.len(), 32);
     }
 }
