@@ -169,9 +169,9 @@ impl Core {
         self.committer.sweeps || self.committer.packs || self.committer.tail.lock().count() > 0
     }
 
-    /// Writes all of the index that waits, and then frees what is gone, until somebody wants to append.
+    /// Writes all of the index that waits, then frees what is gone, then packs, until somebody wants to append or to end.
     pub(super) fn do_chores(&mut self, queue: &Queue) {
-        while queue.is_empty() && self.has_chores() {
+        while queue.is_idle() && self.has_chores() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
                 let now = self.uptime();
                 if self.patience.failed(chain(&error), now) {
@@ -267,5 +267,68 @@ impl Reply {
         if !heard {
             tracing::trace!("nobody waits for the answer any more");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{bell, schema};
+    use super::*;
+    use crate::contract::{Afterwards, Authority, Batch, Log, NewEvent, Part};
+    use crate::{OpenOptions, SqliteLog};
+    use backstay_model::{Kind, Payload, Scope};
+    use std::path::Path;
+
+    /// A store with so many topics that have ended, and what writes to it, which packs them at once.
+    fn ended(folder: &Path, topics: usize) -> Core {
+        let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
+        let payload = Payload::encode(&"much the same").unwrap();
+        let event = NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload, trace: None };
+        for index in 0..topics {
+            let topic = format!("t{index}").parse().unwrap();
+            let part = Part::new(topic, Authority::Own, vec![event.clone(); 20]);
+            log.submit(Batch::of(Part { afterwards: Afterwards::Closed, ..part })).wait().unwrap();
+        }
+        drop(log);
+        let path = folder.join("log.db");
+        let mut connection = schema::connect_writer(&path).unwrap();
+        let checkpointer = Checkpointer::start(&mut connection, &path).unwrap();
+        let committer = Committer::new(connection, path, Arc::default(), 1_024, Duration::ZERO);
+        let turnstile = Turnstile::open(folder).unwrap();
+        let bell = bell::open(&folder.join("bell")).unwrap();
+        let newest = watch::Sender::new(Position(0));
+        let clock = Arc::new(SystemClock::default());
+        let mut core = Core::new(committer, turnstile, clock, bell, newest, Arc::default(), checkpointer);
+        core.write(&[], &mut Vec::new(), false).unwrap();
+        assert!(core.has_chores());
+        core
+    }
+
+    fn packed(core: &Core) -> i64 {
+        let count = "SELECT count(*) FROM packed";
+        core.committer.connection.query_row(count, (), |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn whoever_ends_leaves_what_is_to_be_packed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut core = ended(folder.path(), 3);
+        let queue = Queue::default();
+        queue.close();
+        core.do_chores(&queue);
+        core.close();
+        assert_eq!(packed(&core), 0);
+        core.do_chores(&Queue::default());
+        assert_eq!(packed(&core), 3);
+    }
+
+    #[test]
+    fn a_chore_that_failed_is_told_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut core = ended(folder.path(), 1);
+        core.committer.connection.execute_batch("DROP TABLE packed").unwrap();
+        core.do_chores(&Queue::default());
+        assert!(matches!(core.upkeep(), Upkeep::Later(_)));
+        assert_eq!(core.committer.chore.undone(), "what has ended was not packed");
     }
 }

@@ -237,8 +237,10 @@ impl Queue {
         taken
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().commands.is_empty()
+    /// Whether there is time for what nobody waits for: nothing is to be written, and nobody waits for the end.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.commands.is_empty() && !state.closed
     }
 
     /// Asks for upkeep, if more is not asked for already.
