@@ -25,9 +25,9 @@ const ROW: &str = "INSERT INTO event (g, topic_id, seq, at, flags, last_input, l
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '')";
 /// Columns of a row before the payload.
 const COLUMNS: usize = 10;
-const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, max(topic.floor, \
-     ifnull((SELECT max(last) FROM packed WHERE packed.topic_id = pack.topic_id), 0)) \
-     FROM pack JOIN topic ON topic.id = pack.topic_id WHERE pack.closed_at <= ?1 ORDER BY pack.closed_at LIMIT 1";
+const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, topic.floor FROM pack JOIN topic ON topic.id = pack.topic_id \
+     WHERE pack.closed_at <= ?1 ORDER BY pack.closed_at LIMIT 1";
+const BLOCKS: &str = "SELECT first, last FROM packed WHERE topic_id = ?1 AND last > ?2 ORDER BY last";
 
 impl Committer {
     /// Notes that the topic has ended: it is packed some time later.
@@ -56,11 +56,11 @@ impl Committer {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, Seq(unsigned(row, 2)?)))
             })
             .optional()?;
-        let Some((id, is_closed, after)) = next else {
+        let Some((id, is_closed, floor)) = next else {
             self.packs = false;
             return Ok(());
         };
-        let packed = if is_closed { pack_next(&self.connection, id, after) } else { Ok(false) };
+        let packed = if is_closed { pack_next(&self.connection, id, floor) } else { Ok(false) };
         if let Err(Failed::Before(error)) = &packed
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
         {
@@ -105,7 +105,7 @@ enum End {
 /// Packs the first run behind `after` that is worth it. False if there is none.
 fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, Failed> {
     loop {
-        let (run, end) = gather(connection, id, after)?;
+        let (run, end) = gather(connection, id, behind_blocks(connection, id, after)?)?;
         if run.events.len() >= EVENTS_MIN {
             write(connection, id, &run)?;
             return Ok(true);
@@ -115,6 +115,19 @@ fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, F
             End::Before(seq) => after = seq,
         }
     }
+}
+
+/// The end of the blocks that stand side by side behind `after`. There may be others behind what comes then.
+fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, Failed> {
+    let mut statement = connection.prepare_cached(BLOCKS)?;
+    let mut rows = statement.query((id, stored(after.0)))?;
+    while let Some(row) = rows.next()? {
+        if unsigned(row, 0)? > after.next().0 {
+            break;
+        }
+        after = Seq(unsigned(row, 1)?);
+    }
+    Ok(after)
 }
 
 /// The run behind `after`. It ends at a row that cannot be read: readers and checks tell of that.

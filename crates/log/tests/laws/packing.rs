@@ -359,3 +359,29 @@ fn a_page_that_cannot_be_read_keeps_nothing_else_from_being_packed() {
     let of = |name: &str, last| (name.to_owned(), 1, last);
     assert_eq!(blocks(&database(folder.path())), [of("b", 30), of("c", 30)]);
 }
+
+#[tokio::test]
+async fn a_block_before_others_that_was_put_back_is_packed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for round in 0..600 {
+        append(&log, "a", &[if round == 7 { "the key is 4711-hidden" } else { "nothing" }]);
+    }
+    conclude(&log, "a", Afterwards::Closed);
+    wait_until_packed(folder.path());
+    drop(log);
+    let database = database(folder.path());
+    let of_a = |first, last| ("a".to_owned(), first, last);
+    let whole = [of_a(1, 256), of_a(257, 512), of_a(513, 600)];
+    assert_eq!(blocks(&database), whole);
+    let alone = care::Alone::take(folder.path()).unwrap();
+    let secret = care::Secret::new("4711-hidden").unwrap();
+    assert_eq!(care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap().events, 1);
+    drop(alone);
+    assert_eq!(blocks(&database), whole[1..]);
+    pack_all(folder.path());
+    assert_eq!(blocks(&database), whole);
+    let log = open(folder.path());
+    let read = texts(&read_by(&log, "a", 100).await);
+    assert!(read.len() == 600 && !read[7].contains("4711") && read[8] == "nothing");
+}
