@@ -4,6 +4,7 @@
 //! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
 //! some time after a topic has ended; see `packing`.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use backstay_model::Seq;
@@ -27,6 +28,8 @@ const HELD_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
+const ALL: &str = "SELECT topic_id, first, last, ifnull(name, 'topic ' || topic_id) FROM packed \
+     LEFT JOIN topic ON topic.id = topic_id ORDER BY topic_id, last";
 const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
 
@@ -196,33 +199,66 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
     Ok(Texts { all, ends })
 }
 
-/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`.
-pub(super) fn put_back(connection: &Connection, is_wanted: &dyn Fn(&str) -> bool) -> Result<u64, Unfit> {
+/// A block that cannot be unpacked, so that nobody can tell what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedBlock {
+    /// The topic of its events.
+    pub topic: String,
+    /// The first of them.
+    pub first: Seq,
+    /// The last of them.
+    pub last: Seq,
+}
+
+impl fmt::Display for DamagedBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DamagedBlock { topic, first, last } = self;
+        write!(f, "the events {first} to {last} of {topic}, whose block is damaged")
+    }
+}
+
+/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`. Gives those that are passed
+/// over.
+pub(super) fn put_back(
+    connection: &Connection,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> rusqlite::Result<Vec<DamagedBlock>> {
     let mut blocks = Vec::new();
-    let mut statement = connection.prepare("SELECT topic_id, last FROM packed ORDER BY topic_id, last")?;
+    let mut statement = connection.prepare(ALL)?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
-        blocks.push((row.get::<_, i64>(0)?, Seq(unsigned(row, 1)?)));
+        let (first, last) = (Seq(unsigned(row, 1)?), Seq(unsigned(row, 2)?));
+        blocks.push((row.get::<_, i64>(0)?, DamagedBlock { topic: row.get(3)?, first, last }));
     }
-    let mut count = 0;
-    for (topic, last) in blocks {
-        let block = read(connection, topic, last)?;
-        if !block.texts.iter().any(is_wanted) {
-            continue;
+    let mut damaged = Vec::new();
+    for (topic, named) in blocks {
+        let block = match read(connection, topic, named.last) {
+            Ok(block) => block,
+            Err(Unfit::Damaged(_)) => {
+                damaged.push(named);
+                continue;
+            }
+            Err(Unfit::Sqlite(error)) => return Err(error),
+        };
+        if block.texts.iter().any(is_wanted) {
+            put_back_block(connection, &block, named.last)?;
         }
-        let mut put = connection.prepare_cached(PUT_BACK)?;
-        for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
-            put.execute((topic, stored(seq), text))?;
-        }
-        connection
-            .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last = ?2")?
-            .execute((topic, stored(last.0)))?;
-        connection
-            .prepare_cached("INSERT INTO pack (topic_id, closed_at) VALUES (?1, 0) ON CONFLICT DO NOTHING")?
-            .execute([topic])?;
-        count += 1;
     }
-    Ok(count)
+    Ok(damaged)
+}
+
+fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(PUT_BACK)?;
+    for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
+        put.execute((block.topic, stored(seq), text))?;
+    }
+    connection
+        .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last = ?2")?
+        .execute((block.topic, stored(last.0)))?;
+    connection
+        .prepare_cached("INSERT INTO pack (topic_id, closed_at) VALUES (?1, 0) ON CONFLICT DO NOTHING")?
+        .execute([block.topic])?;
+    Ok(())
 }
 
 /// Frees the blocks of which no event is left.

@@ -131,13 +131,18 @@ async fn what_is_packed_goes_on_and_goes_like_any_other() {
     check_index(folder.path());
 }
 
+/// Changes a byte of the block of the events 257 to 512.
+fn damage_second_block(database: &Connection) {
+    let damage = "UPDATE packed SET data = CAST(substr(data, 1, length(data) - 9) || x'00' || substr(data, length(data) - 7) AS BLOB) WHERE first = 257";
+    assert_eq!(database.execute(damage, ()).unwrap(), 1);
+}
+
 #[tokio::test]
 async fn a_block_that_is_damaged_is_told_by_the_number_of_its_events() {
     let folder = tempfile::tempdir().unwrap();
     let (log, before) = packed(folder.path()).await;
     let database = database(folder.path());
-    let damage = "UPDATE packed SET data = CAST(substr(data, 1, length(data) - 9) || x'00' || substr(data, length(data) - 7) AS BLOB) WHERE first = 257";
-    assert_eq!(database.execute(damage, ()).unwrap(), 1);
+    damage_second_block(&database);
     let page = log.read(&topic("a"), Seq(0), Direction::Forward, 1_000).await.unwrap();
     assert!(page.events == before[..255], "what can be read is read, up to the end of a batch");
     let error = log.read(&topic("a"), Seq(256), Direction::Forward, 9).await.unwrap_err();
@@ -384,4 +389,34 @@ async fn a_block_before_others_that_was_put_back_is_packed_again() {
     let log = open(folder.path());
     let read = texts(&read_by(&log, "a", 100).await);
     assert!(read.len() == 600 && !read[7].contains("4711") && read[8] == "nothing");
+}
+
+#[tokio::test]
+async fn a_secret_is_taken_out_of_what_is_beside_a_damaged_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path());
+    for name in ["a", "b"] {
+        for round in 0..300 {
+            append(&log, name, &[if round == 7 { "the key is 4711-hidden" } else { "nothing" }, "x"]);
+        }
+    }
+    conclude(&log, "a", Afterwards::Closed);
+    wait_until_packed(folder.path());
+    drop(log);
+    let connection = database(folder.path());
+    damage_second_block(&connection);
+    let before = blocks(&connection);
+    let alone = care::Alone::take(folder.path()).unwrap();
+    let secret = care::Secret::new("4711-hidden").unwrap();
+    let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
+    drop(alone);
+    assert_eq!(scrubbed.events, 2);
+    let damaged: Vec<String> = scrubbed.damaged.iter().map(ToString::to_string).collect();
+    assert_eq!(damaged, ["the events 257 to 512 of a, whose block is damaged"]);
+    assert_eq!(blocks(&connection), before[1..], "it is left as it is");
+    let log = open(folder.path());
+    for name in ["a", "b"] {
+        let page = log.read(&topic(name), Seq(0), Direction::Forward, 20).await.unwrap();
+        assert!(!texts(&page.events)[14].contains("4711"), "{name}");
+    }
 }

@@ -36,7 +36,8 @@ pub struct StoreScrubbed {
     pub blobs: u64,
     /// Files of attempts that had it: spools, scripts, prompts, outputs, artifacts.
     pub files: u64,
-    /// Files that still have it, or have it in their name, relative to the store.
+    /// Files that still have it, or have it in their name, relative to the store; and events that may have it, whose payloads
+    /// are damaged.
     pub left: Vec<String>,
 }
 
@@ -88,6 +89,7 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
         scrubbed.files += u64::from(is_changed);
     }
     scrubbed.left = left(folder, secret).map_err(failed("read", folder))?;
+    scrubbed.left.extend(database.damaged.iter().map(ToString::to_string));
     Ok(scrubbed)
 }
 

@@ -13,6 +13,7 @@ mod restore;
 mod scrub;
 mod visit;
 
+pub use super::packed::DamagedBlock;
 pub use alone::{Alone, holders};
 pub use backup::{DatabaseCopy, copy_database};
 pub use blanks::Secret;

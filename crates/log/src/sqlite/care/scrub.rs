@@ -7,7 +7,7 @@ use backstay_model::{Payload, Recorded, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::super::fault;
-use super::super::packed::{self, Unfit, Unpacker};
+use super::super::packed::{self, DamagedBlock, Unpacker};
 use super::super::schema::{self, FORMAT_PACKED};
 use super::super::sql::unsigned;
 use super::alone::Alone;
@@ -15,7 +15,7 @@ use super::blanks::Secret;
 use super::events;
 use super::json::{Names, Structural};
 use super::look;
-use crate::error::{ScrubError, StoreError};
+use crate::error::ScrubError;
 
 /// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
 const TEXTS: [(&str, &str); 4] =
@@ -42,12 +42,14 @@ const STRUCTURE: [(&str, &str); 15] = [
 const CACHES: [&str; 1] = ["snapshot"];
 
 /// What was blanked in the database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseScrubbed {
     /// Events that had the value.
     pub events: u64,
     /// Other rows that had it.
     pub rows: u64,
+    /// Blocks of payloads that were passed over, as nobody can tell whether they have it.
+    pub damaged: Vec<DamagedBlock>,
 }
 
 /// Blanks the value in the payloads of events and in the rows that are made of them, and leaves nothing of it in the files
@@ -69,26 +71,18 @@ pub fn scrub_database(
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     refuse_structure(&transaction, &path, secret)?;
-    if format >= FORMAT_PACKED {
-        unpack(&transaction, &path, secret)?;
-    }
-    let mut scrubbed =
-        DatabaseScrubbed { events: blank_events(&transaction, &path, secret, understood)?, rows: 0 };
-    scrubbed.rows = blank_rows(&transaction, &path, secret)?;
+    let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
+    // What has it is packed again later.
+    let damaged = match format {
+        ..FORMAT_PACKED => Vec::new(),
+        _ => packed::put_back(&transaction, &has_it).map_err(failed)?,
+    };
+    let events = blank_events(&transaction, &path, secret, understood)?;
+    let rows = blank_rows(&transaction, &path, secret)?;
     transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     wipe(&connection).map_err(failed)?;
-    Ok(scrubbed)
-}
-
-/// Puts the payloads that have the value back where the others are. They are packed again later.
-fn unpack(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<(), ScrubError> {
-    let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
-    match packed::put_back(transaction, &has_it) {
-        Ok(_) => Ok(()),
-        Err(Unfit::Sqlite(source)) => Err(ScrubError::Store(fault::sqlite("scrub", path, source))),
-        Err(Unfit::Damaged(what)) => Err(StoreError::Corrupt { path: path.to_owned(), what }.into()),
-    }
+    Ok(DatabaseScrubbed { events, rows, damaged })
 }
 
 fn refuse_structure(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<(), ScrubError> {
