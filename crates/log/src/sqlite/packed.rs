@@ -21,6 +21,8 @@ pub(super) const BYTES_FULL: usize = 1 << 20;
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
 /// How hard zstd tries. Higher levels win a tenth and take many times as long.
 const LEVEL: i32 = 3;
+/// How far back a frame refers to itself at most, as a power of two of bytes: as the level does. A reader needs that much memory.
+const WINDOW_LOG: u32 = 21;
 /// Blocks that are held to read at most.
 const HELD_MAX: usize = 32;
 /// Bytes of payloads in them at most, where there is more than one.
@@ -163,6 +165,7 @@ fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
 pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
     let mut frame = zstd::Encoder::new(Vec::new(), LEVEL)?;
     frame.include_checksum(true)?;
+    frame.window_log(WINDOW_LOG)?;
     let length = |length: usize| u32::try_from(length).map(u32::to_le_bytes).map_err(io::Error::other);
     frame.write_all(&length(texts.len())?)?;
     for text in texts {
@@ -175,7 +178,9 @@ pub(super) fn pack(texts: &[String]) -> io::Result<Vec<u8>> {
 }
 
 fn unpack(data: &[u8]) -> io::Result<Texts> {
-    let mut frame = zstd::Decoder::new(data)?.take(BYTES_MAX);
+    let mut frame = zstd::Decoder::new(data)?;
+    frame.window_log_max(WINDOW_LOG)?;
+    let mut frame = frame.take(BYTES_MAX);
     let mut number = || -> io::Result<usize> {
         let mut bytes = [0; 4];
         frame.read_exact(&mut bytes)?;
@@ -343,5 +348,19 @@ mod tests {
         let mut unpacker = Unpacker::new(&connection);
         read_in_turn(&mut unpacker, 33, 10);
         assert_eq!(unpacker.blocks.len(), 32);
+    }
+
+    #[test]
+    fn a_frame_that_asks_for_more_memory_than_ours_is_damaged() {
+        let text = "[1]".to_owned();
+        let mut frame = zstd::Encoder::new(Vec::new(), LEVEL).unwrap();
+        frame.window_log(WINDOW_LOG + 1).unwrap();
+        frame.write_all(&[1, 0, 0, 0, 3, 0, 0, 0]).unwrap();
+        frame.write_all(text.as_bytes()).unwrap();
+        let error = unpack(&frame.finish().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+        let longest = "1".repeat(PAYLOAD_BYTES_MAX);
+        let texts = [longest, text];
+        assert_eq!(unpack(&pack(&texts).unwrap()).unwrap().iter().collect::<Vec<_>>(), texts);
     }
 }
