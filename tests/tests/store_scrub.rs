@@ -232,3 +232,17 @@ fn a_run_of_the_same_file_after_a_scrub_has_its_own_text() {
     );
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
 }
+
+#[test]
+fn what_a_damaged_block_may_have_is_named_and_the_rest_is_scrubbed() {
+    let world = leaky();
+    let database = rusqlite::Connection::open(store(&world).join("log.db")).unwrap();
+    let damaged = "INSERT INTO packed (topic_id, first, last, data) SELECT id, 1, 8, x'00' FROM topic WHERE name LIKE 'run%' ORDER BY id LIMIT 1";
+    assert_eq!(database.execute(damaged, ()).unwrap(), 1);
+    drop(database);
+    let scrubbed = scrub(&world, SECRET);
+    assert_eq!(scrubbed.status.code(), Some(1), "{}", said(&scrubbed));
+    let told = String::from_utf8_lossy(&scrubbed.stderr);
+    assert!(told.contains("still in the events 1 to 8 of run"), "{told}");
+    assert_eq!(leaks(&world), Vec::<Utf8PathBuf>::new());
+}

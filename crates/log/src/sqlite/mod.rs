@@ -9,6 +9,7 @@ mod claim;
 mod commit;
 mod core;
 mod fault;
+mod fetch;
 mod filesystem;
 mod flush;
 mod flush_index;

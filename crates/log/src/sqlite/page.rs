@@ -2,41 +2,21 @@
 
 use backstay_model::limits::{BATCH_EVENTS_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
-use super::kinds;
-use super::packed::{Unfit, Unpacker};
+use super::fetch::{Fetch, Place, decode, hole};
+use super::packed::Unpacker;
 use super::readers::Failed;
-use super::schema::{FLAG_MORE, FLAG_PLAIN};
 use super::snapshot::{Snapshot, Span, Wanted};
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Direction, EventFilter, Page};
-use crate::error::{DamagedEvent, ReadError};
 
-const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
-     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
-/// For places without one in between of another topic; that each row has the expected number is checked.
-const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
-     WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
-const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
-     WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g DESC";
 const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name, topic_id FROM event \
      JOIN topic ON topic.id = event.topic_id WHERE g > ?1 AND seq > topic.floor ORDER BY g";
-/// Events of a topic that are no further apart than this are read in one sweep.
-const SWEEP_GAP: u64 = 8;
-
 /// Events that are read at least to find the end of a first batch.
 const FURTHER_MIN: usize = 64;
 /// Whether fewer events than this stand side by side is not asked.
 const DENSE_MIN: u64 = 16;
-
-/// Where an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    seq: Seq,
-    g: Position,
-}
 
 const EMPTY: Page = Page { events: Vec::new(), head: Seq(0), gap: None };
 
@@ -140,18 +120,6 @@ fn forward(
     }
     fetch.events.truncate(end);
     Ok(fetch.events)
-}
-
-fn hole(topic: &Topic, expected: Seq, rest: &[Place]) -> Failed {
-    match rest.first() {
-        Some(next) => Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
-        None => missing(topic, expected),
-    }
-}
-
-fn missing(topic: &Topic, seq: Seq) -> Failed {
-    let what = "its row is not there".to_owned();
-    Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
 }
 
 /// Where the wanted events are, in the wanted order: as the index says, and then, or before, what waits in memory.
@@ -280,175 +248,6 @@ impl StoredFilter {
             condition.push_str(&format!(" AND {column} IN ({})", numbers.join(",")));
         }
         Ok(StoredFilter(condition))
-    }
-}
-
-/// Fetches events by their places, in the order they are given, until one cannot be read.
-struct Fetch<'s> {
-    connection: &'s Connection,
-    unpacker: Unpacker<'s>,
-    topic: &'s Topic,
-    id: i64,
-    direction: Direction,
-    events: Vec<Recorded>,
-    failed: Option<Failed>,
-}
-
-impl<'s> Fetch<'s> {
-    fn new(connection: &'s Connection, topic: &'s Topic, span: &Span, direction: Direction) -> Fetch<'s> {
-        let unpacker = Unpacker::new(connection);
-        Fetch { connection, unpacker, topic, id: span.id, direction, events: Vec::new(), failed: None }
-    }
-
-    fn fail(&mut self, failed: Failed) {
-        self.failed.get_or_insert(failed);
-    }
-
-    /// Adds the events at `places`.
-    fn get(&mut self, places: &[Place]) -> Result<(), Failed> {
-        self.events.reserve(places.len());
-        let mut rest = places;
-        while let Some(first) = rest.first()
-            && self.failed.is_none()
-        {
-            let near = |pair: &[Place]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
-            let length = 1 + rest.windows(2).take_while(|pair| near(pair)).count();
-            let (now, later) = rest.split_at(length);
-            let last = now.last().unwrap_or(first);
-            self.sweep(now, first.g.min(last.g), first.g.max(last.g))?;
-            rest = later;
-        }
-        Ok(())
-    }
-
-    fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
-        let dense = to.0 - from.0 + 1 == places.len() as u64;
-        let sql = match self.direction {
-            Direction::Forward if dense => SWEEP_DENSE,
-            Direction::Forward => SWEEP,
-            Direction::Backward => SWEEP_BACK,
-        };
-        let mut statement = self.connection.prepare_cached(sql)?;
-        statement.raw_bind_parameter(1, stored(from.0))?;
-        statement.raw_bind_parameter(2, stored(to.0))?;
-        if sql != SWEEP_DENSE {
-            statement.raw_bind_parameter(3, self.id)?;
-        }
-        let mut rows = statement.raw_query();
-        let mut places = places.iter();
-        while let Some(row) = rows.next()? {
-            let seq = Seq(integer(row, 0)?.cast_unsigned());
-            let Some(place) = places.as_slice().first() else { break };
-            if seq != place.seq {
-                let between = match self.direction {
-                    Direction::Forward => seq < place.seq,
-                    Direction::Backward => seq > place.seq,
-                };
-                if between {
-                    // An event that a filter did not take.
-                    continue;
-                }
-                break;
-            }
-            places.next();
-            match decode(row, self.topic, *place, self.id, &mut self.unpacker) {
-                Ok(event) => self.events.push(event),
-                Err(failed @ Failed::Read(_)) => {
-                    self.fail(failed);
-                    return Ok(());
-                }
-                Err(failed) => return Err(failed),
-            }
-        }
-        if let Some(lost) = places.next() {
-            let failed = match self.direction {
-                Direction::Forward => hole(self.topic, lost.seq, places.as_slice()),
-                Direction::Backward => missing(self.topic, lost.seq),
-            };
-            self.fail(failed);
-        }
-        Ok(())
-    }
-
-    /// What could be read; the error only if nothing could.
-    fn done(self) -> Result<Vec<Recorded>, Failed> {
-        match self.failed {
-            Some(failed) if self.events.is_empty() => Err(failed),
-            _ => Ok(self.events),
-        }
-    }
-}
-
-/// Reads a row, which is the event at `place` of `topic`, whose number in the database is `id`.
-fn decode(
-    row: &Row<'_>,
-    topic: &Topic,
-    Place { seq, g }: Place,
-    id: i64,
-    unpacker: &mut Unpacker<'_>,
-) -> Result<Recorded, Failed> {
-    let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
-    let text = |index: usize| match row.get_ref(index)?.as_str() {
-        Ok(text) => Ok(text),
-        Err(error) => Err(damaged(error.to_string())),
-    };
-    let flags = integer(row, 2)?;
-    let (scope, trace) = if flags & FLAG_PLAIN != 0 {
-        (Scope::Run, None)
-    } else {
-        let trace = match row.get_ref(5)? {
-            ValueRef::Null => None,
-            _ => Some(text(5)?.to_owned()),
-        };
-        let scope = match text(4)? {
-            "" => Scope::Run,
-            scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
-        };
-        (scope, trace)
-    };
-    let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
-    let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
-    let payload = match text(6)? {
-        "" => match unpacker.payload(id, seq) {
-            Ok(payload) => payload,
-            Err(Unfit::Damaged(what)) => return Err(damaged(what)),
-            Err(Unfit::Sqlite(error)) => return Err(error.into()),
-        },
-        payload => payload,
-    };
-    if !looks_whole(payload) {
-        return Err(damaged("its payload is cut off".to_owned()));
-    }
-    Ok(Recorded {
-        topic: topic.clone(),
-        seq,
-        g,
-        at: Timestamp::from_micros(integer(row, 1)?),
-        kind,
-        scope,
-        payload: Payload::from_trusted(payload),
-        trace,
-        more: flags & FLAG_MORE != 0,
-    })
-}
-
-/// A number of the row; the tables are strict, so there is nothing else in its column.
-fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
-    match row.get_ref(index)? {
-        ValueRef::Integer(number) => Ok(number),
-        other => Err(Failed::Corrupt(format!("a number is stored as {}", other.data_type()))),
-    }
-}
-
-/// Whether a payload ends as it begins. It was checked when it came in, so it is not parsed here.
-fn looks_whole(payload: &str) -> bool {
-    let ends = (payload.as_bytes().first(), payload.as_bytes().last());
-    match ends {
-        (Some(b'{'), Some(end)) => *end == b'}',
-        (Some(b'['), Some(end)) => *end == b']',
-        (Some(b'"'), Some(end)) => *end == b'"' && payload.len() > 1,
-        (Some(_), Some(_)) => true,
-        _ => false,
     }
 }
 
