@@ -87,9 +87,8 @@ fn what_works_in_a_worktree_leaves_the_checkout_alone() {
     assert!(changed.contains("-first\n+changed") && !changed.contains("mine"), "{changed}");
 }
 
-/// Git calls this hook when the files are there, so whoever is killed in it leaves a worktree that is not whole.
-#[test]
-fn a_worktree_that_was_half_made_in_a_crash_is_made_anew() {
+/// Kills a run and what makes its worktree in the middle of it, does `meanwhile` with the place, and resumes the run.
+fn crash_half_made(meanwhile: impl FnOnce(&Utf8Path)) {
     let (world, root) = checkout();
     world.write("flow.yaml", &FLOW.replace("test -e config.local && echo", "echo"));
     let (begun, gate) = (world.gate("begun"), world.gate("gate"));
@@ -99,6 +98,7 @@ fn a_worktree_that_was_half_made_in_a_crash_is_made_anew() {
         begun.path(),
         gate.path()
     );
+    // Git calls this hook when the files are there, so whoever is killed in it leaves a worktree that is not whole.
     world.write("api/.git/hooks/post-checkout", &hook);
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(root.join(".git/hooks/post-checkout"), executable).expect("a mode can be set");
@@ -117,11 +117,51 @@ fn a_worktree_that_was_half_made_in_a_crash_is_made_anew() {
     backstay_tests::send(keeper, rustix::process::Signal::KILL);
     let place = world.path().join(format!("api.worktrees/{}", record.run));
     assert!(place.join(".git").exists(), "it was begun");
+    meanwhile(&place);
     said(&run(&world, &["resume", "@last"]));
     let record = world.record();
     assert_eq!(record.status, RunStatus::Completed);
     assert_eq!(git(&place, &["log", "-1", "--format=%s"]), "done");
     assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 2, "nothing is left of the first one");
+}
+
+#[test]
+fn a_worktree_that_was_half_made_in_a_crash_is_made_anew() {
+    crash_half_made(|_| {});
+}
+
+#[test]
+fn a_worktree_whose_folder_is_gone_before_it_was_whole_is_made_anew() {
+    crash_half_made(|place| std::fs::remove_dir_all(place).expect("it can be removed"));
+}
+
+/// A worktree on a disk that is not mounted now is not gone.
+#[test]
+fn worktrees_of_others_that_cannot_be_seen_now_stay_known() {
+    let (world, root) = checkout();
+    let (far, away) = (world.path().join("far"), world.path().join("away"));
+    git(&root, &["worktree", "add", "-q", "-b", "theirs", far.as_str()]);
+    std::fs::rename(&far, &away).expect("it can be moved");
+    world.write("flow.yaml", FLOW);
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    std::fs::rename(&away, &far).expect("it can be moved");
+    assert_eq!(git(&far, &["rev-parse", "--abbrev-ref", "HEAD"]), "theirs");
+}
+
+/// As in a hook of git: its variables name the user's index.
+#[test]
+fn a_worktree_that_a_hook_asks_for_does_not_touch_the_users_index() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", &FLOW.replace("echo made", "git rm -q --cached notes; echo made"));
+    git(&root, &["add", "sub/notes"]);
+    let staged = || git(&root, &["diff", "--cached"]);
+    let before = staged();
+    assert!(before.contains("+mine"));
+    let mut command = call(&world, &["run", "../../flow.yaml"]);
+    command.env("GIT_DIR", root.join(".git")).env("GIT_INDEX_FILE", root.join(".git/index"));
+    said(&command.output().expect("the binary starts"));
+    assert_eq!(staged(), before);
+    assert_eq!(git(&root, &["log", "-1", "--format=%s"]), "first", "what steps commit is in their worktree");
 }
 
 #[test]

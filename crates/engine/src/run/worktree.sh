@@ -5,6 +5,10 @@
 # commit that it begins with (empty: the one that is checked out), $BACKSTAY_WORKTREE_STEP the step that it is for (empty:
 # all).
 
+# In a hook of git, variables name the user's index and folder to every git that is called.
+# shellcheck disable=SC2046 # one name a word
+unset $(git rev-parse --local-env-vars)
+
 fail() {
     printf '%s\n' "$*" >&2
     exit 1
@@ -39,11 +43,10 @@ else
             || fail "somebody made a branch \`$branch\` while this worktree was begun: name another one"
     fi
     # What an attempt that was killed left is nobody's work: the worktree was never whole.
-    if [ -e "$place" ]; then
-        git worktree unlock "$place" 2>/dev/null || true
-        git worktree remove --force --force "$place" 2>/dev/null || rm -rf -- "$place"
-    fi
-    git worktree prune
+    # Git may know of it also where its folder is gone. Of other worktrees nothing is taken away: one that cannot be seen now
+    # may be on a disk that is not there.
+    git worktree remove --force --force "$place" 2>/dev/null || true
+    rm -rf -- "$place"
     mkdir -p -- "$(dirname -- "$place")"
     git worktree add --quiet --no-track -B "$branch" "$place" "$base"
     if [ -f "$root/.worktreeinclude" ]; then

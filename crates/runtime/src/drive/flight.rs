@@ -1,5 +1,6 @@
 //! Work in flight: starting, finding again, stopping.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -152,8 +153,18 @@ impl Drive<'_> {
         let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
         let agent = self.case_of_work(&work);
         let watch = self.watch(&work.effect, work.attempt, gate, agent);
-        let env = self.owner.settings.env.clone();
+        let env = self.env_of(&work);
         tokio::task::spawn_blocking(move || watch.start(work, env));
+    }
+
+    /// The owner's variables, as far as they are true for `work`.
+    fn env_of(&self, work: &Work) -> BTreeMap<String, String> {
+        let mut env = self.owner.settings.env.clone();
+        // Those of a hook of git name the run's checkout: in a worktree git would write into the user's index.
+        if self.machine.request().is_some_and(|request| request.cwd != work.cwd) {
+            crate::trees::REPOSITORY_VARIABLES.iter().for_each(|name| drop(env.remove(*name)));
+        }
+        env
     }
 
     /// Finds out what became of work that an earlier owner had begun.

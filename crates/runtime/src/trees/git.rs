@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use super::error::TreeError;
 
 /// Variables that would let git work on something else than the folder it is called in.
-const FOREIGN: [&str; 8] = [
+pub(crate) const REPOSITORY_VARIABLES: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -49,7 +49,7 @@ impl Git {
             "core.quotePath=false",
         ]);
         command.args(words);
-        FOREIGN.iter().for_each(|name| {
+        REPOSITORY_VARIABLES.iter().for_each(|name| {
             command.env_remove(name);
         });
         command.envs([

@@ -12,6 +12,7 @@ mod worktrees;
 
 pub use checkout::Checkout;
 pub use error::TreeError;
+pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};
 pub use worktrees::{RunWorktree, Unmerged};
