@@ -52,6 +52,7 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
         cwd: folder.clone(),
         folder,
         inputs,
+        within: None,
         by: actor(),
     };
     store.request(request).await.expect("the request is durable")

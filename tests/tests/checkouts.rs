@@ -106,6 +106,62 @@ fn what_a_step_starts_works_in_the_checkout_of_its_run() {
     assert_eq!(three.record().status, RunStatus::Completed);
 }
 
+/// The command that works on `flow` with the store of `world`.
+fn nested(world: &World, flow: &str) -> String {
+    world.write("nested.yaml", flow);
+    format!("BACKSTAY_STORE={0}/.backstay {1} run {0}/nested.yaml", world.path(), backstay_tests::binary())
+}
+
+/// The owner is dead; its agent starts a run, which ends, and works on.
+#[test]
+fn a_run_of_an_agent_without_an_owner_does_not_free_its_checkout() {
+    let (one, two, three) = (checkout(), World::new(), World::new());
+    let [begun, gate, later, last] = ["begun", "gate", "later", "last"].map(|name| one.gate(name));
+    let inner = nested(&two, "backstay: 1\nsteps:\n  - {id: b, run: 'true'}\n");
+    let script = format!(
+        "echo here > {}; cat {}; {inner}; echo later > {}; cat {}",
+        begun.path(),
+        gate.path(),
+        later.path(),
+        last.path()
+    );
+    one.write("flow.yaml", &format!("backstay: 1\nsteps:\n  - {{id: a, run: \"{script}\"}}\n"));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    first.kill();
+    gate.open();
+    assert_eq!(later.wait(), "later\n");
+    assert_eq!(two.record().status, RunStatus::Completed);
+    let third = start_in(&one, &three, "backstay: 1\nsteps:\n  - {id: c, run: 'true'}\n");
+    let record =
+        three.record_when("waits", |record| record.checkout_busy.is_some() || record.status.is_ended());
+    assert_eq!(record.checkout_busy.and_then(|busy| busy.held_by), one.only_run());
+    last.open();
+    ends_well(third);
+    assert!(one.run(&["resume", "@last"]).status.success());
+}
+
+#[test]
+fn what_a_step_started_stays_in_its_checkout_whoever_goes_on_with_it() {
+    let (one, two) = (checkout(), World::new());
+    let (begun, gate) = (one.gate("begun"), one.gate("gate"));
+    let flag = two.path().join("flag");
+    let inner = nested(&two, &format!("backstay: 1\nsteps:\n  - {{id: b, run: 'test -e {flag}'}}\n"));
+    let script = format!("{inner} || echo failed > {}; cat {}", begun.path(), gate.path());
+    one.write("flow.yaml", &format!("backstay: 1\nsteps:\n  - {{id: a, run: \"{script}\"}}\n"));
+    let first = one.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "failed\n");
+    two.write("flag", "");
+    let retried = two.start(&["retry", "@last"]);
+    let record = two.record_when("ends, or waits for ever", |record| {
+        record.status == RunStatus::Completed || record.checkout_busy.is_some()
+    });
+    assert_eq!(record.checkout_busy, None);
+    gate.open();
+    assert!(retried.end().0.success());
+    assert!(first.end().0.success());
+}
+
 #[test]
 fn who_only_reads_or_works_in_a_worktree_does_not_wait() {
     let (one, two) = (checkout(), World::new());

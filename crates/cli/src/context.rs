@@ -7,7 +7,9 @@ use backstay_agent::Presets;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
-use backstay_runtime::{CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store};
+use backstay_runtime::{
+    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store,
+};
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -115,6 +117,11 @@ impl Context {
     pub(crate) fn actor(&self) -> Actor {
         let name = self.env.get("USER").filter(|name| !name.is_empty());
         Actor { name: name.map_or("somebody", String::as_str).to_owned(), via: "command line".to_owned() }
+    }
+
+    /// The run that holds the checkout for this command, if a step of it calls.
+    pub(crate) fn holder(&self) -> Option<RunId> {
+        self.env.get(CHECKOUT_RUN).and_then(|run| run.parse().ok())
     }
 
     /// Columns of the screen.

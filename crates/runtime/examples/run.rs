@@ -69,6 +69,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
         file: file.to_owned(),
         folder,
         cwd,
+        within: None,
         by: Actor { name: "example".to_owned(), via: "library".to_owned() },
     };
     let run = store.request(request).await?;

@@ -91,6 +91,8 @@ pub struct Takeover {
     /// Which work of a person it is in the run: its trees are kept under it.
     nth: usize,
     scratch: Utf8PathBuf,
+    /// The run that this one works for.
+    within: Option<RunId>,
 }
 
 impl Takeover {
@@ -136,7 +138,7 @@ impl Takeover {
     }
 
     fn lease(&self, checkout: &Checkout) -> Result<Option<Lease>, AttachError> {
-        let tenant = Tenant { run: self.run, store: self.store.folder.clone(), within: None };
+        let tenant = Tenant { run: self.run, store: self.store.folder.clone(), within: self.within };
         match checkout.lease(&tenant)? {
             Leased::Held(lease) => Ok(Some(lease)),
             Leased::Shared => Ok(None),
@@ -190,7 +192,8 @@ impl Store {
         let preset = spoken.preset(&agent).ok_or_else(|| AttachError::NoSession(step.clone()))?;
         let argv = preset.screen(&session)?;
         let effect = EffectId { run, scope, call: EffectCall::Main };
-        let folder = self.machine(run).await?.folder_of(&effect).unwrap_or_default();
+        let machine = self.machine(run).await?;
+        let folder = machine.folder_of(&effect).unwrap_or_default();
         Ok(Takeover {
             store: self.clone(),
             run,
@@ -199,6 +202,7 @@ impl Store {
             session,
             argv,
             folder: Utf8PathBuf::from(folder),
+            within: machine.request().and_then(|request| request.within),
             nth: record.interventions.len() + 1,
             scratch: self.run_folder(run),
         })

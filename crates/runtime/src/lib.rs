@@ -26,7 +26,7 @@ pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
-pub use drive::{DriveEnd, StopSwitch};
+pub use drive::{CHECKOUT_RUN, DriveEnd, StopSwitch};
 pub use error::{DriveError, RunError, SayError, StoreOpenError};
 pub use host::host_name;
 pub use keep::Kept;

@@ -31,6 +31,8 @@ pub struct RunRequest {
     pub inputs: String,
     /// The absolute path of the folder to work in.
     pub cwd: Utf8PathBuf,
+    /// The run that holds the checkout for the step that asks: the value of [`CHECKOUT_RUN`](crate::CHECKOUT_RUN) there.
+    pub within: Option<RunId>,
     /// Who asks.
     pub by: Actor,
 }
@@ -63,6 +65,7 @@ impl Store {
             by: request.by,
             trace: format!("{:032x}", u128::from_le_bytes(chance()?)),
             presets,
+            within: request.within,
         });
         let mut machine = backstay_engine::run::RunMachine::new(run);
         machine.receive(Seq(1), event.clone());

@@ -74,6 +74,7 @@ pub(crate) async fn start(
         folder: file.folder,
         source: file.text,
         cwd: context.cwd.clone(),
+        within: context.holder(),
         by: context.actor(),
     };
     let run = match store.request(request).await {

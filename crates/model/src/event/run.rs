@@ -51,6 +51,9 @@ pub struct RunRequested {
     /// The blobs with the presets of its agents, by name: the run goes on by what it began with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub presets: BTreeMap<String, Digest>,
+    /// The run that held the checkout for the step that asked: whoever owns this one works there with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<RunId>,
 }
 
 /// Somebody wants the run to stand still.

@@ -11,8 +11,9 @@ use super::flight::chain;
 use super::run_loop::Drive;
 use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError};
 
-/// The variable that tells the runs that a step starts which run holds their checkout.
-pub(super) const HELD_BY: &str = "BACKSTAY_CHECKOUT_RUN";
+/// The variable that tells what a step starts which run holds its checkout. A run that is asked for there notes it
+/// ([`RunRequested::within`](backstay_model::event::RunRequested)).
+pub const CHECKOUT_RUN: &str = "BACKSTAY_CHECKOUT_RUN";
 /// Until a checkout that another run works in is asked for again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long git may take to say where the checkout is. Nothing else of the run goes on meanwhile.
@@ -24,10 +25,12 @@ pub(super) enum Tenancy {
     /// It was not asked for yet.
     #[default]
     Unasked,
-    /// There is nothing to take: it is in no checkout, or the run that this one works for holds it.
+    /// There is nothing to take: it is in no checkout, or in one that cannot be locked.
     Unbound,
+    /// The run that this one works for holds it.
+    Shared,
     /// It is this run's.
-    Held(#[expect(dead_code, reason = "it is held by being there")] Lease),
+    Held(Lease),
     /// Another run works in it.
     Busy {
         checkout: Checkout,
@@ -40,7 +43,15 @@ pub(super) enum Tenancy {
 impl Drive<'_> {
     /// Whether work may begin that may change the run's folder.
     pub(super) fn may_write(&self) -> bool {
-        matches!(self.tenancy, Tenancy::Unbound | Tenancy::Held(_))
+        matches!(self.tenancy, Tenancy::Unbound | Tenancy::Shared | Tenancy::Held(_))
+    }
+
+    /// The run by which those that its steps start know the checkout as theirs, too.
+    pub(super) fn checkout_holder(&self) -> Option<RunId> {
+        match &self.tenancy {
+            Tenancy::Held(lease) => Some(lease.named()),
+            _ => self.machine.request().and_then(|request| request.within),
+        }
     }
 
     /// When the checkout is asked for again, if somebody waits for it.
@@ -77,8 +88,7 @@ impl Drive<'_> {
         };
         let Some(request) = self.machine.request() else { return };
         let cwd = Utf8PathBuf::from(&request.cwd);
-        let within = self.owner.settings.env.get(HELD_BY).and_then(|run| run.parse::<RunId>().ok());
-        let tenant = Tenant { run: self.run, store: self.owner.store.folder.clone(), within };
+        let tenant = Tenant { run: self.run, store: self.owner.store.folder.clone(), within: request.within };
         let asked = tokio::task::spawn_blocking(move || ask(checkout, &cwd, &tenant)).await;
         self.tenancy = match asked {
             Ok(Ok(tenancy)) => tenancy,
@@ -102,7 +112,7 @@ fn ask(checkout: Option<Checkout>, cwd: &Utf8PathBuf, tenant: &Tenant) -> Result
     let Some(checkout) = checkout else { return Ok(Tenancy::Unbound) };
     Ok(match checkout.lease(tenant)? {
         Leased::Held(lease) => Tenancy::Held(lease),
-        Leased::Shared => Tenancy::Unbound,
+        Leased::Shared => Tenancy::Shared,
         Leased::Busy(busy) => {
             Tenancy::Busy { checkout, untold: Some(busy), again_at: Instant::now() + AGAIN }
         }

@@ -19,7 +19,7 @@ use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::checkout::Tenancy;
+use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
 use super::prepare::Unready;
 use super::run_loop::Drive;
@@ -100,8 +100,6 @@ pub(super) struct Watch {
     /// Where the work works; none if its checkout is not to be kept.
     pub(super) cwd: Option<Utf8PathBuf>,
     gate: Gate,
-    /// The run holds the checkout that it works in.
-    pub(super) holds_checkout: bool,
     /// The agent, where the work is one's that is known by a preset.
     pub(super) agent: Option<AgentCase>,
     /// The JSON Schema of its output.
@@ -164,6 +162,9 @@ impl Drive<'_> {
         if self.machine.request().is_some_and(|request| request.cwd != work.cwd) {
             crate::trees::REPOSITORY_VARIABLES.iter().for_each(|name| drop(env.remove(*name)));
         }
+        // Of whoever owns the run now it says nothing about this run.
+        env.remove(CHECKOUT_RUN);
+        env.extend(self.checkout_holder().map(|run| (CHECKOUT_RUN.to_owned(), run.to_string())));
         env
     }
 
@@ -197,7 +198,6 @@ impl Drive<'_> {
             workplace: cwd.clone().unwrap_or_default(),
             cwd: cwd.map(Utf8PathBuf::from).filter(|_| keeps),
             gate,
-            holds_checkout: matches!(self.tenancy, Tenancy::Held(_)),
             agent,
             schema: self
                 .machine

@@ -14,6 +14,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
+pub use checkout::CHECKOUT_RUN;
 pub(crate) use flight::attempt_folder;
 pub use switch::StopSwitch;
 pub use tenure::DriveEnd;

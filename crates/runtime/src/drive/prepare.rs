@@ -10,7 +10,6 @@ use backstay_model::EffectCall;
 use backstay_model::event::KeptTree;
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::checkout::HELD_BY;
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
@@ -79,7 +78,6 @@ impl Watch {
         ] {
             env.insert(name.to_owned(), path.into_string());
         }
-        env.extend(self.holds_checkout.then(|| (HELD_BY.to_owned(), self.effect.run.to_string())));
         let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
         spec.env = env;
         spec.stdin = work.stdin;

@@ -36,6 +36,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
         folder: folder.to_owned(),
         inputs,
         cwd: folder.to_owned(),
+        within: None,
         by: Actor { name: "tester".to_owned(), via: "library".to_owned() },
     };
     store.request(request).await.unwrap()

@@ -5,7 +5,7 @@
 //! an owner.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read as _, Seek as _, Write as _};
 
 use backstay_exec::is_kept;
 use backstay_model::RunId;
@@ -26,6 +26,15 @@ const NOTE_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Lease {
     _held: File,
+    /// The run that the file names.
+    named: RunId,
+}
+
+impl Lease {
+    /// The run by which others find that they share the checkout: the one that holds it, or one that it works for.
+    pub(crate) fn named(&self) -> RunId {
+        self.named
+    }
 }
 
 /// What became of the wish for a checkout.
@@ -57,62 +66,129 @@ struct Note {
     store: Utf8PathBuf,
 }
 
+/// The file, as far as this user may use it.
+struct LockFile {
+    path: Utf8PathBuf,
+    file: File,
+    is_writable: bool,
+}
+
 impl Checkout {
     /// Takes the checkout for `tenant`, if no other run works in it.
     ///
     /// # Errors
-    /// [`TreeError::Io`] if the file cannot be used.
+    /// [`TreeError::Io`] if the file is not there and cannot be made, or the file system has no locks.
     pub(crate) fn lease(&self, tenant: &Tenant) -> Result<Leased, TreeError> {
-        let path = self.index.with_file_name(FILE);
-        self.lease_at(&path, tenant).map_err(|source| TreeError::Io { action: "lock", path, source })
-    }
-
-    fn lease_at(&self, path: &Utf8Path, tenant: &Tenant) -> io::Result<Leased> {
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        let is_held = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => true,
-            Err(rustix::io::Errno::WOULDBLOCK) => false,
-            Err(error) => return Err(error.into()),
-        };
-        let last = read(&mut file)?;
+        let (mut lock, is_held) = self.lock()?;
+        let last = lock.read();
         let busy = |last: Option<Note>| {
             // Of the run itself there is only an owner left that is about to be gone.
             let (held_by, pid) = match last.filter(|last| last.run != tenant.run) {
                 Some(last) => (Some(last.run), Some(last.pid)),
                 None => (None, None),
             };
-            Ok(Leased::Busy(CheckoutBusy { root: self.root.to_string(), held_by, pid }))
+            Leased::Busy(CheckoutBusy { root: self.root.to_string(), held_by, pid })
         };
-        match (is_held, last) {
-            (false, Some(last)) if Some(last.run) == tenant.within => Ok(Leased::Shared),
+        let is_of = |run: RunId| run == tenant.run || Some(run) == tenant.within;
+        Ok(match (is_held, last) {
+            (false, Some(last)) if Some(last.run) == tenant.within => Leased::Shared,
+            // Its holder could not write it.
+            (false, None) if tenant.within.is_some() => Leased::Shared,
             (false, last) => busy(last),
-            (true, Some(last))
-                if last.run != tenant.run && Some(last.run) != tenant.within && is_worked_on(&last)? =>
-            {
-                busy(Some(last))
+            (true, Some(last)) if !is_of(last.run) && last.is_worked_on() => busy(Some(last)),
+            // The step that this run works for lives on: its run has to stay the one that is named.
+            (true, Some(last)) if last.run != tenant.run && is_of(last.run) && last.is_worked_on() => {
+                Leased::Held(Lease { _held: lock.file, named: last.run })
             }
-            (true, _) => {
-                let pid = std::process::id();
-                write(&mut file, &Note { run: tenant.run, pid, store: tenant.store.clone() })?;
-                Ok(Leased::Held(Lease { _held: file }))
+            (true, last) => {
+                let note = Note { run: tenant.run, pid: std::process::id(), store: tenant.store.clone() };
+                let named = if lock.write(&note) { Some(note) } else { last };
+                let named = named.map_or(tenant.run, |named| named.run);
+                Leased::Held(Lease { _held: lock.file, named })
             }
+        })
+    }
+
+    /// Keeps runs out of the checkout until the file is dropped; none if one works in it.
+    ///
+    /// # Errors
+    /// As [`lease`](Checkout::lease).
+    pub(super) fn keep_out(&self) -> Result<Option<File>, TreeError> {
+        let (mut lock, is_held) = self.lock()?;
+        let is_free = is_held && !lock.read().is_some_and(|last| last.is_worked_on());
+        Ok(is_free.then_some(lock.file))
+    }
+
+    /// Opens the file, and says whether this process has it now.
+    fn lock(&self) -> Result<(LockFile, bool), TreeError> {
+        let path = self.index.with_file_name(FILE);
+        let failed = |source| TreeError::Io { action: "lock", path: path.clone(), source };
+        let lock = LockFile::open(&path).map_err(failed)?;
+        match flock(&lock.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok((lock, true)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok((lock, false)),
+            Err(error) => Err(failed(error.into())),
         }
     }
 }
 
-/// What the file says; none if it says nothing, or nothing that can be read, such as half of what is being written.
-fn read(file: &mut File) -> io::Result<Option<Note>> {
-    let mut text = Vec::new();
-    file.rewind()?;
-    file.take(NOTE_BYTES_MAX).read_to_end(&mut text)?;
-    Ok(serde_json::from_slice(&text).ok())
+impl LockFile {
+    /// What cannot be written can be locked: it belongs to another user, or to a system that is read-only.
+    fn open(path: &Utf8Path) -> io::Result<LockFile> {
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let (file, is_writable) = match opened {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                (File::open(path)?, false)
+            }
+            opened => (opened?, true),
+        };
+        Ok(LockFile { path: path.to_owned(), file, is_writable })
+    }
+
+    /// What the file says; none if it says nothing, or nothing that can be read, such as half of what is being written.
+    fn read(&mut self) -> Option<Note> {
+        let mut text = Vec::new();
+        let read = self.file.rewind().and_then(|()| (&self.file).take(NOTE_BYTES_MAX).read_to_end(&mut text));
+        if let Err(error) = read {
+            // The lock alone keeps other owners away.
+            tracing::warn!(path = %self.path, %error, "who works in the checkout cannot be read");
+            return None;
+        }
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Writes who works in the checkout now. False if that cannot be: the lock holds as well without it.
+    fn write(&mut self, note: &Note) -> bool {
+        if !self.is_writable {
+            return false;
+        }
+        let written = serde_json::to_vec(note).map_err(io::Error::from).and_then(|text| {
+            // Over what is there, and cut to its length after: a full disk has the room that the last one took.
+            self.file.rewind()?;
+            self.file.write_all(&text)?;
+            self.file.set_len(text.len() as u64)
+        });
+        if let Err(error) = &written {
+            tracing::warn!(path = %self.path, %error, "who works in the checkout cannot be noted");
+        }
+        written.is_ok()
+    }
 }
 
-fn write(file: &mut File, note: &Note) -> io::Result<()> {
-    let text = serde_json::to_vec(note)?;
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(&text)
+impl Note {
+    /// Whether an agent of the run still works under its keeper, as far as can be seen: a store that cannot be read is
+    /// another user's, or damaged, and keeps nobody out of the checkout for ever.
+    fn is_worked_on(&self) -> bool {
+        is_worked_on(self).unwrap_or_else(|error| {
+            tracing::warn!(run = %self.run, store = %self.store, %error, "whether its agents still work is not known");
+            false
+        })
+    }
 }
 
 /// Whether an agent of the run still works under its keeper.
@@ -142,4 +218,90 @@ fn folders(folder: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ONE: &str = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8";
+    const TWO: &str = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9";
+
+    fn checkout() -> (TempDir, Checkout) {
+        let folder = TempDir::new().unwrap();
+        let status = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status();
+        assert!(status.unwrap().success());
+        let checkout = Checkout::around(Utf8Path::from_path(folder.path()).unwrap()).unwrap().unwrap();
+        (folder, checkout)
+    }
+
+    fn tenant(checkout: &Checkout, run: &str, within: Option<&str>) -> Tenant {
+        let store = checkout.root().join(format!("store-{run}"));
+        Tenant { run: run.parse().unwrap(), store, within: within.map(|run| run.parse().unwrap()) }
+    }
+
+    fn named(leased: &Leased) -> String {
+        match leased {
+            Leased::Held(lease) => lease.named().to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_holds_it_keeps_others_out_and_shares_it_with_what_works_for_it() {
+        let (_folder, checkout) = checkout();
+        let held = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        assert_eq!(named(&held), ONE);
+        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
+        let Leased::Busy(busy) = checkout.lease(&tenant(&checkout, TWO, None)).unwrap() else { panic!() };
+        assert_eq!((busy.held_by, busy.pid), (Some(ONE.parse().unwrap()), Some(std::process::id())));
+        assert!(checkout.keep_out().unwrap().is_none());
+        drop(held);
+        assert!(checkout.keep_out().unwrap().is_some(), "it looks, and names nobody");
+        assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap()), TWO);
+    }
+
+    #[test]
+    fn a_checkout_whose_last_run_cannot_be_looked_at_is_taken_and_locked() {
+        let (_folder, checkout) = checkout();
+        let one = tenant(&checkout, ONE, None);
+        drop(checkout.lease(&one).unwrap());
+        fs::create_dir_all(one.store.join("runs")).unwrap();
+        fs::write(one.store.join("runs").join(ONE), "no folder").unwrap();
+        let two = checkout.lease(&tenant(&checkout, TWO, None)).unwrap();
+        assert_eq!(named(&two), TWO);
+        assert!(matches!(checkout.lease(&one).unwrap(), Leased::Busy(_)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_locked_all_the_same() {
+        let (_folder, checkout) = checkout();
+        drop(checkout.lease(&tenant(&checkout, ONE, None)).unwrap());
+        let path = checkout.index.with_file_name(FILE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+        // A superuser writes it all the same.
+        let expected = if File::options().write(true).open(&path).is_ok() { TWO } else { ONE };
+        let two = checkout.lease(&tenant(&checkout, TWO, None)).unwrap();
+        assert_eq!(named(&two), expected, "it says what the file says");
+        assert!(matches!(checkout.lease(&tenant(&checkout, ONE, None)).unwrap(), Leased::Busy(_)));
+        let mut lock = LockFile { path: path.clone(), file: File::open(&path).unwrap(), is_writable: false };
+        let note = Note { run: ONE.parse().unwrap(), pid: 1, store: Utf8PathBuf::from("/") };
+        assert!(!lock.write(&note));
+        assert_eq!(lock.read().unwrap().run.to_string(), expected);
+    }
+
+    #[test]
+    fn an_empty_file_does_not_keep_a_run_waiting_for_the_one_it_works_for() {
+        let (_folder, checkout) = checkout();
+        let held = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        fs::write(checkout.index.with_file_name(FILE), "").unwrap();
+        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
+        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, None)).unwrap(), Leased::Busy(_)));
+        drop(held);
+    }
 }

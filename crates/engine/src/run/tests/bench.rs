@@ -97,6 +97,7 @@ impl Bench {
             by: say::me(),
             trace: "0".repeat(32),
             presets: BTreeMap::new(),
+            within: None,
         });
         bench
     }
