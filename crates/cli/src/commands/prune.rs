@@ -145,6 +145,10 @@ fn say_left(freed: &Freed) {
     for (path, why) in &freed.worktrees_left {
         output::note(&format!("{path} stays: it {}; `git worktree remove {path}` removes it", why.as_str()));
     }
+    for branch in &freed.branches_left {
+        let branch = branch.trim_start_matches("refs/heads/");
+        output::note(&format!("branch {branch} stays: it got a commit while its worktree was removed"));
+    }
 }
 
 #[derive(Serialize)]
@@ -154,6 +158,7 @@ struct Given {
     trees: u64,
     worktrees: u64,
     worktrees_left: Vec<Left>,
+    branches_left: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -174,6 +179,7 @@ impl Given {
             trees: freed.trees,
             worktrees: freed.worktrees,
             worktrees_left: freed.worktrees_left.iter().map(left).collect(),
+            branches_left: freed.branches_left.clone(),
         }
     }
 }
