@@ -304,7 +304,7 @@ fn hooks_and_watchers_of_the_repository_are_not_called() {
 fn worktree(repository: &Repository) -> RunWorktree {
     let place = format!("{}.worktrees/{}", repository.path(), run());
     repository.git(&["worktree", "add", "-q", "-b", &format!("backstay/{}", run()), &place]);
-    let found = repository.checkout().worktrees(run()).unwrap();
+    let found = repository.checkout().worktrees(run()).expect("git can tell");
     let [worktree] = &found[..] else { panic!("{found:?}") };
     worktree.clone()
 }
