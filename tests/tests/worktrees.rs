@@ -221,10 +221,10 @@ fn a_worktree_goes_with_its_run_unless_something_in_it_would_be_lost() {
     }
     let [untouched, changed, committed, ignored] = &places[..] else { panic!("{places:?}") };
     let looked = run(&world, &["prune", "--older", "0s", "--dry-run"]);
-    assert!(said(&looked).contains("2 worktrees"), "{looked:?}");
+    assert!(said(&looked).contains("1 worktree,"), "{looked:?}");
     assert!(places.iter().all(|place| place.is_dir()), "it only looked");
     let freed = run(&world, &["prune", "--older", "0s"]);
-    assert!(said(&freed).contains("2 worktrees"), "{freed:?}");
+    assert!(said(&freed).contains("1 worktree,"), "{freed:?}");
     let notes = String::from_utf8_lossy(&freed.stderr).into_owned();
     assert!(notes.contains(&format!("{changed} stays: it has changes that are not committed")), "{notes}");
     assert!(
@@ -233,10 +233,14 @@ fn a_worktree_goes_with_its_run_unless_something_in_it_would_be_lost() {
     );
     assert_eq!(
         [untouched, changed, committed, ignored].map(|place| place.is_dir()),
-        [false, true, true, false]
+        [false, true, true, true]
+    );
+    assert!(
+        notes.contains(&format!("{ignored} stays: it has ignored files that the checkout has not")),
+        "{notes}"
     );
     let branches = git(&root, &["branch", "--list", "backstay/*"]);
-    assert_eq!(branches.lines().count(), 2, "{branches}");
+    assert_eq!(branches.lines().count(), 3, "{branches}");
 
     world.write("flow.yaml", &flow(commit));
     said(&run(&world, &["run", "../../flow.yaml"]));
@@ -246,4 +250,65 @@ fn a_worktree_goes_with_its_run_unless_something_in_it_would_be_lost() {
     git(&root, &["merge", "-q", "--ff-only", &branch]);
     let removed = said(&run(&world, &["rm", "@last"]));
     assert!(removed.contains("1 worktree") && !merged.exists(), "{removed}");
+}
+
+/// A flow whose worktree is there after it.
+const BESIDE: &str = "backstay: 1\nworkspace: worktree\nsteps:\n  - {id: a, run: 'true'}\n";
+
+#[test]
+fn a_worktree_in_which_another_run_works_stays() {
+    let (world, other) = (checkout().0, World::new());
+    world.write("flow.yaml", BESIDE);
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    let place = world.path().join(format!("api.worktrees/{}", world.record().run));
+    let (begun, gate) = (other.gate("begun"), other.gate("gate"));
+    let work = format!("echo here > {}; cat {}", begun.path(), gate.path());
+    other.write("flow.yaml", &format!("backstay: 1\nsteps:\n  - {{id: a, run: \"{work}\"}}\n"));
+    let mut command = other.command(&["run", other.path().join("flow.yaml").as_str()]);
+    command.current_dir(&place).env("BACKSTAY_STORE", other.path().join(".backstay"));
+    let mut at_work = command.spawn().expect("the binary starts");
+    assert_eq!(begun.wait(), "here\n");
+    let freed = run(&world, &["prune", "--older", "0s"]);
+    let notes = String::from_utf8_lossy(&freed.stderr).into_owned();
+    assert!(notes.contains(&format!("{place} stays: it is worked in by a run")), "{notes}");
+    assert!(place.is_dir());
+    gate.open();
+    assert!(at_work.wait().expect("it can be waited for").success());
+}
+
+/// Git removes no worktree with submodules.
+#[test]
+fn a_worktree_with_submodules_stays_and_all_else_of_its_run_goes() {
+    let (world, root) = checkout();
+    let library = world.path().join("library");
+    std::fs::create_dir_all(&library).expect("a folder can be made");
+    git(&library, &["init", "-q", "-b", "main"]);
+    git(&library, &["commit", "-q", "--allow-empty", "-m", "first"]);
+    let local = ["-c", "protocol.file.allow=always", "submodule", "--quiet"];
+    git(&root, &[&local[..], &["add", library.as_str(), "library"]].concat());
+    git(&root, &["commit", "-q", "-m", "with a library"]);
+    let work = format!("git {} update --init ../library", local.join(" "));
+    world.write("flow.yaml", &BESIDE.replace("true", &work));
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    let place = world.path().join(format!("api.worktrees/{}", world.record().run));
+    assert!(!git(&root, &["for-each-ref", "refs/backstay"]).is_empty());
+    let freed = run(&world, &["prune", "--older", "0s"]);
+    said(&freed);
+    let notes = String::from_utf8_lossy(&freed.stderr).into_owned();
+    assert!(notes.contains(&format!("{place} stays: it has submodules")), "{notes}");
+    assert!(place.is_dir());
+    assert_eq!(git(&root, &["for-each-ref", "refs/backstay"]), "");
+    said(&run(&world, &["prune", "--older", "0s"]));
+}
+
+#[test]
+fn kept_trees_go_also_where_the_folder_that_the_run_worked_in_is_gone() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", "backstay: 1\nsteps:\n  - {id: a, run: 'true'}\n");
+    said(&run(&world, &["run", "../../flow.yaml"]));
+    assert!(!git(&root, &["for-each-ref", "refs/backstay"]).is_empty());
+    std::fs::remove_dir_all(root.join("sub")).expect("it can be removed");
+    let mut command = world.command(&["prune", "--older", "0s"]);
+    said(&command.current_dir(world.path()).output().expect("the binary starts"));
+    assert_eq!(git(&root, &["for-each-ref", "refs/backstay"]), "");
 }

@@ -35,4 +35,4 @@ pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
 pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store};
-pub use trees::{Checkout, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged};
+pub use trees::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
-use backstay_runtime::{Checkout, TreeError, TreeMoment, TreeName};
+use backstay_runtime::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 
@@ -298,4 +298,90 @@ fn hooks_and_watchers_of_the_repository_are_not_called() {
     fs::remove_file(&trace).unwrap();
     repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
     assert!(!trace.exists(), "{}", fs::read_to_string(&trace).unwrap());
+}
+
+/// A worktree of the run beside the checkout, where nothing was done yet.
+fn worktree(repository: &Repository) -> RunWorktree {
+    let place = format!("{}.worktrees/{}", repository.path(), run());
+    repository.git(&["worktree", "add", "-q", "-b", &format!("backstay/{}", run()), &place]);
+    let found = repository.checkout().worktrees(run()).expect("git can tell");
+    let [worktree] = &found[..] else { panic!("{found:?}") };
+    worktree.clone()
+}
+
+/// A repository with one commit that ignores `*.local`, and the folder `built`.
+fn ignoring() -> Repository {
+    let repository = Repository::empty();
+    repository.write(".gitignore", "*.local\nbuilt/\n");
+    repository.write("deep/tracked", "old\n");
+    repository.git(&["add", "-A"]);
+    repository.git(&["commit", "-q", "-m", "first"]);
+    repository
+}
+
+#[test]
+fn a_commit_between_the_look_and_the_end_of_a_worktree_keeps_its_branch() {
+    let repository = ignoring();
+    let (checkout, worktree) = (repository.checkout(), worktree(&repository));
+    let Worth::Nothing { head } = checkout.worth(&worktree).unwrap() else { panic!("nothing is in it") };
+    let words = ["-C", worktree.path.as_str(), "commit", "-q", "--allow-empty", "-m", "late"];
+    repository.git(&words);
+    let branch = format!("refs/heads/backstay/{}", run());
+    assert_eq!(checkout.remove_worktree(&worktree, &head).unwrap(), Removal::BranchStays(branch.clone()));
+    assert_eq!(repository.git(&["log", "-1", "--format=%s", &branch]), "late");
+    assert!(!worktree.path.exists());
+}
+
+#[test]
+fn a_worktree_goes_with_its_branch_where_nothing_is_in_it() {
+    let repository = ignoring();
+    let worktree = worktree(&repository);
+    assert_eq!(repository.checkout().free_worktree(&worktree).unwrap(), Removal::Gone);
+    assert_eq!(repository.git(&["branch", "--list", "backstay/*"]), "");
+    assert!(!worktree.path.with_file_name("").exists(), "nor is the folder around it there");
+}
+
+#[test]
+fn ignored_files_keep_a_worktree_unless_the_checkout_has_them_or_they_are_in_an_ignored_folder() {
+    let repository = ignoring();
+    repository.write("same.local", "of this machine\n");
+    repository.write("deep/other.local", "one\n");
+    let (checkout, worktree) = (repository.checkout(), worktree(&repository));
+    let put = |name: &str, text: &str| {
+        let path = worktree.path.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("same.local", "of this machine\n");
+    put("built/deep/thing", "x");
+    put("deep/built/thing.local", "x");
+    put(".cache/.gitignore", "*\n");
+    put(".cache/thing", "x");
+    put(".cache/deep/thing", "x");
+    assert!(matches!(checkout.worth(&worktree).unwrap(), Worth::Nothing { .. }));
+    for (name, text) in [
+        ("new.local", ""),
+        ("deep/other.local", "two\n"),
+        ("same.local", "of this machina\n"),
+        ("fresh/new.local", "x"),
+        (".backstay/.gitignore", "*\n"),
+    ] {
+        put(name, text);
+        let worth = checkout.worth(&worktree).unwrap();
+        assert_eq!(worth, Worth::Something(Unmerged::Ignored), "{name}");
+        assert_eq!(checkout.free_worktree(&worktree).unwrap(), Removal::Stays(Unmerged::Ignored), "{name}");
+        fs::remove_file(worktree.path.join(name)).unwrap();
+    }
+    assert_eq!(checkout.free_worktree(&worktree).unwrap(), Removal::Gone);
+}
+
+#[test]
+fn a_worktree_that_lost_its_link_is_left_alone() {
+    let repository = ignoring();
+    let worktree = worktree(&repository);
+    fs::remove_file(worktree.path.join(".git")).unwrap();
+    let removal = repository.checkout().free_worktree(&worktree).unwrap();
+    assert_eq!(removal, Removal::Stays(Unmerged::Refused));
+    assert!(worktree.path.join("deep/tracked").exists());
+    fs::remove_dir_all(worktree.path.with_file_name("")).unwrap();
 }

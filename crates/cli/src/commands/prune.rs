@@ -148,6 +148,10 @@ fn say_left(freed: &Freed) {
         let force = "`git worktree remove --force` removes it all the same";
         output::note(&format!("{path} stays: it {}; {force}", why.as_str()));
     }
+    for branch in &freed.branches_left {
+        let branch = branch.trim_start_matches("refs/heads/");
+        output::note(&format!("branch {branch} stays: it got a commit while its worktree was removed"));
+    }
 }
 
 #[derive(Serialize)]
@@ -157,6 +161,7 @@ struct Given {
     trees: u64,
     worktrees: u64,
     worktrees_left: Vec<Left>,
+    branches_left: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +182,7 @@ impl Given {
             trees: freed.trees,
             worktrees: freed.worktrees,
             worktrees_left: freed.worktrees_left.iter().map(left).collect(),
+            branches_left: freed.branches_left.clone(),
         }
     }
 }

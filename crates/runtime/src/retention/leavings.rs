@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::retire::{FreeError, Freed};
 use crate::care::replace_durably;
-use crate::trees::Checkout;
+use crate::trees::{Checkout, Removal, Worth};
 
 /// The name of the note in a run's folder.
 const NOTE: &str = "freeing.json";
@@ -73,9 +73,11 @@ impl Leavings {
         let files_bytes = remove_below(&self.folder, &is_note).map_err(self.failed())?;
         crash_point("retention.files");
         let mut freed = Freed::default();
-        worktrees(cwd.as_deref(), self.run, Deed::Remove, &mut freed)?;
+        // What became of the worktrees does not keep the trees.
+        let worktrees = worktrees(cwd.as_deref(), self.run, Deed::Remove, &mut freed);
         freed.trees = forget_trees(cwd.as_deref(), self.run)?;
         crash_point("retention.trees");
+        worktrees?;
         let note_bytes = remove_below(&self.folder, &|_| false).map_err(self.failed())?;
         match fs::remove_dir(&self.folder) {
             // Somebody else is at it, and was first, or has just made a note of it and goes on.
@@ -161,12 +163,19 @@ pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
     Ok(total)
 }
 
-/// A checkout that is gone keeps nothing any more.
+/// The checkout that the run worked in. Where its folder is gone the nearest one above it is asked: a checkout loses a folder
+/// more often than it goes itself, and one that is gone keeps nothing any more.
 fn checkout(cwd: Option<&Utf8Path>) -> Result<Option<Checkout>, FreeError> {
-    match cwd.filter(|cwd| cwd.is_dir()) {
-        Some(cwd) => Ok(Checkout::around(cwd)?),
-        None => Ok(None),
+    let Some(cwd) = cwd else { return Ok(None) };
+    if cwd.is_dir() {
+        return Ok(Checkout::around(cwd)?);
     }
+    let Some(above) = cwd.ancestors().find(|folder| folder.is_dir()) else { return Ok(None) };
+    Checkout::around(above).or_else(|error| {
+        // It may never have been the run's.
+        tracing::debug!(%cwd, %error, "the checkout above a folder that is gone cannot be asked");
+        Ok(None)
+    })
 }
 
 fn forget_trees(cwd: Option<&Utf8Path>, run: RunId) -> Result<u64, FreeError> {
@@ -184,13 +193,19 @@ enum Deed {
 fn worktrees(cwd: Option<&Utf8Path>, run: RunId, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
     let Some(checkout) = checkout(cwd)? else { return Ok(()) };
     for worktree in checkout.worktrees(run)? {
-        match checkout.unmerged(&worktree)? {
-            Some(why) => freed.worktrees_left.push((worktree.path, why)),
-            None => {
-                if deed == Deed::Remove {
-                    checkout.remove_worktree(&worktree)?;
-                }
+        let removal = match deed {
+            Deed::Remove => checkout.free_worktree(&worktree)?,
+            Deed::Look => match checkout.worth(&worktree)? {
+                Worth::Something(why) => Removal::Stays(why),
+                Worth::Nothing { .. } => Removal::Gone,
+            },
+        };
+        match removal {
+            Removal::Stays(why) => freed.worktrees_left.push((worktree.path, why)),
+            Removal::Gone => freed.worktrees += 1,
+            Removal::BranchStays(branch) => {
                 freed.worktrees += 1;
+                freed.branches_left.push(branch);
             }
         }
     }

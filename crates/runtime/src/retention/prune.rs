@@ -55,6 +55,7 @@ impl PruneReport {
         self.leftover.trees += freed.trees;
         self.leftover.worktrees += freed.worktrees;
         self.leftover.worktrees_left.extend(freed.worktrees_left);
+        self.leftover.branches_left.extend(freed.branches_left);
     }
 }
 

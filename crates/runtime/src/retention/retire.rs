@@ -28,6 +28,8 @@ pub struct Freed {
     pub worktrees: u64,
     /// Worktrees that stay, since something in them would be lost.
     pub worktrees_left: Vec<(Utf8PathBuf, Unmerged)>,
+    /// Branches of worktrees that are gone, which got a commit meanwhile: the whole names of the references.
+    pub branches_left: Vec<String>,
 }
 
 /// A run cannot be freed.

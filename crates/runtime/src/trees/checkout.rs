@@ -52,11 +52,6 @@ impl Checkout {
         Git::new(&self.root, self.patience, words)
     }
 
-    /// The same repository, seen from another worktree of it.
-    pub(super) fn in_folder(&self, folder: &Utf8Path) -> Checkout {
-        Checkout { root: folder.to_owned(), ..self.clone() }
-    }
-
     /// Its topmost folder.
     #[must_use]
     pub fn root(&self) -> &Utf8Path {

@@ -6,6 +6,7 @@
 mod checkout;
 mod error;
 mod git;
+mod ignored;
 mod keep;
 mod lease;
 mod worktrees;
@@ -15,4 +16,4 @@ pub use error::TreeError;
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};
-pub use worktrees::{RunWorktree, Unmerged};
+pub use worktrees::{Removal, RunWorktree, Unmerged, Worth};

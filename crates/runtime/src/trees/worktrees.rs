@@ -1,10 +1,13 @@
 //! The worktrees that a run's steps worked in: which there are, and their end.
 
+use std::fs::File;
+
 use backstay_model::RunId;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::checkout::Checkout;
 use super::error::TreeError;
+use super::ignored::has_lone_ignored;
 
 /// Behind the name of the checkout, the folder with its worktrees. `engine::run::worktree.sh` makes it.
 const WORKTREES: &str = ".worktrees";
@@ -18,8 +21,16 @@ pub enum Unmerged {
     Changes,
     /// It has commits that no other branch has.
     Commits,
+    /// It has ignored files that the checkout has not, outside of ignored folders.
+    Ignored,
+    /// It has submodules: git removes no such worktree.
+    Submodules,
     /// Somebody locked it.
     Locked,
+    /// A run works in it.
+    Busy,
+    /// Git did not remove it.
+    Refused,
 }
 
 impl Unmerged {
@@ -29,9 +40,36 @@ impl Unmerged {
         match self {
             Unmerged::Changes => "has changes that are not committed",
             Unmerged::Commits => "has commits that are in no other branch",
+            Unmerged::Ignored => "has ignored files that the checkout has not",
+            Unmerged::Submodules => "has submodules",
             Unmerged::Locked => "is locked",
+            Unmerged::Busy => "is worked in by a run",
+            Unmerged::Refused => "was not removed by git",
         }
     }
+}
+
+/// What a worktree is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Nothing in it would be lost, as long as it has the commit `head` checked out.
+    Nothing {
+        /// That commit.
+        head: String,
+    },
+    /// It has to stay.
+    Something(Unmerged),
+}
+
+/// What became of a worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone, and its branch with it if that is named after the run.
+    Gone,
+    /// It is gone. Its branch got another commit since it was looked at, and stays.
+    BranchStays(String),
+    /// It stays.
+    Stays(Unmerged),
 }
 
 /// A worktree that a run's steps worked in.
@@ -42,6 +80,12 @@ pub struct RunWorktree {
     /// Its branch, if it is on one: the whole name of the reference.
     branch: Option<String>,
     is_locked: bool,
+}
+
+/// A worktree in which no run begins to work.
+struct Inside {
+    checkout: Checkout,
+    _kept_out: File,
 }
 
 impl Checkout {
@@ -69,42 +113,116 @@ impl Checkout {
         Ok(found)
     }
 
-    /// Why `worktree` has to stay; none if nothing in it would be lost.
+    /// Whether anything in `worktree` would be lost.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn unmerged(&self, worktree: &RunWorktree) -> Result<Option<Unmerged>, TreeError> {
-        if worktree.is_locked {
-            return Ok(Some(Unmerged::Locked));
+    pub fn worth(&self, worktree: &RunWorktree) -> Result<Worth, TreeError> {
+        match self.enter(worktree)? {
+            Ok(inside) => self.worth_inside(worktree, &inside.checkout),
+            Err(why) => Ok(Worth::Something(why)),
         }
-        let inside = self.in_folder(&worktree.path);
-        if !inside.git(&["status", "--porcelain", "--untracked-files=normal"]).bytes()?.is_empty() {
-            return Ok(Some(Unmerged::Changes));
+    }
+
+    /// Keeps runs out of `worktree`, or says why it is to be left alone.
+    fn enter(&self, worktree: &RunWorktree) -> Result<Result<Inside, Unmerged>, TreeError> {
+        if worktree.is_locked {
+            return Ok(Err(Unmerged::Locked));
+        }
+        // Without its link it is a folder of some other checkout, or of none.
+        let checkout = match Checkout::around(&worktree.path)? {
+            Some(inside) if is_same_folder(&inside.root, &worktree.path) => inside,
+            _ => return Ok(Err(Unmerged::Refused)),
+        };
+        Ok(match checkout.keep_out()? {
+            Some(kept_out) => Ok(Inside { checkout, _kept_out: kept_out }),
+            None => Err(Unmerged::Busy),
+        })
+    }
+
+    fn worth_inside(&self, worktree: &RunWorktree, inside: &Checkout) -> Result<Worth, TreeError> {
+        let words = ["status", "--porcelain", "-z", "--untracked-files=normal", "--ignored=matching"];
+        let status = inside.git(&words).bytes()?;
+        let mut entries = status.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+        if entries.any(|entry| !entry.starts_with(b"!! ")) {
+            return Ok(Worth::Something(Unmerged::Changes));
         }
         let head = inside.git(&["rev-parse", "HEAD"]).text()?;
         let contains = format!("--contains={head}");
         let ours =
             ["for-each-ref", "--format=%(refname)", &contains, "refs/heads", "refs/remotes", "refs/tags"];
         let found = self.git(&ours).text()?;
-        let is_elsewhere = found.lines().any(|name| Some(name) != worktree.branch.as_deref());
-        Ok((!is_elsewhere).then_some(Unmerged::Commits))
+        if !found.lines().any(|name| Some(name) != worktree.branch.as_deref()) {
+            return Ok(Worth::Something(Unmerged::Commits));
+        }
+        if has_lone_ignored(&status, &inside.root, &self.root) {
+            return Ok(Worth::Something(Unmerged::Ignored));
+        }
+        let modules = inside.git(&["rev-parse", "--git-path", "modules"]).text()?;
+        if inside.root.join(modules).is_dir() {
+            return Ok(Worth::Something(Unmerged::Submodules));
+        }
+        Ok(Worth::Nothing { head })
     }
 
-    /// Removes `worktree`, and its branch if that is named after the run. Git itself refuses if there are changes in it.
+    /// Removes `worktree` if nothing in it would be lost, and its branch if that is named after the run.
     ///
     /// # Errors
-    /// [`TreeError`] if git refuses.
-    pub fn remove_worktree(&self, worktree: &RunWorktree) -> Result<(), TreeError> {
-        self.git(&["worktree", "remove", worktree.path.as_str()]).bytes()?;
-        if let Some(branch) = worktree.branch.as_deref().filter(|branch| branch.starts_with(OWN_BRANCHES)) {
-            self.git(&["update-ref", "-d", branch]).bytes()?;
+    /// [`TreeError`] if git cannot tell, or did not end.
+    pub fn free_worktree(&self, worktree: &RunWorktree) -> Result<Removal, TreeError> {
+        let inside = match self.enter(worktree)? {
+            Ok(inside) => inside,
+            Err(why) => return Ok(Removal::Stays(why)),
+        };
+        match self.worth_inside(worktree, &inside.checkout)? {
+            Worth::Something(why) => Ok(Removal::Stays(why)),
+            Worth::Nothing { head } => self.remove_worktree(worktree, &head),
+        }
+    }
+
+    /// Removes `worktree`, in which nothing would be lost at the commit `head`. Git itself refuses if there are changes in
+    /// it, and the branch stays if it got another commit.
+    ///
+    /// # Errors
+    /// [`TreeError`] if the worktree or the branch cannot be removed for another reason.
+    pub fn remove_worktree(&self, worktree: &RunWorktree, head: &str) -> Result<Removal, TreeError> {
+        match self.git(&["worktree", "remove", worktree.path.as_str()]).bytes() {
+            Ok(_) => {}
+            Err(TreeError::Git { message, .. }) => {
+                tracing::warn!(worktree = %worktree.path, message, "git does not remove a worktree");
+                return Ok(Removal::Stays(Unmerged::Refused));
+            }
+            Err(error) => return Err(error),
         }
         if let Some(folder) = worktree.path.parent()
             && let Err(error) = std::fs::remove_dir(folder)
         {
             tracing::debug!(%folder, %error, "there are other worktrees beside it");
         }
-        Ok(())
+        match worktree.branch.as_deref().filter(|branch| branch.starts_with(OWN_BRANCHES)) {
+            Some(branch) => self.remove_branch(branch, head),
+            None => Ok(Removal::Gone),
+        }
+    }
+
+    fn remove_branch(&self, branch: &str, head: &str) -> Result<Removal, TreeError> {
+        let Err(error) = self.git(&["update-ref", "-d", branch, head]).bytes() else {
+            return Ok(Removal::Gone);
+        };
+        let now = self.git(&["for-each-ref", "--format=%(objectname)", branch]).text()?;
+        match now.as_str() {
+            "" => Ok(Removal::Gone),
+            now if now == head => Err(error),
+            _ => Ok(Removal::BranchStays(branch.to_owned())),
+        }
+    }
+}
+
+/// Whether two paths lead to one folder.
+fn is_same_folder(one: &Utf8Path, other: &Utf8Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 
