@@ -63,7 +63,11 @@ fn a_file_with_mistakes_shows_all_of_them_and_starts_nothing() {
     assert_eq!(status, Some(2));
     assert!(said.contains("flow.yaml:4") && said.contains("flow.yaml:5"), "{said}");
     assert!(said.contains("fix_tests"), "the new spelling is the hint: {said}");
+    assert!(said.contains("nothing was started"), "{said}");
     assert!(world.only_run().is_none());
+    let (status, said) = wrong(&world.run(&["check", "flow.yaml"]));
+    assert_eq!(status, Some(2));
+    assert!(said.trim_end().ends_with("flow.yaml has 3 mistakes"), "a check has nothing to add: {said}");
 }
 
 #[test]
@@ -86,7 +90,8 @@ fn a_program_that_does_not_exist_fails_its_step_with_its_name() {
     );
     let (status, said) = world.start(&["run", "flow.yaml"]).end();
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("no-such-program-here"), "{said}");
+    assert!(said.contains("there is no program `no-such-program-here` on PATH"), "{said}");
+    assert!(!said.contains("/bin:"), "the whole of PATH is in nobody's way: {said}");
 }
 
 #[test]

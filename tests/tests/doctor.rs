@@ -103,3 +103,37 @@ fn doctor_fails_where_something_stands_in_the_way() {
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(page.contains("✗ log") && page.contains("1 thing stands in the way"), "{page}");
 }
+
+#[test]
+fn a_database_that_opens_and_is_damaged_is_not_called_good() {
+    let world = World::new();
+    world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'seq 1 100'}\n");
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    let file = world.path().join(".backstay/log.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let root = |name: &str| -> u32 {
+        let query = "SELECT rootpage FROM sqlite_schema WHERE name = ?";
+        database.query_row(query, [name], |row| row.get(0)).unwrap()
+    };
+    // One that is needed to read events, and one that is not.
+    let pages = [root("sqlite_autoindex_topic_1"), root("key")];
+    drop(database);
+    let whole = fs::read(&file).unwrap();
+    let page_bytes = usize::from(u16::from_be_bytes([whole[16], whole[17]]));
+    for page in pages {
+        let mut bytes = whole.clone();
+        let begin = (usize::try_from(page).unwrap() - 1) * page_bytes;
+        bytes[begin..begin + page_bytes].iter_mut().for_each(|byte| *byte ^= 0xff);
+        fs::write(&file, &bytes).unwrap();
+        assert!(world.run(&["ls"]).status.success(), "page {page}: it opens");
+        let output = doctor(&world, &["--json"]);
+        let told = json(&output);
+        assert_eq!(output.status.code(), Some(1), "page {page}: {told}");
+        let log = finding(&told, "log");
+        assert!(log["health"] == "bad" && log["next"] == "backstay store check", "page {page}: {told}");
+    }
+    fs::write(&file, &whole).unwrap();
+    let output = doctor(&world, &["--json"]);
+    assert_eq!(finding(&json(&output), "log")["health"], "good", "{output:?}");
+}

@@ -33,7 +33,7 @@ fn a_check_of_a_whole_store_says_so_and_changes_nothing() {
     let before = contents(&store(&world));
     let output = world.run(&["store", "check"]);
     assert_eq!(
-        (output.status.code(), said(&output).contains("whole: ")),
+        (output.status.code(), said(&output).contains("whole: ") && said(&output).contains(" in 1 topic, ")),
         (Some(0), true),
         "{}",
         said(&output)
@@ -155,7 +155,10 @@ const DAMAGES: [(Damage, &str); 23] = [
     (|world| sql(world, "UPDATE topic SET owner = 'own_01JDX7Q2ZK8VQ5T3W9M4N6P7R8'"), "is not registered"),
     (|world| sql(world, "UPDATE topic SET epoch = 7, closed = 0"), "its row has epoch 7"),
     (|world| fs::remove_file(a_blob(world)).expect("it can be damaged"), "is lost"),
-    (|world| fs::write(a_blob(world), "something else").expect("it can be damaged"), "is damaged: the blob"),
+    (
+        |world| fs::write(a_blob(world), "something else").expect("it can be damaged"),
+        "is damaged: its bytes have the digest",
+    ),
     (
         |world| fs::write(spool(world, "stdout"), "1\n2\n").expect("it can be damaged"),
         "stdout, told of by event",
@@ -178,6 +181,7 @@ fn l4_each_damage_is_told_by_run_and_number() {
         let told = text.lines().any(|line| line.starts_with(&run) && line.contains(words));
         assert!(told, "{number}, {words}: {text}");
         assert!(text.contains("wrong: "), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("next  backstay store restore BACKUP")), "{text}");
     }
 }
 

@@ -65,9 +65,12 @@ fn a_diff_shows_what_a_run_a_loop_and_a_step_changed() {
 fn a_restore_never_touches_what_is_there() {
     let world = changed();
     let before = git(&world, &["status", "--porcelain", "--ignored"]);
-    let place = world.path().join("..").join(format!("{}-back", world.path().file_name().unwrap()));
-    let output = world.run(&["restore", "--before", "spoil", "--to", place.as_str()]);
+    let name = format!("{} back", world.path().file_name().unwrap());
+    let output = world.run(&["restore", "--before", "spoil", "--to", &format!("../{name}")]);
+    let place = world.path().canonicalize_utf8().unwrap().with_file_name(name);
     assert_eq!(said(&output).trim(), place.as_str());
+    let advice = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(advice.contains(&format!("next  git worktree remove '{place}'  ")), "{advice}");
     let read = |name: &str| std::fs::read_to_string(place.join(name)).unwrap();
     assert_eq!((read("notes"), read("added")), ("mine\n".to_owned(), "line 1\nline 2\n".to_owned()));
     assert!(!place.join("ignored").exists());

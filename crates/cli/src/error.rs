@@ -52,6 +52,8 @@ pub(crate) enum CliError {
     ManyQuestions { run: String, questions: Vec<String> },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
     Workflow { file: String, errors: usize },
+    #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
+    Mistakes { file: String, errors: usize },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Inputs(Vec<InputProblem>),
     #[error("`{text}` is not an input of the form NAME=VALUE")]
@@ -154,7 +156,7 @@ impl Coded for CliError {
             CliError::Scrub(error) => error.code(),
             CliError::UnknownQuestion { .. } => Code("BKS-C006"),
             CliError::ManyQuestions { .. } => Code("BKS-C007"),
-            CliError::Workflow { .. } => Code("BKS-C008"),
+            CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
             CliError::InputForm { .. } => Code("BKS-C010"),
             CliError::InputsFile { .. } => Code("BKS-C011"),
@@ -247,6 +249,8 @@ impl Coded for CliError {
             CliError::DefaultNotAnOption { .. } => {
                 Some("`--options a,b --default a`: the default is one of the answers".to_owned())
             }
+            // They stand above, each with its own hint.
+            CliError::Mistakes { .. } => None,
             CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),

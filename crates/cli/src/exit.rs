@@ -99,6 +99,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
         | CliError::Workflow { .. }
+        | CliError::Mistakes { .. }
         | CliError::Inputs(_)
         | CliError::InputForm { .. }
         | CliError::InputsFile { .. }

@@ -42,6 +42,10 @@ impl Sink for Notify {
             tracing::warn!("{trouble}");
         }
     }
+
+    fn name(&self) -> &'static str {
+        "`[notify]`"
+    }
 }
 
 impl Notify {

@@ -109,7 +109,14 @@ pub(crate) fn start_tracing(context: &Context) {
     let wanted = context.env.get(LOG_VARIABLE).map_or("warn", String::as_str);
     let filter = tracing_subscriber::EnvFilter::try_new(wanted)
         .unwrap_or_else(|_not_a_filter| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // Which part of the program says it is for those who asked for its parts.
+    let is_asked_for = context.env.contains_key(LOG_VARIABLE);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(is_asked_for)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub enum StopReason {
 #[serde(tag = "failure", rename_all = "snake_case")]
 pub enum SpawnFailure {
     /// There is no such program.
-    #[error("there is no program `{program}`{}", searched.as_ref().map(|path| format!(" in PATH={path}")).unwrap_or_default())]
+    #[error("there is no program `{program}`{}", if searched.is_some() { " on PATH" } else { "" })]
     NotFound {
         /// As it was given.
         program: String,

@@ -74,6 +74,7 @@ fn a_program_that_does_not_exist_is_said_with_where_it_was_looked_for() {
         program: "no-such-agent".to_owned(),
         searched: Some("/usr/local/bin:/usr/bin:/bin".to_owned()),
     };
+    assert_eq!(failure.to_string(), "there is no program `no-such-agent` on PATH");
     match bench.start(&spec).err().unwrap() {
         StartError::Spawn { source } => assert_eq!(source, failure),
         other => panic!("{other:?}"),

@@ -15,6 +15,11 @@ use tokio::runtime::Runtime;
 pub trait Sink: Send + 'static {
     /// Takes one event, after its commit, in the order of its topic.
     fn take(&mut self, recorded: &Recorded);
+
+    /// What it is called where a person is told that it is behind.
+    fn name(&self) -> &'static str {
+        "one who hears of every event"
+    }
 }
 
 /// Writes one structured `tracing` record for each event.
@@ -22,6 +27,10 @@ pub trait Sink: Send + 'static {
 pub struct TracingSink;
 
 impl Sink for TracingSink {
+    fn name(&self) -> &'static str {
+        "the tracing of events"
+    }
+
     fn take(&mut self, recorded: &Recorded) {
         macro_rules! record {
             ($level:ident) => {
@@ -74,7 +83,10 @@ const READS_MAX: u32 = 10;
 
 /// Feeds one sink on a thread of its own. Dropped, it waits a while for the sink to take what it was given.
 #[derive(Debug)]
-pub(crate) struct SinkFeed(Arc<Shared>);
+pub(crate) struct SinkFeed {
+    shared: Arc<Shared>,
+    name: &'static str,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -126,16 +138,16 @@ struct Feeder<S> {
 impl SinkFeed {
     /// Gives `sink` a thread of its own; it ends when everything was taken after the feed is dropped.
     pub(crate) fn start(sink: impl Sink, log: Arc<dyn Log>) -> io::Result<SinkFeed> {
-        let shared = Arc::new(Shared::default());
+        let (shared, name) = (Arc::new(Shared::default()), sink.name());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let feeder = Feeder { sink, log, runtime, shared: Arc::clone(&shared), failed_reads: 0 };
         std::thread::Builder::new().name("sink".to_owned()).spawn(move || feeder.run())?;
-        Ok(SinkFeed(shared))
+        Ok(SinkFeed { shared, name })
     }
 
     /// Gives one event, in the order of its topic. This never waits for the sink.
     pub(crate) fn give(&self, recorded: &Recorded) {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.shared.lock();
         if waiting.life != Life::Open {
             // A sink that is gone misses events; appends do not depend on it.
             tracing::debug!(seq = recorded.seq.0, "a sink is gone");
@@ -150,21 +162,24 @@ impl SinkFeed {
             waiting.behind.insert(recorded.topic.clone(), span);
         }
         drop(waiting);
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 
 impl Drop for SinkFeed {
     fn drop(&mut self) {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.shared.lock();
         if waiting.life == Life::Open {
             waiting.life = Life::Closed;
         }
-        self.0.changed.notify_all();
+        self.shared.changed.notify_all();
         let is_at_work = |waiting: &mut Waiting| waiting.life != Life::Ended;
-        let waited = self.0.changed.wait_timeout_while(waiting, LAST_WORDS, is_at_work);
+        let waited = self.shared.changed.wait_timeout_while(waiting, LAST_WORDS, is_at_work);
         if waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
-            tracing::warn!("a sink has not taken everything, and is not waited for any longer");
+            let (name, seconds) = (self.name, LAST_WORDS.as_secs());
+            tracing::warn!(
+                "{name} takes too long: it had not ended after {seconds} s, and is not waited for any longer"
+            );
         }
     }
 }
@@ -275,7 +290,7 @@ mod tests {
     #[test]
     fn s18_of_what_is_too_much_only_the_numbers_are_kept() {
         let shared = Arc::new(Shared::default());
-        let feed = SinkFeed(Arc::clone(&shared));
+        let feed = SinkFeed { shared: Arc::clone(&shared), name: "a test" };
         let many = WAITING_EVENTS_MAX as u64 * 10;
         (1..=many).for_each(|seq| feed.give(&event(seq)));
         let mut waiting = shared.lock();

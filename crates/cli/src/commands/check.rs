@@ -49,7 +49,7 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
         output::note(&file.render(&found));
     }
     if mistakes > 0 {
-        return Err(file.error(&found));
+        return Err(CliError::Mistakes { file: file.name, errors: mistakes });
     }
     output::line(&format!("{} is in order", file.name))?;
     Ok(Exit::Completed)

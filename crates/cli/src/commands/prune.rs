@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, beginnings, bytes, parse_bytes, parse_duration, table};
+use crate::ui::{Line, Paint, beginnings, bytes, counted, parse_bytes, parse_duration, shell_word, table};
 
 /// Frees what runs that ended long ago take, and keeps their records.
 pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, CliError> {
@@ -68,8 +68,7 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
 
 /// Such as `3 blobs of 4.1 MB`.
 fn blobs_of(sum: BlobSum) -> String {
-    let noun = if sum.blobs == 1 { "blob" } else { "blobs" };
-    format!("{} {noun} of {}", sum.blobs, bytes(sum.size_bytes))
+    format!("{} of {}", counted(sum.blobs, "blob"), bytes(sum.size_bytes))
 }
 
 fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(), CliError> {
@@ -99,13 +98,15 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
     let trees: u64 = report.runs.iter().map(|run| run.freed.trees).sum();
     let worktrees: u64 = report.runs.iter().map(|run| run.freed.worktrees).sum();
     let sum = format!(
-        "{} {} {}: {} of files, {} kept trees, {}{}{}",
+        "{} {}: {} of files, {}, {}{}{}",
         if only_look { "would free" } else { "freed" },
-        report.runs.len(),
-        if report.runs.len() == 1 { "run" } else { "runs" },
+        counted(report.runs.len() as u64, "run"),
         bytes(files + report.leftover.files_bytes),
-        trees + report.leftover.trees,
-        counted(worktrees + report.leftover.worktrees),
+        counted(trees + report.leftover.trees, "kept tree"),
+        match worktrees + report.leftover.worktrees {
+            0 => String::new(),
+            count => format!("{}, ", counted(count, "worktree")),
+        },
         blobs_of(gone),
         if only_look { "; nothing was changed" } else { "" },
     );
@@ -123,23 +124,14 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
 fn what(freed: &Freed) -> String {
     let worktrees = match freed.worktrees {
         0 => String::new(),
-        count => format!(", {}", counted(count).trim_end_matches(", ")),
+        count => format!(", {}", counted(count, "worktree")),
     };
     format!(
-        "{} events, {} of files, {} kept trees{worktrees}",
-        freed.events,
+        "{}, {} of files, {}{worktrees}",
+        counted(freed.events, "event"),
         bytes(freed.files_bytes),
-        freed.trees
+        counted(freed.trees, "kept tree")
     )
-}
-
-/// Worktrees, where there are some, in front of something else.
-fn counted(worktrees: u64) -> String {
-    match worktrees {
-        0 => String::new(),
-        1 => "1 worktree, ".to_owned(),
-        many => format!("{many} worktrees, "),
-    }
 }
 
 /// Names the worktrees that stay.

@@ -11,6 +11,7 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::foreground::{self, Look};
 use crate::output;
+use crate::ui::shell_word;
 
 /// Goes on with a suspended or interrupted run.
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
@@ -66,6 +67,6 @@ fn has_ended(context: &Context, record: &RunRecord) {
     ));
     output::note(&format!("left  its record: `backstay show {run}`"));
     if let Some(workflow) = &record.workflow {
-        output::note(&format!("next  backstay run {}", workflow.file));
+        output::note(&format!("next  backstay run {}", shell_word(&workflow.file)));
     }
 }

@@ -17,7 +17,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
 use crate::output::{self, Document};
-use crate::ui::{Paint, table};
+use crate::ui::{Paint, counted, table};
 
 /// Checks the file, asks for a run and works on it.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
@@ -200,7 +200,11 @@ fn dry_run(context: &Context, plan: &Plan, json: bool) -> Result<Exit, CliError>
         output::json(&Document::new(Planned { plan }))?;
         return Ok(Exit::Completed);
     }
-    output::line(&format!(" {}: {} steps, nothing is run\n", plan.name, plan.walk().count()))?;
+    output::line(&format!(
+        " {}: {}, nothing is run\n",
+        plan.name,
+        counted(plan.walk().count() as u64, "step")
+    ))?;
     let mut rows = Vec::new();
     for step in &plan.steps {
         plan_rows(plan, step, 0, "", &mut rows);

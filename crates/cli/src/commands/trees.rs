@@ -14,7 +14,7 @@ use crate::context::{Context, find_step};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::short;
+use crate::ui::{shell_word, short};
 
 /// Shows what a run, or one step of it, changed in its checkout.
 pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliError> {
@@ -64,13 +64,16 @@ pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<Exit
     if let Some(branch) = args.branch {
         checkout.restore_as_branch(&tree.commit, &branch)?;
         output::line(&format!("branch {branch} is at {}", tree.commit))?;
-        output::note(&format!("next  git switch {branch}"));
+        output::note(&format!("next  git switch {}", shell_word(&branch)));
         return Ok(Exit::Completed);
     }
     let place = args.to.map_or_else(|| beside(checkout.root(), run), |to| context.cwd.join(to));
     checkout.restore_to(&tree.commit, &place)?;
+    // It is there now, so what leads to it by detours has a short name.
+    let place = place.canonicalize_utf8().unwrap_or(place);
     output::line(place.as_str())?;
-    output::note(&format!("next  git worktree remove {place}  when it is not needed any more"));
+    let word = shell_word(place.as_str());
+    output::note(&format!("next  git worktree remove {word}  when it is not needed any more"));
     Ok(Exit::Completed)
 }
 

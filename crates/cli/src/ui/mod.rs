@@ -24,6 +24,7 @@ mod story;
 mod style;
 mod time;
 mod typed;
+mod words;
 
 pub(crate) use agents::{amount, limit_words, unowned_limit_words};
 pub(crate) use console::{Console, Deed, Parts, Role, can_suspend, laid_out};
@@ -46,3 +47,4 @@ pub(crate) use story::story;
 pub(crate) use style::{Paint, Style};
 pub(crate) use time::{Times, duration, parse_duration};
 pub(crate) use typed::Key;
+pub(crate) use words::{counted, shell_word};

@@ -427,6 +427,7 @@ fn errors_with_their_ways_out() {
         CliError::UnknownRun { text: run.clone() },
         CliError::UnknownStep { text: "tset".to_owned(), known: vec!["test".to_owned(), "push".to_owned()] },
         CliError::Workflow { file: "flow.yaml".to_owned(), errors: 2 },
+        CliError::Mistakes { file: "flow.yaml".to_owned(), errors: 1 },
         CliError::DurationForm { text: "10".to_owned() },
     ];
     let shown: Vec<String> = errors.iter().map(crate::output::describe).collect();

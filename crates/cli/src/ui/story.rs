@@ -9,6 +9,7 @@ use backstay_model::{Frame, Recorded, Scope, Seq};
 
 use super::one_line;
 use super::time::{Times, duration};
+use super::words::counted;
 use super::{Line, Paint};
 
 /// The line of `event`; none for what only machines need to know.
@@ -59,9 +60,10 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::RunCompleted(_) => (Paint::Good, "completed".to_owned()),
         Event::RunFailed(end) => (Paint::Bad, format!("failed: {}", end.reason)),
         Event::RunCancelled(_) => (Paint::Warn, "cancelled".to_owned()),
-        Event::Trimmed(said) => {
-            (Paint::Dim, format!("{} events before this one were freed by {}", said.events, said.by))
-        }
+        Event::Trimmed(said) => (
+            Paint::Dim,
+            format!("what was before this was freed by {}: {}", said.by, counted(said.events, "event")),
+        ),
         Event::Intervened(done) => {
             let took = duration(done.until.since(done.from));
             let text = format!("{} worked in the session of {} for {took}", done.by, done.agent);
@@ -106,7 +108,9 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             };
             (Paint::Warn, format!("{budget} of {} used up", millis(timed_out.budget_ms)))
         }
-        Event::StepsReset(reset) => (Paint::Plain, format!("{} steps are done anew", reset.steps.len())),
+        Event::StepsReset(reset) => {
+            (Paint::Plain, format!("done anew: {}", counted(reset.steps.len() as u64, "step")))
+        }
         Event::EffectStarting(starting) => (Paint::Busy, format!("starts: {}", starting.preview)),
         Event::EffectAttached(attached) if attached.had_ended => {
             (Paint::Good, "found again; it had ended by itself".to_owned())

@@ -90,7 +90,11 @@ fn check_blobs(
             // It went since it was listed; if an event names it, that is told below.
             Err(BlobError::Missing { .. }) => continue,
             Err(error) => {
-                let what = described(&error);
+                // Which blob it is, the finding says itself.
+                let what = match &error {
+                    BlobError::Damaged { actual, .. } => format!("its bytes have the digest {actual}"),
+                    error => described(error),
+                };
                 found.log.findings.push(Finding::BlobDamaged { digest, topic: name, what });
             }
         }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{SqliteLog, TopicFilter};
-use backstay_model::{Coded, OwnerId, Timestamp};
+use backstay_log::care::glance;
+use backstay_log::{Direction, ReadError, SqliteLog, TopicFilter};
+use backstay_model::limits::PAGE_EVENTS_MAX;
+use backstay_model::{Coded, OwnerId, Position, Seq, Timestamp, Topic};
 use backstay_runtime::{Room, RunRow, Store, room};
 use camino::Utf8Path;
 
@@ -19,6 +21,8 @@ use crate::ui::{Times, bytes, short, unowned_limit_words};
 const SCARCE_BYTES: u64 = 64 * 1024 * 1024;
 /// Below this somebody should look.
 const LOW_BYTES: u64 = 1024 * 1024 * 1024;
+/// A database that is larger is not read whole: that would take longer than anybody waits for a word.
+const GLANCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Runs that are named, of owners and of those that stand still.
 const RUNS_MAX: usize = 8;
 
@@ -40,10 +44,10 @@ pub(super) async fn findings(
     let store = match Store::open(&folder, false).await {
         Ok(store) => store,
         Err(error) => {
-            let broken = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
+            let refused = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
             findings.push(match error.hint() {
-                Some(hint) => broken.with_next(hint),
-                None => broken,
+                Some(hint) => refused.with_next(hint),
+                None => refused,
             });
             return Ok(findings);
         }
@@ -51,12 +55,19 @@ pub(super) async fn findings(
     let rows = match store.runs(TopicFilter::default()).await {
         Ok(rows) => rows,
         Err(error) => {
-            let broken = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
-            findings.push(broken.with_next("backstay store check"));
+            findings.push(broken(describe_any(&error)));
             return Ok(findings);
         }
     };
-    let measured = tokio::task::spawn_blocking(move || room(&folder)).await?;
+    if let Err(error) = read_some(&store, &rows).await {
+        findings.push(broken(describe_any(&error)));
+        return Ok(findings);
+    }
+    let (measured, wrong) = tokio::task::spawn_blocking(move || measure(&folder)).await?;
+    if let Some(wrong) = wrong {
+        findings.push(broken(wrong));
+        return Ok(findings);
+    }
     match measured {
         Ok(measured) => findings.extend(log_and_disk(&rows, measured)),
         Err(error) => findings.push(Finding::new(
@@ -69,6 +80,36 @@ pub(super) async fn findings(
     findings.extend(owners(&rows, &context.times()));
     findings.extend(still(&rows, &context.times()));
     Ok(findings)
+}
+
+/// The log as one that is not whole.
+fn broken(found: String) -> Finding {
+    Finding::new(Part::Store, "log", Health::Bad, found).with_next("backstay store check")
+}
+
+/// How much room there is, and what is wrong with a database that is small enough to be looked at whole. Blocks.
+fn measure(folder: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
+    let measured = room(folder);
+    let is_small = measured.as_ref().is_ok_and(|room| room.database_bytes <= GLANCE_BYTES_MAX);
+    let wrong = if is_small { glance(folder.as_std_path()) } else { Ok(None) };
+    (measured, wrong.unwrap_or_else(|error| Some(describe_any(&error))))
+}
+
+/// Reads the newest events of the log, and those of the newest runs: to open a database is to read little of it. All of it is
+/// the matter of `store check`.
+async fn read_some(store: &Store, rows: &[RunRow]) -> Result<(), ReadError> {
+    let log = store.log();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let last = log.changed(Position(0)).await;
+    log.read_all(Position(last.0.saturating_sub(PAGE_EVENTS_MAX as u64)), PAGE_EVENTS_MAX).await?;
+    let mut newest: Vec<_> = rows.iter().map(|row| row.run).collect();
+    newest.sort_unstable_by(|one, other| other.cmp(one));
+    for run in newest.into_iter().take(RUNS_MAX) {
+        log.read(&Topic::run(run), Seq(0), Direction::Forward, PAGE_EVENTS_MAX).await?;
+    }
+    Ok(())
 }
 
 /// The state of the configuration file.
@@ -93,7 +134,7 @@ pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {
     let open = rows.iter().filter(|row| !row.summary.status.is_ended()).count();
     let runs = if rows.len() == 1 { "run" } else { "runs" };
     let log = format!(
-        "opens, format {}, {}: {} {runs}, {open} of them not ended",
+        "can be read, format {}, {}: {} {runs}, {open} of them not ended",
         SqliteLog::FORMAT,
         bytes(database_bytes),
         rows.len(),

@@ -14,7 +14,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::found::{BOUND, Finder, FoundAgent, Login, Program, log_in};
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint};
+use crate::ui::{Line, Paint, shell_word};
 
 /// Agents that take over from the first.
 const FALLBACK_MAX: usize = 1;
@@ -123,7 +123,7 @@ fn store(context: &Context) -> Result<Utf8PathBuf, CliError> {
 
 /// The three commands that come next.
 fn next(choice: &Choice) -> Vec<String> {
-    let file = &choice.file;
+    let file = shell_word(choice.file.as_str());
     let test = if choice.tests.is_empty() { " --input test='make test'" } else { "" };
     vec![
         format!("backstay run {file} --dry-run{test}"),

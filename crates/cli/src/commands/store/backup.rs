@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
+use crate::ui::counted;
 
 /// Copies the store. What is wrong with it is told, and is wrong with the backup too.
 pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit, CliError> {
@@ -24,14 +25,15 @@ pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit,
             count => format!("; {count} attempts were at work and are lost in it"),
         };
         output::line(&format!(
-            "{}: {} events, {} files, {}{at_work}",
+            "{}: {}, {}, {}{at_work}",
             made.path,
-            made.events,
-            made.files,
+            counted(made.events, "event"),
+            counted(made.files, "file"),
             size(made.size_bytes)
         ))?;
         if made.left_out > 0 {
-            output::note(&format!("{} files without a UTF-8 name are not in it", made.left_out));
+            let files = counted(u64::from(made.left_out), "file");
+            output::note(&format!("not in it, for want of a UTF-8 name: {files}"));
         }
         if !made.others.is_empty() {
             output::note(&format!("what is not the store's is not in it: {}", made.others.join(", ")));

@@ -9,9 +9,14 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
+use crate::ui::counted;
 
 /// Findings that are shown as text; JSON has all.
 const SHOWN_MAX: usize = 200;
+
+/// What can be done about a store that is not whole.
+const WAY_ON: &str =
+    "next  backstay store restore BACKUP --replace  makes it from a backup, and keeps this one beside it";
 
 /// Says whether the store is whole, and what is not.
 pub(crate) async fn check(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
@@ -24,6 +29,9 @@ pub(crate) async fn check(context: &Context, args: JsonFlag) -> Result<Exit, Cli
     }
     for line in lines(&found) {
         output::line(&line)?;
+    }
+    if exit != Exit::Completed {
+        output::note(WAY_ON);
     }
     Ok(exit)
 }
@@ -38,8 +46,9 @@ pub(super) fn lines(found: &StoreCheck) -> Vec<String> {
     let scrubbed = match found.blobs_scrubbed + found.spools_scrubbed {
         0 => String::new(),
         _ => format!(
-            ", of which {} blobs and {} streams were scrubbed",
-            found.blobs_scrubbed, found.spools_scrubbed
+            ", of which {} and {} were scrubbed",
+            counted(found.blobs_scrubbed, "blob"),
+            counted(found.spools_scrubbed, "stream")
         ),
     };
     let verdict = match findings.len() {
@@ -48,8 +57,11 @@ pub(super) fn lines(found: &StoreCheck) -> Vec<String> {
         count => format!("{count} things are wrong"),
     };
     lines.push(format!(
-        "{verdict}: {} events in {} topics, {} blobs and {} streams were looked at{scrubbed}",
-        found.log.events, found.log.topics, found.blobs, found.spools
+        "{verdict}: {} in {}, {} and {} were looked at{scrubbed}",
+        counted(found.log.events, "event"),
+        counted(found.log.topics, "topic"),
+        counted(found.blobs, "blob"),
+        counted(found.spools, "stream")
     ));
     lines
 }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, table};
+use crate::ui::{Line, Paint, counted, table};
 
 /// Says what the store is and what takes its room.
 pub(crate) async fn info(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
@@ -26,7 +26,7 @@ pub(crate) async fn info(context: &Context, args: JsonFlag) -> Result<Exit, CliE
             vec![
                 (Paint::Bold, run.run.to_string()),
                 (Paint::Plain, size(run.total_bytes())),
-                (Paint::Dim, format!("{} in {} events", size(run.event_bytes), run.events)),
+                (Paint::Dim, format!("{} in {}", size(run.event_bytes), counted(run.events, "event"))),
                 (Paint::Dim, size(run.blob_bytes)),
                 (Paint::Dim, size(run.attempt_bytes)),
             ]
@@ -47,7 +47,7 @@ fn facts(context: &Context, room: &StoreRoom) -> Vec<Line> {
     let owners: Vec<String> = log
         .owners
         .iter()
-        .map(|owner| format!("pid {} on {} ({} runs)", owner.pid, owner.host, owner.topics))
+        .map(|owner| format!("pid {} on {} ({})", owner.pid, owner.host, counted(owner.topics, "run")))
         .collect();
     let pids: Vec<String> = log.open_in.iter().map(ToString::to_string).collect();
     let or_nobody =
@@ -60,8 +60,8 @@ fn facts(context: &Context, room: &StoreRoom) -> Vec<Line> {
         ),
         ("database", format!("{}, of which {} are free", size(log.database_bytes), size(log.free_bytes))),
         ("write-ahead", format!("{} (made in advance)", size(log.wal_bytes))),
-        ("events", format!("{} in {} events", size(log.event_bytes), log.events)),
-        ("blobs", format!("{} in {} blobs", size(room.blob_bytes), room.blobs)),
+        ("events", format!("{} in {}", size(log.event_bytes), counted(log.events, "event"))),
+        ("blobs", format!("{} in {}", size(room.blob_bytes), counted(room.blobs, "blob"))),
         ("attempts", size(room.attempt_bytes)),
         ("owners", or_nobody(owners)),
         ("open in", or_nobody(pids)),

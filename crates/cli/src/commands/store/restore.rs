@@ -9,6 +9,7 @@ use crate::context::{Context, ignore_in_git};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
+use crate::ui::counted;
 
 /// Makes the store from a backup.
 pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Result<Exit, CliError> {
@@ -23,7 +24,7 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
         output::json(&Document::new(&restored))?;
     } else {
         let made_at = context.times().minute(restored.made_at);
-        output::line(&format!("{}: {} events, as of {made_at}", restored.path, restored.events))?;
+        output::line(&format!("{}: {}, as of {made_at}", restored.path, counted(restored.events, "event")))?;
         if let Some(replaced) = &restored.replaced {
             output::line(&format!("the store that was there is {replaced}"))?;
         }

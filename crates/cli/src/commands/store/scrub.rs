@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
+use crate::ui::counted;
 
 /// Takes a secret out of the store. The value is never an argument: those are for everybody to see.
 pub(crate) async fn scrub(context: &Context, args: &ScrubArgs) -> Result<Exit, CliError> {
@@ -32,8 +33,11 @@ pub(crate) async fn scrub(context: &Context, args: &ScrubArgs) -> Result<Exit, C
         output::json(&Document::new(&scrubbed))?;
     } else {
         output::line(&format!(
-            "it was taken out of {} events, {} rows, {} blobs and {} files",
-            scrubbed.events, scrubbed.rows, scrubbed.blobs, scrubbed.files
+            "it was taken out of {}, {}, {} and {}",
+            counted(scrubbed.events, "event"),
+            counted(scrubbed.rows, "row"),
+            counted(scrubbed.blobs, "blob"),
+            counted(scrubbed.files, "file")
         ))?;
         for path in &scrubbed.left {
             output::note(&format!("it is still in {path}, or in that name"));
