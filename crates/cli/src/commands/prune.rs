@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, beginnings, bytes, counted, parse_bytes, parse_duration, shell_word, table};
+use crate::ui::{Line, Paint, beginnings, bytes, counted, parse_bytes, parse_duration, table};
 
 /// Frees what runs that ended long ago take, and keeps their records.
 pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, CliError> {
@@ -137,8 +137,8 @@ fn what(freed: &Freed) -> String {
 /// Names the worktrees that stay.
 fn say_left(freed: &Freed) {
     for (path, why) in &freed.worktrees_left {
-        let word = shell_word(path.as_str());
-        output::note(&format!("{path} stays: it {}; `git worktree remove {word}` removes it", why.as_str()));
+        let force = "`git worktree remove --force` removes it all the same";
+        output::note(&format!("{path} stays: it {}; {force}", why.as_str()));
     }
 }
 
