@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, beginnings, bytes, counted, parse_bytes, parse_duration, shell_word, table};
+use crate::ui::{Line, Paint, beginnings, bytes, counted, parse_bytes, parse_duration, table};
 
 /// Frees what runs that ended long ago take, and keeps their records.
 pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, CliError> {
