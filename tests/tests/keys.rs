@@ -321,8 +321,8 @@ fn what_an_agent_says_and_does_stands_below_the_table_and_in_its_log() {
     assert!(seen.contains("COMPLETED"), "{seen}");
 }
 
-#[test]
-fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
+/// A step at work that changes files in its folder, and what the screen shows of it; `head` is the beginning of the flow.
+fn sees_what_a_step_at_work_has_changed(head: &str) {
     let world = World::new();
     let (begun, go) = (world.gate("begun"), world.gate("go"));
     let git = |words: &[&str]| {
@@ -335,9 +335,11 @@ fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "kept.txt"]);
     git(&["commit", "-q", "-m", "first"]);
+    let work =
+        format!("echo new > kept.txt; echo more > added.txt; echo > {}; cat {}", begun.path(), go.path());
     world.write(
         "flow.yaml",
-        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, run: 'echo new > kept.txt; echo more > added.txt; echo > begun; cat go > /dev/null'}\n",
+        &format!("backstay: 1\nname: flow\n{head}steps:\n  - {{id: fix, run: '{work} > /dev/null'}}\n"),
     );
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "\n");
@@ -355,6 +357,20 @@ fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
     assert_eq!(watch.end().0.code(), Some(0));
     go.open();
     assert!(run.end().0.success());
+    let worktrees = format!("{}.worktrees", world.path());
+    if !head.is_empty() {
+        std::fs::remove_dir_all(worktrees).expect("it was made");
+    }
+}
+
+#[test]
+fn what_a_step_at_work_has_changed_is_seen_while_it_works() {
+    sees_what_a_step_at_work_has_changed("");
+}
+
+#[test]
+fn what_a_step_at_work_in_a_worktree_has_changed_is_that_of_the_worktree() {
+    sees_what_a_step_at_work_has_changed("workspace: worktree\n");
 }
 
 #[test]

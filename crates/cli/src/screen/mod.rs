@@ -168,7 +168,9 @@ impl<'a> RunScreen<'a> {
             Deed::Log(scope) => {
                 self.opening = Some(Box::pin(reading::log(self.store.clone(), live.record.clone(), scope)));
             }
-            Deed::Diff(scope) => self.opening = Some(Box::pin(reading::diff(live.record.clone(), scope))),
+            Deed::Diff(scope) => {
+                self.opening = Some(Box::pin(reading::diff(self.store.clone(), live.record.clone(), scope)))
+            }
             _ if self.saying.is_some() => {
                 let text = "what was said before has not been heard yet; nothing else is said until then";
                 self.console.tell(Paint::Warn, text.to_owned());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::SpoolError;
 use backstay_exec::spool::{self, Follow, Follower};
-use backstay_model::Scope;
 use backstay_model::event::KeptTree;
+use backstay_model::{EffectCall, EffectId, Scope};
 use backstay_runtime::{Checkout, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
@@ -67,7 +67,7 @@ pub(super) async fn log(store: Store, record: RunRecord, scope: Scope) -> Result
 }
 
 /// Opens what a step changed: up to now, where it is still at work.
-pub(super) async fn diff(record: RunRecord, scope: Scope) -> Result<Reading, CliError> {
+pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Result<Reading, CliError> {
     let step = instance(&record, &scope)?;
     let what = format!("`{}`", step.step);
     let attempts = || step.attempts.iter();
@@ -75,7 +75,15 @@ pub(super) async fn diff(record: RunRecord, scope: Scope) -> Result<Reading, Cli
     let Some(before) = before else { return Err(CliError::NoTree { what }) };
     let is_over = attempts().next_back().is_some_and(|attempt| attempt.ended_at.is_some());
     let after = attempts().rev().find_map(|attempt| attempt.after.clone()).filter(|_| is_over);
-    let folder = Utf8PathBuf::from(record.cwd.as_deref().unwrap_or("/"));
+    let own = match &after {
+        // Both trees are in the repository, whichever folder of it is asked.
+        Some(_) => None,
+        None => {
+            let effect = EffectId { run: record.run, scope: scope.clone(), call: EffectCall::Main };
+            store.machine(record.run).await?.folder_of(&effect)
+        }
+    };
+    let folder = Utf8PathBuf::from(own.as_deref().or(record.cwd.as_deref()).unwrap_or("/"));
     let until = if after.is_some() { "" } else { ", up to now" };
     let mut reader = Reader::at_start(format!("{} · diff{until}", step.step), "it changed nothing");
     let text =
