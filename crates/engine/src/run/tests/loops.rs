@@ -159,7 +159,7 @@ fn h6_an_exhausted_loop_asks_and_goes_on_by_the_answer() {
         ["green exhausted in cycle 3", "green succeeded: accepted after 2 cycles and a last check"]
     );
     let mut failed = asked();
-    assert_eq!(failed.answer("fail")[3], "green failed: given up after 3 cycles");
+    assert_eq!(failed.answer("fail")[3], "green failed: given up after 2 cycles and a last check");
     assert_eq!(failed.status(), RunStatus::Failed);
     let mut refused = asked();
     let question = refused.question();
