@@ -3,28 +3,24 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, InterventionRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord,
-    StepStage, busy_words,
+    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
 };
 use backstay_log::OwnerView;
-use backstay_model::event::{QuestionKind, QuestionOption, StepStatus};
-use backstay_model::{QuestionId, RunId, StepId, Timestamp};
+use backstay_model::event::QuestionKind;
+use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Verb};
 use camino::Utf8Path;
 
 use super::agents::{limit_words, unowned_limit_words, usage_words};
 use super::beats::Beat;
-use super::line::{width, wrapped};
+use super::nexts::next_lines;
 use super::rows::step_table;
 use super::time::{Times, duration};
 use super::{Line, Paint};
 
 /// Characters of an id that are shown; with the 48 bits of its time they are unique but for the same millisecond.
 const SHORT_ID_CHARS: usize = 10;
-
-/// Columns of the word in front of a line.
-const LABEL_COLUMNS: usize = 7;
 
 /// Who works on a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,18 +123,18 @@ impl<'a> Page<'a> {
     }
 
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.
-    fn agents_alive(&self) -> usize {
+    pub(super) fn agents_alive(&self) -> usize {
         let attempts = self.record.steps.iter().flat_map(|step| &step.attempts);
         attempts.filter(|attempt| self.is_kept(attempt)).count()
     }
 
     /// Whether something was at work when the owner was gone.
-    fn has_work_in_the_dark(&self) -> bool {
+    pub(super) fn has_work_in_the_dark(&self) -> bool {
         self.record.steps.iter().any(|step| step.stage == StepStage::Working)
     }
 
     /// The limit that the run waits for, if it is at nothing else: the first that ends.
-    fn limit(&self) -> Option<&LimitWait> {
+    pub(super) fn limit(&self) -> Option<&LimitWait> {
         let steps = &self.record.steps;
         let is_at_work = steps.iter().any(|step| step.stage == StepStage::Working);
         let limits = steps.iter().filter_map(|step| step.limit.as_ref());
@@ -279,223 +275,6 @@ fn holder(page: &Page<'_>) -> Line {
 fn used(page: &Page<'_>) -> Option<Line> {
     let usage = page.record.usage()?;
     Some(Line::of(Paint::Plain, " ").with(Paint::Dim, usage_words(&usage)))
-}
-
-/// Why the run ended or stands still, and what can be done next.
-pub(crate) fn next_lines(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
-    let asked = asks(page, times, columns).into_iter().flat_map(|(_, lines)| lines).collect();
-    next_lines_with(page, asked, times, columns)
-}
-
-/// The same without the questions.
-pub(crate) fn next_lines_beside_questions(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
-    next_lines_with(page, Vec::new(), times, columns)
-}
-
-fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: usize) -> Vec<Line> {
-    let record = page.record;
-    let mut lines = Vec::new();
-    if let Some(why) = why(page) {
-        lines.extend(say_all("why", &why, columns));
-    }
-    if let Some(step) = failed(page).filter(|_| record.status == RunStatus::Failed)
-        && let Some(said) = page.signs.get(&step.step).and_then(|sign| sign.said.as_ref())
-    {
-        lines.push(say("said", said.clone()));
-    }
-    lines.extend(asked);
-    if let Some(at) = record.trimmed_at {
-        lines.push(say(
-            "freed",
-            format!("its events and files, {}; this record is what is left", times.minute(at)),
-        ));
-    }
-    lines.extend(nexts(page));
-    lines.extend(worktrees(page));
-    for InterventionRecord { done, .. } in &record.interventions {
-        let (from, until) = (times.minute(done.from), times.minute(done.until));
-        let text =
-            format!("{} by {} in the session of {}, {from} to {until}", done.step, done.by, done.agent);
-        lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "taken over  ").with(Paint::Plain, text));
-    }
-    for interruption in &record.interruptions {
-        let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
-        let mut text = format!(
-            "for {} from {} (pid {} was gone)",
-            duration(interruption.until.since(interruption.from)),
-            times.second(interruption.from),
-            interruption.pid,
-        );
-        if !interruption.reattached.is_empty() {
-            text.push_str(&format!("; found again: {}", names(&interruption.reattached)));
-        }
-        if !interruption.lost.is_empty() {
-            text.push_str(&format!("; lost: {}", names(&interruption.lost)));
-        }
-        lines.extend(interrupted_lines(&text, columns));
-    }
-    lines
-}
-
-/// A line about an interruption, with what does not fit below it.
-fn interrupted_lines(text: &str, columns: usize) -> impl Iterator<Item = Line> {
-    let label = "interrupted ";
-    let parts = wrapped(text, columns.saturating_sub(1 + width(label)));
-    parts.into_iter().enumerate().map(move |(index, part)| {
-        let line = Line::of(Paint::Plain, " ");
-        let line = if index == 0 { line.with(Paint::Warn, label) } else { line.filled_to(1 + width(label)) };
-        line.with(Paint::Plain, part)
-    })
-}
-
-fn say(label: &str, text: String) -> Line {
-    Line::of(Paint::Plain, " ").with(Paint::Bold, format!("{label:<5} ")).with(Paint::Plain, text)
-}
-
-/// Text of which nothing may be cut off, over as many lines as it takes.
-pub(crate) fn say_all(label: &str, text: &str, columns: usize) -> Vec<Line> {
-    let parts = wrapped(text, columns.saturating_sub(LABEL_COLUMNS));
-    parts
-        .into_iter()
-        .enumerate()
-        .map(|(index, part)| say(if index == 0 { label } else { "" }, part))
-        .collect()
-}
-
-/// The open questions of the run, each with the commands that answer it.
-pub(crate) fn asks(page: &Page<'_>, times: &Times, columns: usize) -> Vec<(QuestionId, Vec<Line>)> {
-    let open: Vec<_> = page.record.questions.iter().filter(|question| question.closed_at.is_none()).collect();
-    let lines = |question: &QuestionRecord| {
-        // A run with several questions is no name for one of them.
-        let name = if open.len() == 1 { short(page.record.run) } else { question.question.to_string() };
-        let prompt = format!("{} ({})", question.prompt, asked_words(question, times));
-        let answers = answers(&name, question);
-        let answers = answers.iter().map(|(command, meaning)| (command.clone(), meaning.as_str()));
-        let mut lines = say_all("asks", &prompt, columns);
-        lines.extend(commands("", &answers.collect::<Vec<_>>()));
-        lines
-    };
-    open.iter().map(|question| (question.question, lines(question))).collect()
-}
-
-/// When a question was asked, and what becomes of it if nobody answers.
-pub(crate) fn asked_words(question: &QuestionRecord, times: &Times) -> String {
-    let asked = format!("asked {}", times.minute(question.asked_at));
-    match (question.due_at, &question.default) {
-        (Some(due_at), Some(default)) => format!("{asked}; `{default}` at {}", times.minute(due_at)),
-        (Some(due_at), None) => format!("{asked}; no answer counts after {}", times.minute(due_at)),
-        (None, _) => asked,
-    }
-}
-
-/// The commands that answer a question, with what each leads to.
-pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, String)> {
-    if question.options.is_empty() {
-        return vec![(format!("backstay answer {name} TEXT"), "any text".to_owned())];
-    }
-    let command = |option: &QuestionOption| {
-        let choice = if option.name.contains(|c: char| !(c.is_alphanumeric() || "._-".contains(c))) {
-            format!("'{}'", option.name.replace('\'', "'\\''"))
-        } else {
-            option.name.clone()
-        };
-        (format!("backstay answer {name} {choice}"), option.meaning.clone())
-    };
-    question.options.iter().map(command).collect()
-}
-
-/// The commands that make sense now.
-pub(crate) fn nexts(page: &Page<'_>) -> Vec<Line> {
-    commands("next", &steps_from_here(page, &short(page.record.run)))
-}
-
-/// Where the work is of a run that has ended and worked beside the checkout.
-fn worktrees(page: &Page<'_>) -> Vec<Line> {
-    let record = page.record;
-    let made = page.plan.walk().filter(|step| matches!(step.verb, Verb::Worktree(_)));
-    let made = made
-        .filter_map(|step| record.step(&step.id))
-        .filter(|record| matches!(record.stage, StepStage::Done { status: StepStatus::Succeeded }));
-    let paths = made.filter_map(|record| record.summary.as_deref());
-    let is_over = record.status.is_ended() && record.trimmed_at.is_none();
-    let text = |path: &str| format!("its work in {path}: commit there what is to stay, and merge its branch");
-    paths.filter(|_| is_over).map(|path| say("left", text(path))).collect()
-}
-
-/// Commands below each other, with what they do behind them.
-fn commands(label: &str, commands: &[(String, &str)]) -> Vec<Line> {
-    let widest = commands.iter().map(|(command, _)| width(command)).max().unwrap_or(0);
-    let line = |(index, (command, meaning)): (usize, &(String, &str))| {
-        say(if index == 0 { label } else { "" }, command.clone())
-            .filled_to(LABEL_COLUMNS + widest + 2)
-            .with(Paint::Dim, meaning)
-    };
-    commands.iter().enumerate().map(line).collect()
-}
-
-fn why(page: &Page<'_>) -> Option<String> {
-    let record = page.record;
-    if record.status == RunStatus::Completed {
-        return None;
-    }
-    if let Some(busy) = record.checkout_busy.as_ref().filter(|_| !page.is_interrupted()) {
-        return Some(busy_words(busy));
-    }
-    let reason = record.why.clone()?;
-    let step = record.failed_step.as_ref().and_then(|step| record.step(step));
-    Some(match step.and_then(|step| step.summary.clone().map(|summary| (step, summary))) {
-        Some((step, summary)) if !reason.contains(&summary) => format!("{reason} ({}: {summary})", step.step),
-        _ => reason,
-    })
-}
-
-/// The first step that failed, groups not counted.
-fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
-    let is_failed = |step: &&StepRecord| {
-        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
-    };
-    let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
-    named.filter(is_failed).or_else(|| page.record.steps.iter().find(is_failed))
-}
-
-/// Commands that make sense now, with what they do.
-fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
-    let record = page.record;
-    if record.trimmed_at.is_some() {
-        return Vec::new();
-    }
-    if page.is_interrupted() {
-        let does = match page.limit() {
-            Some(_) => "waits for the limit here, and goes on",
-            None if page.agents_alive() == 0 && page.has_work_in_the_dark() => {
-                "finds out what became of the work"
-            }
-            None => "finds the agents again and goes on",
-        };
-        return vec![(format!("backstay resume {id}"), does)];
-    }
-    match record.status {
-        RunStatus::Queued if page.held == Held::Nobody => {
-            vec![(format!("backstay resume {id}"), "works on it here")]
-        }
-        RunStatus::Suspended | RunStatus::Suspending => {
-            vec![(format!("backstay resume {id}"), "goes on where it stands")]
-        }
-        RunStatus::Failed => {
-            let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
-            if let Some(step) = failed(page) {
-                commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
-                commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
-            }
-            commands
-        }
-        RunStatus::Cancelled => vec![(format!("backstay retry {id}"), "takes it up again")],
-        RunStatus::Queued
-        | RunStatus::Running
-        | RunStatus::Waiting
-        | RunStatus::Cancelling
-        | RunStatus::Completed => Vec::new(),
-    }
 }
 
 /// What a run left: its outputs and artifacts.

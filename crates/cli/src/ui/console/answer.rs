@@ -5,7 +5,7 @@ use backstay_model::QuestionId;
 use backstay_model::event::Answer;
 
 use super::prompt_lines;
-use crate::ui::page::asked_words;
+use crate::ui::nexts::asked_words;
 use crate::ui::time::Times;
 use crate::ui::typed::Key;
 use crate::ui::{Line, Paint, cut_with_mark, rule, width};

@@ -13,7 +13,8 @@ pub(crate) use self::layout::{Parts, laid_out};
 use super::entries::Entries;
 use super::frame::Size;
 use super::line::{cut_with_mark, wrapped};
-use super::page::{Page, asked_words, head_lines, next_lines_beside_questions};
+use super::nexts::{asked_words, next_lines_beside_questions};
+use super::page::{Page, head_lines};
 use super::rows::{StepRow, step_rows};
 use super::time::Times;
 use super::typed::Key;
@@ -188,13 +189,13 @@ impl Console {
 
     fn below(&self, page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
         if !self.has_keys {
-            return super::page::next_lines(page, times, columns);
+            return super::nexts::next_lines(page, times, columns);
         }
         let mut lines = Vec::new();
         if !matches!(self.pane, Pane::Answer(_)) {
             for question in open_questions(page) {
                 let asked = format!("{} ({})", question.prompt, asked_words(question, times));
-                lines.extend(super::page::say_all("asks", &asked, columns));
+                lines.extend(super::nexts::say_all("asks", &asked, columns));
             }
         }
         lines.extend(next_lines_beside_questions(page, times, columns));
