@@ -73,9 +73,11 @@ impl Scene<'_> {
         self.say(Paint::Bold, &format!(" ▸ backstay resume: another owner, pid {pid}"))?;
         let asked = self.until(&store, "the analysts end", |record, _| question(record).is_some()).await?;
         self.ask(&asked).await?;
-        if let Some(mut owner) = self.stage.owner.take() {
+        // It stays the stage's until it has ended: an interrupt in the middle of the wait has to find it.
+        if let Some(owner) = &mut self.stage.owner {
             owner.wait().await.map_err(stopped)?;
         }
+        self.stage.owner = None;
         let record = self.record(&store).await?;
         let proof = Proof::read(&store, &record).await?;
         self.prove(&proof)?;
@@ -174,8 +176,9 @@ impl Scene<'_> {
 
     /// Sends SIGKILL to the owner; gives what the analysts had written by then.
     async fn kill(&mut self, store: &Store, pid: u32) -> Result<[Written; 3], CliError> {
-        let mut owner = self.stage.owner.take().ok_or(CliError::NoRuns)?;
+        let owner = self.stage.owner.as_mut().ok_or(CliError::NoRuns)?;
         owner.kill().await.map_err(stopped)?;
+        self.stage.owner = None;
         self.say(Paint::Bad, &format!(" ✗ kill -9 {pid}: the process that owns the run is gone"))?;
         self.sizes(store).await
     }

@@ -90,10 +90,11 @@ impl Stage {
     }
 
     async fn stop(&mut self) -> Result<(), CliError> {
-        if let Some(mut owner) = self.owner.take() {
+        if let Some(owner) = &mut self.owner {
             // Gone already, mostly.
             owner.kill().await.map_err(stopped)?;
         }
+        self.owner = None;
         if !self.store().join("log.db").exists() {
             return Ok(());
         }
