@@ -22,7 +22,7 @@ const QUICK: Size = Size {
     rounds: 3,
     alone: 1_500,
     crowd: 40_000,
-    prefill: 200_000,
+    prefill: 100_000,
     replay: 200_000,
     growth: 100_000,
     spread: 1_000_000,
