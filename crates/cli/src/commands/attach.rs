@@ -47,17 +47,19 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
         takeover.agent()
     ));
     let worked = open(context, takeover).await;
-    let is_recorded = match &worked {
-        Ok(done) => hand_back(context, &store, run, done).await?,
-        Err(_) => false,
+    let recorded = match &worked {
+        Ok(done) => hand_back(context, &store, run, done).await,
+        Err(_) => Ok(false),
     };
+    // Whatever went wrong, what was only held up goes on.
     if goes_on && !args.stay {
         let resumed = go_on(context, &store, run, &args).await;
         worked?;
+        recorded?;
         return resumed;
     }
     worked?;
-    if is_recorded {
+    if recorded? {
         output::note(&format!("next  backstay resume {run}"));
     }
     Ok(Exit::Completed)
@@ -94,7 +96,15 @@ async fn hand_back(
     run: RunId,
     done: &Intervened,
 ) -> Result<bool, CliError> {
-    let changed = changed_files(store, run, done).await?;
+    let is_over = store.view(run).await?.record.status.is_ended();
+    if !is_over {
+        input::say_and_settle(context, store, run, Event::from(done.clone())).await?;
+    }
+    // Recorded is recorded, also where git cannot tell what changed.
+    let changed = changed_files(store, run, done).await.unwrap_or_else(|error| {
+        tracing::warn!(error = output::describe_any(&error), "what was changed cannot be told");
+        None
+    });
     let took = duration(done.until.since(done.from));
     let files = match changed {
         Some(0) => ", no file changed".to_owned(),
@@ -103,12 +113,10 @@ async fn hand_back(
         None => String::new(),
     };
     output::line(&format!("you worked in the session of {} for {took}{files}", done.agent))?;
-    if store.view(run).await?.record.status.is_ended() {
+    if is_over {
         output::note("the run has ended, so this is not in its record");
-        return Ok(false);
     }
-    input::say_and_settle(context, store, run, Event::from(done.clone())).await?;
-    Ok(true)
+    Ok(!is_over)
 }
 
 async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {

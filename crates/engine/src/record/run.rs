@@ -150,17 +150,24 @@ impl RunRecord {
         self.steps.iter().rev().find(|record| record.step == *step)
     }
 
-    /// The record of one instance of a step; where the last pass of its loop needed it no more, that of the pass in which it
-    /// worked last.
+    /// The record of one instance of a step; where the last pass of its loop needed it no more, that of the pass of the same
+    /// loop in which it worked last.
     #[must_use]
     pub fn worked(&self, scope: &Scope) -> Option<&StepRecord> {
         let of_scope = self.instance(scope)?;
-        let is_done = |record: &&StepRecord| matches!(record.skipped, Some(SkipReason::LoopDone { .. }));
-        let same_step = || self.steps.iter().rev().filter(|record| record.step == of_scope.step);
-        if is_done(&of_scope) {
-            return same_step().find(|record| !is_done(record)).or(Some(of_scope));
+        let is_done = |record: &StepRecord| matches!(record.skipped, Some(SkipReason::LoopDone { .. }));
+        if !is_done(of_scope) {
+            return Some(of_scope);
         }
-        Some(of_scope)
+        // What stands in another pass of a loop further out is another piece of work.
+        let outer = |scope: &Scope| match scope {
+            Scope::Step { frames, .. } => frames.split_last().map(|(_, outer)| outer.to_vec()),
+            Scope::Run => None,
+        };
+        let is_its = |record: &&StepRecord| {
+            record.step == of_scope.step && outer(&record.scope) == outer(scope) && !is_done(record)
+        };
+        self.steps.iter().rev().find(is_its).or(Some(of_scope))
     }
 
     /// The record of one instance of a step, if its turn came.

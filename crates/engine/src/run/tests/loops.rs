@@ -380,3 +380,23 @@ fn results_of_passes_before_the_last_one_are_not_kept_in_memory() {
             == 41
     );
 }
+
+#[test]
+fn what_a_loop_needed_no_more_is_shown_by_its_last_work_in_the_same_loop() {
+    let mut bench = Bench::begun(
+        "- id: outer\n  repeat: {until: steps.o.exit_code == 0, max_cycles: 3}\n  steps:\n  - id: inner\n    repeat: {until: steps.test.exit_code == 0, max_cycles: 3}\n    steps:\n    - {id: test, run: 'true', accept_exit: 0-9}\n    - {id: fix, run: 'true'}\n  - {id: o, run: 'true', accept_exit: 0-9}",
+    );
+    let shown = |bench: &Bench| {
+        let last = bench.record.step(&"fix".parse().unwrap()).unwrap();
+        (last.scope.to_string(), bench.record.worked(&last.scope).unwrap().scope.to_string())
+    };
+    bench.exit("test", 1);
+    bench.exit("fix", 0);
+    bench.exit("test", 0);
+    let (skipped, worked) = shown(&bench);
+    assert!(skipped != worked && bench.record.steps.iter().any(|step| step.scope.to_string() == worked));
+    bench.exit("o", 1);
+    bench.exit("test", 0);
+    let (skipped, worked) = shown(&bench);
+    assert_eq!(skipped, worked, "in the second pass of the outer loop it did not work");
+}
