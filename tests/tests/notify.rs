@@ -5,9 +5,7 @@ use backstay_tests::World;
 #[test]
 fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
-    world.write(
-        ".backstay/config.toml",
+    world.configure(
         "[notify]\ncommand = [\"sh\", \"-c\", \"echo $BACKSTAY_NEWS: $BACKSTAY_MESSAGE >> news\"]\n",
     );
     world.write(
@@ -28,10 +26,9 @@ fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
 #[test]
 fn a_command_that_hangs_at_the_end_is_told_by_its_name_and_left() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
     let (begun, go) = (world.gate("begun"), world.gate("go"));
     let hangs = format!("echo > {}; cat {}", begun.path(), go.path());
-    world.write(".backstay/config.toml", &format!("[notify]\ncommand = [\"sh\", \"-c\", \"{hangs}\"]\n"));
+    world.configure(&format!("[notify]\ncommand = [\"sh\", \"-c\", \"{hangs}\"]\n"));
     world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "\n");
@@ -45,8 +42,7 @@ fn a_command_that_hangs_at_the_end_is_told_by_its_name_and_left() {
 #[test]
 fn a_command_that_fails_holds_no_run_up() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
-    world.write(".backstay/config.toml", "[notify]\ncommand = [\"/nowhere/at/all\"]\n");
+    world.configure("[notify]\ncommand = [\"/nowhere/at/all\"]\n");
     world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
     let output = world.run(&["run", "flow.yaml"]);
     assert!(output.status.success(), "{output:?}");

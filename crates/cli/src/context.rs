@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use backstay_agent::Presets;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
@@ -14,7 +13,7 @@ use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
-use crate::config;
+use crate::configuration::{Configuration, TrustedConfiguration};
 use crate::error::CliError;
 use crate::stores;
 use crate::ui::{Style, Times};
@@ -84,7 +83,7 @@ impl Context {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
         self.refuse_foreign(&folder)?;
         // What is asked for there would find nobody to own it.
-        config::check(&folder)?;
+        self.configuration(&folder)?.trusted()?;
         let store = Store::open(&folder, true).await?;
         ignore_in_git(&folder)?;
         stores::note(&self.env, &folder);
@@ -96,21 +95,27 @@ impl Context {
         if is_foreign(folder)? { Err(CliError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
     }
 
-    /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.
-    pub(crate) fn presets(&self) -> Result<Presets, CliError> {
-        let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
-        let path = folder.join(CONFIGURATION_FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            // That there is no such folder is for whoever opens the store to say.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Presets::built_in()?);
-            }
-            Err(source) => return Err(CliError::ReadFile { path, source }),
-        };
-        config::check(&folder)?;
-        let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);
-        Ok(Presets::with_configuration(shown.as_str(), &text)?)
+    /// The user's own configuration, and that in the folder `store`.
+    pub(crate) fn configuration(&self, store: &Utf8Path) -> Result<Configuration, CliError> {
+        Configuration::read(&self.env, &self.cwd, store)
+    }
+
+    /// The same where the store is, or would be made.
+    pub(crate) fn configuration_here(&self) -> Result<Configuration, CliError> {
+        self.configuration(&self.store_or_its_place())
+    }
+
+    /// The store's folder, or where it would be made.
+    pub(crate) fn store_or_its_place(&self) -> Utf8PathBuf {
+        self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER))
+    }
+
+    /// What work in `store` goes by.
+    ///
+    /// # Errors
+    /// [`CliError::UntrustedConfiguration`], before anything is said to a run.
+    pub(crate) fn trusted(&self, store: &Store) -> Result<TrustedConfiguration, CliError> {
+        self.configuration(store.folder())?.trusted()
     }
 
     /// Who this command speaks for.

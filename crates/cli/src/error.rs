@@ -76,6 +76,16 @@ pub(crate) enum CliError {
     Pause(#[source] std::io::Error),
     #[error("{path}:{line}: {message}")]
     Configuration { path: Utf8PathBuf, line: usize, message: String, meant: Option<String> },
+    #[error("{path} says how agents are started or what they may do, and you have not allowed it: {}", first_of(.settings))]
+    UntrustedConfiguration { path: Utf8PathBuf, settings: Vec<String> },
+    #[error("there is no {path}")]
+    NoConfiguration { path: Utf8PathBuf },
+    #[error("a step of a run cannot allow a configuration")]
+    TrustInAStep,
+    #[error("{path} is not yours, or others can write it")]
+    OthersWrite { path: Utf8PathBuf },
+    #[error("there is no folder to remember it in: neither XDG_STATE_HOME nor HOME is an absolute path")]
+    NoStateFolder,
     #[error("`{text}` is not a size, such as 500M or 5G")]
     SizeForm { text: String },
     #[error(transparent)]
@@ -170,6 +180,11 @@ impl Coded for CliError {
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
             CliError::Configuration { .. } => Code("BKS-C034"),
+            CliError::UntrustedConfiguration { .. } => Code("BKS-C070"),
+            CliError::NoConfiguration { .. } => Code("BKS-C071"),
+            CliError::TrustInAStep => Code("BKS-C072"),
+            CliError::OthersWrite { .. } => Code("BKS-C073"),
+            CliError::NoStateFolder => Code("BKS-C074"),
             CliError::Demo { .. } => Code("BKS-C040"),
             CliError::NotOurs { .. } => Code("BKS-C041"),
             CliError::Cursor(_) => Code("BKS-C015"),
@@ -243,6 +258,16 @@ impl Coded for CliError {
             CliError::Configuration { .. } => {
                 Some("`[retention]` has `older = \"30d\"` and `max_size = \"5G\"`, `[notify]` has `command = [\"notify-send\", \"Backstay\"]`".to_owned())
             }
+            CliError::UntrustedConfiguration { .. } => Some(
+                "`backstay trust --show` prints it, `backstay trust` allows it as it is now; your own agents belong into ~/.config/backstay/config.toml"
+                    .to_owned(),
+            ),
+            CliError::NoConfiguration { .. } => {
+                Some("`backstay trust` is for the config.toml of a store; your own, ~/.config/backstay/config.toml, always counts".to_owned())
+            }
+            CliError::TrustInAStep => Some("call `backstay trust` outside of the run".to_owned()),
+            CliError::OthersWrite { path } => Some(format!("`chmod go-w {path}`, if what is in it is yours")),
+            CliError::NoStateFolder => Some("set XDG_STATE_HOME to a folder of yours".to_owned()),
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
             ),
@@ -281,5 +306,16 @@ impl Coded for CliError {
             CliError::Drive(error) => error.hint(),
             CliError::Spool(error) => error.hint(),
         }
+    }
+}
+
+/// The first few of many names.
+fn first_of(names: &[String]) -> String {
+    /// As many as fit into a line.
+    const SHOWN_MAX: usize = 3;
+    let shown = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

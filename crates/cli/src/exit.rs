@@ -116,6 +116,11 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
+        | CliError::UntrustedConfiguration { .. }
+        | CliError::NoConfiguration { .. }
+        | CliError::TrustInAStep
+        | CliError::OthersWrite { .. }
+        | CliError::NoStateFolder
         | CliError::Cursor(_)
         | CliError::Store(StoreOpenError::IsBackup(_))
         | CliError::Store(StoreOpenError::Log(

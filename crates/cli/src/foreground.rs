@@ -10,12 +10,13 @@ use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
 
-use crate::config;
+use crate::configuration::TrustedConfiguration;
 use crate::context::{Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
-use crate::notify::Notify;
+use crate::notify::{Notify, missing_notify};
 use crate::output;
+use crate::programs::{ProgramPlace, ProgramSearch};
 use crate::screen::{RunScreen, Stays};
 use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
 
@@ -34,8 +35,12 @@ pub(crate) enum Look {
     Json,
 }
 
-/// Registers this process as an owner of runs.
-pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, CliError> {
+/// Registers this process as an owner of runs, which goes by `trusted`.
+pub(crate) async fn owner(
+    context: &Context,
+    store: &Store,
+    trusted: &TrustedConfiguration,
+) -> Result<Owner, CliError> {
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
     // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
     let sockets = socket_folder(None);
@@ -45,8 +50,17 @@ pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, Cli
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;
     }
-    if let Some(command) = config::notify(store.folder())? {
-        owner.add_sink(Notify::new(command, context.env.clone()))?;
+    if let Some(left_out) = trusted.left_out() {
+        output::note(&format!("warning: {left_out}"));
+    }
+    if let Some(command) = trusted.notify() {
+        let search = ProgramSearch::new(&context.env, &context.cwd);
+        if let Some(program) =
+            command.first().filter(|program| search.place(program) == ProgramPlace::Missing)
+        {
+            output::note(&format!("warning: `[notify]`: {}", missing_notify(program)));
+        }
+        owner.add_sink(Notify::new(command.to_vec(), context.env.clone()))?;
     }
     Ok(owner)
 }
@@ -73,7 +87,7 @@ pub(crate) async fn work(
     mode: ClaimMode,
     look: Look,
 ) -> Result<Exit, CliError> {
-    let owner = owner(context, store).await?;
+    let owner = owner(context, store, &context.trusted(store)?).await?;
     let has_view = context.is_live && look == Look::Page;
     // Without a view nobody sits here who could answer. But what a step has started ends with it: nothing of it can be left
     // to the background.
@@ -111,7 +125,7 @@ pub(crate) async fn work(
     let way = stage.way;
     drop((stage, person));
     if way == Way::Left && end == DriveEnd::Stopped {
-        return leave(store, run);
+        return leave(context, store, run);
     }
     finish(context, store, run, look, end).await
 }
@@ -263,8 +277,8 @@ async fn say_suspend(context: &Context, store: &Store, run: RunId) {
 }
 
 /// Hands a run that was given up to a process in the background.
-fn leave(store: &Store, run: RunId) -> Result<Exit, CliError> {
-    crate::detach::go_on(store, run)?;
+fn leave(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
+    crate::detach::go_on(context, store, run)?;
     output::note(&format!("{run} goes on in the background"));
     output::note(&format!("next  backstay watch {run}"));
     Ok(Exit::Left)
@@ -302,7 +316,7 @@ async fn finish(
     end: DriveEnd,
 ) -> Result<Exit, CliError> {
     let end = match end {
-        DriveEnd::Asking => crate::detach::hand_over(store, run).await?,
+        DriveEnd::Asking => crate::detach::hand_over(context, store, run).await?,
         end => end,
     };
     let shown = match look {

@@ -2,7 +2,7 @@
 
 mod args;
 mod commands;
-mod config;
+mod configuration;
 mod context;
 mod defect;
 mod detach;
@@ -14,9 +14,11 @@ mod notify;
 mod output;
 #[cfg(test)]
 mod pages;
+mod programs;
 mod screen;
 mod stores;
 mod ui;
+mod user_folders;
 
 use std::process::ExitCode;
 

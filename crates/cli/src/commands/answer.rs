@@ -28,10 +28,14 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
+    if !is_owned(&store, run).await? {
+        // Nobody could go on with the answer.
+        context.trusted(&store)?;
+    }
     let input = store.say(run, event).await?;
     let is_owned = is_owned(&store, run).await?;
     if !is_owned {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
     }
     match store.verdict(run, input).await? {
         Verdict::Accepted => {}

@@ -31,6 +31,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.
+    context.trusted(&store)?;
     let takeover = store.takeover(&view.record, &step).await?;
     let status = view.record.status;
     let goes_on = !status.is_ended() && status != RunStatus::Suspended;
@@ -133,7 +134,7 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
         let input = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
-        crate::detach::go_on(store, run)?;
+        crate::detach::go_on(context, store, run)?;
         store.verdict(run, input).await?;
         return super::run::detached(run, false);
     }

@@ -27,18 +27,26 @@ pub(crate) enum Heard {
     Rested(DriveEnd),
 }
 
-/// Says `event` and waits for the verdict; where nobody owns the run, this process settles it and brings it to rest.
+/// Says `event` and waits for the verdict; where nobody owns the run, this process settles it and brings it to rest. What
+/// ends work or lets it stand still is settled whatever the store's configuration says.
 pub(crate) async fn say_and_settle(
     context: &Context,
     store: &Store,
     run: RunId,
     event: Event,
 ) -> Result<Heard, CliError> {
+    let configuration = context.configuration(store.folder())?;
+    let ends_work = matches!(event, Event::CancelRequested(_) | Event::SuspendRequested(_));
+    let trusted = || if ends_work { configuration.trusted_part() } else { configuration.trusted() };
+    if !is_owned(store, run).await? {
+        // Before it is said: nobody could settle it.
+        trusted()?;
+    }
     let input = store.say(run, event).await?;
     if is_owned(store, run).await? {
         return accepted(store, run, input).await;
     }
-    let owner = foreground::owner(context, store).await?;
+    let owner = foreground::owner(context, store, &trusted()?).await?;
     match owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await {
         Ok(end) => {
             accepted(store, run, input).await?;

@@ -26,6 +26,7 @@ mod store;
 mod suspend;
 mod tell;
 mod trees;
+mod trust;
 mod up;
 mod usage;
 pub(crate) mod wait;
@@ -70,6 +71,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Usage(args) => usage::usage(context, args).await,
         Command::Up(args) => up::up(context, args).await,
         Command::Store(args) => store::store(context, args).await,
+        Command::Trust(args) => trust::trust(context, args),
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => completions::completions(args),
         Command::Keeper(args) => Ok(Exit::from_keeper(&args.folder)),

@@ -12,11 +12,12 @@ use crate::foreground::{self, Look};
 pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
     let run = context.run(&store, &args.run).await?;
+    context.trusted(&store)?;
     let view = store.view(run).await?;
     let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
     let input = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
     if args.detach {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         // Whoever waits for the run next shall not see how it had ended before.
         store.verdict(run, input).await?;
         return super::run::detached(run, args.json);

@@ -49,9 +49,9 @@ pub(crate) async fn start(
     given: BTreeMap<String, Given>,
     wish: RunWish,
 ) -> Result<Exit, CliError> {
-    let presets = context.presets()?;
+    let configuration = context.configuration_here()?;
     let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, &presets).map_err(|diagnostics| {
+    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;
@@ -64,12 +64,13 @@ pub(crate) async fn start(
         save(&wish, &file.text)?;
         return dry_run(context, &checked.plan, wish.json);
     }
+    let trusted = configuration.trusted()?;
     let store = context.store_or_new().await?;
     save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
-        presets,
+        presets: trusted.presets().clone(),
         file: file.name,
         folder: file.folder,
         source: file.text,
@@ -88,7 +89,7 @@ pub(crate) async fn start(
         if context.env.contains_key(crate::foreground::EFFECT) {
             output::note("this is a step of another run: whatever it leaves in the background ends with it");
         }
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         return detached(run, wish.json);
     }
     let look = if wish.json { Look::Json } else { Look::Page };

@@ -43,16 +43,19 @@ pub(crate) async fn perform(
             if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
                 (Event::from(ResumeRequested { by }), "it goes on in the background")
             } else {
-                crate::detach::go_on(&store, run)?;
+                crate::detach::go_on(context, &store, run)?;
                 return Ok("it goes on in the background".to_owned());
             }
         }
         // These are the view's own.
         Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
     };
+    if taker == Taker::Background && matches!(event, Event::ResumeRequested(_) | Event::QuestionAnswered(_)) {
+        context.trusted(&store)?;
+    }
     let input = store.say(run, event).await?;
     if taker == Taker::Background && !is_owned(&store, run).await? {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
     }
     match store.verdict(run, input).await? {
         Verdict::Accepted => Ok(done.to_owned()),

@@ -65,6 +65,8 @@ impl Stage {
             .env("BACKSTAY_TREES", "off")
             // Its store is nobody's: no list shall name it.
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            // And nobody is told of its runs.
+            .env("XDG_CONFIG_HOME", self.folder.path().join("configuration"))
             .env_remove("BACKSTAY_EFFECT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(command)

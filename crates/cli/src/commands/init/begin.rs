@@ -1,7 +1,10 @@
 //! Finding out, writing, and saying what comes next.
 
-use backstay_agent::{Preset, Presets};
-use backstay_runtime::STORE_FOLDER;
+use std::collections::BTreeMap;
+
+use backstay_agent::Preset;
+use backstay_runtime::{STORE_FOLDER, preset_traits};
+use backstay_workflow::PresetTraits;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -38,9 +41,11 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
     if path.exists() {
         return Err(CliError::FileExists { path });
     }
-    let presets = context.presets()?;
-    let finder = Finder { env: context.env.clone(), bound: BOUND };
-    let (agent, others) = chosen(finder.agents(&presets).await?, args.agent.as_deref())?;
+    // Agents are asked for their versions: only those that are the user's own, or allowed.
+    let trusted = context.configuration_here()?.trusted_part()?;
+    let presets = trusted.presets();
+    let finder = Finder::new(context, BOUND);
+    let (agent, others) = chosen(finder.agents(presets).await?, args.agent.as_deref())?;
     let mut detected = detect(&context.cwd)?;
     if let Some(command) = args.test {
         detected.commands.insert(0, TestCommand { command, by: "--test".to_owned() });
@@ -52,7 +57,7 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         keeps_session: presets.get(&agent.name).is_some_and(Preset::can_resume),
         tests: detected.commands,
     };
-    let file = in_order(context, &presets, &args.file, text(&choice))?;
+    let file = in_order(context, &preset_traits(presets), &args.file, text(&choice))?;
     // The file last: whatever is in the way of the rest, it is not in the way of the next try.
     let store = store(context)?;
     write_new(&path, &file.text)?;
@@ -97,12 +102,12 @@ fn chosen(
 /// The workflow, checked as `check` does it.
 fn in_order(
     context: &Context,
-    presets: &Presets,
+    presets: &BTreeMap<String, PresetTraits>,
     name: &camino::Utf8Path,
     text: String,
 ) -> Result<WorkflowFile, CliError> {
     let file = WorkflowFile::unwritten(context, name, text);
-    match file.check(std::collections::BTreeMap::new(), presets) {
+    match file.check(BTreeMap::new(), presets) {
         Ok(_) => Ok(file),
         Err(diagnostics) => {
             output::note(&file.render(&diagnostics));
