@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use backstay_exec::{Keepers, socket_folder};
+use backstay_exec::{Keepers, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
@@ -42,27 +42,30 @@ pub(crate) async fn owner(
     trusted: &TrustedConfiguration,
 ) -> Result<Owner, CliError> {
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
-    // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
-    let sockets = socket_folder(None);
+    // It goes with the last logout; a keeper that is called after it listens elsewhere.
+    let sockets = socket_folders(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
     let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets);
     let env = with_this_program(&context.env, &program);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;
     }
-    if let Some(left_out) = trusted.left_out() {
-        output::note(&format!("warning: {left_out}"));
+    for warning in warnings(context, trusted) {
+        output::note(&format!("warning: {warning}"));
     }
     if let Some(command) = trusted.notify() {
-        let search = ProgramSearch::new(&context.env, &context.cwd);
-        if let Some(program) =
-            command.first().filter(|program| search.place(program) == ProgramPlace::Missing)
-        {
-            output::note(&format!("warning: `[notify]`: {}", missing_notify(program)));
-        }
         owner.add_sink(Notify::new(command.to_vec(), context.env.clone()))?;
     }
     Ok(owner)
+}
+
+/// What a person should know of the configuration that work goes by.
+fn warnings(context: &Context, trusted: &TrustedConfiguration) -> Vec<String> {
+    let search = ProgramSearch::new(&context.env, &context.cwd);
+    let program = trusted.notify().and_then(|command| command.first());
+    let missing = program.filter(|program| search.place(program) == ProgramPlace::Missing);
+    let missing = missing.map(|program| format!("`[notify]`: {}", missing_notify(program)));
+    missing.into_iter().chain(trusted.left_out().map(str::to_owned)).collect()
 }
 
 /// The environment, in which scripts find this program last: they may say `backstay ask`.
@@ -87,7 +90,8 @@ pub(crate) async fn work(
     mode: ClaimMode,
     look: Look,
 ) -> Result<Exit, CliError> {
-    let owner = owner(context, store, &context.trusted(store)?).await?;
+    let trusted = context.trusted(store)?;
+    let owner = owner(context, store, &trusted).await?;
     let has_view = context.is_live && look == Look::Page;
     // Without a view nobody sits here who could answer. But what a step has started ends with it: nothing of it can be left
     // to the background.
@@ -100,6 +104,7 @@ pub(crate) async fn work(
         view: View::new(context, store, has_view, &person)?,
         way: Way::On,
     };
+    stage.view.warn(&warnings(context, &trusted));
     let mut rounds = 0;
     let end = loop {
         let end = stage.drive(owner.drive(run, mode, &switch), &mut person, &switch, store).await;
@@ -380,6 +385,13 @@ impl<'a> View<'a> {
             }
             (Wish::Press(_) | Wish::Resize | Wish::Pause, View::Lines | View::Closed) => None,
         })
+    }
+
+    /// Says until the next key what a screen would cover.
+    fn warn(&mut self, warnings: &[String]) {
+        if let (View::Screen(screen), false) = (self, warnings.is_empty()) {
+            screen.tell(Paint::Warn, warnings.join("; "));
+        }
     }
 
     /// Says where the run goes from now on.

@@ -29,7 +29,7 @@ pub use helper::run_within;
 pub use keeper::keeper_main;
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
-    socket_folder,
+    socket_folders,
 };
 pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
