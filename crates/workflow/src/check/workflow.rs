@@ -79,7 +79,6 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         uses: Vec::new(),
         presets: &input.presets,
         specs: BTreeMap::new(),
-        overridden: input.agents.keys().cloned().collect(),
         sessions: Vec::new(),
         schema_fault: input.schema_fault,
         read_file: input.read_file,
