@@ -67,6 +67,7 @@ impl Terminal {
             .envs(variables.iter().copied())
             .env("USER", "tester")
             .env("XDG_STATE_HOME", world.path().join("state"))
+            .env("XDG_CONFIG_HOME", world.path().join("user"))
             .stdin(copy())
             .stdout(copy())
             .stderr(copy())

@@ -467,7 +467,7 @@ fn what_is_wrong_with_an_agent_is_told_before_anything_is_started() {
     world.write("flow.yaml", &flow(""));
     assert!(world.run(&["check", "flow.yaml"]).status.success());
     assert!(world.run(&["run", "flow.yaml", "--dry-run", "--agent", "fake=claude"]).status.success());
-    fs::create_dir(world.path().join(".backstay")).unwrap();
+    std::fs::create_dir(world.path().join(".backstay")).unwrap();
     world.write(".backstay/config.toml", "[agents.fake]\nprogramm = \"x\"\n");
     let output = world.run(&["run", "flow.yaml"]);
     assert_eq!(output.status.code(), Some(2));

@@ -1,6 +1,6 @@
 //! A command of the user's hears what a run needs.
 
-use backstay_tests::World;
+use backstay_tests::{Terminal, World};
 
 #[test]
 fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
@@ -47,6 +47,29 @@ fn a_command_that_fails_holds_no_run_up() {
     let output = world.run(&["run", "flow.yaml"]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[notify]"), "{output:?}");
+}
+
+#[test]
+fn a_program_that_is_missing_is_said_in_the_view_and_by_doctor() {
+    let world = World::new();
+    world.configure("[notify]\ncommand = [\"no-such-notifier\", \"Backstay\"]\n");
+    let missing = "there is no program `no-such-notifier`: nobody is told what runs need";
+    let doctor = world.run(&["doctor", "--json"]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(said.contains(missing), "{said}");
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'echo > begun; cat go > /dev/null'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    run.wait_until("says that the program is missing, beside the run", |screen| {
+        let screen = screen.replace('\n', "");
+        screen.contains("no-such-notifier") && screen.contains("[s] suspend")
+    });
+    go.open();
+    run.wait_for_screen("COMPLETED");
 }
 
 #[test]
