@@ -137,3 +137,39 @@ fn shared_memory_that_is_not_there_is_no_loss() {
     assert_eq!(listed.matches("\"completed\"").count(), 2, "{listed}");
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
 }
+
+#[test]
+fn the_record_of_other_work_is_not_taken_for_the_end_of_an_attempt() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'echo one'}\n  - {id: two, run: 'echo begun > begun; cat go; echo two >> done'}\n",
+    );
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let owner = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    owner.kill();
+    let runs = store(&world).join("runs").join(world.only_run().unwrap().to_string());
+    let (one, two) = (runs.join("one/1"), runs.join("two/1"));
+    let resume = |file: &Utf8Path| {
+        let output = world.run(&["resume", "@last"]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("BKS-R013") && text.contains(file.as_str()), "{text}");
+        assert!(text.contains(":one:main, attempt 1"), "it says whose record it is: {text}");
+        assert_eq!(world.read("done"), "", "nothing was decided by it");
+    };
+    fs::copy(one.join("exit.json"), two.join("exit.json")).unwrap();
+    resume(&two.join("exit.json"));
+    remove(&two.join("exit.json"));
+    // The file by which processes are found: those of other work would be ended by it.
+    fs::rename(two.join("keeper.json"), two.join("kept")).unwrap();
+    fs::copy(one.join("keeper.json"), two.join("keeper.json")).unwrap();
+    resume(&two.join("keeper.json"));
+    fs::rename(two.join("kept"), two.join("keeper.json")).unwrap();
+    let resumed = world.start(&["resume", "@last"]);
+    go.open();
+    let (status, text) = resumed.end();
+    assert!(status.success(), "{text}");
+    assert_eq!(world.read("done"), "two\n");
+}
