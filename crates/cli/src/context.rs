@@ -160,10 +160,11 @@ impl Context {
     }
 }
 
-/// The one of `runs` (the newest first) that `text` means.
+/// The one of `runs` (the newest first, as the log lists them) that `text` means. Their ids do not tell which is the newest:
+/// they begin with the time of a wall clock, which may have gone back.
 pub(crate) fn find_run(runs: &[RunId], text: &str) -> Result<RunId, CliError> {
     if text == LAST {
-        return runs.iter().max().copied().ok_or(CliError::NoRuns);
+        return runs.first().copied().ok_or(CliError::NoRuns);
     }
     let wanted = text.strip_prefix(RunId::PREFIX).unwrap_or(text).to_ascii_uppercase();
     let found: Vec<RunId> =
@@ -273,9 +274,17 @@ mod tests {
     #[test]
     fn a_run_is_found_by_a_unique_beginning_in_any_case_with_or_without_its_prefix() {
         let runs = runs();
-        for text in ["run_01JDX9", "01jdx9", "01JDX9AAAA8VQ5T3W9M4N6P7R8", LAST] {
+        for text in ["run_01JDX9", "01jdx9", "01JDX9AAAA8VQ5T3W9M4N6P7R8"] {
             assert_eq!(find_run(&runs, text).unwrap(), runs[2], "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_run_is_the_first_of_the_list_whatever_its_id() {
+        let mut runs = runs();
+        assert_eq!(find_run(&runs, LAST).unwrap(), runs[0]);
+        runs.reverse();
+        assert_eq!(find_run(&runs, LAST).unwrap(), runs[0]);
     }
 
     #[test]

@@ -217,7 +217,9 @@ mod tests {
         fs::write(folder.join("keeper.lock"), "").unwrap();
         assert!(close_copy(&folder).unwrap());
         assert!(!close_copy(&folder).unwrap(), "once is enough");
-        let recovered = recover(&folder, backstay_model::Epoch(1)).unwrap();
+        let effect = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
+        let recovered =
+            recover(&folder, &effect, backstay_model::Attempt(1), backstay_model::Epoch(1)).unwrap();
         assert!(
             matches!(recovered, Recovered::Lost { evidence: LostEvidence::Restored, ended_processes: 0 }),
             "{recovered:?}"

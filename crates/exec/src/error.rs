@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use backstay_model::{Code, Coded, Epoch};
+use backstay_model::{Attempt, Code, Coded, EffectId, Epoch};
 use camino::Utf8PathBuf;
 
 use crate::record::SpawnFailure;
@@ -131,6 +131,18 @@ pub enum RecoverError {
         found: u32,
         /// The newest known.
         known: u32,
+    },
+    /// A file is there, and speaks of other work: it was put there.
+    #[error(
+        "{path} is of {effect}, attempt {attempt}, and says nothing of the attempt whose folder it is in"
+    )]
+    OtherWork {
+        /// Which one.
+        path: Utf8PathBuf,
+        /// The work that it speaks of.
+        effect: Box<EffectId>,
+        /// The attempt that it speaks of.
+        attempt: Attempt,
     },
     /// The keeper lives, but a newer owner speaks with it.
     #[error("the keeper obeys epoch {highest}, not {epoch}")]
@@ -366,6 +378,7 @@ impl Coded for RecoverError {
             RecoverError::Silent { .. } => Code("BKS-X035"),
             RecoverError::Survivors { .. } => Code("BKS-X036"),
             RecoverError::OtherNamespace { .. } => Code("BKS-X037"),
+            RecoverError::OtherWork { .. } => Code("BKS-X038"),
         }
     }
 
@@ -384,6 +397,9 @@ impl Coded for RecoverError {
                 "Resume it in that container; if it is gone, `backstay resume --take-over` lets `after_crash` decide."
                     .to_owned(),
             ),
+            RecoverError::OtherWork { path, .. } => {
+                Some(format!("Put back the right file, or remove it (`rm {path}`), then resume."))
+            }
             RecoverError::Survivors { .. } => Some("End them by hand, then resume.".to_owned()),
             RecoverError::Io { .. } | RecoverError::Damaged { .. } | RecoverError::Fenced { .. } => None,
         }

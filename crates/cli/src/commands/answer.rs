@@ -7,7 +7,7 @@ use backstay_runtime::Store;
 use serde::Serialize;
 
 use super::inbox::{Asked, open_questions};
-use super::input::is_owned;
+use super::input::{self, Heard, Successor};
 use super::skip::json_text;
 use crate::args::AnswerArgs;
 use crate::context::Context;
@@ -28,14 +28,22 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
-    let input = store.say(run, event).await?;
-    let is_owned = is_owned(&store, run).await?;
-    if !is_owned {
+    let said = store.say(run, event).await?;
+    let mut is_owned = input::is_owned(&store, run).await?;
+    let successor = if is_owned {
+        Successor::Nobody
+    } else {
         crate::detach::go_on(&store, run)?;
-    }
-    match store.verdict(run, input).await? {
-        Verdict::Accepted => {}
-        verdict => return Err(CliError::Refused(verdict)),
+        Successor::Started
+    };
+    match input::verdict(context, &store, run, said, successor).await? {
+        (Verdict::Accepted, Heard::Settled) if is_owned => {
+            // Its owner died before it answered.
+            is_owned = false;
+            crate::detach::go_on(&store, run)?;
+        }
+        (Verdict::Accepted, _) => {}
+        (verdict, _) => return Err(CliError::Refused(verdict)),
     }
     // What followed from the answer stands in the same append as the verdict.
     let record = store.record(run).await?;

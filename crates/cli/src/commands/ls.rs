@@ -26,7 +26,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
     }
     let store = context.store().await?;
     let mut rows = store.runs(TopicFilter::default()).await?;
-    rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+    rows.sort_by_key(urgency);
     let shown = shown(&rows, args.all);
     if args.json {
         return json(shown);
@@ -59,7 +59,7 @@ async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
         };
         let filter = TopicFilter { open_only: !args.all, ..TopicFilter::default() };
         let mut rows = store.runs(filter).await?;
-        rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+        rows.sort_by_key(urgency);
         if !rows.is_empty() {
             all.push((folder, rows));
         }
@@ -119,7 +119,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
     table(&["run", "workflow", "state", "steps", "asked", "now"], &cells)
 }
 
-/// How much a run needs a person: 0 the most.
+/// How much a run needs a person: 0 the most. A stable sort by it keeps the newest first among equals, as the log lists them.
 pub(crate) fn urgency(row: &RunRow) -> u8 {
     match row.summary.status {
         RunStatus::Waiting => 0,

@@ -3,7 +3,7 @@
 use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
 use backstay_model::{Payload, Text};
 
-use super::input;
+use super::input::{self, Orphan};
 use crate::args::SkipArgs;
 use crate::context::{Context, find_step};
 use crate::error::CliError;
@@ -31,7 +31,7 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let heard = input::say_and_settle(context, &store, run, event).await?;
+    let heard = input::say_and_settle(context, &store, run, event, Orphan::Settle).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await
 }
 

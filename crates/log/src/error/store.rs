@@ -129,7 +129,8 @@ impl Coded for StoreError {
             }
             StoreError::Poisoned { .. } => "Check the disk, then start the process again.".to_owned(),
             StoreError::Corrupt { .. } => {
-                "Keep a copy of the store before anything else writes to it.".to_owned()
+                "copy the store's folder first; `backstay store restore BACKUP --replace` makes it from a backup, and keeps this one beside it"
+                    .to_owned()
             }
             StoreError::Io { .. }
             | StoreError::Sqlite { .. }

@@ -343,7 +343,7 @@ impl Watch {
             Ok(preset) => preset,
             Err(error) => return self.trouble(chain(&error)),
         };
-        let recovered = backstay_exec::recover(&folder, self.epoch);
+        let recovered = backstay_exec::recover(&folder, &effect, attempt, self.epoch);
         crash_point("runtime.recover.after");
         match recovered {
             Ok(Recovered::Attached(handle)) => {

@@ -157,6 +157,24 @@ impl<'a> Drive<'a> {
         }
     }
 
+    /// Decides about everything that was said, and begins nothing.
+    pub(super) async fn settle_inputs(&mut self) -> Result<(), DriveError> {
+        loop {
+            self.read_what_is_there().await?;
+            self.owner.store.give_missing_texts(&mut self.machine).await?;
+            let env = Env { performer: None, ..self.env()? };
+            let outcome = self.machine.handle(&env, Input::Look);
+            match self.append(outcome).await? {
+                Appending::Superseded => self.fold_anew().await?,
+                Appending::Durable(outcome) => {
+                    if !outcome.more_to_do && !self.machine.has_unsettled_inputs() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether each step at work is known to live, and waits for a person.
     fn only_asks(&self) -> bool {
         let waits = |(effect, flight): (&EffectId, &Flight)| {

@@ -232,7 +232,7 @@ fn unreadable(error: LookError) -> Result<CheckReport, LookError> {
         LookError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
         other => return Err(other),
     };
-    let what = format!("nothing of it can be read: {what}");
+    let what = format!("nothing of it was looked at: {what}");
     Ok(CheckReport { findings: vec![Finding::Database { what }], ..CheckReport::default() })
 }
 
