@@ -11,6 +11,7 @@ pub mod crash_point;
 mod error;
 mod files;
 mod helper;
+mod inherited;
 mod keeper;
 mod keepers;
 mod pause;
@@ -26,6 +27,7 @@ mod tree;
 
 pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
 pub use helper::run_within;
+pub use inherited::{Umask, open_umask, start_clean};
 pub use keeper::keeper_main;
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
