@@ -6,7 +6,8 @@ use std::fs;
 use std::process::Command;
 
 use backstay_engine::record::RunStatus;
-use backstay_tests::{World, all};
+use backstay_tests::folder::said;
+use backstay_tests::{World, all, faults};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Bytes of the disk: the store with its reserve, and some.
@@ -104,7 +105,7 @@ fn a_disk_that_is_full_at_any_level_suspends_the_run_and_never_fails_it() {
         disk.fill_but(level);
         go.open();
         let output = run.wait_with_output().unwrap();
-        let text = backstay_tests::folder::said(&output);
+        let text = said(&output);
         assert!(!text.contains("BKS-R013") && !text.contains("panicked"), "{level} KiB: {text}");
         disk.make_room();
         match output.status.code() {
@@ -117,14 +118,49 @@ fn a_disk_that_is_full_at_any_level_suspends_the_run_and_never_fails_it() {
                     resumed.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
                 let resumed = resumed.spawn().unwrap();
                 let output = resumed.wait_with_output().unwrap();
-                let again = backstay_tests::folder::said(&output);
+                let again = said(&output);
                 assert!(output.status.success(), "{level} KiB: {text}\n--- resumed:\n{again}");
             }
             code => panic!("{level} KiB: exit {code:?}: {text}"),
         }
-        let shown = backstay_tests::folder::said(&within(&["ls", "--all"]).output().unwrap());
+        let shown = said(&within(&["ls", "--all"]).output().unwrap());
         assert!(shown.contains(RunStatus::Completed.as_str()), "{level} KiB: {shown}");
         assert_eq!(world.read("disk/starts"), "one\n", "{level} KiB: what was done is not done twice");
     }
     assert!(suspended > 0, "the disk was never too full");
+}
+
+#[test]
+fn writes_that_find_no_room_from_any_moment_on_suspend_the_run_and_never_fail_it() {
+    let mut suspended = 0;
+    for nth in (1..=60).step_by(if all() { 1 } else { 11 }) {
+        let world = World::new();
+        world.write("first.yaml", "backstay: 1\nname: first\nsteps: [{id: one, run: 'true'}]\n");
+        world.write(
+            "flow.yaml",
+            "backstay: 1\nname: full\nsteps:\n  - {id: one, run: 'echo one >> starts; seq 1 6000'}\n  - {id: two, run: 'echo two >> starts'}\n",
+        );
+        assert!(world.run(&["run", "first.yaml"]).status.success());
+        let mut run = world.command(&["run", "flow.yaml"]);
+        run.env("LD_PRELOAD", faults()).env("BACKSTAY_FAULTS", format!("write::{nth}+:ENOSPC"));
+        let output = run.env("BACKSTAY_FAULTS_UNDER", world.path().join(".backstay")).output().unwrap();
+        let text = said(&output);
+        assert!(!text.contains("BKS-R013") && !text.contains("panicked"), "write {nth}: {text}");
+        let is_there = said(&world.run(&["show", "@last", "--json"])).contains("\"full\"");
+        match output.status.code() {
+            Some(0) => {}
+            // It could not even be asked for.
+            Some(1) => assert!(!is_there, "write {nth}: {text}"),
+            Some(5) => {
+                suspended += 1;
+                let resumed = world.run(&["resume", "@last"]);
+                assert!(resumed.status.success(), "write {nth}: {text}\n--- resumed:\n{}", said(&resumed));
+            }
+            code => panic!("write {nth}: exit {code:?}: {text}"),
+        }
+        let starts = if is_there { "one\ntwo\n" } else { "" };
+        assert_eq!(world.read("starts"), starts, "write {nth}: what was done is not done twice");
+        assert!(said(&world.run(&["store", "check"])).contains("whole: "), "write {nth}");
+    }
+    assert!(suspended > 3, "only {suspended} runs met it");
 }
