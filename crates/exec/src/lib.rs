@@ -24,6 +24,7 @@ mod spec;
 pub mod spool;
 mod tolerate;
 mod tree;
+mod whole;
 
 pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
 pub use helper::run_within;
@@ -38,3 +39,4 @@ pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, secrets_of};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};
+pub use whole::{FileProblem, file_problems};
