@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use backstay_agent::Presets;
+use backstay_exec::Umask;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
@@ -27,6 +28,8 @@ pub(crate) const LOG_FILE: &str = "log.db";
 /// What is in a store's folder before its log is.
 const BEGINNING: [&str; 8] =
     ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION_FILE];
+/// Open files that a store and one step take, and some to spare.
+const FILES_MIN: u64 = 64;
 /// Columns where nothing tells how wide the screen is.
 const COLUMNS_DEFAULT: u16 = 100;
 /// Candidates that an ambiguous id names at most.
@@ -45,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) is_live: bool,
     /// Whether the terminal may ring, unless the store's configuration forbids it.
     pub(crate) rings: bool,
+    /// The umask of whoever called: that of what is started.
+    pub(crate) umask: Umask,
     store: Option<Utf8PathBuf>,
     /// The run that was chosen because none was named.
     left_out: OnceLock<Candidate>,
@@ -53,6 +58,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the environment: the only place that does.
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
+        refuse_few_files()?;
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -65,6 +71,7 @@ impl Context {
             style: Style { color: wants_color && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
+            umask: backstay_exec::open_umask(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
             cwd,
             env,
@@ -204,6 +211,15 @@ fn chosen<'r>(runs: &[&'r Candidate]) -> Option<&'r Candidate> {
     match (active.next(), active.next()) {
         (Some(only), None) => Some(only),
         _ => runs.first().copied(),
+    }
+}
+
+/// Refuses to begin with fewer open files than a store and one step take: a limit that is met in the middle would leave work
+/// that nobody can follow.
+fn refuse_few_files() -> Result<(), CliError> {
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        Some(allowed) if allowed < FILES_MIN => Err(CliError::TooFewFiles { allowed, needed: FILES_MIN }),
+        _ => Ok(()),
     }
 }
 

@@ -13,6 +13,14 @@ use camino::Utf8PathBuf;
 /// A command could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// A store takes more open files than this process may have.
+    #[error("this process may have {allowed} files open at a time (`ulimit -n`), and needs {needed}")]
+    TooFewFiles {
+        /// The limit.
+        allowed: u64,
+        /// What is needed at least.
+        needed: u64,
+    },
     #[error("there is no store at or above {from}")]
     NoStore { from: Utf8PathBuf },
     #[error("{folder} is not a Backstay store: there are other things in it")]
@@ -187,6 +195,7 @@ impl Coded for CliError {
             CliError::Configuration { .. } => Code("BKS-C034"),
             CliError::Demo { .. } => Code("BKS-C040"),
             CliError::NotOurs { .. } => Code("BKS-C041"),
+            CliError::TooFewFiles { .. } => Code("BKS-C042"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
@@ -284,6 +293,9 @@ impl Coded for CliError {
                 Some("the run is safe: `backstay resume RUN` works on it in the foreground".to_owned())
             }
             CliError::NotOurs { .. } => Some("`--out DIR` names another folder for the reports".to_owned()),
+            CliError::TooFewFiles { .. } => {
+                Some("say `ulimit -n 1024` in this shell, then the command again".to_owned())
+            }
             CliError::Demo { .. }
             | CliError::Program(_)
             | CliError::AsyncRuntime(_)

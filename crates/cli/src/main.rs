@@ -33,6 +33,9 @@ fn main() -> ExitCode {
     if let Some(folder) = keeper_folder() {
         return backstay_exec::keeper_main(&folder);
     }
+    if let Err(error) = backstay_exec::start_clean() {
+        output::note(&format!("the signals that this process inherited stay as they are: {error}"));
+    }
     let arguments = Arguments::parse();
     let exit = match defect::guarded(|| run(arguments)) {
         Ok(Ok(exit)) => exit,

@@ -57,6 +57,12 @@ pub fn is_closed(folder: &Utf8Path) -> bool {
     folder.join(files::EXIT).exists() || folder.join(files::LOST).exists()
 }
 
+/// Whether it is written that the attempt in `folder` is lost.
+#[must_use]
+pub fn is_lost(folder: &Utf8Path) -> bool {
+    folder.join(files::LOST).exists()
+}
+
 /// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
 /// original's. Makes the folder if need be. False if there is an end already.
 ///

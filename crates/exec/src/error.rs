@@ -87,6 +87,14 @@ pub enum StartError {
         /// Its words.
         reason: String,
     },
+    /// There was no room for what a keeper writes before it starts anything; nothing was started.
+    #[error("no room is left for the keeper's files in {folder}")]
+    NoRoom {
+        /// The folder.
+        folder: Utf8PathBuf,
+        /// That there is no room.
+        source: io::Error,
+    },
     /// The keeper died before it could have started anything.
     #[error("the keeper died before it started the process")]
     NotBegun,
@@ -346,6 +354,7 @@ impl Coded for StartError {
             StartError::NotBegun => Code("BKS-X023"),
             StartError::Unclear => Code("BKS-X024"),
             StartError::Io { .. } => Code("BKS-X025"),
+            StartError::NoRoom { .. } => Code("BKS-X026"),
         }
     }
 
@@ -355,6 +364,9 @@ impl Coded for StartError {
             StartError::Spawn { source } => source.hint(),
             StartError::Keeper { .. } => {
                 Some("Was the program replaced or moved while it ran? Start it again.".to_owned())
+            }
+            StartError::NoRoom { .. } => {
+                Some("Make room on that disk, or raise `ulimit -f`, then `backstay resume`.".to_owned())
             }
             StartError::Io { .. } => {
                 Some("Check that the disk has room and the store can be written.".to_owned())

@@ -24,8 +24,9 @@ pub enum StoreError {
     DiskFull {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
-        source: Arc<rusqlite::Error>,
+        /// What SQLite or the system says.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The store may not be written.
     #[error("{path} cannot be written")]
@@ -118,7 +119,7 @@ impl Coded for StoreError {
                 "End the process that holds the lock, or wait for it.".to_owned()
             }
             StoreError::DiskFull { .. } => {
-                "Make room on that disk; what was acknowledged is safe, and writing goes on by itself."
+                "Make room on that disk, or raise `ulimit -f`; what was acknowledged is safe."
                     .to_owned()
             }
             StoreError::ReadOnly { .. } => {
