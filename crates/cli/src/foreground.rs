@@ -44,7 +44,7 @@ pub(crate) async fn owner(
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
     // It goes with the last logout; a keeper that is called after it listens elsewhere.
     let sockets = socket_folders(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
-    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets);
+    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets).with_umask(context.umask);
     let env = with_this_program(&context.env, &program);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {

@@ -1,9 +1,10 @@
 //! `backstay trust`.
 
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::IsTerminal as _;
 
 use crate::args::TrustArgs;
 use crate::configuration::{Setting, StoreConfiguration, WhileUntrusted, allow, revoke};
+use crate::confirm::confirm;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -37,7 +38,8 @@ pub(crate) fn trust(context: &Context, args: TrustArgs) -> Result<Exit, CliError
         output::note("nothing in it has to be allowed");
         return Ok(Exit::Completed);
     }
-    if std::io::stdin().is_terminal() && !is_confirmed()? {
+    // Without a terminal it was said on purpose.
+    if std::io::stdin().is_terminal() && !confirm("\nAllow this file as it is now?")? {
         output::note("it is not allowed");
         return Ok(Exit::Failed);
     }
@@ -83,12 +85,4 @@ fn show(context: &Context, store: &StoreConfiguration) -> Result<(), CliError> {
         }
     }
     Ok(())
-}
-
-/// Asks the person in front of the terminal.
-fn is_confirmed() -> Result<bool, CliError> {
-    output::note("\nAllow this file as it is now? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(CliError::Input)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

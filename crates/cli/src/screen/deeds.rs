@@ -7,7 +7,7 @@ use backstay_model::event::{
 };
 use backstay_runtime::Store;
 
-use crate::commands::is_owned;
+use crate::commands::{Heard, Successor, is_owned, verdict};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::Deed;
@@ -53,11 +53,25 @@ pub(crate) async fn perform(
     if taker == Taker::Background && matches!(event, Event::ResumeRequested(_) | Event::QuestionAnswered(_)) {
         context.trusted(&store)?;
     }
-    let input = store.say(run, event).await?;
-    if taker == Taker::Background && !is_owned(&store, run).await? {
-        crate::detach::go_on(context, &store, run)?;
-    }
-    match store.verdict(run, input).await? {
+    let said = store.say(run, event).await?;
+    let verdict = match taker {
+        Taker::Here => store.verdict(run, said).await?,
+        Taker::Background => {
+            let successor = if is_owned(&store, run).await? {
+                Successor::Nobody
+            } else {
+                crate::detach::go_on(context, &store, run)?;
+                Successor::Started
+            };
+            let (verdict, heard) = verdict(context, &store, run, said, successor).await?;
+            if successor == Successor::Nobody && matches!(heard, Heard::Settled) {
+                // Its owner died before it answered.
+                crate::detach::go_on(context, &store, run)?;
+            }
+            verdict
+        }
+    };
+    match verdict {
         Verdict::Accepted => Ok(done.to_owned()),
         verdict => Err(CliError::Refused(verdict)),
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
-use backstay_model::Digest;
+use backstay_model::{Digest, is_no_room};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
@@ -22,6 +22,7 @@ use super::told::{Called, Told};
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::inherited::{Umask, set_umask};
 use crate::keepers::sockets;
 use crate::platform;
 use crate::process::{self, Streams};
@@ -41,6 +42,8 @@ pub(super) struct Prepared {
     spec: ProcessSpec,
     address: Address,
     streams: Streams,
+    /// Of the agent; none if it is this process's.
+    umask: Option<Umask>,
     machinery: Machinery,
 }
 
@@ -82,7 +85,7 @@ pub(super) fn prepare(
     let (listener, address) = Address::listen(folder, message.socket_folders, keeper_file(folder, &spec)?)?;
     crash.pass("keeper.after_listen");
     let socket = address.file.socket.clone();
-    let parts = Parts { lock, spec, reserve, listener, address };
+    let parts = Parts { lock, spec, reserve, listener, address, umask: message.umask };
     let prepared = assemble(folder, parts, crash, channel.as_ref());
     if prepared.is_err() {
         tolerate(sockets::remove(&socket), "a socket where nobody listens only takes room");
@@ -97,6 +100,7 @@ struct Parts {
     reserve: File,
     listener: UnixListener,
     address: Address,
+    umask: Option<Umask>,
 }
 
 /// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
@@ -106,7 +110,7 @@ fn assemble(
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
-    let Parts { lock, mut spec, reserve, listener, address } = parts;
+    let Parts { lock, mut spec, reserve, listener, address, umask } = parts;
     let secrets = secrets_of(&spec.env, &spec.redact);
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
@@ -128,15 +132,21 @@ fn assemble(
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
     address.write()?;
     crash.pass("keeper.after_file");
-    Ok(Prepared { spec, address, streams, machinery })
+    Ok(Prepared { spec, address, streams, umask, machinery })
 }
 
 /// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
 pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Option<UnixStream>) -> Started {
-    let Prepared { mut spec, mut address, streams, mut machinery } = prepared;
+    let Prepared { mut spec, mut address, streams, umask, mut machinery } = prepared;
     crash.pass("keeper.before_spawn");
     let started = awake();
-    let pid = match process::spawn(&spec, &address.file.mark, streams) {
+    // No other thread makes a file meanwhile: the one that collects the dead waits for its first child.
+    let own = umask.map(set_umask);
+    let spawned = process::spawn(&spec, &address.file.mark, streams);
+    if let Some(own) = own {
+        set_umask(own);
+    }
+    let pid = match spawned {
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
@@ -194,9 +204,10 @@ fn keeper_file(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<KeeperFile> 
 }
 
 /// Tells the starter that nothing was started.
-pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
+pub(super) fn refuse(channel: Option<UnixStream>, error: &io::Error) {
     let Some(mut channel) = channel else { return };
-    let line = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() }).map_err(io::Error::from);
+    let refused = FromKeeper::Refused { reason: error.to_string(), no_room: is_no_room(error) };
+    let line = protocol::line(&refused).map_err(io::Error::from);
     tolerate(line.and_then(|line| channel.write_all(&line)), "who does not hear it finds no running process");
 }
 
