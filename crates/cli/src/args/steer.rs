@@ -69,10 +69,10 @@ pub(crate) struct RestoreArgs {
     /// The run: its id, a unique beginning of it, or @last.
     #[arg(default_value = "@last")]
     pub(crate) run: String,
-    /// As it was before this step [default: before the first].
+    /// As it was before this step, or this cycle of it, `code~2` [default: before the first].
     #[arg(long, value_name = "STEP", conflicts_with = "after")]
     pub(crate) before: Option<String>,
-    /// As it was after this step.
+    /// As it was after this step, or this cycle of it.
     #[arg(long, value_name = "STEP")]
     pub(crate) after: Option<String>,
     /// The folder of the new worktree [default: one beside the checkout].

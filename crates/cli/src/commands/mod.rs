@@ -13,6 +13,7 @@ pub(crate) mod exec;
 mod inbox;
 mod init;
 mod input;
+mod last_lines;
 mod logs;
 pub(crate) mod ls;
 mod prune;
@@ -34,6 +35,7 @@ mod watch_list;
 pub(crate) mod workflow;
 
 pub(crate) use input::is_owned;
+pub(crate) use trees::omitted_lines;
 
 use crate::args::Command;
 use crate::context::Context;

@@ -2,8 +2,9 @@
 
 use backstay_model::event::{Event, Reopened};
 
+use crate::address::Address;
 use crate::args::RetryArgs;
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -13,7 +14,7 @@ pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, Cl
     let store = context.store().await?;
     let run = context.run(&store, &args.run).await?;
     let view = store.view(run).await?;
-    let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
+    let from = args.from.as_deref().map(|text| Address::whole_step(&view.plan, text)).transpose()?;
     let input = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
     if args.detach {
         crate::detach::go_on(&store, run)?;

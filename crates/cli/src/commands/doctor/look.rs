@@ -4,7 +4,7 @@ use backstay_agent::Presets;
 
 use super::findings::{Finding, Health, Part, Report};
 use super::report::lines;
-use super::store;
+use super::{checkout, store};
 use crate::args::JsonFlag;
 use crate::context::Context;
 use crate::error::CliError;
@@ -44,9 +44,10 @@ async fn look(context: &Context) -> Result<Report, CliError> {
         }
     };
     let names = PROGRAMS.map(|(name, ..)| name);
-    let (agents, programs, store) = tokio::join!(
+    let (agents, programs, checkout, store) = tokio::join!(
         finder.agents(&presets),
         finder.programs(&names),
+        checkout::findings(context),
         store::findings(context, configuration)
     );
     let (agents, programs) = (agents?, programs?);
@@ -61,6 +62,7 @@ async fn look(context: &Context) -> Result<Report, CliError> {
             .zip(programs)
             .map(|((name, missing, why), found)| program(name, *missing, why, found)),
     );
+    findings.extend(checkout?);
     findings.extend(store?);
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
