@@ -7,7 +7,7 @@ use std::process::Command;
 use backstay_model::event::OmissionReason;
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
 use backstay_runtime::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use tempfile::TempDir;
 
 struct Repository {
@@ -255,13 +255,6 @@ fn a_conflict_is_kept_as_it_stands_in_the_files() {
     let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
     assert!(repository.git(&["show", &format!("{}:file", kept.commit)]).contains("<<<<<<<"));
     assert_eq!(repository.state(), state, "the conflict is still the user's");
-}
-
-#[test]
-fn where_is_no_checkout_nothing_is_kept() {
-    let folder = TempDir::new().unwrap();
-    let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
-    assert_eq!(Checkout::around(&path).unwrap(), None);
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Drive<'_> {
         self.tenancy = match asked {
             Ok(Ok(tenancy)) => tenancy,
             // Whoever starts a run says how its folder stands.
-            Ok(Err(error @ TreeError::Checkout(_))) => {
+            Ok(Err(error @ (TreeError::Checkout(_) | TreeError::NoGit(_)))) => {
                 tracing::debug!(run = %self.run, error = %chain(&error), "there is no checkout to lock");
                 Tenancy::Unbound
             }

@@ -68,7 +68,9 @@ pub(crate) fn outcome(
             }
             // How the folder stands is said when the run starts; it is the same for each attempt.
             match error {
-                TreeError::Checkout(_) => tracing::debug!(%whom, message, "no tree of the checkout is kept"),
+                TreeError::Checkout(_) | TreeError::NoGit(_) => {
+                    tracing::debug!(%whom, message, "no tree of the checkout is kept")
+                }
                 _ => tracing::warn!(%whom, message, "no tree of the checkout is kept"),
             }
             Some(TreeOutcome::NotKept(TreeProblem { code: error.code().to_string(), message }))

@@ -125,7 +125,7 @@ impl Checkout {
         }
         let staging = Staging { checkout: self, index };
         let omitted = staging.stage()?;
-        Ok((staging.git(&["write-tree"]).text()?, omitted))
+        Ok((staging.tree()?, omitted))
     }
 }
 

@@ -78,6 +78,19 @@ impl Staging<'_> {
         self.checkout.git(words).env("GIT_INDEX_FILE", self.index.as_str())
     }
 
+    fn git_with(&self, settings: &[String], words: &[&str]) -> Git {
+        self.checkout.git_with(settings, words).env("GIT_INDEX_FILE", self.index.as_str())
+    }
+
+    /// The tree of the index.
+    pub(super) fn tree(&self) -> Result<String, TreeError> {
+        match self.git(&["write-tree"]).text() {
+            // It writes the index, too.
+            Err(TreeError::Git { .. }) => self.git_with(&self.no_filters(None)?, &["write-tree"]).text(),
+            tree => tree,
+        }
+    }
+
     /// Brings the index up to what is in the files, and says what it leaves as it was.
     pub(super) fn stage(&self) -> Result<OmittedFiles, TreeError> {
         let listed = self.list()?;
@@ -86,7 +99,8 @@ impl Staging<'_> {
             [("--no-assume-unchanged", &listed.assumed), ("--no-skip-worktree", &listed.skipped)]
         {
             if !names.is_empty() {
-                self.git(&["update-index", option, "-z", "--stdin"]).feed(joined(names))?;
+                let words = ["update-index", option, "-z", "--stdin"];
+                self.git_with(&self.no_filters(None)?, &words).feed(joined(names))?;
             }
         }
         let mut omitted = OmittedFiles::default();
@@ -189,11 +203,7 @@ impl Staging<'_> {
         };
         let listed = match only(self.git(&words)).bytes() {
             // It may have to read a file, and the program that converts it fails: without such programs more may differ.
-            Err(TreeError::Git { .. }) => {
-                let settings = self.no_filters()?;
-                let git = self.checkout.git_with(&settings, &words);
-                only(git.env("GIT_INDEX_FILE", self.index.as_str())).bytes()?
-            }
+            Err(TreeError::Git { .. }) => only(self.git_with(&self.no_filters(None)?, &words)).bytes()?,
             listed => listed?,
         };
         let mut changed = Changed::default();
@@ -211,14 +221,18 @@ impl Staging<'_> {
         Ok(changed)
     }
 
-    /// The settings that take every filter of the configuration away.
-    fn no_filters(&self) -> Result<Vec<String>, TreeError> {
+    /// The settings that take every filter of the configuration away, but for `kept`.
+    fn no_filters(&self, kept: Option<&str>) -> Result<Vec<String>, TreeError> {
         let words =
             ["config", "--name-only", "-z", "--get-regexp", r"^filter\..*\.(clean|process|required)$"];
         let output = self.git(&words).output(Vec::new())?;
         let mut settings = Vec::new();
         for key in entries(&output.stdout) {
             let key = String::from_utf8_lossy(key);
+            let filter = key.strip_prefix("filter.").and_then(|rest| Some(rest.rsplit_once('.')?.0));
+            if filter == kept {
+                continue;
+            }
             let value = if key.ends_with(".required") { "false" } else { "" };
             settings.push(format!("{key}={value}"));
         }
@@ -230,28 +244,37 @@ impl Staging<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        let Err(first) = self.add(names) else { return Ok(()) };
+        let Err(first) = self.add(names, &[]) else { return Ok(()) };
         if !matches!(first, TreeError::Git { .. }) {
             return Err(first);
         }
         let mut tries = TRIES_MAX;
         for (filter, names) in self.by_filter(names)? {
+            // Where it writes an index, git reads files again that were changed in the moment in which it was written, also
+            // those of other filters.
+            let settings = self.no_filters(filter.as_deref())?;
             match filter {
                 // If it fails for one, it fails for all.
-                Some(filter) => match self.add(&names) {
+                Some(filter) => match self.add(&names, &settings) {
                     Ok(()) => {}
                     Err(TreeError::Git { .. }) => omit(&names, &Refusal::Filter(filter), omitted),
                     Err(error) => return Err(error),
                 },
-                None => self.halve(&names, &mut tries, omitted)?,
+                None => self.halve(&names, &settings, &mut tries, omitted)?,
             }
         }
         Ok(())
     }
 
     /// Takes what git takes of these files, by halves.
-    fn halve(&self, names: &[Name], tries: &mut u32, omitted: &mut OmittedFiles) -> Result<(), TreeError> {
-        match self.add(names) {
+    fn halve(
+        &self,
+        names: &[Name],
+        settings: &[String],
+        tries: &mut u32,
+        omitted: &mut OmittedFiles,
+    ) -> Result<(), TreeError> {
+        match self.add(names, settings) {
             Ok(()) => Ok(()),
             Err(TreeError::Git { message, .. }) if names.len() == 1 || *tries == 0 => {
                 omit(names, &Refusal::Other(message), omitted);
@@ -260,18 +283,18 @@ impl Staging<'_> {
             Err(TreeError::Git { .. }) => {
                 *tries -= 1;
                 let (one, other) = names.split_at(names.len() / 2);
-                self.halve(one, tries, omitted)?;
-                self.halve(other, tries, omitted)
+                self.halve(one, settings, tries, omitted)?;
+                self.halve(other, settings, tries, omitted)
             }
             Err(error) => Err(error),
         }
     }
 
     /// All of these files or none.
-    fn add(&self, names: &[Name]) -> Result<(), TreeError> {
+    fn add(&self, names: &[Name], settings: &[String]) -> Result<(), TreeError> {
         // A file may go while this looks.
         let words = ["update-index", "--add", "--remove", "--replace", "-z", "--stdin"];
-        self.git(&words).feed(joined(names)).map(drop)
+        self.git_with(settings, &words).feed(joined(names)).map(drop)
     }
 
     /// These files by the filter that git has to convert them with.

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Output;
 use std::time::Duration;
 
 use backstay_model::{Code, Coded};
@@ -11,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::checkout::Checkout;
 use super::error::TreeError;
-use super::git::{GIT_PATIENCE, Git, OUTSIDE, message, refused};
+use super::git::{GIT_PATIENCE, Git, OUTSIDE, message};
 
 /// Folders above which git, and so this, does not look for a repository.
 const CEILINGS: &str = "GIT_CEILING_DIRECTORIES";
@@ -77,6 +78,14 @@ pub enum CheckoutFault {
         /// The user's number, where it can be told.
         owner: Option<u32>,
     },
+    /// Git refuses it for another reason.
+    #[error("git refuses {root}: {message}")]
+    Refused {
+        /// The folder with `.git`.
+        root: Utf8PathBuf,
+        /// What git says.
+        message: String,
+    },
     /// Git cannot read the user's or the system's configuration.
     #[error("git cannot read its configuration: {message}")]
     Configuration {
@@ -99,6 +108,7 @@ impl Coded for CheckoutFault {
             CheckoutFault::Elsewhere { .. } => Code("BKS-R064"),
             CheckoutFault::OtherOwner { .. } => Code("BKS-R065"),
             CheckoutFault::Configuration { .. } => Code("BKS-R066"),
+            CheckoutFault::Refused { .. } => Code("BKS-R067"),
         }
     }
 
@@ -119,6 +129,7 @@ impl Coded for CheckoutFault {
             CheckoutFault::OtherOwner { root, .. } => format!(
                 "if you trust what its configuration runs: `git config --global --add safe.directory '{root}'`"
             ),
+            CheckoutFault::Refused { root, .. } => format!("`git -C '{root}' status` says the same until it is mended"),
             CheckoutFault::Configuration { .. } => {
                 "mend that file; `git config --list --show-origin` says the same when it is not".to_owned()
             }
@@ -152,7 +163,7 @@ impl CheckoutState {
     pub fn of_within(folder: &Utf8Path, patience: Duration) -> CheckoutState {
         // Git asks the system where it is, too.
         let Ok(folder) = folder.canonicalize_utf8() else { return CheckoutState::Outside };
-        match nearest(&folder) {
+        match nearest(&folder, &ceilings()) {
             Nearest::Nothing => CheckoutState::Outside,
             Nearest::Fault(fault) => CheckoutState::Unusable(fault.into()),
             Nearest::Repository { root } => match ask(&folder, &root, patience) {
@@ -164,6 +175,7 @@ impl CheckoutState {
 }
 
 /// What lies nearest above a folder, as git would look for it.
+#[derive(Debug, PartialEq, Eq)]
 enum Nearest {
     Nothing,
     Fault(CheckoutFault),
@@ -173,8 +185,7 @@ enum Nearest {
     },
 }
 
-fn nearest(folder: &Utf8Path) -> Nearest {
-    let ceilings = ceilings();
+fn nearest(folder: &Utf8Path, ceilings: &[Utf8PathBuf]) -> Nearest {
     let device = fs::metadata(folder).map(|metadata| metadata.dev()).ok();
     let mut passed_over = None;
     for above in folder.ancestors() {
@@ -261,16 +272,14 @@ fn link(root: &Utf8Path, file: Utf8PathBuf) -> Nearest {
 /// Asks git of the repository in `root`, for somebody who works in `folder` below it.
 fn ask(folder: &Utf8Path, root: &Utf8Path, patience: Duration) -> Result<Checkout, TreeError> {
     let words = ["rev-parse", "--is-inside-work-tree", "--git-path", "index", "--show-toplevel"];
-    let asked = Git::new(folder, patience, &words);
-    let command = asked.command_words();
-    let output = asked.output(Vec::new())?;
+    let output = Git::new(folder, patience, &words).output(Vec::new())?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = said.lines().collect();
     if lines.first() == Some(&"false") {
         return Err(CheckoutFault::NoWorkTree { path: root.join(".git") }.into());
     }
     if !output.status.success() {
-        return Err(explain(folder, root, patience).unwrap_or_else(|| refused(command, &output)));
+        return Err(explain(folder, root, patience)?.into());
     }
     let (index, toplevel) = match lines[..] {
         [_, index, toplevel] => (index.to_owned(), toplevel.to_owned()),
@@ -292,26 +301,77 @@ fn ask(folder: &Utf8Path, root: &Utf8Path, patience: Duration) -> Result<Checkou
     Err(CheckoutFault::Elsewhere { root: root.to_owned(), elsewhere: toplevel }.into())
 }
 
-/// Why git refuses the repository in `root`, where it is known what that means.
-fn explain(folder: &Utf8Path, root: &Utf8Path, patience: Duration) -> Option<TreeError> {
-    let outside = Git::new(folder, patience, &["config", "--list"]).env("GIT_DIR", OUTSIDE);
-    let configuration = match outside.output(Vec::new()) {
-        Ok(output) => output,
-        Err(error) => return Some(error),
-    };
+/// Why git refuses the repository in `root`.
+fn explain(folder: &Utf8Path, root: &Utf8Path, patience: Duration) -> Result<CheckoutFault, TreeError> {
+    let words = |output: &Output| message(&output.stderr).unwrap_or_else(|| output.status.to_string());
+    let configuration =
+        Git::new(folder, patience, &["config", "--list"]).env("GIT_DIR", OUTSIDE).output(Vec::new())?;
     if !configuration.status.success() {
-        let message = message(&configuration.stderr).unwrap_or_else(|| configuration.status.to_string());
-        return Some(CheckoutFault::Configuration { message }.into());
+        return Ok(CheckoutFault::Configuration { message: words(&configuration) });
     }
-    let refusal = Git::new(folder, patience, &["rev-parse", "--git-dir"]).output(Vec::new()).ok()?;
-    let said = String::from_utf8_lossy(&refusal.stderr).into_owned();
+    let refusal =
+        Git::new(folder, patience, &["rev-parse", "--git-dir", "--show-toplevel"]).output(Vec::new())?;
+    let said = words(&refusal);
     let is_of_another = ["detected dubious ownership", "is owned by someone else"];
     if !is_of_another.iter().any(|words| said.contains(words)) {
-        return None;
+        return Ok(CheckoutFault::Refused { root: root.to_owned(), message: said });
     }
     let own = rustix::process::geteuid().as_raw();
     let owner =
         |path: &Utf8Path| fs::metadata(path).ok().map(|metadata| metadata.uid()).filter(|uid| *uid != own);
     let owner = owner(root).or_else(|| owner(&root.join(".git")));
-    Some(CheckoutFault::OtherOwner { root: root.to_owned(), owner }.into())
+    Ok(CheckoutFault::OtherOwner { root: root.to_owned(), owner })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that git would take for its own.
+    fn git_folder(path: &Utf8Path) {
+        for name in ["objects", "refs"] {
+            fs::create_dir_all(path.join(name)).unwrap();
+        }
+        fs::write(path.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    }
+
+    #[test]
+    fn what_lies_above_a_folder_is_found_as_git_finds_it_up_to_a_ceiling() {
+        let temporary = tempfile::tempdir().unwrap();
+        let above = Utf8Path::from_path(temporary.path()).unwrap().canonicalize_utf8().unwrap();
+        let folder = above.join("a/b/c");
+        fs::create_dir_all(&folder).unwrap();
+        let ceilings = [above.clone()];
+        let found = || nearest(&folder, &ceilings);
+        assert_eq!(found(), Nearest::Nothing);
+        git_folder(&above.join(".git"));
+        assert_eq!(found(), Nearest::Nothing, "above the ceiling nothing is looked for");
+        assert_eq!(nearest(&above, &ceilings), Nearest::Repository { root: above.clone() });
+        let beyond = [above.parent().unwrap().to_owned()];
+        assert_eq!(nearest(&folder, &beyond), Nearest::Repository { root: above.clone() });
+
+        git_folder(&above.join("a/.git"));
+        let stray = above.join("a/b/.git");
+        fs::create_dir(&stray).unwrap();
+        assert_eq!(found(), Nearest::Repository { root: above.join("a") }, "an empty one is passed over");
+        fs::write(above.join("a/.git/HEAD"), "").unwrap();
+        let fault = |missing| Nearest::Fault(CheckoutFault::NotARepository { path: stray.clone(), missing });
+        assert_eq!(found(), fault("HEAD"), "the nearest is named");
+        fs::write(stray.join("HEAD"), "0123456789012345678901234567890123456789\n").unwrap();
+        assert_eq!(found(), fault("objects"));
+        fs::create_dir(stray.join("objects")).unwrap();
+        assert_eq!(found(), fault("refs"));
+
+        let file = folder.join(".git");
+        fs::write(&file, "nothing").unwrap();
+        assert_eq!(found(), Nearest::Fault(CheckoutFault::LinkUnreadable { file: file.clone() }));
+        fs::write(&file, "gitdir: ../gone\n").unwrap();
+        let target = folder.join("../gone");
+        assert_eq!(found(), Nearest::Fault(CheckoutFault::LinkGone { file: file.clone(), target }));
+        git_folder(&above.join("a/b/gone"));
+        assert_eq!(found(), Nearest::Repository { root: folder.clone() });
+        fs::remove_file(&file).unwrap();
+        git_folder(&folder);
+        assert_eq!(found(), Nearest::Fault(CheckoutFault::NoWorkTree { path: folder.clone() }));
+    }
 }
