@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Output;
 
-use backstay_tests::{World, git};
+use backstay_tests::{World, git, git_command, isolate};
 use camino::Utf8Path;
 
 const FLOW: &str = "backstay: 1\nname: change\nsteps:\n  - {id: change, run: 'echo one > file'}\n";
@@ -159,6 +159,25 @@ fn what_cannot_be_used_as_a_checkout_is_said_by_a_run_by_diff_and_by_doctor_and_
         assert_eq!(removed.status.success(), is_gone, "{name}: {removed:?}");
         assert!(noted(&removed).contains(words), "{name}: {removed:?}");
     }
+}
+
+#[test]
+fn what_lies_above_the_folder_of_a_test_is_not_known_to_it() {
+    let world = World::new();
+    repository(world.path());
+    let inner = world.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let told = |ceiling: bool| {
+        let mut command = world.command(&["doctor"]);
+        command.current_dir(&inner);
+        if ceiling {
+            isolate(&mut command, &inner);
+        }
+        printed(&command.output().unwrap()).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(told(false).contains(", on main"), "{}", told(false));
+    assert!(told(true).contains("inner is in none: what steps change is not kept"), "{}", told(true));
+    assert_ne!(git_command(&inner).arg("status").status().unwrap().code(), Some(0));
 }
 
 #[test]

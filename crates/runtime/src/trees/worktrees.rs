@@ -135,9 +135,12 @@ impl Checkout {
         if worktree.is_locked {
             return Ok(Err(Unmerged::Locked));
         }
+        // Without its link it is a folder of some other checkout, or of none, whatever lies above it.
+        if worktree.path.join(".git").symlink_metadata().is_err() {
+            return Ok(Err(Unmerged::Unlinked));
+        }
         let checkout = match Checkout::around(&worktree.path) {
             Ok(Some(inside)) if is_same_folder(&inside.root, &worktree.path) => inside,
-            // Without its link it is a folder of some other checkout, or of none.
             Ok(_) => return Ok(Err(Unmerged::Unlinked)),
             Err(TreeError::Checkout(fault)) => {
                 return Ok(Err(Unmerged::Refused { message: fault.to_string() }));
