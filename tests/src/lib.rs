@@ -17,4 +17,4 @@ pub use gate::Gate;
 pub use repository::{git, git_command, isolate};
 pub use seed::{Seed, all};
 pub use terminal::{SHOW_CURSOR, Terminal};
-pub use world::{PATIENCE, Started, World, binary, block_on, send};
+pub use world::{PATIENCE, Started, World, binary, block_on, faults, send};

@@ -36,6 +36,7 @@ mod store;
 mod sum;
 mod tail;
 mod trim;
+mod wal;
 mod writer;
 
 pub use open::{Boot, OpenOptions};

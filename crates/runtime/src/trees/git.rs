@@ -5,11 +5,14 @@
 //! them where it compares or writes files of the checkout, so no call that only asks does either.
 
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use backstay_exec::{HelperError, run_within};
 use camino::Utf8Path;
+use rustix::process::Signal;
 
 use super::error::TreeError;
 
@@ -194,8 +197,25 @@ impl Git {
 
 /// What git said when it refused `command`.
 pub(super) fn refused(command: String, output: &Output) -> TreeError {
+    if let Some(kind) = refused_room(&String::from_utf8_lossy(&output.stderr), output.status) {
+        return TreeError::NoRoom { command, source: kind.into() };
+    }
     let message = message(&output.stderr).unwrap_or_else(|| output.status.to_string());
     TreeError::Git { command, message }
+}
+
+/// What git met, if it is that there is no room: it says so in the system's words, or was ended by the signal for it.
+fn refused_room(said: &str, status: ExitStatus) -> Option<ErrorKind> {
+    let says = |words| said.contains(words);
+    if says("No space left on device") || says("Out of diskspace") {
+        Some(ErrorKind::StorageFull)
+    } else if says("Disk quota exceeded") {
+        Some(ErrorKind::QuotaExceeded)
+    } else if says("File too large") || status.signal() == Some(Signal::XFSZ.as_raw()) {
+        Some(ErrorKind::FileTooLarge)
+    } else {
+        None
+    }
 }
 
 /// All that git says, its lines joined and without what a terminal would act on; none if that is nothing.
