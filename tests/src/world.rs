@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use crate::Gate;
+use crate::{Gate, isolate};
 
 /// The bound on every wait for something that has to come: far above what it takes, so that only a defect meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,6 +85,7 @@ impl World {
         command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
         // What a user has beside the folder is here too.
         command.env("XDG_STATE_HOME", self.path().join("state"));
+        isolate(&mut command, self.path());
         command.env("XDG_CONFIG_HOME", self.path().join("user"));
         command
     }

@@ -7,11 +7,10 @@ use std::sync::OnceLock;
 use backstay_exec::Umask;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
-use backstay_model::{RunId, StepId, Timestamp};
+use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
     CHECKOUT_RUN, CONFIGURATION_FILE, Clock, RunRow, STORE_FOLDER, Store, SystemClock, find_store,
 };
-use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
@@ -248,14 +247,6 @@ pub(crate) fn find_run(runs: &[Candidate], text: &str) -> Result<RunId, CliError
             candidates: found.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect(),
         }),
     }
-}
-
-/// The step of `plan` that is meant.
-pub(crate) fn find_step(plan: &Plan, text: &str) -> Result<StepId, CliError> {
-    plan.walk().find(|step| step.id.as_str() == text).map(|step| step.id.clone()).ok_or_else(|| {
-        let known = plan.walk().map(|step| step.id.to_string()).collect();
-        CliError::UnknownStep { text: text.to_owned(), known }
-    })
 }
 
 /// A path as text.

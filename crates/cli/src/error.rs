@@ -37,8 +37,19 @@ pub(crate) enum CliError {
     UnusedAgent { name: String, known: Vec<String> },
     #[error("there is no agent `{name}`")]
     UnknownAgent { name: String, known: Vec<String> },
-    #[error("no tree of {what} is kept")]
-    NoTree { what: String },
+    #[error("`{text}` is no address of a step")]
+    AddressForm { text: String },
+    #[error(
+        "`{text}`: `{step}` is in {}",
+        if .loops.is_empty() { "no loop, so it has no cycles".to_owned() } else { format!("fewer loops: {}", .loops.join(", ")) }
+    )]
+    NoSuchLoop { text: String, step: String, loops: Vec<String> },
+    #[error("there is no cycle `{text}` in this run")]
+    UnknownCycle { text: String, step: String, known: Vec<u32> },
+    #[error("`{text}` is one cycle, and this takes a whole step")]
+    CycleNotTaken { text: String, step: String },
+    #[error("no tree of {what} is kept{}", .why.as_ref().map_or_else(String::new, |why| format!(": {why}")))]
+    NoTree { what: String, why: Option<String> },
     #[error("{what} changed files in several worktrees")]
     SeveralPlaces { what: String },
     #[error(transparent)]
@@ -174,6 +185,9 @@ impl Coded for CliError {
             CliError::UnknownStep { .. } => Code("BKS-C005"),
             CliError::UnusedAgent { .. } => Code("BKS-C027"),
             CliError::UnknownAgent { .. } => Code("BKS-C037"),
+            CliError::AddressForm { .. } | CliError::NoSuchLoop { .. } => Code("BKS-C062"),
+            CliError::UnknownCycle { .. } => Code("BKS-C063"),
+            CliError::CycleNotTaken { .. } => Code("BKS-C064"),
             CliError::NoTree { .. } => Code("BKS-C026"),
             CliError::SeveralPlaces { .. } => Code("BKS-C060"),
             CliError::Tree(error) => error.code(),
@@ -250,6 +264,20 @@ impl Coded for CliError {
             CliError::UnknownAgent { known, .. } => {
                 Some(format!("there are {}, and those under `[agents.NAME]` in the configuration", known.join(", ")))
             }
+            CliError::AddressForm { .. } => {
+                Some("write a step, `code`, or a cycle of one in a loop, `code~2`".to_owned())
+            }
+            CliError::NoSuchLoop { step, loops, .. } => Some(match loops.len() {
+                0 => format!("write `{step}`"),
+                1 => format!("write `{step}` or `{step}~2`"),
+                count => format!("write `{step}`, or up to {count} numbers: the cycles of {}", loops.join(", then ")),
+            }),
+            CliError::UnknownCycle { step, known, .. } => Some(match known[..] {
+                [] => format!("`{step}` has not begun in any"),
+                [only] => format!("there is `{step}~{only}`"),
+                [first, .., last] => format!("there are `{step}~{first}` to `{step}~{last}`"),
+            }),
+            CliError::CycleNotTaken { step, .. } => Some(format!("write `{step}`")),
             CliError::NoTree { .. } => Some(
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),

@@ -96,6 +96,10 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::UnknownRun { .. }
         | CliError::AmbiguousRun { .. }
         | CliError::UnknownStep { .. }
+        | CliError::AddressForm { .. }
+        | CliError::NoSuchLoop { .. }
+        | CliError::UnknownCycle { .. }
+        | CliError::CycleNotTaken { .. }
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
         | CliError::SeveralQuestions { .. }

@@ -1,5 +1,6 @@
 //! The `backstay` command.
 
+mod address;
 mod args;
 mod commands;
 mod configuration;

@@ -35,4 +35,7 @@ pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
 pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store};
-pub use trees::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
+pub use trees::{
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, MissingFilter,
+    Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+};

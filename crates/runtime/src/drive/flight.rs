@@ -14,7 +14,7 @@ use backstay_exec::{
 };
 use backstay_log::crash::crash_point;
 use backstay_log::{ClaimMode, has_no_room};
-use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
+use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
@@ -300,7 +300,7 @@ impl Watch {
     fn hold(
         self,
         handle: KeeperHandle,
-        before: Option<KeptTree>,
+        before: Option<TreeOutcome>,
         preset: Option<&Preset>,
         version: Option<String>,
     ) {
