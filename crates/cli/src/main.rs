@@ -15,7 +15,6 @@ mod output;
 #[cfg(test)]
 mod pages;
 mod screen;
-mod stores;
 mod ui;
 
 use std::process::ExitCode;

@@ -4,40 +4,6 @@ use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, Rea
 use backstay_model::event::{DecodeError, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
-use crate::care::IsBackup;
-
-/// A store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreOpenError {
-    /// It is a backup.
-    #[error(transparent)]
-    IsBackup(#[from] IsBackup),
-    /// The log says why.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The thread that opened it is gone.
-    #[error("the thread that opens the store died")]
-    Thread(#[source] tokio::task::JoinError),
-}
-
-impl Coded for StoreOpenError {
-    fn code(&self) -> Code {
-        match self {
-            StoreOpenError::IsBackup(error) => error.code(),
-            StoreOpenError::Log(error) => error.code(),
-            StoreOpenError::Thread(_) => Code("BKS-R001"),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            StoreOpenError::IsBackup(error) => error.hint(),
-            StoreOpenError::Log(error) => error.hint(),
-            StoreOpenError::Thread(_) => None,
-        }
-    }
-}
-
 /// A run cannot be read or asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -30,7 +30,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
         after: String,
         files: Vec<Changed>,
     }
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let run = context.run(&store, &args.run).await?;
     let view = not_freed(store.view(run).await?)?;
     let (checkout, kept) = kept(&view, args.step.as_deref())?;

@@ -9,6 +9,8 @@ use backstay_model::Seq;
 use camino::Utf8Path;
 use serde::Serialize;
 
+use crate::store::ReadSource;
+
 use super::inspect::{NotedSpool, RunInspector};
 
 /// What a check of a whole store looked at, and found.
@@ -27,13 +29,16 @@ pub struct StoreCheck {
     pub spools_scrubbed: u64,
 }
 
-/// Checks the store in `folder` (absolute), while others may use it. Changes nothing. Blocks.
+/// Checks the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
 ///
 /// # Errors
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
-pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
-    let mut found = check_with(folder, &mut inspector(folder))?;
-    leave_out_freed(folder, &mut found)?;
+pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
+    let (folder, database) = (source.folder(), source.database());
+    let mut inspector = inspector(folder);
+    let log = care::check(database.as_std_path(), &mut inspector)?;
+    let mut found = check_beside(folder, log, &mut inspector)?;
+    leave_out_freed(database, &mut found)?;
     Ok(found)
 }
 
@@ -64,6 +69,15 @@ pub(super) fn check_with(
     inspector: &mut RunInspector<'_>,
 ) -> Result<StoreCheck, LookError> {
     let log = care::check(folder.as_std_path(), inspector)?;
+    check_beside(folder, log, inspector)
+}
+
+/// Checks what lies beside the database of the store in `folder`, once that was.
+pub(super) fn check_beside(
+    folder: &Utf8Path,
+    log: CheckReport,
+    inspector: &mut RunInspector<'_>,
+) -> Result<StoreCheck, LookError> {
     let mut found = StoreCheck { log, ..StoreCheck::default() };
     found.log.findings.append(&mut inspector.findings);
     check_blobs(folder, inspector, &mut found)?;

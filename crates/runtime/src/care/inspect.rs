@@ -7,14 +7,15 @@ use backstay_agent::Preset;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
+use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
 use backstay_model::{Digest, Payload, Recorded, Seq, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
-use crate::drive::attempt_folder;
+use crate::drive::{attempt_folder, question_entry};
+use crate::request::index_row;
 
 /// A stream that an event tells length and digest of.
 #[derive(Clone, Debug)]
@@ -42,6 +43,11 @@ pub(super) struct RunInspector<'s> {
     /// Folders of attempts that have begun and not ended, relative to the store.
     pub(super) open_attempts: BTreeSet<Utf8PathBuf>,
     pub(super) findings: Vec<Finding>,
+    /// Runs, and those of them that have not ended.
+    pub(super) runs: u64,
+    pub(super) open_runs: u64,
+    /// What the index rows should say now, where they are to be written anew.
+    pub(super) fresh: Option<(Timestamp, Vec<FreshIndex>)>,
 }
 
 impl<'s> RunInspector<'s> {
@@ -56,7 +62,15 @@ impl<'s> RunInspector<'s> {
             ours: BTreeSet::new(),
             open_attempts: BTreeSet::new(),
             findings: Vec::new(),
+            runs: 0,
+            open_runs: 0,
+            fresh: None,
         }
+    }
+
+    /// Also makes the index rows anew, as of `now`.
+    pub(super) fn renewing(self, now: Timestamp) -> RunInspector<'s> {
+        RunInspector { fresh: Some((now, Vec::new())), ..self }
     }
 
     /// Looks at everything as it would be without `secret`.
@@ -189,6 +203,20 @@ impl<'s> RunInspector<'s> {
         }
     }
 
+    /// Makes the index rows of a run anew, if that is wanted.
+    fn renew(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+        let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
+        let made = index_row(run, machine, *now).and_then(|index| {
+            let entries = machine.open_questions().map(|asked| question_entry(run, asked));
+            Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
+        });
+        match (made, &mut self.fresh) {
+            (Ok(made), Some((_, fresh))) => fresh.push(made),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.odd(topic, format!("its index row cannot be made: {error}")),
+        }
+    }
+
     fn compare(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
         if machine.epoch() != topic.epoch {
             self.odd(topic, format!("its row has epoch {}, its events {}", topic.epoch, machine.epoch()));
@@ -298,6 +326,10 @@ impl Inspect for RunInspector<'_> {
     }
 
     fn end(&mut self, topic: &InspectedTopic) {
+        if topic.topic.run_id().is_some() {
+            self.runs += 1;
+            self.open_runs += u64::from(!topic.closed);
+        }
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };
         if !self.define(topic, &mut machine) {
             return;
@@ -307,6 +339,7 @@ impl Inspect for RunInspector<'_> {
                 self.open_attempts.insert(attempt_folder(&effect, attempt));
             }
         }
+        self.renew(topic, &machine);
         self.compare(topic, &machine);
     }
 }

@@ -14,6 +14,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use append::question_entry;
 pub use checkout::CHECKOUT_RUN;
 pub(crate) use flight::attempt_folder;
 pub use switch::StopSwitch;
