@@ -29,7 +29,7 @@ const WRITING: [&[&str]; 8] = [
     &["run", "flow.yaml"],
     &["retry"],
     &["cancel"],
-    &["rm", "@last", "--yes"],
+    &["rm", "@last"],
     &["prune"],
     &["up"],
     &["store", "scrub", "--env", "USER_SECRET"],
@@ -285,4 +285,50 @@ fn what_is_made_is_private_whatever_the_umask_and_a_folder_made_by_hand_is_taken
     let output = world.run(&["run", "flow.yaml"]);
     assert!(output.status.code() == Some(2) && said(&output).contains("notes.txt"), "{}", said(&output));
     assert_eq!(contents(&world.path().join(".backstay")).len(), 1);
+}
+
+#[test]
+fn an_owner_whose_store_is_deleted_moved_or_replaced_says_so_and_makes_no_store_in_the_old_place() {
+    for case in ["deleted", "moved", "replaced"] {
+        let world = World::new();
+        let (up, go) = (world.gate("up"), world.gate("go"));
+        world.write(
+            "flow.yaml",
+            &format!(
+                "backstay: 1\nname: slow\nsteps:\n  - {{id: one, run: 'echo > {}; read -r _ < {}'}}\n  - {{id: two, run: echo}}\n",
+                up.path(),
+                go.path()
+            ),
+        );
+        world.write("other.yaml", FLOW);
+        let owner = world.start(&["run", "flow.yaml"]);
+        drop(up.wait());
+        let (store, moved) = (world.path().join(".backstay"), world.path().join("moved"));
+        fs::rename(&store, &moved).unwrap();
+        if case != "moved" {
+            fs::remove_dir_all(&moved).unwrap();
+        }
+        let before = (case == "replaced").then(|| {
+            done(&world.run(&["run", "other.yaml"]));
+            contents(&store)
+        });
+        go.open();
+        let (status, text) = owner.end();
+        assert_eq!(status.code(), Some(1), "{case}: {text}");
+        for word in ["BKS-R083", "ended with exit code 0", "exit record is"] {
+            assert!(text.contains(word), "{case}: {word} is not in {text}");
+        }
+        let kept = world.path().join("state/backstay/kept").read_dir_utf8().unwrap().next().unwrap().unwrap();
+        assert!(text.contains(kept.path().as_str()), "{case}: {text}");
+        assert!(fs::read_to_string(kept.path()).unwrap().contains("\"exit_code\":0"), "{case}");
+        match before {
+            None => assert!(!store.exists(), "{case}: {:?}", contents(&store)),
+            Some(before) => assert_eq!(contents(&store), before, "{case}"),
+        }
+        if case == "moved" {
+            assert!(text.contains("moved resume run_") || !cfg!(target_os = "linux"), "{text}");
+            let resumed = said(&world.run(&["--store", "moved", "resume"]));
+            assert!(!resumed.contains("BKS-"), "the store is this user's at its new place too: {resumed}");
+        }
+    }
 }

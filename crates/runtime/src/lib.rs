@@ -27,7 +27,7 @@ pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
-pub use drive::{CHECKOUT_RUN, DriveEnd, StopSwitch};
+pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, StopSwitch, StoreGone};
 pub use error::{DriveError, RunError, SayError};
 pub use host::host_name;
 pub use keep::Kept;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
+use super::gone::StoreGone;
 use super::prepare::Unready;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
@@ -81,6 +82,8 @@ pub(super) enum News {
     Held { effect: EffectId, attempt: Attempt, control: KeeperControl },
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
+    /// The store is not where it was: nothing more can be decided.
+    StoreGone(StoreGone),
     /// Nobody can say what became of it, for now.
     Trouble { effect: EffectId, attempt: Attempt, message: String },
 }
@@ -240,6 +243,9 @@ impl Watch {
     }
 
     fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let preset = match self.preset() {
             Ok(preset) => preset,
@@ -335,6 +341,9 @@ impl Watch {
     }
 
     fn recover(self, same_boot: bool, tell: bool) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
@@ -380,7 +389,7 @@ impl Watch {
         }
     }
 
-    fn trouble(&self, message: String) {
+    pub(super) fn trouble(&self, message: String) {
         self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, message });
     }
 
@@ -395,6 +404,9 @@ impl Watch {
         attended: Option<&Attended>,
         attendant: Option<Attendant>,
     ) {
+        if self.is_displaced(Some(record)) {
+            return leave(attendant);
+        }
         let folder = self.store.folder.join(&self.folder);
         let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
             Ok(finding) => finding,

@@ -17,6 +17,7 @@ use super::StopSwitch;
 use super::append::Appending;
 use super::checkout::Tenancy;
 use super::flight::{Flight, News};
+use super::gone::StoreGone;
 use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
@@ -80,6 +81,8 @@ pub(super) struct Drive<'a> {
     pub(super) tenancy: Tenancy,
     /// It was told once to stand still because the disk is full.
     pub(super) has_met_full_disk: bool,
+    /// The store is not where it was.
+    gone: Option<StoreGone>,
 }
 
 impl<'a> Drive<'a> {
@@ -111,6 +114,7 @@ impl<'a> Drive<'a> {
             is_untold: false,
             tenancy: Tenancy::default(),
             has_met_full_disk: false,
+            gone: None,
         }
     }
 
@@ -126,6 +130,9 @@ impl<'a> Drive<'a> {
 
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
+            if let Some(gone) = self.gone.take() {
+                return Err(DriveError::StoreGone { run: self.run, gone: Box::new(gone) });
+            }
             self.read_what_is_there().await?;
             self.ask_for_checkout().await;
             let settled = self.pass().await?;
@@ -282,6 +289,10 @@ impl<'a> Drive<'a> {
                     is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
+                News::StoreGone(gone) => {
+                    self.gone = Some(gone);
+                    is_news = true;
+                }
                 News::Trouble { effect, attempt, message } => {
                     self.stick(effect, attempt, message);
                     is_news = true;

@@ -26,6 +26,8 @@ use crate::store::private;
 const ENTRY_VERSION: u32 = 1;
 /// The registry's folder below `$XDG_STATE_HOME`.
 const FOLDER: &str = "backstay/registry";
+/// The folder beside it for what stores left that are gone.
+const KEPT: &str = "kept";
 /// Its lock.
 const LOCK: &str = ".lock";
 /// Hexadecimal digits of a path's digest in the name of its entry.
@@ -203,6 +205,26 @@ impl Registry {
             }
             RegistryError::Io { action: "write to", path: folder.to_owned(), source }
         })
+    }
+
+    /// Keeps a file of a store that is gone, beside the registry; gives where. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if it cannot be written.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> Result<Utf8PathBuf, RegistryError> {
+        let folder = self.folder()?.with_file_name(KEPT);
+        make_private(&folder)?;
+        let path = folder.join(name);
+        let failed = |source| RegistryError::Io { action: "write beside", path: path.clone(), source };
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(failed)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(path)
     }
 
     fn folder(&self) -> Result<&Utf8Path, RegistryError> {

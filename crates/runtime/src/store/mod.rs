@@ -1,5 +1,6 @@
 //! A `.backstay/` folder.
 
+pub(crate) mod home;
 mod mirror;
 mod open;
 pub(crate) mod private;
@@ -14,13 +15,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::clock::Clock;
 use crate::drive::attempt_folder;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 
 pub use mirror::{MirrorError, ReadSource};
 pub use open::{OpenStore, StoreOpenError};
 pub use private::{PrivateError, other_things};
 pub use read_only::{ReadOnlyReason, ReadOnlyStore};
 
+use home::Home;
 use registration::Registration;
 
 /// The name of a store's folder.
@@ -37,6 +39,7 @@ pub struct Store {
     pub(crate) blobs: BlobStore,
     pub(crate) clock: Arc<dyn Clock>,
     access: Access,
+    pub(crate) home: Home,
 }
 
 /// What may be done with an open store.
@@ -83,6 +86,15 @@ impl Store {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         matches!(self.access, Access::Full(Some(_)))
+    }
+
+    /// Keeps what a process of this store left behind where the store itself cannot: beside the registry. Gives where, or why
+    /// not. Blocks.
+    pub(crate) fn keep_elsewhere(&self, name: &str, bytes: &[u8]) -> Result<Utf8PathBuf, RegistryError> {
+        match &self.access {
+            Access::Full(Some(registration)) => registration.registry().keep(name, bytes),
+            Access::Full(None) | Access::ReadOnly(_) => Err(RegistryError::NoPlace),
+        }
     }
 
     /// Tells the registry how far the log is now, if it went on. Blocks.

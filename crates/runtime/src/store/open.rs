@@ -11,6 +11,7 @@ use backstay_model::{Code, Coded, LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{Access as Wish, AtFlags, CWD, accessat};
 
+use super::home::Home;
 use super::mirror::{Mirror, MirrorError, ReadSource};
 use super::private::{self, PrivateError};
 use super::read_only::{ReadOnlyLog, ReadOnlyReason, ReadOnlyStore};
@@ -92,7 +93,7 @@ impl Coded for StoreOpenError {
                 Some("name the folder of a store, or an empty one".to_owned())
             }
             StoreOpenError::NotAdopted { folder, .. } => Some(format!(
-                "`backstay --store {folder} store adopt` says what is in it and adopts it; `--adopt` or BACKSTAY_ADOPT=1 does so on the way (in the library: `Store::open(…).adopt()`)"
+                "`backstay --store {folder} store adopt` says what is in it and adopts it; `--adopt` or BACKSTAY_ADOPT=1 does so on the way (in the library: `Store::open(…).adopt()`); `--store DIR` names another store"
             )),
             StoreOpenError::Registry(error) => error.hint(),
             StoreOpenError::Adopt(error) => error.hint(),
@@ -382,34 +383,35 @@ impl OpenStore {
             }
             None => None,
         };
-        Ok(self.store(log, noted))
+        self.store(log, noted)
     }
 
     /// Registers an open store, at this path.
     fn register(&self, log: SqliteLog) -> Result<Store, StoreOpenError> {
         let head = log.durable_position().map_err(OpenError::from)?;
         self.put(backstay_log::Log::id(&log), head)?;
-        Ok(self.store(log, Some(head)))
+        self.store(log, Some(head))
     }
 
     fn put(&self, log: LogId, head: Position) -> Result<(), RegistryError> {
         self.registry.put(&RegisteredStore::new(log, self.folder.clone(), head, SystemClock.wall()))
     }
 
-    fn store(&self, log: SqliteLog, noted: Option<Position>) -> Store {
+    fn store(&self, log: SqliteLog, noted: Option<Position>) -> Result<Store, StoreOpenError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registration = noted.map(|noted| {
             let (registry, path) = (self.registry.clone(), self.folder.clone());
             Arc::new(Registration::new(registry, path, log.clone(), clock.clone(), noted))
         });
         let blobs = log.blobs().clone();
-        Store {
+        Ok(Store {
             folder: self.folder.clone(),
+            home: home(&self.folder)?,
             log: Arc::new(log),
             blobs,
             clock,
             access: Access::Full(registration),
-        }
+        })
     }
 
     fn read(self, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
@@ -435,10 +437,16 @@ impl OpenStore {
             log: Arc::new(ReadOnlyLog { copy, folder: folder.clone() }),
             clock: Arc::new(SystemClock),
             access: Access::ReadOnly(Arc::new(read_only)),
+            home: home(&folder)?,
             folder,
         };
         Ok(store.into())
     }
+}
+
+fn home(folder: &Utf8Path) -> Result<Home, StoreOpenError> {
+    let failed = |source| PrivateError::Io { path: folder.to_owned(), source };
+    Ok(Home::open(folder).map_err(failed)?)
 }
 
 /// A path without links.

@@ -32,6 +32,11 @@ impl Registration {
         Registration { registry, path, log, clock, noted: Mutex::new(noted) }
     }
 
+    /// The registry that has the entry.
+    pub(super) const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Writes the entry anew if the log went on. Only what is on the disk counts: a loss of power takes nothing back that
     /// the registry knows.
     pub(super) fn note(&self) {
