@@ -52,11 +52,15 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the environment: the only place that does.
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
-        let env: BTreeMap<String, String> = std::env::vars_os()
+        let mut env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
         let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
+        if arguments.adopt {
+            // What a step calls is told too.
+            env.insert(ADOPT.to_owned(), "1".to_owned());
+        }
         let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
             && env.get("TERM").is_none_or(|term| term != "dumb");
         let is_screen = std::io::stdout().is_terminal();
@@ -65,7 +69,7 @@ impl Context {
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
-            adopts: arguments.adopt || env.get(ADOPT).is_some_and(|value| value == "1"),
+            adopts: env.get(ADOPT).is_some_and(|value| value == "1"),
             cwd,
             env,
         })

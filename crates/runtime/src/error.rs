@@ -198,7 +198,7 @@ pub enum DriveError {
         host: String,
     },
     /// The store was deleted, moved or replaced while the run was at work.
-    #[error("the store {} was deleted, moved or replaced while {run} was at work{}", .gone.folder, .gone.exit.as_ref().map_or_else(String::new, ToString::to_string))]
+    #[error("the store {} was deleted, moved or replaced while {run} was at work{}", .gone.folder, crate::drive::exits_text(&.gone.exits))]
     StoreGone {
         /// Which run.
         run: RunId,

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
-use super::gone::StoreGone;
+use super::gone::KeptExit;
 use super::prepare::Unready;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
@@ -83,7 +83,7 @@ pub(super) enum News {
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
     /// The store is not where it was: nothing more can be decided.
-    StoreGone(StoreGone),
+    StoreGone { effect: EffectId, exit: Option<KeptExit> },
     /// Nobody can say what became of it, for now.
     Trouble { effect: EffectId, attempt: Attempt, message: String },
 }

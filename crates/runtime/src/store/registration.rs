@@ -48,7 +48,7 @@ impl Registration {
             Ok(head) => *noted = head,
             // An old head is true too: only a roll-back to between the two is not seen.
             Err(error) => {
-                tracing::warn!(path = %self.path, %error, "the registry of stores is not up to date")
+                tracing::info!(path = %self.path, %error, "the registry of stores is not up to date")
             }
         }
     }
