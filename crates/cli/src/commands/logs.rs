@@ -95,7 +95,7 @@ enum Read {
 pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliError> {
     // What is only read does not go on: there is nothing to follow.
     let store = if args.follow { context.store().await? } else { context.store_to_read().await? };
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     if let Some(at) = view.record.trimmed_at {
         output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));

@@ -20,7 +20,7 @@ use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
 use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, migrate, schema};
+use super::{bell, fault, filesystem, migrate, schema, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
@@ -80,6 +80,7 @@ impl SqliteLog {
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let path = folder.join("log.db");
+        wal::refuse_damage(&path)?;
         find(folder, &path, options.create)?;
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
         migrate::bring_up(&mut connection, folder, &path)?;

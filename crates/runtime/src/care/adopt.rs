@@ -80,7 +80,7 @@ pub(crate) fn adopt(
         content: StoreContent {
             log,
             standing,
-            runs: inspector.runs,
+            runs: inspector.runs.len() as u64,
             open_runs: inspector.open_runs,
             size_bytes: seen.size_bytes,
         },

@@ -8,7 +8,7 @@ use backstay_model::EffectId;
 use camino::Utf8PathBuf;
 
 use super::StopSwitch;
-use super::flight::{News, Watch, chain};
+use super::flight::{News, Trouble, Watch, chain};
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::store::home::Whereabouts;
@@ -62,7 +62,10 @@ impl Watch {
                 let exit = record.map(|record| self.keep(record));
                 self.say(News::StoreGone { effect: self.effect.clone(), exit });
             }
-            Err(error) => self.trouble(format!("{} cannot be looked at: {error}", self.store.folder)),
+            Err(error) => {
+                let what = format!("{} cannot be looked at: {error}", self.store.folder);
+                self.trouble(Trouble::Other(what));
+            }
         }
         true
     }
@@ -122,8 +125,8 @@ impl Drive<'_> {
                 self.exits.extend(exit);
                 Some(effect)
             }
-            News::Trouble { effect, message, .. } => {
-                tracing::warn!(%effect, message, "how this work ended is not known");
+            News::Trouble { effect, trouble, .. } => {
+                tracing::warn!(%effect, ?trouble, "how this work ended is not known");
                 Some(effect)
             }
             News::Report(Report::Ended { effect, .. } | Report::Lost { effect, .. }) => Some(effect),
