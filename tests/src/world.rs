@@ -7,7 +7,7 @@ use std::time::Duration;
 use backstay_engine::record::RunRecord;
 use backstay_log::TopicFilter;
 use backstay_model::{Position, RunId};
-use backstay_runtime::Store;
+use backstay_runtime::{Registry, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
@@ -124,7 +124,14 @@ impl World {
         if !folder.join("log.db").exists() {
             return None;
         }
-        Some(Store::open(&folder, false).await.expect("the store opens"))
+        // A test may have put it there itself, and reads it.
+        Some(Store::open(&folder, &self.registry()).or_read_only().await.expect("the store opens"))
+    }
+
+    /// The registry of stores that the binary has here.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::in_folder(&self.path().join("state/backstay/registry"))
     }
 
     /// The only run of the store; none if none was asked for durably.

@@ -6,7 +6,9 @@ use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload, RunId, StepId};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
-use backstay_runtime::{AttachError, DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
+use backstay_runtime::{
+    AttachError, DriveError, FreeError, RegistryError, RunError, SayError, StoreOpenError, TreeError,
+};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
 
@@ -23,8 +25,6 @@ pub(crate) enum CliError {
     },
     #[error("there is no store at or above {from}")]
     NoStore { from: Utf8PathBuf },
-    #[error("{folder} is not a Backstay store: there are other things in it")]
-    ForeignFolder { folder: Utf8PathBuf },
     #[error("there are no runs in this store")]
     NoRuns,
     #[error("there is no run `{text}` in this store")]
@@ -96,8 +96,8 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
-    #[error("the list of your stores cannot be read")]
-    Stores(#[source] std::io::Error),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("this is no step of a run")]
     NotInAStep,
     #[error("the default `{default}` is none of the options: {}", .options.join(", "))]
@@ -178,7 +178,6 @@ impl Coded for CliError {
     fn code(&self) -> Code {
         match self {
             CliError::NoStore { .. } => Code("BKS-C001"),
-            CliError::ForeignFolder { .. } => Code("BKS-C024"),
             CliError::NoRuns => Code("BKS-C002"),
             CliError::UnknownRun { .. } => Code("BKS-C003"),
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
@@ -213,7 +212,7 @@ impl Coded for CliError {
             CliError::NotInAStep => Code("BKS-C030"),
             CliError::DefaultNotAnOption { .. } => Code("BKS-C035"),
             CliError::FileExists { .. } => Code("BKS-C036"),
-            CliError::Stores(_) => Code("BKS-C032"),
+            CliError::Registry(error) => error.code(),
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
             CliError::Configuration { .. } => Code("BKS-C034"),
@@ -254,7 +253,6 @@ impl Coded for CliError {
                 "`backstay run FILE` makes one in the working folder; `--store DIR` or BACKSTAY_STORE names another"
                     .to_owned(),
             ),
-            CliError::ForeignFolder { .. } => Some("name the folder of a store, or an empty one".to_owned()),
             CliError::NoRuns => Some("`backstay run FILE` starts one".to_owned()),
             CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
             CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),
@@ -335,7 +333,7 @@ impl Coded for CliError {
             }
             // They stand above, each with its own hint.
             CliError::Mistakes { .. } => None,
-            CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
@@ -359,6 +357,7 @@ impl Coded for CliError {
             | CliError::OutputClosed => None,
             CliError::Presets(error) => error.hint(),
             CliError::Store(error) => error.hint(),
+            CliError::Registry(error) => error.hint(),
             CliError::Run(error) => error.hint(),
             CliError::NoTerminal => Some("call it in a terminal, without a pipe".to_owned()),
             CliError::Attach(error) => error.hint(),

@@ -18,7 +18,6 @@ mod output;
 mod pages;
 mod programs;
 mod screen;
-mod stores;
 mod ui;
 mod user_folders;
 

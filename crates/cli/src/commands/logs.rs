@@ -101,7 +101,8 @@ enum Read {
 
 /// Prints what the steps of a run said, in the order in which they began.
 pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliError> {
-    let store = context.store().await?;
+    // What is only read does not go on: there is nothing to follow.
+    let store = if args.follow { context.store().await? } else { context.store_to_read().await? };
     let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     if let Some(at) = view.record.trimmed_at {

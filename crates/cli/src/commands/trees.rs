@@ -39,7 +39,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
         #[serde(skip_serializing_if = "Vec::is_empty")]
         unkept: Vec<TreeProblem>,
     }
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     let view = not_freed(store.view(run).await?)?;
     let (checkout, kept) = kept(&view, args.step.as_deref())?;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
+use super::gone::KeptExit;
 use super::prepare::Unready;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
@@ -81,6 +82,8 @@ pub(super) enum News {
     Held { effect: EffectId, attempt: Attempt, control: KeeperControl },
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
+    /// The store is not where it was: nothing more can be decided.
+    StoreGone { effect: EffectId, exit: Option<KeptExit> },
     /// Nobody can say what became of it, for now.
     Trouble { effect: EffectId, attempt: Attempt, trouble: Trouble },
 }
@@ -255,6 +258,9 @@ impl Watch {
     }
 
     fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let preset = match self.preset() {
             Ok(preset) => preset,
@@ -353,6 +359,9 @@ impl Watch {
     }
 
     fn recover(self, same_boot: bool, tell: bool) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
@@ -398,7 +407,7 @@ impl Watch {
         }
     }
 
-    fn trouble(&self, trouble: Trouble) {
+    pub(super) fn trouble(&self, trouble: Trouble) {
         self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, trouble });
     }
 
@@ -413,6 +422,9 @@ impl Watch {
         attended: Option<&Attended>,
         attendant: Option<Attendant>,
     ) {
+        if self.is_displaced(Some(record)) {
+            return leave(attendant);
+        }
         let folder = self.store.folder.join(&self.folder);
         let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
             Ok(finding) => finding,
