@@ -98,6 +98,11 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::UnknownStep { .. }
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
+        | CliError::SeveralQuestions { .. }
+        | CliError::NoQuestion
+        | CliError::TestNotRun { .. }
+        | CliError::NoAnswer { .. }
+        | CliError::SkipReopens { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod confirm;
 mod context;
 mod defect;
 mod detach;
@@ -66,5 +67,8 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let exit = runtime.block_on(commands::dispatch(&context, arguments.command));
     // A thread that still waits for a spool or a file must not keep the person waiting.
     runtime.shutdown_background();
+    if let (Err(_), Some(chosen)) = (&exit, context.chosen_run()) {
+        output::note(&chosen);
+    }
     exit
 }

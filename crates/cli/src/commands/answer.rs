@@ -24,7 +24,10 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
         status: RunStatus,
     }
     let store = context.store().await?;
-    let (run, question) = find_question(context, &store, &args.question).await?;
+    let (run, question) = match &args.question {
+        Some(question) => find_question(context, &store, question).await?,
+        None => only_question(&store, &args.choice).await?,
+    };
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
@@ -77,6 +80,18 @@ fn what_follows(run: RunId, status: RunStatus, is_owned: bool) -> (&'static str,
         RunStatus::Cancelled => ("was cancelled", next("show")),
         RunStatus::Queued | RunStatus::Running if is_owned => ("goes on", None),
         RunStatus::Queued | RunStatus::Running => ("goes on in the background", next("watch")),
+    }
+}
+
+/// The only open question. What names a run or a question is no answer to it.
+async fn only_question(store: &Store, choice: &str) -> Result<(RunId, QuestionId), CliError> {
+    if choice.parse::<RunId>().is_ok() || choice.parse::<QuestionId>().is_ok() {
+        return Err(CliError::NoAnswer { question: choice.to_owned() });
+    }
+    match open_questions(store).await?.as_slice() {
+        [] => Err(CliError::NoQuestion),
+        [only] => Ok((only.run, only.question.question)),
+        all => Err(CliError::SeveralQuestions { questions: all.iter().map(Asked::name).collect() }),
     }
 }
 

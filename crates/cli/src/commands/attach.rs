@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Lets the run stand still, opens the screen of the step's agent, and hands the session back.
 pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
     let step = find_step(&view.plan, &args.step)?;
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
@@ -138,6 +138,7 @@ async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) 
         return super::run::detached(run, false);
     }
     let bell = args.bell;
-    let resume = ResumeArgs { run: run.to_string(), take_over: false, detach: false, json: false, bell };
+    let resume =
+        ResumeArgs { run: Some(run.to_string()), take_over: false, detach: false, json: false, bell };
     super::resume::resume(context, resume).await
 }

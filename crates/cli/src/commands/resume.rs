@@ -17,7 +17,7 @@ use crate::ui::shell_word;
 /// Goes on with a suspended or interrupted run.
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     let status = view.record.status;
     if status.is_ended() {

@@ -12,7 +12,7 @@ use crate::foreground::{self, Look};
 /// Takes an ended run up again.
 pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
     let said = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;

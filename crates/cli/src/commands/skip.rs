@@ -5,6 +5,7 @@ use backstay_model::{Payload, Text};
 
 use super::input::{self, Orphan};
 use crate::args::SkipArgs;
+use crate::confirm::confirm;
 use crate::context::{Context, find_step};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -13,12 +14,17 @@ use crate::foreground::{self, Look};
 /// Leaves a step out; of an ended run, takes it up again without the step.
 pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
     let step = find_step(&view.plan, &args.step)?;
     let output = args.output.as_deref().map(json_text).transpose()?;
     let skip = StepSkip { step, output };
     if view.record.status.is_ended() {
+        let status = view.record.status;
+        let question = format!("{run} is {status}. Start it again without `{step}`?", step = skip.step);
+        if !args.yes && !confirm(&question)? {
+            return Err(CliError::SkipReopens { run, status, step: skip.step });
+        }
         let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };

@@ -12,7 +12,7 @@ use crate::output;
 /// Lets a run come to a stand.
 pub(crate) async fn suspend(context: &Context, args: RunRef) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
     let heard = input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
     let exit = input::tell(&store, run, heard, "it comes to a stand", args.json).await?;
