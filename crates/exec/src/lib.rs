@@ -34,5 +34,5 @@ pub use keepers::{
 pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
-pub use redact::{Redactor, secrets_of};
+pub use redact::{Redactor, Secrets, secrets_of};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};

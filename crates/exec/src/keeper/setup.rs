@@ -26,7 +26,7 @@ use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
 use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperFile};
-use crate::redact::secrets_of;
+use crate::redact::{Secrets, secrets_of};
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
 use crate::tolerate::tolerate;
@@ -107,7 +107,7 @@ fn assemble(
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
     let Parts { lock, mut spec, reserve, listener, file } = parts;
-    let secrets = secrets_of(&spec.env, &spec.redact);
+    let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
     let (feed, stdin) = match spec.stdin.take() {
