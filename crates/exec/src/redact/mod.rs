@@ -24,6 +24,9 @@ pub(crate) const SECRET_BYTES_MIN: usize = 6;
 /// Derived forms of all values together take at most so much; the values themselves are sought in any case.
 const FORMS_BYTES_MAX: usize = 1 << 20;
 
+/// What stands behind a text that was cut.
+const CUT: &str = "…";
+
 /// One form of one secret.
 struct Pattern {
     form: Vec<u8>,
@@ -83,16 +86,19 @@ impl Secrets {
         Secrets::of(&secrets_of(env, &[]))
     }
 
-    /// `text` without them: for what did not pass a keeper, or was decoded after it did.
+    /// `text` without them: for what did not pass a keeper, or was decoded after it did. At its end, and before the mark of
+    /// one that was cut, the beginning of a secret is redacted as well.
     #[must_use]
     pub fn redacted(&self, text: &str) -> String {
         if self.0.is_none() {
             return text.to_owned();
         }
+        let (whole, mark) = text.strip_suffix(CUT).map_or((text, ""), |whole| (whole, CUT));
         let mut redactor = self.redactor();
         let mut clean = Vec::with_capacity(text.len());
-        redactor.push(text.as_bytes(), &mut clean);
+        redactor.push(whole.as_bytes(), &mut clean);
         redactor.finish(&mut clean);
+        clean.extend_from_slice(mark.as_bytes());
         // A value is text, so that what is left around it is text as well.
         String::from_utf8_lossy(&clean).into_owned()
     }
@@ -147,6 +153,13 @@ impl Patterns {
 pub struct Redactor {
     secrets: Secrets,
     held: Vec<u8>,
+}
+
+/// Shows how much it holds and nothing of it.
+impl fmt::Debug for Redactor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Redactor").field("held_bytes", &self.held.len()).finish_non_exhaustive()
+    }
 }
 
 impl Redactor {

@@ -8,6 +8,7 @@ mod ended;
 mod flight;
 mod full_disk;
 mod prepare;
+mod redact;
 mod run_loop;
 mod switch;
 mod tenure;
