@@ -47,19 +47,23 @@ pub(crate) struct Context {
     store: Option<Utf8PathBuf>,
 }
 
+/// Whether the environment wants colours where there may be some.
+pub(crate) fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 impl Context {
-    /// Reads the environment: the only place that does.
+    /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
         let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
-        let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
-            && env.get("TERM").is_none_or(|term| term != "dumb");
-        let is_screen = std::io::stdout().is_terminal();
+        let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
-            style: Style { color: wants_color && is_screen },
+            style: Style { color: wants_color() && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),

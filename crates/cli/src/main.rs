@@ -32,7 +32,18 @@ fn main() -> ExitCode {
     if let Some(folder) = keeper_folder() {
         return backstay_exec::keeper_main(&folder);
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            return match output::answer(&error, context::wants_color()) {
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+                Err(error) => {
+                    output::report(&error);
+                    exit::of_error(&error).into()
+                }
+            };
+        }
+    };
     let exit = match defect::guarded(|| run(arguments)) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {

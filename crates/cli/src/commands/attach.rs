@@ -27,7 +27,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let run = context.run(&store, &args.run).await?;
     let view = store.view(run).await?;
     let step = find_step(&view.plan, &args.step)?;
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    if !std::io::stdin().is_terminal() || !output::stdout().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backstay_engine::record::RunRecord;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream, read_ordered};
+use backstay_exec::{Redactor, Secrets};
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
 use backstay_runtime::{Clock, Spoken, Store};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -18,7 +19,7 @@ use crate::context::{Context, find_step};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{LiveRun, harmless};
+use crate::ui::{Colours, LiveRun, Moves, Sanitizer};
 
 /// Bytes that are read at once.
 const PAGE_BYTES: u64 = 256 * 1024;
@@ -48,40 +49,50 @@ enum Voice {
     /// As they are.
     Bytes,
     /// An agent writes for programs; its messages are for people.
-    Speech(Box<Speech>),
+    Speech(Box<Speech>, Redactor),
 }
 
 impl Voice {
     /// `live_from` is the offset in stdout behind which it is read as it is written.
-    fn of(source: &Source, spoken: Option<&Spoken>, folder: Option<&str>, live_from: u64) -> Voice {
+    fn of(
+        source: &Source,
+        spoken: Option<&Spoken>,
+        folder: Option<&str>,
+        live_from: u64,
+        secrets: &Secrets,
+    ) -> Voice {
         let speech = spoken.zip(source.preset.as_ref()).and_then(|(spoken, preset)| {
             let tools_at = spoken.tools_at(&source.effect, source.attempt);
             Speech::of(spoken.preset(preset)?, folder, tools_at, live_from)
         });
-        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech)))
+        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech), secrets.redactor()))
     }
 
     fn head(&self, source: &Source) -> Vec<u8> {
         match self {
             Voice::Bytes => Vec::new(),
-            Voice::Speech(_) => format!("─ {}\n", source.head).into_bytes(),
+            Voice::Speech(..) => format!("─ {}\n", source.head).into_bytes(),
         }
     }
 
     fn say(&mut self, chunk: Chunk, now: Timestamp) -> Vec<u8> {
-        match (self, chunk.stream) {
-            (Voice::Bytes, _) => chunk.bytes,
-            (Voice::Speech(speech), Stream::Stdout) => speech.hear(&chunk.bytes, now),
-            (Voice::Speech(speech), Stream::Stderr) => speech.hear_beside(&chunk.bytes),
-        }
+        let Voice::Speech(speech, redactor) = self else { return chunk.bytes };
+        let said = match chunk.stream {
+            Stream::Stdout => speech.hear(&chunk.bytes, now),
+            Stream::Stderr => speech.hear_beside(&chunk.bytes),
+        };
+        let mut clean = Vec::with_capacity(said.len());
+        redactor.push(&said, &mut clean);
+        clean
     }
 
     /// Nothing more comes.
     fn end(&mut self, now: Timestamp) -> Vec<u8> {
-        match self {
-            Voice::Bytes => Vec::new(),
-            Voice::Speech(speech) => speech.end(now),
-        }
+        let Voice::Speech(speech, redactor) = self else { return Vec::new() };
+        let mut clean = Vec::new();
+        redactor.push(&speech.end(now), &mut clean);
+        redactor.finish(&mut clean);
+        clean
     }
 }
 
@@ -101,19 +112,21 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
         return Ok(Exit::Completed);
     }
     let step = args.step.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
-    let mut printer = Printer {
-        prefixes: step.is_none(),
-        is_terminal: std::io::stdout().is_terminal(),
-        ..Printer::default()
+    let wanted = Wanted {
+        step,
+        stream: args.stream.map(stream),
+        is_raw: args.raw,
+        secrets: Secrets::of_env(&context.env),
     };
-    let wanted = Wanted { step, stream: args.stream.map(stream), is_raw: args.raw };
+    let mut printer = Printer::new(context, &wanted);
     if args.follow {
         return follow(&store, run, &wanted, &mut printer).await;
     }
     let sources = sources(&store, &view.record, &wanted);
     let spoken = spoken(&store, run, &wanted, &sources).await?;
     for source in sources {
-        let voice = Voice::of(&source, spoken.as_ref(), view.record.cwd.as_deref(), u64::MAX);
+        let cwd = view.record.cwd.as_deref();
+        let voice = Voice::of(&source, spoken.as_ref(), cwd, u64::MAX, &wanted.secrets);
         print_all(&source, voice, &wanted, &mut printer, store.clock().wall())?;
         // A last line without an end is not to wait for what others said.
         printer.finish()?;
@@ -126,6 +139,8 @@ struct Wanted {
     step: Option<StepId>,
     stream: Option<Stream>,
     is_raw: bool,
+    /// Those that this process knows: what is decoded here was not looked through before.
+    secrets: Secrets,
 }
 
 /// What is needed to read what agents said, if any of them is among `sources`.
@@ -211,7 +226,8 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
             let spoken = spoken(store, run, wanted, &new).await?;
             for source in new {
                 let live_from = stdout_size(&source.folder);
-                let voice = Voice::of(&source, spoken.as_ref(), live.record.cwd.as_deref(), live_from);
+                let cwd = live.record.cwd.as_deref();
+                let voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
                 let (sender, only, clock) = (sender.clone(), wanted.stream, store.clock().clone());
                 let teller = Teller { source, only, sender, clock };
                 // It ends with the attempt, or when nobody listens any more.
@@ -289,37 +305,63 @@ impl Teller {
     }
 }
 
-/// Prints bytes as they are, or, of several steps, line by line behind the step's name.
+/// Prints what steps wrote, of several steps line by line behind the step's name.
 ///
-/// A terminal gets no control characters but those of colours, line breaks and tabs: what a step prints is not to move
-/// the cursor, set titles or answer for the person in front of it.
-#[derive(Debug, Default)]
+/// It is text for people, in a terminal and elsewhere: what a step prints is not to move the cursor, set titles or answer
+/// for the person in front of it, and a progress bar is what it was last. `--raw` gives the bytes as they are, but not to a
+/// terminal.
+#[derive(Debug)]
 struct Printer {
     prefixes: bool,
-    is_terminal: bool,
-    /// The beginning of an escape sequence whose end has not come.
-    escape: Vec<u8>,
+    /// What makes text of bytes, for each step; none where they are given as they are.
+    sanitizers: Option<BTreeMap<StepId, Sanitizer>>,
+    colours: Colours,
     lines: Lines,
 }
 
 impl Printer {
-    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
-        let clean;
-        let bytes = if self.is_terminal {
-            clean = harmless(&mut self.escape, bytes);
-            &clean
-        } else {
-            bytes
-        };
-        if self.prefixes {
-            output::put_bytes(&self.lines.take(step, bytes))
-        } else {
-            output::put_bytes(bytes)
+    fn new(context: &Context, wanted: &Wanted) -> Printer {
+        let is_terminal = output::stdout().is_terminal();
+        Printer {
+            prefixes: wanted.step.is_none(),
+            sanitizers: (is_terminal || !wanted.is_raw).then(BTreeMap::new),
+            colours: if context.style.color { Colours::Any } else { Colours::None },
+            lines: Lines::default(),
         }
     }
 
+    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(sanitizers) = &mut self.sanitizers else {
+            return if self.prefixes {
+                output::put_bytes(&self.lines.take(step, bytes))
+            } else {
+                output::put_bytes(bytes)
+            };
+        };
+        let colours = self.colours;
+        let new = || Sanitizer::new(colours, Moves::Obeyed);
+        let mut text = String::new();
+        sanitizers.entry(step.clone()).or_insert_with(new).take(bytes, &mut text);
+        self.put(step, text)
+    }
+
+    fn put(&mut self, step: &StepId, text: String) -> Result<(), CliError> {
+        if !self.prefixes {
+            return output::put_sanitized(&text);
+        }
+        let lines = self.lines.take(step, text.as_bytes());
+        output::put_sanitized(&String::from_utf8_lossy(&lines))
+    }
+
+    /// Prints lines that have not ended.
     fn finish(&mut self) -> Result<(), CliError> {
-        output::put_bytes(&self.lines.finish())
+        for (step, mut sanitizer) in self.sanitizers.as_mut().map(std::mem::take).unwrap_or_default() {
+            let mut text = String::new();
+            sanitizer.finish(&mut text);
+            self.put(&step, text)?;
+        }
+        let lines = self.lines.finish();
+        output::put_sanitized(&String::from_utf8_lossy(&lines))
     }
 }
 

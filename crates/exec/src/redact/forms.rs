@@ -189,7 +189,8 @@ fn base64_forms(value: &[u8], found: &mut BTreeSet<Vec<u8>>) {
 fn base64(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for index in 0..=group.len() {
             out.push(BASE64[(bits >> (18 - 6 * index) & 0x3f) as usize]);
         }
@@ -209,7 +210,16 @@ mod tests {
     fn s11_a_value_has_the_forms_that_programs_write() {
         let cases: &[(&str, &[&str])] = &[
             ("pa\"ss\\word", &[r#"pa\"ss\\word"#, r#"pa\\\"ss\\\\word"#, "pa%22ss%5Cword", "pa%22ss%5cword"]),
-            ("a/b&c=d'e", &[r"a\/b&c=d'e", r"a/b\u0026c=d'e", r"a/b\u0026c\u003dd\u0027e", "a%2Fb%26c%3Dd%27e", r"a/b&c=d'\''e"]),
+            (
+                "a/b&c=d'e",
+                &[
+                    r"a\/b&c=d'e",
+                    r"a/b\u0026c=d'e",
+                    r"a/b\u0026c\u003dd\u0027e",
+                    "a%2Fb%26c%3Dd%27e",
+                    r"a/b&c=d'\''e",
+                ],
+            ),
             ("pässwörd", &[r"p\u00e4ssw\u00f6rd", r"p\u00E4ssw\u00F6rd", "p%C3%A4ssw%C3%B6rd"]),
             ("two words", &["two%20words", "two+words", "dHdvIHdvcmRz", "dHdvIHdvcmRzCg=="]),
             ("hunter2!", &["aHVudGVyMiE=", "aHVudGVyMiE", "aHVudGVyMi", "h1bnRlcjIh", "odW50ZXIyI"]),

@@ -315,7 +315,12 @@ mod tests {
 
     /// Every form of these values, and whose it is.
     fn sought(values: &[Redaction]) -> Vec<(Vec<u8>, String)> {
-        let of = |secret: &Redaction| forms::forms(&secret.value).into_iter().map(|form| (form, secret.name.clone())).collect::<Vec<_>>();
+        let of = |secret: &Redaction| {
+            forms::forms(&secret.value)
+                .into_iter()
+                .map(|form| (form, secret.name.clone()))
+                .collect::<Vec<_>>()
+        };
         values.iter().flat_map(of).collect()
     }
 

@@ -461,8 +461,9 @@ mod tests {
         // As no encoder writes it, so that the keeper lets it pass.
         let odd = r"it is \u0070a\u0022ss-012345678\u0039";
         let mut codex_said = observer("codex");
-        let item =
-            format!(r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{odd}"}}}}"#);
+        let item = format!(
+            r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{odd}"}}}}"#
+        );
         codex_said.feed(&codex(&item), NOW);
         assert_eq!(codex_said.answer(), Some("it is [redacted:MY_KEY]"));
         let told = format!("{:?}", codex_said.take());
@@ -470,8 +471,7 @@ mod tests {
         let mut pieces = observer("gemini");
         let mut told = String::new();
         for text in [r#"it is pa\"ss-0"#, "1234567", "89 and pa"] {
-            let piece =
-                format!(r#"{{"type":"message","role":"assistant","content":"{text}","delta":true}}"#);
+            let piece = format!(r#"{{"type":"message","role":"assistant","content":"{text}","delta":true}}"#);
             pieces.feed(&codex(&piece), NOW);
             told.push_str(&format!("{:?}", pieces.take()));
         }

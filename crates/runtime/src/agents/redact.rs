@@ -7,7 +7,9 @@ use backstay_exec::Secrets;
 pub(super) fn in_agent_event(secrets: &Secrets, event: &mut AgentEvent) {
     match event {
         AgentEvent::Message { text, .. } | AgentEvent::Reasoning { text } => secrets.redact(text),
-        AgentEvent::ToolStarted { name, what, .. } => [name, what].into_iter().for_each(|text| secrets.redact(text)),
+        AgentEvent::ToolStarted { name, what, .. } => {
+            [name, what].into_iter().for_each(|text| secrets.redact(text))
+        }
         AgentEvent::ToolFinished { name, what, .. } => {
             [name, what].into_iter().flatten().for_each(|text| secrets.redact(text));
         }

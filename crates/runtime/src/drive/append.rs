@@ -38,7 +38,10 @@ impl Drive<'_> {
         if outcome.events.is_empty() {
             return Ok(Appending::Durable(outcome));
         }
-        outcome.events.iter_mut().for_each(|emitted| redact::in_event(&self.owner.secrets, &mut emitted.event));
+        outcome
+            .events
+            .iter_mut()
+            .for_each(|emitted| redact::in_event(&self.owner.secrets, &mut emitted.event));
         self.owner.store.keep_texts(outcome.texts.clone()).await?;
         let mut events = Vec::with_capacity(outcome.events.len());
         for emitted in &outcome.events {

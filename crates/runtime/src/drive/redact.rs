@@ -14,7 +14,9 @@ use super::flight::News;
 pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
     match news {
         News::Report(Report::Ended { process, .. }) => in_end(secrets, process),
-        News::Report(Report::Stuck { message, .. }) | News::Trouble { message, .. } => secrets.redact(message),
+        News::Report(Report::Stuck { message, .. }) | News::Trouble { message, .. } => {
+            secrets.redact(message)
+        }
         News::Report(
             Report::Running { .. }
             | Report::Said { .. }
