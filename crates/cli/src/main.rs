@@ -1,5 +1,8 @@
 //! The `backstay` command.
 
+// These panic where nobody takes what they print, and nothing looks through it: `output` is for that.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod commands;
 mod config;

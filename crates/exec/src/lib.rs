@@ -5,6 +5,9 @@
 //! exit record, or proof that both are gone. Everything a keeper leaves is in one folder per attempt, described in
 //! `docs/formats.md`; [`spool`] reads it.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod care;
 mod clock;
 pub mod crash_point;

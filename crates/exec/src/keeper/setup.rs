@@ -238,6 +238,7 @@ fn detach() -> io::Result<()> {
 }
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
+#[expect(clippy::disallowed_methods, reason = "nothing is printed: the descriptor is taken over")]
 fn take_lock(folder: &Utf8Path) -> io::Result<File> {
     let path = files::lock_path(folder);
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);
