@@ -55,7 +55,8 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
             Ok(Exit::Completed)
         }
         Reply::Answered(answer) => {
-            output::line(&answer)?;
+            // For the script that asks.
+            output::put_bytes(format!("{answer}\n").as_bytes())?;
             Ok(Exit::Completed)
         }
         Reply::Closed => {

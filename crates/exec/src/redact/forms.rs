@@ -16,6 +16,8 @@ const BASE64_CHARACTERS_MIN: usize = 7;
 const BASE64_LINE_MIN: usize = 16;
 /// Columns at which `base64` and PEM break their lines.
 const BASE64_COLUMNS: [usize; 2] = [76, 64];
+/// A value with lines that is longer than this is sought line by line only.
+const WHOLE_BYTES_MAX: usize = 256;
 /// Of a value that is longer than this only the value itself and its lines are sought.
 const ENCODED_BYTES_MAX: usize = 4 * 1024;
 
@@ -33,7 +35,10 @@ pub(super) fn forms(value: &str) -> BTreeSet<Vec<u8>> {
         text_forms(line, &mut found);
     }
     if value.len() <= ENCODED_BYTES_MAX {
-        text_forms(value, &mut found);
+        // Of a long value with lines these are what is found, in all forms.
+        if value.len() <= WHOLE_BYTES_MAX || lines(value).next().is_none() {
+            text_forms(value, &mut found);
+        }
         base64_forms(value.as_bytes(), &mut found);
     }
     found

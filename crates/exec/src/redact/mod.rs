@@ -27,10 +27,16 @@ const FORMS_BYTES_MAX: usize = 1 << 20;
 /// What stands behind a text that was cut.
 const CUT: &str = "…";
 
-/// One form of one secret.
+/// A longer form is sought in pieces of this size, the last of which is longer: little is held back, and an automaton of
+/// pieces is small.
+const PIECE_BYTES: usize = 64;
+
+/// One form of one secret, or a piece of one.
 struct Pattern {
-    form: Vec<u8>,
+    bytes: Vec<u8>,
     replacement: Arc<[u8]>,
+    /// Whether it goes on where another pattern ended: then the replacement of that one stands for both.
+    goes_on: bool,
 }
 
 /// The secrets of one process, ready to be sought in bytes and texts.
@@ -42,15 +48,18 @@ struct Patterns {
     sorted: Vec<Pattern>,
     /// Finds them; the number of a match is a place in `sorted`.
     automaton: AhoCorasick,
-    begins: [bool; 256],
+    /// Which two bytes a pattern begins with.
+    begins: Vec<bool>,
     longest: usize,
+    /// What they were made of.
+    values: Vec<Redaction>,
 }
 
 impl Secrets {
     /// Those with these values. White space around a value does not belong to it.
     #[must_use]
     pub fn of(redactions: &[Redaction]) -> Secrets {
-        let mut by_form: BTreeMap<Vec<u8>, Arc<[u8]>> = BTreeMap::new();
+        let mut by_bytes: BTreeMap<Vec<u8>, (Arc<[u8]>, bool)> = BTreeMap::new();
         let mut room_bytes = FORMS_BYTES_MAX;
         for redaction in redactions {
             let replacement: Arc<[u8]> = format!("[redacted:{}]", redaction.name).into_bytes().into();
@@ -60,24 +69,37 @@ impl Secrets {
                     let Some(left) = room_bytes.checked_sub(form.len()) else { continue };
                     room_bytes = left;
                 }
-                by_form.entry(form).or_insert_with(|| Arc::clone(&replacement));
+                for (index, piece) in pieces(&form).enumerate() {
+                    by_bytes.entry(piece.to_vec()).or_insert_with(|| (Arc::clone(&replacement), index > 0));
+                }
             }
         }
-        if by_form.is_empty() {
+        if by_bytes.is_empty() {
             return Secrets(None);
         }
-        let sorted: Vec<Pattern> =
-            by_form.into_iter().map(|(form, replacement)| Pattern { form, replacement }).collect();
+        let sorted: Vec<Pattern> = by_bytes
+            .into_iter()
+            .map(|(bytes, (replacement, goes_on))| Pattern { bytes, replacement, goes_on })
+            .collect();
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             // The other kinds take room for each state times each byte.
             .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(sorted.iter().map(|pattern| &pattern.form))
+            .build(sorted.iter().map(|pattern| &pattern.bytes))
             .expect("values fit into an environment, whose size the system bounds far below two thousand million states");
-        let mut begins = [false; 256];
-        sorted.iter().for_each(|pattern| begins[usize::from(pattern.form[0])] = true);
-        let longest = sorted.iter().map(|pattern| pattern.form.len()).max().unwrap_or(0);
-        Secrets(Some(Arc::new(Patterns { sorted, automaton, begins, longest })))
+        let mut begins = vec![false; 1 << 16];
+        sorted.iter().for_each(|pattern| begins[pair(&pattern.bytes)] = true);
+        let longest = sorted.iter().map(|pattern| pattern.bytes.len()).max().unwrap_or(0);
+        Secrets(Some(Arc::new(Patterns { sorted, automaton, begins, longest, values: redactions.to_vec() })))
+    }
+
+    /// These and those of an environment, without making again what is made.
+    #[must_use]
+    pub fn with_env(&self, env: &BTreeMap<String, String>) -> Secrets {
+        let known = self.0.as_ref().map_or(&[][..], |patterns| &patterns.values);
+        let new: Vec<Redaction> =
+            secrets_of(env, &[]).into_iter().filter(|secret| !known.contains(secret)).collect();
+        if new.is_empty() { self.clone() } else { Secrets::of(&[known, &new].concat()) }
     }
 
     /// Those of an environment, by the names of its variables.
@@ -113,7 +135,7 @@ impl Secrets {
     /// A redactor for one stream.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        Redactor { secrets: self.clone(), held: Vec::new() }
+        Redactor { secrets: self.clone(), held: Vec::new(), has_replaced: false }
     }
 }
 
@@ -125,19 +147,33 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// The pieces in which `form` is sought.
+fn pieces(form: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let count = (form.len() / PIECE_BYTES).max(1);
+    (0..count).map(move |index| {
+        let end = if index + 1 == count { form.len() } else { (index + 1) * PIECE_BYTES };
+        &form[index * PIECE_BYTES..end]
+    })
+}
+
+/// The first two bytes as a number.
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
 impl Patterns {
     /// A pattern that begins with `bytes` and goes on, if there is one: the longest.
     fn going_on(&self, bytes: &[u8]) -> Option<&Pattern> {
-        let first = self.sorted.partition_point(|pattern| pattern.form.as_slice() <= bytes);
-        let begun = self.sorted[first..].iter().take_while(|pattern| pattern.form.starts_with(bytes));
-        begun.max_by_key(|pattern| pattern.form.len())
+        let first = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= bytes);
+        let begun = self.sorted[first..].iter().take_while(|pattern| pattern.bytes.starts_with(bytes));
+        begun.max_by_key(|pattern| pattern.bytes.len())
     }
 
     /// Whether a pattern begins with `bytes` and goes on.
     fn goes_on(&self, bytes: &[u8]) -> bool {
-        self.begins[usize::from(bytes[0])] && {
-            let next = self.sorted.partition_point(|pattern| pattern.form.as_slice() <= bytes);
-            self.sorted.get(next).is_some_and(|pattern| pattern.form.starts_with(bytes))
+        (bytes.len() < 2 || self.begins[pair(bytes)]) && {
+            let next = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= bytes);
+            self.sorted.get(next).is_some_and(|pattern| pattern.bytes.starts_with(bytes))
         }
     }
 
@@ -153,6 +189,8 @@ impl Patterns {
 pub struct Redactor {
     secrets: Secrets,
     held: Vec<u8>,
+    /// Whether the last thing that was given is a replacement.
+    has_replaced: bool,
 }
 
 /// Shows how much it holds and nothing of it.
@@ -165,7 +203,7 @@ impl fmt::Debug for Redactor {
 impl Redactor {
     /// Takes the next bytes and appends to `out` what is decided.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let Some(patterns) = &self.secrets.0 else {
+        let Some(patterns) = self.secrets.0.clone() else {
             out.extend_from_slice(bytes);
             return;
         };
@@ -178,15 +216,15 @@ impl Redactor {
             if pending.is_some_and(|pending| pending <= found.start()) {
                 break;
             }
-            out.extend_from_slice(&data[at..found.start()]);
-            out.extend_from_slice(&patterns.sorted[found.pattern().as_usize()].replacement);
+            self.give(&data[at..found.start()], out);
+            self.replace(&patterns.sorted[found.pattern().as_usize()], out);
             at = found.end();
             if pending.is_some_and(|pending| pending < at) {
                 pending = patterns.pending(&data, at);
             }
         }
         let held_from = pending.unwrap_or(data.len());
-        out.extend_from_slice(&data[at..held_from]);
+        self.give(&data[at..held_from], out);
         data.drain(..held_from);
         self.held = data;
     }
@@ -194,7 +232,7 @@ impl Redactor {
     /// The stream is over: appends to `out` what is left.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let data = std::mem::take(&mut self.held);
-        let Some(patterns) = &self.secrets.0 else { return };
+        let Some(patterns) = self.secrets.0.clone() else { return };
         let mut at = 0;
         while at < data.len() {
             let begun = patterns.pending(&data, at).filter(|begun| data.len() - begun >= SECRET_BYTES_MIN);
@@ -209,10 +247,25 @@ impl Redactor {
                 }
                 (_, None) => (data.len(), data.len(), None),
             };
-            out.extend_from_slice(&data[at..from]);
-            out.extend_from_slice(pattern.map_or(&[][..], |pattern| &pattern.replacement));
+            self.give(&data[at..from], out);
+            if let Some(pattern) = pattern {
+                self.replace(pattern, out);
+            }
             at = end;
         }
+        self.has_replaced = false;
+    }
+
+    fn give(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+        self.has_replaced &= plain.is_empty();
+        out.extend_from_slice(plain);
+    }
+
+    fn replace(&mut self, pattern: &Pattern, out: &mut Vec<u8>) {
+        if !(self.has_replaced && pattern.goes_on) {
+            out.extend_from_slice(&pattern.replacement);
+        }
+        self.has_replaced = true;
     }
 
     /// Bytes that wait for what comes next.
@@ -353,6 +406,21 @@ mod tests {
             let out = in_pieces(&redactions(&["hunter2!"]), &[encoded.as_bytes()]);
             assert!(out.contains("[redacted:S0]") && out.len() < clean.len() + 4, "{encoded}: {out}");
         }
+    }
+
+    #[test]
+    fn s11_a_long_value_is_found_in_pieces_and_told_once() {
+        let value: String = (0..40).map(|number| format!("part{number:04}")).collect();
+        let text = format!("<{value}> <{}>", &value[..200]);
+        for cut in [1, 7, 64, 100, 1_000] {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+            let out = in_pieces(&redactions(&[&value]), &pieces);
+            assert!(out.starts_with("<[redacted:S0]> <[redacted:S0]"), "{out}");
+            assert!(!out.contains("part0004part"), "{out}");
+        }
+        let mut redactor = Secrets::of(&redactions(&[&value])).redactor();
+        redactor.push(value.as_bytes(), &mut Vec::new());
+        assert!(redactor.held_bytes() < 2 * PIECE_BYTES);
     }
 
     #[test]

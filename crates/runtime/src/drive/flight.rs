@@ -259,7 +259,7 @@ impl Watch {
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
             Ok(spec) => {
                 // What the workflow gives the step may be secret as well.
-                self.secrets = Secrets::of_env(&spec.env);
+                self.secrets = self.secrets.with_env(&spec.env);
                 Ok(spec)
             }
             Err(Unready::Start(error)) => Err(error),

@@ -109,11 +109,7 @@ impl Sanitizer {
         for part in text.split_inclusive('\n') {
             let (line, has_ended) = part.strip_suffix('\n').map_or((part, false), |line| (line, true));
             // Most lines are plain.
-            if has_ended
-                && self.row.is_empty()
-                && self.sequences.is_idle()
-                && line.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-            {
+            if has_ended && self.row.is_empty() && self.sequences.is_idle() && row::is_plain(line) {
                 out.push_str(part);
                 continue;
             }

@@ -340,6 +340,15 @@ fn color_of_parts(parts: &[&str]) -> Option<Color> {
     }
 }
 
+/// Whether a line is what it is shown as: each character has columns of its own and stands where it is read.
+pub(super) fn is_plain(line: &str) -> bool {
+    line.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        || line.chars().all(|character| {
+            matches!(character, ' '..='~')
+                || (is_shown(character) && character.width().is_some_and(|columns| columns > 0))
+        })
+}
+
 /// What joins or parts letters of scripts that need it, and pictures of several.
 const fn is_joiner(character: char) -> bool {
     matches!(character, '\u{200c}' | '\u{200d}')
