@@ -105,6 +105,9 @@ fn no_secret_is_in_a_preview_or_in_why_a_command_could_not_start() {
     let told = events.lines().filter(|line| !line.contains("run_requested")).collect::<String>();
     assert!(!format!("{said}{shown}{told}").contains("value-of-my-key"), "{said}{shown}{told}");
     assert!(told.contains("/nowhere/[redacted:MY_KEY]/bin"), "{told}");
+    let run = world.record().run;
+    let kept = world.read(&format!(".backstay/runs/{run}/start/1/exit.json"));
+    assert!(kept.contains("/nowhere/[redacted:MY_KEY]/bin"), "{kept}");
 }
 
 /// All kinds of sequences, and what turns text around or hides in it.

@@ -139,7 +139,8 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
-            ended.ended_by = EndedBy::SpawnFailed { failure: failure.shortened() };
+            let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
+            ended.ended_by = EndedBy::SpawnFailed { failure: failure.for_record(&secrets) };
             ended.take_streams(captures, order, clients);
             return Started::Failed(Box::new(ended));
         }

@@ -147,13 +147,18 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The pieces in which `form` is sought.
+/// The pieces in which `form` is sought. No character is cut: what is held of a text is text.
 fn pieces(form: &[u8]) -> impl Iterator<Item = &[u8]> {
     let count = (form.len() / PIECE_BYTES).max(1);
-    (0..count).map(move |index| {
-        let end = if index + 1 == count { form.len() } else { (index + 1) * PIECE_BYTES };
-        &form[index * PIECE_BYTES..end]
-    })
+    let cut = move |index: usize| {
+        let is_within = |at: &usize| form.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        if index == count {
+            form.len()
+        } else {
+            (index * PIECE_BYTES..).find(|at| !is_within(at)).unwrap_or(0)
+        }
+    };
+    (0..count).map(move |index| &form[cut(index)..cut(index + 1)])
 }
 
 /// The first two bytes as a number.
@@ -421,6 +426,12 @@ mod tests {
         let mut redactor = Secrets::of(&redactions(&[&value])).redactor();
         redactor.push(value.as_bytes(), &mut Vec::new());
         assert!(redactor.held_bytes() < 2 * PIECE_BYTES);
+        let accented = "é".repeat(101);
+        for odd in ["", "x"] {
+            let form = format!("{odd}{accented}").into_bytes();
+            assert!(pieces(&form).all(|piece| std::str::from_utf8(piece).is_ok()));
+            assert_eq!(pieces(&form).flatten().copied().collect::<Vec<u8>>(), form);
+        }
     }
 
     #[test]
