@@ -217,6 +217,20 @@ pub(crate) fn write_new(path: &Utf8Path, text: &str) -> Result<(), CliError> {
     })
 }
 
+/// Replaces the text of a file, whole or not at all. A link stays one, and the file keeps its mode.
+pub(crate) fn replace_text(path: &Utf8Path, text: &str) -> Result<(), CliError> {
+    let failed = |source: std::io::Error| CliError::WriteFile { path: path.to_owned(), source };
+    let target = path.canonicalize_utf8().map_err(failed)?;
+    let folder = target.parent().unwrap_or(&target);
+    let mode = std::fs::metadata(&target).map_err(failed)?.permissions();
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().set_permissions(mode).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
 /// Whether `folder` holds other things than a store. The beginning of one is a store: what made it may have been killed.
 fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
     if folder.file_name() == Some(STORE_FOLDER) {

@@ -118,7 +118,7 @@ pub(crate) struct ExecArgs {
 pub(crate) struct CheckArgs {
     /// The workflow file.
     pub(crate) file: Utf8PathBuf,
-    /// Mend what can be mended surely.
+    /// Make the edits after which each value is what you wrote. What is not sure stays, with the reason.
     #[arg(long)]
     pub(crate) fix: bool,
     /// Print the diagnostics as JSON.
