@@ -158,6 +158,10 @@ pub(crate) fn as_shown(bytes: &[u8]) -> String {
 }
 
 fn sanitized(bytes: &[u8], mut sanitizer: Sanitizer) -> String {
+    // Most words are plain.
+    if let Some(line) = std::str::from_utf8(bytes).ok().filter(|line| row::is_plain(line)) {
+        return line.to_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     sanitizer.take(bytes, &mut out);
     sanitizer.finish(&mut out);
