@@ -30,12 +30,13 @@ const TRACES: [&str; 7] =
 
 /// Every file of the store that holds a trace of the secret.
 fn traces(folder: &camino::Utf8Path, found: &mut Vec<String>) {
-    for entry in folder.read_dir_utf8().unwrap() {
-        let path = entry.unwrap().into_path();
-        if path.symlink_metadata().unwrap().is_dir() {
+    for entry in folder.read_dir_utf8().expect("a folder can be read") {
+        let path = entry.expect("a folder can be read").into_path();
+        if path.symlink_metadata().expect("it is there").is_dir() {
             traces(&path, found);
         } else if path.is_file() && path.file_name() != Some("output") {
-            let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+            let text =
+                String::from_utf8_lossy(&std::fs::read(&path).expect("a file can be read")).into_owned();
             found.extend(
                 TRACES.iter().filter(|trace| text.contains(**trace)).map(|trace| format!("{path}: {trace}")),
             );

@@ -106,14 +106,12 @@ fn json_text(document: String) -> Result<(), CliError> {
 
 /// Says something that is no result.
 pub(crate) fn note(text: &str) {
-    say(&format!("{text}\n"));
+    say(&format!("{text}\n"), Colours::None);
 }
 
 /// Says lines that are no result. Where stderr is closed or full nothing is said: what this program works on goes on.
-fn say(lines: &str) {
-    let mut out = stderr();
-    let text = ui::words(lines, own_colours(&out));
-    if out.write_all(text.as_bytes()).is_err() {
+fn say(lines: &str, colours: Colours) {
+    if stderr().write_all(ui::words(lines, colours).as_bytes()).is_err() {
         // Nobody reads stderr; there is nowhere else to say it.
     }
 }
@@ -125,7 +123,7 @@ pub(crate) fn answer(answer: &clap::Error, is_painted: bool) -> Result<(), CliEr
         if is_painted && stream() { text.ansi().to_string() } else { text.to_string() }
     };
     if answer.use_stderr() {
-        say(&shown(&|| stderr().is_terminal()));
+        say(&shown(&|| stderr().is_terminal()), own_colours(&stderr()));
         return Ok(());
     }
     put(&shown(&|| stdout().is_terminal()))
@@ -169,7 +167,7 @@ struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        say(&String::from_utf8_lossy(bytes));
+        say(&String::from_utf8_lossy(bytes), Colours::None);
         Ok(bytes.len())
     }
 
