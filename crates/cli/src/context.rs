@@ -55,8 +55,14 @@ pub(crate) struct Context {
     left_out: OnceLock<Candidate>,
 }
 
+/// Whether the environment wants colours where there may be some.
+pub(crate) fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 impl Context {
-    /// Reads the environment: the only place that does.
+    /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         refuse_few_files()?;
         let mut env: BTreeMap<String, String> = std::env::vars_os()
@@ -68,11 +74,9 @@ impl Context {
             // What a step calls is told too.
             env.insert(ADOPT.to_owned(), "1".to_owned());
         }
-        let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
-            && env.get("TERM").is_none_or(|term| term != "dumb");
-        let is_screen = std::io::stdout().is_terminal();
+        let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
-            style: Style { color: wants_color && is_screen },
+            style: Style { color: wants_color() && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
             umask: backstay_exec::open_umask(),

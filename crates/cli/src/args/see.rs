@@ -71,7 +71,7 @@ pub(crate) struct LogsArgs {
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
-    /// The bytes as they came, also of agents that write for programs.
+    /// The bytes as they came, also of agents that write for programs; a terminal gets no control characters all the same.
     #[arg(long)]
     pub(crate) raw: bool,
 }

@@ -30,7 +30,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
     let step = Address::whole_step(&view.plan, &args.step)?;
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    if !std::io::stdin().is_terminal() || !output::stdout().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream, read_ordered};
+use backstay_exec::{Redactor, Secrets};
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
 use backstay_runtime::{Clock, Spoken, Store};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,7 +21,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{LiveRun, harmless};
+use crate::ui::{Colours, LiveRun, Moves, Sanitizer};
 
 /// Bytes that are read at once.
 const PAGE_BYTES: u64 = 256 * 1024;
@@ -52,17 +53,23 @@ enum Voice {
     /// As they are.
     Bytes,
     /// An agent writes for programs; its messages are for people.
-    Speech(Box<Speech>),
+    Speech(Box<Speech>, Redactor),
 }
 
 impl Voice {
     /// `live_from` is the offset in stdout behind which it is read as it is written.
-    fn of(source: &Source, spoken: Option<&Spoken>, folder: Option<&str>, live_from: u64) -> Voice {
+    fn of(
+        source: &Source,
+        spoken: Option<&Spoken>,
+        folder: Option<&str>,
+        live_from: u64,
+        secrets: &Secrets,
+    ) -> Voice {
         let speech = spoken.zip(source.preset.as_ref()).and_then(|(spoken, preset)| {
             let tools_at = spoken.tools_at(&source.effect, source.attempt);
             Speech::of(spoken.preset(preset)?, folder, tools_at, live_from)
         });
-        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech)))
+        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech), secrets.redactor()))
     }
 
     fn head(&self, source: &Source) -> Vec<u8> {
@@ -70,24 +77,28 @@ impl Voice {
             Voice::Bytes => {
                 source.mark.as_ref().map_or_else(Vec::new, |mark| format!("─ {mark}\n").into_bytes())
             }
-            Voice::Speech(_) => format!("─ {}\n", source.head).into_bytes(),
+            Voice::Speech(..) => format!("─ {}\n", source.head).into_bytes(),
         }
     }
 
     fn say(&mut self, chunk: Chunk, now: Timestamp) -> Vec<u8> {
-        match (self, chunk.stream) {
-            (Voice::Bytes, _) => chunk.bytes,
-            (Voice::Speech(speech), Stream::Stdout) => speech.hear(&chunk.bytes, now),
-            (Voice::Speech(speech), Stream::Stderr) => speech.hear_beside(&chunk.bytes),
-        }
+        let Voice::Speech(speech, redactor) = self else { return chunk.bytes };
+        let said = match chunk.stream {
+            Stream::Stdout => speech.hear(&chunk.bytes, now),
+            Stream::Stderr => speech.hear_beside(&chunk.bytes),
+        };
+        let mut clean = Vec::with_capacity(said.len());
+        redactor.push(&said, &mut clean);
+        clean
     }
 
     /// Nothing more comes.
     fn end(&mut self, now: Timestamp) -> Vec<u8> {
-        match self {
-            Voice::Bytes => Vec::new(),
-            Voice::Speech(speech) => speech.end(now),
-        }
+        let Voice::Speech(speech, redactor) = self else { return Vec::new() };
+        let mut clean = Vec::new();
+        redactor.push(&speech.end(now), &mut clean);
+        redactor.finish(&mut clean);
+        clean
     }
 }
 
@@ -113,20 +124,21 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     if let Some(address) = address.as_ref().filter(|_| !args.follow) {
         address.expect_in(&view.record)?;
     }
-    let mut printer = Printer {
-        prefixes: address.as_ref().is_none_or(|address| !address.is_leaf()),
-        is_terminal: std::io::stdout().is_terminal(),
-        tail: args.tail.map(LastLines::new),
-        ..Printer::default()
+    let wanted = Wanted {
+        address,
+        stream: args.stream.map(stream),
+        is_raw: args.raw,
+        secrets: Secrets::of_env(&context.env),
     };
-    let wanted = Wanted { address, stream: args.stream.map(stream), is_raw: args.raw };
+    let mut printer = Printer::new(context, &wanted, args.tail.map(LastLines::new));
     if args.follow {
         return follow(&store, run, &wanted, &mut printer).await;
     }
     let sources = sources(&store, &view.record, &wanted);
     let spoken = spoken(&store, run, &wanted, &sources).await?;
     for source in sources {
-        let mut voice = Voice::of(&source, spoken.as_ref(), view.record.cwd.as_deref(), u64::MAX);
+        let cwd = view.record.cwd.as_deref();
+        let mut voice = Voice::of(&source, spoken.as_ref(), cwd, u64::MAX, &wanted.secrets);
         print_all(&source, &mut voice, &wanted, &mut printer, store.clock().wall())?;
         // A last line without an end is not to wait for what others said.
         printer.finish()?;
@@ -140,6 +152,8 @@ struct Wanted {
     address: Option<Address>,
     stream: Option<Stream>,
     is_raw: bool,
+    /// Those that this process knows: what is decoded here was not looked through before.
+    secrets: Secrets,
 }
 
 impl Wanted {
@@ -239,7 +253,8 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
             let spoken = spoken(store, run, wanted, &new).await?;
             for source in new {
                 let live_from = stdout_size(&source.folder);
-                let voice = Voice::of(&source, spoken.as_ref(), live.record.cwd.as_deref(), live_from);
+                let cwd = live.record.cwd.as_deref();
+                let voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
                 let (sender, only, clock) = (sender.clone(), wanted.stream, store.clock().clone());
                 let mut voice = voice;
                 let from_bytes = match printer.tail {
@@ -335,16 +350,17 @@ impl Teller {
     }
 }
 
-/// Prints bytes as they are, or, of several steps, line by line behind the step's name.
+/// Prints what steps wrote, of several steps line by line behind the step's name.
 ///
-/// A terminal gets no control characters but those of colours, line breaks and tabs: what a step prints is not to move
-/// the cursor, set titles or answer for the person in front of it.
-#[derive(Debug, Default)]
+/// It is text for people, in a terminal and elsewhere: what a step prints is not to move the cursor, set titles or answer
+/// for the person in front of it, and a progress bar is what it was last. `--raw` gives the bytes as they are, but not to a
+/// terminal.
+#[derive(Debug)]
 struct Printer {
     prefixes: bool,
-    is_terminal: bool,
-    /// The beginning of an escape sequence whose end has not come.
-    escape: Vec<u8>,
+    /// What makes text of bytes, for each step; none where they are given as they are.
+    sanitizers: Option<BTreeMap<StepId, Sanitizer>>,
+    colours: Colours,
     lines: Lines,
     /// The last lines of what came, where no others are wanted.
     tail: Option<LastLines>,
@@ -353,15 +369,48 @@ struct Printer {
 }
 
 impl Printer {
+    fn new(context: &Context, wanted: &Wanted, tail: Option<LastLines>) -> Printer {
+        let is_terminal = output::stdout().is_terminal();
+        Printer {
+            prefixes: wanted.address.as_ref().is_none_or(|address| !address.is_leaf()),
+            sanitizers: (is_terminal || !wanted.is_raw).then(BTreeMap::new),
+            colours: if context.style.color { Colours::Any } else { Colours::None },
+            lines: Lines::default(),
+            tail,
+            is_within_line: false,
+        }
+    }
+
     /// Prints what stands above what follows, on a line of its own.
     fn print_head(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
         if bytes.is_empty() {
             return Ok(());
         }
+        if !self.prefixes {
+            self.finish_sanitizers()?;
+        }
         if self.is_within_line && !self.prefixes {
             self.put(b"\n")?;
         }
         self.print(step, bytes)
+    }
+
+    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(sanitizers) = &mut self.sanitizers else { return self.put_of(step, bytes) };
+        let colours = self.colours;
+        let new = || Sanitizer::new(colours, Moves::Obeyed);
+        let mut text = String::new();
+        sanitizers.entry(step.clone()).or_insert_with(new).take(bytes, &mut text);
+        self.put_of(step, text.as_bytes())
+    }
+
+    /// Puts what a step wrote, behind its name where several write.
+    fn put_of(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        if !self.prefixes {
+            return self.put(bytes);
+        }
+        let lines = self.lines.take(step, bytes);
+        self.put(&lines)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), CliError> {
@@ -372,6 +421,13 @@ impl Printer {
                 tail.push(bytes);
                 Ok(())
             }
+            None => self.write(bytes),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
+        match self.sanitizers {
+            Some(_) => output::put_sanitized(&String::from_utf8_lossy(bytes)),
             None => output::put_bytes(bytes),
         }
     }
@@ -379,28 +435,24 @@ impl Printer {
     /// Prints the last lines of what came, and from now on all that comes.
     fn print_tail(&mut self) -> Result<(), CliError> {
         match self.tail.take() {
-            Some(tail) => output::put_bytes(&tail.into_bytes()),
+            Some(tail) => self.write(&tail.into_bytes()),
             None => Ok(()),
         }
     }
 
-    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
-        let clean;
-        let bytes = if self.is_terminal {
-            clean = harmless(&mut self.escape, bytes);
-            &clean
-        } else {
-            bytes
-        };
-        if self.prefixes {
-            let lines = self.lines.take(step, bytes);
-            self.put(&lines)
-        } else {
-            self.put(bytes)
+    /// Prints the lines that the sanitizers hold because they have not ended.
+    fn finish_sanitizers(&mut self) -> Result<(), CliError> {
+        for (step, mut sanitizer) in self.sanitizers.as_mut().map(std::mem::take).unwrap_or_default() {
+            let mut text = String::new();
+            sanitizer.finish(&mut text);
+            self.put_of(&step, text.as_bytes())?;
         }
+        Ok(())
     }
 
+    /// Prints lines that have not ended.
     fn finish(&mut self) -> Result<(), CliError> {
+        self.finish_sanitizers()?;
         let lines = self.lines.finish();
         self.put(&lines)
     }
