@@ -21,7 +21,8 @@ pub fn actor() -> Actor {
 
 /// Opens the store of `world`, and makes it.
 pub async fn open(world: &World) -> Store {
-    Store::open(&world.path().join(".backstay"), true).await.expect("the store opens")
+    let opening = Store::open(&world.path().join(".backstay"), &world.registry()).create();
+    opening.await.expect("the store opens")
 }
 
 /// Asks for a run of the workflow `text`.

@@ -5,6 +5,9 @@
 //! [`AgentEvent`]s, each with the place in the spool behind it, so that reading can go on there after any crash.
 //! [`Progress`] folds them into what people want to see. No process is started here and no clock is read.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod preset;
 mod progress;
 mod stream;

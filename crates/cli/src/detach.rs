@@ -1,6 +1,7 @@
 //! `backstay up` in the background: the owner of detached runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::output;
 const LOCK: &str = "up.lock";
 /// What the `up` in the background says.
 const LOG: &str = "up.log";
+/// The mode of both.
+const FILE_MODE: u32 = 0o600;
 /// The bound on waiting for the process in the background: far longer than starting one takes.
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -40,7 +43,7 @@ pub(crate) fn lock_patiently(store: &Utf8Path) -> Result<File, CliError> {
 
 fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
     let path = store.join(LOCK);
-    let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+    let opened = OpenOptions::new().create(true).write(true).truncate(false).mode(FILE_MODE).open(&path);
     opened.map_err(|source| CliError::WriteFile { path, source })
 }
 
@@ -49,11 +52,15 @@ fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
 pub(crate) fn go_on(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
     context.trusted(store)?;
     let path = store.folder().join(LOG);
-    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&path);
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    if !store.is_registered() {
+        command.env(crate::context::ADOPT, "1");
+    }
+    command
         .args(["--store", store.folder().as_str(), "up", "--run", &run.to_string()])
         .stdin(Stdio::null())
         .stdout(log)

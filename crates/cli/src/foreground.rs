@@ -1,6 +1,7 @@
 //! Working on a run in the foreground: the drive, the view beside it, and Ctrl-C.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 
 use backstay_exec::{Keepers, socket_folders};
@@ -9,6 +10,7 @@ use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
+use futures_util::FutureExt;
 
 use crate::configuration::TrustedConfiguration;
 use crate::context::{Context, utf8};
@@ -434,8 +436,15 @@ impl<'a> View<'a> {
 
     async fn draw(&mut self, live: &mut LiveRun) -> Result<(), CliError> {
         let View::Screen(screen) = self else { return Ok(()) };
-        let drawn = screen.draw(live).await;
-        self.unless_closed(drawn)
+        // A defect of the view is no reason to leave a run alone.
+        match AssertUnwindSafe(screen.draw(live)).catch_unwind().await {
+            Ok(drawn) => self.unless_closed(drawn),
+            Err(_panic) => {
+                *self = View::Lines;
+                output::note("the view ended by a defect of it; the run goes on, a line for each event");
+                Ok(())
+            }
+        }
     }
 
     fn is_reading(&self) -> bool {

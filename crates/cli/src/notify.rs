@@ -9,7 +9,7 @@ use backstay_model::event::{Event, SuspendReason};
 use backstay_model::{QuestionId, Recorded, RunId};
 use backstay_runtime::Sink;
 
-use crate::ui::duration;
+use crate::ui::{Colours, duration, words};
 
 /// How long the command has.
 const BOUND: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ impl Notify {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(&self.env);
         command.env("BACKSTAY_RUN", run.to_string());
-        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", message);
+        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", words(message, Colours::None));
         let trouble = match run_within(command, Vec::new(), bound) {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {

@@ -23,6 +23,11 @@ pub(crate) struct Arguments {
     /// The store to use [default: BACKSTAY_STORE, else .backstay/ at or above the working folder].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<Utf8PathBuf>,
+    /// Use a store that is not known to be yours [or: BACKSTAY_ADOPT=1].
+    ///
+    /// It is adopted first, as `store adopt` does; where nothing can be noted (CI, a container), it is used as it is.
+    #[arg(long, global = true)]
+    pub(crate) adopt: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

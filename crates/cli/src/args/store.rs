@@ -16,6 +16,11 @@ pub(crate) struct StoreArgs {
 /// The verbs of `store`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
+    /// Make a store yours that came from elsewhere, is a copy, or is older than the one that you had.
+    ///
+    /// Says what is in it. What was at work in it is lost in it and goes by `after_crash`; what is only made of its events is
+    /// made anew. Stores that you made are yours already.
+    Adopt(JsonFlag),
     /// Say where it is, who has it open, and what takes its room.
     Info(JsonFlag),
     /// Look whether all of it is whole, also while runs go on; exits with 1 if not. Changes nothing.

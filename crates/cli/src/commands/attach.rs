@@ -4,15 +4,18 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
-use backstay_model::event::{Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested};
+use backstay_model::event::{
+    Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
+};
 use backstay_model::{Position, RunId};
 use backstay_runtime::{Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::input::{self, Orphan, Successor};
+use crate::address::Address;
 use crate::args::{AttachArgs, ResumeArgs};
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -26,8 +29,8 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
-    let step = find_step(&view.plan, &args.step)?;
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    let step = Address::whole_step(&view.plan, &args.step)?;
+    if !std::io::stdin().is_terminal() || !output::stdout().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.
@@ -121,7 +124,8 @@ async fn hand_back(
 }
 
 async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {
-    let (Some(before), Some(after)) = (&done.before, &done.after) else { return Ok(None) };
+    let kept = |outcome: &Option<TreeOutcome>| outcome.as_ref().and_then(TreeOutcome::kept).cloned();
+    let (Some(before), Some(after)) = (kept(&done.before), kept(&done.after)) else { return Ok(None) };
     let cwd = store.view(run).await?.record.cwd.map(Utf8PathBuf::from).unwrap_or_default();
     let (before, after) = (before.commit.clone(), after.commit.clone());
     let counted = tokio::task::spawn_blocking(move || -> Result<Option<usize>, CliError> {

@@ -13,6 +13,7 @@ pub(crate) mod exec;
 mod inbox;
 mod init;
 mod input;
+mod last_lines;
 mod logs;
 pub(crate) mod ls;
 mod prune;
@@ -35,6 +36,7 @@ mod watch_list;
 pub(crate) mod workflow;
 
 pub(crate) use input::{Heard, Successor, is_owned, verdict};
+pub(crate) use trees::omitted_lines;
 
 use crate::args::Command;
 use crate::context::Context;

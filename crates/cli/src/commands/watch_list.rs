@@ -16,7 +16,6 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
 use crate::screen::{Saying, Start, Taker, perform, ready};
-use crate::stores;
 use crate::ui::{
     Deed, Frame, Key, Line, Listen, Offered, Pace, Paint, Parts, Person, Size, Wish, asked_words,
     can_suspend, key_line, laid_out, rule, short, wrapped,
@@ -166,11 +165,11 @@ impl<'a> List<'a> {
 
     /// Opens the stores that were not known before.
     async fn find_stores(&mut self) -> Result<(), CliError> {
-        for folder in stores::known(&self.context.env).map_err(CliError::Stores)? {
+        for folder in self.context.known_stores()? {
             if self.stores.iter().any(|watched| watched.store.folder() == folder) {
                 continue;
             }
-            let opened = match Store::open(&folder, false).await {
+            let opened = match self.context.opening(&folder).await {
                 Ok(store) => Watched::new(self.context, store),
                 Err(error) => Err(error.into()),
             };

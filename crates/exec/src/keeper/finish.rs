@@ -105,7 +105,11 @@ impl Ended {
             left_behind: self.left_behind,
             survivors: self.survivors,
         };
-        self.write(&record, crash)?;
+        match self.write(&record, crash) {
+            // The folder is gone, and with it who could find a record there. Who listens is told all the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
         tolerate(
             sockets::remove(&self.socket),
             "nobody connects to a socket of a folder that has its record",

@@ -28,7 +28,7 @@ use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
 use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperFile};
-use crate::redact::secrets_of;
+use crate::redact::{Secrets, secrets_of};
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
 use crate::tolerate::tolerate;
@@ -111,7 +111,7 @@ fn assemble(
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
     let Parts { lock, mut spec, reserve, listener, address, umask } = parts;
-    let secrets = secrets_of(&spec.env, &spec.redact);
+    let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
     let (feed, stdin) = match spec.stdin.take() {
@@ -150,7 +150,8 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
-            ended.ended_by = EndedBy::SpawnFailed { failure: failure.shortened() };
+            let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
+            ended.ended_by = EndedBy::SpawnFailed { failure: failure.for_record(&secrets) };
             ended.take_streams(captures, order, clients);
             return Started::Failed(Box::new(ended));
         }
@@ -242,6 +243,7 @@ fn detach() -> io::Result<()> {
 }
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
+#[expect(clippy::disallowed_methods, reason = "nothing is printed: the descriptor is taken over")]
 fn take_lock(folder: &Utf8Path) -> io::Result<File> {
     let path = files::lock_path(folder);
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);

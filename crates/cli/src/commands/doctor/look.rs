@@ -4,7 +4,7 @@ use backstay_agent::Presets;
 
 use super::findings::{Finding, Health, Part, Report};
 use super::report::lines;
-use super::store;
+use super::{checkout, store};
 use crate::args::JsonFlag;
 use crate::configuration::TrustedConfiguration;
 use crate::context::Context;
@@ -49,9 +49,10 @@ async fn look(context: &Context) -> Result<Report, CliError> {
     let built_in = Presets::built_in()?;
     let presets = trusted.as_ref().map_or(&built_in, TrustedConfiguration::presets);
     let names = PROGRAMS.map(|(name, ..)| name);
-    let (agents, programs, store) = tokio::join!(
+    let (agents, programs, checkout, store) = tokio::join!(
         finder.agents(presets),
         finder.programs(&names),
+        checkout::findings(context),
         store::findings(context, &configuration)
     );
     let (agents, programs) = (agents?, programs?);
@@ -67,6 +68,7 @@ async fn look(context: &Context) -> Result<Report, CliError> {
             .map(|((name, missing, why), found)| program(name, *missing, why, found)),
     );
     findings.extend(trusted.as_ref().and_then(|trusted| notify(context, trusted)));
+    findings.extend(checkout?);
     findings.extend(store?);
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),

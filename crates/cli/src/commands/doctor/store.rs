@@ -41,7 +41,7 @@ pub(super) async fn findings(
         findings.push(Finding::new(Part::Store, "log", Health::Good, "none yet: the first run makes it"));
         return Ok(findings);
     }
-    let store = match Store::open(&folder, false).await {
+    let store = match context.opening(&folder).or_read_only().await {
         Ok(store) => store,
         Err(error) => {
             let refused = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
@@ -63,7 +63,14 @@ pub(super) async fn findings(
         findings.push(broken(describe_any(&error)));
         return Ok(findings);
     }
-    let (measured, wrong) = tokio::task::spawn_blocking(move || measure(&folder)).await?;
+    let database = match store.read_only() {
+        Some(read_only) => {
+            findings.push(Finding::new(Part::Store, "access", Health::Look, read_only.describe()));
+            read_only.database().to_owned()
+        }
+        None => folder.clone(),
+    };
+    let (measured, wrong) = tokio::task::spawn_blocking(move || measure(&folder, &database)).await?;
     if let Some(wrong) = wrong {
         findings.push(broken(wrong));
         return Ok(findings);
@@ -88,10 +95,10 @@ fn broken(found: String) -> Finding {
 }
 
 /// How much room there is, and what is wrong with a database that is small enough to be looked at whole. Blocks.
-fn measure(folder: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
+fn measure(folder: &Utf8Path, database: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
     let measured = room(folder);
     let is_small = measured.as_ref().is_ok_and(|room| room.database_bytes <= GLANCE_BYTES_MAX);
-    let wrong = if is_small { glance(folder.as_std_path()) } else { Ok(None) };
+    let wrong = if is_small { glance(database.as_std_path()) } else { Ok(None) };
     (measured, wrong.unwrap_or_else(|error| Some(describe_any(&error))))
 }
 
