@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::{PATIENCE, World, binary, send};
+use crate::{PATIENCE, World, binary, isolate, send};
 
 /// Pieces of output within which everything has to have come.
 const DRAWINGS_MAX: usize = 60;
@@ -59,7 +59,9 @@ impl Terminal {
         set_size(&device, size);
         let copy = || device.try_clone().expect("a file can be shared");
         let before = tcgetattr(&device).expect("it has modes");
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        isolate(&mut command, world.path());
+        let child = command
             .args(["--ctty", binary().as_str()])
             .args(arguments)
             .current_dir(world.path())
@@ -69,6 +71,7 @@ impl Terminal {
             .envs(variables.iter().copied())
             .env("USER", "tester")
             .env("XDG_STATE_HOME", world.path().join("state"))
+            .env("XDG_CONFIG_HOME", world.path().join("user"))
             .stdin(copy())
             .stdout(copy())
             .stderr(copy())

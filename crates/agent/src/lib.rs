@@ -14,8 +14,9 @@ mod stream;
 mod trouble;
 
 pub use preset::{
-    Access, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck, Preset, PresetError,
-    Presets, Request, SchemaFile, SchemaForm, SessionSource, SessionUse, Stdin, command_line,
+    Access, AgentSetting, AgentTables, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck,
+    Preset, PresetError, Presets, Reach, Request, SchemaFile, SchemaForm, SessionSource, SessionUse, Stdin,
+    command_line,
 };
 pub use progress::{Progress, Tally};
 pub use stream::{

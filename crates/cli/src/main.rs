@@ -3,9 +3,11 @@
 // These panic where nobody takes what they print, and nothing looks through it: `output` is for that.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod address;
 mod args;
 mod commands;
-mod config;
+mod configuration;
+mod confirm;
 mod context;
 mod defect;
 mod detach;
@@ -17,9 +19,10 @@ mod notify;
 mod output;
 #[cfg(test)]
 mod pages;
+mod programs;
 mod screen;
-mod stores;
 mod ui;
+mod user_folders;
 
 use std::process::ExitCode;
 
@@ -34,6 +37,9 @@ use crate::exit::Exit;
 fn main() -> ExitCode {
     if let Some(folder) = keeper_folder() {
         return backstay_exec::keeper_main(&folder);
+    }
+    if let Err(error) = backstay_exec::start_clean() {
+        output::note(&format!("the signals that this process inherited stay as they are: {error}"));
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -77,5 +83,8 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let exit = runtime.block_on(commands::dispatch(&context, arguments.command));
     // A thread that still waits for a spool or a file must not keep the person waiting.
     runtime.shutdown_background();
+    if let (Err(_), Some(chosen)) = (&exit, context.chosen_run()) {
+        output::note(&chosen);
+    }
     exit
 }

@@ -23,6 +23,11 @@ pub(crate) struct Notify {
     told: BTreeSet<QuestionId>,
 }
 
+/// What is said of a command of `[notify]` whose program is not there.
+pub(crate) fn missing_notify(program: &str) -> String {
+    format!("there is no program `{}`: nobody is told what runs need", program.escape_debug())
+}
+
 impl Notify {
     pub(crate) fn new(command: Vec<String>, env: BTreeMap<String, String>) -> Notify {
         Notify { command, env, told: BTreeSet::new() }

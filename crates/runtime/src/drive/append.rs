@@ -3,7 +3,7 @@
 use backstay_engine::run::{Outcome, Phase};
 use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
 use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
-use backstay_model::{EffectId, Payload, Scope, Seq};
+use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
 use serde::Serialize;
 
 use super::redact;
@@ -23,7 +23,7 @@ pub(super) enum Appending {
 #[derive(Serialize)]
 struct QuestionSummary<'a> {
     v: u32,
-    run: backstay_model::RunId,
+    run: RunId,
     step: &'a backstay_model::StepId,
     prompt: String,
     options: Vec<&'a str>,
@@ -135,7 +135,7 @@ impl Drive<'_> {
         let mut entries: Vec<EntryIndex> = Vec::new();
         for emitted in &outcome.events {
             match &emitted.event {
-                Event::QuestionAsked(asked) => entries.push(self.question_entry(asked)?),
+                Event::QuestionAsked(asked) => entries.push(question_entry(self.run, asked)?),
                 Event::QuestionClosed(closed) => {
                     let id = closed.question.to_string();
                     entries.retain(|entry| entry.id != id);
@@ -144,7 +144,7 @@ impl Drive<'_> {
                         id,
                         state: "closed".to_owned(),
                         due_at: None,
-                        summary: self.encode(&closed)?,
+                        summary: encode(self.run, &closed)?,
                     });
                 }
                 _ => {}
@@ -152,29 +152,32 @@ impl Drive<'_> {
         }
         Ok(entries)
     }
+}
 
-    fn question_entry(&self, asked: &QuestionAsked) -> Result<EntryIndex, DriveError> {
-        Ok(EntryIndex {
-            kind: "question".to_owned(),
-            id: asked.question.to_string(),
-            state: "open".to_owned(),
-            due_at: None,
-            summary: self.encode(&QuestionSummary {
+/// The index row of an open question of `run`.
+pub(crate) fn question_entry(run: RunId, asked: &QuestionAsked) -> Result<EntryIndex, RunError> {
+    Ok(EntryIndex {
+        kind: "question".to_owned(),
+        id: asked.question.to_string(),
+        state: "open".to_owned(),
+        due_at: None,
+        summary: encode(
+            run,
+            &QuestionSummary {
                 v: 1,
-                run: self.run,
+                run,
                 step: &asked.step,
                 prompt: asked.prompt.chars().take(PROMPT_CHARS).collect(),
                 options: asked.options.iter().map(|option| option.name.as_str()).collect(),
-            })?,
-        })
-    }
+            },
+        )?,
+    })
+}
 
-    fn encode(&self, value: &impl Serialize) -> Result<Payload, DriveError> {
-        let failed = |error: backstay_model::InvalidPayload| RunError::Definition {
-            run: self.run,
-            what: "index row",
-            source: error.source,
-        };
-        Ok(Payload::encode(value).map_err(failed)?)
-    }
+fn encode(run: RunId, value: &impl Serialize) -> Result<Payload, RunError> {
+    Payload::encode(value).map_err(|error| RunError::Definition {
+        run,
+        what: "index row",
+        source: error.source,
+    })
 }

@@ -207,8 +207,9 @@ pub(crate) fn mend(source: &str) -> Mended {
             Err(error) => error,
         };
         let there = |range: &Range<usize>| mended.original(source, range);
-        let way_on =
-            candidates(&mended.text, at).into_iter().find(|candidate| leads_on(&mended, at, candidate));
+        let way_on = candidates(&mended.text, at)
+            .into_iter()
+            .find(|candidate| leads_on(&mended, source, at, candidate));
         let Some(Candidate { trap, fix, meaning }) = way_on else {
             let trap = other_fault(&mended.text, at, &info);
             let range = there(&trap.range);
@@ -225,10 +226,13 @@ pub(crate) fn mend(source: &str) -> Mended {
 }
 
 /// Whether the text can be read further with it. What looks like a trap before the fault is none.
-fn leads_on(mended: &Mended, at: usize, candidate: &Candidate) -> bool {
+fn leads_on(mended: &Mended, source: &str, at: usize, candidate: &Candidate) -> bool {
     let Fix { range, replacement } = &candidate.fix;
-    let touches = |place: &Range<usize>| place.start < range.end && range.start < place.end;
-    if mended.places().iter().any(touches) {
+    // Also beside each other: between two replacements there is no telling what was whose in the file.
+    let original = mended.original(source, range);
+    let touches =
+        |other: &Replacement| other.range.start <= original.end && original.start <= other.range.end;
+    if mended.replacements.iter().any(touches) {
         return false;
     }
     let mut text = mended.text.clone();
