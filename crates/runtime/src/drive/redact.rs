@@ -14,9 +14,9 @@ use super::flight::{News, Trouble};
 pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
     match news {
         News::Report(Report::Ended { process, .. }) => in_end(secrets, process),
-        News::Report(Report::Stuck { message, .. })
-        | News::Trouble { trouble: Trouble::NoRoom(message) | Trouble::Other(message), .. } => {
-            secrets.redact(message)
+        News::Report(Report::Stuck { message, .. }) => secrets.redact(message),
+        News::Trouble { trouble: Trouble::NoRoom(message) | Trouble::Other(message), .. } => {
+            secrets.redact(message);
         }
         News::Report(
             Report::Running { .. }
@@ -26,8 +26,8 @@ pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
             | Report::Lost { .. },
         )
         | News::Held { .. }
-        | News::StoreGone { .. }
-        | News::Beat { .. } => {}
+        | News::Beat { .. }
+        | News::StoreGone { .. } => {}
     }
 }
 
