@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use backstay_agent::Presets;
 use backstay_model::{Payload, RunId};
 use backstay_runtime::RunRequest;
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
@@ -22,10 +23,9 @@ use crate::ui::{Paint, counted, table};
 /// Checks the file, asks for a run and works on it.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let file = WorkflowFile::read(context, &args.file)?;
-    let agents = agents(&args.agent)?;
-    let given = given(context, &args)?;
+    let given = given(context, args.inputs.as_ref(), &args.input)?;
     let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save: None };
-    start(context, file, agents, given, wish).await
+    start(context, file, args.agent, given, wish).await
 }
 
 /// What becomes of a workflow that is in order.
@@ -45,30 +45,23 @@ pub(crate) struct RunWish {
 pub(crate) async fn start(
     context: &Context,
     file: WorkflowFile,
-    agents: BTreeMap<String, AgentOverride>,
+    agents: Vec<String>,
     given: BTreeMap<String, Given>,
     wish: RunWish,
 ) -> Result<Exit, CliError> {
     let presets = context.presets()?;
-    let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, &presets).map_err(|diagnostics| {
-        output::note(&file.render(&diagnostics));
-        file.error(&diagnostics)
-    })?;
-    are_named(&names, &checked.plan)?;
-    if !checked.warnings.is_empty() {
-        output::note(&file.render(&checked.warnings));
-    }
-    let inputs = checked.plan.bind_inputs(&given).map_err(CliError::Inputs)?;
+    let plan = checked_plan(&file, &agents, &presets)?;
+    let inputs = plan.bind_inputs(&given).map_err(CliError::Inputs)?;
     if wish.dry_run {
         save(&wish, &file.text)?;
-        return dry_run(context, &checked.plan, wish.json);
+        return dry_run(context, &plan, wish.json);
     }
     let store = context.store_or_new().await?;
     save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
-        plan: checked.plan,
+        agents,
+        plan,
         presets,
         file: file.name,
         folder: file.folder,
@@ -93,6 +86,25 @@ pub(crate) async fn start(
     }
     let look = if wish.json { Look::Json } else { Look::Page };
     foreground::work_or_watch(context, &store, run, look).await
+}
+
+/// The plan of `file` with these agents (`NAME=OTHER`) in place of its own; what there is to say about it is said.
+pub(super) fn checked_plan(
+    file: &WorkflowFile,
+    said: &[String],
+    presets: &Presets,
+) -> Result<Plan, CliError> {
+    let agents = agents(said)?;
+    let names: Vec<String> = agents.keys().cloned().collect();
+    let checked = file.check(agents, presets).map_err(|diagnostics| {
+        output::note(&file.render(&diagnostics));
+        file.error(&diagnostics)
+    })?;
+    are_named(&names, &checked.plan)?;
+    if !checked.warnings.is_empty() {
+        output::note(&file.render(&checked.warnings));
+    }
+    Ok(checked.plan)
 }
 
 /// Writes the workflow to the file that was wished for, which must not be there.
@@ -125,7 +137,7 @@ pub(crate) fn detached(run: RunId, json: bool) -> Result<Exit, CliError> {
 }
 
 /// `--agent NAME=OTHER` and `--agent NAME='cmd: …'`.
-fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> {
+pub(super) fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> {
     let read = |text: &String| {
         let wrong = || CliError::AgentForm { text: text.clone() };
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -160,15 +172,19 @@ fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
 }
 
 /// `--inputs FILE.json`, and over it `--input NAME=VALUE`.
-fn given(context: &Context, args: &RunArgs) -> Result<BTreeMap<String, Given>, CliError> {
+pub(super) fn given(
+    context: &Context,
+    inputs: Option<&Utf8PathBuf>,
+    input: &[String],
+) -> Result<BTreeMap<String, Given>, CliError> {
     let mut given = BTreeMap::new();
-    if let Some(path) = &args.inputs {
+    if let Some(path) = inputs {
         let text = read_text(&context.cwd.join(path))?;
         let values: BTreeMap<String, Payload> = serde_json::from_str(&text)
             .map_err(|source| CliError::InputsFile { path: path.clone(), source })?;
         given.extend(values.into_iter().map(|(name, value)| (name, Given::Json(value.as_str().to_owned()))));
     }
-    for text in &args.input {
+    for text in input {
         let (name, value) = text
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())

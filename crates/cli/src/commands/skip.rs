@@ -19,7 +19,7 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
     let output = args.output.as_deref().map(json_text).transpose()?;
     let skip = StepSkip { step, output };
     if view.record.status.is_ended() {
-        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
+        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip), plan: None };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;

@@ -7,7 +7,7 @@ use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
 use backstay_model::event::{Class, Event, Heartbeat, StepStatus};
-use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
+use backstay_model::{Delivery, Digest, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
@@ -37,6 +37,8 @@ pub(crate) struct LiveRun {
     /// The fold so far.
     pub(crate) record: RunRecord,
     plan: Plan,
+    /// The digest of `plan`: a retry may bring another one.
+    plan_digest: Option<Digest>,
     held: Held,
     wake_at: Option<Timestamp>,
     signs: BTreeMap<StepId, Sign>,
@@ -53,10 +55,12 @@ impl LiveRun {
         let RunView { record, plan, owner, wake_at, store: _ } = store.view(run).await?;
         let subscription = store.log().follow(&Topic::run(run), record.head);
         let (held, head) = (Held::of(owner.as_ref()), record.head);
+        let plan_digest = record.workflow.as_ref().map(|workflow| workflow.plan);
         Ok(LiveRun {
             store: store.clone(),
             record,
             plan,
+            plan_digest,
             held,
             wake_at,
             signs: BTreeMap::new(),
@@ -141,6 +145,11 @@ impl LiveRun {
         if let Some(row) = self.store.log().topic(&Topic::run(self.record.run)).await? {
             self.held = Held::of(row.owner.as_ref());
             self.wake_at = row.index.and_then(|index| index.wake_at);
+        }
+        let plan_digest = self.record.workflow.as_ref().map(|workflow| workflow.plan);
+        if let Some(digest) = plan_digest.filter(|_| plan_digest != self.plan_digest) {
+            self.plan = self.store.plan(self.record.run, digest).await?;
+            self.plan_digest = plan_digest;
         }
         let is_working =
             |step: &StepId| self.record.step(step).is_some_and(|record| record.stage == StepStage::Working);

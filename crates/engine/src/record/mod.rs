@@ -2,6 +2,7 @@
 
 mod agent;
 mod parts;
+mod plans;
 mod run;
 mod status;
 mod step_event;
@@ -13,9 +14,9 @@ pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,
 };
+pub use plans::{Pause, PlanRecord, StepProgress};
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
 pub use summary::{LimitWait, RunSummary};
-pub use words::busy_words;
-pub(crate) use words::why_suspended;
+pub use words::{busy_words, why_suspended};

@@ -9,7 +9,7 @@ use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
 use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
-use backstay_model::event::{Event, Spool};
+use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Digest, Payload, Recorded, Seq, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
@@ -97,11 +97,18 @@ impl<'s> RunInspector<'s> {
                 self.ours.insert(request.plan);
                 self.ours.extend(request.presets.values());
             }
+            Event::PlanChanged(PlanChanged { plan, .. }) => self.note_plan(plan),
+            Event::Reopened(Reopened { plan: Some(plan), .. }) => self.note_plan(plan),
             Event::Trimmed(trimmed) => {
                 self.ours.insert(trimmed.record);
             }
             _ => {}
         }
+    }
+
+    fn note_plan(&mut self, plan: &PlanRef) {
+        self.ours.insert(plan.plan);
+        self.ours.extend(plan.presets.values());
     }
 
     fn note_spools(&mut self, recorded: &Recorded, event: &Event) {

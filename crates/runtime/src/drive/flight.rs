@@ -416,6 +416,7 @@ impl Watch {
                 let mut process = self.told_end(process);
                 process.agent = finding.map(|finding| finding.ended);
                 process.after = self.keep_tree(&folder, TreeMoment::After);
+                process.folder = self.folder_digest(process.after.is_some());
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,
@@ -443,6 +444,7 @@ impl Watch {
             artifacts: Vec::new(),
             artifacts_left_out: 0,
             after: None,
+            folder: None,
             left_behind: 0,
             agent: None,
         };

@@ -6,14 +6,14 @@ use std::fs;
 use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_exec::{ProcessSpec, StartError};
-use backstay_model::EffectCall;
 use backstay_model::event::KeptTree;
+use backstay_model::{Digest, EffectCall, Scope};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeMoment, TreeName};
+use crate::trees::{Checkout, TreeMoment, TreeName, folder_digest};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -106,6 +106,14 @@ impl Watch {
                 None
             }
         }
+    }
+
+    /// What the folder holds that the work worked in. Only cycles of loops are compared by it.
+    pub(super) fn folder_digest(&self, has_tree: bool) -> Option<Digest> {
+        let Scope::Step { frames, .. } = &self.effect.scope else { return None };
+        let is_compared = !has_tree && !frames.is_empty() && self.effect.call == EffectCall::Main;
+        let cwd = self.cwd.as_ref().filter(|_| is_compared)?;
+        folder_digest(cwd, &self.store.folder)
     }
 
     pub(super) fn kept_before(&self) -> Option<KeptTree> {

@@ -5,6 +5,7 @@
 
 mod checkout;
 mod error;
+mod folder;
 mod git;
 mod ignored;
 mod keep;
@@ -13,6 +14,7 @@ mod worktrees;
 
 pub use checkout::Checkout;
 pub use error::TreeError;
+pub(crate) use folder::folder_digest;
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};
