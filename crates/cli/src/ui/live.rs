@@ -52,7 +52,8 @@ pub(crate) struct LiveRun {
 impl LiveRun {
     /// Follows `run` from where it stands now.
     pub(crate) async fn open(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
-        let RunView { record, plan, owner, wake_at, store: _ } = store.view(run).await?;
+        let RunView { mut record, plan, owner, wake_at, store: _ } = store.view(run).await?;
+        record.forget_old_passes();
         let subscription = store.log().follow(&Topic::run(run), record.head);
         let (held, head) = (Held::of(owner.as_ref()), record.head);
         let plan_digest = record.workflow.as_ref().map(|workflow| workflow.plan);
@@ -136,6 +137,9 @@ impl LiveRun {
     fn fold(&mut self, recorded: Recorded) -> Result<Moment, CliError> {
         let event = Event::decode(&recorded).map_err(backstay_runtime::RunError::from)?;
         self.record.apply(&recorded).map_err(backstay_runtime::RunError::from)?;
+        if matches!(event, Event::CycleStarted(_)) {
+            self.record.forget_old_passes();
+        }
         self.inputs += u64::from(event.class() == Class::Input);
         Ok(Moment::Event(Box::new(recorded), Box::new(event)))
     }

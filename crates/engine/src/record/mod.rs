@@ -7,9 +7,10 @@ mod run;
 mod status;
 mod step_event;
 mod summary;
+mod usage;
 mod words;
 
-pub use agent::{AgentRecord, RunUsage};
+pub use agent::AgentRecord;
 pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,
@@ -19,4 +20,5 @@ pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
 pub use summary::{LimitWait, RunSummary};
+pub use usage::{Figure, Forgotten, Usage, counted};
 pub use words::{busy_words, why_suspended};

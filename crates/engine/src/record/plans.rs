@@ -1,5 +1,6 @@
 //! What a run's plans, pauses and progress come to: figures that every view shows, each computed here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backstay_model::event::{PlanRef, StepRedefined};
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{StepRecord, StepStage, WorkflowRef};
 use super::{RunRecord, RunStatus};
+
+/// Passes of a loop that [`RunRecord::forget_old_passes`] leaves.
+const PASSES_KEPT: u32 = 8;
 
 /// A plan that took the place of the one before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +123,32 @@ impl RunRecord {
             Some((from, until)) => self.active_between(from, until),
             None => Duration::ZERO,
         }
+    }
+
+    /// Lets go of the passes of loops before the last [`PASSES_KEPT`] of each: for who follows a run for long, and shows where
+    /// it stands. What agents used in them stays counted.
+    pub fn forget_old_passes(&mut self) {
+        let current: BTreeMap<Scope, u32> = self
+            .steps
+            .iter()
+            .filter_map(|step| Some((step.scope.clone(), step.passes.as_ref()?.cycle)))
+            .collect();
+        let is_old = |step: &StepRecord| {
+            let Scope::Step { frames, .. } = &step.scope else { return false };
+            frames.iter().enumerate().any(|(depth, frame)| {
+                let Frame::Cycle { step, cycle } = frame else { return false };
+                let around = Scope::Step { step: step.clone(), frames: frames[..depth].to_vec() };
+                current.get(&around).is_some_and(|current| cycle + PASSES_KEPT <= *current)
+            })
+        };
+        let forgotten = &mut self.forgotten;
+        self.steps.retain(|step| {
+            let is_old = is_old(step);
+            if is_old {
+                step.attempts.iter().for_each(|attempt| forgotten.add(attempt));
+            }
+            !is_old
+        });
     }
 
     pub(super) fn pause(&mut self, at: Timestamp) {

@@ -13,6 +13,7 @@ use super::parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,
 };
+use super::usage::Forgotten;
 use super::{AgentRecord, LimitWait, Pause, PlanRecord, RunStatus, why_suspended};
 
 /// The schema version of a [`RunRecord`]'s JSON.
@@ -89,6 +90,9 @@ pub struct RunRecord {
     /// Answers without a verdict yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
+    /// What is remembered of passes that [`RunRecord::forget_old_passes`] let go of.
+    #[serde(skip)]
+    pub forgotten: Forgotten,
 }
 
 impl RunRecord {
@@ -126,6 +130,7 @@ impl RunRecord {
             pauses: Vec::new(),
             trimmed_at: None,
             answers: Vec::new(),
+            forgotten: Forgotten::default(),
         }
     }
 

@@ -84,6 +84,7 @@ impl RunMachine {
             Event::RunStarted(_) => self.phase = Phase::Running,
             Event::RunResumed(_) => {
                 self.phase = Phase::Running;
+                self.end_pause(at);
                 // Whoever goes on with it has looked at the passes so far.
                 for state in self.steps.values_mut() {
                     state.pass.compared_from = state.pass.cycle + 1;
@@ -94,6 +95,7 @@ impl RunMachine {
                     Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
             }
             Event::RunSuspended(suspended) => {
+                self.paused_at = Some(at);
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
             }
             Event::RunCancelling(cancelling) => {
@@ -169,6 +171,15 @@ impl RunMachine {
             | Event::Intervened(_)
             | Event::Reopened(_)
             | Event::Trimmed(_) => {}
+        }
+    }
+
+    /// The time in which the run was suspended is no step's.
+    fn end_pause(&mut self, at: Timestamp) {
+        let Some(paused_at) = self.paused_at.take() else { return };
+        let open = self.steps.values_mut().filter(|state| !matches!(state.phase, StepPhase::Done(_)));
+        for started_at in open.filter_map(|state| state.started_at.as_mut()) {
+            *started_at = started_at.plus(at.since(paused_at));
         }
     }
 

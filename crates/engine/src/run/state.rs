@@ -167,6 +167,7 @@ pub(super) struct StepState {
     pub(super) attempt: Attempt,
     /// The last attempt of its probe.
     pub(super) probe_attempt: Attempt,
+    /// When it began, later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<String>,
@@ -245,6 +246,8 @@ pub struct RunMachine {
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
     pub(super) inbox: VecDeque<(Seq, Event)>,
+    /// Since when it is suspended.
+    pub(super) paused_at: Option<Timestamp>,
     /// Of a loop, the current pass and the one before.
     pub(super) steps: BTreeMap<Place, StepState>,
     /// Leaves between start and result: all that `desired` has to look at.
@@ -282,6 +285,7 @@ impl RunMachine {
             definition: None,
             phase: Phase::Empty,
             inbox: VecDeque::new(),
+            paused_at: None,
             steps: BTreeMap::new(),
             active: BTreeSet::new(),
             sessions: BTreeMap::new(),

@@ -113,7 +113,7 @@ pub struct StepFinished {
     /// The output as expressions see it: JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Text>,
-    /// From the step's first start to its end, in milliseconds of wall time.
+    /// From the step's first start to its end, in milliseconds of wall time, without the time in which the run was suspended.
     pub duration_ms: u64,
 }
 

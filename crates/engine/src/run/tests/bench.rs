@@ -229,6 +229,11 @@ impl Bench {
 
     /// Another process becomes the owner; the log says so, and the new owner folds it.
     pub(super) fn claimed_by(&mut self, pid: u32) {
+        self.claimed_after(pid, None);
+    }
+
+    /// The same, with the last sign of the owner before.
+    pub(super) fn claimed_after(&mut self, pid: u32, last_sign: Option<Timestamp>) {
         let changed = OwnerChanged {
             owner: OwnerId::derived(Digest::of(&pid.to_le_bytes())),
             epoch: Epoch(u64::from(pid)),
@@ -236,7 +241,7 @@ impl Bench {
             pid,
             reason: ClaimReason::OwnerDead,
             previous: None,
-            last_sign: None,
+            last_sign,
         };
         self.record(Scope::Run, &changed.into(), false);
         self.crash();
@@ -349,6 +354,7 @@ impl Bench {
         assert_eq!(folded.questions, self.machine.questions);
         assert_eq!(folded.answered, self.machine.answered);
         assert_eq!(folded.retired, self.machine.retired);
+        assert_eq!(folded.paused_at, self.machine.paused_at);
         assert_eq!(folded.plan_ref(), self.machine.plan_ref());
         let (summary, progress) = (folded.summary(), self.record.progress(self.definition.plan()));
         assert_eq!((summary.steps_done, summary.steps_total), (progress.done, progress.total), "one count");
