@@ -4,6 +4,7 @@
 
 mod backup;
 mod check;
+mod compact;
 mod error;
 mod files;
 mod info;
@@ -14,7 +15,8 @@ mod scrub;
 
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
-pub use error::{BackupError, IsBackup, RestoreError, StoreScrubError};
+pub use compact::{Compaction, compact};
+pub use error::{BackupError, CompactError, IsBackup, RestoreError, StoreScrubError};
 pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
 pub(crate) use inspect::blobs_named;
