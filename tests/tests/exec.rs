@@ -168,6 +168,16 @@ fn a_loop_without_progress_says_so_and_one_that_gets_on_is_let_be_however_fast()
     let until = "test $(cat done 2> /dev/null | wc -l) -ge 5";
     let quick = world.run(&["exec", "cmd: sh -c 'echo x >> done'", "Go on.", "--until", until]);
     assert!(quick.status.success(), "it says the same each time, and changes a file: {quick:?}");
-    let polls = world.run(&["exec", "cmd: true", "Wait.", "--until", "false", "--min-cycle", "1ms", "--max-cycles", "5"]);
+    let polls = world.run(&[
+        "exec",
+        "cmd: true",
+        "Wait.",
+        "--until",
+        "false",
+        "--min-cycle",
+        "1ms",
+        "--max-cycles",
+        "5",
+    ]);
     assert_eq!(polls.status.code(), Some(1), "where cycles are spaced out nothing has to change: {polls:?}");
 }

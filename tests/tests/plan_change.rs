@@ -1,5 +1,7 @@
 //! A run whose workflow file was edited, with the real binary.
 
+use std::process::Command;
+
 use backstay_engine::record::RunStatus;
 use backstay_tests::World;
 
@@ -104,4 +106,28 @@ fn a_run_under_way_takes_no_new_file() {
     assert!(status.success(), "{out}");
     let record = world.record();
     assert_eq!((record.status, record.plans.len()), (RunStatus::Completed, 0));
+}
+
+/// What a step did that the new file does not have is still there to be seen.
+#[test]
+fn diff_and_logs_of_a_run_by_an_edited_file_stay_true() {
+    let world = World::new();
+    let made = Command::new("git").args(["init", "-q"]).current_dir(world.path()).status();
+    assert!(made.expect("git starts").success());
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo one > a.txt; echo said'}\n  - {id: b, run: 'exit 1'}\n");
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: c, run: 'echo two > c.txt'}\n");
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert!(said(&taken.stderr).contains("removed     a, b\n"), "{taken:?}");
+    let whole = said(&world.run(&["diff"]).stdout);
+    assert!(whole.contains("+one") && whole.contains("+two"), "{whole}");
+    let of = |step: &str| said(&world.run(&["diff", "@last", step]).stdout);
+    assert!(of("a").contains("+one") && !of("a").contains("+two"), "{}", of("a"));
+    assert!(of("c").contains("+two") && !of("c").contains("+one"), "{}", of("c"));
+    assert_eq!(said(&world.run(&["logs", "@last", "a"]).stdout), "said\n");
+    let shown = said(&world.run(&["show"]).stdout);
+    assert!(shown.contains("c new, a removed, b removed; re-run: c"), "{shown}");
+    let listed = said(&world.run(&["ls", "--all"]).stdout);
+    assert!(listed.contains("1/1"), "{listed}");
 }

@@ -8,7 +8,7 @@ use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::{
-    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store,
+    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, RunView, STORE_FOLDER, Store, SystemClock, find_store,
 };
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -184,6 +184,12 @@ pub(crate) fn find_step(plan: &Plan, text: &str) -> Result<StepId, CliError> {
         let known = plan.walk().map(|step| step.id.to_string()).collect();
         CliError::UnknownStep { text: text.to_owned(), known }
     })
+}
+
+/// The step that is meant: one of the run's plan, or one that an earlier plan of the run had and that worked.
+pub(crate) fn known_step(view: &RunView, text: &str) -> Result<StepId, CliError> {
+    let worked = || view.record.steps.iter().find(|step| step.step.as_str() == text);
+    find_step(&view.plan, text).or_else(|unknown| worked().map(|step| step.step.clone()).ok_or(unknown))
 }
 
 /// A path as text.

@@ -31,6 +31,8 @@ pub(crate) struct AskArgs {
 }
 
 /// `prune`.
+///
+/// Where no other process has the store open, its files become smaller by what is free.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
     /// Runs that ended longer ago than this are freed [default: 14d, unless --max-size is given].

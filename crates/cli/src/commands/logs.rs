@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::speech::Speech;
 use crate::args::{LogsArgs, StreamName};
-use crate::context::{Context, find_step};
+use crate::context::{Context, known_step};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -100,7 +100,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
         output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));
         return Ok(Exit::Completed);
     }
-    let step = args.step.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
+    let step = args.step.as_deref().map(|text| known_step(&view, text)).transpose()?;
     let mut printer = Printer {
         prefixes: step.is_none(),
         is_terminal: std::io::stdout().is_terminal(),

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::args::{DiffArgs, RestoreArgs};
-use crate::context::{Context, find_step};
+use crate::context::{Context, known_step};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
@@ -97,7 +97,7 @@ struct Kept {
 fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError> {
     let (what, steps) = match step {
         Some(text) => {
-            let id = find_step(&view.plan, text)?;
+            let id = known_step(view, text)?;
             (format!("`{id}`"), Some(with_inner(view, &id)))
         }
         None => (view.record.run.to_string(), None),
@@ -148,7 +148,7 @@ fn by_workspace(view: &RunView, steps: Option<&BTreeSet<StepId>>) -> Vec<Around>
 }
 
 fn with_inner(view: &RunView, id: &StepId) -> BTreeSet<StepId> {
-    let mut found = BTreeSet::new();
+    let mut found = BTreeSet::from([id.clone()]);
     let mut waiting: Vec<_> = view.plan.walk().filter(|step| step.id == *id).collect();
     while let Some(step) = waiting.pop() {
         found.insert(step.id.clone());
