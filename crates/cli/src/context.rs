@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use backstay_agent::Presets;
 use backstay_exec::Umask;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
-use backstay_model::{RunId, StepId, Timestamp};
+use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
     CHECKOUT_RUN, CONFIGURATION_FILE, Clock, OpenStore, ReadSource, Registry, RunRow, STORE_FOLDER, Store,
     StoreOpenError, SystemClock, check_private, find_store, other_things,
 };
-use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
-use crate::config;
+use crate::configuration::{Configuration, TrustedConfiguration};
 use crate::error::CliError;
 use crate::output;
 use crate::ui::{Style, Times};
@@ -57,8 +55,14 @@ pub(crate) struct Context {
     left_out: OnceLock<Candidate>,
 }
 
+/// Whether the environment wants colours where there may be some.
+pub(crate) fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 impl Context {
-    /// Reads the environment: the only place that does.
+    /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         refuse_few_files()?;
         let mut env: BTreeMap<String, String> = std::env::vars_os()
@@ -70,11 +74,9 @@ impl Context {
             // What a step calls is told too.
             env.insert(ADOPT.to_owned(), "1".to_owned());
         }
-        let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
-            && env.get("TERM").is_none_or(|term| term != "dumb");
-        let is_screen = std::io::stdout().is_terminal();
+        let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
-            style: Style { color: wants_color && is_screen },
+            style: Style { color: wants_color() && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
             umask: backstay_exec::open_umask(),
@@ -157,7 +159,7 @@ impl Context {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
         self.refuse_foreign(&folder)?;
         // What is asked for there would find nobody to own it.
-        config::check(&folder)?;
+        self.configuration(&folder)?.trusted()?;
         let store = self.opening(&folder).create().await?;
         ignore_in_git(&folder)?;
         Ok(store)
@@ -178,25 +180,31 @@ impl Context {
         }
     }
 
-    /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.
-    pub(crate) fn presets(&self) -> Result<Presets, CliError> {
-        let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
-        let path = folder.join(CONFIGURATION_FILE);
-        if folder.is_dir() {
+    /// The user's own configuration, and that in the folder `store`.
+    pub(crate) fn configuration(&self, store: &Utf8Path) -> Result<Configuration, CliError> {
+        if store.is_dir() {
             // What somebody else configured counts for nothing here.
-            check_private(&folder).map_err(StoreOpenError::from)?;
+            check_private(store).map_err(StoreOpenError::from)?;
         }
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            // That there is no such folder is for whoever opens the store to say.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Presets::built_in()?);
-            }
-            Err(source) => return Err(CliError::ReadFile { path, source }),
-        };
-        config::check(&folder)?;
-        let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);
-        Ok(Presets::with_configuration(shown.as_str(), &text)?)
+        Configuration::read(&self.env, &self.cwd, store)
+    }
+
+    /// The same where the store is, or would be made.
+    pub(crate) fn configuration_here(&self) -> Result<Configuration, CliError> {
+        self.configuration(&self.store_or_its_place())
+    }
+
+    /// The store's folder, or where it would be made.
+    pub(crate) fn store_or_its_place(&self) -> Utf8PathBuf {
+        self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER))
+    }
+
+    /// What work in `store` goes by.
+    ///
+    /// # Errors
+    /// [`CliError::UntrustedConfiguration`], before anything is said to a run.
+    pub(crate) fn trusted(&self, store: &Store) -> Result<TrustedConfiguration, CliError> {
+        self.configuration(store.folder())?.trusted()
     }
 
     /// Who this command speaks for.
@@ -318,14 +326,6 @@ pub(crate) fn find_run(runs: &[Candidate], text: &str) -> Result<RunId, CliError
             candidates: found.iter().take(CANDIDATES_MAX).map(ToString::to_string).collect(),
         }),
     }
-}
-
-/// The step of `plan` that is meant.
-pub(crate) fn find_step(plan: &Plan, text: &str) -> Result<StepId, CliError> {
-    plan.walk().find(|step| step.id.as_str() == text).map(|step| step.id.clone()).ok_or_else(|| {
-        let known = plan.walk().map(|step| step.id.to_string()).collect();
-        CliError::UnknownStep { text: text.to_owned(), known }
-    })
 }
 
 /// A path as text.

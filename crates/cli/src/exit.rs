@@ -95,6 +95,10 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::UnknownRun { .. }
         | CliError::AmbiguousRun { .. }
         | CliError::UnknownStep { .. }
+        | CliError::AddressForm { .. }
+        | CliError::NoSuchLoop { .. }
+        | CliError::UnknownCycle { .. }
+        | CliError::CycleNotTaken { .. }
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
         | CliError::SeveralQuestions { .. }
@@ -120,6 +124,11 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
+        | CliError::UntrustedConfiguration { .. }
+        | CliError::NoConfiguration { .. }
+        | CliError::TrustInAStep
+        | CliError::OthersWrite { .. }
+        | CliError::NoStateFolder
         | CliError::Cursor(_)
         | CliError::Registry(_)
         | CliError::Store(

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use backstay_agent::Presets;
-use backstay_exec::{Keepers, keeper_main, socket_folder};
+use backstay_exec::{Keepers, keeper_main, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::Actor;
 use backstay_runtime::{
@@ -76,7 +76,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let run = store.request(request).await?;
     println!("{run}");
     let program = Utf8PathBuf::try_from(std::env::current_exe()?)?;
-    let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folder(None));
+    let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folders(None));
     let owner = Owner::register(&store, OwnerSettings { keepers, env }).await?;
     let end = owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await?;
     println!("{}", serde_json::to_string_pretty(&store.view(run).await?.record)?);

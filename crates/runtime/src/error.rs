@@ -115,7 +115,7 @@ impl Coded for RunError {
             RunError::Blob(error) => error.hint(),
             RunError::Append(error) => error.hint(),
             RunError::UnknownPreset { preset } => {
-                Some(format!("`[agents.{preset}]` in .backstay/config.toml makes one"))
+                Some(format!("`[agents.{preset}]` in ~/.config/backstay/config.toml makes one"))
             }
             RunError::Decode(DecodeError::Payload { .. })
             | RunError::Definition { .. }

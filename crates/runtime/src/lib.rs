@@ -4,6 +4,9 @@
 //! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
 //! person, and [`Owner::keep`] works on all that are due.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod agents;
 mod attach;
 mod ballast;
@@ -40,4 +43,7 @@ pub use store::{
     CONFIGURATION_FILE, MirrorError, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore, ReadSource,
     STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
 };
-pub use trees::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
+pub use trees::{
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, MissingFilter,
+    Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+};

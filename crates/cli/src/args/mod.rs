@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Look after the store: what takes its room, whether it is whole, backups, secrets.
     Store(StoreArgs),
+    /// Allow what the store's config.toml executes, as it is now; shows it, and asks in a terminal.
+    Trust(TrustArgs),
     /// Say whether everything that runs need is there: agents and their logins, programs, the store, its owners and runs.
     Doctor(JsonFlag),
     /// Print the completions for a shell.

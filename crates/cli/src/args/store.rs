@@ -36,6 +36,21 @@ pub(crate) enum StoreCommand {
     Scrub(ScrubArgs),
 }
 
+/// `trust`.
+///
+/// The store's config.toml can start programs and say what agents may do. It counts once its user has allowed it, by its path
+/// and what is in it: each change has to be allowed again. The user's own configuration, ~/.config/backstay/config.toml,
+/// counts without being asked.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Only show what it says, and whether it is allowed.
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Take it back.
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) revoke: bool,
+}
+
 /// `store backup`.
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {

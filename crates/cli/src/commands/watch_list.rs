@@ -11,7 +11,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ls::{needs_person, urgency};
 use super::watch::{Behind, Seen, see_run};
-use crate::config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -117,7 +116,7 @@ struct Watched {
 
 impl Watched {
     fn new(context: &Context, store: Store) -> Result<Watched, CliError> {
-        let rings = context.rings && config::bell(store.folder())?;
+        let rings = context.rings && context.configuration(store.folder())?.bell();
         Ok(Watched { store, seen: Position(0), rings })
     }
 }

@@ -12,6 +12,7 @@ use super::capture::Capture;
 use super::clients::Clients;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::keepers::sockets;
 use crate::protocol::FromKeeper;
 use crate::record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord};
 use crate::spec::ProcessSpec;
@@ -24,7 +25,7 @@ pub(super) struct Ended {
     /// Held to the last moment: who gets it finds the record.
     _lock: File,
     reserve: File,
-    socket: Utf8PathBuf,
+    pub(super) socket: Utf8PathBuf,
     effect: EffectId,
     attempt: Attempt,
     streams: Option<([Capture; 2], OrderWriter, Clients)>,
@@ -110,7 +111,7 @@ impl Ended {
             written => written?,
         }
         tolerate(
-            std::fs::remove_file(&self.socket),
+            sockets::remove(&self.socket),
             "nobody connects to a socket of a folder that has its record",
         );
         if let Some(mut clients) = clients {

@@ -6,6 +6,7 @@ use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
 use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
 use serde::Serialize;
 
+use super::redact;
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::request::{index_row, new_event};
@@ -33,10 +34,14 @@ const PROMPT_CHARS: usize = 300;
 
 impl Drive<'_> {
     /// Appends what was decided, with the index rows that belong to it.
-    pub(super) async fn append(&mut self, outcome: Outcome) -> Result<Appending, DriveError> {
+    pub(super) async fn append(&mut self, mut outcome: Outcome) -> Result<Appending, DriveError> {
         if outcome.events.is_empty() {
             return Ok(Appending::Durable(outcome));
         }
+        outcome
+            .events
+            .iter_mut()
+            .for_each(|emitted| redact::in_event(&self.owner.secrets, &mut emitted.event));
         self.owner.store.keep_texts(outcome.texts.clone()).await?;
         let mut events = Vec::with_capacity(outcome.events.len());
         for emitted in &outcome.events {

@@ -9,12 +9,12 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Secrets,
     StartError,
 };
 use backstay_log::crash::crash_point;
 use backstay_log::{ClaimMode, has_no_room};
-use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
+use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,6 +23,7 @@ use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
 use super::gone::KeptExit;
 use super::prepare::Unready;
+use super::redact;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
 use crate::store::Store;
@@ -128,7 +129,7 @@ pub(super) struct Watch {
     /// How the run was claimed.
     mode: ClaimMode,
     /// What must not reach the log.
-    secrets: Vec<Redaction>,
+    pub(super) secrets: Secrets,
     news: UnboundedSender<News>,
 }
 
@@ -225,7 +226,7 @@ impl Drive<'_> {
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
             mode: self.mode,
-            secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
+            secrets: self.owner.secrets.clone(),
             news: self.news.clone(),
         }
     }
@@ -250,14 +251,15 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    pub(super) fn say(&self, news: News) {
+    pub(super) fn say(&self, mut news: News) {
+        redact::in_news(&self.secrets, &mut news);
         // The loop is gone when the drive is over; its successor recovers from the folder.
         if self.news.send(news).is_err() {
             tracing::debug!(effect = %self.effect, "nobody listens for news any more");
         }
     }
 
-    fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+    fn start(mut self, work: Work, env: std::collections::BTreeMap<String, String>) {
         if self.is_displaced(None) {
             return;
         }
@@ -276,7 +278,11 @@ impl Watch {
         });
         crash_point("runtime.spawn.before");
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
-            Ok(spec) => Ok(spec),
+            Ok(spec) => {
+                // What the workflow gives the step may be secret as well.
+                self.secrets = self.secrets.with_env(&spec.env);
+                Ok(spec)
+            }
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
@@ -306,7 +312,7 @@ impl Watch {
     fn hold(
         self,
         handle: KeeperHandle,
-        before: Option<KeptTree>,
+        before: Option<TreeOutcome>,
         preset: Option<&Preset>,
         version: Option<String>,
     ) {

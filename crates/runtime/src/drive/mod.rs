@@ -9,6 +9,7 @@ mod flight;
 mod full_disk;
 mod gone;
 mod prepare;
+mod redact;
 mod run_loop;
 mod switch;
 mod tenure;

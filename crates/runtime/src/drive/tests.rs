@@ -43,7 +43,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
 }
 
 async fn owner(store: &Store, keeper: &Utf8Path) -> Owner {
-    let keepers = Keepers::new(keeper.to_owned(), Vec::new(), store.folder().join("s"));
+    let keepers = Keepers::new(keeper.to_owned(), Vec::new(), vec![store.folder().join("s")]);
     Owner::register(store, OwnerSettings { keepers, env: BTreeMap::new() }).await.unwrap()
 }
 

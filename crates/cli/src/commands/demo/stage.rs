@@ -78,6 +78,8 @@ impl Stage {
             .current_dir(self.repository.folder())
             .env("BACKSTAY_TREES", "off")
             .env(STATE, self.state())
+            // And nobody is told of its runs.
+            .env("XDG_CONFIG_HOME", self.folder.path().join("configuration"))
             .env_remove("BACKSTAY_EFFECT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(command)

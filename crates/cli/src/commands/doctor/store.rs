@@ -11,7 +11,7 @@ use backstay_runtime::{Room, RunRow, Store, room};
 use camino::Utf8Path;
 
 use super::findings::{Finding, Health, Part};
-use crate::config;
+use crate::configuration::{Configuration, WhileUntrusted};
 use crate::context::{Context, LOG_FILE};
 use crate::error::CliError;
 use crate::output::describe_any;
@@ -26,17 +26,17 @@ const GLANCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Runs that are named, of owners and of those that stand still.
 const RUNS_MAX: usize = 8;
 
-/// What is found of the store; `configuration` is what is wrong with that.
+/// What is found of the store and its configuration.
 pub(super) async fn findings(
     context: &Context,
-    configuration: Option<CliError>,
+    configuration: &Result<Configuration, CliError>,
 ) -> Result<Vec<Finding>, CliError> {
     let Some(folder) = context.store_folder() else {
         let found = "none here yet: `backstay run FILE` and `backstay init` make one";
         return Ok(vec![Finding::new(Part::Store, "folder", Health::Good, found)]);
     };
     let mut findings = vec![Finding::new(Part::Store, "folder", Health::Good, folder.as_str())];
-    findings.push(configured(&folder, configuration));
+    findings.push(configured(configuration));
     if !folder.join(LOG_FILE).exists() {
         findings.push(Finding::new(Part::Store, "log", Health::Good, "none yet: the first run makes it"));
         return Ok(findings);
@@ -118,20 +118,37 @@ async fn read_some(store: &Store, rows: &[RunRow]) -> Result<(), ReadError> {
 }
 
 /// The state of the configuration file.
-fn configured(folder: &Utf8Path, wrong: Option<CliError>) -> Finding {
-    let path = config::path(folder);
+fn configured(configuration: &Result<Configuration, CliError>) -> Finding {
     let finding = |health, found: String| Finding::new(Part::Store, "config.toml", health, found);
-    match wrong {
-        Some(error) => {
-            let finding = finding(Health::Bad, describe_any(&error));
-            match error.hint() {
+    let store = match configuration {
+        Ok(configuration) => configuration.of_store(),
+        Err(error) => {
+            let finding = finding(Health::Bad, describe_any(error));
+            return match error.hint() {
                 Some(hint) => finding.with_next(hint),
                 None => finding,
-            }
+            };
         }
-        None if path.exists() => finding(Health::Good, "in order".to_owned()),
-        None => finding(Health::Good, "none: everything is as it comes".to_owned()),
+    };
+    let Some(store) = store else {
+        return finding(Health::Good, "none: everything is as it comes".to_owned());
+    };
+    let refusing = store.not_allowed(WhileUntrusted::Refuses).len();
+    let left_out = store.not_allowed(WhileUntrusted::LeftOut).len();
+    let settings =
+        |count: usize| if count == 1 { "1 setting".to_owned() } else { format!("{count} settings") };
+    match (refusing, left_out) {
+        (0, 0) => return finding(Health::Good, "in order".to_owned()),
+        (0, ignored) => finding(
+            Health::Look,
+            format!("{} of it ignored: you have not allowed what they execute or remove", settings(ignored)),
+        ),
+        (refusing, _) => finding(
+            Health::Bad,
+            format!("no run begins: you have not allowed {} of agents in it", settings(refusing)),
+        ),
     }
+    .with_next("backstay trust --show")
 }
 
 pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {
