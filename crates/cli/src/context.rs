@@ -9,8 +9,8 @@ use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
-    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, OpenStore, ReadSource, Registry, RunRow, STORE_FOLDER, Store,
-    StoreOpenError, SystemClock, check_private, find_store, other_things,
+    CHECKOUT_RUN, Clock, OpenStore, ReadSource, Registry, RunRow, STORE_FOLDER, Store, StoreOpenError,
+    SystemClock, check_private, find_store, other_things,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 

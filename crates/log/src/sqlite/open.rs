@@ -82,6 +82,7 @@ impl SqliteLog {
         let path = folder.join("log.db");
         wal::refuse_damage(&path)?;
         find(folder, &path, options.create)?;
+        let is_new = std::fs::metadata(&path).map_or(true, |there| there.len() == 0);
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
         migrate::bring_up(&mut connection, folder, &path)?;
         let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
@@ -99,7 +100,10 @@ impl SqliteLog {
             let _turn = turnstile.enter()?;
             let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
             let flush = WalFlush::open(&path)?;
-            flush.warm();
+            // Of one that was compacted the log is short until somebody writes much: whoever owns runs.
+            if is_new {
+                flush.warm();
+            }
             (id, flush)
         };
         let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;

@@ -10,7 +10,8 @@ use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
 use super::fault;
-use super::lock::{LockFile, Strength};
+use super::flush::WalFlush;
+use super::lock::{LockFile, Strength, Turnstile};
 use super::queue::Command;
 use super::store::Inner;
 use crate::contract::{OwnerGuard, OwnerIdentity};
@@ -73,6 +74,7 @@ impl SqliteGuard {
     pub(super) fn register(inner: &Weak<Inner>, identity: OwnerIdentity) -> Result<SqliteGuard, StoreError> {
         let locks = inner.upgrade().ok_or(StoreError::Stopped)?.owners().clone();
         let lock = locks.take(identity.owner)?;
+        warm(&inner.upgrade().ok_or(StoreError::Stopped)?.folder)?;
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
         let path = locks.path(identity.owner);
@@ -80,6 +82,14 @@ impl SqliteGuard {
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
         Ok(SqliteGuard { identity, path, lock, stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Allocates the blocks of the write-ahead log: an owner writes much.
+fn warm(folder: &Path) -> Result<(), StoreError> {
+    let turnstile = Turnstile::open(folder)?;
+    let _turn = turnstile.enter()?;
+    WalFlush::open(&folder.join("log.db"))?.warm();
+    Ok(())
 }
 
 fn renew(

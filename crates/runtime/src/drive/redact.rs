@@ -8,14 +8,15 @@ use backstay_engine::{OutputProblem, ProcessEnded, Report};
 use backstay_exec::Secrets;
 use backstay_model::event::{Because, Event, Verdict};
 
-use super::flight::News;
+use super::flight::{News, Trouble};
 
 /// Takes them out of what is told of an attempt. What an agent said was redacted as it was read by `agents::redact`.
 pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
     match news {
         News::Report(Report::Ended { process, .. }) => in_end(secrets, process),
-        News::Report(Report::Stuck { message, .. }) | News::Trouble { message, .. } => {
-            secrets.redact(message)
+        News::Report(Report::Stuck { message, .. }) => secrets.redact(message),
+        News::Trouble { trouble: Trouble::NoRoom(message) | Trouble::Other(message), .. } => {
+            secrets.redact(message);
         }
         News::Report(
             Report::Running { .. }
@@ -25,7 +26,8 @@ pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
             | Report::Lost { .. },
         )
         | News::Held { .. }
-        | News::Beat { .. } => {}
+        | News::Beat { .. }
+        | News::StoreGone { .. } => {}
     }
 }
 
@@ -35,7 +37,7 @@ fn in_end(secrets: &Secrets, process: &mut ProcessEnded) {
     process.artifacts.iter_mut().for_each(|path| secrets.redact(path));
     match &mut process.output_problem {
         Some(OutputProblem::Unreadable { message }) => secrets.redact(message),
-        Some(OutputProblem::Cut { .. } | OutputProblem::NotAFile) | None => {}
+        Some(OutputProblem::Cut { .. } | OutputProblem::Lost { .. } | OutputProblem::NotAFile) | None => {}
     }
 }
 

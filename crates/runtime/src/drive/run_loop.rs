@@ -222,7 +222,7 @@ impl<'a> Drive<'a> {
 
     /// Lets the machine decide once and appends what follows. True if there is nothing more to decide for now.
     async fn pass(&mut self) -> Result<bool, DriveError> {
-        self.owner.store.give_missing_texts(&mut self.machine).await?;
+        self.owner.store.give_what_is_missing(&mut self.machine).await?;
         let report = self.reports.front().cloned();
         if let Some(Report::Ended { process, .. }) = &report {
             for text in [&process.output, &process.log].into_iter().flatten() {

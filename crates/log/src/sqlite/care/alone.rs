@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::lock::{LockFile, Strength};
 use crate::error::{AloneError, StoreError};
@@ -30,6 +31,16 @@ impl Alone {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same without waiting: none if another process has the store open.
+    ///
+    /// # Errors
+    /// [`AloneError::Store`] if its lock cannot be used.
+    pub fn take_now(folder: &Path) -> Result<Option<Alone>, AloneError> {
+        let lock = LockFile::open(&folder.join("store.lock"), Strength::Exclusive)?;
+        let is_taken = lock.acquire_within(Duration::ZERO)?;
+        Ok(is_taken.then(|| Alone { folder: folder.to_owned(), lock }))
     }
 
     /// The store's folder.
