@@ -300,8 +300,6 @@ impl<'s> RunInspector<'s> {
         match summary.decode::<RunSummary>() {
             Ok(row) => {
                 let mut folded = machine.summary();
-                // The row has the times of whoever decided, the events those at which they were appended.
-                folded.active = row.active;
                 if status == RunStatus::Queued {
                     // Whoever asks for a run does not count its steps.
                     (folded.steps_done, folded.steps_total) = (row.steps_done, row.steps_total);
