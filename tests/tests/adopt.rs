@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
 
 use backstay_engine::record::RunStatus;
+use backstay_log::crash::CRASH_POINT_VARIABLE;
 use backstay_tests::folder::{contents, said};
 use backstay_tests::{World, binary};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -331,4 +332,21 @@ fn an_owner_whose_store_is_deleted_moved_or_replaced_says_so_and_makes_no_store_
             assert!(!resumed.contains("BKS-"), "the store is this user's at its new place too: {resumed}");
         }
     }
+}
+
+#[test]
+fn a_store_whose_maker_was_killed_before_it_was_registered_is_its_users() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    let variables = [(CRASH_POINT_VARIABLE, "store.make.made")];
+    let (status, text) = world.start_with(&["run", "flow.yaml"], &variables).end();
+    assert!(!status.success(), "it was not killed: {text}");
+    assert!(world.path().join(".backstay/log.db").exists() && registry(&world).is_empty());
+    assert!(!done(&world.run(&["run", "flow.yaml"])).contains("adopt"));
+    assert_eq!(registry(&world).len(), 1);
+    assert_eq!(
+        fs::read_dir(world.path().join("state/backstay/registry")).unwrap().count(),
+        2,
+        "entry and lock"
+    );
 }

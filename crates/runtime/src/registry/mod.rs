@@ -175,18 +175,46 @@ impl Registry {
         Ok(found)
     }
 
+    /// Notes that a store is about to be made in the folder `path`: whoever makes it may be killed before it has an entry. To be
+    /// called by the holder of the lock. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the registry cannot be written.
+    pub(crate) fn begin_making(&self, path: &Utf8Path) -> Result<(), RegistryError> {
+        let note = self.folder()?.join(making_name(path));
+        let written = File::options().write(true).create(true).truncate(true).mode(FILE_MODE).open(&note);
+        written
+            .and_then(|mut file| file.write_all(path.as_str().as_bytes()))
+            .map_err(|source| RegistryError::Io { action: "write to", path: note, source })
+    }
+
+    /// Whether a store was about to be made in the folder `path`, and that was not ended. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the registry cannot be read.
+    pub(crate) fn is_making(&self, path: &Utf8Path) -> Result<bool, RegistryError> {
+        let note = self.folder()?.join(making_name(path));
+        match fs::read_to_string(&note) {
+            Ok(noted) => Ok(noted == path.as_str()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(RegistryError::Io { action: "read", path: note, source }),
+        }
+    }
+
+    /// Takes the note away that a store is about to be made in the folder `path`. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if the registry cannot be written.
+    pub(crate) fn end_making(&self, path: &Utf8Path) -> Result<(), RegistryError> {
+        remove(&self.folder()?.join(making_name(path)))
+    }
+
     /// Forgets the store of `log` in the folder `path`. Blocks.
     ///
     /// # Errors
     /// [`RegistryError`] if the registry cannot be written.
     pub(crate) fn remove(&self, log: LogId, path: &Utf8Path) -> Result<(), RegistryError> {
-        let entry = self.folder()?.join(file_name(log, path));
-        match fs::remove_file(&entry) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RegistryError::Io { action: "write to", path: entry, source: error })
-            }
-            _ => Ok(()),
-        }
+        remove(&self.folder()?.join(file_name(log, path)))
     }
 
     /// Notes what is known of a store, in the place of what was. Blocks.
@@ -234,8 +262,26 @@ impl Registry {
 
 /// The name of an entry's file.
 fn file_name(log: LogId, path: &Utf8Path) -> String {
-    let digest = Digest::of(path.as_str().as_bytes()).to_string();
-    format!("{log}.{}.json", &digest[..PATH_DIGITS])
+    format!("{log}.{}.json", path_digits(path))
+}
+
+/// The name of the note that a store is about to be made.
+fn making_name(path: &Utf8Path) -> String {
+    format!("making.{}", path_digits(path))
+}
+
+fn path_digits(path: &Utf8Path) -> String {
+    Digest::of(path.as_str().as_bytes()).to_string()[..PATH_DIGITS].to_owned()
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Utf8Path) -> Result<(), RegistryError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RegistryError::Io { action: "write to", path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a file of this name is an entry.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use backstay_log::care::{Peeked, peek};
+use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError, OpenError, OpenOptions, SqliteLog};
 use backstay_model::{Code, Coded, LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -298,9 +299,12 @@ impl OpenStore {
         if lock.is_none() {
             return Ok(self.open_log(None)?.into());
         }
+        self.folder = real_place(&self.folder)?;
+        self.registry.begin_making(&self.folder)?;
         let log = self.log()?;
-        self.folder = real(&self.folder)?;
+        crash_point("store.make.made");
         let store = self.register(log)?;
+        self.registry.end_making(&self.folder)?;
         drop(lock);
         Ok(store.into())
     }
@@ -342,6 +346,13 @@ impl OpenStore {
                 let opened = self.log()?;
                 let store = self.register(opened)?;
                 self.registry.remove(log, &from)?;
+                Ok(store.into())
+            }
+            // Whoever made it was killed before it had an entry.
+            Standing::Unknown if self.registry.is_making(&self.folder)? => {
+                let log = self.log()?;
+                let store = self.register(log)?;
+                self.registry.end_making(&self.folder)?;
                 Ok(store.into())
             }
             standing if self.adopt => {
@@ -453,6 +464,17 @@ fn home(folder: &Utf8Path) -> Result<Home, StoreOpenError> {
 fn real(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
     let failed = |source| PrivateError::Io { path: folder.to_owned(), source };
     Ok(folder.canonicalize_utf8().map_err(failed)?)
+}
+
+/// The same for a folder that need not be there yet.
+fn real_place(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return real(folder) };
+    if folder.exists() {
+        return real(folder);
+    }
+    let failed = |source| PrivateError::Io { path: above.to_owned(), source };
+    std::fs::create_dir_all(above).map_err(failed)?;
+    Ok(real(above)?.join(name))
 }
 
 /// Whether this process may write to the folder and to the database in it.
