@@ -10,10 +10,12 @@ use backstay_workflow::Given;
 use backstay_workflow::plan::{InputSpec, Plan};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::input::{self, Successor};
 use super::run::{agents, checked_plan, given};
 use super::workflow::WorkflowFile;
+use crate::address::Address;
 use crate::args::RetryArgs;
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -23,23 +25,24 @@ use crate::ui::shell_word;
 /// Takes an ended run up again.
 pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
+    context.trusted(&store)?;
     let view = store.view(run).await?;
     let reopened = match &args.workflow {
         Some(file) => by_file(context, &store, &view, file, &args).await?,
         None => {
-            let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
+            let from = args.from.as_deref().map(|text| Address::whole_step(&view.plan, text)).transpose()?;
             Reopened { by: context.actor(), from, skip: None, plan: None }
         }
     };
-    let input = store.say(run, Event::from(reopened)).await?;
+    let said = store.say(run, Event::from(reopened)).await?;
     if args.workflow.is_none() {
         note_if_changed(context, &store, run, "retry").await?;
     }
     if args.detach {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         // Whoever waits for the run next shall not see how it had ended before.
-        store.verdict(run, input).await?;
+        input::verdict(context, &store, run, said, Successor::Started).await?;
         return super::run::detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };
@@ -57,14 +60,15 @@ async fn by_file(
     let run = view.record.run;
     let file = WorkflowFile::read(context, file)?;
     let own = plan_of(store, run).await?;
-    let presets = context.presets()?;
+    let configuration = context.configuration(store.folder())?;
+    let presets = configuration.trusted()?.presets().clone();
     // Those of the run stay where nobody says otherwise: without them another agent would do the work.
     let agents = if args.agent.is_empty() { own.agents.clone() } else { args.agent.clone() };
-    let plan = checked_plan(&file, &agents, &presets)?;
+    let plan = checked_plan(&file, &agents, &configuration)?;
     let mut values = kept_inputs(store, &own, &view.plan, &plan).await?;
     values.extend(given(context, None, &args.input)?);
     let inputs = plan.bind_inputs(&values).map_err(CliError::Inputs)?;
-    let from = args.from.as_deref().map(|text| find_step(&plan, text)).transpose()?;
+    let from = args.from.as_deref().map(|text| Address::whole_step(&plan, text)).transpose()?;
     let (name, cwd) = (file.name.clone(), view.record.cwd.clone());
     let request = RunRequest {
         inputs: inputs.to_json()?,
@@ -182,8 +186,8 @@ fn names_changed_file(
     own: &PlanRef,
     run: RunId,
 ) -> Result<bool, CliError> {
-    let presets = context.presets()?;
+    let traits = context.configuration_here()?.traits()?;
     // What cannot be checked now may be for reasons of its own; `retry --workflow` says them.
-    let Ok(checked) = file.check(agents(&own.agents)?, &presets) else { return Ok(false) };
+    let Ok(checked) = file.check(agents(&own.agents)?, &traits) else { return Ok(false) };
     Ok(Store::plan_digest(run, &checked.plan)? != own.plan)
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use backstay_agent::Presets;
-use backstay_model::{Payload, RunId};
-use backstay_runtime::RunRequest;
+use backstay_model::{Coded as _, Payload, RunId};
+use backstay_runtime::{CheckoutState, RunRequest};
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
 use backstay_workflow::{AgentOverride, Given};
 use camino::Utf8PathBuf;
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use super::workflow::WorkflowFile;
 use crate::args::RunArgs;
+use crate::configuration::Configuration;
 use crate::context::{Context, read_text, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -49,20 +49,22 @@ pub(crate) async fn start(
     given: BTreeMap<String, Given>,
     wish: RunWish,
 ) -> Result<Exit, CliError> {
-    let presets = context.presets()?;
-    let plan = checked_plan(&file, &agents, &presets)?;
+    let configuration = context.configuration_here()?;
+    let plan = checked_plan(&file, &agents, &configuration)?;
     let inputs = plan.bind_inputs(&given).map_err(CliError::Inputs)?;
     if wish.dry_run {
         save(&wish, &file.text)?;
         return dry_run(context, &plan, wish.json);
     }
+    let trusted = configuration.trusted()?;
     let store = context.store_or_new().await?;
+    say_checkout_fault(context).await?;
     save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         agents,
         plan,
-        presets,
+        presets: trusted.presets().clone(),
         file: file.name,
         folder: file.folder,
         source: file.text,
@@ -81,22 +83,37 @@ pub(crate) async fn start(
         if context.env.contains_key(crate::foreground::EFFECT) {
             output::note("this is a step of another run: whatever it leaves in the background ends with it");
         }
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         return detached(run, wish.json);
     }
     let look = if wish.json { Look::Json } else { Look::Page };
     foreground::work_or_watch(context, &store, run, look).await
 }
 
+/// Says that what steps change is not kept, where the working folder is in something of git that is no checkout.
+async fn say_checkout_fault(context: &Context) -> Result<(), CliError> {
+    let cwd = context.cwd.clone();
+    let state = tokio::task::spawn_blocking(move || CheckoutState::of(&cwd)).await?;
+    if let CheckoutState::Unusable(error) = state {
+        let hint = error.hint().map_or_else(String::new, |hint| format!("\n  = {hint}"));
+        output::note(&format!(
+            "warning {} {}\n  so what steps change is not kept: there will be no `diff` and no `restore`{hint}",
+            error.code(),
+            output::describe_any(&error)
+        ));
+    }
+    Ok(())
+}
+
 /// The plan of `file` with these agents (`NAME=OTHER`) in place of its own; what there is to say about it is said.
 pub(super) fn checked_plan(
     file: &WorkflowFile,
     said: &[String],
-    presets: &Presets,
+    configuration: &Configuration,
 ) -> Result<Plan, CliError> {
     let agents = agents(said)?;
     let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, presets).map_err(|diagnostics| {
+    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;

@@ -2,6 +2,7 @@
 //!
 //! All of it blocks, and works on folders, not on a store that this process has open.
 
+mod adopt;
 mod backup;
 mod check;
 mod compact;
@@ -13,10 +14,12 @@ mod manifest;
 mod restore;
 mod scrub;
 
+pub(crate) use adopt::adopt;
+pub use adopt::{Adopted, StoreContent};
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
 pub use compact::{Compaction, compact};
-pub use error::{BackupError, CompactError, IsBackup, RestoreError, StoreScrubError};
+pub use error::{AdoptError, BackupError, CompactError, IsBackup, RestoreError, StoreScrubError};
 pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
 pub(crate) use inspect::blobs_named;
