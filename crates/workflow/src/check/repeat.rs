@@ -25,14 +25,18 @@ impl Reader<'_> {
         verb: Option<&Verb>,
     ) -> Option<Repeat> {
         let entry = fields.entry("repeat")?;
-        if verb.is_some_and(|verb| !matches!(verb, Verb::Group { .. })) {
-            let message = "`repeat` goes on a group";
-            self.say(
-                Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
-                    .hint("put the step under `steps:` of a step with this `repeat`"),
-            );
-            return None;
-        }
+        let children = match verb {
+            Some(Verb::Group { steps }) => steps.as_slice(),
+            Some(_) => {
+                let message = "`repeat` goes on a group";
+                self.say(
+                    Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
+                        .hint("put the step under `steps:` of a step with this `repeat`"),
+                );
+                return None;
+            }
+            None => &[],
+        };
         self.loops.extend(id.cloned());
         let node = &entry.value;
         if !matches!(node.kind, Kind::Map(_)) {
