@@ -3,7 +3,7 @@
 use backstay_model::event::{
     AttemptEnd, Class, CycleStarted, DecodeError, EffectFinished, EffectStarting, Event, QuestionAsked,
     QuestionClosed, QuestionKind, Resolution, RunRequested, Settled, SkipReason, StepFinished, StepSkipped,
-    StepStatus, Verdict,
+    StepStatus, TreeOutcome, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Frame, Recorded, Scope, Seq, StepId, Timestamp};
 
@@ -16,7 +16,8 @@ use super::state::{
 
 /// The files that an attempt left, as far as they are known: files that were left out of a kept tree are not.
 fn files_of(finished: &EffectFinished) -> Option<Files> {
-    let whole = finished.after.as_ref().filter(|kept| kept.left_out == 0);
+    let kept = finished.after.as_ref().and_then(TreeOutcome::kept);
+    let whole = kept.filter(|kept| kept.omitted.is_empty());
     let tree = whole.map(|kept| Files::Tree(kept.tree.clone()));
     tree.or_else(|| finished.folder.map(Files::Folder))
 }

@@ -181,7 +181,7 @@ impl<'a> Drive<'a> {
     pub(super) async fn settle_inputs(&mut self) -> Result<(), DriveError> {
         loop {
             self.read_what_is_there().await?;
-            self.owner.store.give_missing_texts(&mut self.machine).await?;
+            self.owner.store.give_what_is_missing(&mut self.machine).await?;
             let env = Env { performer: None, ..self.env()? };
             let outcome = self.machine.handle(&env, Input::Look);
             match self.append(outcome).await? {

@@ -4,7 +4,7 @@ use backstay_model::event::LostEvidence::KeeperDead;
 use std::time::Duration;
 
 use backstay_model::Digest;
-use backstay_model::event::{Event, KeptTree};
+use backstay_model::event::{Event, KeptTree, OmittedFiles, TreeOutcome};
 
 use super::Bench;
 use super::bench::exited;
@@ -291,12 +291,16 @@ fn s5_work_that_is_lost_in_a_pass_is_asked_about_and_goes_on_in_it() {
     );
 }
 
+fn kept_tree(tree: &str, omitted: OmittedFiles) -> TreeOutcome {
+    TreeOutcome::Kept(KeptTree { commit: "c".repeat(40), tree: tree.repeat(40), omitted })
+}
+
 /// What one pass comes to, as [`pass`] takes it.
 type OnePass = (&'static str, Option<&'static str>, i32);
 
 /// One pass of a loop over `code` and `test`: what `code` says, the tree that it leaves, and the exit code of `test`.
 fn pass(bench: &mut Bench, said: &str, tree: Option<&str>, code: i32) -> Vec<String> {
-    let kept = |tree: &str| KeptTree { commit: "c".repeat(40), tree: tree.repeat(40), left_out: 0 };
+    let kept = |tree: &str| kept_tree(tree, OmittedFiles::default());
     let after = tree.map(kept);
     let output = Some(bench.keep(said));
     bench.end("code", ProcessEnded { output, after: after.clone(), ..exited(0) });
@@ -368,7 +372,7 @@ fn s14_a_folder_that_is_no_checkout_is_compared_by_what_it_holds() {
 
 #[test]
 fn s14_files_that_no_kept_tree_has_may_have_changed() {
-    let after = KeptTree { commit: "c".repeat(40), tree: "a".repeat(40), left_out: 1 };
+    let after = kept_tree("a", OmittedFiles { named: Vec::new(), more: 1 });
     let mut bench = Bench::begun(ENDLESS);
     for _ in 0..3 {
         bench.end("code", ProcessEnded { after: Some(after.clone()), ..exited(0) });
