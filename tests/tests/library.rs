@@ -195,7 +195,7 @@ fn index_rows_say_what_the_fold_says_at_every_rest() {
         assert_eq!(end, DriveEnd::Ended(RunStatus::Failed));
         agree("failed").await;
         world.write("mended", "");
-        let again = Event::from(Reopened { by: actor(), from: None, skip: None });
+        let again = Event::from(Reopened { by: actor(), from: None, skip: None, plan: None });
         store.say(run, again).await.expect("a failed run can be tried again");
         let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
