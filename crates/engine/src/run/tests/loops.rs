@@ -295,6 +295,9 @@ fn kept_tree(tree: &str, omitted: OmittedFiles) -> TreeOutcome {
     TreeOutcome::Kept(KeptTree { commit: "c".repeat(40), tree: tree.repeat(40), omitted })
 }
 
+/// What one pass comes to, as [`pass`] takes it.
+type OnePass = (&'static str, Option<&'static str>, i32);
+
 /// One pass of a loop over `code` and `test`: what `code` says, the tree that it leaves, and the exit code of `test`.
 fn pass(bench: &mut Bench, said: &str, tree: Option<&str>, code: i32) -> Vec<String> {
     let kept = |tree: &str| kept_tree(tree, OmittedFiles::default());
@@ -308,8 +311,8 @@ const ENDLESS: &str = "- id: green\n  repeat: {until: steps.test.exit_code == 0,
 
 #[test]
 fn s14_three_passes_with_the_same_tree_and_the_same_outputs_suspend_the_run() {
-    const SAME: (&str, Option<&str>, i32) = ("no", Some("a"), 1);
-    let table: [(&str, &[(&str, Option<&str>, i32)], bool); 8] = [
+    const SAME: OnePass = ("no", Some("a"), 1);
+    let table: [(&str, &[OnePass], bool); 8] = [
         ("nothing changes", &[SAME, SAME, SAME], true),
         ("the third pass makes it true", &[SAME, SAME, ("no", Some("a"), 0)], false),
         ("the tree changes", &[SAME, SAME, ("no", Some("b"), 1)], false),

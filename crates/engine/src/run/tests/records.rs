@@ -224,7 +224,7 @@ fn finished_ms(bench: &Bench, id: &str) -> u64 {
             Event::StepFinished(finished) => Some(finished.duration_ms),
             _ => None,
         });
-    ends.last().unwrap()
+    ends.max().unwrap()
 }
 
 #[test]
@@ -262,12 +262,13 @@ fn durations_are_without_the_times_in_which_a_run_was_suspended_or_had_ended() {
 fn steps_are_counted_the_same_whatever_becomes_of_them() {
     // (the plan, what is done, done and total after each)
     type Does = fn(&mut Bench);
+    type Counted<'a> = (&'a str, &'a str, &'a [Does], &'a [(u32, u32)]);
     let loops = "- id: l\n  repeat: {until: steps.t.exit_code == 0, max_cycles: 3, min_cycle: 0s}\n  steps:\n  - {id: c, run: 'true'}\n  - {id: t, run: 'true', accept_exit: 0-9}\n- {id: z, run: 'true'}";
     let cycle: Does = |bench| {
         bench.exit("c", 0);
         bench.exit("t", 1);
     };
-    let table: [(&str, &str, &[Does], &[(u32, u32)]); 5] = [
+    let table: [Counted<'_>; 5] = [
         (
             "a list",
             "- {id: a, run: 'true'}\n- {id: b, run: 'true'}",
