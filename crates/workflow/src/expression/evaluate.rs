@@ -121,7 +121,12 @@ impl ScriptVariable {
         let text = spell(&value).map_err(|error| failed(source, &error))?;
         let (is_of_kind, wanted) = match self.kind {
             ValueKind::Text => (true, "a text"),
-            ValueKind::Number => (value.kind() == minijinja::value::ValueKind::Number, "a number"),
+            ValueKind::Number => {
+                let is_number = value.kind() == minijinja::value::ValueKind::Number;
+                // What is no number at all, such as the result of 0.0 / 0.0, is spelled as a name.
+                let is_spelled = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+                (is_number && is_spelled, "a number")
+            }
             ValueKind::Boolean => (value.kind() == minijinja::value::ValueKind::Bool, "true or false"),
         };
         if is_of_kind {

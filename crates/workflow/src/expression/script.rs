@@ -281,7 +281,7 @@ fn said_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError
         }
         Role::Option => format!("{holder} can be an option here, and an option can run commands"),
         Role::Operator => {
-            format!("{holder} is split into words here, and `-v` among them evaluates the next")
+            format!("{holder} is split into words here, and a word such as `-v` or `-c` evaluates the next")
         }
         Role::ProgramName => format!("{holder} is the name of the command that runs"),
         Role::ProgramFile => format!("{holder} is the name of the file that runs"),

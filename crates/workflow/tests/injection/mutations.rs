@@ -91,6 +91,16 @@ const COMMANDS: &[&str] = &[
     "[[ $x =~ (.*) ]]; x=${BASH_REMATCH[1]}",
     "[ \"$x\" -gt 3 ]",
     "[ $x ]",
+    "[ $x\"\" ]",
+    "[ \"$(echo $x)\" ]",
+    "bash $x",
+    "find . -maxdepth 0 $x",
+    "find . -maxdepth 0 -name \"$x\"",
+    "declare -A m; m[$x]=1; echo \"${m[$x]}\"",
+    "m[$x]=1",
+    "echo ${m[$x]}",
+    "unset m",
+    "local m",
     "[ -n \"$x\" ]",
     "[ -v \"x[y]\" ]",
     "test \"$x\" \"$x\"",
@@ -341,7 +351,7 @@ fn long(minutes: u64, folder: &std::path::Path) {
     while std::time::Instant::now() < end {
         let script = script(&mut dice);
         run += u64::from(holds(&mut dice, &script, folder));
-        for _ in 0..20 {
+        for _ in 0..4 {
             read(&mut dice);
         }
         rounds += 1;

@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::flow::{DECLARATIONS, Flow, as_word, names_in, prints_number};
+use super::flow::{Flow, as_word, names_in};
 use super::programs::{Certainty, Hazard, Role, Treatment, treatment};
+use super::simple::DECLARATIONS;
 use super::syntax::{
-    Argument, AssignedValue, Assignment, Command, CommandKind, List, Operation, Parameter, Part, Prefix,
-    Redirect, Word, name_length,
+    Argument, Command, CommandKind, List, Operation, Parameter, Part, Prefix, Redirect, Word, name_length,
 };
 use super::{Program, ValueKind};
 
 /// Values that a command is said to read.
 const SOURCES_MAX: usize = 16;
 /// Variables of bash that it evaluates when they are assigned.
-const INTEGER_VARIABLES: &[&str] = &["RANDOM", "SRANDOM", "OPTIND", "HISTCMD", "SECONDS", "LINENO"];
+pub(super) const INTEGER_VARIABLES: &[&str] =
+    &["RANDOM", "SRANDOM", "OPTIND", "HISTCMD", "SECONDS", "LINENO"];
 /// Variables that a shell runs as code, or expands and then runs.
 pub(crate) const CODE_VARIABLES: &[&str] =
     &["BASH_ENV", "ENV", "PS4", "PROMPT_COMMAND", "BASH_ALIASES", "SHELLOPTS", "BASHOPTS"];
@@ -75,11 +76,11 @@ pub(crate) struct Finding {
 pub(super) struct Judge<'a> {
     pub(super) flow: &'a Flow,
     pub(super) kinds: &'a [ValueKind],
-    documents: &'a [Word],
+    pub(super) documents: &'a [Word],
     /// The place of a program that is a text in the script.
     outer: Option<Range<usize>>,
     /// Arrays that are known to have texts as indices.
-    associative: BTreeSet<String>,
+    pub(super) associative: BTreeSet<String>,
     seen: BTreeSet<(Source, Role, usize)>,
     pub(super) findings: Vec<Finding>,
 }
@@ -104,7 +105,13 @@ impl<'a> Judge<'a> {
         self.list(&program.list, &[], true);
     }
 
-    fn find(&mut self, sources: Vec<Source>, role: Role, certainty: Certainty, range: &Range<usize>) {
+    pub(super) fn find(
+        &mut self,
+        sources: Vec<Source>,
+        role: Role,
+        certainty: Certainty,
+        range: &Range<usize>,
+    ) {
         let range = self.outer.clone().unwrap_or_else(|| range.clone());
         let is_certain = certainty == Certainty::Certain;
         for source in sources {
@@ -314,138 +321,8 @@ impl<'a> Judge<'a> {
         self.find(sources, Role::VariableName, certainty, &word.range);
     }
 
-    /// `declare`, `local`, `export` and the like.
-    fn declaration(&mut self, arguments: &[Argument], is_always_run: bool) {
-        let mut letters = String::new();
-        for argument in arguments.iter().skip(1) {
-            let (name, value) = match argument {
-                Argument::Assignment(assignment) => {
-                    // An index is evaluated here even if the array has texts as indices.
-                    if let Some(index) = &assignment.index {
-                        self.arithmetic(index);
-                        self.word(index);
-                    }
-                    assignment.value.words().into_iter().for_each(|word| self.word(word));
-                    self.elements(assignment, letters.contains('A'));
-                    match &assignment.value {
-                        AssignedValue::Word(word) => (assignment.name.clone(), Some(word.clone())),
-                        AssignedValue::Array(elements) => {
-                            if letters.contains('i') {
-                                elements.iter().for_each(|element| self.arithmetic(&element.value));
-                            }
-                            (assignment.name.clone(), None)
-                        }
-                    }
-                }
-                Argument::Word(word) => {
-                    let prefix = word.literal_prefix();
-                    if prefix.starts_with(['-', '+']) {
-                        letters.push_str(&prefix);
-                        continue;
-                    }
-                    match prefix.split_once('=') {
-                        Some((name, _)) => {
-                            if let Some((_, index)) = name.split_once('[') {
-                                let sources = self.tainted_names(index);
-                                self.find(sources, Role::VariableName, Certainty::Certain, &word.range);
-                            }
-                            let bare = &name[..name_length(name)];
-                            (bare.to_owned(), Some(word.after(name.len() + 1)))
-                        }
-                        None => (prefix, None),
-                    }
-                }
-            };
-            let stays = !letters.contains('+') && self.flow.stays_associative(&name);
-            if letters.contains('A') && is_always_run && stays {
-                self.associative.insert(name.clone());
-            }
-            let Some(value) = value else { continue };
-            self.code_variable(&name, &value);
-            let sources = self.sources(&value);
-            if letters.contains('n') || self.flow.references.contains(&name) {
-                self.find(sources, Role::VariableName, Certainty::Certain, &value.range);
-            } else if letters.contains(['a', 'A']) || self.flow.arrays.contains(&name) {
-                // The value of an array is read again as a list of elements.
-                self.find(sources, Role::Script, Certainty::Certain, &value.range);
-            } else if letters.contains('i') || self.stores_evaluated(&name) {
-                self.arithmetic(&value);
-            }
-        }
-    }
-
-    fn code_variable(&mut self, name: &str, value: &Word) {
-        let name = name.trim_end_matches('+');
-        let (role, certainty) = if CODE_VARIABLES.contains(&name) {
-            (Role::Script, Certainty::Certain)
-        } else if PROGRAM_VARIABLES.contains(&name) {
-            (Role::Script, Certainty::Likely)
-        } else {
-            return;
-        };
-        self.find(self.sources(value), role, certainty, &value.range);
-    }
-
-    fn assignment(&mut self, assignment: &Assignment) {
-        let name = &assignment.name;
-        if let Some(index) = &assignment.index {
-            self.index(name, index);
-        }
-        let is_associative = self.associative.contains(name);
-        self.elements(assignment, is_associative);
-        for word in assignment.value.words() {
-            self.word(word);
-            self.code_variable(name, word);
-            if self.stores_evaluated(name) {
-                self.stored(name, self.sources(word), &word.range);
-                self.arithmetic_unless_reference(name, word);
-            }
-        }
-    }
-
-    fn arithmetic_unless_reference(&mut self, name: &str, word: &Word) {
-        if !self.flow.references.contains(name) {
-            self.arithmetic(word);
-        }
-    }
-
-    fn elements(&mut self, assignment: &Assignment, is_associative: bool) {
-        if let AssignedValue::Array(elements) = &assignment.value {
-            for element in elements {
-                if let Some(index) = &element.index {
-                    self.word(index);
-                    if !is_associative {
-                        self.arithmetic(index);
-                    }
-                }
-            }
-        }
-    }
-
-    fn index(&mut self, name: &str, index: &Word) {
-        self.word(index);
-        if !self.associative.contains(name) {
-            self.arithmetic(index);
-        }
-    }
-
-    fn stores_evaluated(&self, name: &str) -> bool {
-        INTEGER_VARIABLES.contains(&name)
-            || self.flow.integers.contains(name)
-            || self.flow.references.contains(name)
-    }
-
-    /// What is stored in a variable, if that evaluates it.
-    fn stored(&mut self, name: &str, sources: Vec<Source>, range: &Range<usize>) {
-        if self.flow.references.contains(name) {
-            self.find(sources, Role::VariableName, Certainty::Certain, range);
-        } else if self.stores_evaluated(name) {
-            self.find(sources, Role::Arithmetic, Certainty::Certain, range);
-        }
-    }
-
     /// Looks at what stands in a word that is arithmetic; the expansions in it are left to [`Judge::word`].
-    fn arithmetic(&mut self, word: &Word) {
+    pub(super) fn arithmetic(&mut self, word: &Word) {
         let mut sources = self.sources(word);
         for part in &word.parts {
             if let Part::Literal { text, .. } = part {
@@ -455,13 +332,13 @@ impl<'a> Judge<'a> {
         self.find(sources, Role::Arithmetic, Certainty::Certain, &word.range);
     }
 
-    fn tainted_names(&self, text: &str) -> Vec<Source> {
+    pub(super) fn tainted_names(&self, text: &str) -> Vec<Source> {
         let tainted = names_in(text).filter(|name| self.flow.is_tainted(name));
         tainted.map(|name| Source::Variable(name.to_owned())).collect()
     }
 
     /// What the expansions in a word evaluate.
-    fn word(&mut self, word: &Word) {
+    pub(super) fn word(&mut self, word: &Word) {
         for part in &word.parts {
             match part {
                 Part::Literal { .. } | Part::Value(_) => {}
@@ -516,112 +393,4 @@ impl<'a> Judge<'a> {
             Operation::Word(word) => self.word(word),
         }
     }
-
-    /// Unquoted expansions in a word that may hold a value.
-    fn unquoted(&self, word: &Word) -> Vec<Source> {
-        let parts = word.parts.iter().filter(|part| match part {
-            Part::Parameter(parameter) => !parameter.quoted,
-            Part::Substitution(_) => true,
-            _ => false,
-        });
-        let parts: Vec<Part> = parts.cloned().collect();
-        if parts.is_empty()
-            || word.parts.iter().any(|part| matches!(part, Part::Literal { quoted: true, .. }))
-        {
-            return Vec::new();
-        }
-        self.sources(&Word { parts, range: word.range.clone() })
-    }
-
-    /// The values that a word may hold.
-    fn sources(&self, word: &Word) -> Vec<Source> {
-        let mut sources = Vec::new();
-        for part in &word.parts {
-            match part {
-                Part::Literal { .. } | Part::Arithmetic(_) => {}
-                Part::Value(number) => {
-                    if self.kinds.get(*number).is_none_or(|kind| *kind != ValueKind::Number) {
-                        sources.push(Source::Value(*number));
-                    }
-                }
-                Part::Parameter(parameter) => {
-                    if parameter.prefix != Prefix::Length && self.flow.is_tainted(&parameter.name) {
-                        sources.push(Source::Variable(parameter.name.clone()));
-                    }
-                    if let Operation::Assign(word) | Operation::Word(word) = &parameter.operation {
-                        sources.extend(self.sources(word));
-                    }
-                }
-                Part::Substitution(list) | Part::OutputProcess(list) => {
-                    if !prints_number(list) {
-                        self.output_of_list(list, &mut sources);
-                    }
-                }
-            }
-        }
-        sources
-    }
-
-    fn output_of_list(&self, list: &List, sources: &mut Vec<Source>) {
-        for command in list.pipelines.iter().flat_map(|pipeline| &pipeline.commands) {
-            self.output_of_command(command, sources);
-        }
-    }
-
-    /// The values that a command may print.
-    fn output_of_command(&self, command: &Command, sources: &mut Vec<Source>) {
-        for redirect in &command.redirects {
-            match redirect {
-                Redirect::HereDocument(number) => {
-                    sources
-                        .extend(self.documents.get(*number).into_iter().flat_map(|word| self.sources(word)));
-                }
-                Redirect::HereString(word) => sources.extend(self.sources(word)),
-                Redirect::Input(word) | Redirect::Duplicate(word) => {
-                    sources.extend(indirect(self.sources(word)))
-                }
-                Redirect::Output(_) => {}
-            }
-        }
-        match &command.kind {
-            CommandKind::Simple { assignments, arguments } => {
-                let words: Vec<Word> = arguments.iter().map(as_word).collect();
-                let name = words.first().and_then(Word::literal).unwrap_or_default();
-                if self.flow.is_tainted(&name) {
-                    sources.push(Source::Output);
-                }
-                let assigned = assignments.iter().flat_map(|assignment| assignment.value.words());
-                for word in words.iter().chain(assigned) {
-                    let held = self.sources(word);
-                    let is_printed = matches!(name.as_str(), "echo" | "printf");
-                    sources.extend(if is_printed { held } else { indirect(held) });
-                }
-                if matches!(
-                    name.as_str(),
-                    "env" | "printenv" | "set" | "declare" | "typeset" | "export" | "compgen"
-                ) && self.kinds.contains(&ValueKind::Text)
-                {
-                    sources.push(Source::Output);
-                }
-            }
-            CommandKind::Group(lists) | CommandKind::Case { lists, .. } => {
-                lists.iter().for_each(|list| self.output_of_list(list, sources));
-            }
-            CommandKind::For { words, body, .. } => {
-                words.iter().for_each(|word| sources.extend(indirect(self.sources(word))));
-                self.output_of_list(body, sources);
-            }
-            CommandKind::Arithmetic { body, .. } => self.output_of_list(body, sources),
-            CommandKind::Condition(_) | CommandKind::Function { .. } => {}
-        }
-    }
-}
-
-/// What another command makes of values is not the values themselves.
-fn indirect(sources: Vec<Source>) -> Vec<Source> {
-    let indirect = sources.into_iter().map(|source| match source {
-        Source::Value(_) | Source::Output => Source::Output,
-        Source::Variable(name) => Source::Variable(name),
-    });
-    indirect.collect()
 }

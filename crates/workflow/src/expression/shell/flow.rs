@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ValueKind;
 use super::programs::{Role, is_special, treatment};
+use super::simple::DECLARATIONS;
+use super::sources::prints_number;
 use super::syntax::{
     Argument, AssignedValue, Assignment, Command, CommandKind, List, Operation, Parameter, Part, Prefix,
     Redirect, Word, is_name, name_length,
@@ -24,7 +26,6 @@ const CONSTANTS_MAX: usize = 32;
 /// Commands that print the variables that there are.
 const LISTERS: &[&str] =
     &["env", "printenv", "set", "declare", "typeset", "export", "local", "readonly", "compgen"];
-pub(super) const DECLARATIONS: &[&str] = &["declare", "typeset", "local", "export", "readonly"];
 
 /// Whether it belongs to a value.
 pub(super) fn is_script_variable(name: &str) -> bool {
@@ -530,24 +531,5 @@ pub(super) fn as_word(argument: &Argument) -> Word {
             word.parts.extend(values);
             word
         }
-    }
-}
-
-/// Whether commands print nothing but a number: `… | wc -l`, `… | grep -c x`, `… | jq length`.
-pub(super) fn prints_number(list: &List) -> bool {
-    let [pipeline] = list.pipelines.as_slice() else { return false };
-    let Some(Command { kind: CommandKind::Simple { arguments, .. }, .. }) = pipeline.commands.last() else {
-        return false;
-    };
-    let words: Vec<Option<String>> = arguments.iter().map(|argument| as_word(argument).literal()).collect();
-    let Some(words) = words.into_iter().collect::<Option<Vec<String>>>() else { return false };
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["wc", options @ ..] => {
-            options.iter().all(|word| word.starts_with('-') && !word.starts_with("--files"))
-        }
-        ["grep", "-c", pattern] => !pattern.starts_with('-') && pipeline.commands.len() > 1,
-        ["jq", "length"] => true,
-        _ => false,
     }
 }

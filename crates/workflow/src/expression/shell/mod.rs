@@ -1,13 +1,19 @@
 //! Scripts of bash and of POSIX shells: where each `${{ }}` stands, and what the shell would evaluate again.
 //!
-//! `parser` and `words` read a script into the types of `syntax`. `flow` says which variables may hold a value, `programs` what
-//! commands do with their words, `interpreters` how programs are given code. `findings` puts these together.
+//! `parser`, `compound`, `simple`, `redirects` and `words` read a script into the types of `syntax`. `flow` says which variables
+//! may hold a value, `sources` which words do, `programs` what commands do with their words, `interpreters` how programs are
+//! given code. `findings` and `assignments` put these together.
 
+mod assignments;
+mod compound;
 mod findings;
 mod flow;
 mod interpreters;
 mod parser;
 mod programs;
+mod redirects;
+mod simple;
+mod sources;
 mod syntax;
 mod words;
 

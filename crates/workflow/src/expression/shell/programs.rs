@@ -4,6 +4,7 @@
 //! not known here.
 
 use super::interpreters::{INTERPRETERS, Interpreter, Operand};
+use super::simple::DECLARATIONS;
 use super::syntax::{Part, Word, name_length};
 
 /// What a command does with one of its words.
@@ -19,7 +20,7 @@ pub(crate) enum Role {
     VariableName,
     /// Takes it as an option if it begins with `-`, and evaluates what is in it.
     Option,
-    /// Splits it into words if it is not quoted, and takes `-v` among them as an operator.
+    /// Takes it as one word; if it is not quoted, it is several, and there are words that evaluate the next.
     Operator,
     /// Runs the program of this name.
     ProgramName,
@@ -63,7 +64,6 @@ const LAUNCHERS: &[&str] = &[
 /// Commands of which no argument is a command, whatever it is called.
 const INERT: &[&str] =
     &["echo", "printf", "grep", "egrep", "fgrep", "rg", "git", "cat", "ls", "test", "[", "cd"];
-const DECLARATIONS: &[&str] = &["declare", "typeset", "local", "export", "readonly"];
 
 /// What the command does.
 pub(super) fn treatment(words: &[Word]) -> Treatment {
@@ -258,6 +258,7 @@ impl Reading<'_> {
 
     fn find(&mut self, first: usize) {
         for word in first..self.len() {
+            self.add(word, Role::Operator);
             if matches!(self.text(word), Some("-exec" | "-execdir" | "-ok" | "-okdir")) {
                 self.command(word + 1);
             }
@@ -361,6 +362,9 @@ impl Reading<'_> {
                     }
                 }
             } else {
+                if options {
+                    self.add(at, Role::Operator);
+                }
                 let may_be_option = options && self.is_open(at);
                 options &= known.options_after_operands;
                 self.operand(known, at, operands, program, may_be_option);
