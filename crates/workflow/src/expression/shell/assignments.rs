@@ -97,7 +97,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn arithmetic_unless_reference(&mut self, name: &str, word: &Word) {
-        if !self.flow.references.contains(name) {
+        if !self.flow.references.contains(name) && !CODE_VARIABLES.contains(&name) {
             self.arithmetic(word);
         }
     }
@@ -124,6 +124,7 @@ impl Judge<'_> {
 
     pub(super) fn stores_evaluated(&self, name: &str) -> bool {
         INTEGER_VARIABLES.contains(&name)
+            || CODE_VARIABLES.contains(&name)
             || self.flow.integers.contains(name)
             || self.flow.references.contains(name)
     }
@@ -132,6 +133,8 @@ impl Judge<'_> {
     pub(super) fn stored(&mut self, name: &str, sources: Vec<Source>, range: &Range<usize>) {
         if self.flow.references.contains(name) {
             self.find(sources, Role::VariableName, Certainty::Certain, range);
+        } else if CODE_VARIABLES.contains(&name) {
+            self.find(sources, Role::Script, Certainty::Certain, range);
         } else if self.stores_evaluated(name) {
             self.find(sources, Role::Arithmetic, Certainty::Certain, range);
         }

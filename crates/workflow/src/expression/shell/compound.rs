@@ -1,7 +1,7 @@
 //! Compound commands: conditions, loops, `case`, functions.
 
 use super::parser::{End, Parser};
-use super::syntax::{CommandKind, List, Part, Word};
+use super::syntax::{COPROCESS, Command, CommandKind, List, Part, Word, name_length};
 use super::words::Close;
 
 impl Parser<'_> {
@@ -13,6 +13,21 @@ impl Parser<'_> {
         let body = Box::new(self.command());
         self.leave();
         CommandKind::Function { name, body }
+    }
+
+    /// What follows `coproc`: a command, or a name and a compound command.
+    pub(super) fn coprocess(&mut self) -> CommandKind {
+        self.blanks();
+        let length = name_length(self.rest());
+        let after = self.rest()[length..].trim_start_matches([' ', '\t']);
+        let is_named = length > 0 && !self.is_at_value() && after.starts_with(['{', '(']);
+        if !is_named {
+            return self.function(COPROCESS.to_owned());
+        }
+        let name = self.rest()[..length].to_owned();
+        self.at += length;
+        let kind = self.function(COPROCESS.to_owned());
+        CommandKind::Function { name, body: Box::new(Command { kind, redirects: Vec::new() }) }
     }
 
     pub(super) fn conditional(&mut self) -> CommandKind {
@@ -90,7 +105,7 @@ impl Parser<'_> {
                 }
             }
         } else {
-            words.push(super::positional());
+            words.push(super::reading::positional());
         }
         CommandKind::For { variable, words, body: self.for_body() }
     }

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use super::flow::{Flow, as_word, names_in};
 use super::programs::{Certainty, Hazard, Role, Treatment, treatment};
+use super::reading::{Program, ValueKind};
 use super::simple::DECLARATIONS;
 use super::syntax::{
     Argument, Command, CommandKind, List, Operation, Parameter, Part, Prefix, Redirect, Word, name_length,
 };
-use super::{Program, ValueKind};
 
 /// Values that a command is said to read.
 const SOURCES_MAX: usize = 16;
@@ -77,6 +77,9 @@ pub(super) struct Judge<'a> {
     pub(super) flow: &'a Flow,
     pub(super) kinds: &'a [ValueKind],
     pub(super) documents: &'a [Word],
+    fed_functions: &'a BTreeSet<String>,
+    /// What the command at hand reads.
+    pub(super) input: Vec<Source>,
     /// The place of a program that is a text in the script.
     outer: Option<Range<usize>>,
     /// Arrays that are known to have texts as indices.
@@ -86,11 +89,17 @@ pub(super) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(flow: &'a Flow, kinds: &'a [ValueKind]) -> Judge<'a> {
+    pub(super) fn new(
+        flow: &'a Flow,
+        kinds: &'a [ValueKind],
+        fed_functions: &'a BTreeSet<String>,
+    ) -> Judge<'a> {
         Judge {
             flow,
             kinds,
             documents: &[],
+            fed_functions,
+            input: Vec::new(),
             outer: None,
             associative: BTreeSet::new(),
             seen: BTreeSet::new(),
@@ -102,7 +111,8 @@ impl<'a> Judge<'a> {
         self.documents = &program.documents;
         self.outer.clone_from(&program.outer);
         self.associative.clear();
-        self.list(&program.list, &[], true);
+        let input = if program.is_fed { self.anything() } else { Vec::new() };
+        self.list(&program.list, &input, true);
     }
 
     pub(super) fn find(
@@ -170,6 +180,17 @@ impl<'a> Judge<'a> {
             }
         }
         let input = own.as_deref().unwrap_or(input);
+        let outer = std::mem::replace(&mut self.input, input.to_vec());
+        self.kind(command, input, is_always_run);
+        self.input = outer;
+    }
+
+    /// Whatever the script has.
+    fn anything(&self) -> Vec<Source> {
+        if self.flow.has_values { vec![Source::Output] } else { Vec::new() }
+    }
+
+    fn kind(&mut self, command: &Command, input: &[Source], is_always_run: bool) {
         match &command.kind {
             CommandKind::Simple { assignments, arguments } => {
                 assignments.iter().for_each(|assignment| self.assignment(assignment));
@@ -193,7 +214,11 @@ impl<'a> Judge<'a> {
                 lists.iter().for_each(|list| self.list(list, input, false));
             }
             CommandKind::Condition(words) => self.condition(words),
-            CommandKind::Function { body, .. } => self.command(body, input, false),
+            CommandKind::Function { name, body } => {
+                let is_fed = self.fed_functions.contains(name);
+                let input = if is_fed { self.anything() } else { Vec::new() };
+                self.command(body, &input, false);
+            }
         }
     }
 
@@ -343,11 +368,13 @@ impl<'a> Judge<'a> {
             match part {
                 Part::Literal { .. } | Part::Value(_) => {}
                 Part::Parameter(parameter) => self.parameter(parameter, &word.range),
-                Part::Substitution(list) => self.list(list, &[], false),
+                Part::Substitution(list) => {
+                    let input = self.input.clone();
+                    self.list(list, &input, false);
+                }
                 Part::OutputProcess(list) => {
                     // What it reads is not followed: anything may come.
-                    let any: Vec<Source> =
-                        if self.kinds.contains(&ValueKind::Text) { vec![Source::Output] } else { Vec::new() };
+                    let any = self.anything();
                     self.list(list, &any, false);
                 }
                 Part::Arithmetic(expression) => {

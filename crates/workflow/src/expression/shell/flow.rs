@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ValueKind;
 use super::programs::{Role, is_special, treatment};
+use super::reading::{Program, ValueKind};
 use super::simple::DECLARATIONS;
 use super::sources::prints_number;
 use super::syntax::{
@@ -48,7 +48,7 @@ pub(super) struct Flow {
     /// The texts, split into words, that are assigned.
     pub(super) constants: BTreeMap<String, Vec<Vec<String>>>,
     functions: BTreeSet<String>,
-    has_values: bool,
+    pub(super) has_values: bool,
 }
 
 /// What a text may hold.
@@ -56,6 +56,11 @@ pub(super) struct Flow {
 struct Mentions {
     has_value: bool,
     names: BTreeSet<String>,
+}
+
+/// Whatever the script has.
+fn anything() -> Mentions {
+    Mentions { has_value: false, names: BTreeSet::from([VALUES.to_owned()]) }
 }
 
 impl Mentions {
@@ -90,15 +95,20 @@ pub(super) fn names_in(text: &str) -> impl Iterator<Item = &str> {
 pub(super) struct FlowReader<'a> {
     kinds: &'a [ValueKind],
     documents: &'a [Word],
+    fed_functions: &'a BTreeSet<String>,
     flow: Flow,
     edges: Vec<(String, Mentions)>,
 }
 
 impl<'a> FlowReader<'a> {
-    pub(super) fn new(kinds: &'a [ValueKind], environment: &[String]) -> FlowReader<'a> {
+    pub(super) fn new(
+        kinds: &'a [ValueKind],
+        environment: &[String],
+        fed_functions: &'a BTreeSet<String>,
+    ) -> FlowReader<'a> {
         let has_values = kinds.contains(&ValueKind::Text);
         let flow = Flow { has_values, ..Flow::default() };
-        let mut reader = FlowReader { kinds, documents: &[], flow, edges: Vec::new() };
+        let mut reader = FlowReader { kinds, documents: &[], fed_functions, flow, edges: Vec::new() };
         for name in environment {
             reader.edge(name, &Mentions { has_value: true, names: BTreeSet::new() });
             reader.flow.has_values = true;
@@ -128,9 +138,10 @@ impl<'a> FlowReader<'a> {
         }
     }
 
-    pub(super) fn program(&mut self, list: &List, documents: &'a [Word]) {
-        self.documents = documents;
-        self.list(list, &Mentions::default());
+    pub(super) fn program(&mut self, program: &'a Program) {
+        self.documents = &program.documents;
+        let input = if program.is_fed { anything() } else { Mentions::default() };
+        self.list(&program.list, &input);
     }
 
     /// What follows from all that was read.
@@ -232,8 +243,8 @@ impl<'a> FlowReader<'a> {
                 self.mentioned_by_command(body, &mut output);
                 output.names.remove(name);
                 self.edge(name, &output);
-                let any = Mentions { has_value: false, names: BTreeSet::from([VALUES.to_owned()]) };
-                self.command(body, &any);
+                let is_fed = self.fed_functions.contains(name);
+                self.command(body, &if is_fed { anything() } else { Mentions::default() });
             }
         }
     }
@@ -416,8 +427,7 @@ impl<'a> FlowReader<'a> {
                 Part::Parameter(parameter) => self.parameter(parameter, input),
                 Part::Substitution(list) => self.list(list, input),
                 Part::OutputProcess(list) => {
-                    let any = Mentions { has_value: false, names: BTreeSet::from([VALUES.to_owned()]) };
-                    self.list(list, &any);
+                    self.list(list, &anything());
                 }
                 Part::Arithmetic(word) => self.word(word, input),
             }

@@ -319,8 +319,7 @@ impl<'a> Parser<'a> {
                 // What it prints is read through the array of this name.
                 self.bashism();
                 self.skip(6);
-                self.blanks();
-                self.function("COPROC".to_owned())
+                self.coprocess()
             }
             "[[" => self.condition(),
             _ if rest.starts_with("((") && self.is_arithmetic(self.at + 2) => {

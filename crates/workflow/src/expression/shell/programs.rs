@@ -139,6 +139,9 @@ impl Reading<'_> {
             "read" => self.names(first, "pdtnNui", &["-a"]),
             "mapfile" | "readarray" => {
                 self.option_value(first..self.len(), "-C", Role::Script);
+                // The callback is given each line as an argument.
+                self.treatment.runs_input |=
+                    (first..self.len()).any(|word| self.words[word].literal_prefix().starts_with("-C"));
                 self.names(first, "dnOsucC", &[]);
             }
             "getopts" => self.add(first + 1, Role::VariableName),

@@ -1,8 +1,8 @@
 //! Which values a word may hold, and which a command may print.
 
-use super::ValueKind;
 use super::findings::{Judge, Source};
 use super::flow::as_word;
+use super::reading::ValueKind;
 use super::syntax::{Command, CommandKind, List, Operation, Part, Prefix, Redirect, Word};
 
 impl Judge<'_> {
@@ -41,6 +41,7 @@ impl Judge<'_> {
                 Part::Substitution(list) | Part::OutputProcess(list) => {
                     if !prints_number(list) {
                         self.output_of_list(list, &mut sources);
+                        sources.extend(indirect(self.input.clone()));
                     }
                 }
             }
@@ -85,7 +86,7 @@ impl Judge<'_> {
                 if matches!(
                     name.as_str(),
                     "env" | "printenv" | "set" | "declare" | "typeset" | "export" | "compgen"
-                ) && self.kinds.contains(&ValueKind::Text)
+                ) && self.flow.has_values
                 {
                     sources.push(Source::Output);
                 }

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// The function that stands for what `coproc` runs, named like the array through which it is read.
+pub(super) const COPROCESS: &str = "COPROC";
+
 /// Where one `${{ }}` stands, which decides how the reference to its variable is spelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
