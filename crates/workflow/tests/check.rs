@@ -10,7 +10,7 @@ use backstay_workflow::plan::{
     Plan, RetryClass, SessionRule, Verb,
 };
 use backstay_workflow::{
-    AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, Severity, apply_fixes, check,
+    AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, apply_fixes, check,
 };
 
 fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
@@ -423,7 +423,7 @@ fn needs_that_make_a_circle_are_told_once() {
 fn of_values(step: &str) -> Vec<String> {
     let inputs = "{text: , n: {type: number}, flag: {type: boolean}}";
     let text = format!("backstay: 1\ninputs: {inputs}\nsteps:\n  - {{id: a, {step}}}\n");
-    places(&text).iter().map(|said| said.split(' ').next().unwrap().to_owned()).collect()
+    places(&text).iter().map(|said| said.chars().take_while(|c| *c != ' ').collect()).collect()
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use backstay_workflow::expression::{
-    EvalErrorKind, RunValues, Script, ScriptContext, ScriptVariable, ShellDialect, SourceError, ValueKind,
-    Values,
+    EvalErrorKind, ParsedScript, RunValues, Script, ScriptContext, ScriptVariable, ShellDialect, SourceError,
+    ValueKind, Values,
 };
 use contexts::{CONTEXTS, PAYLOADS, Verdict};
 use minijinja::Value;
@@ -137,14 +137,59 @@ fn s12_arithmetic_takes_numbers_and_nothing_else() {
     }
 }
 
-/// Reads a script in which the inputs `v` and `w` are declared to be of a kind.
-fn parse_as(script: &str, kind: ValueKind) -> Result<Script, Vec<SourceError>> {
+/// Reads a script for a shell, in which the inputs `v` and `w` are declared to be of a kind.
+fn parse_for(script: &str, kind: ValueKind, dialect: ShellDialect) -> Result<ParsedScript, Vec<SourceError>> {
     let kind_of = |names: &[&str]| match names {
         ["inputs", "v" | "w"] => kind,
         _ => ValueKind::Text,
     };
-    let context = ScriptContext { kind_of: &kind_of, environment: &[], dialect: ShellDialect::Bash };
-    Script::parse_in(script, &context).map(|parsed| parsed.script)
+    Script::parse_in(script, &ScriptContext { kind_of: &kind_of, environment: &[], dialect })
+}
+
+/// Reads a script of bash, in which the inputs `v` and `w` are declared to be of a kind.
+fn parse_as(script: &str, kind: ValueKind) -> Result<Script, Vec<SourceError>> {
+    parse_for(script, kind, ShellDialect::Bash).map(|parsed| parsed.script)
+}
+
+#[test]
+fn s12_what_only_bash_reads_in_one_way_has_a_warning_in_other_shells() {
+    let warnings =
+        |script: &str, dialect| parse_for(script, ValueKind::Text, dialect).unwrap().warnings.len();
+    for (script, posix) in [
+        ("echo ${{ inputs.v }}", 0),
+        ("[ \"${{ inputs.v }}\" -gt 3 ]", 0),
+        ("[[ ${{ inputs.v }} == x ]]", 1),
+        ("cat <(echo ${{ inputs.v }})", 1),
+        ("cat <<< ${{ inputs.v }}", 1),
+        ("x=(${{ inputs.v }})", 1),
+        ("echo $'a' ${{ inputs.v }}", 1),
+        ("[[ a == x ]]", 0),
+    ] {
+        assert_eq!(warnings(script, ShellDialect::Bash), 0, "{script}");
+        assert_eq!(warnings(script, ShellDialect::Posix), posix, "{script}");
+        let other = usize::from(script.contains("inputs"));
+        assert_eq!(warnings(script, ShellDialect::Other), other, "{script}");
+    }
+}
+
+#[test]
+fn s12_a_script_that_cannot_be_followed_takes_no_value() {
+    let deep = format!("{} ${{{{ inputs.v }}}} {}", "$(echo ".repeat(60), ")".repeat(60));
+    for script in [
+        "echo \"${{ inputs.v }}",
+        "echo ${{ inputs.v }}; if true; then echo a",
+        "[[ ${{ inputs.v }} == x",
+        "echo ${{ inputs.v }} )",
+        "case ${{ inputs.v }} in a) echo",
+        "echo `echo \\`echo a\\`` ${{ inputs.v }}",
+        "echo ${{ inputs.v }}; x=(a b",
+        &deep,
+    ] {
+        let errors = Script::parse(script).unwrap_err();
+        assert!(errors.iter().any(|error| error.code.to_string() == "BKS-W063"), "{script}: {errors:?}");
+        let without = script.replace("${{ inputs.v }}", "value");
+        assert!(Script::parse(&without).is_ok(), "{without}: without a value it is the shell's affair");
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ const COMMANDS: &[&str] = &[
     "echo $x | f",
     "f <<< $x",
     "echo $x | bash -c 'read -r x; %'",
-    "coproc N { %; }; read -r x <&\"${N[0]}\"",
+    "coproc N { echo $x; }; read -r x <&\"${N[0]}\"",
     "read -r PS4 <<< $x",
     "set -x",
     "coproc echo §; read -r x <&\"${COPROC[0]}\"",
