@@ -232,7 +232,9 @@ fn payload_runs(text: &str, variables: &[ScriptVariable], values: &[&str], folde
         .envs(variables.iter().map(|variable| &variable.name).zip(values.iter().cycle()))
         .current_dir(folder)
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
         .expect("bash");
     let canary = folder.join("CANARY");
     let runs = canary.exists();
