@@ -1,6 +1,7 @@
 //! `backstay up` in the background: the owner of detached runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use backstay_model::{Position, RunId};
 use backstay_runtime::{DriveEnd, Store};
 use camino::Utf8Path;
 
+use crate::context::Context;
 use crate::error::CliError;
 use crate::output;
 
@@ -17,6 +19,8 @@ use crate::output;
 const LOCK: &str = "up.lock";
 /// What the `up` in the background says.
 const LOG: &str = "up.log";
+/// The mode of both.
+const FILE_MODE: u32 = 0o600;
 /// The bound on waiting for the process in the background: far longer than starting one takes.
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -39,19 +43,24 @@ pub(crate) fn lock_patiently(store: &Utf8Path) -> Result<File, CliError> {
 
 fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
     let path = store.join(LOCK);
-    let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+    let opened = OpenOptions::new().create(true).write(true).truncate(false).mode(FILE_MODE).open(&path);
     opened.map_err(|source| CliError::WriteFile { path, source })
 }
 
 /// Lets `run` go on in the background, in a process of its own: it has the environment of whoever says so. What is due must
-/// be durable before.
-pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
+/// be durable before. A configuration that refuses runs is told here, where a person reads it.
+pub(crate) fn go_on(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
+    context.trusted(store)?;
     let path = store.folder().join(LOG);
-    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&path);
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    if !store.is_registered() {
+        command.env(crate::context::ADOPT, "1");
+    }
+    command
         .args(["--store", store.folder().as_str(), "up", "--run", &run.to_string()])
         .stdin(Stdio::null())
         .stdout(log)
@@ -65,8 +74,8 @@ pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
 
 /// Lets `run`, of which work is in flight, go on in the background, and waits until a process there owns it, or has brought
 /// it to an end already. Gives how the drive that hands it over has ended.
-pub(crate) async fn hand_over(store: &Store, run: RunId) -> Result<DriveEnd, CliError> {
-    go_on(store, run)?;
+pub(crate) async fn hand_over(context: &Context, store: &Store, run: RunId) -> Result<DriveEnd, CliError> {
+    go_on(context, store, run)?;
     let taken = async {
         let mut seen = Position(0);
         loop {

@@ -57,6 +57,12 @@ pub fn is_closed(folder: &Utf8Path) -> bool {
     folder.join(files::EXIT).exists() || folder.join(files::LOST).exists()
 }
 
+/// Whether it is written that the attempt in `folder` is lost.
+#[must_use]
+pub fn is_lost(folder: &Utf8Path) -> bool {
+    folder.join(files::LOST).exists()
+}
+
 /// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
 /// original's. Makes the folder if need be. False if there is an end already.
 ///
@@ -217,7 +223,9 @@ mod tests {
         fs::write(folder.join("keeper.lock"), "").unwrap();
         assert!(close_copy(&folder).unwrap());
         assert!(!close_copy(&folder).unwrap(), "once is enough");
-        let recovered = recover(&folder, backstay_model::Epoch(1)).unwrap();
+        let effect = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
+        let recovered =
+            recover(&folder, &effect, backstay_model::Attempt(1), backstay_model::Epoch(1)).unwrap();
         assert!(
             matches!(recovered, Recovered::Lost { evidence: LostEvidence::Restored, ended_processes: 0 }),
             "{recovered:?}"

@@ -3,6 +3,9 @@
 //! [`contract`] says in words and types what every store promises; the laws in this crate's tests hold each store to it.
 //! [`MemoryLog`] forgets with the process; [`SqliteLog`] is one folder that several processes share without a daemon.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod blobs;
 mod chunk;
 pub mod clock;
@@ -13,6 +16,7 @@ pub mod error;
 mod judge;
 mod memory;
 mod rings;
+mod room;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;
@@ -31,6 +35,7 @@ pub use error::{
     OpenError, ReadError, ScrubError, StoreError,
 };
 pub use memory::MemoryLog;
+pub use room::has_no_room;
 pub use sqlite::{Boot, OpenOptions, SqliteLog, care};
 pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 
 use camino::Utf8Path;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -34,7 +35,12 @@ fn try_take_in(folder: &Utf8Path) -> io::Result<bool> {
     if disk.f_bavail.saturating_mul(disk.f_frsize) / PART_OF_FREE < SIZE_BYTES {
         return Ok(false);
     }
-    fallocate(&File::create(&path)?, FallocateFlags::empty(), 0, SIZE_BYTES)?;
+    fallocate(
+        &File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?,
+        FallocateFlags::empty(),
+        0,
+        SIZE_BYTES,
+    )?;
     Ok(true)
 }
 

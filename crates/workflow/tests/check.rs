@@ -10,7 +10,7 @@ use backstay_workflow::plan::{
     Plan, RetryClass, SessionRule, Verb,
 };
 use backstay_workflow::{
-    AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, apply_fixes, check,
+    AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, Severity, apply_fixes, check,
 };
 
 fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<Checked, Vec<Diagnostic>> {
@@ -251,10 +251,10 @@ fn each_trap_of_yaml_is_told_and_its_mended_text_is_good() {
         let diagnostics = checked(&text).unwrap_err();
         let codes: Vec<String> = diagnostics.iter().map(|said| said.code.to_string()).collect();
         assert_eq!(codes, [code], "{text}");
-        let fixed = apply_fixes(&text, &diagnostics);
+        let fixed = apply_fixes(&text, &diagnostics).text;
         let again = checked(&fixed);
         assert!(again.is_ok(), "{fixed}\n{again:?}");
-        assert_eq!(apply_fixes(&fixed, &again.unwrap().warnings), fixed);
+        assert_eq!(apply_fixes(&fixed, &again.unwrap().warnings).text, fixed);
     }
 }
 
@@ -293,12 +293,49 @@ fn an_agent_can_be_given_at_the_start() {
     assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
 }
 
-/// A command knows nothing of sessions; a file that was written for a preset runs with one all the same.
+/// A command knows nothing of sessions; a file that was written for a preset runs with one all the same. Whatever a step says
+/// is checked the same way, wherever its agent is named.
 #[test]
-fn a_command_given_at_the_start_may_know_less_than_what_it_stands_for() {
-    let text = in_step("agent: codex\n    prompt: hello\n    access: read\n    session: keep");
-    let given = BTreeMap::from([("codex".to_owned(), AgentOverride::Command("./fake".to_owned()))]);
-    assert_eq!(command(&checked_with(&text, given).unwrap().plan, "codex"), ["./fake"]);
+fn what_a_step_says_is_checked_alike_for_an_agent_of_the_file_and_one_given_at_the_start() {
+    let step = |agent: &str, fallback: &str, more: &str| {
+        in_step(&format!("agent: {{use: {agent}, fallback: [{fallback}]}}\n    prompt: hello\n    {more}"))
+    };
+    let texts = |checked: Result<Checked, Vec<Diagnostic>>| -> Vec<(Severity, String)> {
+        let all = checked.map_or_else(|all| all, |checked| checked.warnings);
+        all.into_iter().map(|said| (said.severity, said.message)).collect()
+    };
+    let commands = [
+        ("access: read", None),
+        ("access: full", Some("`access` is ignored: it needs a preset, and `X` is a command")),
+        ("session: keep", Some("`session` is ignored: it needs a preset, and `X` is a command")),
+        ("on_limit: wait", Some("`on_limit` is ignored: it needs a preset, and `X` is a command")),
+        ("max_wait: 1h", Some("`max_wait` is ignored: it needs a preset, and `X` is a command")),
+    ];
+    for (more, warning) in commands {
+        let named = checked(&step("mine", "claude", more));
+        let given = BTreeMap::from([("codex".to_owned(), AgentOverride::Command("./fake".to_owned()))]);
+        let given = checked_with(&step("codex", "claude", more), given);
+        let expected = |agent: &str| -> Vec<(Severity, String)> {
+            warning.map(|text| (Severity::Warning, text.replace('X', agent))).into_iter().collect()
+        };
+        assert_eq!(texts(named), expected("mine"), "{more}");
+        assert_eq!(texts(given), expected("codex"), "{more}");
+    }
+    // The one that takes over has to be able to do it, whoever is the first.
+    let fork = "session: {from: plan, fork: true}";
+    let cannot = (Severity::Error, "`plain` cannot go on with a copy of a session".to_owned());
+    for agent in ["mine", "codex"] {
+        let said = texts(checked(&step(agent, "plain", fork)));
+        assert!(said.contains(&cannot), "{agent}: {said:?}");
+    }
+    for agent in [AgentOverride::Command("./fake".to_owned()), AgentOverride::Agent("mine".to_owned())] {
+        let given = BTreeMap::from([("codex".to_owned(), agent)]);
+        let said = texts(checked_with(&step("codex", "plain", fork), given));
+        assert!(said.contains(&cannot), "{said:?}");
+    }
+    let other = BTreeMap::from([("codex".to_owned(), AgentOverride::Agent("plain".to_owned()))]);
+    let cannot = (Severity::Error, "`codex` cannot go on with a copy of a session".to_owned());
+    assert!(texts(checked_with(&step("codex", "claude", fork), other)).contains(&cannot));
 }
 
 const AGENTS: &str = r#"backstay: 1
@@ -374,12 +411,12 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         (
             "agent: mine\n    access: full",
             "BKS-W009",
-            "say `use: codex`, say, in place of its `command`, or remove it",
+            "let a preset do it (`--agent mine=codex`, say), or remove it",
         ),
         (
             "agent: {use: mine, args: [x]}",
             "BKS-W009",
-            "say `use: codex`, say, in place of its `command`, or remove it",
+            "let a preset do it (`--agent mine=codex`, say), or remove it",
         ),
         (
             "agent: codex\n    on_limit: fallback",
@@ -401,7 +438,7 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         ("agent: codex\n    schema: schemas/findings.json\n    output: text", "BKS-W009", "remove `output`"),
     ] {
         let text = in_step(&format!("{line}\n    prompt: hello\n  - {{id: b, agent: codex, prompt: x}}"));
-        let diagnostics = checked(&text).unwrap_err();
+        let diagnostics = checked(&text).map_or_else(|all| all, |checked| checked.warnings);
         let found: Vec<(String, Option<&str>)> =
             diagnostics.iter().map(|said| (said.code.to_string(), said.hint.as_deref())).collect();
         assert_eq!(found, [(code.to_owned(), Some(hint))], "{line}");
@@ -540,7 +577,7 @@ proptest::proptest! {
                 proptest::prop_assert!(text.get(said.range.clone()).is_some(), "{said:?}");
                 proptest::prop_assert!(!said.render(&text).is_empty());
             }
-            proptest::prop_assert!(apply_fixes(&text, &diagnostics).len() <= text.len() * 3 + 100);
+            proptest::prop_assert!(apply_fixes(&text, &diagnostics).text.len() <= text.len() * 3 + 100);
         }
     }
 }
@@ -585,7 +622,7 @@ steps:
 fn a_loop_says_what_it_lacks_and_sees_only_what_it_may() {
     let of = |repeat: &str| {
         format!(
-            "backstay: 1\nsteps:\n  - {{id: x, run: make}}\n  - id: a\n    repeat: {repeat}\n    steps:\n      - {{id: b, run: make}}\n      - {{id: c, run: make, if: previous.b.ok}}\n  - {{id: d, run: make}}\n"
+            "backstay: 1\nsteps:\n  - {{id: x, run: make}}\n  - id: a\n    repeat: {repeat}\n    steps:\n      - {{id: b, run: make, accept_exit: 0-1}}\n      - {{id: c, run: make, if: previous.b.ok}}\n  - {{id: d, run: make}}\n"
         )
     };
     for good in [
@@ -633,7 +670,7 @@ fn a_negation_is_mended_as_it_was_meant() {
         let text = format!(
             "backstay: 1\nsteps:\n  - {{id: a, run: make}}\n  - id: b\n    if: {condition}\n    run: make\n"
         );
-        let fixed = apply_fixes(&text, &checked(&text).unwrap_err());
+        let fixed = apply_fixes(&text, &checked(&text).unwrap_err()).text;
         assert!(checked(&fixed).is_ok(), "{fixed}");
         fixed.lines().nth(4).unwrap().trim().to_owned()
     };
@@ -643,12 +680,16 @@ fn a_negation_is_mended_as_it_was_meant() {
 }
 
 #[test]
-fn the_first_line_is_added_where_it_belongs_or_not_at_all() {
-    let indented = "  name: x\n  steps: [{id: a, run: make}]\n";
-    let fixed = apply_fixes(indented, &checked(indented).unwrap_err());
-    assert!(checked(&fixed).is_ok(), "{fixed}");
-    let flow = "{name: x, steps: [{id: a, run: make}]}\n";
-    assert_eq!(apply_fixes(flow, &checked(flow).unwrap_err()), flow);
+fn the_first_line_is_added_where_it_belongs() {
+    for (text, expected) in [
+        (
+            "  name: x\n  steps: [{id: a, run: make}]\n",
+            "  backstay: 1\n  name: x\n  steps: [{id: a, run: make}]\n",
+        ),
+        ("{name: x, steps: [{id: a, run: make}]}\n", "{backstay: 1, name: x, steps: [{id: a, run: make}]}\n"),
+    ] {
+        assert_eq!(apply_fixes(text, &checked(text).unwrap_err()).text, expected);
+    }
 }
 
 #[test]
@@ -786,8 +827,8 @@ fn a_worktree_that_cannot_be_is_told() {
         ("{id: a, run: x, workspace: {worktree: {branch: '${{ steps.b.output }}'}}}", "BKS-W052 3:63"),
         ("{id: a, steps: [{id: a_worktree, run: x}], workspace: worktree}", "BKS-W033 3:48"),
         (
-            "{id: l, repeat: {until: steps.a.ok, max_cycles: 2}, steps: [{id: a, run: x, workspace: worktree}]}",
-            "BKS-W008 3:81",
+            "{id: l, repeat: {until: steps.a.output, max_cycles: 2}, steps: [{id: a, run: x, workspace: worktree}]}",
+            "BKS-W008 3:85",
         ),
     ] {
         assert_eq!(places(&format!("backstay: 1\nsteps:\n  - {bad}\n")), [expected], "{bad}");

@@ -21,9 +21,8 @@ pub(crate) struct LsArgs {
 /// `show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Print the record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -38,7 +37,7 @@ pub(crate) struct ShowArgs {
 /// that work, `?` tells of all. In a pipe it prints a line for each event.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// The run: its id, a unique beginning of it, or @last.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last.
     pub(crate) run: Option<String>,
     /// What has not ended in every store that you have used.
     #[arg(long, conflicts_with = "run")]
@@ -59,18 +58,20 @@ pub(crate) enum StreamName {
 /// `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
-    /// Only this step.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
+    /// Only this step, all that is in this group, or one cycle: `code~2`.
     pub(crate) step: Option<String>,
+    /// Only the last lines of what is there.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<usize>,
     /// Go on until the run ends.
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
-    /// The bytes as they came, also of agents that write for programs.
+    /// The bytes as they came, also of agents that write for programs; a terminal gets no control characters all the same.
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -78,10 +79,9 @@ pub(crate) struct LogsArgs {
 /// `diff`.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
-    /// Only this step; of a group all that is in it.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
+    /// Only this step; of a group all that is in it; of a loop one cycle with `code~2`.
     pub(crate) step: Option<String>,
     /// Only how much changed in which files.
     #[arg(long, conflicts_with = "json")]
@@ -140,9 +140,8 @@ pub(crate) struct UsageArgs {
 /// `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Go on until the run ends.
     #[arg(long, short)]
     pub(crate) follow: bool,

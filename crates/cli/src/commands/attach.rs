@@ -4,15 +4,18 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
-use backstay_model::event::{Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested};
+use backstay_model::event::{
+    Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
+};
 use backstay_model::{Position, RunId};
 use backstay_runtime::{Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::input;
+use super::input::{self, Orphan, Successor};
+use crate::address::Address;
 use crate::args::{AttachArgs, ResumeArgs};
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -24,19 +27,20 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Lets the run stand still, opens the screen of the step's agent, and hands the session back.
 pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
-    let step = find_step(&view.plan, &args.step)?;
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    let step = Address::whole_step(&view.plan, &args.step)?;
+    if !std::io::stdin().is_terminal() || !output::stdout().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.
+    context.trusted(&store)?;
     let takeover = store.takeover(&view.record, &step).await?;
     let status = view.record.status;
     let goes_on = !status.is_ended() && status != RunStatus::Suspended;
     if goes_on {
         let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
-        input::say_and_settle(context, &store, run, event).await?;
+        input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
         if stand_still(&store, run).await?.is_ended() {
             output::note(&format!("{run} ended meanwhile"));
         }
@@ -98,7 +102,7 @@ async fn hand_back(
 ) -> Result<bool, CliError> {
     let is_over = store.view(run).await?.record.status.is_ended();
     if !is_over {
-        input::say_and_settle(context, store, run, Event::from(done.clone())).await?;
+        input::say_and_settle(context, store, run, Event::from(done.clone()), Orphan::BringToRest).await?;
     }
     // Recorded is recorded, also where git cannot tell what changed.
     let changed = changed_files(store, run, done).await.unwrap_or_else(|error| {
@@ -120,7 +124,8 @@ async fn hand_back(
 }
 
 async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {
-    let (Some(before), Some(after)) = (&done.before, &done.after) else { return Ok(None) };
+    let kept = |outcome: &Option<TreeOutcome>| outcome.as_ref().and_then(TreeOutcome::kept).cloned();
+    let (Some(before), Some(after)) = (kept(&done.before), kept(&done.after)) else { return Ok(None) };
     let cwd = store.view(run).await?.record.cwd.map(Utf8PathBuf::from).unwrap_or_default();
     let (before, after) = (before.commit.clone(), after.commit.clone());
     let counted = tokio::task::spawn_blocking(move || -> Result<Option<usize>, CliError> {
@@ -132,12 +137,13 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
-        let input = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
-        crate::detach::go_on(store, run)?;
-        store.verdict(run, input).await?;
+        let said = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
+        crate::detach::go_on(context, store, run)?;
+        input::verdict(context, store, run, said, Successor::Started).await?;
         return super::run::detached(run, false);
     }
     let bell = args.bell;
-    let resume = ResumeArgs { run: run.to_string(), take_over: false, detach: false, json: false, bell };
+    let resume =
+        ResumeArgs { run: Some(run.to_string()), take_over: false, detach: false, json: false, bell };
     super::resume::resume(context, resume).await
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use backstay_agent::Presets;
-use backstay_workflow::{Checked, Diagnostic, apply_fixes};
+use backstay_workflow::{Checked, Diagnostic, PresetTraits, apply_fixes};
 use serde::Serialize;
 
 use super::workflow::{WorkflowFile, errors};
 use crate::args::CheckArgs;
-use crate::context::Context;
+use crate::context::{Context, replace_text};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
@@ -22,20 +21,21 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
         diagnostics: &'a [Diagnostic],
     }
     let mut file = WorkflowFile::read(context, &args.file)?;
-    let presets = context.presets()?;
+    let presets = context.configuration_here()?.traits()?;
     let mut found = diagnostics(&file, &presets);
     let mut fixed = 0;
-    // A fix may uncover what the next one is about; each pass mends something, so there are few.
-    while args.fix && found.iter().any(|diagnostic| diagnostic.fix.is_some()) {
-        let text = apply_fixes(&file.text, &found);
-        if text == file.text {
+    // An edit may uncover what the next one is about; each pass mends something, so there are few.
+    while args.fix && found.iter().any(|diagnostic| diagnostic.edit().is_some()) {
+        let edited = apply_fixes(&file.text, &found);
+        if edited.text == file.text {
             break;
         }
-        fixed += found.iter().filter(|diagnostic| diagnostic.fix.is_some()).count();
-        std::fs::write(&file.path, &text)
-            .map_err(|source| CliError::WriteFile { path: file.path.clone(), source })?;
-        file.text = text;
+        fixed += edited.edits;
+        file.text = edited.text;
         found = diagnostics(&file, &presets);
+    }
+    if fixed > 0 {
+        replace_text(&file.path, &file.text)?;
     }
     let mistakes = errors(&found);
     if args.json {
@@ -55,7 +55,7 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
     Ok(Exit::Completed)
 }
 
-fn diagnostics(file: &WorkflowFile, presets: &Presets) -> Vec<Diagnostic> {
+fn diagnostics(file: &WorkflowFile, presets: &BTreeMap<String, PresetTraits>) -> Vec<Diagnostic> {
     match file.check(BTreeMap::new(), presets) {
         Ok(Checked { warnings, .. }) => warnings,
         Err(diagnostics) => diagnostics,

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_agent::Presets;
-use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, Severity};
+use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, PresetTraits, Severity};
 use camino::Utf8PathBuf;
 
 use crate::context::{Context, read_text};
@@ -42,7 +41,7 @@ impl WorkflowFile {
     pub(crate) fn check(
         &self,
         agents: BTreeMap<String, AgentOverride>,
-        presets: &Presets,
+        presets: &BTreeMap<String, PresetTraits>,
     ) -> Result<Checked, Vec<Diagnostic>> {
         let read_file = |name: &str| std::fs::read_to_string(self.folder.join(name));
         backstay_workflow::check(&CheckInput {
@@ -51,7 +50,7 @@ impl WorkflowFile {
             read_file: &read_file,
             schema_fault: &backstay_runtime::schema_fault,
             agents,
-            presets: backstay_runtime::preset_traits(presets),
+            presets: presets.clone(),
         })
     }
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::{Class, Event, Heartbeat, StepStatus};
+use backstay_model::event::{Class, Event, Heartbeat};
 use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
+use super::as_shown;
 use super::beats::Beat;
 use super::page::{Held, Page, Sign};
 use crate::error::CliError;
@@ -165,14 +166,12 @@ impl LiveRun {
     }
 }
 
-/// What each step that works or has failed said last.
+/// What each step that works said last.
 pub(crate) async fn last_words(
     store: &Store,
     record: &RunRecord,
 ) -> Result<BTreeMap<StepId, Sign>, CliError> {
-    let is_asked = |step: &&StepRecord| {
-        matches!(step.stage, StepStage::Working | StepStage::Done { status: StepStatus::Failed })
-    };
+    let is_asked = |step: &&StepRecord| step.stage == StepStage::Working;
     let folders: Vec<(StepId, Utf8PathBuf)> = record
         .steps
         .iter()
@@ -191,7 +190,8 @@ pub(crate) async fn last_words(
 fn last_lines(folders: Vec<(StepId, Utf8PathBuf)>) -> BTreeMap<StepId, Sign> {
     let last = |folder: &Utf8PathBuf| {
         let tail = spool::tail(folder, SIGN_BYTES).ok()?;
-        tail.text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+        let shown = as_shown(tail.text.as_bytes());
+        shown.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
     };
     let sign = |folder: &Utf8PathBuf| Sign { said: last(folder), beat: None };
     folders.into_iter().map(|(step, folder)| (step, sign(&folder))).collect()

@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use backstay_model::event::Spool;
-use backstay_model::{Attempt, Digest, EffectId};
+use backstay_model::{Attempt, Digest, EffectId, is_no_room};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::capture::Capture;
 use super::clients::Clients;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::keepers::sockets;
 use crate::protocol::FromKeeper;
 use crate::record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord};
 use crate::spec::ProcessSpec;
@@ -24,7 +25,7 @@ pub(super) struct Ended {
     /// Held to the last moment: who gets it finds the record.
     _lock: File,
     reserve: File,
-    socket: Utf8PathBuf,
+    pub(super) socket: Utf8PathBuf,
     effect: EffectId,
     attempt: Attempt,
     streams: Option<([Capture; 2], OrderWriter, Clients)>,
@@ -104,9 +105,13 @@ impl Ended {
             left_behind: self.left_behind,
             survivors: self.survivors,
         };
-        self.write(&record, crash)?;
+        match self.write(&record, crash) {
+            // The folder is gone, and with it who could find a record there. Who listens is told all the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
         tolerate(
-            std::fs::remove_file(&self.socket),
+            sockets::remove(&self.socket),
             "nobody connects to a socket of a folder that has its record",
         );
         if let Some(mut clients) = clients {
@@ -137,8 +142,5 @@ fn nothing() -> Spool {
 }
 
 fn full_disk_is_counted(error: io::Error) -> io::Result<()> {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(()),
-        _ => Err(error),
-    }
+    if is_no_room(&error) { Ok(()) } else { Err(error) }
 }

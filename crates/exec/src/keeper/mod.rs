@@ -3,6 +3,7 @@
 //! It holds the folder's lock as long as it lives, starts one agent, keeps what it says, ends it in time, and leaves
 //! one exit record. It needs no runtime: whoever is attached only listens, and may tell it to stop.
 
+mod address;
 mod beat;
 mod capture;
 mod clients;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use camino::Utf8Path;
 
 use crate::crash_point::CrashPoints;
+use crate::inherited;
 
 /// The whole life of a keeper: the body of the hidden command `backstay keeper --folder FOLDER`.
 ///
@@ -29,10 +31,10 @@ pub fn keeper_main(folder: &Utf8Path) -> ExitCode {
     let crash = CrashPoints::from_environment();
     crash.pass("keeper.after_start");
     let mut channel = None;
-    match live(folder, &crash, &mut channel) {
+    match inherited::start_clean_alone().and_then(|()| live(folder, &crash, &mut channel)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            setup::refuse(channel, &error.to_string());
+            setup::refuse(channel, &error);
             ExitCode::FAILURE
         }
     }

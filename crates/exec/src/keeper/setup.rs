@@ -7,41 +7,43 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
-use backstay_model::Digest;
+use backstay_model::{Digest, is_no_room};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
+use super::address::Address;
 use super::capture::{Capture, Feed};
 use super::clients::Clients;
 use super::finish::Ended;
 use super::reaper::Reaper;
 use super::supervise::Supervisor;
-use super::told::Told;
+use super::told::{Called, Told};
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
-use crate::keepers::ensure_private_folder;
+use crate::inherited::{Umask, set_umask};
+use crate::keepers::sockets;
 use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
 use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperFile};
-use crate::redact::secrets_of;
+use crate::redact::{Secrets, secrets_of};
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
 use crate::tolerate::tolerate;
 use crate::tree::{self, Kin};
 
-/// Hexadecimal digits of a mark, and of a socket's name.
+/// Hexadecimal digits of a mark.
 const MARK_DIGITS: usize = 32;
-const SOCKET_DIGITS: usize = 16;
 
 /// Everything that is needed before the agent starts. What may fail without it has succeeded once this exists.
 pub(super) struct Prepared {
-    folder: Utf8PathBuf,
     spec: ProcessSpec,
-    file: KeeperFile,
+    address: Address,
     streams: Streams,
+    /// Of the agent; none if it is this process's.
+    umask: Option<Umask>,
     machinery: Machinery,
 }
 
@@ -53,6 +55,7 @@ pub(super) struct Machinery {
     pub(super) clients: Clients,
     pub(super) reaper: Reaper,
     pub(super) told: Told,
+    pub(super) called: Called,
     pub(super) ended: Ended,
 }
 
@@ -79,13 +82,13 @@ pub(super) fn prepare(
     let reserve = reserve(folder, &spec)?;
     crash.pass("keeper.after_reserve");
 
-    let (listener, file) = listen(folder, &message.socket_folder, &spec)?;
+    let (listener, address) = Address::listen(folder, message.socket_folders, keeper_file(folder, &spec)?)?;
     crash.pass("keeper.after_listen");
-    let socket = file.socket.clone();
-    let parts = Parts { lock, spec, reserve, listener, file };
+    let socket = address.file.socket.clone();
+    let parts = Parts { lock, spec, reserve, listener, address, umask: message.umask };
     let prepared = assemble(folder, parts, crash, channel.as_ref());
     if prepared.is_err() {
-        tolerate(std::fs::remove_file(socket), "a socket where nobody listens only takes room");
+        tolerate(sockets::remove(&socket), "a socket where nobody listens only takes room");
     }
     prepared
 }
@@ -96,7 +99,8 @@ struct Parts {
     spec: ProcessSpec,
     reserve: File,
     listener: UnixListener,
-    file: KeeperFile,
+    address: Address,
+    umask: Option<Umask>,
 }
 
 /// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
@@ -106,8 +110,8 @@ fn assemble(
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
-    let Parts { lock, mut spec, reserve, listener, file } = parts;
-    let secrets = secrets_of(&spec.env, &spec.redact);
+    let Parts { lock, mut spec, reserve, listener, address, umask } = parts;
+    let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
     let (feed, stdin) = match spec.stdin.take() {
@@ -121,34 +125,42 @@ fn assemble(
         clients: Clients::new(listener, channel, spec.epoch)?,
         reaper: Reaper::prepare()?,
         told: Told::listen()?,
-        ended: Ended::new(folder.to_owned(), lock, reserve, file.socket.clone(), &spec),
+        called: Called::listen()?,
+        ended: Ended::new(folder.to_owned(), lock, reserve, address.file.socket.clone(), &spec),
     };
     crash.pass("keeper.after_machinery");
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
-    files::replace(folder, files::KEEPER, &file)?;
+    address.write()?;
     crash.pass("keeper.after_file");
-    Ok(Prepared { folder: folder.to_owned(), spec, file, streams, machinery })
+    Ok(Prepared { spec, address, streams, umask, machinery })
 }
 
 /// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
 pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Option<UnixStream>) -> Started {
-    let Prepared { folder, mut spec, mut file, streams, mut machinery } = prepared;
+    let Prepared { mut spec, mut address, streams, umask, mut machinery } = prepared;
     crash.pass("keeper.before_spawn");
     let started = awake();
-    let pid = match process::spawn(&spec, &file.mark, streams) {
+    // No other thread makes a file meanwhile: the one that collects the dead waits for its first child.
+    let own = umask.map(set_umask);
+    let spawned = process::spawn(&spec, &address.file.mark, streams);
+    if let Some(own) = own {
+        set_umask(own);
+    }
+    let pid = match spawned {
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
-            ended.ended_by = EndedBy::SpawnFailed { failure: failure.shortened() };
+            let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
+            ended.ended_by = EndedBy::SpawnFailed { failure: failure.for_record(&secrets) };
             ended.take_streams(captures, order, clients);
             return Started::Failed(Box::new(ended));
         }
     };
     crash.pass("keeper.after_spawn");
     machinery.reaper.begin();
-    file.pid = Some(pid);
+    address.file.pid = Some(pid);
     tolerate(
-        files::replace(&folder, files::KEEPER, &file),
+        address.write(),
         "the mark finds the process without its number too, and a full disk must not end what has begun",
     );
     machinery.clients.tell(&FromKeeper::Running {
@@ -156,7 +168,7 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
         effect: spec.effect.clone(),
         attempt: spec.attempt,
         pid,
-        keeper_pid: file.keeper_pid,
+        keeper_pid: address.file.keeper_pid,
     });
     *channel = None;
     crash.pass("keeper.after_running");
@@ -164,28 +176,21 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
     spec.env.clear();
     spec.redact.clear();
     let kin = Kin {
-        keeper_pid: file.keeper_pid,
+        keeper_pid: address.file.keeper_pid,
         agent_pid: Some(pid),
-        keeper_started: file.keeper_started,
-        mark: format!("{MARK_VARIABLE}={}", file.mark),
+        keeper_started: address.file.keeper_started,
+        mark: format!("{MARK_VARIABLE}={}", address.file.mark),
     };
-    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery)))
+    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery, address)))
 }
 
-/// The socket for later owners, and what `keeper.json` will say.
-fn listen(
-    folder: &Utf8Path,
-    socket_folder: &Utf8Path,
-    spec: &ProcessSpec,
-) -> io::Result<(UnixListener, KeeperFile)> {
+/// What `keeper.json` will say, but for where the keeper listens.
+fn keeper_file(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<KeeperFile> {
     let keeper_pid = std::process::id();
     let keeper_started = tree::started_of(keeper_pid)?;
     let boot = platform::boot_id()?;
     let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
-    ensure_private_folder(socket_folder)?;
-    let socket = socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
-    let listener = UnixListener::bind(&socket)?;
-    let file = KeeperFile {
+    Ok(KeeperFile {
         version: KEEPER_FILE_VERSION,
         effect: spec.effect.clone(),
         attempt: spec.attempt,
@@ -193,17 +198,17 @@ fn listen(
         keeper_started,
         pid: None,
         mark: mark[..MARK_DIGITS].to_owned(),
-        socket,
+        socket: Utf8PathBuf::new(),
         boot,
         pid_namespace: platform::pid_namespace()?,
-    };
-    Ok((listener, file))
+    })
 }
 
 /// Tells the starter that nothing was started.
-pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
+pub(super) fn refuse(channel: Option<UnixStream>, error: &io::Error) {
     let Some(mut channel) = channel else { return };
-    let line = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() }).map_err(io::Error::from);
+    let refused = FromKeeper::Refused { reason: error.to_string(), no_room: is_no_room(error) };
+    let line = protocol::line(&refused).map_err(io::Error::from);
     tolerate(line.and_then(|line| channel.write_all(&line)), "who does not hear it finds no running process");
 }
 
@@ -238,6 +243,7 @@ fn detach() -> io::Result<()> {
 }
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
+#[expect(clippy::disallowed_methods, reason = "nothing is printed: the descriptor is taken over")]
 fn take_lock(folder: &Utf8Path) -> io::Result<File> {
     let path = files::lock_path(folder);
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);

@@ -234,7 +234,10 @@ impl KeeperEvents {
         tolerate(wait_for_end(folder), "what cannot be watched is found out by recovering the folder");
         // A record that cannot be read is told, with its reason, by recovering the folder.
         let record = files::read_if_there(&folder.join(files::EXIT)).ok().flatten();
-        match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        let is_own = |record: &ExitRecord| {
+            record.effect == self.identity.effect && record.attempt == self.identity.attempt
+        };
+        match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(is_own) {
             Some(record) => KeeperEvent::Exited(Box::new(record)),
             None => KeeperEvent::KeeperGone,
         }

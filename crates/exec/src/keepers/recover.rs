@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use backstay_model::Epoch;
 use backstay_model::event::LostEvidence;
-use camino::Utf8Path;
+use backstay_model::{Attempt, EffectId, Epoch};
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use super::handle::{Identity, KeeperHandle};
+use super::sockets;
 use crate::clock::awake;
 use crate::error::RecoverError;
 use crate::files;
@@ -19,7 +21,7 @@ use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
 use crate::spool::Watch;
-use crate::tree::{Kin, end_all};
+use crate::tree::{self, Kin, end_all};
 
 /// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -44,28 +46,42 @@ pub enum Recovered {
     },
 }
 
-/// Finds out what became of the process whose keeper was given `folder`, and attaches to it in the name of `epoch`.
+/// Which work a folder is of.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    effect: &'a EffectId,
+    attempt: Attempt,
+}
+
+/// Finds out what became of the process whose keeper was given `folder` for `attempt` of `effect`, and attaches to it in the
+/// name of `epoch`. Files in the folder that speak of other work are not believed.
 ///
 /// A folder without any trace of a keeper is [`LostEvidence::NotBegun`]. That holds only on the boot on which the start
 /// was noted: the caller compares it with [`crate::boot_id`] first.
 ///
 /// # Errors
 /// [`RecoverError`]; nothing was ended or closed then, except what [`RecoverError::Survivors`] says.
-pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverError> {
+pub fn recover(
+    folder: &Utf8Path,
+    effect: &EffectId,
+    attempt: Attempt,
+    epoch: Epoch,
+) -> Result<Recovered, RecoverError> {
+    let whose = Whose { effect, attempt };
     let until = awake() + SILENCE_MAX;
     let mut watch = None;
     loop {
-        if let Some(recovered) = read_verdict(folder)? {
+        if let Some(recovered) = read_verdict(folder, whose)? {
             return Ok(recovered);
         }
         if let Some(lock) = take_free_lock(folder)? {
             // It may have ended between the two looks.
-            return match read_verdict(folder)? {
+            return match read_verdict(folder, whose)? {
                 Some(recovered) => Ok(recovered),
-                None => bury(folder, &lock),
+                None => bury(folder, whose, &lock),
             };
         }
-        if let Some(keeper) = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?
+        if let Some(keeper) = read_keeper(folder, whose)?
             && let Some(handle) = attach(folder, &keeper, epoch)?
         {
             return Ok(Recovered::Attached(handle));
@@ -83,12 +99,32 @@ pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverErro
 }
 
 /// What is already written about the end.
-fn read_verdict(folder: &Utf8Path) -> Result<Option<Recovered>, RecoverError> {
+fn read_verdict(folder: &Utf8Path, whose: Whose<'_>) -> Result<Option<Recovered>, RecoverError> {
     if let Some(record) = read_json::<ExitRecord>(folder, files::EXIT, EXIT_RECORD_VERSION)? {
+        whose.check(folder.join(files::EXIT), &record.effect, record.attempt)?;
         return Ok(Some(Recovered::Ended(Box::new(record))));
     }
     let lost = read_json::<LostFile>(folder, files::LOST, KEEPER_FILE_VERSION)?;
     Ok(lost.map(|lost| Recovered::Lost { evidence: lost.evidence, ended_processes: lost.ended_processes }))
+}
+
+/// How to find the keeper.
+fn read_keeper(folder: &Utf8Path, whose: Whose<'_>) -> Result<Option<KeeperFile>, RecoverError> {
+    let keeper = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?;
+    if let Some(keeper) = &keeper {
+        whose.check(folder.join(files::KEEPER), &keeper.effect, keeper.attempt)?;
+    }
+    Ok(keeper)
+}
+
+impl Whose<'_> {
+    /// Refuses what a file at `path` says if it is of `effect` and `attempt`, and these are others.
+    fn check(self, path: Utf8PathBuf, effect: &EffectId, attempt: Attempt) -> Result<(), RecoverError> {
+        if self.effect == effect && self.attempt == attempt {
+            return Ok(());
+        }
+        Err(RecoverError::OtherWork { path, effect: Box::new(effect.clone()), attempt })
+    }
 }
 
 /// The folder's lock, if nobody holds it; made if it is not there, so that no late starter can use the folder.
@@ -110,9 +146,9 @@ fn take_free_lock(folder: &Utf8Path) -> Result<Option<File>, RecoverError> {
 }
 
 /// The keeper is dead and left no record: ends what is left of its tree and closes the folder.
-fn bury(folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
+fn bury(folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<Recovered, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-    let keeper = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?;
+    let keeper = read_keeper(folder, whose)?;
     let (evidence, ended_processes) = match keeper {
         None => (LostEvidence::NotBegun, 0),
         Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
@@ -131,20 +167,13 @@ fn bury(folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
             if ended.survivors > 0 {
                 return Err(RecoverError::Survivors { folder: folder.to_owned(), count: ended.survivors });
             }
-            remove_socket(&keeper.socket).map_err(at)?;
+            sockets::remove(&keeper.socket).map_err(at)?;
             (LostEvidence::KeeperDead, ended.ended)
         }
     };
     let lost = LostFile { version: KEEPER_FILE_VERSION, evidence, ended_processes };
     files::replace_durably(folder, files::LOST, &lost).map_err(at)?;
     Ok(Recovered::Lost { evidence, ended_processes })
-}
-
-fn remove_socket(path: &Utf8Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// Speaks with the living keeper; `None` if it is just ending.
@@ -158,10 +187,20 @@ fn attach(
         socket: keeper.socket.clone(),
         source,
     };
-    let mut channel = match UnixStream::connect(&keeper.socket) {
+    let connected = sockets::check(&keeper.socket).and_then(|()| UnixStream::connect(&keeper.socket));
+    let mut channel = match connected {
         Ok(channel) => channel,
-        // It removes its socket before it ends; if it does not end soon, somebody else removed it.
-        Err(error) if is_absent(&error) && is_ending(folder)? => return Ok(None),
+        // It removes its socket before it ends. If somebody else removed it, it listens anew once it is called.
+        Err(error) if is_absent(&error) => {
+            let mut watch =
+                Watch::new(folder).map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
+            let is_called = call(keeper).map_err(unreachable)?;
+            return if is_ending(folder, &mut watch)? || is_called {
+                Ok(None)
+            } else {
+                Err(unreachable(error))
+            };
+        }
         Err(error) => return Err(unreachable(error)),
     };
     channel.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(unreachable)?;
@@ -175,6 +214,8 @@ fn attach(
         Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
             if version == PROTOCOL_VERSION =>
         {
+            let whose = Whose { effect: &keeper.effect, attempt: keeper.attempt };
+            whose.check(keeper.socket.clone(), &effect, attempt)?;
             channel.set_read_timeout(None).map_err(unreachable)?;
             let identity = Identity { effect, attempt, pid, keeper_pid, folder: folder.to_owned() };
             KeeperHandle::new(identity, channel, lines, None).map(Some).map_err(unreachable)
@@ -198,15 +239,36 @@ fn is_hanging_up(error: &io::Error) -> bool {
     )
 }
 
-/// Whether nobody listens there any more.
+/// Whether nobody listens there any more, or nobody whom this user could trust.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Tells the keeper that it cannot be reached; whether there is one that hears it. It listens anew then, and says where in
+/// its folder.
+fn call(keeper: &KeeperFile) -> io::Result<bool> {
+    let is_here = keeper.boot == platform::boot_id()? && keeper.pid_namespace == here()?;
+    let is_there = is_here
+        && match tree::started_of(keeper.keeper_pid) {
+            Ok(started) => started == keeper.keeper_started,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+    if is_there {
+        tree::signal(&tree::Process::only(keeper.keeper_pid, keeper.keeper_started), Signal::URG)?;
+    }
+    Ok(is_there)
 }
 
 /// Whether the keeper ends within a moment: its record is there, or its lock comes free.
-fn is_ending(folder: &Utf8Path) -> Result<bool, RecoverError> {
+fn is_ending(folder: &Utf8Path, watch: &mut Watch) -> Result<bool, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-    let mut watch = Watch::new(folder).map_err(at)?;
     for _look in 0..2 {
         if folder.join(files::EXIT).exists() || take_free_lock(folder)?.is_some() {
             return Ok(true);
@@ -258,8 +320,6 @@ fn read_json<T: DeserializeOwned + Versioned>(
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
-
     use super::*;
 
     /// How long the keeper of the test still holds its lock: well within the looks of who waits for its end.
@@ -275,7 +335,7 @@ mod tests {
             std::thread::park_timeout(DYING);
             drop(lock);
         });
-        assert!(is_ending(&folder).unwrap());
+        assert!(is_ending(&folder, &mut Watch::new(&folder).unwrap()).unwrap());
         keeper.join().unwrap();
     }
 }

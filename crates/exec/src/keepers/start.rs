@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::handle::{Identity, KeeperHandle};
 use crate::error::StartError;
 use crate::files;
+use crate::inherited::Umask;
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, StartMessage};
 use crate::record::EndedBy;
 use crate::spec::{self, ProcessSpec, SPEC_VERSION};
@@ -24,16 +25,23 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Keepers {
     program: Utf8PathBuf,
     arguments: Vec<String>,
-    socket_folder: Utf8PathBuf,
+    socket_folders: Vec<Utf8PathBuf>,
     patience: Duration,
+    umask: Option<Umask>,
 }
 
 impl Keepers {
     /// Keepers are `program` with `arguments` and then `--folder FOLDER`; it must call [`crate::keeper_main`]. Their
-    /// sockets are in `socket_folder`, see [`crate::socket_folder`].
+    /// sockets are in one of `socket_folders`, see [`crate::socket_folders`].
     #[must_use]
-    pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folder: Utf8PathBuf) -> Keepers {
-        Keepers { program, arguments, socket_folder, patience: START_PATIENCE }
+    pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folders: Vec<Utf8PathBuf>) -> Keepers {
+        Keepers { program, arguments, socket_folders, patience: START_PATIENCE, umask: None }
+    }
+
+    /// The same, where what is started has this umask. Without it, it has the umask of this process.
+    #[must_use]
+    pub fn with_umask(self, umask: Umask) -> Keepers {
+        Keepers { umask: Some(umask), ..self }
     }
 
     /// The same, where a keeper that takes no spec or says nothing for `patience` did not come up.
@@ -55,13 +63,13 @@ impl Keepers {
         };
         fs::create_dir_all(folder).map_err(at(folder))?;
         let folder = &folder.canonicalize_utf8().map_err(at(folder))?;
-        super::ensure_private_folder(&self.socket_folder).map_err(at(&self.socket_folder))?;
         let lock = claim(folder)?;
         let (ours, theirs) = UnixStream::pair().map_err(at(folder))?;
         let message = StartMessage {
             version: SPEC_VERSION,
             spec: spec.clone(),
-            socket_folder: self.socket_folder.clone(),
+            socket_folders: self.socket_folders.clone(),
+            umask: self.umask,
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
@@ -145,11 +153,15 @@ fn talk(
                 | EndedBy::Told { .. } => StartError::Unclear,
             })
         }
-        Ok(Some(FromKeeper::Refused { reason })) => {
+        Ok(Some(FromKeeper::Refused { reason, no_room })) => {
             // It says so before it lets go of the folder, and its owner looks there next.
             super::wait_for_death(&mut child);
             super::collect(child);
-            Err(StartError::Refused { reason })
+            Err(if no_room {
+                StartError::NoRoom { folder: folder.to_owned(), source: io::ErrorKind::StorageFull.into() }
+            } else {
+                StartError::Refused { reason }
+            })
         }
         // The end of the stream, silence, or something that no keeper says at the start.
         Ok(_) | Err(_) => Err(gone(folder, child)),

@@ -24,8 +24,9 @@ pub enum StoreError {
     DiskFull {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
-        source: Arc<rusqlite::Error>,
+        /// What SQLite or the system says.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The store may not be written.
     #[error("{path} cannot be written")]
@@ -78,6 +79,14 @@ pub enum StoreError {
         /// What contradicts what.
         what: String,
     },
+    /// The store was deleted, moved or replaced while it was open. Nothing was written.
+    #[error(
+        "the store was deleted, moved or replaced while it was in use: {path} is not the file that was opened"
+    )]
+    Gone {
+        /// The database.
+        path: PathBuf,
+    },
     /// More waits to be written than may wait.
     #[error("{waiting} batches wait to be written")]
     Overloaded {
@@ -106,6 +115,7 @@ impl Coded for StoreError {
             StoreError::Corrupt { .. } => "BKS-L008",
             StoreError::Overloaded { .. } => "BKS-L009",
             StoreError::Stopped => "BKS-L010",
+            StoreError::Gone { .. } => "BKS-L011",
         })
     }
 
@@ -118,7 +128,7 @@ impl Coded for StoreError {
                 "End the process that holds the lock, or wait for it.".to_owned()
             }
             StoreError::DiskFull { .. } => {
-                "Make room on that disk; what was acknowledged is safe, and writing goes on by itself."
+                "Make room on that disk, or raise `ulimit -f`; what was acknowledged is safe."
                     .to_owned()
             }
             StoreError::ReadOnly { .. } => {
@@ -129,7 +139,12 @@ impl Coded for StoreError {
             }
             StoreError::Poisoned { .. } => "Check the disk, then start the process again.".to_owned(),
             StoreError::Corrupt { .. } => {
-                "Keep a copy of the store before anything else writes to it.".to_owned()
+                "copy the store's folder first; `backstay store restore BACKUP --replace` makes it from a backup, and keeps this one beside it"
+                    .to_owned()
+            }
+            StoreError::Gone { .. } => {
+                "If it was moved, `backstay --store NEW resume` goes on there; if it was deleted, what it had is gone with it."
+                    .to_owned()
             }
             StoreError::Io { .. }
             | StoreError::Sqlite { .. }

@@ -25,6 +25,7 @@ mod packed;
 mod packing;
 mod page;
 mod patience;
+mod placed;
 mod places;
 mod queue;
 mod readers;
@@ -36,6 +37,7 @@ mod store;
 mod sum;
 mod tail;
 mod trim;
+mod wal;
 mod writer;
 
 pub use open::{Boot, OpenOptions};

@@ -1,8 +1,9 @@
 //! Opening a store.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,15 +15,20 @@ use super::core::Core;
 use super::flush::WalFlush;
 use super::lock::{LockFile, Strength, Turnstile};
 use super::owners::OwnerLocks;
+use super::placed::Placed;
 use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
 use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, migrate, schema};
+use super::{bell, fault, filesystem, migrate, schema, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
 use crate::rings::Rings;
+
+/// Modes of what is in a store: nobody else reads or writes it.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// Which boot of the machine this is: after another one, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub struct OpenOptions {
     pub index_waiting_max: usize,
     /// How long ago a topic has to have ended before its payloads are packed.
     pub pack_after: Duration,
+    /// The folder of the owners' locks, where the store is a copy of another one that is only read.
+    pub owners: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
@@ -57,6 +65,7 @@ impl Default for OpenOptions {
             boot: Boot::Ask,
             index_waiting_max: 128 * 1024,
             pack_after: Duration::from_secs(3_600),
+            owners: None,
         }
     }
 }
@@ -71,8 +80,9 @@ impl SqliteLog {
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let path = folder.join("log.db");
+        wal::refuse_damage(&path)?;
         find(folder, &path, options.create)?;
-        let mut connection = schema::connect_writer(&path)?;
+        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
         migrate::bring_up(&mut connection, folder, &path)?;
         let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
         store_lock.acquire()?;
@@ -98,15 +108,15 @@ impl SqliteLog {
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
-        let committer = Committer::new(connection, path.clone(), tail.clone(), waiting_max, pack_after);
+        let committer = Committer::new(connection, placed.clone(), tail.clone(), waiting_max, pack_after);
         let bell_file = bell::open(&bell_path)?;
         let clock = options.clock.clone();
         let rings = Arc::new(Rings::default());
         let core =
             Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
         let writer = Writer::start(core, flush)?;
-        let readers = Arc::new(Readers::start(id, &path, tail)?);
-        let owners = OwnerLocks::new(folder.join("owners"));
+        let readers = Arc::new(Readers::start(id, placed, tail)?);
+        let owners = OwnerLocks::new(options.owners.unwrap_or_else(|| folder.join("owners")));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
             id,
@@ -124,34 +134,63 @@ impl SqliteLog {
     }
 }
 
-/// Makes the folders, or checks that there is a store.
+/// Makes the folders and the database's file, or checks that they are there. What is made is this user's alone, whatever
+/// the umask.
 fn find(folder: &Path, database: &Path, create: bool) -> Result<(), OpenError> {
-    let not_a_store = |what: &str| OpenError::NotAStore { path: folder.to_owned(), what: what.to_owned() };
+    let missing = || OpenError::Missing { path: folder.to_owned() };
     match std::fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => return Err(not_a_store("it is not a folder")),
-        Ok(_) => {
-            filesystem::refuse_network(folder)?;
-            let there = database.try_exists().map_err(|source| fault::io("look at", database, source))?;
-            if !there && !create {
-                return Err(OpenError::Missing { path: folder.to_owned() });
-            }
+        Ok(found) if !found.is_dir() => {
+            let what = "it is not a folder".to_owned();
+            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
         }
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Err(OpenError::Missing { path: folder.to_owned() });
-        }
+        Ok(_) => filesystem::refuse_network(folder)?,
+        Err(source) if source.kind() == io::ErrorKind::NotFound && create => make_folder(folder)?,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Err(source) => return Err(fault::io("look at", folder, source).into()),
     }
-    make(&folder.join("owners"))?;
+    match std::fs::symlink_metadata(database) {
+        Ok(found) if !found.is_file() => {
+            let what = "its log.db is a link, or no file".to_owned();
+            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
+        }
+        Ok(_) => {}
+        Err(source) if source.kind() == io::ErrorKind::NotFound && create => {
+            filesystem::refuse_network(folder)?;
+            set_mode(folder, FOLDER_MODE)?;
+            make_file(database)?;
+        }
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(missing()),
+        Err(source) => return Err(fault::io("look at", database, source).into()),
+    }
+    let owners = folder.join("owners");
+    if !owners.is_dir() {
+        make_folder(&owners)?;
+    }
     filesystem::refuse_network(folder)
 }
 
-fn make(folder: &Path) -> Result<(), StoreError> {
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
     DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(FOLDER_MODE)
         .create(folder)
-        .map_err(|source| fault::io("make the folder", folder, source))
+        .map_err(|source| fault::io("make the folder", folder, source))?;
+    set_mode(folder, FOLDER_MODE)
+}
+
+/// Makes the file of the database. SQLite gives the files beside it the same mode.
+fn make_file(database: &Path) -> Result<(), StoreError> {
+    match File::options().write(true).create_new(true).mode(FILE_MODE).open(database) {
+        Ok(_) => set_mode(database, FILE_MODE),
+        // Another process makes the same store.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(fault::io("make", database, source)),
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|source| fault::io("change the mode of", path, source))
 }
 
 /// Which boot this is, on Linux.

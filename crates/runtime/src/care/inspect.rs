@@ -7,14 +7,15 @@ use backstay_agent::Preset;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
+use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
-use backstay_model::{Digest, Payload, Recorded, Seq, Text, Timestamp};
+use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
-use crate::drive::attempt_folder;
+use crate::drive::{attempt_folder, question_entry};
+use crate::request::index_row;
 
 /// A stream that an event tells length and digest of.
 #[derive(Clone, Debug)]
@@ -27,6 +28,28 @@ pub(super) struct NotedSpool {
     pub(super) spool: Spool,
 }
 
+/// What an event tells of an attempt that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct NotedAttempt {
+    pub(super) topic: String,
+    pub(super) seq: Seq,
+    pub(super) effect: EffectId,
+    pub(super) attempt: Attempt,
+    /// stdout and stderr, if it began.
+    pub(super) streams: Option<[Spool; 2]>,
+    /// Relative to the store.
+    pub(super) artifacts: Vec<String>,
+}
+
+/// How much of a run's events could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// All that there ever were.
+    Whole,
+    /// Some were freed, or cannot be read.
+    InPart,
+}
+
 /// Folds every run, and collects what its events name.
 #[derive(Debug)]
 pub(super) struct RunInspector<'s> {
@@ -37,11 +60,20 @@ pub(super) struct RunInspector<'s> {
     /// The first event that names each blob.
     pub(super) named: BTreeMap<Digest, (String, Seq)>,
     pub(super) spools: Vec<NotedSpool>,
+    pub(super) attempts: Vec<NotedAttempt>,
+    /// Folders of attempts that began, relative to the store.
+    pub(super) begun: BTreeSet<Utf8PathBuf>,
+    /// The runs that the log knows.
+    pub(super) runs: BTreeMap<RunId, Told>,
     /// Blobs whose texts are ours: plans, presets, records.
     pub(super) ours: BTreeSet<Digest>,
     /// Folders of attempts that have begun and not ended, relative to the store.
     pub(super) open_attempts: BTreeSet<Utf8PathBuf>,
     pub(super) findings: Vec<Finding>,
+    /// Runs that have not ended.
+    pub(super) open_runs: u64,
+    /// What the index rows should say now, where they are to be written anew.
+    pub(super) fresh: Option<(Timestamp, Vec<FreshIndex>)>,
 }
 
 impl<'s> RunInspector<'s> {
@@ -53,10 +85,20 @@ impl<'s> RunInspector<'s> {
             machine: None,
             named: BTreeMap::new(),
             spools: Vec::new(),
+            attempts: Vec::new(),
+            begun: BTreeSet::new(),
+            runs: BTreeMap::new(),
             ours: BTreeSet::new(),
             open_attempts: BTreeSet::new(),
             findings: Vec::new(),
+            open_runs: 0,
+            fresh: None,
         }
+    }
+
+    /// Also makes the index rows anew, as of `now`.
+    pub(super) fn renewing(self, now: Timestamp) -> RunInspector<'s> {
+        RunInspector { fresh: Some((now, Vec::new())), ..self }
     }
 
     /// Looks at everything as it would be without `secret`.
@@ -104,8 +146,23 @@ impl<'s> RunInspector<'s> {
         }
     }
 
-    fn note_spools(&mut self, recorded: &Recorded, event: &Event) {
-        let Event::EffectFinished(finished) = event else { return };
+    fn note_attempt(&mut self, recorded: &Recorded, event: &Event) {
+        let finished = match event {
+            Event::EffectStarting(starting) => {
+                self.begun.insert(attempt_folder(&starting.effect, starting.attempt));
+                return;
+            }
+            Event::EffectFinished(finished) => finished,
+            _ => return,
+        };
+        self.attempts.push(NotedAttempt {
+            topic: recorded.topic.to_string(),
+            seq: recorded.seq,
+            effect: finished.effect.clone(),
+            attempt: finished.attempt,
+            streams: finished.stdout.clone().zip(finished.stderr.clone()).map(Into::into),
+            artifacts: finished.artifacts.clone(),
+        });
         let folder = attempt_folder(&finished.effect, finished.attempt);
         for (stream, spool) in [(Stream::Stdout, &finished.stdout), (Stream::Stderr, &finished.stderr)] {
             if let Some(spool) = spool {
@@ -186,6 +243,20 @@ impl<'s> RunInspector<'s> {
         let Some(text) = self.blob_text(digest, Names::Ours) else { return };
         if let Err(error) = serde_json::from_str::<RunRecord>(&text) {
             self.damaged(recorded, format!("the record that it names cannot be understood: {error}"));
+        }
+    }
+
+    /// Makes the index rows of a run anew, if that is wanted.
+    fn renew(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+        let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
+        let made = index_row(run, machine, *now).and_then(|index| {
+            let entries = machine.open_questions().map(|asked| question_entry(run, asked));
+            Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
+        });
+        match (made, &mut self.fresh) {
+            (Ok(made), Some((_, fresh))) => fresh.push(made),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.odd(topic, format!("its index row cannot be made: {error}")),
         }
     }
 
@@ -274,7 +345,7 @@ impl Inspect for RunInspector<'_> {
         match Event::decode(recorded) {
             Ok(event) => {
                 self.note_ours(&event);
-                self.note_spools(recorded, &event);
+                self.note_attempt(recorded, &event);
                 if let Event::Trimmed(trimmed) = event {
                     self.record(recorded, trimmed.record);
                 }
@@ -298,6 +369,11 @@ impl Inspect for RunInspector<'_> {
     }
 
     fn end(&mut self, topic: &InspectedTopic) {
+        if let Some(run) = topic.topic.run_id() {
+            let is_whole = topic.is_whole && topic.floor == Seq(0);
+            self.runs.insert(run, if is_whole { Told::Whole } else { Told::InPart });
+            self.open_runs += u64::from(!topic.closed);
+        }
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };
         if !self.define(topic, &mut machine) {
             return;
@@ -307,6 +383,7 @@ impl Inspect for RunInspector<'_> {
                 self.open_attempts.insert(attempt_folder(&effect, attempt));
             }
         }
+        self.renew(topic, &machine);
         self.compare(topic, &machine);
     }
 }

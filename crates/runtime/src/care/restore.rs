@@ -121,7 +121,8 @@ fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, Resto
     }
     refuse_backup(folder)?;
     // What is no store is not moved out of the way either.
-    if place == Place::Empty || !folder.join("log.db").exists() {
+    let is_store = ["log.db", "log.db-wal", "store.lock"].iter().any(|name| folder.join(name).exists());
+    if place == Place::Empty || !is_store {
         return Err(RestoreError::Occupied { path: folder.to_owned() });
     }
     let alone = Alone::take(folder.as_std_path())?;

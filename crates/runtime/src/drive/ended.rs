@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
-use backstay_exec::{ExitRecord, Redaction, Redactor, SpoolError, spool};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, spool};
 use backstay_log::BlobError;
 use backstay_model::Text;
 use backstay_model::event::Spool;
@@ -45,7 +45,7 @@ pub(super) fn collect(
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
-    secrets: &[Redaction],
+    secrets: &Secrets,
     answer: Option<&str>,
     schema: Option<&str>,
 ) -> Result<ProcessEnded, CollectError> {
@@ -106,7 +106,7 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
 fn read_output(
     folder: &Utf8Path,
     stdout: &Spool,
-    secrets: &[Redaction],
+    secrets: &Secrets,
     answer: Option<&str>,
 ) -> Result<Output, CollectError> {
     let path = folder.join("output");
@@ -118,7 +118,8 @@ fn read_output(
     );
     match opened.map(File::from) {
         Ok(file) => match read_beginning(&file) {
-            Ok(output) => Ok(Output { text: output.text.map(|text| redacted(&text, secrets)), ..output }),
+            // What the step wrote into the file did not pass its keeper, which redacts the streams.
+            Ok(output) => Ok(Output { text: output.text.map(|text| secrets.redacted(&text)), ..output }),
             Err(source) => unreadable(path, source),
         },
         Err(Errno::NOENT) => match answer {
@@ -127,15 +128,6 @@ fn read_output(
         },
         Err(error) => unreadable(path, error.into()),
     }
-}
-
-/// What the step wrote into the file did not pass its keeper, which redacts the streams.
-fn redacted(text: &str, secrets: &[Redaction]) -> String {
-    let mut redactor = Redactor::new(secrets);
-    let mut clean = Vec::with_capacity(text.len());
-    redactor.push(text.as_bytes(), &mut clean);
-    redactor.finish(&mut clean);
-    String::from_utf8_lossy(&clean).into_owned()
 }
 
 fn read_beginning(file: &File) -> io::Result<Output> {
@@ -161,8 +153,8 @@ fn stdout_text(folder: &Utf8Path, spool: &Spool) -> Result<Output, CollectError>
     match spool::stdout_beginning(folder, OUTPUT_BYTES_MAX as u64) {
         // What is missing may be anywhere in it.
         Ok(read) if spool.lost_bytes > 0 && read.size_bytes < OUTPUT_BYTES_MAX as u64 => {
-            let message = format!("{} bytes of it could not be kept: the disk was full", spool.lost_bytes);
-            Ok(Output { text: None, problem: Some(OutputProblem::Unreadable { message }) })
+            let problem = OutputProblem::Lost { lost_bytes: spool.lost_bytes };
+            Ok(Output { text: None, problem: Some(problem) })
         }
         Ok(read) => Ok(beginning(read.bytes, read.size_bytes + spool.lost_bytes)),
         Err(SpoolError::Io { path, source }) => unreadable(path, source),
@@ -222,7 +214,7 @@ mod tests {
         let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
         std::fs::write(path.join("stdout"), stdout).unwrap();
         let spool = Spool { size_bytes: stdout.len() as u64, digest: Digest::of(stdout), lost_bytes };
-        read_output(&path, &spool, &[], None).unwrap()
+        read_output(&path, &spool, &Secrets::of(&[]), None).unwrap()
     }
 
     #[test]
@@ -231,8 +223,6 @@ mod tests {
         assert_eq!((whole.text.as_deref(), whole.problem), (Some("all of it"), None));
         let torn = read(b"the beg the end", 5);
         assert_eq!(torn.text, None, "what is missing may be in its middle");
-        assert!(
-            matches!(torn.problem, Some(OutputProblem::Unreadable { message }) if message.contains("5 bytes"))
-        );
+        assert_eq!(torn.problem, Some(OutputProblem::Lost { lost_bytes: 5 }));
     }
 }

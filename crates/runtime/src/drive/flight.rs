@@ -9,19 +9,21 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Secrets,
     StartError,
 };
-use backstay_log::ClaimMode;
 use backstay_log::crash::crash_point;
-use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
+use backstay_log::{ClaimMode, has_no_room};
+use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
+use super::gone::KeptExit;
 use super::prepare::Unready;
+use super::redact;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
 use crate::store::Store;
@@ -81,8 +83,25 @@ pub(super) enum News {
     Held { effect: EffectId, attempt: Attempt, control: KeeperControl },
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
+    /// The store is not where it was: nothing more can be decided.
+    StoreGone { effect: EffectId, exit: Option<KeptExit> },
     /// Nobody can say what became of it, for now.
-    Trouble { effect: EffectId, attempt: Attempt, message: String },
+    Trouble { effect: EffectId, attempt: Attempt, trouble: Trouble },
+}
+
+/// Why nobody can say what became of work, for now.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// There is no room for what has to be written before it starts, or for what it left.
+    NoRoom(String),
+    /// Something else, in words.
+    Other(String),
+}
+
+impl Trouble {
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Trouble {
+        if has_no_room(error) { Trouble::NoRoom(chain(error)) } else { Trouble::Other(chain(error)) }
+    }
 }
 
 /// What a thread that looks after one attempt needs.
@@ -110,7 +129,7 @@ pub(super) struct Watch {
     /// How the run was claimed.
     mode: ClaimMode,
     /// What must not reach the log.
-    secrets: Vec<Redaction>,
+    pub(super) secrets: Secrets,
     news: UnboundedSender<News>,
 }
 
@@ -207,7 +226,7 @@ impl Drive<'_> {
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
             mode: self.mode,
-            secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
+            secrets: self.owner.secrets.clone(),
             news: self.news.clone(),
         }
     }
@@ -226,26 +245,30 @@ pub(crate) fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.trouble("the thread that looks after it died".to_owned());
+            self.trouble(Trouble::Other("the thread that looks after it died".to_owned()));
         }
     }
 }
 
 impl Watch {
-    pub(super) fn say(&self, news: News) {
+    pub(super) fn say(&self, mut news: News) {
+        redact::in_news(&self.secrets, &mut news);
         // The loop is gone when the drive is over; its successor recovers from the folder.
         if self.news.send(news).is_err() {
             tracing::debug!(effect = %self.effect, "nobody listens for news any more");
         }
     }
 
-    fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+    fn start(mut self, work: Work, env: std::collections::BTreeMap<String, String>) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let preset = match self.preset() {
             Ok(preset) => preset,
             // It did not begin; what is in the way may be mended.
             Err(error) => {
-                return self.trouble(chain(&error));
+                return self.trouble(Trouble::of(&error));
             }
         };
         let version = preset.as_ref().and_then(|preset| {
@@ -255,11 +278,18 @@ impl Watch {
         });
         crash_point("runtime.spawn.before");
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
-            Ok(spec) => Ok(spec),
+            Ok(spec) => {
+                // What the workflow gives the step may be secret as well.
+                self.secrets = self.secrets.with_env(&spec.env);
+                Ok(spec)
+            }
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
-        let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
+        let before = match prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).transpose() {
+            Ok(before) => before.flatten(),
+            Err(error) => return self.trouble(Trouble::of(&error)),
+        };
         // Who called it off has said so.
         if !self.gate.go(Stage::Passed) {
             return;
@@ -275,14 +305,14 @@ impl Watch {
             Err(error @ (StartError::Spec { .. } | StartError::Spawn { .. })) => self.refuse(&error),
             Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
             // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 
     fn hold(
         self,
         handle: KeeperHandle,
-        before: Option<KeptTree>,
+        before: Option<TreeOutcome>,
         preset: Option<&Preset>,
         version: Option<String>,
     ) {
@@ -304,7 +334,7 @@ impl Watch {
         let news = self.news.clone();
         let listen = move || self.listen(events, attended.as_ref(), attendant);
         if let Err(error) = std::thread::Builder::new().name(name).spawn(listen) {
-            let trouble = News::Trouble { effect, attempt, message: error.to_string() };
+            let trouble = News::Trouble { effect, attempt, trouble: Trouble::of(&error) };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
             }
@@ -335,15 +365,18 @@ impl Watch {
     }
 
     fn recover(self, same_boot: bool, tell: bool) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
         crash_point("runtime.recover.before");
         let preset = match self.preset() {
             Ok(preset) => preset,
-            Err(error) => return self.trouble(chain(&error)),
+            Err(error) => return self.trouble(Trouble::of(&error)),
         };
-        let recovered = backstay_exec::recover(&folder, self.epoch);
+        let recovered = backstay_exec::recover(&folder, &effect, attempt, self.epoch);
         crash_point("runtime.recover.after");
         match recovered {
             Ok(Recovered::Attached(handle)) => {
@@ -376,12 +409,12 @@ impl Watch {
                 tracing::warn!(%effect, error = %chain(&error), "what is left of an attempt cannot be read");
                 self.lost(LostEvidence::Rebooted, 0);
             }
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 
-    fn trouble(&self, message: String) {
-        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, message });
+    pub(super) fn trouble(&self, trouble: Trouble) {
+        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, trouble });
     }
 
     fn lost(&self, evidence: LostEvidence, ended_processes: u32) {
@@ -395,11 +428,14 @@ impl Watch {
         attended: Option<&Attended>,
         attendant: Option<Attendant>,
     ) {
+        if self.is_displaced(Some(record)) {
+            return leave(attendant);
+        }
         let folder = self.store.folder.join(&self.folder);
         let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
             Ok(finding) => finding,
             Err(error) => {
-                return self.trouble(chain(&error));
+                return self.trouble(Trouble::of(&error));
             }
         };
         let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
@@ -415,14 +451,17 @@ impl Watch {
             Ok(process) => {
                 let mut process = self.told_end(process);
                 process.agent = finding.map(|finding| finding.ended);
-                process.after = self.keep_tree(&folder, TreeMoment::After);
+                process.after = match self.keep_tree(&folder, TreeMoment::After) {
+                    Ok(after) => after,
+                    Err(error) => return self.trouble(Trouble::of(&error)),
+                };
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,
                     process: Box::new(process),
                 }));
             }
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 

@@ -6,14 +6,15 @@ use std::fs;
 use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_exec::{ProcessSpec, StartError};
+use backstay_log::has_no_room;
 use backstay_model::EffectCall;
-use backstay_model::event::KeptTree;
+use backstay_model::event::TreeOutcome;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeMoment, TreeName};
+use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, outcome};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -91,29 +92,31 @@ impl Watch {
         Ok(spec)
     }
 
-    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work.
-    pub(super) fn keep_tree(&self, folder: &Utf8Path, moment: TreeMoment) -> Option<KeptTree> {
-        if self.effect.call == EffectCall::Probe {
-            return None;
-        }
+    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work, unless there is no
+    /// room for it: then there will be none for other things either.
+    pub(super) fn keep_tree(
+        &self,
+        folder: &Utf8Path,
+        moment: TreeMoment,
+    ) -> Result<Option<TreeOutcome>, TreeError> {
+        let Some(cwd) = self.cwd.as_ref().filter(|_| self.effect.call != EffectCall::Probe) else {
+            return Ok(None);
+        };
         let name = TreeName::new(&self.effect, self.attempt, moment);
-        let kept = Checkout::around(self.cwd.as_ref()?)
+        let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
-                None
-            }
+            Err(error) if has_no_room(&error) => Err(error),
+            kept => Ok(outcome(kept, &self.effect)),
         }
     }
 
-    pub(super) fn kept_before(&self) -> Option<KeptTree> {
+    pub(super) fn kept_before(&self) -> Option<TreeOutcome> {
         let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
         let kept = Checkout::around(self.cwd.as_ref()?)
             .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
         match kept {
-            Ok(kept) => kept.flatten(),
+            Ok(kept) => kept.flatten().map(TreeOutcome::Kept),
             Err(error) => {
                 tracing::debug!(effect = %self.effect, error = %chain(&error), "the kept checkout is not found");
                 None

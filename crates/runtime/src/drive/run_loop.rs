@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
 use backstay_exec::is_waiting;
-use backstay_log::{ClaimMode, Direction, Subscription};
+use backstay_log::{ClaimMode, Direction, StoreError, Subscription};
 use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Attempt, Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::StopSwitch;
 use super::append::Appending;
 use super::checkout::Tenancy;
-use super::flight::{Flight, News};
+use super::flight::{Flight, News, Trouble};
+use super::gone::KeptExit;
 use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
@@ -70,7 +71,7 @@ pub(super) struct Drive<'a> {
     /// Ranges of the machine's own facts that were acknowledged and not yet read back.
     pub(super) own: VecDeque<(Seq, Seq)>,
     pub(super) subscription: Subscription,
-    incoming: mpsc::UnboundedReceiver<News>,
+    pub(super) incoming: mpsc::UnboundedReceiver<News>,
     /// Reports that are not durable yet: they are kept until they are.
     reports: VecDeque<Report>,
     asleep: Duration,
@@ -78,8 +79,14 @@ pub(super) struct Drive<'a> {
     is_untold: bool,
     /// How it stands to the folder that it works in.
     pub(super) tenancy: Tenancy,
+    /// Work met a full disk, and nothing was done about it yet.
+    no_room: Option<DriveError>,
     /// It was told once to stand still because the disk is full.
     pub(super) has_met_full_disk: bool,
+    /// The store is not where it was.
+    is_store_gone: bool,
+    /// How work ended since.
+    pub(super) exits: Vec<KeptExit>,
 }
 
 impl<'a> Drive<'a> {
@@ -110,7 +117,10 @@ impl<'a> Drive<'a> {
             asleep: owner.store.clock.asleep(),
             is_untold: false,
             tenancy: Tenancy::default(),
+            no_room: None,
             has_met_full_disk: false,
+            is_store_gone: false,
+            exits: Vec::new(),
         }
     }
 
@@ -119,14 +129,24 @@ impl<'a> Drive<'a> {
         loop {
             match self.work(switch).await {
                 Ok(end) => return Ok(end),
-                Err(error) => self.make_room(error).await?,
+                Err(error) => {
+                    let error = self.or_store_gone(error, switch).await;
+                    self.make_room(error).await?;
+                }
             }
         }
     }
 
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
+            if self.is_store_gone {
+                let path = self.owner.store.folder.join("log.db").into();
+                return Err(RunError::Append(StoreError::Gone { path }.into()).into());
+            }
             self.read_what_is_there().await?;
+            if let Some(error) = self.no_room.take() {
+                return Err(error);
+            }
             self.ask_for_checkout().await;
             let settled = self.pass().await?;
             if !settled {
@@ -153,6 +173,24 @@ impl<'a> Drive<'a> {
             }
             if self.wait(switch).await? == Woken::Stopped {
                 return Ok(DriveEnd::Stopped);
+            }
+        }
+    }
+
+    /// Decides about everything that was said, and begins nothing.
+    pub(super) async fn settle_inputs(&mut self) -> Result<(), DriveError> {
+        loop {
+            self.read_what_is_there().await?;
+            self.owner.store.give_missing_texts(&mut self.machine).await?;
+            let env = Env { performer: None, ..self.env()? };
+            let outcome = self.machine.handle(&env, Input::Look);
+            match self.append(outcome).await? {
+                Appending::Superseded => self.fold_anew().await?,
+                Appending::Durable(outcome) => {
+                    if !outcome.more_to_do && !self.machine.has_unsettled_inputs() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -282,8 +320,14 @@ impl<'a> Drive<'a> {
                     is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
-                News::Trouble { effect, attempt, message } => {
-                    self.stick(effect, attempt, message);
+                News::StoreGone { effect, exit } => {
+                    self.in_flight.remove(&effect);
+                    self.exits.extend(exit);
+                    self.is_store_gone = true;
+                    is_news = true;
+                }
+                News::Trouble { effect, attempt, trouble } => {
+                    self.stick(effect, attempt, trouble);
                     is_news = true;
                 }
             }
@@ -293,12 +337,19 @@ impl<'a> Drive<'a> {
     }
 
     /// Takes note that nothing can be told of an attempt for now, and says so in the log.
-    fn stick(&mut self, effect: EffectId, attempt: Attempt, message: String) {
+    fn stick(&mut self, effect: EffectId, attempt: Attempt, trouble: Trouble) {
         // What was begun later is not meant.
         if self.in_flight.get(&effect).is_none_or(|flight| flight.attempt != attempt) {
             return;
         }
         self.in_flight.remove(&effect);
+        let message = match trouble {
+            Trouble::Other(message) => message,
+            Trouble::NoRoom(message) => {
+                self.no_room = Some(DriveError::NoRoom { effect: effect.clone(), message: message.clone() });
+                message
+            }
+        };
         tracing::warn!(%effect, %message, "work cannot be followed for now");
         let message: String = message.chars().take(MESSAGE_CHARS).collect();
         let pause = self.stuck.get(&effect).map_or(STUCK_AGAIN_FIRST, |last| last.pause * 2);
@@ -306,6 +357,11 @@ impl<'a> Drive<'a> {
         let stuck = Stuck { message: message.clone(), again_at: Instant::now() + pause, pause };
         self.stuck.insert(effect.clone(), stuck);
         self.reports.push_back(Report::Stuck { effect, attempt, message });
+    }
+
+    /// Lets everything that is stuck be looked for again with the next look.
+    pub(super) fn look_again_at_once(&mut self) {
+        self.stuck.clear();
     }
 
     /// Why the run cannot go on here, if nothing works and nothing is waited for but what is stuck.

@@ -297,13 +297,22 @@ fn command(dice: &mut Dice, depth: u32) -> String {
             'x' if is_alone && before == '$' => text.push_str(source),
             'x' if is_alone => text.push_str(target),
             'y' if is_alone => text.push_str(dice.of(VARIABLES)),
-            '%' if after != 's' => text.push_str(&command(dice, depth - 1)),
+            '%' if after != 's' => text.push_str(&without_calls(&command(dice, depth - 1))),
             '§' => text.push_str(dice.of(&["${{ inputs.v }}", "\"${{ inputs.v }}\"", "${{ inputs.w }}"])),
             other => text.push(other),
         }
         before = character;
     }
     text
+}
+
+/// A command in another one calls no function: one that calls itself through a pipe makes processes without end.
+fn without_calls(command: &str) -> String {
+    let is_call = |word: &str| matches!(word, "f" | "f;" | "g" | "g;");
+    let words = command
+        .split(' ')
+        .map(|word| if is_call(word) { word.replace(['f', 'g'], ":") } else { word.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn script(dice: &mut Dice) -> String {

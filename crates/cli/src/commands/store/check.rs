@@ -21,7 +21,8 @@ const WAY_ON: &str =
 /// Says whether the store is whole, and what is not.
 pub(crate) async fn check(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
-    let found = super::blocking(move || care::check(&folder)).await??;
+    let source = context.read_source(&folder).await?;
+    let found = super::blocking(move || care::check(&source)).await??;
     let exit = if found.log.findings.is_empty() { Exit::Completed } else { Exit::Failed };
     if args.json {
         output::json(&Document::new(&found))?;
@@ -57,12 +58,14 @@ pub(super) fn lines(found: &StoreCheck) -> Vec<String> {
         count => format!("{count} things are wrong"),
     };
     lines.push(format!(
-        "{verdict}: {} in {}, {} and {} were looked at{scrubbed}",
+        "{verdict}: {} in {}, {}, {} and {} were looked at{scrubbed}",
         counted(found.log.events, "event"),
         counted(found.log.topics, "topic"),
         counted(found.blobs, "blob"),
-        counted(found.spools, "stream")
+        counted(found.spools, "stream"),
+        counted(found.files, "other file")
     ));
+    lines.push(format!("not looked at: {}", found.not_covered.join("; ")));
     lines
 }
 
@@ -91,7 +94,10 @@ fn describe(finding: &Finding) -> String {
             let whose = topic.as_deref().map_or_else(|| "no run".to_owned(), name);
             format!("{whose}: the blob {} is damaged: {what}", digest.short())
         }
-        Finding::Spool { topic, seq, path, what } => {
+        Finding::EventsUnknown { path } => {
+            format!("{path}: an attempt began there, and no event tells of it: events are lost")
+        }
+        Finding::Spool { topic, seq, path, what } | Finding::File { topic, seq, path, what } => {
             format!("{}: {path}, told of by event {seq}: {what}", name(topic))
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::super::lock::{LockFile, Strength};
 use super::super::schema::{self, FORMAT};
-use super::super::{fault, filesystem};
+use super::super::{fault, filesystem, wal};
 use super::alone::Alone;
 use crate::error::{LookError, OpenError, StoreError};
 
@@ -58,6 +58,7 @@ impl Look {
 /// The database of the store in `folder`, which has to be there.
 fn database(folder: &Path) -> Result<PathBuf, LookError> {
     let path = folder.join("log.db");
+    wal::refuse_damage(&path)?;
     if path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
         Ok(path)
     } else {
