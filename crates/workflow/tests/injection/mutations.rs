@@ -309,6 +309,7 @@ fn command(dice: &mut Dice, depth: u32) -> String {
 /// A command in another one calls no function: one that calls itself through a pipe makes processes without end.
 fn without_calls(command: &str) -> String {
     let is_call = |word: &str| matches!(word, "f" | "f;" | "g" | "g;");
+    let command = command.replace("$(f)", "$(:)");
     let words = command
         .split(' ')
         .map(|word| if is_call(word) { word.replace(['f', 'g'], ":") } else { word.to_owned() });
