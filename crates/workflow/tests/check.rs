@@ -456,18 +456,68 @@ fn needs_that_make_a_circle_are_told_once() {
     assert_eq!(places(text), ["BKS-W035 4:29"]);
 }
 
+/// The codes of the diagnostics of a workflow with inputs of several types and one step.
+fn of_values(step: &str) -> Vec<String> {
+    let inputs = "{text: , n: {type: number}, flag: {type: boolean}}";
+    let text = format!("backstay: 1\ninputs: {inputs}\nsteps:\n  - {{id: a, {step}}}\n");
+    places(&text).iter().map(|said| said.chars().take_while(|c| *c != ' ').collect()).collect()
+}
+
 #[test]
-fn code_that_evaluates_a_value_again_is_a_warning() {
-    for script in
-        ["eval ${{ inputs.x }}", "bash -c \"echo ${{ inputs.x }}\"", "echo $(( ${{ inputs.x }} + 1 ))"]
-    {
-        let text = in_step(&format!("run: |\n      {script}"));
-        let warnings = checked(&text).unwrap().warnings;
-        assert_eq!(warnings.len(), 1, "{script}");
-        assert_eq!(
-            (warnings[0].severity, warnings[0].code.to_string()),
-            (Severity::Warning, "BKS-W061".to_owned())
-        );
+fn a_value_that_would_be_code_is_an_error_and_one_that_is_a_number_is_not() {
+    for (step, expected) in [
+        ("run: 'eval ${{ inputs.text }}'", &["BKS-W064"][..]),
+        ("run: 'bash -c \"echo ${{ inputs.text }}\"'", &["BKS-W064"]),
+        ("run: 'echo $(( ${{ inputs.text }} + 1 ))'", &["BKS-W064"]),
+        ("run: 'n=${{ inputs.text }}; (( n > 3 ))'", &["BKS-W061"]),
+        ("run: 'echo $(( ${{ inputs.n }} + ${{ inputs.n + 1 }} ))'", &[]),
+        ("run: 'n=${{ inputs.n }}; (( n > 3 ))'", &[]),
+        ("run: 'echo $(( ${{ inputs.text | length }} ))'", &[]),
+        ("run: 'echo $(( ${{ inputs.text | int }} ))'", &[]),
+        ("run: 'bash -c \"x --dry=${{ inputs.flag }} -n ${{ inputs.n }}\"'", &[]),
+        ("run: 'echo $(( ${{ inputs.flag }} ))'", &["BKS-W064"]),
+        ("run: 'echo $(( ${{ inputs.n ~ inputs.text }} ))'", &["BKS-W064"]),
+        ("run: 'echo $(( ${{ inputs.text if inputs.flag else 1 }} ))'", &["BKS-W064"]),
+    ] {
+        assert_eq!(of_values(step), expected, "{step}");
+    }
+}
+
+#[test]
+fn a_value_in_a_variable_under_env_is_followed_into_the_script() {
+    for (step, expected) in [
+        ("env: {N: '${{ inputs.text }}'}, run: '(( N > 3 ))'", &["BKS-W061"][..]),
+        ("env: {N: '${{ inputs.text }}'}, run: 'eval \"$N\"'", &["BKS-W061"]),
+        ("env: {N: '${{ inputs.n }}'}, run: '(( N > 3 ))'", &[]),
+        ("env: {N: '${{ inputs.text }}'}, run: '[ \"$N\" -gt 3 ]'", &[]),
+        ("env: {N: 3}, run: '(( N > 3 ))'", &["BKS-W016"]),
+        ("env: {BASH_ENV: '${{ inputs.text }}'}, run: 'true'", &["BKS-W064"]),
+        ("env: {EDITOR: '${{ inputs.text }}'}, run: 'true'", &["BKS-W061"]),
+        ("env: {PATH: '${{ inputs.text }}:/bin'}, run: 'true'", &[]),
+    ] {
+        assert_eq!(of_values(step), expected, "{step}");
+    }
+    let group = "backstay: 1\ninputs: {text: }\nsteps:\n  - id: g\n    env: {N: '${{ inputs.text }}'}\n    steps: [{id: a, run: '(( N ))'}]\n  - {id: b, run: '(( N ))'}\n";
+    assert_eq!(places(group), ["BKS-W061 6:29"], "only the steps of the group have it");
+    let whole =
+        "backstay: 1\ninputs: {text: }\nenv: {N: '${{ inputs.text }}'}\nsteps: [{id: a, run: '(( N ))'}]\n";
+    assert_eq!(places(whole), ["BKS-W061 4:25"]);
+}
+
+#[test]
+fn a_value_among_the_arguments_of_a_command_is_no_code_either() {
+    for (step, expected) in [
+        ("command: [echo, '${{ inputs.text }}']", &[][..]),
+        ("command: [bash, -c, 'echo \"$1\"', _, '${{ inputs.text }}']", &[]),
+        ("command: [bash, -c, 'echo ${{ inputs.text }}']", &["BKS-W064"]),
+        ("command: [bash, -c, 'echo ${{ inputs.n }}']", &[]),
+        ("command: [env, X=1, sh, -c, '${{ inputs.text }}']", &["BKS-W064"]),
+        ("command: [python3, -c, 'print(${{ inputs.text }})']", &["BKS-W064"]),
+        ("command: [awk, '-v', 'x=${{ inputs.text }}', '{ print x }']", &[]),
+        ("command: ['${{ inputs.text }}', --version]", &["BKS-W061"]),
+        ("command: 'bash -c \"echo ${{ inputs.text }}\"'", &["BKS-W064"]),
+    ] {
+        assert_eq!(of_values(step), expected, "{step}");
     }
 }
 

@@ -151,7 +151,9 @@ impl Reader<'_> {
             Kind::List(items) => {
                 let arguments: Vec<Option<Template>> =
                     items.iter().map(|item| self.argument(item, site)).collect();
-                arguments.into_iter().collect::<Option<Vec<_>>>()?
+                let arguments = arguments.into_iter().collect::<Option<Vec<_>>>()?;
+                self.arguments(&items.iter().collect::<Vec<_>>(), &arguments);
+                arguments
             }
             _ => {
                 let text = self.text(node, "`command`")?;
@@ -167,10 +169,10 @@ impl Reader<'_> {
                     );
                     return None;
                 };
-                words
-                    .iter()
-                    .map(|word| Template::parse_as(word, TemplateKind::Text).ok())
-                    .collect::<Option<_>>()?
+                let words = words.iter().map(|word| Template::parse_as(word, TemplateKind::Text).ok());
+                let arguments = words.collect::<Option<Vec<_>>>()?;
+                self.arguments(&[node], &arguments);
+                arguments
             }
         };
         if command.is_empty() {
@@ -205,6 +207,9 @@ impl Reader<'_> {
                 Kind::Scalar { text, .. } if text.is_empty() => Some(""),
                 _ => self.text(&entry.value, "a variable"),
             };
+            if let Some(text) = text {
+                self.code_variable(name, &entry.value, text);
+            }
             let value = text.and_then(|text| self.template(&entry.value, text, TemplateKind::Text, site));
             env.extend(value.filter(|_| valid).map(|value| EnvSpec { name: name.to_owned(), value }));
         }

@@ -10,6 +10,7 @@ mod order;
 mod reader;
 mod repeat;
 mod scalars;
+mod script;
 mod step;
 mod workflow;
 mod workspace;

@@ -8,7 +8,7 @@ use backstay_model::StepId;
 use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
-use crate::expression::{Path, Token, TokenKind, is_filter, paths, tokens};
+use crate::expression::{Path, Token, TokenKind, ValueKind, is_filter, paths, tokens};
 use crate::plan::InputType;
 use crate::yaml::Node;
 
@@ -336,20 +336,7 @@ impl Reader<'_> {
 
     fn type_of(&self, path: &Path<'_>) -> Type {
         let names: Vec<&str> = path.names.iter().map(|(name, _)| *name).collect();
-        let field = |fields: &[(&str, Type)], name: &str| {
-            fields.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, found)| *found)
-        };
-        match names.as_slice() {
-            ["steps" | "previous", _, name] => field(STEP_FIELDS, name),
-            ["run", name] => field(RUN_FIELDS, name),
-            ["inputs", name] => match self.inputs.get(*name) {
-                Some(Some(InputType::String | InputType::Script)) => Type::Text,
-                Some(Some(InputType::Number)) => Type::Number,
-                Some(Some(InputType::Boolean)) => Type::Boolean,
-                _ => Type::Any,
-            },
-            _ => Type::Any,
-        }
+        type_of(&self.inputs, &names)
     }
 
     /// `path == literal` and `literal == path`.
@@ -389,6 +376,32 @@ impl Reader<'_> {
                 Report::error(codes::UNKNOWN_STATUS, &place, format!("no step has the status `{text}`"));
             self.say(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
         }
+    }
+}
+
+fn type_of(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> Type {
+    let field = |fields: &[(&str, Type)], name: &str| {
+        fields.iter().find(|(known, _)| *known == name).map_or(Type::Any, |(_, found)| *found)
+    };
+    match names {
+        ["steps" | "previous", _, name] => field(STEP_FIELDS, name),
+        ["run", name] => field(RUN_FIELDS, name),
+        ["inputs", name] => match inputs.get(*name) {
+            Some(Some(InputType::String | InputType::Script)) => Type::Text,
+            Some(Some(InputType::Number)) => Type::Number,
+            Some(Some(InputType::Boolean)) => Type::Boolean,
+            _ => Type::Any,
+        },
+        _ => Type::Any,
+    }
+}
+
+/// What is known of the text of the value that a dotted name stands for.
+pub(super) fn value_kind(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> ValueKind {
+    match type_of(inputs, names) {
+        Type::Number => ValueKind::Number,
+        Type::Boolean => ValueKind::Boolean,
+        Type::Text | Type::Any => ValueKind::Text,
     }
 }
 

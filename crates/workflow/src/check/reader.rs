@@ -111,6 +111,8 @@ pub(super) struct Reader<'a> {
     pub(super) loops: BTreeSet<StepId>,
     /// The steps that say where they, and what is in them, work.
     pub(super) workspaces: BTreeMap<StepId, Workspace>,
+    /// Variables of the environment that hold a text from a `${{ }}`, at each level around the step at hand.
+    pub(super) text_variables: Vec<Vec<String>>,
     /// Every expression, for the check of names at the end.
     pub(super) uses: Vec<Use>,
     /// The presets that there are.

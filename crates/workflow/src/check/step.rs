@@ -9,15 +9,14 @@ use super::keys;
 use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
-use crate::expression::{Expression, Script, SourceError, Template, TemplateKind, interpolations};
-use crate::plan::{AfterCrash, InputType, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
+use crate::expression::{Expression, SourceError, Template, TemplateKind, interpolations};
+use crate::plan::{AfterCrash, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
 use crate::yaml::{Kind, Node, Plain};
 
 const VERBS: &[&str] = &["run", "command", "agent", "steps"];
 const LATER_VERBS: &[&str] = &["ask", "workflow"];
 const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
 pub(super) const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
-const SHELLS: &[&str] = &["bash", "sh", "dash", "zsh", "ksh"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
 /// Nothing keeps a script from writing, so there is nothing fuller than `write`.
 const ACCESS_OF_SCRIPTS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write)];
@@ -67,6 +66,7 @@ impl Reader<'_> {
         let fields = self.fields(node, &keys::STEP);
         let id = self.id(node, &fields);
         let site = id.as_ref().map_or(Site::Unknown, |id| Site::Step(id.clone()));
+        self.enter_environment(fields.get("env"));
         let verb = self.verb(node, &fields, &site);
         let is_agent = fields.get("agent").is_some();
         let is_group = fields.get("steps").is_some();
@@ -118,6 +118,7 @@ impl Reader<'_> {
         });
         let mut draft = Draft { id, step, needs };
         let maker = fields.entry("workspace").and_then(|entry| self.workspace_of_step(entry, &mut draft));
+        self.text_variables.pop();
         maker.into_iter().chain([draft]).collect()
     }
 
@@ -254,79 +255,6 @@ impl Reader<'_> {
             return None;
         }
         Some(words)
-    }
-
-    pub(super) fn script(
-        &mut self,
-        node: &Node,
-        what: &str,
-        site: &Site,
-        shell: Option<&[String]>,
-    ) -> Option<Script> {
-        let text = self.text(node, what)?;
-        if let Some(whole) = self.whole_input(node, text) {
-            return whole;
-        }
-        let program =
-            shell.and_then(|words| words.first()).map(|word| word.rsplit('/').next().unwrap_or(word));
-        if let (Some(program), Some(found)) = (program, interpolations(text).first())
-            && !SHELLS.contains(&program)
-        {
-            let range = node.locate(self.source, &found.outer);
-            self.say(
-                Report::error(
-                    codes::UNSAFE_POSITION,
-                    &range,
-                    format!("`${{{{ }}}}` can not stand in a script for `{program}`"),
-                )
-                .hint("put the value under `env` and read the variable"),
-            );
-            return None;
-        }
-        // The names are looked at also where the place is wrong.
-        for found in interpolations(text) {
-            self.note_use(node, site, text, found.inner);
-        }
-        let parsed = match Script::parse_with_warnings(text) {
-            Ok(parsed) => parsed,
-            Err(errors) => {
-                for error in errors {
-                    self.source_error(node, &error);
-                }
-                return None;
-            }
-        };
-        for warning in &parsed.warnings {
-            let range = node.locate(self.source, &warning.range);
-            self.say(
-                Report::warning(warning.code, &range, warning.message.clone())
-                    .maybe_hint(warning.hint.clone()),
-            );
-        }
-        Some(parsed.script)
-    }
-
-    /// `run: ${{ inputs.x }}`: the outer `None` if it is none, the inner one if `x` may not be code.
-    fn whole_input(&mut self, node: &Node, text: &str) -> Option<Option<Script>> {
-        let trimmed = text.trim();
-        let found = interpolations(trimmed);
-        let [one] = found.as_slice() else { return None };
-        if one.outer != (0..trimmed.len()) {
-            return None;
-        }
-        let name = trimmed[one.inner.clone()].trim().strip_prefix("inputs.")?;
-        match self.inputs.get(name)? {
-            Some(InputType::Script) => Some(Some(Script::whole(name))),
-            None => Some(None),
-            Some(_) => {
-                let range = first_line(self.source, &node.range);
-                self.say(
-                    Report::error(codes::SCRIPT_INPUT, &range, format!("the input `{name}` can not be code"))
-                        .hint(format!("declare it:  {name}: {{type: script}}")),
-                );
-                Some(None)
-            }
-        }
     }
 
     pub(super) fn source_error(&mut self, node: &Node, error: &SourceError) {

@@ -76,6 +76,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         ids: BTreeMap::new(),
         loops: BTreeSet::new(),
         workspaces: BTreeMap::new(),
+        text_variables: Vec::new(),
         uses: Vec::new(),
         presets: &input.presets,
         specs: BTreeMap::new(),
@@ -184,6 +185,7 @@ impl Reader<'_> {
         let inputs = fields.get("inputs").map(|node| self.inputs(node)).unwrap_or_default();
         self.agents(fields.get("agents"), &input.agents);
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
+        self.enter_environment(fields.get("env"));
         let mut steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
         match fields.get("steps") {
             None if is_workflow => {

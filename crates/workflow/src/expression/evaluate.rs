@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, Value};
 
 use super::environment::{NOTHING_TO_PRINT, environment, spell};
 use super::interpolation::{Interpolation, interpolations};
-use super::{EvalError, EvalErrorKind, Expression, Script, Template, Values};
+use super::{EvalError, EvalErrorKind, Expression, Script, ScriptVariable, Template, ValueKind, Values};
 
 /// A script that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Script {
         }
         let mut env = Vec::with_capacity(self.variables.len());
         for variable in &self.variables {
-            let text = variable.expression.text(values)?;
+            let text = variable.text(values)?;
             if text.contains('\0') {
                 return Err(EvalError {
                     kind: EvalErrorKind::NulInVariable,
@@ -110,6 +110,33 @@ impl Script {
             env.push((variable.name.clone(), text));
         }
         Ok(RenderedScript { text: self.text.clone(), env })
+    }
+}
+
+impl ScriptVariable {
+    /// The text of the variable, which is of its kind.
+    fn text(&self, values: &Values) -> Result<String, EvalError> {
+        let source = &self.expression.source;
+        let value = self.expression.value(values)?;
+        let text = spell(&value).map_err(|error| failed(source, &error))?;
+        let (is_of_kind, wanted) = match self.kind {
+            ValueKind::Text => (true, "a text"),
+            ValueKind::Number => {
+                let is_number = value.kind() == minijinja::value::ValueKind::Number;
+                // What is no number at all, such as the result of 0.0 / 0.0, is spelled as a name.
+                let is_spelled = text.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+                (is_number && is_spelled, "a number")
+            }
+            ValueKind::Boolean => (value.kind() == minijinja::value::ValueKind::Bool, "true or false"),
+        };
+        if is_of_kind {
+            return Ok(text);
+        }
+        Err(EvalError {
+            kind: EvalErrorKind::WrongKind,
+            expression: source.clone(),
+            message: format!("the script needs {wanted} here, this is a {}", value.kind()),
+        })
     }
 }
 

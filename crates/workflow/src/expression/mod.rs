@@ -5,6 +5,7 @@ mod error;
 mod evaluate;
 mod filters;
 mod interpolation;
+mod kind;
 mod parse;
 mod script;
 mod shell;
@@ -21,8 +22,12 @@ pub(crate) use environment::is_filter;
 pub use error::{EvalError, EvalErrorKind, SourceError};
 pub use evaluate::RenderedScript;
 pub(crate) use interpolation::interpolations;
+pub(crate) use kind::kind_of;
 pub use parse::TemplateKind;
-pub use script::ParsedScript;
+pub(crate) use script::{IsError, argument_errors};
+pub use script::{ParsedScript, ScriptContext, ShellDialect};
+pub use shell::ValueKind;
+pub(crate) use shell::{CODE_VARIABLES, PROGRAM_VARIABLES};
 pub(crate) use token::{Path, Token, TokenKind, paths, tokens};
 
 /// A bare expression, such as the value of `if`.
@@ -67,6 +72,9 @@ pub struct ScriptVariable {
     pub name: String,
     /// What it holds.
     pub expression: Expression,
+    /// What its text has to be.
+    #[serde(default, skip_serializing_if = "ValueKind::is_text")]
+    pub kind: ValueKind,
 }
 
 /// What an expression can see.
