@@ -1,9 +1,8 @@
 //! `.backstay/config.toml`, apart from what stands in the tables of agents: that is read by whoever knows them.
 
-use std::io::ErrorKind;
 use std::ops::Range;
 
-use backstay_runtime::{CONFIGURATION_FILE, Retention};
+use backstay_runtime::{CONFIGURATION_FILE, Retention, read_configuration};
 use backstay_workflow::nearest;
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
@@ -61,11 +60,9 @@ pub(crate) fn path(store: &Utf8Path) -> Utf8PathBuf {
 
 fn read(store: &Utf8Path) -> Result<Configuration, CliError> {
     let path = path(store);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Configuration::default());
-        }
+    let text = match read_configuration(store) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(Configuration::default()),
         Err(source) => return Err(CliError::ReadFile { path, source }),
     };
     File { path, text: &text }.read()

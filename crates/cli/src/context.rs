@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use backstay_agent::Presets;
+use backstay_files::Dir;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::{
-    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store,
+    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store, read_configuration,
 };
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -100,12 +101,10 @@ impl Context {
     pub(crate) fn presets(&self) -> Result<Presets, CliError> {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
         let path = folder.join(CONFIGURATION_FILE);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match read_configuration(&folder) {
+            Ok(Some(text)) => text,
             // That there is no such folder is for whoever opens the store to say.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Presets::built_in()?);
-            }
+            Ok(None) => return Ok(Presets::built_in()?),
             Err(source) => return Err(CliError::ReadFile { path, source }),
         };
         config::check(&folder)?;
@@ -238,7 +237,8 @@ fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
 /// A store is not for version control: it says so itself.
 pub(crate) fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
     let path = folder.join(".gitignore");
-    let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(b"*\n"));
+    let made = Dir::open_found(folder.as_std_path())
+        .and_then(|folder| folder.create_new(".gitignore")?.write_all(b"*\n"));
     match made {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -1,11 +1,12 @@
 //! `backstay up` in the background: the owner of detached runs.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
+use backstay_files::Dir;
 use backstay_model::{Position, RunId};
 use backstay_runtime::{DriveEnd, Store};
 use camino::Utf8Path;
@@ -39,7 +40,7 @@ pub(crate) fn lock_patiently(store: &Utf8Path) -> Result<File, CliError> {
 
 fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
     let path = store.join(LOCK);
-    let opened = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+    let opened = Dir::open_found(store.as_std_path()).and_then(|store| store.open_or_create(LOCK));
     opened.map_err(|source| CliError::WriteFile { path, source })
 }
 
@@ -47,7 +48,7 @@ fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
 /// be durable before.
 pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
     let path = store.folder().join(LOG);
-    let log = OpenOptions::new().create(true).append(true).open(&path);
+    let log = Dir::open_found(store.folder().as_std_path()).and_then(|store| store.open_to_append(LOG));
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;

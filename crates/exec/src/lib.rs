@@ -28,8 +28,7 @@ pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, St
 pub use helper::run_within;
 pub use keeper::keeper_main;
 pub use keepers::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
-    socket_folder,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
 };
 pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;

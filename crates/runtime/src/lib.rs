@@ -34,5 +34,5 @@ pub use owner::{Owner, OwnerSettings};
 pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
-pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store};
+pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store, read_configuration};
 pub use trees::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_model::event::KeptTree;
-use backstay_model::{RunId, StepId};
+use backstay_model::{ObjectId, RunId, StepId};
 use backstay_runtime::{Checkout, RunError, RunView};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -26,8 +26,8 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     #[derive(Serialize)]
     struct Difference {
         run: RunId,
-        before: String,
-        after: String,
+        before: ObjectId,
+        after: ObjectId,
         files: Vec<Changed>,
     }
     let store = context.store().await?;

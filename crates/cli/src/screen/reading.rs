@@ -58,7 +58,8 @@ pub(super) async fn log(store: Store, record: RunRecord, scope: Scope) -> Result
         talk.catch_up(&store, &record, reader.entries()).await?;
         return Ok(Reading { reader, source: Source::Talk(talk) });
     }
-    let folder = last.and_then(|attempt| attempt.folder.as_ref()).map(|folder| store.folder().join(folder));
+    let folder =
+        last.and_then(|attempt| attempt.folder.as_ref()).map(|folder| store.folder().join(folder.as_str()));
     let source = match folder {
         Some(folder) => Source::Spool { scope, incoming: follow(folder.clone()), folder },
         None => Source::Still,
@@ -141,8 +142,9 @@ impl Reading {
             Source::Talk(talk) => talk.catch_up(store, record, self.reader.entries()).await?,
             Source::Spool { scope, folder, incoming } => {
                 let last = record.instance(scope).and_then(last_attempt);
-                let now =
-                    last.and_then(|attempt| Some((attempt, store.folder().join(attempt.folder.as_ref()?))));
+                let now = last.and_then(|attempt| {
+                    Some((attempt, store.folder().join(attempt.folder.as_ref()?.as_str())))
+                });
                 if let Some((attempt, now)) = now.filter(|(_, now)| now != folder) {
                     let mark = format!("── try {}", attempt.attempt);
                     self.reader.entries().push(Entry::plain(Paint::Dim, mark));

@@ -8,7 +8,7 @@ use backstay_model::event::{
     SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, StorePath, Text, Timestamp,
 };
 
 use super::Definition;
@@ -169,13 +169,13 @@ pub(super) struct StepState {
     pub(super) probe_attempt: Attempt,
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
-    pub(super) folder: Option<String>,
+    pub(super) folder: Option<StorePath>,
     /// The last attempt of which is known how to find it.
     pub(super) running: Option<(EffectCall, Attempt)>,
     /// The machine and its boot on which the last attempt or probe was begun.
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
-    pub(super) artifacts: Vec<String>,
+    pub(super) artifacts: Vec<StorePath>,
     /// Why nobody can say for now what becomes of the last attempt.
     pub(super) stuck: Option<String>,
     /// The last attempt whose stream said something, and the offset behind that.

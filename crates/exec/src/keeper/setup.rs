@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::Digest;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
@@ -38,7 +39,7 @@ const SOCKET_DIGITS: usize = 16;
 
 /// Everything that is needed before the agent starts. What may fail without it has succeeded once this exists.
 pub(super) struct Prepared {
-    folder: Utf8PathBuf,
+    folder: Dir,
     spec: ProcessSpec,
     file: KeeperFile,
     streams: Streams,
@@ -70,6 +71,7 @@ pub(super) fn prepare(
 ) -> io::Result<Prepared> {
     close_inherited()?;
     detach()?;
+    let folder = &files::open(folder)?;
     let lock = take_lock(folder)?;
     crash.pass("keeper.after_lock");
     let message = read_spec(channel)?;
@@ -101,7 +103,7 @@ struct Parts {
 
 /// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
 fn assemble(
-    folder: &Utf8Path,
+    folder: &Dir,
     parts: Parts,
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
@@ -121,13 +123,13 @@ fn assemble(
         clients: Clients::new(listener, channel, spec.epoch)?,
         reaper: Reaper::prepare()?,
         told: Told::listen()?,
-        ended: Ended::new(folder.to_owned(), lock, reserve, file.socket.clone(), &spec),
+        ended: Ended::new(folder.clone(), lock, reserve, file.socket.clone(), &spec),
     };
     crash.pass("keeper.after_machinery");
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
     files::replace(folder, files::KEEPER, &file)?;
     crash.pass("keeper.after_file");
-    Ok(Prepared { folder: folder.to_owned(), spec, file, streams, machinery })
+    Ok(Prepared { folder: folder.clone(), spec, file, streams, machinery })
 }
 
 /// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
@@ -174,14 +176,16 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
 
 /// The socket for later owners, and what `keeper.json` will say.
 fn listen(
-    folder: &Utf8Path,
+    folder: &Dir,
     socket_folder: &Utf8Path,
     spec: &ProcessSpec,
 ) -> io::Result<(UnixListener, KeeperFile)> {
     let keeper_pid = std::process::id();
     let keeper_started = tree::started_of(keeper_pid)?;
     let boot = platform::boot_id()?;
-    let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
+    let mark =
+        Digest::of(format!("{}\n{keeper_pid}\n{keeper_started}\n{boot}", folder.path().display()).as_bytes())
+            .to_string();
     ensure_private_folder(socket_folder)?;
     let socket = socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
     let listener = UnixListener::bind(&socket)?;
@@ -238,20 +242,22 @@ fn detach() -> io::Result<()> {
 }
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
-fn take_lock(folder: &Utf8Path) -> io::Result<File> {
-    let path = files::lock_path(folder);
+fn take_lock(folder: &Dir) -> io::Result<File> {
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let null = OpenOptions::new().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null)?;
-    let (ours, theirs) = (inherited.metadata()?, std::fs::metadata(&path).ok());
-    if theirs.is_some_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())) {
-        return Ok(inherited);
+    let ours = inherited.metadata()?;
+    if let Some(theirs) = if_there(folder.open_file(files::LOCK))? {
+        let theirs = theirs.metadata()?;
+        if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+            return Ok(inherited);
+        }
     }
-    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-    if files::try_lock(&lock)? && !folder.join(files::KEEPER).exists() && !folder.join(files::LOST).exists() {
+    let lock = folder.open_or_create(files::LOCK)?;
+    if files::try_lock(&lock)? && !folder.has(files::KEEPER)? && !folder.has(files::LOST)? {
         Ok(lock)
     } else {
-        Err(io::Error::other(format!("{folder} belongs to another keeper")))
+        Err(io::Error::other(format!("{} belongs to another keeper", folder.path().display())))
     }
 }
 
@@ -276,8 +282,8 @@ fn read_spec(channel: &mut Option<UnixStream>) -> io::Result<StartMessage> {
 }
 
 /// Keeps room for the exit record: white space at its end is no part of a JSON text.
-fn reserve(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::EXIT_PART))?;
+fn reserve(folder: &Dir, spec: &ProcessSpec) -> io::Result<File> {
+    let mut file = folder.create_new(files::EXIT_PART)?;
     file.write_all(&vec![b' '; EXIT_RECORD_BYTES_MAX + serde_json::to_string(&spec.effect)?.len()])?;
     Ok(file)
 }

@@ -4,7 +4,7 @@ mod handle;
 mod recover;
 mod start;
 
-use std::fs::{DirBuilder, File};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::process::Child;
@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::files;
 use crate::tolerate::tolerate;
 use crate::tree;
 
@@ -29,18 +28,6 @@ pub fn socket_folder(runtime_folder: Option<&Utf8Path>) -> Utf8PathBuf {
     {
         Some(folder) => folder.join("backstay"),
         None => Utf8PathBuf::from(format!("/tmp/backstay-{}", rustix::process::getuid().as_raw())),
-    }
-}
-
-/// Whether a keeper lives that was given `folder`, by the lock that it holds: its number may be another's by now.
-///
-/// # Errors
-/// What the system says, if the lock cannot be looked at.
-pub fn is_kept(folder: &Utf8Path) -> io::Result<bool> {
-    match File::open(files::lock_path(folder)) {
-        Ok(lock) => Ok(!files::is_free(&lock)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

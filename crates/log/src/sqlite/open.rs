@@ -1,11 +1,10 @@
 //! Opening a store.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use backstay_files::Dir;
 use tokio::sync::watch;
 
 use super::checkpoint::Checkpointer;
@@ -70,17 +69,17 @@ impl SqliteLog {
     /// # Errors
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
-        let path = folder.join("log.db");
-        find(folder, &path, options.create)?;
+        let root = find(folder, options.create)?;
+        let (folder, path) = (root.path(), root.path().join("log.db"));
         let mut connection = schema::connect_writer(&path)?;
-        migrate::bring_up(&mut connection, folder, &path)?;
-        let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
+        migrate::bring_up(&mut connection, &root, &path)?;
+        let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
         store_lock.acquire()?;
         if !store_lock.is_in_place()? {
             // While this process waited, the store was replaced by another one.
             return SqliteLog::open(folder, options);
         }
-        let turnstile = Turnstile::open(folder)?;
+        let turnstile = Turnstile::open(&root)?;
         let boot = match options.boot {
             Boot::Ask => boot_id(),
             Boot::Is(boot) => Some(boot),
@@ -94,19 +93,18 @@ impl SqliteLog {
         };
         let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
         let newest = watch::Sender::new(newest);
-        let bell_path = folder.join("bell");
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
         let committer = Committer::new(connection, path.clone(), tail.clone(), waiting_max, pack_after);
-        let bell_file = bell::open(&bell_path)?;
+        let bell_file = bell::open(&root)?;
         let clock = options.clock.clone();
         let rings = Arc::new(Rings::default());
         let core =
             Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
         let writer = Writer::start(core, flush)?;
         let readers = Arc::new(Readers::start(id, &path, tail)?);
-        let owners = OwnerLocks::new(folder.join("owners"));
+        let owners = OwnerLocks::of(&root);
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
             id,
@@ -124,34 +122,38 @@ impl SqliteLog {
     }
 }
 
-/// Makes the folders, or checks that there is a store.
-fn find(folder: &Path, database: &Path, create: bool) -> Result<(), OpenError> {
-    let not_a_store = |what: &str| OpenError::NotAStore { path: folder.to_owned(), what: what.to_owned() };
-    match std::fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => return Err(not_a_store("it is not a folder")),
-        Ok(_) => {
-            filesystem::refuse_network(folder)?;
-            let there = database.try_exists().map_err(|source| fault::io("look at", database, source))?;
-            if !there && !create {
-                return Err(OpenError::Missing { path: folder.to_owned() });
-            }
+/// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store.
+fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
+    let failed = |source| OpenError::from(fault::io("look at", folder, source));
+    let (root, is_new) = match std::fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() && !found.is_symlink() => {
+            let what = "it is not a folder".to_owned();
+            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
         }
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
+        Ok(_) => (Dir::open_found(folder).map_err(failed)?, false),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => (make(folder)?, true),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
             return Err(OpenError::Missing { path: folder.to_owned() });
         }
-        Err(source) => return Err(fault::io("look at", folder, source).into()),
+        Err(source) => return Err(failed(source)),
+    };
+    filesystem::refuse_network(root.path())?;
+    if !is_new && !create && !root.has("log.db").map_err(failed)? {
+        return Err(OpenError::Missing { path: folder.to_owned() });
     }
-    make(&folder.join("owners"))?;
-    filesystem::refuse_network(folder)
+    root.make_folder("owners").map_err(|source| fault::io("make a folder in", root.path(), source))?;
+    Ok(root)
 }
 
-fn make(folder: &Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|source| fault::io("make the folder", folder, source))
+/// Makes the folder of a store, and those above it that are not there: those are the user's, with the umask.
+fn make(folder: &Path) -> Result<Dir, StoreError> {
+    let failed = |source| fault::io("make the folder", folder, source);
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
+    };
+    std::fs::create_dir_all(above).map_err(failed)?;
+    let above = std::fs::canonicalize(above).and_then(|above| Dir::open(&above)).map_err(failed)?;
+    above.make_folder(name).map_err(failed)
 }
 
 /// Which boot this is, on Linux.

@@ -1,11 +1,12 @@
 //! Who lives: an owner holds the lock on a file of its own, and renews a row.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Weak;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use backstay_files::Dir;
 use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
@@ -19,26 +20,31 @@ use crate::error::StoreError;
 /// How often an owner says that it lives.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
-/// The folder of the owners' locks.
+/// The folder of the owners' locks, in that of the store.
+const FOLDER: &str = "owners";
+
+/// The name of an owner's lock, below the folder of the store.
+fn name_of(owner: OwnerId) -> String {
+    format!("{FOLDER}/{owner}.lock")
+}
+
+/// The owners' locks of a store.
 #[derive(Clone, Debug)]
-pub(super) struct OwnerLocks(PathBuf);
+pub(super) struct OwnerLocks(Dir);
 
 impl OwnerLocks {
-    pub(super) const fn new(folder: PathBuf) -> OwnerLocks {
-        OwnerLocks(folder)
-    }
-
-    fn path(&self, owner: OwnerId) -> PathBuf {
-        self.0.join(format!("{owner}.lock"))
+    /// Those in the folder of a store.
+    pub(super) fn of(store: &Dir) -> OwnerLocks {
+        OwnerLocks(store.clone())
     }
 
     /// Makes the owner's file and takes its lock, before anybody can see the file.
     fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
-        let path = self.path(owner);
-        let draft = path.with_extension("new");
-        let lock = LockFile::open(&draft, Strength::Exclusive)?;
+        let draft = format!("{FOLDER}/{owner}.new");
+        let lock = LockFile::open(&self.0, &draft, Strength::Exclusive)?;
         lock.acquire()?;
-        std::fs::rename(&draft, &path).map_err(|source| fault::io("rename", &draft, source))?;
+        let named = self.0.rename(&draft, name_of(owner));
+        named.map_err(|source| fault::io("rename", &self.0.path().join(&draft), source))?;
         Ok(lock)
     }
 
@@ -54,7 +60,7 @@ impl OwnerLocks {
 
     /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
     pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
-        LockFile::open_there(&self.path(owner), Strength::Shared)
+        LockFile::open_there(&self.0, &name_of(owner), Strength::Shared)
     }
 }
 
@@ -62,7 +68,7 @@ impl OwnerLocks {
 #[derive(Debug)]
 pub(super) struct SqliteGuard {
     identity: OwnerIdentity,
-    path: PathBuf,
+    locks: OwnerLocks,
     lock: LockFile,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -75,10 +81,10 @@ impl SqliteGuard {
         let lock = locks.take(identity.owner)?;
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
-        let path = locks.path(identity.owner);
+        let path = locks.0.path().join(name_of(identity.owner));
         let (stop, stopped) = mpsc::channel();
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
-        Ok(SqliteGuard { identity, path, lock, stop: Some(stop), thread: Some(thread) })
+        Ok(SqliteGuard { identity, locks, lock, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -127,8 +133,8 @@ impl Drop for SqliteGuard {
         if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the thread that renews an owner panicked");
         }
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "an owner's lock file stays behind");
+        if let Err(error) = self.locks.0.remove(name_of(self.identity.owner)) {
+            tracing::debug!(owner = %self.identity.owner, %error, "an owner's lock file stays behind");
         }
         self.lock.release();
     }

@@ -7,6 +7,7 @@ use backstay_model::{LogId, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::database_files::{self, Missing};
 use super::fault;
 use crate::clock::draw_log_id;
 use crate::error::{OpenError, StoreError};
@@ -159,7 +160,8 @@ pub(super) const FLAG_PLAIN: i64 = 4;
 /// Opens a connection that writes. It makes the file if need be.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    database_files::check(path, Missing::Make)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
@@ -171,7 +173,9 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens a connection that only reads.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    database_files::check(path, Missing::Leave)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)

@@ -10,6 +10,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::inspect::{NotedSpool, RunInspector};
+use crate::store::real_folder;
 
 /// What a check of a whole store looked at, and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +33,7 @@ pub struct StoreCheck {
 /// # Errors
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
 pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
+    let folder = &real_folder(folder);
     let mut found = check_with(folder, &mut inspector(folder))?;
     leave_out_freed(folder, &mut found)?;
     Ok(found)

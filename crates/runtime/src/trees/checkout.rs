@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use backstay_model::ObjectId;
 use backstay_model::event::KeptTree;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -65,25 +66,23 @@ impl Checkout {
     pub fn kept(&self, name: &TreeName) -> Result<Option<KeptTree>, TreeError> {
         let format = "--format=%(objectname) %(tree)";
         let said = self.git(&["for-each-ref", format, &name.reference()]).text()?;
-        let tree = |(commit, tree): (&str, &str)| KeptTree {
-            commit: commit.to_owned(),
-            tree: tree.to_owned(),
-            left_out: 0,
-        };
-        Ok(said.split_once(' ').map(tree))
+        let kept = said.split_once(' ').and_then(|(commit, tree)| {
+            Some(KeptTree { commit: commit.parse().ok()?, tree: tree.parse().ok()?, left_out: 0 })
+        });
+        Ok(kept)
     }
 
     /// Shows what is different between two commits, by git's own means: colours, pager and all. True if git was content.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot be started.
-    pub fn show_diff(&self, from: &str, to: &str, options: &[String]) -> Result<bool, TreeError> {
+    pub fn show_diff(&self, from: &ObjectId, to: &ObjectId, options: &[String]) -> Result<bool, TreeError> {
         let status = Command::new("git")
             .arg("-C")
             .arg(self.root.as_std_path())
             .arg("diff")
             .args(options)
-            .args([from, to])
+            .args(["--end-of-options", from.as_str(), to.as_str(), "--"])
             .stdin(Stdio::null())
             .status()
             .map_err(TreeError::NoGit)?;
@@ -94,16 +93,18 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn diff(&self, from: &str, to: &str) -> Result<Vec<u8>, TreeError> {
-        self.git(&["diff", "--no-color", "--no-ext-diff", from, to]).bytes()
+    pub fn diff(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<u8>, TreeError> {
+        let (from, to) = (from.as_str(), to.as_str());
+        self.git(&["diff", "--no-color", "--no-ext-diff", "--end-of-options", from, to, "--"]).bytes()
     }
 
     /// The files that differ between two commits, by path from the root, with one letter for how.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn changed(&self, from: &str, to: &str) -> Result<Vec<(char, String)>, TreeError> {
-        let said = self.git(&["diff-tree", "-r", "--no-renames", "--name-status", "-z", from, to]);
+    pub fn changed(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<(char, String)>, TreeError> {
+        let words = ["diff-tree", "-r", "--no-renames", "--name-status", "-z", "--end-of-options"];
+        let said = self.git(&[&words[..], &[from.as_str(), to.as_str(), "--"]].concat());
         let said = String::from_utf8_lossy(&said.bytes()?).into_owned();
         let mut parts = said.split('\0');
         let mut changed = Vec::new();
@@ -117,11 +118,20 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError::Occupied`] if something is at `path`; others if git refuses.
-    pub fn restore_to(&self, commit: &str, path: &Utf8Path) -> Result<(), TreeError> {
+    pub fn restore_to(&self, commit: &ObjectId, path: &Utf8Path) -> Result<(), TreeError> {
         if path.exists() {
             return Err(TreeError::Occupied { path: path.to_owned() });
         }
-        self.git(&["worktree", "add", "--detach", "--quiet", path.as_str(), commit]).bytes()?;
+        self.git(&[
+            "worktree",
+            "add",
+            "--detach",
+            "--quiet",
+            "--end-of-options",
+            path.as_str(),
+            commit.as_str(),
+        ])
+        .bytes()?;
         Ok(())
     }
 
@@ -129,8 +139,8 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if there is such a branch, or git refuses the name.
-    pub fn restore_as_branch(&self, commit: &str, name: &str) -> Result<(), TreeError> {
-        self.git(&["branch", "--no-track", name, commit]).bytes()?;
+    pub fn restore_as_branch(&self, commit: &ObjectId, name: &str) -> Result<(), TreeError> {
+        self.git(&["branch", "--no-track", "--end-of-options", name, commit.as_str()]).bytes()?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Finding out, writing, and saying what comes next.
 
 use backstay_agent::{Preset, Presets};
+use backstay_files::{Dir, real_path};
 use backstay_runtime::STORE_FOLDER;
 use camino::Utf8PathBuf;
 use serde::Serialize;
@@ -115,8 +116,11 @@ fn in_order(
 fn store(context: &Context) -> Result<Utf8PathBuf, CliError> {
     let folder = context.store_folder().unwrap_or_else(|| context.cwd.join(STORE_FOLDER));
     context.refuse_foreign(&folder)?;
-    std::fs::create_dir_all(&folder)
-        .map_err(|source| CliError::WriteFile { path: folder.clone(), source })?;
+    let made = folder
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| Dir::make(&real_path(folder.as_std_path())?));
+    made.map_err(|source| CliError::WriteFile { path: folder.clone(), source })?;
     ignore_in_git(&folder)?;
     Ok(folder)
 }
