@@ -86,7 +86,7 @@ mod tests {
     fn the_folder_of_an_attempt_is_a_path_in_a_store_whatever_its_items_are_called() {
         for (key, folder) in [
             ("x", "runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/work@fan=x/2"),
-            ("../../../x", "runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/work@fan=..%2F..%2F..%2Fx/2"),
+            ("../../../x", "runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/work@fan=_2e_2e_2f_2e_2e_2f_2e_2e_2fx/2"),
         ] {
             let frame = Frame::Item { step: "fan".parse().unwrap(), key: key.to_owned() };
             let scope = Scope::Step { step: "work".parse().unwrap(), frames: vec![frame] };

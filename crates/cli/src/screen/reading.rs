@@ -106,7 +106,8 @@ fn diff_text(
         Some(after) => after.tree.clone(),
         None => {
             let scratch = tempfile::tempdir().map_err(CliError::Folder)?;
-            let scratch = crate::context::utf8(scratch.path().to_owned())?;
+            let scratch = scratch.path().canonicalize().map_err(CliError::Folder)?;
+            let scratch = crate::context::utf8(scratch)?;
             checkout.tree_now(&scratch)?
         }
     };

@@ -103,7 +103,7 @@ impl Checkout {
     /// The tree of the checkout, and how many files it leaves out.
     fn written(&self, scratch: &Utf8Path) -> Result<(ObjectId, u32), TreeError> {
         let failed = |source| TreeError::Io { action: "use", path: scratch.to_owned(), source };
-        let folder = Dir::open_found(scratch.as_std_path()).map_err(failed)?;
+        let folder = Dir::open(scratch.as_std_path()).map_err(failed)?;
         // Git writes where the name leads: what another left under it goes first.
         if_there(folder.remove(INDEX)).map_err(failed)?;
         let written = self.write_with(&folder, &scratch.join(INDEX));
