@@ -23,9 +23,9 @@ const WRITING: usize = 8;
 const SENTINEL: &str = "sentinel-that-is-outside-of-the-store";
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 4000; echo x > changed; echo a > $BACKSTAY_ARTIFACTS/a'}\n  - {id: two, run: 'echo done; echo aside >&2'}\n";
-/// Its step waits as long as `gate` is a FIFO.
+/// Its step says that it has begun, and waits as long as `gate` is a FIFO.
 const HELD: &str =
-    "backstay: 1\nname: held\nsteps:\n  - {id: one, after_crash: retry, run: 'echo began; cat gate'}\n";
+    "backstay: 1\nname: held\nsteps:\n  - {id: one, after_crash: rerun, run: 'echo began > up; cat gate'}\n";
 
 /// Files directly in a store.
 const FILES: [&str; 15] = [
@@ -121,29 +121,30 @@ impl Scene {
         let world = World::new();
         world.write("flow.yaml", FLOW);
         world.write("held.yaml", HELD);
-        world.write(".gitignore", "out-*\nstate\ngate\n");
+        world.write(".gitignore", "out-*\nstate\ngate\nup\n");
         git(&world, &["init", "-q"]);
         git(&world, &["add", "."]);
         git(&world, &["commit", "-q", "-m", "first"]);
         let output = world.run(&["run", "flow.yaml"]);
         assert!(output.status.success(), "{}", said(&output));
         let ended = run_of(&world, "small");
-        let gate = world.path().join("gate");
-        mkfifoat(CWD, gate.as_std_path(), Mode::from_raw_mode(0o600)).expect("a FIFO can be made");
+        let (up, gate) = (world.gate("up"), world.gate("gate"));
         let owner = world.start(&["run", "held.yaml"]);
-        // Opened for writing as soon as the step reads from it.
-        let writer = fs::File::options().write(true).open(&gate).expect("the step opens its end");
+        assert_eq!(up.wait(), "began\n");
         owner.kill();
         let held = run_of(&world, "held");
         let attempt = world.path().join(format!(".backstay/runs/{held}/one/1"));
         let keeper = fs::read_to_string(attempt.join("keeper.json")).expect("it has a keeper");
         let keeper: serde_json::Value = serde_json::from_str(&keeper).expect("JSON");
-        for name in ["keeper_pid", "pid"] {
-            send(keeper[name].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid"), Signal::KILL);
+        for pid in ["keeper_pid", "pid"].iter().filter_map(|name| keeper[name].as_u64()) {
+            send(pid.try_into().expect("a pid"), Signal::KILL);
         }
-        drop(writer);
-        fs::remove_file(&gate).expect("the gate can go");
-        world.write("gate", "open\n");
+        // What the step had started ends, and the next attempt of the step waits for nothing.
+        gate.open();
+        for name in ["up", "gate"] {
+            fs::remove_file(world.path().join(name)).expect("a FIFO can go");
+            world.write(name, "open\n");
+        }
         let template = TempDir::new().expect("a temporary folder");
         copy_folder(&world.path().join(".backstay"), &utf8(&template).join("store"));
         Scene { world, template, outside: TempDir::new().expect("a temporary folder"), ended, held }
@@ -542,7 +543,7 @@ fn a_manifest_leads_to_nothing_outside_of_the_backup_and_of_the_restored_store()
 fn a_workflow_whose_prompt_is_a_fifo_or_a_device_is_refused_and_not_waited_for() {
     let scene = Scene::new();
     scene.reset();
-    let agent = "  - {id: one, agent: codex, prompt: {file: prompt.md}}\n";
+    let agent = "  - {id: one, agent: codex, prompt_file: prompt.md}\n";
     scene.world.write("agent.yaml", &format!("backstay: 1\nname: a\nsteps:\n{agent}"));
     let prompt = scene.world.path().join("prompt.md");
     for to in ["/dev/zero".into(), utf8(&scene.outside).join("x/fifo")] {
