@@ -15,4 +15,4 @@ pub use fake::Fake;
 pub use gate::Gate;
 pub use seed::{Seed, all};
 pub use terminal::{SHOW_CURSOR, Terminal};
-pub use world::{PATIENCE, Started, World, binary, block_on, send};
+pub use world::{PATIENCE, Started, World, binary, block_on, faults, send};

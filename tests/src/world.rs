@@ -258,3 +258,11 @@ pub fn binary() -> Utf8PathBuf {
     );
     binary
 }
+
+/// The library of faults, to be put before libc by `LD_PRELOAD`.
+#[must_use]
+pub fn faults() -> Utf8PathBuf {
+    let library = binary().with_file_name("libbackstay_faults.so");
+    assert!(library.exists(), "{library} is not built: run `cargo build -p backstay-faults` first");
+    library
+}

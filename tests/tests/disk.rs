@@ -7,17 +7,10 @@ use std::process::Output;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::folder::{copy_folder, said};
-use backstay_tests::{World, all, binary};
+use backstay_tests::{World, all, faults};
 use camino::Utf8PathBuf;
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'echo one >> starts; seq 1 4000'}\n  - {id: two, run: 'echo two >> starts; echo done'}\n";
-
-fn library() -> Utf8PathBuf {
-    let binary = binary();
-    let library = binary.with_file_name("libbackstay_faults.so");
-    assert!(library.exists(), "{library} is not built: run `cargo build -p backstay-faults` first");
-    library
-}
 
 /// Runs the binary with faults on files below `under`; says also whether one came.
 fn with_faults(world: &World, arguments: &[&str], under: &str, plan: &str) -> (Output, bool) {
@@ -27,7 +20,7 @@ fn with_faults(world: &World, arguments: &[&str], under: &str, plan: &str) -> (O
     }
     let output = world
         .command(arguments)
-        .env("LD_PRELOAD", library())
+        .env("LD_PRELOAD", faults())
         .env("BACKSTAY_FAULTS_UNDER", world.path().join(under))
         .env("BACKSTAY_FAULTS", plan)
         .env("BACKSTAY_FAULTS_TOLD", &told)
@@ -210,7 +203,7 @@ fn a_scrub_that_is_broken_off_can_be_said_again() {
             let plan = fault.replace('#', &nth.to_string());
             let mut scrub = world.command(&["store", "scrub", "--env", "KEY"]);
             let told = world.path().join("told");
-            scrub.env("KEY", "hunter2-hunter2").env("LD_PRELOAD", library()).env("BACKSTAY_FAULTS", &plan);
+            scrub.env("KEY", "hunter2-hunter2").env("LD_PRELOAD", faults()).env("BACKSTAY_FAULTS", &plan);
             scrub
                 .env("BACKSTAY_FAULTS_UNDER", world.path().join(".backstay"))
                 .env("BACKSTAY_FAULTS_TOLD", &told);

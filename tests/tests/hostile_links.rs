@@ -17,8 +17,6 @@ use tempfile::TempDir;
 
 /// The bound on one command: far above what any takes, so that only one that waits for what never comes meets it.
 const BOUND: Duration = Duration::from_secs(30);
-/// Commands at the beginning of the list that write most.
-const WRITING: usize = 8;
 /// What is outside, and nowhere in the store.
 const SENTINEL: &str = "sentinel-that-is-outside-of-the-store";
 
@@ -328,23 +326,19 @@ impl Scene {
         .collect()
     }
 
-    /// Attacks each name: with all commands, or with those that write most and some others in turn.
-    fn attack_all(&self, hostile: impl Fn(usize, &Name) -> Vec<Hostile>) {
+    /// Attacks each name with all commands, or some of the names with one command each, in turn.
+    fn attack_all(&self, part: usize, hostile: impl Fn(usize, &Name) -> Vec<Hostile>) {
         let commands = self.commands();
         self.reset();
-        let names = self.names();
-        for (number, name) in names.iter().enumerate() {
+        for (number, name) in
+            self.names().iter().enumerate().filter(|(number, _)| all() || number % part == 0)
+        {
             for (kind, hostile) in hostile(number, name).into_iter().enumerate() {
-                for (index, command) in commands.iter().enumerate() {
-                    let turn = (number + kind) % commands.len();
-                    if all() || index == turn || index == (turn + 5) % WRITING {
-                        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-                        self.attack(&name.path, hostile, &words);
-                        self.clean();
-                    }
-                }
-                if name.path == "up.log" {
-                    self.attack(&name.path, hostile, &["run", "flow.yaml", "--detach"]);
+                let turn = (number / part + kind) % commands.len();
+                for command in commands.iter().enumerate().filter(|(index, _)| all() || *index == turn) {
+                    let words: Vec<&str> = command.1.iter().map(String::as_str).collect();
+                    self.attack(&name.path, hostile, &words);
+                    self.clean();
                 }
             }
         }
@@ -365,26 +359,27 @@ impl Scene {
 #[test]
 fn no_command_follows_a_link_in_the_place_of_a_file_or_folder_of_the_store() {
     let scene = Scene::new();
-    scene
-        .attack_all(|_, name| vec![if name.is_folder { Hostile::LinkToFolder } else { Hostile::LinkToFile }]);
+    scene.attack_all(2, |_, name| {
+        vec![if name.is_folder { Hostile::LinkToFolder } else { Hostile::LinkToFile }]
+    });
 }
 
 #[test]
 fn no_command_waits_for_a_fifo_or_a_device_or_writes_through_a_hard_link() {
     let scene = Scene::new();
     let kinds = |number: usize| if all() { ODD.to_vec() } else { vec![ODD[number % ODD.len()]] };
-    scene.attack_all(|number, _| kinds(number));
+    scene.attack_all(3, |number, _| kinds(number));
 }
 
 #[test]
 fn the_folder_of_a_run_that_is_a_link_is_not_emptied() {
     let scene = Scene::new();
     let ended = scene.ended.to_string();
-    for arguments in [&["prune", "--older", "0s"][..], &["rm", &ended]] {
-        for name in [format!("runs/{ended}"), format!("runs/{ended}/one"), "runs".to_owned()] {
-            scene.attack(&name, Hostile::LinkToFolder, arguments);
-        }
-    }
+    let prune = &["prune", "--older", "0s"][..];
+    scene.attack(&format!("runs/{ended}"), Hostile::LinkToFolder, prune);
+    scene.attack(&format!("runs/{ended}/one"), Hostile::LinkToFolder, &["rm", &ended]);
+    scene.attack("runs", Hostile::LinkToFolder, prune);
+    scene.attack("up.log", Hostile::LinkToFile, &["run", "flow.yaml", "--detach"]);
 }
 
 #[test]
@@ -408,21 +403,32 @@ fn a_store_that_is_a_link_is_refused_and_the_error_names_the_link() {
 fn values_of_events_lead_to_no_option_of_git_and_to_no_file_outside() {
     let scene = Scene::new();
     let outside = utf8(&scene.outside).join("x");
-    for (field, value) in [
+    let values = [
         ("commit", format!("--output={outside}/made")),
         ("commit", "--upload-pack=touch made".to_owned()),
         ("tree", format!("--output={outside}/made")),
         ("folder", format!("{outside}/folder")),
         ("folder", format!("../../../../../../../../..{outside}/folder")),
         ("folder", format!("runs/../..{outside}/folder")),
-    ] {
-        for line in
-            ["diff", "restore", "logs", "show", "watch", "resume", "retry", "prune --older 0s", "store check"]
-        {
+    ];
+    for (number, (field, value)) in values.iter().enumerate() {
+        let lines = [
+            "diff",
+            "restore",
+            "show",
+            "logs",
+            "watch",
+            "resume",
+            "retry",
+            "prune --older 0s",
+            "store check",
+        ];
+        for (_, line) in lines.iter().enumerate().filter(|(index, _)| all() || (index + number) % 3 == 0) {
+            let line = *line;
             scene.reset();
             let database = rusqlite::Connection::open(scene.store().join("log.db")).expect("it opens");
             database.execute_batch("DELETE FROM snapshot").expect("it is written");
-            let changed = change(&database, field, &value);
+            let changed = change(&database, field, value);
             assert!(changed > 0, "{field} is in an event");
             drop(database);
             let before = scene.surroundings();

@@ -36,7 +36,7 @@ fn what_init_writes_is_in_order_in_every_kind_of_repository() {
         let world = World::new();
         world.write(file, text);
         let told = said(&alone(&world, &["init"]));
-        assert!(told.contains(&format!("test   {command} (from {file})")), "{told}");
+        assert!(told.contains(&format!("test   {command} (from {file}; not tried)")), "{told}");
         assert!(told.contains("codex, which was not found here"), "{told}");
         let written = world.read("fix.yaml");
         assert!(written.contains(&format!("{{type: script, default: \"{command}\"}}")), "{written}");
@@ -53,7 +53,7 @@ fn what_init_writes_is_in_order_in_every_kind_of_repository() {
 fn git_sees_nothing_of_the_store_and_nothing_is_written_over() {
     let world = World::new();
     git(&world, &["init", "--quiet"]);
-    let written = alone(&world, &["init", "--json", "--test", "./check"]);
+    let written = alone(&world, &["init", "--json", "--no-try", "--test", "./check"]);
     let told: serde_json::Value = serde_json::from_str(&said(&written)).unwrap();
     assert_eq!((&told["test"]["command"], &told["agent"]["program"]), (&"./check".into(), &"missing".into()));
     assert_eq!(told["next"].as_array().unwrap().len(), 3);

@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 use rusqlite::Connection;
 
 /// Its first step's output is long enough to be a blob.
-const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 4000'}\n  - {id: two, run: 'echo done; echo aside >&2'}\n";
+const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 4000'}\n  - {id: two, run: 'echo done; echo aside >&2'}\n  - {id: three, run: 'echo a > \"$BACKSTAY_ARTIFACTS/a\"; echo b'}\n";
 
 fn world() -> World {
     let world = World::new();
@@ -85,12 +85,17 @@ fn sql(world: &World, text: &str) {
     changed.unwrap_or_else(|error| panic!("{text}: {error}"));
 }
 
+fn attempt(world: &World, step: &str) -> Utf8PathBuf {
+    store(world).join("runs").join(world.only_run().expect("there is a run").to_string()).join(step).join("1")
+}
+
 fn spool(world: &World, name: &str) -> Utf8PathBuf {
-    store(world)
-        .join("runs")
-        .join(world.only_run().expect("there is a run").to_string())
-        .join("one/1")
-        .join(name)
+    attempt(world, "one").join(name)
+}
+
+/// Puts a file of another step's attempt into that of the first.
+fn put(world: &World, step: &str, name: &str) {
+    fs::copy(attempt(world, step).join(name), spool(world, name)).expect("it can be damaged");
 }
 
 fn a_blob(world: &World) -> Utf8PathBuf {
@@ -103,7 +108,7 @@ fn a_blob(world: &World) -> Utf8PathBuf {
 }
 
 /// What is done to the store, and what the check says of it.
-const DAMAGES: [(Damage, &str); 23] = [
+const DAMAGES: [(Damage, &str); 31] = [
     (|world| sql(world, "DELETE FROM event WHERE seq = 5"), "event 5 is lost"),
     (|world| sql(world, "DELETE FROM event WHERE seq > 11"), "events 12 to"),
     (|world| sql(world, "UPDATE event SET payload = '{\"torn' WHERE seq = 3"), "event 3 is damaged"),
@@ -165,7 +170,45 @@ const DAMAGES: [(Damage, &str); 23] = [
     ),
     (|world| fs::write(spool(world, "stderr"), "x").expect("it can be damaged"), "stderr, told of by event"),
     (|world| fs::remove_dir_all(spool(world, "")).expect("it can be damaged"), "it is not there"),
+    (
+        |world| fs::remove_file(spool(world, "exit.json")).expect("it can be damaged"),
+        "one/1/exit.json, told of",
+    ),
+    (|world| fs::write(spool(world, "exit.json"), "{}").expect("it can be damaged"), "cannot be understood"),
+    (|world| put(world, "two", "exit.json"), ":two:main, attempt 1"),
+    (|world| put(world, "two", "keeper.json"), "one/1/keeper.json, told of"),
+    (|world| fs::remove_file(spool(world, "order")).expect("it can be damaged"), "one/1/order, told of"),
+    (|world| fs::write(spool(world, "order"), [0; 4]).expect("it can be damaged"), "counts no bytes"),
+    (
+        |world| {
+            fs::write(spool(world, "order"), [255; 3].map(|byte| [byte, 127]).concat())
+                .expect("it can be damaged")
+        },
+        "it counts more bytes of stdout than were written",
+    ),
+    (
+        |world| fs::remove_file(attempt(world, "three").join("artifacts/a")).expect("it can be damaged"),
+        "three/1/artifacts/a, told of",
+    ),
 ];
+
+#[test]
+fn events_that_are_gone_with_all_that_knew_them_are_told_by_what_they_began() {
+    let world = world();
+    let names = ["log.db", "log.db-wal"];
+    let old = names.map(|name| fs::read(store(&world).join(name)).unwrap());
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    fs::remove_file(store(&world).join("log.db-shm")).unwrap();
+    for (name, bytes) in names.into_iter().zip(old) {
+        fs::write(store(&world).join(name), bytes).unwrap();
+    }
+    let output = world.run(&["store", "check"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let told = text.lines().filter(|line| line.starts_with("runs/run_") && line.contains("events are lost"));
+    assert_eq!(told.count(), 3, "one line for each attempt: {text}");
+    assert!(text.contains("not looked at: what artifacts contain"), "{text}");
+}
 
 #[test]
 fn l4_each_damage_is_told_by_run_and_number() {

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use backstay_agent::Presets;
+use backstay_exec::Umask;
 use backstay_files::Dir;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::{
-    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, STORE_FOLDER, Store, SystemClock, find_store, read_configuration,
+    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, RunRow, STORE_FOLDER, Store, SystemClock, find_store,
+    read_configuration,
 };
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -27,6 +30,8 @@ pub(crate) const LOG_FILE: &str = "log.db";
 /// What is in a store's folder before its log is.
 const BEGINNING: [&str; 8] =
     ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION_FILE];
+/// Open files that a store and one step take, and some to spare.
+const FILES_MIN: u64 = 64;
 /// Columns where nothing tells how wide the screen is.
 const COLUMNS_DEFAULT: u16 = 100;
 /// Candidates that an ambiguous id names at most.
@@ -45,12 +50,17 @@ pub(crate) struct Context {
     pub(crate) is_live: bool,
     /// Whether the terminal may ring, unless the store's configuration forbids it.
     pub(crate) rings: bool,
+    /// The umask of whoever called: that of what is started.
+    pub(crate) umask: Umask,
     store: Option<Utf8PathBuf>,
+    /// The run that was chosen because none was named.
+    left_out: OnceLock<Candidate>,
 }
 
 impl Context {
     /// Reads the environment: the only place that does.
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
+        refuse_few_files()?;
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -63,9 +73,11 @@ impl Context {
             style: Style { color: wants_color && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
+            umask: backstay_exec::open_umask(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
             cwd,
             env,
+            left_out: OnceLock::new(),
         })
     }
 
@@ -149,26 +161,82 @@ impl Context {
         SystemClock.wall()
     }
 
-    /// The run that is meant.
-    pub(crate) async fn run(&self, store: &Store, text: &str) -> Result<RunId, CliError> {
-        if let Ok(run) = text.parse() {
+    /// The run that `text` means; without one the only active run, else the newest.
+    pub(crate) async fn run<'t>(
+        &self,
+        store: &Store,
+        text: impl Into<Option<&'t str>>,
+    ) -> Result<RunId, CliError> {
+        let text = text.into();
+        if let Some(run) = text.and_then(|text| text.parse().ok()) {
             return Ok(run);
         }
-        let runs: Vec<RunId> = store.runs(TopicFilter::default()).await?.iter().map(|row| row.run).collect();
-        find_run(&runs, text)
+        let runs: Vec<Candidate> =
+            store.runs(TopicFilter::default()).await?.into_iter().map(Candidate::from).collect();
+        if let Some(text) = text {
+            return find_run(&runs, text);
+        }
+        let chosen = chosen(&runs.iter().collect::<Vec<_>>()).ok_or(CliError::NoRuns)?;
+        // A command names one run, so that there is one choice to tell of.
+        self.left_out.get_or_init(|| chosen.clone());
+        Ok(chosen.run)
+    }
+
+    /// The run that was chosen because none was named, for an error about it.
+    pub(crate) fn chosen_run(&self) -> Option<String> {
+        let Candidate { run, workflow, is_active } = self.left_out.get()?;
+        let why = if *is_active { "the only active run" } else { "the newest run" };
+        Some(format!("no RUN was given, so {run} (`{workflow}`) was meant: {why}"))
     }
 }
 
-/// The one of `runs` (the newest first) that `text` means.
-pub(crate) fn find_run(runs: &[RunId], text: &str) -> Result<RunId, CliError> {
+/// A run that a text may mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    run: RunId,
+    workflow: String,
+    is_active: bool,
+}
+
+impl From<RunRow> for Candidate {
+    fn from(row: RunRow) -> Candidate {
+        let is_active = !row.summary.status.is_ended();
+        Candidate { run: row.run, workflow: row.summary.workflow, is_active }
+    }
+}
+
+/// The only active run of `runs` (the newest first), else the newest.
+fn chosen<'r>(runs: &[&'r Candidate]) -> Option<&'r Candidate> {
+    let mut active = runs.iter().filter(|run| run.is_active);
+    match (active.next(), active.next()) {
+        (Some(only), None) => Some(only),
+        _ => runs.first().copied(),
+    }
+}
+
+/// Refuses to begin with fewer open files than a store and one step take: a limit that is met in the middle would leave work
+/// that nobody can follow.
+fn refuse_few_files() -> Result<(), CliError> {
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        Some(allowed) if allowed < FILES_MIN => Err(CliError::TooFewFiles { allowed, needed: FILES_MIN }),
+        _ => Ok(()),
+    }
+}
+
+/// The one of `runs` (the newest first, as the log lists them) that `text` means. Their ids do not tell which is the newest:
+/// they begin with the time of a wall clock, which may have gone back.
+pub(crate) fn find_run(runs: &[Candidate], text: &str) -> Result<RunId, CliError> {
     if text == LAST {
-        return runs.iter().max().copied().ok_or(CliError::NoRuns);
+        return runs.first().map(|newest| newest.run).ok_or(CliError::NoRuns);
     }
     let wanted = text.strip_prefix(RunId::PREFIX).unwrap_or(text).to_ascii_uppercase();
-    let found: Vec<RunId> =
-        runs.iter().filter(|run| !wanted.is_empty() && run.ulid().starts_with(&wanted)).copied().collect();
+    let has_prefix = |run: &&Candidate| !wanted.is_empty() && run.run.ulid().starts_with(&wanted);
+    let found: Vec<RunId> = runs.iter().filter(has_prefix).map(|run| run.run).collect();
     match found[..] {
-        [] => Err(CliError::UnknownRun { text: text.to_owned() }),
+        [] => {
+            let named: Vec<&Candidate> = runs.iter().filter(|run| run.workflow == text).collect();
+            chosen(&named).map(|run| run.run).ok_or_else(|| CliError::UnknownRun { text: text.to_owned() })
+        }
         [run] => Ok(run),
         [..] => Err(CliError::AmbiguousRun {
             text: text.to_owned(),
@@ -212,6 +280,20 @@ pub(crate) fn write_new(path: &Utf8Path, text: &str) -> Result<(), CliError> {
     })
 }
 
+/// Replaces the text of a file, whole or not at all. A link stays one, and the file keeps its mode.
+pub(crate) fn replace_text(path: &Utf8Path, text: &str) -> Result<(), CliError> {
+    let failed = |source: std::io::Error| CliError::WriteFile { path: path.to_owned(), source };
+    let target = path.canonicalize_utf8().map_err(failed)?;
+    let folder = target.parent().unwrap_or(&target);
+    let mode = std::fs::metadata(&target).map_err(failed)?.permissions();
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.as_file().set_permissions(mode).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&target).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
 /// Whether `folder` holds other things than a store. The beginning of one is a store: what made it may have been killed.
 fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
     if folder.file_name() == Some(STORE_FOLDER) {
@@ -250,22 +332,50 @@ pub(crate) fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
 mod tests {
     use super::*;
 
-    fn runs() -> Vec<RunId> {
-        ["run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8", "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9", "run_01JDX9AAAA8VQ5T3W9M4N6P7R8"]
-            .map(|text| text.parse().unwrap())
-            .to_vec()
+    fn runs() -> Vec<Candidate> {
+        [
+            ("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8", "fix", false),
+            ("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9", "review", true),
+            ("run_01JDX9AAAA8VQ5T3W9M4N6P7R8", "review", false),
+        ]
+        .map(|(run, workflow, is_active)| Candidate {
+            run: run.parse().unwrap(),
+            workflow: workflow.to_owned(),
+            is_active,
+        })
+        .to_vec()
     }
 
     #[test]
-    fn a_run_is_found_by_a_unique_beginning_in_any_case_with_or_without_its_prefix() {
+    fn a_run_is_found_by_a_unique_prefix_in_any_case_with_or_without_its_kind() {
         let runs = runs();
-        for text in ["run_01JDX9", "01jdx9", "01JDX9AAAA8VQ5T3W9M4N6P7R8", LAST] {
-            assert_eq!(find_run(&runs, text).unwrap(), runs[2], "{text}");
+        for text in ["run_01JDX9", "01jdx9", "01JDX9AAAA8VQ5T3W9M4N6P7R8"] {
+            assert_eq!(find_run(&runs, text).unwrap(), runs[2].run, "{text}");
         }
     }
 
     #[test]
-    fn a_beginning_of_two_runs_names_them() {
+    fn the_last_run_is_the_first_of_the_list_whatever_its_id() {
+        let mut runs = runs();
+        assert_eq!(find_run(&runs, LAST).unwrap(), runs[0].run);
+        runs.reverse();
+        assert_eq!(find_run(&runs, LAST).unwrap(), runs[0].run);
+    }
+
+    #[test]
+    fn a_workflows_name_or_nothing_means_the_only_active_run_else_the_newest() {
+        let mut runs = runs();
+        assert_eq!(find_run(&runs, "review").unwrap(), runs[1].run, "one is active");
+        assert_eq!(find_run(&runs, "fix").unwrap(), runs[0].run);
+        assert_eq!(chosen(&runs.iter().collect::<Vec<_>>()), Some(&runs[1]));
+        runs[2].is_active = true;
+        assert_eq!(find_run(&runs, "review").unwrap(), runs[1].run, "two are active: the newest");
+        assert_eq!(chosen(&runs.iter().collect::<Vec<_>>()), Some(&runs[0]), "two are active: the newest");
+        assert_eq!(chosen(&[]), None);
+    }
+
+    #[test]
+    fn a_prefix_of_two_runs_names_them() {
         let error = find_run(&runs(), "01JDX7").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -274,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_beginning_is_unknown() {
+    fn a_text_that_names_no_run_is_unknown() {
         for text in ["", "run_", "nope", "@first"] {
             let error = find_run(&runs(), text).unwrap_err();
             assert!(matches!(error, CliError::UnknownRun { .. }), "{text}: {error}");

@@ -1,9 +1,10 @@
 //! What can go wrong on the command line, each with a code and the way out.
 
+use backstay_engine::record::RunStatus;
 use backstay_exec::SpoolError;
 use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
-use backstay_model::{Code, Coded, InvalidPayload};
+use backstay_model::{Code, Coded, InvalidPayload, RunId, StepId};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{AttachError, DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
 use backstay_workflow::InputProblem;
@@ -12,6 +13,14 @@ use camino::Utf8PathBuf;
 /// A command could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// A store takes more open files than this process may have.
+    #[error("this process may have {allowed} files open at a time (`ulimit -n`), and needs {needed}")]
+    TooFewFiles {
+        /// The limit.
+        allowed: u64,
+        /// What is needed at least.
+        needed: u64,
+    },
     #[error("there is no store at or above {from}")]
     NoStore { from: Utf8PathBuf },
     #[error("{folder} is not a Backstay store: there are other things in it")]
@@ -48,6 +57,16 @@ pub(crate) enum CliError {
     Scrub(#[from] StoreScrubError),
     #[error("no open question is or belongs to `{text}`")]
     UnknownQuestion { text: String },
+    #[error("the test command `{command}` cannot be run here: {why}")]
+    TestNotRun { command: String, why: String },
+    #[error("no question waits for an answer")]
+    NoQuestion,
+    #[error("`{question}` names a question or a run, and no answer is given")]
+    NoAnswer { question: String },
+    #[error("{} questions are open: {}", .questions.len(), .questions.join(", "))]
+    SeveralQuestions { questions: Vec<String> },
+    #[error("{run} is {status}: to skip `{step}` is to start the run again")]
+    SkipReopens { run: RunId, status: RunStatus, step: StepId },
     #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
     ManyQuestions { run: String, questions: Vec<String> },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
@@ -155,7 +174,11 @@ impl Coded for CliError {
             CliError::RestoreStore(error) => error.code(),
             CliError::Scrub(error) => error.code(),
             CliError::UnknownQuestion { .. } => Code("BKS-C006"),
-            CliError::ManyQuestions { .. } => Code("BKS-C007"),
+            CliError::ManyQuestions { .. } | CliError::SeveralQuestions { .. } => Code("BKS-C007"),
+            CliError::TestNotRun { .. } => Code("BKS-C043"),
+            CliError::NoQuestion => Code("BKS-C040"),
+            CliError::NoAnswer { .. } => Code("BKS-C041"),
+            CliError::SkipReopens { .. } => Code("BKS-C042"),
             CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
             CliError::InputForm { .. } => Code("BKS-C010"),
@@ -172,6 +195,7 @@ impl Coded for CliError {
             CliError::Configuration { .. } => Code("BKS-C034"),
             CliError::Demo { .. } => Code("BKS-C040"),
             CliError::NotOurs { .. } => Code("BKS-C041"),
+            CliError::TooFewFiles { .. } => Code("BKS-C042"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
@@ -223,6 +247,13 @@ impl Coded for CliError {
             CliError::RestoreStore(error) => error.hint(),
             CliError::Scrub(error) => error.hint(),
             CliError::UnknownQuestion { .. } => Some("`backstay inbox` shows what waits for an answer".to_owned()),
+            CliError::SeveralQuestions { .. } => Some("name one of them: `backstay answer QUESTION ANSWER`".to_owned()),
+            CliError::TestNotRun { .. } => {
+                Some("nothing was written; `--test COMMAND` names another, `--no-try` writes this one".to_owned())
+            }
+            CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
+            CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
+            CliError::SkipReopens { run, step, .. } => Some(format!("`backstay skip {run} {step} --yes` does it")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())
@@ -262,6 +293,9 @@ impl Coded for CliError {
                 Some("the run is safe: `backstay resume RUN` works on it in the foreground".to_owned())
             }
             CliError::NotOurs { .. } => Some("`--out DIR` names another folder for the reports".to_owned()),
+            CliError::TooFewFiles { .. } => {
+                Some("say `ulimit -n 1024` in this shell, then the command again".to_owned())
+            }
             CliError::Demo { .. }
             | CliError::Program(_)
             | CliError::AsyncRuntime(_)

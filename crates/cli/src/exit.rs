@@ -88,7 +88,7 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 }
 
 /// The exit of a command that met an error.
-pub(crate) const fn of_error(error: &CliError) -> Exit {
+pub(crate) fn of_error(error: &CliError) -> Exit {
     match error {
         CliError::NoStore { .. }
         | CliError::ForeignFolder { .. }
@@ -98,6 +98,11 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::UnknownStep { .. }
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
+        | CliError::SeveralQuestions { .. }
+        | CliError::NoQuestion
+        | CliError::TestNotRun { .. }
+        | CliError::NoAnswer { .. }
+        | CliError::SkipReopens { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)
@@ -143,6 +148,8 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
             Exit::OwnedElsewhere
         }
+        // Nothing of the run has failed: it goes on once there is room.
+        CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
         | CliError::Store(StoreOpenError::Log(OpenError::Store(_)) | StoreOpenError::Thread(_))
@@ -173,6 +180,7 @@ pub(crate) const fn of_error(error: &CliError) -> Exit {
         | CliError::Encode(_)
         | CliError::Output(_)
         | CliError::Demo { .. }
+        | CliError::TooFewFiles { .. }
         | CliError::Keep { .. } => Exit::Failed,
     }
 }

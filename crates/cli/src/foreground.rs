@@ -39,7 +39,7 @@ pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, Cli
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
     // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
     let sockets = socket_folder(None);
-    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets);
+    let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets).with_umask(context.umask);
     let env = with_this_program(&context.env, &program);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {

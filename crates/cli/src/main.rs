@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod config;
+mod confirm;
 mod context;
 mod defect;
 mod detach;
@@ -31,6 +32,9 @@ use crate::exit::Exit;
 fn main() -> ExitCode {
     if let Some(folder) = keeper_folder() {
         return backstay_exec::keeper_main(&folder);
+    }
+    if let Err(error) = backstay_exec::start_clean() {
+        output::note(&format!("the signals that this process inherited stay as they are: {error}"));
     }
     let arguments = Arguments::parse();
     let exit = match defect::guarded(|| run(arguments)) {
@@ -63,5 +67,8 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let exit = runtime.block_on(commands::dispatch(&context, arguments.command));
     // A thread that still waits for a spool or a file must not keep the person waiting.
     runtime.shutdown_background();
+    if let (Err(_), Some(chosen)) = (&exit, context.chosen_run()) {
+        output::note(&chosen);
+    }
     exit
 }

@@ -36,7 +36,7 @@ pub enum EndedBy {
 /// Why an output is not all that the process wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutputProblem {
-    /// It is longer than an output may be, or the disk was full; what is given is its beginning.
+    /// It is longer than an output may be; what is given is its beginning.
     #[error(
         "the output has {size_bytes} bytes, of which {kept_bytes} are its value; `backstay logs` has all"
     )]
@@ -45,6 +45,12 @@ pub enum OutputProblem {
         size_bytes: u64,
         /// The length of what is given.
         kept_bytes: u64,
+    },
+    /// A part of it could not be kept, and nobody can say which: nothing is given.
+    #[error("there is no output: {lost_bytes} bytes of it could not be kept, the disk was full")]
+    Lost {
+        /// How many bytes are missing.
+        lost_bytes: u64,
     },
     /// What stands in its place is no regular file.
     #[error("what was left as `$BACKSTAY_OUTPUT` is not a regular file")]

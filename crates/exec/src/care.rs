@@ -51,6 +51,14 @@ pub fn is_held(folder: &Utf8Path) -> io::Result<bool> {
     }
 }
 
+/// Whether it is written that the attempt in `folder` is lost.
+///
+/// # Errors
+/// What the system says, if that cannot be looked at.
+pub fn is_lost(folder: &Utf8Path) -> io::Result<bool> {
+    if_there(files::open(folder))?.map_or(Ok(false), |folder| folder.has(files::LOST))
+}
+
 /// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
 /// original's. Makes the folder if need be. False if there is an end already.
 ///
@@ -219,7 +227,9 @@ mod tests {
         fs::write(folder.join("keeper.lock"), "").unwrap();
         assert!(close_copy(&folder).unwrap());
         assert!(!close_copy(&folder).unwrap(), "once is enough");
-        let recovered = recover(&folder, backstay_model::Epoch(1)).unwrap();
+        let effect = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
+        let recovered =
+            recover(&folder, &effect, backstay_model::Attempt(1), backstay_model::Epoch(1)).unwrap();
         assert!(
             matches!(recovered, Recovered::Lost { evidence: LostEvidence::Restored, ended_processes: 0 }),
             "{recovered:?}"

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use backstay_model::{Code, Coded, Epoch};
+use backstay_model::{Attempt, Code, Coded, EffectId, Epoch};
 use camino::Utf8PathBuf;
 
 use crate::record::SpawnFailure;
@@ -87,6 +87,14 @@ pub enum StartError {
         /// Its words.
         reason: String,
     },
+    /// There was no room for what a keeper writes before it starts anything; nothing was started.
+    #[error("no room is left for the keeper's files in {folder}")]
+    NoRoom {
+        /// The folder.
+        folder: Utf8PathBuf,
+        /// That there is no room.
+        source: io::Error,
+    },
     /// The keeper died before it could have started anything.
     #[error("the keeper died before it started the process")]
     NotBegun,
@@ -131,6 +139,18 @@ pub enum RecoverError {
         found: u32,
         /// The newest known.
         known: u32,
+    },
+    /// A file is there, and speaks of other work: it was put there.
+    #[error(
+        "{path} is of {effect}, attempt {attempt}, and says nothing of the attempt whose folder it is in"
+    )]
+    OtherWork {
+        /// Which one.
+        path: Utf8PathBuf,
+        /// The work that it speaks of.
+        effect: Box<EffectId>,
+        /// The attempt that it speaks of.
+        attempt: Attempt,
     },
     /// The keeper lives, but a newer owner speaks with it.
     #[error("the keeper obeys epoch {highest}, not {epoch}")]
@@ -334,6 +354,7 @@ impl Coded for StartError {
             StartError::NotBegun => Code("BKS-X023"),
             StartError::Unclear => Code("BKS-X024"),
             StartError::Io { .. } => Code("BKS-X025"),
+            StartError::NoRoom { .. } => Code("BKS-X026"),
         }
     }
 
@@ -343,6 +364,9 @@ impl Coded for StartError {
             StartError::Spawn { source } => source.hint(),
             StartError::Keeper { .. } => {
                 Some("Was the program replaced or moved while it ran? Start it again.".to_owned())
+            }
+            StartError::NoRoom { .. } => {
+                Some("Make room on that disk, or raise `ulimit -f`, then `backstay resume`.".to_owned())
             }
             StartError::Io { .. } => {
                 Some("Check that the disk has room and the store can be written.".to_owned())
@@ -366,6 +390,7 @@ impl Coded for RecoverError {
             RecoverError::Silent { .. } => Code("BKS-X035"),
             RecoverError::Survivors { .. } => Code("BKS-X036"),
             RecoverError::OtherNamespace { .. } => Code("BKS-X037"),
+            RecoverError::OtherWork { .. } => Code("BKS-X038"),
         }
     }
 
@@ -384,6 +409,9 @@ impl Coded for RecoverError {
                 "Resume it in that container; if it is gone, `backstay resume --take-over` lets `after_crash` decide."
                     .to_owned(),
             ),
+            RecoverError::OtherWork { path, .. } => {
+                Some(format!("Put back the right file, or remove it (`rm {path}`), then resume."))
+            }
             RecoverError::Survivors { .. } => Some("End them by hand, then resume.".to_owned()),
             RecoverError::Io { .. } | RecoverError::Damaged { .. } | RecoverError::Fenced { .. } => None,
         }

@@ -11,6 +11,7 @@ pub mod crash_point;
 mod error;
 mod files;
 mod helper;
+mod inherited;
 mod keeper;
 mod keepers;
 mod pause;
@@ -23,9 +24,11 @@ mod spec;
 pub mod spool;
 mod tolerate;
 mod tree;
+mod whole;
 
 pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
 pub use helper::run_within;
+pub use inherited::{Umask, open_umask, start_clean};
 pub use keeper::keeper_main;
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
@@ -35,3 +38,4 @@ pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, secrets_of};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};
+pub use whole::{FileProblem, file_problems};

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::inherited::Umask;
 use crate::record::{ExitRecord, StopReason};
 use crate::spec::ProcessSpec;
 
@@ -25,6 +26,9 @@ pub(crate) struct StartMessage {
     pub(crate) spec: ProcessSpec,
     /// The folder for the socket.
     pub(crate) socket_folder: Utf8PathBuf,
+    /// The umask of what is started; absent if it is the keeper's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) umask: Option<Umask>,
 }
 
 /// What an owner says.
@@ -93,6 +97,9 @@ pub(crate) enum FromKeeper {
     Refused {
         /// Why.
         reason: String,
+        /// Whether there was no room for what a keeper has to write before.
+        #[serde(default)]
+        no_room: bool,
     },
 }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use backstay_exec::{KeeperEvent, Recovered, StartError, crash_point, recover};
+use backstay_exec::{KeeperEvent, Recovered, StartError, crash_point};
 use backstay_model::Epoch;
 use backstay_model::event::LostEvidence;
 use camino::Utf8PathBuf;
@@ -54,7 +54,7 @@ fn every_point_leaves_a_folder_that_says_what_is_known() {
                 other => panic!("{point}: {other:?}"),
             },
         };
-        let recovered = match recover(&bench.folder(), Epoch(2)).unwrap() {
+        let recovered = match support::recover(&bench.folder(), Epoch(2)).unwrap() {
             Recovered::Ended(record) => {
                 assert_eq!((record.exit_code, record.stdout.size_bytes), (Some(0), 5), "{point}");
                 Known::Record

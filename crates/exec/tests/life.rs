@@ -79,7 +79,7 @@ fn a_program_that_does_not_exist_is_said_with_where_it_was_looked_for() {
         StartError::Spawn { source } => assert_eq!(source, failure),
         other => panic!("{other:?}"),
     }
-    match backstay_exec::recover(&bench.folder(), Epoch(2)).unwrap() {
+    match support::recover(&bench.folder(), Epoch(2)).unwrap() {
         backstay_exec::Recovered::Ended(record) => {
             assert_eq!(record.ended_by, EndedBy::SpawnFailed { failure })
         }

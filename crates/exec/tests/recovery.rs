@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use backstay_exec::spool::{Follow, Follower, read_ordered};
-use backstay_exec::{EndedBy, KeeperEvent, RecoverError, Recovered, StartError, StopReason, recover};
+use backstay_exec::{EndedBy, KeeperEvent, RecoverError, Recovered, StartError, StopReason};
 use backstay_model::Epoch;
 use backstay_model::event::LostEvidence;
 use support::{Bench, PATIENCE, Running, is_alive, kill, pid_in, sh, wait_for};
@@ -29,7 +29,7 @@ fn s4_the_agent_goes_on_and_the_next_owner_reads_to_the_end() {
     while seen != b"one\n" {
         take(&mut follower, &mut seen);
     }
-    let running = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    let running = attached(support::recover(&bench.folder(), Epoch(2)).unwrap());
     assert!(matches!(running.next(), KeeperEvent::Running { .. }));
     wait_for(|| go.exists().then_some(()));
     std::fs::write(&go, "go\n").unwrap();
@@ -61,7 +61,7 @@ fn s4_an_end_that_nobody_saw_is_found() {
     let bench = Bench::new();
     let handle = bench.keepers.start(&bench.folder(), &sh("echo done")).unwrap();
     drop(handle);
-    let record = wait_for(|| match recover(&bench.folder(), Epoch(2)).unwrap() {
+    let record = wait_for(|| match support::recover(&bench.folder(), Epoch(2)).unwrap() {
         Recovered::Ended(record) => Some(record),
         Recovered::Attached(_) => None,
         other => panic!("{other:?}"),
@@ -98,7 +98,7 @@ fn s5_when_the_keeper_is_killed_its_whole_tree_is_ended_and_lost() {
         KeeperEvent::KeeperGone
     ));
     assert!(pids.iter().all(|&pid| is_alive(pid)), "they outlive their keeper until the recovery");
-    match recover(&bench.folder(), Epoch(2)).unwrap() {
+    match support::recover(&bench.folder(), Epoch(2)).unwrap() {
         Recovered::Lost { evidence: LostEvidence::KeeperDead, ended_processes } => {
             assert!(ended_processes >= 3)
         }
@@ -107,14 +107,14 @@ fn s5_when_the_keeper_is_killed_its_whole_tree_is_ended_and_lost() {
     for pid in pids {
         assert!(!is_alive(pid), "{pid} lives");
     }
-    let again = recover(&bench.folder(), Epoch(3)).unwrap();
+    let again = support::recover(&bench.folder(), Epoch(3)).unwrap();
     assert!(matches!(again, Recovered::Lost { evidence: LostEvidence::KeeperDead, .. }), "{again:?}");
 }
 
 #[test]
 fn s5_a_folder_without_a_trace_is_closed_for_a_late_starter() {
     let bench = Bench::new();
-    match recover(&bench.folder(), Epoch(2)).unwrap() {
+    match support::recover(&bench.folder(), Epoch(2)).unwrap() {
         Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 } => {}
         other => panic!("{other:?}"),
     }
@@ -131,7 +131,7 @@ fn s5_work_of_an_earlier_boot_is_lost_without_a_look_at_processes() {
     running.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
     let boot = backstay_exec::boot_id().unwrap();
     std::fs::write(&file, text.replace(&boot, "00000000-0000-0000-0000-000000000000")).unwrap();
-    let recovered = recover(&bench.folder(), Epoch(2)).unwrap();
+    let recovered = support::recover(&bench.folder(), Epoch(2)).unwrap();
     assert!(matches!(recovered, Recovered::Lost { evidence: LostEvidence::Rebooted, ended_processes: 0 }));
     assert!(is_alive(running.control.pid()));
     kill(running.control.pid());
@@ -141,14 +141,14 @@ fn s5_work_of_an_earlier_boot_is_lost_without_a_look_at_processes() {
 fn an_older_owner_is_fenced() {
     let bench = Bench::new();
     let first = bench.start(&sh("exec sleep 600")).unwrap();
-    let second = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    let second = attached(support::recover(&bench.folder(), Epoch(2)).unwrap());
     let highest = first.wait(|event| match event {
         KeeperEvent::Fenced { highest } => Some(highest),
         _ => None,
     });
     assert_eq!(highest, Epoch(2));
     first.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();
-    match recover(&bench.folder(), Epoch(1)) {
+    match support::recover(&bench.folder(), Epoch(1)) {
         Err(RecoverError::Fenced { epoch: Epoch(1), highest: Epoch(2) }) => {}
         other => panic!("{other:?}"),
     }
@@ -162,7 +162,7 @@ fn a_damaged_record_is_an_error_and_not_a_loss() {
     let bench = Bench::new();
     bench.run("true", |_| {});
     std::fs::write(bench.folder().join("exit.json"), "{").unwrap();
-    assert!(matches!(recover(&bench.folder(), Epoch(2)), Err(RecoverError::Damaged { .. })));
+    assert!(matches!(support::recover(&bench.folder(), Epoch(2)), Err(RecoverError::Damaged { .. })));
 }
 
 #[test]
@@ -249,11 +249,11 @@ fn a_keeper_that_is_heard_no_more_does_not_stay_in_the_list_of_processes() {
     let (_, mut events) = first.into_parts();
     let handle = dropped.keepers.start(&dropped.folder(), &sh("exec sleep 600")).unwrap();
     drop(handle);
-    let second = attached(recover(&fenced.folder(), Epoch(2)).unwrap());
+    let second = attached(support::recover(&fenced.folder(), Epoch(2)).unwrap());
     assert!(matches!(events.by_ref().last(), Some(KeeperEvent::Fenced { highest: Epoch(2) })));
     drop(events);
     for (bench, running) in
-        [(&fenced, second), (&dropped, attached(recover(&dropped.folder(), Epoch(2)).unwrap()))]
+        [(&fenced, second), (&dropped, attached(support::recover(&dropped.folder(), Epoch(2)).unwrap()))]
     {
         running.control.stop(Epoch(2), StopReason::Cancel, Duration::ZERO).unwrap();
         running.end();
@@ -307,13 +307,13 @@ fn s5_what_was_in_another_container_is_neither_killed_nor_called_dead() {
     let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
     let agent: u32 = children.trim().parse().unwrap();
     // Speaking with a keeper that lives needs no number.
-    let again = attached(recover(&bench.folder(), Epoch(2)).unwrap());
+    let again = attached(support::recover(&bench.folder(), Epoch(2)).unwrap());
     let init = parent_of(keeper);
     // It holds the lock as long as the keeper does, only because it was started as one.
     kill(parent_of(init));
     kill(keeper);
     again.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
-    let error = recover(&bench.folder(), Epoch(2)).unwrap_err();
+    let error = support::recover(&bench.folder(), Epoch(2)).unwrap_err();
     assert!(matches!(error, RecoverError::OtherNamespace { .. }), "{error:?}");
     assert!(is_alive(agent), "nobody here may end it");
     assert!(!bench.folder().join("lost.json").exists(), "nothing was decided");

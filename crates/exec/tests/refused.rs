@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use backstay_exec::spool::{Follow, Follower};
-use backstay_exec::{EndedBy, Keepers, Recovered, StartError, StopReason, recover};
+use backstay_exec::{EndedBy, Keepers, Recovered, StartError, StopReason};
 use backstay_model::Epoch;
 use backstay_model::event::LostEvidence;
 use support::{Bench, Running, SmallDisk, is_alive, pid_in, sh};
@@ -13,7 +13,7 @@ use support::{Bench, Running, SmallDisk, is_alive, pid_in, sh};
 /// What the starter was told and what recovery finds are the same, and nothing runs.
 #[expect(clippy::panic, clippy::unwrap_used, reason = "a helper of tests")]
 fn check_refused(folder: &camino::Utf8Path, error: &StartError, what: &str) {
-    match (error, recover(folder, Epoch(2)).unwrap()) {
+    match (error, support::recover(folder, Epoch(2)).unwrap()) {
         (
             StartError::Refused { .. } | StartError::NotBegun,
             Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 },
@@ -141,13 +141,13 @@ fn s5_a_starter_without_descriptors_is_told_what_was() {
         let result = keepers.start(&bench.folder(), &sh(&script));
         rustix::process::prlimit(Some(own), resource, full).unwrap();
         match result {
-            Err(StartError::Unclear) => match recover(&bench.folder(), Epoch(2)).unwrap() {
+            Err(StartError::Unclear) => match support::recover(&bench.folder(), Epoch(2)).unwrap() {
                 Recovered::Attached(handle) => end(&Running::new(handle), Epoch(2)),
                 other => panic!("{limit} descriptors: {other:?}"),
             },
             Err(error) => {
                 refused += 1;
-                match recover(&bench.folder(), Epoch(2)).unwrap() {
+                match support::recover(&bench.folder(), Epoch(2)).unwrap() {
                     Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 } => {}
                     other => panic!("{limit} descriptors: told {error:?}, found {other:?}"),
                 }
@@ -183,6 +183,6 @@ fn s5_a_keeper_that_does_not_take_its_spec_is_not_waited_for() {
     let error = keepers.start(&bench.folder(), &spec).unwrap_err();
     assert!(matches!(error, StartError::Unclear), "it may come up yet: {error:?}");
     drop(std::fs::OpenOptions::new().write(true).open(&gate).unwrap());
-    let recovered = support::wait_for(|| recover(&bench.folder(), Epoch(2)).ok());
+    let recovered = support::wait_for(|| support::recover(&bench.folder(), Epoch(2)).ok());
     assert!(matches!(recovered, Recovered::Lost { evidence: LostEvidence::NotBegun, .. }), "{recovered:?}");
 }

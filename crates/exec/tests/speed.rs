@@ -61,7 +61,7 @@ fn a_waiting_keeper_is_small_and_does_not_wake() {
     let before = field("voluntary_ctxt_switches:");
     std::thread::park_timeout(Duration::from_millis(1_000));
     assert_eq!(field("voluntary_ctxt_switches:"), before, "it woke though nobody is attached");
-    match backstay_exec::recover(&bench.folder(), Epoch(2)).unwrap() {
+    match support::recover(&bench.folder(), Epoch(2)).unwrap() {
         backstay_exec::Recovered::Attached(handle) => {
             handle.control().stop(Epoch(2), StopReason::Cancel, Duration::ZERO).unwrap();
             assert!(handle.into_parts().1.any(|event| matches!(event, KeeperEvent::Exited(_))));

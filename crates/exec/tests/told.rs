@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use backstay_exec::{EndedBy, Recovered, StopReason, recover};
+use backstay_exec::{EndedBy, Recovered, StopReason};
 use backstay_model::Epoch;
 use rustix::process::Signal;
 use support::{Bench, is_alive, pid_in, send, sh};
@@ -23,7 +23,7 @@ fn s8_a_keeper_that_is_told_to_end_ends_its_whole_tree_and_leaves_a_record() {
         assert_eq!((record.signal, record.survivors), (Some(15), 0));
         assert_eq!(bench.stdout(), b"begun\n");
         assert!(!is_alive(child) && !is_alive(running.control.pid()), "{signal:?}");
-        assert!(matches!(recover(&bench.folder(), Epoch(2)).unwrap(), Recovered::Ended(_)));
+        assert!(matches!(support::recover(&bench.folder(), Epoch(2)).unwrap(), Recovered::Ended(_)));
     }
 }
 

@@ -3,9 +3,9 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::OnceLock;
 
-use libc::{off_t, off64_t, size_t, ssize_t};
+use libc::{clockid_t, off_t, off64_t, size_t, ssize_t, timespec};
 
-use crate::plan::{Call, Fault, fault, image, settle};
+use crate::plan::{Call, Fault, clock_offset_s, fault, image, settle};
 
 /// The next function of this name, as the loader has it behind this library.
 ///
@@ -94,4 +94,21 @@ transfers! {
     Write write(*const c_void);
     Write pwrite(*const c_void, at: off_t);
     Write pwrite64(*const c_void, at: off64_t);
+}
+
+/// # Safety
+/// As the call of libc.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: clockid_t, now: *mut timespec) -> c_int {
+    static NEXT: OnceLock<usize> = OnceLock::new();
+    // SAFETY: it has the type of this one, and gets what this one got.
+    let read = unsafe {
+        let call: unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int = next(c"clock_gettime", &NEXT);
+        call(clock, now)
+    };
+    if read == 0 && clock == libc::CLOCK_REALTIME {
+        // SAFETY: the call succeeded, so the caller's structure is there and filled.
+        unsafe { (*now).tv_sec += clock_offset_s() };
+    }
+    read
 }

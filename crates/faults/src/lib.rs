@@ -11,6 +11,8 @@
 //! `BACKSTAY_FAULTS_IMAGES` names a folder for images: of each file `log.db…` a copy as of its last flush that succeeded. Put in
 //! the place of the files they are what a loss of power leaves at worst.
 //!
+//! `BACKSTAY_FAULTS_CLOCK_S` moves the wall clock by so many seconds, back where it is negative.
+//!
 //! Each fault adds a line (`CALL PATH`) to the file that `BACKSTAY_FAULTS_TOLD` names, so that a test knows that it came.
 
 #[cfg(target_os = "linux")]

@@ -78,6 +78,18 @@ pub(crate) fn settle(image: Option<Image>, succeeded: bool) {
     IS_INSIDE.set(was_inside);
 }
 
+/// What the wall clock is wrong by, in seconds.
+pub(crate) fn clock_offset_s() -> i64 {
+    static OFFSET_S: OnceLock<i64> = OnceLock::new();
+    *OFFSET_S.get_or_init(|| {
+        let Some(text) = std::env::var_os("BACKSTAY_FAULTS_CLOCK_S") else { return 0 };
+        text.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+            eprintln!("backstay-faults: {} is no number of seconds", text.display());
+            std::process::abort()
+        })
+    })
+}
+
 fn plan() -> Option<&'static Plan> {
     static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     PLAN.get_or_init(|| {

@@ -13,6 +13,7 @@ pub mod error;
 mod judge;
 mod memory;
 mod rings;
+mod room;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;
@@ -31,6 +32,7 @@ pub use error::{
     OpenError, ReadError, ScrubError, StoreError,
 };
 pub use memory::MemoryLog;
+pub use room::has_no_room;
 pub use sqlite::{Boot, OpenOptions, SqliteLog, care};
 pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

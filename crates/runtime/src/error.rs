@@ -1,6 +1,6 @@
 //! What can go wrong, by operation.
 
-use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError};
+use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
 use backstay_model::event::{DecodeError, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
@@ -249,6 +249,22 @@ pub enum DriveError {
         /// Why, with its causes.
         message: String,
     },
+    /// There is no room for what work needs before it starts, or for what it left.
+    #[error("no room is left for the work {effect}: {message}")]
+    NoRoom {
+        /// Which work.
+        effect: EffectId,
+        /// What could not be written, with its causes.
+        message: String,
+    },
+}
+
+impl DriveError {
+    /// Whether there was no room for something. The run is suspended, or on its way to that: nothing of it has failed.
+    #[must_use]
+    pub fn has_no_room(&self) -> bool {
+        matches!(self, DriveError::NoRoom { .. }) || has_no_room(self)
+    }
 }
 
 impl From<ReadError> for DriveError {
@@ -268,6 +284,7 @@ impl Coded for DriveError {
             DriveError::Run(error) => error.code(),
             DriveError::Work { .. } => Code("BKS-R013"),
             DriveError::Boot(_) => Code("BKS-R014"),
+            DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
         }
     }
@@ -288,6 +305,9 @@ impl Coded for DriveError {
             DriveError::Register(error) => error.hint(),
             DriveError::Claim(error) => error.hint(),
             DriveError::Run(error) => error.hint(),
+            DriveError::NoRoom { .. } => {
+                Some("make room on that disk (or raise `ulimit -f`), then `backstay resume`".to_owned())
+            }
             DriveError::Work { .. } => Some("mend what the message names, then `backstay resume`".to_owned()),
         }
     }

@@ -32,6 +32,7 @@ codes! {
     RESERVED_START = "BKS-W018", "YAML gives the first character of a value a meaning of its own";
     COLON_IN_PLAIN = "BKS-W019", "YAML takes `: ` inside a text as a key";
     TAB = "BKS-W020", "YAML does not allow a tab as indentation";
+    ALIAS = "BKS-W021", "an alias without its anchor, or a merge key";
     NO_VERB = "BKS-W030", "a step without a verb";
     TWO_VERBS = "BKS-W031", "a step with more than one verb";
     INVALID_ID = "BKS-W032", "a name that can not be an id";
@@ -42,6 +43,7 @@ codes! {
     ORDER = "BKS-W037", "an expression reads a step that may not have ended by then";
     SCHEMA = "BKS-W038", "a schema that can not be read, or is none";
     ACCESS = "BKS-W039", "a way of working that the agent does not have";
+    LOOP_FAILS = "BKS-W040", "a loop that fails at the first failure of what it waits for";
     EXPRESSION = "BKS-W050", "an expression that can not be read";
     FOREIGN_OPERATOR = "BKS-W051", "an operator of another language";
     UNKNOWN_NAME = "BKS-W052", "a name that nothing defines";

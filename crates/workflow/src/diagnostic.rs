@@ -1,5 +1,6 @@
 //! What `check` says: where, what and how to mend it.
 
+use std::fmt;
 use std::ops::Range;
 
 use backstay_model::Code;
@@ -24,6 +25,47 @@ pub struct Fix {
     pub replacement: String,
 }
 
+/// What `check --fix` does about a diagnostic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// Nothing: no edit is known that mends it.
+    #[default]
+    Unknown,
+    /// It makes this edit. The file was read with the edit: one value changes, to what the author wrote.
+    Edit(Fix),
+    /// It leaves the file as it is, although an edit is known.
+    Withheld(Withheld),
+}
+
+/// Why an edit is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withheld {
+    /// The words behind ` #` may belong to the text, or be a comment.
+    MayBeComment,
+    /// `*name` may be a text, or the alias of an anchor that is missing.
+    MayBeAlias,
+    /// Tabs of different widths make different workflows.
+    TabWidth,
+    /// With the edit, more than this value would change.
+    ChangesMore,
+    /// The file cannot be read with the edit.
+    Unreadable,
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Withheld::MayBeComment => "the words behind ` #` may be a comment",
+            Withheld::MayBeAlias => "an alias may be meant",
+            Withheld::TabWidth => "tabs of different widths would make different workflows",
+            Withheld::ChangesMore => "more than this value would change",
+            Withheld::Unreadable => "the file could not be read afterwards",
+        })
+    }
+}
+
 /// One thing that is wrong with a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
@@ -46,8 +88,8 @@ pub struct Diagnostic {
     pub note: Option<String>,
     /// How to mend it.
     pub hint: Option<String>,
-    /// The change that mends it, where one is sure.
-    pub fix: Option<Fix>,
+    /// What `check --fix` does about it.
+    pub repair: Repair,
 }
 
 fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,6 +104,15 @@ pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 impl Diagnostic {
+    /// The edit that `check --fix` makes.
+    #[must_use]
+    pub fn edit(&self) -> Option<&Fix> {
+        match &self.repair {
+            Repair::Edit(fix) => Some(fix),
+            Repair::Unknown | Repair::Withheld(_) => None,
+        }
+    }
+
     /// The diagnostic as a person reads it, with the line of `text` that it is about.
     #[must_use]
     pub fn render(&self, text: &str) -> String {
@@ -87,8 +138,12 @@ impl Diagnostic {
             out.push_str(&format!("{margin} | {}{}{note}\n", " ".repeat(before), "^".repeat(length)));
         }
         if let Some(hint) = &self.hint {
-            let fixable = if self.fix.is_some() { "          (backstay check --fix)" } else { "" };
+            let fixable =
+                if matches!(self.repair, Repair::Edit(_)) { "          (backstay check --fix)" } else { "" };
             out.push_str(&format!("{margin} = {hint}{fixable}\n"));
+        }
+        if let Repair::Withheld(why) = self.repair {
+            out.push_str(&format!("{margin} = `check --fix` leaves it: {why}\n"));
         }
         out
     }
@@ -116,23 +171,33 @@ fn window(line: &str, at: usize, length: usize) -> (String, usize, usize) {
     (shown, before, length.min(until.saturating_sub(at)).max(1))
 }
 
-/// The text with every fix applied that does not touch an earlier one.
+/// A text with edits made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// The text.
+    pub text: String,
+    /// How many edits were made.
+    pub edits: usize,
+}
+
+/// Makes every edit of `diagnostics` in `text`, except one that overlaps an edit before it.
 #[must_use]
-pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> String {
-    let mut fixes: Vec<&Fix> = diagnostics.iter().filter_map(|diagnostic| diagnostic.fix.as_ref()).collect();
+pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> Fixed {
+    let mut fixes: Vec<&Fix> = diagnostics.iter().filter_map(Diagnostic::edit).collect();
     fixes.sort_by_key(|fix| (fix.range.start, fix.range.end));
-    let mut fixed = String::with_capacity(text.len());
+    let mut fixed = Fixed { text: String::with_capacity(text.len()), edits: 0 };
     let mut copied = 0;
     for fix in fixes {
         let Some(between) = text.get(copied..fix.range.start) else { continue };
         if text.get(fix.range.clone()).is_none() {
             continue;
         }
-        fixed.push_str(between);
-        fixed.push_str(&fix.replacement);
+        fixed.text.push_str(between);
+        fixed.text.push_str(&fix.replacement);
+        fixed.edits += 1;
         copied = fix.range.end;
     }
-    fixed.push_str(&text[copied..]);
+    fixed.text.push_str(&text[copied..]);
     fixed
 }
 

@@ -11,5 +11,5 @@ mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};
 pub use check::{AgentOverride, CheckInput, Checked, PresetTraits, check};
-pub use diagnostic::{Diagnostic, Fix, Severity, apply_fixes, nearest};
+pub use diagnostic::{Diagnostic, Fix, Fixed, Repair, Severity, Withheld, apply_fixes, nearest};
 pub use schema::json_schema;

@@ -251,10 +251,10 @@ fn each_trap_of_yaml_is_told_and_its_mended_text_is_good() {
         let diagnostics = checked(&text).unwrap_err();
         let codes: Vec<String> = diagnostics.iter().map(|said| said.code.to_string()).collect();
         assert_eq!(codes, [code], "{text}");
-        let fixed = apply_fixes(&text, &diagnostics);
+        let fixed = apply_fixes(&text, &diagnostics).text;
         let again = checked(&fixed);
         assert!(again.is_ok(), "{fixed}\n{again:?}");
-        assert_eq!(apply_fixes(&fixed, &again.unwrap().warnings), fixed);
+        assert_eq!(apply_fixes(&fixed, &again.unwrap().warnings).text, fixed);
     }
 }
 
@@ -490,7 +490,7 @@ proptest::proptest! {
                 proptest::prop_assert!(text.get(said.range.clone()).is_some(), "{said:?}");
                 proptest::prop_assert!(!said.render(&text).is_empty());
             }
-            proptest::prop_assert!(apply_fixes(&text, &diagnostics).len() <= text.len() * 3 + 100);
+            proptest::prop_assert!(apply_fixes(&text, &diagnostics).text.len() <= text.len() * 3 + 100);
         }
     }
 }
@@ -535,7 +535,7 @@ steps:
 fn a_loop_says_what_it_lacks_and_sees_only_what_it_may() {
     let of = |repeat: &str| {
         format!(
-            "backstay: 1\nsteps:\n  - {{id: x, run: make}}\n  - id: a\n    repeat: {repeat}\n    steps:\n      - {{id: b, run: make}}\n      - {{id: c, run: make, if: previous.b.ok}}\n  - {{id: d, run: make}}\n"
+            "backstay: 1\nsteps:\n  - {{id: x, run: make}}\n  - id: a\n    repeat: {repeat}\n    steps:\n      - {{id: b, run: make, accept_exit: 0-1}}\n      - {{id: c, run: make, if: previous.b.ok}}\n  - {{id: d, run: make}}\n"
         )
     };
     for good in [
@@ -583,7 +583,7 @@ fn a_negation_is_mended_as_it_was_meant() {
         let text = format!(
             "backstay: 1\nsteps:\n  - {{id: a, run: make}}\n  - id: b\n    if: {condition}\n    run: make\n"
         );
-        let fixed = apply_fixes(&text, &checked(&text).unwrap_err());
+        let fixed = apply_fixes(&text, &checked(&text).unwrap_err()).text;
         assert!(checked(&fixed).is_ok(), "{fixed}");
         fixed.lines().nth(4).unwrap().trim().to_owned()
     };
@@ -593,12 +593,16 @@ fn a_negation_is_mended_as_it_was_meant() {
 }
 
 #[test]
-fn the_first_line_is_added_where_it_belongs_or_not_at_all() {
-    let indented = "  name: x\n  steps: [{id: a, run: make}]\n";
-    let fixed = apply_fixes(indented, &checked(indented).unwrap_err());
-    assert!(checked(&fixed).is_ok(), "{fixed}");
-    let flow = "{name: x, steps: [{id: a, run: make}]}\n";
-    assert_eq!(apply_fixes(flow, &checked(flow).unwrap_err()), flow);
+fn the_first_line_is_added_where_it_belongs() {
+    for (text, expected) in [
+        (
+            "  name: x\n  steps: [{id: a, run: make}]\n",
+            "  backstay: 1\n  name: x\n  steps: [{id: a, run: make}]\n",
+        ),
+        ("{name: x, steps: [{id: a, run: make}]}\n", "{backstay: 1, name: x, steps: [{id: a, run: make}]}\n"),
+    ] {
+        assert_eq!(apply_fixes(text, &checked(text).unwrap_err()).text, expected);
+    }
 }
 
 #[test]
@@ -736,8 +740,8 @@ fn a_worktree_that_cannot_be_is_told() {
         ("{id: a, run: x, workspace: {worktree: {branch: '${{ steps.b.output }}'}}}", "BKS-W052 3:63"),
         ("{id: a, steps: [{id: a_worktree, run: x}], workspace: worktree}", "BKS-W033 3:48"),
         (
-            "{id: l, repeat: {until: steps.a.ok, max_cycles: 2}, steps: [{id: a, run: x, workspace: worktree}]}",
-            "BKS-W008 3:81",
+            "{id: l, repeat: {until: steps.a.output, max_cycles: 2}, steps: [{id: a, run: x, workspace: worktree}]}",
+            "BKS-W008 3:85",
         ),
     ] {
         assert_eq!(places(&format!("backstay: 1\nsteps:\n  - {bad}\n")), [expected], "{bad}");

@@ -14,12 +14,18 @@ pub(crate) struct InitArgs {
     /// The new file.
     #[arg(default_value = "fix.yaml")]
     pub(crate) file: Utf8PathBuf,
-    /// The agent that does the work [default: one that is found and logged in].
+    /// The agent that does the work: a preset, or 'cmd: PROGRAM ARGUMENT…' [default: one that is found and logged in].
     #[arg(long, value_name = "AGENT")]
     pub(crate) agent: Option<String>,
     /// The command that tests [default: what Cargo.toml, package.json, pyproject.toml, go.mod or a Makefile says].
     #[arg(long, value_name = "COMMAND")]
     pub(crate) test: Option<String>,
+    /// Run the test command once, without asking, before it is written. The one that you give with --test is always run.
+    #[arg(long = "try")]
+    pub(crate) try_test: bool,
+    /// Do not run the test command.
+    #[arg(long, conflicts_with = "try_test")]
+    pub(crate) no_try: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -118,7 +124,7 @@ pub(crate) struct ExecArgs {
 pub(crate) struct CheckArgs {
     /// The workflow file.
     pub(crate) file: Utf8PathBuf,
-    /// Mend what can be mended surely.
+    /// Make the edits after which each value is what you wrote. What is not sure stays, with the reason.
     #[arg(long)]
     pub(crate) fix: bool,
     /// Print the diagnostics as JSON.

@@ -127,9 +127,8 @@ pub(crate) struct BellFlag {
 /// One run.
 #[derive(Debug, Args)]
 pub(crate) struct RunRef {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -21,9 +21,8 @@ pub(crate) struct LsArgs {
 /// `show`.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Print the record as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -38,7 +37,7 @@ pub(crate) struct ShowArgs {
 /// that work, `?` tells of all. In a pipe it prints a line for each event.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// The run: its id, a unique beginning of it, or @last.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last.
     pub(crate) run: Option<String>,
     /// What has not ended in every store that you have used.
     #[arg(long, conflicts_with = "run")]
@@ -59,9 +58,8 @@ pub(crate) enum StreamName {
 /// `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Only this step.
     pub(crate) step: Option<String>,
     /// Go on until the run ends.
@@ -78,9 +76,8 @@ pub(crate) struct LogsArgs {
 /// `diff`.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Only this step; of a group all that is in it.
     pub(crate) step: Option<String>,
     /// Only how much changed in which files.
@@ -140,9 +137,8 @@ pub(crate) struct UsageArgs {
 /// `events`.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Go on until the run ends.
     #[arg(long, short)]
     pub(crate) follow: bool,

@@ -66,9 +66,8 @@ pub(crate) struct RmArgs {
 /// `restore`.
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// As it was before this step [default: before the first].
     #[arg(long, value_name = "STEP", conflicts_with = "after")]
     pub(crate) before: Option<String>,
@@ -86,9 +85,8 @@ pub(crate) struct RestoreArgs {
 /// `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Take it from the process that owns it.
     #[arg(long)]
     pub(crate) take_over: bool,
@@ -105,9 +103,8 @@ pub(crate) struct ResumeArgs {
 /// `cancel`.
 #[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Why, for the record.
     #[arg(long)]
     pub(crate) reason: Option<String>,
@@ -119,9 +116,8 @@ pub(crate) struct CancelArgs {
 /// `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Do this step and all that need it anew.
     #[arg(long, value_name = "STEP")]
     pub(crate) from: Option<String>,
@@ -138,13 +134,16 @@ pub(crate) struct RetryArgs {
 /// `skip`.
 #[derive(Debug, Args)]
 pub(crate) struct SkipArgs {
-    /// The run: its id, a unique beginning of it, or @last.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last.
     pub(crate) run: String,
     /// The step.
     pub(crate) step: String,
     /// Its output for the steps that read it, as JSON.
     #[arg(long, value_name = "JSON")]
     pub(crate) output: Option<String>,
+    /// Take a run that has ended up again without asking.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -153,7 +152,7 @@ pub(crate) struct SkipArgs {
 /// `attach`.
 #[derive(Debug, Args)]
 pub(crate) struct AttachArgs {
-    /// The run: its id, a unique beginning of it, or @last.
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last.
     pub(crate) run: String,
     /// The step whose agent it is.
     pub(crate) step: String,
@@ -169,10 +168,11 @@ pub(crate) struct AttachArgs {
 
 /// `answer`.
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct AnswerArgs {
-    /// The question, or the run that has only one.
-    pub(crate) question: String,
-    /// The name of one of its options.
+    /// The question, or the run that has only one [default: the only open question].
+    pub(crate) question: Option<String>,
+    /// The name of one of its options, or a text where it has none.
     pub(crate) choice: String,
     /// A value to go with it, as JSON.
     #[arg(long, value_name = "JSON")]
@@ -185,9 +185,8 @@ pub(crate) struct AnswerArgs {
 /// `wait`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// The run: its id, a unique beginning of it, or @last.
-    #[arg(default_value = "@last")]
-    pub(crate) run: String,
+    /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
+    pub(crate) run: Option<String>,
     /// Give up after this time (90s, 20m, 2h30m).
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<String>,

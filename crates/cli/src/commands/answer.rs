@@ -7,7 +7,7 @@ use backstay_runtime::Store;
 use serde::Serialize;
 
 use super::inbox::{Asked, open_questions};
-use super::input::is_owned;
+use super::input::{self, Heard, Successor};
 use super::skip::json_text;
 use crate::args::AnswerArgs;
 use crate::context::Context;
@@ -24,18 +24,29 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
         status: RunStatus,
     }
     let store = context.store().await?;
-    let (run, question) = find_question(context, &store, &args.question).await?;
+    let (run, question) = match &args.question {
+        Some(question) => find_question(context, &store, question).await?,
+        None => only_question(&store, &args.choice).await?,
+    };
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
-    let input = store.say(run, event).await?;
-    let is_owned = is_owned(&store, run).await?;
-    if !is_owned {
+    let said = store.say(run, event).await?;
+    let mut is_owned = input::is_owned(&store, run).await?;
+    let successor = if is_owned {
+        Successor::Nobody
+    } else {
         crate::detach::go_on(&store, run)?;
-    }
-    match store.verdict(run, input).await? {
-        Verdict::Accepted => {}
-        verdict => return Err(CliError::Refused(verdict)),
+        Successor::Started
+    };
+    match input::verdict(context, &store, run, said, successor).await? {
+        (Verdict::Accepted, Heard::Settled) if is_owned => {
+            // Its owner died before it answered.
+            is_owned = false;
+            crate::detach::go_on(&store, run)?;
+        }
+        (Verdict::Accepted, _) => {}
+        (verdict, _) => return Err(CliError::Refused(verdict)),
     }
     // What followed from the answer stands in the same append as the verdict.
     let record = store.record(run).await?;
@@ -69,6 +80,18 @@ fn what_follows(run: RunId, status: RunStatus, is_owned: bool) -> (&'static str,
         RunStatus::Cancelled => ("was cancelled", next("show")),
         RunStatus::Queued | RunStatus::Running if is_owned => ("goes on", None),
         RunStatus::Queued | RunStatus::Running => ("goes on in the background", next("watch")),
+    }
+}
+
+/// The only open question. What names a run or a question is no answer to it.
+async fn only_question(store: &Store, choice: &str) -> Result<(RunId, QuestionId), CliError> {
+    if choice.parse::<RunId>().is_ok() || choice.parse::<QuestionId>().is_ok() {
+        return Err(CliError::NoAnswer { question: choice.to_owned() });
+    }
+    match open_questions(store).await?.as_slice() {
+        [] => Err(CliError::NoQuestion),
+        [only] => Ok((only.run, only.question.question)),
+        all => Err(CliError::SeveralQuestions { questions: all.iter().map(Asked::name).collect() }),
     }
 }
 

@@ -10,7 +10,7 @@ use backstay_runtime::{Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::input;
+use super::input::{self, Orphan, Successor};
 use crate::args::{AttachArgs, ResumeArgs};
 use crate::context::{Context, find_step};
 use crate::error::CliError;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Lets the run stand still, opens the screen of the step's agent, and hands the session back.
 pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
     let step = find_step(&view.plan, &args.step)?;
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
@@ -36,7 +36,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let goes_on = !status.is_ended() && status != RunStatus::Suspended;
     if goes_on {
         let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
-        input::say_and_settle(context, &store, run, event).await?;
+        input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
         if stand_still(&store, run).await?.is_ended() {
             output::note(&format!("{run} ended meanwhile"));
         }
@@ -98,7 +98,7 @@ async fn hand_back(
 ) -> Result<bool, CliError> {
     let is_over = store.view(run).await?.record.status.is_ended();
     if !is_over {
-        input::say_and_settle(context, store, run, Event::from(done.clone())).await?;
+        input::say_and_settle(context, store, run, Event::from(done.clone()), Orphan::BringToRest).await?;
     }
     // Recorded is recorded, also where git cannot tell what changed.
     let changed = changed_files(store, run, done).await.unwrap_or_else(|error| {
@@ -132,12 +132,13 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
-        let input = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
+        let said = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
         crate::detach::go_on(store, run)?;
-        store.verdict(run, input).await?;
+        input::verdict(context, store, run, said, Successor::Started).await?;
         return super::run::detached(run, false);
     }
     let bell = args.bell;
-    let resume = ResumeArgs { run: run.to_string(), take_over: false, detach: false, json: false, bell };
+    let resume =
+        ResumeArgs { run: Some(run.to_string()), take_over: false, detach: false, json: false, bell };
     super::resume::resume(context, resume).await
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::workflow::{WorkflowFile, errors};
 use crate::args::CheckArgs;
-use crate::context::Context;
+use crate::context::{Context, replace_text};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
@@ -25,17 +25,18 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
     let presets = context.presets()?;
     let mut found = diagnostics(&file, &presets);
     let mut fixed = 0;
-    // A fix may uncover what the next one is about; each pass mends something, so there are few.
-    while args.fix && found.iter().any(|diagnostic| diagnostic.fix.is_some()) {
-        let text = apply_fixes(&file.text, &found);
-        if text == file.text {
+    // An edit may uncover what the next one is about; each pass mends something, so there are few.
+    while args.fix && found.iter().any(|diagnostic| diagnostic.edit().is_some()) {
+        let edited = apply_fixes(&file.text, &found);
+        if edited.text == file.text {
             break;
         }
-        fixed += found.iter().filter(|diagnostic| diagnostic.fix.is_some()).count();
-        std::fs::write(&file.path, &text)
-            .map_err(|source| CliError::WriteFile { path: file.path.clone(), source })?;
-        file.text = text;
+        fixed += edited.edits;
+        file.text = edited.text;
         found = diagnostics(&file, &presets);
+    }
+    if fixed > 0 {
+        replace_text(&file.path, &file.text)?;
     }
     let mistakes = errors(&found);
     if args.json {

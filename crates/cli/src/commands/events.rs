@@ -19,7 +19,7 @@ const SEQ_COLUMNS: usize = 5;
 /// Prints the events of a run.
 pub(crate) async fn events(context: &Context, args: EventsArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     // An unknown run is an error, not an empty topic.
     store.view(run).await?;
     let mut events = subscribe(&store, run, args.after.as_deref())?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, Verdict};
-use backstay_model::{RunId, Seq};
-use backstay_runtime::{DriveEnd, DriveError, StopSwitch, Store};
+use backstay_model::{RunId, Seq, Topic};
+use backstay_runtime::{DriveEnd, DriveError, RunError, StopSwitch, Store};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -17,6 +17,10 @@ use crate::output::{self, Document};
 
 /// How long an owner is waited for in silence. One that lives answers within a second.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Time between two looks at who owns the run: an owner's death is no event.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a process in the background may take to own a run: far longer than starting one takes.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What came of something that was said.
 #[derive(Clone, Copy, Debug)]
@@ -25,35 +29,100 @@ pub(crate) enum Heard {
     Accepted,
     /// Nobody owned the run: this process brought it to rest.
     Rested(DriveEnd),
+    /// The owner died before it answered: this process settled what was said, and nobody works on the run now.
+    Settled,
 }
 
-/// Says `event` and waits for the verdict; where nobody owns the run, this process settles it and brings it to rest.
+/// What is done with a run whose owner died before it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphan {
+    /// It is brought to rest: what was said stops it.
+    BringToRest,
+    /// What was said is settled, and the run given up again: it would go on with it.
+    Settle,
+}
+
+/// Says `event` and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
+/// settles it; `orphan` says what else it does with the run.
 pub(crate) async fn say_and_settle(
     context: &Context,
     store: &Store,
     run: RunId,
     event: Event,
+    orphan: Orphan,
 ) -> Result<Heard, CliError> {
     let input = store.say(run, event).await?;
-    if is_owned(store, run).await? {
-        return accepted(store, run, input).await;
-    }
-    let owner = foreground::owner(context, store).await?;
-    match owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await {
-        Ok(end) => {
-            accepted(store, run, input).await?;
-            Ok(Heard::Rested(end))
+    loop {
+        if is_owned(store, run).await? {
+            match owners_verdict(store, run, input).await? {
+                Some(verdict) => return accepted(verdict).map(|()| Heard::Accepted),
+                None => continue,
+            }
         }
-        // Somebody else was first.
-        Err(DriveError::OwnedElsewhere { .. }) => accepted(store, run, input).await,
-        Err(error) => Err(error.into()),
+        let owner = foreground::owner(context, store).await?;
+        let ended = match orphan {
+            Orphan::BringToRest => {
+                owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await.map(Heard::Rested)
+            }
+            Orphan::Settle => owner.settle(run).await.map(|()| Heard::Settled),
+        };
+        match ended {
+            Ok(heard) => {
+                accepted(store.verdict(run, input).await?)?;
+                return Ok(heard);
+            }
+            // Somebody else was first.
+            Err(DriveError::OwnedElsewhere { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Who takes up a run that nobody owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Successor {
+    /// A process in the background that was started for it just now.
+    Started,
+    /// Nobody yet.
+    Nobody,
+}
+
+/// Waits for the verdict on `input`. If nobody owns the run, and `successor` does not come, this process settles it and gives
+/// the run up again: then it says so, and nobody works on the run.
+pub(crate) async fn verdict(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    input: Seq,
+    successor: Successor,
+) -> Result<(Verdict, Heard), CliError> {
+    let mut verdict = pin!(store.verdict(run, input));
+    let mut patience = match successor {
+        Successor::Started => BACKGROUND_PATIENCE,
+        Successor::Nobody => LOOK,
+    };
+    loop {
+        match tokio::time::timeout(LOOK, &mut verdict).await {
+            Ok(verdict) => return Ok((verdict?, Heard::Accepted)),
+            Err(_elapsed) => patience = patience.saturating_sub(LOOK),
+        }
+        if is_owned(store, run).await? {
+            // Should this one die too, nobody else is on the way.
+            patience = LOOK;
+        } else if patience.is_zero() {
+            match foreground::owner(context, store).await?.settle(run).await {
+                Ok(()) => return Ok((verdict.await?, Heard::Settled)),
+                Err(DriveError::OwnedElsewhere { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
 /// Whether a living process owns the run.
 pub(crate) async fn is_owned(store: &Store, run: RunId) -> Result<bool, CliError> {
-    let view = store.view(run).await?;
-    Ok(view.owner.is_some_and(|owner| owner.alive))
+    let row = store.log().topic(&Topic::run(run)).await.map_err(RunError::Read)?;
+    Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.alive))
 }
 
 /// Says who does not answer. What was said stays said.
@@ -70,17 +139,27 @@ async fn tell_silence(store: &Store, run: RunId) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn accepted(store: &Store, run: RunId, input: Seq) -> Result<Heard, CliError> {
+/// The verdict of the owner; none if it dies before.
+async fn owners_verdict(store: &Store, run: RunId, input: Seq) -> Result<Option<Verdict>, CliError> {
     let mut verdict = pin!(store.verdict(run, input));
-    let heard = match tokio::time::timeout(SILENCE, &mut verdict).await {
-        Ok(heard) => heard,
-        Err(_elapsed) => {
-            tell_silence(store, run).await?;
-            verdict.await
+    let mut silence = Duration::ZERO;
+    loop {
+        match tokio::time::timeout(LOOK, &mut verdict).await {
+            Ok(verdict) => return Ok(Some(verdict?)),
+            Err(_elapsed) => silence += LOOK,
         }
-    };
-    match heard? {
-        Verdict::Accepted => Ok(Heard::Accepted),
+        if !is_owned(store, run).await? {
+            return Ok(None);
+        }
+        if silence == SILENCE {
+            tell_silence(store, run).await?;
+        }
+    }
+}
+
+fn accepted(verdict: Verdict) -> Result<(), CliError> {
+    match verdict {
+        Verdict::Accepted => Ok(()),
         verdict => Err(CliError::Refused(verdict)),
     }
 }
@@ -104,9 +183,15 @@ pub(crate) async fn tell(
     } else {
         output::line(&format!("{done}; {run} is {status}"))?;
     }
+    if matches!(heard, Heard::Settled) && !status.is_ended() {
+        output::note("its owner died, and nobody works on it now");
+        output::note(&format!("next  backstay resume {run}"));
+    }
     Ok(match heard {
         // What was asked for has happened.
-        Heard::Accepted | Heard::Rested(DriveEnd::Suspended | DriveEnd::Stopped) => Exit::Completed,
+        Heard::Accepted | Heard::Settled | Heard::Rested(DriveEnd::Suspended | DriveEnd::Stopped) => {
+            Exit::Completed
+        }
         Heard::Rested(DriveEnd::Ended(_)) => Exit::Completed,
         Heard::Rested(end @ (DriveEnd::WaitingForPerson | DriveEnd::Asking)) => of_drive(end),
     })

@@ -94,7 +94,7 @@ enum Read {
 /// Prints what the steps of a run said, in the order in which they began.
 pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     if let Some(at) = view.record.trimmed_at {
         output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));

@@ -13,11 +13,14 @@ use crate::exit::Exit;
 use crate::output::{self, Document};
 use crate::stores;
 use crate::ui::{
-    Held, Line, Paint, Times, beginnings, cut_with_mark, limit_words, table, unowned_limit_words,
+    Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, table, unowned_limit_words,
 };
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
+/// Which column has the duration, and how wide the screen has to be for it.
+const TIME_COLUMN: usize = 5;
+const TIME_COLUMNS_MIN: usize = 100;
 
 /// Lists the runs: what needs a person first, then what is under way, then what has ended.
 pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
@@ -26,7 +29,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
     }
     let store = context.store().await?;
     let mut rows = store.runs(TopicFilter::default()).await?;
-    rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+    rows.sort_by_key(urgency);
     let shown = shown(&rows, args.all);
     if args.json {
         return json(shown);
@@ -59,7 +62,7 @@ async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
         };
         let filter = TopicFilter { open_only: !args.all, ..TopicFilter::default() };
         let mut rows = store.runs(filter).await?;
-        rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+        rows.sort_by_key(urgency);
         if !rows.is_empty() {
             all.push((folder, rows));
         }
@@ -99,27 +102,38 @@ struct StoreRuns<'a> {
 /// The lines of a list.
 pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line> {
     let ids = beginnings(&rows.iter().map(|row| row.run).collect::<Vec<_>>());
+    // On a narrow screen what a run waits for needs the room.
+    let has_time = columns >= TIME_COLUMNS_MIN;
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .zip(ids)
         .map(|(row, id)| {
             let (paint, state) = state(row, times);
             let summary = &row.summary;
-            vec![
+            let mut cells = vec![
                 (Paint::Bold, id),
                 // A long name must not push the rest off the screen.
                 (Paint::Plain, cut_with_mark(&summary.workflow, columns / 5)),
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),
-                (Paint::Dim, waits_for(row, times)),
-            ]
+                (Paint::Plain, clock(summary.active.duration(times.now))),
+                (Paint::Dim, about(row, times)),
+            ];
+            if !has_time {
+                cells.remove(TIME_COLUMN);
+            }
+            cells
         })
         .collect();
-    table(&["run", "workflow", "state", "steps", "asked", "now"], &cells)
+    let mut header = vec!["run", "workflow", "state", "steps", "started", "time", "now"];
+    if !has_time {
+        header.remove(TIME_COLUMN);
+    }
+    table(&header, &cells)
 }
 
-/// How much a run needs a person: 0 the most.
+/// How much a run needs a person: 0 the most. A stable sort by it keeps the newest first among equals, as the log lists them.
 pub(crate) fn urgency(row: &RunRow) -> u8 {
     match row.summary.status {
         RunStatus::Waiting => 0,
@@ -172,6 +186,13 @@ fn state(row: &RunRow, times: &Times) -> (Paint, String) {
         | RunStatus::Cancelled => Paint::Warn,
     };
     (paint, status.to_string())
+}
+
+/// What a run does or waits for, and the inputs that tell it from others.
+fn about(row: &RunRow, times: &Times) -> String {
+    let inputs = row.summary.inputs.join(" ");
+    let parts = [waits_for(row, times), inputs];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
 fn waits_for(row: &RunRow, times: &Times) -> String {

@@ -33,7 +33,7 @@ pub(crate) mod watch;
 mod watch_list;
 pub(crate) mod workflow;
 
-pub(crate) use input::is_owned;
+pub(crate) use input::{Heard, Successor, is_owned, verdict};
 
 use crate::args::Command;
 use crate::context::Context;

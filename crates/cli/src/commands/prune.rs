@@ -36,7 +36,7 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
     let store = context.store().await?;
     let mut runs = Vec::with_capacity(args.runs.len());
     for text in &args.runs {
-        runs.push(context.run(&store, text).await?);
+        runs.push(context.run(&store, text.as_str()).await?);
     }
     runs.sort();
     runs.dedup();

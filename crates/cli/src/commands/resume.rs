@@ -5,6 +5,7 @@ use backstay_log::ClaimMode;
 use backstay_model::event::{Event, ResumeRequested};
 use backstay_runtime::SayError;
 
+use super::input::{self, Successor};
 use crate::args::ResumeArgs;
 use crate::context::Context;
 use crate::error::CliError;
@@ -16,7 +17,7 @@ use crate::ui::shell_word;
 /// Goes on with a suspended or interrupted run.
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     let status = view.record.status;
     if status.is_ended() {
@@ -40,8 +41,8 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     if args.detach {
         crate::detach::go_on(&store, run)?;
         // Whoever waits for the run next shall not see it stand still.
-        if let Some(input) = said {
-            store.verdict(run, input).await?;
+        if let Some(said) = said {
+            input::verdict(context, &store, run, said, Successor::Started).await?;
         }
         return super::run::detached(run, args.json);
     }

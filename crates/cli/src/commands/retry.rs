@@ -2,6 +2,7 @@
 
 use backstay_model::event::{Event, Reopened};
 
+use super::input::{self, Successor};
 use crate::args::RetryArgs;
 use crate::context::{Context, find_step};
 use crate::error::CliError;
@@ -11,14 +12,14 @@ use crate::foreground::{self, Look};
 /// Takes an ended run up again.
 pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     let from = args.from.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
-    let input = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
+    let said = store.say(run, Event::from(Reopened { by: context.actor(), from, skip: None })).await?;
     if args.detach {
         crate::detach::go_on(&store, run)?;
         // Whoever waits for the run next shall not see how it had ended before.
-        store.verdict(run, input).await?;
+        input::verdict(context, &store, run, said, Successor::Started).await?;
         return super::run::detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{Line, Page, Style, ending, last_words, next_lines, show_page, step_table};
+use crate::ui::{Line, Page, Style, ending, failure_lines, last_words, next_lines, show_page, step_table};
 
 /// Columns of a table in Markdown.
 const MARKDOWN_COLUMNS: usize = 120;
@@ -20,7 +20,7 @@ const MARKDOWN_COLUMNS: usize = 120;
 /// Shows one run.
 pub(crate) async fn show(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     if args.json {
         print_json(&store, run).await?;
     } else if args.markdown {
@@ -62,7 +62,8 @@ pub(crate) async fn print(context: &Context, store: &Store, run: RunId) -> Resul
     let signs = last_words(store, &view.record).await?;
     let page = Page::of(&view, &signs);
     let (times, room) = (context.times(), context.room());
-    let left = ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store));
+    let mut left = failure_lines(store, &page, room).await?;
+    left.extend(ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store)));
     for line in show_page(&page, left, &times, room) {
         output::line(&line.render(context.style, room))?;
     }
@@ -78,9 +79,17 @@ async fn print_markdown(context: &Context, store: &Store, run: RunId) -> Result<
     output::line(&format!("# {}: {state}\n\n`{run}`\n", page.plan.name))?;
     let plain = |line: &Line| line.render(Style::default(), usize::MAX);
     let mut told = next_lines(&page, &times, usize::MAX);
+    let failure = failure_lines(store, &page, usize::MAX).await?;
     told.extend(ending(&page, &outputs(context, store, &view).await?, &shown_folder(context, store)));
     for line in &told {
         output::line(&format!("- {}", plain(line).trim()))?;
+    }
+    if !failure.is_empty() {
+        output::line("\n```text")?;
+        for line in &failure {
+            output::line(&plain(line))?;
+        }
+        output::line("```")?;
     }
     output::line("\n```text")?;
     for line in step_table(&page, &times, MARKDOWN_COLUMNS) {

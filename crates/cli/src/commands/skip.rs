@@ -3,8 +3,9 @@
 use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
 use backstay_model::{Payload, Text};
 
-use super::input;
+use super::input::{self, Orphan};
 use crate::args::SkipArgs;
+use crate::confirm::confirm;
 use crate::context::{Context, find_step};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -13,12 +14,17 @@ use crate::foreground::{self, Look};
 /// Leaves a step out; of an ended run, takes it up again without the step.
 pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
     let step = find_step(&view.plan, &args.step)?;
     let output = args.output.as_deref().map(json_text).transpose()?;
     let skip = StepSkip { step, output };
     if view.record.status.is_ended() {
+        let status = view.record.status;
+        let question = format!("{run} is {status}. Start it again without `{step}`?", step = skip.step);
+        if !args.yes && !confirm(&question)? {
+            return Err(CliError::SkipReopens { run, status, step: skip.step });
+        }
         let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };
@@ -31,7 +37,7 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let heard = input::say_and_settle(context, &store, run, event).await?;
+    let heard = input::say_and_settle(context, &store, run, event, Orphan::Settle).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await
 }
 

@@ -2,7 +2,7 @@
 
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 
-use super::input;
+use super::input::{self, Orphan};
 use crate::args::RunRef;
 use crate::context::Context;
 use crate::error::CliError;
@@ -12,9 +12,9 @@ use crate::output;
 /// Lets a run come to a stand.
 pub(crate) async fn suspend(context: &Context, args: RunRef) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
-    let heard = input::say_and_settle(context, &store, run, event).await?;
+    let heard = input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
     let exit = input::tell(&store, run, heard, "it comes to a stand", args.json).await?;
     output::note(&format!("next  backstay resume {run}"));
     Ok(exit)

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{Line, LiveRun, Moment, Style, asks, nexts, short, story};
+use crate::ui::{Line, LiveRun, Moment, Style, asks, failure_lines, nexts, short, story};
 
 /// Time between two looks at who owns the runs, without news: an owner's death is no event.
 const LOOK: Duration = Duration::from_secs(2);
@@ -67,6 +67,7 @@ enum Prefix {
 /// One run that is told.
 #[derive(Debug)]
 struct Teller {
+    store: Store,
     live: LiveRun,
     prefix: Prefix,
     told_questions: BTreeSet<QuestionId>,
@@ -76,7 +77,13 @@ struct Teller {
 impl Teller {
     async fn open(store: &Store, run: RunId, prefix: Prefix) -> Result<Teller, CliError> {
         let live = LiveRun::open_from_start(store, run).await?;
-        Ok(Teller { live, prefix, told_questions: BTreeSet::new(), told_next: Vec::new() })
+        Ok(Teller {
+            store: store.clone(),
+            live,
+            prefix,
+            told_questions: BTreeSet::new(),
+            told_next: Vec::new(),
+        })
     }
 
     /// Tells what is there; true once the run has ended.
@@ -88,6 +95,8 @@ impl Teller {
             return Ok(false);
         }
         if self.live.record.status.is_ended() {
+            let lines = failure_lines(&self.store, &self.live.page(), usize::MAX).await?;
+            lines.iter().try_for_each(|line| self.line(line))?;
             return Ok(true);
         }
         self.live.look().await?;

@@ -31,7 +31,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
         files: Vec<Changed>,
     }
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = not_freed(store.view(run).await?)?;
     let (checkout, kept) = kept(&view, args.step.as_deref())?;
     let (Some(before), Some(after)) = (kept.before, kept.after) else {
@@ -55,7 +55,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
 /// Puts the checkout as it was into a new worktree or branch; what is there now is not touched.
 pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let view = not_freed(store.view(run).await?)?;
     let step = args.after.as_deref().or(args.before.as_deref());
     let (checkout, kept) = kept(&view, step)?;

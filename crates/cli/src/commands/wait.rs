@@ -16,7 +16,7 @@ use crate::ui::{LiveRun, Moment, parse_duration};
 pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliError> {
     let timeout = args.timeout.as_deref().map(parse_duration).transpose()?;
     let store = context.store().await?;
-    let run = context.run(&store, &args.run).await?;
+    let run = context.run(&store, args.run.as_deref()).await?;
     let status = match timeout {
         None => rest(&store, run).await?,
         Some(timeout) => match tokio::time::timeout(timeout, rest(&store, run)).await {

@@ -22,7 +22,7 @@ pub(crate) async fn watch(context: &Context, args: WatchArgs) -> Result<Exit, Cl
     }
     let store = context.store().await?;
     if let Some(text) = &args.run {
-        let run = context.run(&store, text).await?;
+        let run = context.run(&store, text.as_str()).await?;
         return watch_run(context, &store, run).await;
     }
     let rows = store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await?;

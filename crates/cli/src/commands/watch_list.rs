@@ -196,7 +196,7 @@ impl<'a> List<'a> {
             match watched.store.runs(TopicFilter { open_only: true, ..TopicFilter::default() }).await {
                 Ok(mut rows) => {
                     self.unreadable.remove(watched.store.folder());
-                    rows.sort_by_key(|row| (urgency(row), std::cmp::Reverse(row.run)));
+                    rows.sort_by_key(urgency);
                     groups.push((index, rows));
                 }
                 Err(error) if self.is_everywhere => {

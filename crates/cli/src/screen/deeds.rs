@@ -7,7 +7,7 @@ use backstay_model::event::{
 };
 use backstay_runtime::Store;
 
-use crate::commands::is_owned;
+use crate::commands::{Heard, Successor, is_owned, verdict};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::Deed;
@@ -50,11 +50,25 @@ pub(crate) async fn perform(
         // These are the view's own.
         Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
     };
-    let input = store.say(run, event).await?;
-    if taker == Taker::Background && !is_owned(&store, run).await? {
-        crate::detach::go_on(&store, run)?;
-    }
-    match store.verdict(run, input).await? {
+    let said = store.say(run, event).await?;
+    let verdict = match taker {
+        Taker::Here => store.verdict(run, said).await?,
+        Taker::Background => {
+            let successor = if is_owned(&store, run).await? {
+                Successor::Nobody
+            } else {
+                crate::detach::go_on(&store, run)?;
+                Successor::Started
+            };
+            let (verdict, heard) = verdict(context, &store, run, said, successor).await?;
+            if successor == Successor::Nobody && matches!(heard, Heard::Settled) {
+                // Its owner died before it answered.
+                crate::detach::go_on(&store, run)?;
+            }
+            verdict
+        }
+    };
+    match verdict {
         Verdict::Accepted => Ok(done.to_owned()),
         verdict => Err(CliError::Refused(verdict)),
     }

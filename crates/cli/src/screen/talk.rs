@@ -13,9 +13,9 @@ use crate::ui::Entries;
 /// Events that are read at once.
 const PAGE_EVENTS: usize = 500;
 /// Events of an agent that are looked at for the lines below the table.
-const LAST_EVENTS: usize = 60;
+const LAST_EVENTS: usize = 120;
 /// Bytes at the end of a spool that are looked at for them.
-const LAST_BYTES: u64 = 4_096;
+const LAST_BYTES: u64 = 16_384;
 
 /// What an agent said, as far as it was read.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::{Class, Event, Heartbeat, StepStatus};
+use backstay_model::event::{Class, Event, Heartbeat};
 use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
@@ -165,14 +165,12 @@ impl LiveRun {
     }
 }
 
-/// What each step that works or has failed said last.
+/// What each step that works said last.
 pub(crate) async fn last_words(
     store: &Store,
     record: &RunRecord,
 ) -> Result<BTreeMap<StepId, Sign>, CliError> {
-    let is_asked = |step: &&StepRecord| {
-        matches!(step.stage, StepStage::Working | StepStage::Done { status: StepStatus::Failed })
-    };
+    let is_asked = |step: &&StepRecord| step.stage == StepStage::Working;
     let folders: Vec<(StepId, Utf8PathBuf)> = record
         .steps
         .iter()

@@ -3,7 +3,7 @@
 use backstay_engine::record::{
     InterventionRecord, QuestionRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
-use backstay_model::event::{QuestionOption, StepStatus};
+use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
 use backstay_workflow::plan::Verb;
 
@@ -31,11 +31,6 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
     let mut lines = Vec::new();
     if let Some(why) = why(page) {
         lines.extend(say_all("why", &why, columns));
-    }
-    if let Some(step) = failed(page).filter(|_| record.status == RunStatus::Failed)
-        && let Some(said) = page.signs.get(&step.step).and_then(|sign| sign.said.as_ref())
-    {
-        lines.push(say("said", said.clone()));
     }
     lines.extend(asked);
     if let Some(at) = record.trimmed_at {
@@ -101,7 +96,7 @@ pub(crate) fn asks(page: &Page<'_>, times: &Times, columns: usize) -> Vec<(Quest
     let open: Vec<_> = page.record.questions.iter().filter(|question| question.closed_at.is_none()).collect();
     let lines = |question: &QuestionRecord| {
         // A run with several questions is no name for one of them.
-        let name = if open.len() == 1 { short(page.record.run) } else { question.question.to_string() };
+        let name = if open.len() == 1 { short(page.record.run) } else { question.question.to_string() } + " ";
         let prompt = format!("{} ({})", question.prompt, asked_words(question, times));
         let answers = answers(&name, question);
         let answers = answers.iter().map(|(command, meaning)| (command.clone(), meaning.as_str()));
@@ -122,10 +117,10 @@ pub(crate) fn asked_words(question: &QuestionRecord, times: &Times) -> String {
     }
 }
 
-/// The commands that answer a question, with what each leads to.
+/// The commands that answer a question, with what each leads to. `name` is the question's with a blank, or empty.
 pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, String)> {
     if question.options.is_empty() {
-        return vec![(format!("backstay answer {name} TEXT"), "any text".to_owned())];
+        return vec![(format!("backstay answer {name}TEXT"), "any text".to_owned())];
     }
     let command = |option: &QuestionOption| {
         let choice = if option.name.contains(|c: char| !(c.is_alphanumeric() || "._-".contains(c))) {
@@ -133,7 +128,7 @@ pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, Str
         } else {
             option.name.clone()
         };
-        (format!("backstay answer {name} {choice}"), option.meaning.clone())
+        (format!("backstay answer {name}{choice}"), option.meaning.clone())
     };
     question.options.iter().map(command).collect()
 }
@@ -184,10 +179,13 @@ fn why(page: &Page<'_>) -> Option<String> {
 }
 
 /// The first step that failed, groups not counted.
-fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
+pub(super) fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
     let is_failed = |step: &&StepRecord| {
         matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
     };
+    if page.record.status != RunStatus::Failed {
+        return None;
+    }
     let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
     named.filter(is_failed).or_else(|| page.record.steps.iter().find(is_failed))
 }
@@ -219,7 +217,9 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
             let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
             if let Some(step) = failed(page) {
                 commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
-                commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
+                if step.failure != Some(FailureClass::Spawn) {
+                    commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
+                }
             }
             commands
         }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus, RunSummary,
-    StepRecord, StepStage,
+    ActiveTime, AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus,
+    RunSummary, StepRecord, StepStage,
 };
 use backstay_model::event::{
     Access, FailureClass, QuestionKind, QuestionOption, SkipReason, StepStatus, Tokens,
@@ -376,6 +376,12 @@ fn ls_of_runs_in_every_state() {
             status,
             steps_done: 3,
             steps_total: 12,
+            inputs: vec![format!("label=todo-{number}")],
+            active: ActiveTime {
+                began_at: Some(at("09:14:00")),
+                stopped_at: status.is_ended().then(|| at("09:26:07")),
+                stopped_us: 0,
+            },
             at: if status.is_ended() { Vec::new() } else { vec![id("review"), id("push")] },
             why: why.map(str::to_owned),
             question: (status == RunStatus::Waiting)

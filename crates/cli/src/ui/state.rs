@@ -143,6 +143,8 @@ impl State {
             | State::Stuck
             | State::Done { status: StepStatus::Cancelled, .. } => Paint::Warn,
             State::UnderWay | State::InPass { .. } | State::BetweenTries | State::Working => Paint::Busy,
+            // The workflow accepts it, and it is no success of the program.
+            State::Done { status: StepStatus::Succeeded, exit_code: Some(1..), .. } => Paint::Warn,
             State::Done { status: StepStatus::Succeeded, .. } => Paint::Good,
             State::Done { status: StepStatus::Failed, .. } => Paint::Bad,
         }
@@ -169,6 +171,9 @@ impl State {
             State::Limited { until } => return format!("limit {}", times.minute(until)),
             State::Asks => "asks",
             State::InDoubt => "in doubt",
+            State::Done { status: StepStatus::Succeeded, exit_code: Some(code @ 1..), .. } => {
+                return format!("exit {code}");
+            }
             State::Done { status: StepStatus::Succeeded, .. } => "done",
             State::Done { status: StepStatus::Skipped, .. } => "skipped",
             State::Done { status: StepStatus::Cancelled, .. } => "cancelled",

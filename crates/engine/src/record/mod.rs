@@ -16,6 +16,6 @@ pub use parts::{
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
-pub use summary::{LimitWait, RunSummary};
+pub use summary::{ActiveTime, LimitWait, RunSummary};
 pub use words::busy_words;
 pub(crate) use words::why_suspended;

@@ -72,8 +72,12 @@ impl RunMachine {
     pub(super) fn fold(&mut self, at: Timestamp, scope: &Scope, event: &Event) {
         match event {
             Event::Settled(settled) => self.fold_settled(settled),
-            Event::RunStarted(_) => self.phase = Phase::Running,
+            Event::RunStarted(_) => {
+                self.active_time.begin(at);
+                self.phase = Phase::Running;
+            }
             Event::RunResumed(_) => {
+                self.active_time.resume(at);
                 self.phase = Phase::Running;
                 // A pass that stood still was not fast, and those before it were looked at.
                 for state in self.steps.values_mut() {
@@ -85,6 +89,7 @@ impl RunMachine {
                     Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
             }
             Event::RunSuspended(suspended) => {
+                self.active_time.stop(at);
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
             }
             Event::RunCancelling(cancelling) => {
@@ -92,13 +97,16 @@ impl RunMachine {
                 self.phase = Phase::Cancelling { reason, finally_too };
             }
             Event::RunCompleted(end) => {
+                self.active_time.stop(at);
                 self.phase = Phase::Ended(RunEnd::Completed { outputs: end.outputs.clone() });
             }
             Event::RunFailed(end) => {
+                self.active_time.stop(at);
                 let (step, reason) = (end.step.clone(), end.reason.clone());
                 self.phase = Phase::Ended(RunEnd::Failed { step, reason });
             }
             Event::RunCancelled(end) => {
+                self.active_time.stop(at);
                 self.phase = Phase::Ended(RunEnd::Cancelled { reason: end.reason.clone() });
             }
             Event::StepsReset(reset) => {

@@ -136,6 +136,8 @@ impl Turn<'_> {
         match (&process.output_problem, step.output) {
             // The beginning of a text is a text.
             (None, _) | (Some(OutputProblem::Cut { .. }), OutputFormat::Text) => {}
+            // The work was done. Who needs its output says so.
+            (Some(OutputProblem::Lost { .. }), OutputFormat::Text) => return (None, None),
             (Some(problem), _) => return (None, Some(problem.to_string())),
         }
         let Some(stored) = &process.output else {

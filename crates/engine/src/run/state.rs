@@ -16,6 +16,7 @@ use super::agents::AgentTurn;
 use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
+use crate::record::ActiveTime;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +230,8 @@ pub struct RunMachine {
     /// The last event by which an owner came or went.
     pub(super) handover: Seq,
     pub(super) request: Option<RunRequested>,
+    /// How long it worked.
+    pub(super) active_time: ActiveTime,
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
     pub(super) inbox: VecDeque<(Seq, Event)>,
@@ -262,6 +265,7 @@ impl RunMachine {
             epoch: Epoch(0),
             handover: Seq(0),
             request: None,
+            active_time: ActiveTime::default(),
             definition: None,
             phase: Phase::Empty,
             inbox: VecDeque::new(),

@@ -1,11 +1,18 @@
 //! A machine in a line.
 
-use backstay_model::Timestamp;
+use std::collections::BTreeMap;
+
 use backstay_model::event::QuestionKind;
+use backstay_model::{Text, Timestamp};
+use serde_json::value::RawValue;
 
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
 use crate::record::{LimitWait, RunStatus, RunSummary, busy_words, why_suspended};
 
+/// Inputs that a summary names.
+const INPUTS_MAX: usize = 3;
+/// Characters of an input in a summary, with its name.
+const INPUT_CHARS_MAX: usize = 40;
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
 /// Steps at work that a summary names.
@@ -145,6 +152,8 @@ impl RunMachine {
                 .as_ref()
                 .map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
             status: self.status(),
+            inputs: self.request.as_ref().map(|request| shown_inputs(&request.inputs)).unwrap_or_default(),
+            active: self.active_time,
             steps_done,
             steps_total,
             at: self.active.iter().take(AT_MAX).map(|place| place.step.clone()).collect(),
@@ -154,4 +163,18 @@ impl RunMachine {
             limit: self.waits_for_limit().map(|(agent, until)| LimitWait { agent: agent.to_owned(), until }),
         }
     }
+}
+
+/// The inputs of a run in a few words. Inputs of which the log has only the digest are not shown.
+fn shown_inputs(inputs: &Text) -> Vec<String> {
+    let Text::Inline(text) = inputs else { return Vec::new() };
+    let Ok(values) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
+    let shown = |(name, value): (&String, &&RawValue)| {
+        let value =
+            serde_json::from_str::<String>(value.get()).unwrap_or_else(|_no_text| value.get().to_owned());
+        let text = format!("{name}={}", value.split_whitespace().collect::<Vec<_>>().join(" "));
+        let is_long = text.chars().count() > INPUT_CHARS_MAX;
+        if is_long { text.chars().take(INPUT_CHARS_MAX - 1).chain(['…']).collect() } else { text }
+    };
+    values.iter().take(INPUTS_MAX).map(shown).collect()
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use backstay_files::Dir;
 use backstay_model::event::Spool;
-use backstay_model::{Attempt, Digest, EffectId};
+use backstay_model::{Attempt, Digest, EffectId, is_no_room};
 use camino::Utf8PathBuf;
 
 use super::capture::Capture;
@@ -138,8 +138,5 @@ fn nothing() -> Spool {
 }
 
 fn full_disk_is_counted(error: io::Error) -> io::Result<()> {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(()),
-        _ => Err(error),
-    }
+    if is_no_room(&error) { Ok(()) } else { Err(error) }
 }

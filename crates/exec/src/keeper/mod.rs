@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use camino::Utf8Path;
 
 use crate::crash_point::CrashPoints;
+use crate::inherited;
 
 /// The whole life of a keeper: the body of the hidden command `backstay keeper --folder FOLDER`.
 ///
@@ -29,10 +30,10 @@ pub fn keeper_main(folder: &Utf8Path) -> ExitCode {
     let crash = CrashPoints::from_environment();
     crash.pass("keeper.after_start");
     let mut channel = None;
-    match live(folder, &crash, &mut channel) {
+    match inherited::start_clean_alone().and_then(|()| live(folder, &crash, &mut channel)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            setup::refuse(channel, &error.to_string());
+            setup::refuse(channel, &error);
             ExitCode::FAILURE
         }
     }

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use backstay_files::{Dir, if_there};
-use backstay_model::Digest;
+use backstay_model::{Digest, is_no_room};
 use camino::Utf8Path;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
@@ -22,6 +22,7 @@ use super::told::Told;
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::inherited::{Umask, set_umask};
 use crate::keepers::ensure_private_folder;
 use crate::platform;
 use crate::process::{self, Streams};
@@ -43,6 +44,8 @@ pub(super) struct Prepared {
     spec: ProcessSpec,
     file: KeeperFile,
     streams: Streams,
+    /// Of the agent; none if it is this process's.
+    umask: Option<Umask>,
     machinery: Machinery,
 }
 
@@ -84,7 +87,7 @@ pub(super) fn prepare(
     let (listener, file) = listen(folder, &message.socket_folder, &spec)?;
     crash.pass("keeper.after_listen");
     let socket = file.socket.clone();
-    let parts = Parts { lock, spec, reserve, listener, file };
+    let parts = Parts { lock, spec, reserve, listener, file, umask: message.umask };
     let prepared = assemble(folder, parts, crash, channel.as_ref());
     if prepared.is_err() {
         tolerate(std::fs::remove_file(socket), "a socket where nobody listens only takes room");
@@ -99,6 +102,7 @@ struct Parts {
     reserve: File,
     listener: UnixListener,
     file: KeeperFile,
+    umask: Option<Umask>,
 }
 
 /// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
@@ -108,7 +112,7 @@ fn assemble(
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
-    let Parts { lock, mut spec, reserve, listener, file } = parts;
+    let Parts { lock, mut spec, reserve, listener, file, umask } = parts;
     let secrets = secrets_of(&spec.env, &spec.redact);
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
@@ -129,15 +133,21 @@ fn assemble(
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
     files::replace(folder, files::KEEPER, &file)?;
     crash.pass("keeper.after_file");
-    Ok(Prepared { folder: folder.clone(), spec, file, streams, machinery })
+    Ok(Prepared { folder: folder.clone(), spec, file, streams, umask, machinery })
 }
 
 /// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
 pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Option<UnixStream>) -> Started {
-    let Prepared { folder, mut spec, mut file, streams, mut machinery } = prepared;
+    let Prepared { folder, mut spec, mut file, streams, umask, mut machinery } = prepared;
     crash.pass("keeper.before_spawn");
     let started = awake();
-    let pid = match process::spawn(&spec, &file.mark, streams) {
+    // No other thread makes a file meanwhile: the one that collects the dead waits for its first child.
+    let own = umask.map(set_umask);
+    let spawned = process::spawn(&spec, &file.mark, streams);
+    if let Some(own) = own {
+        set_umask(own);
+    }
+    let pid = match spawned {
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
@@ -205,9 +215,10 @@ fn listen(
 }
 
 /// Tells the starter that nothing was started.
-pub(super) fn refuse(channel: Option<UnixStream>, reason: &str) {
+pub(super) fn refuse(channel: Option<UnixStream>, error: &io::Error) {
     let Some(mut channel) = channel else { return };
-    let line = protocol::line(&FromKeeper::Refused { reason: reason.to_owned() }).map_err(io::Error::from);
+    let refused = FromKeeper::Refused { reason: error.to_string(), no_room: is_no_room(error) };
+    let line = protocol::line(&refused).map_err(io::Error::from);
     tolerate(line.and_then(|line| channel.write_all(&line)), "who does not hear it finds no running process");
 }
 

@@ -446,7 +446,7 @@ impl Supervisor {
             }
             ToKeeper::Attach { version, .. } => {
                 let reason = format!("this keeper speaks version {PROTOCOL_VERSION}, not {version}");
-                self.clients.answer(client, &FromKeeper::Refused { reason });
+                self.clients.answer(client, &FromKeeper::Refused { reason, no_room: false });
             }
             ToKeeper::Stop { epoch, reason, grace_ms } => {
                 if self.clients.admit(client, epoch) {

@@ -234,7 +234,10 @@ impl KeeperEvents {
         // A record that cannot be read is told, with its reason, by recovering the folder.
         let record =
             files::open(folder).and_then(|dir| files::read_if_there(&dir, files::EXIT)).ok().flatten();
-        match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        let is_own = |record: &ExitRecord| {
+            record.effect == self.identity.effect && record.attempt == self.identity.attempt
+        };
+        match record.and_then(|bytes| serde_json::from_slice(&bytes).ok()).filter(is_own) {
             Some(record) => KeeperEvent::Exited(Box::new(record)),
             None => KeeperEvent::KeeperGone,
         }

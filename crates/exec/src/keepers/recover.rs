@@ -7,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use backstay_files::{Dir, if_there};
-use backstay_model::Epoch;
 use backstay_model::event::LostEvidence;
-use camino::Utf8Path;
+use backstay_model::{Attempt, EffectId, Epoch};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::handle::{Identity, KeeperHandle};
@@ -46,31 +46,45 @@ pub enum Recovered {
     },
 }
 
-/// Finds out what became of the process whose keeper was given `folder`, and attaches to it in the name of `epoch`.
+/// Which work a folder is of.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    effect: &'a EffectId,
+    attempt: Attempt,
+}
+
+/// Finds out what became of the process whose keeper was given `folder` for `attempt` of `effect`, and attaches to it in the
+/// name of `epoch`. Files in the folder that speak of other work are not believed.
 ///
 /// A folder without any trace of a keeper is [`LostEvidence::NotBegun`]. That holds only on the boot on which the start
 /// was noted: the caller compares it with [`crate::boot_id`] first.
 ///
 /// # Errors
 /// [`RecoverError`]; nothing was ended or closed then, except what [`RecoverError::Survivors`] says.
-pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverError> {
+pub fn recover(
+    folder: &Utf8Path,
+    effect: &EffectId,
+    attempt: Attempt,
+    epoch: Epoch,
+) -> Result<Recovered, RecoverError> {
+    let whose = Whose { effect, attempt };
     // Made if it is not there, so that no late starter can use it.
     let dir = &Dir::make(folder.as_std_path())
         .map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
     let until = awake() + SILENCE_MAX;
     let mut watch = None;
     loop {
-        if let Some(recovered) = read_verdict(dir)? {
+        if let Some(recovered) = read_verdict(dir, whose)? {
             return Ok(recovered);
         }
         if let Some(lock) = take_free_lock(dir)? {
             // It may have ended between the two looks.
-            return match read_verdict(dir)? {
+            return match read_verdict(dir, whose)? {
                 Some(recovered) => Ok(recovered),
-                None => bury(dir, folder, &lock),
+                None => bury(dir, folder, whose, &lock),
             };
         }
-        if let Some(keeper) = read_json::<KeeperFile>(dir, files::KEEPER, KEEPER_FILE_VERSION)?
+        if let Some(keeper) = read_keeper(dir, whose)?
             && let Some(handle) = attach(dir, folder, &keeper, epoch)?
         {
             return Ok(Recovered::Attached(handle));
@@ -88,12 +102,32 @@ pub fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverErro
 }
 
 /// What is already written about the end.
-fn read_verdict(dir: &Dir) -> Result<Option<Recovered>, RecoverError> {
+fn read_verdict(dir: &Dir, whose: Whose<'_>) -> Result<Option<Recovered>, RecoverError> {
     if let Some(record) = read_json::<ExitRecord>(dir, files::EXIT, EXIT_RECORD_VERSION)? {
+        whose.check(path_in(dir, files::EXIT), &record.effect, record.attempt)?;
         return Ok(Some(Recovered::Ended(Box::new(record))));
     }
     let lost = read_json::<LostFile>(dir, files::LOST, KEEPER_FILE_VERSION)?;
     Ok(lost.map(|lost| Recovered::Lost { evidence: lost.evidence, ended_processes: lost.ended_processes }))
+}
+
+/// How to find the keeper.
+fn read_keeper(dir: &Dir, whose: Whose<'_>) -> Result<Option<KeeperFile>, RecoverError> {
+    let keeper = read_json::<KeeperFile>(dir, files::KEEPER, KEEPER_FILE_VERSION)?;
+    if let Some(keeper) = &keeper {
+        whose.check(path_in(dir, files::KEEPER), &keeper.effect, keeper.attempt)?;
+    }
+    Ok(keeper)
+}
+
+impl Whose<'_> {
+    /// Refuses what a file at `path` says if it is of `effect` and `attempt`, and these are others.
+    fn check(self, path: Utf8PathBuf, effect: &EffectId, attempt: Attempt) -> Result<(), RecoverError> {
+        if self.effect == effect && self.attempt == attempt {
+            return Ok(());
+        }
+        Err(RecoverError::OtherWork { path, effect: Box::new(effect.clone()), attempt })
+    }
 }
 
 /// The folder's lock, if nobody holds it; made if it is not there, so that no late starter can use the folder.
@@ -110,9 +144,9 @@ fn take_free_lock(dir: &Dir) -> Result<Option<File>, RecoverError> {
 }
 
 /// The keeper is dead and left no record: ends what is left of its tree and closes the folder.
-fn bury(dir: &Dir, folder: &Utf8Path, _lock: &File) -> Result<Recovered, RecoverError> {
+fn bury(dir: &Dir, folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<Recovered, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-    let keeper = read_json::<KeeperFile>(dir, files::KEEPER, KEEPER_FILE_VERSION)?;
+    let keeper = read_keeper(dir, whose)?;
     let (evidence, ended_processes) = match keeper {
         None => (LostEvidence::NotBegun, 0),
         Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
@@ -178,6 +212,8 @@ fn attach(
         Ok(Some(FromKeeper::Running { version, effect, attempt, pid, keeper_pid }))
             if version == PROTOCOL_VERSION =>
         {
+            let whose = Whose { effect: &keeper.effect, attempt: keeper.attempt };
+            whose.check(keeper.socket.clone(), &effect, attempt)?;
             channel.set_read_timeout(None).map_err(unreachable)?;
             let identity = Identity { effect, attempt, pid, keeper_pid, folder: folder.to_owned() };
             KeeperHandle::new(identity, channel, lines, None).map(Some).map_err(unreachable)
@@ -261,8 +297,6 @@ fn read_json<T: DeserializeOwned + Versioned>(
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
-
     use super::*;
 
     /// How long the keeper of the test still holds its lock: well within the looks of who waits for its end.

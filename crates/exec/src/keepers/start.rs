@@ -13,6 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::handle::{Identity, KeeperHandle};
 use crate::error::StartError;
 use crate::files;
+use crate::inherited::Umask;
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, StartMessage};
 use crate::record::EndedBy;
 use crate::spec::{self, ProcessSpec, SPEC_VERSION};
@@ -27,6 +28,7 @@ pub struct Keepers {
     arguments: Vec<String>,
     socket_folder: Utf8PathBuf,
     patience: Duration,
+    umask: Option<Umask>,
 }
 
 impl Keepers {
@@ -34,7 +36,13 @@ impl Keepers {
     /// sockets are in `socket_folder`, see [`crate::socket_folder`].
     #[must_use]
     pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folder: Utf8PathBuf) -> Keepers {
-        Keepers { program, arguments, socket_folder, patience: START_PATIENCE }
+        Keepers { program, arguments, socket_folder, patience: START_PATIENCE, umask: None }
+    }
+
+    /// The same, where what is started has this umask. Without it, it has the umask of this process.
+    #[must_use]
+    pub fn with_umask(self, umask: Umask) -> Keepers {
+        Keepers { umask: Some(umask), ..self }
     }
 
     /// The same, where a keeper that takes no spec or says nothing for `patience` did not come up.
@@ -62,6 +70,7 @@ impl Keepers {
             version: SPEC_VERSION,
             spec: spec.clone(),
             socket_folder: self.socket_folder.clone(),
+            umask: self.umask,
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;
         for set in [UnixStream::set_read_timeout, UnixStream::set_write_timeout] {
@@ -145,11 +154,15 @@ fn talk(
                 | EndedBy::Told { .. } => StartError::Unclear,
             })
         }
-        Ok(Some(FromKeeper::Refused { reason })) => {
+        Ok(Some(FromKeeper::Refused { reason, no_room })) => {
             // It says so before it lets go of the folder, and its owner looks there next.
             super::wait_for_death(&mut child);
             super::collect(child);
-            Err(StartError::Refused { reason })
+            Err(if no_room {
+                StartError::NoRoom { folder: folder.to_owned(), source: io::ErrorKind::StorageFull.into() }
+            } else {
+                StartError::Refused { reason }
+            })
         }
         // The end of the stream, silence, or something that no keeper says at the start.
         Ok(_) | Err(_) => Err(gone(dir, child)),

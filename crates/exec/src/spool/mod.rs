@@ -90,6 +90,22 @@ fn encode_record(stream: Stream, size_bytes: u32) -> [u8; RECORD_BYTES] {
     (size_bytes | bit).to_le_bytes()
 }
 
+/// Bytes of each stream that the records in `bytes` count. One that is cut short at the end counts as not written.
+///
+/// # Errors
+/// The number of the first record, from 0, that counts no bytes.
+pub(crate) fn order_sums(bytes: &[u8]) -> Result<[u64; 2], u64> {
+    let mut sums = [0; 2];
+    for (number, record) in (0..).zip(bytes.chunks_exact(RECORD_BYTES)) {
+        let (stream, size_bytes) = decode_record([record[0], record[1], record[2], record[3]]);
+        if size_bytes == 0 {
+            return Err(number);
+        }
+        sums[stream.index()] += u64::from(size_bytes);
+    }
+    Ok(sums)
+}
+
 fn decode_record(bytes: [u8; RECORD_BYTES]) -> (Stream, u32) {
     let number = u32::from_le_bytes(bytes);
     let stream = if number & STDERR_BIT == 0 { Stream::Stdout } else { Stream::Stderr };

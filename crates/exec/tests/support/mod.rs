@@ -9,7 +9,10 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use backstay_exec::{ExitRecord, KeeperControl, KeeperEvent, KeeperHandle, Keepers, ProcessSpec, StartError};
+use backstay_exec::{
+    ExitRecord, KeeperControl, KeeperEvent, KeeperHandle, Keepers, ProcessSpec, RecoverError, Recovered,
+    StartError,
+};
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -86,6 +89,11 @@ impl Running {
             _ => None,
         })
     }
+}
+
+/// Finds out what became of the first attempt of the effect that every spec here has.
+pub(crate) fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverError> {
+    backstay_exec::recover(folder, &effect(), Attempt::FIRST, epoch)
 }
 
 pub(crate) fn effect() -> EffectId {

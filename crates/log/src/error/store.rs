@@ -24,8 +24,9 @@ pub enum StoreError {
     DiskFull {
         /// The file.
         path: PathBuf,
-        /// What SQLite says.
-        source: Arc<rusqlite::Error>,
+        /// What SQLite or the system says.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The store may not be written.
     #[error("{path} cannot be written")]
@@ -118,7 +119,7 @@ impl Coded for StoreError {
                 "End the process that holds the lock, or wait for it.".to_owned()
             }
             StoreError::DiskFull { .. } => {
-                "Make room on that disk; what was acknowledged is safe, and writing goes on by itself."
+                "Make room on that disk, or raise `ulimit -f`; what was acknowledged is safe."
                     .to_owned()
             }
             StoreError::ReadOnly { .. } => {
@@ -129,7 +130,8 @@ impl Coded for StoreError {
             }
             StoreError::Poisoned { .. } => "Check the disk, then start the process again.".to_owned(),
             StoreError::Corrupt { .. } => {
-                "Keep a copy of the store before anything else writes to it.".to_owned()
+                "copy the store's folder first; `backstay store restore BACKUP --replace` makes it from a backup, and keeps this one beside it"
+                    .to_owned()
             }
             StoreError::Io { .. }
             | StoreError::Sqlite { .. }

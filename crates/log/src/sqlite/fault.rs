@@ -1,9 +1,10 @@
 //! What SQLite's and the system's errors mean to a user of the store.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use backstay_files::Dir;
 use rusqlite::ErrorCode;
 
 use crate::error::StoreError;
@@ -13,6 +14,13 @@ const IOERR_FSYNC: i32 = 1034;
 /// `SQLITE_IOERR_DIR_FSYNC`: the same of a folder.
 const IOERR_DIR_FSYNC: i32 = 1290;
 
+/// `SQLITE_IOERR_WRITE`, `SQLITE_IOERR_TRUNCATE`, `SQLITE_IOERR_SHMSIZE`.
+const IOERR_WRITE: i32 = 778;
+const IOERR_TRUNCATE: i32 = 1546;
+const IOERR_SHMSIZE: i32 = 4874;
+/// Bytes by which it is found out whether there is room: more than one frame of the log.
+const PROBE_BYTES: usize = 8 * 1024;
+
 /// What `source` means while trying to `action` the database at `path`.
 pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error) -> StoreError {
     let path = path.to_owned();
@@ -21,9 +29,41 @@ pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error)
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             StoreError::ReadOnly { path, source: Arc::new(source) }
         }
+        _ if is_failed_write(&source)
+            && let Some(refused) = refused_room(&path) =>
+        {
+            StoreError::DiskFull { path, source: Arc::new(refused) }
+        }
         Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, what: source.to_string() },
         _ => StoreError::Sqlite { action, path, source: Arc::new(source) },
     }
+}
+
+/// Whether `source` says that something could not be written. SQLite knows a full disk, and no other lack of room.
+fn is_failed_write(source: &rusqlite::Error) -> bool {
+    matches!(source, rusqlite::Error::SqliteFailure(failure, _)
+        if [IOERR_WRITE, IOERR_TRUNCATE, IOERR_SHMSIZE].contains(&failure.extended_code))
+}
+
+/// What the system says to a write beside the database at `path`, if it is that there is no room for it: the user's share of
+/// the disk is used up, or a file would be longer than `ulimit -f` lets it be.
+fn refused_room(path: &Path) -> Option<io::Error> {
+    let longest = ["", "-wal", "-shm"].iter().filter_map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        std::fs::symlink_metadata(name).ok().map(|there| there.len())
+    });
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| longest.max().is_some_and(|longest| longest + PROBE_BYTES as u64 > limit)) {
+        return Some(io::ErrorKind::FileTooLarge.into());
+    }
+    let folder = Dir::open_found(path.parent()?).ok()?;
+    let probe = format!("log.probe-{}", std::process::id());
+    let written = folder.create(&probe).and_then(|mut file| file.write_all(&[0; PROBE_BYTES]));
+    if let Err(error) = folder.remove(&probe) {
+        tracing::debug!(probe, %error, "there is no probe to remove");
+    }
+    written.err().filter(backstay_model::is_no_room)
 }
 
 /// Whether `source` says that a flush to the disk failed.

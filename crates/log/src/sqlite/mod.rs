@@ -37,6 +37,7 @@ mod store;
 mod sum;
 mod tail;
 mod trim;
+mod wal;
 mod writer;
 
 pub use open::{Boot, OpenOptions};

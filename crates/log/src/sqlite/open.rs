@@ -17,7 +17,7 @@ use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
 use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, migrate, schema};
+use super::{bell, fault, filesystem, migrate, schema, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
@@ -138,6 +138,7 @@ fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
         Err(source) => return Err(failed(source)),
     };
     filesystem::refuse_network(root.path())?;
+    wal::refuse_damage(&root.path().join("log.db"))?;
     if !is_new && !create && !root.has("log.db").map_err(failed)? {
         return Err(OpenError::Missing { path: folder.to_owned() });
     }

@@ -1,15 +1,18 @@
 //! Whether a store is whole.
 
 use backstay_exec::care::SpoolState;
-use backstay_exec::{SpoolError, spool::Stream};
+use backstay_exec::{SpoolError, file_problems, spool::Stream};
+use backstay_files::Dir;
 use backstay_log::blobs::BlobState;
 use backstay_log::care::{self, CheckReport, Finding};
 use backstay_log::{BlobError, BlobStore, LookError};
-use backstay_model::Seq;
-use camino::Utf8Path;
+use backstay_model::{RunId, Seq};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use super::inspect::{NotedSpool, RunInspector};
+use super::files;
+use super::inspect::{NotedAttempt, NotedSpool, RunInspector, Told};
+use crate::drive::attempt_folder;
 use crate::store::real_folder;
 
 /// What a check of a whole store looked at, and found.
@@ -26,7 +29,18 @@ pub struct StoreCheck {
     pub spools: u64,
     /// Those of them that a secret was taken out of.
     pub spools_scrubbed: u64,
+    /// Other files of attempts that were looked at: exit records, what keepers are found by, orders of streams, artifacts.
+    pub files: u64,
+    /// What a check cannot tell, in words.
+    pub not_covered: Vec<&'static str>,
 }
+
+/// What a check cannot tell.
+const NOT_COVERED: [&str; 3] = [
+    "what artifacts contain",
+    "checkouts that are kept in git",
+    "commits that a damaged log.db-wal lost before another command opened the store",
+];
 
 /// Checks the store in `folder` (absolute), while others may use it. Changes nothing. Blocks.
 ///
@@ -34,7 +48,17 @@ pub struct StoreCheck {
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
 pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
     let folder = &real_folder(folder);
-    let mut found = check_with(folder, &mut inspector(folder))?;
+    // Before the events: an attempt's folder is made after its event.
+    let folders = Dir::open(folder.as_std_path()).and_then(|store| files::attempts(&store));
+    let mut inspector = inspector(folder);
+    let mut found = check_with(folder, &mut inspector)?;
+    match folders {
+        Ok(folders) => check_folders(folder, &folders, &inspector, &mut found),
+        Err(error) => {
+            let what = format!("the folders of attempts cannot be listed: {error}");
+            found.log.findings.push(Finding::Database { what });
+        }
+    }
     leave_out_freed(folder, &mut found)?;
     Ok(found)
 }
@@ -42,9 +66,9 @@ pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
 /// Leaves out what is missing because its run was freed since it was looked at, in the store in `folder`.
 pub(super) fn leave_out_freed(folder: &Utf8Path, found: &mut StoreCheck) -> Result<(), LookError> {
     let place = |finding: &Finding| match finding {
-        Finding::BlobMissing { topic, seq, .. } | Finding::Spool { topic, seq, .. } => {
-            Some((topic.clone(), *seq))
-        }
+        Finding::BlobMissing { topic, seq, .. }
+        | Finding::Spool { topic, seq, .. }
+        | Finding::File { topic, seq, .. } => Some((topic.clone(), *seq)),
         _ => None,
     };
     if found.log.findings.iter().all(|finding| place(finding).is_none()) {
@@ -66,11 +90,14 @@ pub(super) fn check_with(
     inspector: &mut RunInspector<'_>,
 ) -> Result<StoreCheck, LookError> {
     let log = care::check(folder.as_std_path(), inspector)?;
-    let mut found = StoreCheck { log, ..StoreCheck::default() };
+    let mut found = StoreCheck { log, not_covered: NOT_COVERED.to_vec(), ..StoreCheck::default() };
     found.log.findings.append(&mut inspector.findings);
     check_blobs(folder, inspector, &mut found)?;
     for noted in &inspector.spools {
         check_spool(folder, noted, &mut found);
+    }
+    for noted in &inspector.attempts {
+        check_files(folder, noted, &mut found);
     }
     Ok(found)
 }
@@ -121,6 +148,64 @@ fn check_spool(folder: &Utf8Path, noted: &NotedSpool, found: &mut StoreCheck) {
             path: path_of(attempt, *stream),
             what: spool_problem(&error),
         }),
+    }
+}
+
+/// Files beside the spools of an attempt that has ended.
+fn check_files(folder: &Utf8Path, noted: &NotedAttempt, found: &mut StoreCheck) {
+    let NotedAttempt { topic, seq, effect, attempt, streams, artifacts } = noted;
+    let at = attempt_folder(effect, *attempt);
+    let mut find = |path: String, what: String| {
+        found.log.findings.push(Finding::File { topic: topic.clone(), seq: *seq, path, what });
+    };
+    if let Some([stdout, stderr]) = streams {
+        found.files += 3;
+        match file_problems(&folder.join(&at), effect, *attempt, Some([stdout, stderr])) {
+            Ok(problems) => problems
+                .into_iter()
+                .for_each(|problem| find(at.join(problem.name).into_string(), problem.what)),
+            Err(error) => find(at.into_string(), format!("it cannot be read: {error}")),
+        }
+    }
+    for path in artifacts {
+        found.files += 1;
+        match folder.join(path.as_str()).symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                find(path.to_string(), "the artifact is not there".to_owned());
+            }
+            Err(error) => find(path.to_string(), format!("the artifact cannot be looked at: {error}")),
+        }
+    }
+}
+
+/// Folders of attempts that no event tells of, though the events of their run are there, or nothing of the run is. A copy may
+/// have taken them while their run went on: there they are marked as lost.
+fn check_folders(
+    store: &Utf8Path,
+    folders: &[Utf8PathBuf],
+    inspector: &RunInspector<'_>,
+    found: &mut StoreCheck,
+) {
+    for at in folders {
+        let run = at.components().nth(1).and_then(|name| name.as_str().parse::<RunId>().ok());
+        let Some(run) = run else { continue };
+        let is_known = match inspector.runs.get(&run) {
+            Some(Told::Whole) => inspector.begun.contains(at),
+            Some(Told::InPart) => true,
+            None => false,
+        };
+        let is_there = store.join(at).symlink_metadata().is_ok();
+        match backstay_exec::care::is_lost(&store.join(at)) {
+            Ok(false) if !is_known && is_there => {
+                found.log.findings.push(Finding::EventsUnknown { path: at.to_string() });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let what = format!("an attempt's folder cannot be looked at: {}", described(&error));
+                found.log.findings.push(Finding::Database { what });
+            }
+        }
     }
 }
 

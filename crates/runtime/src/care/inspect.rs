@@ -10,7 +10,7 @@ use backstay_exec::spool::Stream;
 use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
-use backstay_model::{Digest, Payload, Recorded, Seq, Text, Timestamp};
+use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -27,6 +27,28 @@ pub(super) struct NotedSpool {
     pub(super) spool: Spool,
 }
 
+/// What an event tells of an attempt that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct NotedAttempt {
+    pub(super) topic: String,
+    pub(super) seq: Seq,
+    pub(super) effect: EffectId,
+    pub(super) attempt: Attempt,
+    /// stdout and stderr, if it began.
+    pub(super) streams: Option<[Spool; 2]>,
+    /// Relative to the store.
+    pub(super) artifacts: Vec<StorePath>,
+}
+
+/// How much of a run's events could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// All that there ever were.
+    Whole,
+    /// Some were freed, or cannot be read.
+    InPart,
+}
+
 /// Folds every run, and collects what its events name.
 #[derive(Debug)]
 pub(super) struct RunInspector<'s> {
@@ -37,6 +59,11 @@ pub(super) struct RunInspector<'s> {
     /// The first event that names each blob.
     pub(super) named: BTreeMap<Digest, (String, Seq)>,
     pub(super) spools: Vec<NotedSpool>,
+    pub(super) attempts: Vec<NotedAttempt>,
+    /// Folders of attempts that began, relative to the store.
+    pub(super) begun: BTreeSet<Utf8PathBuf>,
+    /// The runs that the log knows.
+    pub(super) runs: BTreeMap<RunId, Told>,
     /// Blobs whose texts are ours: plans, presets, records.
     pub(super) ours: BTreeSet<Digest>,
     /// Folders of attempts that have begun and not ended, relative to the store.
@@ -53,6 +80,9 @@ impl<'s> RunInspector<'s> {
             machine: None,
             named: BTreeMap::new(),
             spools: Vec::new(),
+            attempts: Vec::new(),
+            begun: BTreeSet::new(),
+            runs: BTreeMap::new(),
             ours: BTreeSet::new(),
             open_attempts: BTreeSet::new(),
             findings: Vec::new(),
@@ -104,8 +134,23 @@ impl<'s> RunInspector<'s> {
         }
     }
 
-    fn note_spools(&mut self, recorded: &Recorded, event: &Event) {
-        let Event::EffectFinished(finished) = event else { return };
+    fn note_attempt(&mut self, recorded: &Recorded, event: &Event) {
+        let finished = match event {
+            Event::EffectStarting(starting) => {
+                self.begun.insert(attempt_folder(&starting.effect, starting.attempt));
+                return;
+            }
+            Event::EffectFinished(finished) => finished,
+            _ => return,
+        };
+        self.attempts.push(NotedAttempt {
+            topic: recorded.topic.to_string(),
+            seq: recorded.seq,
+            effect: finished.effect.clone(),
+            attempt: finished.attempt,
+            streams: finished.stdout.clone().zip(finished.stderr.clone()).map(Into::into),
+            artifacts: finished.artifacts.clone(),
+        });
         let folder = attempt_folder(&finished.effect, finished.attempt);
         for (stream, spool) in [(Stream::Stdout, &finished.stdout), (Stream::Stderr, &finished.stderr)] {
             if let Some(spool) = spool {
@@ -274,7 +319,7 @@ impl Inspect for RunInspector<'_> {
         match Event::decode(recorded) {
             Ok(event) => {
                 self.note_ours(&event);
-                self.note_spools(recorded, &event);
+                self.note_attempt(recorded, &event);
                 if let Event::Trimmed(trimmed) = event {
                     self.record(recorded, trimmed.record);
                 }
@@ -298,6 +343,10 @@ impl Inspect for RunInspector<'_> {
     }
 
     fn end(&mut self, topic: &InspectedTopic) {
+        if let Some(run) = topic.topic.run_id() {
+            let is_whole = topic.is_whole && topic.floor == Seq(0);
+            self.runs.insert(run, if is_whole { Told::Whole } else { Told::InPart });
+        }
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };
         if !self.define(topic, &mut machine) {
             return;

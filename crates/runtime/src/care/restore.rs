@@ -120,7 +120,11 @@ fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, Resto
     }
     refuse_backup(folder)?;
     // What is no store is not moved out of the way either.
-    if place == Place::Empty || !there.has("log.db").map_err(failed("look at", folder))? {
+    let mut is_store = false;
+    for name in ["log.db", "log.db-wal", "store.lock"] {
+        is_store |= there.has(name).map_err(failed("look at", folder))?;
+    }
+    if place == Place::Empty || !is_store {
         return Err(RestoreError::Occupied { path: folder.to_owned() });
     }
     let alone = Alone::take(folder.as_std_path())?;

@@ -127,9 +127,10 @@ fn structure(finding: Finding) -> (String, String) {
             let whose = topic.map_or_else(String::new, |topic| format!(" that {topic} names"));
             (format!("the blob {}{whose}", digest.short()), what)
         }
-        Finding::Spool { path, what, .. } => (path, what),
+        Finding::Spool { path, what, .. } | Finding::File { path, what, .. } => (path, what),
         Finding::Database { what } => ("the database".to_owned(), what),
         // These speak of what is not there, with and without the value.
+        Finding::EventsUnknown { path } => (path, "no event tells of it".to_owned()),
         Finding::EventsLost { topic, .. } | Finding::BlobMissing { topic, .. } => {
             (topic, "something is not there".to_owned())
         }

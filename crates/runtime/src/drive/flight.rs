@@ -12,8 +12,8 @@ use backstay_exec::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
     StartError,
 };
-use backstay_log::ClaimMode;
 use backstay_log::crash::crash_point;
+use backstay_log::{ClaimMode, has_no_room};
 use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch, StorePath};
 use camino::Utf8PathBuf;
@@ -82,7 +82,22 @@ pub(super) enum News {
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
     /// Nobody can say what became of it, for now.
-    Trouble { effect: EffectId, attempt: Attempt, message: String },
+    Trouble { effect: EffectId, attempt: Attempt, trouble: Trouble },
+}
+
+/// Why nobody can say what became of work, for now.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// There is no room for what has to be written before it starts, or for what it left.
+    NoRoom(String),
+    /// Something else, in words.
+    Other(String),
+}
+
+impl Trouble {
+    pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Trouble {
+        if has_no_room(error) { Trouble::NoRoom(chain(error)) } else { Trouble::Other(chain(error)) }
+    }
 }
 
 /// What a thread that looks after one attempt needs.
@@ -222,7 +237,7 @@ pub(crate) fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.trouble("the thread that looks after it died".to_owned());
+            self.trouble(Trouble::Other("the thread that looks after it died".to_owned()));
         }
     }
 }
@@ -241,7 +256,7 @@ impl Watch {
             Ok(preset) => preset,
             // It did not begin; what is in the way may be mended.
             Err(error) => {
-                return self.trouble(chain(&error));
+                return self.trouble(Trouble::of(&error));
             }
         };
         let version = preset.as_ref().and_then(|preset| {
@@ -255,7 +270,10 @@ impl Watch {
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
-        let before = prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).flatten();
+        let before = match prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).transpose() {
+            Ok(before) => before.flatten(),
+            Err(error) => return self.trouble(Trouble::of(&error)),
+        };
         // Who called it off has said so.
         if !self.gate.go(Stage::Passed) {
             return;
@@ -271,7 +289,7 @@ impl Watch {
             Err(error @ (StartError::Spec { .. } | StartError::Spawn { .. })) => self.refuse(&error),
             Err(StartError::NotBegun) => self.lost(LostEvidence::NotBegun, 0),
             // The work did not begin, for a reason that lies with this machine: the next owner finds that out and begins it.
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 
@@ -300,7 +318,7 @@ impl Watch {
         let news = self.news.clone();
         let listen = move || self.listen(events, attended.as_ref(), attendant);
         if let Err(error) = std::thread::Builder::new().name(name).spawn(listen) {
-            let trouble = News::Trouble { effect, attempt, message: error.to_string() };
+            let trouble = News::Trouble { effect, attempt, trouble: Trouble::of(&error) };
             if news.send(trouble).is_err() {
                 tracing::debug!("nobody listens for news any more");
             }
@@ -337,9 +355,9 @@ impl Watch {
         crash_point("runtime.recover.before");
         let preset = match self.preset() {
             Ok(preset) => preset,
-            Err(error) => return self.trouble(chain(&error)),
+            Err(error) => return self.trouble(Trouble::of(&error)),
         };
-        let recovered = backstay_exec::recover(&folder, self.epoch);
+        let recovered = backstay_exec::recover(&folder, &effect, attempt, self.epoch);
         crash_point("runtime.recover.after");
         match recovered {
             Ok(Recovered::Attached(handle)) => {
@@ -372,12 +390,12 @@ impl Watch {
                 tracing::warn!(%effect, error = %chain(&error), "what is left of an attempt cannot be read");
                 self.lost(LostEvidence::Rebooted, 0);
             }
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 
-    fn trouble(&self, message: String) {
-        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, message });
+    fn trouble(&self, trouble: Trouble) {
+        self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, trouble });
     }
 
     fn lost(&self, evidence: LostEvidence, ended_processes: u32) {
@@ -395,7 +413,7 @@ impl Watch {
         let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
             Ok(finding) => finding,
             Err(error) => {
-                return self.trouble(chain(&error));
+                return self.trouble(Trouble::of(&error));
             }
         };
         let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
@@ -411,14 +429,17 @@ impl Watch {
             Ok(process) => {
                 let mut process = self.told_end(process);
                 process.agent = finding.map(|finding| finding.ended);
-                process.after = self.keep_tree(&folder, TreeMoment::After);
+                process.after = match self.keep_tree(&folder, TreeMoment::After) {
+                    Ok(after) => after,
+                    Err(error) => return self.trouble(Trouble::of(&error)),
+                };
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,
                     process: Box::new(process),
                 }));
             }
-            Err(error) => self.trouble(chain(&error)),
+            Err(error) => self.trouble(Trouble::of(&error)),
         }
     }
 

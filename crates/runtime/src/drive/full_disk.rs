@@ -1,14 +1,12 @@
 //! A full disk: the run stands still until there is room.
 
-use std::io::ErrorKind;
-
-use backstay_log::{AppendError, Authority, Batch, BlobError, Part, StoreError};
+use backstay_log::{Authority, Batch, Part};
 use backstay_model::Scope;
 use backstay_model::event::{Actor, Event, SuspendReason, SuspendRequested};
 
 use super::run_loop::Drive;
 use crate::ballast;
-use crate::error::{DriveError, RunError};
+use crate::error::DriveError;
 use crate::request::new_event;
 
 impl Drive<'_> {
@@ -16,7 +14,7 @@ impl Drive<'_> {
     /// still, and the loop goes on with that; where even that finds no room, the error stays what it is.
     pub(super) async fn make_room(&mut self, error: DriveError) -> Result<(), DriveError> {
         // Another run may have given the ballast back a moment ago; but each asks once.
-        if !is_full_disk(&error) || std::mem::replace(&mut self.has_met_full_disk, true) {
+        if !error.has_no_room() || std::mem::replace(&mut self.has_met_full_disk, true) {
             return Err(error);
         }
         let freed = ballast::drop_off(&self.owner.store.folder);
@@ -29,17 +27,9 @@ impl Drive<'_> {
         if self.owner.store.log.submit(Batch::of(part)).await.is_err() {
             return Err(error);
         }
+        // Work of which nothing could be told finds the room that the ballast had.
+        self.look_again_at_once();
         // What was decided and not taken is decided anew; reports wait until they are durable.
         self.fold_anew().await
-    }
-}
-
-fn is_full_disk(error: &DriveError) -> bool {
-    match error {
-        DriveError::Run(RunError::Append(AppendError::Store(StoreError::DiskFull { .. }))) => true,
-        DriveError::Run(RunError::Blob(BlobError::Io { source, .. })) => {
-            matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        }
-        _ => false,
     }
 }

@@ -7,6 +7,7 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
+use backstay_log::has_no_room;
 use backstay_model::EffectCall;
 use backstay_model::event::KeptTree;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeMoment, TreeName};
+use crate::trees::{Checkout, TreeError, TreeMoment, TreeName};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -96,20 +97,25 @@ impl Watch {
         Ok(spec)
     }
 
-    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work.
-    pub(super) fn keep_tree(&self, folder: &Utf8Path, moment: TreeMoment) -> Option<KeptTree> {
-        if self.effect.call == EffectCall::Probe {
-            return None;
-        }
+    /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work, unless there is no
+    /// room for it: then there will be none for other things either.
+    pub(super) fn keep_tree(
+        &self,
+        folder: &Utf8Path,
+        moment: TreeMoment,
+    ) -> Result<Option<KeptTree>, TreeError> {
+        let Some(cwd) = self.cwd.as_ref().filter(|_| self.effect.call != EffectCall::Probe) else {
+            return Ok(None);
+        };
         let name = TreeName::new(&self.effect, self.attempt, moment);
-        let kept = Checkout::around(self.cwd.as_ref()?)
+        let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
-            Ok(kept) => kept,
-            Err(error) => {
+            Err(error) if !has_no_room(&error) => {
                 tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
-                None
+                Ok(None)
             }
+            kept => kept,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::StopSwitch;
 use super::append::Appending;
 use super::checkout::Tenancy;
-use super::flight::{Flight, News};
+use super::flight::{Flight, News, Trouble};
 use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
@@ -78,6 +78,8 @@ pub(super) struct Drive<'a> {
     is_untold: bool,
     /// How it stands to the folder that it works in.
     pub(super) tenancy: Tenancy,
+    /// Work met a full disk, and nothing was done about it yet.
+    no_room: Option<DriveError>,
     /// It was told once to stand still because the disk is full.
     pub(super) has_met_full_disk: bool,
 }
@@ -110,6 +112,7 @@ impl<'a> Drive<'a> {
             asleep: owner.store.clock.asleep(),
             is_untold: false,
             tenancy: Tenancy::default(),
+            no_room: None,
             has_met_full_disk: false,
         }
     }
@@ -127,6 +130,9 @@ impl<'a> Drive<'a> {
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
             self.read_what_is_there().await?;
+            if let Some(error) = self.no_room.take() {
+                return Err(error);
+            }
             self.ask_for_checkout().await;
             let settled = self.pass().await?;
             if !settled {
@@ -153,6 +159,24 @@ impl<'a> Drive<'a> {
             }
             if self.wait(switch).await? == Woken::Stopped {
                 return Ok(DriveEnd::Stopped);
+            }
+        }
+    }
+
+    /// Decides about everything that was said, and begins nothing.
+    pub(super) async fn settle_inputs(&mut self) -> Result<(), DriveError> {
+        loop {
+            self.read_what_is_there().await?;
+            self.owner.store.give_missing_texts(&mut self.machine).await?;
+            let env = Env { performer: None, ..self.env()? };
+            let outcome = self.machine.handle(&env, Input::Look);
+            match self.append(outcome).await? {
+                Appending::Superseded => self.fold_anew().await?,
+                Appending::Durable(outcome) => {
+                    if !outcome.more_to_do && !self.machine.has_unsettled_inputs() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -282,8 +306,8 @@ impl<'a> Drive<'a> {
                     is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
-                News::Trouble { effect, attempt, message } => {
-                    self.stick(effect, attempt, message);
+                News::Trouble { effect, attempt, trouble } => {
+                    self.stick(effect, attempt, trouble);
                     is_news = true;
                 }
             }
@@ -293,12 +317,19 @@ impl<'a> Drive<'a> {
     }
 
     /// Takes note that nothing can be told of an attempt for now, and says so in the log.
-    fn stick(&mut self, effect: EffectId, attempt: Attempt, message: String) {
+    fn stick(&mut self, effect: EffectId, attempt: Attempt, trouble: Trouble) {
         // What was begun later is not meant.
         if self.in_flight.get(&effect).is_none_or(|flight| flight.attempt != attempt) {
             return;
         }
         self.in_flight.remove(&effect);
+        let message = match trouble {
+            Trouble::Other(message) => message,
+            Trouble::NoRoom(message) => {
+                self.no_room = Some(DriveError::NoRoom { effect: effect.clone(), message: message.clone() });
+                message
+            }
+        };
         tracing::warn!(%effect, %message, "work cannot be followed for now");
         let message: String = message.chars().take(MESSAGE_CHARS).collect();
         let pause = self.stuck.get(&effect).map_or(STUCK_AGAIN_FIRST, |last| last.pause * 2);
@@ -306,6 +337,11 @@ impl<'a> Drive<'a> {
         let stuck = Stuck { message: message.clone(), again_at: Instant::now() + pause, pause };
         self.stuck.insert(effect.clone(), stuck);
         self.reports.push_back(Report::Stuck { effect, attempt, message });
+    }
+
+    /// Lets everything that is stuck be looked for again with the next look.
+    pub(super) fn look_again_at_once(&mut self) {
+        self.stuck.clear();
     }
 
     /// Why the run cannot go on here, if nothing works and nothing is waited for but what is stuck.

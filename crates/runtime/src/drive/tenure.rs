@@ -6,7 +6,7 @@ use backstay_engine::record::RunStatus;
 use backstay_engine::run::{Desired, RunMachine};
 use backstay_log::{ClaimError, ClaimMode, Claimed};
 use backstay_model::event::OwnerReleased;
-use backstay_model::{RunId, Topic};
+use backstay_model::{Epoch, RunId, Topic};
 
 use super::StopSwitch;
 use super::run_loop::Drive;
@@ -49,22 +49,10 @@ impl Owner {
         switch: &StopSwitch,
     ) -> Result<DriveEnd, DriveError> {
         let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
-        let topic = Topic::run(run);
-        if self.store.log.topic(&topic).await?.is_none() {
-            return Err(DriveError::Run(RunError::Unknown(run)));
-        }
         // A run that cannot be understood or worked on here is not claimed.
-        let machine = self.store.machine(run).await?;
+        let machine = self.understand(run).await?;
         self.check_host(&machine, mode)?;
-        let epoch = match self.claim(&topic, mode).await {
-            Ok(claimed) => claimed.epoch,
-            Err(ClaimError::Owned { owner, .. }) => {
-                return Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) });
-            }
-            Err(ClaimError::Closed { .. }) => return self.ended(run).await,
-            Err(ClaimError::Deleted { .. }) => return Err(DriveError::Run(RunError::Unknown(run))),
-            Err(error) => return Err(DriveError::Claim(error)),
-        };
+        let Some(epoch) = self.become_owner(run, mode).await? else { return self.ended(run).await };
         let handover = machine.handover();
         let mut drive = Drive::new(self, run, epoch, mode, machine);
         let end = match drive.feed_sinks_between(handover, drive.machine.head()).await {
@@ -82,6 +70,53 @@ impl Owner {
             }
         }
         end
+    }
+
+    /// Gives the verdicts that what was said to `run` waits for, and gives the run up again. Claims it first. For who said
+    /// something to a run whose owner died before it answered: no work is started, stopped or looked for.
+    ///
+    /// # Errors
+    /// As [`drive`](Owner::drive).
+    pub async fn settle(&self, run: RunId) -> Result<(), DriveError> {
+        let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
+        let machine = self.understand(run).await?;
+        // One that has ended has no inputs without a verdict.
+        let Some(epoch) = self.become_owner(run, ClaimMode::Fair).await? else { return Ok(()) };
+        let handover = machine.handover();
+        let mut drive = Drive::new(self, run, epoch, ClaimMode::Fair, machine);
+        let settled = match drive.feed_sinks_between(handover, drive.machine.head()).await {
+            Ok(()) => drive.settle_inputs().await,
+            Err(error) => Err(error),
+        };
+        match settled {
+            Ok(()) if drive.machine.status().is_ended() => drive.read_own_last_words().await,
+            Err(error @ DriveError::Fenced { .. }) => Err(error),
+            settled => {
+                drive.give_up().await;
+                settled
+            }
+        }
+    }
+
+    /// The machine of a run that is there.
+    async fn understand(&self, run: RunId) -> Result<RunMachine, DriveError> {
+        if self.store.log.topic(&Topic::run(run)).await?.is_none() {
+            return Err(DriveError::Run(RunError::Unknown(run)));
+        }
+        Ok(self.store.machine(run).await?)
+    }
+
+    /// Claims `run`; `None` if it has ended.
+    async fn become_owner(&self, run: RunId, mode: ClaimMode) -> Result<Option<Epoch>, DriveError> {
+        match self.claim(&Topic::run(run), mode).await {
+            Ok(claimed) => Ok(Some(claimed.epoch)),
+            Err(ClaimError::Owned { owner, .. }) => {
+                Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) })
+            }
+            Err(ClaimError::Closed { .. }) => Ok(None),
+            Err(ClaimError::Deleted { .. }) => Err(DriveError::Run(RunError::Unknown(run))),
+            Err(error) => Err(DriveError::Claim(error)),
+        }
     }
 
     async fn claim(&self, topic: &Topic, mode: ClaimMode) -> Result<Claimed, ClaimError> {

@@ -19,6 +19,14 @@ pub enum TreeError {
         /// The last line that it said.
         message: String,
     },
+    /// Git had no room for what it writes.
+    #[error("`git {command}` has no room for what it writes")]
+    NoRoom {
+        /// What was asked of it.
+        command: String,
+        /// What the system told it.
+        source: io::Error,
+    },
     /// Git did not come to its end and was killed with what it had started.
     #[error("`git {command}` did not end within {seconds} s and was killed")]
     Hanging {
@@ -53,12 +61,14 @@ impl Coded for TreeError {
             TreeError::Io { .. } => Code("BKS-R022"),
             TreeError::Occupied { .. } => Code("BKS-R023"),
             TreeError::Hanging { .. } => Code("BKS-R024"),
+            TreeError::NoRoom { .. } => Code("BKS-R025"),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             TreeError::NoGit(_) => Some("install git, or put it on PATH".to_owned()),
+            TreeError::NoRoom { .. } => Some("make room on the disk of the repository".to_owned()),
             TreeError::Occupied { .. } => Some("name another place with `--to`".to_owned()),
             TreeError::Hanging { .. } => Some(
                 "call it by hand to see what it waits for; `BACKSTAY_TREES=off` keeps no checkouts"

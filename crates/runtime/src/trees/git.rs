@@ -1,11 +1,14 @@
 //! Calling git.
 
-use std::process::{Command, Output};
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use backstay_exec::{HelperError, run_within};
 use backstay_model::{InvalidObjectId, ObjectId};
 use camino::Utf8Path;
+use rustix::process::Signal;
 
 use super::error::TreeError;
 
@@ -105,7 +108,24 @@ impl Git {
             return Ok(stdout);
         }
         let said = String::from_utf8_lossy(&stderr);
+        if let Some(kind) = refused_room(&said, status) {
+            return Err(TreeError::NoRoom { command, source: kind.into() });
+        }
         let last = said.lines().rev().find(|line| !line.trim().is_empty());
         Err(TreeError::Git { command, message: last.map_or_else(|| status.to_string(), ToOwned::to_owned) })
+    }
+}
+
+/// What git met, if it is that there is no room: it says so in the system's words, or was ended by the signal for it.
+fn refused_room(said: &str, status: ExitStatus) -> Option<ErrorKind> {
+    let says = |words| said.contains(words);
+    if says("No space left on device") || says("Out of diskspace") {
+        Some(ErrorKind::StorageFull)
+    } else if says("Disk quota exceeded") {
+        Some(ErrorKind::QuotaExceeded)
+    } else if says("File too large") || status.signal() == Some(Signal::XFSZ.as_raw()) {
+        Some(ErrorKind::FileTooLarge)
+    } else {
+        None
     }
 }

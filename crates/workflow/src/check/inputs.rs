@@ -17,6 +17,23 @@ pub(super) const TYPES: &[(&str, InputType)] = &[
     ("script", InputType::Script),
 ];
 
+/// What other tools call our types.
+const FOREIGN_TYPES: &[(&str, &str)] = &[
+    ("int", "number"),
+    ("integer", "number"),
+    ("float", "number"),
+    ("double", "number"),
+    ("bool", "boolean"),
+    ("str", "string"),
+    ("text", "string"),
+    ("choice", "string"),
+    ("enum", "string"),
+    ("array", "list"),
+    ("map", "object"),
+    ("dict", "object"),
+    ("json", "object"),
+];
+
 impl Reader<'_> {
     pub(super) fn inputs(&mut self, node: &Node) -> Vec<InputSpec> {
         let mut inputs = Vec::new();
@@ -48,7 +65,7 @@ impl Reader<'_> {
         }
         let fields = self.fields(node, &keys::INPUT);
         let input_type = match fields.get("type") {
-            Some(node) => self.word(node, "`type`", TYPES)?,
+            Some(node) => self.word_or_foreign(node, "`type`", TYPES, FOREIGN_TYPES)?,
             None => InputType::String,
         };
         let default = fields.get("default").and_then(|node| self.default(node, input_type));
@@ -121,7 +138,7 @@ impl Reader<'_> {
         self.say(
             Report::error(codes::WRONG_TYPE, &node.range, format!("`{text}` is a text, not a boolean"))
                 .hint(format!("write `{meant}`"))
-                .fix(node.range.clone(), meant),
+                .fix(node, node.range.clone(), meant, meant),
         );
     }
 

@@ -300,6 +300,8 @@ impl Reader<'_> {
         known: Known<'_>,
     ) {
         let inside = match &each.site {
+            // A step that could not be read stands in no loop.
+            Site::Step(site) if !known.ended.contains_key(site) => return,
             Site::Step(site) => {
                 let around = known.loops.values().filter(|inside| inside.contains(site));
                 around.min_by_key(|inside| inside.len())

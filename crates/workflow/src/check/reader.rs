@@ -12,9 +12,9 @@ use super::names::Use;
 use super::workflow::PresetTraits;
 use super::workspace::Workspace;
 use crate::codes;
-use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column, listed, nearest};
+use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, Withheld, line_and_column, listed, nearest};
 use crate::plan::{AgentSpec, InputType};
-use crate::yaml::{Entry, Kind, Node, Style};
+use crate::yaml::{Edit, Entry, Intent, Kind, Node, Style};
 
 /// Something to say, before it has a file and a line.
 pub(super) struct Report {
@@ -24,14 +24,29 @@ pub(super) struct Report {
     pub(super) message: String,
     pub(super) note: Option<String>,
     pub(super) hint: Option<String>,
-    pub(super) fix: Option<Fix>,
+    pub(super) repair: Proposal,
+}
+
+/// What `check --fix` may do, before it is judged.
+pub(super) enum Proposal {
+    Nothing,
+    Withheld(Withheld),
+    Edit(Edit),
 }
 
 impl Report {
     pub(super) fn error(code: Code, range: &Range<usize>, message: impl Into<String>) -> Report {
         let message = message.into();
         let range = range.clone();
-        Report { severity: Severity::Error, code, range, message, note: None, hint: None, fix: None }
+        Report {
+            severity: Severity::Error,
+            code,
+            range,
+            message,
+            note: None,
+            hint: None,
+            repair: Proposal::Nothing,
+        }
     }
 
     pub(super) fn warning(code: Code, range: &Range<usize>, message: impl Into<String>) -> Report {
@@ -50,13 +65,25 @@ impl Report {
         Report { hint, ..self }
     }
 
-    pub(super) fn fix(self, range: Range<usize>, replacement: impl Into<String>) -> Report {
-        Report { fix: Some(Fix { range, replacement: replacement.into() }), ..self }
+    /// An edit after which the scalar `node` says `text`, and nothing else is changed.
+    pub(super) fn fix(
+        self,
+        node: &Node,
+        range: Range<usize>,
+        replacement: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Report {
+        let intent = Intent::Value { node: node.range.clone(), text: text.into(), swallowed: 0 };
+        self.edit(range, replacement, intent)
     }
 
-    /// The same where it would mend the file.
-    pub(super) fn fix_if(self, mends: bool, range: Range<usize>, replacement: impl Into<String>) -> Report {
-        if mends { self.fix(range, replacement) } else { self }
+    pub(super) fn edit(self, range: Range<usize>, replacement: impl Into<String>, intent: Intent) -> Report {
+        let fix = Fix { range, replacement: replacement.into() };
+        Report { repair: Proposal::Edit(Edit { fix, intent }), ..self }
+    }
+
+    pub(super) fn withheld(self, why: Withheld) -> Report {
+        Report { repair: Proposal::Withheld(why), ..self }
     }
 }
 
@@ -68,6 +95,12 @@ pub(super) struct Reader<'a> {
     pub(super) file: &'a str,
     /// What was said so far.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Edits that are to be judged, each with the index of its diagnostic.
+    pub(super) edits: Vec<(usize, Edit)>,
+    /// Further places of an unknown key, by the index of the diagnostic that tells the first.
+    pub(super) repeated: BTreeMap<usize, Vec<Range<usize>>>,
+    /// The unknown keys that were told, by what they are keys of, with the index of their diagnostic.
+    pub(super) told_keys: BTreeMap<(&'static str, String), usize>,
     /// The declared inputs; `None` where the type could not be read.
     pub(super) inputs: BTreeMap<String, Option<InputType>>,
     /// The agents that steps may name; false for one whose definition is wrong.
@@ -114,6 +147,14 @@ impl<'n> Fields<'n> {
 impl Reader<'_> {
     pub(super) fn say(&mut self, report: Report) {
         let (line, column) = line_and_column(self.source, report.range.start);
+        let repair = match report.repair {
+            Proposal::Nothing => Repair::Unknown,
+            Proposal::Withheld(why) => Repair::Withheld(why),
+            Proposal::Edit(edit) => {
+                self.edits.push((self.diagnostics.len(), edit));
+                Repair::Unknown
+            }
+        };
         self.diagnostics.push(Diagnostic {
             severity: report.severity,
             code: report.code,
@@ -124,7 +165,7 @@ impl Reader<'_> {
             range: report.range,
             note: report.note,
             hint: report.hint,
-            fix: report.fix,
+            repair,
         });
     }
 
@@ -142,16 +183,25 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut known: Vec<(&str, &Entry)> = Vec::new();
+        let mut rest = entries.as_slice();
         let mut previous: Option<&Entry> = None;
-        for entry in entries {
+        while let Some((entry, others)) = rest.split_first() {
+            let grown = rest.iter().take_while(|entry| self.is_grown(entry)).count();
+            if grown > 0 {
+                self.grown_keys(&rest[..grown], previous);
+                rest = &rest[grown..];
+                continue;
+            }
+            rest = others;
+            previous = Some(entry);
             let Some(key) = entry.key.text() else {
                 self.wrong_type(&entry.key, "a key", "a text");
                 continue;
             };
-            if self.grown_key(entry, previous) {
+            if key == "<<" {
+                self.merge_key(entry);
                 continue;
             }
-            previous = Some(entry);
             if let Some((_, first)) = known.iter().find(|(name, _)| *name == key) {
                 let (line, _) = line_and_column(self.source, first.key.range.start);
                 let message = format!("`{key}` stands here a second time");
@@ -166,29 +216,41 @@ impl Reader<'_> {
         known
     }
 
-    /// `{ask: a, b}`: YAML makes a key of `b`.
-    fn grown_key(&mut self, entry: &Entry, previous: Option<&Entry>) -> bool {
+    /// `<<: *base`: not in YAML since version 1.2.
+    fn merge_key(&mut self, entry: &Entry) {
+        self.say(
+            Report::error(codes::ALIAS, &entry.key.range, "`<<` does not merge mappings here")
+                .note("an alias stands for one whole value")
+                .hint("write the keys out, or use an alias for each value:  env: *base"),
+        );
+    }
+
+    /// Whether YAML made a key of what follows a comma, as of `b` in `{ask: a, b}`.
+    fn is_grown(&self, entry: &Entry) -> bool {
         let after = self.source.get(entry.key.range.end..).unwrap_or_default().trim_start();
-        let grown = matches!(&entry.key.kind, Kind::Scalar { style: Style::Plain, .. })
-            && (after.starts_with(',') || after.starts_with('}'));
-        if !grown {
-            return false;
-        }
-        let key = entry.key.text().unwrap_or_default();
+        matches!(&entry.key.kind, Kind::Scalar { style: Style::Plain, .. }) && after.starts_with([',', '}'])
+    }
+
+    fn grown_keys(&mut self, grown: &[Entry], previous: Option<&Entry>) {
+        let [first, ..] = grown else { return };
+        let last = grown.last().unwrap_or(first);
+        let key = first.key.text().unwrap_or_default();
         let report =
-            Report::error(codes::FLOW_COMMA, &entry.key.range, format!("`{key}` became a key of its own"))
+            Report::error(codes::FLOW_COMMA, &first.key.range, format!("`{key}` became a key of its own"))
                 .note("inside `{}` a comma ends the value before it");
         let value = previous.map(|entry| &entry.value);
         let report = match value {
             Some(value) if matches!(value.kind, Kind::Scalar { style: Style::Plain, .. }) => {
-                let range = value.range.start..entry.key.range.end;
-                let text = crate::diagnostic::quoted(self.source.get(range.clone()).unwrap_or_default());
-                report.hint(format!("quote it:  {text}")).fix(range, text)
+                let range = value.range.start..last.key.range.end;
+                let text = self.source.get(range.clone()).unwrap_or_default();
+                let quoted = crate::diagnostic::quoted(text);
+                let (node, swallowed) = (value.range.clone(), grown.len());
+                let intent = Intent::Value { node, text: text.to_owned(), swallowed };
+                report.hint(format!("quote it:  {quoted}")).edit(range, quoted, intent)
             }
             _ => report.hint("put the text in quotes"),
         };
         self.say(report);
-        true
     }
 
     /// The entries of a mapping with known keys; says which keys are unknown.
@@ -213,14 +275,22 @@ impl Reader<'_> {
         Fields { entries, range: node.range.clone() }
     }
 
+    /// Says that a key is unknown. What has one answer is told once, with all its places.
     fn unknown_key(&mut self, key: &str, entry: &Entry, keys: &Keys) {
-        let all = keys.known.iter().copied().chain(keys.later.iter().map(|(name, _)| *name));
+        let told = (keys.of, key.to_owned());
+        if let Some(index) = self.told_keys.get(&told) {
+            self.repeated.entry(*index).or_default().push(entry.key.range.clone());
+            return;
+        }
         let report =
             Report::error(codes::UNKNOWN_KEY, &entry.key.range, format!("{} has no key `{key}`", keys.of));
-        let report = match nearest(key, all) {
-            Some(near) => report.hint(format!("did you mean `{near}`?")),
-            None => report.hint(format!("its keys are {}", listed(keys.known.iter().copied()))),
+        let all = keys.known.iter().copied().chain(keys.later.iter().map(|(name, _)| *name));
+        let report = match (keys.answer(key), nearest(key, all)) {
+            (Some(answer), _) => report.hint(answer),
+            (None, Some(near)) => report.hint(format!("did you mean `{near}`?")),
+            (None, None) => report.hint(format!("its keys are {}", listed(keys.known.iter().copied()))),
         };
+        self.told_keys.insert(told, self.diagnostics.len());
         self.say(report);
     }
 }

@@ -9,7 +9,8 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use super::scalars::is_zero;
 use crate::codes;
-use crate::plan::{OnExhausted, Repeat, Step, Verb};
+use crate::expression::{Expression, paths, tokens};
+use crate::plan::{ExitCodes, OnExhausted, Repeat, Step, Verb};
 use crate::yaml::{Kind, Node};
 
 /// A pass with an agent in it that is faster than this did nothing.
@@ -47,7 +48,13 @@ impl Reader<'_> {
         let fields = self.fields(node, &keys::REPEAT);
         let site = id.map_or(Site::Unknown, |id| Site::Loop(id.clone()));
         let until = match fields.get("until") {
-            Some(node) => self.condition(node, "`until`", &site),
+            Some(node) => {
+                let until = self.condition(node, "`until`", &site);
+                if let Some(until) = &until {
+                    self.ends_at_first_failure(node, until, children);
+                }
+                until
+            }
             None => self.missing(node, "until", "for example `until: steps.test.exit_code == 0`"),
         };
         let max_cycles = match fields.get("max_cycles") {
@@ -64,6 +71,33 @@ impl Reader<'_> {
             None => children.iter().any(has_agent).then_some(MIN_CYCLE_MS),
         };
         Some(Repeat { until: until?, max_cycles: max_cycles?, on_exhausted, min_cycle_ms })
+    }
+
+    /// Warns of a loop until a check succeeds, where the check's first failure fails the loop.
+    fn ends_at_first_failure(&mut self, node: &Node, until: &Expression, children: &[Step]) {
+        let words = tokens(&until.source);
+        let ends: BTreeSet<&str> = paths(&words)
+            .iter()
+            .filter_map(|path| match path.names.iter().map(|(name, _)| *name).collect::<Vec<_>>()[..] {
+                ["steps", step, "exit_code" | "ok" | "status"] => Some(step),
+                _ => None,
+            })
+            .collect();
+        let mut waiting: Vec<&Step> = children.iter().collect();
+        while let Some(step) = waiting.pop() {
+            waiting.extend(step.children());
+            let id = step.id.as_str();
+            let fails = matches!(step.verb, Verb::Run { .. } | Verb::Command { .. })
+                && step.accept_exit == ExitCodes::default();
+            if !fails || !ends.contains(id) {
+                continue;
+            }
+            let range = first_line(self.source, &node.range);
+            let message = format!("the loop fails in its first cycle in which `{id}` does not exit with 0");
+            self.say(Report::warning(codes::LOOP_FAILS, &range, message).hint(format!(
+                "add `accept_exit: 0-125` to `{id}`, and write `until: steps.{id}.exit_code == 0`"
+            )));
+        }
     }
 
     fn missing<T>(&mut self, node: &Node, key: &str, hint: &str) -> Option<T> {

@@ -1,8 +1,8 @@
 //! Texts, numbers, durations and lists, with the traps of YAML.
 
 use crate::codes;
-use crate::diagnostic::quoted;
-use crate::yaml::{Kind, Node, Plain, Style};
+use crate::diagnostic::{Withheld, quoted};
+use crate::yaml::{Comment, Kind, Node, Plain, Style, comment};
 
 use super::reader::{Reader, Report, first_line};
 
@@ -17,9 +17,10 @@ impl Reader<'_> {
             self.tagged(node, tag, what);
             return None;
         }
-        if *style == Style::Plain && self.cut_at_hash(node, what) {
+        if *style == Style::Plain && self.cut_at_hash(node, text, what) {
             return None;
         }
+        self.unused_anchor(node, what);
         match node.plain() {
             Some(Plain::Text) => Some(text),
             Some(Plain::Nothing) if text.is_empty() => {
@@ -33,6 +34,23 @@ impl Reader<'_> {
         }
     }
 
+    /// `prompt: &now do it`: YAML takes the first word as an anchor. Nothing wants one that no alias names.
+    fn unused_anchor(&mut self, node: &Node, what: &str) {
+        let before = self.source.get(..node.range.start).unwrap_or_default().trim_end_matches(' ');
+        let start =
+            before.rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ',')).map_or(0, |at| at + 1);
+        let Some(name) = before[start..].strip_prefix('&') else { return };
+        if self.source.contains(&format!("*{name}")) && !name.is_empty() {
+            return;
+        }
+        let range = start..before.len();
+        self.say(
+            Report::warning(codes::ALIAS, &range, format!("{what} begins behind `&{name}`"))
+                .note("YAML takes this as an anchor, and no alias names it")
+                .hint("remove it; if it belongs to the text, put the text in quotes"),
+        );
+    }
+
     fn not_a_text(&mut self, node: &Node, text: &str, what: &str) {
         let replacement = quoted(text);
         self.say(
@@ -42,7 +60,7 @@ impl Reader<'_> {
                 format!("{what} is a text, `{text}` is {}", node.describe()),
             )
             .hint(format!("quote it:  {replacement}"))
-            .fix(node.range.clone(), replacement),
+            .fix(node, node.range.clone(), replacement, text),
         );
     }
 
@@ -60,7 +78,7 @@ impl Reader<'_> {
                 format!("{what} is a text, `{text}` may be read as a boolean"),
             )
             .hint(format!("quote it:  {replacement}"))
-            .fix(node.range.clone(), replacement),
+            .fix(node, node.range.clone(), replacement, text),
         );
         true
     }
@@ -88,18 +106,23 @@ impl Reader<'_> {
             value
         };
         let range = at..at + value.len();
-        let replacement =
-            if what == "`if`" { negated(value.trim_start_matches('!').trim_start()) } else { quoted(value) };
+        let (replacement, meant) = match what {
+            "`if`" => {
+                let words = negated(value.trim_start_matches('!').trim_start());
+                (words.clone(), words)
+            }
+            _ => (quoted(value), value.to_owned()),
+        };
         let said = if what == "`if`" { "write it as a word" } else { "quote it" };
         self.say(
             Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
                 .hint(format!("{said}:  {replacement}"))
-                .fix(range, replacement),
+                .fix(node, range, replacement, meant),
         );
     }
 
     /// `prompt: Fix issue #123`: YAML reads the rest as a comment.
-    fn cut_at_hash(&mut self, node: &Node, what: &str) -> bool {
+    fn cut_at_hash(&mut self, node: &Node, text: &str, what: &str) -> bool {
         let end = node.range.end;
         let rest = self.source.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
         let is_cut = rest
@@ -109,18 +132,31 @@ impl Reader<'_> {
             return false;
         }
         let kept = self.source.get(node.range.clone()).unwrap_or_default();
-        let whole = format!("{kept}{}", rest.trim_end());
-        let replacement = quoted(&whole);
-        self.say(
-            Report::error(
-                codes::CUT_AT_HASH,
-                &(end + 1..end + 2),
-                format!("{} is cut at \" #\"", what.trim_matches('`')),
+        let (cut, is_doubtful) = match comment(rest) {
+            Comment::None => (rest.trim_end(), false),
+            Comment::Certain(at) => (&rest[..at], false),
+            Comment::Doubtful(0) => (rest.trim_end(), true),
+            Comment::Doubtful(at) => (&rest[..at], true),
+        };
+        let replacement = quoted(&format!("{kept}{cut}"));
+        let report = Report::error(
+            codes::CUT_AT_HASH,
+            &(end + 1..end + 2),
+            format!("{} is cut at \" #\"", what.trim_matches('`')),
+        )
+        .note(format!("YAML reads the rest as a comment: what is left is \"{kept}\""));
+        self.say(if is_doubtful {
+            report
+                .hint(format!("quote it:  {replacement}  or, for a comment, put a blank after the `#`"))
+                .withheld(Withheld::MayBeComment)
+        } else {
+            report.hint(format!("quote it:  {replacement}")).fix(
+                node,
+                node.range.start..end + cut.len(),
+                replacement,
+                format!("{text}{cut}"),
             )
-            .note(format!("YAML reads the rest as a comment: what is left is \"{kept}\""))
-            .hint(format!("quote it:  {replacement}"))
-            .fix(node.range.start..end + rest.trim_end().len(), replacement),
-        );
+        });
         true
     }
 
@@ -189,6 +225,17 @@ impl Reader<'_> {
 
     /// One of a few words.
     pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
+        self.word_or_foreign(node, what, words, &[])
+    }
+
+    /// One of a few words; for a word of another tool the hint names ours.
+    pub(super) fn word_or_foreign<T: Copy>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        words: &[(&str, T)],
+        foreign: &[(&str, &str)],
+    ) -> Option<T> {
         let text = node.text();
         if let Some((_, value)) = words.iter().find(|(word, _)| Some(*word) == text) {
             return Some(*value);
@@ -198,11 +245,16 @@ impl Reader<'_> {
             self.wrong_type(node, what, &format!("one of {all}"));
             return None;
         };
+        let ours = foreign.iter().find(|(word, _)| *word == text.to_lowercase());
         let near = crate::diagnostic::nearest(text, words.iter().map(|(word, _)| *word));
+        let hint = match (ours, near) {
+            (Some((_, ours)), _) => Some(format!("write `{ours}`")),
+            (None, near) => near.map(|near| format!("did you mean `{near}`?")),
+        };
         let range = first_line(self.source, &node.range);
         self.say(
             Report::error(codes::WRONG_VALUE, &range, format!("{what} is one of {all}, not `{text}`"))
-                .maybe_hint(near.map(|near| format!("did you mean `{near}`?"))),
+                .maybe_hint(hint),
         );
         None
     }

@@ -65,7 +65,7 @@ impl Reader<'_> {
             return Vec::new();
         }
         let fields = self.fields(node, &keys::STEP);
-        let id = self.id(&fields);
+        let id = self.id(node, &fields);
         let site = id.as_ref().map_or(Site::Unknown, |id| Site::Step(id.clone()));
         let verb = self.verb(node, &fields, &site);
         let is_agent = fields.get("agent").is_some();
@@ -150,8 +150,11 @@ impl Reader<'_> {
         }
     }
 
-    fn id(&mut self, fields: &Fields<'_>) -> Option<StepId> {
+    fn id(&mut self, step: &Node, fields: &Fields<'_>) -> Option<StepId> {
         let Some(node) = fields.get("id") else {
+            if has_key(step, |key| key == "name" || key == "title") {
+                return None; // It is told there what names a step.
+            }
             let range = first_line(self.source, &fields.range);
             self.say(
                 Report::error(codes::MISSING_KEY, &range, "a step needs an `id`")
@@ -186,11 +189,9 @@ impl Reader<'_> {
 
     fn verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
         let there: Vec<&str> = VERBS.iter().copied().filter(|verb| fields.get(verb).is_some()).collect();
-        let later =
-            |entry: &crate::yaml::Entry| entry.key.text().is_some_and(|key| LATER_VERBS.contains(&key));
-        let has_later = matches!(&node.kind, Kind::Map(entries) if entries.iter().any(later));
+        let is_told = |key: &str| LATER_VERBS.contains(&key) || keys::FOREIGN_VERBS.contains(&key);
         match there.as_slice() {
-            [] if has_later => return None,
+            [] if has_key(node, is_told) => return None,
             [] => {
                 let range = fields.entry("id").map_or(&fields.range, |entry| &entry.value.range);
                 let range = first_line(self.source, range);
@@ -374,7 +375,7 @@ impl Reader<'_> {
             .hint(format!("write it without `${{{{ }}}}`:  {}: {bare}", what.trim_matches('`')));
             let risky = bare.contains([':', '#', '\'', '"', '{', '[', '\\', ',']);
             let replacement = if risky { crate::diagnostic::quoted(bare) } else { bare.to_owned() };
-            self.say(report.fix(node.range.clone(), replacement));
+            self.say(report.fix(node, node.range.clone(), replacement, bare));
             return None;
         }
         match Expression::parse(text) {
@@ -408,4 +409,8 @@ impl Reader<'_> {
         }
         needs
     }
+}
+
+fn has_key(node: &Node, is_meant: impl Fn(&str) -> bool) -> bool {
+    matches!(&node.kind, Kind::Map(entries) if entries.iter().any(|entry| entry.key.text().is_some_and(&is_meant)))
 }

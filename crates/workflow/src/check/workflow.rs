@@ -9,12 +9,12 @@ use super::order::ended_before;
 use super::reader::{Reader, Report, first_line};
 use super::repeat::inside_loops;
 use crate::codes;
-use crate::diagnostic::{Diagnostic, Fix, Severity, line_and_column};
+use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, line_and_column};
 use crate::expression::TemplateKind;
 use backstay_model::event::Access;
 
 use crate::plan::{OutputSpec, PLAN_VERSION, Plan};
-use crate::yaml::{Kind, Node, Plain, mend};
+use crate::yaml::{Edit, Intent, Kind, Node, Plain, judge, mend};
 
 /// What `--agent NAME=…` puts in an agent's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,15 +81,26 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         specs: BTreeMap::new(),
         overridden: input.agents.keys().cloned().collect(),
         sessions: Vec::new(),
+        edits: Vec::new(),
+        repeated: BTreeMap::new(),
+        told_keys: BTreeMap::new(),
         schema_fault: input.schema_fault,
         read_file: input.read_file,
     };
-    let plan = mended.tree.as_ref().map(|tree| reader.workflow(tree, input));
+    let plan = mended.tree.as_ref().map(|tree| {
+        let plan = reader.workflow(tree, input);
+        reader.judge_edits(tree);
+        plan
+    });
     let mut diagnostics = reader.diagnostics;
     let original = |range: &Range<usize>| mended.original(input.text, range);
+    for (index, places) in &reader.repeated {
+        let lines = places.iter().map(|range| line_and_column(input.text, original(range).start).0);
+        diagnostics[*index].note = Some(also_in(lines));
+    }
     for diagnostic in &mut diagnostics {
         diagnostic.range = original(&diagnostic.range);
-        if let Some(fix) = &mut diagnostic.fix {
+        if let Repair::Edit(fix) = &mut diagnostic.repair {
             *fix = Fix { range: original(&fix.range), replacement: std::mem::take(&mut fix.replacement) };
         }
     }
@@ -103,7 +114,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         range: trap.range.clone(),
         note: trap.note.clone(),
         hint: trap.hint.clone(),
-        fix: trap.fix.clone(),
+        repair: trap.repair.clone(),
     }));
     for diagnostic in &mut diagnostics {
         (diagnostic.line, diagnostic.column) = line_and_column(input.text, diagnostic.range.start);
@@ -117,6 +128,18 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
 }
 
 impl Reader<'_> {
+    /// Decides which edits `check --fix` makes.
+    fn judge_edits(&mut self, tree: &Node) {
+        let (indices, edits): (Vec<usize>, Vec<Edit>) = std::mem::take(&mut self.edits).into_iter().unzip();
+        let verdicts = judge(self.source, tree, &edits);
+        for ((index, edit), verdict) in indices.into_iter().zip(edits).zip(verdicts) {
+            self.diagnostics[index].repair = match verdict {
+                Ok(()) => Repair::Edit(edit.fix),
+                Err(why) => Repair::Withheld(why),
+            };
+        }
+    }
+
     fn workflow(&mut self, tree: &Node, input: &CheckInput<'_>) -> Plan {
         if !matches!(tree.kind, Kind::Map(_)) {
             self.say(
@@ -134,13 +157,20 @@ impl Reader<'_> {
         let start = first_line(self.source, &tree.range);
         let is_block = !self.source[tree.range.clone()].starts_with('{');
         let line = self.source[..tree.range.start].rfind('\n').map_or(0, |at| at + 1);
-        let indent = self.source[line..tree.range.start].to_owned();
+        let (first, separator) = match is_block {
+            true => (tree.range.start, format!("\n{}", &self.source[line..tree.range.start])),
+            false => (tree.range.start + 1, ", ".to_owned()),
+        };
         match fields.get("backstay") {
             _ if !is_workflow => {}
             None => self.say(
                 Report::error(codes::NOT_A_WORKFLOW, &start, "the file does not say that it is a workflow")
                     .hint("begin it with `backstay: 1`")
-                    .fix_if(is_block, tree.range.start..tree.range.start, format!("backstay: 1\n{indent}")),
+                    .edit(
+                        first..first,
+                        format!("backstay: 1{separator}"),
+                        Intent::FirstEntry { key: "backstay", value: "1" },
+                    ),
             ),
             Some(node) if node.plain() != Some(Plain::Integer(1)) => self.say(
                 Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`")
@@ -230,6 +260,13 @@ impl Reader<'_> {
         }
         outputs
     }
+}
+
+/// `also in lines 3, 7`.
+fn also_in(lines: impl Iterator<Item = usize>) -> String {
+    let lines: Vec<String> = lines.map(|line| line.to_string()).collect();
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    format!("also in {word} {}", lines.join(", "))
 }
 
 fn stem(path: &str) -> String {

@@ -4,12 +4,16 @@ use std::ops::Range;
 
 use backstay_model::Code;
 
+use super::comment::{Comment, comment};
+use super::repair::{Edit, Intent, judge, without_tabs};
 use super::tree::{Node, parse};
 use crate::codes;
-use crate::diagnostic::{Fix, quoted};
+use crate::diagnostic::{Fix, Repair, Withheld, quoted};
 
-/// Mended places after which reading is given up.
-const MENDED_MAX: usize = 100;
+/// Places after which reading is given up.
+const TRAPS_MAX: usize = 100;
+/// The widths of a tab with which reading may go on.
+const TAB_COLUMNS: [usize; 4] = [2, 4, 8, 1];
 
 /// Something that YAML reads in another way than it was meant, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub(crate) struct Trap {
     pub(crate) range: Range<usize>,
     pub(crate) note: Option<String>,
     pub(crate) hint: Option<String>,
-    pub(crate) fix: Option<Fix>,
+    pub(crate) repair: Repair,
 }
 
 /// A text that can be read, and how it came about.
@@ -31,82 +35,231 @@ pub(crate) struct Mended {
     pub(crate) tree: Option<Node>,
     /// What was mended, and what could not be.
     pub(crate) traps: Vec<Trap>,
-    edits: Vec<Edit>,
+    replacements: Vec<Replacement>,
 }
 
-/// A replacement, by the bytes of the text before it.
-struct Edit {
-    start: usize,
-    removed: usize,
-    added: usize,
+/// A piece of the file that was replaced so that reading can go on.
+#[derive(Clone, Debug)]
+struct Replacement {
+    /// Its bytes in the file.
+    range: Range<usize>,
+    text: String,
+    /// Which trap it is for.
+    trap: usize,
+    meaning: Meaning,
+}
+
+/// What the author meant by a piece that was replaced.
+#[derive(Clone, Debug)]
+enum Meaning {
+    /// This text.
+    Text(String),
+    /// An indentation, as deep as tabs make it.
+    Indentation,
+    /// That cannot be told.
+    Doubtful(Withheld),
+}
+
+/// A trap, and a way on behind it.
+struct Candidate {
+    trap: Trap,
+    fix: Fix,
+    meaning: Meaning,
 }
 
 impl Mended {
     /// The bytes of `source`, which this was made from, that `range` of the mended text was: whole characters.
     pub(crate) fn original(&self, source: &str, range: &Range<usize>) -> Range<usize> {
-        let byte = |at| self.edits.iter().rev().fold(at, |at, edit| original(edit, at));
-        let start = source.floor_char_boundary(byte(range.start));
-        start..source.ceil_char_boundary(byte(range.end)).max(start)
+        let start = source.floor_char_boundary(self.original_byte(range.start));
+        start..source.ceil_char_boundary(self.original_byte(range.end)).max(start)
+    }
+
+    fn original_byte(&self, at: usize) -> usize {
+        let mut shift: isize = 0;
+        for replacement in &self.replacements {
+            let start = replacement.range.start.saturating_add_signed(shift);
+            if at <= start {
+                break;
+            }
+            if at < start + replacement.text.len() {
+                return replacement.range.start + (at - start).min(replacement.range.len());
+            }
+            shift += replacement.text.len().cast_signed() - replacement.range.len().cast_signed();
+        }
+        at.saturating_add_signed(-shift)
+    }
+
+    /// Where each replacement stands in the mended text.
+    fn places(&self) -> Vec<Range<usize>> {
+        let mut shift: isize = 0;
+        let place = |replacement: &Replacement| {
+            let start = replacement.range.start.saturating_add_signed(shift);
+            shift += replacement.text.len().cast_signed() - replacement.range.len().cast_signed();
+            start..start + replacement.text.len()
+        };
+        self.replacements.iter().map(place).collect()
+    }
+
+    fn insert(&mut self, replacement: Replacement, source: &str) {
+        let at = self.replacements.partition_point(|other| other.range.start < replacement.range.start);
+        self.replacements.insert(at, replacement);
+        self.text = replaced(source, &self.replacements);
+    }
+
+    /// Decides which replacements are repairs of the file.
+    fn judge(&mut self, source: &str) {
+        self.judge_tabs(source);
+        let places = self.places();
+        let edits: Vec<(usize, Edit)> = self
+            .replacements
+            .iter()
+            .zip(places)
+            .filter_map(|(replacement, place)| match &replacement.meaning {
+                Meaning::Text(text) => {
+                    let fix = Fix { range: place.clone(), replacement: replacement.text.clone() };
+                    let intent = Intent::Value { node: place, text: text.clone(), swallowed: 0 };
+                    Some((replacement.trap, Edit { fix, intent }))
+                }
+                Meaning::Indentation | Meaning::Doubtful(_) => None,
+            })
+            .collect();
+        let (traps, edits): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
+        let verdicts = match &self.tree {
+            Some(tree) => judge(&self.text, tree, &edits),
+            None => vec![Err(Withheld::Unreadable); edits.len()],
+        };
+        for (trap, verdict) in traps.into_iter().zip(verdicts) {
+            self.decide(trap, verdict);
+        }
+        for replacement in &self.replacements {
+            if let Meaning::Doubtful(why) = replacement.meaning {
+                self.traps[replacement.trap].repair = Repair::Withheld(why);
+            }
+        }
+    }
+
+    /// Gives the tabs the width that is meant, if only one makes sense.
+    fn judge_tabs(&mut self, source: &str) {
+        let is_tab = |replacement: &Replacement| matches!(replacement.meaning, Meaning::Indentation);
+        let tabs: Vec<usize> =
+            (0..self.replacements.len()).filter(|i| is_tab(&self.replacements[*i])).collect();
+        if tabs.is_empty() {
+            return;
+        }
+        let mut with_tabs = self.replacements.clone();
+        for index in &tabs {
+            let blank = source[with_tabs[*index].range.clone()].to_owned();
+            with_tabs[*index].text = blank;
+        }
+        let text = replaced(source, &with_tabs);
+        let bare = Mended { text, tree: None, traps: Vec::new(), replacements: with_tabs };
+        let places = bare.places();
+        let ranges: Vec<Range<usize>> = tabs.iter().map(|index| places[*index].clone()).collect();
+        let verdict = match self.tree {
+            Some(_) => without_tabs(&bare.text, &ranges),
+            None => Err(Withheld::Unreadable),
+        };
+        let verdict = verdict.map(|blanks| {
+            for (index, blank) in tabs.iter().zip(blanks) {
+                self.replacements[*index].text = blank;
+            }
+            self.text = replaced(source, &self.replacements);
+            self.tree = parse(&self.text).ok();
+        });
+        for index in tabs {
+            self.decide(self.replacements[index].trap, verdict);
+        }
+    }
+
+    fn decide(&mut self, trap: usize, verdict: Result<(), Withheld>) {
+        let repair = match verdict {
+            Err(why) => Repair::Withheld(why),
+            Ok(()) => {
+                let replacement = self.replacements.iter().find(|replacement| replacement.trap == trap);
+                replacement.map_or(Repair::Unknown, |replacement| {
+                    let Replacement { range, text, .. } = replacement.clone();
+                    Repair::Edit(Fix { range, replacement: text })
+                })
+            }
+        };
+        self.traps[trap].repair = repair;
     }
 }
 
-fn original(edit: &Edit, at: usize) -> usize {
-    if at >= edit.start + edit.added {
-        at - edit.added + edit.removed
-    } else if at > edit.start {
-        edit.start + (at - edit.start).min(edit.removed)
-    } else {
-        at
+fn replaced(source: &str, replacements: &[Replacement]) -> String {
+    let mut text = source.to_owned();
+    for replacement in replacements.iter().rev() {
+        text.replace_range(replacement.range.clone(), &replacement.text);
     }
+    text
 }
 
 /// Reads `source`, mending what can be mended so that one mistake does not hide the others.
 pub(crate) fn mend(source: &str) -> Mended {
-    let mut mended = Mended { text: source.to_owned(), tree: None, traps: Vec::new(), edits: Vec::new() };
-    loop {
+    let mut mended =
+        Mended { text: source.to_owned(), tree: None, traps: Vec::new(), replacements: Vec::new() };
+    while mended.traps.len() < TRAPS_MAX {
         let (at, info) = match parse(&mended.text) {
             Ok(tree) => {
                 mended.tree = Some(tree);
-                return mended;
+                break;
             }
             Err(error) => error,
         };
-        let trap = classify(&mended.text, at, &info);
-        let fix = trap.fix.clone();
         let there = |range: &Range<usize>| mended.original(source, range);
-        let trap = Trap {
-            range: there(&trap.range),
-            fix: trap.fix.as_ref().map(|fix| Fix { range: there(&fix.range), ..fix.clone() }),
-            ..trap
+        let way_on = candidates(&mended.text, at)
+            .into_iter()
+            .find(|candidate| leads_on(&mended, source, at, candidate));
+        let Some(Candidate { trap, fix, meaning }) = way_on else {
+            let trap = other_fault(&mended.text, at, &info);
+            let range = there(&trap.range);
+            mended.traps.push(Trap { range, ..trap });
+            break;
         };
-        mended.traps.push(trap);
-        match fix {
-            Some(fix) if mended.traps.len() < MENDED_MAX => {
-                let removed = fix.range.len();
-                mended.edits.push(Edit { start: fix.range.start, removed, added: fix.replacement.len() });
-                mended.text.replace_range(fix.range, &fix.replacement);
-            }
-            _ => return mended,
-        }
+        let (range, trap_range) = (there(&fix.range), there(&trap.range));
+        let replacement = Replacement { range, text: fix.replacement, trap: mended.traps.len(), meaning };
+        mended.traps.push(Trap { range: trap_range, ..trap });
+        mended.insert(replacement, source);
+    }
+    mended.judge(source);
+    mended
+}
+
+/// Whether the text can be read further with it. What looks like a trap before the fault is none.
+fn leads_on(mended: &Mended, source: &str, at: usize, candidate: &Candidate) -> bool {
+    let Fix { range, replacement } = &candidate.fix;
+    // Also beside each other: between two replacements there is no telling what was whose in the file.
+    let original = mended.original(source, range);
+    let touches =
+        |other: &Replacement| other.range.start <= original.end && original.start <= other.range.end;
+    if mended.replacements.iter().any(touches) {
+        return false;
+    }
+    let mut text = mended.text.clone();
+    text.replace_range(range.clone(), replacement);
+    let same_place = if range.start <= at { at + replacement.len() - range.len().min(at) } else { at };
+    match parse(&text) {
+        Ok(_) => true,
+        Err((further, _)) => further > same_place,
     }
 }
 
-fn classify(text: &str, at: usize, info: &str) -> Trap {
-    let tab = tab_at(text, at);
-    if let Some(trap) = tab {
-        return trap;
-    }
+/// Everything near the byte `at`, where reading failed, that could be the cause.
+fn candidates(text: &str, at: usize) -> Vec<Candidate> {
+    let line = line_start(text, at);
     // The parser may notice a line late.
-    let start = text[..at].rfind('\n').map_or(0, |found| found + 1);
-    let mut lines = vec![start];
-    if start > 0 {
-        lines.push(text[..start - 1].rfind('\n').map_or(0, |found| found + 1));
-    }
-    for start in lines {
-        if let Some(trap) = value_trap(text, start) {
-            return trap;
-        }
-    }
+    let previous = line.checked_sub(1).map(|end| line_start(text, end));
+    let next = text[at..].find('\n').map(|found| at + found + 1);
+    let values = [Some(line), previous].into_iter().flatten().filter_map(|start| value_trap(text, start));
+    let tabs = [Some(line), previous, next].into_iter().flatten().flat_map(|start| tab_traps(text, start));
+    values.chain(tabs).collect()
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |found| found + 1)
+}
+
+fn other_fault(text: &str, at: usize, info: &str) -> Trap {
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
     Trap {
         code: codes::YAML,
@@ -114,30 +267,30 @@ fn classify(text: &str, at: usize, info: &str) -> Trap {
         range: at..end,
         note: None,
         hint: info.contains("plain scalar").then(|| "put the text in quotes".to_owned()),
-        fix: None,
+        repair: Repair::Unknown,
     }
 }
 
-fn tab_at(text: &str, at: usize) -> Option<Trap> {
-    let line_start = text[..at].rfind('\n').map_or(0, |found| found + 1);
-    let previous = line_start.checked_sub(1).map(|end| text[..end].rfind('\n').map_or(0, |found| found + 1));
-    let after = text[at..].find('\n').map(|found| at + found + 1);
-    for start in [Some(line_start), previous, after].into_iter().flatten() {
-        let line = &text[start..];
-        let blank = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
-        if blank.contains('\t') {
-            let range = start..start + blank.len();
-            return Some(Trap {
-                code: codes::TAB,
-                message: "a tab in the indentation".to_owned(),
-                range: start + blank.find('\t').unwrap_or(0)..range.end,
-                note: Some("YAML allows only spaces here".to_owned()),
-                hint: Some("indent with spaces".to_owned()),
-                fix: Some(Fix { range, replacement: indentation(text, start) }),
-            });
-        }
-    }
-    None
+/// The tabs at the beginning of the line at `start`, with several indentations in their place.
+fn tab_traps(text: &str, start: usize) -> Vec<Candidate> {
+    let line = &text[start..];
+    let blank = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    let Some(tab) = blank.find('\t') else { return Vec::new() };
+    let range = start..start + blank.len();
+    let widths = TAB_COLUMNS.map(|columns| " ".repeat(blank.replace('\t', &" ".repeat(columns)).len()));
+    let candidate = |replacement: String| Candidate {
+        trap: Trap {
+            code: codes::TAB,
+            message: "a tab in the indentation".to_owned(),
+            range: start + tab..range.end,
+            note: Some("YAML allows only spaces here".to_owned()),
+            hint: Some("indent with spaces".to_owned()),
+            repair: Repair::Unknown,
+        },
+        fix: Fix { range: range.clone(), replacement },
+        meaning: Meaning::Indentation,
+    };
+    std::iter::once(indentation(text, start)).chain(widths).map(candidate).collect()
 }
 
 /// The spaces that the line at `start` was most likely meant to begin with: those of the content before it.
@@ -149,8 +302,65 @@ fn indentation(text: &str, start: usize) -> String {
 }
 
 /// The value of a line `key: value` or `- value`, if it begins with what YAML reserves or has a `: ` in it.
-fn value_trap(text: &str, line_start: usize) -> Option<Trap> {
+fn value_trap(text: &str, line_start: usize) -> Option<Candidate> {
     let line = text[line_start..].lines().next()?;
+    let at = value_start(line);
+    let value = line[at..].trim_end();
+    let (value, is_doubtful) = match comment(value) {
+        Comment::None => (value, false),
+        Comment::Certain(at) => (value[..at].trim_end(), false),
+        Comment::Doubtful(at) => (value[..at].trim_end(), true),
+    };
+    let range = line_start + at..line_start + at + value.len();
+    let first = value.chars().next()?;
+    let replacement = quoted(value);
+    let trap = |code, message: String, range: Range<usize>, note: String| Trap {
+        code,
+        message,
+        range,
+        note: Some(note),
+        hint: Some(format!("quote it:  {replacement}")),
+        repair: Repair::Unknown,
+    };
+    let meaning =
+        if is_doubtful { Meaning::Doubtful(Withheld::MayBeComment) } else { Meaning::Text(value.to_owned()) };
+    let fix = Fix { range: range.clone(), replacement: replacement.clone() };
+    if let Some(name) = value.strip_prefix('*').filter(|name| is_anchor_name(name)) {
+        let trap = Trap {
+            hint: Some(format!("define `&{name}` before it; if it is a text, quote it:  {replacement}")),
+            ..trap(
+                codes::ALIAS,
+                format!("`{value}` is an alias, and nothing before it has the anchor `&{name}`"),
+                range,
+                "YAML takes `*` as the beginning of an alias".to_owned(),
+            )
+        };
+        return Some(Candidate { trap, fix, meaning: Meaning::Doubtful(Withheld::MayBeAlias) });
+    }
+    if matches!(first, '*' | '@' | '`' | '%' | '&') {
+        let trap = trap(
+            codes::RESERVED_START,
+            format!("a text that begins with `{first}` needs quotes"),
+            range,
+            format!("YAML gives `{first}` a meaning of its own"),
+        );
+        return Some(Candidate { trap, fix, meaning });
+    }
+    if value.contains(": ") && !matches!(first, '"' | '\'' | '{' | '[' | '|' | '>' | '!') {
+        let colon = range.start + value.find(": ")?;
+        let trap = trap(
+            codes::COLON_IN_PLAIN,
+            "a text with `: ` in it needs quotes".to_owned(),
+            colon..colon + 1,
+            "YAML takes this for the end of a key".to_owned(),
+        );
+        return Some(Candidate { trap, fix, meaning });
+    }
+    None
+}
+
+/// Where the value of a line begins: behind the dashes of lists, a key, and an anchor.
+fn value_start(line: &str) -> usize {
     let mut at = line.len() - line.trim_start().len();
     while let Some(rest) = line[at..].strip_prefix("- ") {
         at = line.len() - rest.trim_start().len();
@@ -159,33 +369,14 @@ fn value_trap(text: &str, line_start: usize) -> Option<Trap> {
         let rest = &line[at + colon..];
         at = line.len() - rest.trim_start().len();
     }
-    let value = line[at..].trim_end();
-    let range = line_start + at..line_start + at + value.len();
-    let first = value.chars().next()?;
-    let replacement = quoted(value);
-    let hint = Some(format!("quote it:  {replacement}"));
-    if matches!(first, '*' | '@' | '`' | '%' | '&') {
-        return Some(Trap {
-            code: codes::RESERVED_START,
-            message: format!("a text that begins with `{first}` needs quotes"),
-            note: Some(format!("YAML gives `{first}` a meaning of its own")),
-            hint,
-            fix: Some(Fix { range: range.clone(), replacement }),
-            range,
-        });
+    match line[at..].strip_prefix('&').and_then(|rest| rest.split_once(' ')) {
+        Some((name, rest)) if is_anchor_name(name) => line.len() - rest.trim_start().len(),
+        _ => at,
     }
-    if value.contains(": ") && !matches!(first, '"' | '\'' | '{' | '[' | '|' | '>') {
-        let colon = value.find(": ")?;
-        return Some(Trap {
-            code: codes::COLON_IN_PLAIN,
-            message: "a text with `: ` in it needs quotes".to_owned(),
-            range: range.start + colon..range.start + colon + 1,
-            note: Some("YAML takes this for the end of a key".to_owned()),
-            hint,
-            fix: Some(Fix { range, replacement }),
-        });
-    }
-    None
+}
+
+fn is_anchor_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// Where the value after `key:` begins, if the text begins with one word and a colon.

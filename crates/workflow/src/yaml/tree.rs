@@ -193,6 +193,13 @@ impl Builder<'_> {
         start..start + self.source[start..end].trim_end().len()
     }
 
+    /// The bytes of a scalar without its anchor.
+    fn behind_anchor(&self, range: Range<usize>) -> Range<usize> {
+        let text = &self.source[range.clone()];
+        let value = text.strip_prefix('&').map(|rest| rest.trim_start_matches(|c: char| !c.is_whitespace()));
+        value.map_or(range.clone(), |value| range.end - value.trim_start().len()..range.end)
+    }
+
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), (usize, String)> {
         let range = self.range(span);
         match event {
@@ -210,6 +217,7 @@ impl Builder<'_> {
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
                 };
                 let kind = Kind::Scalar { text: text.into_owned(), style };
+                let range = if anchor > 0 { self.behind_anchor(range) } else { range };
                 self.add(Node { kind, range, tag: spelled(tag.as_deref()) }, anchor, 1)?;
             }
             Event::SequenceStart(anchor, tag) => {

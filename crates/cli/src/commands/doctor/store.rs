@@ -104,10 +104,8 @@ async fn read_some(store: &Store, rows: &[RunRow]) -> Result<(), ReadError> {
     }
     let last = log.changed(Position(0)).await;
     log.read_all(Position(last.0.saturating_sub(PAGE_EVENTS_MAX as u64)), PAGE_EVENTS_MAX).await?;
-    let mut newest: Vec<_> = rows.iter().map(|row| row.run).collect();
-    newest.sort_unstable_by(|one, other| other.cmp(one));
-    for run in newest.into_iter().take(RUNS_MAX) {
-        log.read(&Topic::run(run), Seq(0), Direction::Forward, PAGE_EVENTS_MAX).await?;
+    for row in rows.iter().take(RUNS_MAX) {
+        log.read(&Topic::run(row.run), Seq(0), Direction::Forward, PAGE_EVENTS_MAX).await?;
     }
     Ok(())
 }

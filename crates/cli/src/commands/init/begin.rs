@@ -1,12 +1,13 @@
 //! Finding out, writing, and saying what comes next.
 
-use backstay_agent::{Preset, Presets};
+use backstay_agent::{BUILT_IN, Preset, Presets};
 use backstay_files::{Dir, real_path};
 use backstay_runtime::STORE_FOLDER;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::detect::{TestCommand, detect};
+use super::trial::{Trial, tried};
 use super::workflow::{Choice, text};
 use crate::args::InitArgs;
 use crate::commands::workflow::WorkflowFile;
@@ -29,6 +30,7 @@ struct Begun {
     agent: FoundAgent,
     fallback: Vec<String>,
     test: Option<TestCommand>,
+    trial: Trial,
     store: Utf8PathBuf,
     next: Vec<String>,
 }
@@ -41,14 +43,24 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
     }
     let presets = context.presets()?;
     let finder = Finder { env: context.env.clone(), bound: BOUND };
-    let (agent, others) = chosen(finder.agents(&presets).await?, args.agent.as_deref())?;
+    let command =
+        args.agent.as_deref().and_then(|agent| agent.strip_prefix("cmd:")).map(|text| text.trim().to_owned());
+    let (agent, others) = match &command {
+        Some(command) => (own_agent(command)?, Vec::new()),
+        None => chosen(finder.agents(&presets).await?, args.agent.as_deref())?,
+    };
     let mut detected = detect(&context.cwd)?;
-    if let Some(command) = args.test {
+    if let Some(command) = args.test.clone() {
         detected.commands.insert(0, TestCommand { command, by: "--test".to_owned() });
     }
+    let trial = match detected.commands.first() {
+        Some(test) => tried(context, &args, test).await?,
+        None => Trial::No,
+    };
     let choice = Choice {
         file: args.file.to_string(),
         agent: agent.name.clone(),
+        command: command.clone(),
         fallback: others.iter().map(|other| other.name.clone()).take(FALLBACK_MAX).collect(),
         keeps_session: presets.get(&agent.name).is_some_and(Preset::can_resume),
         tests: detected.commands,
@@ -63,6 +75,7 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         agent,
         fallback: choice.fallback,
         test: choice.tests.into_iter().next(),
+        trial,
         store,
     };
     detected.remarks.iter().for_each(|remark| output::note(remark));
@@ -74,6 +87,19 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         }
     }
     Ok(Exit::Completed)
+}
+
+/// The agent that is a command, named after its program.
+fn own_agent(command: &str) -> Result<FoundAgent, CliError> {
+    let program = command.split_whitespace().next();
+    let program = program.ok_or_else(|| CliError::AgentForm { text: "cmd:".to_owned() })?;
+    let file = program.trim_matches(['\'', '"']).rsplit('/').next().unwrap_or(program);
+    let stem = file.split('.').next().unwrap_or(file).to_lowercase();
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase());
+    let name =
+        if name.is_empty() || BUILT_IN.iter().any(|(preset, _)| *preset == name) { "mine" } else { name };
+    Ok(FoundAgent { name: name.to_owned(), program: Program::Found { version: None }, login: None })
 }
 
 /// The agent that does the work, the one that was named if one was, and those that could take over, the best first.
@@ -142,7 +168,7 @@ fn page(begun: &Begun) -> Vec<Line> {
     };
     let others = begun.fallback.iter().map(|name| format!(", else {name}")).collect::<String>();
     let test = match &begun.test {
-        Some(TestCommand { command, by }) => format!("{command} (from {by})"),
+        Some(TestCommand { command, by }) => format!("{command} (from {by}; {})", begun.trial.words()),
         None => "none was found: each run is told one, or write it into the file".to_owned(),
     };
     let mut lines = vec![

@@ -2,6 +2,7 @@
 
 mod begin;
 mod detect;
+mod trial;
 mod workflow;
 
 pub(crate) use begin::init;

@@ -10,6 +10,8 @@ pub(super) struct Choice {
     pub(super) file: String,
     /// The agent that does the work.
     pub(super) agent: String,
+    /// Its command, where it is no preset.
+    pub(super) command: Option<String>,
     /// Those that take over from it.
     pub(super) fallback: Vec<String>,
     /// Whether it can go on with its own session.
@@ -22,6 +24,7 @@ pub(super) struct Choice {
 pub(super) fn text(choice: &Choice) -> String {
     let Choice { file, agent, .. } = choice;
     let (test, session, who) = (test_input(choice), session(choice), who(choice));
+    let (agents, access) = (agents(choice), access(choice));
     format!(
         r#"# Lets {agent} work until the tests of this repository pass. `backstay init` wrote this; it is yours to change.
 #
@@ -33,7 +36,7 @@ name: fix
 inputs:
 {test}  # What the agent is told first; for one run: --input task='…'
   task: {{type: string, default: "Make the tests of this repository pass. Change a test only where it is wrong itself."}}
-# What the agents of a run may use before a person is asked (`backstay inbox`):
+{agents}# What the agents of a run may use before a person is asked (`backstay inbox`):
 # budget: {{tokens: 4M}}
 steps:
   # A loop. It ends when `until` holds, and never on a change that was not tested.
@@ -43,8 +46,7 @@ steps:
       # In the first cycle there is no `previous`: it only tests, and where all is well no agent is asked.
       - id: code
         if: previous is not none
-{who}{session}        access: write               # or `read`; `full` takes away what the agent's CLI guards
-        idle_timeout: 15m           # without a word and without a tool for so long, it is stopped
+{who}{session}{access}        idle_timeout: 15m           # without a word and without a tool for so long, it is stopped
         prompt: |
           ${{{{ inputs.task }}}}
           Do not commit. The tests ended with exit code ${{{{ previous.test.exit_code }}}} and said at their end:
@@ -89,6 +91,25 @@ fn who(choice: &Choice) -> String {
     )
 }
 
+/// The agent's definition, where it is a command. The prompt is on its stdin.
+fn agents(choice: &Choice) -> String {
+    let Some(command) = &choice.command else { return String::new() };
+    format!(
+        "# It gets its prompt on stdin; `via: arg` gives it as the last argument.\nagents:\n  {}: {{command: {}}}\n",
+        choice.agent,
+        quoted(command)
+    )
+}
+
+fn access(choice: &Choice) -> &'static str {
+    match choice.command {
+        Some(_) => "",
+        None => {
+            "        access: write               # or `read`; `full` takes away what the agent's CLI guards\n"
+        }
+    }
+}
+
 fn session(choice: &Choice) -> &'static str {
     if choice.keeps_session {
         "        session: keep               # one session over all cycles: it knows what it has tried\n"
@@ -114,6 +135,7 @@ mod tests {
         Choice {
             file: "fix.yaml".to_owned(),
             agent: agent.to_owned(),
+            command: None,
             fallback: fallback.iter().map(|name| (*name).to_owned()).collect(),
             keeps_session: true,
             tests: tests.iter().map(test).collect(),
@@ -161,6 +183,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_agent_that_is_a_command_is_defined_in_the_workflow() {
+        let own = Choice {
+            command: Some("./mine --x 'a b'".to_owned()),
+            keeps_session: false,
+            ..choice("mine", &[], &[("make test", "Makefile")])
+        };
+        let text = text(&own);
+        is_in_order(&text);
+        assert!(text.contains("\n  mine: {command: \"./mine --x 'a b'\"}\n"), "{text}");
+        assert!(!text.contains("access:"), "{text}");
     }
 
     #[test]

@@ -57,12 +57,14 @@ pub(super) fn lines(found: &StoreCheck) -> Vec<String> {
         count => format!("{count} things are wrong"),
     };
     lines.push(format!(
-        "{verdict}: {} in {}, {} and {} were looked at{scrubbed}",
+        "{verdict}: {} in {}, {}, {} and {} were looked at{scrubbed}",
         counted(found.log.events, "event"),
         counted(found.log.topics, "topic"),
         counted(found.blobs, "blob"),
-        counted(found.spools, "stream")
+        counted(found.spools, "stream"),
+        counted(found.files, "other file")
     ));
+    lines.push(format!("not looked at: {}", found.not_covered.join("; ")));
     lines
 }
 
@@ -91,7 +93,10 @@ fn describe(finding: &Finding) -> String {
             let whose = topic.as_deref().map_or_else(|| "no run".to_owned(), name);
             format!("{whose}: the blob {} is damaged: {what}", digest.short())
         }
-        Finding::Spool { topic, seq, path, what } => {
+        Finding::EventsUnknown { path } => {
+            format!("{path}: an attempt began there, and no event tells of it: events are lost")
+        }
+        Finding::Spool { topic, seq, path, what } | Finding::File { topic, seq, path, what } => {
             format!("{}: {path}, told of by event {seq}: {what}", name(topic))
         }
     }

@@ -20,9 +20,6 @@ use super::time::Times;
 use super::typed::Key;
 use super::{Line, Paint, key_line, rule};
 
-/// Lines of what a step said that stand below the table at most.
-const SAID_LINES_MAX: usize = 8;
-
 /// What the view is to the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -170,7 +167,7 @@ impl Console {
         let mark = |(index, row): (usize, StepRow)| {
             if Some(index) == marked { row.line.marked() } else { row.line }
         };
-        let (pane, is_whole) = self.pane_lines(page, said, times, columns);
+        let (pane, is_whole) = self.pane_lines(page, said, times, size);
         laid_out(
             Parts {
                 head: head_lines(page, times, columns),
@@ -203,28 +200,24 @@ impl Console {
     }
 
     /// The pane, and whether all of it has to be seen.
-    fn pane_lines(
-        &self,
-        page: &Page<'_>,
-        said: &Entries,
-        times: &Times,
-        columns: usize,
-    ) -> (Vec<Line>, bool) {
+    fn pane_lines(&self, page: &Page<'_>, said: &Entries, times: &Times, size: Size) -> (Vec<Line>, bool) {
+        let columns = size.columns;
         match &self.pane {
             Pane::Step if !self.has_keys => (Vec::new(), false),
-            Pane::Step => (self.said_lines(page, said, columns), false),
+            Pane::Step => (self.said_lines(page, said, size), false),
             Pane::Help => (keys::help(self.role, columns), true),
             Pane::Cancel => (cancel_lines(page, columns), true),
             Pane::Answer(pad) => (pad.lines(&open_questions(page), times, columns), true),
         }
     }
 
-    fn said_lines(&self, page: &Page<'_>, said: &Entries, columns: usize) -> Vec<Line> {
+    fn said_lines(&self, page: &Page<'_>, said: &Entries, size: Size) -> Vec<Line> {
+        let columns = size.columns;
         let Some(record) = self.chosen_record(page) else { return Vec::new() };
         let last = said.unfinished();
         let entries = said.iter().chain(&last).rev();
         let mut lines: Vec<Line> =
-            entries.flat_map(|entry| entry.lines(columns).into_iter().rev()).take(SAID_LINES_MAX).collect();
+            entries.flat_map(|entry| entry.lines(columns).into_iter().rev()).take(size.rows).collect();
         lines.reverse();
         if lines.is_empty() {
             return lines;

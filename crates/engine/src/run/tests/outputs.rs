@@ -77,6 +77,23 @@ fn the_beginning_of_a_long_text_is_a_text_and_of_a_long_json_value_nothing() {
 }
 
 #[test]
+fn work_whose_text_was_lost_on_a_full_disk_was_done_and_who_needs_the_text_fails() {
+    let lost = || Some(OutputProblem::Lost { lost_bytes: 5 });
+    let said = "there is no output: 5 bytes of it could not be kept, the disk was full";
+    let mut bench = Bench::begun("- {id: a, run: 'true', output: json}");
+    let process = ProcessEnded { output_problem: lost(), ..exited(0) };
+    assert_eq!(
+        bench.end("a", process)[..2],
+        ["a ended 1 failed InvalidOutput".to_owned(), format!("a failed: {said}")]
+    );
+    let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'echo ${{ steps.a.output }}'}");
+    let process = ProcessEnded { output_problem: lost(), ..exited(0) };
+    let facts = bench.end("a", process);
+    assert_eq!(facts[..2], ["a ended 1 succeeded".to_owned(), format!("a succeeded: exit 0; {said}")]);
+    assert!(facts.iter().any(|fact| fact.starts_with("b failed: ")), "{facts:?}");
+}
+
+#[test]
 fn an_output_that_nobody_can_read_is_a_failure_of_the_step_and_not_of_its_owner() {
     let unreadable = OutputProblem::Unreadable { message: "the end is lost".to_owned() };
     for problem in [OutputProblem::NotAFile, unreadable] {

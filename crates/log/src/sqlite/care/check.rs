@@ -96,6 +96,22 @@ pub enum Finding {
         /// What is wrong.
         what: String,
     },
+    /// A file that an attempt left is not there, or not what the log says of it.
+    File {
+        /// Whose.
+        topic: String,
+        /// The event that tells of it.
+        seq: Seq,
+        /// The file, relative to the store.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// An attempt left a folder, and no event tells of it: events are lost that were there when it began.
+    EventsUnknown {
+        /// The folder, relative to the store.
+        path: String,
+    },
 }
 
 /// A topic as its row has it.
@@ -232,7 +248,7 @@ fn unreadable(error: LookError) -> Result<CheckReport, LookError> {
         LookError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
         other => return Err(other),
     };
-    let what = format!("nothing of it can be read: {what}");
+    let what = format!("nothing of it was looked at: {what}");
     Ok(CheckReport { findings: vec![Finding::Database { what }], ..CheckReport::default() })
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::super::lock::{LockFile, Strength};
 use super::super::schema::{self, FORMAT};
-use super::super::{fault, filesystem};
+use super::super::{fault, filesystem, wal};
 use super::alone::Alone;
 use crate::error::{LookError, OpenError, StoreError};
 
@@ -63,11 +63,10 @@ impl Look {
 /// The folder of a store, whose database has to be there.
 fn root(folder: &Path) -> Result<Dir, LookError> {
     let failed = |source| fault::io("look at", folder, source);
-    let root = if_there(Dir::open_found(folder)).map_err(failed)?;
-    match root {
-        Some(root) if root.has(DATABASE).map_err(failed)? => Ok(root),
-        _ => Err(OpenError::Missing { path: folder.to_owned() }.into()),
-    }
+    let missing = || LookError::from(OpenError::Missing { path: folder.to_owned() });
+    let root = if_there(Dir::open_found(folder)).map_err(failed)?.ok_or_else(missing)?;
+    wal::refuse_damage(&root.path().join(DATABASE))?;
+    if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
 }
 
 /// The version of the tables, if it is one that can be looked at.
