@@ -64,17 +64,15 @@ pub struct Fake<'w> {
 }
 
 impl World {
-    /// Makes an agent and adds it to the store's configuration.
+    /// Makes an agent and adds it to the user's configuration.
     #[must_use]
     pub fn fake(&self, name: &str) -> Fake<'_> {
-        fs::create_dir_all(self.path().join(".backstay")).expect("a folder can be made");
         fs::create_dir_all(self.path().join(name)).expect("a folder can be made");
         let program = self.path().join(name).join("agent");
         fs::write(&program, AGENT).expect("a file can be written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be made executable");
         let added = CONFIGURATION.replace("NAME", name).replace("PROGRAM", program.as_str());
-        let configuration = self.read(".backstay/config.toml") + &added;
-        self.write(".backstay/config.toml", &configuration);
+        self.configure(&(self.read("user/backstay/config.toml") + &added));
         Fake { world: self, name: name.to_owned() }
     }
 }

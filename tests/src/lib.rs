@@ -7,12 +7,14 @@ mod fake;
 pub mod folder;
 mod gate;
 pub mod library;
+mod repository;
 mod seed;
 mod terminal;
 mod world;
 
 pub use fake::Fake;
 pub use gate::Gate;
+pub use repository::{git, git_command, isolate};
 pub use seed::{Seed, all};
 pub use terminal::{SHOW_CURSOR, Terminal};
 pub use world::{PATIENCE, Started, World, binary, block_on, faults, send};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_agent::Presets;
-use backstay_exec::{Keepers, socket_folder};
+use backstay_exec::{Keepers, socket_folders};
 use backstay_log::Direction;
 use backstay_model::event::Actor;
 use backstay_model::limits::PAGE_EVENTS_MAX;
@@ -21,7 +21,8 @@ pub fn actor() -> Actor {
 
 /// Opens the store of `world`, and makes it.
 pub async fn open(world: &World) -> Store {
-    Store::open(&world.path().join(".backstay"), true).await.expect("the store opens")
+    let opening = Store::open(&world.path().join(".backstay"), &world.registry()).create();
+    opening.await.expect("the store opens")
 }
 
 /// Asks for a run of the workflow `text`.
@@ -60,7 +61,7 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
 
 /// Makes this process an owner.
 pub async fn owner(store: &Store) -> Owner {
-    let keepers = Keepers::new(binary(), vec!["keeper".to_owned()], socket_folder(None));
+    let keepers = Keepers::new(binary(), vec!["keeper".to_owned()], socket_folders(None));
     let env = std::env::vars().collect();
     Owner::register(store, OwnerSettings { keepers, env }).await.expect("this process may own runs")
 }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::{PATIENCE, World, binary, send};
+use crate::{PATIENCE, World, binary, isolate, send};
 
 /// Pieces of output within which everything has to have come.
 const DRAWINGS_MAX: usize = 60;
@@ -19,6 +19,8 @@ pub const SHOW_CURSOR: &str = "\u{1b}[?25h";
 const HIDE_CURSOR: &str = "\u{1b}[?25l";
 const ENTER_SCREEN: &str = "\u{1b}[?1049h";
 const LEAVE_SCREEN: &str = "\u{1b}[?1049l";
+/// On a screen with fewer columns or rows the emulator panics where it wraps a line.
+const EMULATED_MIN: u16 = 2;
 /// The screen, unless it is said otherwise.
 const SIZE: (u16, u16) = (100, 24);
 
@@ -57,7 +59,9 @@ impl Terminal {
         set_size(&device, size);
         let copy = || device.try_clone().expect("a file can be shared");
         let before = tcgetattr(&device).expect("it has modes");
-        let child = Command::new("setsid")
+        let mut command = Command::new("setsid");
+        isolate(&mut command, world.path());
+        let child = command
             .args(["--ctty", binary().as_str()])
             .args(arguments)
             .current_dir(world.path())
@@ -67,6 +71,7 @@ impl Terminal {
             .envs(variables.iter().copied())
             .env("USER", "tester")
             .env("XDG_STATE_HOME", world.path().join("state"))
+            .env("XDG_CONFIG_HOME", world.path().join("user"))
             .stdin(copy())
             .stdout(copy())
             .stderr(copy())
@@ -214,7 +219,7 @@ struct Emulator(vt100::Parser);
 
 impl Emulator {
     fn new((columns, rows): (u16, u16)) -> Emulator {
-        Emulator(vt100::Parser::new(rows, columns, 0))
+        Emulator(vt100::Parser::new(rows.max(EMULATED_MIN), columns.max(EMULATED_MIN), 0))
     }
 
     fn take(&mut self, bytes: &[u8]) {
@@ -222,7 +227,7 @@ impl Emulator {
     }
 
     fn resize(&mut self, (columns, rows): (u16, u16)) {
-        self.0.screen_mut().set_size(rows, columns);
+        self.0.screen_mut().set_size(rows.max(EMULATED_MIN), columns.max(EMULATED_MIN));
     }
 
     fn contents(&self) -> String {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use backstay_engine::record::RunRecord;
 use backstay_log::TopicFilter;
 use backstay_model::{Position, RunId};
-use backstay_runtime::Store;
+use backstay_runtime::{Registry, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use crate::Gate;
+use crate::{Gate, isolate};
 
 /// The bound on every wait for something that has to come: far above what it takes, so that only a defect meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +64,13 @@ impl World {
         }
     }
 
+    /// Writes the user's own configuration, which counts without being allowed.
+    pub fn configure(&self, text: &str) {
+        let folder = self.path().join("user/backstay");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        fs::write(folder.join("config.toml"), text).expect("a file can be written");
+    }
+
     /// Makes a gate.
     #[must_use]
     pub fn gate(&self, name: &str) -> Gate {
@@ -78,6 +85,8 @@ impl World {
         command.env_remove("BACKSTAY_STORE").env("NO_COLOR", "1").env("USER", "tester");
         // What a user has beside the folder is here too.
         command.env("XDG_STATE_HOME", self.path().join("state"));
+        isolate(&mut command, self.path());
+        command.env("XDG_CONFIG_HOME", self.path().join("user"));
         command
     }
 
@@ -115,7 +124,14 @@ impl World {
         if !folder.join("log.db").exists() {
             return None;
         }
-        Some(Store::open(&folder, false).await.expect("the store opens"))
+        // A test may have put it there itself, and reads it.
+        Some(Store::open(&folder, &self.registry()).or_read_only().await.expect("the store opens"))
+    }
+
+    /// The registry of stores that the binary has here.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::in_folder(&self.path().join("state/backstay/registry"))
     }
 
     /// The only run of the store; none if none was asked for durably.

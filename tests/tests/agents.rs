@@ -267,7 +267,7 @@ fn a_suspended_agent_goes_on_in_its_own_session_by_the_preset_that_it_began_with
     assert!(world.run(&["suspend", "@last"]).status.success());
     let (status, out) = run.end();
     assert_eq!(status.code(), Some(5), "{out}");
-    world.write(".backstay/config.toml", "[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\n");
+    world.configure("[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\n");
     let (status, out) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "{out}");
     went_on(&world);
@@ -418,7 +418,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
         let clock = Arc::new(Moved::default());
         let store = open(&world).await.with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
         let presets =
-            Presets::with_configuration("config.toml", &world.read(".backstay/config.toml")).unwrap();
+            Presets::with_configuration("config.toml", &world.read("user/backstay/config.toml")).unwrap();
         let run = request_with(&store, &world, &flow(""), presets).await;
         let owner = owner(&store).await;
         let switch = StopSwitch::default();
@@ -467,6 +467,7 @@ fn what_is_wrong_with_an_agent_is_told_before_anything_is_started() {
     world.write("flow.yaml", &flow(""));
     assert!(world.run(&["check", "flow.yaml"]).status.success());
     assert!(world.run(&["run", "flow.yaml", "--dry-run", "--agent", "fake=claude"]).status.success());
+    std::fs::create_dir(world.path().join(".backstay")).unwrap();
     world.write(".backstay/config.toml", "[agents.fake]\nprogramm = \"x\"\n");
     let output = world.run(&["run", "flow.yaml"]);
     assert_eq!(output.status.code(), Some(2));

@@ -10,7 +10,7 @@ const FLOW: &str = "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, 
 fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
     let begun = world.gate("begun");
     let git = |words: &[&str]| {
-        let status = std::process::Command::new("git").args(words).current_dir(world.path()).status();
+        let status = backstay_tests::git_command(world.path()).args(words).status();
         assert!(status.expect("git starts").success());
     };
     git(&["init", "-q"]);

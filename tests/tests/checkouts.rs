@@ -1,6 +1,6 @@
 //! One run at a time works in a git checkout, whatever store it is in.
 
-use std::process::{Child, Command};
+use std::process::Child;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::{Gate, World};
@@ -17,7 +17,7 @@ fn gated(begun: &Gate, gate: &Gate) -> String {
 /// A world in a checkout of its own.
 fn checkout() -> World {
     let world = World::new();
-    let status = Command::new("git").args(["init", "-q"]).current_dir(world.path()).status();
+    let status = backstay_tests::git_command(world.path()).args(["init", "-q"]).status();
     assert!(status.expect("git starts").success());
     world
 }
@@ -168,7 +168,7 @@ fn who_only_reads_or_works_in_a_worktree_does_not_wait() {
     let (begun, gate) = (one.gate("begun"), one.gate("gate"));
     let commit =
         ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "first"];
-    assert!(Command::new("git").args(commit).current_dir(one.path()).status().expect("git starts").success());
+    assert!(backstay_tests::git_command(one.path()).args(commit).status().expect("git starts").success());
     one.write("flow.yaml", &gated(&begun, &gate));
     let first = one.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "here\n");

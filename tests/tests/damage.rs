@@ -24,27 +24,32 @@ fn world() -> World {
     let world = World::new();
     world.write("flow.yaml", FLOW);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
-    let moved = Connection::open(store(&world).join("log.db")).unwrap();
-    moved.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_row| Ok(())).unwrap();
+    let moved = Connection::open(store(&world).join("log.db")).expect("a test can damage it");
+    moved.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_row| Ok(())).expect("a test can damage it");
     drop(moved);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     world
 }
 
 fn cut(path: &Utf8Path, size_bytes: u64) {
-    File::options().write(true).open(path).unwrap().set_len(size_bytes).unwrap();
+    File::options()
+        .write(true)
+        .open(path)
+        .expect("a test can damage it")
+        .set_len(size_bytes)
+        .expect("a test can damage it");
 }
 
 /// Changes one bit of the file at `at`.
 fn flip(path: &Utf8Path, at: u64) {
-    let file = File::options().read(true).write(true).open(path).unwrap();
+    let file = File::options().read(true).write(true).open(path).expect("a test can damage it");
     let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    file.read_exact_at(&mut byte, at).expect("a test can damage it");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("a test can damage it");
 }
 
 fn remove(path: &Utf8Path) {
-    fs::remove_file(path).unwrap();
+    fs::remove_file(path).expect("a test can damage it");
 }
 
 type Damage = fn(&Utf8Path);
@@ -55,7 +60,12 @@ const DAMAGES: [(Damage, &str); 8] = [
     (|store| remove(&store.join("log.db")), "`log.db` is not there, and its write-ahead log"),
     (
         |store| {
-            File::options().write(true).open(store.join("log.db")).unwrap().write_all_at(&[7; 64], 0).unwrap()
+            File::options()
+                .write(true)
+                .open(store.join("log.db"))
+                .expect("a test can damage it")
+                .write_all_at(&[7; 64], 0)
+                .expect("a test can damage it")
         },
         "`log.db` does not begin as a database does",
     ),
@@ -70,7 +80,7 @@ const DAMAGES: [(Damage, &str); 8] = [
         |store| {
             cut(&store.join("log.db"), 0);
             remove(&store.join("log.db-wal"));
-            fs::remove_dir_all(store.join("runs")).unwrap();
+            fs::remove_dir_all(store.join("runs")).expect("a test can damage it");
         },
         "`log.db` is empty, and runs have left something in `blobs/`",
     ),

@@ -14,17 +14,15 @@ use rustix::process::Signal;
 const LENGTH_S_MAX: u64 = 60;
 
 fn git(world: &World, arguments: &[&str]) -> String {
-    let output =
-        Command::new("git").args(arguments).current_dir(world.path()).output().expect("git is there");
+    let output = backstay_tests::git_command(world.path()).args(arguments).output().expect("git is there");
     assert!(output.status.success(), "git {arguments:?}: {output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn history(world: &World, commits: u32) {
     git(world, &["init", "-q", "-b", "main"]);
-    let mut import = Command::new("git")
+    let mut import = backstay_tests::git_command(world.path())
         .args(["fast-import", "--quiet"])
-        .current_dir(world.path())
         .stdin(Stdio::piped())
         .spawn()
         .expect("git is there");

@@ -132,7 +132,11 @@ fn too_few_open_files_are_an_error_before_anything_begins() {
 fn with_short_files(world: &World, kib: u32, arguments: &str) -> std::process::Output {
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", &format!("ulimit -f {kib}; exec {} {arguments}", backstay_tests::binary())]);
-    shell.current_dir(world.path()).env("XDG_STATE_HOME", world.path().join("state")).output().unwrap()
+    shell
+        .current_dir(world.path())
+        .env("XDG_STATE_HOME", world.path().join("state"))
+        .output()
+        .expect("bash starts")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The examples run, also where there is little or nothing to report on.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use backstay_tests::World;
 
@@ -8,11 +8,9 @@ use backstay_tests::World;
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
 fn git(world: &World, arguments: &[&str]) {
-    let output = Command::new("git")
+    let output = backstay_tests::git_command(world.path())
         .args(["-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false"])
         .args(arguments)
-        .current_dir(world.path())
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()
         .expect("git is there");
     assert!(output.status.success(), "git {arguments:?}: {output:?}");

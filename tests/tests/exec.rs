@@ -140,7 +140,7 @@ fn exec_saves_what_is_in_order_and_writes_over_nothing() {
 fn what_the_agent_of_a_loop_did_is_seen_after_the_loop_ended() {
     let world = World::new();
     let git = |words: &[&str]| {
-        let status = std::process::Command::new("git").args(words).current_dir(world.path()).status();
+        let status = backstay_tests::git_command(world.path()).args(words).status();
         assert!(status.expect("git starts").success());
     };
     git(&["init", "-q"]);

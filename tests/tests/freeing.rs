@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use backstay_log::crash::CRASH_POINT_VARIABLE;
 use backstay_tests::World;
@@ -14,14 +14,7 @@ const FLOW: &str =
 const POINTS: [&str; 4] = ["retention.noted", "retention.freed", "retention.files", "retention.trees"];
 
 fn git(world: &World, words: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
-        .args(words)
-        .current_dir(world.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    backstay_tests::git(world.path(), words)
 }
 
 fn said(output: &Output) -> String {

@@ -119,7 +119,7 @@ impl Scene {
         let world = World::new();
         world.write("flow.yaml", FLOW);
         world.write("held.yaml", HELD);
-        world.write(".gitignore", "out-*\nstate\ngate\nup\n");
+        world.write(".gitignore", "out-*\nstate\ngate\nup\ncopied\nrestored\n");
         git(&world, &["init", "-q"]);
         git(&world, &["add", "."]);
         git(&world, &["commit", "-q", "-m", "first"]);
@@ -145,6 +145,8 @@ impl Scene {
         }
         let template = TempDir::new().expect("a temporary folder");
         copy_folder(&world.path().join(".backstay"), &utf8(&template).join("store"));
+        // Which stores this user knows, and how far they are.
+        copy_folder(&world.path().join("state"), &utf8(&template).join("state"));
         Scene { world, template, outside: TempDir::new().expect("a temporary folder"), ended, held }
     }
 
@@ -163,6 +165,9 @@ impl Scene {
         }
         let outside = utf8(&self.outside).join("x");
         copy_folder(&utf8(&self.template).join("store"), &self.store());
+        let state = self.world.path().join("state");
+        fs::remove_dir_all(&state).expect("a folder can go");
+        copy_folder(&utf8(&self.template).join("state"), &state);
         fs::create_dir_all(outside.join("folder/artifacts")).expect("a folder can be made");
         for name in ["file", "folder/stdout", "folder/script", "folder/artifacts/a", "folder/exit.json"] {
             fs::write(outside.join(name), format!("{SENTINEL}\n")).expect("a file can be written");
@@ -318,7 +323,7 @@ impl Scene {
                 "HELD" => held.clone(),
                 "ENDED" => ended.clone(),
                 "TO" => to.clone(),
-                "COPY" => self.world.path().join("state/copy").into_string(),
+                "COPY" => self.world.path().join("copied").into_string(),
                 word => word.to_owned(),
             };
             line.split(' ').map(word).collect()
@@ -346,7 +351,7 @@ impl Scene {
 
     /// What commands make beside the store.
     fn clean(&self) {
-        for name in ["restored", "state/copy"] {
+        for name in ["restored", "copied"] {
             let path = self.world.path().join(name);
             if path.exists() {
                 fs::remove_dir_all(path).expect("a folder can go");

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::World;
@@ -20,7 +20,7 @@ fn said(output: &Output) -> String {
 }
 
 fn git(world: &World, arguments: &[&str]) -> String {
-    let output = Command::new("git").args(arguments).current_dir(world.path()).output().unwrap();
+    let output = backstay_tests::git_command(world.path()).args(arguments).output().unwrap();
     said(&output)
 }
 

@@ -327,8 +327,8 @@ fn sees_what_a_step_at_work_has_changed(head: &str) {
     let (begun, go) = (world.gate("begun"), world.gate("go"));
     let git = |words: &[&str]| {
         let identity = ["-c", "user.name=t", "-c", "user.email=t@t"];
-        let mut command = std::process::Command::new("git");
-        let status = command.args(identity).args(words).current_dir(world.path()).status();
+        let mut command = backstay_tests::git_command(world.path());
+        let status = command.args(identity).args(words).status();
         assert!(status.is_ok_and(|status| status.success()), "git {words:?}");
     };
     world.write("kept.txt", "old\n");

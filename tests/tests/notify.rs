@@ -1,13 +1,11 @@
 //! A command of the user's hears what a run needs.
 
-use backstay_tests::World;
+use backstay_tests::{Terminal, World};
 
 #[test]
 fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
-    world.write(
-        ".backstay/config.toml",
+    world.configure(
         "[notify]\ncommand = [\"sh\", \"-c\", \"echo $BACKSTAY_NEWS: $BACKSTAY_MESSAGE >> news\"]\n",
     );
     world.write(
@@ -28,10 +26,9 @@ fn a_command_is_told_that_a_run_asks_and_how_it_ends() {
 #[test]
 fn a_command_that_hangs_at_the_end_is_told_by_its_name_and_left() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
     let (begun, go) = (world.gate("begun"), world.gate("go"));
     let hangs = format!("echo > {}; cat {}", begun.path(), go.path());
-    world.write(".backstay/config.toml", &format!("[notify]\ncommand = [\"sh\", \"-c\", \"{hangs}\"]\n"));
+    world.configure(&format!("[notify]\ncommand = [\"sh\", \"-c\", \"{hangs}\"]\n"));
     world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "\n");
@@ -45,12 +42,34 @@ fn a_command_that_hangs_at_the_end_is_told_by_its_name_and_left() {
 #[test]
 fn a_command_that_fails_holds_no_run_up() {
     let world = World::new();
-    std::fs::create_dir(world.path().join(".backstay")).expect("a folder can be made");
-    world.write(".backstay/config.toml", "[notify]\ncommand = [\"/nowhere/at/all\"]\n");
+    world.configure("[notify]\ncommand = [\"/nowhere/at/all\"]\n");
     world.write("flow.yaml", "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'true'}\n");
     let output = world.run(&["run", "flow.yaml"]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("[notify]"), "{output:?}");
+}
+
+#[test]
+fn a_program_that_is_missing_is_said_in_the_view_and_by_doctor() {
+    let world = World::new();
+    world.configure("[notify]\ncommand = [\"no-such-notifier\", \"Backstay\"]\n");
+    let missing = "there is no program `no-such-notifier`: nobody is told what runs need";
+    let doctor = world.run(&["doctor", "--json"]);
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(said.contains(missing), "{said}");
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: quick\nsteps:\n  - {id: a, run: 'echo > begun; cat go > /dev/null'}\n",
+    );
+    let mut run = Terminal::start(&world, &["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "\n");
+    run.wait_until("says that the program is missing, beside the run", |screen| {
+        let screen = screen.replace('\n', "");
+        screen.contains("no-such-notifier") && screen.contains("[s] suspend")
+    });
+    go.open();
+    run.wait_for_screen("COMPLETED");
 }
 
 #[test]

@@ -8,7 +8,6 @@ mod cli;
 #[path = "../../crates/agent/tests/real/install.rs"]
 mod install;
 
-use std::process::Command;
 use std::time::Duration;
 
 use backstay_agent::Presets;
@@ -42,7 +41,10 @@ impl Place {
         let home = world.path().join("home");
         std::fs::create_dir(&home).expect("a folder can be made");
         // Outside of a repository opencode takes its own working folder for a foreign one.
-        let git = Command::new("git").args(["init", "--quiet"]).current_dir(world.path()).status();
+        let git = backstay_tests::git_command(world.path())
+            .args(["init", "--quiet"])
+            .current_dir(world.path())
+            .status();
         assert!(git.expect("git can be started").success());
         cli.furnish(&home);
         let (args, _) = cli.connection(&endpoint.url(), true);

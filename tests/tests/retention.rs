@@ -218,7 +218,7 @@ fn up_frees_what_the_configuration_does_not_keep() {
     world.write("flow.yaml", FLOW);
     said(&world.run(&["run", "flow.yaml"]));
     let run = runs(&world).remove(0);
-    world.write(".backstay/config.toml", "[retention]\nolder = \"0s\"\n");
+    world.configure("[retention]\nolder = \"0s\"\n");
     said(&world.run(&["up"]));
     assert!(record(&world, &run).trimmed_at.is_some());
     world.write(".backstay/config.toml", "[retention]\nage = \"0s\"\n");

@@ -9,8 +9,8 @@ use std::fs;
 use backstay_log::care::{Names, Secret};
 use backstay_log::{ScrubError, TopicFilter};
 use backstay_model::{Coded, Digest, Timestamp};
-use backstay_runtime::Store;
 use backstay_runtime::care::{self, StoreScrubError};
+use backstay_runtime::{ReadSource, Registry, Store};
 use backstay_tests::folder::{contents, copy_folder, said};
 use backstay_tests::{Seed, World, all, block_on};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -165,10 +165,11 @@ fn tried(store: &Utf8Path, secret: &Secret, word: &str) -> Result<(), String> {
 
 /// Everything is understood.
 fn assert_whole(store: &Utf8Path, word: &str) {
-    let checked = care::check(store).unwrap();
+    let checked = care::check(&ReadSource::in_place(store.to_owned())).unwrap();
     assert!(checked.log.findings.is_empty(), "`{word}`: {:#?}", checked.log.findings);
     block_on(async {
-        let opened = Store::open(store, false).await.unwrap();
+        let registry = Registry::in_folder(&store.join("../registry"));
+        let opened = Store::open(store, &registry).or_read_only().await.unwrap();
         let rows = opened.runs(TopicFilter::default()).await.unwrap();
         assert_eq!(rows.len(), 4, "`{word}`");
         for row in rows {

@@ -232,13 +232,17 @@ fn a_configuration_that_is_a_link_is_refused_and_the_error_names_it() {
 fn a_backup_inside_the_store_is_refused_under_whatever_name_and_nothing_is_made() {
     let world = world();
     std::os::unix::fs::symlink(".backstay/runs", world.path().join("link")).unwrap();
-    let before = listing(&world.path().join(".backstay"));
+    // The shared memory of a database is nothing on its own, and every reader changes it.
+    let found = || {
+        let mut found = listing(&world.path().join(".backstay"));
+        found.retain(|path, _| !path.as_str().ends_with("-shm"));
+        found
+    };
+    let before = found();
     for target in [".backstay", ".backstay/copy", ".backstay/a/b", "link/copy", "other/../.backstay/runs/x"] {
         refused(&world, &["store", "backup", target], 2, &["BKS-R043", "in the store itself"]);
     }
-    let mut after = listing(&world.path().join(".backstay"));
-    after.retain(|path, _| before.contains_key(path) || !path.as_str().ends_with("-shm"));
-    assert_eq!(after, before);
+    assert_eq!(found(), before);
     done(&world, &["store", "backup", ".backstay.copy"]);
 }
 
@@ -408,7 +412,8 @@ fn copied_at_work(after_crash: &str, kill_owner: bool, resume_code: i32) -> (Wor
     world.write("copied", "");
     let mut text = String::new();
     for store in ["restored", "opened"] {
-        let resumed = world.run(&["--store", store, "resume", "@last"]);
+        // One that was made by hand is nobody's yet.
+        let resumed = world.run(&["--store", store, "--adopt", "resume", "@last"]);
         text = said(&resumed);
         assert_eq!(resumed.status.code(), Some(resume_code), "{store}: {text}");
         assert!(is_alive(agent), "{store}: the original's agent is at work");

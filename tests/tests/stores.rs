@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use backstay_tests::folder::contents;
 use backstay_tests::{World, all};
 use camino::Utf8Path;
 
@@ -114,15 +115,31 @@ impl Drop for ReadOnly<'_> {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told() {
+fn a_folder_that_cannot_be_written_is_read_and_what_writes_is_told() {
     let world = World::new();
     world.write("flow.yaml", FLOW);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     let folder = world.path().join(".backstay");
     let Some(read_only) = ReadOnly::make(&folder) else { return };
-    for arguments in [&["ls"] as &[&str], &["run", "flow.yaml"]] {
+    let before = contents(&folder);
+    for (arguments, word) in [
+        (&["ls", "--all"] as &[&str], "small"),
+        (&["show"], "COMPLETED"),
+        (&["logs"], "one"),
+        (&["events"], "completed"),
+        (&["store", "check"], "whole: "),
+        (&["store", "info"], "events"),
+    ] {
+        let output = world.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(word), "{arguments:?}: {output:?}");
+        let note = String::from_utf8_lossy(&output.stderr);
+        assert!(note.contains("cannot be written: it is only read"), "{arguments:?}: {note}");
+    }
+    for arguments in [&["run", "flow.yaml"] as &[&str], &["retry"]] {
         assert_says(&world.run(arguments), 1, &["BKS-L0", ".backstay"]);
     }
+    assert_eq!(contents(&folder), before, "not one byte was changed");
     drop(read_only);
     assert!(world.run(&["show"]).status.success(), "with the right to write it is as it was");
 }

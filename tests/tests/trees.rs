@@ -1,19 +1,10 @@
 //! What steps did to a git checkout, seen and undone from the command line.
 
-use std::process::Command;
-
 use backstay_model::event::LostEvidence;
 use backstay_tests::World;
 
 fn git(world: &World, words: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
-        .args(words)
-        .current_dir(world.path())
-        .output()
-        .expect("git starts");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    backstay_tests::git(world.path(), words)
 }
 
 fn said(output: &std::process::Output) -> String {

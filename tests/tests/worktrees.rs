@@ -8,14 +8,7 @@ use backstay_tests::World;
 use camino::{Utf8Path, Utf8PathBuf};
 
 fn git(folder: &Utf8Path, words: &[&str]) -> String {
-    let output = Command::new("git")
-        .args(["-c", "user.name=t", "-c", "user.email=t@t"])
-        .args(words)
-        .current_dir(folder)
-        .output()
-        .expect("git starts");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    backstay_tests::git(folder, words)
 }
 
 /// A world whose checkout is the folder `api` in it, with work of its user that is not committed.

@@ -5,14 +5,18 @@
 //! [`AgentEvent`]s, each with the place in the spool behind it, so that reading can go on there after any crash.
 //! [`Progress`] folds them into what people want to see. No process is started here and no clock is read.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod preset;
 mod progress;
 mod stream;
 mod trouble;
 
 pub use preset::{
-    Access, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck, Preset, PresetError,
-    Presets, Request, SchemaFile, SchemaForm, SessionSource, SessionUse, Stdin, command_line,
+    Access, AgentSetting, AgentTables, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck,
+    Preset, PresetError, Presets, Reach, Request, SchemaFile, SchemaForm, SessionSource, SessionUse, Stdin,
+    command_line,
 };
 pub use progress::{Progress, Tally};
 pub use stream::{

@@ -4,32 +4,29 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use backstay_agent::Presets;
 use backstay_exec::Umask;
 use backstay_files::Dir;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
-use backstay_model::{RunId, StepId, Timestamp};
+use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
-    CHECKOUT_RUN, CONFIGURATION_FILE, Clock, RunRow, STORE_FOLDER, Store, SystemClock, find_store,
-    read_configuration,
+    CHECKOUT_RUN, Clock, OpenStore, ReadSource, Registry, RunRow, STORE_FOLDER, Store, StoreOpenError,
+    SystemClock, check_private, find_store, other_things,
 };
-use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::args::Arguments;
-use crate::config;
+use crate::configuration::{Configuration, TrustedConfiguration};
 use crate::error::CliError;
-use crate::stores;
+use crate::output;
 use crate::ui::{Style, Times};
 
 /// The name of the newest run.
 const LAST: &str = "@last";
 /// The log in a store's folder (docs/formats.md).
 pub(crate) const LOG_FILE: &str = "log.db";
-/// What is in a store's folder before its log is.
-const BEGINNING: [&str; 8] =
-    ["store.lock", "writer.lock", "turn.lock", "bell", "owners", "blobs", ".gitignore", CONFIGURATION_FILE];
+/// The variable that says what `--adopt` says.
+pub(crate) const ADOPT: &str = "BACKSTAY_ADOPT";
 /// Open files that a store and one step take, and some to spare.
 const FILES_MIN: u64 = 64;
 /// Columns where nothing tells how wide the screen is.
@@ -50,6 +47,8 @@ pub(crate) struct Context {
     pub(crate) is_live: bool,
     /// Whether the terminal may ring, unless the store's configuration forbids it.
     pub(crate) rings: bool,
+    /// Whether a store that is not known to be this user's is adopted on the way.
+    pub(crate) adopts: bool,
     /// The umask of whoever called: that of what is started.
     pub(crate) umask: Umask,
     store: Option<Utf8PathBuf>,
@@ -57,24 +56,33 @@ pub(crate) struct Context {
     left_out: OnceLock<Candidate>,
 }
 
+/// Whether the environment wants colours where there may be some.
+pub(crate) fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 impl Context {
-    /// Reads the environment: the only place that does.
+    /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         refuse_few_files()?;
-        let env: BTreeMap<String, String> = std::env::vars_os()
+        let mut env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
         let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
-        let wants_color = env.get("NO_COLOR").is_none_or(String::is_empty)
-            && env.get("TERM").is_none_or(|term| term != "dumb");
-        let is_screen = std::io::stdout().is_terminal();
+        if arguments.adopt {
+            // What a step calls is told too.
+            env.insert(ADOPT.to_owned(), "1".to_owned());
+        }
+        let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
-            style: Style { color: wants_color && is_screen },
+            style: Style { color: wants_color() && is_screen },
             is_live: is_screen && env.get("TERM").is_none_or(|term| term != "dumb"),
             rings: arguments.command.rings(),
             umask: backstay_exec::open_umask(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
+            adopts: env.get(ADOPT).is_some_and(|value| value == "1"),
             cwd,
             env,
             left_out: OnceLock::new(),
@@ -89,7 +97,62 @@ impl Context {
     /// The store, which has to be there.
     pub(crate) async fn store(&self) -> Result<Store, CliError> {
         let folder = self.store_folder().ok_or_else(|| CliError::NoStore { from: self.cwd.clone() })?;
-        Ok(Store::open(&folder, false).await?)
+        Ok(self.opening(&folder).await?)
+    }
+
+    /// The store for a command that only reads; why nothing else could be done with it is said.
+    pub(crate) async fn store_to_read(&self) -> Result<Store, CliError> {
+        let folder = self.store_folder().ok_or_else(|| CliError::NoStore { from: self.cwd.clone() })?;
+        let store = self.opening(&folder).or_read_only().await?;
+        if let Some(read_only) = store.read_only() {
+            output::note(&read_only.describe());
+        }
+        Ok(store)
+    }
+
+    /// Where the store in `folder` is looked at by what changes nothing in it; why not in its own folder is said.
+    pub(crate) async fn read_source(&self, folder: &Utf8Path) -> Result<ReadSource, CliError> {
+        let (source, reason) = self.opening(folder).read_source().await?;
+        if let Some(reason) = reason {
+            output::note(&reason.describe(source.folder()));
+        }
+        Ok(source)
+    }
+
+    /// Refuses the store in `folder` if it is not this user's, for what changes it without opening it.
+    pub(crate) async fn check_adopted(&self, folder: &Utf8Path) -> Result<(), CliError> {
+        use backstay_runtime::ReadOnlyReason;
+        match self.opening(folder).read_source().await?.1 {
+            Some(ReadOnlyReason::NotAdopted(standing)) => {
+                Err(StoreOpenError::NotAdopted { folder: folder.to_owned(), standing }.into())
+            }
+            Some(ReadOnlyReason::NoRegistry { .. }) => Err(CliError::Registry(match self.registry().all() {
+                Err(error) => error,
+                // It came back a moment ago.
+                Ok(_) => return Ok(()),
+            })),
+            Some(ReadOnlyReason::NotWritable) | None => Ok(()),
+        }
+    }
+
+    /// Begins to open the store in `folder`.
+    pub(crate) fn opening(&self, folder: &Utf8Path) -> OpenStore {
+        let opening = Store::open(folder, &self.registry());
+        if self.adopts { opening.adopt() } else { opening }
+    }
+
+    /// The user's registry of stores.
+    pub(crate) fn registry(&self) -> Registry {
+        Registry::of_environment(&self.env)
+    }
+
+    /// The stores that this user made or adopted and that are there, in order of path.
+    pub(crate) fn known_stores(&self) -> Result<Vec<Utf8PathBuf>, CliError> {
+        let mut folders: Vec<Utf8PathBuf> =
+            self.registry().all()?.into_iter().map(|entry| entry.path).collect();
+        folders.retain(|folder| folder.join(LOG_FILE).is_file());
+        folders.dedup();
+        Ok(folders)
     }
 
     /// The store; one is made if there is none.
@@ -97,31 +160,52 @@ impl Context {
         let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
         self.refuse_foreign(&folder)?;
         // What is asked for there would find nobody to own it.
-        config::check(&folder)?;
-        let store = Store::open(&folder, true).await?;
+        self.configuration(&folder)?.trusted()?;
+        let store = self.opening(&folder).create().await?;
         ignore_in_git(&folder)?;
-        stores::note(&self.env, &folder);
         Ok(store)
     }
 
-    /// Refuses to make a store of a folder with other things in it.
+    /// Refuses to make a store of a folder with other things in it, and one that is not this user's alone.
     pub(crate) fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), CliError> {
-        if is_foreign(folder)? { Err(CliError::ForeignFolder { folder: folder.to_owned() }) } else { Ok(()) }
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        check_private(folder).map_err(StoreOpenError::from)?;
+        if folder.join(LOG_FILE).exists() {
+            return Ok(());
+        }
+        match other_things(folder).map_err(StoreOpenError::from)? {
+            Some(name) => Err(StoreOpenError::OtherThings { folder: folder.to_owned(), name }.into()),
+            None => Ok(()),
+        }
     }
 
-    /// The presets of agents: those that come with this program, as the configuration in the store's folder changes them.
-    pub(crate) fn presets(&self) -> Result<Presets, CliError> {
-        let folder = self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER));
-        let path = folder.join(CONFIGURATION_FILE);
-        let text = match read_configuration(&folder) {
-            Ok(Some(text)) => text,
-            // That there is no such folder is for whoever opens the store to say.
-            Ok(None) => return Ok(Presets::built_in()?),
-            Err(source) => return Err(CliError::ReadFile { path, source }),
-        };
-        config::check(&folder)?;
-        let shown = path.strip_prefix(&self.cwd).unwrap_or(&path);
-        Ok(Presets::with_configuration(shown.as_str(), &text)?)
+    /// The user's own configuration, and that in the folder `store`.
+    pub(crate) fn configuration(&self, store: &Utf8Path) -> Result<Configuration, CliError> {
+        if store.is_dir() {
+            // What somebody else configured counts for nothing here.
+            check_private(store).map_err(StoreOpenError::from)?;
+        }
+        Configuration::read(&self.env, &self.cwd, store)
+    }
+
+    /// The same where the store is, or would be made.
+    pub(crate) fn configuration_here(&self) -> Result<Configuration, CliError> {
+        self.configuration(&self.store_or_its_place())
+    }
+
+    /// The store's folder, or where it would be made.
+    pub(crate) fn store_or_its_place(&self) -> Utf8PathBuf {
+        self.store_folder().unwrap_or_else(|| self.cwd.join(STORE_FOLDER))
+    }
+
+    /// What work in `store` goes by.
+    ///
+    /// # Errors
+    /// [`CliError::UntrustedConfiguration`], before anything is said to a run.
+    pub(crate) fn trusted(&self, store: &Store) -> Result<TrustedConfiguration, CliError> {
+        self.configuration(store.folder())?.trusted()
     }
 
     /// Who this command speaks for.
@@ -245,14 +329,6 @@ pub(crate) fn find_run(runs: &[Candidate], text: &str) -> Result<RunId, CliError
     }
 }
 
-/// The step of `plan` that is meant.
-pub(crate) fn find_step(plan: &Plan, text: &str) -> Result<StepId, CliError> {
-    plan.walk().find(|step| step.id.as_str() == text).map(|step| step.id.clone()).ok_or_else(|| {
-        let known = plan.walk().map(|step| step.id.to_string()).collect();
-        CliError::UnknownStep { text: text.to_owned(), known }
-    })
-}
-
 /// A path as text.
 pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
     Utf8PathBuf::from_path_buf(path)
@@ -292,28 +368,6 @@ pub(crate) fn replace_text(path: &Utf8Path, text: &str) -> Result<(), CliError> 
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&target).map_err(|error| failed(error.error))?;
     Ok(())
-}
-
-/// Whether `folder` holds other things than a store. The beginning of one is a store: what made it may have been killed.
-fn is_foreign(folder: &Utf8Path) -> Result<bool, CliError> {
-    if folder.file_name() == Some(STORE_FOLDER) {
-        return Ok(false);
-    }
-    let unreadable = |source| CliError::ReadFile { path: folder.to_owned(), source };
-    let mut entries = match folder.read_dir_utf8() {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(false);
-        }
-        Err(error) => return Err(unreadable(error)),
-    };
-    if folder.join(LOG_FILE).exists() {
-        return Ok(false);
-    }
-    entries.try_fold(false, |found, entry| {
-        let entry = entry.map_err(unreadable)?;
-        Ok(found || !BEGINNING.contains(&entry.file_name()))
-    })
 }
 
 /// A store is not for version control: it says so itself.

@@ -13,17 +13,18 @@ pub(crate) const CODE: u8 = 101;
 /// What the panic said.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let said = Arc::new(Mutex::new(String::new()));
-    let (theirs, here, before) = (Arc::clone(&said), std::thread::current().id(), take_hook());
+    let (theirs, here) = (Arc::clone(&said), std::thread::current().id());
     set_hook(Box::new(move |info| {
-        if std::thread::current().id() != here {
-            return before(info);
-        }
         let trace = Backtrace::capture();
         let trace = match trace.status() {
             BacktraceStatus::Captured => format!("\n{trace}"),
             _ => String::new(),
         };
-        *theirs.lock().unwrap_or_else(PoisonError::into_inner) = format!("{info}{trace}");
+        if std::thread::current().id() == here {
+            *theirs.lock().unwrap_or_else(PoisonError::into_inner) = format!("{info}{trace}");
+        } else {
+            crate::output::note(&format!("{info}{trace}"));
+        }
     }));
     let done = catch_unwind(AssertUnwindSafe(work));
     drop(take_hook());

@@ -11,6 +11,7 @@ use backstay_model::{Position, RunId};
 use backstay_runtime::{DriveEnd, Store};
 use camino::Utf8Path;
 
+use crate::context::Context;
 use crate::error::CliError;
 use crate::output;
 
@@ -45,14 +46,19 @@ fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
 }
 
 /// Lets `run` go on in the background, in a process of its own: it has the environment of whoever says so. What is due must
-/// be durable before.
-pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
+/// be durable before. A configuration that refuses runs is told here, where a person reads it.
+pub(crate) fn go_on(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
+    context.trusted(store)?;
     let path = store.folder().join(LOG);
     let log = Dir::open_found(store.folder().as_std_path()).and_then(|store| store.open_to_append(LOG));
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    if !store.is_registered() {
+        command.env(crate::context::ADOPT, "1");
+    }
+    command
         .args(["--store", store.folder().as_str(), "up", "--run", &run.to_string()])
         .stdin(Stdio::null())
         .stdout(log)
@@ -66,8 +72,8 @@ pub(crate) fn go_on(store: &Store, run: RunId) -> Result<(), CliError> {
 
 /// Lets `run`, of which work is in flight, go on in the background, and waits until a process there owns it, or has brought
 /// it to an end already. Gives how the drive that hands it over has ended.
-pub(crate) async fn hand_over(store: &Store, run: RunId) -> Result<DriveEnd, CliError> {
-    go_on(store, run)?;
+pub(crate) async fn hand_over(context: &Context, store: &Store, run: RunId) -> Result<DriveEnd, CliError> {
+    go_on(context, store, run)?;
     let taken = async {
         let mut seen = Position(0);
         loop {

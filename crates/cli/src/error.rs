@@ -6,7 +6,9 @@ use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload, RunId, StepId};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
-use backstay_runtime::{AttachError, DriveError, FreeError, RunError, SayError, StoreOpenError, TreeError};
+use backstay_runtime::{
+    AttachError, DriveError, FreeError, RegistryError, RunError, SayError, StoreOpenError, TreeError,
+};
 use backstay_workflow::InputProblem;
 use camino::Utf8PathBuf;
 
@@ -23,8 +25,6 @@ pub(crate) enum CliError {
     },
     #[error("there is no store at or above {from}")]
     NoStore { from: Utf8PathBuf },
-    #[error("{folder} is not a Backstay store: there are other things in it")]
-    ForeignFolder { folder: Utf8PathBuf },
     #[error("there are no runs in this store")]
     NoRuns,
     #[error("there is no run `{text}` in this store")]
@@ -37,8 +37,19 @@ pub(crate) enum CliError {
     UnusedAgent { name: String, known: Vec<String> },
     #[error("there is no agent `{name}`")]
     UnknownAgent { name: String, known: Vec<String> },
-    #[error("no tree of {what} is kept")]
-    NoTree { what: String },
+    #[error("`{text}` is no address of a step")]
+    AddressForm { text: String },
+    #[error(
+        "`{text}`: `{step}` is in {}",
+        if .loops.is_empty() { "no loop, so it has no cycles".to_owned() } else { format!("fewer loops: {}", .loops.join(", ")) }
+    )]
+    NoSuchLoop { text: String, step: String, loops: Vec<String> },
+    #[error("there is no cycle `{text}` in this run")]
+    UnknownCycle { text: String, step: String, known: Vec<u32> },
+    #[error("`{text}` is one cycle, and this takes a whole step")]
+    CycleNotTaken { text: String, step: String },
+    #[error("no tree of {what} is kept{}", .why.as_ref().map_or_else(String::new, |why| format!(": {why}")))]
+    NoTree { what: String, why: Option<String> },
     #[error("{what} changed files in several worktrees")]
     SeveralPlaces { what: String },
     #[error(transparent)]
@@ -85,8 +96,8 @@ pub(crate) enum CliError {
     AgentForm { text: String },
     #[error("`{text}` is not a duration with a unit, such as 90s, 20m or 2h30m")]
     DurationForm { text: String },
-    #[error("the list of your stores cannot be read")]
-    Stores(#[source] std::io::Error),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("this is no step of a run")]
     NotInAStep,
     #[error("the default `{default}` is none of the options: {}", .options.join(", "))]
@@ -95,6 +106,16 @@ pub(crate) enum CliError {
     Pause(#[source] std::io::Error),
     #[error("{path}:{line}: {message}")]
     Configuration { path: Utf8PathBuf, line: usize, message: String, meant: Option<String> },
+    #[error("{path} says how agents are started or what they may do, and you have not allowed it: {}", first_of(.settings))]
+    UntrustedConfiguration { path: Utf8PathBuf, settings: Vec<String> },
+    #[error("there is no {path}")]
+    NoConfiguration { path: Utf8PathBuf },
+    #[error("a step of a run cannot allow a configuration")]
+    TrustInAStep,
+    #[error("{path} is not yours, or others can write it")]
+    OthersWrite { path: Utf8PathBuf },
+    #[error("there is no folder to remember it in: neither XDG_STATE_HOME nor HOME is an absolute path")]
+    NoStateFolder,
     #[error("`{text}` is not a size, such as 500M or 5G")]
     SizeForm { text: String },
     #[error(transparent)]
@@ -157,13 +178,15 @@ impl Coded for CliError {
     fn code(&self) -> Code {
         match self {
             CliError::NoStore { .. } => Code("BKS-C001"),
-            CliError::ForeignFolder { .. } => Code("BKS-C024"),
             CliError::NoRuns => Code("BKS-C002"),
             CliError::UnknownRun { .. } => Code("BKS-C003"),
             CliError::AmbiguousRun { .. } => Code("BKS-C004"),
             CliError::UnknownStep { .. } => Code("BKS-C005"),
             CliError::UnusedAgent { .. } => Code("BKS-C027"),
             CliError::UnknownAgent { .. } => Code("BKS-C037"),
+            CliError::AddressForm { .. } | CliError::NoSuchLoop { .. } => Code("BKS-C062"),
+            CliError::UnknownCycle { .. } => Code("BKS-C063"),
+            CliError::CycleNotTaken { .. } => Code("BKS-C064"),
             CliError::NoTree { .. } => Code("BKS-C026"),
             CliError::SeveralPlaces { .. } => Code("BKS-C060"),
             CliError::Tree(error) => error.code(),
@@ -189,10 +212,15 @@ impl Coded for CliError {
             CliError::NotInAStep => Code("BKS-C030"),
             CliError::DefaultNotAnOption { .. } => Code("BKS-C035"),
             CliError::FileExists { .. } => Code("BKS-C036"),
-            CliError::Stores(_) => Code("BKS-C032"),
+            CliError::Registry(error) => error.code(),
             CliError::Pause(_) => Code("BKS-C031"),
             CliError::SizeForm { .. } => Code("BKS-C033"),
             CliError::Configuration { .. } => Code("BKS-C034"),
+            CliError::UntrustedConfiguration { .. } => Code("BKS-C070"),
+            CliError::NoConfiguration { .. } => Code("BKS-C071"),
+            CliError::TrustInAStep => Code("BKS-C072"),
+            CliError::OthersWrite { .. } => Code("BKS-C073"),
+            CliError::NoStateFolder => Code("BKS-C074"),
             CliError::Demo { .. } => Code("BKS-C040"),
             CliError::NotOurs { .. } => Code("BKS-C041"),
             CliError::TooFewFiles { .. } => Code("BKS-C042"),
@@ -225,7 +253,6 @@ impl Coded for CliError {
                 "`backstay run FILE` makes one in the working folder; `--store DIR` or BACKSTAY_STORE names another"
                     .to_owned(),
             ),
-            CliError::ForeignFolder { .. } => Some("name the folder of a store, or an empty one".to_owned()),
             CliError::NoRuns => Some("`backstay run FILE` starts one".to_owned()),
             CliError::UnknownRun { .. } => Some("`backstay ls --all` shows the runs of this store".to_owned()),
             CliError::AmbiguousRun { .. } => Some("write more of it, or `@last` for the newest".to_owned()),
@@ -235,6 +262,20 @@ impl Coded for CliError {
             CliError::UnknownAgent { known, .. } => {
                 Some(format!("there are {}, and those under `[agents.NAME]` in the configuration", known.join(", ")))
             }
+            CliError::AddressForm { .. } => {
+                Some("write a step, `code`, or a cycle of one in a loop, `code~2`".to_owned())
+            }
+            CliError::NoSuchLoop { step, loops, .. } => Some(match loops.len() {
+                0 => format!("write `{step}`"),
+                1 => format!("write `{step}` or `{step}~2`"),
+                count => format!("write `{step}`, or up to {count} numbers: the cycles of {}", loops.join(", then ")),
+            }),
+            CliError::UnknownCycle { step, known, .. } => Some(match known[..] {
+                [] => format!("`{step}` has not begun in any"),
+                [only] => format!("there is `{step}~{only}`"),
+                [first, .., last] => format!("there are `{step}~{first}` to `{step}~{last}`"),
+            }),
+            CliError::CycleNotTaken { step, .. } => Some(format!("write `{step}`")),
             CliError::NoTree { .. } => Some(
                 "trees are kept of steps that ran in a git checkout, once they began, until they are pruned".to_owned(),
             ),
@@ -274,6 +315,16 @@ impl Coded for CliError {
             CliError::Configuration { .. } => {
                 Some("`[retention]` has `older = \"30d\"` and `max_size = \"5G\"`, `[notify]` has `command = [\"notify-send\", \"Backstay\"]`".to_owned())
             }
+            CliError::UntrustedConfiguration { .. } => Some(
+                "`backstay trust --show` prints it, `backstay trust` allows it as it is now; your own agents belong into ~/.config/backstay/config.toml"
+                    .to_owned(),
+            ),
+            CliError::NoConfiguration { .. } => {
+                Some("`backstay trust` is for the config.toml of a store; your own, ~/.config/backstay/config.toml, always counts".to_owned())
+            }
+            CliError::TrustInAStep => Some("call `backstay trust` outside of the run".to_owned()),
+            CliError::OthersWrite { path } => Some(format!("`chmod go-w {path}`, if what is in it is yours")),
+            CliError::NoStateFolder => Some("set XDG_STATE_HOME to a folder of yours".to_owned()),
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
             ),
@@ -282,7 +333,7 @@ impl Coded for CliError {
             }
             // They stand above, each with its own hint.
             CliError::Mistakes { .. } => None,
-            CliError::Pause(_) | CliError::Stores(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
@@ -306,6 +357,7 @@ impl Coded for CliError {
             | CliError::OutputClosed => None,
             CliError::Presets(error) => error.hint(),
             CliError::Store(error) => error.hint(),
+            CliError::Registry(error) => error.hint(),
             CliError::Run(error) => error.hint(),
             CliError::NoTerminal => Some("call it in a terminal, without a pipe".to_owned()),
             CliError::Attach(error) => error.hint(),
@@ -315,5 +367,16 @@ impl Coded for CliError {
             CliError::Drive(error) => error.hint(),
             CliError::Spool(error) => error.hint(),
         }
+    }
+}
+
+/// The first few of many names.
+fn first_of(names: &[String]) -> String {
+    /// As many as fit into a line.
+    const SHOWN_MAX: usize = 3;
+    let shown = names.iter().take(SHOWN_MAX).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

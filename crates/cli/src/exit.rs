@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
 use backstay_log::{LookError, OpenError};
-use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
+use backstay_runtime::care::{AdoptError, BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;
@@ -91,11 +91,14 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 pub(crate) fn of_error(error: &CliError) -> Exit {
     match error {
         CliError::NoStore { .. }
-        | CliError::ForeignFolder { .. }
         | CliError::NoRuns
         | CliError::UnknownRun { .. }
         | CliError::AmbiguousRun { .. }
         | CliError::UnknownStep { .. }
+        | CliError::AddressForm { .. }
+        | CliError::NoSuchLoop { .. }
+        | CliError::UnknownCycle { .. }
+        | CliError::CycleNotTaken { .. }
         | CliError::UnknownQuestion { .. }
         | CliError::ManyQuestions { .. }
         | CliError::SeveralQuestions { .. }
@@ -121,8 +124,27 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }
         | CliError::Configuration { .. }
+        | CliError::UntrustedConfiguration { .. }
+        | CliError::NoConfiguration { .. }
+        | CliError::TrustInAStep
+        | CliError::OthersWrite { .. }
+        | CliError::NoStateFolder
         | CliError::Cursor(_)
-        | CliError::Store(StoreOpenError::IsBackup(_))
+        | CliError::Registry(_)
+        | CliError::Store(
+            StoreOpenError::IsBackup(_)
+            | StoreOpenError::Private(_)
+            | StoreOpenError::OtherThings { .. }
+            | StoreOpenError::NotAdopted { .. }
+            | StoreOpenError::Registry(_)
+            | StoreOpenError::Adopt(AdoptError::Private(_))
+            | StoreOpenError::Look(LookError::Open(
+                OpenError::Missing { .. }
+                | OpenError::NotAStore { .. }
+                | OpenError::NewerStore { .. }
+                | OpenError::NetworkFileSystem { .. },
+            )),
+        )
         | CliError::Store(StoreOpenError::Log(
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
@@ -152,13 +174,18 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
-        | CliError::Store(StoreOpenError::Log(OpenError::Store(_)) | StoreOpenError::Thread(_))
+        | CliError::Store(
+            StoreOpenError::Log(OpenError::Store(_))
+            | StoreOpenError::Adopt(_)
+            | StoreOpenError::Look(_)
+            | StoreOpenError::Mirror(_)
+            | StoreOpenError::Thread(_),
+        )
         | CliError::Run(_)
         | CliError::Say(_)
         | CliError::Free(_)
         | CliError::Attach(_)
         | CliError::Pause(_)
-        | CliError::Stores(_)
         | CliError::Refused(_)
         | CliError::Log(_)
         | CliError::Spool(_)

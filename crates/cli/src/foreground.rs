@@ -1,21 +1,24 @@
 //! Working on a run in the foreground: the drive, the view beside it, and Ctrl-C.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 
-use backstay_exec::{Keepers, socket_folder};
+use backstay_exec::{Keepers, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
+use futures_util::FutureExt;
 
-use crate::config;
+use crate::configuration::TrustedConfiguration;
 use crate::context::{Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
-use crate::notify::Notify;
+use crate::notify::{Notify, missing_notify};
 use crate::output;
+use crate::programs::{ProgramPlace, ProgramSearch};
 use crate::screen::{RunScreen, Stays};
 use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
 
@@ -34,21 +37,37 @@ pub(crate) enum Look {
     Json,
 }
 
-/// Registers this process as an owner of runs.
-pub(crate) async fn owner(context: &Context, store: &Store) -> Result<Owner, CliError> {
+/// Registers this process as an owner of runs, which goes by `trusted`.
+pub(crate) async fn owner(
+    context: &Context,
+    store: &Store,
+    trusted: &TrustedConfiguration,
+) -> Result<Owner, CliError> {
     let program = utf8(std::env::current_exe().map_err(CliError::Program)?)?;
-    // Not in XDG_RUNTIME_DIR: it goes with the last logout, and agents are to be reached after it.
-    let sockets = socket_folder(None);
+    // It goes with the last logout; a keeper that is called after it listens elsewhere.
+    let sockets = socket_folders(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
     let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets).with_umask(context.umask);
     let env = with_this_program(&context.env, &program);
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;
     }
-    if let Some(command) = config::notify(store.folder())? {
-        owner.add_sink(Notify::new(command, context.env.clone()))?;
+    for warning in warnings(context, trusted) {
+        output::note(&format!("warning: {warning}"));
+    }
+    if let Some(command) = trusted.notify() {
+        owner.add_sink(Notify::new(command.to_vec(), context.env.clone()))?;
     }
     Ok(owner)
+}
+
+/// What a person should know of the configuration that work goes by.
+fn warnings(context: &Context, trusted: &TrustedConfiguration) -> Vec<String> {
+    let search = ProgramSearch::new(&context.env, &context.cwd);
+    let program = trusted.notify().and_then(|command| command.first());
+    let missing = program.filter(|program| search.place(program) == ProgramPlace::Missing);
+    let missing = missing.map(|program| format!("`[notify]`: {}", missing_notify(program)));
+    missing.into_iter().chain(trusted.left_out().map(str::to_owned)).collect()
 }
 
 /// The environment, in which scripts find this program last: they may say `backstay ask`.
@@ -73,7 +92,8 @@ pub(crate) async fn work(
     mode: ClaimMode,
     look: Look,
 ) -> Result<Exit, CliError> {
-    let owner = owner(context, store).await?;
+    let trusted = context.trusted(store)?;
+    let owner = owner(context, store, &trusted).await?;
     let has_view = context.is_live && look == Look::Page;
     // Without a view nobody sits here who could answer. But what a step has started ends with it: nothing of it can be left
     // to the background.
@@ -86,6 +106,7 @@ pub(crate) async fn work(
         view: View::new(context, store, has_view, &person)?,
         way: Way::On,
     };
+    stage.view.warn(&warnings(context, &trusted));
     let mut rounds = 0;
     let end = loop {
         let end = stage.drive(owner.drive(run, mode, &switch), &mut person, &switch, store).await;
@@ -111,7 +132,7 @@ pub(crate) async fn work(
     let way = stage.way;
     drop((stage, person));
     if way == Way::Left && end == DriveEnd::Stopped {
-        return leave(store, run);
+        return leave(context, store, run);
     }
     finish(context, store, run, look, end).await
 }
@@ -263,8 +284,8 @@ async fn say_suspend(context: &Context, store: &Store, run: RunId) {
 }
 
 /// Hands a run that was given up to a process in the background.
-fn leave(store: &Store, run: RunId) -> Result<Exit, CliError> {
-    crate::detach::go_on(store, run)?;
+fn leave(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
+    crate::detach::go_on(context, store, run)?;
     output::note(&format!("{run} goes on in the background"));
     output::note(&format!("next  backstay watch {run}"));
     Ok(Exit::Left)
@@ -302,7 +323,7 @@ async fn finish(
     end: DriveEnd,
 ) -> Result<Exit, CliError> {
     let end = match end {
-        DriveEnd::Asking => crate::detach::hand_over(store, run).await?,
+        DriveEnd::Asking => crate::detach::hand_over(context, store, run).await?,
         end => end,
     };
     let shown = match look {
@@ -368,6 +389,13 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Says until the next key what a screen would cover.
+    fn warn(&mut self, warnings: &[String]) {
+        if let (View::Screen(screen), false) = (self, warnings.is_empty()) {
+            screen.tell(Paint::Warn, warnings.join("; "));
+        }
+    }
+
     /// Says where the run goes from now on.
     fn show(&mut self, way: Way) -> Result<(), CliError> {
         match way {
@@ -408,8 +436,15 @@ impl<'a> View<'a> {
 
     async fn draw(&mut self, live: &mut LiveRun) -> Result<(), CliError> {
         let View::Screen(screen) = self else { return Ok(()) };
-        let drawn = screen.draw(live).await;
-        self.unless_closed(drawn)
+        // A defect of the view is no reason to leave a run alone.
+        match AssertUnwindSafe(screen.draw(live)).catch_unwind().await {
+            Ok(drawn) => self.unless_closed(drawn),
+            Err(_panic) => {
+                *self = View::Lines;
+                output::note("the view ended by a defect of it; the run goes on, a line for each event");
+                Ok(())
+            }
+        }
     }
 
     fn is_reading(&self) -> bool {

@@ -1,16 +1,20 @@
-//! Which programs are there, and whether their user is logged in with those that are agents.
+//! Which programs are there, and whether their user is logged in with those that are agents. Nothing of the repository is
+//! started to find out.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use backstay_agent::{BUILT_IN, Preset, Presets, one_line};
 use backstay_exec::{HelperError, run_within};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::error::CliError;
+use crate::programs::{ProgramPlace, ProgramSearch};
 use crate::ui::duration;
 
 /// How long a program has to say its version, or whether its user is logged in.
@@ -129,11 +133,35 @@ impl FoundAgent {
 /// Where is looked, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Finder {
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) bound: Duration,
+    /// Without what the repository adds to it.
+    env: BTreeMap<String, String>,
+    search: ProgramSearch,
+    bound: Duration,
+}
+
+/// A program was not asked, or gave no answer.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("there is no such program")]
+    Missing,
+    #[error("{0} belongs to this repository, and is not started here")]
+    OfRepository(Utf8PathBuf),
+    #[error(transparent)]
+    Helper(#[from] HelperError),
 }
 
 impl Finder {
+    /// Looks where a command looks that is called here.
+    pub(crate) fn new(context: &Context, bound: Duration) -> Finder {
+        Finder::of(context.env.clone(), &context.cwd, bound)
+    }
+
+    fn of(mut env: BTreeMap<String, String>, cwd: &Utf8Path, bound: Duration) -> Finder {
+        let search = ProgramSearch::new(&env, cwd);
+        env.insert("PATH".to_owned(), search.outside_path());
+        Finder { env, search, bound }
+    }
+
     /// Looks for the agents of all presets at once: those that come with this program first, in their order.
     pub(crate) async fn agents(&self, presets: &Presets) -> Result<Vec<FoundAgent>, CliError> {
         let own = presets.iter().filter(|preset| BUILT_IN.iter().all(|(name, _)| *name != preset.name()));
@@ -177,7 +205,10 @@ impl Finder {
                 let version = said.lines().map(one_line).find(|line| !line.is_empty());
                 Program::Found { version }
             }
-            Err(HelperError::Start(error)) if error.kind() == ErrorKind::NotFound => Program::Missing,
+            Err(AskError::Missing) => Program::Missing,
+            Err(AskError::Helper(HelperError::Start(error))) if error.kind() == ErrorKind::NotFound => {
+                Program::Missing
+            }
             Err(error) => Program::Troubled { why: trouble(command, &error) },
         }
     }
@@ -211,17 +242,32 @@ impl Finder {
         files.iter().find(|file| home.join(file).is_file()).map(|file| format!("~/{file}"))
     }
 
-    fn run(&self, command: &[String]) -> Result<Output, HelperError> {
+    fn run(&self, command: &[String]) -> Result<Output, AskError> {
         let (program, words) =
             command.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-        let mut asked = Command::new(program);
-        asked.args(words).env_clear().envs(&self.env);
-        run_within(asked, Vec::new(), self.bound)
+        let path = match self.search.place(program) {
+            ProgramPlace::Found(path) => path,
+            ProgramPlace::OfRepository(path) => return Err(AskError::OfRepository(path)),
+            ProgramPlace::Missing => return Err(AskError::Missing),
+        };
+        let mut asked = Command::new(path);
+        // Agents read the settings of the folder that they are called in, and those of a repository can name programs.
+        asked.arg0(program).args(words).env_clear().envs(&self.env).current_dir(self.elsewhere());
+        Ok(run_within(asked, Vec::new(), self.bound)?)
+    }
+
+    /// A folder that is no repository of somebody else.
+    fn elsewhere(&self) -> &str {
+        self.env.get("HOME").map(String::as_str).filter(|home| Utf8Path::new(home).is_dir()).unwrap_or("/")
     }
 }
 
-fn trouble(command: &[String], error: &HelperError) -> String {
+fn trouble(command: &[String], error: &AskError) -> String {
     let command = command.join(" ");
+    let error = match error {
+        AskError::Missing | AskError::OfRepository(_) => return format!("`{command}`: {error}"),
+        AskError::Helper(error) => error,
+    };
     match error {
         HelperError::TimedOut { bound } => format!("`{command}` had not ended after {}", duration(*bound)),
         HelperError::Start(error) => format!("`{command}` cannot be started: {error}"),
@@ -253,7 +299,7 @@ mod tests {
             let path = self.0.path().to_str().unwrap().to_owned();
             let mut env = BTreeMap::from([("PATH".to_owned(), path.clone()), ("HOME".to_owned(), path)]);
             env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-            Finder { env, bound: Duration::from_millis(700) }
+            Finder::of(env, Utf8Path::new("/"), Duration::from_millis(700))
         }
     }
 

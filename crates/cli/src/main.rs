@@ -1,8 +1,12 @@
 //! The `backstay` command.
 
+// These panic where nobody takes what they print, and nothing looks through it: `output` is for that.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+mod address;
 mod args;
 mod commands;
-mod config;
+mod configuration;
 mod confirm;
 mod context;
 mod defect;
@@ -15,9 +19,10 @@ mod notify;
 mod output;
 #[cfg(test)]
 mod pages;
+mod programs;
 mod screen;
-mod stores;
 mod ui;
+mod user_folders;
 
 use std::process::ExitCode;
 
@@ -36,7 +41,18 @@ fn main() -> ExitCode {
     if let Err(error) = backstay_exec::start_clean() {
         output::note(&format!("the signals that this process inherited stay as they are: {error}"));
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            return match output::answer(&error, context::wants_color()) {
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+                Err(error) => {
+                    output::report(&error);
+                    exit::of_error(&error).into()
+                }
+            };
+        }
+    };
     let exit = match defect::guarded(|| run(arguments)) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {

@@ -9,7 +9,7 @@ use backstay_model::event::{Event, SuspendReason};
 use backstay_model::{QuestionId, Recorded, RunId};
 use backstay_runtime::Sink;
 
-use crate::ui::duration;
+use crate::ui::{Colours, duration, words};
 
 /// How long the command has.
 const BOUND: Duration = Duration::from_secs(10);
@@ -21,6 +21,11 @@ pub(crate) struct Notify {
     env: BTreeMap<String, String>,
     /// After a restart of the owner events may come again; a question is told once.
     told: BTreeSet<QuestionId>,
+}
+
+/// What is said of a command of `[notify]` whose program is not there.
+pub(crate) fn missing_notify(program: &str) -> String {
+    format!("there is no program `{}`: nobody is told what runs need", program.escape_debug())
 }
 
 impl Notify {
@@ -55,7 +60,7 @@ impl Notify {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().envs(&self.env);
         command.env("BACKSTAY_RUN", run.to_string());
-        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", message);
+        command.env("BACKSTAY_NEWS", what).env("BACKSTAY_MESSAGE", words(message, Colours::None));
         let trouble = match run_within(command, Vec::new(), bound) {
             Ok(output) if output.status.success() => return Ok(()),
             Ok(output) => {

@@ -1,13 +1,17 @@
 //! Results go to stdout, everything else to stderr.
+//!
+//! These functions and [`Outlet`](crate::ui) are the only ways out of this program, and nothing passes them that a terminal
+//! would act on: text passes the sanitizer, JSON has escapes, and bytes that are meant for programs reach a terminal as text.
 
 use std::error::Error;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Stderr, Stdout, Write};
 
 use backstay_model::Coded;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::ui::{self, Colours, Moves, Sanitizer};
 
 /// The schema version of every JSON document that has none of its own.
 pub(crate) const JSON_SCHEMA: u32 = 1;
@@ -30,14 +34,46 @@ impl<T> Document<T> {
     }
 }
 
-/// Writes a part of the result.
-pub(crate) fn put(text: &str) -> Result<(), CliError> {
-    put_bytes(text.as_bytes())
+/// Standard output.
+#[expect(clippy::disallowed_methods, reason = "what is printed passes here")]
+pub(crate) fn stdout() -> Stdout {
+    io::stdout()
 }
 
-/// Writes a part of the result as it is.
+/// Standard error.
+#[expect(clippy::disallowed_methods, reason = "what is printed passes here")]
+fn stderr() -> Stderr {
+    io::stderr()
+}
+
+/// Our own colours, where somebody may see them.
+fn own_colours(stream: &impl IsTerminal) -> Colours {
+    if stream.is_terminal() { Colours::Own } else { Colours::None }
+}
+
+/// Writes a part of the result: text for people, which begins and ends with lines.
+pub(crate) fn put(text: &str) -> Result<(), CliError> {
+    write_out(ui::words(text, own_colours(&stdout())).as_bytes())
+}
+
+/// Writes bytes for programs: as they are, but into a terminal as text.
 pub(crate) fn put_bytes(bytes: &[u8]) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
+    if !stdout().is_terminal() {
+        return write_out(bytes);
+    }
+    let (mut sanitizer, mut text) = (Sanitizer::new(Colours::None, Moves::Shown), String::new());
+    sanitizer.take(bytes, &mut text);
+    sanitizer.finish(&mut text);
+    write_out(text.as_bytes())
+}
+
+/// Writes what has passed a [`Sanitizer`].
+pub(crate) fn put_sanitized(text: &str) -> Result<(), CliError> {
+    write_out(text.as_bytes())
+}
+
+fn write_out(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(written)
 }
 
@@ -56,19 +92,41 @@ pub(crate) fn line(text: &str) -> Result<(), CliError> {
 
 /// Writes a JSON document that a person may read.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), CliError> {
-    line(&serde_json::to_string_pretty(value)?)
+    json_text(serde_json::to_string_pretty(value)?)
 }
 
 /// Writes a JSON document on one line.
 pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), CliError> {
-    line(&serde_json::to_string(value)?)
+    json_text(serde_json::to_string(value)?)
+}
+
+fn json_text(document: String) -> Result<(), CliError> {
+    write_out(format!("{}\n", ui::json(document)).as_bytes())
 }
 
 /// Says something that is no result.
 pub(crate) fn note(text: &str) {
-    if writeln!(std::io::stderr(), "{text}").is_err() {
+    say(&format!("{text}\n"), Colours::None);
+}
+
+/// Says lines that are no result. Where stderr is closed or full nothing is said: what this program works on goes on.
+fn say(lines: &str, colours: Colours) {
+    if stderr().write_all(ui::words(lines, colours).as_bytes()).is_err() {
         // Nobody reads stderr; there is nowhere else to say it.
     }
+}
+
+/// Answers arguments that are not understood, or that ask for help.
+pub(crate) fn answer(answer: &clap::Error, is_painted: bool) -> Result<(), CliError> {
+    let text = answer.render();
+    let shown = |stream: &dyn Fn() -> bool| {
+        if is_painted && stream() { text.ansi().to_string() } else { text.to_string() }
+    };
+    if answer.use_stderr() {
+        say(&shown(&|| stderr().is_terminal()), own_colours(&stderr()));
+        return Ok(());
+    }
+    put(&shown(&|| stdout().is_terminal()))
 }
 
 /// Says what went wrong, why, and the way out.
@@ -104,6 +162,20 @@ pub(crate) fn describe(error: &CliError) -> String {
     text
 }
 
+/// Where `tracing` writes: it takes everything, for nothing that is logged is a reason to end.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        say(&String::from_utf8_lossy(bytes), Colours::None);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Lets `tracing` write to stderr what BACKSTAY_LOG asks for; only trouble by default.
 pub(crate) fn start_tracing(context: &Context) {
     let wanted = context.env.get(LOG_VARIABLE).map_or("warn", String::as_str);
@@ -114,7 +186,8 @@ pub(crate) fn start_tracing(context: &Context) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(is_asked_for)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
+        .log_internal_errors(false)
         .with_ansi(false)
         .init();
 }

@@ -1,6 +1,6 @@
 //! What the runtime reports of outside work.
 
-use backstay_model::event::{AgentRunning, KeptTree, LostEvidence, Said, Spool};
+use backstay_model::event::{AgentRunning, LostEvidence, Said, Spool, TreeOutcome};
 use backstay_model::{Attempt, EffectId, StorePath, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ pub struct ProcessEnded {
     /// Files it left that `artifacts` does not name.
     pub artifacts_left_out: u32,
     /// The checkout after it.
-    pub after: Option<KeptTree>,
+    pub after: Option<TreeOutcome>,
     /// Processes that outlived it and were ended.
     pub left_behind: u32,
     /// What it said of its end, if it is an agent that is known by a preset and was started.
@@ -167,7 +167,7 @@ pub enum Report {
         /// Its folder, relative to the store.
         folder: StorePath,
         /// The checkout before it.
-        before: Option<KeptTree>,
+        before: Option<TreeOutcome>,
         /// What is known of an agent that is known by a preset.
         agent: Option<AgentRunning>,
     },

@@ -400,7 +400,8 @@ impl Coded for RecoverError {
                 Some("Use the version of Backstay that started it, or a newer one.".to_owned())
             }
             RecoverError::Unreachable { .. } => Some(
-                "Was its socket removed? End the keeper by its id in keeper.json, then resume.".to_owned(),
+                "It may be in another container: resume it there. Else end the keeper by its id in keeper.json, then resume."
+                    .to_owned(),
             ),
             RecoverError::Silent { .. } => Some(
                 "The process that started it may be stopped: continue or end it, then resume.".to_owned(),

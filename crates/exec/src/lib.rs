@@ -5,6 +5,9 @@
 //! exit record, or proof that both are gone. Everything a keeper leaves is in one folder per attempt, described in
 //! `docs/formats.md`; [`spool`] reads it.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod care;
 mod clock;
 pub mod crash_point;
@@ -31,11 +34,11 @@ pub use helper::run_within;
 pub use inherited::{Umask, open_umask, start_clean};
 pub use keeper::keeper_main;
 pub use keepers::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folder,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folders,
 };
 pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
-pub use redact::{Redactor, secrets_of};
+pub use redact::{Redactor, Secrets, secrets_of};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};
 pub use whole::{FileProblem, file_problems};

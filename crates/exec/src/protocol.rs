@@ -24,8 +24,8 @@ pub(crate) struct StartMessage {
     pub(crate) version: u32,
     /// What to start.
     pub(crate) spec: ProcessSpec,
-    /// The folder for the socket.
-    pub(crate) socket_folder: Utf8PathBuf,
+    /// The folders that its socket may be in, the best first.
+    pub(crate) socket_folders: Vec<Utf8PathBuf>,
     /// The umask of what is started; absent if it is the keeper's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) umask: Option<Umask>,

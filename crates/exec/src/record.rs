@@ -5,6 +5,8 @@ use backstay_model::{Attempt, EffectId};
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
+use crate::redact::Secrets;
+
 /// The version of [`ExitRecord`]'s JSON form.
 pub const EXIT_RECORD_VERSION: u32 = 1;
 /// The version of `keeper.json`.
@@ -70,24 +72,22 @@ pub enum SpawnFailure {
 }
 
 impl SpawnFailure {
-    /// The same with texts that fit the room of a record: a `PATH` may have 128 KiB.
-    pub(crate) fn shortened(self) -> SpawnFailure {
+    /// The same for a record: without secrets, and with texts that fit its room, as a `PATH` may have 128 KiB.
+    pub(crate) fn for_record(self, secrets: &Secrets) -> SpawnFailure {
+        let kept = |text: String| shortened(secrets.redacted(&text));
+        let kept_path = |path: Utf8PathBuf| Utf8PathBuf::from(kept(path.into_string()));
         match self {
             SpawnFailure::NotFound { program, searched } => {
-                SpawnFailure::NotFound { program: shortened(program), searched: searched.map(shortened) }
+                SpawnFailure::NotFound { program: kept(program), searched: searched.map(kept) }
             }
             SpawnFailure::PermissionDenied { path } => {
-                SpawnFailure::PermissionDenied { path: shortened(path.into_string()).into() }
+                SpawnFailure::PermissionDenied { path: kept_path(path) }
             }
-            SpawnFailure::CwdMissing { cwd } => {
-                SpawnFailure::CwdMissing { cwd: shortened(cwd.into_string()).into() }
-            }
+            SpawnFailure::CwdMissing { cwd } => SpawnFailure::CwdMissing { cwd: kept_path(cwd) },
             SpawnFailure::TooLarge => SpawnFailure::TooLarge,
-            SpawnFailure::NotAProgram { path } => {
-                SpawnFailure::NotAProgram { path: shortened(path.into_string()).into() }
-            }
+            SpawnFailure::NotAProgram { path } => SpawnFailure::NotAProgram { path: kept_path(path) },
             SpawnFailure::Refused { errno, message } => {
-                SpawnFailure::Refused { errno, message: shortened(message) }
+                SpawnFailure::Refused { errno, message: kept(message) }
             }
         }
     }
@@ -221,7 +221,7 @@ mod tests {
                 version: u32::MAX,
                 effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),
                 attempt: Attempt(u32::MAX),
-                ended_by: EndedBy::SpawnFailed { failure: failure.shortened() },
+                ended_by: EndedBy::SpawnFailed { failure: failure.for_record(&Secrets::of(&[])) },
                 exit_code: Some(i32::MIN),
                 signal: Some(i32::MIN),
                 duration_ms: u64::MAX,

@@ -41,7 +41,7 @@ fn every_point_leaves_a_folder_that_says_what_is_known() {
         let keepers = backstay_exec::Keepers::new(
             Utf8PathBuf::from("/usr/bin/env"),
             vec![format!("{}={point}", crash_point::VARIABLE), support::keeper_program().to_string()],
-            bench.path("s"),
+            vec![bench.path("s")],
         );
         let script = format!("setsid sleep 600 >/dev/null 2>&1 & echo $! > {pid_file}; echo done");
         let known = match keepers.start(&bench.folder(), &sh(&script)) {

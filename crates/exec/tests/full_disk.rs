@@ -15,7 +15,7 @@ fn a_full_disk_loses_output_by_count_and_nothing_else() {
     let ballast = disk.path.join("ballast");
     std::fs::write(&ballast, vec![1; 64 * 1024]).unwrap();
     let folder = disk.path.join("attempt");
-    let keepers = Keepers::new(keeper_program(), Vec::new(), bench.path("s"));
+    let keepers = Keepers::new(keeper_program(), Vec::new(), vec![bench.path("s")]);
     let go = bench.path("go");
     let script =
         format!("mkfifo {go}; head -c 1000000 /dev/zero; echo full >&2; read line < {go}; echo again");

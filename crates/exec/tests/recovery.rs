@@ -138,6 +138,64 @@ fn s5_work_of_an_earlier_boot_is_lost_without_a_look_at_processes() {
 }
 
 #[test]
+fn a_keeper_whose_socket_was_removed_listens_anew_and_is_found() {
+    let bench = Bench::new();
+    let first = bench.start(&sh("exec sleep 600")).unwrap();
+    for epoch in [2, 3] {
+        // With its folder, as a cleaner of temporary files or the end of a session takes it.
+        std::fs::remove_dir_all(bench.path("s")).unwrap();
+        let again = attached(support::recover(&bench.folder(), Epoch(epoch)).unwrap());
+        assert_eq!(again.control.pid(), first.control.pid());
+    }
+    // What is in its place is not spoken to.
+    let socket = bench.path("s").read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::write(&socket, "mine").unwrap();
+    let last = attached(support::recover(&bench.folder(), Epoch(4)).unwrap());
+    assert_eq!(std::fs::read_to_string(&socket).unwrap(), "mine");
+    last.control.stop(Epoch(4), StopReason::Cancel, Duration::ZERO).unwrap();
+    assert_eq!(last.end().ended_by, EndedBy::Stop { reason: StopReason::Cancel });
+    let left: Vec<_> =
+        bench.path("s").read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
+    assert_eq!(left, [socket], "its own sockets are gone");
+}
+
+#[test]
+fn where_no_socket_folder_can_be_used_a_fresh_one_is_made_and_goes_with_its_keeper() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("s"), "no folder").unwrap();
+    let first = bench.start(&sh("exec sleep 600")).unwrap();
+    let keeper: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(bench.folder().join("keeper.json")).unwrap()).unwrap();
+    let socket = camino::Utf8PathBuf::from(keeper["socket"].as_str().unwrap());
+    let folder = socket.parent().unwrap();
+    assert!(folder.as_str().starts_with("/tmp/backstay-"), "{folder}");
+    let second = attached(support::recover(&bench.folder(), Epoch(2)).unwrap());
+    second.control.stop(Epoch(2), StopReason::Cancel, Duration::ZERO).unwrap();
+    drop(second.end());
+    drop(first);
+    assert!(!folder.exists());
+}
+
+/// A store may come from anywhere: what its files name is no reason to remove or to call something.
+#[test]
+fn nothing_but_a_socket_of_a_keeper_is_removed_for_a_keeper_that_is_gone() {
+    let bench = Bench::new();
+    let running = bench.start(&sh("exec sleep 600")).unwrap();
+    kill(running.control.keeper_pid());
+    running.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
+    let path = bench.folder().join("keeper.json");
+    let mut keeper: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mine = bench.path("mine");
+    std::fs::write(&mine, "mine").unwrap();
+    keeper["socket"] = mine.as_str().into();
+    std::fs::write(&path, keeper.to_string()).unwrap();
+    let recovered = support::recover(&bench.folder(), Epoch(2)).unwrap();
+    assert!(matches!(recovered, Recovered::Lost { .. }), "{recovered:?}");
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
+}
+
+#[test]
 fn an_older_owner_is_fenced() {
     let bench = Bench::new();
     let first = bench.start(&sh("exec sleep 600")).unwrap();
@@ -181,7 +239,7 @@ fn a_keeper_holds_nothing_that_its_starter_had_open() {
     let bench = Bench::new();
     let through = "exec 7</etc/passwd; exec \"$0\" \"$@\"".to_owned();
     let arguments = vec!["-c".to_owned(), through, support::keeper_program().to_string()];
-    let keepers = backstay_exec::Keepers::new("/bin/sh".into(), arguments, bench.path("s"));
+    let keepers = backstay_exec::Keepers::new("/bin/sh".into(), arguments, vec![bench.path("s")]);
     let running = Running::new(keepers.start(&bench.folder(), &sh("exec sleep 600")).unwrap());
     for pid in [running.control.keeper_pid(), running.control.pid()] {
         for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
@@ -298,7 +356,7 @@ fn s5_what_was_in_another_container_is_neither_killed_nor_called_dead() {
     let arguments = ["--pid", "--fork", "--mount-proc", "/bin/sh", "-c", script].map(str::to_owned);
     let mut arguments = arguments.to_vec();
     arguments.push(support::keeper_program().to_string());
-    let keepers = backstay_exec::Keepers::new("unshare".into(), arguments, bench.path("s"));
+    let keepers = backstay_exec::Keepers::new("unshare".into(), arguments, vec![bench.path("s")]);
     let script = format!("echo $$ > {ready}; exec sleep 600");
     let running = Running::new(keepers.start(&bench.folder(), &sh(&script)).unwrap());
     pid_in(&ready);

@@ -142,6 +142,14 @@ impl Dir {
         &self.path
     }
 
+    /// Makes the folder its user's alone: mode 0700.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_private(&self) -> io::Result<()> {
+        Ok(fchmod(&self.handle, Mode::from_raw_mode(FOLDER_MODE as _))?)
+    }
+
     /// The folder `name` below this one.
     ///
     /// # Errors

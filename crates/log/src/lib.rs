@@ -3,6 +3,9 @@
 //! [`contract`] says in words and types what every store promises; the laws in this crate's tests hold each store to it.
 //! [`MemoryLog`] forgets with the process; [`SqliteLog`] is one folder that several processes share without a daemon.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod blobs;
 mod chunk;
 pub mod clock;

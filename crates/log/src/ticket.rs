@@ -53,7 +53,8 @@ pub(crate) trait Drive: Send + Sync {
 
 impl Ticket {
     /// A ticket that is already resolved.
-    pub(crate) const fn ready(result: SubmitResult) -> Ticket {
+    #[must_use]
+    pub const fn ready(result: SubmitResult) -> Ticket {
         Ticket(State::Known(Some(result)))
     }
 

@@ -5,11 +5,11 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use backstay_agent::Presets;
-use backstay_exec::{Keepers, keeper_main, socket_folder};
+use backstay_exec::{Keepers, keeper_main, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::Actor;
 use backstay_runtime::{
-    DriveEnd, Owner, OwnerSettings, RunRequest, StopSwitch, Store, preset_traits, schema_fault,
+    DriveEnd, Owner, OwnerSettings, Registry, RunRequest, StopSwitch, Store, preset_traits, schema_fault,
 };
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -60,7 +60,8 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
         .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
     let inputs = checked.plan.bind_inputs(&BTreeMap::new()).map_err(|problems| format!("{problems:?}"))?;
 
-    let store = Store::open(&cwd.join(store), true).await?;
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let store = Store::open(&cwd.join(store), &Registry::of_environment(&env)).create().await?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
@@ -75,8 +76,8 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let run = store.request(request).await?;
     println!("{run}");
     let program = Utf8PathBuf::try_from(std::env::current_exe()?)?;
-    let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folder(None));
-    let owner = Owner::register(&store, OwnerSettings { keepers, env: std::env::vars().collect() }).await?;
+    let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folders(None));
+    let owner = Owner::register(&store, OwnerSettings { keepers, env }).await?;
     let end = owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await?;
     println!("{}", serde_json::to_string_pretty(&store.view(run).await?.record)?);
     Ok(end)

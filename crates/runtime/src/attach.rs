@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use backstay_agent::CommandError;
 use backstay_engine::record::{AttemptRecord, RunRecord};
-use backstay_model::event::{Actor, CheckoutBusy, Intervened, KeptTree};
+use backstay_model::event::{Actor, CheckoutBusy, Intervened, TreeOutcome};
 use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
 use camino::Utf8PathBuf;
 
 use crate::error::RunError;
 use crate::store::Store;
-use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName};
+use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName, outcome};
 
 /// The bound on waiting for the last owner of the run to let the checkout go: far longer than that takes.
 const LEASE_TRIES: u32 = 200;
@@ -122,13 +122,21 @@ impl Takeover {
         if !self.folder.is_dir() {
             return Err(AttachError::NoFolder(self.folder.clone()));
         }
-        let checkout = Checkout::around(&self.folder)?;
-        let _lease = checkout.as_ref().map(|checkout| self.lease(checkout)).transpose()?;
-        let before = self.keep(checkout.as_ref(), TreeMoment::Before);
+        // As with attempts, a checkout that cannot be used stops no work.
+        let checkout = Checkout::around(&self.folder);
+        let _lease = match &checkout {
+            Ok(Some(checkout)) => self.lease(checkout)?,
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(run = %self.run, %error, "the checkout is worked in unlocked");
+                None
+            }
+        };
+        let before = self.keep(TreeMoment::Before);
         let from = self.store.clock.wall();
         let status = self.run_screen()?;
         let until = self.store.clock.wall();
-        let after = self.keep(checkout.as_ref(), TreeMoment::After);
+        let after = self.keep(TreeMoment::After);
         Ok(Intervened {
             by,
             step: self.step.clone(),
@@ -172,15 +180,11 @@ impl Takeover {
     }
 
     /// As with attempts, that the checkout cannot be kept stops no work.
-    fn keep(&self, checkout: Option<&Checkout>, moment: TreeMoment) -> Option<KeptTree> {
+    fn keep(&self, moment: TreeMoment) -> Option<TreeOutcome> {
         let name = TreeName::taken_over(self.run, self.nth, moment);
-        match checkout?.keep(&name, &self.scratch) {
-            Ok(kept) => Some(kept),
-            Err(error) => {
-                tracing::warn!(step = %self.step, %error, "the checkout is not kept");
-                None
-            }
-        }
+        let kept = Checkout::around(&self.folder)
+            .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, &self.scratch)).transpose());
+        outcome(kept, &self.step)
     }
 }
 

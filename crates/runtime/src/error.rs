@@ -4,39 +4,7 @@ use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, Rea
 use backstay_model::event::{DecodeError, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
-use crate::care::IsBackup;
-
-/// A store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreOpenError {
-    /// It is a backup.
-    #[error(transparent)]
-    IsBackup(#[from] IsBackup),
-    /// The log says why.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The thread that opened it is gone.
-    #[error("the thread that opens the store died")]
-    Thread(#[source] tokio::task::JoinError),
-}
-
-impl Coded for StoreOpenError {
-    fn code(&self) -> Code {
-        match self {
-            StoreOpenError::IsBackup(error) => error.code(),
-            StoreOpenError::Log(error) => error.code(),
-            StoreOpenError::Thread(_) => Code("BKS-R001"),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            StoreOpenError::IsBackup(error) => error.hint(),
-            StoreOpenError::Log(error) => error.hint(),
-            StoreOpenError::Thread(_) => None,
-        }
-    }
-}
+use crate::drive::StoreGone;
 
 /// A run cannot be read or asked for.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +115,7 @@ impl Coded for RunError {
             RunError::Blob(error) => error.hint(),
             RunError::Append(error) => error.hint(),
             RunError::UnknownPreset { preset } => {
-                Some(format!("`[agents.{preset}]` in .backstay/config.toml makes one"))
+                Some(format!("`[agents.{preset}]` in ~/.config/backstay/config.toml makes one"))
             }
             RunError::Decode(DecodeError::Payload { .. })
             | RunError::Definition { .. }
@@ -229,6 +197,14 @@ pub enum DriveError {
         /// That machine.
         host: String,
     },
+    /// The store was deleted, moved or replaced while the run was at work.
+    #[error("the store {} was deleted, moved or replaced while {run} was at work{}", .gone.folder, crate::drive::exits_text(&.gone.exits))]
+    StoreGone {
+        /// Which run.
+        run: RunId,
+        /// What is known.
+        gone: Box<StoreGone>,
+    },
     /// The system does not say which boot this is.
     #[error("the system does not say which boot this is")]
     Boot(#[source] std::io::Error),
@@ -286,6 +262,7 @@ impl Coded for DriveError {
             DriveError::Boot(_) => Code("BKS-R014"),
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
+            DriveError::StoreGone { .. } => Code("BKS-R083"),
         }
     }
 
@@ -299,6 +276,10 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
+            DriveError::StoreGone { run, gone } => Some(match &gone.moved_to {
+                Some(path) => format!("it is {path} now: `backstay --store {path} resume {run}` goes on there"),
+                None => "if it was moved, `backstay --store DIR resume` goes on there; what was deleted comes back from a backup only".to_owned(),
+            }),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"
             )),

@@ -4,6 +4,9 @@
 //! [`Owner`] is a process that may own runs: [`Owner::drive`] works on one until it ends, stands still or needs a
 //! person, and [`Owner::keep`] works on all that are due.
 
+// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod agents;
 mod attach;
 mod ballast;
@@ -15,6 +18,7 @@ mod error;
 mod host;
 mod keep;
 mod owner;
+mod registry;
 mod request;
 mod retention;
 mod sink;
@@ -26,13 +30,20 @@ pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
-pub use drive::{CHECKOUT_RUN, DriveEnd, StopSwitch};
-pub use error::{DriveError, RunError, SayError, StoreOpenError};
+pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, StopSwitch, StoreGone};
+pub use error::{DriveError, RunError, SayError};
 pub use host::host_name;
 pub use keep::Kept;
 pub use owner::{Owner, OwnerSettings};
+pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
-pub use store::{CONFIGURATION_FILE, STORE_FOLDER, Store, find_store, read_configuration};
-pub use trees::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
+pub use store::{
+    CONFIGURATION_FILE, MirrorError, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore, ReadSource,
+    STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
+};
+pub use trees::{
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, MissingFilter,
+    Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use backstay_exec::Keepers;
+use backstay_exec::{Keepers, Secrets};
 use backstay_log::{OwnerGuard, OwnerIdentity};
 use backstay_model::event::Actor;
 use backstay_model::{OwnerId, RunId};
@@ -33,6 +33,8 @@ pub struct Owner {
     pub(crate) store: Store,
     pub(crate) guard: Box<dyn OwnerGuard>,
     pub(crate) settings: OwnerSettings,
+    /// What must not reach the log.
+    pub(crate) secrets: Secrets,
     pub(crate) host: String,
     pub(crate) boot: String,
     pub(crate) sinks: Vec<SinkFeed>,
@@ -67,6 +69,7 @@ impl Owner {
         Ok(Owner {
             store: store.clone(),
             guard,
+            secrets: Secrets::of_env(&settings.env),
             settings,
             host: host_name(),
             boot: backstay_exec::boot_id().map_err(DriveError::Boot)?,

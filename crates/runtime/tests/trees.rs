@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
+use backstay_model::event::OmissionReason;
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
 use backstay_runtime::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use tempfile::TempDir;
 
 struct Repository {
@@ -146,7 +147,8 @@ fn what_a_step_at_work_has_changed_can_be_seen_without_keeping_anything() {
     repository.write("changed", "newer\n");
     repository.write("added", "more\n");
     let (state, references) = (repository.state(), repository.git(&["for-each-ref"]));
-    let now = checkout.tree_now(repository.scratch()).unwrap();
+    let (now, omitted) = checkout.tree_now(repository.scratch()).unwrap();
+    assert!(omitted.is_empty(), "{omitted:?}");
     let diff = String::from_utf8(checkout.diff(&before.tree, &now).unwrap()).unwrap();
     let changes: Vec<&str> =
         diff.lines().filter(|line| line.starts_with(['+', '-']) && !line.starts_with("---")).collect();
@@ -164,7 +166,7 @@ fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
     fs::remove_file(repository.path().join("deep/untracked")).unwrap();
     let after = checkout.keep(&name(1, TreeMoment::After), repository.scratch()).unwrap();
     let changed = checkout.changed(&before.commit, &after.commit).unwrap();
-    let spelled: Vec<String> = changed.iter().map(|(how, path)| format!("{how} {path}")).collect();
+    let spelled: Vec<String> = changed.iter().map(|file| format!("{} {}", file.change, file.path)).collect();
     assert_eq!(spelled, ["A added", "M changed", "D deep/untracked"]);
     let state = repository.state();
     let place = repository.scratch().join("restored");
@@ -223,7 +225,12 @@ fn odd_files_are_kept_or_counted() {
         listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     assert_eq!(names, [&b"link"[..], b"odd\xff", b"with space\nand line"]);
-    assert_eq!(kept.left_out, 2, "the large file and the repository inside");
+    let omitted: Vec<(&str, &OmissionReason)> =
+        kept.omitted.named.iter().map(|file| (file.path.as_str(), &file.reason)).collect();
+    let large = OmissionReason::TooLarge { size_bytes: 17 << 20 };
+    assert_eq!(omitted, [("big", &large), ("inner/", &OmissionReason::InnerRepository)]);
+    let found = repository.checkout().kept(&name(1, TreeMoment::Before)).unwrap();
+    assert_eq!(found, Some(kept), "what is not in it is known by its name, too");
 }
 
 #[test]
@@ -248,13 +255,6 @@ fn a_conflict_is_kept_as_it_stands_in_the_files() {
     let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
     assert!(repository.git(&["show", &format!("{}:file", kept.commit)]).contains("<<<<<<<"));
     assert_eq!(repository.state(), state, "the conflict is still the user's");
-}
-
-#[test]
-fn where_is_no_checkout_nothing_is_kept() {
-    let folder = TempDir::new().unwrap();
-    let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
-    assert_eq!(Checkout::around(&path).unwrap(), None);
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_worktree_that_lost_its_link_is_left_alone() {
     let worktree = worktree(&repository);
     fs::remove_file(worktree.path.join(".git")).unwrap();
     let removal = repository.checkout().free_worktree(&worktree).unwrap();
-    assert_eq!(removal, Removal::Stays(Unmerged::Refused));
+    assert_eq!(removal, Removal::Stays(Unmerged::Unlinked));
     assert!(worktree.path.join("deep/tracked").exists());
     fs::remove_dir_all(worktree.path.with_file_name("")).unwrap();
 }

@@ -293,12 +293,49 @@ fn an_agent_can_be_given_at_the_start() {
     assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
 }
 
-/// A command knows nothing of sessions; a file that was written for a preset runs with one all the same.
+/// A command knows nothing of sessions; a file that was written for a preset runs with one all the same. Whatever a step says
+/// is checked the same way, wherever its agent is named.
 #[test]
-fn a_command_given_at_the_start_may_know_less_than_what_it_stands_for() {
-    let text = in_step("agent: codex\n    prompt: hello\n    access: read\n    session: keep");
-    let given = BTreeMap::from([("codex".to_owned(), AgentOverride::Command("./fake".to_owned()))]);
-    assert_eq!(command(&checked_with(&text, given).unwrap().plan, "codex"), ["./fake"]);
+fn what_a_step_says_is_checked_alike_for_an_agent_of_the_file_and_one_given_at_the_start() {
+    let step = |agent: &str, fallback: &str, more: &str| {
+        in_step(&format!("agent: {{use: {agent}, fallback: [{fallback}]}}\n    prompt: hello\n    {more}"))
+    };
+    let texts = |checked: Result<Checked, Vec<Diagnostic>>| -> Vec<(Severity, String)> {
+        let all = checked.map_or_else(|all| all, |checked| checked.warnings);
+        all.into_iter().map(|said| (said.severity, said.message)).collect()
+    };
+    let commands = [
+        ("access: read", None),
+        ("access: full", Some("`access` is ignored: it needs a preset, and `X` is a command")),
+        ("session: keep", Some("`session` is ignored: it needs a preset, and `X` is a command")),
+        ("on_limit: wait", Some("`on_limit` is ignored: it needs a preset, and `X` is a command")),
+        ("max_wait: 1h", Some("`max_wait` is ignored: it needs a preset, and `X` is a command")),
+    ];
+    for (more, warning) in commands {
+        let named = checked(&step("mine", "claude", more));
+        let given = BTreeMap::from([("codex".to_owned(), AgentOverride::Command("./fake".to_owned()))]);
+        let given = checked_with(&step("codex", "claude", more), given);
+        let expected = |agent: &str| -> Vec<(Severity, String)> {
+            warning.map(|text| (Severity::Warning, text.replace('X', agent))).into_iter().collect()
+        };
+        assert_eq!(texts(named), expected("mine"), "{more}");
+        assert_eq!(texts(given), expected("codex"), "{more}");
+    }
+    // The one that takes over has to be able to do it, whoever is the first.
+    let fork = "session: {from: plan, fork: true}";
+    let cannot = (Severity::Error, "`plain` cannot go on with a copy of a session".to_owned());
+    for agent in ["mine", "codex"] {
+        let said = texts(checked(&step(agent, "plain", fork)));
+        assert!(said.contains(&cannot), "{agent}: {said:?}");
+    }
+    for agent in [AgentOverride::Command("./fake".to_owned()), AgentOverride::Agent("mine".to_owned())] {
+        let given = BTreeMap::from([("codex".to_owned(), agent)]);
+        let said = texts(checked_with(&step("codex", "plain", fork), given));
+        assert!(said.contains(&cannot), "{said:?}");
+    }
+    let other = BTreeMap::from([("codex".to_owned(), AgentOverride::Agent("plain".to_owned()))]);
+    let cannot = (Severity::Error, "`codex` cannot go on with a copy of a session".to_owned());
+    assert!(texts(checked_with(&step("codex", "claude", fork), other)).contains(&cannot));
 }
 
 const AGENTS: &str = r#"backstay: 1
@@ -374,12 +411,12 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         (
             "agent: mine\n    access: full",
             "BKS-W009",
-            "say `use: codex`, say, in place of its `command`, or remove it",
+            "let a preset do it (`--agent mine=codex`, say), or remove it",
         ),
         (
             "agent: {use: mine, args: [x]}",
             "BKS-W009",
-            "say `use: codex`, say, in place of its `command`, or remove it",
+            "let a preset do it (`--agent mine=codex`, say), or remove it",
         ),
         (
             "agent: codex\n    on_limit: fallback",
@@ -401,7 +438,7 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         ("agent: codex\n    schema: schemas/findings.json\n    output: text", "BKS-W009", "remove `output`"),
     ] {
         let text = in_step(&format!("{line}\n    prompt: hello\n  - {{id: b, agent: codex, prompt: x}}"));
-        let diagnostics = checked(&text).unwrap_err();
+        let diagnostics = checked(&text).map_or_else(|all| all, |checked| checked.warnings);
         let found: Vec<(String, Option<&str>)> =
             diagnostics.iter().map(|said| (said.code.to_string(), said.hint.as_deref())).collect();
         assert_eq!(found, [(code.to_owned(), Some(hint))], "{line}");

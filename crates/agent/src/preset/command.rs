@@ -155,18 +155,20 @@ impl Coded for CommandError {
         match self {
             CommandError::NoWay { agent, command } => {
                 let key = command.key();
-                Some(format!("`{key} = […]` under `[agents.{agent}]` in .backstay/config.toml says how"))
+                Some(format!(
+                    "`{key} = […]` under `[agents.{agent}]` in ~/.config/backstay/config.toml says how"
+                ))
             }
             CommandError::NoAccess { agent, access } => {
                 let name = access.name();
                 Some(format!(
-                    "`{name} = {{ args = […] }}` under `[agents.{agent}.access]` in .backstay/config.toml says how"
+                    "`{name} = {{ args = […] }}` under `[agents.{agent}.access]` in ~/.config/backstay/config.toml says how"
                 ))
             }
             CommandError::NoVia { agent, via } => {
                 let name = via.name();
                 Some(format!(
-                    "`{name} = …` under `[agents.{agent}.prompt]` in .backstay/config.toml says how"
+                    "`{name} = …` under `[agents.{agent}.prompt]` in ~/.config/backstay/config.toml says how"
                 ))
             }
             CommandError::Missing { .. } => None,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use super::data::{Patch, Preset, VERSION};
+use super::reach::{AgentSetting, settings};
 
 /// The presets that come with Backstay: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -20,6 +21,33 @@ pub const BUILT_IN: [(&str, &str); 4] = [
 /// All presets, by name.
 #[derive(Clone, Debug)]
 pub struct Presets(BTreeMap<String, Preset>);
+
+/// The tables `[agents.NAME]` of one configuration, read and not yet used: what they would start is known, and nothing
+/// can be started by them.
+#[derive(Clone, Debug)]
+pub struct AgentTables {
+    file: String,
+    text: String,
+    tables: BTreeMap<String, Patch>,
+}
+
+impl AgentTables {
+    /// Reads the tables of `text`, which is in `file`; the rest of it belongs to others.
+    ///
+    /// # Errors
+    /// Says file, line and column of what cannot be read, and what was probably meant.
+    pub fn read(file: &str, text: &str) -> Result<AgentTables, PresetError> {
+        let tables = read::<Configuration>(file, text)?.agents;
+        Ok(AgentTables { file: file.to_owned(), text: text.to_owned(), tables })
+    }
+
+    /// Every setting of every agent, with the agent's name.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, AgentSetting)> {
+        let of =
+            |(name, patch)| settings(patch).into_iter().map(move |setting| (String::as_str(name), setting));
+        self.tables.iter().flat_map(of)
+    }
+}
 
 /// A preset cannot be read. `place` is `file:line:column`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +125,7 @@ impl Presets {
     /// # Errors
     /// One of their files is broken; a test sees to it that none is.
     pub fn built_in() -> Result<Presets, PresetError> {
-        Presets::load(None)
+        Presets::layered(&[])
     }
 
     /// The same, changed by the tables `[agents.NAME]` of `text`, which was read from `file`. A table with a new name is a
@@ -106,22 +134,26 @@ impl Presets {
     /// # Errors
     /// Says file, line and column of what cannot be read, and what was probably meant.
     pub fn with_configuration(file: &str, text: &str) -> Result<Presets, PresetError> {
-        Presets::load(Some((file, text)))
+        Presets::layered(&[&AgentTables::read(file, text)?])
     }
 
-    fn load(configuration: Option<(&str, &str)>) -> Result<Presets, PresetError> {
+    /// The presets that come with Backstay, changed by each of `layers` in turn.
+    ///
+    /// # Errors
+    /// Says which agent lacks what, and in which file its table is.
+    pub fn layered(layers: &[&AgentTables]) -> Result<Presets, PresetError> {
         let mut patches = BTreeMap::new();
         for (name, text) in BUILT_IN {
             patches.insert(name.to_owned(), read::<Patch>(&format!("{name}.toml"), text)?);
         }
-        if let Some((file, text)) = configuration {
-            for (name, over) in read::<Configuration>(file, text)?.agents {
-                let base = patches.remove(&name).unwrap_or_default();
-                patches.insert(name, base.patched(over));
+        for layer in layers {
+            for (name, over) in &layer.tables {
+                let base = patches.remove(name).unwrap_or_default();
+                patches.insert(name.clone(), base.patched(over.clone()));
             }
         }
-        let source = |name: &str| match configuration {
-            Some((file, text)) => table_place(file, text, name),
+        let source = |name: &str| match layers.iter().rev().find(|layer| layer.tables.contains_key(name)) {
+            Some(layer) => table_place(&layer.file, &layer.text, name),
             None => "(built in)".to_owned(),
         };
         let complete = |(name, patch): (String, Patch)| {

@@ -3,9 +3,11 @@
 mod command;
 mod data;
 mod load;
+mod reach;
 mod template;
 
 pub use backstay_model::event::Access;
 pub use command::{Command, CommandError, CommandLine, Request, SchemaFile, SessionUse, Stdin, command_line};
 pub use data::{DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
-pub use load::{BUILT_IN, PresetError, Presets};
+pub use load::{AgentTables, BUILT_IN, PresetError, Presets};
+pub use reach::{AgentSetting, Reach};

@@ -60,15 +60,18 @@ pub(crate) enum StreamName {
 pub(crate) struct LogsArgs {
     /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
     pub(crate) run: Option<String>,
-    /// Only this step.
+    /// Only this step, all that is in this group, or one cycle: `code~2`.
     pub(crate) step: Option<String>,
+    /// Only the last lines of what is there.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<usize>,
     /// Go on until the run ends.
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
-    /// The bytes as they came, also of agents that write for programs.
+    /// The bytes as they came, also of agents that write for programs; a terminal gets no control characters all the same.
     #[arg(long)]
     pub(crate) raw: bool,
 }
@@ -78,7 +81,7 @@ pub(crate) struct LogsArgs {
 pub(crate) struct DiffArgs {
     /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
     pub(crate) run: Option<String>,
-    /// Only this step; of a group all that is in it.
+    /// Only this step; of a group all that is in it; of a loop one cycle with `code~2`.
     pub(crate) step: Option<String>,
     /// Only how much changed in which files.
     #[arg(long, conflicts_with = "json")]

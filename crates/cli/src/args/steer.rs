@@ -68,10 +68,10 @@ pub(crate) struct RmArgs {
 pub(crate) struct RestoreArgs {
     /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
     pub(crate) run: Option<String>,
-    /// As it was before this step [default: before the first].
+    /// As it was before this step, or this cycle of it, `code~2` [default: before the first].
     #[arg(long, value_name = "STEP", conflicts_with = "after")]
     pub(crate) before: Option<String>,
-    /// As it was after this step.
+    /// As it was after this step, or this cycle of it.
     #[arg(long, value_name = "STEP")]
     pub(crate) after: Option<String>,
     /// The folder of the new worktree [default: one beside the checkout].

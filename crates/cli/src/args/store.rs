@@ -16,6 +16,11 @@ pub(crate) struct StoreArgs {
 /// The verbs of `store`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
+    /// Make a store yours that came from elsewhere, is a copy, or is older than the one that you had.
+    ///
+    /// Says what is in it. What was at work in it is lost in it and goes by `after_crash`; what is only made of its events is
+    /// made anew. Stores that you made are yours already.
+    Adopt(JsonFlag),
     /// Say where it is, who has it open, and what takes its room.
     Info(JsonFlag),
     /// Look whether all of it is whole, also while runs go on; exits with 1 if not. Changes nothing.
@@ -29,6 +34,21 @@ pub(crate) enum StoreCommand {
     /// The value comes on stdin, or in a variable. Each byte of it becomes `*`; sizes, numbers and what was verified before
     /// still hold. Other stores, backups, and the git objects of `diff` and `restore` are not touched.
     Scrub(ScrubArgs),
+}
+
+/// `trust`.
+///
+/// The store's config.toml can start programs and say what agents may do. It counts once its user has allowed it, by its path
+/// and what is in it: each change has to be allowed again. The user's own configuration, ~/.config/backstay/config.toml,
+/// counts without being asked.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Only show what it says, and whether it is allowed.
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Take it back.
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) revoke: bool,
 }
 
 /// `store backup`.

@@ -31,19 +31,23 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
     let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
+    if !input::is_owned(&store, run).await? {
+        // Nobody could go on with the answer.
+        context.trusted(&store)?;
+    }
     let said = store.say(run, event).await?;
     let mut is_owned = input::is_owned(&store, run).await?;
     let successor = if is_owned {
         Successor::Nobody
     } else {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         Successor::Started
     };
     match input::verdict(context, &store, run, said, successor).await? {
         (Verdict::Accepted, Heard::Settled) if is_owned => {
             // Its owner died before it answered.
             is_owned = false;
-            crate::detach::go_on(&store, run)?;
+            crate::detach::go_on(context, &store, run)?;
         }
         (Verdict::Accepted, _) => {}
         (verdict, _) => return Err(CliError::Refused(verdict)),

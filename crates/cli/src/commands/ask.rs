@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backstay_engine::record::{QuestionRecord, RunRecord};
-use backstay_exec::{NOTE_EVERY, Pause};
+use backstay_exec::{NOTE_EVERY, Pause, Secrets};
 use backstay_model::event::{Actor, AskRequested, Event, Verdict};
 use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, Seq, Topic};
 use backstay_runtime::{RunError, Store};
@@ -55,7 +55,8 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
             Ok(Exit::Completed)
         }
         Reply::Answered(answer) => {
-            output::line(&answer)?;
+            // For the script that asks.
+            output::put_bytes(format!("{answer}\n").as_bytes())?;
             Ok(Exit::Completed)
         }
         Reply::Closed => {
@@ -105,7 +106,7 @@ impl Asker {
             effect: self.effect.clone(),
             attempt: self.attempt,
             question,
-            prompt: args.prompt.clone(),
+            prompt: Secrets::of_env(&context.env).redacted(&args.prompt),
             options: args.options.clone(),
             default: args.default.clone(),
             due_at: wait.map(|wait| context.now().plus(wait)),

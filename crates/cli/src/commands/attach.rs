@@ -4,15 +4,18 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
-use backstay_model::event::{Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested};
+use backstay_model::event::{
+    Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
+};
 use backstay_model::{Position, RunId};
 use backstay_runtime::{Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::input::{self, Orphan, Successor};
+use crate::address::Address;
 use crate::args::{AttachArgs, ResumeArgs};
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -26,11 +29,12 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
-    let step = find_step(&view.plan, &args.step)?;
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+    let step = Address::whole_step(&view.plan, &args.step)?;
+    if !std::io::stdin().is_terminal() || !output::stdout().is_terminal() {
         return Err(CliError::NoTerminal);
     }
     // Whatever keeps the screen from being opened is told before anything is stopped.
+    context.trusted(&store)?;
     let takeover = store.takeover(&view.record, &step).await?;
     let status = view.record.status;
     let goes_on = !status.is_ended() && status != RunStatus::Suspended;
@@ -120,7 +124,8 @@ async fn hand_back(
 }
 
 async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {
-    let (Some(before), Some(after)) = (&done.before, &done.after) else { return Ok(None) };
+    let kept = |outcome: &Option<TreeOutcome>| outcome.as_ref().and_then(TreeOutcome::kept).cloned();
+    let (Some(before), Some(after)) = (kept(&done.before), kept(&done.after)) else { return Ok(None) };
     let cwd = store.view(run).await?.record.cwd.map(Utf8PathBuf::from).unwrap_or_default();
     let (before, after) = (before.commit.clone(), after.commit.clone());
     let counted = tokio::task::spawn_blocking(move || -> Result<Option<usize>, CliError> {
@@ -133,7 +138,7 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
         let said = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
-        crate::detach::go_on(store, run)?;
+        crate::detach::go_on(context, store, run)?;
         input::verdict(context, store, run, said, Successor::Started).await?;
         return super::run::detached(run, false);
     }

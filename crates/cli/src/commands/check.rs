@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_agent::Presets;
-use backstay_workflow::{Checked, Diagnostic, apply_fixes};
+use backstay_workflow::{Checked, Diagnostic, PresetTraits, apply_fixes};
 use serde::Serialize;
 
 use super::workflow::{WorkflowFile, errors};
@@ -22,7 +21,7 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
         diagnostics: &'a [Diagnostic],
     }
     let mut file = WorkflowFile::read(context, &args.file)?;
-    let presets = context.presets()?;
+    let presets = context.configuration_here()?.traits()?;
     let mut found = diagnostics(&file, &presets);
     let mut fixed = 0;
     // An edit may uncover what the next one is about; each pass mends something, so there are few.
@@ -56,7 +55,7 @@ pub(crate) fn check(context: &Context, args: &CheckArgs) -> Result<Exit, CliErro
     Ok(Exit::Completed)
 }
 
-fn diagnostics(file: &WorkflowFile, presets: &Presets) -> Vec<Diagnostic> {
+fn diagnostics(file: &WorkflowFile, presets: &BTreeMap<String, PresetTraits>) -> Vec<Diagnostic> {
     match file.check(BTreeMap::new(), presets) {
         Ok(Checked { warnings, .. }) => warnings,
         Err(diagnostics) => diagnostics,

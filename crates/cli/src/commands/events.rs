@@ -18,7 +18,8 @@ const SEQ_COLUMNS: usize = 5;
 
 /// Prints the events of a run.
 pub(crate) async fn events(context: &Context, args: EventsArgs) -> Result<Exit, CliError> {
-    let store = context.store().await?;
+    // What is only read does not go on: there is nothing to follow.
+    let store = if args.follow { context.store().await? } else { context.store_to_read().await? };
     let run = context.run(&store, args.run.as_deref()).await?;
     // An unknown run is an error, not an empty topic.
     store.view(run).await?;

@@ -22,7 +22,8 @@ pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, 
     if args.prompt == "-" {
         args.prompt = read_stdin()?;
     }
-    let can_resume = context.presets()?.get(&args.agent).is_some_and(backstay_agent::Preset::can_resume);
+    let can_resume =
+        context.configuration_here()?.traits()?.get(&args.agent).is_some_and(|agent| agent.can_resume);
     let text = workflow(&args, can_resume);
     let name = args.save.as_deref().unwrap_or(Utf8Path::new(NAME));
     let save = args.save.as_ref().map(|path| context.cwd.join(path));

@@ -58,7 +58,7 @@ pub(crate) async fn inbox(context: &Context, args: JsonFlag) -> Result<Exit, Cli
     struct Inbox {
         questions: Vec<Asked>,
     }
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let questions = open_questions(&store).await?;
     if args.json {
         output::json(&Document::new(Inbox { questions }))?;

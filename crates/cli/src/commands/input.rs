@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, Verdict};
 use backstay_model::{RunId, Seq, Topic};
-use backstay_runtime::{DriveEnd, DriveError, RunError, StopSwitch, Store};
+use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, StopSwitch, Store};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -43,7 +43,8 @@ pub(crate) enum Orphan {
 }
 
 /// Says `event` and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
-/// settles it; `orphan` says what else it does with the run.
+/// settles it; `orphan` says what else it does with the run. It begins no work of an agent, so the store's configuration
+/// cannot refuse it.
 pub(crate) async fn say_and_settle(
     context: &Context,
     store: &Store,
@@ -59,7 +60,7 @@ pub(crate) async fn say_and_settle(
                 None => continue,
             }
         }
-        let owner = foreground::owner(context, store).await?;
+        let owner = owner(context, store).await?;
         let ended = match orphan {
             Orphan::BringToRest => {
                 owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await.map(Heard::Rested)
@@ -76,6 +77,11 @@ pub(crate) async fn say_and_settle(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// This process as an owner that begins no work of an agent.
+async fn owner(context: &Context, store: &Store) -> Result<Owner, CliError> {
+    foreground::owner(context, store, &context.configuration(store.folder())?.trusted_part()?).await
 }
 
 /// Who takes up a run that nobody owns.
@@ -110,7 +116,7 @@ pub(crate) async fn verdict(
             // Should this one die too, nobody else is on the way.
             patience = LOOK;
         } else if patience.is_zero() {
-            match foreground::owner(context, store).await?.settle(run).await {
+            match owner(context, store).await?.settle(run).await {
                 Ok(()) => return Ok((verdict.await?, Heard::Settled)),
                 Err(DriveError::OwnedElsewhere { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -5,20 +5,23 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backstay_engine::record::RunRecord;
+use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream, read_ordered};
+use backstay_exec::{Redactor, Secrets};
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
 use backstay_runtime::{Clock, Spoken, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 
+use super::last_lines::LastLines;
 use super::speech::Speech;
+use crate::address::Address;
 use crate::args::{LogsArgs, StreamName};
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
-use crate::ui::{LiveRun, harmless};
+use crate::ui::{Colours, LiveRun, Moves, Sanitizer};
 
 /// Bytes that are read at once.
 const PAGE_BYTES: u64 = 256 * 1024;
@@ -40,6 +43,8 @@ struct Source {
     preset: Option<String>,
     /// What is said above it, if it is an agent's.
     head: String,
+    /// What is said above it otherwise, where it is not all that the step said.
+    mark: Option<String>,
 }
 
 /// How the bytes of an attempt become what is printed.
@@ -48,84 +53,119 @@ enum Voice {
     /// As they are.
     Bytes,
     /// An agent writes for programs; its messages are for people.
-    Speech(Box<Speech>),
+    Speech(Box<Speech>, Redactor),
 }
 
 impl Voice {
     /// `live_from` is the offset in stdout behind which it is read as it is written.
-    fn of(source: &Source, spoken: Option<&Spoken>, folder: Option<&str>, live_from: u64) -> Voice {
+    fn of(
+        source: &Source,
+        spoken: Option<&Spoken>,
+        folder: Option<&str>,
+        live_from: u64,
+        secrets: &Secrets,
+    ) -> Voice {
         let speech = spoken.zip(source.preset.as_ref()).and_then(|(spoken, preset)| {
             let tools_at = spoken.tools_at(&source.effect, source.attempt);
             Speech::of(spoken.preset(preset)?, folder, tools_at, live_from)
         });
-        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech)))
+        speech.map_or(Voice::Bytes, |speech| Voice::Speech(Box::new(speech), secrets.redactor()))
     }
 
     fn head(&self, source: &Source) -> Vec<u8> {
         match self {
-            Voice::Bytes => Vec::new(),
-            Voice::Speech(_) => format!("─ {}\n", source.head).into_bytes(),
+            Voice::Bytes => {
+                source.mark.as_ref().map_or_else(Vec::new, |mark| format!("─ {mark}\n").into_bytes())
+            }
+            Voice::Speech(..) => format!("─ {}\n", source.head).into_bytes(),
         }
     }
 
     fn say(&mut self, chunk: Chunk, now: Timestamp) -> Vec<u8> {
-        match (self, chunk.stream) {
-            (Voice::Bytes, _) => chunk.bytes,
-            (Voice::Speech(speech), Stream::Stdout) => speech.hear(&chunk.bytes, now),
-            (Voice::Speech(speech), Stream::Stderr) => speech.hear_beside(&chunk.bytes),
-        }
+        let Voice::Speech(speech, redactor) = self else { return chunk.bytes };
+        let said = match chunk.stream {
+            Stream::Stdout => speech.hear(&chunk.bytes, now),
+            Stream::Stderr => speech.hear_beside(&chunk.bytes),
+        };
+        let mut clean = Vec::with_capacity(said.len());
+        redactor.push(&said, &mut clean);
+        clean
     }
 
     /// Nothing more comes.
     fn end(&mut self, now: Timestamp) -> Vec<u8> {
-        match self {
-            Voice::Bytes => Vec::new(),
-            Voice::Speech(speech) => speech.end(now),
-        }
+        let Voice::Speech(speech, redactor) = self else { return Vec::new() };
+        let mut clean = Vec::new();
+        redactor.push(&speech.end(now), &mut clean);
+        redactor.finish(&mut clean);
+        clean
     }
 }
 
 /// What was read.
 enum Read {
+    /// What stands above what follows.
+    Head(StepId, Vec<u8>),
     Bytes(StepId, Vec<u8>),
     Failed(CliError),
 }
 
 /// Prints what the steps of a run said, in the order in which they began.
 pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliError> {
-    let store = context.store().await?;
+    // What is only read does not go on: there is nothing to follow.
+    let store = if args.follow { context.store().await? } else { context.store_to_read().await? };
     let run = context.run(&store, args.run.as_deref()).await?;
     let view = store.view(run).await?;
     if let Some(at) = view.record.trimmed_at {
         output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));
         return Ok(Exit::Completed);
     }
-    let step = args.step.as_deref().map(|text| find_step(&view.plan, text)).transpose()?;
-    let mut printer = Printer {
-        prefixes: step.is_none(),
-        is_terminal: std::io::stdout().is_terminal(),
-        ..Printer::default()
+    let address = args.step.as_deref().map(|text| Address::parse(&view.plan, text)).transpose()?;
+    if let Some(address) = address.as_ref().filter(|_| !args.follow) {
+        address.expect_in(&view.record)?;
+    }
+    let wanted = Wanted {
+        address,
+        stream: args.stream.map(stream),
+        is_raw: args.raw,
+        secrets: Secrets::of_env(&context.env),
     };
-    let wanted = Wanted { step, stream: args.stream.map(stream), is_raw: args.raw };
+    let mut printer = Printer::new(context, &wanted, args.tail.map(LastLines::new));
     if args.follow {
         return follow(&store, run, &wanted, &mut printer).await;
     }
     let sources = sources(&store, &view.record, &wanted);
     let spoken = spoken(&store, run, &wanted, &sources).await?;
     for source in sources {
-        let voice = Voice::of(&source, spoken.as_ref(), view.record.cwd.as_deref(), u64::MAX);
-        print_all(&source, voice, &wanted, &mut printer, store.clock().wall())?;
+        let cwd = view.record.cwd.as_deref();
+        let mut voice = Voice::of(&source, spoken.as_ref(), cwd, u64::MAX, &wanted.secrets);
+        print_all(&source, &mut voice, &wanted, &mut printer, store.clock().wall())?;
         // A last line without an end is not to wait for what others said.
         printer.finish()?;
     }
+    printer.print_tail()?;
     Ok(Exit::Completed)
 }
 
 /// What is asked for.
 struct Wanted {
-    step: Option<StepId>,
+    address: Option<Address>,
     stream: Option<Stream>,
     is_raw: bool,
+    /// Those that this process knows: what is decoded here was not looked through before.
+    secrets: Secrets,
+}
+
+impl Wanted {
+    /// What stands above what an attempt wrote, where the step wrote more.
+    fn mark(&self, step: &StepRecord, attempt: &AttemptRecord) -> Option<String> {
+        let is_one_cycle = self.address.as_ref().is_some_and(Address::is_of_cycle);
+        let cycle = step.cycle().filter(|_| !is_one_cycle).map(|cycle| format!("cycle {cycle}"));
+        let number = attempt.attempt.0;
+        let attempt = (number > 1).then(|| format!("attempt {number}"));
+        let parts: Vec<String> = cycle.into_iter().chain(attempt).collect();
+        (!self.is_raw && !parts.is_empty()).then(|| parts.join(", "))
+    }
 }
 
 /// What is needed to read what agents said, if any of them is among `sources`.
@@ -149,7 +189,7 @@ const fn stream(name: StreamName) -> Stream {
 }
 
 fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec<Source> {
-    let steps = record.steps.iter().filter(|step| wanted.step.as_ref().is_none_or(|id| *id == step.step));
+    let steps = record.steps.iter().filter(|step| wanted.address.as_ref().is_none_or(|only| only.has(step)));
     steps
         .flat_map(|step| step.attempts.iter().map(move |attempt| (step, attempt)))
         .filter_map(|(step, attempt)| {
@@ -165,21 +205,23 @@ fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec<Source> {
                 attempt.attempt.0,
                 step.cycle().map_or_else(String::new, |cycle| format!(" of cycle {cycle}")),
             );
+            let mark = wanted.mark(step, attempt);
             let (step, attempt) = (step.step.clone(), attempt.attempt);
-            Some(Source { step, effect, attempt, folder, preset, head })
+            Some(Source { step, effect, attempt, folder, preset, head, mark })
         })
         .collect()
 }
 
+/// Prints what is there, and says where it ends.
 fn print_all(
     source: &Source,
-    mut voice: Voice,
+    voice: &mut Voice,
     wanted: &Wanted,
     printer: &mut Printer,
     now: Timestamp,
-) -> Result<(), CliError> {
+) -> Result<u64, CliError> {
     let is_wanted = |stream: Stream| wanted.stream.is_none_or(|only| only == stream);
-    printer.print(&source.step, &voice.head(source))?;
+    printer.print_head(&source.step, &voice.head(source))?;
     let mut from_bytes = 0;
     loop {
         let page = read_ordered(&source.folder, from_bytes, PAGE_BYTES)?;
@@ -193,7 +235,7 @@ fn print_all(
             if page.ended && is_wanted(Stream::Stdout) {
                 printer.print(&source.step, &voice.end(now))?;
             }
-            return Ok(());
+            return Ok(from_bytes);
         }
     }
 }
@@ -211,12 +253,20 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
             let spoken = spoken(store, run, wanted, &new).await?;
             for source in new {
                 let live_from = stdout_size(&source.folder);
-                let voice = Voice::of(&source, spoken.as_ref(), live.record.cwd.as_deref(), live_from);
+                let cwd = live.record.cwd.as_deref();
+                let voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
                 let (sender, only, clock) = (sender.clone(), wanted.stream, store.clock().clone());
-                let teller = Teller { source, only, sender, clock };
+                let mut voice = voice;
+                let from_bytes = match printer.tail {
+                    // The last lines of what is there are known once all of it was read.
+                    Some(_) => Some(print_all(&source, &mut voice, wanted, printer, store.clock().wall())?),
+                    None => None,
+                };
+                let teller = Teller { source, only, sender, clock, from_bytes };
                 // It ends with the attempt, or when nobody listens any more.
                 drop(tokio::task::spawn_blocking(move || teller.follow(voice)));
             }
+            printer.print_tail()?;
         }
         if live.record.status.is_ended() {
             send = None;
@@ -224,6 +274,7 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
         tokio::select! {
             read = incoming.recv() => match read {
                 Some(Read::Bytes(step, bytes)) => printer.print(&step, &bytes)?,
+                Some(Read::Head(step, bytes)) => printer.print_head(&step, &bytes)?,
                 Some(Read::Failed(error)) => return Err(error),
                 None => {
                     printer.finish()?;
@@ -246,15 +297,19 @@ struct Teller {
     only: Option<Stream>,
     sender: mpsc::Sender<Read>,
     clock: Arc<dyn Clock>,
+    /// What lies before this was told already, as was what stands above it.
+    from_bytes: Option<u64>,
 }
 
 impl Teller {
     fn follow(&self, mut voice: Voice) {
-        let mut follower = match Follower::open(&self.source.folder, 0) {
+        let mut follower = match Follower::open(&self.source.folder, self.from_bytes.unwrap_or(0)) {
             Ok(follower) => follower,
             Err(error) => return self.tell(Read::Failed(error.into())),
         };
-        self.tell_bytes(voice.head(&self.source));
+        if self.from_bytes.is_none() {
+            self.tell_head(voice.head(&self.source));
+        }
         let is_wanted = |stream: Stream| self.only.is_none_or(|only| only == stream);
         while !self.sender.is_closed() {
             match follower.next(SPOOL_PATIENCE) {
@@ -276,6 +331,12 @@ impl Teller {
         }
     }
 
+    fn tell_head(&self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.tell(Read::Head(self.source.step.clone(), bytes));
+        }
+    }
+
     fn tell_bytes(&self, bytes: Vec<u8>) {
         if !bytes.is_empty() {
             self.tell(Read::Bytes(self.source.step.clone(), bytes));
@@ -289,37 +350,111 @@ impl Teller {
     }
 }
 
-/// Prints bytes as they are, or, of several steps, line by line behind the step's name.
+/// Prints what steps wrote, of several steps line by line behind the step's name.
 ///
-/// A terminal gets no control characters but those of colours, line breaks and tabs: what a step prints is not to move
-/// the cursor, set titles or answer for the person in front of it.
-#[derive(Debug, Default)]
+/// It is text for people, in a terminal and elsewhere: what a step prints is not to move the cursor, set titles or answer
+/// for the person in front of it, and a progress bar is what it was last. `--raw` gives the bytes as they are, but not to a
+/// terminal.
+#[derive(Debug)]
 struct Printer {
     prefixes: bool,
-    is_terminal: bool,
-    /// The beginning of an escape sequence whose end has not come.
-    escape: Vec<u8>,
+    /// What makes text of bytes, for each step; none where they are given as they are.
+    sanitizers: Option<BTreeMap<StepId, Sanitizer>>,
+    colours: Colours,
     lines: Lines,
+    /// The last lines of what came, where no others are wanted.
+    tail: Option<LastLines>,
+    /// A line has begun and not ended.
+    is_within_line: bool,
 }
 
 impl Printer {
-    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
-        let clean;
-        let bytes = if self.is_terminal {
-            clean = harmless(&mut self.escape, bytes);
-            &clean
-        } else {
-            bytes
-        };
-        if self.prefixes {
-            output::put_bytes(&self.lines.take(step, bytes))
-        } else {
-            output::put_bytes(bytes)
+    fn new(context: &Context, wanted: &Wanted, tail: Option<LastLines>) -> Printer {
+        let is_terminal = output::stdout().is_terminal();
+        Printer {
+            prefixes: wanted.address.as_ref().is_none_or(|address| !address.is_leaf()),
+            sanitizers: (is_terminal || !wanted.is_raw).then(BTreeMap::new),
+            colours: if context.style.color { Colours::Any } else { Colours::None },
+            lines: Lines::default(),
+            tail,
+            is_within_line: false,
         }
     }
 
+    /// Prints what stands above what follows, on a line of its own.
+    fn print_head(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if !self.prefixes {
+            self.finish_sanitizers()?;
+        }
+        if self.is_within_line && !self.prefixes {
+            self.put(b"\n")?;
+        }
+        self.print(step, bytes)
+    }
+
+    fn print(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(sanitizers) = &mut self.sanitizers else { return self.put_of(step, bytes) };
+        let colours = self.colours;
+        let new = || Sanitizer::new(colours, Moves::Obeyed);
+        let mut text = String::new();
+        sanitizers.entry(step.clone()).or_insert_with(new).take(bytes, &mut text);
+        self.put_of(step, text.as_bytes())
+    }
+
+    /// Puts what a step wrote, behind its name where several write.
+    fn put_of(&mut self, step: &StepId, bytes: &[u8]) -> Result<(), CliError> {
+        if !self.prefixes {
+            return self.put(bytes);
+        }
+        let lines = self.lines.take(step, bytes);
+        self.put(&lines)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        let Some(last) = bytes.last() else { return Ok(()) };
+        self.is_within_line = *last != b'\n';
+        match &mut self.tail {
+            Some(tail) => {
+                tail.push(bytes);
+                Ok(())
+            }
+            None => self.write(bytes),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), CliError> {
+        match self.sanitizers {
+            Some(_) => output::put_sanitized(&String::from_utf8_lossy(bytes)),
+            None => output::put_bytes(bytes),
+        }
+    }
+
+    /// Prints the last lines of what came, and from now on all that comes.
+    fn print_tail(&mut self) -> Result<(), CliError> {
+        match self.tail.take() {
+            Some(tail) => self.write(&tail.into_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints the lines that the sanitizers hold because they have not ended.
+    fn finish_sanitizers(&mut self) -> Result<(), CliError> {
+        for (step, mut sanitizer) in self.sanitizers.as_mut().map(std::mem::take).unwrap_or_default() {
+            let mut text = String::new();
+            sanitizer.finish(&mut text);
+            self.put_of(&step, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Prints lines that have not ended.
     fn finish(&mut self) -> Result<(), CliError> {
-        output::put_bytes(&self.lines.finish())
+        self.finish_sanitizers()?;
+        let lines = self.lines.finish();
+        self.put(&lines)
     }
 }
 

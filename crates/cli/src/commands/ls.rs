@@ -3,7 +3,7 @@
 use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
 use backstay_log::TopicFilter;
 use backstay_model::Timestamp;
-use backstay_runtime::{RunRow, Store};
+use backstay_runtime::RunRow;
 use serde::Serialize;
 
 use crate::args::LsArgs;
@@ -11,7 +11,6 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::stores;
 use crate::ui::{
     Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, table, unowned_limit_words,
 };
@@ -27,7 +26,7 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
     if args.everywhere {
         return everywhere(context, args).await;
     }
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let mut rows = store.runs(TopicFilter::default()).await?;
     rows.sort_by_key(urgency);
     let shown = shown(&rows, args.all);
@@ -49,10 +48,10 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
 
 /// Lists the runs of every store that this user has worked in. A store that cannot be read is said, and the others are listed.
 async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
-    let folders = stores::known(&context.env).map_err(CliError::Stores)?;
+    let folders = context.known_stores()?;
     let (mut exit, mut all) = (Exit::Completed, Vec::new());
     for folder in folders {
-        let store = match Store::open(&folder, false).await {
+        let store = match context.opening(&folder).await {
             Ok(store) => store,
             Err(error) => {
                 output::note(&format!("{folder}: {}", output::describe_any(&error)));

@@ -13,6 +13,7 @@ pub(crate) mod exec;
 mod inbox;
 mod init;
 mod input;
+mod last_lines;
 mod logs;
 pub(crate) mod ls;
 mod prune;
@@ -26,6 +27,7 @@ mod store;
 mod suspend;
 mod tell;
 mod trees;
+mod trust;
 mod up;
 mod usage;
 pub(crate) mod wait;
@@ -34,6 +36,7 @@ mod watch_list;
 pub(crate) mod workflow;
 
 pub(crate) use input::{Heard, Successor, is_owned, verdict};
+pub(crate) use trees::omitted_lines;
 
 use crate::args::Command;
 use crate::context::Context;
@@ -70,6 +73,7 @@ pub(crate) async fn dispatch(context: &Context, command: Command) -> Result<Exit
         Command::Usage(args) => usage::usage(context, args).await,
         Command::Up(args) => up::up(context, args).await,
         Command::Store(args) => store::store(context, args).await,
+        Command::Trust(args) => trust::trust(context, args),
         Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => completions::completions(args),
         Command::Keeper(args) => Ok(Exit::from_keeper(&args.folder)),

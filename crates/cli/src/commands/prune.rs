@@ -40,30 +40,40 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
     }
     runs.sort();
     runs.dedup();
-    let mut removed = Vec::with_capacity(runs.len());
+    let (mut removed, mut failed) = (Vec::with_capacity(runs.len()), Vec::new());
     let mut named = BlobSum::default();
     for run in runs {
         let blobs = store.blobs_of(run).await?;
         named.blobs += blobs.blobs;
         named.size_bytes += blobs.size_bytes;
-        let freed = store.remove(run).await?;
+        // One that stays does not keep the others.
+        let freed = match store.remove(run).await {
+            Ok(freed) => freed,
+            Err(error) if args.runs.len() > 1 => {
+                output::note(&format!("{run} is not removed whole: {}", output::describe_any(&error)));
+                failed.push(NotFreed { run, error: output::describe_any(&error) });
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if !args.json {
             output::line(&format!("{run} removed: {}", what(&freed)))?;
         }
         say_left(&freed);
         removed.push((run, freed));
     }
+    let has_failed = !failed.is_empty();
     if args.json {
         let removed =
             removed.into_iter().map(|(run, freed)| Gone { run, freed: Given::of(&freed) }).collect();
-        output::json(&Document::new(Removed { removed }))?;
+        output::json(&Document::new(Removed { removed, failed }))?;
     } else if named.blobs > 0 {
         output::note(&format!(
             "{} that it named stay where others name them; what nothing names goes with `backstay prune`, an hour after its last use",
             blobs_of(named)
         ));
     }
-    Ok(Exit::Completed)
+    Ok(if has_failed { Exit::Failed } else { Exit::Completed })
 }
 
 /// Such as `3 blobs of 4.1 MB`.
@@ -138,7 +148,10 @@ fn what(freed: &Freed) -> String {
 fn say_left(freed: &Freed) {
     for (path, why) in &freed.worktrees_left {
         let force = "`git worktree remove --force` removes it all the same";
-        output::note(&format!("{path} stays: it {}; {force}", why.as_str()));
+        output::note(&format!("{path} stays: it {}; {force}", why.text()));
+    }
+    for fault in &freed.checkouts_gone {
+        output::note(&format!("what was kept of a checkout went with its repository: {fault}"));
     }
     for branch in &freed.branches_left {
         let branch = branch.trim_start_matches("refs/heads/");
@@ -159,14 +172,14 @@ struct Given {
 #[derive(Serialize)]
 struct Left {
     path: String,
-    why: &'static str,
+    why: String,
 }
 
 impl Given {
     fn of(freed: &Freed) -> Given {
         let left = |(path, why): &(camino::Utf8PathBuf, backstay_runtime::Unmerged)| Left {
             path: path.to_string(),
-            why: why.as_str(),
+            why: why.text(),
         };
         Given {
             events: freed.events,
@@ -189,6 +202,8 @@ struct Gone {
 #[derive(Serialize)]
 struct Removed {
     removed: Vec<Gone>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<NotFreed>,
 }
 
 #[derive(Serialize)]

@@ -28,6 +28,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         }
         return Ok(of_status(status));
     }
+    context.trusted(&store)?;
     let mut said = None;
     if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
         let event = Event::from(ResumeRequested { by: context.actor() });
@@ -39,7 +40,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         }
     }
     if args.detach {
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         // Whoever waits for the run next shall not see it stand still.
         if let Some(said) = said {
             input::verdict(context, &store, run, said, Successor::Started).await?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use backstay_model::{Payload, RunId};
-use backstay_runtime::RunRequest;
+use backstay_model::{Coded as _, Payload, RunId};
+use backstay_runtime::{CheckoutState, RunRequest};
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
 use backstay_workflow::{AgentOverride, Given};
 use camino::Utf8PathBuf;
@@ -49,9 +49,9 @@ pub(crate) async fn start(
     given: BTreeMap<String, Given>,
     wish: RunWish,
 ) -> Result<Exit, CliError> {
-    let presets = context.presets()?;
+    let configuration = context.configuration_here()?;
     let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, &presets).map_err(|diagnostics| {
+    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
     })?;
@@ -64,12 +64,14 @@ pub(crate) async fn start(
         save(&wish, &file.text)?;
         return dry_run(context, &checked.plan, wish.json);
     }
+    let trusted = configuration.trusted()?;
     let store = context.store_or_new().await?;
+    say_checkout_fault(context).await?;
     save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
         plan: checked.plan,
-        presets,
+        presets: trusted.presets().clone(),
         file: file.name,
         folder: file.folder,
         source: file.text,
@@ -88,11 +90,26 @@ pub(crate) async fn start(
         if context.env.contains_key(crate::foreground::EFFECT) {
             output::note("this is a step of another run: whatever it leaves in the background ends with it");
         }
-        crate::detach::go_on(&store, run)?;
+        crate::detach::go_on(context, &store, run)?;
         return detached(run, wish.json);
     }
     let look = if wish.json { Look::Json } else { Look::Page };
     foreground::work_or_watch(context, &store, run, look).await
+}
+
+/// Says that what steps change is not kept, where the working folder is in something of git that is no checkout.
+async fn say_checkout_fault(context: &Context) -> Result<(), CliError> {
+    let cwd = context.cwd.clone();
+    let state = tokio::task::spawn_blocking(move || CheckoutState::of(&cwd)).await?;
+    if let CheckoutState::Unusable(error) = state {
+        let hint = error.hint().map_or_else(String::new, |hint| format!("\n  = {hint}"));
+        output::note(&format!(
+            "warning {} {}\n  so what steps change is not kept: there will be no `diff` and no `restore`{hint}",
+            error.code(),
+            output::describe_any(&error)
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the workflow to the file that was wished for, which must not be there.

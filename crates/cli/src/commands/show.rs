@@ -19,7 +19,7 @@ const MARKDOWN_COLUMNS: usize = 120;
 
 /// Shows one run.
 pub(crate) async fn show(context: &Context, args: &ShowArgs) -> Result<Exit, CliError> {
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     if args.json {
         print_json(&store, run).await?;

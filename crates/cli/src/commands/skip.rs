@@ -4,9 +4,10 @@ use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
 use backstay_model::{Payload, Text};
 
 use super::input::{self, Orphan};
+use crate::address::Address;
 use crate::args::SkipArgs;
 use crate::confirm::confirm;
-use crate::context::{Context, find_step};
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -16,9 +17,12 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_str()).await?;
     let view = store.view(run).await?;
-    let step = find_step(&view.plan, &args.step)?;
+    let step = Address::whole_step(&view.plan, &args.step)?;
     let output = args.output.as_deref().map(json_text).transpose()?;
     let skip = StepSkip { step, output };
+    if view.record.status.is_ended() || view.is_without_owner() {
+        context.trusted(&store)?;
+    }
     if view.record.status.is_ended() {
         let status = view.record.status;
         let question = format!("{run} is {status}. Start it again without `{step}`?", step = skip.step);

@@ -5,7 +5,6 @@ use backstay_runtime::{Kept, StopSwitch, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::UpArgs;
-use crate::config;
 use crate::context::Context;
 use crate::detach;
 use crate::error::CliError;
@@ -16,6 +15,7 @@ use crate::output;
 /// Works on every run that is due, until none is left or it is told to stop.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
+    context.trusted(&store)?;
     if let Some(run) = args.run {
         // Who works in the background outlives the terminal that it was started from. The handler stays for good.
         let _hangups = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
@@ -43,9 +43,10 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
 }
 
 async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliError> {
-    let mut owner = foreground::owner(context, store).await?;
+    let trusted = context.trusted(store)?;
+    let mut owner = foreground::owner(context, store, &trusted).await?;
     if kept == Kept::All
-        && let Some(retention) = config::retention(store.folder())?
+        && let Some(retention) = trusted.retention()
     {
         owner.retain(retention, context.actor());
     }

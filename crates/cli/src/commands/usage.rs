@@ -95,7 +95,7 @@ impl Used {
 
 /// Tells what the agents of this store used.
 pub(crate) async fn usage(context: &Context, args: UsageArgs) -> Result<Exit, CliError> {
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let since = args.since.as_deref().map(parse_duration).transpose()?;
     let times = context.times();
     let mut groups: BTreeMap<String, Used> = BTreeMap::new();

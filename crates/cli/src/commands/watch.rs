@@ -12,7 +12,6 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
 use crate::screen::{RunScreen, Start, Stays};
-use crate::stores;
 use crate::ui::{Line, Listen, LiveRun, Paint, Person, Role, Wish};
 
 /// Watches one run until it ends, or all that have not.
@@ -40,8 +39,8 @@ pub(crate) async fn watch(context: &Context, args: WatchArgs) -> Result<Exit, Cl
 /// Watches what is under way in all stores of the user.
 async fn everywhere(context: &Context) -> Result<Exit, CliError> {
     let mut stores = Vec::new();
-    for folder in stores::known(&context.env).map_err(CliError::Stores)? {
-        match Store::open(&folder, false).await {
+    for folder in context.known_stores()? {
+        match context.opening(&folder).await {
             Ok(store) => {
                 let open = TopicFilter { open_only: true, ..TopicFilter::default() };
                 if !store.runs(open).await?.is_empty() {

@@ -11,13 +11,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ls::{needs_person, urgency};
 use super::watch::{Behind, Seen, see_run};
-use crate::config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
 use crate::screen::{Saying, Start, Taker, perform, ready};
-use crate::stores;
 use crate::ui::{
     Deed, Frame, Key, Line, Listen, Offered, Pace, Paint, Parts, Person, Size, Wish, asked_words,
     can_suspend, key_line, laid_out, rule, short, wrapped,
@@ -118,7 +116,7 @@ struct Watched {
 
 impl Watched {
     fn new(context: &Context, store: Store) -> Result<Watched, CliError> {
-        let rings = context.rings && config::bell(store.folder())?;
+        let rings = context.rings && context.configuration(store.folder())?.bell();
         Ok(Watched { store, seen: Position(0), rings })
     }
 }
@@ -167,11 +165,11 @@ impl<'a> List<'a> {
 
     /// Opens the stores that were not known before.
     async fn find_stores(&mut self) -> Result<(), CliError> {
-        for folder in stores::known(&self.context.env).map_err(CliError::Stores)? {
+        for folder in self.context.known_stores()? {
             if self.stores.iter().any(|watched| watched.store.folder() == folder) {
                 continue;
             }
-            let opened = match Store::open(&folder, false).await {
+            let opened = match self.context.opening(&folder).await {
                 Ok(store) => Watched::new(self.context, store),
                 Err(error) => Err(error.into()),
             };

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use backstay_agent::Presets;
 use backstay_files::read_regular;
-use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, Severity};
+use backstay_workflow::{AgentOverride, CheckInput, Checked, Diagnostic, PresetTraits, Severity};
 use camino::Utf8PathBuf;
 
 use crate::context::{Context, read_text};
@@ -46,7 +45,7 @@ impl WorkflowFile {
     pub(crate) fn check(
         &self,
         agents: BTreeMap<String, AgentOverride>,
-        presets: &Presets,
+        presets: &BTreeMap<String, PresetTraits>,
     ) -> Result<Checked, Vec<Diagnostic>> {
         let read_file = |name: &str| {
             let bytes = read_regular(self.folder.join(name).as_std_path(), TEXT_BYTES_MAX)?;
@@ -58,7 +57,7 @@ impl WorkflowFile {
             read_file: &read_file,
             schema_fault: &backstay_runtime::schema_fault,
             agents,
-            presets: backstay_runtime::preset_traits(presets),
+            presets: presets.clone(),
         })
     }
 

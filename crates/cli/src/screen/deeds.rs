@@ -43,13 +43,16 @@ pub(crate) async fn perform(
             if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
                 (Event::from(ResumeRequested { by }), "it goes on in the background")
             } else {
-                crate::detach::go_on(&store, run)?;
+                crate::detach::go_on(context, &store, run)?;
                 return Ok("it goes on in the background".to_owned());
             }
         }
         // These are the view's own.
         Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
     };
+    if taker == Taker::Background && matches!(event, Event::ResumeRequested(_) | Event::QuestionAnswered(_)) {
+        context.trusted(&store)?;
+    }
     let said = store.say(run, event).await?;
     let verdict = match taker {
         Taker::Here => store.verdict(run, said).await?,
@@ -57,13 +60,13 @@ pub(crate) async fn perform(
             let successor = if is_owned(&store, run).await? {
                 Successor::Nobody
             } else {
-                crate::detach::go_on(&store, run)?;
+                crate::detach::go_on(context, &store, run)?;
                 Successor::Started
             };
             let (verdict, heard) = verdict(context, &store, run, said, successor).await?;
             if successor == Successor::Nobody && matches!(heard, Heard::Settled) {
                 // Its owner died before it answered.
-                crate::detach::go_on(&store, run)?;
+                crate::detach::go_on(context, &store, run)?;
             }
             verdict
         }

@@ -14,7 +14,6 @@ use backstay_runtime::Store;
 pub(crate) use self::deeds::{Taker, perform};
 use self::reading::Reading;
 use self::talk::PaneTalk;
-use crate::config;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::{
@@ -69,7 +68,7 @@ impl<'a> RunScreen<'a> {
         role: Role,
         person: &Person,
     ) -> Result<RunScreen<'a>, CliError> {
-        let rings = context.rings && config::bell(store.folder())?;
+        let rings = context.rings && context.configuration(store.folder())?.bell();
         Ok(RunScreen {
             context,
             store: store.clone(),

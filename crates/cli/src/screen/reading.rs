@@ -5,13 +5,14 @@ use std::time::Duration;
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::SpoolError;
 use backstay_exec::spool::{self, Follow, Follower};
-use backstay_model::event::KeptTree;
+use backstay_model::event::{KeptTree, OmittedFiles, TreeOutcome};
 use backstay_model::{EffectCall, EffectId, Scope};
 use backstay_runtime::{Checkout, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
 
 use super::talk::{Talk, is_agents};
+use crate::commands::omitted_lines;
 use crate::error::CliError;
 use crate::ui::{Entry, Paint, Reader};
 
@@ -72,10 +73,13 @@ pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Resul
     let step = instance(&record, &scope)?;
     let what = format!("`{}`", step.step);
     let attempts = || step.attempts.iter();
-    let before = attempts().find_map(|attempt| attempt.before.clone());
-    let Some(before) = before else { return Err(CliError::NoTree { what }) };
+    let kept = |outcome: &Option<TreeOutcome>| outcome.as_ref().and_then(TreeOutcome::kept).cloned();
+    let Some(before) = attempts().find_map(|attempt| kept(&attempt.before)) else {
+        let problem = attempts().find_map(|attempt| attempt.before.as_ref()?.problem());
+        return Err(CliError::NoTree { what, why: problem.map(|problem| problem.message.clone()) });
+    };
     let is_over = attempts().next_back().is_some_and(|attempt| attempt.ended_at.is_some());
-    let after = attempts().rev().find_map(|attempt| attempt.after.clone()).filter(|_| is_over);
+    let after = attempts().rev().find_map(|attempt| kept(&attempt.after)).filter(|_| is_over);
     let own = match &after {
         // Both trees are in the repository, whichever folder of it is asked.
         Some(_) => None,
@@ -87,10 +91,13 @@ pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Resul
     let folder = Utf8PathBuf::from(own.as_deref().or(record.cwd.as_deref()).unwrap_or("/"));
     let until = if after.is_some() { "" } else { ", up to now" };
     let mut reader = Reader::at_start(format!("{} · diff{until}", step.step), "it changed nothing");
-    let text =
+    let (text, omitted) =
         tokio::task::spawn_blocking(move || diff_text(&folder, &before, after.as_ref(), what)).await??;
     for line in String::from_utf8_lossy(&text).lines() {
         reader.entries().push(Entry::plain(paint(line), line));
+    }
+    for line in omitted_lines(&omitted) {
+        reader.entries().push(Entry::plain(Paint::Warn, line));
     }
     Ok(Reading { reader, source: Source::Still })
 }
@@ -100,10 +107,12 @@ fn diff_text(
     before: &KeptTree,
     after: Option<&KeptTree>,
     what: String,
-) -> Result<Vec<u8>, CliError> {
-    let Some(checkout) = Checkout::around(folder)? else { return Err(CliError::NoTree { what }) };
-    let after = match after {
-        Some(after) => after.tree.clone(),
+) -> Result<(Vec<u8>, OmittedFiles), CliError> {
+    let Some(checkout) = Checkout::around(folder)? else {
+        return Err(CliError::NoTree { what, why: Some(format!("{folder} is in no git checkout")) });
+    };
+    let (after, omitted) = match after {
+        Some(after) => (after.tree.clone(), after.omitted.clone()),
         None => {
             let scratch = tempfile::tempdir().map_err(CliError::Folder)?;
             let scratch = scratch.path().canonicalize().map_err(CliError::Folder)?;
@@ -111,7 +120,7 @@ fn diff_text(
             checkout.tree_now(&scratch)?
         }
     };
-    Ok(checkout.diff(&before.tree, &after)?)
+    Ok((checkout.diff(&before.tree, &after)?, before.omitted.clone().union(&omitted)))
 }
 
 /// As git paints it.
@@ -128,7 +137,7 @@ fn paint(line: &str) -> Paint {
 
 fn instance<'a>(record: &'a RunRecord, scope: &Scope) -> Result<&'a StepRecord, CliError> {
     let what = || scope.step_id().map_or_else(String::new, |step| format!("`{step}`"));
-    record.instance(scope).ok_or_else(|| CliError::NoTree { what: what() })
+    record.instance(scope).ok_or_else(|| CliError::NoTree { what: what(), why: None })
 }
 
 fn last_attempt(step: &StepRecord) -> Option<&AttemptRecord> {

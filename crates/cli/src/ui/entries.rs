@@ -5,16 +5,16 @@ use std::collections::VecDeque;
 use backstay_model::event::{AgentSaid, Said};
 use backstay_model::{Attempt, Text};
 
-use super::line::{one_line, width};
+use super::line::width;
 use super::time::duration;
-use super::{Line, Paint, harmless};
+use super::{Colours, Line, Moves, Paint, Sanitizer, one_line};
 
 /// Entries that are kept.
 const ENTRIES_MAX: usize = 20_000;
 /// Bytes of text that are kept.
 const BYTES_MAX: usize = 16 << 20;
-/// Bytes after which a line is broken although it has not ended.
-const LINE_BYTES_MAX: usize = 16 << 10;
+/// Bytes that are made lines of at once.
+const CHUNK_BYTES: usize = 16 << 10;
 /// Columns between two tabs.
 const TAB_COLUMNS: usize = 8;
 /// Columns in front of every line.
@@ -66,17 +66,21 @@ impl Entry {
 }
 
 /// The last of what was said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Entries {
     kept: VecDeque<Entry>,
     size_bytes: usize,
     dropped: u64,
-    /// The end of the bytes that has no line break yet, and the beginning of an escape sequence in it.
-    begun: Vec<u8>,
-    escape: Vec<u8>,
-    /// Whether the next byte begins the line anew.
-    has_returned: bool,
+    /// Makes lines of bytes.
+    sanitizer: Sanitizer,
     attempt: Option<Attempt>,
+}
+
+impl Default for Entries {
+    fn default() -> Entries {
+        let sanitizer = Sanitizer::new(Colours::None, Moves::Obeyed);
+        Entries { kept: VecDeque::new(), size_bytes: 0, dropped: 0, sanitizer, attempt: None }
+    }
 }
 
 impl Entries {
@@ -92,7 +96,7 @@ impl Entries {
 
     /// A line that has not ended, if there is one.
     pub(crate) fn unfinished(&self) -> Option<Entry> {
-        let text = shown(&self.begun);
+        let text = self.sanitizer.unfinished();
         (!text.is_empty()).then(|| Entry::plain(Paint::Plain, text))
     }
 
@@ -107,40 +111,16 @@ impl Entries {
         }
     }
 
-    /// Adds what a process wrote. Nothing of it reaches the terminal that this would act on.
+    /// Adds what a process wrote. Nothing of it reaches the terminal that this would act on. A line that is longer than any
+    /// screen is broken.
     pub(crate) fn wrote(&mut self, bytes: &[u8]) {
-        let mut parts = bytes.split(|byte| *byte == b'\n');
-        let last = parts.next_back();
-        for part in parts {
-            self.add_bytes(part);
-            self.end_line();
-        }
-        self.add_bytes(last.unwrap_or_default());
-    }
-
-    fn add_bytes(&mut self, bytes: &[u8]) {
-        for (index, part) in bytes.split(|byte| *byte == b'\r').enumerate() {
-            self.has_returned |= index > 0;
-            if part.is_empty() {
-                continue;
-            }
-            // Who goes back to the beginning of the line writes over what stood there.
-            if std::mem::take(&mut self.has_returned) {
-                self.begun.clear();
-            }
-            for chunk in part.chunks(LINE_BYTES_MAX) {
-                self.begun.extend(harmless(&mut self.escape, chunk));
-                if self.begun.len() >= LINE_BYTES_MAX {
-                    self.end_line();
-                }
+        for chunk in bytes.chunks(CHUNK_BYTES) {
+            let mut lines = String::new();
+            self.sanitizer.take(chunk, &mut lines);
+            for line in lines.lines() {
+                self.push(Entry::plain(Paint::Plain, line));
             }
         }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.begun);
-        self.has_returned = false;
-        self.push(Entry::plain(Paint::Plain, shown(&line)));
     }
 
     /// Adds what an agent said or did. `whole` is the text of a message that is stored elsewhere.
@@ -206,11 +186,6 @@ fn inline(text: &Text) -> Option<&str> {
         Text::Inline(text) => Some(text),
         Text::Blob { .. } => None,
     }
-}
-
-/// A line of bytes as text, tabs kept.
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `line` with spaces for tabs, and without what would move the cursor.

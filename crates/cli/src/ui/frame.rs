@@ -95,6 +95,12 @@ impl Frame {
     }
 
     fn show(&mut self, place: Place, lines: &[Line], size: Size) -> Result<Offered, CliError> {
+        // Of what has no room on the screen the end stays; below the last line stands the cursor.
+        let room = match place {
+            Place::Below => size.rows.saturating_sub(1).max(1),
+            Place::Whole => size.rows,
+        };
+        let lines = &lines[lines.len().saturating_sub(room)..];
         let shown: Vec<String> = lines.iter().map(|line| line.render(self.style, size.columns)).collect();
         if shown == self.drawn && place == self.place && !self.rings {
             return Ok(Offered::Taken);

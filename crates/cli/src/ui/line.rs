@@ -1,5 +1,8 @@
 //! Lines that never grow wider than the screen.
 
+use unicode_width::UnicodeWidthChar;
+
+use super::sanitize::one_line;
 use super::{Paint, Style};
 
 /// One line, in pieces of one paint each.
@@ -152,47 +155,9 @@ pub(crate) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// `text` without what would move the cursor: control characters and escape sequences.
-pub(crate) fn one_line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(character) = rest.next() {
-        match character {
-            '\u{1b}' => pass_sequence(&mut rest),
-            '\n' | '\r' | '\t' => out.push(' '),
-            // Nor what would turn the text around.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            character if character.is_control() => {}
-            character => out.push(character),
-        }
-    }
-    out
-}
-
-/// Goes behind the sequence whose escape was read.
-fn pass_sequence(rest: &mut std::str::Chars<'_>) {
-    match rest.next() {
-        Some('[') => while rest.next().is_some_and(|part| !('@'..='~').contains(&part)) {},
-        Some(']' | 'P' | '_' | '^' | 'X') => {
-            let body = rest.as_str();
-            let end = ["\u{7}", "\u{1b}\\"].iter().filter_map(|end| Some(body.find(end)? + end.len())).min();
-            // One without an end is no reason to lose what stands behind it.
-            if let Some(end) = end {
-                *rest = body[end..].chars();
-            }
-        }
-        Some(_) | None => {}
-    }
-}
-
 /// East Asian scripts and emoji take two columns; combining marks and joiners none.
 fn character_width(character: char) -> usize {
-    match u32::from(character) {
-        0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f => 2,
-        0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
+    character.width().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -240,9 +205,9 @@ mod tests {
 
     #[test]
     fn what_a_process_says_cannot_move_the_cursor() {
-        assert_eq!(one_line("a\u{1b}[31mred\u{1b}[0m\r\nb\u{7}\tc"), "ared  b c");
-        assert_eq!(one_line("a\u{1b}]0;title\u{7}b\u{1b}]52;c;eA==\u{1b}\\c\u{1b}cd\u{1b}]0;e"), "abcd0;e");
-        assert_eq!(one_line("ok \u{202e}lave\u{2066}"), "ok lave");
+        let line = Line::of(Paint::Good, "a\u{1b}[31mred\u{1b}[0m\r\nb\u{7}\tc")
+            .with(Paint::Plain, "\u{9b}2J\u{202e}d");
+        assert_eq!(line.render(PLAIN, 80), "ared b cd");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
+use super::as_shown;
 use super::beats::Beat;
 use super::page::{Held, Page, Sign};
 use crate::error::CliError;
@@ -189,7 +190,8 @@ pub(crate) async fn last_words(
 fn last_lines(folders: Vec<(StepId, Utf8PathBuf)>) -> BTreeMap<StepId, Sign> {
     let last = |folder: &Utf8PathBuf| {
         let tail = spool::tail(folder, SIGN_BYTES).ok()?;
-        tail.text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+        let shown = as_shown(tail.text.as_bytes());
+        shown.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
     };
     let sign = |folder: &Utf8PathBuf| Sign { said: last(folder), beat: None };
     folders.into_iter().map(|(step, folder)| (step, sign(&folder))).collect()

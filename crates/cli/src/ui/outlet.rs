@@ -52,7 +52,7 @@ impl Outlet {
     /// A way to stdout.
     pub(crate) fn to_stdout() -> Outlet {
         Outlet::to(|bytes| {
-            let mut out = io::stdout().lock();
+            let mut out = crate::output::stdout().lock();
             out.write_all(bytes).and_then(|()| out.flush())
         })
     }

@@ -426,10 +426,13 @@ fn check_of_a_file_with_mistakes() {
 #[test]
 fn errors_with_their_ways_out() {
     use crate::error::CliError;
+    use backstay_runtime::{Standing, StoreOpenError};
     let run = "run_01JDX7Q2".to_owned();
     let errors = [
         CliError::NoStore { from: "/home/ada/acme/api".into() },
-        CliError::ForeignFolder { folder: "/etc".into() },
+        StoreOpenError::OtherThings { folder: "/etc".into(), name: "passwd".to_owned() }.into(),
+        StoreOpenError::NotAdopted { folder: "/tmp/api/.backstay".into(), standing: Standing::Unknown }
+            .into(),
         CliError::UnknownRun { text: run.clone() },
         CliError::UnknownStep { text: "tset".to_owned(), known: vec!["test".to_owned(), "push".to_owned()] },
         CliError::Workflow { file: "flow.yaml".to_owned(), errors: 2 },

@@ -75,7 +75,7 @@ pub(crate) fn step_rows(page: &Page<'_>, times: &Times, columns: usize) -> (Line
     }
     let bounded = |most: usize| if columns == usize::MAX { usize::MAX } else { most };
     let widest = |text: fn(&Row) -> &str, least: usize, most: usize| {
-        rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, bounded(most))
+        rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, bounded(most).max(least))
     };
     let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX.min(columns / 4));
     let states: Vec<String> = rows.iter().map(|row| row.state.words(times)).collect();

@@ -1,8 +1,8 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, Intervened, KeptTree, LoopEnd, LostEvidence,
-    QuestionKind, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget,
+    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, Intervened, LoopEnd, LostEvidence, QuestionKind,
+    QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
 };
 use backstay_model::{
     Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, StorePath, Text, Timestamp,
@@ -177,9 +177,9 @@ pub struct AttemptRecord {
     /// Files that it left there and that `artifacts` does not name.
     pub artifacts_left_out: u32,
     /// The checkout before it.
-    pub before: Option<KeptTree>,
+    pub before: Option<TreeOutcome>,
     /// The checkout after it.
-    pub after: Option<KeptTree>,
+    pub after: Option<TreeOutcome>,
     /// What its agent did, if that is known by a preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRecord>,

@@ -5,8 +5,8 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use backstay_files::Dir;
 use backstay_model::event::Spool;
 
-use crate::redact::Redactor;
-use crate::spec::{ProcessSpec, Redaction};
+use crate::redact::{Redactor, Secrets};
+use crate::spec::ProcessSpec;
 use crate::spool::{OrderWriter, SpoolWriter, Stream};
 
 /// Bytes read at once.
@@ -39,12 +39,12 @@ impl Capture {
         folder: &Dir,
         stream: Stream,
         spec: &ProcessSpec,
-        secrets: &[Redaction],
+        secrets: &Secrets,
     ) -> io::Result<(Capture, PipeWriter)> {
         let (pipe, theirs) = io::pipe()?;
         super::setup::set_nonblocking(&pipe)?;
         let spool = SpoolWriter::create(folder, stream, spec.output_limit_bytes)?;
-        let redactor = Redactor::new(secrets);
+        let redactor = secrets.redactor();
         Ok((Capture { pipe: Some(pipe), redactor, spool, redacted: Vec::new(), raw_bytes: 0 }, theirs))
     }
 

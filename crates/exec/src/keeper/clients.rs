@@ -60,6 +60,13 @@ impl Clients {
         Ok(Clients { listener, deaf_until: None, clients, highest: epoch })
     }
 
+    /// Owners come to `listener` from now on.
+    pub(super) fn listen_at(&mut self, listener: UnixListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.listener = listener;
+        Ok(())
+    }
+
     /// Where owners come, unless nobody can be taken at `now`: who waits there would wake the keeper without end.
     pub(super) fn listener(&self, now: Instant) -> Option<&UnixListener> {
         self.deaf_until.is_none_or(|until| until <= now).then_some(&self.listener)

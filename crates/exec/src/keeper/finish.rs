@@ -13,6 +13,7 @@ use super::capture::Capture;
 use super::clients::Clients;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::keepers::sockets;
 use crate::protocol::FromKeeper;
 use crate::record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord};
 use crate::spec::ProcessSpec;
@@ -25,7 +26,7 @@ pub(super) struct Ended {
     /// Held to the last moment: who gets it finds the record.
     _lock: File,
     reserve: File,
-    socket: Utf8PathBuf,
+    pub(super) socket: Utf8PathBuf,
     effect: EffectId,
     attempt: Attempt,
     streams: Option<([Capture; 2], OrderWriter, Clients)>,
@@ -105,9 +106,13 @@ impl Ended {
             left_behind: self.left_behind,
             survivors: self.survivors,
         };
-        self.write(&record, crash)?;
+        match self.write(&record, crash) {
+            // The folder is gone, and with it who could find a record there. Who listens is told all the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
         tolerate(
-            std::fs::remove_file(&self.socket),
+            sockets::remove(&self.socket),
             "nobody connects to a socket of a folder that has its record",
         );
         if let Some(mut clients) = clients {

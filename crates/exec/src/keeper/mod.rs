@@ -3,6 +3,7 @@
 //! It holds the folder's lock as long as it lives, starts one agent, keeps what it says, ends it in time, and leaves
 //! one exit record. It needs no runtime: whoever is attached only listens, and may tell it to stop.
 
+mod address;
 mod beat;
 mod capture;
 mod clients;

@@ -9,40 +9,39 @@ use std::process::Stdio;
 
 use backstay_files::{Dir, if_there};
 use backstay_model::{Digest, is_no_room};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
+use super::address::Address;
 use super::capture::{Capture, Feed};
 use super::clients::Clients;
 use super::finish::Ended;
 use super::reaper::Reaper;
 use super::supervise::Supervisor;
-use super::told::Told;
+use super::told::{Called, Told};
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
 use crate::inherited::{Umask, set_umask};
-use crate::keepers::ensure_private_folder;
+use crate::keepers::sockets;
 use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
 use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperFile};
-use crate::redact::secrets_of;
+use crate::redact::{Secrets, secrets_of};
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
 use crate::tolerate::tolerate;
 use crate::tree::{self, Kin};
 
-/// Hexadecimal digits of a mark, and of a socket's name.
+/// Hexadecimal digits of a mark.
 const MARK_DIGITS: usize = 32;
-const SOCKET_DIGITS: usize = 16;
 
 /// Everything that is needed before the agent starts. What may fail without it has succeeded once this exists.
 pub(super) struct Prepared {
-    folder: Dir,
     spec: ProcessSpec,
-    file: KeeperFile,
+    address: Address,
     streams: Streams,
     /// Of the agent; none if it is this process's.
     umask: Option<Umask>,
@@ -57,6 +56,7 @@ pub(super) struct Machinery {
     pub(super) clients: Clients,
     pub(super) reaper: Reaper,
     pub(super) told: Told,
+    pub(super) called: Called,
     pub(super) ended: Ended,
 }
 
@@ -84,13 +84,13 @@ pub(super) fn prepare(
     let reserve = reserve(folder, &spec)?;
     crash.pass("keeper.after_reserve");
 
-    let (listener, file) = listen(folder, &message.socket_folder, &spec)?;
+    let (listener, address) = Address::listen(folder, message.socket_folders, keeper_file(folder, &spec)?)?;
     crash.pass("keeper.after_listen");
-    let socket = file.socket.clone();
-    let parts = Parts { lock, spec, reserve, listener, file, umask: message.umask };
+    let socket = address.file.socket.clone();
+    let parts = Parts { lock, spec, reserve, listener, address, umask: message.umask };
     let prepared = assemble(folder, parts, crash, channel.as_ref());
     if prepared.is_err() {
-        tolerate(std::fs::remove_file(socket), "a socket where nobody listens only takes room");
+        tolerate(sockets::remove(&socket), "a socket where nobody listens only takes room");
     }
     prepared
 }
@@ -101,7 +101,7 @@ struct Parts {
     spec: ProcessSpec,
     reserve: File,
     listener: UnixListener,
-    file: KeeperFile,
+    address: Address,
     umask: Option<Umask>,
 }
 
@@ -112,8 +112,8 @@ fn assemble(
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
 ) -> io::Result<Prepared> {
-    let Parts { lock, mut spec, reserve, listener, file, umask } = parts;
-    let secrets = secrets_of(&spec.env, &spec.redact);
+    let Parts { lock, mut spec, reserve, listener, address, umask } = parts;
+    let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
     let (feed, stdin) = match spec.stdin.take() {
@@ -127,23 +127,24 @@ fn assemble(
         clients: Clients::new(listener, channel, spec.epoch)?,
         reaper: Reaper::prepare()?,
         told: Told::listen()?,
-        ended: Ended::new(folder.clone(), lock, reserve, file.socket.clone(), &spec),
+        called: Called::listen()?,
+        ended: Ended::new(folder.clone(), lock, reserve, address.file.socket.clone(), &spec),
     };
     crash.pass("keeper.after_machinery");
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
-    files::replace(folder, files::KEEPER, &file)?;
+    address.write()?;
     crash.pass("keeper.after_file");
-    Ok(Prepared { folder: folder.clone(), spec, file, streams, umask, machinery })
+    Ok(Prepared { spec, address, streams, umask, machinery })
 }
 
 /// Starts the agent. Nothing here may fail without a record: `keeper.json` says that it may have begun.
 pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Option<UnixStream>) -> Started {
-    let Prepared { folder, mut spec, mut file, streams, umask, mut machinery } = prepared;
+    let Prepared { mut spec, mut address, streams, umask, mut machinery } = prepared;
     crash.pass("keeper.before_spawn");
     let started = awake();
     // No other thread makes a file meanwhile: the one that collects the dead waits for its first child.
     let own = umask.map(set_umask);
-    let spawned = process::spawn(&spec, &file.mark, streams);
+    let spawned = process::spawn(&spec, &address.file.mark, streams);
     if let Some(own) = own {
         set_umask(own);
     }
@@ -151,16 +152,17 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
         Ok(pid) => pid,
         Err(failure) => {
             let Machinery { mut ended, captures, order, clients, .. } = machinery;
-            ended.ended_by = EndedBy::SpawnFailed { failure: failure.shortened() };
+            let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
+            ended.ended_by = EndedBy::SpawnFailed { failure: failure.for_record(&secrets) };
             ended.take_streams(captures, order, clients);
             return Started::Failed(Box::new(ended));
         }
     };
     crash.pass("keeper.after_spawn");
     machinery.reaper.begin();
-    file.pid = Some(pid);
+    address.file.pid = Some(pid);
     tolerate(
-        files::replace(&folder, files::KEEPER, &file),
+        address.write(),
         "the mark finds the process without its number too, and a full disk must not end what has begun",
     );
     machinery.clients.tell(&FromKeeper::Running {
@@ -168,7 +170,7 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
         effect: spec.effect.clone(),
         attempt: spec.attempt,
         pid,
-        keeper_pid: file.keeper_pid,
+        keeper_pid: address.file.keeper_pid,
     });
     *channel = None;
     crash.pass("keeper.after_running");
@@ -176,30 +178,22 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
     spec.env.clear();
     spec.redact.clear();
     let kin = Kin {
-        keeper_pid: file.keeper_pid,
+        keeper_pid: address.file.keeper_pid,
         agent_pid: Some(pid),
-        keeper_started: file.keeper_started,
-        mark: format!("{MARK_VARIABLE}={}", file.mark),
+        keeper_started: address.file.keeper_started,
+        mark: format!("{MARK_VARIABLE}={}", address.file.mark),
     };
-    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery)))
+    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery, address)))
 }
 
-/// The socket for later owners, and what `keeper.json` will say.
-fn listen(
-    folder: &Dir,
-    socket_folder: &Utf8Path,
-    spec: &ProcessSpec,
-) -> io::Result<(UnixListener, KeeperFile)> {
+/// What `keeper.json` will say, but for where the keeper listens.
+fn keeper_file(folder: &Dir, spec: &ProcessSpec) -> io::Result<KeeperFile> {
     let keeper_pid = std::process::id();
     let keeper_started = tree::started_of(keeper_pid)?;
     let boot = platform::boot_id()?;
-    let mark =
-        Digest::of(format!("{}\n{keeper_pid}\n{keeper_started}\n{boot}", folder.path().display()).as_bytes())
-            .to_string();
-    ensure_private_folder(socket_folder)?;
-    let socket = socket_folder.join(format!("{}.sock", &mark[..SOCKET_DIGITS]));
-    let listener = UnixListener::bind(&socket)?;
-    let file = KeeperFile {
+    let place = folder.path().display();
+    let mark = Digest::of(format!("{place}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
+    Ok(KeeperFile {
         version: KEEPER_FILE_VERSION,
         effect: spec.effect.clone(),
         attempt: spec.attempt,
@@ -207,11 +201,10 @@ fn listen(
         keeper_started,
         pid: None,
         mark: mark[..MARK_DIGITS].to_owned(),
-        socket,
+        socket: Utf8PathBuf::new(),
         boot,
         pid_namespace: platform::pid_namespace()?,
-    };
-    Ok((listener, file))
+    })
 }
 
 /// Tells the starter that nothing was started.
@@ -253,6 +246,7 @@ fn detach() -> io::Result<()> {
 }
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
+#[expect(clippy::disallowed_methods, reason = "nothing is printed: the descriptor is taken over")]
 fn take_lock(folder: &Dir) -> io::Result<File> {
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let null = OpenOptions::new().write(true).open("/dev/null")?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::address::Address;
 use super::beat::Beats;
 use super::capture::{Capture, Feed, READ_BYTES, Taken};
 use super::clients::{Clients, Command};
@@ -12,7 +13,7 @@ use super::ending::{Ending, living_or_unknown};
 use super::finish::Ended;
 use super::reaper::{Death, Reaper};
 use super::setup::Machinery;
-use super::told::{SIGNALS, Told};
+use super::told::{Called, SIGNALS, Told};
 use crate::clock::{after, awake};
 use crate::crash_point::CrashPoints;
 use crate::pause::{self, Waited};
@@ -59,6 +60,7 @@ enum Phase {
 enum Ready {
     Reaper,
     Told,
+    Called,
     Connection,
     Output(Stream),
     Feed,
@@ -78,6 +80,8 @@ pub(super) struct Supervisor {
     clients: Clients,
     reaper: Reaper,
     told: Told,
+    called: Called,
+    address: Address,
     beats: Beats,
     phase: Phase,
     /// When the main process was seen dead.
@@ -101,8 +105,9 @@ impl Supervisor {
         pid: u32,
         started: Instant,
         machinery: Machinery,
+        address: Address,
     ) -> Supervisor {
-        let Machinery { captures, order, feed, clients, reaper, told, ended } = machinery;
+        let Machinery { captures, order, feed, clients, reaper, told, called, ended } = machinery;
         let beats = Beats::new(&spec, pid, started);
         Supervisor {
             spec,
@@ -116,6 +121,8 @@ impl Supervisor {
             clients,
             reaper,
             told,
+            called,
+            address,
             beats,
             phase: Phase::Running,
             main_ended: None,
@@ -310,8 +317,9 @@ impl Supervisor {
     /// Waits until something is ready or due.
     fn wait(&self) -> Vec<Ready> {
         let now = awake();
-        let mut tokens = vec![Ready::Told];
-        let mut descriptors = vec![PollFd::new(&self.told.wake, PollFlags::IN)];
+        let mut tokens = vec![Ready::Told, Ready::Called];
+        let mut descriptors =
+            vec![PollFd::new(&self.told.wake, PollFlags::IN), PollFd::new(&self.called.wake, PollFlags::IN)];
         // Without children the reaper's pipe is closed and would be ready for ever.
         if !self.childless {
             tokens.push(Ready::Reaper);
@@ -389,6 +397,11 @@ impl Supervisor {
                     self.end_as_told(signal, awake());
                 }
             }
+            Ready::Called => {
+                if self.called.take() {
+                    tolerate(self.listen_anew(), "who finds nobody there calls again");
+                }
+            }
             Ready::Connection => self.clients.accept(awake()),
             Ready::Output(stream) => {
                 if self.captures[stream.index()].take(&mut self.buffer, &mut self.order) == Taken::Bytes {
@@ -408,6 +421,13 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Makes its socket again, if it was removed.
+    fn listen_anew(&mut self) -> std::io::Result<()> {
+        let Some(listener) = self.address.renew()? else { return Ok(()) };
+        self.ended.socket = self.address.file.socket.clone();
+        self.clients.listen_at(listener)
     }
 
     fn note(&mut self, death: Death, crash: &CrashPoints) {

@@ -1,10 +1,10 @@
-//! The signals that tell a keeper to end. Nobody else would end its agent then.
+//! The signals that tell a keeper to end (nobody else would end its agent then), and the one that calls it.
 
 use std::io::{self, PipeReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGURG};
 use signal_hook::{flag, low_level};
 
 /// What a machine that shuts down, a service manager or a person sends.
@@ -14,6 +14,26 @@ pub(super) const SIGNALS: [i32; 3] = [SIGTERM, SIGHUP, SIGINT];
 pub(super) struct Told {
     pub(super) wake: PipeReader,
     last: Arc<AtomicUsize>,
+}
+
+/// A pipe that becomes readable when an owner calls: it does not find the keeper's socket.
+pub(super) struct Called {
+    pub(super) wake: PipeReader,
+}
+
+impl Called {
+    /// From now on calls are heard. The signal is one that ends nobody who does not know it.
+    pub(super) fn listen() -> io::Result<Called> {
+        let (wake, waker) = io::pipe()?;
+        super::setup::set_nonblocking(&wake)?;
+        low_level::pipe::register(SIGURG, waker)?;
+        Ok(Called { wake })
+    }
+
+    /// Whether somebody has called since the last look.
+    pub(super) fn take(&mut self) -> bool {
+        drain(&mut self.wake)
+    }
 }
 
 impl Told {
@@ -32,12 +52,21 @@ impl Told {
 
     /// The signal that came since the last call, if one did.
     pub(super) fn take(&mut self) -> Option<i32> {
-        let mut bytes = [0; 64];
-        while matches!(self.wake.read(&mut bytes), Ok(1..)) {}
+        drain(&mut self.wake);
         // The pipe says that there is something, the number alone what it is.
         match self.last.swap(0, Ordering::SeqCst) {
             0 => None,
             signal => i32::try_from(signal).ok(),
         }
     }
+}
+
+/// Reads all that is in the pipe; whether there was something.
+fn drain(wake: &mut PipeReader) -> bool {
+    let mut bytes = [0; 64];
+    let mut was_something = false;
+    while matches!(wake.read(&mut bytes), Ok(1..)) {
+        was_something = true;
+    }
+    was_something
 }

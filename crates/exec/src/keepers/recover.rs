@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -10,9 +9,11 @@ use backstay_files::{Dir, if_there};
 use backstay_model::event::LostEvidence;
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use super::handle::{Identity, KeeperHandle};
+use super::sockets;
 use crate::clock::awake;
 use crate::error::RecoverError;
 use crate::files;
@@ -21,7 +22,7 @@ use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
 use crate::spool::{Watch, path_in};
-use crate::tree::{Kin, end_all};
+use crate::tree::{self, Kin, end_all};
 
 /// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -165,22 +166,13 @@ fn bury(dir: &Dir, folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<
             if ended.survivors > 0 {
                 return Err(RecoverError::Survivors { folder: folder.to_owned(), count: ended.survivors });
             }
-            remove_socket(&keeper.socket).map_err(at)?;
+            sockets::remove(&keeper.socket).map_err(at)?;
             (LostEvidence::KeeperDead, ended.ended)
         }
     };
     let lost = LostFile { version: KEEPER_FILE_VERSION, evidence, ended_processes };
     files::replace_durably(dir, files::LOST, &lost).map_err(at)?;
     Ok(Recovered::Lost { evidence, ended_processes })
-}
-
-/// Removes the socket of a keeper that is dead. Its path is from a file, which may name anything: what is no socket stays.
-fn remove_socket(path: &Utf8Path) -> io::Result<()> {
-    let there = if_there(std::fs::symlink_metadata(path))?;
-    if there.is_some_and(|there| there.file_type().is_socket()) {
-        if_there(std::fs::remove_file(path))?;
-    }
-    Ok(())
 }
 
 /// Speaks with the living keeper; `None` if it is just ending.
@@ -195,10 +187,20 @@ fn attach(
         socket: keeper.socket.clone(),
         source,
     };
-    let mut channel = match UnixStream::connect(&keeper.socket) {
+    let connected = sockets::check(&keeper.socket).and_then(|()| UnixStream::connect(&keeper.socket));
+    let mut channel = match connected {
         Ok(channel) => channel,
-        // It removes its socket before it ends; if it does not end soon, somebody else removed it.
-        Err(error) if is_absent(&error) && is_ending(dir, folder)? => return Ok(None),
+        // It removes its socket before it ends. If somebody else removed it, it listens anew once it is called.
+        Err(error) if is_absent(&error) => {
+            let mut watch =
+                Watch::new(folder).map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
+            let is_called = call(keeper).map_err(unreachable)?;
+            return if is_ending(dir, folder, &mut watch)? || is_called {
+                Ok(None)
+            } else {
+                Err(unreachable(error))
+            };
+        }
         Err(error) => return Err(unreachable(error)),
     };
     channel.set_read_timeout(Some(ANSWER_PATIENCE)).map_err(unreachable)?;
@@ -237,15 +239,36 @@ fn is_hanging_up(error: &io::Error) -> bool {
     )
 }
 
-/// Whether nobody listens there any more.
+/// Whether nobody listens there any more, or nobody whom this user could trust.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Tells the keeper that it cannot be reached; whether there is one that hears it. It listens anew then, and says where in
+/// its folder.
+fn call(keeper: &KeeperFile) -> io::Result<bool> {
+    let is_here = keeper.boot == platform::boot_id()? && keeper.pid_namespace == here()?;
+    let is_there = is_here
+        && match tree::started_of(keeper.keeper_pid) {
+            Ok(started) => started == keeper.keeper_started,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+    if is_there {
+        tree::signal(&tree::Process::only(keeper.keeper_pid, keeper.keeper_started), Signal::URG)?;
+    }
+    Ok(is_there)
 }
 
 /// Whether the keeper ends within a moment: its record is there, or its lock comes free.
-fn is_ending(dir: &Dir, folder: &Utf8Path) -> Result<bool, RecoverError> {
+fn is_ending(dir: &Dir, folder: &Utf8Path, watch: &mut Watch) -> Result<bool, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-    let mut watch = Watch::new(folder).map_err(at)?;
     for _look in 0..2 {
         if dir.has(files::EXIT).map_err(at)? || take_free_lock(dir)?.is_some() {
             return Ok(true);
@@ -313,7 +336,7 @@ mod tests {
             std::thread::park_timeout(DYING);
             drop(lock);
         });
-        assert!(is_ending(&dir, &folder).unwrap());
+        assert!(is_ending(&dir, &folder, &mut Watch::new(&folder).unwrap()).unwrap());
         keeper.join().unwrap();
     }
 }

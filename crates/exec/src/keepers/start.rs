@@ -26,17 +26,17 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 pub struct Keepers {
     program: Utf8PathBuf,
     arguments: Vec<String>,
-    socket_folder: Utf8PathBuf,
+    socket_folders: Vec<Utf8PathBuf>,
     patience: Duration,
     umask: Option<Umask>,
 }
 
 impl Keepers {
     /// Keepers are `program` with `arguments` and then `--folder FOLDER`; it must call [`crate::keeper_main`]. Their
-    /// sockets are in `socket_folder`, see [`crate::socket_folder`].
+    /// sockets are in one of `socket_folders`, see [`crate::socket_folders`].
     #[must_use]
-    pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folder: Utf8PathBuf) -> Keepers {
-        Keepers { program, arguments, socket_folder, patience: START_PATIENCE, umask: None }
+    pub fn new(program: Utf8PathBuf, arguments: Vec<String>, socket_folders: Vec<Utf8PathBuf>) -> Keepers {
+        Keepers { program, arguments, socket_folders, patience: START_PATIENCE, umask: None }
     }
 
     /// The same, where what is started has this umask. Without it, it has the umask of this process.
@@ -63,13 +63,12 @@ impl Keepers {
             move |source| StartError::Io { path, source }
         };
         let dir = Dir::make(folder.as_std_path()).map_err(at(folder))?;
-        super::ensure_private_folder(&self.socket_folder).map_err(at(&self.socket_folder))?;
         let lock = claim(&dir, folder)?;
         let (ours, theirs) = UnixStream::pair().map_err(at(folder))?;
         let message = StartMessage {
             version: SPEC_VERSION,
             spec: spec.clone(),
-            socket_folder: self.socket_folder.clone(),
+            socket_folders: self.socket_folders.clone(),
             umask: self.umask,
         };
         let line = protocol::line(&message).map_err(io::Error::from).map_err(at(folder))?;

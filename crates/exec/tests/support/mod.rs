@@ -28,7 +28,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Bench {
         let keep = tempfile::tempdir().unwrap();
-        let sockets = utf8(keep.path()).join("s");
+        let sockets = vec![utf8(keep.path()).join("s")];
         Bench { keepers: Keepers::new(keeper_program(), Vec::new(), sockets), keep }
     }
 

@@ -15,6 +15,7 @@ use crate::table::{Bound, Row};
 pub(crate) const WRITER: &str = "--writer";
 
 /// Appends when told to by a line on stdin; prints its times in ns.
+#[expect(clippy::disallowed_methods, reason = "the process that started this one reads its times")]
 pub(crate) fn writer(store: &str, count: usize) -> Outcome<()> {
     let log = SqliteLog::open(Path::new(store), OpenOptions::default())?;
     let topics = topic_names(crate::harness::TOPICS)?;

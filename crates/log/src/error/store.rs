@@ -79,6 +79,14 @@ pub enum StoreError {
         /// What contradicts what.
         what: String,
     },
+    /// The store was deleted, moved or replaced while it was open. Nothing was written.
+    #[error(
+        "the store was deleted, moved or replaced while it was in use: {path} is not the file that was opened"
+    )]
+    Gone {
+        /// The database.
+        path: PathBuf,
+    },
     /// More waits to be written than may wait.
     #[error("{waiting} batches wait to be written")]
     Overloaded {
@@ -107,6 +115,7 @@ impl Coded for StoreError {
             StoreError::Corrupt { .. } => "BKS-L008",
             StoreError::Overloaded { .. } => "BKS-L009",
             StoreError::Stopped => "BKS-L010",
+            StoreError::Gone { .. } => "BKS-L011",
         })
     }
 
@@ -131,6 +140,10 @@ impl Coded for StoreError {
             StoreError::Poisoned { .. } => "Check the disk, then start the process again.".to_owned(),
             StoreError::Corrupt { .. } => {
                 "copy the store's folder first; `backstay store restore BACKUP --replace` makes it from a backup, and keeps this one beside it"
+                    .to_owned()
+            }
+            StoreError::Gone { .. } => {
+                "If it was moved, `backstay --store NEW resume` goes on there; if it was deleted, what it had is gone with it."
                     .to_owned()
             }
             StoreError::Io { .. }

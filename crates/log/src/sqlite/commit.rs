@@ -3,7 +3,7 @@
 //! Everything in memory here is a cache of the rows up to `seen`. It is thrown away whenever a commit failed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use backstay_model::{Epoch, Position, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault;
+use super::placed::Placed;
 use super::schema::FLAG_CONTROL;
 use super::sql::{position, standing, stored, unsigned};
 use super::tail::{StoreState, Tail};
@@ -32,7 +33,7 @@ const HEAD_ROW: &str = "SELECT at, last_input, last_fact, seq, topic_id FROM eve
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
-    path: PathBuf,
+    placed: Placed,
     pub(super) tail: Arc<Tail>,
     pub(super) seen: Position,
     pub(super) generation: i64,
@@ -98,6 +99,8 @@ pub(super) enum Failed {
     Commit(rusqlite::Error),
     /// The database contradicts itself.
     Corrupt(String),
+    /// The file is not the store's any more.
+    Displaced(StoreError),
 }
 
 impl From<rusqlite::Error> for Failed {
@@ -108,10 +111,11 @@ impl From<rusqlite::Error> for Failed {
 
 impl Failed {
     /// What it means for those whose batches were in the transaction.
-    pub(super) fn into_error(self, path: &std::path::Path) -> StoreError {
+    pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
             Failed::Before(source) => fault::sqlite("write", path, source),
             Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what },
+            Failed::Displaced(error) => error,
             Failed::Commit(source) => match fault::sqlite("commit to", path, source) {
                 StoreError::Sqlite { path, source, .. } => StoreError::OutcomeUnknown { path, source },
                 known => known,
@@ -128,14 +132,14 @@ impl Failed {
 impl Committer {
     pub(super) fn new(
         connection: Connection,
-        path: PathBuf,
+        placed: Placed,
         tail: Arc<Tail>,
         waiting_max: usize,
         pack_after: Duration,
     ) -> Committer {
         Committer {
             connection,
-            path,
+            placed,
             tail,
             seen: Position(0),
             generation: -1,
@@ -153,8 +157,8 @@ impl Committer {
         }
     }
 
-    pub(super) fn path(&self) -> &std::path::Path {
-        &self.path
+    pub(super) fn path(&self) -> &Path {
+        self.placed.path()
     }
 
     /// The newest position that this process has seen or made.
@@ -165,6 +169,8 @@ impl Committer {
     /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
         self.chore = Chore::Index;
+        // An event in a file without a name would be lost with this process.
+        self.placed.check().map_err(Failed::Displaced)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }

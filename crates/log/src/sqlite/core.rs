@@ -272,6 +272,7 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use super::super::placed::Placed;
     use super::super::{bell, schema};
     use super::*;
     use crate::contract::{Afterwards, Authority, Batch, Log, NewEvent, Part};
@@ -291,9 +292,9 @@ mod tests {
         }
         drop(log);
         let path = folder.join("log.db");
-        let mut connection = schema::connect_writer(&path).unwrap();
+        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer).unwrap();
         let checkpointer = Checkpointer::start(&mut connection, &path).unwrap();
-        let committer = Committer::new(connection, path, Arc::default(), 1_024, Duration::ZERO);
+        let committer = Committer::new(connection, placed, Arc::default(), 1_024, Duration::ZERO);
         let root = backstay_files::Dir::open_found(folder).unwrap();
         let turnstile = Turnstile::open(&root).unwrap();
         let bell = bell::open(&root).unwrap();

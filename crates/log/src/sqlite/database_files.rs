@@ -18,17 +18,8 @@ const JOURNAL: &str = "-journal";
 /// The end of a rollback journal that names another journal, which SQLite then removes.
 const SUPER_JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// Whether a database is made where there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// It is made, for its user alone.
-    Make,
-    /// It is not.
-    Leave,
-}
-
 /// Refuses the database at `path` if it, or a file that SQLite uses with it, is not a regular file with one name.
-pub(super) fn check(path: &Path, missing: Missing) -> Result<(), StoreError> {
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     let failed = |source| fault::io("open the database", path, source);
     let name = path.file_name().and_then(|name| name.to_str());
     let (Some(folder), Some(name)) = (path.parent(), name) else {
@@ -37,9 +28,6 @@ pub(super) fn check(path: &Path, missing: Missing) -> Result<(), StoreError> {
     let folder = Dir::open_found(folder).map_err(failed)?;
     for suffix in BESIDE {
         check_one(&folder, &format!("{name}{suffix}"), suffix == JOURNAL).map_err(failed)?;
-    }
-    if missing == Missing::Make && !folder.has(name).map_err(failed)? {
-        folder.open_or_create(name).map_err(failed)?;
     }
     Ok(())
 }

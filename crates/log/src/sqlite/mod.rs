@@ -26,6 +26,7 @@ mod packed;
 mod packing;
 mod page;
 mod patience;
+mod placed;
 mod places;
 mod queue;
 mod readers;

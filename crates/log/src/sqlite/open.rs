@@ -1,6 +1,6 @@
 //! Opening a store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::core::Core;
 use super::flush::WalFlush;
 use super::lock::{LockFile, Strength, Turnstile};
 use super::owners::OwnerLocks;
+use super::placed::Placed;
 use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
 use super::tail::Tail;
@@ -22,6 +23,9 @@ use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
 use crate::rings::Rings;
+
+/// Modes of what is in a store: nobody else reads or writes it.
+const DATABASE: &str = "log.db";
 
 /// Which boot of the machine this is: after another one, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct OpenOptions {
     pub index_waiting_max: usize,
     /// How long ago a topic has to have ended before its payloads are packed.
     pub pack_after: Duration,
+    /// The folder of the owners' locks, where the store is a copy of another one that is only read.
+    pub owners: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
@@ -56,6 +62,7 @@ impl Default for OpenOptions {
             boot: Boot::Ask,
             index_waiting_max: 128 * 1024,
             pack_after: Duration::from_secs(3_600),
+            owners: None,
         }
     }
 }
@@ -71,7 +78,7 @@ impl SqliteLog {
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let root = find(folder, options.create)?;
         let (folder, path) = (root.path(), root.path().join("log.db"));
-        let mut connection = schema::connect_writer(&path)?;
+        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
         migrate::bring_up(&mut connection, &root, &path)?;
         let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
         store_lock.acquire()?;
@@ -96,15 +103,15 @@ impl SqliteLog {
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
-        let committer = Committer::new(connection, path.clone(), tail.clone(), waiting_max, pack_after);
+        let committer = Committer::new(connection, placed.clone(), tail.clone(), waiting_max, pack_after);
         let bell_file = bell::open(&root)?;
         let clock = options.clock.clone();
         let rings = Arc::new(Rings::default());
         let core =
             Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
         let writer = Writer::start(core, flush)?;
-        let readers = Arc::new(Readers::start(id, &path, tail)?);
-        let owners = OwnerLocks::of(&root);
+        let readers = Arc::new(Readers::start(id, placed, tail)?);
+        let owners = OwnerLocks::new(options.owners.unwrap_or_else(|| folder.join("owners")));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
             id,
@@ -122,25 +129,28 @@ impl SqliteLog {
     }
 }
 
-/// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store.
+/// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store. What is made
+/// is this user's alone, whatever the umask.
 fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
+    let missing = || OpenError::Missing { path: folder.to_owned() };
     let failed = |source| OpenError::from(fault::io("look at", folder, source));
-    let (root, is_new) = match std::fs::symlink_metadata(folder) {
+    let root = match std::fs::symlink_metadata(folder) {
         Ok(found) if !found.is_dir() && !found.is_symlink() => {
             let what = "it is not a folder".to_owned();
             return Err(OpenError::NotAStore { path: folder.to_owned(), what });
         }
-        Ok(_) => (Dir::open_found(folder).map_err(failed)?, false),
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => (make(folder)?, true),
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Err(OpenError::Missing { path: folder.to_owned() });
-        }
+        Ok(_) => Dir::open_found(folder).map_err(failed)?,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
         Err(source) => return Err(failed(source)),
     };
     filesystem::refuse_network(root.path())?;
-    wal::refuse_damage(&root.path().join("log.db"))?;
-    if !is_new && !create && !root.has("log.db").map_err(failed)? {
-        return Err(OpenError::Missing { path: folder.to_owned() });
+    wal::refuse_damage(&root.path().join(DATABASE))?;
+    if !root.has(DATABASE).map_err(failed)? {
+        if !create {
+            return Err(missing());
+        }
+        root.set_private().and_then(|()| root.open_or_create(DATABASE)).map_err(failed)?;
     }
     root.make_folder("owners").map_err(|source| fault::io("make a folder in", root.path(), source))?;
     Ok(root)

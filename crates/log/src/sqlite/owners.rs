@@ -1,12 +1,12 @@
 //! Who lives: an owner holds the lock on a file of its own, and renews a row.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use backstay_files::Dir;
+use backstay_files::{Dir, if_there};
 use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
@@ -20,31 +20,34 @@ use crate::error::StoreError;
 /// How often an owner says that it lives.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
-/// The folder of the owners' locks, in that of the store.
-const FOLDER: &str = "owners";
-
-/// The name of an owner's lock, below the folder of the store.
+/// The name of an owner's lock.
 fn name_of(owner: OwnerId) -> String {
-    format!("{FOLDER}/{owner}.lock")
+    format!("{owner}.lock")
 }
 
 /// The owners' locks of a store.
 #[derive(Clone, Debug)]
-pub(super) struct OwnerLocks(Dir);
+pub(super) struct OwnerLocks(PathBuf);
 
 impl OwnerLocks {
-    /// Those in the folder of a store.
-    pub(super) fn of(store: &Dir) -> OwnerLocks {
-        OwnerLocks(store.clone())
+    /// Those in `folder`.
+    pub(super) const fn new(folder: PathBuf) -> OwnerLocks {
+        OwnerLocks(folder)
+    }
+
+    fn open(&self) -> Result<Option<Dir>, StoreError> {
+        if_there(Dir::open_found(&self.0)).map_err(|source| fault::io("open the folder", &self.0, source))
     }
 
     /// Makes the owner's file and takes its lock, before anybody can see the file.
     fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
-        let draft = format!("{FOLDER}/{owner}.new");
-        let lock = LockFile::open(&self.0, &draft, Strength::Exclusive)?;
+        let draft = format!("{owner}.new");
+        let gone = || fault::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
+        let folder = self.open()?.ok_or_else(gone)?;
+        let lock = LockFile::open(&folder, &draft, Strength::Exclusive)?;
         lock.acquire()?;
-        let named = self.0.rename(&draft, name_of(owner));
-        named.map_err(|source| fault::io("rename", &self.0.path().join(&draft), source))?;
+        let named = folder.rename(&draft, name_of(owner));
+        named.map_err(|source| fault::io("rename", &self.0.join(&draft), source))?;
         Ok(lock)
     }
 
@@ -60,7 +63,10 @@ impl OwnerLocks {
 
     /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
     pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
-        LockFile::open_there(&self.0, &name_of(owner), Strength::Shared)
+        match self.open()? {
+            Some(folder) => LockFile::open_there(&folder, &name_of(owner), Strength::Shared),
+            None => Ok(None),
+        }
     }
 }
 
@@ -81,7 +87,7 @@ impl SqliteGuard {
         let lock = locks.take(identity.owner)?;
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
-        let path = locks.0.path().join(name_of(identity.owner));
+        let path = locks.0.join(name_of(identity.owner));
         let (stop, stopped) = mpsc::channel();
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
         Ok(SqliteGuard { identity, locks, lock, stop: Some(stop), thread: Some(thread) })
@@ -133,7 +139,9 @@ impl Drop for SqliteGuard {
         if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the thread that renews an owner panicked");
         }
-        if let Err(error) = self.locks.0.remove(name_of(self.identity.owner)) {
+        let removed =
+            Dir::open_found(&self.locks.0).and_then(|folder| folder.remove(name_of(self.identity.owner)));
+        if let Err(error) = removed {
             tracing::debug!(owner = %self.identity.owner, %error, "an owner's lock file stays behind");
         }
         self.lock.release();

@@ -1,14 +1,15 @@
 //! The reading end: a few threads with a connection each. A read never waits for a writer, and a read transaction lives
 //! for one page.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
-use super::schema::{NEWEST, connect_reader};
+use super::placed::Placed;
+use super::schema::NEWEST;
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
 use super::tail::Tail;
@@ -35,14 +36,14 @@ pub(super) struct Readers {
 /// Connections that nobody reads with now. There are never more than there were readers at once.
 #[derive(Debug)]
 struct Pool {
-    path: PathBuf,
+    placed: Placed,
     tail: Arc<Tail>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(id: LogId, path: &Path, tail: Arc<Tail>) -> Result<Readers, StoreError> {
+    pub(super) fn start(id: LogId, placed: Placed, tail: Arc<Tail>) -> Result<Readers, StoreError> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..READERS {
@@ -50,9 +51,9 @@ impl Readers {
             std::thread::Builder::new()
                 .name("backstay-reader".to_owned())
                 .spawn(move || serve(&inbox))
-                .map_err(|source| fault::io("start a thread for", path, source))?;
+                .map_err(|source| fault::io("start a thread for", placed.path(), source))?;
         }
-        let pool = Pool { path: path.to_owned(), tail, idle: Mutex::default() };
+        let pool = Pool { placed, tail, idle: Mutex::default() };
         Ok(Readers { id, pool: Arc::new(pool), jobs })
     }
 
@@ -93,13 +94,13 @@ impl Pool {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => connect_reader(&self.path)?,
+            None => self.placed.connect_reader()?,
         };
         let found = loop {
             match transact(&mut connection, &self.tail, read) {
                 Ok(found) => break Ok(found),
                 Err(Failed::IndexMovedOn) => {}
-                Err(failed) => break Err(failed.into_error(&self.path)),
+                Err(failed) => break Err(failed.into_error(self.placed.path())),
             }
         };
         self.idle().push(connection);

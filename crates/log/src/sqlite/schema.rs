@@ -7,7 +7,7 @@ use backstay_model::{LogId, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::database_files::{self, Missing};
+use super::database_files;
 use super::fault;
 use crate::clock::draw_log_id;
 use crate::error::{OpenError, StoreError};
@@ -157,11 +157,11 @@ pub(super) const FLAG_CONTROL: i64 = 2;
 /// An event has no scope and no trace, so that nobody needs to look for them. Events of version 1 do not say so.
 pub(super) const FLAG_PLAIN: i64 = 4;
 
-/// Opens a connection that writes. It makes the file if need be.
+/// Opens a connection that writes to a database that is there. Whoever makes a store makes its file first.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    database_files::check(path, Missing::Make)?;
+    database_files::check(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
@@ -175,7 +175,7 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    database_files::check(path, Missing::Leave)?;
+    database_files::check(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
@@ -198,6 +198,8 @@ pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError
 /// statements here.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // A view or a default of a database that somebody else made calls no function that does anything.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 

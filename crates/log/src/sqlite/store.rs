@@ -159,6 +159,22 @@ impl SqliteLog {
         &self.0.folder
     }
 
+    /// The newest position of the log that this process knows of.
+    #[must_use]
+    pub fn newest(&self) -> Position {
+        *self.0.newest.borrow()
+    }
+
+    /// The same, once everything up to it is on the disk. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] if it cannot be flushed.
+    pub fn durable_position(&self) -> Result<Position, StoreError> {
+        let newest = self.newest();
+        self.0.writer.flush()?;
+        Ok(newest)
+    }
+
     /// The blobs that belong to this log.
     #[must_use]
     pub fn blobs(&self) -> &BlobStore {

@@ -60,6 +60,12 @@ impl Writer {
         self.shared.queue.push(command, true)
     }
 
+    /// Returns once everything that was committed is on the disk.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        let flush = &self.shared.flush;
+        flush.wait(flush.ask()).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
+    }
+
     /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
     pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn Drive>, StoreError> {
         let announce = crate::ticket::on_async_worker();

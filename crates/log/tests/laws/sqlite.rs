@@ -537,3 +537,61 @@ async fn many_waits_on_an_async_worker_come_to_an_end() {
         append(&log, "a", &["x"]);
     }
 }
+
+#[tokio::test]
+async fn a_database_that_is_not_at_its_path_any_more_takes_no_event_and_none_is_made_in_its_place() {
+    use std::fs;
+    type Change = fn(&Path, &Path);
+    let cases: [(&str, Change); 5] = [
+        ("the folder is deleted", |store, _| fs::remove_dir_all(store).unwrap()),
+        ("the folder is moved", |store, aside| fs::rename(store, aside).unwrap()),
+        ("the database is unlinked", |store, _| fs::remove_file(store.join("log.db")).unwrap()),
+        ("the database is replaced", |store, _| {
+            fs::remove_file(store.join("log.db")).unwrap();
+            fs::write(store.join("log.db"), "").unwrap();
+        }),
+        ("the folder is replaced", |store, aside| {
+            fs::rename(store, aside).unwrap();
+            drop(open(store));
+        }),
+    ];
+    for (case, change) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let [store, aside] = ["store", "aside"].map(|name| folder.path().join(name));
+        let log = open(&store);
+        append(&log, "a", &["1"]);
+        change(&store, &aside);
+        let was_there = store.join("log.db").exists();
+        let refused = log.submit(batch("a", Authority::Own, &["2"])).wait();
+        assert!(matches!(refused, Err(AppendError::Store(StoreError::Gone { .. }))), "{case}: {refused:?}");
+        assert_eq!(StoreError::Gone { path: store.clone() }.code().0, "BKS-L011");
+        drop(log);
+        assert_eq!(store.join("log.db").exists(), was_there, "{case}: none is made anew");
+        if case == "the folder is moved" {
+            assert_eq!(
+                texts(&read_by(&open(&aside), "a", 10).await),
+                ["1"],
+                "what was acknowledged is there"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_store_is_made_of_is_this_users_alone_also_in_a_folder_made_by_hand() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = tempfile::tempdir().unwrap();
+    let by_hand = folder.path().join("by hand");
+    fs::create_dir(&by_hand).unwrap();
+    fs::set_permissions(&by_hand, Permissions::from_mode(0o755)).unwrap();
+    for store in [by_hand, folder.path().join("made")] {
+        let log = open(&store);
+        append(&log, "a", &["1"]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&store), 0o700);
+        for name in ["log.db", "log.db-wal", "log.db-shm"] {
+            assert_eq!(mode(&store.join(name)), 0o600, "{name}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgentRunning, AgentStarting};
+use super::{AgentRunning, AgentStarting, OmittedFiles, TreeOutcome};
 use crate::{Attempt, Digest, EffectId, ObjectId, QuestionId, Seq, StorePath, Text};
 
 /// What may be done about an effect whose end nobody saw.
@@ -54,7 +54,7 @@ pub struct EffectRunning {
     pub folder: StorePath,
     /// The checkout before it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<KeptTree>,
+    pub before: Option<TreeOutcome>,
     /// What is known of an agent that is known by a preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentRunning>,
@@ -166,9 +166,9 @@ pub struct KeptTree {
     pub commit: ObjectId,
     /// The id of its tree: two trees with the same id are the same.
     pub tree: ObjectId,
-    /// Untracked files that are not in it: too large, or not files.
-    #[serde(default, skip_serializing_if = "is_none_left")]
-    pub left_out: u32,
+    /// What is not in it and was not looked at.
+    #[serde(default, skip_serializing_if = "OmittedFiles::is_empty")]
+    pub omitted: OmittedFiles,
 }
 
 /// Outside work ended. The first report of an attempt wins.
@@ -212,7 +212,7 @@ pub struct EffectFinished {
     pub artifacts_left_out: u32,
     /// The checkout after it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<KeptTree>,
+    pub after: Option<TreeOutcome>,
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,

@@ -12,6 +12,7 @@ mod question;
 mod retention;
 mod run;
 mod step;
+mod tree;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,8 @@ pub use step::{
     CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
     StepSkipped, StepStalled, StepStarted, StepStatus, StepTimedOut, StepsReset, TimeBudget, TimerFired,
 };
+
+pub use tree::{OmissionReason, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
 
 use crate::{InvalidPayload, Kind, Payload, Recorded, Seq};
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::KeptTree;
+use super::TreeOutcome;
 use crate::{Digest, QuestionId, RunId, Seq, StepId, Text, Timestamp};
 
 /// Who said something: a person or program, by the name that the surface knows.
@@ -99,12 +99,12 @@ pub struct Intervened {
     /// What its program ended with; absent if a signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The checkout before, if it was kept.
+    /// The checkout before, if it is in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<KeptTree>,
-    /// The checkout after, if it was kept.
+    pub before: Option<TreeOutcome>,
+    /// The checkout after, if it is in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<KeptTree>,
+    pub after: Option<TreeOutcome>,
 }
 
 /// Somebody wants the run to go on.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
-use backstay_exec::{ExitRecord, SpoolError, waited};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, waited};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
@@ -44,6 +44,8 @@ pub(crate) struct Attended {
     pub(crate) idle_notice: Duration,
     pub(crate) blobs: BlobStore,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What must not become an event.
+    pub(crate) secrets: Secrets,
 }
 
 /// What becomes known of an agent at work.
@@ -113,7 +115,7 @@ impl Attended {
     }
 
     fn observer(&self) -> Observer {
-        Observer::new(self.preset.clone(), &self.cwd, self.known_until)
+        Observer::new(self.preset.clone(), &self.cwd, self.known_until, &self.secrets)
     }
 
     fn follow(self, is_over: &AtomicBool, hear: &mut impl FnMut(Heard)) -> Result<Observer, AttendError> {

@@ -6,6 +6,7 @@
 mod attend;
 mod observe;
 mod pin;
+mod redact;
 mod shape;
 mod spoken;
 mod start;

@@ -6,9 +6,12 @@ use backstay_agent::{
     AgentEvent, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
 };
 use backstay_engine::{AgentEnded, Trouble, TurnEnd};
+use backstay_exec::{Redactor, Secrets};
 use backstay_model::event::{Said, Tokens, Usage, UsageSpan};
 use backstay_model::{Text, Timestamp};
 use jiff::tz::TimeZone;
+
+use super::redact::in_agent_event;
 
 /// Facts of one report; all of one line are in one report, whatever their number.
 const BATCH_FACTS: usize = 100;
@@ -27,6 +30,9 @@ const OPEN_CALLS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Observer {
     preset: Preset,
+    secrets: Secrets,
+    /// The message whose pieces come: a secret may be cut by them.
+    pieces: Redactor,
     reader: Reader,
     progress: Progress,
     /// The offset behind what the log knows.
@@ -55,10 +61,12 @@ pub(crate) struct Batch {
 
 impl Observer {
     /// Of an agent that works in `folder`; the log knows what its stream said up to `known_until`.
-    pub(crate) fn new(preset: Preset, folder: &str, known_until: u64) -> Observer {
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: u64, secrets: &Secrets) -> Observer {
         let reader = Reader::new(preset.stream(), preset.signs().clone(), 0).in_folder(folder);
         Observer {
             preset,
+            secrets: secrets.clone(),
+            pieces: secrets.redactor(),
             reader,
             progress: Progress::default(),
             known_until,
@@ -106,9 +114,38 @@ impl Observer {
     pub(crate) fn end(&mut self, now: Timestamp) {
         let observed = self.reader.end();
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+        self.end_message(self.offset, now);
     }
 
-    fn take_in(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
+    /// Takes an event without the secrets in it. Of a message in pieces what may become one waits for the next piece.
+    fn take_in(&mut self, spool_end: u64, mut event: AgentEvent, now: Timestamp) {
+        match &mut event {
+            AgentEvent::Message { text, part: Part::Piece } => {
+                let mut clean = Vec::with_capacity(text.len());
+                self.pieces.push(text.as_bytes(), &mut clean);
+                *text = String::from_utf8_lossy(&clean).into_owned();
+            }
+            // Told between the pieces of one message.
+            AgentEvent::Usage(_) => {}
+            event => {
+                in_agent_event(&self.secrets, event);
+                self.end_message(spool_end, now);
+            }
+        }
+        self.take_clean(spool_end, event, now);
+    }
+
+    /// No more pieces come.
+    fn end_message(&mut self, spool_end: u64, now: Timestamp) {
+        let mut clean = Vec::new();
+        self.pieces.finish(&mut clean);
+        if !clean.is_empty() {
+            let text = String::from_utf8_lossy(&clean).into_owned();
+            self.take_clean(spool_end, AgentEvent::Message { text, part: Part::Piece }, now);
+        }
+    }
+
+    fn take_clean(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
         self.progress.apply(&event);
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
@@ -149,7 +186,9 @@ impl Observer {
                 Said::SessionStarted { id: cut(id), model: model.map(cut) }
             }
             AgentEvent::Message { text, part } => {
-                drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
+                if !text.is_empty() || part == Part::Whole {
+                    drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
+                }
                 return;
             }
             AgentEvent::Reasoning { text } => Said::Thought { line: last_line(&text) },
@@ -312,6 +351,7 @@ mod tests {
     use std::path::PathBuf;
 
     use backstay_agent::Presets;
+    use backstay_exec::Redaction;
 
     use super::*;
 
@@ -319,7 +359,7 @@ mod tests {
 
     fn observer(agent: &str, known_until: u64) -> Observer {
         let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-        Observer::new(preset, "/work/project", known_until)
+        Observer::new(preset, "/work/project", known_until, &Secrets::of(&[]))
     }
 
     /// What a real CLI said, as the readers' tests keep it.
@@ -408,6 +448,37 @@ mod tests {
 
     fn codex(line: &str) -> Vec<u8> {
         format!("{line}\n").into_bytes()
+    }
+
+    #[test]
+    fn s11_no_secret_is_in_what_was_decoded_from_a_stream_or_put_together_from_pieces() {
+        let secret = Redaction { name: "MY_KEY".to_owned(), value: "pa\"ss-0123456789".to_owned() };
+        let secrets = Secrets::of(&[secret]);
+        let observer = |agent: &str| {
+            let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
+            Observer::new(preset, "/work/project", 0, &secrets)
+        };
+        // As no encoder writes it, so that the keeper lets it pass.
+        let odd = r"it is \u0070a\u0022ss-012345678\u0039";
+        let mut codex_said = observer("codex");
+        let item = format!(
+            r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{odd}"}}}}"#
+        );
+        codex_said.feed(&codex(&item), NOW);
+        assert_eq!(codex_said.answer(), Some("it is [redacted:MY_KEY]"));
+        let told = format!("{:?}", codex_said.take());
+        assert!(told.contains("[redacted:MY_KEY]") && !told.contains("0123456789"), "{told}");
+        let mut pieces = observer("gemini");
+        let mut told = String::new();
+        for text in [r#"it is pa\"ss-0"#, "1234567", "89 and pa"] {
+            let piece = format!(r#"{{"type":"message","role":"assistant","content":"{text}","delta":true}}"#);
+            pieces.feed(&codex(&piece), NOW);
+            told.push_str(&format!("{:?}", pieces.take()));
+        }
+        pieces.end(NOW);
+        told.push_str(&format!("{:?}", pieces.take()));
+        assert_eq!(pieces.answer(), Some("it is [redacted:MY_KEY] and pa"));
+        assert!(told.contains("[redacted:MY_KEY]") && !told.contains("1234567"), "{told}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::files;
 use super::inspect::{NotedAttempt, NotedSpool, RunInspector, Told};
 use crate::drive::attempt_folder;
-use crate::store::real_folder;
+use crate::store::ReadSource;
 
 /// What a check of a whole store looked at, and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,16 +42,17 @@ const NOT_COVERED: [&str; 3] = [
     "commits that a damaged log.db-wal lost before another command opened the store",
 ];
 
-/// Checks the store in `folder` (absolute), while others may use it. Changes nothing. Blocks.
+/// Checks the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
 ///
 /// # Errors
 /// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
-pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
-    let folder = &real_folder(folder);
+pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
+    let (folder, database) = (source.folder(), source.database());
     // Before the events: an attempt's folder is made after its event.
     let folders = Dir::open(folder.as_std_path()).and_then(|store| files::attempts(&store));
     let mut inspector = inspector(folder);
-    let mut found = check_with(folder, &mut inspector)?;
+    let log = care::check(database.as_std_path(), &mut inspector)?;
+    let mut found = check_beside(folder, log, &mut inspector)?;
     match folders {
         Ok(folders) => check_folders(folder, &folders, &inspector, &mut found),
         Err(error) => {
@@ -59,7 +60,7 @@ pub fn check(folder: &Utf8Path) -> Result<StoreCheck, LookError> {
             found.log.findings.push(Finding::Database { what });
         }
     }
-    leave_out_freed(folder, &mut found)?;
+    leave_out_freed(database, &mut found)?;
     Ok(found)
 }
 
@@ -90,6 +91,15 @@ pub(super) fn check_with(
     inspector: &mut RunInspector<'_>,
 ) -> Result<StoreCheck, LookError> {
     let log = care::check(folder.as_std_path(), inspector)?;
+    check_beside(folder, log, inspector)
+}
+
+/// Checks what lies beside the database of the store in `folder`, once that was.
+pub(super) fn check_beside(
+    folder: &Utf8Path,
+    log: CheckReport,
+    inspector: &mut RunInspector<'_>,
+) -> Result<StoreCheck, LookError> {
     let mut found = StoreCheck { log, not_covered: NOT_COVERED.to_vec(), ..StoreCheck::default() };
     found.log.findings.append(&mut inspector.findings);
     check_blobs(folder, inspector, &mut found)?;

@@ -1,9 +1,11 @@
 //! What can go wrong while a store is looked after.
 
 use backstay_exec::SpoolError;
-use backstay_log::{AloneError, BlobError, LookError, ScrubError};
+use backstay_log::{AloneError, BlobError, LookError, OpenError, ScrubError};
 use backstay_model::{Code, Coded};
 use camino::Utf8PathBuf;
+
+use crate::store::PrivateError;
 
 /// A backup was named where a store is needed. Whoever uses one as a store changes it, and it is no backup any more.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,57 @@ impl Coded for IsBackup {
         Some(format!(
             "`backstay --store OTHER store restore {path}` makes a store of it; `store check` and `store info` look at it as it is"
         ))
+    }
+}
+
+/// A store cannot be adopted; it is as it was, or half of it was made ready and adopting it again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// What is in it is not this user's alone.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// Other processes have it open.
+    #[error(transparent)]
+    Alone(#[from] AloneError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+impl Coded for AdoptError {
+    fn code(&self) -> Code {
+        match self {
+            AdoptError::Private(error) => error.code(),
+            AdoptError::Alone(error) => error.code(),
+            AdoptError::Look(error) => error.code(),
+            AdoptError::Open(error) => error.code(),
+            AdoptError::Io { .. } => Code("BKS-R077"),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            AdoptError::Private(error) => error.hint(),
+            AdoptError::Alone(error) => error.hint(),
+            AdoptError::Look(error) => error.hint(),
+            AdoptError::Open(error) => error.hint(),
+            AdoptError::Io { .. } => {
+                Some("check the path and its permissions, then adopt it again".to_owned())
+            }
+        }
     }
 }
 

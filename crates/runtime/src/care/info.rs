@@ -10,9 +10,10 @@ use backstay_model::{Digest, Recorded, RunId};
 use camino::Utf8Path;
 use serde::Serialize;
 
+use crate::store::ReadSource;
+
 use super::files;
 use super::inspect::blobs_named;
-use crate::store::real_folder;
 
 /// A store and what takes its room. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -69,15 +70,15 @@ impl Inspect for Named {
     fn end(&mut self, _topic: &InspectedTopic) {}
 }
 
-/// Measures the store in `folder` (absolute), while others may use it. Changes nothing. Blocks.
+/// Measures the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
 ///
 /// # Errors
 /// [`LookError`] if it is not a store or cannot be read.
-pub fn info(folder: &Utf8Path) -> Result<StoreRoom, LookError> {
-    let folder = &real_folder(folder);
-    let mut log = care::info(folder.as_std_path())?;
+pub fn info(source: &ReadSource) -> Result<StoreRoom, LookError> {
+    let (folder, database) = (source.folder(), source.database().as_std_path());
+    let mut log = care::info(folder.as_std_path(), database)?;
     let mut named = Named::default();
-    care::visit(folder.as_std_path(), &mut named)?;
+    care::visit(database, &mut named)?;
     let blobs: BTreeMap<Digest, u64> =
         BlobStore::in_folder(folder.join("blobs").as_std_path()).list()?.into_iter().collect();
     let mut attempts = attempt_bytes(folder).map_err(|source| StoreError::Io {

@@ -7,14 +7,15 @@ use backstay_agent::Preset;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, Inspect, InspectedTopic, Names, Secret, Structural};
+use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
-use crate::drive::attempt_folder;
+use crate::drive::{attempt_folder, question_entry};
+use crate::request::index_row;
 
 /// A stream that an event tells length and digest of.
 #[derive(Clone, Debug)]
@@ -69,6 +70,10 @@ pub(super) struct RunInspector<'s> {
     /// Folders of attempts that have begun and not ended, relative to the store.
     pub(super) open_attempts: BTreeSet<Utf8PathBuf>,
     pub(super) findings: Vec<Finding>,
+    /// Runs that have not ended.
+    pub(super) open_runs: u64,
+    /// What the index rows should say now, where they are to be written anew.
+    pub(super) fresh: Option<(Timestamp, Vec<FreshIndex>)>,
 }
 
 impl<'s> RunInspector<'s> {
@@ -86,7 +91,14 @@ impl<'s> RunInspector<'s> {
             ours: BTreeSet::new(),
             open_attempts: BTreeSet::new(),
             findings: Vec::new(),
+            open_runs: 0,
+            fresh: None,
         }
+    }
+
+    /// Also makes the index rows anew, as of `now`.
+    pub(super) fn renewing(self, now: Timestamp) -> RunInspector<'s> {
+        RunInspector { fresh: Some((now, Vec::new())), ..self }
     }
 
     /// Looks at everything as it would be without `secret`.
@@ -234,6 +246,20 @@ impl<'s> RunInspector<'s> {
         }
     }
 
+    /// Makes the index rows of a run anew, if that is wanted.
+    fn renew(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+        let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
+        let made = index_row(run, machine, *now).and_then(|index| {
+            let entries = machine.open_questions().map(|asked| question_entry(run, asked));
+            Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
+        });
+        match (made, &mut self.fresh) {
+            (Ok(made), Some((_, fresh))) => fresh.push(made),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.odd(topic, format!("its index row cannot be made: {error}")),
+        }
+    }
+
     fn compare(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
         if machine.epoch() != topic.epoch {
             self.odd(topic, format!("its row has epoch {}, its events {}", topic.epoch, machine.epoch()));
@@ -346,6 +372,7 @@ impl Inspect for RunInspector<'_> {
         if let Some(run) = topic.topic.run_id() {
             let is_whole = topic.is_whole && topic.floor == Seq(0);
             self.runs.insert(run, if is_whole { Told::Whole } else { Told::InPart });
+            self.open_runs += u64::from(!topic.closed);
         }
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };
         if !self.define(topic, &mut machine) {
@@ -356,6 +383,7 @@ impl Inspect for RunInspector<'_> {
                 self.open_attempts.insert(attempt_folder(&effect, attempt));
             }
         }
+        self.renew(topic, &machine);
         self.compare(topic, &machine);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! All of it blocks, and works on folders, not on a store that this process has open.
 
+mod adopt;
 mod backup;
 mod check;
 mod error;
@@ -12,9 +13,11 @@ mod manifest;
 mod restore;
 mod scrub;
 
+pub(crate) use adopt::adopt;
+pub use adopt::{Adopted, StoreContent};
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
-pub use error::{BackupError, IsBackup, RestoreError, StoreScrubError};
+pub use error::{AdoptError, BackupError, IsBackup, RestoreError, StoreScrubError};
 pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
 pub(crate) use inspect::blobs_named;

@@ -56,6 +56,7 @@ impl Watch {
             idle_notice: IDLE_NOTICE,
             blobs: self.store.blobs.clone(),
             clock: self.store.clock.clone(),
+            secrets: self.secrets.clone(),
         })
     }
 

@@ -3,9 +3,10 @@
 use backstay_engine::run::{Outcome, Phase};
 use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
 use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
-use backstay_model::{EffectId, Payload, Scope, Seq};
+use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
 use serde::Serialize;
 
+use super::redact;
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::request::{index_row, new_event};
@@ -22,7 +23,7 @@ pub(super) enum Appending {
 #[derive(Serialize)]
 struct QuestionSummary<'a> {
     v: u32,
-    run: backstay_model::RunId,
+    run: RunId,
     step: &'a backstay_model::StepId,
     prompt: String,
     options: Vec<&'a str>,
@@ -33,10 +34,14 @@ const PROMPT_CHARS: usize = 300;
 
 impl Drive<'_> {
     /// Appends what was decided, with the index rows that belong to it.
-    pub(super) async fn append(&mut self, outcome: Outcome) -> Result<Appending, DriveError> {
+    pub(super) async fn append(&mut self, mut outcome: Outcome) -> Result<Appending, DriveError> {
         if outcome.events.is_empty() {
             return Ok(Appending::Durable(outcome));
         }
+        outcome
+            .events
+            .iter_mut()
+            .for_each(|emitted| redact::in_event(&self.owner.secrets, &mut emitted.event));
         self.owner.store.keep_texts(outcome.texts.clone()).await?;
         let mut events = Vec::with_capacity(outcome.events.len());
         for emitted in &outcome.events {
@@ -130,7 +135,7 @@ impl Drive<'_> {
         let mut entries: Vec<EntryIndex> = Vec::new();
         for emitted in &outcome.events {
             match &emitted.event {
-                Event::QuestionAsked(asked) => entries.push(self.question_entry(asked)?),
+                Event::QuestionAsked(asked) => entries.push(question_entry(self.run, asked)?),
                 Event::QuestionClosed(closed) => {
                     let id = closed.question.to_string();
                     entries.retain(|entry| entry.id != id);
@@ -139,7 +144,7 @@ impl Drive<'_> {
                         id,
                         state: "closed".to_owned(),
                         due_at: None,
-                        summary: self.encode(&closed)?,
+                        summary: encode(self.run, &closed)?,
                     });
                 }
                 _ => {}
@@ -147,29 +152,32 @@ impl Drive<'_> {
         }
         Ok(entries)
     }
+}
 
-    fn question_entry(&self, asked: &QuestionAsked) -> Result<EntryIndex, DriveError> {
-        Ok(EntryIndex {
-            kind: "question".to_owned(),
-            id: asked.question.to_string(),
-            state: "open".to_owned(),
-            due_at: None,
-            summary: self.encode(&QuestionSummary {
+/// The index row of an open question of `run`.
+pub(crate) fn question_entry(run: RunId, asked: &QuestionAsked) -> Result<EntryIndex, RunError> {
+    Ok(EntryIndex {
+        kind: "question".to_owned(),
+        id: asked.question.to_string(),
+        state: "open".to_owned(),
+        due_at: None,
+        summary: encode(
+            run,
+            &QuestionSummary {
                 v: 1,
-                run: self.run,
+                run,
                 step: &asked.step,
                 prompt: asked.prompt.chars().take(PROMPT_CHARS).collect(),
                 options: asked.options.iter().map(|option| option.name.as_str()).collect(),
-            })?,
-        })
-    }
+            },
+        )?,
+    })
+}
 
-    fn encode(&self, value: &impl Serialize) -> Result<Payload, DriveError> {
-        let failed = |error: backstay_model::InvalidPayload| RunError::Definition {
-            run: self.run,
-            what: "index row",
-            source: error.source,
-        };
-        Ok(Payload::encode(value).map_err(failed)?)
-    }
+fn encode(run: RunId, value: &impl Serialize) -> Result<Payload, RunError> {
+    Payload::encode(value).map_err(|error| RunError::Definition {
+        run,
+        what: "index row",
+        source: error.source,
+    })
 }

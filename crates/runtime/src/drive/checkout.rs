@@ -92,6 +92,11 @@ impl Drive<'_> {
         let asked = tokio::task::spawn_blocking(move || ask(checkout, &cwd, &tenant)).await;
         self.tenancy = match asked {
             Ok(Ok(tenancy)) => tenancy,
+            // Whoever starts a run says how its folder stands.
+            Ok(Err(error @ (TreeError::Checkout(_) | TreeError::NoGit(_)))) => {
+                tracing::debug!(run = %self.run, error = %chain(&error), "there is no checkout to lock");
+                Tenancy::Unbound
+            }
             Ok(Err(error)) => {
                 tracing::warn!(run = %self.run, error = %chain(&error), "the checkout is worked in unlocked");
                 Tenancy::Unbound

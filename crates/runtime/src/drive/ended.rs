@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
-use backstay_exec::{ExitRecord, Redaction, Redactor, SpoolError, spool};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, spool};
 use backstay_files::{Dir, Refused, if_there};
 use backstay_log::BlobError;
 use backstay_model::Text;
@@ -45,7 +45,7 @@ pub(super) fn collect(
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
-    secrets: &[Redaction],
+    secrets: &Secrets,
     answer: Option<&str>,
     schema: Option<&str>,
 ) -> Result<ProcessEnded, CollectError> {
@@ -106,14 +106,15 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
 fn read_output(
     folder: &Utf8Path,
     stdout: &Spool,
-    secrets: &[Redaction],
+    secrets: &Secrets,
     answer: Option<&str>,
 ) -> Result<Output, CollectError> {
     let path = folder.join("output");
     let opened = Dir::open(folder.as_std_path()).and_then(|folder| if_there(folder.open_file("output")));
     match opened {
         Ok(Some(file)) => match read_beginning(&file) {
-            Ok(output) => Ok(Output { text: output.text.map(|text| redacted(&text, secrets)), ..output }),
+            // What the step wrote into the file did not pass its keeper, which redacts the streams.
+            Ok(output) => Ok(Output { text: output.text.map(|text| secrets.redacted(&text)), ..output }),
             Err(source) => unreadable(path, source),
         },
         Ok(None) => match answer {
@@ -126,15 +127,6 @@ fn read_output(
         }
         Err(error) => unreadable(path, error),
     }
-}
-
-/// What the step wrote into the file did not pass its keeper, which redacts the streams.
-fn redacted(text: &str, secrets: &[Redaction]) -> String {
-    let mut redactor = Redactor::new(secrets);
-    let mut clean = Vec::with_capacity(text.len());
-    redactor.push(text.as_bytes(), &mut clean);
-    redactor.finish(&mut clean);
-    String::from_utf8_lossy(&clean).into_owned()
 }
 
 fn read_beginning(file: &File) -> io::Result<Output> {
@@ -217,7 +209,7 @@ mod tests {
         let path = Utf8PathBuf::try_from(folder.path().to_owned()).unwrap();
         std::fs::write(path.join("stdout"), stdout).unwrap();
         let spool = Spool { size_bytes: stdout.len() as u64, digest: Digest::of(stdout), lost_bytes };
-        read_output(&path, &spool, &[], None).unwrap()
+        read_output(&path, &spool, &Secrets::of(&[]), None).unwrap()
     }
 
     #[test]

@@ -9,19 +9,21 @@ use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Redaction,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Secrets,
     StartError,
 };
 use backstay_log::crash::crash_point;
 use backstay_log::{ClaimMode, has_no_room};
-use backstay_model::event::{Heartbeat, KeptTree, LostEvidence};
+use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch, StorePath};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::ended::collect;
+use super::gone::KeptExit;
 use super::prepare::Unready;
+use super::redact;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
 use crate::store::Store;
@@ -81,6 +83,8 @@ pub(super) enum News {
     Held { effect: EffectId, attempt: Attempt, control: KeeperControl },
     /// A sign of life.
     Beat { effect: EffectId, beat: Heartbeat },
+    /// The store is not where it was: nothing more can be decided.
+    StoreGone { effect: EffectId, exit: Option<KeptExit> },
     /// Nobody can say what became of it, for now.
     Trouble { effect: EffectId, attempt: Attempt, trouble: Trouble },
 }
@@ -125,7 +129,7 @@ pub(super) struct Watch {
     /// How the run was claimed.
     mode: ClaimMode,
     /// What must not reach the log.
-    secrets: Vec<Redaction>,
+    pub(super) secrets: Secrets,
     news: UnboundedSender<News>,
 }
 
@@ -222,7 +226,7 @@ impl Drive<'_> {
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
             mode: self.mode,
-            secrets: backstay_exec::secrets_of(&self.owner.settings.env, &[]),
+            secrets: self.owner.secrets.clone(),
             news: self.news.clone(),
         }
     }
@@ -243,14 +247,18 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    pub(super) fn say(&self, news: News) {
+    pub(super) fn say(&self, mut news: News) {
+        redact::in_news(&self.secrets, &mut news);
         // The loop is gone when the drive is over; its successor recovers from the folder.
         if self.news.send(news).is_err() {
             tracing::debug!(effect = %self.effect, "nobody listens for news any more");
         }
     }
 
-    fn start(self, work: Work, env: std::collections::BTreeMap<String, String>) {
+    fn start(mut self, work: Work, env: std::collections::BTreeMap<String, String>) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let preset = match self.preset() {
             Ok(preset) => preset,
@@ -266,7 +274,11 @@ impl Watch {
         });
         crash_point("runtime.spawn.before");
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
-            Ok(spec) => Ok(spec),
+            Ok(spec) => {
+                // What the workflow gives the step may be secret as well.
+                self.secrets = self.secrets.with_env(&spec.env);
+                Ok(spec)
+            }
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
@@ -296,7 +308,7 @@ impl Watch {
     fn hold(
         self,
         handle: KeeperHandle,
-        before: Option<KeptTree>,
+        before: Option<TreeOutcome>,
         preset: Option<&Preset>,
         version: Option<String>,
     ) {
@@ -349,6 +361,9 @@ impl Watch {
     }
 
     fn recover(self, same_boot: bool, tell: bool) {
+        if self.is_displaced(None) {
+            return;
+        }
         let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
@@ -394,7 +409,7 @@ impl Watch {
         }
     }
 
-    fn trouble(&self, trouble: Trouble) {
+    pub(super) fn trouble(&self, trouble: Trouble) {
         self.say(News::Trouble { effect: self.effect.clone(), attempt: self.attempt, trouble });
     }
 
@@ -409,6 +424,9 @@ impl Watch {
         attended: Option<&Attended>,
         attendant: Option<Attendant>,
     ) {
+        if self.is_displaced(Some(record)) {
+            return leave(attendant);
+        }
         let folder = self.store.folder.join(&self.folder);
         let finding = match attended.map(|attended| self.finding(attended, attendant, record)).transpose() {
             Ok(finding) => finding,

@@ -9,13 +9,13 @@ use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
 use backstay_log::has_no_room;
 use backstay_model::EffectCall;
-use backstay_model::event::KeptTree;
+use backstay_model::event::TreeOutcome;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeError, TreeMoment, TreeName};
+use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, outcome};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -103,7 +103,7 @@ impl Watch {
         &self,
         folder: &Utf8Path,
         moment: TreeMoment,
-    ) -> Result<Option<KeptTree>, TreeError> {
+    ) -> Result<Option<TreeOutcome>, TreeError> {
         let Some(cwd) = self.cwd.as_ref().filter(|_| self.effect.call != EffectCall::Probe) else {
             return Ok(None);
         };
@@ -111,20 +111,17 @@ impl Watch {
         let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
-            Err(error) if !has_no_room(&error) => {
-                tracing::warn!(effect = %self.effect, error = %chain(&error), "the checkout is not kept");
-                Ok(None)
-            }
-            kept => kept,
+            Err(error) if has_no_room(&error) => Err(error),
+            kept => Ok(outcome(kept, &self.effect)),
         }
     }
 
-    pub(super) fn kept_before(&self) -> Option<KeptTree> {
+    pub(super) fn kept_before(&self) -> Option<TreeOutcome> {
         let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
         let kept = Checkout::around(self.cwd.as_ref()?)
             .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
         match kept {
-            Ok(kept) => kept.flatten(),
+            Ok(kept) => kept.flatten().map(TreeOutcome::Kept),
             Err(error) => {
                 tracing::debug!(effect = %self.effect, error = %chain(&error), "the kept checkout is not found");
                 None

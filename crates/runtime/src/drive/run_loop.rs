@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
 use backstay_engine::{Env, Performer, Report, StopReason};
 use backstay_exec::is_waiting;
-use backstay_log::{ClaimMode, Direction, Subscription};
+use backstay_log::{ClaimMode, Direction, StoreError, Subscription};
 use backstay_model::event::{LostEvidence, OwnerReleased};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Attempt, Delivery, EffectId, Epoch, Recorded, RunId, Seq, Topic};
@@ -17,6 +17,7 @@ use super::StopSwitch;
 use super::append::Appending;
 use super::checkout::Tenancy;
 use super::flight::{Flight, News, Trouble};
+use super::gone::KeptExit;
 use super::tenure::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
@@ -70,7 +71,7 @@ pub(super) struct Drive<'a> {
     /// Ranges of the machine's own facts that were acknowledged and not yet read back.
     pub(super) own: VecDeque<(Seq, Seq)>,
     pub(super) subscription: Subscription,
-    incoming: mpsc::UnboundedReceiver<News>,
+    pub(super) incoming: mpsc::UnboundedReceiver<News>,
     /// Reports that are not durable yet: they are kept until they are.
     reports: VecDeque<Report>,
     asleep: Duration,
@@ -82,6 +83,10 @@ pub(super) struct Drive<'a> {
     no_room: Option<DriveError>,
     /// It was told once to stand still because the disk is full.
     pub(super) has_met_full_disk: bool,
+    /// The store is not where it was.
+    is_store_gone: bool,
+    /// How work ended since.
+    pub(super) exits: Vec<KeptExit>,
 }
 
 impl<'a> Drive<'a> {
@@ -114,6 +119,8 @@ impl<'a> Drive<'a> {
             tenancy: Tenancy::default(),
             no_room: None,
             has_met_full_disk: false,
+            is_store_gone: false,
+            exits: Vec::new(),
         }
     }
 
@@ -122,13 +129,20 @@ impl<'a> Drive<'a> {
         loop {
             match self.work(switch).await {
                 Ok(end) => return Ok(end),
-                Err(error) => self.make_room(error).await?,
+                Err(error) => {
+                    let error = self.or_store_gone(error, switch).await;
+                    self.make_room(error).await?;
+                }
             }
         }
     }
 
     async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
         loop {
+            if self.is_store_gone {
+                let path = self.owner.store.folder.join("log.db").into();
+                return Err(RunError::Append(StoreError::Gone { path }.into()).into());
+            }
             self.read_what_is_there().await?;
             if let Some(error) = self.no_room.take() {
                 return Err(error);
@@ -306,6 +320,12 @@ impl<'a> Drive<'a> {
                     is_news = true;
                 }
                 News::Beat { effect, beat } => self.say_beat(&effect, &beat),
+                News::StoreGone { effect, exit } => {
+                    self.in_flight.remove(&effect);
+                    self.exits.extend(exit);
+                    self.is_store_gone = true;
+                    is_news = true;
+                }
                 News::Trouble { effect, attempt, trouble } => {
                     self.stick(effect, attempt, trouble);
                     is_news = true;

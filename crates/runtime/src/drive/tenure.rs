@@ -69,6 +69,11 @@ impl Owner {
                 drive.give_up().await;
             }
         }
+        let store = self.store.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || store.note_head()).await {
+            // What the registry knows stays true.
+            tracing::debug!(%error, "the thread that writes to the registry of stores died");
+        }
         end
     }
 

@@ -12,7 +12,7 @@ use backstay_model::event::{Actor, LostEvidence};
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{DriveEnd, DriveError, Owner, OwnerSettings, RunRequest, StopSwitch, Store};
+use crate::{DriveEnd, DriveError, Owner, OwnerSettings, Registry, RunRequest, StopSwitch, Store};
 
 const FLOW: &str = "backstay: 1\nname: cut\nsteps:\n  - {id: one, run: 'true'}\n";
 
@@ -43,7 +43,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
 }
 
 async fn owner(store: &Store, keeper: &Utf8Path) -> Owner {
-    let keepers = Keepers::new(keeper.to_owned(), Vec::new(), store.folder().join("s"));
+    let keepers = Keepers::new(keeper.to_owned(), Vec::new(), vec![store.folder().join("s")]);
     Owner::register(store, OwnerSettings { keepers, env: BTreeMap::new() }).await.unwrap()
 }
 
@@ -58,7 +58,10 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
     rustix::fs::mkfifoat(rustix::fs::CWD, up.as_std_path(), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let store = Store::open(&folder.join("store"), true).await.unwrap();
+        let store = Store::open(&folder.join("store"), &Registry::in_folder(&folder.join("registry")))
+            .create()
+            .await
+            .unwrap();
         let run = request(&store, &folder).await;
         let switch = StopSwitch::default();
         let first = owner(&store, &keeper).await;

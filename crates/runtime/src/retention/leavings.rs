@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::retire::{FreeError, Freed};
 use crate::care::replace_durably;
-use crate::trees::{Checkout, Removal, Worth};
+use crate::trees::{Checkout, Removal, TreeError, Unmerged, Worth};
 
 /// The name of the note in a run's folder.
 const NOTE: &str = "freeing.json";
@@ -63,9 +63,11 @@ impl Leavings {
     /// What freeing it would give back, if its steps worked in `cwd`. Blocks.
     pub(super) fn look(&self, cwd: Option<&Utf8Path>) -> Result<Freed, FreeError> {
         let files_bytes = folder_bytes(&self.folder).map_err(self.failed())?;
-        let trees = checkout(cwd)?.map(|checkout| checkout.kept_count(self.run)).transpose()?;
-        let mut freed = Freed { files_bytes, trees: trees.unwrap_or(0) as u64, ..Freed::default() };
-        worktrees(cwd, self.run, Deed::Look, &mut freed)?;
+        let mut freed = Freed { files_bytes, ..Freed::default() };
+        if let Some(checkout) = checkout(cwd, &mut freed)? {
+            freed.trees = checkout.kept_count(self.run)? as u64;
+            worktrees(&checkout, self.run, Deed::Look, &mut freed)?;
+        }
         Ok(freed)
     }
 
@@ -75,12 +77,14 @@ impl Leavings {
         let cwd = self.noted(&folder)?.and_then(|note| note.cwd);
         let files_bytes = remove_below(&folder, Some(NOTE)).map_err(self.failed())?;
         crash_point("retention.files");
-        let mut freed = Freed::default();
-        // What became of the worktrees does not keep the trees.
-        let worktrees = worktrees(cwd.as_deref(), self.run, Deed::Remove, &mut freed);
-        freed.trees = forget_trees(cwd.as_deref(), self.run)?;
-        crash_point("retention.trees");
-        worktrees?;
+        let mut freed = Freed { files_bytes, ..Freed::default() };
+        if let Some(checkout) = checkout(cwd.as_deref(), &mut freed)? {
+            // What became of the worktrees does not keep the trees.
+            let worktrees = worktrees(&checkout, self.run, Deed::Remove, &mut freed);
+            freed.trees = checkout.forget(self.run)? as u64;
+            crash_point("retention.trees");
+            worktrees?;
+        }
         let note_bytes = remove_below(&folder, None).map_err(self.failed())?;
         match self.remove_empty() {
             // Somebody else is at it, and was first, or has just made a note of it and goes on.
@@ -89,7 +93,10 @@ impl Leavings {
             {
                 Err(self.failed()(error))
             }
-            _ => Ok(Freed { files_bytes: files_bytes + note_bytes, ..freed }),
+            _ => {
+                freed.files_bytes += note_bytes;
+                Ok(freed)
+            }
         }
     }
 
@@ -156,24 +163,24 @@ pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
     Ok(total)
 }
 
-/// The checkout that the run worked in. Where its folder is gone the nearest one above it is asked: a checkout loses a folder
-/// more often than it goes itself, and one that is gone keeps nothing any more.
-fn checkout(cwd: Option<&Utf8Path>) -> Result<Option<Checkout>, FreeError> {
+/// The checkout that the run worked in; none where there is none any more, which `freed` says. Where its folder is gone the
+/// nearest one above it is asked: a checkout loses a folder more often than it goes itself, and one that is gone keeps nothing
+/// any more.
+fn checkout(cwd: Option<&Utf8Path>, freed: &mut Freed) -> Result<Option<Checkout>, FreeError> {
     let Some(cwd) = cwd else { return Ok(None) };
-    if cwd.is_dir() {
-        return Ok(Checkout::around(cwd)?);
+    match Checkout::around(cwd.ancestors().find(|folder| folder.is_dir()).unwrap_or(cwd)) {
+        Ok(checkout) => Ok(checkout),
+        Err(error) if !cwd.is_dir() => {
+            // It may never have been the run's.
+            tracing::debug!(%cwd, %error, "the checkout above a folder that is gone cannot be asked");
+            Ok(None)
+        }
+        Err(TreeError::Checkout(fault)) if fault.is_nothing_left() => {
+            freed.checkouts_gone.push(fault);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
-    let Some(above) = cwd.ancestors().find(|folder| folder.is_dir()) else { return Ok(None) };
-    Checkout::around(above).or_else(|error| {
-        // It may never have been the run's.
-        tracing::debug!(%cwd, %error, "the checkout above a folder that is gone cannot be asked");
-        Ok(None)
-    })
-}
-
-fn forget_trees(cwd: Option<&Utf8Path>, run: RunId) -> Result<u64, FreeError> {
-    let forgotten = checkout(cwd)?.map(|checkout| checkout.forget(run)).transpose()?;
-    Ok(forgotten.unwrap_or(0) as u64)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,15 +190,19 @@ enum Deed {
 }
 
 /// The worktrees that steps of `run` worked in: those in which nothing would be lost go.
-fn worktrees(cwd: Option<&Utf8Path>, run: RunId, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
-    let Some(checkout) = checkout(cwd)? else { return Ok(()) };
+fn worktrees(checkout: &Checkout, run: RunId, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
     for worktree in checkout.worktrees(run)? {
         let removal = match deed {
-            Deed::Remove => checkout.free_worktree(&worktree)?,
-            Deed::Look => match checkout.worth(&worktree)? {
+            Deed::Remove => checkout.free_worktree(&worktree),
+            Deed::Look => checkout.worth(&worktree).map(|worth| match worth {
                 Worth::Something(why) => Removal::Stays(why),
                 Worth::Nothing { .. } => Removal::Gone,
-            },
+            }),
+        };
+        // One that git cannot tell about does not keep the others.
+        let removal = match removal {
+            Err(TreeError::Git { message, .. }) => Removal::Stays(Unmerged::Refused { message }),
+            removal => removal?,
         };
         match removal {
             Removal::Stays(why) => freed.worktrees_left.push((worktree.path, why)),

@@ -57,6 +57,7 @@ impl PruneReport {
         self.leftover.worktrees += freed.worktrees;
         self.leftover.worktrees_left.extend(freed.worktrees_left);
         self.leftover.branches_left.extend(freed.branches_left);
+        self.leftover.checkouts_gone.extend(freed.checkouts_gone);
     }
 }
 

@@ -13,7 +13,7 @@ use super::leavings::Leavings;
 use crate::error::RunError;
 use crate::request::new_event;
 use crate::store::Store;
-use crate::trees::{TreeError, Unmerged};
+use crate::trees::{CheckoutFault, TreeError, Unmerged};
 
 /// What was given back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Freed {
     pub worktrees_left: Vec<(Utf8PathBuf, Unmerged)>,
     /// Branches of worktrees that are gone, which got a commit meanwhile: the whole names of the references.
     pub branches_left: Vec<String>,
+    /// Checkouts that are gone, and what was kept in them with them.
+    pub checkouts_gone: Vec<CheckoutFault>,
 }
 
 /// A run cannot be freed.

@@ -1,15 +1,17 @@
 //! A git checkout, and what can be done with the trees that are kept of it.
 
-use std::process::{Command, Stdio};
+use std::io::IsTerminal as _;
+use std::process::Stdio;
 use std::time::Duration;
 
-use backstay_model::ObjectId;
-use backstay_model::event::KeptTree;
+use backstay_model::event::{KeptTree, OmittedFiles};
+use backstay_model::{InvalidObjectId, ObjectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::TreeError;
-use super::git::{GIT_PATIENCE, Git};
+use super::git::{DIFF_OPTIONS, GIT_PATIENCE, Git, hardened, users_pager};
 use super::keep::TreeName;
+use super::state::CheckoutState;
 
 /// The git checkout around a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +21,24 @@ pub struct Checkout {
     pub(super) index: Utf8PathBuf,
     /// How long one call of git may take.
     patience: Duration,
+    /// What git is told of this checkout in each call.
+    settings: Vec<String>,
+}
+
+/// What a change did to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedFile {
+    /// One letter for how: added, modified, deleted, of another type.
+    pub change: char,
+    /// Its path from the root, shown lossily where it is not UTF-8.
+    pub path: String,
 }
 
 impl Checkout {
-    /// The checkout that `folder` (absolute) is in; none if it is in none.
+    /// The checkout that `folder` (absolute) is in; none if it is in no repository.
     ///
     /// # Errors
-    /// [`TreeError`] if there is one and git cannot tell about it.
+    /// [`TreeError`] if it is in something of git that cannot be used as a checkout.
     pub fn around(folder: &Utf8Path) -> Result<Option<Checkout>, TreeError> {
         Checkout::around_within(folder, GIT_PATIENCE)
     }
@@ -33,24 +46,32 @@ impl Checkout {
     /// The same, where no call of git, now or later, may take longer than `patience`.
     ///
     /// # Errors
-    /// [`TreeError`] if there is one and git cannot tell about it.
+    /// [`TreeError`] if it is in something of git that cannot be used as a checkout.
     pub fn around_within(folder: &Utf8Path, patience: Duration) -> Result<Option<Checkout>, TreeError> {
-        if !folder.ancestors().any(|above| above.join(".git").exists()) {
-            return Ok(None);
+        match CheckoutState::of_within(folder, patience) {
+            CheckoutState::Outside => Ok(None),
+            CheckoutState::Usable(checkout) => Ok(Some(checkout)),
+            CheckoutState::Unusable(error) => Err(error),
         }
-        let said = Git::new(folder, patience, &["rev-parse", "--is-inside-work-tree"]).text()?;
-        if said != "true" {
-            return Ok(None);
-        }
-        let where_is = ["rev-parse", "--show-toplevel", "--git-path", "index"];
-        let said = Git::new(folder, patience, &where_is).text()?;
-        let mut lines = said.lines();
-        let (Some(root), Some(index)) = (lines.next(), lines.next()) else { return Ok(None) };
-        Ok(Some(Checkout { root: Utf8PathBuf::from(root), index: folder.join(index), patience }))
+    }
+
+    /// The checkout in `root`, whose index is the file `index` in its own git folder.
+    pub(super) fn at(root: Utf8PathBuf, index: Utf8PathBuf, patience: Duration) -> Checkout {
+        // What a configuration says of this may come from another machine: files whose names differ in case only would be
+        // taken for one.
+        let ignores_case = index.with_file_name("hEaD").exists();
+        let settings = vec![format!("core.ignoreCase={ignores_case}")];
+        Checkout { root, index, patience, settings }
     }
 
     pub(super) fn git(&self, words: &[&str]) -> Git {
-        Git::new(&self.root, self.patience, words)
+        Git::with_settings(&self.root, self.patience, &self.settings, words)
+    }
+
+    /// The same with settings for this call alone.
+    pub(super) fn git_with(&self, settings: &[String], words: &[&str]) -> Git {
+        let settings: Vec<String> = self.settings.iter().chain(settings).cloned().collect();
+        Git::with_settings(&self.root, self.patience, &settings, words)
     }
 
     /// Its topmost folder.
@@ -64,23 +85,37 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if git cannot tell.
     pub fn kept(&self, name: &TreeName) -> Result<Option<KeptTree>, TreeError> {
-        let format = "--format=%(objectname) %(tree)";
+        let format = "--format=%(objectname) %(tree) %(contents:body)";
         let said = self.git(&["for-each-ref", format, &name.reference()]).text()?;
-        let kept = said.split_once(' ').and_then(|(commit, tree)| {
-            Some(KeptTree { commit: commit.parse().ok()?, tree: tree.parse().ok()?, left_out: 0 })
-        });
-        Ok(kept)
+        let mut parts = said.splitn(3, ' ');
+        let (Some(commit), Some(tree)) = (parts.next(), parts.next()) else { return Ok(None) };
+        let odd = |error: String| TreeError::Git {
+            command: format!("for-each-ref {}", name.reference()),
+            message: format!("the message of {commit} is not what was written: {error}"),
+        };
+        // What is not in it is noted in its message.
+        let omitted = match parts.next().map(str::trim).filter(|text| !text.is_empty()) {
+            Some(text) => serde_json::from_str(text).map_err(|error| odd(error.to_string()))?,
+            None => OmittedFiles::default(),
+        };
+        let object =
+            |text: &str| text.trim().parse().map_err(|error: InvalidObjectId| odd(error.to_string()));
+        Ok(Some(KeptTree { commit: object(commit)?, tree: object(tree)?, omitted }))
     }
 
-    /// Shows what is different between two commits, by git's own means: colours, pager and all. True if git was content.
+    /// Shows what is different between two commits, with the user's own colours and pager. True if git was content.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot be started.
     pub fn show_diff(&self, from: &ObjectId, to: &ObjectId, options: &[String]) -> Result<bool, TreeError> {
-        let status = Command::new("git")
-            .arg("-C")
-            .arg(self.root.as_std_path())
+        let mut settings = self.settings.clone();
+        if std::io::stdout().is_terminal() {
+            let pager = users_pager(&self.root, self.patience)?;
+            settings.extend([format!("core.pager={pager}"), format!("pager.diff={pager}")]);
+        }
+        let status = hardened(&self.root, &settings)
             .arg("diff")
+            .args(DIFF_OPTIONS)
             .args(options)
             .args(["--end-of-options", from.as_str(), to.as_str(), "--"])
             .stdin(Stdio::null())
@@ -94,22 +129,28 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if git cannot tell.
     pub fn diff(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<u8>, TreeError> {
-        let (from, to) = (from.as_str(), to.as_str());
-        self.git(&["diff", "--no-color", "--no-ext-diff", "--end-of-options", from, to, "--"]).bytes()
+        let objects = ["--end-of-options", from.as_str(), to.as_str(), "--"];
+        let words: Vec<&str> =
+            ["diff", "--no-color"].into_iter().chain(DIFF_OPTIONS).chain(objects).collect();
+        self.git(&words).bytes()
     }
 
-    /// The files that differ between two commits, by path from the root, with one letter for how.
+    /// The files that differ between two commits, by path from the root.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn changed(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<(char, String)>, TreeError> {
-        let words = ["diff-tree", "-r", "--no-renames", "--name-status", "-z", "--end-of-options"];
-        let said = self.git(&[&words[..], &[from.as_str(), to.as_str(), "--"]].concat());
-        let said = String::from_utf8_lossy(&said.bytes()?).into_owned();
+    pub fn changed(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<ChangedFile>, TreeError> {
+        let words: Vec<&str> = ["diff-tree", "-r", "--no-renames", "--name-status", "-z"]
+            .into_iter()
+            .chain(DIFF_OPTIONS)
+            .chain(["--end-of-options", from.as_str(), to.as_str(), "--"])
+            .collect();
+        let said = self.git(&words).bytes()?;
+        let said = String::from_utf8_lossy(&said).into_owned();
         let mut parts = said.split('\0');
         let mut changed = Vec::new();
         while let (Some(how), Some(path)) = (parts.next(), parts.next()) {
-            changed.extend(how.chars().next().map(|how| (how, path.to_owned())));
+            changed.extend(how.chars().next().map(|change| ChangedFile { change, path: path.to_owned() }));
         }
         Ok(changed)
     }

@@ -9,11 +9,17 @@ mod git;
 mod ignored;
 mod keep;
 mod lease;
+mod staging;
+mod state;
+mod summary;
 mod worktrees;
 
-pub use checkout::Checkout;
+pub use checkout::{ChangedFile, Checkout};
 pub use error::TreeError;
+pub(crate) use error::outcome;
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};
+pub use state::{CheckoutFault, CheckoutState};
+pub use summary::{CheckoutHead, CheckoutSummary, MissingFilter};
 pub use worktrees::{Removal, RunWorktree, Unmerged, Worth};

@@ -15,7 +15,7 @@ const WORKTREES: &str = ".worktrees";
 const OWN_BRANCHES: &str = "refs/heads/backstay/";
 
 /// Why a worktree is not removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unmerged {
     /// It has changes that are not committed.
     Changes,
@@ -29,22 +29,28 @@ pub enum Unmerged {
     Locked,
     /// A run works in it.
     Busy,
-    /// Git did not remove it.
-    Refused,
+    /// It is no worktree of the checkout any more.
+    Unlinked,
+    /// Git refuses to look into it, or to remove it.
+    Refused {
+        /// What git says.
+        message: String,
+    },
 }
 
 impl Unmerged {
     /// The reason, for people.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn text(&self) -> String {
         match self {
-            Unmerged::Changes => "has changes that are not committed",
-            Unmerged::Commits => "has commits that are in no other branch",
-            Unmerged::Ignored => "has ignored files that the checkout has not",
-            Unmerged::Submodules => "has submodules",
-            Unmerged::Locked => "is locked",
-            Unmerged::Busy => "is worked in by a run",
-            Unmerged::Refused => "was not removed by git",
+            Unmerged::Changes => "has changes that are not committed".to_owned(),
+            Unmerged::Commits => "has commits that are in no other branch".to_owned(),
+            Unmerged::Ignored => "has ignored files that the checkout has not".to_owned(),
+            Unmerged::Submodules => "has submodules".to_owned(),
+            Unmerged::Locked => "is locked".to_owned(),
+            Unmerged::Busy => "is worked in by a run".to_owned(),
+            Unmerged::Unlinked => "is no worktree of the checkout any more".to_owned(),
+            Unmerged::Refused { message } => format!("is refused by git: {message}"),
         }
     }
 }
@@ -129,10 +135,17 @@ impl Checkout {
         if worktree.is_locked {
             return Ok(Err(Unmerged::Locked));
         }
-        // Without its link it is a folder of some other checkout, or of none.
-        let checkout = match Checkout::around(&worktree.path)? {
-            Some(inside) if is_same_folder(&inside.root, &worktree.path) => inside,
-            _ => return Ok(Err(Unmerged::Refused)),
+        // Without its link it is a folder of some other checkout, or of none, whatever lies above it.
+        if worktree.path.join(".git").symlink_metadata().is_err() {
+            return Ok(Err(Unmerged::Unlinked));
+        }
+        let checkout = match Checkout::around(&worktree.path) {
+            Ok(Some(inside)) if is_same_folder(&inside.root, &worktree.path) => inside,
+            Ok(_) => return Ok(Err(Unmerged::Unlinked)),
+            Err(TreeError::Checkout(fault)) => {
+                return Ok(Err(Unmerged::Refused { message: fault.to_string() }));
+            }
+            Err(error) => return Err(error),
         };
         Ok(match checkout.keep_out()? {
             Some(kept_out) => Ok(Inside { checkout, _kept_out: kept_out }),
@@ -189,8 +202,7 @@ impl Checkout {
         match self.git(&["worktree", "remove", "--end-of-options", worktree.path.as_str()]).bytes() {
             Ok(_) => {}
             Err(TreeError::Git { message, .. }) => {
-                tracing::warn!(worktree = %worktree.path, message, "git does not remove a worktree");
-                return Ok(Removal::Stays(Unmerged::Refused));
+                return Ok(Removal::Stays(Unmerged::Refused { message }));
             }
             Err(error) => return Err(error),
         }

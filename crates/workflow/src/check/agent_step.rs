@@ -104,23 +104,29 @@ impl Reader<'_> {
         let Some((agent, spec)) = agent.and_then(|agent| Some((agent, self.specs.get(agent)?))) else {
             return;
         };
+        // The step says what it wants; who does it may be named here or at the start, and the same holds for both.
         if spec.preset().is_none() {
-            // What was given at the start knows less than what the file was written for.
-            if !self.overridden.contains(agent) {
-                let name = format!("`{agent}`");
-                // That it changes nothing is a promise that any program can make.
-                let is_promise = options.access == Access::Read;
-                let keys = PRESET_KEYS.iter().copied().filter(|key| !(is_promise && *key == "access"));
-                self.only_of_presets(fields, &keys.collect::<Vec<_>>(), &name);
-                if let Some(used) = used {
-                    self.only_of_presets(used, &["fallback", "model", "args"], &name);
-                }
+            // That it changes nothing is a promise that any program can make.
+            let is_promise = options.access == Access::Read;
+            let keys = PRESET_KEYS.iter().copied().filter(|key| !(is_promise && *key == "access"));
+            self.ignored_by_commands(fields, &keys.collect::<Vec<_>>(), agent);
+            if let Some(used) = used {
+                self.ignored_by_commands(used, &["model", "args"], agent);
             }
-            return;
         }
         let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
         for agent in agents {
             self.can_do(&agent, fields, options);
+        }
+    }
+
+    /// Says which keys of a step change nothing while `agent` does it, which is a command.
+    fn ignored_by_commands(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
+        for key in keys {
+            let Some(entry) = fields.entry(key) else { continue };
+            let message = format!("`{key}` is ignored: it needs a preset, and `{agent}` is a command");
+            let report = Report::warning(codes::CONFLICTING_KEYS, &entry.key.range, message);
+            self.say(report.hint(format!("let a preset do it (`--agent {agent}=codex`, say), or remove it")));
         }
     }
 

@@ -216,7 +216,7 @@ impl Reader<'_> {
         let hint = match crate::diagnostic::nearest(name, presets.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
-                "there are {}; `[agents.{name}]` in .backstay/config.toml makes another",
+                "there are {}; `[agents.{name}]` in ~/.config/backstay/config.toml makes another",
                 crate::diagnostic::listed(presets.into_iter())
             ),
         };

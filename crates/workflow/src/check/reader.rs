@@ -117,8 +117,6 @@ pub(super) struct Reader<'a> {
     pub(super) presets: &'a BTreeMap<String, PresetTraits>,
     /// The agents of the plan: those of the file, those given at the start, and the presets that steps name.
     pub(super) specs: BTreeMap<String, AgentSpec>,
-    /// The agents given at the start.
-    pub(super) overridden: BTreeSet<String>,
     /// Each step that works in another one's session: itself, the other, and where that stands.
     pub(super) sessions: Vec<(StepId, StepId, Range<usize>)>,
     /// Says what keeps a text from being a JSON Schema.

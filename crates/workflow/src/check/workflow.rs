@@ -79,7 +79,6 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         uses: Vec::new(),
         presets: &input.presets,
         specs: BTreeMap::new(),
-        overridden: input.agents.keys().cloned().collect(),
         sessions: Vec::new(),
         edits: Vec::new(),
         repeated: BTreeMap::new(),

@@ -101,8 +101,9 @@ fn agents(context: &Context) -> Result<(), CliError> {
     let path = context.env.get("PATH").map_or("", String::as_str);
     let is_there =
         |program: &str| path.split(':').any(|folder| Utf8Path::new(folder).join(program).is_file());
-    let presets = context.presets()?;
-    let found: Vec<&str> = presets
+    let trusted = context.configuration_here()?.trusted_part()?;
+    let found: Vec<&str> = trusted
+        .presets()
         .iter()
         .filter(|preset| is_there(preset.program()))
         .map(backstay_agent::Preset::name)

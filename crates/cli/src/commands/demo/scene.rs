@@ -102,7 +102,7 @@ impl Scene<'_> {
             if !self.stage.store().join("log.db").exists() {
                 continue;
             }
-            let store = Store::open(&self.stage.store(), false).await?;
+            let store = self.stage.open().await?;
             if !store.runs(TopicFilter::default()).await?.is_empty() {
                 return Ok(store);
             }

@@ -1,12 +1,13 @@
 //! Where the demo plays: a temporary folder with the store, the scripts and, where needed, a repository.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command as Blocking, Stdio};
 use std::time::Duration;
 
 use backstay_model::event::{CancelRequested, Event};
-use backstay_runtime::Store;
+use backstay_runtime::{Registry, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -17,6 +18,8 @@ use crate::error::CliError;
 
 /// How long the stopping of what is at work may take; the keepers themselves take at most half of it.
 const CLEAN_PATIENCE: Duration = Duration::from_secs(30);
+/// The variable that says where the demo's own registry of stores is.
+const STATE: &str = "XDG_STATE_HOME";
 /// Commits of the repository that is made.
 const SAMPLE_COMMITS: u64 = 40;
 
@@ -56,6 +59,17 @@ impl Stage {
         self.root.join("store")
     }
 
+    /// Opens the store, which its owner has made.
+    pub(super) async fn open(&self) -> Result<Store, CliError> {
+        let state = BTreeMap::from([(STATE.to_owned(), self.state().into_string())]);
+        Ok(Store::open(&self.store(), &Registry::of_environment(&state)).await?)
+    }
+
+    /// The folder of its own registry: its store is nobody's, and no list shall name it.
+    fn state(&self) -> Utf8PathBuf {
+        self.root.join("state")
+    }
+
     /// This program on the demo's store, in a process group of its own: Ctrl-C is for the demo to hear.
     pub(super) fn program(&self, arguments: &[&str]) -> Result<Command, CliError> {
         let mut command = Command::new(std::env::current_exe().map_err(CliError::Program)?);
@@ -63,8 +77,9 @@ impl Stage {
         command
             .current_dir(self.repository.folder())
             .env("BACKSTAY_TREES", "off")
-            // Its store is nobody's: no list shall name it.
-            .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            .env(STATE, self.state())
+            // And nobody is told of its runs.
+            .env("XDG_CONFIG_HOME", self.folder.path().join("configuration"))
             .env_remove("BACKSTAY_EFFECT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         Ok(command)
@@ -98,7 +113,7 @@ impl Stage {
         if !self.store().join("log.db").exists() {
             return Ok(());
         }
-        let store = Store::open(&self.store(), false).await?;
+        let store = self.open().await?;
         let rows = store.runs(backstay_log::TopicFilter::default()).await?;
         for row in rows.iter().filter(|row| !row.summary.status.is_ended()) {
             let by = backstay_model::event::Actor { name: "demo".to_owned(), via: "command line".to_owned() };

@@ -26,17 +26,20 @@ pub(super) enum Part {
     Agents,
     /// Other programs.
     Programs,
+    /// The git checkout that the working folder is in.
+    Checkout,
     /// The store, its configuration, owners and runs.
     Store,
 }
 
 impl Part {
-    pub(super) const ALL: [Part; 3] = [Part::Agents, Part::Programs, Part::Store];
+    pub(super) const ALL: [Part; 4] = [Part::Agents, Part::Programs, Part::Checkout, Part::Store];
 
     pub(super) const fn title(self) -> &'static str {
         match self {
             Part::Agents => "agents",
             Part::Programs => "programs",
+            Part::Checkout => "checkout",
             Part::Store => "store",
         }
     }

@@ -4,13 +4,16 @@ use backstay_agent::Presets;
 
 use super::findings::{Finding, Health, Part, Report};
 use super::report::lines;
-use super::store;
+use super::{checkout, store};
 use crate::args::JsonFlag;
+use crate::configuration::TrustedConfiguration;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::found::{BOUND, Finder, FoundAgent, Login, Program, log_in};
+use crate::notify::missing_notify;
 use crate::output::{self, Document};
+use crate::programs::{ProgramPlace, ProgramSearch};
 
 /// Programs beside agents, how it stands without them, and what for they are.
 const PROGRAMS: [(&str, Health, &str); 3] = [
@@ -33,21 +36,24 @@ pub(crate) async fn doctor(context: &Context, args: JsonFlag) -> Result<Exit, Cl
 }
 
 async fn look(context: &Context) -> Result<Report, CliError> {
-    let finder = Finder { env: context.env.clone(), bound: BOUND };
-    let mut configuration = None;
-    // What is wrong with the configuration is told; agents are looked for as they come with this program then.
-    let presets = match context.presets() {
-        Ok(presets) => presets,
-        Err(error) => {
-            configuration = Some(error);
-            Presets::built_in()?
-        }
+    let finder = Finder::new(context, BOUND);
+    // Agents are asked for their versions: only those that are the user's own, or allowed. What is wrong with the
+    // configuration is told; agents are looked for as they come with this program then.
+    let read = context.configuration_here();
+    let trusted = read.as_ref().ok().map(|configuration| configuration.trusted_part());
+    let (configuration, trusted) = match (read, trusted) {
+        (Ok(configuration), Some(Ok(trusted))) => (Ok(configuration), Some(trusted)),
+        (Err(error), _) | (_, Some(Err(error))) => (Err(error), None),
+        (Ok(configuration), None) => (Ok(configuration), None),
     };
+    let built_in = Presets::built_in()?;
+    let presets = trusted.as_ref().map_or(&built_in, TrustedConfiguration::presets);
     let names = PROGRAMS.map(|(name, ..)| name);
-    let (agents, programs, store) = tokio::join!(
-        finder.agents(&presets),
+    let (agents, programs, checkout, store) = tokio::join!(
+        finder.agents(presets),
         finder.programs(&names),
-        store::findings(context, configuration)
+        checkout::findings(context),
+        store::findings(context, &configuration)
     );
     let (agents, programs) = (agents?, programs?);
     let mut findings: Vec<Finding> = agents.iter().map(agent).collect();
@@ -61,12 +67,27 @@ async fn look(context: &Context) -> Result<Report, CliError> {
             .zip(programs)
             .map(|((name, missing, why), found)| program(name, *missing, why, found)),
     );
+    findings.extend(trusted.as_ref().and_then(|trusted| notify(context, trusted)));
+    findings.extend(checkout?);
     findings.extend(store?);
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
         program: std::env::current_exe().map_err(CliError::Program)?.display().to_string(),
         agents,
         findings,
+    })
+}
+
+/// Whether the program that tells a person what a run needs is there.
+fn notify(context: &Context, trusted: &TrustedConfiguration) -> Option<Finding> {
+    let program = trusted.notify()?.first()?;
+    let finding = |health, found| Finding::new(Part::Programs, "[notify]", health, found);
+    Some(match ProgramSearch::new(&context.env, &context.cwd).place(program) {
+        ProgramPlace::Missing => finding(Health::Look, missing_notify(program))
+            .with_next("install it, or change `command` under `[notify]` in the configuration"),
+        ProgramPlace::Found(path) | ProgramPlace::OfRepository(path) => {
+            finding(Health::Good, path.into_string())
+        }
     })
 }
 

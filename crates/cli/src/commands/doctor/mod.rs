@@ -1,5 +1,6 @@
 //! `backstay doctor`: whether everything that runs need is there, and what stands in the way.
 
+mod checkout;
 mod findings;
 mod look;
 mod report;

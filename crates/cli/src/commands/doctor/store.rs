@@ -11,7 +11,7 @@ use backstay_runtime::{Room, RunRow, Store, room};
 use camino::Utf8Path;
 
 use super::findings::{Finding, Health, Part};
-use crate::config;
+use crate::configuration::{Configuration, WhileUntrusted};
 use crate::context::{Context, LOG_FILE};
 use crate::error::CliError;
 use crate::output::describe_any;
@@ -26,22 +26,22 @@ const GLANCE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Runs that are named, of owners and of those that stand still.
 const RUNS_MAX: usize = 8;
 
-/// What is found of the store; `configuration` is what is wrong with that.
+/// What is found of the store and its configuration.
 pub(super) async fn findings(
     context: &Context,
-    configuration: Option<CliError>,
+    configuration: &Result<Configuration, CliError>,
 ) -> Result<Vec<Finding>, CliError> {
     let Some(folder) = context.store_folder() else {
         let found = "none here yet: `backstay run FILE` and `backstay init` make one";
         return Ok(vec![Finding::new(Part::Store, "folder", Health::Good, found)]);
     };
     let mut findings = vec![Finding::new(Part::Store, "folder", Health::Good, folder.as_str())];
-    findings.push(configured(&folder, configuration));
+    findings.push(configured(configuration));
     if folder.join(LOG_FILE).symlink_metadata().is_err() {
         findings.push(Finding::new(Part::Store, "log", Health::Good, "none yet: the first run makes it"));
         return Ok(findings);
     }
-    let store = match Store::open(&folder, false).await {
+    let store = match context.opening(&folder).or_read_only().await {
         Ok(store) => store,
         Err(error) => {
             let refused = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
@@ -63,7 +63,14 @@ pub(super) async fn findings(
         findings.push(broken(describe_any(&error)));
         return Ok(findings);
     }
-    let (measured, wrong) = tokio::task::spawn_blocking(move || measure(&folder)).await?;
+    let database = match store.read_only() {
+        Some(read_only) => {
+            findings.push(Finding::new(Part::Store, "access", Health::Look, read_only.describe()));
+            read_only.database().to_owned()
+        }
+        None => folder.clone(),
+    };
+    let (measured, wrong) = tokio::task::spawn_blocking(move || measure(&folder, &database)).await?;
     if let Some(wrong) = wrong {
         findings.push(broken(wrong));
         return Ok(findings);
@@ -88,10 +95,10 @@ fn broken(found: String) -> Finding {
 }
 
 /// How much room there is, and what is wrong with a database that is small enough to be looked at whole. Blocks.
-fn measure(folder: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
+fn measure(folder: &Utf8Path, database: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
     let measured = room(folder);
     let is_small = measured.as_ref().is_ok_and(|room| room.database_bytes <= GLANCE_BYTES_MAX);
-    let wrong = if is_small { glance(folder.as_std_path()) } else { Ok(None) };
+    let wrong = if is_small { glance(database.as_std_path()) } else { Ok(None) };
     (measured, wrong.unwrap_or_else(|error| Some(describe_any(&error))))
 }
 
@@ -111,20 +118,37 @@ async fn read_some(store: &Store, rows: &[RunRow]) -> Result<(), ReadError> {
 }
 
 /// The state of the configuration file.
-fn configured(folder: &Utf8Path, wrong: Option<CliError>) -> Finding {
-    let path = config::path(folder);
+fn configured(configuration: &Result<Configuration, CliError>) -> Finding {
     let finding = |health, found: String| Finding::new(Part::Store, "config.toml", health, found);
-    match wrong {
-        Some(error) => {
-            let finding = finding(Health::Bad, describe_any(&error));
-            match error.hint() {
+    let store = match configuration {
+        Ok(configuration) => configuration.of_store(),
+        Err(error) => {
+            let finding = finding(Health::Bad, describe_any(error));
+            return match error.hint() {
                 Some(hint) => finding.with_next(hint),
                 None => finding,
-            }
+            };
         }
-        None if path.exists() => finding(Health::Good, "in order".to_owned()),
-        None => finding(Health::Good, "none: everything is as it comes".to_owned()),
+    };
+    let Some(store) = store else {
+        return finding(Health::Good, "none: everything is as it comes".to_owned());
+    };
+    let refusing = store.not_allowed(WhileUntrusted::Refuses).len();
+    let left_out = store.not_allowed(WhileUntrusted::LeftOut).len();
+    let settings =
+        |count: usize| if count == 1 { "1 setting".to_owned() } else { format!("{count} settings") };
+    match (refusing, left_out) {
+        (0, 0) => return finding(Health::Good, "in order".to_owned()),
+        (0, ignored) => finding(
+            Health::Look,
+            format!("{} of it ignored: you have not allowed what they execute or remove", settings(ignored)),
+        ),
+        (refusing, _) => finding(
+            Health::Bad,
+            format!("no run begins: you have not allowed {} of agents in it", settings(refusing)),
+        ),
     }
+    .with_next("backstay trust --show")
 }
 
 pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {

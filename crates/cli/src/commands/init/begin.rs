@@ -1,8 +1,11 @@
 //! Finding out, writing, and saying what comes next.
 
-use backstay_agent::{BUILT_IN, Preset, Presets};
+use std::collections::BTreeMap;
+
+use backstay_agent::{BUILT_IN, Preset};
 use backstay_files::{Dir, real_path};
-use backstay_runtime::STORE_FOLDER;
+use backstay_runtime::{STORE_FOLDER, preset_traits};
+use backstay_workflow::PresetTraits;
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -41,13 +44,15 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
     if path.exists() {
         return Err(CliError::FileExists { path });
     }
-    let presets = context.presets()?;
-    let finder = Finder { env: context.env.clone(), bound: BOUND };
+    // Agents are asked for their versions: only those that are the user's own, or allowed.
+    let trusted = context.configuration_here()?.trusted_part()?;
+    let presets = trusted.presets();
+    let finder = Finder::new(context, BOUND);
     let command =
         args.agent.as_deref().and_then(|agent| agent.strip_prefix("cmd:")).map(|text| text.trim().to_owned());
     let (agent, others) = match &command {
         Some(command) => (own_agent(command)?, Vec::new()),
-        None => chosen(finder.agents(&presets).await?, args.agent.as_deref())?,
+        None => chosen(finder.agents(presets).await?, args.agent.as_deref())?,
     };
     let mut detected = detect(&context.cwd)?;
     if let Some(command) = args.test.clone() {
@@ -65,7 +70,7 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         keeps_session: presets.get(&agent.name).is_some_and(Preset::can_resume),
         tests: detected.commands,
     };
-    let file = in_order(context, &presets, &args.file, text(&choice))?;
+    let file = in_order(context, &preset_traits(presets), &args.file, text(&choice))?;
     // The file last: whatever is in the way of the rest, it is not in the way of the next try.
     let store = store(context)?;
     write_new(&path, &file.text)?;
@@ -124,12 +129,12 @@ fn chosen(
 /// The workflow, checked as `check` does it.
 fn in_order(
     context: &Context,
-    presets: &Presets,
+    presets: &BTreeMap<String, PresetTraits>,
     name: &camino::Utf8Path,
     text: String,
 ) -> Result<WorkflowFile, CliError> {
     let file = WorkflowFile::unwritten(context, name, text);
-    match file.check(std::collections::BTreeMap::new(), presets) {
+    match file.check(BTreeMap::new(), presets) {
         Ok(_) => Ok(file),
         Err(diagnostics) => {
             output::note(&file.render(&diagnostics));

@@ -14,6 +14,7 @@ use crate::ui::counted;
 /// Copies the store. What is wrong with it is told, and is wrong with the backup too.
 pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit, CliError> {
     let (folder, target, now) = (super::folder(context)?, context.cwd.join(&args.folder), context.now());
+    context.check_adopted(&folder).await?;
     let made = super::blocking(move || care::backup(&folder, &target, now)).await??;
     let is_whole = made.check.log.findings.is_empty();
     if args.json {

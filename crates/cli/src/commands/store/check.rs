@@ -21,7 +21,8 @@ const WAY_ON: &str =
 /// Says whether the store is whole, and what is not.
 pub(crate) async fn check(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
-    let found = super::blocking(move || care::check(&folder)).await??;
+    let source = context.read_source(&folder).await?;
+    let found = super::blocking(move || care::check(&source)).await??;
     let exit = if found.log.findings.is_empty() { Exit::Completed } else { Exit::Failed };
     if args.json {
         output::json(&Document::new(&found))?;

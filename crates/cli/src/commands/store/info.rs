@@ -13,7 +13,8 @@ use crate::ui::{Line, Paint, counted, table};
 /// Says what the store is and what takes its room.
 pub(crate) async fn info(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
-    let room = super::blocking(move || care::info(&folder)).await??;
+    let source = context.read_source(&folder).await?;
+    let room = super::blocking(move || care::info(&source)).await??;
     if args.json {
         output::json(&Document::new(&room))?;
         return Ok(Exit::Completed);

@@ -1,5 +1,6 @@
 //! `backstay store`: looking after the store itself.
 
+mod adopt;
 mod backup;
 mod check;
 mod info;
@@ -17,6 +18,7 @@ use crate::exit::Exit;
 /// Does what was said.
 pub(crate) async fn store(context: &Context, args: StoreArgs) -> Result<Exit, CliError> {
     match args.command {
+        StoreCommand::Adopt(args) => adopt::adopt(context, args).await,
         StoreCommand::Info(args) => info::info(context, args).await,
         StoreCommand::Check(args) => check::check(context, args).await,
         StoreCommand::Backup(args) => backup::backup(context, &args).await,

@@ -19,6 +19,8 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
     let target = folder.clone();
     let restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
     ignore_in_git(&folder)?;
+    let opening = context.opening(&folder);
+    super::blocking(move || opening.register_made()).await??;
     let is_whole = restored.check.log.findings.is_empty();
     if args.json {
         output::json(&Document::new(&restored))?;

@@ -15,6 +15,7 @@ use crate::ui::counted;
 /// Takes a secret out of the store. The value is never an argument: those are for everybody to see.
 pub(crate) async fn scrub(context: &Context, args: &ScrubArgs) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
+    context.check_adopted(&folder).await?;
     let value = match &args.env {
         Some(name) => {
             context.env.get(name).cloned().ok_or_else(|| CliError::NoVariable { name: name.clone() })?

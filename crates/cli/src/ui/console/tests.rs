@@ -98,6 +98,29 @@ fn asking() -> RunRecord {
 }
 
 #[test]
+fn a_view_has_lines_for_every_size_and_none_is_wider() {
+    let views = [running(), waiting(), failed(), asking(), by_presets()].map(Seen::of);
+    let pressed: [&[Key]; 4] =
+        [&[], &[Key::Text('?')], &[Key::Text('a')], &[Key::Down, Key::Text('a'), Key::Text('x')]];
+    let heights = [1, 2, 3, 5, 6, 24];
+    let widths = [1, 2, 3, 5, 8, 12, 15, 16, 24, 40];
+    for seen in &views {
+        for keys in pressed {
+            let mut console = watching();
+            press(&mut console, seen, keys);
+            for (columns, rows) in widths.into_iter().flat_map(|columns| heights.map(|rows| (columns, rows)))
+            {
+                let lines = console.lines(&seen.page(), &said(), &times(), Size { columns, rows });
+                for line in lines {
+                    let shown = line.render(crate::ui::Style::default(), columns);
+                    assert!(crate::ui::width(&shown) <= columns, "{columns} x {rows}: {shown}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_view_follows_what_is_at_work_until_a_step_is_chosen() {
     let seen = Seen::of(running());
     let mut console = watching();

@@ -67,15 +67,16 @@ pub struct LivingOwner {
     pub topics: u64,
 }
 
-/// Looks at the store in `folder`. Changes nothing. Blocks.
+/// Looks at the store in `folder`, whose database is looked at in `database`: the same folder, or one with a copy of it. Changes
+/// nothing. Blocks.
 ///
 /// # Errors
 /// [`LookError`] if it is not a store or cannot be read.
-pub fn info(folder: &Path) -> Result<StoreInfo, LookError> {
+pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
     let open_in = holders(&folder.join("store.lock"))?;
-    let mut look = Look::open(folder)?;
+    let mut look = Look::open(database)?;
     let (format, path) = (look.format, look.path.clone());
-    let locks = OwnerLocks::of(&look.root);
+    let locks = OwnerLocks::new(folder.join("owners"));
     let transaction = look.begin()?;
     let failed = |source| fault::sqlite("read", &path, source);
     let (log, created_at) = transaction

@@ -20,7 +20,6 @@ const FORMAT_MIN: i64 = 2;
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) connection: Connection,
-    pub(super) root: Dir,
     pub(super) path: PathBuf,
     pub(super) format: i64,
     _lock: Option<LockFile>,
@@ -47,7 +46,7 @@ impl Look {
         let path = root.path().join(DATABASE);
         let connection = schema::connect_reader(&path)?;
         let format = version(&connection, &path)?;
-        Ok(Look { connection, root, path, format, _lock: lock })
+        Ok(Look { connection, path, format, _lock: lock })
     }
 
     /// One read transaction: everything in it is of one moment.

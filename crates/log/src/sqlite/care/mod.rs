@@ -1,5 +1,6 @@
 //! Looking after a store: what takes its room, whether it is whole, copies of it, and taking a secret out of it.
 
+mod adopt;
 mod alone;
 mod backup;
 mod blanks;
@@ -10,11 +11,13 @@ mod index;
 mod info;
 mod json;
 mod look;
+mod peek;
 mod restore;
 mod scrub;
 mod visit;
 
 pub use super::packed::DamagedBlock;
+pub use adopt::{FreshIndex, renew_index};
 pub use alone::{Alone, holders};
 pub use backup::{DatabaseCopy, copy_database};
 pub use blanks::Secret;
@@ -22,6 +25,7 @@ pub use check::{CheckReport, Finding, Inspect, InspectedTopic, check, check_alon
 pub use glance::glance;
 pub use info::{LivingOwner, StoreInfo, TopicRoom, info};
 pub use json::{Names, Structural};
+pub use peek::{Peeked, peek};
 pub use restore::{Raised, raise_positions};
 pub use scrub::{DatabaseScrubbed, scrub_database};
 pub use visit::{floors, visit};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backstay_model::{Position, Timestamp};
-use rusqlite::TransactionBehavior;
+use rusqlite::{Transaction, TransactionBehavior};
 
 use super::super::fault;
 use super::super::schema::{self, LOST_SPAN, NEWEST};
@@ -32,16 +32,21 @@ pub fn raise_positions(folder: &Path, now: Timestamp) -> Result<Raised, LookErro
         // What is written here is on the disk when this returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let after = transaction.query_row(NEWEST, (), |row| position(row, 0))?;
-        let until = Position(after.0.saturating_add(LOST_SPAN));
-        transaction.execute(
-            "INSERT INTO lost (after_g, until_g, at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET until_g = max(until_g, excluded.until_g)",
-            (stored(after.0), stored(until.0), now.as_micros()),
-        )?;
-        transaction
-            .execute("UPDATE meta SET g_floor = ?1, generation = generation + 1", [stored(until.0)])?;
+        let raised = raise(&transaction, now)?;
         transaction.commit()?;
-        Ok(Raised { after, until })
+        Ok(raised)
     })();
     Ok(raised.map_err(|source| fault::sqlite("write", &path, source))?)
+}
+
+/// Lets positions jump in a transaction.
+pub(super) fn raise(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Raised> {
+    let after = transaction.query_row(NEWEST, (), |row| position(row, 0))?;
+    let until = Position(after.0.saturating_add(LOST_SPAN));
+    transaction.execute(
+        "INSERT INTO lost (after_g, until_g, at) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET until_g = max(until_g, excluded.until_g)",
+        (stored(after.0), stored(until.0), now.as_micros()),
+    )?;
+    transaction.execute("UPDATE meta SET g_floor = ?1, generation = generation + 1", [stored(until.0)])?;
+    Ok(Raised { after, until })
 }

@@ -1,15 +1,24 @@
-//! `.backstay/config.toml`, apart from what stands in the tables of agents: that is read by whoever knows them.
+//! One `config.toml`: how it is read, and what is wrong with it. What stands in the tables of agents is read by whoever
+//! knows them.
 
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt as _;
 
-use backstay_runtime::{CONFIGURATION_FILE, Retention, read_configuration};
+use backstay_agent::AgentTables;
+use backstay_model::Digest;
+use backstay_runtime::{CONFIGURATION_FILE, Retention};
 use backstay_workflow::nearest;
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::OFlags;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::CliError;
 use crate::ui::{parse_bytes, parse_duration};
+use crate::user_folders;
 
 /// The tables that a configuration has.
 const TABLES: [&str; 3] = ["agents", "notify", "retention"];
@@ -18,54 +27,94 @@ const COMMAND: &str = "a program and its arguments, such as `[\"notify-send\", \
 const BELL: &str = "`true` or `false`";
 const OLDER: &str = "a time with its unit, such as `\"30d\"`";
 const MAX_SIZE: &str = "a size, such as `\"5G\"`";
+/// A configuration that is larger was written by no person.
+const BYTES_MAX: u64 = 1024 * 1024;
 
-/// What the configuration says.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Configuration {
-    retention: Option<Retention>,
-    notify: Notify,
+/// What one file says.
+#[derive(Debug)]
+pub(super) struct ConfigurationFile {
+    /// Where it is.
+    pub(super) path: Utf8PathBuf,
+    /// The digest of its bytes.
+    pub(super) digest: Digest,
+    /// What is kept of runs that have ended.
+    pub(super) retention: Retention,
+    /// How a person hears of what a run needs.
+    pub(super) notify: Notify,
+    /// The agents, not yet as anything could be started by them.
+    pub(super) agents: AgentTables,
 }
 
 /// How a person hears of what a run needs.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Notify {
-    command: Option<Vec<String>>,
-    bell: Option<bool>,
+pub(super) struct Notify {
+    pub(super) command: Option<Vec<String>>,
+    pub(super) bell: Option<bool>,
 }
 
-/// What the store keeps of runs that have ended, if its configuration says so.
-pub(crate) fn retention(store: &Utf8Path) -> Result<Option<Retention>, CliError> {
-    Ok(read(store)?.retention)
+/// The user's own configuration, if there is one. It may be a link to wherever the user keeps it.
+pub(super) fn read_of_user(env: &BTreeMap<String, String>) -> Result<Option<ConfigurationFile>, CliError> {
+    let Some(folder) = user_folders::configuration(env) else { return Ok(None) };
+    let path = folder.join(CONFIGURATION_FILE);
+    let Some((bytes, metadata)) = bytes(&path, OFlags::NONBLOCK)? else { return Ok(None) };
+    if !user_folders::is_own(&metadata) {
+        return Err(CliError::OthersWrite { path });
+    }
+    read(path.clone(), path.as_str(), &bytes).map(Some)
 }
 
-/// The command that tells a person what a run needs, if the configuration has one.
-pub(crate) fn notify(store: &Utf8Path) -> Result<Option<Vec<String>>, CliError> {
-    Ok(read(store)?.notify.command)
+/// The configuration in the folder of a store, if there is one. Nothing in a store is followed: it is a file there.
+pub(super) fn read_of_store(cwd: &Utf8Path, store: &Utf8Path) -> Result<Option<ConfigurationFile>, CliError> {
+    let path = store.join(CONFIGURATION_FILE);
+    let Some((bytes, _)) = bytes(&path, OFlags::NONBLOCK | OFlags::NOFOLLOW)? else { return Ok(None) };
+    let shown = path.strip_prefix(cwd).unwrap_or(&path).to_owned();
+    read(path, shown.as_str(), &bytes).map(Some)
 }
 
-/// Whether a terminal that shows a run may ring.
-pub(crate) fn bell(store: &Utf8Path) -> Result<bool, CliError> {
-    Ok(read(store)?.notify.bell.unwrap_or(true))
-}
-
-/// Says what is wrong with the configuration, before anything is asked for that needs it.
-pub(crate) fn check(store: &Utf8Path) -> Result<(), CliError> {
-    read(store).map(|_| ())
-}
-
-/// Where the configuration of a store stands.
-pub(crate) fn path(store: &Utf8Path) -> Utf8PathBuf {
-    store.join(CONFIGURATION_FILE)
-}
-
-fn read(store: &Utf8Path) -> Result<Configuration, CliError> {
-    let path = path(store);
-    let text = match read_configuration(store) {
-        Ok(Some(text)) => text,
-        Ok(None) => return Ok(Configuration::default()),
-        Err(source) => return Err(CliError::ReadFile { path, source }),
+/// All bytes of a file, if it is there. What is no file is never waited for.
+fn bytes(path: &Utf8Path, flags: OFlags) -> Result<Option<(Vec<u8>, std::fs::Metadata)>, CliError> {
+    let wrong = |source| CliError::ReadFile { path: path.to_owned(), source };
+    let flags = i32::try_from(flags.bits()).map_err(|error| wrong(std::io::Error::other(error)))?;
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(wrong(std::io::Error::other("it is a link, and nothing in a store is followed")));
+        }
+        Err(error) => return Err(wrong(error)),
     };
-    File { path, text: &text }.read()
+    let metadata = file.metadata().map_err(wrong)?;
+    if !metadata.is_file() {
+        return Err(wrong(std::io::Error::other("it is no regular file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(wrong(std::io::Error::other(format!("it has more than {BYTES_MAX} bytes"))));
+    }
+    Ok(Some((bytes, metadata)))
+}
+
+/// Reads what is in a file; `shown` is its name for people.
+fn read(path: Utf8PathBuf, shown: &str, bytes: &[u8]) -> Result<ConfigurationFile, CliError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            return Err(CliError::ReadFile {
+                path,
+                source: std::io::Error::new(ErrorKind::InvalidData, error),
+            });
+        }
+    };
+    File { path: path.clone(), text }.read(shown, Digest::of(bytes))
+}
+
+/// What a file with this text says.
+#[cfg(test)]
+pub(super) fn parsed(text: &str) -> Result<ConfigurationFile, CliError> {
+    read(Utf8PathBuf::from("config.toml"), "config.toml", text.as_bytes())
 }
 
 /// A configuration that is being read.
@@ -75,15 +124,15 @@ struct File<'t> {
 }
 
 impl File<'_> {
-    fn read(&self) -> Result<Configuration, CliError> {
+    fn read(self, shown: &str, digest: Digest) -> Result<ConfigurationFile, CliError> {
         let root = DeTable::parse(self.text)
             .map_err(|error| self.wrong(error.span().unwrap_or(0..0), error.message().to_owned(), None))?;
-        let mut configuration = Configuration::default();
+        let (mut retention, mut notify) = (Retention::default(), Notify::default());
         for (name, value) in root.get_ref() {
             match name.get_ref().as_ref() {
                 "agents" => self.agents(name.span(), value)?,
-                "notify" => configuration.notify = self.notify(name.span(), value)?,
-                "retention" => configuration.retention = Some(self.retention(name.span(), value)?),
+                "notify" => notify = self.notify(name.span(), value)?,
+                "retention" => retention = self.retention(name.span(), value)?,
                 "bell" | "command" | "older" | "max_size" => {
                     let key = name.get_ref();
                     let table = if matches!(&**key, "bell" | "command") { "notify" } else { "retention" };
@@ -102,7 +151,8 @@ impl File<'_> {
                 }
             }
         }
-        Ok(configuration)
+        let agents = AgentTables::read(shown, self.text)?;
+        Ok(ConfigurationFile { path: self.path, digest, retention, notify, agents })
     }
 
     /// Whoever knows agents reads what stands in their tables.
@@ -230,39 +280,75 @@ mod tests {
 
     use super::*;
 
-    fn configured(text: &str) -> Result<Configuration, CliError> {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(folder.path()).unwrap();
-        std::fs::write(folder.join("config.toml"), text).unwrap();
-        read(folder)
+    #[test]
+    fn a_retention_has_an_age_a_size_or_both() {
+        let retention = |text| parsed(text).unwrap().retention;
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+        let both = Retention { older: days(30), size_bytes: Some(5 << 30) };
+        assert_eq!(retention("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n"), both);
+        let age = Retention { older: days(7), size_bytes: None };
+        assert_eq!(retention("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n"), age);
+        assert_eq!(retention("retention.older = \"7d\""), age);
+        assert_eq!(retention(""), Retention::default());
     }
 
     #[test]
-    fn a_retention_has_an_age_a_size_or_both() {
-        let retention = |text| configured(text).unwrap().retention;
-        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
-        let both = Retention { older: days(30), size_bytes: Some(5 << 30) };
-        assert_eq!(retention("[retention]\nolder = \"30d\"\nmax_size = \"5G\"\n"), Some(both));
-        let age = Retention { older: days(7), size_bytes: None };
-        assert_eq!(retention("[agents.codex]\nprogram = \"x\"\n[retention]\nolder = \"7d\"\n"), Some(age));
-        assert_eq!(retention("retention.older = \"7d\""), Some(age));
-        assert_eq!(configured("").unwrap(), Configuration::default());
-        assert_eq!(read(Utf8Path::new("/nowhere")).unwrap(), Configuration::default());
+    fn nothing_in_a_store_is_followed_or_waited_for() {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(keep.path()).unwrap();
+        let path = folder.join("config.toml");
+        let told = || match read_of_store(folder, folder) {
+            Err(CliError::ReadFile { source, .. }) => source.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert!(read_of_store(folder, folder).unwrap().is_none());
+        assert!(read_of_store(folder, Utf8Path::new("/nowhere")).unwrap().is_none());
+        std::fs::write(folder.join("real"), "").unwrap();
+        std::os::unix::fs::symlink("real", &path).unwrap();
+        assert_eq!(told(), "it is a link, and nothing in a store is followed");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(told(), "it is a link, and nothing in a store is followed");
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path.as_std_path(), rustix::fs::Mode::RWXU).unwrap();
+        assert_eq!(told(), "it is no regular file");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, " ".repeat(1024 * 1024 + 1)).unwrap();
+        assert_eq!(told(), "it has more than 1048576 bytes");
+        std::fs::write(&path, b"[notify]\nbell = \xff").unwrap();
+        assert!(told().contains("utf-8"));
+    }
+
+    #[test]
+    fn the_users_own_configuration_is_one_that_nobody_else_can_write() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(keep.path()).unwrap();
+        let env = BTreeMap::from([("XDG_CONFIG_HOME".to_owned(), folder.to_string())]);
+        assert!(read_of_user(&env).unwrap().is_none());
+        std::fs::create_dir(folder.join("backstay")).unwrap();
+        std::fs::write(folder.join("dotfile"), "[notify]\nbell = false\n").unwrap();
+        let path = folder.join("backstay/config.toml");
+        std::os::unix::fs::symlink("../dotfile", &path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read_of_user(&env).unwrap().unwrap().notify.bell, Some(false));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(matches!(read_of_user(&env), Err(CliError::OthersWrite { .. })));
     }
 
     #[test]
     fn a_command_is_a_program_and_its_arguments() {
-        let read = configured("[notify]\ncommand = [\"say\", \"it\"]\n").unwrap();
+        let read = parsed("[notify]\ncommand = [\"say\", \"it\"]\n").unwrap();
         let command = Some(vec!["say".to_owned(), "it".to_owned()]);
         assert_eq!(read.notify, Notify { command, bell: None });
-        let read = configured("[notify]\nbell = false\n").unwrap();
+        let read = parsed("[notify]\nbell = false\n").unwrap();
         assert_eq!(read.notify, Notify { command: None, bell: Some(false) });
     }
 
     #[test]
     fn each_mistake_is_told_with_its_line_its_key_what_was_expected_and_what_was_meant() {
         let told = |text: &str| {
-            let error = configured(text).unwrap_err();
+            let error = parsed(text).unwrap_err();
             let CliError::Configuration { line, message, .. } = &error else { panic!("{error:?}") };
             (*line, message.clone(), error.hint().filter(|hint| hint.starts_with("did you mean")))
         };

@@ -1,0 +1,81 @@
+//! Taking over a store that somebody else may have written: nothing that is only a cache of its events is believed.
+
+use backstay_model::{Timestamp, Topic};
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::super::fault;
+use super::super::schema;
+use super::alone::Alone;
+use super::restore::{Raised, raise};
+use crate::contract::{EntryIndex, TopicIndex};
+use crate::error::{LookError, StoreError};
+
+/// What the events of one topic say of its index rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FreshIndex {
+    /// Which topic.
+    pub topic: Topic,
+    /// Its row.
+    pub index: TopicIndex,
+    /// Rows of things in it.
+    pub entries: Vec<EntryIndex>,
+}
+
+/// Drops what was kept of folds, what was answered to repeated appends and what was said in passing, and writes the index
+/// anew. A topic that is not in `fresh` keeps its row, and is not due any more. Positions jump as in a copy that is restored.
+/// The store is of today's format. Blocks.
+///
+/// # Errors
+/// [`LookError`] if the database cannot be written.
+pub fn renew_index(alone: &Alone, fresh: &[FreshIndex], now: Timestamp) -> Result<Raised, LookError> {
+    let path = alone.folder().join("log.db");
+    let mut connection = schema::connect_writer(&path)?;
+    let failed = |source| fault::sqlite("write", &path, source);
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    transaction
+        .execute_batch(
+            "DELETE FROM snapshot; DELETE FROM entry; DELETE FROM key; DELETE FROM live; \
+             UPDATE topic SET wake_at = NULL;",
+        )
+        .map_err(failed)?;
+    for topic in fresh {
+        let labels = serde_json::to_string(&topic.index.labels)
+            .map_err(|error| StoreError::Corrupt { path: path.clone(), what: error.to_string() })?;
+        write(&transaction, topic, &labels).map_err(failed)?;
+    }
+    let raised = raise(&transaction, now).map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok(raised)
+}
+
+fn write(transaction: &Transaction<'_>, topic: &FreshIndex, labels: &str) -> rusqlite::Result<()> {
+    let FreshIndex { topic: name, index, entries } = topic;
+    let id: i64 =
+        transaction.query_row("SELECT id FROM topic WHERE name = ?1", [name.as_str()], |row| row.get(0))?;
+    transaction.execute(
+        "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1",
+        (
+            id,
+            &index.kind,
+            &index.state,
+            labels,
+            index.wake_at.map(Timestamp::as_micros),
+            index.summary.as_str(),
+        ),
+    )?;
+    for entry in entries {
+        transaction.execute(
+            "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                &entry.kind,
+                &entry.id,
+                id,
+                &entry.state,
+                entry.due_at.map(Timestamp::as_micros),
+                entry.summary.as_str(),
+            ),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Which log a database is of, without opening it as a store.
+
+use std::path::Path;
+
+use backstay_model::{LogId, Position};
+
+use super::super::schema::{self, FORMAT};
+use super::super::{fault, readers};
+use crate::error::{LookError, OpenError, StoreError};
+
+/// What a database is at the first look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peeked {
+    /// Nothing was written to it yet.
+    Blank,
+    /// A log.
+    Log {
+        /// Which.
+        log: LogId,
+        /// Its newest position.
+        newest: Position,
+    },
+}
+
+/// Says which log the store in `folder` has, and how far it goes. Writes nothing, except what every reader does to the
+/// shared memory beside the database. Blocks.
+///
+/// # Errors
+/// [`LookError`] if there is no database, it is none of a store, is newer, or cannot be read.
+pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
+    let path = folder.join("log.db");
+    if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
+        return Err(OpenError::Missing { path: folder.to_owned() }.into());
+    }
+    let connection = schema::connect_reader(&path)?;
+    let failed = |source| fault::sqlite("read", &path, source);
+    match schema::version(&connection, &path)? {
+        Some(found) if found > FORMAT => {
+            return Err(OpenError::NewerStore { path, found, known: FORMAT }.into());
+        }
+        Some(_) => {}
+        None => {
+            let tables: i64 = connection
+                .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+                .map_err(failed)?;
+            let application: i64 =
+                connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+            return if tables == 0 && application == 0 {
+                Ok(Peeked::Blank)
+            } else {
+                let what = "it is another program's database".to_owned();
+                Err(OpenError::NotAStore { path, what }.into())
+            };
+        }
+    }
+    let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
+    let log = id.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
+        path: path.clone(),
+        what: invalid.to_string(),
+    })?;
+    let newest = readers::newest(&connection).map_err(failed)?;
+    Ok(Peeked::Log { log, newest })
+}

@@ -1,0 +1,116 @@
+//! Taking over a store that somebody else may have written, or a copy of one's own.
+//!
+//! Its events are taken as they are; what is only made of them is made anew. What was at work in it is closed as in a store
+//! that is restored: nobody looks for processes that are another store's.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+
+use backstay_files::Dir;
+use backstay_log::care::{self, Alone};
+use backstay_log::{OpenOptions, SqliteLog};
+use backstay_model::{LogId, Position, Timestamp};
+use camino::Utf8Path;
+use serde::Serialize;
+
+use super::check::inspector;
+use super::error::AdoptError;
+use super::files;
+use crate::registry::Standing;
+use crate::store::private;
+
+/// What is in a store that somebody wants to adopt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreContent {
+    /// Its log.
+    pub log: LogId,
+    /// How it stands to what is known of it.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// Its runs.
+    pub runs: u64,
+    /// Those of them that have not ended.
+    pub open_runs: u64,
+    /// Bytes of its files.
+    pub size_bytes: u64,
+}
+
+/// A store that was adopted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    /// Where it is.
+    pub path: String,
+    /// What is in it.
+    #[serde(flatten)]
+    pub content: StoreContent,
+    /// Attempts that were at work: they are lost in it.
+    pub at_work: u64,
+    /// Things in it that are damaged; `store check` names them.
+    pub findings: u64,
+}
+
+/// Makes the store in `folder`, which stands as `standing` says, one that can be used: its database is the last thing that is
+/// changed. Blocks.
+///
+/// # Errors
+/// [`AdoptError`]; adopting it again is safe.
+pub(crate) fn adopt(
+    folder: &Utf8Path,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<(Adopted, Position), AdoptError> {
+    let seen = private::survey(folder)?;
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(|source| AdoptError::Io {
+        action: "change the mode of",
+        path: folder.to_owned(),
+        source,
+    })?;
+    // An older format is brought up to date by opening it.
+    let options = OpenOptions { create: false, ..OpenOptions::default() };
+    let log = backstay_log::Log::id(&SqliteLog::open(folder.as_std_path(), options)?);
+    let alone = Alone::take(folder.as_std_path())?;
+    let mut inspector = inspector(folder).renewing(now);
+    let report = care::check_alone(&alone, &mut inspector)?;
+    let begun = std::mem::take(&mut inspector.open_attempts);
+    let at_work = close_attempts(folder, begun)?;
+    let fresh = inspector.fresh.take().map(|(_, fresh)| fresh).unwrap_or_default();
+    let raised = care::renew_index(&alone, &fresh, now)?;
+    let adopted = Adopted {
+        path: folder.to_string(),
+        content: StoreContent {
+            log,
+            standing,
+            runs: inspector.runs.len() as u64,
+            open_runs: inspector.open_runs,
+            size_bytes: seen.size_bytes,
+        },
+        at_work,
+        findings: (report.findings.len() + inspector.findings.len()) as u64,
+    };
+    Ok((adopted, raised.until))
+}
+
+/// Closes every attempt that has no end, but for those whose keepers live in this very folder: they hold its locks.
+fn close_attempts(
+    folder: &Utf8Path,
+    begun: impl IntoIterator<Item = camino::Utf8PathBuf>,
+) -> Result<u64, AdoptError> {
+    let failed = |action, path: &Utf8Path| {
+        let path = folder.join(path);
+        move |source: io::Error| AdoptError::Io { action, path, source }
+    };
+    let mut attempts = Dir::open(folder.as_std_path())
+        .and_then(|store| files::attempts(&store))
+        .map_err(failed("list", Utf8Path::new("runs")))?;
+    attempts.extend(begun);
+    let mut closed = 0;
+    for attempt in attempts {
+        let path = folder.join(&attempt);
+        if backstay_exec::care::is_held(&path).map_err(failed("look at", &attempt))? {
+            continue;
+        }
+        closed += u64::from(backstay_exec::care::close_copy(&path).map_err(failed("close", &attempt))?);
+    }
+    Ok(closed)
+}

@@ -1,0 +1,334 @@
+//! A store is used only if this user made it or adopted it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Output};
+
+use backstay_engine::record::RunStatus;
+use backstay_tests::folder::{contents, said};
+use backstay_tests::{World, binary};
+use camino::{Utf8Path, Utf8PathBuf};
+
+const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: echo one}\n";
+
+/// Commands that only read, and what they print of the run.
+const READING: [&[&str]; 9] = [
+    &["ls", "--all"],
+    &["show"],
+    &["logs"],
+    &["events", "@last"],
+    &["usage"],
+    &["inbox"],
+    &["store", "info"],
+    &["store", "check"],
+    &["doctor"],
+];
+
+/// Commands that write.
+const WRITING: [&[&str]; 8] = [
+    &["run", "flow.yaml"],
+    &["retry"],
+    &["cancel"],
+    &["rm", "@last"],
+    &["prune"],
+    &["up"],
+    &["store", "scrub", "--env", "USER_SECRET"],
+    &["store", "backup", "backup"],
+];
+
+fn done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    said(output)
+}
+
+/// A world in which the workflow has run once.
+fn world() -> World {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    done(&world.run(&["run", "flow.yaml"]));
+    world
+}
+
+/// Copies a folder as `cp -a` does.
+fn copy(from: &Utf8Path, to: &Utf8Path) {
+    let copied = Command::new("cp").args(["-a", from.as_str(), to.as_str()]).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{from} can be copied");
+}
+
+fn mode(path: &Utf8Path) -> u32 {
+    fs::metadata(path).expect("it is there").mode() & 0o7777
+}
+
+/// The entries of the registry.
+fn registry(world: &World) -> Vec<Utf8PathBuf> {
+    let folder = world.path().join("state/backstay/registry");
+    let entries = folder.read_dir_utf8().expect("there is a registry");
+    entries
+        .map(|entry| entry.expect("an entry can be read").into_path())
+        .filter(|path| path.extension() == Some("json"))
+        .collect()
+}
+
+#[test]
+fn whoever_makes_a_store_and_uses_it_never_hears_of_adopting() {
+    let world = world();
+    for arguments in READING.iter().chain([&["run", "flow.yaml"] as &[&str], &["retry"]].iter()) {
+        let text = said(&world.run(arguments)).to_lowercase();
+        assert!(!text.contains("adopt") && !text.contains("only read"), "{arguments:?}: {text}");
+    }
+    let entries = registry(&world);
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    assert_eq!(mode(&entries[0]), 0o600);
+    assert_eq!(mode(entries[0].parent().unwrap()), 0o700);
+    assert!(said(&world.run(&["store", "adopt"])).contains("is yours already"));
+}
+
+#[test]
+fn a_store_that_is_unknown_a_copy_or_rolled_back_is_only_read_until_it_is_adopted() {
+    for (case, words) in [
+        ("unknown", "was not made by you on this machine"),
+        ("copy", "is a copy of "),
+        ("rolled back", "is older than what you had"),
+    ] {
+        let world = world();
+        let store = world.path().join(".backstay");
+        let mut folder = store.clone();
+        match case {
+            "unknown" => fs::remove_dir_all(world.path().join("state")).unwrap(),
+            "copy" => {
+                folder = world.path().join("copy/.backstay");
+                fs::create_dir(world.path().join("copy")).unwrap();
+                copy(&store, &folder);
+            }
+            _ => {
+                copy(&store, &world.path().join("older"));
+                done(&world.run(&["run", "flow.yaml"]));
+                fs::remove_dir_all(&store).unwrap();
+                copy(&world.path().join("older"), &store);
+            }
+        }
+        let place = ["--store", folder.as_str()];
+        let before = contents(&folder);
+        for arguments in READING {
+            let output = world.run(&[&place, arguments].concat());
+            let text = said(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(output.status.success(), "{case}: {arguments:?}: {text}");
+            assert!(text.contains(words) && text.contains("store adopt"), "{case}: {arguments:?}: {text}");
+        }
+        assert!(said(&world.run(&[&place as &[&str], &["logs"]].concat())).contains("one\n"), "{case}");
+        for arguments in WRITING {
+            let output = world
+                .command(&[&place, arguments].concat())
+                .env("USER_SECRET", "sekret-value")
+                .output()
+                .unwrap();
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{case}: {arguments:?}: {text}");
+            assert!(
+                text.contains("BKS-R082") && text.contains("store adopt"),
+                "{case}: {arguments:?}: {text}"
+            );
+        }
+        assert_eq!(contents(&folder), before, "{case}: not one byte was changed");
+        let adopted = done(&world.run(&[&place as &[&str], &["store", "adopt"]].concat()));
+        assert!(adopted.contains(words) && adopted.contains("1 run (0 open)"), "{case}: {adopted}");
+        assert!(adopted.lines().count() == 1, "{case}: {adopted}");
+        assert!(
+            done(&world.run(&[&place as &[&str], &["ls", "--all"]].concat())).contains("small"),
+            "{case}"
+        );
+        assert!(
+            done(&world.run(&[&place as &[&str], &["store", "check"]].concat())).contains("whole: "),
+            "{case}"
+        );
+        done(&world.run(&[&place as &[&str], &["run", "flow.yaml"]].concat()));
+        if case == "copy" {
+            done(&world.run(&["run", "flow.yaml"]));
+        }
+    }
+}
+
+#[test]
+fn a_store_that_was_moved_is_taken_along_and_another_one_in_its_old_place_is_a_new_one() {
+    let world = world();
+    let (old, new) = (world.path().join(".backstay"), world.path().join("new/.backstay"));
+    fs::create_dir(world.path().join("new")).unwrap();
+    fs::rename(&old, &new).unwrap();
+    let output = world.run(&["--store", new.as_str(), "run", "flow.yaml"]);
+    assert!(!done(&output).contains("adopt"));
+    let entries = registry(&world);
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    let entry = fs::read_to_string(&entries[0]).unwrap();
+    assert!(entry.contains(new.as_str()), "{entry}");
+    done(&world.run(&["run", "flow.yaml"]));
+    assert_eq!(registry(&world).len(), 2);
+}
+
+#[test]
+fn what_is_in_flight_in_a_copy_is_lost_there_and_goes_on_in_the_original() {
+    let world = World::new();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    world.write(
+        "flow.yaml",
+        &format!(
+            "backstay: 1\nname: slow\nsteps:\n  - {{id: one, run: 'echo $$ > {}; read -r _ < {}'}}\n",
+            up.path(),
+            go.path()
+        ),
+    );
+    let owner = world.start(&["run", "flow.yaml"]);
+    let pid = up.wait().trim().to_owned();
+    let lives = || Utf8Path::new("/proc").join(&pid).exists();
+    let copied = world.path().join("copied");
+    copy(&world.path().join(".backstay"), &copied);
+    let place = ["--store", copied.as_str()];
+    let text = done(&world.run(&[&place as &[&str], &["--adopt", "ls"]].concat()));
+    assert!(text.contains("slow"), "{text}");
+    let resumed = said(&world.run(&[&place as &[&str], &["resume", "@last"]].concat()));
+    assert!(lives(), "the agent of the original was ended by its copy: {resumed}");
+    let record = said(&world.run(&[&place as &[&str], &["show", "--json"]].concat()));
+    assert!(record.contains("restored"), "{record}");
+    go.open();
+    let (status, text) = owner.end();
+    assert!(status.success(), "{text}");
+    assert_eq!(world.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn without_a_registry_a_store_is_made_and_written_only_where_somebody_vouches_for_it() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    let bare = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env_remove("XDG_STATE_HOME").env_remove("HOME");
+        command
+    };
+    let refused = |arguments: &[&str]| {
+        let output = bare(arguments).output().unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        for word in ["BKS-R070", "--adopt", "BACKSTAY_ADOPT=1", ".adopt()"] {
+            assert!(text.contains(word), "{arguments:?}: {word} is not in {text}");
+        }
+    };
+    refused(&["run", "flow.yaml"]);
+    assert!(!world.path().join(".backstay/log.db").exists());
+    done(&bare(&["run", "flow.yaml"]).env("BACKSTAY_ADOPT", "1").output().unwrap());
+    done(&bare(&["--adopt", "run", "flow.yaml"]).output().unwrap());
+    refused(&["run", "flow.yaml"]);
+    let listed = done(&bare(&["ls", "--all"]).output().unwrap());
+    assert!(listed.contains("is only read") && listed.contains("small"), "{listed}");
+    // A registry that cannot be written is as good as none.
+    world.write("state", "a file");
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(said(&output).contains("BKS-R07") && output.status.code() == Some(2), "{}", said(&output));
+}
+
+#[test]
+fn a_store_of_somebody_else_or_that_others_can_write_is_refused_with_the_cure() {
+    let world = world();
+    let store = world.path().join(".backstay");
+    fs::create_dir_all(world.path().join("deep/er")).unwrap();
+    let refused = |words: &[&str]| {
+        for arguments in
+            [&["ls"] as &[&str], &["run", "../../flow.yaml"], &["store", "check"], &["store", "adopt"]]
+        {
+            let output = world.command(arguments).current_dir(world.path().join("deep/er")).output().unwrap();
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+            for word in words {
+                assert!(text.contains(word), "{arguments:?}: {word} is not in {text}");
+            }
+        }
+    };
+    fs::set_permissions(&store, Permissions::from_mode(0o777)).unwrap();
+    refused(&["BKS-R074", "chmod 700"]);
+    fs::set_permissions(&store, Permissions::from_mode(0o700)).unwrap();
+    fs::rename(store.join("bell"), world.path().join("bell")).unwrap();
+    std::os::unix::fs::symlink(world.path().join("bell"), store.join("bell")).unwrap();
+    refused(&["BKS-R075", "bell"]);
+    fs::remove_file(store.join("bell")).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&store, Some(65_534), None).unwrap();
+        refused(&["BKS-R073", "--store"]);
+        std::os::unix::fs::chown(&store, Some(0), None).unwrap();
+    }
+    done(&world.run(&["run", "flow.yaml"]));
+}
+
+#[test]
+fn what_is_made_is_private_whatever_the_umask_and_a_folder_made_by_hand_is_taken_if_it_is_empty() {
+    for umask in ["000", "002", "277"] {
+        let world = World::new();
+        world.write("flow.yaml", FLOW);
+        let store = world.path().join(".backstay");
+        fs::create_dir(&store).unwrap();
+        fs::set_permissions(&store, Permissions::from_mode(0o755)).unwrap();
+        let script = format!("umask {umask}; exec {} run flow.yaml", binary());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(world.path()).env_remove("BACKSTAY_STORE");
+        let output = shell.env("XDG_STATE_HOME", world.path().join("state")).output().unwrap();
+        // With a umask that takes the user's own rights away, steps may fail; what is made is private all the same.
+        assert!(output.status.success() || umask == "277", "{umask}: {}", said(&output));
+        assert_eq!(mode(&store), 0o700, "{umask}");
+        for name in ["log.db", "log.db-wal", "log.db-shm"] {
+            assert_eq!(mode(&store.join(name)), 0o600, "{umask}: {name}");
+        }
+        let entries = registry(&world);
+        assert_eq!(mode(&entries[0]), 0o600, "{umask}");
+        assert_eq!(mode(entries[0].parent().unwrap()), 0o700, "{umask}");
+    }
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    fs::create_dir(world.path().join(".backstay")).unwrap();
+    world.write(".backstay/notes.txt", "mine");
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("notes.txt"), "{}", said(&output));
+    assert_eq!(contents(&world.path().join(".backstay")).len(), 1);
+}
+
+#[test]
+fn an_owner_whose_store_is_deleted_moved_or_replaced_says_so_and_makes_no_store_in_the_old_place() {
+    for case in ["deleted", "moved", "replaced"] {
+        let world = World::new();
+        let (up, go) = (world.gate("up"), world.gate("go"));
+        world.write(
+            "flow.yaml",
+            &format!(
+                "backstay: 1\nname: slow\nsteps:\n  - {{id: one, run: 'echo > {}; read -r _ < {}'}}\n  - {{id: two, run: echo}}\n",
+                up.path(),
+                go.path()
+            ),
+        );
+        world.write("other.yaml", FLOW);
+        let owner = world.start(&["run", "flow.yaml"]);
+        drop(up.wait());
+        let (store, moved) = (world.path().join(".backstay"), world.path().join("moved"));
+        fs::rename(&store, &moved).unwrap();
+        if case != "moved" {
+            fs::remove_dir_all(&moved).unwrap();
+        }
+        let before = (case == "replaced").then(|| {
+            done(&world.run(&["run", "other.yaml"]));
+            contents(&store)
+        });
+        go.open();
+        let (status, text) = owner.end();
+        assert_eq!(status.code(), Some(1), "{case}: {text}");
+        for word in ["BKS-R083", "ended with exit code 0", "exit record is"] {
+            assert!(text.contains(word), "{case}: {word} is not in {text}");
+        }
+        let kept = world.path().join("state/backstay/kept").read_dir_utf8().unwrap().next().unwrap().unwrap();
+        assert!(text.contains(kept.path().as_str()), "{case}: {text}");
+        assert!(fs::read_to_string(kept.path()).unwrap().contains("\"exit_code\":0"), "{case}");
+        match before {
+            None => assert!(!store.exists(), "{case}: {:?}", contents(&store)),
+            Some(before) => assert_eq!(contents(&store), before, "{case}"),
+        }
+        if case == "moved" {
+            assert!(text.contains("moved resume run_") || !cfg!(target_os = "linux"), "{text}");
+            let resumed = said(&world.run(&["--store", "moved", "resume"]));
+            assert!(!resumed.contains("BKS-"), "the store is this user's at its new place too: {resumed}");
+        }
+    }
+}
