@@ -53,6 +53,7 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
         cwd: folder.clone(),
         folder,
         inputs,
+        agents: Vec::new(),
         within: None,
         by: actor(),
     };

@@ -78,7 +78,9 @@ fn an_agent_by_preset_works_in_a_workflow_and_is_observed() {
     let shown = String::from_utf8(world.run(&["show", "@last", "--json"]).stdout).unwrap();
     let shown: String = shown.split_whitespace().collect();
     assert!(
-        shown.contains(r#""usage":{"input":2000,"output":10,"cache_read":40,"told":1,"untold":0}"#),
+        shown.contains(
+            r#""usage":{"attempts":1,"untold":0,"input":{"known":2000,"untold":0},"output":{"known":10,"untold":0},"cache_read":{"known":40,"untold":0}"#
+        ),
         "{shown}"
     );
 }
@@ -152,7 +154,7 @@ fn an_owner_killed_at_random_moments_loses_and_doubles_nothing_that_an_agent_say
         let mut expected: Vec<String> = (1..=300).map(|number| number.to_string()).collect();
         expected.push("end".to_owned());
         assert_eq!(messages(&world), expected, "round {round}");
-        assert_eq!(record.usage().unwrap().tokens.input, Some(7), "round {round}");
+        assert_eq!(record.usage().unwrap().input.known, 7, "round {round}");
         assert_eq!(record.step(&"fix".parse().unwrap()).unwrap().output, Some(Text::of("\"end\"")));
     }
 }
@@ -184,7 +186,7 @@ fn an_owner_that_dies_at_any_point_loses_and_doubles_nothing_that_an_agent_says(
             let attempts = &record.step(&"fix".parse().unwrap()).unwrap().attempts;
             let tools: u64 = attempts.iter().map(|attempt| attempt.agent.as_ref().unwrap().tools).sum();
             assert_eq!((tools, fake.calls().len()), (3, 1), "{point}");
-            assert_eq!(record.usage().unwrap().tokens.input, Some(7), "{point}");
+            assert_eq!(record.usage().unwrap().input.known, 7, "{point}");
         }
         died
     };
@@ -222,7 +224,7 @@ fn went_on(world: &World) {
     assert!(told.starts_with("You were interrupted.") && told.ends_with("Do it."), "{told}");
     assert_eq!(agent(&record, "fix", 0).usage, None, "who was killed has told nothing");
     let usage = record.usage().unwrap();
-    assert_eq!((usage.tokens.input, usage.told, usage.untold), (Some(300), 1, 1));
+    assert_eq!((usage.input.known, usage.attempts, usage.untold), (300, 2, 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use backstay_engine::record::{RunRecord, StepRecord};
 use backstay_model::{Frame, Scope, StepId};
+use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Step};
 
 use crate::error::CliError;
@@ -48,6 +49,18 @@ impl Address {
             step: step.id.clone(),
             steps: with_inner(step),
             cycles: innermost.zip(numbers).collect(),
+        })
+    }
+
+    /// Reads an address in a run. A step that only an earlier plan of the run had is found by what is left of it.
+    ///
+    /// # Errors
+    /// As [`parse`](Address::parse).
+    pub(crate) fn of_run(view: &RunView, text: &str) -> Result<Address, CliError> {
+        Address::parse(&view.plan, text).or_else(|unknown| {
+            let worked = view.record.steps.iter().find(|record| record.step.as_str() == text);
+            let step = worked.map(|record| record.step.clone()).ok_or(unknown)?;
+            Ok(Address { steps: BTreeSet::from([step.clone()]), step, cycles: Vec::new() })
         })
     }
 

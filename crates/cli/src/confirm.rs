@@ -7,7 +7,7 @@ use crate::output;
 
 /// Asks `question`, to which yes or no is the answer. Without a terminal, and without a clear yes, it is no.
 pub(crate) fn confirm(question: &str) -> Result<bool, CliError> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !std::io::stdin().is_terminal() || !output::stderr().is_terminal() {
         return Ok(false);
     }
     output::note(&format!("{question} [y/N]"));

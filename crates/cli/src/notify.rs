@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
+use backstay_engine::record::why_suspended;
 use backstay_exec::{HelperError, run_within};
 use backstay_model::event::{Event, SuspendReason};
 use backstay_model::{QuestionId, Recorded, RunId};
@@ -88,9 +89,10 @@ fn news(event: &Event) -> Option<(&'static str, String)> {
         Event::RunCancelled(cancelled) => {
             ("cancelled", cancelled.reason.clone().unwrap_or_else(|| "cancelled".to_owned()))
         }
-        Event::RunSuspended(suspended) => match suspended.reason {
-            SuspendReason::DiskFull => ("suspended", "the disk was full".to_owned()),
-            SuspendReason::FastCycles => ("suspended", "its loop turned too fast".to_owned()),
+        Event::RunSuspended(suspended) => match &suspended.reason {
+            reason @ (SuspendReason::DiskFull | SuspendReason::NoProgress { .. }) => {
+                ("suspended", why_suspended(&suspended.by, reason))
+            }
             // Who asked for it knows.
             SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => return None,
         },

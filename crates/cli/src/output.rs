@@ -42,7 +42,7 @@ pub(crate) fn stdout() -> Stdout {
 
 /// Standard error.
 #[expect(clippy::disallowed_methods, reason = "what is printed passes here")]
-fn stderr() -> Stderr {
+pub(crate) fn stderr() -> Stderr {
     io::stderr()
 }
 

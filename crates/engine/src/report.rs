@@ -1,7 +1,7 @@
 //! What the runtime reports of outside work.
 
 use backstay_model::event::{AgentRunning, LostEvidence, Said, Spool, TreeOutcome};
-use backstay_model::{Attempt, EffectId, StorePath, Text, Timestamp};
+use backstay_model::{Attempt, Digest, EffectId, StorePath, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Why outside work is to be stopped.
@@ -145,6 +145,8 @@ pub struct ProcessEnded {
     pub artifacts_left_out: u32,
     /// The checkout after it.
     pub after: Option<TreeOutcome>,
+    /// What its folder holds after it, where that is no checkout and its step stands in a loop.
+    pub folder: Option<Digest>,
     /// Processes that outlived it and were ended.
     pub left_behind: u32,
     /// What it said of its end, if it is an agent that is known by a preset and was started.

@@ -163,6 +163,8 @@ impl Shared {
             (Some(_), ClaimMode::TakeOver) => ClaimReason::TakenOver,
             (Some(owner), ClaimMode::Fair) => return Err(ClaimError::Owned { topic: topic.clone(), owner }),
         };
+        let live = state.topics.get(topic).into_iter().flat_map(|topic| topic.live.values());
+        let last_sign = live.map(|live| live.at).max();
         let event = OwnerChanged {
             owner: identity.owner,
             epoch: found.epoch.next(),
@@ -170,6 +172,7 @@ impl Shared {
             pid: identity.pid,
             reason,
             previous: found.owner,
+            last_sign: found.owner.and(last_sign),
         };
         let payload = Event::OwnerChanged(event.clone())
             .encode()

@@ -16,6 +16,9 @@ use crate::subscribe::SharedDelivery;
 
 /// Bytes of payloads that one ring holds.
 const RING_BYTES_MAX: usize = 8 << 20;
+/// Bytes of payloads that a ring holds although all who follow the topic have them: each time it has so many more, it looks
+/// who is how far.
+const READ_BYTES_MAX: usize = 256 << 10;
 /// Bytes of payloads that all rings of a log hold together.
 const ALL_BYTES_MAX: usize = 32 << 20;
 
@@ -51,6 +54,10 @@ struct Held {
     from: Position,
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// How far each of those is who follow the topic.
+    readers: Vec<Weak<AtomicU64>>,
+    /// With so many bytes it looks again who is how far.
+    look_at_bytes: usize,
 }
 
 /// What a ring has for somebody who has everything up to some position.
@@ -144,6 +151,13 @@ impl Ring {
         self.wake.subscribe()
     }
 
+    /// A place for somebody who follows the topic, to say up to which position everything was taken.
+    pub(crate) fn join(&self) -> Arc<AtomicU64> {
+        let place = Arc::new(AtomicU64::new(0));
+        self.lock().readers.push(Arc::downgrade(&place));
+        place
+    }
+
     fn tell(&self, newest: Position) {
         self.wake.send_if_modified(|seen| {
             let newer = newest > *seen;
@@ -158,6 +172,7 @@ impl Ring {
         held.bytes += bytes;
         held.chunks.push_back(chunk);
         let mut all = self.common.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        all -= self.drop_read(&mut held);
         while held.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
             let Some(oldest) = held.chunks.pop_front() else { break };
             held.from = oldest.last_g();
@@ -165,6 +180,27 @@ impl Ring {
             held.bytes -= freed;
             all = self.common.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         }
+    }
+
+    /// Lets go of what everybody has. Returns how many bytes that were.
+    fn drop_read(&self, held: &mut Held) -> usize {
+        if held.bytes < held.look_at_bytes.max(READ_BYTES_MAX) {
+            return 0;
+        }
+        let mut least = u64::MAX;
+        held.readers.retain(|reader| {
+            let place = reader.upgrade();
+            least = place.as_ref().map_or(least, |place| least.min(place.load(Ordering::Acquire)));
+            place.is_some()
+        });
+        let before = held.bytes;
+        while let Some(oldest) = held.chunks.front().filter(|oldest| oldest.last_g().0 <= least) {
+            (held.from, held.bytes) = (oldest.last_g(), held.bytes - oldest.bytes());
+            held.chunks.pop_front();
+        }
+        held.look_at_bytes = held.bytes + READ_BYTES_MAX;
+        self.common.bytes.fetch_sub(before - held.bytes, Ordering::Relaxed);
+        before - held.bytes
     }
 
     /// About `limit` items behind `looked`, for somebody who has everything up to there; none if the ring does not go
@@ -201,5 +237,51 @@ impl Drop for Ring {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.common.bytes.fetch_sub(held.bytes, Ordering::Relaxed);
         self.common.rings.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::event::RunStarted;
+    use backstay_model::{Kind, Payload, Recorded, Scope, Seq, Timestamp};
+
+    use super::*;
+
+    fn item(g: u64) -> SharedDelivery {
+        SharedDelivery::Event(Arc::new(Recorded {
+            topic: "a".parse().unwrap(),
+            seq: Seq(g),
+            g: Position(g),
+            at: Timestamp::from_micros(0),
+            kind: Kind::new("text"),
+            scope: Scope::Run,
+            payload: Payload::encode(&RunStarted {}).unwrap(),
+            trace: None,
+            more: false,
+        }))
+    }
+
+    #[test]
+    fn a_ring_lets_go_of_what_everybody_has_and_of_nothing_else() {
+        let rings = Rings::default();
+        let ring = rings.of(&"a".parse().unwrap());
+        let (quick, slow) = (ring.join(), ring.join());
+        let held = |ring: &Ring| ring.lock().chunks.len();
+        let publish = |from: u64, until: u64| {
+            for g in from..=until {
+                rings.publish(std::iter::once(item(g)), false, Position(g - 1), Position(g));
+            }
+        };
+        publish(1, 2_000);
+        assert_eq!(held(&ring), 2_000, "nobody has taken anything");
+        quick.store(4_000, Ordering::Release);
+        slow.store(1_500, Ordering::Release);
+        publish(2_001, 4_000);
+        assert!((2_500..3_500).contains(&held(&ring)), "{}", held(&ring));
+        assert!(ring.after(Position(1_500), 10).is_some(), "the slow one finds what it has not");
+        assert!(ring.after(Position(10), 10).is_none(), "who begins now reads the table");
+        drop(slow);
+        publish(4_001, 6_000);
+        assert!(held(&ring) < 3_000, "who is gone holds nothing up: {}", held(&ring));
     }
 }

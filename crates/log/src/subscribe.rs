@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, Topic};
@@ -47,6 +48,8 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
 pub struct Subscription {
     source: Arc<dyn Source>,
     ring: Option<Arc<Ring>>,
+    /// Where the ring sees what was taken.
+    place: Option<Arc<AtomicU64>>,
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
@@ -123,6 +126,7 @@ impl Subscription {
         Subscription {
             source,
             ring: None,
+            place: None,
             log,
             topic,
             start,
@@ -137,7 +141,8 @@ impl Subscription {
     /// The subscription, with a ring to take what is newest from.
     pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
         let wake = ring.wake();
-        Subscription { ring: Some(ring), wake, ..self }
+        let place = Some(ring.join());
+        Subscription { ring: Some(ring), place, wake, ..self }
     }
 
     /// The topic it follows.
@@ -286,7 +291,15 @@ impl Subscription {
             self.waiting.push_back(chunk);
         }
         self.looked = Some(found.until);
+        self.say_looked();
         true
+    }
+
+    /// Lets the ring go of what was taken.
+    fn say_looked(&self) {
+        if let (Some(place), Some(looked)) = (&self.place, self.looked) {
+            place.store(looked.0, Ordering::Release);
+        }
     }
 
     /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
@@ -324,5 +337,6 @@ impl Subscription {
             self.waiting.push_back(Chunk::new(items));
         }
         self.looked = self.looked.max(Some(if whole { newest } else { self.pulled.1 }));
+        self.say_looked();
     }
 }

@@ -64,6 +64,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let store = Store::open(&cwd.join(store), &Registry::of_environment(&env)).create().await?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
+        agents: Vec::new(),
         plan: checked.plan,
         presets,
         source: text,

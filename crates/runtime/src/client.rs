@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
-use backstay_engine::run::{Definition, RunMachine};
+use backstay_engine::run::{Definition, RetryOutlook, RunMachine};
 use backstay_log::{
     AppendError, Authority, Batch, Direction, KeptFold, OwnerView, Part, Precondition, TopicFilter,
 };
-use backstay_model::event::{Event, Reopened, Verdict};
+use backstay_model::event::{Event, PlanRef, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
 use backstay_workflow::plan::Plan;
@@ -173,7 +173,10 @@ impl Store {
     /// [`SayError::Refused`] if the run would refuse it now; nothing was appended then.
     pub async fn say(&self, run: RunId, event: Event) -> Result<Seq, SayError> {
         loop {
-            let machine = self.machine(run).await?;
+            let mut machine = self.machine(run).await?;
+            if let Event::Reopened(Reopened { plan: Some(plan), .. }) = &event {
+                self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
+            }
             machine.would_accept(&event).map_err(SayError::Refused)?;
             let mut part =
                 Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
@@ -218,18 +221,49 @@ impl Store {
         if let Some(gap) = gap {
             return Err(self.trimmed(run, gap.first).await);
         }
-        let request = machine.request().cloned().ok_or(RunError::Unknown(run))?;
-        let plan = self.plan(run, request.plan).await?;
-        let inputs = self.text(&request.inputs).await?;
-        let definition = Definition::new(plan, &inputs, self.folder.as_str())
-            .map_err(|error| RunError::Definition { run, what: "inputs", source: error.source })?;
-        machine.define(Arc::new(definition));
-        self.give_missing_texts(&mut machine).await?;
+        let plan = machine.plan_ref().ok_or(RunError::Unknown(run))?;
+        machine.define(self.definition(run, &plan).await?);
+        self.give_what_is_missing(&mut machine).await?;
         Ok(machine)
     }
 
+    async fn definition(&self, run: RunId, plan: &PlanRef) -> Result<Arc<Definition>, RunError> {
+        let inputs = self.text(&plan.inputs).await?;
+        let plan = self.plan(run, plan.plan).await?;
+        let definition = Definition::new(plan, &inputs, self.folder.as_str())
+            .map_err(|error| RunError::Definition { run, what: "inputs", source: error.source })?;
+        Ok(Arc::new(definition))
+    }
+
+    /// Reads the plans that inputs bring, and the blobs that the machine's expressions may ask for.
+    pub(crate) async fn give_what_is_missing(&self, machine: &mut RunMachine) -> Result<(), RunError> {
+        for plan in machine.missing_plans() {
+            self.give_plan(machine, plan).await?;
+        }
+        self.give_missing_texts(machine).await
+    }
+
+    async fn give_plan(&self, machine: &mut RunMachine, plan: PlanRef) -> Result<(), RunError> {
+        let definition = self.definition(machine.run(), &plan).await?;
+        machine.give_plan(plan, definition);
+        Ok(())
+    }
+
+    /// What comes of trying `run` again in this way; nothing is said to it.
+    ///
+    /// # Errors
+    /// [`SayError::Refused`] if the run would refuse it now.
+    pub async fn retry_outlook(&self, run: RunId, reopened: &Reopened) -> Result<RetryOutlook, SayError> {
+        let mut machine = self.machine(run).await?;
+        if let Some(plan) = &reopened.plan {
+            self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
+        }
+        machine.would_accept(&Event::from(reopened.clone())).map_err(SayError::Refused)?;
+        Ok(machine.retry_outlook(reopened))
+    }
+
     /// Reads the blobs that the machine's expressions may ask for.
-    pub(crate) async fn give_missing_texts(&self, machine: &mut RunMachine) -> Result<(), RunError> {
+    async fn give_missing_texts(&self, machine: &mut RunMachine) -> Result<(), RunError> {
         for digest in machine.missing_texts() {
             let text = self.text_of(digest).await?;
             machine.give_text(digest, text);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use backstay_agent::Presets;
 use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
-use backstay_model::event::{Actor, Event, RunRequested};
-use backstay_model::{Payload, RunId, Scope, Seq, Text, Topic};
+use backstay_model::event::{Actor, Event, PlanRef, RunRequested};
+use backstay_model::{Digest, Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
@@ -29,6 +29,8 @@ pub struct RunRequest {
     pub folder: Utf8PathBuf,
     /// The bound inputs: the text of a JSON object.
     pub inputs: String,
+    /// The agents that take the place of the file's, as they were given (`NAME=OTHER`).
+    pub agents: Vec<String>,
     /// The absolute path of the folder to work in.
     pub cwd: Utf8PathBuf,
     /// The run that holds the checkout for the step that asks: the value of [`CHECKOUT_RUN`](crate::CHECKOUT_RUN) there.
@@ -44,28 +46,24 @@ impl Store {
     /// [`RunError`] if the blobs or the request cannot be written.
     pub async fn request(&self, request: RunRequest) -> Result<RunId, RunError> {
         let run = RunId::new(self.clock.wall(), u128::from_le_bytes(chance()?));
-        let plan: Arc<str> = Arc::from(encode(run, &request.plan)?);
-        let source: Arc<str> = Arc::from(request.source);
-        let inputs: Arc<str> = Arc::from(request.inputs);
-        let kept_inputs = Text::of(&inputs);
-        let Pinned { presets, texts: mut blobs } = pin(&request.plan, &request.presets)?;
-        blobs.extend([Arc::clone(&plan), Arc::clone(&source)]);
-        blobs.extend(kept_inputs.blob().map(|_| inputs));
-        self.keep_texts(blobs).await?;
+        let (cwd, by, within) = (request.cwd.clone(), request.by.clone(), request.within);
+        let PlanRef { workflow, file, folder, source, plan, inputs, presets, agents } =
+            self.keep_plan(run, request).await?;
         let event = Event::from(RunRequested {
             run,
-            workflow: request.plan.name.clone(),
-            file: request.file,
-            folder: request.folder.into_string(),
-            source: backstay_model::Digest::of(source.as_bytes()),
-            plan: backstay_model::Digest::of(plan.as_bytes()),
-            inputs: kept_inputs,
-            cwd: request.cwd.into_string(),
+            workflow,
+            file,
+            folder,
+            source,
+            plan,
+            inputs,
+            cwd: cwd.into_string(),
             host: host_name(),
-            by: request.by,
+            by,
             trace: format!("{:032x}", u128::from_le_bytes(chance()?)),
             presets,
-            within: request.within,
+            agents,
+            within,
         });
         let mut machine = backstay_engine::run::RunMachine::new(run);
         machine.receive(Seq(1), event.clone());
@@ -74,6 +72,39 @@ impl Store {
         part.index = Some(index_row(run, &machine, self.clock.wall())?);
         self.log.submit(Batch::of(part)).await?;
         Ok(run)
+    }
+
+    /// Keeps the plan of `request`, and all that a run by it needs, for an event that names it.
+    ///
+    /// # Errors
+    /// [`RunError`] if the blobs cannot be written.
+    pub async fn keep_plan(&self, run: RunId, request: RunRequest) -> Result<PlanRef, RunError> {
+        let plan: Arc<str> = Arc::from(encode(run, &request.plan)?);
+        let source: Arc<str> = Arc::from(request.source);
+        let inputs: Arc<str> = Arc::from(request.inputs);
+        let kept_inputs = Text::of(&inputs);
+        let Pinned { presets, texts: mut blobs } = pin(&request.plan, &request.presets)?;
+        blobs.extend([Arc::clone(&plan), Arc::clone(&source)]);
+        blobs.extend(kept_inputs.blob().map(|_| inputs));
+        self.keep_texts(blobs).await?;
+        Ok(PlanRef {
+            workflow: request.plan.name,
+            file: request.file,
+            folder: request.folder.into_string(),
+            source: Digest::of(source.as_bytes()),
+            plan: Digest::of(plan.as_bytes()),
+            inputs: kept_inputs,
+            presets,
+            agents: request.agents,
+        })
+    }
+
+    /// The digest that a plan is kept under.
+    ///
+    /// # Errors
+    /// [`RunError`] if it has no JSON form.
+    pub fn plan_digest(run: RunId, plan: &Plan) -> Result<Digest, RunError> {
+        Ok(Digest::of(encode(run, plan)?.as_bytes()))
     }
 
     /// Keeps texts as blobs.

@@ -299,7 +299,8 @@ pub struct Repeat {
     pub max_cycles: u32,
     /// What happens where the condition is false after the last one.
     pub on_exhausted: OnExhausted,
-    /// A pass that takes less, in milliseconds, is too fast; three in a row suspend the run.
+    /// From the beginning of one pass to that of the next, at least, in milliseconds. Absent where the file does not say:
+    /// then three passes in a row without a change suspend the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_cycle_ms: Option<u64>,
 }

@@ -88,9 +88,10 @@ pub(crate) struct ExecArgs {
     /// How often it works at most.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..), requires = "until")]
     pub(crate) max_cycles: u32,
-    /// Three cycles in a row that take less suspend the run.
-    #[arg(long, value_name = "TIME", default_value = "10s", requires = "until")]
-    pub(crate) min_cycle: String,
+    /// From the beginning of one cycle to that of the next, at least: for a command that waits for something outside. Without
+    /// it, three cycles in a row without a change suspend the run.
+    #[arg(long, value_name = "TIME", requires = "until")]
+    pub(crate) min_cycle: Option<String>,
     /// What it may use before it is asked about, such as 800k or 4M tokens.
     #[arg(long, value_name = "N")]
     pub(crate) tokens: Option<String>,

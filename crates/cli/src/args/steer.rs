@@ -31,6 +31,8 @@ pub(crate) struct AskArgs {
 }
 
 /// `prune`.
+///
+/// Where no other process has the store open, its files become smaller by what is free.
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
     /// Runs that ended longer ago than this are freed [default: 14d, unless --max-size is given].
@@ -121,6 +123,15 @@ pub(crate) struct RetryArgs {
     /// Do this step and all that need it anew.
     #[arg(long, value_name = "STEP")]
     pub(crate) from: Option<String>,
+    /// Go on by this workflow file: what it changes is done anew, with all that needs it; the rest is kept.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) workflow: Option<Utf8PathBuf>,
+    /// An input in place of the run's; VALUE may be @FILE, or - for stdin.
+    #[arg(long, short, value_name = "NAME=VALUE", requires = "workflow")]
+    pub(crate) input: Vec<String>,
+    /// Another agent in an agent's place, as in `run` [default: those that the run was given].
+    #[arg(long, value_name = "NAME=AGENT", requires = "workflow")]
+    pub(crate) agent: Vec<String>,
     /// Leave it to a process in the background.
     #[arg(long, short)]
     pub(crate) detach: bool,

@@ -29,7 +29,7 @@ pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, 
     let save = args.save.as_ref().map(|path| context.cwd.join(path));
     let file = WorkflowFile::unwritten(context, name, text);
     let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save };
-    start(context, file, BTreeMap::new(), BTreeMap::new(), wish).await
+    start(context, file, Vec::new(), BTreeMap::new(), wish).await
 }
 
 /// The workflow. What the person said stands in inputs, where nothing in it can mean anything else; so a saved one can
@@ -59,12 +59,15 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
         text.push_str("outputs: {answer: \"${{ steps.work.output }}\"}\n");
         return text;
     };
-    let (max_cycles, min_cycle) = (args.max_cycles, &args.min_cycle);
+    let max_cycles = args.max_cycles;
+    let min_cycle = args.min_cycle.as_deref().map_or_else(String::new, |time| {
+        let time = quoted(time);
+        format!(", min_cycle: {time}")
+    });
     add(
         &mut text,
         format_args!(
-            "  - id: loop\n    repeat: {{until: steps.check.exit_code == 0, max_cycles: {max_cycles}, min_cycle: {}}}\n    steps:\n      - {{id: check, run: \"${{{{ inputs.until }}}}\", accept_exit: 0-125}}\n",
-            quoted(min_cycle)
+            "  - id: loop\n    repeat: {{until: steps.check.exit_code == 0, max_cycles: {max_cycles}{min_cycle}}}\n    steps:\n      - {{id: check, run: \"${{{{ inputs.until }}}}\", accept_exit: 0-125}}\n"
         ),
     );
     work(&mut text, args, agent, can_resume, "      ");
@@ -135,7 +138,7 @@ mod tests {
             prompt: prompt.to_owned(),
             until: None,
             max_cycles: 6,
-            min_cycle: "10s".to_owned(),
+            min_cycle: None,
             tokens: None,
             worktree: false,
             access: None,

@@ -120,7 +120,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
         output::note(&format!("what its steps wrote was freed on {}", context.times().minute(at)));
         return Ok(Exit::Completed);
     }
-    let address = args.step.as_deref().map(|text| Address::parse(&view.plan, text)).transpose()?;
+    let address = args.step.as_deref().map(|text| Address::of_run(&view, text)).transpose()?;
     if let Some(address) = address.as_ref().filter(|_| !args.follow) {
         address.expect_in(&view.record)?;
     }

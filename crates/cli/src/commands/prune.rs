@@ -2,7 +2,9 @@
 
 use backstay_log::{BlobSum, Collected};
 use backstay_model::{RunId, Timestamp};
+use backstay_runtime::care::{self, Compaction};
 use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::args::{PruneArgs, RmArgs};
@@ -19,7 +21,12 @@ pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, Cl
         size_bytes: args.max_size.as_deref().map(parse_bytes).transpose()?,
     };
     let store = context.store().await?;
+    let folder = store.folder().to_owned();
     let report = store.prune(retention, &context.actor(), args.dry_run).await?;
+    drop(store);
+    if !args.dry_run {
+        compact(folder).await?;
+    }
     if args.json {
         output::json(&Document::new(Pruned::of(&report, args.dry_run)))?;
     } else {
@@ -29,6 +36,20 @@ pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, Cl
         output::note(&format!("{run} is not freed whole: {}", output::describe_any(error)));
     }
     Ok(if report.failed.is_empty() { Exit::Completed } else { Exit::Failed })
+}
+
+/// Makes the files of the store smaller by what is gone. That they stay as large as they are harms nothing else.
+async fn compact(folder: Utf8PathBuf) -> Result<(), CliError> {
+    match tokio::task::spawn_blocking(move || care::compact(&folder)).await? {
+        Ok(Compaction::Done(_)) => {}
+        Ok(Compaction::InUse) => output::note(
+            "other processes have the store open: what is free in log.db is used again, and a `backstay prune` without them gives it back",
+        ),
+        Err(error) => {
+            output::note(&format!("log.db stays as large as it is: {}", output::describe_any(&error)));
+        }
+    }
+    Ok(())
 }
 
 /// Removes runs that have ended, with their records.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::workflow::WorkflowFile;
 use crate::args::RunArgs;
+use crate::configuration::Configuration;
 use crate::context::{Context, read_text, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -22,10 +23,9 @@ use crate::ui::{Paint, counted, table};
 /// Checks the file, asks for a run and works on it.
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let file = WorkflowFile::read(context, &args.file)?;
-    let agents = agents(&args.agent)?;
-    let given = given(context, &args)?;
+    let given = given(context, args.inputs.as_ref(), &args.input)?;
     let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save: None };
-    start(context, file, agents, given, wish).await
+    start(context, file, args.agent, given, wish).await
 }
 
 /// What becomes of a workflow that is in order.
@@ -45,24 +45,16 @@ pub(crate) struct RunWish {
 pub(crate) async fn start(
     context: &Context,
     file: WorkflowFile,
-    agents: BTreeMap<String, AgentOverride>,
+    agents: Vec<String>,
     given: BTreeMap<String, Given>,
     wish: RunWish,
 ) -> Result<Exit, CliError> {
     let configuration = context.configuration_here()?;
-    let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
-        output::note(&file.render(&diagnostics));
-        file.error(&diagnostics)
-    })?;
-    are_named(&names, &checked.plan)?;
-    if !checked.warnings.is_empty() {
-        output::note(&file.render(&checked.warnings));
-    }
-    let inputs = checked.plan.bind_inputs(&given).map_err(CliError::Inputs)?;
+    let plan = checked_plan(&file, &agents, &configuration)?;
+    let inputs = plan.bind_inputs(&given).map_err(CliError::Inputs)?;
     if wish.dry_run {
         save(&wish, &file.text)?;
-        return dry_run(context, &checked.plan, wish.json);
+        return dry_run(context, &plan, wish.json);
     }
     let trusted = configuration.trusted()?;
     let store = context.store_or_new().await?;
@@ -70,7 +62,8 @@ pub(crate) async fn start(
     save(&wish, &file.text)?;
     let request = RunRequest {
         inputs: inputs.to_json()?,
-        plan: checked.plan,
+        agents,
+        plan,
         presets: trusted.presets().clone(),
         file: file.name,
         folder: file.folder,
@@ -112,6 +105,25 @@ async fn say_checkout_fault(context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The plan of `file` with these agents (`NAME=OTHER`) in place of its own; what there is to say about it is said.
+pub(super) fn checked_plan(
+    file: &WorkflowFile,
+    said: &[String],
+    configuration: &Configuration,
+) -> Result<Plan, CliError> {
+    let agents = agents(said)?;
+    let names: Vec<String> = agents.keys().cloned().collect();
+    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
+        output::note(&file.render(&diagnostics));
+        file.error(&diagnostics)
+    })?;
+    are_named(&names, &checked.plan)?;
+    if !checked.warnings.is_empty() {
+        output::note(&file.render(&checked.warnings));
+    }
+    Ok(checked.plan)
+}
+
 /// Writes the workflow to the file that was wished for, which must not be there.
 fn save(wish: &RunWish, text: &str) -> Result<(), CliError> {
     wish.save.as_ref().map_or(Ok(()), |path| write_new(path, text))
@@ -142,7 +154,7 @@ pub(crate) fn detached(run: RunId, json: bool) -> Result<Exit, CliError> {
 }
 
 /// `--agent NAME=OTHER` and `--agent NAME='cmd: …'`.
-fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> {
+pub(super) fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>, CliError> {
     let read = |text: &String| {
         let wrong = || CliError::AgentForm { text: text.clone() };
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
@@ -177,15 +189,19 @@ fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
 }
 
 /// `--inputs FILE.json`, and over it `--input NAME=VALUE`.
-fn given(context: &Context, args: &RunArgs) -> Result<BTreeMap<String, Given>, CliError> {
+pub(super) fn given(
+    context: &Context,
+    inputs: Option<&Utf8PathBuf>,
+    input: &[String],
+) -> Result<BTreeMap<String, Given>, CliError> {
     let mut given = BTreeMap::new();
-    if let Some(path) = &args.inputs {
+    if let Some(path) = inputs {
         let text = read_text(&context.cwd.join(path))?;
         let values: BTreeMap<String, Payload> = serde_json::from_str(&text)
             .map_err(|source| CliError::InputsFile { path: path.clone(), source })?;
         given.extend(values.into_iter().map(|(name, value)| (name, Given::Json(value.as_str().to_owned()))));
     }
-    for text in &args.input {
+    for text in input {
         let (name, value) = text
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())

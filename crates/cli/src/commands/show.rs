@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::{RunRecord, RunUsage};
+use backstay_engine::record::{RunRecord, Usage};
 use backstay_model::{Payload, RunId, Timestamp};
 use backstay_runtime::{RunView, Store};
 use serde::Serialize;
@@ -41,7 +41,7 @@ struct Shown<'a> {
     wake_at: Option<Timestamp>,
     /// What its agents used; absent if none that can tell was at work.
     #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<RunUsage>,
+    usage: Option<Usage>,
 }
 
 /// Prints the record as JSON; its own schema version is the document's.

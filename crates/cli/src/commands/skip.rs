@@ -29,7 +29,7 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         if !args.yes && !confirm(&question)? {
             return Err(CliError::SkipReopens { run, status, step: skip.step });
         }
-        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip) };
+        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip), plan: None };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;

@@ -158,7 +158,7 @@ impl Kept {
 /// The first tree before and the last one after a step or the whole run: of a group all that is in it, of a step in a loop
 /// its last pass, since between two passes others worked.
 fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError> {
-    let address = step.map(|text| Address::parse(&view.plan, text)).transpose()?;
+    let address = step.map(|text| Address::of_run(view, text)).transpose()?;
     if let Some(address) = &address {
         address.expect_in(&view.record)?;
     }

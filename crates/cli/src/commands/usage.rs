@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backstay_engine::record::{AttemptRecord, RunRecord};
+use backstay_engine::record::{AttemptRecord, Figure, RunRecord, Usage, counted};
 use backstay_log::TopicFilter;
 use backstay_model::RunId;
 use backstay_model::event::Tokens;
@@ -13,39 +13,12 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, amount, cut_in_the_middle, parse_duration, short, table, width};
+use crate::ui::{Line, Paint, amount, cut_in_the_middle, dollars, parse_duration, short, table, width};
 
 /// Columns between two columns of the table.
 const COLUMN_GAP: usize = 2;
 /// Columns of a name that stay however narrow the screen is.
 const NAME_COLUMNS_MIN: usize = 8;
-
-/// A figure of several attempts, of which some may have told nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Sum {
-    /// What was told.
-    known: u64,
-    /// Attempts that told nothing of it.
-    untold: u64,
-}
-
-impl Sum {
-    fn add(&mut self, figure: Option<u64>) {
-        match figure {
-            Some(figure) => self.known = self.known.saturating_add(figure),
-            None => self.untold += 1,
-        }
-    }
-
-    /// The figure by `show`; nothing known is unknown, and what is missing is not hidden.
-    fn words(self, attempts: u64, show: impl Fn(u64) -> String) -> String {
-        match self.untold {
-            0 => show(self.known),
-            all if all == attempts => "unknown".to_owned(),
-            _ => format!("{} + ?", show(self.known)),
-        }
-    }
-}
 
 /// What one group used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,42 +26,28 @@ struct Used {
     #[serde(skip)]
     run_ids: BTreeSet<RunId>,
     runs: usize,
-    attempts: u64,
-    input: Sum,
-    output: Sum,
-    cache_read: Sum,
-    reasoning: Sum,
-    cost_micro_usd: Sum,
+    #[serde(flatten)]
+    usage: Usage,
 }
 
 impl Used {
-    fn add(&mut self, run: RunId, tokens: Option<Tokens>) {
+    fn add(&mut self, run: RunId, told: Option<&Tokens>) {
         self.run_ids.insert(run);
         self.runs = self.run_ids.len();
-        self.attempts += 1;
-        let tokens = tokens.unwrap_or_default();
-        for (sum, figure) in [
-            (&mut self.input, tokens.input),
-            (&mut self.output, tokens.output),
-            (&mut self.cache_read, tokens.cache_read),
-            (&mut self.reasoning, tokens.reasoning),
-            (&mut self.cost_micro_usd, tokens.cost_micro_usd),
-        ] {
-            sum.add(figure);
-        }
+        self.usage.add(told);
     }
 
     fn cells(&self, group: &str) -> Vec<(Paint, String)> {
-        let tokens = |sum: Sum| (Paint::Plain, sum.words(self.attempts, amount));
-        let cost = |micros: u64| format!("{}.{:02} USD", micros / 1_000_000, micros / 10_000 % 100);
+        let Usage { attempts, input, output, cache_read, cost_micro_usd, .. } = self.usage;
+        let tokens = |figure: Figure| (Paint::Plain, figure.words(attempts, amount));
         vec![
             (Paint::Bold, group.to_owned()),
             (Paint::Plain, self.runs.to_string()),
-            (Paint::Plain, self.attempts.to_string()),
-            tokens(self.input),
-            tokens(self.cache_read),
-            tokens(self.output),
-            (Paint::Plain, self.cost_micro_usd.words(self.attempts, cost)),
+            (Paint::Plain, attempts.to_string()),
+            tokens(input),
+            tokens(cache_read),
+            tokens(output),
+            (Paint::Plain, cost_micro_usd.words(attempts, dollars)),
         ]
     }
 }
@@ -104,7 +63,7 @@ pub(crate) async fn usage(context: &Context, args: UsageArgs) -> Result<Exit, Cl
         let record = store.record(row.run).await?;
         for (step, attempt) in attempts(&record) {
             let is_late = since.is_none_or(|since| context.now().since(attempt.starting_at) <= since);
-            let Some(agent) = attempt.agent.as_ref().filter(|_| is_late) else { continue };
+            let Some(agent) = counted(attempt).filter(|_| is_late) else { continue };
             let group = match args.by {
                 UsageBy::Agent => agent.preset.clone(),
                 UsageBy::Model => agent.model.clone().unwrap_or_else(|| "unknown".to_owned()),
@@ -113,8 +72,8 @@ pub(crate) async fn usage(context: &Context, args: UsageArgs) -> Result<Exit, Cl
                 UsageBy::Run => short(row.run),
                 UsageBy::Day => times.day(attempt.starting_at),
             };
-            groups.entry(group).or_default().add(row.run, agent.usage);
-            all.add(row.run, agent.usage);
+            groups.entry(group).or_default().add(row.run, agent.usage.as_ref());
+            all.add(row.run, agent.usage.as_ref());
         }
     }
     if args.json {
@@ -161,13 +120,13 @@ fn json(by: UsageBy, groups: &BTreeMap<String, Used>, all: &Used) -> Result<Exit
         used: &'a Used,
     }
     #[derive(Serialize)]
-    struct Usage<'a> {
+    struct UsageDocument<'a> {
         by: &'static str,
         groups: Vec<Group<'a>>,
         all: &'a Used,
     }
     let groups = groups.iter().map(|(name, used)| Group { name, used }).collect();
-    output::json(&Document::new(Usage { by: by.name(), groups, all }))?;
+    output::json(&Document::new(UsageDocument { by: by.name(), groups, all }))?;
     Ok(Exit::Completed)
 }
 
@@ -184,11 +143,11 @@ mod tests {
             |used: &Used| -> Vec<String> { used.cells("codex").into_iter().map(|(_, text)| text).collect() };
         used.add(run('1'), None);
         assert_eq!(words(&used), ["codex", "1", "1", "unknown", "unknown", "unknown", "unknown"]);
-        used.add(run('1'), Some(tokens));
+        used.add(run('1'), Some(&tokens));
         assert_eq!(words(&used), ["codex", "1", "2", "1.5 k + ?", "unknown", "20 + ?", "unknown"]);
         let mut whole = Used::default();
-        whole.add(run('1'), Some(Tokens { cost_micro_usd: Some(2_340_000), ..Tokens::ZERO }));
-        whole.add(run('2'), Some(Tokens::ZERO));
+        whole.add(run('1'), Some(&Tokens { cost_micro_usd: Some(2_340_000), ..Tokens::ZERO }));
+        whole.add(run('2'), Some(&Tokens::ZERO));
         assert_eq!(words(&whole), ["codex", "2", "2", "0", "0", "0", "2.34 USD"]);
     }
     #[test]
@@ -208,8 +167,8 @@ mod tests {
             (step, '2', Some(Tokens { cost_micro_usd: None, ..told })),
             ("nightly/report", '3', None),
         ] {
-            groups.entry(group.to_owned()).or_default().add(run(end), tokens);
-            all.add(run(end), tokens);
+            groups.entry(group.to_owned()).or_default().add(run(end), tokens.as_ref());
+            all.add(run(end), tokens.as_ref());
         }
         insta::assert_snapshot!(crate::ui::screens(|columns| lines(UsageBy::Step, &groups, &all, columns)));
     }

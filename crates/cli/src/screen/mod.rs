@@ -272,8 +272,8 @@ impl Bell {
             && match event {
                 Event::QuestionAsked(asked) => self.asked.insert(asked.question),
                 Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) => true,
-                Event::RunSuspended(suspended) => match suspended.reason {
-                    SuspendReason::DiskFull | SuspendReason::FastCycles => true,
+                Event::RunSuspended(suspended) => match &suspended.reason {
+                    SuspendReason::DiskFull | SuspendReason::NoProgress { .. } => true,
                     // Who asked for it knows.
                     SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => false,
                 },

@@ -1,11 +1,9 @@
 //! What agents do and use, as it is shown.
 
-use backstay_engine::record::{AgentRecord, RunUsage};
-use backstay_model::Timestamp;
-use backstay_model::event::Tokens;
-
 use super::one_line;
 use super::time::Times;
+use backstay_engine::record::{AgentRecord, Figure, Usage};
+use backstay_model::Timestamp;
 
 /// What an agent at work did last, and beside it how long ago and how much.
 pub(crate) fn agent_sign(agent: &AgentRecord, times: &Times) -> (String, Vec<String>) {
@@ -30,15 +28,15 @@ pub(crate) fn unowned_limit_words(agent: &str, until: Timestamp, times: &Times) 
     format!("no owner, and {agent}'s limit ends {}", times.minute(until))
 }
 
-/// What the agents of a run used: `2.41 M tokens (81 % cached) · cost unknown`.
-pub(crate) fn usage_words(usage: &RunUsage) -> String {
-    if usage.told == 0 {
+/// What the agents of a run used: `2.41 M tokens (81 % cached) · cost unknown`; `+ ?` where some told nothing of it.
+pub(crate) fn usage_words(usage: &Usage) -> String {
+    if usage.attempts == usage.untold {
         return "tokens and cost not told yet".to_owned();
     }
-    let mut words = vec![tokens_words(&usage.tokens)];
-    words.push(match usage.tokens.cost_micro_usd {
-        Some(cost) => format!("{}.{:02} USD", cost / 1_000_000, cost / 10_000 % 100),
-        None => "cost unknown".to_owned(),
+    let mut words = vec![tokens_words(usage)];
+    words.push(match usage.cost_micro_usd {
+        cost if cost.untold == usage.attempts => "cost unknown".to_owned(),
+        cost => cost.words(usage.attempts, dollars),
     });
     match usage.untold {
         0 => {}
@@ -48,17 +46,29 @@ pub(crate) fn usage_words(usage: &RunUsage) -> String {
     words.join(" · ")
 }
 
-fn tokens_words(tokens: &Tokens) -> String {
-    let cached = match (tokens.cache_read, tokens.input) {
-        (Some(cached), Some(input)) if input > 0 => format!(" ({} % cached)", cached * 100 / input),
+fn tokens_words(usage: &Usage) -> String {
+    let attempts = usage.attempts;
+    let known = |figure: Figure| Some(figure).filter(|figure| figure.untold < attempts);
+    let cached = match (known(usage.cache_read), known(usage.input)) {
+        (Some(cached), Some(input)) if input.known > 0 => {
+            format!(" ({} % cached)", cached.known.saturating_mul(100) / input.known)
+        }
         _ => String::new(),
     };
-    match (tokens.input, tokens.output) {
-        (Some(input), Some(output)) => format!("{} tokens{cached}", amount(input + output)),
-        (Some(input), None) => format!("{} tokens in{cached}, out unknown", amount(input)),
-        (None, Some(output)) => format!("{} tokens out, in unknown", amount(output)),
+    match (known(usage.input), known(usage.output)) {
+        (Some(input), Some(output)) => {
+            let both = Figure { known: input.known + output.known, untold: input.untold.max(output.untold) };
+            format!("{} tokens{cached}", both.words(attempts, amount))
+        }
+        (Some(input), None) => format!("{} tokens in{cached}, out unknown", input.words(attempts, amount)),
+        (None, Some(output)) => format!("{} tokens out, in unknown", output.words(attempts, amount)),
         (None, None) => "tokens unknown".to_owned(),
     }
+}
+
+/// `12.34 USD`.
+pub(crate) fn dollars(micros: u64) -> String {
+    format!("{}.{:02} USD", micros / 1_000_000, micros / 10_000 % 100)
 }
 
 /// `812`, `1.5 k`, `2.41 M`.
@@ -72,6 +82,8 @@ pub(crate) fn amount(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use backstay_model::event::Tokens;
+
     use super::*;
 
     #[test]
@@ -83,30 +95,23 @@ mod tests {
             cost_micro_usd: Some(12_345_678),
             ..Tokens::default()
         };
-        for (tokens, told, untold, expected) in [
-            (all, 2, 0, "2.41 M tokens (81 % cached) · 12.34 USD"),
+        let partly = Tokens { cost_micro_usd: None, ..all };
+        let table: [(&[Option<Tokens>], &str); 7] = [
+            (&[Some(all)], "2.41 M tokens (81 % cached) · 12.34 USD"),
+            (&[Some(partly)], "2.41 M tokens (81 % cached) · cost unknown"),
+            (&[Some(all), Some(partly)], "4.82 M tokens (81 % cached) · 12.34 USD + ?"),
+            (&[Some(all), None], "2.41 M + ? tokens (81 % cached) · 12.34 USD + ? · 1 attempt told nothing"),
             (
-                Tokens { cost_micro_usd: None, ..all },
-                2,
-                1,
-                "2.41 M tokens (81 % cached) · cost unknown · 1 attempt told nothing",
-            ),
-            (
-                Tokens { input: Some(1_234), ..Tokens::default() },
-                1,
-                0,
+                &[Some(Tokens { input: Some(1_234), ..Tokens::default() })],
                 "1.2 k tokens in, out unknown · cost unknown",
             ),
-            (
-                Tokens { input: Some(0), output: Some(7), ..Tokens::default() },
-                1,
-                2,
-                "7 tokens · cost unknown · 2 attempts told nothing",
-            ),
-            (Tokens::default(), 1, 0, "tokens unknown · cost unknown"),
-            (Tokens::ZERO, 0, 3, "tokens and cost not told yet"),
-        ] {
-            assert_eq!(usage_words(&RunUsage { tokens, told, untold }), expected);
+            (&[Some(Tokens::default())], "tokens unknown · cost unknown"),
+            (&[None, None, None], "tokens and cost not told yet"),
+        ];
+        for (attempts, expected) in table {
+            let mut usage = Usage::default();
+            attempts.iter().for_each(|told| usage.add(told.as_ref()));
+            assert_eq!(usage_words(&usage), expected);
         }
     }
 }

@@ -7,7 +7,7 @@ use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
 use backstay_model::event::{Class, Event, Heartbeat};
-use backstay_model::{Delivery, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
+use backstay_model::{Delivery, Digest, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
@@ -38,6 +38,8 @@ pub(crate) struct LiveRun {
     /// The fold so far.
     pub(crate) record: RunRecord,
     plan: Plan,
+    /// The digest of `plan`: a retry may bring another one.
+    plan_digest: Option<Digest>,
     held: Held,
     wake_at: Option<Timestamp>,
     signs: BTreeMap<StepId, Sign>,
@@ -51,13 +53,16 @@ pub(crate) struct LiveRun {
 impl LiveRun {
     /// Follows `run` from where it stands now.
     pub(crate) async fn open(store: &Store, run: RunId) -> Result<LiveRun, CliError> {
-        let RunView { record, plan, owner, wake_at, store: _ } = store.view(run).await?;
+        let RunView { mut record, plan, owner, wake_at, store: _ } = store.view(run).await?;
+        record.forget_old_passes();
         let subscription = store.log().follow(&Topic::run(run), record.head);
         let (held, head) = (Held::of(owner.as_ref()), record.head);
+        let plan_digest = record.workflow.as_ref().map(|workflow| workflow.plan);
         Ok(LiveRun {
             store: store.clone(),
             record,
             plan,
+            plan_digest,
             held,
             wake_at,
             signs: BTreeMap::new(),
@@ -133,6 +138,9 @@ impl LiveRun {
     fn fold(&mut self, recorded: Recorded) -> Result<Moment, CliError> {
         let event = Event::decode(&recorded).map_err(backstay_runtime::RunError::from)?;
         self.record.apply(&recorded).map_err(backstay_runtime::RunError::from)?;
+        if matches!(event, Event::CycleStarted(_)) {
+            self.record.forget_old_passes();
+        }
         self.inputs += u64::from(event.class() == Class::Input);
         Ok(Moment::Event(Box::new(recorded), Box::new(event)))
     }
@@ -142,6 +150,11 @@ impl LiveRun {
         if let Some(row) = self.store.log().topic(&Topic::run(self.record.run)).await? {
             self.held = Held::of(row.owner.as_ref());
             self.wake_at = row.index.and_then(|index| index.wake_at);
+        }
+        let plan_digest = self.record.workflow.as_ref().map(|workflow| workflow.plan);
+        if let Some(digest) = plan_digest.filter(|_| plan_digest != self.plan_digest) {
+            self.plan = self.store.plan(self.record.run, digest).await?;
+            self.plan_digest = plan_digest;
         }
         let is_working =
             |step: &StepId| self.record.step(step).is_some_and(|record| record.stage == StepStage::Working);

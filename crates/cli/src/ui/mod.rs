@@ -28,7 +28,7 @@ mod time;
 mod typed;
 mod words;
 
-pub(crate) use agents::{amount, limit_words, unowned_limit_words};
+pub(crate) use agents::{amount, dollars, limit_words, unowned_limit_words};
 pub(crate) use console::{Console, Deed, Parts, Role, can_suspend, laid_out};
 pub(crate) use entries::{Entries, Entry};
 pub(crate) use failure::failure_lines;

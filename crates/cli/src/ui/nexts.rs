@@ -1,7 +1,7 @@
 //! Why a run ended or stands still, what it asks, and what can be done next.
 
 use backstay_engine::record::{
-    InterventionRecord, QuestionRecord, RunStatus, StepRecord, StepStage, busy_words,
+    InterventionRecord, PlanRecord, QuestionRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
 use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
@@ -41,6 +41,9 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
     }
     lines.extend(nexts(page));
     lines.extend(worktrees(page));
+    for plan in &record.plans {
+        lines.extend(say_all("plan", &plan_words(plan, times), columns));
+    }
     for InterventionRecord { done, .. } in &record.interventions {
         let (from, until) = (times.minute(done.from), times.minute(done.until));
         let text =
@@ -64,6 +67,16 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
         lines.extend(interrupted_lines(&text, columns));
     }
     lines
+}
+
+/// What a plan that took the place of the one before changed.
+fn plan_words(plan: &PlanRecord, times: &Times) -> String {
+    let redefined: Vec<String> =
+        plan.steps.iter().map(|step| format!("{} {}", step.step, step.redefinition.as_str())).collect();
+    let redefined = if redefined.is_empty() { "no step changed".to_owned() } else { redefined.join(", ") };
+    let anew: Vec<&str> = plan.anew.iter().map(StepId::as_str).collect();
+    let anew = if anew.is_empty() { String::new() } else { format!("; re-run: {}", anew.join(", ")) };
+    format!("{} as of {}: {redefined}{anew}", plan.workflow.file, times.minute(plan.at))
 }
 
 /// A line about an interruption, with what does not fit below it.
@@ -187,7 +200,9 @@ pub(super) fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
         return None;
     }
     let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
-    named.filter(is_failed).or_else(|| page.record.steps.iter().find(is_failed))
+    // What an earlier plan had is not of this one.
+    let is_planned = |step: &&StepRecord| page.plan.walk().any(|planned| planned.id == step.step);
+    named.filter(is_failed).or_else(|| page.record.steps.iter().filter(is_planned).find(is_failed))
 }
 
 /// Commands that make sense now, with what they do.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage,
+    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepProgress, StepRecord, StepStage,
 };
 use backstay_log::OwnerView;
 use backstay_model::event::QuestionKind;
 use backstay_model::{RunId, StepId, Timestamp};
 use backstay_runtime::RunView;
-use backstay_workflow::plan::{Plan, Verb};
+use backstay_workflow::plan::Plan;
 use camino::Utf8Path;
 
 use super::agents::{limit_words, unowned_limit_words, usage_words};
@@ -155,20 +155,10 @@ impl<'a> Page<'a> {
         self.limit().filter(|limit| is_parked && limit.until > times.now)
     }
 
-    /// Steps (groups not counted) that have their result, and all of them.
-    pub(crate) fn progress(&self) -> (usize, usize) {
-        let leaves = || self.plan.walk().filter(|step| !matches!(step.verb, Verb::Group { .. }));
-        let is_done = |id: &StepId| {
-            self.record.step(id).is_some_and(|record| matches!(record.stage, StepStage::Done { .. }))
-        };
-        (leaves().filter(|step| is_done(&step.id)).count(), leaves().count())
-    }
-
     /// Where the run stands, in a few words.
     pub(crate) fn state(&self, times: &Times) -> (Paint, String) {
         let record = self.record;
-        let begun = record.started_at.or(record.requested_at).unwrap_or(times.now);
-        let took = duration(record.ended_at.unwrap_or(times.now).since(begun));
+        let took = duration(record.duration(times.now));
         let since = record.updated_at.map_or_else(String::new, |at| format!(" since {}", times.minute(at)));
         if let Some(limit) = self.unowned_limit(times) {
             return (Paint::Warn, unowned_limit_words(&limit.agent, limit.until, times));
@@ -249,7 +239,7 @@ fn head(page: &Page<'_>, times: &Times, columns: usize) -> Line {
         .with(Paint::Dim, short(record.run))
         .with(Paint::Plain, "  ")
         .with(paint, state);
-    let (done, total) = page.progress();
+    let StepProgress { done, total } = page.record.progress(page.plan);
     match (record.requested_at, record.ended_at) {
         (Some(from), Some(until)) => {
             let span = format!("{} to {}", times.minute(from), times.minute(until));

@@ -142,7 +142,7 @@ fn add_rows(
         step: format!("{}{}", "  ".repeat(depth), step.id),
         time: record
             .filter(|record| record.skipped.is_none())
-            .map_or_else(String::new, |record| clock(record.duration(times.now))),
+            .map_or_else(String::new, |record| clock(page.record.duration_of(record, times.now))),
         agent: record.and_then(by).unwrap_or_else(|| doer(step)),
         said,
         beside,

@@ -1,9 +1,9 @@
 //! One event as one line of plain words.
 
-use backstay_engine::record::busy_words;
+use backstay_engine::record::{busy_words, why_suspended};
 use backstay_model::event::{
-    Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, Said,
-    StepContinues, StepStatus, TimeBudget, Verdict,
+    Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, RunSuspended,
+    Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget, Verdict,
 };
 use backstay_model::{Frame, Recorded, Scope, Seq};
 
@@ -32,6 +32,17 @@ fn pass(recorded: &Recorded) -> String {
     }
 }
 
+/// Why a run stands still.
+fn suspended(said: &RunSuspended) -> String {
+    let why = why_suspended(&said.by, &said.reason);
+    match said.reason {
+        SuspendReason::Asked | SuspendReason::Shutdown => format!("suspended {why}"),
+        SuspendReason::DiskFull | SuspendReason::NoProgress { .. } | SuspendReason::TakenOver => {
+            format!("suspended: {why}")
+        }
+    }
+}
+
 fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
     Some(match event {
         Event::RunRequested(request) => {
@@ -48,13 +59,20 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             (Paint::Plain, format!("{} answers {}: {choice}", said.by, said.question))
         }
         Event::Reopened(said) => (Paint::Plain, format!("{} takes it up again", said.by)),
+        Event::PlanChanged(changed) => {
+            (Paint::Busy, format!("goes on by {} as it is now", changed.plan.file))
+        }
+        Event::StepsRedefined(redefined) => {
+            let word = |step: &StepRedefined| format!("{} {}", step.step, step.redefinition.as_str());
+            (Paint::Plain, redefined.steps.iter().map(word).collect::<Vec<_>>().join(", "))
+        }
         Event::OwnerChanged(changed) => {
             (Paint::Dim, format!("owned by pid {} on {}", changed.pid, changed.host))
         }
         Event::Settled(settled) => return verdict(settled.input, &settled.verdict),
         Event::RunStarted(_) => (Paint::Busy, "the run began".to_owned()),
         Event::RunSuspending(_) => (Paint::Warn, "coming to a stand".to_owned()),
-        Event::RunSuspended(said) => (Paint::Warn, format!("suspended by {}", said.by)),
+        Event::RunSuspended(said) => (Paint::Warn, suspended(said)),
         Event::RunResumed(_) => (Paint::Busy, "goes on".to_owned()),
         Event::RunCancelling(_) => (Paint::Warn, "being cancelled".to_owned()),
         Event::RunCompleted(_) => (Paint::Good, "completed".to_owned()),

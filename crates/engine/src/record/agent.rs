@@ -8,8 +8,6 @@ use backstay_model::event::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::RunRecord;
-
 /// Files of one attempt that are named.
 const FILES_MAX: usize = 1_000;
 
@@ -47,18 +45,6 @@ pub struct AgentRecord {
     pub turn_ok: Option<bool>,
     /// The offset behind the last line of its output that is in this record.
     pub spool_end: u64,
-}
-
-/// What the agents of a run used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunUsage {
-    /// The sum over the attempts that told; what one of them does not know, the sum does not know.
-    #[serde(flatten)]
-    pub tokens: Tokens,
-    /// Attempts of agents that told something.
-    pub told: u32,
-    /// Attempts of agents that ended, or were lost, and told nothing.
-    pub untold: u32,
 }
 
 impl AgentRecord {
@@ -128,41 +114,5 @@ impl AgentRecord {
 
     fn does(&mut self, at: Timestamp, line: String) {
         (self.line, self.line_at, self.trouble) = (Some(line), Some(at), None);
-    }
-}
-
-impl RunRecord {
-    /// What the agents of the run used; none if none that could tell was at work.
-    #[must_use]
-    pub fn usage(&self) -> Option<RunUsage> {
-        let attempts = self.steps.iter().flat_map(|step| &step.attempts);
-        let mut usage = RunUsage { tokens: Tokens::ZERO, told: 0, untold: 0 };
-        let mut is_any = false;
-        for attempt in attempts {
-            let Some(agent) = &attempt.agent else { continue };
-            is_any = true;
-            match &agent.usage {
-                Some(tokens) => {
-                    usage.tokens = usage.tokens.plus(tokens);
-                    usage.told += 1;
-                }
-                None => usage.untold += u32::from(attempt.ended_at.is_some()),
-            }
-        }
-        is_any.then_some(usage)
-    }
-
-    /// What the session of `agent`, begun at `starting_at`, had used before, when an earlier attempt told of it last. A copy
-    /// counts what the original had used.
-    pub(super) fn used_before(&self, agent: &AgentRecord, starting_at: Timestamp) -> Option<Tokens> {
-        let used = |session: &str| {
-            let attempts = self.steps.iter().flat_map(|step| &step.attempts);
-            let earlier = attempts.filter(|attempt| attempt.starting_at < starting_at);
-            let agents = earlier.filter_map(|attempt| Some((attempt.starting_at, attempt.agent.as_ref()?)));
-            let of_session = agents.filter(|(_, agent)| agent.session.as_deref() == Some(session));
-            let told = of_session.filter_map(|(at, agent)| Some((at, agent.session_usage?)));
-            told.max_by_key(|(at, _)| *at).map(|(_, used)| used)
-        };
-        agent.session.as_deref().and_then(used).or_else(|| agent.copy_of.as_deref().and_then(used))
     }
 }

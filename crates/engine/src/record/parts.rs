@@ -52,7 +52,7 @@ pub struct InterventionRecord {
 /// A time in which the run had no living owner although it was under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interruption {
-    /// The last thing that the old owner wrote.
+    /// The last sign of the old owner: what it wrote, or the last sign of life of a step that it passed on.
     pub from: Timestamp,
     /// When the new owner came.
     pub until: Timestamp,
@@ -257,18 +257,17 @@ impl StepRecord {
         })
     }
 
-    /// How long the step took, or takes so far. Of single steps: from the start of the first attempt to the end of the last
-    /// one, so neither waiting for a turn nor standing still counts at the ends.
-    #[must_use]
-    pub fn duration(&self, now: Timestamp) -> std::time::Duration {
+    /// From when to when it is or was at work: for single steps from the start of the first attempt to the end of the last
+    /// one; none where nothing began.
+    pub(super) fn span(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let mut attempts = self.attempts.iter().filter(|attempt| !attempt.probe);
         let from = match (attempts.next(), &self.agent) {
             (Some(first), _) => first.starting_at,
             (None, None) => self.started_at,
-            (None, Some(_)) => return std::time::Duration::ZERO,
+            (None, Some(_)) => return None,
         };
         let stopped = self.attempts.iter().rfind(|attempt| !attempt.probe).and_then(|last| last.ended_at);
-        self.ended_at.or(stopped).unwrap_or(now).since(from)
+        Some((from, self.ended_at.or(stopped).unwrap_or(now)))
     }
 
     pub(super) fn finish(&mut self, at: Timestamp, status: StepStatus, summary: String) {

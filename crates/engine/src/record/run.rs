@@ -13,13 +13,14 @@ use super::parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,
 };
-use super::{AgentRecord, LimitWait, RunStatus, why_suspended};
+use super::usage::Forgotten;
+use super::{AgentRecord, LimitWait, Pause, PlanRecord, RunStatus, why_suspended};
 
 /// The schema version of a [`RunRecord`]'s JSON.
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 3;
+pub const RUN_RECORD_FOLD: u32 = 4;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +78,21 @@ pub struct RunRecord {
     pub interventions: Vec<InterventionRecord>,
     /// The times without a living owner.
     pub interruptions: Vec<Interruption>,
+    /// The plans that took the place of its first one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plans: Vec<PlanRecord>,
+    /// The times in which it was suspended, or had ended before it was tried again. Empty in a run that never was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<Pause>,
     /// When its events were freed; this record is what is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trimmed_at: Option<Timestamp>,
     /// Answers without a verdict yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<AnswerRecord>,
+    /// What is remembered of passes that [`RunRecord::forget_old_passes`] let go of.
+    #[serde(skip)]
+    pub forgotten: Forgotten,
 }
 
 impl RunRecord {
@@ -116,8 +126,11 @@ impl RunRecord {
             questions: Vec::new(),
             interventions: Vec::new(),
             interruptions: Vec::new(),
+            plans: Vec::new(),
+            pauses: Vec::new(),
             trimmed_at: None,
             answers: Vec::new(),
+            forgotten: Forgotten::default(),
         }
     }
 
@@ -206,12 +219,20 @@ impl RunRecord {
             Event::RunStarted(_) => {
                 (self.status, self.started_at) = (RunStatus::Running, Some(at));
             }
+            Event::PlanChanged(changed) => self.fold_plan(at, changed.plan),
+            Event::StepsRedefined(redefined) => {
+                if let Some(plan) = self.plans.last_mut() {
+                    plan.steps.extend(redefined.steps);
+                }
+            }
             Event::RunResumed(_) => {
+                self.end_pause(at);
                 self.reopened += u32::from(self.status.is_ended());
                 (self.status, self.why, self.ended_at) = (RunStatus::Running, None, None);
             }
             Event::RunSuspending(_) => self.status = RunStatus::Suspending,
             Event::RunSuspended(suspended) => {
+                self.pause(at);
                 let why = why_suspended(&suspended.by, &suspended.reason);
                 (self.status, self.why) = (RunStatus::Suspended, Some(why));
             }
@@ -232,6 +253,7 @@ impl RunRecord {
             Event::CheckoutFree(_) => self.checkout_busy = None,
             Event::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
             Event::StepsReset(reset) => {
+                self.note_anew(&reset.steps);
                 // Of a step in a loop only the last pass is done anew.
                 let mut anew: BTreeSet<StepId> = reset.steps.into_iter().collect();
                 for record in self.steps.iter_mut().rev() {
@@ -247,6 +269,7 @@ impl RunRecord {
     }
 
     fn end(&mut self, at: Timestamp, status: RunStatus, why: Option<String>) {
+        self.pause(at);
         (self.status, self.why, self.ended_at, self.owner) = (status, why, Some(at), None);
     }
 
@@ -261,9 +284,10 @@ impl RunRecord {
             pid: changed.pid,
             since: at,
         });
-        if let (Some(old), Some(from)) = (old, previous_at)
-            && !self.status.is_ended()
-            && self.status != RunStatus::Suspended
+        // The last sign of the old owner: what it wrote last, or heard last of a step at work.
+        let from = previous_at.max(changed.last_sign);
+        if let (Some(old), Some(from)) = (old, from)
+            && !self.is_paused()
         {
             let (reattached, lost) = (Vec::new(), Vec::new());
             self.interruptions.push(Interruption { from, until: at, pid: old.pid, reattached, lost });

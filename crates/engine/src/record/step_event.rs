@@ -492,6 +492,7 @@ mod tests {
             artifacts: Vec::new(),
             artifacts_left_out: 0,
             after: None,
+            folder: None,
             left_behind: 0,
             unasked: false,
         };

@@ -3,12 +3,13 @@
 use backstay_model::event::{Actor, CheckoutBusy, SuspendReason};
 
 /// Why a run stands still, for people.
-pub(crate) fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
+#[must_use]
+pub fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
         SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
-        SuspendReason::FastCycles => {
-            format!("{} turned too fast: three cycles in a row took less than its `min_cycle`", by.via)
+        SuspendReason::NoProgress { step, cycles } => {
+            format!("loop `{step}`: {cycles} cycles without a change: the same tree and the same outputs")
         }
         SuspendReason::Asked | SuspendReason::Shutdown => format!("by {by}"),
     }

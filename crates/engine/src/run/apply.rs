@@ -1,16 +1,26 @@
 //! Folding: the only code that changes a machine's state.
 
 use backstay_model::event::{
-    AttemptEnd, Class, CycleStarted, DecodeError, EffectStarting, Event, QuestionAsked, QuestionClosed,
-    QuestionKind, Resolution, RunRequested, Settled, SkipReason, StepFinished, StepSkipped, StepStatus,
-    Verdict,
+    AttemptEnd, Class, CycleStarted, DecodeError, EffectFinished, EffectStarting, Event, QuestionAsked,
+    QuestionClosed, QuestionKind, Resolution, RunRequested, Settled, SkipReason, StepFinished, StepSkipped,
+    StepStatus, TreeOutcome, Verdict,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Frame, Recorded, Scope, Seq, StepId, Timestamp};
 
 use crate::Performer;
 
 use super::place::Place;
-use super::state::{Leaf, LeafPhase, Pass, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult};
+use super::state::{
+    Files, Leaf, LeafPhase, Pass, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult,
+};
+
+/// The files that an attempt left, as far as they are known: files that were left out of a kept tree are not.
+fn files_of(finished: &EffectFinished) -> Option<Files> {
+    let kept = finished.after.as_ref().and_then(TreeOutcome::kept);
+    let whole = kept.filter(|kept| kept.omitted.is_empty());
+    let tree = whole.map(|kept| Files::Tree(kept.tree.clone()));
+    tree.or_else(|| finished.folder.map(Files::Folder))
+}
 
 impl RunMachine {
     /// Folds one event of the run's topic. Events below or at the head were folded before and change nothing.
@@ -79,9 +89,10 @@ impl RunMachine {
             Event::RunResumed(_) => {
                 self.active_time.resume(at);
                 self.phase = Phase::Running;
-                // A pass that stood still was not fast, and those before it were looked at.
+                self.end_pause(at);
+                // Whoever goes on with it has looked at the passes so far.
                 for state in self.steps.values_mut() {
-                    (state.pass.began_at, state.pass.fast_in_a_row) = (None, 0);
+                    state.pass.compared_from = state.pass.cycle + 1;
                 }
             }
             Event::RunSuspending(suspending) => {
@@ -90,6 +101,7 @@ impl RunMachine {
             }
             Event::RunSuspended(suspended) => {
                 self.active_time.stop(at);
+                self.paused_at = Some(at);
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
             }
             Event::RunCancelling(cancelling) => {
@@ -117,6 +129,11 @@ impl RunMachine {
                         state.pass.begins_anew = true;
                     }
                 }
+            }
+            Event::PlanChanged(changed) => self.fold_plan(&changed.plan),
+            Event::StepsRedefined(redefined) => {
+                let retired = redefined.steps.iter().filter(|step| step.redefinition.retires_results());
+                retired.for_each(|step| self.retire(&step.step));
             }
             Event::QuestionAsked(asked) => {
                 if let Some(place) = Place::of(scope) {
@@ -163,6 +180,15 @@ impl RunMachine {
             | Event::Intervened(_)
             | Event::Reopened(_)
             | Event::Trimmed(_) => {}
+        }
+    }
+
+    /// The time in which the run was suspended is no step's.
+    fn end_pause(&mut self, at: Timestamp) {
+        let Some(paused_at) = self.paused_at.take() else { return };
+        let open = self.steps.values_mut().filter(|state| !matches!(state.phase, StepPhase::Done(_)));
+        for started_at in open.filter_map(|state| state.started_at.as_mut()) {
+            *started_at = started_at.plus(at.since(paused_at));
         }
     }
 
@@ -237,13 +263,14 @@ impl RunMachine {
 
     /// Results of the passes before the last one are not needed any more.
     fn fold_cycle(&mut self, at: Timestamp, place: &Place, started: &CycleStarted) {
-        let state = self.steps.entry(place.clone()).or_default();
+        let state = self.state_of(place);
         state.pass = Pass {
             cycle: started.cycle,
             nth: started.nth,
             is_check: started.check,
             began_at: Some(at),
-            fast_in_a_row: started.fast_in_a_row,
+            unchanged_in_a_row: started.unchanged_in_a_row,
+            compared_from: state.pass.compared_from,
             begins_anew: false,
             question: None,
         };
@@ -265,7 +292,7 @@ impl RunMachine {
         }
         match event {
             Event::StepStarted(started) => {
-                let state = self.steps.entry(place.clone()).or_default();
+                let state = self.state_of(place);
                 state.started_at = Some(at);
                 if started.agent.is_none() {
                     state.phase = StepPhase::Open;
@@ -324,6 +351,7 @@ impl RunMachine {
                 if let Some(state) = self.steps.get_mut(place) {
                     state.log = finished.log.clone();
                     state.artifacts = finished.artifacts.clone();
+                    state.files = files_of(finished);
                 }
                 self.set_leaf_phase(place, LeafPhase::Reported);
                 if let Some(leaf) = self.leaf_mut(place) {
@@ -375,7 +403,7 @@ impl RunMachine {
                 self.result(&place.sibling(step)).is_none_or(|group| group.held_back)
             }
         };
-        let state = self.steps.entry(place.clone()).or_default();
+        let state = self.state_of(place);
         state.phase = StepPhase::Done(StepResult {
             status: StepStatus::Skipped,
             exit_code: None,
@@ -391,7 +419,7 @@ impl RunMachine {
         if finished.status == StepStatus::Failed && self.failed.is_none() {
             self.failed = Some(place.clone());
         }
-        let state = self.steps.entry(place.clone()).or_default();
+        let state = self.state_of(place);
         state.phase = StepPhase::Done(StepResult {
             status: finished.status,
             exit_code: finished.exit_code,

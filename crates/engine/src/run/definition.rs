@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_model::StepId;
-use backstay_workflow::plan::{Plan, Step};
+use backstay_workflow::plan::{Plan, Repeat, Step};
 use minijinja::Value;
 
 use super::work::{Named, named_by};
@@ -127,6 +127,28 @@ impl Definition {
             inner = group;
         }
         groups
+    }
+
+    /// The loops whose cycles are spaced out.
+    pub(super) fn spaced(&self) -> impl Iterator<Item = (&StepId, &Repeat)> {
+        let repeats =
+            self.order.iter().filter_map(|step| Some((step, self.node(step)?.step.repeat.as_ref()?)));
+        repeats.filter(|(_, repeat)| repeat.min_cycle_ms.is_some_and(|ms| ms > 0))
+    }
+
+    /// Whether the step does not begin before `need`, of the same list, has its result.
+    pub(super) fn waits_for(&self, node: &Node, need: &StepId) -> bool {
+        let mut waiting: Vec<&StepId> = node.step.needs.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(step) = waiting.pop() {
+            if step == need {
+                return true;
+            }
+            if seen.insert(step) {
+                waiting.extend(self.node(step).into_iter().flat_map(|node| &node.step.needs));
+            }
+        }
+        false
     }
 
     fn dependents(&self, step: &StepId) -> Vec<StepId> {

@@ -1,23 +1,25 @@
 //! Loops: passes over the steps of a group until a condition is true.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backstay_model::event::{
     Actor, CycleStarted, FailureClass, LoopEnd, LoopEnded, QuestionAsked, QuestionClosed, QuestionKind,
     QuestionOption, RunSuspending, SkipReason, StepSkipped, StepStatus, SuspendReason,
 };
-use backstay_model::{Digest, QuestionId, Scope, StepId};
+use backstay_model::{Digest, Frame, QuestionId, Scope, StepId, Text, Timestamp};
 use backstay_workflow::plan::{OnExhausted, Repeat};
 
+use super::RunMachine;
 use super::advance::CALLED_OFF;
 use super::definition::Definition;
 use super::place::Place;
-use super::state::Pass;
+use super::state::{Files, Pass, StepPhase};
 use super::turn::Turn;
 
-/// Passes in a row that are too fast before the run is suspended.
-const FAST_PASSES_MAX: u32 = 3;
+/// Passes in a row with the same files and the same results before the run is suspended.
+const SAME_PASSES_MAX: u32 = 3;
 /// The answers to "what now?" of a loop that used up its passes.
 const MORE: &str = "more";
 const ACCEPT: &str = "accept";
@@ -91,19 +93,24 @@ impl Turn<'_> {
         if is_last && (pass.is_check || !self.has_unchecked(definition, place, repeat)) {
             return self.exhausted(place, repeat, pass);
         }
-        let fast_in_a_row = match (repeat.min_cycle_ms, pass.began_at) {
-            (Some(floor_ms), Some(began_at))
-                if self.env.now.since(began_at).as_millis() < u128::from(floor_ms) =>
-            {
-                pass.fast_in_a_row + 1
+        if repeat.min_cycle_ms.is_some() {
+            // Whoever spaces cycles out waits for something outside: that nothing changes here is as it should be.
+            let is_due =
+                self.machine.next_pass_due(place, repeat).is_none_or(|due_at| due_at <= self.env.now);
+            if is_due {
+                self.begin_pass(definition, place, repeat, pass.nth + 1, 0, is_last);
             }
-            _ => 0,
-        };
-        if fast_in_a_row >= FAST_PASSES_MAX && !is_last {
-            let by = Actor { name: "backstay".to_owned(), via: format!("loop {}", place.step) };
-            return self.emit(Scope::Run, RunSuspending { by, reason: SuspendReason::FastCycles });
+            return;
         }
-        self.begin_pass(definition, place, repeat, pass.nth + 1, fast_in_a_row, is_last);
+        let is_same = self.machine.is_as_before(place, pass);
+        let unchanged_in_a_row = if is_same { pass.unchanged_in_a_row + 1 } else { 0 };
+        if unchanged_in_a_row + 1 >= SAME_PASSES_MAX && !is_last {
+            let by = Actor { name: "backstay".to_owned(), via: format!("loop {}", place.step) };
+            let reason =
+                SuspendReason::NoProgress { step: place.step.clone(), cycles: unchanged_in_a_row + 1 };
+            return self.emit(Scope::Run, RunSuspending { by, reason });
+        }
+        self.begin_pass(definition, place, repeat, pass.nth + 1, unchanged_in_a_row, is_last);
     }
 
     fn begin_pass(
@@ -112,7 +119,7 @@ impl Turn<'_> {
         place: &Place,
         repeat: &Repeat,
         nth: u32,
-        fast_in_a_row: u32,
+        unchanged_in_a_row: u32,
         check: bool,
     ) {
         if self.machine.is_called_off(&place.step) {
@@ -120,7 +127,7 @@ impl Turn<'_> {
         }
         let cycle = self.machine.pass(place).cycle + 1;
         let max_cycles = repeat.max_cycles;
-        self.emit_at(place, CycleStarted { cycle, nth, max_cycles, check, fast_in_a_row });
+        self.emit_at(place, CycleStarted { cycle, nth, max_cycles, check, unchanged_in_a_row });
         if check {
             let needed = needed_by(definition, place, repeat);
             let inner = self.machine.with_inner_places(definition, place).into_iter().skip(1);
@@ -197,6 +204,64 @@ impl Turn<'_> {
         };
         self.end_loop(place, &repeat, pass, LoopEnd::Exhausted);
         self.finish(place, status, None, failure, summary, None);
+    }
+}
+
+/// What one pass came to, by the steps in it: their results, and the files that they left.
+type PassResult<'a> =
+    BTreeMap<(&'a StepId, &'a [Frame]), (StepStatus, Option<i32>, Option<&'a Text>, Option<&'a Files>)>;
+
+impl RunMachine {
+    /// When the next pass of an open loop may begin, if its cycles are spaced out.
+    pub(super) fn next_pass_due(&self, place: &Place, repeat: &Repeat) -> Option<Timestamp> {
+        let began_at = self.pass(place).began_at?;
+        Some(began_at.plus(Duration::from_millis(repeat.min_cycle_ms?)))
+    }
+
+    /// The moments at which loops whose pass is through begin the next one.
+    pub(super) fn next_passes_due(&self) -> impl Iterator<Item = Timestamp> {
+        let definition = self.definition.iter();
+        let spaced =
+            definition.flat_map(|definition| definition.spaced().map(move |loop_| (definition, loop_)));
+        spaced.filter_map(|(definition, (step, repeat))| {
+            let place = self.current_place(definition, step)?;
+            let is_open = self.steps.get(&place).is_some_and(|state| state.phase == StepPhase::Open);
+            let pass = self.pass(&place);
+            let is_through = || {
+                let mut inner = self.inner_places(definition, &place).into_iter();
+                inner.all(|inner| self.is_through(definition, &inner))
+            };
+            let waits = is_open && pass.cycle > 0 && pass.question.is_none() && is_through();
+            if waits { self.next_pass_due(&place, repeat) } else { None }
+        })
+    }
+
+    /// Whether the current pass of a loop came to the same as the one before: the same results of the same steps, and
+    /// the same files. Where it is not known what files a step left, nobody can say so.
+    fn is_as_before(&self, place: &Place, pass: Pass) -> bool {
+        let first = pass.compared_from.max(1);
+        let Some(before) = pass.cycle.checked_sub(1).filter(|before| *before >= first) else { return false };
+        match (self.pass_result(place, before), self.pass_result(place, pass.cycle)) {
+            (Some(before), Some(now)) => before == now,
+            _ => false,
+        }
+    }
+
+    fn pass_result(&self, place: &Place, cycle: u32) -> Option<PassResult<'_>> {
+        let inside = place.inside(cycle);
+        let mut results = BTreeMap::new();
+        for (inner, state) in &self.steps {
+            let Some(frames) = inner.frames.strip_prefix(inside.as_slice()) else { continue };
+            let StepPhase::Done(result) = &state.phase else { return None };
+            let has_worked = state.last_begun().0 > 0 && result.status != StepStatus::Skipped;
+            let files = state.files.as_ref().filter(|_| has_worked);
+            if has_worked && files.is_none() {
+                return None;
+            }
+            let output = result.output.as_ref();
+            results.insert((&inner.step, frames), (result.status, result.exit_code, output, files));
+        }
+        Some(results)
     }
 }
 

@@ -416,6 +416,7 @@ fn finished(effect: EffectId, attempt: Attempt, end: AttemptEnd, process: Proces
         artifacts: process.artifacts,
         artifacts_left_out: process.artifacts_left_out,
         after: process.after,
+        folder: process.folder,
         left_behind: process.left_behind,
     }
 }

@@ -1,10 +1,12 @@
 //! Verdicts on what anybody said.
 
+use std::collections::BTreeSet;
+
 use backstay_model::event::{
-    Answer, CancelRequested, EffectResolved, Event, FailureClass, Intervened, QuestionAnswered,
-    QuestionClosed, QuestionKind, RefusalCode, Reopened, Resolution, RunCancelled, RunCancelling,
-    RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspending, Settled, SkipReason, StepSkip,
-    StepSkipped, StepsReset, SuspendRequested, Verdict,
+    Answer, CancelRequested, EffectResolved, Event, FailureClass, Intervened, PlanChanged, PlanRef,
+    QuestionAnswered, QuestionClosed, QuestionKind, Redefinition, RefusalCode, Reopened, Resolution,
+    RunCancelled, RunCancelling, RunCompleted, RunFailed, RunResumed, RunStarted, RunSuspending, Settled,
+    SkipReason, StepRedefined, StepSkip, StepSkipped, StepsRedefined, StepsReset, SuspendRequested, Verdict,
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 
@@ -141,23 +143,36 @@ impl RunMachine {
             return self.refuse_now("be tried again");
         }
         reopened.skip.iter().try_for_each(check_output)?;
-        let Some(definition) = &self.definition else { return Ok(()) };
+        let Some(definition) = self.plan_for(reopened) else { return Ok(()) };
         for step in reopened.from.iter().chain(reopened.skip.as_ref().map(|skip| &skip.step)) {
             if definition.node(step).is_none() {
                 return refuse(RefusalCode::UnknownStep, format!("the workflow has no step `{step}`"));
             }
         }
-        if self.to_do_anew(reopened).is_empty() {
+        let is_new_plan = |plan: &PlanRef| self.plan_ref().is_none_or(|own| own.plan != plan.plan);
+        if self.to_do_anew(reopened).is_empty() && !reopened.plan.as_deref().is_some_and(is_new_plan) {
             return refuse(RefusalCode::NotNow, "every step succeeded: name the step to begin from");
         }
         Ok(())
     }
 
+    /// The steps that are begun anew whatever their results are: those that somebody names, and those that a new plan
+    /// brings or changes.
+    fn to_begin_anew(&self, reopened: &Reopened) -> BTreeSet<StepId> {
+        let is_of_plan = |step: &StepRedefined| step.redefinition != Redefinition::Removed;
+        let redefined = self.redefined_by(reopened).into_iter().filter(is_of_plan).map(|step| step.step);
+        named_by(reopened).cloned().chain(redefined).collect()
+    }
+
     /// The steps to reset where a run is tried again, in the order of the plan.
-    fn to_do_anew(&self, reopened: &Reopened) -> Vec<StepId> {
-        let Some(definition) = &self.definition else { return Vec::new() };
-        let mut anew = definition.downstream(named_by(reopened));
+    pub(super) fn to_do_anew(&self, reopened: &Reopened) -> Vec<StepId> {
+        let Some(definition) = self.plan_for(reopened) else { return Vec::new() };
+        let redefined = self.to_begin_anew(reopened);
+        let mut anew = definition.downstream(redefined.iter());
         let is_unfinished = |step: &StepId| {
+            if redefined.contains(step) {
+                return true;
+            }
             // What stands in a loop that has not begun is the loop's.
             let Some(place) = self.current_place(definition, step) else { return false };
             match self.steps.get(&place).map(|state| &state.phase) {
@@ -176,8 +191,8 @@ impl RunMachine {
 
     /// Those of `steps` that are loops and begin another pass: chosen, behind a chosen one, or exhausted.
     fn loops_anew(&self, reopened: &Reopened, steps: &[StepId]) -> Vec<StepId> {
-        let Some(definition) = &self.definition else { return Vec::new() };
-        let behind = definition.strictly_downstream(named_by(reopened));
+        let Some(definition) = self.plan_for(reopened) else { return Vec::new() };
+        let behind = definition.strictly_downstream(self.to_begin_anew(reopened).iter());
         let begins_anew = |step: &&StepId| {
             let Some(place) = self.current_place(definition, step) else { return false };
             let is_loop = definition.node(step).is_some_and(|node| node.step.repeat.is_some());
@@ -339,6 +354,13 @@ impl Turn<'_> {
     fn reopen(&mut self, seq: Seq, reopened: Reopened) {
         let steps = self.machine.to_do_anew(&reopened);
         let loops = self.machine.loops_anew(&reopened, &steps);
+        let redefined = self.machine.redefined_by(&reopened);
+        if let Some(plan) = reopened.plan {
+            self.emit(Scope::Run, PlanChanged { input: seq, plan: *plan });
+        }
+        for steps in redefined.chunks(STEPS_PER_RESET_MAX) {
+            self.emit(Scope::Run, StepsRedefined { steps: steps.to_vec() });
+        }
         for steps in steps.chunks(STEPS_PER_RESET_MAX) {
             let loops = loops.iter().filter(|step| steps.contains(step)).cloned().collect();
             self.emit(Scope::Run, StepsReset { steps: steps.to_vec(), loops });

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use backstay_model::event::{
-    Actor, AgentStarting, CheckoutBusy, Event, FailureClass, QuestionAsked, RunRequested, StepStatus,
-    SuspendReason,
+    Actor, AgentStarting, CheckoutBusy, Event, FailureClass, PlanRef, QuestionAsked, RunRequested,
+    StepStatus, SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, StorePath, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, ObjectId, QuestionId, RunId, Seq, StepId, StorePath, Text,
+    Timestamp,
 };
 
 use super::Definition;
@@ -168,9 +169,12 @@ pub(super) struct StepState {
     pub(super) attempt: Attempt,
     /// The last attempt of its probe.
     pub(super) probe_attempt: Attempt,
+    /// When it began, later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<StorePath>,
+    /// The files that its last attempt left, as far as they are known.
+    pub(super) files: Option<Files>,
     /// The last attempt of which is known how to find it.
     pub(super) running: Option<(EffectCall, Attempt)>,
     /// The machine and its boot on which the last attempt or probe was begun.
@@ -185,6 +189,15 @@ pub(super) struct StepState {
     pub(super) pass: Pass,
 }
 
+/// The files that an attempt left behind: equal where they are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// Those of a checkout: the id of its tree.
+    Tree(ObjectId),
+    /// Those of a folder outside of any checkout.
+    Folder(Digest),
+}
+
 /// Where a loop stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
@@ -195,8 +208,10 @@ pub(super) struct Pass {
     /// It only does again what the condition needs.
     pub(super) is_check: bool,
     pub(super) began_at: Option<Timestamp>,
-    /// Passes before it, in a row, that were faster than they should.
-    pub(super) fast_in_a_row: u32,
+    /// Passes before it, in a row, that were the same as the one before each.
+    pub(super) unchanged_in_a_row: u32,
+    /// The first pass that later ones are compared with: those before it were looked at by who went on with the run.
+    pub(super) compared_from: u32,
     /// The next pass is the first of as many as are allowed.
     pub(super) begins_anew: bool,
     /// The question what to do after the last allowed pass.
@@ -235,6 +250,8 @@ pub struct RunMachine {
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
     pub(super) inbox: VecDeque<(Seq, Event)>,
+    /// Since when it is suspended.
+    pub(super) paused_at: Option<Timestamp>,
     /// Of a loop, the current pass and the one before.
     pub(super) steps: BTreeMap<Place, StepState>,
     /// Leaves between start and result: all that `desired` has to look at.
@@ -250,6 +267,10 @@ pub struct RunMachine {
     pub(super) checkout_busy: Option<CheckoutBusy>,
     /// Closed questions, with the input that answered.
     pub(super) answered: BTreeMap<QuestionId, Option<Seq>>,
+    /// Plans that inputs bring, given by the runtime. Not state: the same digest is always the same plan.
+    pub(super) plans: Vec<(PlanRef, Arc<Definition>)>,
+    /// What stays of steps that a new plan does not have, or has elsewhere: numbers that are never used twice.
+    pub(super) retired: BTreeMap<Place, StepState>,
     /// Texts of blobs, given by the runtime. Not state: the same digest is always the same text.
     pub(super) texts: BTreeMap<Digest, Arc<str>>,
 }
@@ -269,6 +290,7 @@ impl RunMachine {
             definition: None,
             phase: Phase::Empty,
             inbox: VecDeque::new(),
+            paused_at: None,
             steps: BTreeMap::new(),
             active: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -277,6 +299,8 @@ impl RunMachine {
             questions: BTreeMap::new(),
             checkout_busy: None,
             answered: BTreeMap::new(),
+            plans: Vec::new(),
+            retired: BTreeMap::new(),
             texts: BTreeMap::new(),
         }
     }
@@ -311,7 +335,7 @@ impl RunMachine {
         &self.phase
     }
 
-    /// The run's first event, once it was folded.
+    /// The run's first event, once it was folded, with what later plans put in place of its own.
     #[must_use]
     pub fn request(&self) -> Option<&RunRequested> {
         self.request.as_ref()
@@ -338,7 +362,7 @@ impl RunMachine {
             Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
             _ => None,
         };
-        self.active.iter().filter_map(due).chain(self.next_ask_due()).min()
+        self.active.iter().filter_map(due).chain(self.next_ask_due()).chain(self.next_passes_due()).min()
     }
 
     /// Takes the plan and the inputs that the request names by digest. Nothing is decided before.
@@ -357,13 +381,25 @@ impl RunMachine {
         self.texts.insert(digest, text);
     }
 
+    /// Forgets the texts that no step of a current pass has any more: a loop of a thousand passes would keep a thousand.
+    pub(super) fn forget_texts(&mut self) {
+        let output = |state: &StepState| match &state.phase {
+            StepPhase::Done(result) => result.output.as_ref().and_then(Text::blob),
+            _ => None,
+        };
+        let named = |state: &StepState| [output(state), state.log.as_ref().and_then(Text::blob)];
+        let kept: BTreeSet<Digest> = self.steps.values().flat_map(named).flatten().collect();
+        self.texts.retain(|digest, _| kept.contains(digest));
+    }
+
     /// The blobs whose texts an expression of the plan may ask for and that were not given yet.
     #[must_use]
     pub fn missing_texts(&self) -> Vec<Digest> {
-        let Some(definition) = &self.definition else { return Vec::new() };
+        let brought = self.plans.iter().map(|(_, definition)| definition);
+        let definitions: Vec<_> = self.definition.iter().chain(brought).collect();
         let mut missing = BTreeSet::new();
         for (place, state) in &self.steps {
-            if !definition.is_named(&place.step) {
+            if !definitions.iter().any(|definition| definition.is_named(&place.step)) {
                 continue;
             }
             let output = match &state.phase {

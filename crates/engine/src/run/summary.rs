@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use backstay_model::event::QuestionKind;
-use backstay_model::{Text, Timestamp};
+use backstay_model::{Scope, Text, Timestamp};
 use serde_json::value::RawValue;
 
+use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
-use crate::record::{LimitWait, RunStatus, RunSummary, busy_words, why_suspended};
+use crate::record::{LimitWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
 
 /// Inputs that a summary names.
 const INPUTS_MAX: usize = 3;
@@ -123,21 +124,19 @@ impl RunMachine {
         matches!(phase, Some(LeafPhase::Working(Progress::Wanted)))
     }
 
+    /// How far it is, as the record of the run says it too.
+    fn progress(&self) -> StepProgress {
+        let Some(definition) = &self.definition else { return StepProgress::default() };
+        let place = |scope: &Scope| Place::of(scope);
+        StepProgress::count(&definition.plan, &|scope| Some(self.pass(&place(scope)?).cycle), &|scope| {
+            place(scope).is_some_and(|place| self.result(&place).is_some())
+        })
+    }
+
     /// The run in a line, for its index row.
     #[must_use]
     pub fn summary(&self) -> RunSummary {
-        let (mut steps_done, mut steps_total) = (0, 0);
-        if let Some(definition) = &self.definition {
-            let leaves = definition
-                .order
-                .iter()
-                .filter(|step| definition.node(step).is_some_and(|node| node.children.is_empty()));
-            for step in leaves {
-                steps_total += 1;
-                let place = self.place_seen_from(definition, step, &[]);
-                steps_done += u32::from(self.result(&place).is_some());
-            }
-        }
+        let StepProgress { done: steps_done, total: steps_total } = self.progress();
         let why = match &self.phase {
             Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
             Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),

@@ -82,14 +82,19 @@ impl RunMachine {
         }
         let taken = turn.machine.inbox.len().min(INPUTS_PER_PASS_MAX);
         for _ in 0..taken {
-            if turn.is_full() {
+            // What an input brings has to be at hand before anything is decided about it.
+            if turn.is_full() || !turn.machine.missing_plans().is_empty() {
                 break;
             }
             turn.settle_next();
         }
         turn.advance();
         turn.close_asks();
-        turn.outcome
+        let outcome = turn.outcome;
+        if outcome.events.iter().any(|emitted| matches!(emitted.event, Event::CycleStarted(_))) {
+            self.forget_texts();
+        }
+        outcome
     }
 }
 

@@ -180,6 +180,10 @@ impl<'c, 'g> Group<'c, 'g> {
         if state.owner != *owner || state.epoch != *epoch {
             return Ok(ClaimAnswer::Changed);
         }
+        let last_sign = match owner {
+            Some(_) => self.committer.last_live(topic)?,
+            None => None,
+        };
         let changed = OwnerChanged {
             owner: claimer.owner,
             epoch: epoch.next(),
@@ -187,6 +191,7 @@ impl<'c, 'g> Group<'c, 'g> {
             pid: claimer.pid,
             reason: *reason,
             previous: *owner,
+            last_sign,
         };
         let event = Event::OwnerChanged(changed.clone());
         let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
@@ -380,6 +385,16 @@ impl Committer {
     }
 
     /// Whether `owner` is registered.
+    /// The time of the newest live event of a topic that is still there.
+    fn last_live(&self, topic: &Topic) -> Result<Option<Timestamp>, Failed> {
+        let newest = self.connection.query_row(
+            "SELECT max(live.at) FROM live JOIN topic ON topic.id = live.topic_id WHERE topic.name = ?1",
+            [topic.as_str()],
+            |row| row.get::<_, Option<i64>>(0),
+        )?;
+        Ok(newest.map(Timestamp::from_micros))
+    }
+
     fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
         let found = self.connection.query_row(
             "SELECT count(*) FROM owner WHERE id = ?1",

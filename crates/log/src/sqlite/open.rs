@@ -77,7 +77,9 @@ impl SqliteLog {
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let root = find(folder, options.create)?;
-        let (folder, path) = (root.path(), root.path().join("log.db"));
+        let (folder, path) = (root.path(), root.path().join(DATABASE));
+        let there = root.status(DATABASE).map_err(|source| fault::io("look at", &path, source))?;
+        let is_new = there.is_none_or(|there| there.size_bytes == 0);
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
         migrate::bring_up(&mut connection, &root, &path)?;
         let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
@@ -95,7 +97,10 @@ impl SqliteLog {
             let _turn = turnstile.enter()?;
             let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
             let flush = WalFlush::open(&path)?;
-            flush.warm();
+            // Of one that was compacted the log is short until somebody writes much: whoever owns runs.
+            if is_new {
+                flush.warm();
+            }
             (id, flush)
         };
         let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;

@@ -11,7 +11,8 @@ use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
 use super::fault;
-use super::lock::{LockFile, Strength};
+use super::flush::WalFlush;
+use super::lock::{LockFile, Strength, Turnstile};
 use super::queue::Command;
 use super::store::Inner;
 use crate::contract::{OwnerGuard, OwnerIdentity};
@@ -85,6 +86,7 @@ impl SqliteGuard {
     pub(super) fn register(inner: &Weak<Inner>, identity: OwnerIdentity) -> Result<SqliteGuard, StoreError> {
         let locks = inner.upgrade().ok_or(StoreError::Stopped)?.owners().clone();
         let lock = locks.take(identity.owner)?;
+        warm(&inner.upgrade().ok_or(StoreError::Stopped)?.folder)?;
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
         let path = locks.0.join(name_of(identity.owner));
@@ -92,6 +94,15 @@ impl SqliteGuard {
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
         Ok(SqliteGuard { identity, locks, lock, stop: Some(stop), thread: Some(thread) })
     }
+}
+
+/// Allocates the blocks of the write-ahead log: an owner writes much.
+fn warm(folder: &Path) -> Result<(), StoreError> {
+    let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+    let turnstile = Turnstile::open(&root)?;
+    let _turn = turnstile.enter()?;
+    WalFlush::open(&folder.join("log.db"))?.warm();
+    Ok(())
 }
 
 fn renew(

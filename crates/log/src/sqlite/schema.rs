@@ -171,6 +171,10 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// What a connection that reads keeps of pages, in KiB. The system keeps them too, and there are several such connections:
+/// with the default of 2 MB each, a process that follows a growing log grows with it for long.
+const READER_CACHE_KIB: i64 = 512;
+
 /// Opens a connection that only reads.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags =
@@ -181,6 +185,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
         .busy_timeout(BUSY)
         .and_then(|()| configure(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
+        .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
         .map_err(|e| fault::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

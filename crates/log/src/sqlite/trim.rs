@@ -54,6 +54,8 @@ impl Committer {
             .prepare_cached("UPDATE topic SET floor = ?2 WHERE id = ?1")?
             .execute((id, stored(until.0)))?;
         self.connection.prepare_cached(MARK)?.execute((id, stored(until.0)))?;
+        // What was folded of them is of no use without them.
+        self.connection.prepare_cached("DELETE FROM snapshot WHERE topic_id = ?1")?.execute([id])?;
         self.generation += 1;
         self.connection
             .prepare_cached("UPDATE meta SET generation = ?1, g_floor = max(g_floor, ?2)")?

@@ -409,11 +409,20 @@ pub(crate) async fn l15_a_claim_takes_what_is_free_and_fences_who_had_it(store: 
         matches!(&refused, Err(ClaimError::Owned { owner: who, .. }) if who.identity == owner('A') && who.alive),
         "{refused:?}"
     );
+    assert_eq!(claimed.event.last_sign, None, "it had no owner before");
+    log.submit_live(topic("a"), event("a sign of life"));
+    let mut live = log.follow(&topic("a"), claimed.head);
+    let sign = loop {
+        if let Delivery::Live(live) = live.next().await.unwrap() {
+            break live;
+        }
+    };
     drop(first);
     let row = log.topic(&topic("a")).await.unwrap().unwrap();
     assert!(!row.owner.unwrap().alive);
     let taken = log.claim(&topic("a"), second.as_ref(), ClaimMode::Fair, false).await.unwrap();
     assert_eq!((taken.epoch, taken.reason), (claimed.epoch.next(), ClaimReason::OwnerDead));
+    assert_eq!(taken.event.last_sign, Some(sign.at), "its owner lived until then");
     let late = log.submit(batch("a", Authority::Owner(owner('A').owner, claimed.epoch), &["late"])).wait();
     assert!(matches!(late, Err(AppendError::Fenced { .. })), "{late:?}");
     let mut release = batch("a", Authority::Owner(owner('B').owner, taken.epoch), &["bye"]);

@@ -213,6 +213,9 @@ pub struct EffectFinished {
     /// The checkout after it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<TreeOutcome>,
+    /// What the folder holds after it, where that is no checkout and the step stands in a loop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<Digest>,
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,

@@ -28,10 +28,11 @@ pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
-    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, Intervened,
-    QuestionAnswered, RefusalCode, Reopened, ResumeRequested, RunCancelled, RunCancelling, RunCompleted,
-    RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended, RunSuspending, Settled, SkipRequested,
-    StepSkip, SuspendReason, SuspendRequested, Verdict,
+    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, Intervened, PlanChanged,
+    PlanRef, QuestionAnswered, Redefinition, RefusalCode, Reopened, ResumeRequested, RunCancelled,
+    RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
+    RunSuspending, Settled, SkipRequested, StepRedefined, StepSkip, StepsRedefined, SuspendReason,
+    SuspendRequested, Verdict,
 };
 pub use step::{
     CycleStarted, Heartbeat, LoopEnd, LoopEnded, OutputState, SkipReason, StepFinished, StepRetryScheduled,
@@ -236,6 +237,11 @@ events! {
     CheckoutBusy(CheckoutBusy) = "checkout_busy", v 1, Fact;
     /// The run has the checkout that it waited for.
     CheckoutFree(CheckoutFree) = "checkout_free", v 1, Fact;
+
+    /// The run goes on by another plan.
+    PlanChanged(PlanChanged) = "plan_changed", v 1, Fact;
+    /// What a new plan makes of steps of the old one.
+    StepsRedefined(StepsRedefined) = "steps_redefined", v 1, Fact;
 
     /// A step's turn came.
     StepStarted(StepStarted) = "step_started", v 1, Fact;

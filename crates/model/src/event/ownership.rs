@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, OwnerId};
+use crate::{Epoch, OwnerId, Timestamp};
 
 /// Why a claim was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct OwnerChanged {
     /// The owner before, if it had not given the topic up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<OwnerId>,
+    /// The time of the newest live event of the topic that is still there: the owner before was alive then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sign: Option<Timestamp>,
 }
 
 /// The owner gave the topic up.

@@ -51,6 +51,9 @@ pub struct RunRequested {
     /// The blobs with the presets of its agents, by name: the run goes on by what it began with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub presets: BTreeMap<String, Digest>,
+    /// The agents that take the place of the file's, as they were given (`NAME=OTHER`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
     /// The run that held the checkout for the step that asked: whoever owns this one works there with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<RunId>,
@@ -75,8 +78,13 @@ pub enum SuspendReason {
     Shutdown,
     /// The disk is full.
     DiskFull,
-    /// Passes of a loop turned faster than they should, several in a row.
-    FastCycles,
+    /// Cycles of a loop changed nothing, several in a row: neither the files nor the results of its steps.
+    NoProgress {
+        /// The loop.
+        step: StepId,
+        /// How many cycles in a row were the same.
+        cycles: u32,
+    },
     /// A person works in an agent's session.
     TakenOver,
 }
@@ -156,6 +164,109 @@ pub struct Reopened {
     /// A step to leave out this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<StepSkip>,
+    /// The plan to go on by, in place of the run's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<PlanRef>>,
+}
+
+/// A plan and what a run by it needs, as stored: everything that a file can change about a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRef {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The file it came from, as given.
+    pub file: String,
+    /// The absolute path of the folder that the file is in.
+    pub folder: String,
+    /// The blob with the file's text.
+    pub source: Digest,
+    /// The blob with the checked plan, prompt files included.
+    pub plan: Digest,
+    /// The inputs: a JSON object.
+    pub inputs: Text,
+    /// The blobs with the presets of its agents, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub presets: BTreeMap<String, Digest>,
+    /// The agents that take the place of the file's, as they were given (`NAME=OTHER`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
+}
+
+impl RunRequested {
+    /// The plan that the run begins with.
+    #[must_use]
+    pub fn plan_ref(&self) -> PlanRef {
+        PlanRef {
+            workflow: self.workflow.clone(),
+            file: self.file.clone(),
+            folder: self.folder.clone(),
+            source: self.source,
+            plan: self.plan,
+            inputs: self.inputs.clone(),
+            presets: self.presets.clone(),
+            agents: self.agents.clone(),
+        }
+    }
+}
+
+/// The run goes on by another plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanChanged {
+    /// The input that brought it.
+    pub input: Seq,
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: PlanRef,
+}
+
+/// What a new plan makes of steps of the old one. What it does not name is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepsRedefined {
+    /// The steps, in the order of the new plan, then those that it does not have.
+    pub steps: Vec<StepRedefined>,
+}
+
+/// What a new plan makes of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRedefined {
+    /// The step.
+    pub step: StepId,
+    /// What became of it.
+    #[serde(rename = "as")]
+    pub redefinition: Redefinition,
+}
+
+/// What a new plan makes of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redefinition {
+    /// The old plan did not have it.
+    New,
+    /// Its definition is another one.
+    Changed,
+    /// It stands in other loops than before, so its earlier results are of other work.
+    Moved,
+    /// The new plan does not have it.
+    Removed,
+}
+
+impl Redefinition {
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Redefinition::New => "new",
+            Redefinition::Changed => "changed",
+            Redefinition::Moved => "moved",
+            Redefinition::Removed => "removed",
+        }
+    }
+
+    /// Whether what was done under the step's name is of no more use to the run.
+    #[must_use]
+    pub const fn retires_results(self) -> bool {
+        matches!(self, Redefinition::Moved | Redefinition::Removed)
+    }
 }
 
 /// A step to leave out, and what later steps see in its place.

@@ -113,7 +113,7 @@ pub struct StepFinished {
     /// The output as expressions see it: JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Text>,
-    /// From the step's first start to its end, in milliseconds of wall time.
+    /// From the step's first start to its end, in milliseconds of wall time, without the time in which the run was suspended.
     pub duration_ms: u64,
 }
 
@@ -194,9 +194,9 @@ pub struct CycleStarted {
     /// True if it only does again what the loop's condition needs, after the last allowed pass.
     #[serde(default, skip_serializing_if = "is_false")]
     pub check: bool,
-    /// How many passes before it, in a row, were faster than the loop's `min_cycle`.
+    /// How many passes before it, in a row, were the same as the one before each: the same files, the same results.
     #[serde(default, skip_serializing_if = "is_zero")]
-    pub fast_in_a_row: u32,
+    pub unchanged_in_a_row: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -43,6 +43,7 @@ impl Store {
         let take = |recorded: &backstay_model::Recorded| {
             match Event::decode(recorded)? {
                 Event::RunRequested(request) => pinned = request.presets,
+                Event::PlanChanged(changed) => pinned.extend(changed.plan.presets),
                 Event::AgentSaid(said)
                     if matches!(said.what, Said::ToolStarted { .. } | Said::ToolFinished { .. }) =>
                 {

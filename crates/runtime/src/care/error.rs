@@ -290,3 +290,30 @@ impl Coded for StoreScrubError {
         }
     }
 }
+
+/// The files of a store cannot be made smaller.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// It cannot be told whether others have it open.
+    #[error(transparent)]
+    Alone(#[from] AloneError),
+    /// Its database cannot be built anew.
+    #[error(transparent)]
+    Look(#[from] LookError),
+}
+
+impl Coded for CompactError {
+    fn code(&self) -> Code {
+        match self {
+            CompactError::Alone(error) => error.code(),
+            CompactError::Look(error) => error.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            CompactError::Alone(error) => error.hint(),
+            CompactError::Look(error) => error.hint(),
+        }
+    }
+}

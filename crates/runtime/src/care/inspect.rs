@@ -9,7 +9,7 @@ use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
 use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
-use backstay_model::event::{Event, Spool};
+use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
@@ -139,11 +139,18 @@ impl<'s> RunInspector<'s> {
                 self.ours.insert(request.plan);
                 self.ours.extend(request.presets.values());
             }
+            Event::PlanChanged(PlanChanged { plan, .. }) => self.note_plan(plan),
+            Event::Reopened(Reopened { plan: Some(plan), .. }) => self.note_plan(plan),
             Event::Trimmed(trimmed) => {
                 self.ours.insert(trimmed.record);
             }
             _ => {}
         }
+    }
+
+    fn note_plan(&mut self, plan: &PlanRef) {
+        self.ours.insert(plan.plan);
+        self.ours.extend(plan.presets.values());
     }
 
     fn note_attempt(&mut self, recorded: &Recorded, event: &Event) {
@@ -297,6 +304,8 @@ impl<'s> RunInspector<'s> {
                     // Whoever asks for a run does not count its steps.
                     (folded.steps_done, folded.steps_total) = (row.steps_done, row.steps_total);
                 }
+                // The row has the owner's clock as it was when it decided, the events the log's a moment later.
+                folded.active = row.active;
                 if row != folded {
                     self.odd(topic, "its summary is not what its events make of it");
                 }
@@ -388,20 +397,23 @@ impl Inspect for RunInspector<'_> {
     }
 }
 
-/// The blobs that an event names, whatever its kind: texts say `{"blob": {"digest": …}}`; a request names its plan, its source
-/// and its presets, and the last event of a run that was freed its record. So events that this version does not know are read
+/// The blobs that an event names, whatever its kind: texts say `{"blob": {"digest": …}}`; a request, and a retry by another
+/// file, names its plan, its source and its presets, and the last event of a run that was freed its record. So events that this version does not know are read
 /// too.
 pub(crate) fn blobs_named(recorded: &Recorded) -> Vec<Digest> {
     let Ok(payload) = recorded.payload.decode::<Value>() else { return Vec::new() };
     let mut found = Vec::new();
-    let own: &[&str] = match recorded.kind.as_str() {
-        "run_requested" => &["plan", "source"],
-        "trimmed" => &["record"],
-        _ => &[],
+    let (naming, own): (Option<&Value>, &[&str]) = match recorded.kind.as_str() {
+        "run_requested" | "plan_changed" => (Some(&payload), &["plan", "source"]),
+        "reopened" => (payload.get("plan"), &["plan", "source"]),
+        "trimmed" => (Some(&payload), &["record"]),
+        _ => (None, &[]),
     };
-    found.extend(own.iter().filter_map(|name| digest_of(payload.get(name)?)));
-    if let Some(Value::Object(presets)) = payload.get("presets") {
-        found.extend(presets.values().filter_map(digest_of));
+    if let Some(naming) = naming {
+        found.extend(own.iter().filter_map(|name| digest_of(naming.get(name)?)));
+        if let Some(Value::Object(presets)) = naming.get("presets") {
+            found.extend(presets.values().filter_map(digest_of));
+        }
     }
     let mut waiting = vec![&payload];
     while let Some(value) = waiting.pop() {
@@ -420,4 +432,43 @@ pub(crate) fn blobs_named(recorded: &Recorded) -> Vec<Digest> {
 
 fn digest_of(value: &Value) -> Option<Digest> {
     value.as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::{Kind, Payload, Position, Scope, Seq};
+
+    use super::*;
+
+    #[test]
+    fn every_event_that_brings_a_plan_names_its_blobs() {
+        let digest = |digit: &str| digit.repeat(64);
+        let plan = format!(
+            r#""workflow":"w","file":"f","folder":"/f","source":"{}","plan":"{}","inputs":{{"blob":{{"digest":"{}","size_bytes":9}}}},"presets":{{"p":"{}"}}"#,
+            digest("1"),
+            digest("2"),
+            digest("3"),
+            digest("4")
+        );
+        for (kind, payload) in [
+            ("run_requested", format!("{{\"v\":1,{plan}}}")),
+            ("plan_changed", format!("{{\"v\":1,\"input\":9,{plan}}}")),
+            ("reopened", format!("{{\"v\":1,\"plan\":{{{plan}}}}}")),
+        ] {
+            let recorded = Recorded {
+                topic: "a".parse().unwrap(),
+                seq: Seq(1),
+                g: Position(1),
+                at: Timestamp::from_micros(0),
+                kind: Kind::from_name(kind.to_owned()),
+                scope: Scope::Run,
+                payload: Payload::from_text(payload).unwrap(),
+                trace: None,
+                more: false,
+            };
+            let mut named: Vec<String> = blobs_named(&recorded).iter().map(ToString::to_string).collect();
+            named.sort();
+            assert_eq!(named, ["1", "2", "3", "4"].map(digest), "{kind}");
+        }
+    }
 }

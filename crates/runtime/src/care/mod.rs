@@ -5,6 +5,7 @@
 mod adopt;
 mod backup;
 mod check;
+mod compact;
 mod error;
 mod files;
 mod info;
@@ -17,7 +18,8 @@ pub(crate) use adopt::adopt;
 pub use adopt::{Adopted, StoreContent};
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
-pub use error::{AdoptError, BackupError, IsBackup, RestoreError, StoreScrubError};
+pub use compact::{Compaction, compact};
+pub use error::{AdoptError, BackupError, CompactError, IsBackup, RestoreError, StoreScrubError};
 pub(crate) use files::replace_durably;
 pub use info::{RunRoom, StoreRoom, info};
 pub(crate) use inspect::blobs_named;

@@ -75,6 +75,7 @@ pub(super) fn collect(
         artifacts: paths,
         artifacts_left_out: left_out,
         after: None,
+        folder: None,
         left_behind: record.left_behind,
         agent: None,
     })

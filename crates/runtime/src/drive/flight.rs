@@ -451,6 +451,8 @@ impl Watch {
                     Ok(after) => after,
                     Err(error) => return self.trouble(Trouble::of(&error)),
                 };
+                let has_tree = process.after.as_ref().is_some_and(|outcome| outcome.kept().is_some());
+                process.folder = self.folder_digest(has_tree);
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,
@@ -478,6 +480,7 @@ impl Watch {
             artifacts: Vec::new(),
             artifacts_left_out: 0,
             after: None,
+            folder: None,
             left_behind: 0,
             agent: None,
         };

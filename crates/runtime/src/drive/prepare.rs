@@ -8,14 +8,14 @@ use backstay_engine::run::Work;
 use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
 use backstay_log::has_no_room;
-use backstay_model::EffectCall;
 use backstay_model::event::TreeOutcome;
+use backstay_model::{Digest, EffectCall, Scope};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, outcome};
+use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, folder_digest, outcome};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -114,6 +114,14 @@ impl Watch {
             Err(error) if has_no_room(&error) => Err(error),
             kept => Ok(outcome(kept, &self.effect)),
         }
+    }
+
+    /// What the folder holds that the work worked in. Only cycles of loops are compared by it.
+    pub(super) fn folder_digest(&self, has_tree: bool) -> Option<Digest> {
+        let Scope::Step { frames, .. } = &self.effect.scope else { return None };
+        let is_compared = !has_tree && !frames.is_empty() && self.effect.call == EffectCall::Main;
+        let cwd = self.cwd.as_ref().filter(|_| is_compared)?;
+        folder_digest(cwd, &self.store.folder)
     }
 
     pub(super) fn kept_before(&self) -> Option<TreeOutcome> {

@@ -73,6 +73,8 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         | Event::SkipRequested(_)
         | Event::QuestionAnswered(_)
         | Event::AskRequested(_)
+        | Event::PlanChanged(_)
+        | Event::StepsRedefined(_)
         | Event::Intervened(_)
         | Event::Reopened(_)
         | Event::OwnerChanged(_)

@@ -181,7 +181,7 @@ impl<'a> Drive<'a> {
     pub(super) async fn settle_inputs(&mut self) -> Result<(), DriveError> {
         loop {
             self.read_what_is_there().await?;
-            self.owner.store.give_missing_texts(&mut self.machine).await?;
+            self.owner.store.give_what_is_missing(&mut self.machine).await?;
             let env = Env { performer: None, ..self.env()? };
             let outcome = self.machine.handle(&env, Input::Look);
             match self.append(outcome).await? {
@@ -222,7 +222,7 @@ impl<'a> Drive<'a> {
 
     /// Lets the machine decide once and appends what follows. True if there is nothing more to decide for now.
     async fn pass(&mut self) -> Result<bool, DriveError> {
-        self.owner.store.give_missing_texts(&mut self.machine).await?;
+        self.owner.store.give_what_is_missing(&mut self.machine).await?;
         let report = self.reports.front().cloned();
         if let Some(Report::Ended { process, .. }) = &report {
             for text in [&process.output, &process.log].into_iter().flatten() {

@@ -35,6 +35,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
         file: "flow.yaml".to_owned(),
         folder: folder.to_owned(),
         inputs,
+        agents: Vec::new(),
         cwd: folder.to_owned(),
         within: None,
         by: Actor { name: "tester".to_owned(), via: "library".to_owned() },

@@ -107,6 +107,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot be started.
+    #[expect(clippy::disallowed_methods, reason = "git prints: it is asked only where it does")]
     pub fn show_diff(&self, from: &ObjectId, to: &ObjectId, options: &[String]) -> Result<bool, TreeError> {
         let mut settings = self.settings.clone();
         if std::io::stdout().is_terminal() {

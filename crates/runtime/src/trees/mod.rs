@@ -5,6 +5,7 @@
 
 mod checkout;
 mod error;
+mod folder;
 mod git;
 mod ignored;
 mod keep;
@@ -17,6 +18,7 @@ mod worktrees;
 pub use checkout::{ChangedFile, Checkout};
 pub use error::TreeError;
 pub(crate) use error::outcome;
+pub(crate) use folder::folder_digest;
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};

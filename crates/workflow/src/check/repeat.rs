@@ -13,8 +13,6 @@ use crate::expression::{Expression, paths, tokens};
 use crate::plan::{ExitCodes, OnExhausted, Repeat, Step, Verb};
 use crate::yaml::{Kind, Node};
 
-/// A pass with an agent in it that is faster than this did nothing.
-const MIN_CYCLE_MS: u64 = 10_000;
 const ON_EXHAUSTED: &[(&str, OnExhausted)] =
     &[("fail", OnExhausted::Fail), ("continue", OnExhausted::Continue), ("ask", OnExhausted::Ask)];
 
@@ -66,9 +64,9 @@ impl Reader<'_> {
             .and_then(|node| self.word(node, "`on_exhausted`", ON_EXHAUSTED))
             .unwrap_or_default();
         let min_cycle_ms = match fields.get("min_cycle") {
-            Some(node) if node.text().is_some_and(is_zero) => None,
+            Some(node) if node.text().is_some_and(is_zero) => Some(0),
             Some(node) => self.duration(node, "`min_cycle`"),
-            None => children.iter().any(has_agent).then_some(MIN_CYCLE_MS),
+            None => None,
         };
         Some(Repeat { until: until?, max_cycles: max_cycles?, on_exhausted, min_cycle_ms })
     }
@@ -114,10 +112,6 @@ impl Reader<'_> {
         }
         Some(count)
     }
-}
-
-fn has_agent(step: &Step) -> bool {
-    matches!(step.verb, Verb::Agent { .. }) || step.children().iter().any(has_agent)
 }
 
 /// For each loop, the steps in it.

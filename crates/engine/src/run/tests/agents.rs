@@ -547,8 +547,8 @@ fn c3_usage_is_kept_by_attempt_and_a_session_counts_once() {
         .collect();
     assert_eq!(told, [Some(100), Some(30), None], "who told nothing is unknown");
     let usage = bench.record.usage().unwrap();
-    assert_eq!((usage.tokens.input, usage.tokens.output), (Some(130), None));
-    assert_eq!((usage.told, usage.untold), (2, 1));
+    assert_eq!((usage.input.known, usage.input.untold), (130, 1), "what one attempt did not tell is missing");
+    assert_eq!((usage.attempts, usage.untold), (3, 1));
     assert_eq!(Bench::begun("- {id: a, run: x}").record.usage(), None);
 }
 
@@ -569,7 +569,7 @@ fn c3_a_copy_of_a_session_counts_only_what_it_used_itself() {
         record.attempts[0].agent.as_ref().unwrap().usage.unwrap().input
     };
     assert_eq!((input("plan"), input("copy"), input("on")), (Some(100), Some(30), Some(50)));
-    assert_eq!(bench.record.usage().unwrap().tokens.input, Some(180));
+    assert_eq!(bench.record.usage().unwrap().input.known, 180);
 }
 
 #[test]

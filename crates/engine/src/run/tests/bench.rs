@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use backstay_model::event::{
     Access, Actor, Answer, AttemptEnd, Because, ClaimReason, Class, Event, LostEvidence, OwnerChanged,
-    OwnerReleased, QuestionAnswered, Resolution, RunRequested, Said, SessionWish, SuspendReason, Verdict,
+    OwnerReleased, PlanRef, QuestionAnswered, Reopened, Resolution, RunRequested, Said, SessionWish,
+    SuspendReason, Verdict,
 };
 use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
 use backstay_model::{
@@ -34,6 +35,8 @@ pub(super) struct Bench {
     pub(super) now: Timestamp,
     pub(super) starts: Vec<Work>,
     pub(super) blobs: BTreeMap<Digest, Arc<str>>,
+    /// The plans that wishes brought.
+    plans: Vec<(PlanRef, Arc<Definition>)>,
     pub(super) batches: Vec<usize>,
     pub(super) performs: bool,
     pub(super) may_write: bool,
@@ -49,25 +52,13 @@ impl Bench {
     }
 
     pub(super) fn asked_with(steps: &str, inputs: &str) -> Bench {
-        let text = format!("backstay: 1\nname: t\nsteps:\n{steps}\n");
-        let read_file = |path: &str| match path {
-            "s.json" => Ok(r#"{"required": ["n"], "type": "object"}"#.to_owned()),
-            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
-        };
-        let checked = check(&CheckInput {
-            path: "t.yaml",
-            text: &text,
-            read_file: &read_file,
-            schema_fault: &|_| None,
-            agents: BTreeMap::new(),
-            presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
-        });
-        let plan = match checked {
-            Ok(checked) => checked.plan,
-            Err(said) => panic!("{}", said.iter().map(|said| said.render(&text)).collect::<String>()),
-        };
+        Bench::of(&format!("steps:\n{steps}"), inputs)
+    }
+
+    /// A run of the workflow that begins with this text behind its name.
+    pub(super) fn of(file: &str, inputs: &str) -> Bench {
         let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
-        let definition = Arc::new(Definition::new(plan, inputs, "/store").unwrap());
+        let definition = definition_of(file, inputs);
         let mut machine = RunMachine::new(run);
         machine.define(Arc::clone(&definition));
         let mut bench = Bench {
@@ -78,6 +69,7 @@ impl Bench {
             now: BEGINNING,
             starts: Vec::new(),
             blobs: BTreeMap::new(),
+            plans: Vec::new(),
             batches: Vec::new(),
             performs: true,
             may_write: true,
@@ -97,6 +89,7 @@ impl Bench {
             by: say::me(),
             trace: "0".repeat(32),
             presets: BTreeMap::new(),
+            agents: Vec::new(),
             within: None,
         });
         bench
@@ -236,6 +229,11 @@ impl Bench {
 
     /// Another process becomes the owner; the log says so, and the new owner folds it.
     pub(super) fn claimed_by(&mut self, pid: u32) {
+        self.claimed_after(pid, None);
+    }
+
+    /// The same, with the last sign of the owner before.
+    pub(super) fn claimed_after(&mut self, pid: u32, last_sign: Option<Timestamp>) {
         let changed = OwnerChanged {
             owner: OwnerId::derived(Digest::of(&pid.to_le_bytes())),
             epoch: Epoch(u64::from(pid)),
@@ -243,6 +241,7 @@ impl Bench {
             pid,
             reason: ClaimReason::OwnerDead,
             previous: None,
+            last_sign,
         };
         self.record(Scope::Run, &changed.into(), false);
         self.crash();
@@ -254,11 +253,53 @@ impl Bench {
         self.crash();
     }
 
+    /// `reopened` with the plan of a workflow with these steps.
+    pub(super) fn again_by(&mut self, steps: &str, inputs: &str, reopened: Reopened) -> Reopened {
+        self.again_by_file(&format!("steps:\n{steps}"), inputs, reopened)
+    }
+
+    /// The same with the text behind the workflow's name.
+    pub(super) fn again_by_file(&mut self, file: &str, inputs: &str, reopened: Reopened) -> Reopened {
+        let request = self.machine.plan_ref().unwrap();
+        let digest = Digest::of(file.as_bytes());
+        let plan = PlanRef { source: digest, plan: digest, inputs: Text::of(inputs), ..request };
+        self.plans.push((plan.clone(), definition_of(file, inputs)));
+        Reopened { plan: Some(Box::new(plan)), ..reopened }
+    }
+
+    /// Wants the run tried again by the workflow with these steps, whose plan is at hand.
+    pub(super) fn retry_by(&mut self, steps: &str, inputs: &str) -> Seq {
+        let reopened = self.again_by(steps, inputs, say::again());
+        let seq = self.say(reopened);
+        self.give_plans();
+        seq
+    }
+
+    /// Gives the machine the plans that it misses, as the runtime does.
+    pub(super) fn give_plans(&mut self) {
+        for plan in self.machine.missing_plans() {
+            let definition = self.plan_of(&plan);
+            self.machine.give_plan(plan, definition);
+        }
+        for digest in self.machine.missing_texts() {
+            self.machine.give_text(digest, Arc::clone(&self.blobs[&digest]));
+        }
+    }
+
+    pub(super) fn plan_of(&self, plan: &PlanRef) -> Arc<Definition> {
+        let found = self.plans.iter().find(|(known, _)| known == plan);
+        found.map_or_else(|| Arc::clone(&self.definition), |(_, definition)| Arc::clone(definition))
+    }
+
     /// A machine folded from the log alone.
     pub(super) fn refolded(&self) -> RunMachine {
         let mut machine = RunMachine::new(self.machine.run());
         self.log.iter().for_each(|recorded| machine.apply(recorded).unwrap());
-        machine.define(Arc::clone(&self.definition));
+        machine.define(self.plan_of(&machine.plan_ref().unwrap()));
+        for plan in machine.missing_plans() {
+            let definition = self.plan_of(&plan);
+            machine.give_plan(plan, definition);
+        }
         for digest in machine.missing_texts() {
             machine.give_text(digest, Arc::clone(&self.blobs[&digest]));
         }
@@ -288,6 +329,9 @@ impl Bench {
             self.machine.acknowledge(Seq(self.log.len() as u64));
         }
         self.starts.extend(starts);
+        if events.iter().any(|emitted| matches!(emitted.event, Event::PlanChanged(_))) {
+            self.definition = self.plan_of(&self.machine.plan_ref().unwrap());
+        }
         if self.is_tested_each_time {
             self.obey_the_law_of_the_fold();
         }
@@ -309,6 +353,11 @@ impl Bench {
         assert_eq!(folded.failed, self.machine.failed);
         assert_eq!(folded.questions, self.machine.questions);
         assert_eq!(folded.answered, self.machine.answered);
+        assert_eq!(folded.retired, self.machine.retired);
+        assert_eq!(folded.paused_at, self.machine.paused_at);
+        assert_eq!(folded.plan_ref(), self.machine.plan_ref());
+        let (summary, progress) = (folded.summary(), self.record.progress(self.definition.plan()));
+        assert_eq!((summary.steps_done, summary.steps_total), (progress.done, progress.total), "one count");
         assert_eq!(folded.head(), self.machine.head());
         assert_eq!(folded.last_input(), self.machine.last_input());
         if !self.machine.has_unsettled_inputs() {
@@ -351,9 +400,32 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         artifacts: Vec::new(),
         artifacts_left_out: 0,
         after: None,
+        folder: None,
         left_behind: 0,
         agent: None,
     }
+}
+
+/// The workflow that begins with `file` behind its name, with these inputs.
+fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
+    let text = format!("backstay: 1\nname: t\n{file}\n");
+    let read_file = |path: &str| match path {
+        "s.json" => Ok(r#"{"required": ["n"], "type": "object"}"#.to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let checked = check(&CheckInput {
+        path: "t.yaml",
+        text: &text,
+        read_file: &read_file,
+        schema_fault: &|_| None,
+        agents: BTreeMap::new(),
+        presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
+    });
+    let plan = match checked {
+        Ok(checked) => checked.plan,
+        Err(said) => panic!("{}", said.iter().map(|said| said.render(&text)).collect::<String>()),
+    };
+    Arc::new(Definition::new(plan, inputs, "/store").unwrap())
 }
 
 /// A preset that can everything.
@@ -403,7 +475,7 @@ pub(super) mod say {
     }
 
     pub(in super::super) fn again() -> Reopened {
-        Reopened { by: me(), from: None, skip: None }
+        Reopened { by: me(), from: None, skip: None, plan: None }
     }
 
     pub(in super::super) fn again_from(step: &str) -> Reopened {
@@ -441,6 +513,12 @@ fn describe(emitted: &Emitted) -> String {
         Event::CycleStarted(started) => {
             let check = if started.check { " as a check" } else { "" };
             format!("cycle {} ({} of {}){check}", started.cycle, started.nth, started.max_cycles)
+        }
+        Event::StepsRedefined(redefined) => {
+            let word = |step: &backstay_model::event::StepRedefined| {
+                format!("{} {}", step.step, step.redefinition.as_str())
+            };
+            format!("redefined {}", redefined.steps.iter().map(word).collect::<Vec<_>>().join(", "))
         }
         Event::LoopEnded(ended) => format!("{:?} in cycle {}", ended.reason, ended.cycle).to_lowercase(),
         Event::StepStarted(_) => "started".to_owned(),

@@ -1,12 +1,16 @@
 //! Loops: passes, their condition, what the next pass sees, and how they end.
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{Event, SuspendReason};
+use std::time::Duration;
 
-use super::super::Phase;
+use backstay_model::Digest;
+use backstay_model::event::{Event, KeptTree, OmittedFiles, TreeOutcome};
+
 use super::Bench;
+use super::bench::exited;
 use super::reopen::assert_attempts_are_dense;
 use super::say::{again, again_from, answer, cancel, resume, skip, suspend};
+use crate::ProcessEnded;
 use crate::record::RunStatus;
 
 /// Code first, then the test that the condition names: each change is checked in its own pass.
@@ -287,27 +291,127 @@ fn s5_work_that_is_lost_in_a_pass_is_asked_about_and_goes_on_in_it() {
     );
 }
 
+/// An id of git of one digit, which has to be one of a hexadecimal number.
+fn object(digit: &str) -> backstay_model::ObjectId {
+    digit.repeat(40).parse().unwrap()
+}
+
+fn kept_tree(tree: &str, omitted: OmittedFiles) -> TreeOutcome {
+    TreeOutcome::Kept(KeptTree { commit: object("c"), tree: object(tree), omitted })
+}
+
+/// One pass of a loop over `code` and `test`: what `code` says, the tree that it leaves, and the exit code of `test`.
+fn pass(bench: &mut Bench, said: &str, tree: Option<&str>, code: i32) -> Vec<String> {
+    let kept = |tree: &str| kept_tree(tree, OmittedFiles::default());
+    let after = tree.map(kept);
+    let output = Some(bench.keep(said));
+    bench.end("code", ProcessEnded { output, after: after.clone(), ..exited(0) });
+    bench.end("test", ProcessEnded { after, ..exited(code) })
+}
+
+const ENDLESS: &str = "- id: green\n  repeat: {until: steps.test.exit_code == 0, max_cycles: 9}\n  steps:\n  - {id: code, run: make}\n  - {id: test, run: 'true', accept_exit: 0-9}";
+
 #[test]
-fn s14_passes_that_turn_too_fast_suspend_the_run() {
-    let mut bench = Bench::begun(
-        "- id: green\n  repeat: {until: steps.test.exit_code == 0, max_cycles: 9, min_cycle: 10s}\n  steps:\n  - {id: test, run: 'true', accept_exit: 0-125}",
-    );
-    bench.exit("test", 1);
-    bench.exit("test", 1);
-    bench.later(12_000);
-    assert_eq!(bench.exit("test", 1)[2], "green cycle 4 (4 of 9)", "a slow one ends the row");
-    bench.exit("test", 1);
-    bench.exit("test", 1);
-    assert_eq!(bench.exit("test", 1)[2..], ["run suspending", "run suspended"]);
-    let Phase::Suspended { reason, .. } = bench.machine.phase() else {
-        panic!("{:?}", bench.machine.phase())
-    };
-    assert_eq!(*reason, SuspendReason::FastCycles);
+fn s14_three_passes_with_the_same_tree_and_the_same_outputs_suspend_the_run() {
+    const SAME: (&str, Option<&str>, i32) = ("no", Some("a"), 1);
+    let table: [(&str, &[(&str, Option<&str>, i32)], bool); 8] = [
+        ("nothing changes", &[SAME, SAME, SAME], true),
+        ("the third pass makes it true", &[SAME, SAME, ("no", Some("a"), 0)], false),
+        ("the tree changes", &[SAME, SAME, ("no", Some("b"), 1)], false),
+        ("an output changes", &[SAME, SAME, ("yes", Some("a"), 1)], false),
+        ("an exit code changes", &[SAME, SAME, ("no", Some("a"), 2)], false),
+        ("a change in the middle begins the row anew", &[SAME, SAME, ("x", Some("b"), 1), SAME, SAME], false),
+        ("three the same after a change", &[("x", Some("b"), 1), SAME, SAME, SAME], true),
+        ("nobody knows the files", &[("no", None, 1), ("no", None, 1), ("no", None, 1)], false),
+    ];
+    for (name, passes, is_stopped) in table {
+        let mut bench = Bench::begun(ENDLESS);
+        let mut facts = Vec::new();
+        for (said, tree, code) in passes {
+            // However fast or slow it is.
+            bench.later(60_000);
+            bench.crash();
+            facts = pass(&mut bench, said, *tree, *code);
+        }
+        let stopped = facts.ends_with(&["run suspending".to_owned(), "run suspended".to_owned()]);
+        assert_eq!(stopped, is_stopped, "{name}: {facts:?}");
+        if is_stopped {
+            let expected = "loop `green`: 3 cycles without a change: the same tree and the same outputs";
+            assert_eq!(bench.record.why.as_deref(), Some(expected), "{name}");
+        }
+    }
+}
+
+#[test]
+fn s14_what_a_person_goes_on_with_may_be_the_same_three_times_again() {
+    let mut bench = Bench::begun(ENDLESS);
+    for _ in 0..3 {
+        pass(&mut bench, "no", Some("a"), 1);
+    }
     bench.crash();
     bench.say(resume());
-    assert_eq!(bench.settle()[1..3], ["run resumed", "green cycle 7 (7 of 9)"], "a person said so");
-    bench.exit("test", 1);
-    assert_eq!(bench.exit("test", 1)[2], "green cycle 9 (9 of 9)");
+    assert_eq!(bench.settle()[1..3], ["run resumed", "green cycle 4 (4 of 9)"]);
+    pass(&mut bench, "no", Some("a"), 1);
+    let facts = pass(&mut bench, "no", Some("a"), 1);
+    assert!(facts.contains(&"green cycle 6 (6 of 9)".to_owned()), "{facts:?}");
+    assert_eq!(pass(&mut bench, "no", Some("a"), 1).last().unwrap(), "run suspended");
+}
+
+#[test]
+fn s14_a_folder_that_is_no_checkout_is_compared_by_what_it_holds() {
+    for (folders, is_stopped) in [(["1", "1", "1"], true), (["1", "2", "3"], false)] {
+        let mut bench = Bench::begun(
+            "- id: green\n  repeat: {until: steps.test.exit_code == 0, max_cycles: 9}\n  steps:\n  - {id: test, run: 'true', accept_exit: 0-9}",
+        );
+        let mut facts = Vec::new();
+        for folder in folders {
+            let folder = Some(Digest::of(folder.as_bytes()));
+            facts = bench.end("test", ProcessEnded { folder, ..exited(1) });
+        }
+        assert_eq!(facts.last().unwrap() == "run suspended", is_stopped, "{folders:?}: {facts:?}");
+    }
+}
+
+#[test]
+fn s14_files_that_no_kept_tree_has_may_have_changed() {
+    let after = kept_tree("a", OmittedFiles { named: Vec::new(), more: 1 });
+    let mut bench = Bench::begun(ENDLESS);
+    for _ in 0..3 {
+        bench.end("code", ProcessEnded { after: Some(after.clone()), ..exited(0) });
+        bench.end("test", ProcessEnded { after: Some(after.clone()), ..exited(1) });
+    }
+    assert_eq!(bench.status(), RunStatus::Running);
+}
+
+#[test]
+fn s14_min_cycle_spaces_passes_out_and_lets_them_be_the_same() {
+    let mut bench = Bench::begun(&ENDLESS.replace("max_cycles: 9", "max_cycles: 9, min_cycle: 10s"));
+    let began = bench.now;
+    bench.later(2_000);
+    let facts = pass(&mut bench, "no", Some("a"), 1);
+    assert_eq!(facts[1..], ["test@green~1 succeeded: exit 1"], "the next pass is not due");
+    assert_eq!(bench.machine.next_timer(), Some(began.plus(Duration::from_secs(10))));
+    assert_eq!(bench.machine.wake_at(bench.now), bench.machine.next_timer(), "an owner sleeps until then");
+    bench.crash();
+    bench.later(7_999);
+    assert_eq!(bench.look(), [] as [&str; 0]);
+    bench.later(1);
+    assert_eq!(bench.settle()[0], "green cycle 2 (2 of 9)");
+    for nth in 3..6 {
+        bench.later(10_000);
+        let facts = pass(&mut bench, "no", Some("a"), 1);
+        assert_eq!(facts[2], format!("green cycle {nth} ({nth} of 9)"), "a slow one waits for nothing");
+    }
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("code");
+    assert_eq!(bench.machine.next_timer(), None);
+}
+
+#[test]
+fn s14_a_true_condition_waits_for_nothing() {
+    let mut bench = Bench::begun(&ENDLESS.replace("max_cycles: 9", "max_cycles: 9, min_cycle: 10s"));
+    assert_eq!(pass(&mut bench, "yes", Some("a"), 0).last().unwrap(), "run completed {}");
 }
 
 #[test]
@@ -379,6 +483,18 @@ fn results_of_passes_before_the_last_one_are_not_kept_in_memory() {
             .count()
             == 41
     );
+}
+
+#[test]
+fn texts_of_passes_before_the_last_one_are_not_kept_in_memory() {
+    let mut bench = Bench::begun(&CODE_TEST.replace("max_cycles: 3", "max_cycles: 50"));
+    let long = |nth: u32| format!("{nth:>20000}");
+    for nth in 0..40 {
+        bench.print("code", &long(nth));
+        let log = Some(bench.keep(&long(nth + 1_000)));
+        bench.end("test", ProcessEnded { log, ..exited(1) });
+    }
+    assert!(bench.machine.texts.len() <= 4, "{}", bench.machine.texts.len());
 }
 
 #[test]

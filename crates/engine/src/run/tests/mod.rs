@@ -10,6 +10,7 @@ mod crash;
 mod loops;
 mod order;
 mod outputs;
+mod plan_change;
 mod plans;
 mod random;
 mod records;

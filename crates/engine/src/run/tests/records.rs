@@ -1,7 +1,7 @@
 //! The record of a run: a fold of the same log.
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{AttemptEnd, FailureClass, StepStatus};
+use backstay_model::event::{AttemptEnd, Event, FailureClass, Said, StepStatus, Tokens, Usage, UsageSpan};
 use backstay_model::{StepId, Timestamp};
 
 use super::Bench;
@@ -213,4 +213,133 @@ fn an_event_that_cannot_be_read_changes_nothing() {
     assert!(record.apply(&unknown).is_err() && machine.apply(&unknown).is_err());
     assert_eq!(record, bench.record);
     assert_eq!(machine.head(), bench.machine.head());
+}
+
+/// The last fact about `step`'s result.
+fn finished_ms(bench: &Bench, id: &str) -> u64 {
+    let of_step =
+        |recorded: &&backstay_model::Recorded| recorded.scope.step_id().is_some_and(|of| of.as_str() == id);
+    let ends =
+        bench.log.iter().filter(of_step).filter_map(|recorded| match Event::decode(recorded).unwrap() {
+            Event::StepFinished(finished) => Some(finished.duration_ms),
+            _ => None,
+        });
+    ends.last().unwrap()
+}
+
+#[test]
+fn durations_are_without_the_times_in_which_a_run_was_suspended_or_had_ended() {
+    let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'true'}");
+    let seconds = |bench: &Bench| bench.record.duration(bench.now).as_secs();
+    let of = |bench: &Bench, id: &str| {
+        bench.record.duration_of(bench.record.step(&step(id)).unwrap(), bench.now).as_secs()
+    };
+    bench.later(3_000);
+    bench.say(suspend());
+    bench.settle();
+    bench.stopped("a");
+    bench.later(60_000);
+    assert_eq!((seconds(&bench), of(&bench, "a")), (3, 3), "it is suspended");
+    bench.say(resume());
+    bench.settle();
+    bench.later(4_000);
+    assert_eq!((seconds(&bench), of(&bench, "a")), (7, 7), "it goes on");
+    bench.exit("a", 0);
+    assert_eq!(finished_ms(&bench, "a"), 7_000, "the fact says the same");
+    bench.later(1_000);
+    bench.exit("b", 1);
+    bench.later(3_600_000);
+    assert_eq!(seconds(&bench), 8, "it had failed");
+    bench.say(again());
+    bench.settle();
+    bench.later(2_000);
+    bench.exit("b", 0);
+    bench.later(9_000);
+    assert_eq!((seconds(&bench), bench.record.pauses.len()), (10, 3));
+}
+
+#[test]
+fn steps_are_counted_the_same_whatever_becomes_of_them() {
+    // (the plan, what is done, done and total after each)
+    type Does = fn(&mut Bench);
+    let loops = "- id: l\n  repeat: {until: steps.t.exit_code == 0, max_cycles: 3, min_cycle: 0s}\n  steps:\n  - {id: c, run: 'true'}\n  - {id: t, run: 'true', accept_exit: 0-9}\n- {id: z, run: 'true'}";
+    let cycle: Does = |bench| {
+        bench.exit("c", 0);
+        bench.exit("t", 1);
+    };
+    let table: [(&str, &str, &[Does], &[(u32, u32)]); 5] = [
+        (
+            "a list",
+            "- {id: a, run: 'true'}\n- {id: b, run: 'true'}",
+            &[|b| drop(b.exit("a", 0)), |b| drop(b.exit("b", 0))],
+            &[(1, 2), (2, 2)],
+        ),
+        (
+            "a step that was left out has its result",
+            "- {id: a, run: 'true'}\n- {id: b, run: 'true', if: 'false'}",
+            &[|b| drop(b.exit("a", 0))],
+            &[(2, 2)],
+        ),
+        (
+            "of a loop the current cycle counts",
+            loops,
+            &[|b| drop(b.exit("c", 0)), |b| drop(b.exit("t", 1)), cycle, cycle],
+            &[(1, 3), (0, 3), (0, 3), (3, 3)],
+        ),
+        (
+            "steps of a loop that is left out are done with it",
+            "- id: l\n  if: 'false'\n  repeat: {until: steps.t.exit_code == 0, max_cycles: 3}\n  steps:\n  - {id: t, run: 'true'}\n- {id: z, run: 'true'}",
+            &[|_| (), |b| drop(b.exit("z", 0))],
+            &[(1, 2), (2, 2)],
+        ),
+        (
+            "finally counts",
+            "- {id: a, run: 'true'}\nfinally:\n- {id: f, run: 'true'}",
+            &[|b| drop(b.exit("a", 0)), |b| drop(b.exit("f", 0))],
+            &[(1, 2), (2, 2)],
+        ),
+    ];
+    for (name, plan, does, counts) in table {
+        let mut bench = Bench::begun(plan);
+        for (does, (done, total)) in does.iter().zip(counts) {
+            does(&mut bench);
+            let (list, page) = (bench.machine.summary(), bench.record.progress(bench.definition.plan()));
+            assert_eq!((list.steps_done, list.steps_total), (*done, *total), "{name}: the list");
+            assert_eq!((page.done, page.total), (*done, *total), "{name}: the page");
+        }
+    }
+}
+
+#[test]
+fn an_interruption_begins_with_the_last_sign_of_the_old_owner() {
+    let mut bench = Bench::asked("- {id: a, run: 'true'}");
+    bench.claimed_by(1);
+    bench.settle();
+    bench.later(9_000);
+    let last_sign = bench.now;
+    bench.later(5_000);
+    bench.claimed_after(2, Some(last_sign));
+    let [interruption] = &bench.record.interruptions[..] else { panic!("{:?}", bench.record.interruptions) };
+    assert_eq!(interruption.until.since(interruption.from).as_secs(), 5);
+}
+
+#[test]
+fn a_record_that_lets_go_of_old_passes_still_knows_what_was_used() {
+    let steps = "- id: l\n  repeat: {until: steps.t.exit_code == 0, max_cycles: 40, min_cycle: 0s}\n  steps:\n  - {id: c, agent: codex, prompt: Do it.}\n  - {id: t, run: 'true', accept_exit: 0-9}";
+    let mut bench = Bench::begun(steps);
+    for _ in 0..30 {
+        let (effect, attempt) = bench.in_flight("c");
+        let tokens = Tokens { input: Some(7), output: Some(1), ..Tokens::default() };
+        let said = vec![(1, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
+        bench.report(Report::Said { effect, attempt, said });
+        bench.exit("c", 0);
+        bench.exit("t", 1);
+    }
+    let (whole, usage) = (bench.record.steps.len(), bench.record.usage());
+    bench.record.forget_old_passes();
+    assert!(bench.record.steps.len() <= 25 && whole > 60, "{} of {whole}", bench.record.steps.len());
+    assert_eq!(bench.record.usage(), usage);
+    assert_eq!(usage.unwrap().input.known, 210);
+    let progress = bench.record.progress(bench.definition.plan());
+    assert_eq!((progress.done, progress.total), (0, 2), "the current pass is there");
 }

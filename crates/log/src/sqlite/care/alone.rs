@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use backstay_files::Dir;
 
@@ -37,6 +38,17 @@ impl Alone {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The same without waiting: none if another process has the store open.
+    ///
+    /// # Errors
+    /// [`AloneError::Store`] if its lock cannot be used.
+    pub fn take_now(folder: &Path) -> Result<Option<Alone>, AloneError> {
+        let root = Dir::open_found(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+        let lock = LockFile::open(&root, LOCK, Strength::Exclusive)?;
+        let is_taken = lock.acquire_within(Duration::ZERO)?;
+        Ok(is_taken.then(|| Alone { folder: root.path().to_owned(), lock }))
     }
 
     /// The store's folder.

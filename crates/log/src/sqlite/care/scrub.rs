@@ -12,6 +12,7 @@ use super::super::schema::{self, FORMAT_PACKED};
 use super::super::sql::unsigned;
 use super::alone::Alone;
 use super::blanks::Secret;
+use super::compact::truncate;
 use super::events;
 use super::json::{Names, Structural};
 use super::look;
@@ -194,18 +195,7 @@ fn drop_caches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// What was deleted or changed before may still be on free pages and in the write-ahead log.
 fn wipe(connection: &Connection) -> rusqlite::Result<()> {
-    let truncate = || -> rusqlite::Result<()> {
-        let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-        if busy != 0 {
-            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-            return Err(rusqlite::Error::SqliteFailure(
-                code,
-                Some("the write-ahead log is in use".to_owned()),
-            ));
-        }
-        Ok(())
-    };
-    truncate()?;
+    truncate(connection)?;
     connection.execute_batch("VACUUM")?;
-    truncate()
+    truncate(connection)
 }

@@ -1,0 +1,96 @@
+//! Giving the room back that freed topics leave in the database's files.
+
+use std::path::Path;
+
+use backstay_model::Seq;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::fault;
+use super::super::schema::{self, FORMAT_PACKED};
+use super::super::sql::{stored, unsigned};
+use super::alone::Alone;
+use super::look;
+use crate::error::{LookError, StoreError};
+
+/// Free room in the database for which it is not built anew: that takes as long as all that is in it.
+const WORTH_BYTES: u64 = 256 * 1024;
+
+/// What became smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// What the database and its write-ahead log took before, in bytes.
+    pub before_bytes: u64,
+    /// What they take now.
+    pub after_bytes: u64,
+}
+
+/// Removes the rows of what is gone for everybody, builds the database anew without its free pages, and cuts the write-ahead
+/// log to nothing. What is in the store stays as it is. Blocks.
+///
+/// # Errors
+/// [`LookError`] if it is not a store, or cannot be written: what was not done is as it was.
+pub fn compact(alone: &Alone) -> Result<Compacted, LookError> {
+    let path = alone.folder().join("log.db");
+    let before_bytes = size_bytes(alone.folder())?;
+    let mut connection = schema::connect_writer(&path)?;
+    let format = look::version(&connection, &path)?;
+    let failed = |source| fault::sqlite("compact", &path, source);
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    sweep(&mut connection, format).map_err(failed)?;
+    truncate(&connection).map_err(failed)?;
+    let page = |name| connection.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
+    if page("freelist_count")? * page("page_size")? >= WORTH_BYTES {
+        connection.execute_batch("VACUUM").map_err(failed)?;
+        truncate(&connection).map_err(failed)?;
+    }
+    drop(connection);
+    Ok(Compacted { before_bytes, after_bytes: size_bytes(alone.folder())? })
+}
+
+/// Removes, in one transaction, what the table `sweep` says is gone, and the names that nothing has any more.
+fn sweep(connection: &mut Connection, format: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let due: Vec<(i64, Seq)> = transaction
+        .prepare("SELECT topic_id, until_seq FROM sweep")?
+        .query_map((), |row| Ok((row.get(0)?, Seq(unsigned(row, 1)?))))?
+        .collect::<rusqlite::Result<_>>()?;
+    transaction.execute(
+        "DELETE FROM event WHERE EXISTS (SELECT 1 FROM sweep WHERE sweep.topic_id = event.topic_id AND event.seq <= sweep.until_seq)",
+        (),
+    )?;
+    for (id, until) in due {
+        let until = stored(until.0);
+        transaction.execute("DELETE FROM topic_event WHERE topic_id = ?1 AND seq <= ?2", (id, until))?;
+        if format >= FORMAT_PACKED {
+            super::super::packed::free(&transaction, id, until)?;
+        }
+    }
+    transaction.execute("DELETE FROM sweep", ())?;
+    transaction.execute(
+        "DELETE FROM name WHERE id NOT IN (SELECT kind FROM topic_event UNION SELECT scope FROM topic_event)",
+        (),
+    )?;
+    transaction.execute("UPDATE meta SET generation = generation + 1", ())?;
+    transaction.commit()
+}
+
+/// Moves the write-ahead log into the database, and cuts it to nothing.
+pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if busy == 0 {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    Err(rusqlite::Error::SqliteFailure(code, Some("the write-ahead log is in use".to_owned())))
+}
+
+fn size_bytes(folder: &Path) -> Result<u64, StoreError> {
+    ["log.db", "log.db-wal"].into_iter().try_fold(0, |sum, name| {
+        let path = folder.join(name);
+        match std::fs::metadata(&path) {
+            Ok(there) => Ok(sum + there.len()),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(sum),
+            Err(source) => Err(fault::io("look at", &path, source)),
+        }
+    })
+}

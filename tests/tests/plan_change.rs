@@ -1,0 +1,133 @@
+//! A run whose workflow file was edited, with the real binary.
+
+use std::process::Command;
+
+use backstay_engine::record::RunStatus;
+use backstay_tests::World;
+
+const FLOW: &str = "backstay: 1
+name: flow
+steps:
+  - {id: a, run: 'echo a >> ran'}
+  - {id: b, run: 'echo b >> ran; exit 3'}
+  - {id: c, run: 'echo c >> ran'}
+";
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_retry_says_that_the_file_has_changed_and_takes_it_when_told_so() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    let same = world.run(&["retry"]);
+    assert!(!said(&same.stderr).contains("has changed"), "{same:?}");
+
+    world.write("flow.yaml", &FLOW.replace("exit 3", "${{ nothing.at.all }}"));
+    let head = world.record().head;
+    let refused = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(said(&refused.stderr).contains("flow.yaml:5:"), "the mistake with its place: {refused:?}");
+    assert_eq!(world.record().head, head, "nothing was said to the run");
+
+    world.write("flow.yaml", &FLOW.replace("; exit 3", "; echo mended >> ran"));
+    let old = world.run(&["retry"]);
+    let told = said(&old.stderr);
+    let id = world.only_run().unwrap();
+    let expected = format!(
+        "flow.yaml has changed since: the run goes on by the plan that it has; `backstay retry {id} --workflow flow.yaml` takes it as it is now"
+    );
+    assert!(told.contains(&expected), "{told}");
+    assert!(!old.status.success(), "{old:?}");
+
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    let told = said(&taken.stderr);
+    assert!(told.contains("kept        a\n") && told.contains("re-running  b (changed), c\n"), "{told}");
+    assert_eq!(world.read("ran"), "a\nb\nb\nb\nb\nmended\nc\n", "what was done and is the same ran once");
+    let shown = said(&world.run(&["show"]).stdout);
+    assert!(shown.contains("b changed; re-run: b, c"), "{shown}");
+    let again = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(!again.status.success(), "every step succeeded, and nothing is new: {again:?}");
+}
+
+#[test]
+fn a_retry_keeps_the_inputs_and_agents_that_the_run_was_given() {
+    let world = World::new();
+    let flow = "backstay: 1
+name: flow
+inputs:
+  who: {type: string}
+  how: {type: string, default: slowly}
+agents:
+  coder: {command: ['false']}
+steps:
+  - {id: code, agent: coder, prompt_file: prompt.md}
+  - {id: test, run: 'echo \"${{ inputs.who }} ${{ inputs.how }}\" >> ran; exit 1'}
+";
+    world.write("flow.yaml", flow);
+    world.write("prompt.md", "Do it.");
+    let coder = "coder=cmd: sh -c 'cat >> ran; echo >> ran'";
+    assert!(!world.run(&["run", "flow.yaml", "--input", "who=ada", "--agent", coder]).status.success());
+    world.write("flow.yaml", &flow.replace("exit 1", "exit 0").replace("slowly", "fast"));
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert_eq!(
+        world.read("ran"),
+        "Do it.\nada slowly\nada fast\n",
+        "the agent's work is the same and was kept"
+    );
+
+    world.write("prompt.md", "Do more.");
+    let changed = world.run(&["retry", "--from", "test"]);
+    assert!(said(&changed.stderr).contains("flow.yaml has changed since"), "its prompt has: {changed:?}");
+    world.write("ran", "");
+    let other = world.run(&["retry", "--workflow", "flow.yaml", "--input", "who=bob"]);
+    assert!(other.status.success(), "{other:?}");
+    assert_eq!(world.read("ran"), "Do more.\nbob fast\n");
+}
+
+#[test]
+fn a_run_under_way_takes_no_new_file() {
+    let world = World::new();
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let flow =
+        "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo begun > begun; cat go > /dev/null'}\n";
+    world.write("flow.yaml", flow);
+    let owner = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    let refused = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(said(&refused.stderr).contains("a run that is running cannot be tried again"), "{refused:?}");
+    go.open();
+    let (status, out) = owner.end();
+    assert!(status.success(), "{out}");
+    let record = world.record();
+    assert_eq!((record.status, record.plans.len()), (RunStatus::Completed, 0));
+}
+
+/// What a step did that the new file does not have is still there to be seen.
+#[test]
+fn diff_and_logs_of_a_run_by_an_edited_file_stay_true() {
+    let world = World::new();
+    let made = Command::new("git").args(["init", "-q"]).current_dir(world.path()).status();
+    assert!(made.expect("git starts").success());
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo one > a.txt; echo said'}\n  - {id: b, run: 'exit 1'}\n");
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: c, run: 'echo two > c.txt'}\n");
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert!(said(&taken.stderr).contains("removed     a, b\n"), "{taken:?}");
+    let whole = said(&world.run(&["diff"]).stdout);
+    assert!(whole.contains("+one") && whole.contains("+two"), "{whole}");
+    let of = |step: &str| said(&world.run(&["diff", "@last", step]).stdout);
+    assert!(of("a").contains("+one") && !of("a").contains("+two"), "{}", of("a"));
+    assert!(of("c").contains("+two") && !of("c").contains("+one"), "{}", of("c"));
+    assert_eq!(said(&world.run(&["logs", "@last", "a"]).stdout), "said\n");
+    let shown = said(&world.run(&["show"]).stdout);
+    assert!(shown.contains("c new, a removed, b removed; re-run: c"), "{shown}");
+    let listed = said(&world.run(&["ls", "--all"]).stdout);
+    assert!(listed.contains("1/1"), "{listed}");
+}
