@@ -90,7 +90,7 @@ fn odd_artifacts_are_counted_and_the_others_are_named() {
     let names: Vec<&str> = attempt
         .artifacts
         .iter()
-        .filter_map(|path| path.split_once("/artifacts/"))
+        .filter_map(|path| path.as_str().split_once("/artifacts/"))
         .map(|(_, name)| name)
         .collect();
     assert_eq!(names, ["deep/er/file", "fifo", "good.txt", "root"]);

@@ -218,14 +218,14 @@ fn the_configuration_belongs_to_a_backup_and_what_was_changed_since_is_named() {
 }
 
 #[test]
-fn a_configuration_that_is_a_link_is_backed_up_as_what_it_says() {
+fn a_configuration_that_is_a_link_is_refused_and_the_error_names_it() {
     let world = world();
     let configuration = world.path().join(".backstay/config.toml");
     fs::rename(&configuration, world.path().join("dotfile.toml")).unwrap();
     std::os::unix::fs::symlink("../dotfile.toml", &configuration).unwrap();
-    done(&world, &["store", "backup", "copy"]);
-    done(&world, &["--store", "a/restored", "store", "restore", "copy"]);
-    assert_eq!(world.read("a/restored/config.toml"), KEPT);
+    let words = ["config.toml is a symbolic link", "put what it names in its place"];
+    refused(&world, &["store", "backup", "copy"], 2, &words);
+    refused(&world, &["run", "flow.yaml"], 2, &words);
 }
 
 #[test]

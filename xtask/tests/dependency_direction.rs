@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 /// Every crate of the workspace, and the crates of the workspace that it may use.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("backstay-model", &[]),
+    ("backstay-files", &[]),
     ("backstay-workflow", &["backstay-model"]),
     ("backstay-engine", &["backstay-model", "backstay-workflow"]),
-    ("backstay-log", &["backstay-model"]),
-    ("backstay-exec", &["backstay-model"]),
+    ("backstay-log", &["backstay-model", "backstay-files"]),
+    ("backstay-exec", &["backstay-model", "backstay-files"]),
     ("backstay-agent", &["backstay-model", "backstay-testkit"]),
     (
         "backstay-runtime",
         &[
             "backstay-model",
+            "backstay-files",
             "backstay-workflow",
             "backstay-engine",
             "backstay-log",
@@ -29,6 +31,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
         "backstay-cli",
         &[
             "backstay-model",
+            "backstay-files",
             "backstay-workflow",
             "backstay-engine",
             "backstay-log",

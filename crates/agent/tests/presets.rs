@@ -321,3 +321,17 @@ fn a_stored_preset_that_is_newer_or_damaged_is_an_error_that_names_it() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+#[test]
+fn a_session_whose_name_is_an_option_is_no_argument() {
+    let presets = Presets::built_in().unwrap();
+    for name in ["--dangerously-bypass-approvals-and-sandbox", "-", "a\nb"] {
+        for agent in ["codex", "claude"] {
+            let session = SessionUse::Resume { id: name.to_owned() };
+            let error =
+                command_line(presets.get(agent).unwrap(), &request(session, Access::Read)).unwrap_err();
+            assert_eq!(error.code().to_string(), "BKS-A005", "{agent} {name}");
+        }
+        assert!(presets.get("codex").unwrap().screen(name).is_err(), "{name}");
+    }
+}

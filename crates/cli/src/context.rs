@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use backstay_exec::Umask;
+use backstay_files::Dir;
 use backstay_log::TopicFilter;
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Timestamp};
@@ -372,7 +373,8 @@ pub(crate) fn replace_text(path: &Utf8Path, text: &str) -> Result<(), CliError> 
 /// A store is not for version control: it says so itself.
 pub(crate) fn ignore_in_git(folder: &Utf8Path) -> Result<(), CliError> {
     let path = folder.join(".gitignore");
-    let made = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(b"*\n"));
+    let made = Dir::open_found(folder.as_std_path())
+        .and_then(|folder| folder.create_new(".gitignore")?.write_all(b"*\n"));
     match made {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -1,12 +1,12 @@
 //! `backstay up` in the background: the owner of detached runs.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
+use backstay_files::Dir;
 use backstay_model::{Position, RunId};
 use backstay_runtime::{DriveEnd, Store};
 use camino::Utf8Path;
@@ -19,8 +19,6 @@ use crate::output;
 const LOCK: &str = "up.lock";
 /// What the `up` in the background says.
 const LOG: &str = "up.log";
-/// The mode of both.
-const FILE_MODE: u32 = 0o600;
 /// The bound on waiting for the process in the background: far longer than starting one takes.
 const OWNER_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -43,7 +41,7 @@ pub(crate) fn lock_patiently(store: &Utf8Path) -> Result<File, CliError> {
 
 fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
     let path = store.join(LOCK);
-    let opened = OpenOptions::new().create(true).write(true).truncate(false).mode(FILE_MODE).open(&path);
+    let opened = Dir::open_found(store.as_std_path()).and_then(|store| store.open_or_create(LOCK));
     opened.map_err(|source| CliError::WriteFile { path, source })
 }
 
@@ -52,7 +50,7 @@ fn open_lock(store: &Utf8Path) -> Result<File, CliError> {
 pub(crate) fn go_on(context: &Context, store: &Store, run: RunId) -> Result<(), CliError> {
     context.trusted(store)?;
     let path = store.folder().join(LOG);
-    let log = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&path);
+    let log = Dir::open_found(store.folder().as_std_path()).and_then(|store| store.open_to_append(LOG));
     let log = log.map_err(|source| CliError::WriteFile { path: path.clone(), source })?;
     let errors = log.try_clone().map_err(|source| CliError::WriteFile { path, source })?;
     let program = std::env::current_exe().map_err(CliError::Program)?;

@@ -1,7 +1,7 @@
 //! What the runtime reports of outside work.
 
 use backstay_model::event::{AgentRunning, LostEvidence, Said, Spool, TreeOutcome};
-use backstay_model::{Attempt, Digest, EffectId, Text, Timestamp};
+use backstay_model::{Attempt, Digest, EffectId, StorePath, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Why outside work is to be stopped.
@@ -140,7 +140,7 @@ pub struct ProcessEnded {
     /// Both streams in order, the last of them. A blob must be kept before the report.
     pub log: Option<Text>,
     /// Files it left, by path relative to the store.
-    pub artifacts: Vec<String>,
+    pub artifacts: Vec<StorePath>,
     /// Files it left that `artifacts` does not name.
     pub artifacts_left_out: u32,
     /// The checkout after it.
@@ -167,7 +167,7 @@ pub enum Report {
         /// Its keeper.
         keeper_pid: u32,
         /// Its folder, relative to the store.
-        folder: String,
+        folder: StorePath,
         /// The checkout before it.
         before: Option<TreeOutcome>,
         /// What is known of an agent that is known by a preset.

@@ -1,18 +1,18 @@
 //! Attempts' folders as a part of a store that is looked after: checked, copied, restored, scrubbed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, Read};
 
+use backstay_files::{Dir, if_there};
 use backstay_model::event::{LostEvidence, Spool};
 use backstay_model::{Digest, Timestamp};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SpoolError;
 use crate::files;
 use crate::record::{ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
-use crate::spool::Stream;
+use crate::spool::{Stream, path_in};
 
 /// The version of [`ScrubbedFile`]'s form.
 const SCRUBBED_FILE_VERSION: u32 = 1;
@@ -44,23 +44,19 @@ struct ScrubbedFile {
 /// # Errors
 /// What the system says, if the lock cannot be looked at.
 pub fn is_held(folder: &Utf8Path) -> io::Result<bool> {
-    match File::open(files::lock_path(folder)) {
-        Ok(lock) => files::is_free(&lock).map(|free| !free),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    let Some(folder) = if_there(files::open(folder))? else { return Ok(false) };
+    match if_there(folder.open_file(files::LOCK))? {
+        Some(lock) => files::is_free(&lock).map(|free| !free),
+        None => Ok(false),
     }
 }
 
-/// Whether it is written how the attempt in `folder` ended, or that it is lost.
-#[must_use]
-pub fn is_closed(folder: &Utf8Path) -> bool {
-    folder.join(files::EXIT).exists() || folder.join(files::LOST).exists()
-}
-
 /// Whether it is written that the attempt in `folder` is lost.
-#[must_use]
-pub fn is_lost(folder: &Utf8Path) -> bool {
-    folder.join(files::LOST).exists()
+///
+/// # Errors
+/// What the system says, if that cannot be looked at.
+pub fn is_lost(folder: &Utf8Path) -> io::Result<bool> {
+    if_there(files::open(folder))?.map_or(Ok(false), |folder| folder.has(files::LOST))
 }
 
 /// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
@@ -69,10 +65,10 @@ pub fn is_lost(folder: &Utf8Path) -> bool {
 /// # Errors
 /// What the system says, if it cannot be written.
 pub fn close_copy(folder: &Utf8Path) -> io::Result<bool> {
-    if is_closed(folder) {
+    let folder = &Dir::make(folder.as_std_path())?;
+    if files::is_closed(folder)? {
         return Ok(false);
     }
-    fs::create_dir_all(folder)?;
     let lost =
         LostFile { version: KEEPER_FILE_VERSION, evidence: LostEvidence::Restored, ended_processes: 0 };
     files::replace_durably(folder, files::LOST, &lost)?;
@@ -118,8 +114,12 @@ pub fn understand_own(name: &str, bytes: &[u8]) -> Result<(), String> {
 /// [`SpoolError`] if it is not that, is missing, or cannot be read.
 pub fn spool_state(folder: &Utf8Path, stream: Stream, noted: &Spool) -> Result<SpoolState, SpoolError> {
     let path = folder.join(stream.file_name());
-    let (size_bytes, digest) =
-        digest_of(&path).map_err(|source| SpoolError::Io { path: path.clone(), source })?;
+    let read = files::open(folder).and_then(|folder| {
+        let found = digest_of(&mut folder.open_file(stream.file_name())?)?;
+        Ok((found, folder))
+    });
+    let ((size_bytes, digest), folder) =
+        read.map_err(|source| SpoolError::Io { path: path.clone(), source })?;
     if size_bytes < noted.size_bytes {
         return Err(SpoolError::Short {
             path,
@@ -130,7 +130,7 @@ pub fn spool_state(folder: &Utf8Path, stream: Stream, noted: &Spool) -> Result<S
     }
     if digest == noted.digest && size_bytes == noted.size_bytes {
         Ok(SpoolState::Whole)
-    } else if size_bytes == noted.size_bytes && is_left_of(folder, stream, digest)? {
+    } else if size_bytes == noted.size_bytes && is_left_of(&folder, stream, digest)? {
         Ok(SpoolState::Scrubbed)
     } else {
         Err(SpoolError::Digest { path, stream, size_bytes })
@@ -141,8 +141,7 @@ pub fn spool_state(folder: &Utf8Path, stream: Stream, noted: &Spool) -> Result<S
 ///
 /// # Errors
 /// What the system says, if it cannot be read.
-pub fn digest_of(path: &Utf8Path) -> io::Result<(u64, Digest)> {
-    let mut file = File::open(path)?;
+pub fn digest_of(file: &mut impl Read) -> io::Result<(u64, Digest)> {
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE_BYTES];
     let mut size_bytes = 0;
@@ -168,6 +167,8 @@ pub fn note_scrubbed(folder: &Utf8Path, name: &str, digest: Digest, at: Timestam
     if Stream::BOTH.iter().all(|stream| stream.file_name() != name) {
         return Ok(());
     }
+    let path = folder.join(files::SCRUBBED);
+    let folder = &files::open(folder).map_err(|source| SpoolError::Io { path: folder.to_owned(), source })?;
     let mut noted = read(folder)?.unwrap_or(ScrubbedFile {
         version: SCRUBBED_FILE_VERSION,
         digests: BTreeMap::new(),
@@ -177,20 +178,19 @@ pub fn note_scrubbed(folder: &Utf8Path, name: &str, digest: Digest, at: Timestam
     digests.retain(|known| *known != digest);
     digests.push(digest);
     noted.at = at;
-    let path = folder.join(files::SCRUBBED);
     files::replace_durably(folder, files::SCRUBBED, &noted).map_err(|source| SpoolError::Io { path, source })
 }
 
 /// Whether `digest` is of what was left of a stream.
-pub(crate) fn is_left_of(folder: &Utf8Path, stream: Stream, digest: Digest) -> Result<bool, SpoolError> {
+pub(crate) fn is_left_of(folder: &Dir, stream: Stream, digest: Digest) -> Result<bool, SpoolError> {
     let noted = read(folder)?;
     let digests = noted.as_ref().and_then(|noted| noted.digests.get(stream.file_name()));
     Ok(digests.is_some_and(|digests| digests.contains(&digest)))
 }
 
-fn read(folder: &Utf8Path) -> Result<Option<ScrubbedFile>, SpoolError> {
-    let path: Utf8PathBuf = folder.join(files::SCRUBBED);
-    match files::read_if_there(&path) {
+fn read(folder: &Dir) -> Result<Option<ScrubbedFile>, SpoolError> {
+    let path = path_in(folder, files::SCRUBBED);
+    match files::read_if_there(folder, files::SCRUBBED) {
         Ok(None) => Ok(None),
         Ok(Some(bytes)) => {
             serde_json::from_slice(&bytes).map(Some).map_err(|source| SpoolError::Record { path, source })
@@ -201,6 +201,10 @@ fn read(folder: &Utf8Path) -> Result<Option<ScrubbedFile>, SpoolError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use camino::Utf8PathBuf;
+
     use super::*;
     use crate::keepers::{Recovered, recover};
 

@@ -1,9 +1,10 @@
 //! The files of a keeper's folder, and how they are written whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use backstay_files::{Dir, Flush, if_there};
+use camino::Utf8Path;
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
@@ -27,34 +28,38 @@ pub(crate) const LOST: &str = "lost.json";
 /// What a stream's bytes are since a secret was taken out of them.
 pub(crate) const SCRUBBED: &str = "scrubbed.json";
 
-/// Writes `value` as `folder/name`: whole or not at all, but not yet safe from a loss of power.
-pub(crate) fn replace<T: Serialize>(folder: &Utf8Path, name: &str, value: &T) -> io::Result<()> {
-    let part = folder.join(format!("{name}.part"));
-    let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
-    fs::write(&part, &bytes)?;
-    fs::rename(&part, folder.join(name))
+/// A file of ours in a keeper's folder has fewer bytes than this.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
+
+/// Opens an attempt's folder: nothing on the way to it is a link.
+pub(crate) fn open(folder: &Utf8Path) -> io::Result<Dir> {
+    Dir::open(folder.as_std_path())
 }
 
-/// Writes `value` as `folder/name`, whole and safe from a loss of power.
-pub(crate) fn replace_durably<T: Serialize>(folder: &Utf8Path, name: &str, value: &T) -> io::Result<()> {
-    let part = folder.join(format!("{name}.part"));
-    let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
-    let mut file = File::create(&part)?;
-    file.write_all(&bytes)?;
-    file.sync_data()?;
-    fs::rename(&part, folder.join(name))?;
-    File::open(folder)?.sync_all()
+/// Writes `value` as the file `name`: whole or not at all, but not yet safe from a loss of power.
+pub(crate) fn replace<T: Serialize>(folder: &Dir, name: &str, value: &T) -> io::Result<()> {
+    folder.replace(name, &line(value)?, Flush::No)
 }
 
-/// The bytes of `path`, or `None` if there is no such file.
-pub(crate) fn read_if_there(path: &Utf8Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// Writes `value` as the file `name`, whole and safe from a loss of power.
+pub(crate) fn replace_durably<T: Serialize>(folder: &Dir, name: &str, value: &T) -> io::Result<()> {
+    folder.replace(name, &line(value)?, Flush::Yes)
+}
+
+fn line<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// The bytes of a file of ours, or `None` if there is no such file.
+pub(crate) fn read_if_there(folder: &Dir, name: &str) -> io::Result<Option<Vec<u8>>> {
+    if_there(folder.read(name, RECORD_BYTES_MAX))
+}
+
+/// Whether it is written in `folder` how the attempt ended, or that it is lost.
+pub(crate) fn is_closed(folder: &Dir) -> io::Result<bool> {
+    Ok(folder.has(EXIT)? || folder.has(LOST)?)
 }
 
 /// Locks `file` if nobody else holds it, and says whether it did.
@@ -67,11 +72,6 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// The path of the lock file.
-pub(crate) fn lock_path(folder: &Utf8Path) -> Utf8PathBuf {
-    folder.join(LOCK)
 }
 
 /// Whether nobody holds `file` for himself. It is not kept.

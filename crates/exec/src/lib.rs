@@ -34,8 +34,7 @@ pub use helper::run_within;
 pub use inherited::{Umask, open_umask, start_clean};
 pub use keeper::keeper_main;
 pub use keepers::{
-    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, is_kept, recover,
-    socket_folders,
+    KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folders,
 };
 pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;

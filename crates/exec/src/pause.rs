@@ -4,21 +4,25 @@
 //! long it has been so far, in milliseconds of awake time. The keeper looks there only when a budget is used up. What
 //! several wait for at the same time is one wait.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use backstay_files::Dir;
+use camino::Utf8Path;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::awake;
-use crate::files::try_lock;
+use crate::files::{self, try_lock};
 use crate::tolerate::tolerate;
 
 /// The folder in that of the attempt.
 const FOLDER: &str = "waits";
+/// What such a file says, in bytes at most.
+const NOTE_BYTES_MAX: u64 = 1_024;
 /// How often whoever waits should say for how long. Of a wait that is killed, this much may be lost.
 pub const NOTE_EVERY: Duration = Duration::from_secs(5);
 
@@ -37,11 +41,10 @@ impl Pause {
     /// # Errors
     /// The file cannot be made or locked.
     pub fn begin(attempt: &Utf8Path, name: &str) -> io::Result<Pause> {
-        let folder = attempt.join(FOLDER);
-        fs::create_dir_all(&folder)?;
+        let folder = Dir::make(attempt.as_std_path())?.make_folder(FOLDER)?;
         // A process id says nothing across sandboxes; each wait has a file of its own.
-        let path = folder.join(format!("{name}.{:016x}", RandomState::new().build_hasher().finish()));
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let file =
+            folder.create_new(format!("{name}.{:016x}", RandomState::new().build_hasher().finish()))?;
         // Only the keeper's look can be in the way, for a moment.
         file.lock()?;
         Ok(Pause { file, began: awake(), began_ms: since_boot_ms() })
@@ -76,10 +79,16 @@ pub struct Waited {
 /// Looks at the waits of the attempt whose folder this is. One that cannot be read counts as none.
 #[must_use]
 pub fn waited(attempt: &Utf8Path) -> Waited {
-    let Ok(entries) = attempt.join(FOLDER).read_dir_utf8() else { return Waited::default() };
+    files::open(attempt).map_or_else(|_unreadable| Waited::default(), |attempt| waited_in(&attempt))
+}
+
+/// The same for a folder that is open.
+pub(crate) fn waited_in(attempt: &Dir) -> Waited {
+    let listed = attempt.folder(FOLDER).and_then(|folder| Ok((folder.entries()?, folder)));
+    let Ok((entries, folder)) = listed else { return Waited::default() };
     let (mut spans, mut now) = (Vec::new(), false);
-    for path in entries.flatten().map(camino::Utf8DirEntry::into_path) {
-        if let Ok((span, is_under_way)) = look(&path) {
+    for entry in entries {
+        if let Ok((span, is_under_way)) = look(&folder, &entry.name) {
             spans.extend(span);
             now |= is_under_way;
         }
@@ -100,11 +109,13 @@ struct Span {
     waited_ms: u64,
 }
 
-fn look(path: &Utf8PathBuf) -> io::Result<(Option<Span>, bool)> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
+fn look(folder: &Dir, name: &OsStr) -> io::Result<(Option<Span>, bool)> {
+    let file = folder.open_file(name)?;
     // The lock is let go of with the file.
     let is_under_way = !try_lock(&file)?;
-    Ok((span(&fs::read_to_string(path)?), is_under_way))
+    let mut text = Vec::new();
+    file.take(NOTE_BYTES_MAX).read_to_end(&mut text)?;
+    Ok((span(&String::from_utf8_lossy(&text)), is_under_way))
 }
 
 /// Reads a wait; none if it has noted nothing yet.
@@ -138,6 +149,8 @@ fn since_boot_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

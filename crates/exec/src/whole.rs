@@ -2,6 +2,7 @@
 
 use std::io;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::event::Spool;
 use backstay_model::{Attempt, EffectId};
 use camino::Utf8Path;
@@ -10,6 +11,9 @@ use serde::de::DeserializeOwned;
 use crate::files;
 use crate::record::{ExitRecord, KeeperFile};
 use crate::spool::{Stream, order_sums};
+
+/// The order of streams has fewer bytes than this: most of it is told coarsely.
+const ORDER_BYTES_MAX: u64 = 1 << 30;
 
 /// A file of an attempt's folder that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +36,18 @@ pub fn file_problems(
     streams: Option<[&Spool; 2]>,
 ) -> io::Result<Vec<FileProblem>> {
     let mut problems = Vec::new();
-    let mut find = |name: &'static str, what: String| problems.push(FileProblem { name, what });
     let other = |of: &EffectId, number: Attempt| {
         (of != effect || number != attempt).then(|| format!("it is of {of}, attempt {number}"))
     };
+    let Some(folder) = &if_there(files::open(folder))? else {
+        let missing = |name| FileProblem { name, what: "it is not there".to_owned() };
+        return Ok(if streams.is_some() {
+            [files::EXIT, files::ORDER].map(missing).into()
+        } else {
+            problems
+        });
+    };
+    let mut find = |name: &'static str, what: String| problems.push(FileProblem { name, what });
     match read::<KeeperFile>(folder, files::KEEPER)? {
         // A copy has none.
         None => {}
@@ -66,8 +78,8 @@ pub fn file_problems(
     Ok(problems)
 }
 
-fn order_problems(folder: &Utf8Path, streams: [&Spool; 2]) -> io::Result<Vec<String>> {
-    let Some(bytes) = files::read_if_there(&folder.join(files::ORDER))? else {
+fn order_problems(folder: &Dir, streams: [&Spool; 2]) -> io::Result<Vec<String>> {
+    let Some(bytes) = if_there(folder.read(files::ORDER, ORDER_BYTES_MAX))? else {
         return Ok(vec!["it is not there".to_owned()]);
     };
     let sums = match order_sums(&bytes) {
@@ -81,8 +93,8 @@ fn order_problems(folder: &Utf8Path, streams: [&Spool; 2]) -> io::Result<Vec<Str
 }
 
 /// A JSON file of ours; why it cannot be understood, if it is there.
-fn read<T: DeserializeOwned>(folder: &Utf8Path, name: &'static str) -> io::Result<Option<Result<T, String>>> {
-    let bytes = files::read_if_there(&folder.join(name))?;
+fn read<T: DeserializeOwned>(folder: &Dir, name: &'static str) -> io::Result<Option<Result<T, String>>> {
+    let bytes = files::read_if_there(folder, name)?;
     Ok(bytes.map(|bytes| {
         serde_json::from_slice(&bytes).map_err(|error| format!("it cannot be understood: {error}"))
     }))

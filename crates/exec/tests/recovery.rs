@@ -398,11 +398,11 @@ fn s6_a_follower_from_a_place_that_is_not_there_yet_sees_what_comes_after_it() {
 #[test]
 fn a_folder_is_kept_as_long_as_its_keeper_lives_whatever_has_its_number() {
     let bench = Bench::new();
-    assert!(!backstay_exec::is_kept(&bench.folder()).unwrap(), "nobody was there yet");
+    assert!(!backstay_exec::care::is_held(&bench.folder()).unwrap(), "nobody was there yet");
     let running = bench.start(&sh("exec sleep 600")).unwrap();
-    assert!(backstay_exec::is_kept(&bench.folder()).unwrap());
+    assert!(backstay_exec::care::is_held(&bench.folder()).unwrap());
     kill(running.control.keeper_pid());
     running.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
-    assert!(!backstay_exec::is_kept(&bench.folder()).unwrap());
+    assert!(!backstay_exec::care::is_held(&bench.folder()).unwrap());
     kill(running.control.pid());
 }

@@ -1,11 +1,12 @@
 //! Room that is kept for the day when there is none: a file that is given back so that a run can still be told to stand still.
 
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 
+use backstay_files::{Dir, FileKind, if_there};
 use camino::Utf8Path;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use crate::store::real_folder;
 
 /// The file's name in the store's folder.
 const NAME: &str = "ballast";
@@ -27,31 +28,25 @@ pub(crate) fn take_in(folder: &Utf8Path) {
 }
 
 fn try_take_in(folder: &Utf8Path) -> io::Result<bool> {
-    let path = folder.join(NAME);
-    if fs::metadata(&path).is_ok_and(|there| there.len() == SIZE_BYTES) {
+    let dir = Dir::open(folder.as_std_path())?;
+    let there = dir.status(NAME)?;
+    if there.is_some_and(|there| there.kind == FileKind::Regular && there.size_bytes == SIZE_BYTES) {
         return Ok(true);
     }
     let disk = statvfs(folder.as_std_path())?;
     if disk.f_bavail.saturating_mul(disk.f_frsize) / PART_OF_FREE < SIZE_BYTES {
         return Ok(false);
     }
-    fallocate(
-        &File::options().write(true).create(true).truncate(true).mode(0o600).open(&path)?,
-        FallocateFlags::empty(),
-        0,
-        SIZE_BYTES,
-    )?;
+    fallocate(&dir.create(NAME)?, FallocateFlags::empty(), 0, SIZE_BYTES)?;
     Ok(true)
 }
 
 /// Gives the room back. True if there was some.
 pub(crate) fn drop_off(folder: &Utf8Path) -> bool {
-    match fs::remove_file(folder.join(NAME)) {
-        Ok(()) => true,
+    match Dir::open(folder.as_std_path()).and_then(|dir| if_there(dir.remove(NAME))) {
+        Ok(removed) => removed.is_some(),
         Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(%folder, %error, "the ballast cannot be removed");
-            }
+            tracing::warn!(%folder, %error, "the ballast cannot be removed");
             false
         }
     }
@@ -73,11 +68,8 @@ pub struct Room {
 /// # Errors
 /// Its files, or the file system that they are on, cannot be asked.
 pub fn room(folder: &Utf8Path) -> io::Result<Room> {
-    let size = |name: &str| match fs::metadata(folder.join(name)) {
-        Ok(there) => Ok(there.len()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
-    };
+    let dir = Dir::open(real_folder(folder).as_std_path())?;
+    let size = |name: &str| dir.status(name).map(|there| there.map_or(0, |there| there.size_bytes));
     let disk = statvfs(folder.as_std_path())?;
     Ok(Room {
         database_bytes: size("log.db")? + size("log.db-wal")?,
@@ -88,6 +80,8 @@ pub fn room(folder: &Utf8Path) -> io::Result<Room> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

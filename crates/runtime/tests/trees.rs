@@ -102,7 +102,7 @@ fn a_tree_has_what_is_tracked_changed_and_untracked_and_leaves_the_users_own_alo
     let before = repository.state();
     let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
     assert_eq!(
-        files(&repository, &kept.commit),
+        files(&repository, kept.commit.as_str()),
         [".gitignore", "changed", "deep/untracked", "kept", "staged"]
     );
     assert_eq!(repository.git(&["show", &format!("{}:changed", kept.commit)]), "new");
@@ -177,7 +177,7 @@ fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
     assert_eq!(repository.state(), state, "the checkout itself is not touched");
     assert!(matches!(checkout.restore_to(&before.commit, &place), Err(TreeError::Occupied { .. })));
     checkout.restore_as_branch(&before.commit, "rescue").unwrap();
-    assert_eq!(repository.git(&["rev-parse", "rescue"]), before.commit);
+    assert_eq!(repository.git(&["rev-parse", "rescue"]), before.commit.as_str());
     assert!(checkout.restore_as_branch(&after.commit, "rescue").is_err(), "no branch is moved");
     assert_eq!(checkout.forget(run()).unwrap(), 2);
     assert_eq!(repository.git(&["for-each-ref", "refs/backstay"]), "");
@@ -198,7 +198,7 @@ fn an_empty_repository_has_trees_too() {
     let repository = Repository::empty();
     repository.write("first", "x\n");
     let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
-    assert_eq!(files(&repository, &kept.commit), ["first"]);
+    assert_eq!(files(&repository, kept.commit.as_str()), ["first"]);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn odd_files_are_kept_or_counted() {
     fs::write(inner.join("file"), "x").unwrap();
     let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
     let listed = Command::new("git")
-        .args(["ls-tree", "-r", "--name-only", "-z", &kept.commit])
+        .args(["ls-tree", "-r", "--name-only", "-z", kept.commit.as_str()])
         .current_dir(repository.path())
         .output()
         .unwrap();

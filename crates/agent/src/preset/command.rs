@@ -130,6 +130,14 @@ pub enum CommandError {
         /// Which value.
         what: &'static str,
     },
+    /// The name of the session, which the agent chose itself, would be an option of its program.
+    #[error("a session of {agent} cannot be called `{}`: its program would take that for an option", .session.escape_debug())]
+    Session {
+        /// The agent.
+        agent: String,
+        /// The name.
+        session: String,
+    },
 }
 
 impl Coded for CommandError {
@@ -139,6 +147,7 @@ impl Coded for CommandError {
             CommandError::NoAccess { .. } => Code("BKS-A002"),
             CommandError::NoVia { .. } => Code("BKS-A003"),
             CommandError::Missing { .. } => Code("BKS-A004"),
+            CommandError::Session { .. } => Code("BKS-A005"),
         }
     }
 
@@ -163,6 +172,9 @@ impl Coded for CommandError {
                 ))
             }
             CommandError::Missing { .. } => None,
+            CommandError::Session { .. } => {
+                Some("`session: fresh` in the step begins another one".to_owned())
+            }
         }
     }
 }
@@ -334,7 +346,15 @@ impl<'a> Filling<'a> {
     fn value(&self, place: Place) -> Result<&str, CommandError> {
         let request = self.request;
         match place {
-            Place::Session => self.session.map(String::as_str).ok_or_else(|| self.missing("session's name")),
+            Place::Session => {
+                let session = self.session.ok_or_else(|| self.missing("session's name"))?;
+                // An agent that may only read could otherwise ask for more, by what it prints.
+                if session.starts_with('-') || session.contains(char::is_control) {
+                    let (agent, session) = (self.preset.name.clone(), session.clone());
+                    return Err(CommandError::Session { agent, session });
+                }
+                Ok(session)
+            }
             Place::NewSession => match &request.session {
                 SessionUse::Fork { id: Some(id), .. } => Ok(id),
                 _ => Err(self.missing("new session's name")),

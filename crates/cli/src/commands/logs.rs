@@ -193,7 +193,7 @@ fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec<Source> {
     steps
         .flat_map(|step| step.attempts.iter().map(move |attempt| (step, attempt)))
         .filter_map(|(step, attempt)| {
-            let folder = store.folder().join(attempt.folder.as_ref()?);
+            let folder = store.folder().join(attempt.folder.as_ref()?.as_str());
             let call = if attempt.probe { EffectCall::Probe } else { EffectCall::Main };
             let effect = EffectId { run: record.run, scope: step.scope.clone(), call };
             let agent = attempt.agent.as_ref();
@@ -288,7 +288,7 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
 
 /// How much is there already of what an attempt wrote; what cannot be told is read as if it were being written.
 fn stdout_size(folder: &Utf8Path) -> u64 {
-    std::fs::metadata(folder.join(Stream::Stdout.file_name())).map_or(0, |file| file.len())
+    std::fs::symlink_metadata(folder.join(Stream::Stdout.file_name())).map_or(0, |file| file.len())
 }
 
 /// Tells what one attempt says.

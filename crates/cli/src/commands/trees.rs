@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_model::event::{KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
-use backstay_model::{RunId, StepId};
+use backstay_model::{ObjectId, RunId, StepId};
 use backstay_runtime::{Checkout, RunError, RunView};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -27,8 +27,8 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     #[derive(Serialize)]
     struct Difference {
         run: RunId,
-        before: String,
-        after: String,
+        before: ObjectId,
+        after: ObjectId,
         files: Vec<Changed>,
         /// What is there and was not looked at.
         #[serde(skip_serializing_if = "Vec::is_empty")]

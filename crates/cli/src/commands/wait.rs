@@ -41,7 +41,7 @@ fn only_asks(store: &Store, record: &RunRecord) -> bool {
     let asking = record.steps_that_only_ask();
     let waits = |step: &&StepRecord| {
         let folder = step.attempts.last().and_then(|attempt| attempt.folder.as_ref());
-        folder.is_some_and(|folder| is_waiting(&store.folder().join(folder)))
+        folder.is_some_and(|folder| is_waiting(&store.folder().join(folder.as_str())))
     };
     !asking.is_empty() && asking.iter().all(waits)
 }

@@ -59,7 +59,8 @@ pub(super) async fn log(store: Store, record: RunRecord, scope: Scope) -> Result
         talk.catch_up(&store, &record, reader.entries()).await?;
         return Ok(Reading { reader, source: Source::Talk(talk) });
     }
-    let folder = last.and_then(|attempt| attempt.folder.as_ref()).map(|folder| store.folder().join(folder));
+    let folder =
+        last.and_then(|attempt| attempt.folder.as_ref()).map(|folder| store.folder().join(folder.as_str()));
     let source = match folder {
         Some(folder) => Source::Spool { scope, incoming: follow(folder.clone()), folder },
         None => Source::Still,
@@ -114,7 +115,8 @@ fn diff_text(
         Some(after) => (after.tree.clone(), after.omitted.clone()),
         None => {
             let scratch = tempfile::tempdir().map_err(CliError::Folder)?;
-            let scratch = crate::context::utf8(scratch.path().to_owned())?;
+            let scratch = scratch.path().canonicalize().map_err(CliError::Folder)?;
+            let scratch = crate::context::utf8(scratch)?;
             checkout.tree_now(&scratch)?
         }
     };
@@ -150,8 +152,9 @@ impl Reading {
             Source::Talk(talk) => talk.catch_up(store, record, self.reader.entries()).await?,
             Source::Spool { scope, folder, incoming } => {
                 let last = record.instance(scope).and_then(last_attempt);
-                let now =
-                    last.and_then(|attempt| Some((attempt, store.folder().join(attempt.folder.as_ref()?))));
+                let now = last.and_then(|attempt| {
+                    Some((attempt, store.folder().join(attempt.folder.as_ref()?.as_str())))
+                });
                 if let Some((attempt, now)) = now.filter(|(_, now)| now != folder) {
                     let mark = format!("── try {}", attempt.attempt);
                     self.reader.entries().push(Entry::plain(Paint::Dim, mark));

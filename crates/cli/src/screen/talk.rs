@@ -134,7 +134,7 @@ impl PaneTalk {
         }
         *self = PaneTalk::default();
         if let Some(folder) = &attempt.folder {
-            let folder = store.folder().join(folder);
+            let folder = store.folder().join(folder.as_str());
             // A spool that cannot be read has no words: the next look may find some.
             let tail = tokio::task::spawn_blocking(move || spool::tail(&folder, LAST_BYTES)).await?;
             self.entries.wrote(tail.map(|tail| tail.text).unwrap_or_default().as_bytes());

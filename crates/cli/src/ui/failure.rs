@@ -23,7 +23,7 @@ pub(crate) async fn failure_lines(
 ) -> Result<Vec<Line>, CliError> {
     let Some(step) = failed(page) else { return Ok(Vec::new()) };
     let Some(attempt) = step.attempts.iter().rfind(|attempt| !attempt.probe) else { return Ok(Vec::new()) };
-    let Some(folder) = attempt.folder.as_ref().map(|folder| store.folder().join(folder)) else {
+    let Some(folder) = attempt.folder.as_ref().map(|folder| store.folder().join(folder.as_str())) else {
         return Ok(Vec::new());
     };
     // What an agent writes to stdout is for programs; the run has its words.

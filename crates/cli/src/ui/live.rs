@@ -193,7 +193,7 @@ pub(crate) async fn last_words(
             // What an agent says for programs is no line for people; the record has its words.
             let attempt = step.attempts.last().filter(|attempt| attempt.agent.is_none())?;
             let folder = attempt.folder.as_ref()?;
-            Some((step.step.clone(), store.folder().join(folder)))
+            Some((step.step.clone(), store.folder().join(folder.as_str())))
         })
         .collect();
     Ok(tokio::task::spawn_blocking(move || last_lines(folders)).await?)

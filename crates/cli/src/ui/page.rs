@@ -119,7 +119,9 @@ impl<'a> Page<'a> {
     fn is_kept(&self, attempt: &AttemptRecord) -> bool {
         let is_open = attempt.ended_at.is_none() && attempt.lost.is_none();
         let folder = attempt.folder.as_ref().filter(|_| is_open);
-        folder.is_some_and(|folder| backstay_exec::is_kept(&self.store.join(folder)).unwrap_or(false))
+        folder.is_some_and(|folder| {
+            backstay_exec::care::is_held(&self.store.join(folder.as_str())).unwrap_or(false)
+        })
     }
 
     /// Agents that are still at work although nobody owns the run, as far as can be told from here.

@@ -175,7 +175,7 @@ pub(super) fn failed() -> RunRecord {
     };
     let mut left = done("bye", StepStatus::Succeeded, "10:25:03", "10:25:03", "exit 0");
     left.attempts[0].artifacts =
-        vec!["runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/bye/1/artifacts/summary.md".to_owned()];
+        vec!["runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/bye/1/artifacts/summary.md".parse().unwrap()];
     RunRecord {
         status: RunStatus::Failed,
         why: Some("quick: exit 101".to_owned()),

@@ -5,7 +5,7 @@ use backstay_model::event::{
     QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
 };
 use backstay_model::{
-    Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, StorePath, Text, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,7 @@ pub struct AttemptRecord {
     /// Its keeper.
     pub keeper_pid: Option<u32>,
     /// Its folder, relative to the store.
-    pub folder: Option<String>,
+    pub folder: Option<StorePath>,
     /// How it ended.
     #[serde(flatten)]
     pub end: Option<AttemptEnd>,
@@ -173,7 +173,7 @@ pub struct AttemptRecord {
     /// Processes that outlived the main one and were ended.
     pub left_behind: u32,
     /// Files that it left, by path relative to the store.
-    pub artifacts: Vec<String>,
+    pub artifacts: Vec<StorePath>,
     /// Files that it left there and that `artifacts` does not name.
     pub artifacts_left_out: u32,
     /// The checkout before it.

@@ -4,7 +4,8 @@ use backstay_model::event::{
     AttemptEnd, Because, DecodeError, Event, Heartbeat, LoopEnd, OutputState, Said, StepStatus,
 };
 use backstay_model::{
-    Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, Timestamp,
+    Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, StorePath,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +108,7 @@ pub struct StepEventRow {
     pub preview: Option<String>,
     /// The attempt's folder, relative to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<String>,
+    pub folder: Option<StorePath>,
     /// Whether it did what it should.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<bool>,
@@ -426,7 +427,7 @@ mod tests {
                         attempt,
                         pid: 7,
                         keeper_pid: 6,
-                        folder: "f".to_owned(),
+                        folder: "f".parse().unwrap(),
                         before: None,
                         agent: None,
                     },

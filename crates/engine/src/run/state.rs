@@ -8,7 +8,8 @@ use backstay_model::event::{
     StepStatus, SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, QuestionId, RunId, Seq, StepId, Text, Timestamp,
+    Attempt, Digest, EffectCall, EffectId, Epoch, ObjectId, QuestionId, RunId, Seq, StepId, StorePath, Text,
+    Timestamp,
 };
 
 use super::Definition;
@@ -171,7 +172,7 @@ pub(super) struct StepState {
     /// When it began, later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
     /// The folder of the last attempt, relative to the store.
-    pub(super) folder: Option<String>,
+    pub(super) folder: Option<StorePath>,
     /// The files that its last attempt left, as far as they are known.
     pub(super) files: Option<Files>,
     /// The last attempt of which is known how to find it.
@@ -179,7 +180,7 @@ pub(super) struct StepState {
     /// The machine and its boot on which the last attempt or probe was begun.
     pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
-    pub(super) artifacts: Vec<String>,
+    pub(super) artifacts: Vec<StorePath>,
     /// Why nobody can say for now what becomes of the last attempt.
     pub(super) stuck: Option<String>,
     /// The last attempt whose stream said something, and the offset behind that.
@@ -192,7 +193,7 @@ pub(super) struct StepState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Files {
     /// Those of a checkout: the id of its tree.
-    Tree(String),
+    Tree(ObjectId),
     /// Those of a folder outside of any checkout.
     Folder(Digest),
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 
+use backstay_files::Dir;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::files;
@@ -15,7 +16,7 @@ const SOCKETS_MAX: u8 = u8::MAX;
 
 /// What `keeper.json` says, and what it says it by.
 pub(super) struct Address {
-    folder: Utf8PathBuf,
+    folder: Dir,
     /// The folders that a socket may be in, the best first.
     socket_folders: Vec<Utf8PathBuf>,
     pub(super) file: KeeperFile,
@@ -33,13 +34,13 @@ struct Bound {
 impl Address {
     /// Listens, and takes down where in `file`.
     pub(super) fn listen(
-        folder: &Utf8Path,
+        folder: &Dir,
         socket_folders: Vec<Utf8PathBuf>,
         mut file: KeeperFile,
     ) -> io::Result<(UnixListener, Address)> {
         let Bound { path, listener, inode } = bind(&socket_folders, &file.mark)?;
         file.socket = path;
-        Ok((listener, Address { folder: folder.to_owned(), socket_folders, file, inode }))
+        Ok((listener, Address { folder: folder.clone(), socket_folders, file, inode }))
     }
 
     /// Listens anew if the socket is not there any more, and writes down where.

@@ -2,8 +2,8 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 
+use backstay_files::Dir;
 use backstay_model::event::Spool;
-use camino::Utf8Path;
 
 use crate::redact::{Redactor, Secrets};
 use crate::spec::ProcessSpec;
@@ -36,7 +36,7 @@ pub(super) enum Taken {
 impl Capture {
     /// A capture into the spool of `stream`, and the end of the pipe for the agent.
     pub(super) fn create(
-        folder: &Utf8Path,
+        folder: &Dir,
         stream: Stream,
         spec: &ProcessSpec,
         secrets: &Secrets,

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use backstay_files::Dir;
 use backstay_model::event::Spool;
 use backstay_model::{Attempt, Digest, EffectId, is_no_room};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
 use super::capture::Capture;
 use super::clients::Clients;
@@ -21,7 +22,7 @@ use crate::tolerate::tolerate;
 
 /// Everything that goes into the record, and what writes it.
 pub(super) struct Ended {
-    folder: Utf8PathBuf,
+    folder: Dir,
     /// Held to the last moment: who gets it finds the record.
     _lock: File,
     reserve: File,
@@ -39,12 +40,12 @@ pub(super) struct Ended {
 
 impl Ended {
     /// The attempt's folder.
-    pub(super) fn folder(&self) -> &Utf8Path {
+    pub(super) fn folder(&self) -> &Dir {
         &self.folder
     }
 
     pub(super) fn new(
-        folder: Utf8PathBuf,
+        folder: Dir,
         lock: File,
         reserve: File,
         socket: Utf8PathBuf,
@@ -129,9 +130,9 @@ impl Ended {
         self.reserve.set_len(bytes.len() as u64)?;
         self.reserve.sync_data()?;
         crash.pass("keeper.after_record");
-        std::fs::rename(self.folder.join(files::EXIT_PART), self.folder.join(files::EXIT))?;
+        self.folder.rename(files::EXIT_PART, files::EXIT)?;
         crash.pass("keeper.after_rename");
-        File::open(&self.folder)?.sync_all()?;
+        self.folder.sync()?;
         crash.pass("keeper.after_folder");
         Ok(())
     }

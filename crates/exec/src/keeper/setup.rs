@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::{Digest, is_no_room};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -73,6 +74,7 @@ pub(super) fn prepare(
 ) -> io::Result<Prepared> {
     close_inherited()?;
     detach()?;
+    let folder = &files::open(folder)?;
     let lock = take_lock(folder)?;
     crash.pass("keeper.after_lock");
     let message = read_spec(channel)?;
@@ -105,7 +107,7 @@ struct Parts {
 
 /// Makes the rest, the file by which recovery finds the agent at last: without that file no agent can exist.
 fn assemble(
-    folder: &Utf8Path,
+    folder: &Dir,
     parts: Parts,
     crash: &CrashPoints,
     channel: Option<&UnixStream>,
@@ -126,7 +128,7 @@ fn assemble(
         reaper: Reaper::prepare()?,
         told: Told::listen()?,
         called: Called::listen()?,
-        ended: Ended::new(folder.to_owned(), lock, reserve, address.file.socket.clone(), &spec),
+        ended: Ended::new(folder.clone(), lock, reserve, address.file.socket.clone(), &spec),
     };
     crash.pass("keeper.after_machinery");
     let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
@@ -185,11 +187,12 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
 }
 
 /// What `keeper.json` will say, but for where the keeper listens.
-fn keeper_file(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<KeeperFile> {
+fn keeper_file(folder: &Dir, spec: &ProcessSpec) -> io::Result<KeeperFile> {
     let keeper_pid = std::process::id();
     let keeper_started = tree::started_of(keeper_pid)?;
     let boot = platform::boot_id()?;
-    let mark = Digest::of(format!("{folder}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
+    let place = folder.path().display();
+    let mark = Digest::of(format!("{place}\n{keeper_pid}\n{keeper_started}\n{boot}").as_bytes()).to_string();
     Ok(KeeperFile {
         version: KEEPER_FILE_VERSION,
         effect: spec.effect.clone(),
@@ -244,20 +247,22 @@ fn detach() -> io::Result<()> {
 
 /// The lock: the one inherited as stdout, or, if stdout is something else, a lock of our own.
 #[expect(clippy::disallowed_methods, reason = "nothing is printed: the descriptor is taken over")]
-fn take_lock(folder: &Utf8Path) -> io::Result<File> {
-    let path = files::lock_path(folder);
+fn take_lock(folder: &Dir) -> io::Result<File> {
     let inherited = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let null = OpenOptions::new().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null)?;
-    let (ours, theirs) = (inherited.metadata()?, std::fs::metadata(&path).ok());
-    if theirs.is_some_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())) {
-        return Ok(inherited);
+    let ours = inherited.metadata()?;
+    if let Some(theirs) = if_there(folder.open_file(files::LOCK))? {
+        let theirs = theirs.metadata()?;
+        if (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()) {
+            return Ok(inherited);
+        }
     }
-    let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-    if files::try_lock(&lock)? && !folder.join(files::KEEPER).exists() && !folder.join(files::LOST).exists() {
+    let lock = folder.open_or_create(files::LOCK)?;
+    if files::try_lock(&lock)? && !folder.has(files::KEEPER)? && !folder.has(files::LOST)? {
         Ok(lock)
     } else {
-        Err(io::Error::other(format!("{folder} belongs to another keeper")))
+        Err(io::Error::other(format!("{} belongs to another keeper", folder.path().display())))
     }
 }
 
@@ -282,8 +287,8 @@ fn read_spec(channel: &mut Option<UnixStream>) -> io::Result<StartMessage> {
 }
 
 /// Keeps room for the exit record: white space at its end is no part of a JSON text.
-fn reserve(folder: &Utf8Path, spec: &ProcessSpec) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::EXIT_PART))?;
+fn reserve(folder: &Dir, spec: &ProcessSpec) -> io::Result<File> {
+    let mut file = folder.create_new(files::EXIT_PART)?;
     file.write_all(&vec![b' '; EXIT_RECORD_BYTES_MAX + serde_json::to_string(&spec.effect)?.len()])?;
     Ok(file)
 }

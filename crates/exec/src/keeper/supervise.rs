@@ -245,7 +245,7 @@ impl Supervisor {
     /// Whether the budgets stand still, because the agent waits for a person or did so until a moment ago. To be asked when
     /// one is used up; it gives them back what the waits took.
     fn waits_for_people(&mut self, now: Instant) -> bool {
-        let waited = pause::waited(self.ended.folder());
+        let waited = pause::waited_in(self.ended.folder());
         let more = waited.total.saturating_sub(self.waited.total);
         self.waited = Waited { total: waited.total.max(self.waited.total), now: waited.now };
         if waited.now {

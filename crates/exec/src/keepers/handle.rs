@@ -1,6 +1,5 @@
 //! A keeper as its owner sees it.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -233,7 +232,8 @@ impl KeeperEvents {
         let folder = &self.identity.folder;
         tolerate(wait_for_end(folder), "what cannot be watched is found out by recovering the folder");
         // A record that cannot be read is told, with its reason, by recovering the folder.
-        let record = files::read_if_there(&folder.join(files::EXIT)).ok().flatten();
+        let record =
+            files::open(folder).and_then(|dir| files::read_if_there(&dir, files::EXIT)).ok().flatten();
         let is_own = |record: &ExitRecord| {
             record.effect == self.identity.effect && record.attempt == self.identity.attempt
         };
@@ -261,9 +261,10 @@ const END_LOOK: Duration = Duration::from_secs(1);
 /// Waits until nobody holds `folder` any more, or it has its record, or the patience is over.
 fn wait_for_end(folder: &Utf8Path) -> io::Result<()> {
     let until = awake() + END_PATIENCE;
-    let lock = File::open(files::lock_path(folder))?;
+    let dir = files::open(folder)?;
+    let lock = dir.open_file(files::LOCK)?;
     let mut watch = Watch::new(folder)?;
-    while !files::is_free(&lock)? && !folder.join(files::EXIT).exists() {
+    while !files::is_free(&lock)? && !dir.has(files::EXIT)? {
         let left = until.saturating_duration_since(awake());
         if left.is_zero() {
             return Ok(());
@@ -281,7 +282,7 @@ mod tests {
     fn a_connection_that_a_living_keeper_closed_is_told_and_holds_nobody_up() {
         let keep = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
-        let lock = File::create(files::lock_path(&folder)).unwrap();
+        let lock = files::open(&folder).unwrap().open_or_create(files::LOCK).unwrap();
         files::hold(&lock).unwrap();
         let identity = Identity {
             effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),

@@ -5,14 +5,9 @@ mod recover;
 pub(crate) mod sockets;
 mod start;
 
-use std::fs::File;
-use std::io;
 use std::process::Child;
 use std::time::Duration;
 
-use camino::Utf8Path;
-
-use crate::files;
 use crate::tolerate::tolerate;
 use crate::tree;
 
@@ -20,18 +15,6 @@ pub use handle::{KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle};
 pub use recover::{Recovered, recover};
 pub use sockets::socket_folders;
 pub use start::Keepers;
-
-/// Whether a keeper lives that was given `folder`, by the lock that it holds: its number may be another's by now.
-///
-/// # Errors
-/// What the system says, if the lock cannot be looked at.
-pub fn is_kept(folder: &Utf8Path) -> io::Result<bool> {
-    match File::open(files::lock_path(folder)) {
-        Ok(lock) => Ok(!files::is_free(&lock)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
 
 /// A keeper that closed its channel is about to be dead; one that hangs is not waited for.
 fn wait_for_death(child: &mut Child) -> bool {

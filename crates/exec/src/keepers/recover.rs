@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::event::LostEvidence;
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,7 +21,7 @@ use crate::platform::{self, pid_namespace as here};
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
-use crate::spool::Watch;
+use crate::spool::{Watch, path_in};
 use crate::tree::{self, Kin, end_all};
 
 /// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
@@ -68,21 +69,24 @@ pub fn recover(
     epoch: Epoch,
 ) -> Result<Recovered, RecoverError> {
     let whose = Whose { effect, attempt };
+    // Made if it is not there, so that no late starter can use it.
+    let dir = &Dir::make(folder.as_std_path())
+        .map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
     let until = awake() + SILENCE_MAX;
     let mut watch = None;
     loop {
-        if let Some(recovered) = read_verdict(folder, whose)? {
+        if let Some(recovered) = read_verdict(dir, whose)? {
             return Ok(recovered);
         }
-        if let Some(lock) = take_free_lock(folder)? {
+        if let Some(lock) = take_free_lock(dir)? {
             // It may have ended between the two looks.
-            return match read_verdict(folder, whose)? {
+            return match read_verdict(dir, whose)? {
                 Some(recovered) => Ok(recovered),
-                None => bury(folder, whose, &lock),
+                None => bury(dir, folder, whose, &lock),
             };
         }
-        if let Some(keeper) = read_keeper(folder, whose)?
-            && let Some(handle) = attach(folder, &keeper, epoch)?
+        if let Some(keeper) = read_keeper(dir, whose)?
+            && let Some(handle) = attach(dir, folder, &keeper, epoch)?
         {
             return Ok(Recovered::Attached(handle));
         }
@@ -99,20 +103,20 @@ pub fn recover(
 }
 
 /// What is already written about the end.
-fn read_verdict(folder: &Utf8Path, whose: Whose<'_>) -> Result<Option<Recovered>, RecoverError> {
-    if let Some(record) = read_json::<ExitRecord>(folder, files::EXIT, EXIT_RECORD_VERSION)? {
-        whose.check(folder.join(files::EXIT), &record.effect, record.attempt)?;
+fn read_verdict(dir: &Dir, whose: Whose<'_>) -> Result<Option<Recovered>, RecoverError> {
+    if let Some(record) = read_json::<ExitRecord>(dir, files::EXIT, EXIT_RECORD_VERSION)? {
+        whose.check(path_in(dir, files::EXIT), &record.effect, record.attempt)?;
         return Ok(Some(Recovered::Ended(Box::new(record))));
     }
-    let lost = read_json::<LostFile>(folder, files::LOST, KEEPER_FILE_VERSION)?;
+    let lost = read_json::<LostFile>(dir, files::LOST, KEEPER_FILE_VERSION)?;
     Ok(lost.map(|lost| Recovered::Lost { evidence: lost.evidence, ended_processes: lost.ended_processes }))
 }
 
 /// How to find the keeper.
-fn read_keeper(folder: &Utf8Path, whose: Whose<'_>) -> Result<Option<KeeperFile>, RecoverError> {
-    let keeper = read_json::<KeeperFile>(folder, files::KEEPER, KEEPER_FILE_VERSION)?;
+fn read_keeper(dir: &Dir, whose: Whose<'_>) -> Result<Option<KeeperFile>, RecoverError> {
+    let keeper = read_json::<KeeperFile>(dir, files::KEEPER, KEEPER_FILE_VERSION)?;
     if let Some(keeper) = &keeper {
-        whose.check(folder.join(files::KEEPER), &keeper.effect, keeper.attempt)?;
+        whose.check(path_in(dir, files::KEEPER), &keeper.effect, keeper.attempt)?;
     }
     Ok(keeper)
 }
@@ -128,27 +132,22 @@ impl Whose<'_> {
 }
 
 /// The folder's lock, if nobody holds it; made if it is not there, so that no late starter can use the folder.
-fn take_free_lock(folder: &Utf8Path) -> Result<Option<File>, RecoverError> {
-    let path = files::lock_path(folder);
-    let at = |source| RecoverError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(folder).map_err(at)?;
+fn take_free_lock(dir: &Dir) -> Result<Option<File>, RecoverError> {
+    let at = |source| RecoverError::Io { path: path_in(dir, files::LOCK), source };
     // For reading, if it is there: the end of a look that could have written wakes who watches the folder, so itself.
-    let lock = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            File::options().read(true).write(true).create(true).truncate(false).open(&path)
-        }
-        opened => opened,
+    let lock = match if_there(dir.open_file(files::LOCK)).map_err(at)? {
+        Some(lock) => lock,
+        None => dir.open_or_create(files::LOCK).map_err(at)?,
     };
-    let lock = lock.map_err(at)?;
     // Somebody who only looks holds it shared for a moment, and that is no keeper.
     let free = files::try_lock(&lock).map_err(at)? || files::is_free(&lock).map_err(at)?;
     Ok(free.then_some(lock))
 }
 
 /// The keeper is dead and left no record: ends what is left of its tree and closes the folder.
-fn bury(folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<Recovered, RecoverError> {
+fn bury(dir: &Dir, folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<Recovered, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
-    let keeper = read_keeper(folder, whose)?;
+    let keeper = read_keeper(dir, whose)?;
     let (evidence, ended_processes) = match keeper {
         None => (LostEvidence::NotBegun, 0),
         Some(keeper) if keeper.boot != platform::boot_id().map_err(at)? => (LostEvidence::Rebooted, 0),
@@ -172,12 +171,13 @@ fn bury(folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<Recovered, 
         }
     };
     let lost = LostFile { version: KEEPER_FILE_VERSION, evidence, ended_processes };
-    files::replace_durably(folder, files::LOST, &lost).map_err(at)?;
+    files::replace_durably(dir, files::LOST, &lost).map_err(at)?;
     Ok(Recovered::Lost { evidence, ended_processes })
 }
 
 /// Speaks with the living keeper; `None` if it is just ending.
 fn attach(
+    dir: &Dir,
     folder: &Utf8Path,
     keeper: &KeeperFile,
     epoch: Epoch,
@@ -195,7 +195,7 @@ fn attach(
             let mut watch =
                 Watch::new(folder).map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
             let is_called = call(keeper).map_err(unreachable)?;
-            return if is_ending(folder, &mut watch)? || is_called {
+            return if is_ending(dir, folder, &mut watch)? || is_called {
                 Ok(None)
             } else {
                 Err(unreachable(error))
@@ -267,10 +267,10 @@ fn call(keeper: &KeeperFile) -> io::Result<bool> {
 }
 
 /// Whether the keeper ends within a moment: its record is there, or its lock comes free.
-fn is_ending(folder: &Utf8Path, watch: &mut Watch) -> Result<bool, RecoverError> {
+fn is_ending(dir: &Dir, folder: &Utf8Path, watch: &mut Watch) -> Result<bool, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
     for _look in 0..2 {
-        if folder.join(files::EXIT).exists() || take_free_lock(folder)?.is_some() {
+        if dir.has(files::EXIT).map_err(at)? || take_free_lock(dir)?.is_some() {
             return Ok(true);
         }
         watch.wait(BACKSTOP).map_err(at)?;
@@ -301,12 +301,12 @@ impl Versioned for LostFile {
 }
 
 fn read_json<T: DeserializeOwned + Versioned>(
-    folder: &Utf8Path,
+    dir: &Dir,
     name: &str,
     known: u32,
 ) -> Result<Option<T>, RecoverError> {
-    let path = folder.join(name);
-    let bytes = match files::read_if_there(&path) {
+    let path = path_in(dir, name);
+    let bytes = match files::read_if_there(dir, name) {
         Ok(None) => return Ok(None),
         Ok(Some(bytes)) => bytes,
         Err(source) => return Err(RecoverError::Io { path, source }),
@@ -329,13 +329,14 @@ mod tests {
     fn who_looks_for_the_end_of_a_keeper_is_not_woken_by_its_own_look() {
         let keep = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
-        let lock = File::create(files::lock_path(&folder)).unwrap();
+        let dir = files::open(&folder).unwrap();
+        let lock = dir.open_or_create(files::LOCK).unwrap();
         files::hold(&lock).unwrap();
         let keeper = std::thread::spawn(move || {
             std::thread::park_timeout(DYING);
             drop(lock);
         });
-        assert!(is_ending(&folder, &mut Watch::new(&folder).unwrap()).unwrap());
+        assert!(is_ending(&dir, &folder, &mut Watch::new(&folder).unwrap()).unwrap());
         keeper.join().unwrap();
     }
 }

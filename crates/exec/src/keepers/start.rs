@@ -1,12 +1,13 @@
 //! Starts a keeper.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use backstay_files::Dir;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::handle::{Identity, KeeperHandle};
@@ -61,9 +62,8 @@ impl Keepers {
             let path = path.to_owned();
             move |source| StartError::Io { path, source }
         };
-        fs::create_dir_all(folder).map_err(at(folder))?;
-        let folder = &folder.canonicalize_utf8().map_err(at(folder))?;
-        let lock = claim(folder)?;
+        let dir = Dir::make(folder.as_std_path()).map_err(at(folder))?;
+        let lock = claim(&dir, folder)?;
         let (ours, theirs) = UnixStream::pair().map_err(at(folder))?;
         let message = StartMessage {
             version: SPEC_VERSION,
@@ -77,7 +77,7 @@ impl Keepers {
         }
         let child = self.spawn_keeper(folder, lock, theirs)?;
         // From here on only the keeper's word and its files say what happened.
-        talk(folder, &line, ours, child)
+        talk(&dir, folder, &line, ours, child)
     }
 
     /// The keeper inherits the lock as its stdout: so the folder is held without a gap from before the keeper exists
@@ -96,20 +96,19 @@ impl Keepers {
 
 /// Makes the folder's lock and holds it. A folder that has one was used before. The lock gets its name only when it is
 /// held, so that nobody ever sees it free before there was a keeper.
-fn claim(folder: &Utf8Path) -> Result<File, StartError> {
-    let path = files::lock_path(folder);
-    let at = |source| StartError::Io { path: path.clone(), source };
+fn claim(dir: &Dir, folder: &Utf8Path) -> Result<File, StartError> {
+    let at = |source| StartError::Io { path: folder.join(files::LOCK), source };
     let in_use = || StartError::FolderInUse { folder: folder.to_owned() };
-    let unnamed = folder.join(format!("{}.{}", files::LOCK, std::process::id()));
-    let lock = match OpenOptions::new().read(true).write(true).create_new(true).open(&unnamed) {
+    let unnamed = format!("{}.{}", files::LOCK, std::process::id());
+    let lock = match dir.create_new(&unnamed) {
         Ok(lock) => lock,
         // Another thread is just starting something there.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(in_use()),
         Err(source) => return Err(at(source)),
     };
     files::hold(&lock).map_err(at)?;
-    let named = fs::hard_link(&unnamed, &path);
-    fs::remove_file(&unnamed).map_err(at)?;
+    let named = dir.hard_link(&unnamed, files::LOCK);
+    dir.remove(&unnamed).map_err(at)?;
     match named {
         // Whoever recovered this folder before has said that nothing began in it, and left a lock.
         Ok(()) => Ok(lock),
@@ -120,6 +119,7 @@ fn claim(folder: &Utf8Path) -> Result<File, StartError> {
 
 /// Gives the keeper its spec and hears what became of it.
 fn talk(
+    dir: &Dir,
     folder: &Utf8Path,
     line: &[u8],
     mut ours: UnixStream,
@@ -128,7 +128,7 @@ fn talk(
     if let Err(error) = ours.write_all(line)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        return Err(gone(folder, child));
+        return Err(gone(dir, child));
     }
     let mut lines = Lines::default();
     match protocol::read_message(&mut lines, &mut ours) {
@@ -164,14 +164,15 @@ fn talk(
             })
         }
         // The end of the stream, silence, or something that no keeper says at the start.
-        Ok(_) | Err(_) => Err(gone(folder, child)),
+        Ok(_) | Err(_) => Err(gone(dir, child)),
     }
 }
 
 /// What a keeper that went away can have done: it writes its file before it starts anything.
-fn gone(folder: &Utf8Path, mut child: Child) -> StartError {
+fn gone(dir: &Dir, mut child: Child) -> StartError {
     let is_dead = super::wait_for_death(&mut child);
     super::collect(child);
     // One that hangs does so before or after the start; nobody can know, so its owner has to recover it.
-    if is_dead && !folder.join(files::KEEPER).exists() { StartError::NotBegun } else { StartError::Unclear }
+    let has_begun = dir.has(files::KEEPER).unwrap_or(true);
+    if is_dead && !has_begun { StartError::NotBegun } else { StartError::Unclear }
 }

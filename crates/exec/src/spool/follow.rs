@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use backstay_files::Dir;
+use camino::Utf8Path;
 
 use super::read::{OrderedReader, has_ended};
 use super::watch::Watch;
-use super::{Chunk, Stream};
+use super::{Chunk, Stream, failed, open};
 use crate::clock::awake;
 use crate::error::SpoolError;
+use crate::files;
 
 /// A follower looks again after this time even if nothing woke it.
 const BACKSTOP: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ pub enum Follow {
 
 /// Reads both streams in order and waits for more. It may begin before the process does.
 pub struct Follower {
-    folder: Utf8PathBuf,
+    folder: Dir,
     watch: Watch,
     /// What is still to be passed over before anything is handed out.
     skip_bytes: u64,
@@ -43,7 +45,7 @@ impl Follower {
     pub fn open(folder: &Utf8Path, from_bytes: u64) -> Result<Follower, SpoolError> {
         let watch =
             Watch::new(folder).map_err(|source| SpoolError::Io { path: folder.to_owned(), source })?;
-        Ok(Follower { folder: folder.to_owned(), watch, skip_bytes: from_bytes, reader: None })
+        Ok(Follower { folder: open(folder)?, watch, skip_bytes: from_bytes, reader: None })
     }
 
     /// What comes next; waits for it no longer than `patience`.
@@ -72,7 +74,7 @@ impl Follower {
                 return Ok(Follow::Nothing);
             }
             let wait = self.watch.wait(left.min(BACKSTOP));
-            wait.map_err(|source| SpoolError::Io { path: self.folder.clone(), source })?;
+            wait.map_err(failed(&self.folder, ""))?;
         }
     }
 
@@ -81,14 +83,14 @@ impl Follower {
         if self.reader.is_some() {
             return Ok(true);
         }
-        let names = Stream::BOTH.map(Stream::file_name);
-        let there =
-            names.iter().chain([&crate::files::ORDER]).filter(|name| self.folder.join(name).exists()).count();
-        if there < names.len() + 1 && !ended {
-            return Ok(false);
+        let has = |name: &str| self.folder.has(name).map_err(failed(&self.folder, name));
+        for name in Stream::BOTH.map(Stream::file_name).into_iter().chain([files::ORDER]) {
+            if !ended && !has(name)? {
+                return Ok(false);
+            }
         }
         // A keeper that died before it said where it is had started nothing.
-        if [crate::files::KEEPER, crate::files::EXIT].iter().all(|name| !self.folder.join(name).exists()) {
+        if !has(files::KEEPER)? && !has(files::EXIT)? {
             return Ok(false);
         }
         self.reader = Some(OrderedReader::open(&self.folder)?);

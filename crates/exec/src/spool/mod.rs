@@ -10,6 +10,10 @@ mod watch;
 mod write;
 
 use std::fmt;
+use std::io;
+
+use backstay_files::Dir;
+use camino::{Utf8Path, Utf8PathBuf};
 
 pub use follow::{Follow, Follower};
 pub use read::{
@@ -18,7 +22,24 @@ pub use read::{
 pub(crate) use watch::Watch;
 pub(crate) use write::{OrderWriter, SpoolWriter};
 
+use crate::error::SpoolError;
 use crate::files;
+
+/// Where a file of an attempt's folder is, for people.
+pub(crate) fn path_in(folder: &Dir, name: &str) -> Utf8PathBuf {
+    // Such folders are named by ourselves.
+    Utf8PathBuf::from(folder.path().to_string_lossy().into_owned()).join(name)
+}
+
+/// Opens an attempt's folder.
+fn open(folder: &Utf8Path) -> Result<Dir, SpoolError> {
+    files::open(folder).map_err(|source| SpoolError::Io { path: folder.to_owned(), source })
+}
+
+fn failed(folder: &Dir, name: &str) -> impl FnOnce(io::Error) -> SpoolError {
+    let path = path_in(folder, name);
+    move |source| SpoolError::Io { path, source }
+}
 
 /// One of the two streams of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,14 +1,15 @@
 //! Reads what a process said. What is missing is an error, never an empty answer.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::Digest;
 use backstay_model::event::Spool;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
-use super::{RECORD_BYTES, Stream, decode_record};
+use super::{RECORD_BYTES, Stream, decode_record, failed, open, path_in};
 use crate::error::SpoolError;
 use crate::files;
 use crate::record::ExitRecord;
@@ -52,6 +53,7 @@ pub struct Tail {
 /// # Errors
 /// [`SpoolError`] if files are missing or damaged.
 pub fn read_ordered(folder: &Utf8Path, from_bytes: u64, limit_bytes: u64) -> Result<Page, SpoolError> {
+    let folder = &open(folder)?;
     let ended = has_ended(folder)?;
     let mut reader = OrderedReader::open(folder)?;
     reader.skip(from_bytes, ended)?;
@@ -66,6 +68,7 @@ pub fn read_ordered(folder: &Utf8Path, from_bytes: u64, limit_bytes: u64) -> Res
 /// # Errors
 /// [`SpoolError`] if files are missing or damaged.
 pub fn tail(folder: &Utf8Path, limit_bytes: u64) -> Result<Tail, SpoolError> {
+    let folder = &open(folder)?;
     let ended = has_ended(folder)?;
     let mut reader = OrderedReader::open(folder)?;
     let total_bytes = reader.total(ended)?;
@@ -107,11 +110,12 @@ pub fn stdout_beginning(folder: &Utf8Path, limit_bytes: u64) -> Result<Beginning
     match stdout_bytes(folder, limit_bytes) {
         Ok(bytes) => Ok(Beginning { size_bytes: bytes.len() as u64, bytes }),
         Err(SpoolError::TooLarge { size_bytes, .. }) => {
-            let path = folder.join(Stream::Stdout.file_name());
+            let (folder, name) = (open(folder)?, Stream::Stdout.file_name());
             let mut bytes = Vec::new();
-            File::open(&path)
+            folder
+                .open_file(name)
                 .and_then(|file| file.take(limit_bytes).read_to_end(&mut bytes))
-                .map_err(|source| SpoolError::Io { path, source })?;
+                .map_err(failed(&folder, name))?;
             Ok(Beginning { bytes, size_bytes })
         }
         Err(error) => Err(error),
@@ -123,14 +127,17 @@ pub fn stdout_beginning(folder: &Utf8Path, limit_bytes: u64) -> Result<Beginning
 /// # Errors
 /// [`SpoolError`] if it is larger, missing, or not what was written.
 pub fn stream_bytes(folder: &Utf8Path, stream: Stream, limit_bytes: u64) -> Result<Vec<u8>, SpoolError> {
-    let path = folder.join(stream.file_name());
+    let folder = &open(folder)?;
+    let path = path_in(folder, stream.file_name());
     let noted = exit_record(folder)?.map(|record| spool_of(record, stream));
     let io_error = |source| SpoolError::Io { path: path.clone(), source };
-    let size_bytes = fs::metadata(&path).map_err(io_error)?.len();
+    let mut file = folder.open_file(stream.file_name()).map_err(io_error)?;
+    let size_bytes = file.metadata().map_err(io_error)?.len();
     if size_bytes > limit_bytes {
         return Err(SpoolError::TooLarge { stream, size_bytes, limit_bytes });
     }
-    let bytes = fs::read(&path).map_err(io_error)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io_error)?;
     if let Some(noted) = noted {
         let found_bytes = bytes.len() as u64;
         if found_bytes < noted.size_bytes {
@@ -145,23 +152,18 @@ pub fn stream_bytes(folder: &Utf8Path, stream: Stream, limit_bytes: u64) -> Resu
 }
 
 /// Whether nothing more can be written into `folder`: there is an end, or the keeper is dead.
-pub(super) fn has_ended(folder: &Utf8Path) -> Result<bool, SpoolError> {
-    if folder.join(files::EXIT).exists() || folder.join(files::LOST).exists() {
+pub(super) fn has_ended(folder: &Dir) -> Result<bool, SpoolError> {
+    if files::is_closed(folder).map_err(failed(folder, files::EXIT))? {
         return Ok(true);
     }
-    let path = files::lock_path(folder);
-    let lock = match File::open(&path) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(SpoolError::Io { path, source }),
-    };
-    files::is_free(&lock).map_err(|source| SpoolError::Io { path, source })
+    let lock = if_there(folder.open_file(files::LOCK)).map_err(failed(folder, files::LOCK))?;
+    lock.map_or(Ok(false), |lock| files::is_free(&lock)).map_err(failed(folder, files::LOCK))
 }
 
 /// The exit record, if there is one.
-pub(super) fn exit_record(folder: &Utf8Path) -> Result<Option<ExitRecord>, SpoolError> {
-    let path = folder.join(files::EXIT);
-    match files::read_if_there(&path) {
+pub(super) fn exit_record(folder: &Dir) -> Result<Option<ExitRecord>, SpoolError> {
+    let path = path_in(folder, files::EXIT);
+    match files::read_if_there(folder, files::EXIT) {
         Ok(None) => Ok(None),
         Ok(Some(bytes)) => {
             serde_json::from_slice(&bytes).map(Some).map_err(|source| SpoolError::Record { path, source })
@@ -203,7 +205,7 @@ impl Block {
 
 /// Walks through both streams along the file `order`.
 pub(super) struct OrderedReader {
-    folder: Utf8PathBuf,
+    folder: Dir,
     order: File,
     block: Block,
     streams: [File; 2],
@@ -218,11 +220,8 @@ pub(super) struct OrderedReader {
 }
 
 impl OrderedReader {
-    pub(super) fn open(folder: &Utf8Path) -> Result<OrderedReader, SpoolError> {
-        let open = |name: &str| {
-            let path = folder.join(name);
-            File::open(&path).map_err(|source| SpoolError::Io { path, source })
-        };
+    pub(super) fn open(folder: &Dir) -> Result<OrderedReader, SpoolError> {
+        let open = |name: &str| folder.open_file(name).map_err(failed(folder, name));
         let streams = [open(files::STDOUT)?, open(files::STDERR)?];
         if let Some(record) = exit_record(folder)? {
             for stream in Stream::BOTH {
@@ -230,7 +229,7 @@ impl OrderedReader {
             }
         }
         Ok(OrderedReader {
-            folder: folder.to_owned(),
+            folder: folder.clone(),
             order: open(files::ORDER)?,
             block: Block::default(),
             streams,
@@ -264,7 +263,7 @@ impl OrderedReader {
             let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
             self.streams[stream.index()]
                 .read_exact_at(&mut bytes, offset_bytes)
-                .map_err(|source| SpoolError::Io { path: self.folder.join(stream.file_name()), source })?;
+                .map_err(failed(&self.folder, stream.file_name()))?;
             chunks.push(Chunk { stream, offset_bytes, bytes });
             self.advance(stream, size);
             left -= size;
@@ -321,7 +320,7 @@ impl OrderedReader {
     fn current_record(&mut self) -> Result<Option<(Stream, u64)>, SpoolError> {
         match self.record_at(self.record)? {
             Some((_, 0)) => {
-                Err(SpoolError::Order { path: self.folder.join(files::ORDER), record: self.record })
+                Err(SpoolError::Order { path: path_in(&self.folder, files::ORDER), record: self.record })
             }
             other => Ok(other),
         }
@@ -346,18 +345,14 @@ impl OrderedReader {
     }
 
     fn order_length(&self) -> Result<u64, SpoolError> {
-        let metadata = self.order.metadata();
-        Ok(metadata.map_err(|source| SpoolError::Io { path: self.folder.join(files::ORDER), source })?.len())
+        Ok(self.order.metadata().map_err(failed(&self.folder, files::ORDER))?.len())
     }
 
     fn read_order(&self, bytes: &mut [u8], at: u64) -> Result<usize, SpoolError> {
         loop {
             match self.order.read_at(bytes, at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => {
-                    return read
-                        .map_err(|source| SpoolError::Io { path: self.folder.join(files::ORDER), source });
-                }
+                read => return read.map_err(failed(&self.folder, files::ORDER)),
             }
         }
     }
@@ -370,7 +365,7 @@ impl OrderedReader {
         let found_bytes = self.length(stream)?;
         self.lengths[stream.index()] = found_bytes;
         if found_bytes < expected_bytes {
-            let path = self.folder.join(stream.file_name());
+            let path = path_in(&self.folder, stream.file_name());
             return Err(SpoolError::Short { path, stream, expected_bytes, found_bytes });
         }
         Ok(())
@@ -378,18 +373,12 @@ impl OrderedReader {
 
     fn length(&self, stream: Stream) -> Result<u64, SpoolError> {
         let metadata = self.streams[stream.index()].metadata();
-        let path = || self.folder.join(stream.file_name());
-        Ok(metadata.map_err(|source| SpoolError::Io { path: path(), source })?.len())
+        Ok(metadata.map_err(failed(&self.folder, stream.file_name()))?.len())
     }
 }
 
-fn check_length(
-    folder: &Utf8Path,
-    stream: Stream,
-    file: &File,
-    record: &ExitRecord,
-) -> Result<(), SpoolError> {
-    let path = folder.join(stream.file_name());
+fn check_length(folder: &Dir, stream: Stream, file: &File, record: &ExitRecord) -> Result<(), SpoolError> {
+    let path = path_in(folder, stream.file_name());
     let found_bytes = match file.metadata() {
         Ok(metadata) => metadata.len(),
         Err(source) => return Err(SpoolError::Io { path, source }),
@@ -403,15 +392,20 @@ fn check_length(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use camino::Utf8PathBuf;
+
     use super::*;
     use crate::spool::{OrderWriter, SpoolWriter, encode_record};
 
     fn written() -> (tempfile::TempDir, Utf8PathBuf) {
         let keep = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
-        let mut order = OrderWriter::create(&path).unwrap();
-        let mut stdout = SpoolWriter::create(&path, Stream::Stdout, 100).unwrap();
-        let mut stderr = SpoolWriter::create(&path, Stream::Stderr, 100).unwrap();
+        let dir = open(&path).unwrap();
+        let mut order = OrderWriter::create(&dir).unwrap();
+        let mut stdout = SpoolWriter::create(&dir, Stream::Stdout, 100).unwrap();
+        let mut stderr = SpoolWriter::create(&dir, Stream::Stderr, 100).unwrap();
         stdout.append(b"one ", &mut order);
         stderr.append(b"TWO ", &mut order);
         stdout.append(b"three \xff", &mut order);
@@ -494,7 +488,7 @@ mod tests {
     #[test]
     fn a_record_that_grows_and_one_that_comes_are_seen_by_who_has_read_the_last() {
         let (_keep, folder) = written();
-        let mut reader = OrderedReader::open(&folder).unwrap();
+        let mut reader = OrderedReader::open(&open(&folder).unwrap()).unwrap();
         assert_eq!(reader.read(100, false).unwrap().len(), 3);
         assert!(reader.read(100, false).unwrap().is_empty());
         let append = |name: &str, bytes: &[u8]| {
@@ -517,9 +511,9 @@ mod tests {
     fn s6_who_reads_while_a_record_grows_and_the_next_one_comes_misses_nothing() {
         let keep = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
-        let mut order = OrderWriter::create(&folder).unwrap();
-        let mut stdout = SpoolWriter::create(&folder, Stream::Stdout, u64::MAX).unwrap();
-        let mut stderr = SpoolWriter::create(&folder, Stream::Stderr, u64::MAX).unwrap();
+        let mut order = OrderWriter::create(&open(&folder).unwrap()).unwrap();
+        let mut stdout = SpoolWriter::create(&open(&folder).unwrap(), Stream::Stdout, u64::MAX).unwrap();
+        let mut stderr = SpoolWriter::create(&open(&folder).unwrap(), Stream::Stderr, u64::MAX).unwrap();
         let writer = std::thread::spawn(move || {
             for _ in 0..ROUNDS {
                 stdout.append(b"o", &mut order);
@@ -527,7 +521,7 @@ mod tests {
                 stderr.append(b"e", &mut order);
             }
         });
-        let mut reader = OrderedReader::open(&folder).unwrap();
+        let mut reader = OrderedReader::open(&open(&folder).unwrap()).unwrap();
         let mut seen = Vec::new();
         while seen.len() < 3 * ROUNDS {
             let is_over = writer.is_finished();

@@ -27,7 +27,11 @@ mod linux {
             let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
             let changes =
                 WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
-            add_watch(&inotify, folder.as_std_path(), changes | WatchFlags::ONLYDIR)?;
+            add_watch(
+                &inotify,
+                folder.as_std_path(),
+                changes | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW,
+            )?;
             Ok(Watch { inotify })
         }
 

@@ -1,12 +1,12 @@
 //! The keeper's side: appends what came, and counts what could not be kept.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
+use backstay_files::Dir;
 use backstay_model::Digest;
 use backstay_model::event::Spool;
-use camino::Utf8Path;
 
 use super::{RECORD_BYTES, STDERR_BIT, Stream, encode_record};
 use crate::files;
@@ -49,8 +49,8 @@ pub(crate) struct OrderWriter {
 }
 
 impl SpoolWriter {
-    pub(crate) fn create(folder: &Utf8Path, stream: Stream, limit_bytes: u64) -> io::Result<SpoolWriter> {
-        let file = OpenOptions::new().append(true).create_new(true).open(folder.join(stream.file_name()))?;
+    pub(crate) fn create(folder: &Dir, stream: Stream, limit_bytes: u64) -> io::Result<SpoolWriter> {
+        let file = folder.create_new_to_append(stream.file_name())?;
         Ok(SpoolWriter {
             file,
             stream,
@@ -133,8 +133,8 @@ impl SpoolWriter {
 }
 
 impl OrderWriter {
-    pub(crate) fn create(folder: &Utf8Path) -> io::Result<OrderWriter> {
-        let file = OpenOptions::new().write(true).create_new(true).open(folder.join(files::ORDER))?;
+    pub(crate) fn create(folder: &Dir) -> io::Result<OrderWriter> {
+        let file = folder.create_new(files::ORDER)?;
         Ok(OrderWriter {
             file,
             records: 0,
@@ -214,12 +214,16 @@ mod tests {
         (folder, path)
     }
 
+    fn dir(path: &camino::Utf8Path) -> Dir {
+        crate::files::open(path).unwrap()
+    }
+
     #[test]
     fn records_grow_while_their_stream_goes_on() {
         let (_keep, path) = folder();
-        let mut order = OrderWriter::create(&path).unwrap();
-        let mut stdout = SpoolWriter::create(&path, Stream::Stdout, 100).unwrap();
-        let mut stderr = SpoolWriter::create(&path, Stream::Stderr, 100).unwrap();
+        let mut order = OrderWriter::create(&dir(&path)).unwrap();
+        let mut stdout = SpoolWriter::create(&dir(&path), Stream::Stdout, 100).unwrap();
+        let mut stderr = SpoolWriter::create(&dir(&path), Stream::Stderr, 100).unwrap();
         stdout.append(b"abc", &mut order);
         stdout.append(b"de", &mut order);
         stderr.append(b"!", &mut order);
@@ -233,8 +237,8 @@ mod tests {
     #[test]
     fn s16_what_is_over_the_limit_is_counted_and_marked() {
         let (_keep, path) = folder();
-        let mut order = OrderWriter::create(&path).unwrap();
-        let mut stdout = SpoolWriter::create(&path, Stream::Stdout, 10).unwrap();
+        let mut order = OrderWriter::create(&dir(&path)).unwrap();
+        let mut stdout = SpoolWriter::create(&dir(&path), Stream::Stdout, 10).unwrap();
         for _ in 0..4 {
             stdout.append(b"1234567", &mut order);
         }
@@ -253,8 +257,9 @@ mod tests {
     #[test]
     fn streams_that_take_turns_without_end_do_not_fill_the_disk_with_their_order() {
         let (_keep, path) = folder();
-        let mut order = OrderWriter { fine_records_max: 10, ..OrderWriter::create(&path).unwrap() };
-        let mut spools = Stream::BOTH.map(|stream| SpoolWriter::create(&path, stream, u64::MAX).unwrap());
+        let mut order = OrderWriter { fine_records_max: 10, ..OrderWriter::create(&dir(&path)).unwrap() };
+        let mut spools =
+            Stream::BOTH.map(|stream| SpoolWriter::create(&dir(&path), stream, u64::MAX).unwrap());
         let turns = 3 * COARSE_BYTES;
         for _ in 0..turns {
             spools.iter_mut().for_each(|spool| spool.append(b"x", &mut order));

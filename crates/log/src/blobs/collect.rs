@@ -4,15 +4,19 @@
 //! blob anew makes it young again, under a lock, so that none goes between being kept and being named.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use backstay_files::{Dir, FileKind, Status, if_there};
 use backstay_model::Digest;
 
 use super::{BlobStore, Kept, failed};
 use crate::error::BlobError;
+
+/// The lock that keeps collectors apart from those who keep blobs.
+const LOCK: &str = "collect.lock";
 
 /// Some blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,8 @@ impl BlobSum {
 
 /// A blob, or the draft of one, as it was seen.
 struct Seen {
-    path: PathBuf,
+    /// Its name below the folder of all of them.
+    name: PathBuf,
     /// None for a draft.
     digest: Option<Digest>,
     size_bytes: u64,
@@ -55,34 +60,29 @@ pub struct Guard(#[expect(dead_code, reason = "closing it frees the lock")] File
 
 impl Guard {
     /// For one who keeps a blob; there may be many.
-    pub(super) fn shared(folder: &Path) -> Result<Guard, BlobError> {
+    pub(super) fn shared(folder: &Dir) -> Result<Guard, BlobError> {
         Guard::locked(folder, File::lock_shared)
     }
 
-    fn alone(folder: &Path) -> Result<Guard, BlobError> {
+    fn alone(folder: &Dir) -> Result<Guard, BlobError> {
         Guard::locked(folder, File::lock)
     }
 
-    fn locked(folder: &Path, lock: fn(&File) -> io::Result<()>) -> Result<Guard, BlobError> {
-        let path = folder.join("collect.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&path)
-            .and_then(|file| lock(&file).map(|()| file));
-        file.map(Guard).map_err(|source| failed("lock", &path, source))
+    fn locked(folder: &Dir, lock: fn(&File) -> io::Result<()>) -> Result<Guard, BlobError> {
+        let file = folder.open_or_create(LOCK).and_then(|file| lock(&file).map(|()| file));
+        file.map(Guard).map_err(|source| failed("lock", &folder.path().join(LOCK), source))
     }
 }
 
 /// Makes a blob young again.
-pub(super) fn renew(path: &Path) -> Result<(), BlobError> {
+pub(super) fn renew(folder: &Dir, name: &Path) -> Result<(), BlobError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the age of a file is told by the clock of its file system"
     )]
     let now = SystemTime::now();
-    File::open(path).and_then(|file| file.set_modified(now)).map_err(|source| failed("renew", path, source))
+    let renewed = folder.open_file(name).and_then(|file| file.set_modified(now));
+    renewed.map_err(|source| failed("renew", &folder.path().join(name), source))
 }
 
 impl BlobStore {
@@ -99,7 +99,8 @@ impl BlobStore {
         named: impl FnOnce() -> Result<HashSet<Digest>, E>,
     ) -> Result<Result<Collected, E>, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(Collected::default())) };
-        let seen = seen_blobs(folder, cutoff)?;
+        let Some(folder) = super::open(folder)? else { return Ok(named().map(|_| Collected::default())) };
+        let seen = seen_blobs(&folder, cutoff)?;
         let named = match named() {
             Ok(named) => named,
             Err(error) => return Ok(Err(error)),
@@ -111,7 +112,7 @@ impl BlobStore {
             }
             if !file.is_old {
                 collected.young.add(&file);
-            } else if only_look || remove(folder, &file.path, cutoff)? {
+            } else if only_look || remove(&folder, &file, cutoff)? {
                 collected.gone.add(&file);
             }
         }
@@ -124,8 +125,8 @@ impl BlobStore {
     /// [`BlobError::Io`] if the lock cannot be had.
     pub fn hold(&self) -> Result<Option<Guard>, BlobError> {
         match &self.0 {
-            Kept::Folder { folder, .. } if folder.is_dir() => Guard::shared(folder).map(Some),
-            Kept::Folder { .. } | Kept::Memory(_) => Ok(None),
+            Kept::Folder { folder, .. } => super::open(folder)?.as_ref().map(Guard::shared).transpose(),
+            Kept::Memory(_) => Ok(None),
         }
     }
 
@@ -135,9 +136,10 @@ impl BlobStore {
     /// [`BlobError::Io`] if it cannot be looked at.
     pub fn size_bytes(&self, digest: Digest) -> Result<Option<u64>, BlobError> {
         match &self.0 {
-            Kept::Folder { folder, .. } => {
-                Ok(metadata(&super::path_of(folder, digest))?.map(|there| there.len()))
-            }
+            Kept::Folder { folder, .. } => match super::open(folder)? {
+                Some(folder) => Ok(status(&folder, &super::name_of(digest))?.map(|there| there.size_bytes)),
+                None => Ok(None),
+            },
             Kept::Memory(kept) => {
                 let kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 Ok(kept.get(&digest).map(|bytes| bytes.len() as u64))
@@ -153,9 +155,10 @@ impl BlobStore {
         match &self.0 {
             Kept::Folder { folder, .. } => {
                 let mut found = Vec::new();
-                each_file(folder, |path, digest| {
-                    if let (Some(digest), Some(there)) = (digest, metadata(&path)?) {
-                        found.push((digest, there.len()));
+                let Some(folder) = super::open(folder)? else { return Ok(found) };
+                each_file(&folder, |name, digest| {
+                    if let (Some(digest), Some(there)) = (digest, status(&folder, &name)?) {
+                        found.push((digest, there.size_bytes));
                     }
                     Ok(())
                 })?;
@@ -169,15 +172,15 @@ impl BlobStore {
     }
 }
 
-fn seen_blobs(folder: &Path, cutoff: SystemTime) -> Result<Vec<Seen>, BlobError> {
+fn seen_blobs(folder: &Dir, cutoff: SystemTime) -> Result<Vec<Seen>, BlobError> {
     let mut seen = Vec::new();
-    each_file(folder, |path, digest| {
-        let is_draft = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".draft-"));
-        if let Some(there) = metadata(&path)?
+    each_file(folder, |name, digest| {
+        let is_draft = name.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".draft-"));
+        if let Some(there) = status(folder, &name)?
             && (digest.is_some() || is_draft)
         {
-            let is_old = is_older(&there, &path, cutoff)?;
-            seen.push(Seen { path, digest, size_bytes: there.len(), is_old });
+            let is_old = there.modified < cutoff;
+            seen.push(Seen { name, digest, size_bytes: there.size_bytes, is_old });
         }
         Ok(())
     })?;
@@ -185,47 +188,37 @@ fn seen_blobs(folder: &Path, cutoff: SystemTime) -> Result<Vec<Seen>, BlobError>
 }
 
 /// Removes a file, unless somebody made it young meanwhile.
-fn remove(folder: &Path, path: &Path, cutoff: SystemTime) -> Result<bool, BlobError> {
+fn remove(folder: &Dir, file: &Seen, cutoff: SystemTime) -> Result<bool, BlobError> {
     let _nobody_keeps = Guard::alone(folder)?;
-    match metadata(path)? {
-        Some(there) if is_older(&there, path, cutoff)? => {
-            fs::remove_file(path).map_err(|source| failed("remove", path, source))?;
-            super::scrubbed::forget(path)?;
+    match status(folder, &file.name)? {
+        Some(there) if there.modified < cutoff => {
+            folder
+                .remove(&file.name)
+                .map_err(|source| failed("remove", &folder.path().join(&file.name), source))?;
+            file.digest.map_or(Ok(()), |digest| super::scrubbed::forget(folder, digest))?;
             Ok(true)
         }
         _ => Ok(false),
     }
 }
 
-fn is_older(there: &fs::Metadata, path: &Path, cutoff: SystemTime) -> Result<bool, BlobError> {
-    there.modified().map(|kept_at| kept_at < cutoff).map_err(|source| failed("read the age of", path, source))
-}
-
 /// A file that is gone meanwhile is no error.
-fn metadata(path: &Path) -> Result<Option<fs::Metadata>, BlobError> {
-    match fs::metadata(path) {
-        Ok(there) => Ok(Some(there)),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed("look at", path, source)),
-    }
+fn status(folder: &Dir, name: &Path) -> Result<Option<Status>, BlobError> {
+    folder.status(name).map_err(|source| failed("look at", &folder.path().join(name), source))
 }
 
-/// Every file in the shards, with the digest that its name says.
+/// Every file in the shards by its name below `folder`, with the digest that it says.
 fn each_file(
-    folder: &Path,
+    folder: &Dir,
     mut take: impl FnMut(PathBuf, Option<Digest>) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {
-    let entries = |folder: &Path| -> Result<Vec<PathBuf>, BlobError> {
-        let read = || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect();
-        match read() {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            found => found.map_err(|source: io::Error| failed("list", folder, source)),
-        }
-    };
-    for shard in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        for path in entries(&shard)? {
-            let digest = path.file_name().and_then(|name| name.to_str()?.parse().ok());
-            take(path, digest)?;
+    let failed = |source| failed("list", folder.path(), source);
+    for shard in folder.entries().map_err(failed)?.into_iter().filter(|entry| entry.kind == FileKind::Folder)
+    {
+        let Some(files) = if_there(folder.folder(&shard.name)).map_err(failed)? else { continue };
+        for file in files.entries().map_err(failed)? {
+            let digest = file.name.to_str().and_then(|name| name.parse().ok());
+            take(Path::new(&shard.name).join(&file.name), digest)?;
         }
     }
     Ok(())
@@ -234,13 +227,14 @@ fn each_file(
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
 
     fn age(folder: &Path, digest: Digest) {
         let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        File::open(super::super::path_of(folder, digest)).unwrap().set_modified(old).unwrap();
+        File::open(folder.join(super::super::name_of(digest))).unwrap().set_modified(old).unwrap();
     }
 
     const CUTOFF: Duration = Duration::from_secs(2_000);
@@ -290,7 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::in_folder(folder.path());
         let digest = blobs.put(b"there").unwrap();
-        let draft = super::super::path_of(folder.path(), digest).with_file_name(".draft-1-0");
+        let draft = folder.path().join(super::super::name_of(digest)).with_file_name(".draft-1-0");
         fs::write(&draft, "half").unwrap();
         File::open(&draft).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;

@@ -7,12 +7,12 @@ mod collect;
 mod scrubbed;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use backstay_files::{Dir, FileKind, if_there};
 use backstay_model::Digest;
 
 use crate::error::BlobError;
@@ -68,16 +68,7 @@ impl BlobStore {
     /// [`BlobError::Missing`], [`BlobError::Damaged`], or [`BlobError::Io`].
     pub fn get(&self, digest: Digest) -> Result<Vec<u8>, BlobError> {
         let bytes = match &self.0 {
-            Kept::Folder { folder, .. } => {
-                let path = path_of(folder, digest);
-                match fs::read(&path) {
-                    Ok(bytes) => bytes,
-                    Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                        return Err(BlobError::Missing { digest });
-                    }
-                    Err(source) => return Err(BlobError::Io { action: "read", path, source }),
-                }
-            }
+            Kept::Folder { folder, .. } => read(folder, digest)?.ok_or(BlobError::Missing { digest })?,
             Kept::Memory(kept) => kept
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -86,7 +77,10 @@ impl BlobStore {
                 .to_vec(),
         };
         let actual = Digest::of(&bytes);
-        let is_left = |folder| scrubbed::is_left_of(&path_of(folder, digest), actual);
+        let is_left = |folder: &Path| match open(folder)? {
+            Some(dir) => scrubbed::is_left_of(&dir, digest, actual),
+            None => Ok(false),
+        };
         match &self.0 {
             _ if actual == digest => Ok(bytes),
             Kept::Folder { folder, .. } if is_left(folder)? => Ok(bytes),
@@ -95,59 +89,91 @@ impl BlobStore {
     }
 }
 
-fn path_of(folder: &Path, digest: Digest) -> PathBuf {
+/// The name of a blob below the folder of all of them.
+fn name_of(digest: Digest) -> PathBuf {
     let name = digest.to_string();
-    folder.join(&name[..2]).join(name)
+    Path::new(&name[..2]).join(&name)
+}
+
+/// The folder of all blobs; none if there are none yet.
+fn open(folder: &Path) -> Result<Option<Dir>, BlobError> {
+    if_there(Dir::open_found(folder)).map_err(|source| failed("open the folder", folder, source))
+}
+
+fn read(folder: &Path, digest: Digest) -> Result<Option<Vec<u8>>, BlobError> {
+    let Some(dir) = open(folder)? else { return Ok(None) };
+    let name = name_of(digest);
+    if_there(dir.read(&name, u64::MAX)).map_err(|source| failed("read", &folder.join(name), source))
+}
+
+/// The folder of all blobs, made if need be.
+fn make(folder: &Path) -> Result<Dir, BlobError> {
+    if let Some(dir) = open(folder)? {
+        return Ok(dir);
+    }
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(failed("make the folder", folder, io::ErrorKind::InvalidInput.into()));
+    };
+    let made = Dir::open_found(above).and_then(|above| {
+        let dir = above.make_folder(name)?;
+        above.sync().map(|()| dir)
+    });
+    made.map_err(|source| failed("make the folder", folder, source))
 }
 
 /// Temporary file, fsync, rename, fsync of the folder: a half-written blob never has its name.
 fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), BlobError> {
-    let path = path_of(folder, digest);
-    let length = bytes.len() as u64;
-    if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(|source| failed("make the folder", folder, source))?;
-        if let Some(above) = folder.parent() {
-            sync_folder(above)?;
-        }
-    }
-    let _no_collector = collect::Guard::shared(folder)?;
+    let name = name_of(digest);
+    let failed = |action, name: &Path| {
+        let path = folder.join(name);
+        move |source| failed(action, &path, source)
+    };
+    let dir = make(folder)?;
+    let _no_collector = collect::Guard::shared(&dir)?;
     // A blob of the right length that is already there is taken as it is; `get` checks its digest. One of another
-    // length is damaged, and is mended here.
-    let is_scrubbed = scrubbed::is_scrubbed(&path);
-    if fs::metadata(&path).is_ok_and(|there| there.len() == length) && !is_scrubbed {
-        return collect::renew(&path);
+    // length is damaged, and is mended here; so is one that has a second name elsewhere, which would be made young there.
+    let is_scrubbed = scrubbed::is_scrubbed(&dir, digest)?;
+    let there = dir.status(&name).map_err(failed("look at", &name))?;
+    let is_whole = there.is_some_and(|there| {
+        there.kind == FileKind::Regular && there.links == 1 && there.size_bytes == bytes.len() as u64
+    });
+    if is_whole && !is_scrubbed {
+        return collect::renew(&dir, &name);
     }
-    let shard = folder.join(&digest.to_string()[..2]);
-    if !shard.is_dir() {
-        fs::create_dir_all(&shard).map_err(|source| failed("make the folder", &shard, source))?;
-        sync_folder(folder)?;
+    let shard = Path::new(&digest.to_string()[..2]).to_owned();
+    let is_new = !dir.has(&shard).map_err(failed("look at", &shard))?;
+    let shard = dir.make_folder(&shard).map_err(failed("make the folder", &shard))?;
+    if is_new {
+        sync(&dir)?;
     }
-    let draft = shard.join(format!(".draft-{}-{draft}", std::process::id()));
-    let written = write_draft(&draft, bytes)
-        .and_then(|()| fs::rename(&draft, &path).map_err(|source| failed("rename", &draft, source)));
+    let draft = format!(".draft-{}-{draft}", std::process::id());
+    let written = write_draft(&shard, &draft, bytes)
+        .and_then(|()| shard.rename(&draft, digest.to_string()).map_err(failed("rename", Path::new(&draft))));
     if let Err(error) = written {
-        if let Err(left) = fs::remove_file(&draft) {
+        if let Err(left) = shard.remove(&draft) {
             // A draft that stays behind costs room and harms nothing: it has no blob's name.
-            tracing::debug!(draft = %draft.display(), %left, "a draft of a blob stays behind");
+            tracing::debug!(draft, %left, "a draft of a blob stays behind");
         }
         return Err(error);
     }
     if is_scrubbed {
-        scrubbed::forget(&path)?;
+        scrubbed::forget(&dir, digest)?;
     }
-    sync_folder(&shard)
+    sync(&shard)
 }
 
-fn write_draft(draft: &Path, bytes: &[u8]) -> Result<(), BlobError> {
-    let mut file = File::create(draft).map_err(|source| failed("create", draft, source))?;
-    file.write_all(bytes).map_err(|source| failed("write", draft, source))?;
-    file.sync_all().map_err(|source| failed("flush", draft, source))
+fn write_draft(shard: &Dir, draft: &str, bytes: &[u8]) -> Result<(), BlobError> {
+    let failed = |action| {
+        let path = shard.path().join(draft);
+        move |source| failed(action, &path, source)
+    };
+    let mut file = shard.create(draft).map_err(failed("create"))?;
+    file.write_all(bytes).map_err(failed("write"))?;
+    file.sync_all().map_err(failed("flush"))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), BlobError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| failed("flush the folder", folder, source))
+fn sync(dir: &Dir) -> Result<(), BlobError> {
+    dir.sync().map_err(|source| failed("flush the folder", dir.path(), source))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> BlobError {
@@ -156,6 +182,8 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> BlobError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -178,9 +206,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let blobs = BlobStore::in_folder(folder.path());
         let digest = blobs.put(b"hello").unwrap();
-        fs::write(path_of(folder.path(), digest), b"hullo").unwrap();
+        fs::write(folder.path().join(name_of(digest)), b"hullo").unwrap();
         assert!(matches!(blobs.get(digest), Err(BlobError::Damaged { .. })));
-        fs::write(path_of(folder.path(), digest), b"hel").unwrap();
+        fs::write(folder.path().join(name_of(digest)), b"hel").unwrap();
         blobs.put(b"hello").unwrap();
         assert_eq!(blobs.get(digest).unwrap(), b"hello");
     }

@@ -3,20 +3,21 @@
 //! A blob keeps its name, which is the digest of what was kept: events speak of it by that. Beside it lies a record of what
 //! its bytes are since, so that it is found and verified as before.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 
+use backstay_files::{Dir, Flush, Refused, if_there};
 use backstay_model::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{BlobStore, Kept, failed, path_of, sync_folder};
+use super::{BlobStore, Kept, failed, name_of};
 use crate::error::BlobError;
 use crate::sqlite::care::{Names, Secret};
 
 /// The version of [`Record`]'s form.
 const RECORD_VERSION: u32 = 1;
+/// A record is shorter than this.
+const RECORD_BYTES_MAX: u64 = 1 << 20;
 /// What follows the digest in the name of a record.
 const SUFFIX: &str = ".scrubbed";
 
@@ -71,53 +72,51 @@ impl BlobStore {
     ) -> Result<BlobsScrubbed, BlobError> {
         let Kept::Folder { folder, .. } = &self.0 else { return Ok(BlobsScrubbed::default()) };
         let mut scrubbed = BlobsScrubbed::default();
+        let Some(folder) = super::open(folder)? else { return Ok(scrubbed) };
         for (digest, _) in self.list()? {
-            let path = path_of(folder, digest);
-            let mut bytes = fs::read(&path).map_err(|source| failed("read", &path, source))?;
+            let name = name_of(digest);
+            let read = folder.read(&name, u64::MAX);
+            let mut bytes = read.map_err(|source| failed("read", &folder.path().join(&name), source))?;
             match secret.blank_whole(&mut bytes, names(digest)) {
                 Ok(0) | Err(_) => continue,
                 Ok(_) => {}
             }
-            note(&path, digest, Digest::of(&bytes), now)?;
-            overwrite(&path, &bytes)?;
+            note(&folder, digest, Digest::of(&bytes), now)?;
+            overwrite(&folder, digest, &bytes)?;
             scrubbed.blobs += 1;
         }
         Ok(scrubbed)
     }
 }
 
-/// Whether `actual` is what was left of the blob at `path`.
-pub(super) fn is_left_of(path: &Path, actual: Digest) -> Result<bool, BlobError> {
-    Ok(read(path)?.is_some_and(|record| record.digests.contains(&actual)))
+/// Whether `actual` is what was left of the blob.
+pub(super) fn is_left_of(folder: &Dir, digest: Digest, actual: Digest) -> Result<bool, BlobError> {
+    Ok(read(folder, digest)?.is_some_and(|record| record.digests.contains(&actual)))
 }
 
-/// Whether something was taken out of the blob at `path`.
-pub(super) fn is_scrubbed(path: &Path) -> bool {
-    record_path(path).exists()
+/// Whether something was taken out of the blob.
+pub(super) fn is_scrubbed(folder: &Dir, digest: Digest) -> Result<bool, BlobError> {
+    let record = record_name(digest);
+    folder.has(&record).map_err(|source| failed("look at", &folder.path().join(record), source))
 }
 
-/// The blob at `path` is again what was kept.
-pub(super) fn forget(path: &Path) -> Result<(), BlobError> {
-    let record = record_path(path);
-    match fs::remove_file(&record) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(failed("remove", &record, source)),
-        Ok(()) | Err(_) => Ok(()),
-    }
+/// The blob is again what was kept.
+pub(super) fn forget(folder: &Dir, digest: Digest) -> Result<(), BlobError> {
+    let record = record_name(digest);
+    let removed = if_there(folder.remove(&record)).map(drop);
+    removed.map_err(|source| failed("remove", &folder.path().join(record), source))
 }
 
-fn record_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(SUFFIX);
-    PathBuf::from(name)
+/// The name of a blob's record, below the folder of all blobs.
+fn record_name(digest: Digest) -> String {
+    format!("{}{SUFFIX}", name_of(digest).display())
 }
 
-fn read(path: &Path) -> Result<Option<Record>, BlobError> {
-    let path = record_path(path);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed("read", &path, source)),
-    };
+fn read(folder: &Dir, digest: Digest) -> Result<Option<Record>, BlobError> {
+    let name = record_name(digest);
+    let path = folder.path().join(&name);
+    let read = if_there(folder.read(&name, RECORD_BYTES_MAX));
+    let Some(bytes) = read.map_err(|source| failed("read", &path, source))? else { return Ok(None) };
     let odd = |what: String| failed("understand", &path, io::Error::new(io::ErrorKind::InvalidData, what));
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| odd(error.to_string()))?;
     if record.version > RECORD_VERSION {
@@ -127,37 +126,38 @@ fn read(path: &Path) -> Result<Option<Record>, BlobError> {
 }
 
 /// Writes down what the blob's bytes will be, before they are changed: so it is never without a record that fits.
-fn note(path: &Path, original: Digest, now_is: Digest, at: Timestamp) -> Result<(), BlobError> {
-    let known = read(path)?;
+fn note(folder: &Dir, original: Digest, now_is: Digest, at: Timestamp) -> Result<(), BlobError> {
+    let known = read(folder, original)?;
     let mut record = known.unwrap_or(Record { version: RECORD_VERSION, original, digests: Vec::new(), at });
     record.digests.retain(|digest| *digest != now_is);
     record.digests.push(now_is);
     record.at = at;
-    let target = record_path(path);
-    let draft = target.with_extension("scrubbed-draft");
-    let written = (|| {
-        let mut bytes = serde_json::to_vec(&record)?;
+    let name = record_name(original);
+    let written = serde_json::to_vec(&record).map_err(io::Error::from).and_then(|mut bytes| {
         bytes.push(b'\n');
-        let mut file = File::create(&draft)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, &target)
-    })();
-    written.map_err(|source| failed("write", &target, source))?;
-    path.parent().map_or(Ok(()), sync_folder)
+        folder.replace(&name, &bytes, Flush::Yes)
+    });
+    written.map_err(|source| failed("write", &folder.path().join(name), source))
 }
 
-/// In place: what is on the disk is written over, not left on blocks that are free.
-fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), BlobError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.write_all_at(bytes, 0).and_then(|()| file.sync_all()))
-        .map_err(|source| failed("write", path, source))
+/// In place: what is on the disk is written over, not left on blocks that are free. A file that has a second name elsewhere
+/// is replaced instead, since that one is not of the store.
+fn overwrite(folder: &Dir, digest: Digest, bytes: &[u8]) -> Result<(), BlobError> {
+    let name = name_of(digest);
+    let written = match folder.open_to_write(&name) {
+        Ok(file) => file.write_all_at(bytes, 0).and_then(|()| file.sync_all()),
+        Err(error) if matches!(Refused::of(&error), Some(Refused::HardLink { .. })) => {
+            folder.replace(&name, bytes, Flush::Yes)
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(|source| failed("write", &folder.path().join(name), source))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn theirs(_: Digest) -> Names {
@@ -184,8 +184,20 @@ mod tests {
             "and another value later"
         );
         assert_eq!(blobs.state(digest).unwrap(), BlobState::Scrubbed);
-        fs::write(path_of(folder.path(), digest), b"login hunter3-hunter3 ok").unwrap();
+        fs::write(folder.path().join(name_of(digest)), b"login hunter3-hunter3 ok").unwrap();
         assert!(matches!(blobs.get(digest), Err(BlobError::Damaged { .. })), "anything else is damage");
+    }
+
+    #[test]
+    fn a_scrub_does_not_write_through_a_hard_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::in_folder(&folder.path().join("blobs"));
+        let digest = blobs.put(b"login hunter2-hunter2 ok").unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::hard_link(folder.path().join("blobs").join(name_of(digest)), &elsewhere).unwrap();
+        blobs.scrub(&Secret::new("hunter2-hunter2").unwrap(), &theirs, AT).unwrap();
+        assert_eq!(blobs.get(digest).unwrap(), b"login *************** ok");
+        assert_eq!(fs::read(elsewhere).unwrap(), b"login hunter2-hunter2 ok");
     }
 
     #[test]

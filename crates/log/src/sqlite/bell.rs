@@ -4,9 +4,10 @@
 //! what. The write-ahead log itself is no bell: its frames are written before the commit can be seen.
 
 use std::fs::File;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
+
+use backstay_files::Dir;
 
 use super::fault;
 use crate::error::StoreError;
@@ -24,15 +25,14 @@ pub(super) struct Bell {
     held_back: bool,
 }
 
+/// The bell's name in the store's folder.
+const NAME: &str = "bell";
+
 /// Opens the bell's file, making it if need be.
-pub(super) fn open(path: &Path) -> Result<File, StoreError> {
-    File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(|source| fault::io("open the bell", path, source))
+pub(super) fn open(folder: &Dir) -> Result<File, StoreError> {
+    folder
+        .open_or_create(NAME)
+        .map_err(|source| fault::io("open the bell", &folder.path().join(NAME), source))
 }
 
 impl Bell {
@@ -81,11 +81,13 @@ pub(super) struct Ear(std::os::fd::OwnedFd);
 
 #[cfg(target_os = "linux")]
 impl Ear {
-    pub(super) fn open(path: &Path) -> Result<Ear, StoreError> {
+    pub(super) fn open(folder: &Dir) -> Result<Ear, StoreError> {
         use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
-        let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
-            .and_then(|inotify| add_watch(&inotify, path, WatchFlags::MODIFY).map(|_| inotify));
-        opened.map(Ear).map_err(|source| fault::io("watch the bell", path, source.into()))
+        let path = folder.path().join(NAME);
+        let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(|inotify| {
+            add_watch(&inotify, &path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).map(|_| inotify)
+        });
+        opened.map(Ear).map_err(|source| fault::io("watch the bell", &path, source.into()))
     }
 
     /// Returns once the bell was rung, and at the latest after the backstop.
@@ -108,7 +110,7 @@ pub(super) struct Ear;
 
 #[cfg(not(target_os = "linux"))]
 impl Ear {
-    pub(super) fn open(_path: &Path) -> Result<Ear, StoreError> {
+    pub(super) fn open(_folder: &Dir) -> Result<Ear, StoreError> {
         Ok(Ear)
     }
 

@@ -295,8 +295,9 @@ mod tests {
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer).unwrap();
         let checkpointer = Checkpointer::start(&mut connection, &path).unwrap();
         let committer = Committer::new(connection, placed, Arc::default(), 1_024, Duration::ZERO);
-        let turnstile = Turnstile::open(folder).unwrap();
-        let bell = bell::open(&folder.join("bell")).unwrap();
+        let root = backstay_files::Dir::open_found(folder).unwrap();
+        let turnstile = Turnstile::open(&root).unwrap();
+        let bell = bell::open(&root).unwrap();
         let newest = watch::Sender::new(Position(0));
         let clock = Arc::new(SystemClock::default());
         let mut core = Core::new(committer, turnstile, clock, bell, newest, Arc::default(), checkpointer);

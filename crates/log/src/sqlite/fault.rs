@@ -1,9 +1,10 @@
 //! What SQLite's and the system's errors mean to a user of the store.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use backstay_files::Dir;
 use rusqlite::ErrorCode;
 
 use crate::error::StoreError;
@@ -50,16 +51,17 @@ fn refused_room(path: &Path) -> Option<io::Error> {
     let longest = ["", "-wal", "-shm"].iter().filter_map(|suffix| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
-        std::fs::metadata(name).ok().map(|there| there.len())
+        std::fs::symlink_metadata(name).ok().map(|there| there.len())
     });
     let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
     if limit.is_some_and(|limit| longest.max().is_some_and(|longest| longest + PROBE_BYTES as u64 > limit)) {
         return Some(io::ErrorKind::FileTooLarge.into());
     }
-    let probe = path.with_extension(format!("probe-{}", std::process::id()));
-    let written = std::fs::write(&probe, [0; PROBE_BYTES]);
-    if let Err(error) = std::fs::remove_file(&probe) {
-        tracing::debug!(path = %probe.display(), %error, "there is no probe to remove");
+    let folder = Dir::open_found(path.parent()?).ok()?;
+    let probe = format!("log.probe-{}", std::process::id());
+    let written = folder.create(&probe).and_then(|mut file| file.write_all(&[0; PROBE_BYTES]));
+    if let Err(error) = folder.remove(&probe) {
+        tracing::debug!(probe, %error, "there is no probe to remove");
     }
     written.err().filter(backstay_model::is_no_room)
 }

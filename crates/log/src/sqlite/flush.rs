@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use backstay_files::Dir;
+
 use super::fault;
 use crate::crash::crash_point;
 use crate::error::StoreError;
@@ -49,10 +51,11 @@ impl WalFlush {
         let mut name = path.as_os_str().to_owned();
         name.push("-wal");
         let path = PathBuf::from(name);
-        let file = File::options()
-            .write(true)
-            .open(&path)
-            .map_err(|source| fault::io("open the write-ahead log", &path, source))?;
+        let opened = match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) => Dir::open_found(folder).and_then(|dir| dir.open_to_write(name)),
+            _ => Err(std::io::ErrorKind::InvalidInput.into()),
+        };
+        let file = opened.map_err(|source| fault::io("open the write-ahead log", &path, source))?;
         Ok(WalFlush { file, path, state: Mutex::default(), changed: Condvar::new() })
     }
 

@@ -1,18 +1,22 @@
 //! Locks between processes: `flock` on files that name their holder.
 
 use std::fs::{File, TryLockError};
-use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use backstay_files::{Dir, if_there};
 
 use super::fault;
 use crate::error::StoreError;
 
 /// How long a lock is waited for before it is an error.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// What a holder writes into the file, in bytes.
+const SIGNATURE_BYTES: usize = 11;
 
 /// How strongly a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,29 +69,23 @@ impl Desk {
 }
 
 impl LockFile {
-    /// Opens the lock's file, making it if need be.
-    pub(super) fn open(path: &Path, strength: Strength) -> Result<LockFile, StoreError> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|source| fault::io("open the lock", path, source))?;
-        Ok(LockFile { file: Arc::new(file), path: path.to_owned(), strength, helper: Mutex::new(None) })
+    /// Opens the lock `name` in `folder`, making it if need be.
+    pub(super) fn open(folder: &Dir, name: &str, strength: Strength) -> Result<LockFile, StoreError> {
+        let path = folder.path().join(name);
+        let file = folder.open_or_create(name).map_err(|source| fault::io("open the lock", &path, source))?;
+        Ok(LockFile { file: Arc::new(file), path, strength, helper: Mutex::new(None) })
     }
 
     /// Opens a lock that is there, for waiting on its holder; none if its file is gone.
-    pub(super) fn open_there(path: &Path, strength: Strength) -> Result<Option<LockFile>, StoreError> {
-        match File::options().read(true).open(path) {
-            Ok(file) => {
-                let file = Arc::new(file);
-                Ok(Some(LockFile { file, path: path.to_owned(), strength, helper: Mutex::new(None) }))
-            }
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(fault::io("open the lock", path, source)),
-        }
+    pub(super) fn open_there(
+        folder: &Dir,
+        name: &str,
+        strength: Strength,
+    ) -> Result<Option<LockFile>, StoreError> {
+        let path = folder.path().join(name);
+        let opened = if_there(folder.open_file(name));
+        let file = opened.map_err(|source| fault::io("open the lock", &path, source))?;
+        Ok(file.map(|file| LockFile { file: Arc::new(file), path, strength, helper: Mutex::new(None) }))
     }
 
     /// Takes the lock if it is free.
@@ -152,7 +150,7 @@ impl LockFile {
     pub(super) fn is_in_place(&self) -> Result<bool, StoreError> {
         let failed = |source| fault::io("look at the lock", &self.path, source);
         let own = self.file.metadata().map_err(failed)?;
-        match std::fs::metadata(&self.path) {
+        match std::fs::symlink_metadata(&self.path) {
             Ok(there) => Ok((there.dev(), there.ino()) == (own.dev(), own.ino())),
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(source) => Err(failed(source)),
@@ -169,10 +167,9 @@ impl LockFile {
 
     /// Who has the lock, as it wrote itself.
     pub(super) fn holder(&self) -> Option<u32> {
-        let mut text = String::new();
-        let mut file = File::open(&self.path).ok()?;
-        file.read_to_string(&mut text).ok()?;
-        text.trim().parse().ok()
+        let mut text = [0; SIGNATURE_BYTES];
+        let length = self.file.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
     }
 
     /// Writes this process's id into the file, over whatever stood there.
@@ -249,10 +246,10 @@ pub(super) struct Turn<'a>(&'a LockFile);
 
 impl Turnstile {
     /// Opens both locks in `folder`.
-    pub(super) fn open(folder: &Path) -> Result<Turnstile, StoreError> {
+    pub(super) fn open(folder: &Dir) -> Result<Turnstile, StoreError> {
         Ok(Turnstile {
-            turn: LockFile::open(&folder.join("turn.lock"), Strength::Exclusive)?,
-            writer: LockFile::open(&folder.join("writer.lock"), Strength::Exclusive)?,
+            turn: LockFile::open(folder, "turn.lock", Strength::Exclusive)?,
+            writer: LockFile::open(folder, "writer.lock", Strength::Exclusive)?,
         })
     }
 

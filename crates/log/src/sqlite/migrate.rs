@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use backstay_files::Dir;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault;
@@ -77,11 +78,11 @@ INSERT INTO pack (topic_id, closed_at) SELECT id, 0 FROM topic WHERE closed = 1;
 const STEPS: [(i64, &str); 3] = [(1, TO_2), (2, TO_3), (3, TO_4)];
 
 /// Brings the store at `path` to today's version if it is of an older one. No process may have it open as a store meanwhile.
-pub(super) fn bring_up(connection: &mut Connection, folder: &Path, path: &Path) -> Result<(), OpenError> {
+pub(super) fn bring_up(connection: &mut Connection, folder: &Dir, path: &Path) -> Result<(), OpenError> {
     if !is_older(connection, path)? {
         return Ok(());
     }
-    let alone = LockFile::open(&folder.join("store.lock"), Strength::Exclusive)?;
+    let alone = LockFile::open(folder, "store.lock", Strength::Exclusive)?;
     alone.acquire()?;
     let turnstile = Turnstile::open(folder)?;
     let _turn = turnstile.enter()?;

@@ -8,6 +8,7 @@ mod checkpoint;
 mod claim;
 mod commit;
 mod core;
+mod database_files;
 mod fault;
 mod fetch;
 mod filesystem;

@@ -1,12 +1,10 @@
 //! Opening a store.
 
-use std::fs::{DirBuilder, File, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use backstay_files::Dir;
 use tokio::sync::watch;
 
 use super::checkpoint::Checkpointer;
@@ -27,8 +25,7 @@ use crate::error::{OpenError, StoreError};
 use crate::rings::Rings;
 
 /// Modes of what is in a store: nobody else reads or writes it.
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+const DATABASE: &str = "log.db";
 
 /// Which boot of the machine this is: after another one, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,19 +76,19 @@ impl SqliteLog {
     /// # Errors
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
-        let path = folder.join("log.db");
-        wal::refuse_damage(&path)?;
-        find(folder, &path, options.create)?;
-        let is_new = std::fs::metadata(&path).map_or(true, |there| there.len() == 0);
+        let root = find(folder, options.create)?;
+        let (folder, path) = (root.path(), root.path().join(DATABASE));
+        let there = root.status(DATABASE).map_err(|source| fault::io("look at", &path, source))?;
+        let is_new = there.is_none_or(|there| there.size_bytes == 0);
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
-        migrate::bring_up(&mut connection, folder, &path)?;
-        let store_lock = LockFile::open(&folder.join("store.lock"), Strength::Shared)?;
+        migrate::bring_up(&mut connection, &root, &path)?;
+        let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
         store_lock.acquire()?;
         if !store_lock.is_in_place()? {
             // While this process waited, the store was replaced by another one.
             return SqliteLog::open(folder, options);
         }
-        let turnstile = Turnstile::open(folder)?;
+        let turnstile = Turnstile::open(&root)?;
         let boot = match options.boot {
             Boot::Ask => boot_id(),
             Boot::Is(boot) => Some(boot),
@@ -108,12 +105,11 @@ impl SqliteLog {
         };
         let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
         let newest = watch::Sender::new(newest);
-        let bell_path = folder.join("bell");
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let tail = Arc::new(Tail::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
         let committer = Committer::new(connection, placed.clone(), tail.clone(), waiting_max, pack_after);
-        let bell_file = bell::open(&bell_path)?;
+        let bell_file = bell::open(&root)?;
         let clock = options.clock.clone();
         let rings = Arc::new(Rings::default());
         let core =
@@ -138,63 +134,42 @@ impl SqliteLog {
     }
 }
 
-/// Makes the folders and the database's file, or checks that they are there. What is made is this user's alone, whatever
-/// the umask.
-fn find(folder: &Path, database: &Path, create: bool) -> Result<(), OpenError> {
+/// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store. What is made
+/// is this user's alone, whatever the umask.
+fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
     let missing = || OpenError::Missing { path: folder.to_owned() };
-    match std::fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => {
+    let failed = |source| OpenError::from(fault::io("look at", folder, source));
+    let root = match std::fs::symlink_metadata(folder) {
+        Ok(found) if !found.is_dir() && !found.is_symlink() => {
             let what = "it is not a folder".to_owned();
             return Err(OpenError::NotAStore { path: folder.to_owned(), what });
         }
-        Ok(_) => filesystem::refuse_network(folder)?,
-        Err(source) if source.kind() == io::ErrorKind::NotFound && create => make_folder(folder)?,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(missing()),
-        Err(source) => return Err(fault::io("look at", folder, source).into()),
-    }
-    match std::fs::symlink_metadata(database) {
-        Ok(found) if !found.is_file() => {
-            let what = "its log.db is a link, or no file".to_owned();
-            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
+        Ok(_) => Dir::open_found(folder).map_err(failed)?,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+        Err(source) => return Err(failed(source)),
+    };
+    filesystem::refuse_network(root.path())?;
+    wal::refuse_damage(&root.path().join(DATABASE))?;
+    if !root.has(DATABASE).map_err(failed)? {
+        if !create {
+            return Err(missing());
         }
-        Ok(_) => {}
-        Err(source) if source.kind() == io::ErrorKind::NotFound && create => {
-            filesystem::refuse_network(folder)?;
-            set_mode(folder, FOLDER_MODE)?;
-            make_file(database)?;
-        }
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Err(missing()),
-        Err(source) => return Err(fault::io("look at", database, source).into()),
+        root.set_private().and_then(|()| root.open_or_create(DATABASE)).map_err(failed)?;
     }
-    let owners = folder.join("owners");
-    if !owners.is_dir() {
-        make_folder(&owners)?;
-    }
-    filesystem::refuse_network(folder)
+    root.make_folder("owners").map_err(|source| fault::io("make a folder in", root.path(), source))?;
+    Ok(root)
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(FOLDER_MODE)
-        .create(folder)
-        .map_err(|source| fault::io("make the folder", folder, source))?;
-    set_mode(folder, FOLDER_MODE)
-}
-
-/// Makes the file of the database. SQLite gives the files beside it the same mode.
-fn make_file(database: &Path) -> Result<(), StoreError> {
-    match File::options().write(true).create_new(true).mode(FILE_MODE).open(database) {
-        Ok(_) => set_mode(database, FILE_MODE),
-        // Another process makes the same store.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(source) => Err(fault::io("make", database, source)),
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(|source| fault::io("change the mode of", path, source))
+/// Makes the folder of a store, and those above it that are not there: those are the user's, with the umask.
+fn make(folder: &Path) -> Result<Dir, StoreError> {
+    let failed = |source| fault::io("make the folder", folder, source);
+    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
+    };
+    std::fs::create_dir_all(above).map_err(failed)?;
+    let above = std::fs::canonicalize(above).and_then(|above| Dir::open(&above)).map_err(failed)?;
+    above.make_folder(name).map_err(failed)
 }
 
 /// Which boot this is, on Linux.

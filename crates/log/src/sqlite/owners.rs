@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
@@ -20,26 +21,34 @@ use crate::error::StoreError;
 /// How often an owner says that it lives.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 
-/// The folder of the owners' locks.
+/// The name of an owner's lock.
+fn name_of(owner: OwnerId) -> String {
+    format!("{owner}.lock")
+}
+
+/// The owners' locks of a store.
 #[derive(Clone, Debug)]
 pub(super) struct OwnerLocks(PathBuf);
 
 impl OwnerLocks {
+    /// Those in `folder`.
     pub(super) const fn new(folder: PathBuf) -> OwnerLocks {
         OwnerLocks(folder)
     }
 
-    fn path(&self, owner: OwnerId) -> PathBuf {
-        self.0.join(format!("{owner}.lock"))
+    fn open(&self) -> Result<Option<Dir>, StoreError> {
+        if_there(Dir::open_found(&self.0)).map_err(|source| fault::io("open the folder", &self.0, source))
     }
 
     /// Makes the owner's file and takes its lock, before anybody can see the file.
     fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
-        let path = self.path(owner);
-        let draft = path.with_extension("new");
-        let lock = LockFile::open(&draft, Strength::Exclusive)?;
+        let draft = format!("{owner}.new");
+        let gone = || fault::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
+        let folder = self.open()?.ok_or_else(gone)?;
+        let lock = LockFile::open(&folder, &draft, Strength::Exclusive)?;
         lock.acquire()?;
-        std::fs::rename(&draft, &path).map_err(|source| fault::io("rename", &draft, source))?;
+        let named = folder.rename(&draft, name_of(owner));
+        named.map_err(|source| fault::io("rename", &self.0.join(&draft), source))?;
         Ok(lock)
     }
 
@@ -55,7 +64,10 @@ impl OwnerLocks {
 
     /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
     pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
-        LockFile::open_there(&self.path(owner), Strength::Shared)
+        match self.open()? {
+            Some(folder) => LockFile::open_there(&folder, &name_of(owner), Strength::Shared),
+            None => Ok(None),
+        }
     }
 }
 
@@ -63,7 +75,7 @@ impl OwnerLocks {
 #[derive(Debug)]
 pub(super) struct SqliteGuard {
     identity: OwnerIdentity,
-    path: PathBuf,
+    locks: OwnerLocks,
     lock: LockFile,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -77,16 +89,17 @@ impl SqliteGuard {
         warm(&inner.upgrade().ok_or(StoreError::Stopped)?.folder)?;
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
-        let path = locks.path(identity.owner);
+        let path = locks.0.join(name_of(identity.owner));
         let (stop, stopped) = mpsc::channel();
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
-        Ok(SqliteGuard { identity, path, lock, stop: Some(stop), thread: Some(thread) })
+        Ok(SqliteGuard { identity, locks, lock, stop: Some(stop), thread: Some(thread) })
     }
 }
 
 /// Allocates the blocks of the write-ahead log: an owner writes much.
 fn warm(folder: &Path) -> Result<(), StoreError> {
-    let turnstile = Turnstile::open(folder)?;
+    let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+    let turnstile = Turnstile::open(&root)?;
     let _turn = turnstile.enter()?;
     WalFlush::open(&folder.join("log.db"))?.warm();
     Ok(())
@@ -137,8 +150,10 @@ impl Drop for SqliteGuard {
         if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
             tracing::error!("the thread that renews an owner panicked");
         }
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(path = %self.path.display(), %error, "an owner's lock file stays behind");
+        let removed =
+            Dir::open_found(&self.locks.0).and_then(|folder| folder.remove(name_of(self.identity.owner)));
+        if let Err(error) = removed {
+            tracing::debug!(owner = %self.identity.owner, %error, "an owner's lock file stays behind");
         }
         self.lock.release();
     }

@@ -7,6 +7,7 @@ use backstay_model::{LogId, Timestamp};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::database_files;
 use super::fault;
 use crate::clock::draw_log_id;
 use crate::error::{OpenError, StoreError};
@@ -158,7 +159,9 @@ pub(super) const FLAG_PLAIN: i64 = 4;
 
 /// Opens a connection that writes to a database that is there. Whoever makes a store makes its file first.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    database_files::check(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
@@ -174,7 +177,9 @@ const READER_CACHE_KIB: i64 = 512;
 
 /// Opens a connection that only reads.
 pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    database_files::check(path)?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use backstay_files::Dir;
 use backstay_model::{Epoch, LogId, OwnerId, Payload, Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::Row;
 use tokio::sync::{oneshot, watch};
@@ -100,9 +101,9 @@ impl Follower {
         newest: &watch::Sender<Position>,
         rings: &Arc<Rings>,
     ) -> Result<Follower, StoreError> {
-        let path = folder.join("bell");
-        let bell = bell::open(&path)?;
-        let ear = Ear::open(&path)?;
+        let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+        let bell = bell::open(&root)?;
+        let ear = Ear::open(&root)?;
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -129,7 +130,7 @@ impl Follower {
         let thread = std::thread::Builder::new()
             .name("backstay-follower".to_owned())
             .spawn(follow)
-            .map_err(|source| fault::io("start a thread for", &path, source))?;
+            .map_err(|source| fault::io("start a thread for", folder, source))?;
         Ok(Follower { stop, bell, thread: Some(thread) })
     }
 }

@@ -18,6 +18,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backstay_files::{Dir, if_there};
+
 use super::fault;
 use crate::error::StoreError;
 
@@ -158,10 +160,11 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 
 /// Opens a file; `None` if there is none.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => {
+            if_there(Dir::open_found(folder).and_then(|folder| folder.open_file(name)))
+        }
+        _ => Ok(None),
     }
 }
 

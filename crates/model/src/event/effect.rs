@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AgentRunning, AgentStarting, OmittedFiles, TreeOutcome};
-use crate::{Attempt, Digest, EffectId, QuestionId, Seq, Text};
+use crate::{Attempt, Digest, EffectId, ObjectId, QuestionId, Seq, StorePath, Text};
 
 /// What may be done about an effect whose end nobody saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct EffectRunning {
     /// Its keeper.
     pub keeper_pid: u32,
     /// The folder with spools and exit record, relative to the store.
-    pub folder: String,
+    pub folder: StorePath,
     /// The checkout before it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<TreeOutcome>,
@@ -163,9 +163,9 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptTree {
     /// The commit's id.
-    pub commit: String,
+    pub commit: ObjectId,
     /// The id of its tree: two trees with the same id are the same.
-    pub tree: String,
+    pub tree: ObjectId,
     /// What is not in it and was not looked at.
     #[serde(default, skip_serializing_if = "OmittedFiles::is_empty")]
     pub omitted: OmittedFiles,
@@ -206,7 +206,7 @@ pub struct EffectFinished {
     pub log: Option<Text>,
     /// Files that the step left in `BACKSTAY_ARTIFACTS`, by path relative to the store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub artifacts: Vec<String>,
+    pub artifacts: Vec<StorePath>,
     /// Files there that are not in `artifacts`: too many, without a UTF-8 name, or not readable.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub artifacts_left_out: u32,

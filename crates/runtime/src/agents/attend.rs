@@ -11,6 +11,7 @@ use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
 use backstay_exec::{ExitRecord, Secrets, SpoolError, waited};
+use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
 use backstay_model::event::Said;
@@ -179,7 +180,7 @@ impl Attended {
         if self.has_stream() {
             let path = self.folder.join(Stream::Stdout.file_name());
             let read = |source| AttendError::Read { path: path.clone(), source };
-            match File::open(&path) {
+            match self.open(Stream::Stdout) {
                 Ok(mut file) => {
                     file.seek(SeekFrom::Start(observer.offset())).map_err(read)?;
                     let mut rest = file.take(record.stdout.size_bytes.saturating_sub(observer.offset()));
@@ -207,12 +208,18 @@ impl Attended {
         Ok(Finding { ended, answer })
     }
 
+    fn open(&self, stream: Stream) -> io::Result<File> {
+        Dir::open(self.folder.as_std_path())?.open_file(stream.file_name())
+    }
+
     /// When the process ended: times of day that it said are meant from there, whoever reads them when.
     fn ended_at(&self) -> Timestamp {
         let now = self.clock.wall();
-        let written = std::fs::metadata(self.folder.join(Stream::Stdout.file_name()))
-            .and_then(|metadata| metadata.modified())
+        let written = Dir::open(self.folder.as_std_path())
+            .and_then(|folder| folder.status(Stream::Stdout.file_name()))
             .ok()
+            .flatten()
+            .map(|there| there.modified)
             .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
             .and_then(|since| i64::try_from(since.as_micros()).ok());
         written.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
@@ -220,19 +227,17 @@ impl Attended {
 
     /// The end of stderr. It is only looked through for signs: what cannot be read has none.
     fn last_of_stderr(&self) -> String {
-        let path = self.folder.join(Stream::Stderr.file_name());
-        match read_end(&path) {
+        match self.open(Stream::Stderr).and_then(read_end) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
-                tracing::debug!(%path, %error, "the stderr of an agent cannot be read");
+                tracing::debug!(folder = %self.folder, %error, "the stderr of an agent cannot be read");
                 String::new()
             }
         }
     }
 }
 
-fn read_end(path: &Utf8Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+fn read_end(mut file: File) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(STDERR_BYTES)))?;
     let mut bytes = Vec::new();

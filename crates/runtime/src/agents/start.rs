@@ -1,14 +1,14 @@
 //! From what an agent is to do to the command that does it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::io::{self, Write};
 
 use backstay_agent::{
     CommandError, CommandLine, DeliveryVia, Preset, PresetError, Request, SchemaFile, SessionSource,
     SessionUse, Stdin, command_line,
 };
 use backstay_engine::run::AgentWork;
+use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Digest;
 use backstay_model::event::{AgentStarting, SessionWish};
@@ -77,15 +77,16 @@ impl AgentCase {
     }
 }
 
-/// The command that does `work`, and what it reads on its stdin; what it reads from files is written into `folder`.
+/// The command that does `work`, and what it reads on its stdin; what it reads from files is written into `dir`, which is at `folder`.
 pub(crate) fn command(
     preset: &Preset,
     work: &AgentWork,
+    dir: &Dir,
     folder: &Utf8Path,
 ) -> Result<(CommandLine, Option<String>), CommandFault> {
     let write = |name: &str, text: &str| {
         let path = folder.join(name);
-        match fs::write(&path, text) {
+        match dir.create(name).and_then(|mut file| file.write_all(text.as_bytes())) {
             Ok(()) => Ok(path.into_string()),
             Err(source) => Err(CommandFault::Io { path, source }),
         }
@@ -185,7 +186,8 @@ mod tests {
     fn started(preset: &Preset, work: &AgentWork) -> (String, Option<String>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
-        let (line, stdin) = command(preset, work, path).unwrap();
+        let dir = Dir::open_found(path.as_std_path()).unwrap();
+        let (line, stdin) = command(preset, work, &dir, path).unwrap();
         (line.argv.join(" ").replace(path.as_str(), "FOLDER"), stdin, folder)
     }
 

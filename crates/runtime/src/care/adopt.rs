@@ -7,6 +7,7 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 
+use backstay_files::Dir;
 use backstay_log::care::{self, Alone};
 use backstay_log::{OpenOptions, SqliteLog};
 use backstay_model::{LogId, Position, Timestamp};
@@ -99,7 +100,9 @@ fn close_attempts(
         let path = folder.join(path);
         move |source: io::Error| AdoptError::Io { action, path, source }
     };
-    let mut attempts = files::attempts(folder).map_err(failed("list", Utf8Path::new("runs")))?;
+    let mut attempts = Dir::open(folder.as_std_path())
+        .and_then(|store| files::attempts(&store))
+        .map_err(failed("list", Utf8Path::new("runs")))?;
     attempts.extend(begun);
     let mut closed = 0;
     for attempt in attempts {

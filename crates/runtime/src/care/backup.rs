@@ -5,6 +5,7 @@
 
 use std::io;
 
+use backstay_files::Dir;
 use backstay_log::care;
 use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError};
@@ -15,9 +16,8 @@ use serde::Serialize;
 use super::check::{StoreCheck, check_with, inspector, leave_out_freed};
 use super::error::BackupError;
 use super::files::{self, Found};
-use crate::store::CONFIGURATION_FILE;
-
-use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind, refuse_backup};
+use super::manifest::{MANIFEST_VERSION, Manifest, Part, PartKind, leads_out, refuse_backup};
+use crate::store::{CONFIGURATION_FILE, real_folder};
 
 /// The database in a store, and in a backup that is not whole yet.
 const DATABASE: &str = "log.db";
@@ -55,7 +55,7 @@ pub struct BackedUp {
     pub size_bytes: u64,
     /// Attempts that were at work; in the backup they are lost.
     pub at_work: u64,
-    /// Files that could not be named, and are not in it.
+    /// Files that could not be named, and links that lead out of the store; they are not in it.
     pub left_out: u32,
     /// What is in the store's folder, is not of the store, and is not in the backup, by name.
     pub others: Vec<String>,
@@ -73,35 +73,36 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         let path = path.to_owned();
         move |source| BackupError::Io { action, path, source }
     };
+    let folder = &real_folder(folder);
+    let store = Dir::open(folder.as_std_path()).map_err(io("open", folder))?;
     refuse_backup(folder)?;
     if is_inside(target, folder).map_err(io("look at", target))? {
         return Err(BackupError::Inside { path: target.to_owned() });
     }
-    make_empty(target)?;
+    let copy = make_empty(target)?;
+    let target = &utf8_path(&copy);
     // What the copy of the database names stays until it is copied too.
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path());
     let nothing_goes = blobs.hold().map_err(LookError::from)?;
     let draft = target.join(DATABASE_DRAFT);
     let database = care::copy_database(folder.as_std_path(), draft.as_std_path())?;
     crash_point("store.backup.database");
-    let mut copying = Copying { from: folder, to: target, parts: Vec::new(), left_out: 0 };
+    let mut copying = Copying { from: &store, to: &copy, parts: Vec::new(), left_out: 0 };
     copying.below("blobs", |_| true)?;
     drop(nothing_goes);
     copying.attempts()?;
     copying.configuration()?;
-    std::fs::rename(&draft, target.join(DATABASE)).map_err(io("name", &draft))?;
+    copy.rename(DATABASE_DRAFT, DATABASE).map_err(io("name", &draft))?;
     crash_point("store.backup.copied");
     let mut inspector = inspector(target);
     let mut check = check_with(target, &mut inspector)?;
     leave_out_freed(folder, &mut check)?;
-    let closed = close_open(target, &mut copying.parts, inspector.open_attempts)?;
-    let (size_bytes, digest) =
-        backstay_exec::care::digest_of(&target.join(DATABASE)).map_err(io("read", &target.join(DATABASE)))?;
-    copying.parts.push(Part { path: DATABASE.to_owned(), kind: PartKind::File { size_bytes, digest } });
+    let closed = close_open(&copy, &mut copying.parts, inspector.open_attempts)?;
+    note(&copy, &mut copying.parts, DATABASE.into()).map_err(io("read", &target.join(DATABASE)))?;
     copying.parts.sort_by(|one, other| one.path.cmp(&other.path));
-    files::sync_folders(target).map_err(io("flush", target))?;
+    files::sync_folders(&copy).map_err(io("flush", target))?;
     if let Some(above) = target.parent() {
-        files::sync_folder(above).map_err(io("flush", above))?;
+        files::sync_folder(above.as_std_path()).map_err(io("flush", above))?;
     }
     let manifest = Manifest {
         version: MANIFEST_VERSION,
@@ -113,7 +114,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         files: copying.parts,
     };
     crash_point("store.backup.before_manifest");
-    manifest.write(target).map_err(io("write the manifest of", target))?;
+    manifest.write(&copy).map_err(io("write the manifest of", target))?;
     Ok(BackedUp {
         path: target.to_string(),
         log: database.log,
@@ -122,7 +123,7 @@ pub fn backup(folder: &Utf8Path, target: &Utf8Path, now: Timestamp) -> Result<Ba
         size_bytes: manifest.files.iter().map(size_of).sum(),
         at_work: closed,
         left_out: copying.left_out,
-        others: others(folder).map_err(io("list", folder))?,
+        others: others(&store).map_err(io("list", folder))?,
         check,
     })
 }
@@ -135,17 +136,23 @@ fn size_of(part: &Part) -> u64 {
 }
 
 /// What somebody else put into a store's folder.
-fn others(folder: &Utf8Path) -> io::Result<Vec<String>> {
+fn others(store: &Dir) -> io::Result<Vec<String>> {
     let is_known = |name: &str| OWN.contains(&name) || COPIED.contains(&name);
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !is_known(&name) {
-            found.push(name);
-        }
-    }
-    found.sort();
-    Ok(found)
+    let names = store.entries()?.into_iter().map(|entry| entry.name.to_string_lossy().into_owned());
+    Ok(names.filter(|name| !is_known(name)).collect())
+}
+
+/// Where a folder is that was opened by a UTF-8 path.
+fn utf8_path(folder: &Dir) -> Utf8PathBuf {
+    Utf8PathBuf::from(folder.path().to_string_lossy().into_owned())
+}
+
+/// Notes what the file `path` of the copy is.
+fn note(copy: &Dir, parts: &mut Vec<Part>, path: Utf8PathBuf) -> io::Result<()> {
+    let (size_bytes, digest) = files::digest_of(copy, &path)?;
+    let path = path.into_string().try_into().map_err(io::Error::other)?;
+    parts.push(Part { path, kind: PartKind::File { size_bytes, digest } });
+    Ok(())
 }
 
 /// Whether `path`, which need not be there, lies in `folder` or is it, whatever links lead there.
@@ -175,25 +182,24 @@ fn real(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
     Ok(path.to_owned())
 }
 
-fn make_empty(target: &Utf8Path) -> Result<(), BackupError> {
+/// Makes the folder of the copy, or takes one that is empty.
+fn make_empty(target: &Utf8Path) -> Result<Dir, BackupError> {
     let io = |source| BackupError::Io { action: "make", path: target.to_owned(), source };
-    match target.read_dir_utf8().map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(BackupError::Occupied { path: target.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            Err(BackupError::Occupied { path: target.to_owned() })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(target).map_err(io)
-        }
-        Err(error) => Err(io(error)),
+    let occupied = || BackupError::Occupied { path: target.to_owned() };
+    // Above it are folders of the user's, who may have links there.
+    if let Some(above) = target.parent() {
+        std::fs::create_dir_all(above).map_err(io)?;
     }
+    if target.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+        return Err(occupied());
+    }
+    let folder = Dir::make(real_folder(target).as_std_path()).map_err(io)?;
+    if folder.entries().map_err(io)?.is_empty() { Ok(folder) } else { Err(occupied()) }
 }
 
 /// Closes the copies of attempts that have begun and not ended, those too whose folder the original had not made yet.
 fn close_open(
-    target: &Utf8Path,
+    copy: &Dir,
     parts: &mut Vec<Part>,
     begun: impl IntoIterator<Item = Utf8PathBuf>,
 ) -> Result<u64, BackupError> {
@@ -201,16 +207,15 @@ fn close_open(
         let path = path.to_owned();
         move |source| BackupError::Io { action: "close", path, source }
     };
-    let mut folders = files::attempts(target).map_err(io(target))?;
+    let target = &utf8_path(copy);
+    let mut folders = files::attempts(copy).map_err(io(target))?;
     folders.extend(begun);
     let mut count = 0;
     for folder in folders {
         if backstay_exec::care::close_copy(&target.join(&folder)).map_err(io(&folder))? {
             count += 1;
             let path = folder.join("lost.json");
-            let (size_bytes, digest) =
-                backstay_exec::care::digest_of(&target.join(&path)).map_err(io(&path))?;
-            parts.push(Part { path: path.into_string(), kind: PartKind::File { size_bytes, digest } });
+            note(copy, parts, path.clone()).map_err(io(&path))?;
         }
     }
     Ok(count)
@@ -218,15 +223,15 @@ fn close_open(
 
 /// Copying under way.
 struct Copying<'c> {
-    from: &'c Utf8Path,
-    to: &'c Utf8Path,
+    from: &'c Dir,
+    to: &'c Dir,
     parts: Vec<Part>,
     left_out: u32,
 }
 
 impl Copying<'_> {
     fn failed(&self, action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> BackupError {
-        let path = self.from.join(path);
+        let path = utf8_path(self.from).join(path);
         move |source| BackupError::Io { action, path, source }
     }
 
@@ -248,7 +253,11 @@ impl Copying<'_> {
         let ended: std::collections::BTreeSet<Utf8PathBuf> = files::attempts(from)
             .map_err(self.failed("list", Utf8Path::new("runs")))?
             .into_iter()
-            .filter(|attempt| from.join(attempt).join("exit.json").exists())
+            .map(|attempt| Ok((from.has(attempt.join("exit.json"))?, attempt)))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(self.failed("list", Utf8Path::new("runs")))?
+            .into_iter()
+            .filter_map(|(has_ended, attempt)| has_ended.then_some(attempt))
             .collect();
         self.below("runs", |file| match files::in_attempt(&file.path) {
             Some((attempt, name)) => backstay_exec::care::belongs_into_copy(name, ended.contains(attempt)),
@@ -256,23 +265,39 @@ impl Copying<'_> {
         })
     }
 
-    /// Copies what the configuration says, if there is one; where it is a link, not the link.
+    /// Copies the configuration, if there is one.
     fn configuration(&mut self) -> Result<(), BackupError> {
         self.one(&Found { path: CONFIGURATION_FILE.into(), is_link: false })
     }
 
     fn one(&mut self, file: &Found) -> Result<(), BackupError> {
         crash_point("store.backup.file");
-        let (from, to) = (self.from.join(&file.path), self.to.join(&file.path));
-        let copied = if file.is_link { copy_link(&from, &to) } else { copy_file(&from, &to) };
-        match copied {
-            Ok(Some(kind)) => self.parts.push(Part { path: file.path.to_string(), kind }),
+        let copied = if file.is_link { self.copy_link(&file.path) } else { self.copy_file(&file.path) };
+        let path = file.path.as_str().parse().map_err(io::Error::other);
+        match copied.and_then(|kind| Ok(kind.zip(Some(path?)))) {
+            Ok(Some((kind, path))) => self.parts.push(Part { path, kind }),
             Ok(None) => self.left_out += 1,
             // What goes while it is copied was not of the moment of the copy, or is told by the check.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(self.failed("copy", &file.path)(source)),
         }
         Ok(())
+    }
+
+    fn copy_file(&self, path: &Utf8Path) -> io::Result<Option<PartKind>> {
+        let (size_bytes, digest) = files::copy(self.from, self.to, path)?;
+        Ok(Some(PartKind::File { size_bytes, digest }))
+    }
+
+    /// A link that leads out of the store has nothing to lead to in a copy of it, and is not copied.
+    fn copy_link(&self, path: &Utf8Path) -> io::Result<Option<PartKind>> {
+        let Ok(link) = Utf8PathBuf::from_path_buf(self.from.link_target(path)?) else { return Ok(None) };
+        if leads_out(path, &link) {
+            return Ok(None);
+        }
+        files::make_above(self.to, path)?;
+        self.to.make_link(link.as_std_path(), path)?;
+        Ok(Some(PartKind::Link { link: link.into_string() }))
     }
 }
 
@@ -281,18 +306,4 @@ fn is_draft(path: &Utf8Path) -> bool {
     path.file_name().is_some_and(|name| {
         name.starts_with(".draft-") || name.ends_with("-draft") || name.ends_with(".lock")
     }) && path.starts_with("blobs")
-}
-
-fn copy_file(from: &Utf8Path, to: &Utf8Path) -> io::Result<Option<PartKind>> {
-    let (size_bytes, digest) = files::copy(from, to)?;
-    Ok(Some(PartKind::File { size_bytes, digest }))
-}
-
-fn copy_link(from: &Utf8Path, to: &Utf8Path) -> io::Result<Option<PartKind>> {
-    let Ok(link) = std::fs::read_link(from)?.into_os_string().into_string() else { return Ok(None) };
-    if let Some(folder) = to.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::os::unix::fs::symlink(&link, to)?;
-    Ok(Some(PartKind::Link { link }))
 }

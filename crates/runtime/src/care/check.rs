@@ -2,6 +2,7 @@
 
 use backstay_exec::care::SpoolState;
 use backstay_exec::{SpoolError, file_problems, spool::Stream};
+use backstay_files::Dir;
 use backstay_log::blobs::BlobState;
 use backstay_log::care::{self, CheckReport, Finding};
 use backstay_log::{BlobError, BlobStore, LookError};
@@ -48,7 +49,7 @@ const NOT_COVERED: [&str; 3] = [
 pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
     let (folder, database) = (source.folder(), source.database());
     // Before the events: an attempt's folder is made after its event.
-    let folders = files::attempts(folder);
+    let folders = Dir::open(folder.as_std_path()).and_then(|store| files::attempts(&store));
     let mut inspector = inspector(folder);
     let log = care::check(database.as_std_path(), &mut inspector)?;
     let mut found = check_beside(folder, log, &mut inspector)?;
@@ -178,12 +179,12 @@ fn check_files(folder: &Utf8Path, noted: &NotedAttempt, found: &mut StoreCheck) 
     }
     for path in artifacts {
         found.files += 1;
-        match folder.join(path).symlink_metadata() {
+        match folder.join(path.as_str()).symlink_metadata() {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                find(path.clone(), "the artifact is not there".to_owned());
+                find(path.to_string(), "the artifact is not there".to_owned());
             }
-            Err(error) => find(path.clone(), format!("the artifact cannot be looked at: {error}")),
+            Err(error) => find(path.to_string(), format!("the artifact cannot be looked at: {error}")),
         }
     }
 }
@@ -204,8 +205,16 @@ fn check_folders(
             Some(Told::InPart) => true,
             None => false,
         };
-        if !is_known && !backstay_exec::care::is_lost(&store.join(at)) && store.join(at).exists() {
-            found.log.findings.push(Finding::EventsUnknown { path: at.to_string() });
+        let is_there = store.join(at).symlink_metadata().is_ok();
+        match backstay_exec::care::is_lost(&store.join(at)) {
+            Ok(false) if !is_known && is_there => {
+                found.log.findings.push(Finding::EventsUnknown { path: at.to_string() });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let what = format!("an attempt's folder cannot be looked at: {}", described(&error));
+                found.log.findings.push(Finding::Database { what });
+            }
         }
     }
 }

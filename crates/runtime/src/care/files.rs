@@ -1,9 +1,10 @@
 //! The files of a store beside its database.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use backstay_files::{Dir, FileKind, Flush, if_there};
 use backstay_model::Digest;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -21,34 +22,30 @@ pub(super) struct Found {
     pub(super) is_link: bool,
 }
 
-/// Everything below `root/below`, in order of path, relative to `root`; links are not followed. Also how many things have no
-/// UTF-8 name. What goes while it is looked at is left out.
-pub(super) fn walk(root: &Utf8Path, below: &str) -> io::Result<(Vec<Found>, u32)> {
+/// The folder `below` in `root`; `root` itself where that is empty.
+fn folder(root: &Dir, below: &Utf8Path) -> io::Result<Dir> {
+    if below.as_str().is_empty() { Ok(root.clone()) } else { root.folder(below) }
+}
+
+/// Everything below `below` in `root`, in order of path, relative to `root`; links are not followed. Also how many things
+/// have no UTF-8 name. What goes while it is looked at is left out.
+pub(super) fn walk(root: &Dir, below: &str) -> io::Result<(Vec<Found>, u32)> {
     let mut found = Vec::new();
     let mut nameless = 0;
     let mut waiting = vec![Utf8PathBuf::from(below)];
     while let Some(at) = waiting.pop() {
-        let entries = match fs::read_dir(root.join(&at)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else {
+        let Some(listed) = if_there(folder(root, &at).and_then(|at| at.entries()))? else { continue };
+        for entry in listed {
+            let Ok(name) = entry.name.into_string() else {
                 nameless += 1;
                 continue;
             };
-            let kind = match entry.file_type() {
-                Ok(kind) => kind,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
             let path = at.join(name);
-            if kind.is_dir() {
-                waiting.push(path);
-            } else if kind.is_file() || kind.is_symlink() {
-                found.push(Found { path, is_link: kind.is_symlink() });
+            match entry.kind {
+                FileKind::Folder => waiting.push(path),
+                FileKind::Regular => found.push(Found { path, is_link: false }),
+                FileKind::Link => found.push(Found { path, is_link: true }),
+                FileKind::Fifo | FileKind::Socket | FileKind::Device | FileKind::Unknown => {}
             }
         }
     }
@@ -57,22 +54,14 @@ pub(super) fn walk(root: &Utf8Path, below: &str) -> io::Result<(Vec<Found>, u32)
 }
 
 /// Every attempt's folder, relative to the store, in order.
-pub(super) fn attempts(store: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+pub(super) fn attempts(store: &Dir) -> io::Result<Vec<Utf8PathBuf>> {
     let mut level = vec![Utf8PathBuf::from("runs")];
     for _ in 0..ATTEMPT_DEPTH {
         let mut next = Vec::new();
         for at in level {
-            let entries = match fs::read_dir(store.join(&at)) {
-                Ok(entries) => entries,
-                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => continue,
-                Err(error) => return Err(error),
-            };
-            for entry in entries {
-                let entry = entry?;
-                if let (true, Ok(name)) = (entry.file_type()?.is_dir(), entry.file_name().into_string()) {
-                    next.push(at.join(name));
-                }
-            }
+            let Some(listed) = if_there(store.folder(&at).and_then(|at| at.entries()))? else { continue };
+            let folders = listed.into_iter().filter(|entry| entry.kind == FileKind::Folder);
+            next.extend(folders.filter_map(|entry| Some(at.join(entry.name.into_string().ok()?))));
         }
         level = next;
     }
@@ -80,11 +69,11 @@ pub(super) fn attempts(store: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
     Ok(level)
 }
 
-/// Attempts whose keepers live.
-pub(super) fn at_work(store: &Utf8Path) -> io::Result<Vec<String>> {
+/// Attempts of the store in `folder` whose keepers live.
+pub(super) fn at_work(folder: &Utf8Path) -> io::Result<Vec<String>> {
     let mut held = Vec::new();
-    for attempt in attempts(store)? {
-        if backstay_exec::care::is_held(&store.join(&attempt))? {
+    for attempt in attempts(&Dir::open(folder.as_std_path())?)? {
+        if backstay_exec::care::is_held(&folder.join(&attempt))? {
             held.push(attempt.into_string());
         }
     }
@@ -99,16 +88,13 @@ pub(super) fn in_attempt(path: &Utf8Path) -> Option<(&Utf8Path, &str)> {
     Some((folder, path.file_name()?))
 }
 
-/// Copies a file, with its permissions, and flushes it; gives length and digest of what was copied. One that grows is copied
-/// as far as it had come.
-pub(super) fn copy(from: &Utf8Path, to: &Utf8Path) -> io::Result<(u64, Digest)> {
-    let source = File::open(from)?;
+/// Copies the file `name` and flushes it; gives length and digest of what was copied. One that grows is copied as far as it
+/// had come. What its user may do with it is kept, and nobody else may do anything.
+pub(super) fn copy(from: &Dir, to: &Dir, name: &Utf8Path) -> io::Result<(u64, Digest)> {
+    let source = from.open_file(name)?;
     let there = source.metadata()?;
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mode = there.permissions().mode() & 0o777;
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+    make_above(to, name)?;
+    let mut target = to.create_new(name)?;
     let mut source = source.take(there.len());
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE_BYTES];
@@ -125,37 +111,45 @@ pub(super) fn copy(from: &Utf8Path, to: &Utf8Path) -> io::Result<(u64, Digest)> 
             Err(error) => return Err(error),
         }
     }
+    let mode = there.permissions().mode() & 0o700;
+    target.set_permissions(std::fs::Permissions::from_mode(mode))?;
     target.sync_all()?;
     Ok((size_bytes, Digest::from_bytes(*hasher.finalize().as_bytes())))
 }
 
+/// Makes the folders that `name` is to be in.
+pub(super) fn make_above(root: &Dir, name: &Utf8Path) -> io::Result<()> {
+    match name.parent() {
+        Some(above) if !above.as_str().is_empty() => root.make_folder(above).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Length and digest of the bytes of a file.
+pub(super) fn digest_of(root: &Dir, name: &Utf8Path) -> io::Result<(u64, Digest)> {
+    backstay_exec::care::digest_of(&mut root.open_file(name)?)
+}
+
 /// Writes `value` as one line of JSON to `folder/name`, whole and safe from a loss of power.
-pub(crate) fn replace_durably(folder: &Utf8Path, name: &str, value: &impl Serialize) -> io::Result<()> {
-    let draft = folder.join(format!("{name}.part"));
+pub(crate) fn replace_durably(folder: &Dir, name: &str, value: &impl Serialize) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
     bytes.push(b'\n');
-    let mut file = File::create(&draft)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, folder.join(name))?;
-    sync_folder(folder)
+    folder.replace(name, &bytes, Flush::Yes)
 }
 
 /// Flushes every folder below and with `root`, so that the names in them last.
-pub(super) fn sync_folders(root: &Utf8Path) -> io::Result<()> {
-    let mut waiting = vec![root.to_owned()];
+pub(super) fn sync_folders(root: &Dir) -> io::Result<()> {
+    let mut waiting = vec![root.clone()];
     while let Some(at) = waiting.pop() {
-        for entry in at.read_dir_utf8()? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                waiting.push(entry.into_path());
-            }
+        for entry in at.entries()?.into_iter().filter(|entry| entry.kind == FileKind::Folder) {
+            waiting.push(at.folder(entry.name)?);
         }
-        sync_folder(&at)?;
+        at.sync()?;
     }
     Ok(())
 }
 
-pub(super) fn sync_folder(folder: &Utf8Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Flushes the folder at `path`, which is not of a store.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    std::fs::File::open(path)?.sync_all()
 }

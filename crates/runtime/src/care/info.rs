@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use backstay_files::Dir;
 use backstay_log::care::{self, Inspect, InspectedTopic, StoreInfo};
 use backstay_log::{BlobStore, LookError, StoreError};
 use backstay_model::{Digest, Recorded, RunId};
@@ -119,13 +120,11 @@ struct Attempts {
 
 fn attempt_bytes(folder: &Utf8Path) -> io::Result<Attempts> {
     let mut attempts = Attempts { total_bytes: 0, by_run: BTreeMap::new() };
-    let (found, _nameless) = files::walk(folder, "runs")?;
+    let store = Dir::open(folder.as_std_path())?;
+    let (found, _nameless) = files::walk(&store, "runs")?;
     for file in found {
-        let size_bytes = match std::fs::symlink_metadata(folder.join(&file.path)) {
-            Ok(there) => there.len(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
+        let Some(there) = store.status(&file.path)? else { continue };
+        let size_bytes = there.size_bytes;
         attempts.total_bytes += size_bytes;
         if let Some(run) = file.path.components().nth(1) {
             *attempts.by_run.entry(run.as_str().to_owned()).or_default() += size_bytes;

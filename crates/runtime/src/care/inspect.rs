@@ -10,7 +10,7 @@ use backstay_exec::spool::Stream;
 use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
-use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, Text, Timestamp};
+use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) struct NotedAttempt {
     /// stdout and stderr, if it began.
     pub(super) streams: Option<[Spool; 2]>,
     /// Relative to the store.
-    pub(super) artifacts: Vec<String>,
+    pub(super) artifacts: Vec<StorePath>,
 }
 
 /// How much of a run's events could be read.

@@ -1,10 +1,10 @@
 //! What a backup consists of: the file that makes it one.
 
-use std::fs;
 use std::io;
 
-use backstay_model::{Digest, LogId, Position, Timestamp};
-use camino::Utf8Path;
+use backstay_files::Dir;
+use backstay_model::{Digest, LogId, Position, StorePath, Timestamp};
+use camino::{Utf8Component, Utf8Path};
 use serde::{Deserialize, Serialize};
 
 use super::error::IsBackup;
@@ -12,6 +12,8 @@ use super::files::replace_durably;
 
 /// The version of [`Manifest`]'s form.
 pub(super) const MANIFEST_VERSION: u32 = 1;
+/// A manifest has fewer bytes than this: a hundred for each of ten million files.
+const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 /// Its name in the backup.
 pub(super) const MANIFEST: &str = "manifest.json";
 
@@ -38,7 +40,7 @@ pub(super) struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Part {
     /// Relative to the backup.
-    pub(super) path: String,
+    pub(super) path: StorePath,
     /// What it is.
     #[serde(flatten)]
     pub(super) kind: PartKind,
@@ -57,26 +59,38 @@ pub(super) enum PartKind {
     },
     /// A link.
     Link {
-        /// Where it points.
+        /// Where it points. A manifest that others made may say anything: see [`leads_out`].
         link: String,
     },
+}
+
+/// Whether a link at `at`, relative to a folder, leads out of that folder. It goes up only from where it is, and then only
+/// down: then no other link on its way can make it lead elsewhere than it says, as long as none of them leads out.
+pub(super) fn leads_out(at: &Utf8Path, link: &Utf8Path) -> bool {
+    let ups = link.components().take_while(|part| *part == Utf8Component::ParentDir).count();
+    let is_down = link.components().skip(ups).all(|part| matches!(part, Utf8Component::Normal(_)));
+    !is_down || ups >= at.components().count()
 }
 
 /// Refuses a backup where a store is needed.
 pub(crate) fn refuse_backup(folder: &Utf8Path) -> Result<(), IsBackup> {
     // Where this cannot be told, the store in it cannot be opened either, and who tries says why.
-    if folder.join(MANIFEST).exists() { Err(IsBackup { path: folder.to_owned() }) } else { Ok(()) }
+    if folder.join(MANIFEST).symlink_metadata().is_ok() {
+        Err(IsBackup { path: folder.to_owned() })
+    } else {
+        Ok(())
+    }
 }
 
 impl Manifest {
     /// Writes it, whole and safe from a loss of power.
-    pub(super) fn write(&self, folder: &Utf8Path) -> io::Result<()> {
+    pub(super) fn write(&self, folder: &Dir) -> io::Result<()> {
         replace_durably(folder, MANIFEST, self)
     }
 
     /// Reads the manifest of the backup in `folder`, or says why there is none.
-    pub(super) fn read(folder: &Utf8Path) -> Result<Manifest, String> {
-        let bytes = match fs::read(folder.join(MANIFEST)) {
+    pub(super) fn read(folder: &Dir) -> Result<Manifest, String> {
+        let bytes = match folder.read(MANIFEST, MANIFEST_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(format!("it has no {MANIFEST}"));
@@ -95,6 +109,30 @@ impl Manifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_stays_below_where_it_goes_up_no_further_than_it_is_deep() {
+        for (at, link, is_out) in [
+            ("runs/r/s/1/artifacts/a", "../b", false),
+            ("runs/r/s/1/artifacts/a", "b/c", false),
+            ("runs/r/s/1/artifacts/a", "../../../../../x", false),
+            ("runs/r/s/1/artifacts/a", "../../../../../../x", true),
+            ("runs/r/s/1/artifacts/a", "b/../../x", true),
+            ("runs/r/s/1/artifacts/a", "/etc/passwd", true),
+            ("a", "..", true),
+            ("a", "b", false),
+        ] {
+            assert_eq!(leads_out(Utf8Path::new(at), Utf8Path::new(link)), is_out, "{at} {link}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_in_no_manifest() {
+        for path in ["../x", "/x", "a/../../x", "", "a/.."] {
+            let text = format!(r#"{{"path":"{path}","link":"x"}}"#);
+            assert!(serde_json::from_str::<Part>(&text).is_err(), "{path}");
+        }
+    }
 
     #[test]
     fn version_1_is_frozen() {

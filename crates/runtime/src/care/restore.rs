@@ -5,18 +5,19 @@
 
 use std::io;
 
+use backstay_files::{Dir, if_there};
 use backstay_log::care::{self, Alone};
 use backstay_log::crash::crash_point;
 use backstay_model::{LogId, Timestamp};
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
-use crate::store::CONFIGURATION_FILE;
+use crate::store::{CONFIGURATION_FILE, read_configuration, real_folder};
 
 use super::check::{StoreCheck, check_with, inspector};
 use super::error::RestoreError;
 use super::files;
-use super::manifest::{Manifest, Part, PartKind, refuse_backup};
+use super::manifest::{Manifest, Part, PartKind, leads_out, refuse_backup};
 
 /// What may be in the restored store's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +63,13 @@ pub fn restore(
     place: Place,
     now: Timestamp,
 ) -> Result<RestoredStore, RestoreError> {
-    let manifest =
-        Manifest::read(backup).map_err(|what| RestoreError::NotABackup { path: backup.to_owned(), what })?;
+    let (backup, folder) = (&real_folder(backup), &real_folder(folder));
+    let not_a_backup = |what| RestoreError::NotABackup { path: backup.to_owned(), what };
+    let source = Dir::open(backup.as_std_path()).map_err(|error| not_a_backup(error.to_string()))?;
+    let manifest = Manifest::read(&source).map_err(not_a_backup)?;
     let old = look_at_place(folder, place)?;
     let draft = beside(folder, "restoring");
-    let made = build(backup, &manifest, &draft, now);
+    let made = build(&source, backup, &manifest, &draft, now);
     let (raised, check) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -95,13 +98,12 @@ pub fn restore(
 
 /// The configuration of the store that was replaced, if it has one that is not known to say the same as the restored one's.
 fn other_configuration(replaced: &Utf8Path, restored: &Utf8Path) -> Option<String> {
-    let (old, new) = (replaced.join(CONFIGURATION_FILE), restored.join(CONFIGURATION_FILE));
-    let is_same = match (std::fs::read(&old), std::fs::read(new)) {
-        (Err(error), _) if error.kind() == io::ErrorKind::NotFound => true,
+    let is_same = match (read_configuration(replaced), read_configuration(restored)) {
+        (Ok(None), _) => true,
         (Ok(old), Ok(new)) => old == new,
         _ => false,
     };
-    (!is_same).then(|| old.into_string())
+    (!is_same).then(|| replaced.join(CONFIGURATION_FILE).into_string())
 }
 
 fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> RestoreError {
@@ -111,17 +113,17 @@ fn failed(action: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Re
 
 /// Keeps everybody out of the store that is to be replaced, if there is one.
 fn look_at_place(folder: &Utf8Path, place: Place) -> Result<Option<Alone>, RestoreError> {
-    let is_free = match folder.read_dir_utf8() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(failed("look at", folder)(error)),
-    };
-    if is_free {
+    let there = if_there(Dir::open(folder.as_std_path())).map_err(failed("look at", folder))?;
+    let Some(there) = there else { return Ok(None) };
+    if there.entries().map_err(failed("look at", folder))?.is_empty() {
         return Ok(None);
     }
     refuse_backup(folder)?;
     // What is no store is not moved out of the way either.
-    let is_store = ["log.db", "log.db-wal", "store.lock"].iter().any(|name| folder.join(name).exists());
+    let mut is_store = false;
+    for name in ["log.db", "log.db-wal", "store.lock"] {
+        is_store |= there.has(name).map_err(failed("look at", folder))?;
+    }
     if place == Place::Empty || !is_store {
         return Err(RestoreError::Occupied { path: folder.to_owned() });
     }
@@ -142,46 +144,46 @@ fn beside(folder: &Utf8Path, what: &str) -> Utf8PathBuf {
 
 /// Builds the whole store in `draft`.
 fn build(
+    source: &Dir,
     backup: &Utf8Path,
     manifest: &Manifest,
-    draft: &Utf8Path,
+    path: &Utf8Path,
     now: Timestamp,
 ) -> Result<(care::Raised, StoreCheck), RestoreError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(draft).map_err(failed("make", draft))?;
-    for part in &manifest.files {
-        copy_part(backup, part, draft)?;
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above).map_err(failed("make", above))?;
     }
-    if !draft.join("log.db").exists() {
+    let path = &real_folder(path);
+    let draft = Dir::make(path.as_std_path()).map_err(failed("make", path))?;
+    for part in &manifest.files {
+        copy_part(source, part, &draft)?;
+    }
+    if !draft.has("log.db").map_err(failed("look at", path))? {
         return Err(RestoreError::NotABackup {
             path: backup.to_owned(),
             what: "it has no log.db".to_owned(),
         });
     }
-    let raised = care::raise_positions(draft.as_std_path(), now)?;
-    let mut inspector = inspector(draft);
-    let check = check_with(draft, &mut inspector)?;
-    let mut open = files::attempts(draft).map_err(failed("list", draft))?;
+    let raised = care::raise_positions(path.as_std_path(), now)?;
+    let mut inspector = inspector(path);
+    let check = check_with(path, &mut inspector)?;
+    let mut open = files::attempts(&draft).map_err(failed("list", path))?;
     open.extend(std::mem::take(&mut inspector.open_attempts));
     for attempt in open {
-        backstay_exec::care::close_copy(&draft.join(&attempt)).map_err(failed("close", &attempt))?;
+        backstay_exec::care::close_copy(&path.join(&attempt)).map_err(failed("close", &attempt))?;
     }
-    files::sync_folders(draft).map_err(failed("flush", draft))?;
+    files::sync_folders(&draft).map_err(failed("flush", path))?;
     Ok((raised, check))
 }
 
-fn copy_part(backup: &Utf8Path, part: &Part, draft: &Utf8Path) -> Result<(), RestoreError> {
-    let changed = |what: String| RestoreError::Changed { path: part.path.clone(), what };
-    let path = Utf8Path::new(&part.path);
-    if !path.components().all(|component| matches!(component, Utf8Component::Normal(_))) {
-        return Err(changed("it is not inside the backup".to_owned()));
-    }
-    let (from, to) = (backup.join(path), draft.join(path));
+fn copy_part(source: &Dir, part: &Part, draft: &Dir) -> Result<(), RestoreError> {
+    let path = Utf8Path::new(part.path.as_str());
+    let changed = |what: String| RestoreError::Changed { path: path.to_string(), what };
     match &part.kind {
         PartKind::File { size_bytes, digest } => {
-            let copied = files::copy(&from, &to).map_err(|error| match error.kind() {
+            let copied = files::copy(source, draft, path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => changed("it is not there".to_owned()),
-                _ => failed("copy", &from)(error),
+                _ => failed("copy", path)(error),
             })?;
             if copied.0 != *size_bytes {
                 return Err(changed(format!("it has {} bytes, not {size_bytes}", copied.0)));
@@ -191,10 +193,12 @@ fn copy_part(backup: &Utf8Path, part: &Part, draft: &Utf8Path) -> Result<(), Res
             }
         }
         PartKind::Link { link } => {
-            if let Some(folder) = to.parent() {
-                std::fs::create_dir_all(folder).map_err(failed("make", folder))?;
+            if leads_out(path, Utf8Path::new(link)) {
+                return Err(changed(format!("it is a link that leads out of the store, to {link}")));
             }
-            std::os::unix::fs::symlink(link, &to).map_err(failed("make", &to))?;
+            files::make_above(draft, path)
+                .and_then(|()| draft.make_link(std::path::Path::new(link), path))
+                .map_err(failed("make", path))?;
         }
     }
     Ok(())
@@ -216,7 +220,7 @@ fn move_in(draft: &Utf8Path, folder: &Utf8Path, has_old: bool) -> Result<Option<
         return Err(failed("move", draft)(error));
     }
     if let Some(above) = folder.parent() {
-        files::sync_folder(above).map_err(failed("flush", above))?;
+        files::sync_folder(above.as_std_path()).map_err(failed("flush", above))?;
     }
     Ok(replaced)
 }

@@ -5,10 +5,11 @@
 //! What is verified by a digest gets a record of what it is since.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use backstay_files::{Dir, Refused, if_there};
 use backstay_log::care::{self, Alone, Finding, Names, Secret};
 use backstay_log::{BlobStore, ScrubError};
 use backstay_model::event::Event;
@@ -20,7 +21,7 @@ use super::check::inspector;
 use super::error::StoreScrubError;
 use super::files::{self, Found};
 use super::manifest::refuse_backup;
-use crate::store::CONFIGURATION_FILE;
+use crate::store::{CONFIGURATION_FILE, real_folder};
 
 /// Bytes that are looked through at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -51,17 +52,19 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
         let path = path.to_owned();
         move |source| StoreScrubError::Io { action, path, source }
     };
+    let folder = &real_folder(folder);
     refuse_backup(folder)?;
+    let store = Dir::open(folder.as_std_path()).map_err(failed("open", folder))?;
     let alone = Alone::take(folder.as_std_path())?;
     let at_work = files::at_work(folder).map_err(failed("look at", folder))?;
     if !at_work.is_empty() {
         return Err(StoreScrubError::AtWork { path: folder.to_owned(), folders: at_work });
     }
     let ours = rehearse(&alone, folder, secret)?;
-    let (found, _nameless) = files::walk(folder, "").map_err(failed("list", folder))?;
+    let (found, _nameless) = files::walk(&store, "").map_err(failed("list", folder))?;
     let found: Vec<&Found> = found.iter().filter(|file| !file.is_link).collect();
     for file in &found {
-        rehearse_file(folder, &file.path, secret)?;
+        rehearse_file(&store, &file.path, secret)?;
     }
     let database = care::scrub_database(&alone, secret, &mut is_understood)?;
     let names = |digest| if ours.contains(&digest) { Names::Ours } else { Names::Theirs };
@@ -76,19 +79,23 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
         let (path, form) = (folder.join(&file.path), Form::of(&file.path));
         let is_changed = match form {
             Form::Blob | Form::Database | Form::Configuration => false,
-            Form::Own => scrub_whole(&path, Names::Ours, secret).map_err(failed("scrub", &path))?,
-            Form::Whole => scrub_whole(&path, Names::Theirs, secret).map_err(failed("scrub", &path))?,
+            Form::Own => {
+                scrub_whole(&store, &file.path, Names::Ours, secret).map_err(failed("scrub", &path))?
+            }
+            Form::Whole => {
+                scrub_whole(&store, &file.path, Names::Theirs, secret).map_err(failed("scrub", &path))?
+            }
             Form::Stream => {
-                let has = has(&path, form, secret).map_err(failed("read", &path))?;
+                let has = has(&store, &file.path, form, secret).map_err(failed("read", &path))?;
                 if has {
-                    scrub_file(folder, &file.path, secret, now)?;
+                    scrub_file(&store, folder, &file.path, secret, now)?;
                 }
                 has
             }
         };
         scrubbed.files += u64::from(is_changed);
     }
-    scrubbed.left = left(folder, secret).map_err(failed("read", folder))?;
+    scrubbed.left = left(&store, secret).map_err(failed("read", folder))?;
     scrubbed.left.extend(database.damaged.iter().map(ToString::to_string));
     Ok(scrubbed)
 }
@@ -131,13 +138,13 @@ fn structure(finding: Finding) -> (String, String) {
 }
 
 /// The same for a file that we read again.
-fn rehearse_file(folder: &Utf8Path, relative: &Utf8Path, secret: &Secret) -> Result<(), StoreScrubError> {
+fn rehearse_file(store: &Dir, relative: &Utf8Path, secret: &Secret) -> Result<(), StoreScrubError> {
     let Some((_, name)) = files::in_attempt(relative).filter(|_| Form::of(relative) == Form::Own) else {
         return Ok(());
     };
-    let path = folder.join(relative);
-    let mut bytes =
-        std::fs::read(&path).map_err(|source| StoreScrubError::Io { action: "read", path, source })?;
+    let read = store.read(relative, u64::MAX);
+    let path = relative.to_owned();
+    let mut bytes = read.map_err(|source| StoreScrubError::Io { action: "read", path, source })?;
     let odd = |what| ScrubError::Structure { place: relative.to_string(), what };
     match secret.blank_whole(&mut bytes, Names::Ours) {
         Ok(0) => Ok(()),
@@ -147,12 +154,12 @@ fn rehearse_file(folder: &Utf8Path, relative: &Utf8Path, secret: &Secret) -> Res
 }
 
 /// What still has the value, or has it in its name.
-fn left(folder: &Utf8Path, secret: &Secret) -> io::Result<Vec<String>> {
-    let (found, _nameless) = files::walk(folder, "")?;
+fn left(store: &Dir, secret: &Secret) -> io::Result<Vec<String>> {
+    let (found, _nameless) = files::walk(store, "")?;
     let mut left = Vec::new();
     for file in found {
         let in_name = secret.is_in(file.path.as_str().as_bytes());
-        if in_name || (!file.is_link && has(&folder.join(&file.path), Form::of(&file.path), secret)?) {
+        if in_name || (!file.is_link && has(store, &file.path, Form::of(&file.path), secret)?) {
             left.push(file.path.into_string());
         }
     }
@@ -202,18 +209,18 @@ impl Form {
     }
 }
 
-/// Blanks the value in a file, in place: what is on the disk is written over.
+/// Blanks the value in a file, in place: what is on the disk is written over. One that has another name too is replaced.
 fn scrub_file(
+    store: &Dir,
     folder: &Utf8Path,
     relative: &Utf8PathBuf,
     secret: &Secret,
     now: Timestamp,
 ) -> Result<(), StoreScrubError> {
-    let path = folder.join(relative);
-    let failed = |source| StoreScrubError::Io { action: "scrub", path: path.clone(), source };
+    let failed = |source| StoreScrubError::Io { action: "scrub", path: folder.join(relative), source };
     if let Some((attempt, name)) = files::in_attempt(relative) {
         let mut hasher = blake3::Hasher::new();
-        each_piece(&path, secret, |_, bytes, _| {
+        each_piece(store, relative, secret, |_, bytes, _| {
             hasher.update(bytes);
             Ok(())
         })
@@ -221,49 +228,77 @@ fn scrub_file(
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
         backstay_exec::care::note_scrubbed(&folder.join(attempt), name, digest, now)?;
     }
-    let target = writable(&path).map_err(failed)?;
-    each_piece(
-        &path,
-        secret,
-        |at, bytes, is_changed| {
-            if is_changed { target.write_all_at(bytes, at) } else { Ok(()) }
-        },
-    )
-    .map_err(failed)?;
-    target.sync_all().map_err(failed)
+    rewrite(store, relative, |target| {
+        let is_whole = matches!(target, Target::New(_));
+        each_piece(store, relative, secret, |at, bytes, is_changed| {
+            if is_changed || is_whole { target.file().write_all_at(bytes, at) } else { Ok(()) }
+        })
+    })
+    .map_err(failed)
 }
 
-/// Opens a file for writing, one too that was made read-only.
-fn writable(path: &Utf8Path) -> io::Result<File> {
-    match OpenOptions::new().write(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            use std::os::unix::fs::PermissionsExt;
-            let before = path.metadata()?.permissions();
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(before.mode() | 0o200))?;
-            let file = OpenOptions::new().write(true).open(path)?;
-            std::fs::set_permissions(path, before)?;
-            Ok(file)
+/// What blanked bytes are written to.
+enum Target {
+    /// The file itself.
+    Old(File),
+    /// A new one that takes its place: the old one has another name, which is not of the store.
+    New(File),
+}
+
+impl Target {
+    fn file(&self) -> &File {
+        match self {
+            Target::Old(file) | Target::New(file) => file,
         }
-        opened => opened,
     }
 }
 
-/// Blanks the value in a file that is read as a whole, in place. True if it was there.
-fn scrub_whole(path: &Utf8Path, names: Names, secret: &Secret) -> io::Result<bool> {
-    let mut bytes = std::fs::read(path)?;
+/// Lets `write` write the file `name`, one too that was made read-only, and flushes it.
+fn rewrite(store: &Dir, name: &Utf8Path, write: impl FnOnce(&Target) -> io::Result<()>) -> io::Result<()> {
+    let opened = store.open_to_write(name);
+    if let Err(error) = &opened
+        && matches!(Refused::of(error), Some(Refused::HardLink { .. }))
+    {
+        let part = Utf8PathBuf::from(format!("{name}.part"));
+        let target = Target::New(store.create(&part)?);
+        write(&target)?;
+        target.file().sync_all()?;
+        return store.rename(&part, name);
+    }
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open_read_only(store, name)?,
+        opened => opened?,
+    };
+    let target = Target::Old(file);
+    write(&target)?;
+    target.file().sync_all()
+}
+
+/// Opens a file for writing that was made read-only.
+fn open_read_only(store: &Dir, name: &Utf8Path) -> io::Result<File> {
+    use std::os::unix::fs::PermissionsExt;
+    let readable = store.open_file(name)?;
+    let before = readable.metadata()?.permissions();
+    readable.set_permissions(std::fs::Permissions::from_mode(before.mode() | 0o200))?;
+    let opened = store.open_to_write(name);
+    readable.set_permissions(before)?;
+    opened
+}
+
+/// Blanks the value in a file that is read as a whole. True if it was there.
+fn scrub_whole(store: &Dir, name: &Utf8Path, names: Names, secret: &Secret) -> io::Result<bool> {
+    let mut bytes = store.read(name, u64::MAX)?;
     let count = secret.blank_whole(&mut bytes, names).map_err(io::Error::other)?;
     if count > 0 {
-        let target = writable(path)?;
-        target.write_all_at(&bytes, 0)?;
-        target.sync_all()?;
+        rewrite(store, name, |target| target.file().write_all_at(&bytes, 0))?;
     }
     Ok(count > 0)
 }
 
 /// Whether the value is in a file of this form; where numbers are ours, not in these.
-fn has(path: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
+fn has(store: &Dir, name: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
     let in_whole = |names| {
-        let mut bytes = std::fs::read(path)?;
+        let mut bytes = store.read(name, u64::MAX)?;
         Ok(secret.blank_whole(&mut bytes, names) != Ok(0))
     };
     match form {
@@ -273,7 +308,7 @@ fn has(path: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
         Form::Database | Form::Stream | Form::Configuration => {}
     }
     let mut found = false;
-    each_piece(path, secret, |_, _, is_changed| {
+    each_piece(store, name, secret, |_, _, is_changed| {
         found |= is_changed;
         Ok(())
     })?;
@@ -283,15 +318,12 @@ fn has(path: &Utf8Path, form: Form, secret: &Secret) -> io::Result<bool> {
 /// Gives a file in pieces with the value blanked, each with its place and whether the value was in it. A value that lies
 /// across the end of what was read is waited for.
 fn each_piece(
-    path: &Utf8Path,
+    store: &Dir,
+    name: &Utf8Path,
     secret: &Secret,
     mut take: impl FnMut(u64, &[u8], bool) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(mut file) = if_there(store.open_file(name))? else { return Ok(()) };
     let overlap = secret.bytes_max().saturating_sub(1);
     let (mut at, mut bytes, mut was_changed) = (0, Vec::new(), false);
     loop {

@@ -1,10 +1,13 @@
 //! The files that a step left to be kept.
 
 use std::collections::BTreeSet;
-use std::fs;
 
+use backstay_files::{Dir, FileKind, if_there};
+use backstay_model::StorePath;
 use camino::{Utf8Path, Utf8PathBuf};
 
+/// The folder that is searched, in that of the attempt.
+const FOLDER: &str = "artifacts";
 /// Artifacts of one attempt that events name: the first by name.
 const ARTIFACTS_MAX: usize = 256;
 
@@ -12,7 +15,7 @@ const ARTIFACTS_MAX: usize = 256;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Artifacts {
     /// By path relative to the store, in order.
-    pub(super) paths: Vec<String>,
+    pub(super) paths: Vec<StorePath>,
     /// What `paths` does not name: too many, without a UTF-8 name, or in a folder that cannot be read.
     pub(super) left_out: u32,
 }
@@ -22,11 +25,11 @@ pub(super) struct Artifacts {
 pub(super) fn find_artifacts(folder: &Utf8Path, relative: &Utf8Path) -> Artifacts {
     let mut found: BTreeSet<Utf8PathBuf> = BTreeSet::new();
     let mut left_out = 0_u32;
-    let mut waiting = vec![folder.join("artifacts")];
+    let mut waiting = vec![Utf8PathBuf::from(FOLDER)];
     while let Some(at) = waiting.pop() {
-        let entries = match fs::read_dir(&at) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+        let listed = Dir::open(folder.as_std_path()).and_then(|attempt| attempt.folder(&at)?.entries());
+        let entries = match if_there(listed) {
+            Ok(entries) => entries.unwrap_or_default(),
             Err(error) => {
                 tracing::debug!(folder = %at, %error, "artifacts cannot be listed");
                 left_out = left_out.saturating_add(1);
@@ -34,29 +37,28 @@ pub(super) fn find_artifacts(folder: &Utf8Path, relative: &Utf8Path) -> Artifact
             }
         };
         for entry in entries {
-            // A link is an artifact itself and is not followed: `file_type` does not either.
-            let named = entry.and_then(|entry| Ok((entry.file_type()?, Utf8PathBuf::try_from(entry.path()))));
-            match named {
-                Ok((kind, Ok(path))) if kind.is_dir() => waiting.push(path),
-                Ok((_, Ok(path))) => {
-                    if let Ok(inner) = path.strip_prefix(folder) {
-                        found.insert(relative.join(inner));
-                    }
+            // A link is an artifact itself and is not followed.
+            match entry.name.into_string() {
+                Ok(name) if entry.kind == FileKind::Folder => waiting.push(at.join(name)),
+                Ok(name) => {
+                    found.insert(relative.join(&at).join(name));
                     if found.len() > ARTIFACTS_MAX {
                         found.pop_last();
                         left_out = left_out.saturating_add(1);
                     }
                 }
-                Ok((_, Err(_))) | Err(_) => left_out = left_out.saturating_add(1),
+                Err(_) => left_out = left_out.saturating_add(1),
             }
         }
     }
-    Artifacts { paths: found.into_iter().map(Utf8PathBuf::into_string).collect(), left_out }
+    let paths = found.into_iter().filter_map(|path| path.into_string().try_into().ok()).collect();
+    Artifacts { paths, left_out }
 }
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::fs;
     use std::os::unix::ffi::OsStrExt;
 
     use super::*;
@@ -78,7 +80,7 @@ mod tests {
         fs::create_dir(artifacts.as_std_path().join(OsStr::from_bytes(b"folder\xff"))).unwrap();
         std::os::unix::fs::symlink("/", artifacts.join("link")).unwrap();
         let found = find_artifacts(&path, Utf8Path::new("runs/r/s/1"));
-        let below = |name: &str| format!("runs/r/s/1/artifacts/{name}");
+        let below = |name: &str| format!("runs/r/s/1/artifacts/{name}").parse().unwrap();
         assert_eq!(found, Artifacts { paths: vec![below("a"), below("deep/b"), below("link")], left_out: 2 });
     }
 
@@ -91,7 +93,7 @@ mod tests {
         }
         let found = find_artifacts(&path, Utf8Path::new("x"));
         assert_eq!((found.paths.len(), found.left_out), (ARTIFACTS_MAX, 300 - 256));
-        assert_eq!(found.paths.last().unwrap(), "x/artifacts/255");
+        assert_eq!(found.paths.last().unwrap().as_str(), "x/artifacts/255");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::io::{self, Read};
 
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
 use backstay_exec::{ExitRecord, Secrets, SpoolError, spool};
+use backstay_files::{Dir, Refused, if_there};
 use backstay_log::BlobError;
 use backstay_model::Text;
 use backstay_model::event::Spool;
 use backstay_model::limits::{LOG_TAIL_BYTES, OUTPUT_BYTES_MAX};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::artifacts::{Artifacts, find_artifacts};
@@ -111,34 +111,29 @@ fn read_output(
     answer: Option<&str>,
 ) -> Result<Output, CollectError> {
     let path = folder.join("output");
-    // A FIFO with nobody at its other end must not hold this up.
-    let opened = rustix::fs::open(
-        path.as_std_path(),
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
-    match opened.map(File::from) {
-        Ok(file) => match read_beginning(&file) {
+    let opened = Dir::open(folder.as_std_path()).and_then(|folder| if_there(folder.open_file("output")));
+    match opened {
+        Ok(Some(file)) => match read_beginning(&file) {
             // What the step wrote into the file did not pass its keeper, which redacts the streams.
             Ok(output) => Ok(Output { text: output.text.map(|text| secrets.redacted(&text)), ..output }),
             Err(source) => unreadable(path, source),
         },
-        Err(Errno::NOENT) => match answer {
+        Ok(None) => match answer {
             Some(answer) => Ok(Output { text: Some(answer.to_owned()), problem: None }),
             None => stdout_text(folder, stdout),
         },
-        Err(error) => unreadable(path, error.into()),
+        // What a link leads to may be anything, also what the step may not read.
+        Err(error) if matches!(Refused::of(&error), Some(Refused::Link { .. } | Refused::Kind { .. })) => {
+            Ok(Output { text: None, problem: Some(OutputProblem::NotAFile) })
+        }
+        Err(error) => unreadable(path, error),
     }
 }
 
 fn read_beginning(file: &File) -> io::Result<Output> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(Output { text: None, problem: Some(OutputProblem::NotAFile) });
-    }
     let mut bytes = Vec::new();
     file.take(OUTPUT_BYTES_MAX as u64).read_to_end(&mut bytes)?;
-    Ok(beginning(bytes, metadata.len()))
+    Ok(beginning(bytes, file.metadata()?.len()))
 }
 
 /// The text of `bytes`, the beginning of what had `size_bytes`.

@@ -15,7 +15,7 @@ use backstay_exec::{
 use backstay_log::crash::crash_point;
 use backstay_log::{ClaimMode, has_no_room};
 use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
-use backstay_model::{Attempt, EffectCall, EffectId, Epoch};
+use backstay_model::{Attempt, EffectCall, EffectId, Epoch, StorePath};
 use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -234,11 +234,7 @@ impl Drive<'_> {
 
 /// The folder of an attempt, relative to the store.
 pub(crate) fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf {
-    let mut work = effect.scope.to_string();
-    if effect.call == EffectCall::Probe {
-        work.push_str(".probe");
-    }
-    Utf8PathBuf::from(format!("runs/{}/{work}/{attempt}", effect.run))
+    Utf8PathBuf::from(String::from(StorePath::of_attempt(effect, attempt)))
 }
 
 /// A thread that dies without news would leave the loop waiting for ever.
@@ -323,7 +319,7 @@ impl Watch {
             attempt: self.attempt,
             pid: control.pid(),
             keeper_pid: control.keeper_pid(),
-            folder: self.folder.to_string(),
+            folder: StorePath::of_attempt(&self.effect, self.attempt),
             before,
             agent: self.running(preset, version),
         }));

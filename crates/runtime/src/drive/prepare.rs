@@ -1,11 +1,12 @@
 //! What an attempt needs before it begins: its files, its command, its environment, the checkout as it was.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Write;
 
 use backstay_agent::Preset;
 use backstay_engine::run::Work;
 use backstay_exec::{ProcessSpec, StartError};
+use backstay_files::{Dir, if_there};
 use backstay_log::has_no_room;
 use backstay_model::event::TreeOutcome;
 use backstay_model::{Digest, EffectCall, Scope};
@@ -53,18 +54,22 @@ impl Watch {
             move |source| Unready::Start(StartError::Io { path, source })
         };
         ballast::take_in(&self.store.folder);
+        let dir = Dir::make(folder.as_std_path()).map_err(io(folder))?;
         let artifacts = folder.join("artifacts");
-        fs::create_dir_all(&artifacts).map_err(io(&artifacts))?;
+        dir.make_folder("artifacts").map_err(io(&artifacts))?;
+        // The step writes to where it leads.
+        let output = folder.join("output");
+        if_there(dir.remove("output")).map_err(io(&output))?;
         let mut argv = work.argv;
         for (name, text) in [("script", &work.script), ("prompt", &work.prompt_file)] {
             if let Some(text) = text {
                 let path = folder.join(name);
-                fs::write(&path, text).map_err(io(&path))?;
+                dir.create(name).and_then(|mut file| file.write_all(text.as_bytes())).map_err(io(&path))?;
                 argv.push(path.into_string());
             }
         }
         let command = match (&work.agent, preset) {
-            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, folder)?),
+            (Some(agent), Some(preset)) => Some(crate::agents::command(preset, agent, &dir, folder)?),
             _ => None,
         };
         // What the workflow says of a variable beats the preset.
@@ -73,7 +78,7 @@ impl Watch {
         for (name, path) in [
             // The owner's own would be another one; some programs believe it.
             ("PWD", Utf8PathBuf::from(&work.cwd)),
-            ("BACKSTAY_OUTPUT", folder.join("output")),
+            ("BACKSTAY_OUTPUT", output),
             ("BACKSTAY_ARTIFACTS", artifacts),
             ("BACKSTAY_STORE", self.store.folder.clone()),
         ] {

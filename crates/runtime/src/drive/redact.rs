@@ -6,6 +6,7 @@
 
 use backstay_engine::{OutputProblem, ProcessEnded, Report};
 use backstay_exec::Secrets;
+use backstay_model::StorePath;
 use backstay_model::event::{Because, Event, Verdict};
 
 use super::flight::{News, Trouble};
@@ -34,7 +35,9 @@ pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
 fn in_end(secrets: &Secrets, process: &mut ProcessEnded) {
     process.message.iter_mut().for_each(|message| secrets.redact(message));
     process.shape_problem.iter_mut().for_each(|problem| secrets.redact(problem));
-    process.artifacts.iter_mut().for_each(|path| secrets.redact(path));
+    // What stands for a value has no separator: the path stays one of the store.
+    let clean = |path: &StorePath| secrets.redacted(path.as_str()).parse().ok();
+    process.artifacts = process.artifacts.iter().filter_map(clean).collect();
     match &mut process.output_problem {
         Some(OutputProblem::Unreadable { message }) => secrets.redact(message),
         Some(OutputProblem::Cut { .. } | OutputProblem::Lost { .. } | OutputProblem::NotAFile) | None => {}

@@ -3,9 +3,9 @@
 //! Before a run's events go, a note in its folder says where its checkout is. The note goes last: so however the freeing is
 //! broken off, whoever comes later knows what is left.
 
-use std::fs;
 use std::io;
 
+use backstay_files::{Dir, FileKind, if_there};
 use backstay_log::crash::crash_point;
 use backstay_model::RunId;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,6 +17,8 @@ use crate::trees::{Checkout, Removal, TreeError, Unmerged, Worth};
 
 /// The name of the note in a run's folder.
 const NOTE: &str = "freeing.json";
+/// A note has fewer bytes than this.
+const NOTE_BYTES_MAX: u64 = 64 * 1024;
 /// The version of [`Note`]'s form.
 const NOTE_VERSION: u32 = 1;
 
@@ -46,11 +48,12 @@ impl Leavings {
     /// Notes where its checkout is, durably: `cwd` is the folder that its steps worked in. A run that left no folder left no
     /// trees either. Blocks.
     pub(super) fn note(&self, cwd: Option<&str>) -> Result<(), FreeError> {
-        if !self.folder.is_dir() || self.noted()?.is_some() {
+        let Some(folder) = self.open()? else { return Ok(()) };
+        if self.noted(&folder)?.is_some() {
             return Ok(());
         }
         let note = Note { version: NOTE_VERSION, cwd: cwd.map(Utf8PathBuf::from) };
-        match replace_durably(&self.folder, NOTE, &note) {
+        match replace_durably(&folder, NOTE, &note) {
             // Somebody else was at it, and is done.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             noted => noted.map_err(self.failed()),
@@ -70,9 +73,9 @@ impl Leavings {
 
     /// Removes all of it, and says what this process gave back: somebody else may be at it too. Blocks.
     pub(super) fn free(&self) -> Result<Freed, FreeError> {
-        let cwd = self.noted()?.and_then(|note| note.cwd);
-        let is_note = |path: &Utf8Path| path == self.folder.join(NOTE);
-        let files_bytes = remove_below(&self.folder, &is_note).map_err(self.failed())?;
+        let Some(folder) = self.open()? else { return Ok(Freed::default()) };
+        let cwd = self.noted(&folder)?.and_then(|note| note.cwd);
+        let files_bytes = remove_below(&folder, Some(NOTE)).map_err(self.failed())?;
         crash_point("retention.files");
         let mut freed = Freed { files_bytes, ..Freed::default() };
         if let Some(checkout) = checkout(cwd.as_deref(), &mut freed)? {
@@ -82,8 +85,8 @@ impl Leavings {
             crash_point("retention.trees");
             worktrees?;
         }
-        let note_bytes = remove_below(&self.folder, &|_| false).map_err(self.failed())?;
-        match fs::remove_dir(&self.folder) {
+        let note_bytes = remove_below(&folder, None).map_err(self.failed())?;
+        match self.remove_empty() {
             // Somebody else is at it, and was first, or has just made a note of it and goes on.
             Err(error)
                 if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
@@ -97,13 +100,21 @@ impl Leavings {
         }
     }
 
-    fn noted(&self) -> Result<Option<Note>, FreeError> {
-        let bytes = match fs::read(self.folder.join(NOTE)) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            bytes => bytes.map_err(self.failed())?,
-        };
+    /// The folder, if it is there.
+    fn open(&self) -> Result<Option<Dir>, FreeError> {
+        if_there(Dir::open(self.folder.as_std_path())).map_err(self.failed())
+    }
+
+    fn remove_empty(&self) -> io::Result<()> {
+        match (self.folder.parent(), self.folder.file_name()) {
+            (Some(runs), Some(name)) => Dir::open(runs.as_std_path())?.remove_folder(name),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn noted(&self, folder: &Dir) -> Result<Option<Note>, FreeError> {
+        let bytes = if_there(folder.read(NOTE, NOTE_BYTES_MAX)).map_err(self.failed())?;
+        let Some(bytes) = bytes else { return Ok(None) };
         let note: Note =
             serde_json::from_slice(&bytes).map_err(|error| self.failed()(io::Error::other(error)))?;
         if note.version > NOTE_VERSION {
@@ -114,35 +125,23 @@ impl Leavings {
     }
 }
 
-/// Removes what is in a folder, but for what is `kept`; says how many bytes went by this. What somebody else removes
-/// meanwhile is theirs.
-fn remove_below(folder: &Utf8Path, kept: &dyn Fn(&Utf8Path) -> bool) -> io::Result<u64> {
-    let entries = match folder.read_dir_utf8() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries?,
-    };
+/// Removes what is in a folder, but for the file `kept`; says how many bytes went by this. Links go themselves, and nothing
+/// that they lead to. What somebody else removes meanwhile is theirs.
+fn remove_below(folder: &Dir, kept: Option<&str>) -> io::Result<u64> {
     let mut total = 0;
-    for entry in entries {
-        let entry = entry?;
-        if kept(entry.path()) {
+    for entry in folder.entries()? {
+        if kept.is_some_and(|kept| entry.name == kept) {
             continue;
         }
-        let there = match entry.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            there => there?,
-        };
-        let (gone, bytes) = if there.is_dir() {
-            let below = remove_below(entry.path(), kept)?;
+        if entry.kind == FileKind::Folder {
+            let Some(below) = if_there(folder.folder(&entry.name))? else { continue };
             // Whoever takes the empty folder away, what was in it went by this.
-            total += below;
-            (fs::remove_dir(entry.path()), 0)
-        } else {
-            (fs::remove_file(entry.path()), there.len())
-        };
-        match gone {
-            Ok(()) => total += bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            total += remove_below(&below, None)?;
+            if_there(folder.remove_folder(&entry.name))?;
+        } else if let Some(there) = folder.status(&entry.name)?
+            && if_there(folder.remove(&entry.name))?.is_some()
+        {
+            total += there.size_bytes;
         }
     }
     Ok(total)
@@ -150,20 +149,14 @@ fn remove_below(folder: &Utf8Path, kept: &dyn Fn(&Utf8Path) -> bool) -> io::Resu
 
 /// What the files under a folder take, in bytes; what goes meanwhile takes nothing.
 pub(super) fn folder_bytes(folder: &Utf8Path) -> io::Result<u64> {
-    let mut waiting = vec![folder.to_owned()];
+    let mut waiting: Vec<Dir> = if_there(Dir::open(folder.as_std_path()))?.into_iter().collect();
     let mut total = 0;
     while let Some(folder) = waiting.pop() {
-        let entries = match folder.read_dir_utf8() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            match entry.metadata() {
-                Ok(there) if there.is_dir() => waiting.push(entry.into_path()),
-                Ok(there) => total += there.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        for entry in folder.entries()? {
+            if entry.kind == FileKind::Folder {
+                waiting.extend(if_there(folder.folder(&entry.name))?);
+            } else {
+                total += folder.status(&entry.name)?.map_or(0, |there| there.size_bytes);
             }
         }
     }
@@ -225,6 +218,8 @@ fn worktrees(checkout: &Checkout, run: RunId, deed: Deed, freed: &mut Freed) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn leavings(folder: &Utf8Path) -> Leavings {

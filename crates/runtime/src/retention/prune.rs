@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use backstay_files::{Dir, if_there};
 use backstay_log::{Collected, Direction, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Seq, Timestamp, Topic};
@@ -149,12 +150,9 @@ impl Store {
     async fn sweep_folders(&self, only_look: bool, report: &mut PruneReport) -> Result<(), RunError> {
         let runs = self.folder.join("runs");
         let listed = move || -> std::io::Result<BTreeSet<RunId>> {
-            match runs.read_dir_utf8() {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-                entries => entries?
-                    .filter_map(|entry| entry.map(|entry| entry.file_name().parse().ok()).transpose())
-                    .collect(),
-            }
+            let entries = if_there(Dir::open(runs.as_std_path()).and_then(|runs| runs.entries()))?;
+            let names = entries.into_iter().flatten().filter_map(|entry| entry.name.into_string().ok());
+            Ok(names.filter_map(|name| name.parse().ok()).collect())
         };
         let path = self.folder.join("runs");
         let folders =

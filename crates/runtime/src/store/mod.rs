@@ -9,6 +9,7 @@ mod registration;
 
 use std::sync::Arc;
 
+use backstay_files::{Dir, if_there};
 use backstay_log::{BlobStore, Log};
 use backstay_model::{Attempt, EffectId};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,6 +31,8 @@ pub const STORE_FOLDER: &str = ".backstay";
 
 /// The name of the configuration in a store's folder.
 pub const CONFIGURATION_FILE: &str = "config.toml";
+/// Nobody writes a longer one by hand.
+const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 
 /// An open store: the log, the blobs, and the folders of keepers.
 #[derive(Clone, Debug)]
@@ -55,6 +58,24 @@ enum Access {
 #[must_use]
 pub fn find_store(from: &Utf8Path) -> Option<Utf8PathBuf> {
     from.ancestors().map(|folder| folder.join(STORE_FOLDER)).find(|folder| folder.is_dir())
+}
+
+/// `folder` with every link above it resolved, and not the folder itself: a store's folder is no link. As it is where nothing
+/// is above it; who opens it then says so.
+#[must_use]
+pub(crate) fn real_folder(folder: &Utf8Path) -> Utf8PathBuf {
+    let real = backstay_files::real_path(folder.as_std_path()).ok();
+    real.and_then(|real| Utf8PathBuf::from_path_buf(real).ok()).unwrap_or_else(|| folder.to_owned())
+}
+
+/// Reads the configuration in the folder of a store; none if there is none.
+///
+/// # Errors
+/// What the system says, or that it is not a regular file of a readable size.
+pub(crate) fn read_configuration(folder: &Utf8Path) -> std::io::Result<Option<Vec<u8>>> {
+    let folder = if_there(Dir::open(real_folder(folder).as_std_path()))?;
+    let Some(folder) = folder else { return Ok(None) };
+    if_there(folder.read(CONFIGURATION_FILE, CONFIGURATION_BYTES_MAX))
 }
 
 /// Refuses the folder of a store that is not this user's, or that others may write to.

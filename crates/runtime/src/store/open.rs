@@ -463,7 +463,9 @@ fn home(folder: &Utf8Path) -> Result<Home, StoreOpenError> {
 /// A path without links.
 fn real(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
     let failed = |source| PrivateError::Io { path: folder.to_owned(), source };
-    Ok(folder.canonicalize_utf8().map_err(failed)?)
+    // Above it links are the user's; itself it is none.
+    let folder = backstay_files::Dir::open_found(folder.as_std_path()).map_err(failed)?;
+    Ok(Utf8PathBuf::from(folder.path().to_string_lossy().into_owned()))
 }
 
 /// The same for a folder that need not be there yet.

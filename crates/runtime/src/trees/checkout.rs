@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use backstay_model::event::{KeptTree, OmittedFiles};
+use backstay_model::{InvalidObjectId, ObjectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::TreeError;
@@ -88,15 +89,18 @@ impl Checkout {
         let said = self.git(&["for-each-ref", format, &name.reference()]).text()?;
         let mut parts = said.splitn(3, ' ');
         let (Some(commit), Some(tree)) = (parts.next(), parts.next()) else { return Ok(None) };
+        let odd = |error: String| TreeError::Git {
+            command: format!("for-each-ref {}", name.reference()),
+            message: format!("the message of {commit} is not what was written: {error}"),
+        };
         // What is not in it is noted in its message.
         let omitted = match parts.next().map(str::trim).filter(|text| !text.is_empty()) {
-            Some(text) => serde_json::from_str(text).map_err(|error| TreeError::Git {
-                command: format!("for-each-ref {}", name.reference()),
-                message: format!("the message of {commit} is not what was written: {error}"),
-            })?,
+            Some(text) => serde_json::from_str(text).map_err(|error| odd(error.to_string()))?,
             None => OmittedFiles::default(),
         };
-        Ok(Some(KeptTree { commit: commit.to_owned(), tree: tree.to_owned(), omitted }))
+        let object =
+            |text: &str| text.trim().parse().map_err(|error: InvalidObjectId| odd(error.to_string()));
+        Ok(Some(KeptTree { commit: object(commit)?, tree: object(tree)?, omitted }))
     }
 
     /// Shows what is different between two commits, with the user's own colours and pager. True if git was content.
@@ -104,7 +108,7 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if git cannot be started.
     #[expect(clippy::disallowed_methods, reason = "git prints: it is asked only where it does")]
-    pub fn show_diff(&self, from: &str, to: &str, options: &[String]) -> Result<bool, TreeError> {
+    pub fn show_diff(&self, from: &ObjectId, to: &ObjectId, options: &[String]) -> Result<bool, TreeError> {
         let mut settings = self.settings.clone();
         if std::io::stdout().is_terminal() {
             let pager = users_pager(&self.root, self.patience)?;
@@ -114,7 +118,7 @@ impl Checkout {
             .arg("diff")
             .args(DIFF_OPTIONS)
             .args(options)
-            .args([from, to])
+            .args(["--end-of-options", from.as_str(), to.as_str(), "--"])
             .stdin(Stdio::null())
             .status()
             .map_err(TreeError::NoGit)?;
@@ -125,9 +129,10 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn diff(&self, from: &str, to: &str) -> Result<Vec<u8>, TreeError> {
+    pub fn diff(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<u8>, TreeError> {
+        let objects = ["--end-of-options", from.as_str(), to.as_str(), "--"];
         let words: Vec<&str> =
-            ["diff", "--no-color"].into_iter().chain(DIFF_OPTIONS).chain([from, to]).collect();
+            ["diff", "--no-color"].into_iter().chain(DIFF_OPTIONS).chain(objects).collect();
         self.git(&words).bytes()
     }
 
@@ -135,11 +140,11 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn changed(&self, from: &str, to: &str) -> Result<Vec<ChangedFile>, TreeError> {
+    pub fn changed(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<ChangedFile>, TreeError> {
         let words: Vec<&str> = ["diff-tree", "-r", "--no-renames", "--name-status", "-z"]
             .into_iter()
             .chain(DIFF_OPTIONS)
-            .chain([from, to])
+            .chain(["--end-of-options", from.as_str(), to.as_str(), "--"])
             .collect();
         let said = self.git(&words).bytes()?;
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -155,11 +160,20 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError::Occupied`] if something is at `path`; others if git refuses.
-    pub fn restore_to(&self, commit: &str, path: &Utf8Path) -> Result<(), TreeError> {
+    pub fn restore_to(&self, commit: &ObjectId, path: &Utf8Path) -> Result<(), TreeError> {
         if path.exists() {
             return Err(TreeError::Occupied { path: path.to_owned() });
         }
-        self.git(&["worktree", "add", "--detach", "--quiet", path.as_str(), commit]).bytes()?;
+        self.git(&[
+            "worktree",
+            "add",
+            "--detach",
+            "--quiet",
+            "--end-of-options",
+            path.as_str(),
+            commit.as_str(),
+        ])
+        .bytes()?;
         Ok(())
     }
 
@@ -167,8 +181,8 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if there is such a branch, or git refuses the name.
-    pub fn restore_as_branch(&self, commit: &str, name: &str) -> Result<(), TreeError> {
-        self.git(&["branch", "--no-track", name, commit]).bytes()?;
+    pub fn restore_as_branch(&self, commit: &ObjectId, name: &str) -> Result<(), TreeError> {
+        self.git(&["branch", "--no-track", "--end-of-options", name, commit.as_str()]).bytes()?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 use backstay_exec::{HelperError, run_within};
+use backstay_model::{InvalidObjectId, ObjectId};
 use camino::Utf8Path;
 use rustix::process::Signal;
 
@@ -162,6 +163,13 @@ impl Git {
     pub(super) fn text(self) -> Result<String, TreeError> {
         let bytes = self.bytes()?;
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// The object that it names.
+    pub(super) fn object(self) -> Result<ObjectId, TreeError> {
+        let command = self.words.join(" ");
+        let said = self.text()?;
+        said.parse().map_err(|odd: InvalidObjectId| TreeError::Git { command, message: odd.to_string() })
     }
 
     /// The same with `input` on its stdin.

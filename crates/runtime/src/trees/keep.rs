@@ -1,14 +1,18 @@
 //! Keeping a tree.
 
-use std::fs;
+use std::fs::File;
 
+use backstay_files::{Dir, if_there};
 use backstay_model::event::{KeptTree, OmittedFiles};
-use backstay_model::{Attempt, EffectId, RunId};
+use backstay_model::{Attempt, EffectId, ObjectId, RunId};
 use camino::Utf8Path;
 
 use super::checkout::Checkout;
 use super::error::TreeError;
 use super::staging::Staging;
+
+/// The name of the index that git writes a tree with, in a folder of ours.
+const INDEX: &str = "tree-index";
 
 /// When a tree was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +91,8 @@ impl Checkout {
                 .env(&format!("GIT_{role}_NAME"), "backstay")
                 .env(&format!("GIT_{role}_EMAIL"), "backstay@localhost");
         }
-        let commit = commit.text()?;
-        self.git(&["update-ref", &name.reference(), &commit]).bytes()?;
+        let commit = commit.object()?;
+        self.git(&["update-ref", &name.reference(), commit.as_str()]).bytes()?;
         Ok(KeptTree { commit, tree, omitted })
     }
 
@@ -97,31 +101,28 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git refuses; nothing of the user's was changed.
-    pub fn tree_now(&self, scratch: &Utf8Path) -> Result<(String, OmittedFiles), TreeError> {
+    pub fn tree_now(&self, scratch: &Utf8Path) -> Result<(ObjectId, OmittedFiles), TreeError> {
         self.written(scratch)
     }
 
     /// The tree of the checkout, and what it omits.
-    fn written(&self, scratch: &Utf8Path) -> Result<(String, OmittedFiles), TreeError> {
-        let index = scratch.join("tree-index");
-        let written = self.write_with(&index);
-        match fs::remove_file(&index) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::debug!(%index, %error, "an index that served its time stays");
-            }
-            _ => {}
+    fn written(&self, scratch: &Utf8Path) -> Result<(ObjectId, OmittedFiles), TreeError> {
+        let failed = |source| TreeError::Io { action: "use", path: scratch.to_owned(), source };
+        let folder = Dir::open(scratch.as_std_path()).map_err(failed)?;
+        // Git writes where the name leads: what another left under it goes first.
+        if_there(folder.remove(INDEX)).map_err(failed)?;
+        let written = self.write_with(&folder, &scratch.join(INDEX));
+        if let Err(error) = if_there(folder.remove(INDEX)) {
+            tracing::debug!(%scratch, %error, "an index that served its time stays");
         }
         written
     }
 
-    fn write_with(&self, index: &Utf8Path) -> Result<(String, OmittedFiles), TreeError> {
+    fn write_with(&self, scratch: &Dir, index: &Utf8Path) -> Result<(ObjectId, OmittedFiles), TreeError> {
+        let failed = |source| TreeError::Io { action: "copy", path: self.index.clone(), source };
         // With the user's index git knows which files are unchanged, so it reads only the others.
-        if self.index.exists() {
-            copy_with_time(&self.index, index).map_err(|source| TreeError::Io {
-                action: "copy",
-                path: self.index.clone(),
-                source,
-            })?;
+        if let Some(users) = if_there(File::open(&self.index)).map_err(failed)? {
+            copy_with_time(users, scratch).map_err(failed)?;
         }
         let staging = Staging { checkout: self, index };
         let omitted = staging.stage()?;
@@ -131,9 +132,10 @@ impl Checkout {
 
 /// Copies a file with the time at which it was written. By that time of an index git knows which files may have changed
 /// in the very moment in which it was written, and reads those again.
-fn copy_with_time(from: &Utf8Path, to: &Utf8Path) -> std::io::Result<()> {
+fn copy_with_time(mut from: File, scratch: &Dir) -> std::io::Result<()> {
     // Asked before copying: an earlier time makes git read more, and miss nothing.
-    let written_at = fs::metadata(from)?.modified()?;
-    fs::copy(from, to)?;
-    fs::File::options().append(true).open(to)?.set_modified(written_at)
+    let written_at = from.metadata()?.modified()?;
+    let mut to = scratch.create_new(INDEX)?;
+    std::io::copy(&mut from, &mut to)?;
+    to.set_modified(written_at)
 }

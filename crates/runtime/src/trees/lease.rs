@@ -4,10 +4,11 @@
 //! and ends with its process. What the file says tells who had it last: agents of that run may still work there without
 //! an owner.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 
-use backstay_exec::is_kept;
+use backstay_exec::care::is_held;
+use backstay_files::{Dir, FileKind, if_there};
 use backstay_model::RunId;
 use backstay_model::event::CheckoutBusy;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkout::Checkout;
 use super::error::TreeError;
+use crate::store::real_folder;
 
 /// The file, in the checkout's git folder.
 const FILE: &str = "backstay.lock";
@@ -119,11 +121,17 @@ impl Checkout {
         Ok(is_free.then_some(lock.file))
     }
 
+    /// The checkout's own git folder, wherever git has it.
+    fn git_folder(&self) -> io::Result<Dir> {
+        let folder = self.index.parent().ok_or(io::ErrorKind::NotFound)?;
+        Dir::open(&folder.as_std_path().canonicalize()?)
+    }
+
     /// Opens the file, and says whether this process has it now.
     fn lock(&self) -> Result<(LockFile, bool), TreeError> {
         let path = self.index.with_file_name(FILE);
         let failed = |source| TreeError::Io { action: "lock", path: path.clone(), source };
-        let lock = LockFile::open(&path).map_err(failed)?;
+        let lock = self.git_folder().and_then(|folder| LockFile::open(&folder, &path)).map_err(failed)?;
         match flock(&lock.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok((lock, true)),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok((lock, false)),
@@ -134,8 +142,8 @@ impl Checkout {
 
 impl LockFile {
     /// What cannot be written can be locked: it belongs to another user, or to a system that is read-only.
-    fn open(path: &Utf8Path) -> io::Result<LockFile> {
-        let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    fn open(folder: &Dir, path: &Utf8Path) -> io::Result<LockFile> {
+        let opened = folder.open_or_create(FILE);
         let (file, is_writable) = match opened {
             Err(error)
                 if matches!(
@@ -143,7 +151,7 @@ impl LockFile {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                 ) =>
             {
-                (File::open(path)?, false)
+                (folder.open_file(FILE)?, false)
             }
             opened => (opened?, true),
         };
@@ -193,10 +201,12 @@ impl Note {
 
 /// Whether an agent of the run still works under its keeper.
 fn is_worked_on(note: &Note) -> io::Result<bool> {
-    let run = note.store.join("runs").join(note.run.to_string());
-    for step in folders(&run)? {
-        for attempt in folders(&step)? {
-            if is_kept(&attempt)? {
+    let store = real_folder(&note.store);
+    let Some(root) = if_there(Dir::open(store.as_std_path()))? else { return Ok(false) };
+    let run = Utf8PathBuf::from(format!("runs/{}", note.run));
+    for step in folders(&root, &run)? {
+        for attempt in folders(&root, &step)? {
+            if is_held(&store.join(&attempt))? {
                 return Ok(true);
             }
         }
@@ -204,24 +214,16 @@ fn is_worked_on(note: &Note) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The folders in `folder`; none if it is gone.
-fn folders(folder: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            found.extend(Utf8PathBuf::from_path_buf(entry.path()));
-        }
-    }
-    Ok(found)
+/// The folders in the folder `at` of a store, relative to the store; none if it is gone.
+fn folders(root: &Dir, at: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let Some(entries) = if_there(root.folder(at).and_then(|at| at.entries()))? else { return Ok(Vec::new()) };
+    let folders = entries.into_iter().filter(|entry| entry.kind == FileKind::Folder);
+    Ok(folders.filter_map(|entry| Some(at.join(entry.name.to_str()?))).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 

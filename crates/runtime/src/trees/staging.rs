@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use backstay_model::ObjectId;
 use backstay_model::event::{OmissionReason, OmittedFile, OmittedFiles};
 use camino::Utf8Path;
 
@@ -83,10 +84,10 @@ impl Staging<'_> {
     }
 
     /// The tree of the index.
-    pub(super) fn tree(&self) -> Result<String, TreeError> {
-        match self.git(&["write-tree"]).text() {
+    pub(super) fn tree(&self) -> Result<ObjectId, TreeError> {
+        match self.git(&["write-tree"]).object() {
             // It writes the index, too.
-            Err(TreeError::Git { .. }) => self.git_with(&self.no_filters(None)?, &["write-tree"]).text(),
+            Err(TreeError::Git { .. }) => self.git_with(&self.no_filters(None)?, &["write-tree"]).object(),
             tree => tree,
         }
     }

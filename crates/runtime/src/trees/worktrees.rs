@@ -199,7 +199,7 @@ impl Checkout {
     /// # Errors
     /// [`TreeError`] if the worktree or the branch cannot be removed for another reason.
     pub fn remove_worktree(&self, worktree: &RunWorktree, head: &str) -> Result<Removal, TreeError> {
-        match self.git(&["worktree", "remove", worktree.path.as_str()]).bytes() {
+        match self.git(&["worktree", "remove", "--end-of-options", worktree.path.as_str()]).bytes() {
             Ok(_) => {}
             Err(TreeError::Git { message, .. }) => {
                 return Ok(Removal::Stays(Unmerged::Refused { message }));

@@ -6,7 +6,7 @@ use backstay_engine::record::{Interruption, RunRecord};
 use backstay_exec::spool::{Stream, stream_bytes};
 use backstay_log::Log;
 use backstay_model::event::{EffectFinished, Event, Spool};
-use backstay_model::{Digest, EffectId, Seq, Topic};
+use backstay_model::{Digest, EffectId, Seq, StorePath, Topic};
 use backstay_runtime::Store;
 
 use super::ANALYSTS;
@@ -148,7 +148,7 @@ fn witness(
     events: &[Event],
     step: &'static str,
 ) -> Result<Witness, CliError> {
-    let folders: Vec<&String> = record
+    let folders: Vec<&StorePath> = record
         .steps
         .iter()
         .filter(|found| found.step.as_str() == step)
@@ -176,7 +176,7 @@ fn witness(
         _ => None,
     });
     let streams = match (finished, folders.last()) {
-        (Some(finished), Some(folder)) => streams(store, finished, folder)?,
+        (Some(finished), Some(folder)) => streams(store, finished, folder.as_str())?,
         (_, _) => Vec::new(),
     };
     Ok(Witness { step, starts, attached, streams })

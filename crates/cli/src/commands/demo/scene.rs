@@ -124,7 +124,7 @@ impl Scene<'_> {
             let attempts =
                 record.steps.iter().filter(|step| step.step.as_str() == name).flat_map(|step| &step.attempts);
             for folder in attempts.filter_map(|attempt| attempt.folder.as_ref()) {
-                let folder = store.folder().join(folder);
+                let folder = store.folder().join(folder.as_str());
                 written.found += file_size(folder.join(Stream::Stdout.file_name()))?;
                 written.beside += file_size(folder.join(Stream::Stderr.file_name()))?;
             }

@@ -37,7 +37,7 @@ pub(super) async fn findings(
     };
     let mut findings = vec![Finding::new(Part::Store, "folder", Health::Good, folder.as_str())];
     findings.push(configured(configuration));
-    if !folder.join(LOG_FILE).exists() {
+    if folder.join(LOG_FILE).symlink_metadata().is_err() {
         findings.push(Finding::new(Part::Store, "log", Health::Good, "none yet: the first run makes it"));
         return Ok(findings);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_agent::{BUILT_IN, Preset};
+use backstay_files::{Dir, real_path};
 use backstay_runtime::{STORE_FOLDER, preset_traits};
 use backstay_workflow::PresetTraits;
 use camino::Utf8PathBuf;
@@ -146,8 +147,11 @@ fn in_order(
 fn store(context: &Context) -> Result<Utf8PathBuf, CliError> {
     let folder = context.store_folder().unwrap_or_else(|| context.cwd.join(STORE_FOLDER));
     context.refuse_foreign(&folder)?;
-    std::fs::create_dir_all(&folder)
-        .map_err(|source| CliError::WriteFile { path: folder.clone(), source })?;
+    let made = folder
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| Dir::make(&real_path(folder.as_std_path())?));
+    made.map_err(|source| CliError::WriteFile { path: folder.clone(), source })?;
     ignore_in_git(&folder)?;
     Ok(folder)
 }

@@ -141,7 +141,7 @@ fn the_view_follows_what_is_at_work_until_a_step_is_chosen() {
 fn only_the_keys_that_work_are_named_and_do_something() {
     let mut seen = Seen::of(running());
     assert_eq!(seen.keys(&watching()), ["↑↓", "s", "x", "q", "?"], "nothing was written or kept yet");
-    seen.record.steps[3].attempts[0].folder = Some("runs/x".to_owned());
+    seen.record.steps[3].attempts[0].folder = Some("runs/x".parse().unwrap());
     assert_eq!(seen.keys(&watching()), ["↑↓", "enter", "s", "x", "q", "?"]);
     assert_eq!(Seen::of(waiting()).keys(&watching()), ["↑↓", "a", "s", "x", "q", "?"]);
     seen.held = Held::Nobody;
@@ -156,7 +156,7 @@ fn only_the_keys_that_work_are_named_and_do_something() {
 #[test]
 fn every_key_says_what_its_command_says() {
     let mut seen = Seen::of(running());
-    seen.record.steps[3].attempts[0].folder = Some("runs/x".to_owned());
+    seen.record.steps[3].attempts[0].folder = Some("runs/x".parse().unwrap());
     let scope = Scope::step(id("quick"));
     let mut console = watching();
     assert_eq!(press(&mut console, &seen, &text("s")), [Deed::Suspend]);

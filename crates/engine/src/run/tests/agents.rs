@@ -209,7 +209,15 @@ fn a_session_that_is_chosen_before_the_start_is_known_though_nothing_was_said() 
     let SessionWish::Fresh { id } = bench.told().session.clone() else { panic!("the first one is new") };
     let running = backstay_model::event::AgentRunning { version: None, session: Some(id.clone()) };
     let (folder, agent) = ("p".to_owned(), Some(running));
-    bench.report(Report::Running { effect, attempt, pid: 1, keeper_pid: 2, folder, before: None, agent });
+    bench.report(Report::Running {
+        effect,
+        attempt,
+        pid: 1,
+        keeper_pid: 2,
+        folder: folder.parse().unwrap(),
+        before: None,
+        agent,
+    });
     bench.lose("a", LostEvidence::KeeperDead);
     assert!(matches!(&bench.told().session, SessionWish::Continue { id: known, .. } if *known == id));
 }

@@ -104,7 +104,7 @@ fn s5_a_probe_decides_by_its_exit_code() {
         attempt,
         pid: 1,
         keeper_pid: 2,
-        folder: "p".to_owned(),
+        folder: "p".parse().unwrap(),
         before: None,
         agent: None,
     };
@@ -275,7 +275,7 @@ fn s5_what_the_log_saw_running_had_begun_whatever_became_of_its_folder() {
         attempt,
         pid: 1,
         keeper_pid: 2,
-        folder,
+        folder: folder.parse().unwrap(),
         before: None,
         agent: None,
     });

@@ -291,8 +291,13 @@ fn s5_work_that_is_lost_in_a_pass_is_asked_about_and_goes_on_in_it() {
     );
 }
 
+/// An id of git of one digit, which has to be one of a hexadecimal number.
+fn object(digit: &str) -> backstay_model::ObjectId {
+    digit.repeat(40).parse().unwrap()
+}
+
 fn kept_tree(tree: &str, omitted: OmittedFiles) -> TreeOutcome {
-    TreeOutcome::Kept(KeptTree { commit: "c".repeat(40), tree: tree.repeat(40), omitted })
+    TreeOutcome::Kept(KeptTree { commit: object("c"), tree: object(tree), omitted })
 }
 
 /// What one pass comes to, as [`pass`] takes it.

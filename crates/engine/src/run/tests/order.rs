@@ -184,7 +184,7 @@ fn late_and_doubled_reports_change_nothing() {
         attempt,
         pid: 1,
         keeper_pid: 2,
-        folder: "f".to_owned(),
+        folder: "f".parse().unwrap(),
         before: None,
         agent: None,
     };
@@ -198,7 +198,7 @@ fn late_and_doubled_reports_change_nothing() {
         attempt: attempt.next(),
         pid: 1,
         keeper_pid: 2,
-        folder: String::new(),
+        folder: "f".parse().unwrap(),
         before: None,
         agent: None,
     };

@@ -163,12 +163,12 @@ fn log_artifacts_and_output_path_are_there_for_expressions() {
         attempt,
         pid: 1,
         keeper_pid: 2,
-        folder,
+        folder: folder.parse().unwrap(),
         before: None,
         agent: None,
     });
     let log = Some(bench.keep("said\n"));
-    bench.end("a", ProcessEnded { log, artifacts: vec!["runs/r/a.1/x".to_owned()], ..exited(0) });
+    bench.end("a", ProcessEnded { log, artifacts: vec!["runs/r/a.1/x".parse().unwrap()], ..exited(0) });
     let values: Vec<&str> =
         bench.starts.last().unwrap().env.iter().take(3).map(|(_, v)| v.as_str()).collect();
     assert_eq!(values, ["said\n", "[\"/store/runs/r/a.1/x\"]", "/store/runs/r/a.1/stdout"]);

@@ -240,7 +240,7 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
             attempt,
             pid: 1,
             keeper_pid: 2,
-            folder: "f".to_owned(),
+            folder: "f".parse().unwrap(),
             before: None,
             agent: None,
         }),

@@ -6,8 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backstay_files::Dir;
+
+use super::super::fault;
 use super::super::lock::{LockFile, Strength};
 use crate::error::{AloneError, StoreError};
+
+/// The lock that whoever has the store open shares.
+const LOCK: &str = "store.lock";
 
 /// A store that no other process has open, until this is dropped.
 #[derive(Debug)]
@@ -22,12 +28,13 @@ impl Alone {
     /// # Errors
     /// [`AloneError::InTheWay`] names who has it open.
     pub fn take(folder: &Path) -> Result<Alone, AloneError> {
-        let path = folder.join("store.lock");
-        let lock = LockFile::open(&path, Strength::Exclusive)?;
+        let root = Dir::open_found(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+        let lock = LockFile::open(&root, LOCK, Strength::Exclusive)?;
         match lock.acquire() {
-            Ok(()) => Ok(Alone { folder: folder.to_owned(), lock }),
+            Ok(()) => Ok(Alone { folder: root.path().to_owned(), lock }),
             Err(StoreError::LockBusy { .. }) => {
-                Err(AloneError::InTheWay { path: folder.to_owned(), pids: holders(&path)? })
+                let pids = holders(&root.path().join(LOCK))?;
+                Err(AloneError::InTheWay { path: folder.to_owned(), pids })
             }
             Err(error) => Err(error.into()),
         }
@@ -38,9 +45,10 @@ impl Alone {
     /// # Errors
     /// [`AloneError::Store`] if its lock cannot be used.
     pub fn take_now(folder: &Path) -> Result<Option<Alone>, AloneError> {
-        let lock = LockFile::open(&folder.join("store.lock"), Strength::Exclusive)?;
+        let root = Dir::open_found(folder).map_err(|source| fault::io("open the folder", folder, source))?;
+        let lock = LockFile::open(&root, LOCK, Strength::Exclusive)?;
         let is_taken = lock.acquire_within(Duration::ZERO)?;
-        Ok(is_taken.then(|| Alone { folder: folder.to_owned(), lock }))
+        Ok(is_taken.then(|| Alone { folder: root.path().to_owned(), lock }))
     }
 
     /// The store's folder.
@@ -61,10 +69,10 @@ impl Drop for Alone {
 /// # Errors
 /// [`StoreError::Io`] if the file cannot be looked at.
 pub fn holders(path: &Path) -> Result<Vec<u32>, StoreError> {
-    let inode = match std::fs::metadata(path) {
+    let inode = match std::fs::symlink_metadata(path) {
         Ok(there) => there.ino(),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(super::super::fault::io("look at", path, source)),
+        Err(source) => return Err(fault::io("look at", path, source)),
     };
     let Ok(locks) = File::open("/proc/locks") else { return Ok(Vec::new()) };
     let mut pids: Vec<u32> =
@@ -106,7 +114,7 @@ mod tests {
     fn this_process_is_named_when_it_is_in_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.lock");
-        let lock = LockFile::open(&path, Strength::Shared).unwrap();
+        let lock = LockFile::open(&Dir::open_found(folder.path()).unwrap(), LOCK, Strength::Shared).unwrap();
         assert_eq!(holders(&path).unwrap(), Vec::<u32>::new());
         lock.acquire().unwrap();
         assert_eq!(holders(&path).unwrap(), [std::process::id()]);

@@ -1,8 +1,8 @@
 //! A copy of the database, of one moment, while others go on writing.
 
-use std::fs::File;
 use std::path::Path;
 
+use backstay_files::Dir;
 use backstay_model::{LogId, Position};
 use rusqlite::Connection;
 
@@ -25,15 +25,15 @@ pub struct DatabaseCopy {
     pub events: u64,
 }
 
-/// Copies the database of the store in `folder` to `target`, which must not be there. Returns once the copy is on the disk.
+/// Copies the database of the store in `store` to `target`, which must not be there. Returns once the copy is on the disk.
 ///
 /// SQLite's own online backup begins anew with each commit of another process; this copy is made within one read
 /// transaction, holds nobody up, and leaves out what was deleted. Blocks.
 ///
 /// # Errors
 /// [`LookError`] if the store cannot be read, or the copy not be written.
-pub fn copy_database(folder: &Path, target: &Path) -> Result<DatabaseCopy, LookError> {
-    let look = Look::open(folder)?;
+pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, LookError> {
+    let look = Look::open(store)?;
     let copying = schema::connect_writer(&look.path)?;
     let text = target.to_str().ok_or_else(|| {
         fault::io(
@@ -42,14 +42,16 @@ pub fn copy_database(folder: &Path, target: &Path) -> Result<DatabaseCopy, LookE
             std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
         )
     })?;
-    copying.execute("VACUUM INTO ?1", [text]).map_err(|source| fault::sqlite("copy", &look.path, source))?;
-    let flush = |path: &Path| {
-        File::open(path).and_then(|file| file.sync_all()).map_err(|source| fault::io("flush", path, source))
+    // SQLite copies into a file that is empty, too: so the copy is its user's alone from the start.
+    let made = match (target.parent(), target.file_name()) {
+        (Some(folder), Some(name)) => {
+            Dir::open_found(folder).and_then(|folder| Ok((folder.create_new(name)?, folder)))
+        }
+        _ => Err(std::io::ErrorKind::InvalidInput.into()),
     };
-    flush(target)?;
-    if let Some(folder) = target.parent() {
-        flush(folder)?;
-    }
+    let (file, folder) = made.map_err(|source| fault::io("make", target, source))?;
+    copying.execute("VACUUM INTO ?1", [text]).map_err(|source| fault::sqlite("copy", &look.path, source))?;
+    file.sync_all().and_then(|()| folder.sync()).map_err(|source| fault::io("flush", target, source))?;
     let copy = schema::connect_reader(target)?;
     let unreadable = |source| fault::sqlite("read", target, source);
     let (log, events) = describe(&copy).map_err(unreadable)?;

@@ -76,6 +76,7 @@ pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
     let open_in = holders(&folder.join("store.lock"))?;
     let mut look = Look::open(database)?;
     let (format, path) = (look.format, look.path.clone());
+    let locks = OwnerLocks::new(folder.join("owners"));
     let transaction = look.begin()?;
     let failed = |source| fault::sqlite("read", &path, source);
     let (log, created_at) = transaction
@@ -93,7 +94,7 @@ pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
     let live_bytes = transaction
         .query_row("SELECT ifnull(sum(octet_length(payload)), 0) FROM live", (), |row| unsigned(row, 0))
         .map_err(failed)?;
-    let owners = owners(&transaction, &OwnerLocks::new(folder.join("owners")), &path)?;
+    let owners = owners(&transaction, &locks, &path)?;
     Ok(StoreInfo {
         log,
         format,
@@ -114,7 +115,7 @@ fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     let path = PathBuf::from(name);
-    match std::fs::metadata(&path) {
+    match std::fs::symlink_metadata(&path) {
         Ok(there) => Ok(there.len()),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(0),
         Err(source) => Err(fault::io("look at", &path, source)),

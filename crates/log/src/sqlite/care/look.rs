@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use backstay_files::{Dir, if_there};
 use rusqlite::{Connection, Transaction};
 
 use super::super::lock::{LockFile, Strength};
@@ -10,6 +11,8 @@ use super::super::{fault, filesystem, wal};
 use super::alone::Alone;
 use crate::error::{LookError, OpenError, StoreError};
 
+/// The database's name in the store's folder.
+const DATABASE: &str = "log.db";
 /// The oldest format that can be looked at as it is; older ones are brought up when they are opened.
 const FORMAT_MIN: i64 = 2;
 
@@ -25,21 +28,22 @@ pub(super) struct Look {
 impl Look {
     /// Opens the store in `folder`.
     pub(super) fn open(folder: &Path) -> Result<Look, LookError> {
-        let path = database(folder)?;
-        filesystem::refuse_network(folder)?;
-        let lock = LockFile::open_there(&folder.join("store.lock"), Strength::Shared)?;
+        let root = root(folder)?;
+        filesystem::refuse_network(root.path())?;
+        let lock = LockFile::open_there(&root, "store.lock", Strength::Shared)?;
         if let Some(lock) = &lock {
             lock.acquire()?;
         }
-        Look::connect(path, lock)
+        Look::connect(root, lock)
     }
 
     /// The same for whoever has the store alone.
     pub(super) fn open_alone(alone: &Alone) -> Result<Look, LookError> {
-        Look::connect(database(alone.folder())?, None)
+        Look::connect(root(alone.folder())?, None)
     }
 
-    fn connect(path: PathBuf, lock: Option<LockFile>) -> Result<Look, LookError> {
+    fn connect(root: Dir, lock: Option<LockFile>) -> Result<Look, LookError> {
+        let path = root.path().join(DATABASE);
         let connection = schema::connect_reader(&path)?;
         let format = version(&connection, &path)?;
         Ok(Look { connection, path, format, _lock: lock })
@@ -55,15 +59,13 @@ impl Look {
     }
 }
 
-/// The database of the store in `folder`, which has to be there.
-fn database(folder: &Path) -> Result<PathBuf, LookError> {
-    let path = folder.join("log.db");
-    wal::refuse_damage(&path)?;
-    if path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
-        Ok(path)
-    } else {
-        Err(OpenError::Missing { path: folder.to_owned() }.into())
-    }
+/// The folder of a store, whose database has to be there.
+fn root(folder: &Path) -> Result<Dir, LookError> {
+    let failed = |source| fault::io("look at", folder, source);
+    let missing = || LookError::from(OpenError::Missing { path: folder.to_owned() });
+    let root = if_there(Dir::open_found(folder)).map_err(failed)?.ok_or_else(missing)?;
+    wal::refuse_damage(&root.path().join(DATABASE))?;
+    if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
 }
 
 /// The version of the tables, if it is one that can be looked at.
