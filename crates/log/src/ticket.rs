@@ -53,7 +53,6 @@ pub(crate) trait Drive: Send + Sync {
 
 impl Ticket {
     /// A ticket that is already resolved.
-    #[must_use]
     pub const fn ready(result: SubmitResult) -> Ticket {
         Ticket(State::Known(Some(result)))
     }

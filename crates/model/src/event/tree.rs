@@ -165,13 +165,15 @@ mod tests {
         ] {
             omitted.push(file(path, reason));
         }
-        let kept = TreeOutcome::Kept(KeptTree { commit: "c".to_owned(), tree: "t".to_owned(), omitted });
+        let id = |digit: &str| digit.repeat(40).parse().unwrap();
+        let kept = TreeOutcome::Kept(KeptTree { commit: id("c"), tree: id("d"), omitted });
         let problem = TreeProblem { code: "BKS-R021".to_owned(), message: "no".to_owned() };
         for (outcome, text) in [
             (
                 kept,
                 concat!(
-                    r#"{"kept":{"commit":"c","tree":"t","omitted":{"named":["#,
+                    r#"{"kept":{"commit":"cccccccccccccccccccccccccccccccccccccccc","#,
+                    r#""tree":"dddddddddddddddddddddddddddddddddddddddd","omitted":{"named":["#,
                     r#"{"path":"disk.img","reason":"too_large","size_bytes":17825792},"#,
                     r#"{"path":"inner/","reason":"inner_repository"},"#,
                     r#"{"path":"sub","reason":"submodule_changes"},"#,

@@ -89,7 +89,6 @@ pub fn check_private(folder: &Utf8Path) -> Result<(), PrivateError> {
 impl Store {
     /// Begins to open the store in `folder` (absolute): nothing is done until what this returns is awaited. What `registry`
     /// knows decides whether the store is this user's.
-    #[must_use]
     pub fn open(folder: &Utf8Path, registry: &Registry) -> OpenStore {
         OpenStore::new(folder.to_owned(), registry.clone())
     }
