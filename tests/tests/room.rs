@@ -1,5 +1,7 @@
 //! What a long loop takes while it goes on, and what a store takes once its runs are freed, with the real binary.
 
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,7 @@ fn folder_bytes(folder: &Utf8Path) -> u64 {
 }
 
 /// Runs a loop of so many cycles; its owner's memory is looked at with each cycle. Then all of it is freed.
+#[expect(clippy::disallowed_methods, reason = "the memory of another process is sampled while it works")]
 fn a_loop_of(cycles: u32) {
     let world = World::new();
     world.write("flow.yaml", &flow(cycles));
