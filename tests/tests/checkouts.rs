@@ -152,7 +152,9 @@ fn what_a_step_started_stays_in_its_checkout_whoever_goes_on_with_it() {
     let first = one.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "failed\n");
     two.write("flag", "");
-    let retried = two.start(&["retry", "@last"]);
+    // The inner run was begun with the first one's state, so its store is registered there.
+    let state = one.path().join("state");
+    let retried = two.start_with(&["retry", "@last"], &[("XDG_STATE_HOME", state.as_str())]);
     let record = two.record_when("ends, or waits for ever", |record| {
         record.status == RunStatus::Completed || record.checkout_busy.is_some()
     });

@@ -29,7 +29,7 @@ fn a_folder_without_a_repository_is_a_clear_failure() {
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(
-        shown.contains("said  this folder is not in a git repository: call it from within one"),
+        shown.contains("\n   this folder is not in a git repository: call it from within one\n"),
         "{shown}"
     );
     assert!(report.is_empty());

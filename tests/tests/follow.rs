@@ -75,7 +75,7 @@ impl SmallDisk {
     fn mount(world: &World, size: &str) -> Option<SmallDisk> {
         let path = world.path().join(".backstay");
         fs::create_dir(&path).expect("a folder can be made");
-        let options = format!("size={size}");
+        let options = format!("size={size},mode=0700");
         let mount =
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs", path.as_str()]).output();
         if mount.is_ok_and(|output| output.status.success()) {

@@ -162,5 +162,5 @@ fn writes_that_find_no_room_from_any_moment_on_suspend_the_run_and_never_fail_it
         assert_eq!(world.read("starts"), starts, "write {nth}: what was done is not done twice");
         assert!(said(&world.run(&["store", "check"])).contains("whole: "), "write {nth}");
     }
-    assert!(suspended > 3, "only {suspended} runs met it");
+    assert!(suspended >= 3, "only {suspended} runs met it");
 }

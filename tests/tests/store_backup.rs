@@ -223,7 +223,7 @@ fn a_configuration_that_is_a_link_is_refused_and_the_error_names_it() {
     let configuration = world.path().join(".backstay/config.toml");
     fs::rename(&configuration, world.path().join("dotfile.toml")).unwrap();
     std::os::unix::fs::symlink("../dotfile.toml", &configuration).unwrap();
-    let words = ["config.toml is a symbolic link", "put what it names in its place"];
+    let words = ["config.toml is a link", "a store holds no links"];
     refused(&world, &["store", "backup", "copy"], 2, &words);
     refused(&world, &["run", "flow.yaml"], 2, &words);
 }

@@ -53,7 +53,7 @@ fn every_link_of_the_first_pages_leads_somewhere() {
     for name in ["README.md", "ARCHITECTURE.md", "docs/performance.md"] {
         let text = page(name);
         for rest in text.split("](").skip(1) {
-            let target = rest.split(')').next().unwrap();
+            let target = rest.split([')', '#']).next().unwrap();
             let folder = root().join(name).parent().unwrap().to_owned();
             assert!(folder.join(target).exists(), "{name} points to {target}");
         }

@@ -15,7 +15,7 @@ use support::{Bench, Running, SmallDisk, is_alive, pid_in, sh};
 fn check_refused(folder: &camino::Utf8Path, error: &StartError, what: &str) {
     match (error, support::recover(folder, Epoch(2)).unwrap()) {
         (
-            StartError::Refused { .. } | StartError::NotBegun,
+            StartError::Refused { .. } | StartError::NoRoom { .. } | StartError::NotBegun,
             Recovered::Lost { evidence: LostEvidence::NotBegun, ended_processes: 0 },
         ) => {}
         (StartError::Spawn { .. }, Recovered::Ended(record)) => {

@@ -266,6 +266,10 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
                 // It ends with the attempt, or when nobody listens any more.
                 drop(tokio::task::spawn_blocking(move || teller.follow(voice)));
             }
+            if printer.tail.is_some() {
+                // A line that has not ended is one of the last ones.
+                printer.finish_sanitizers()?;
+            }
             printer.print_tail()?;
         }
         if live.record.status.is_ended() {

@@ -1,8 +1,11 @@
 //! `backstay ls`.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
 use backstay_log::TopicFilter;
-use backstay_model::Timestamp;
+use backstay_model::{RunId, Timestamp};
 use backstay_runtime::RunRow;
 use serde::Serialize;
 
@@ -17,6 +20,8 @@ use crate::ui::{
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
+/// Runs whose records are read for their durations.
+const DURATIONS_MAX: usize = 50;
 /// Which column has the duration, and how wide the screen has to be for it.
 const TIME_COLUMN: usize = 5;
 const TIME_COLUMNS_MIN: usize = 100;
@@ -37,7 +42,8 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note("no runs yet: `backstay run FILE` starts one");
         return Ok(Exit::Completed);
     }
-    for line in lines(&context.times(), shown, context.room()) {
+    let durations = durations(&store, shown, context.now()).await;
+    for line in lines(&context.times(), shown, &durations, context.room()) {
         output::line(&line.render(context.style, context.room()))?;
     }
     if shown.len() < rows.len() {
@@ -80,7 +86,7 @@ async fn everywhere(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
     for (folder, rows) in &all {
         let place = folder.parent().unwrap_or(folder);
         output::line(&Line::of(Paint::Bold, place).render(context.style, context.room()))?;
-        for line in lines(&context.times(), rows, context.room()) {
+        for line in lines(&context.times(), rows, &BTreeMap::new(), context.room()) {
             output::line(&line.render(context.style, context.room()))?;
         }
     }
@@ -98,11 +104,31 @@ struct StoreRuns<'a> {
     runs: Vec<Listed<'a>>,
 }
 
-/// The lines of a list.
-pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line> {
+/// How long each of these runs was under way, as their records say it. What cannot be read has no duration here; `show` of
+/// that run says why.
+async fn durations(store: &Store, rows: &[RunRow], now: Timestamp) -> BTreeMap<RunId, Duration> {
+    let mut durations = BTreeMap::new();
+    for row in rows.iter().take(DURATIONS_MAX) {
+        match store.record(row.run).await {
+            Ok(record) => {
+                durations.insert(row.run, record.duration(now));
+            }
+            Err(error) => tracing::debug!(run = %row.run, %error, "how long a run took cannot be read"),
+        }
+    }
+    durations
+}
+
+/// The lines of a list; with `durations`, where there is room, how long each run was under way.
+pub(crate) fn lines(
+    times: &Times,
+    rows: &[RunRow],
+    durations: &BTreeMap<RunId, Duration>,
+    columns: usize,
+) -> Vec<Line> {
     let ids = beginnings(&rows.iter().map(|row| row.run).collect::<Vec<_>>());
     // On a narrow screen what a run waits for needs the room.
-    let has_time = columns >= TIME_COLUMNS_MIN;
+    let has_time = columns >= TIME_COLUMNS_MIN && !durations.is_empty();
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .zip(ids)
@@ -116,7 +142,7 @@ pub(crate) fn lines(times: &Times, rows: &[RunRow], columns: usize) -> Vec<Line>
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),
-                (Paint::Plain, clock(summary.active.duration(times.now))),
+                (Paint::Plain, durations.get(&row.run).map_or_else(String::new, |time| clock(*time))),
                 (Paint::Dim, about(row, times)),
             ];
             if !has_time {

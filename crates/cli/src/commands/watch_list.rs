@@ -330,7 +330,7 @@ impl<'a> List<'a> {
     async fn lines(&self, size: Size) -> Result<Vec<Line>, CliError> {
         let (times, columns) = (self.context.times(), size.columns);
         let rows: Vec<RunRow> = self.rows.iter().map(|(_, row)| row.clone()).collect();
-        let mut table = super::ls::lines(&times, &rows, columns).into_iter();
+        let mut table = super::ls::lines(&times, &rows, &BTreeMap::new(), columns).into_iter();
         let header = table.next().unwrap_or_default();
         let chosen = self.chosen_index();
         let (mut lines, mut marked, mut last) = (Vec::new(), None, None);
@@ -440,6 +440,7 @@ impl<'a> List<'a> {
         for line in super::ls::lines(
             &self.context.times(),
             &self.rows.iter().map(|(_, row)| row.clone()).collect::<Vec<_>>(),
+            &BTreeMap::new(),
             self.context.columns(),
         ) {
             output::line(&line.render(self.context.style, self.context.room()))?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    ActiveTime, AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus,
-    RunSummary, StepRecord, StepStage,
+    AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus, RunSummary,
+    StepRecord, StepStage,
 };
 use backstay_model::event::{
     Access, FailureClass, QuestionKind, QuestionOption, SkipReason, StepStatus, Tokens,
@@ -377,11 +377,6 @@ fn ls_of_runs_in_every_state() {
             steps_done: 3,
             steps_total: 12,
             inputs: vec![format!("label=todo-{number}")],
-            active: ActiveTime {
-                began_at: Some(at("09:14:00")),
-                stopped_at: status.is_ended().then(|| at("09:26:07")),
-                stopped_us: 0,
-            },
             at: if status.is_ended() { Vec::new() } else { vec![id("review"), id("push")] },
             why: why.map(str::to_owned),
             question: (status == RunStatus::Waiting)
@@ -403,7 +398,13 @@ fn ls_of_runs_in_every_state() {
         row('5', RunStatus::Failed, Some(long), "a-workflow-with-a-rather-long-name"),
         row('6', RunStatus::Cancelled, Some("cancelled by ada (command line): not needed"), "report"),
     ];
-    insta::assert_snapshot!(screens(|columns| crate::commands::ls::lines(&times(), &rows, columns)));
+    let durations = rows.iter().map(|row| (row.run, std::time::Duration::from_secs(727))).collect();
+    insta::assert_snapshot!(screens(|columns| crate::commands::ls::lines(
+        &times(),
+        &rows,
+        &durations,
+        columns
+    )));
 }
 
 #[test]

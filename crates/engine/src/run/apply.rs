@@ -82,12 +82,8 @@ impl RunMachine {
     pub(super) fn fold(&mut self, at: Timestamp, scope: &Scope, event: &Event) {
         match event {
             Event::Settled(settled) => self.fold_settled(settled),
-            Event::RunStarted(_) => {
-                self.active_time.begin(at);
-                self.phase = Phase::Running;
-            }
+            Event::RunStarted(_) => self.phase = Phase::Running,
             Event::RunResumed(_) => {
-                self.active_time.resume(at);
                 self.phase = Phase::Running;
                 self.end_pause(at);
                 // Whoever goes on with it has looked at the passes so far.
@@ -100,7 +96,6 @@ impl RunMachine {
                     Phase::Suspending { by: suspending.by.clone(), reason: suspending.reason.clone() };
             }
             Event::RunSuspended(suspended) => {
-                self.active_time.stop(at);
                 self.paused_at = Some(at);
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
             }
@@ -109,16 +104,13 @@ impl RunMachine {
                 self.phase = Phase::Cancelling { reason, finally_too };
             }
             Event::RunCompleted(end) => {
-                self.active_time.stop(at);
                 self.phase = Phase::Ended(RunEnd::Completed { outputs: end.outputs.clone() });
             }
             Event::RunFailed(end) => {
-                self.active_time.stop(at);
                 let (step, reason) = (end.step.clone(), end.reason.clone());
                 self.phase = Phase::Ended(RunEnd::Failed { step, reason });
             }
             Event::RunCancelled(end) => {
-                self.active_time.stop(at);
                 self.phase = Phase::Ended(RunEnd::Cancelled { reason: end.reason.clone() });
             }
             Event::StepsReset(reset) => {

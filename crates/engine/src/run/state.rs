@@ -17,7 +17,6 @@ use super::agents::AgentTurn;
 use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
-use crate::record::ActiveTime;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,8 +244,6 @@ pub struct RunMachine {
     /// The last event by which an owner came or went.
     pub(super) handover: Seq,
     pub(super) request: Option<RunRequested>,
-    /// How long it worked.
-    pub(super) active_time: ActiveTime,
     pub(super) definition: Option<Arc<Definition>>,
     pub(super) phase: Phase,
     pub(super) inbox: VecDeque<(Seq, Event)>,
@@ -286,7 +283,6 @@ impl RunMachine {
             epoch: Epoch(0),
             handover: Seq(0),
             request: None,
-            active_time: ActiveTime::default(),
             definition: None,
             phase: Phase::Empty,
             inbox: VecDeque::new(),

@@ -152,7 +152,6 @@ impl RunMachine {
                 .map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
             status: self.status(),
             inputs: self.request.as_ref().map(|request| shown_inputs(&request.inputs)).unwrap_or_default(),
-            active: self.active_time,
             steps_done,
             steps_total,
             at: self.active.iter().take(AT_MAX).map(|place| place.step.clone()).collect(),

@@ -55,6 +55,15 @@ pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
     last.map_or(Ok(()), |what| Err(StoreError::Corrupt { path: path.to_owned(), what }))
 }
 
+/// Whether the file at `path` begins as a database does, or has nothing in it yet.
+///
+/// # Errors
+/// [`StoreError::Io`] if it cannot be read.
+pub(super) fn is_database(path: &Path) -> Result<bool, StoreError> {
+    let database = DatabaseHeader::read(path).map_err(|source| fault::io("look at", path, source))?;
+    Ok(!matches!(database, DatabaseHeader::Foreign))
+}
+
 /// What is wrong, in words. Read in this order: what is there before the database is cannot be of a store that another
 /// process is just making.
 fn look(path: &Path) -> Result<Option<String>, StoreError> {

@@ -304,8 +304,6 @@ impl<'s> RunInspector<'s> {
                     // Whoever asks for a run does not count its steps.
                     (folded.steps_done, folded.steps_total) = (row.steps_done, row.steps_total);
                 }
-                // The row has the owner's clock as it was when it decided, the events the log's a moment later.
-                folded.active = row.active;
                 if row != folded {
                     self.odd(topic, "its summary is not what its events make of it");
                 }

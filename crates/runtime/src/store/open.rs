@@ -106,6 +106,16 @@ impl Coded for StoreOpenError {
     }
 }
 
+/// What the copy of a database is; an error names the original in `folder`.
+fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<Peeked, LookError> {
+    peek(copy.as_std_path()).map_err(|error| match error {
+        LookError::Open(OpenError::NotAStore { what, .. }) => {
+            LookError::Open(OpenError::NotAStore { path: folder.join(DATABASE).into(), what })
+        }
+        error => error,
+    })
+}
+
 /// A store that is about to be opened. Awaiting it opens it.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened until this is awaited"]
@@ -199,7 +209,7 @@ impl OpenStore {
             Ok(Some(_)) => return in_place(self.folder),
             Ok(None) => {
                 let source = ReadSource::copied(&self.folder)?;
-                let standing = match peek(source.database().as_std_path()) {
+                let standing = match peek_copy(source.database(), &self.folder) {
                     Ok(Peeked::Log { log, newest }) => self.standing(log, newest)?,
                     Ok(Peeked::Blank) | Err(_) => Standing::Unknown,
                 };
@@ -326,7 +336,7 @@ impl OpenStore {
             return Ok(self.open_log(Some(entry))?.into());
         }
         let mirror = Mirror::make(&self.folder)?;
-        let (log, newest) = match peek(mirror.path().as_std_path())? {
+        let (log, newest) = match peek_copy(mirror.path(), &self.folder)? {
             Peeked::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
             Peeked::Blank => {
@@ -432,7 +442,7 @@ impl OpenStore {
 
     /// Opens the copy of a database for reading.
     fn mirrored(self, mirror: Mirror, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
-        if peek(mirror.path().as_std_path())? == Peeked::Blank {
+        if peek_copy(mirror.path(), &self.folder)? == Peeked::Blank {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         }
         let options = OpenOptions {
@@ -462,7 +472,12 @@ fn home(folder: &Utf8Path) -> Result<Home, StoreOpenError> {
 
 /// A path without links.
 fn real(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
-    let failed = |source| PrivateError::Io { path: folder.to_owned(), source };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotADirectory => {
+            OpenError::NotAStore { path: folder.into(), what: "it is not a folder".to_owned() }.into()
+        }
+        _ => StoreOpenError::from(PrivateError::Io { path: folder.to_owned(), source }),
+    };
     // Above it links are the user's; itself it is none.
     let folder = backstay_files::Dir::open_found(folder.as_std_path()).map_err(failed)?;
     Ok(Utf8PathBuf::from(folder.path().to_string_lossy().into_owned()))

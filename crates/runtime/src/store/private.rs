@@ -158,11 +158,6 @@ pub(crate) fn check_store(folder: &Utf8Path, or_root: bool) -> Result<(), Privat
             Err(PrivateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        // A configuration may be kept elsewhere: it is read, and never written.
-        let is_configuration = name == super::CONFIGURATION_FILE && found.is_symlink();
-        if is_configuration {
-            continue;
-        }
         check_kind(&path, &found, is_file)?;
         check_owner(&path, &found, or_root)?;
     }
@@ -202,6 +197,10 @@ pub fn other_things(folder: &Utf8Path) -> Result<Option<String>, PrivateError> {
         }
         Err(source) => return Err(failed(source)),
     };
+    // A store of which the database is gone is damaged: opening it says so.
+    if is_there(&folder.join("log.db-wal"))? {
+        return Ok(None);
+    }
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let is_beginning = BEGINNING.contains(&entry.file_name()) && !is_filled(entry.path())?;
@@ -210,6 +209,14 @@ pub fn other_things(folder: &Utf8Path) -> Result<Option<String>, PrivateError> {
         }
     }
     Ok(None)
+}
+
+fn is_there(path: &Utf8Path) -> Result<bool, PrivateError> {
+    match path.symlink_metadata() {
+        Ok(found) => Ok(found.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(PrivateError::Io { path: path.to_owned(), source }),
+    }
 }
 
 /// Whether something that is empty in a store's first moments is not.

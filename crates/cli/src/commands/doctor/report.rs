@@ -77,7 +77,7 @@ fn verdict(report: &Report) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use backstay_engine::record::{ActiveTime, LimitWait, RunStatus, RunSummary};
+    use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
     use backstay_log::{OwnerIdentity, OwnerView};
     use backstay_model::{Epoch, Seq};
     use backstay_runtime::{Room, RunRow};
@@ -118,7 +118,6 @@ mod tests {
             steps_done: 3,
             steps_total: 12,
             inputs: Vec::new(),
-            active: ActiveTime::default(),
             at: Vec::new(),
             why: None,
             question: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 use backstay_model::{LogId, Position};
 
 use super::super::schema::{self, FORMAT};
-use super::super::{fault, readers};
+use super::super::{fault, readers, wal};
 use crate::error::{LookError, OpenError, StoreError};
 
 /// What a database is at the first look.
@@ -31,6 +31,9 @@ pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
     let path = folder.join("log.db");
     if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
         return Err(OpenError::Missing { path: folder.to_owned() }.into());
+    }
+    if !wal::is_database(&path)? {
+        return Err(OpenError::NotAStore { path, what: "not a database".to_owned() }.into());
     }
     let connection = schema::connect_reader(&path)?;
     let failed = |source| fault::sqlite("read", &path, source);
