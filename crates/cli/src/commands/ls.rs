@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
 use backstay_log::TopicFilter;
 use backstay_model::{RunId, Timestamp};
-use backstay_runtime::RunRow;
+use backstay_runtime::{RunRow, Store};
 use serde::Serialize;
 
 use crate::args::LsArgs;
