@@ -99,6 +99,9 @@ fn where_the_value_is_not_sure_the_file_stays_and_it_is_said_why() {
         (step("    agent: codex\n    prompt: Fix #12 #soon\n"), Withheld::MayBeComment),
         (step("    agent: codex\n    prompt: Do it: now #soon\n"), Withheld::MayBeComment),
         (step("    run: *build\n"), Withheld::MayBeAlias),
+        (step("    run: echo \"state: ok # done\"\n"), Withheld::MayBeComment),
+        (step("    agent: codex\n    prompt: !important fix #soon\n"), Withheld::MayBeComment),
+        (step("    run: ! grep -q \"TODO # 1\" f\n"), Withheld::MayBeComment),
         (step(script), Withheld::TabWidth),
         (step("    run: |\n      all:\n      \tcc x\n\techo done\n"), Withheld::TabWidth),
         (step("    run: echo a: b\n      and more\n"), Withheld::Unreadable),
@@ -128,6 +131,16 @@ fn an_anchor_that_no_alias_names_is_warned_of() {
         let text = format!("backstay: 1\nsteps:\n  - id: a\n    run: {value}\n");
         let codes: Vec<String> = diagnostics(&text).iter().map(|said| said.code.to_string()).collect();
         assert_eq!(codes, vec!["BKS-W021"; expected], "{value}");
+    }
+}
+
+#[test]
+fn blanks_that_are_not_ascii_break_nothing() {
+    for text in [
+        "backstay: 1\nenv: {A: 1,\u{a0}B: x}\nsteps: [{id: a, run: make}]\n",
+        "backstay: 1\nenv: {\"a\u{3000}b\": x}\nsteps: [{id: a, run: make}]\n",
+    ] {
+        assert!(!diagnostics(text).is_empty(), "{text}");
     }
 }
 

@@ -20,7 +20,7 @@ use super::{AgentRecord, LimitWait, Pause, PlanRecord, RunStatus, why_suspended}
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 4;
+pub const RUN_RECORD_FOLD: u32 = 5;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,6 +237,8 @@ impl RunRecord {
                 (self.status, self.why) = (RunStatus::Suspended, Some(why));
             }
             Event::RunCancelling(cancelling) => {
+                // What is done `finally` takes its time.
+                self.end_pause(at);
                 (self.status, self.why) = (RunStatus::Cancelling, cancelling.reason);
             }
             Event::RunCompleted(end) => {

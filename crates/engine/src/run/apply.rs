@@ -100,6 +100,7 @@ impl RunMachine {
                 self.phase = Phase::Suspended { by: suspended.by.clone(), reason: suspended.reason.clone() };
             }
             Event::RunCancelling(cancelling) => {
+                self.end_pause(at);
                 let (reason, finally_too) = (cancelling.reason.clone(), cancelling.finally_too);
                 self.phase = Phase::Cancelling { reason, finally_too };
             }

@@ -103,7 +103,8 @@ fn names_input(form: &str, name: &str) -> bool {
                 let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
                 rest[..end] == *name
             }
-            None => rest.starts_with(['[', '|', '}', ')']),
+            // All inputs at once, in whatever way: an input too many does a step again, one too few keeps what it changed.
+            None => !rest.starts_with(is_word),
         }
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_model::event::QuestionKind;
-use backstay_model::{Scope, Text, Timestamp};
+use backstay_model::{Scope, Text, Timestamp, limits};
 use serde_json::value::RawValue;
 
 use super::place::Place;
@@ -143,7 +143,7 @@ impl RunMachine {
             Phase::Suspended { by, reason } => Some(why_suspended(by, reason)),
             _ => self.stuck().or_else(|| self.waits_for_checkout()),
         };
-        RunSummary {
+        let summary = RunSummary {
             v: SUMMARY_VERSION,
             run: self.run,
             workflow: self
@@ -159,8 +159,30 @@ impl RunMachine {
             question: self.questions.keys().next().copied(),
             next_timer: self.next_timer(),
             limit: self.waits_for_limit().map(|(agent, until)| LimitWait { agent: agent.to_owned(), until }),
+        };
+        fitted(summary)
+    }
+}
+
+/// The summary in the bytes that an index row may have: an append with a larger one is refused, and the run could not go on.
+/// What tells runs apart gives way first, then why it stands where it does, then its name.
+fn fitted(mut summary: RunSummary) -> RunSummary {
+    let is_too_large = |summary: &RunSummary| {
+        serde_json::to_string(summary).is_ok_and(|text| text.len() > limits::SUMMARY_BYTES_MAX)
+    };
+    while is_too_large(&summary) {
+        let shorter = |text: &mut String| {
+            let half = text.floor_char_boundary(text.len() / 2);
+            text.truncate(half);
+        };
+        match &mut summary {
+            RunSummary { inputs, .. } if !inputs.is_empty() => drop(inputs.pop()),
+            RunSummary { why: Some(why), .. } if !why.is_empty() => shorter(why),
+            RunSummary { workflow, .. } if !workflow.is_empty() => shorter(workflow),
+            _ => break,
         }
     }
+    summary
 }
 
 /// The inputs of a run in a few words. Inputs of which the log has only the digest are not shown.
@@ -175,4 +197,34 @@ fn shown_inputs(inputs: &Text) -> Vec<String> {
         if is_long { text.chars().take(INPUT_CHARS_MAX - 1).chain(['…']).collect() } else { text }
     };
     values.iter().take(INPUTS_MAX).map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_fits_its_row_whatever_its_texts_are() {
+        for character in ['a', '語', '\u{1}', '"'] {
+            let text = |count: usize| character.to_string().repeat(count);
+            let summary = fitted(RunSummary {
+                v: SUMMARY_VERSION,
+                run: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(),
+                workflow: text(100),
+                status: RunStatus::Failed,
+                inputs: vec![text(INPUT_CHARS_MAX); INPUTS_MAX],
+                steps_done: 1_000,
+                steps_total: 1_000,
+                at: vec!["s".repeat(64).parse().unwrap(); AT_MAX],
+                why: Some(text(WHY_CHARS)),
+                question: Some("qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()),
+                next_timer: Some(Timestamp::from_micros(i64::MAX)),
+                limit: Some(LimitWait { agent: "a".repeat(100), until: Timestamp::from_micros(i64::MAX) }),
+            });
+            let stored = serde_json::to_string(&summary).unwrap();
+            assert!(stored.len() <= limits::SUMMARY_BYTES_MAX, "{character:?}: {}", stored.len());
+        }
+        let small = shown_inputs(&Text::of(r#"{"a": "x  y", "b": [1]}"#));
+        assert_eq!(small, ["a=x y", "b=[1]"]);
+    }
 }

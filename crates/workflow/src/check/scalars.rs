@@ -37,8 +37,9 @@ impl Reader<'_> {
     /// `prompt: &now do it`: YAML takes the first word as an anchor. Nothing wants one that no alias names.
     fn unused_anchor(&mut self, node: &Node, what: &str) {
         let before = self.source.get(..node.range.start).unwrap_or_default().trim_end_matches(' ');
-        let start =
-            before.rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ',')).map_or(0, |at| at + 1);
+        let start = before
+            .rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ','))
+            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let Some(name) = before[start..].strip_prefix('&') else { return };
         if self.source.contains(&format!("*{name}")) && !name.is_empty() {
             return;
@@ -93,10 +94,14 @@ impl Reader<'_> {
             return self.say(Report::error(codes::TAG, &node.range, message).hint("remove the tag"));
         };
         let in_line = &self.source[at..line + rest.len()];
-        let end = in_line.find(" #").unwrap_or(in_line.len());
-        let is_flow = rest[..at - line].contains('{');
-        let end = match is_flow || what != "`if`" {
-            true => in_line[..end].find([',', '}']).unwrap_or(end),
+        let (end, is_doubtful) = match comment(in_line) {
+            Comment::None => (in_line.len(), false),
+            Comment::Certain(at) => (at, false),
+            Comment::Doubtful(at) => (at, true),
+        };
+        let is_flow = rest[..at - line].contains(['{', '[']);
+        let end = match is_flow {
+            true => in_line[..end].find([',', '}', ']']).unwrap_or(end),
             false => end,
         };
         let value = in_line[..end].trim_end();
@@ -114,11 +119,13 @@ impl Reader<'_> {
             _ => (quoted(value), value.to_owned()),
         };
         let said = if what == "`if`" { "write it as a word" } else { "quote it" };
-        self.say(
-            Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
-                .hint(format!("{said}:  {replacement}"))
-                .fix(node, range, replacement, meant),
-        );
+        let report = Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
+            .hint(format!("{said}:  {replacement}"));
+        self.say(if is_doubtful {
+            report.withheld(Withheld::MayBeComment)
+        } else {
+            report.fix(node, range, replacement, meant)
+        });
     }
 
     /// `prompt: Fix issue #123`: YAML reads the rest as a comment.

@@ -19,6 +19,11 @@ pub(crate) fn comment(text: &str) -> Comment {
         if blank == 0 {
             continue;
         }
+        let is_open = |quote: char| before.matches(quote).count() % 2 == 1;
+        if is_open('"') || is_open('\'') {
+            // YAML reads a comment; a shell would read on in the quotes.
+            return Comment::Doubtful(at - blank);
+        }
         let after = text[at + 1..].chars().next();
         match after {
             Some(c) if c.is_ascii_digit() && blank == 1 => {}
@@ -47,6 +52,9 @@ mod tests {
             ("fix  #12", Comment::Certain(3)),
             ("fix \t#12", Comment::Certain(3)),
             ("fix #it", Comment::Doubtful(3)),
+            ("echo \"a: b # c\"", Comment::Doubtful(10)),
+            ("it's # so", Comment::Doubtful(4)),
+            ("echo \"a\" # c", Comment::Certain(8)),
             ("fix #12 #it", Comment::Doubtful(7)),
         ] {
             assert_eq!(comment(text), expected, "{text}");

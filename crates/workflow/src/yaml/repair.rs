@@ -35,7 +35,15 @@ pub(crate) fn judge(source: &str, before: &Node, edits: &[Edit]) -> Vec<Result<(
     let judged = |(index, edit): (usize, &Edit)| {
         if index < JUDGED_ALONE_MAX { alone(edit) } else { Err(Withheld::ChangesMore) }
     };
-    edits.iter().enumerate().map(judged).collect()
+    let mut verdicts: Vec<Result<(), Withheld>> = edits.iter().enumerate().map(judged).collect();
+    // Those that are made are made together: then they have to fit together, or only the first is made.
+    let made = || edits.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
+    let together: Vec<Edit> = made().map(|(edit, _)| edit.clone()).collect();
+    if fits(source, before, &together).is_err() {
+        let later = verdicts.iter_mut().filter(|verdict| verdict.is_ok()).skip(1);
+        later.for_each(|verdict| *verdict = Err(Withheld::ChangesMore));
+    }
+    verdicts
 }
 
 fn fits(source: &str, before: &Node, edits: &[Edit]) -> Result<(), Withheld> {
