@@ -21,6 +21,7 @@ mod kinds;
 mod lock;
 mod migrate;
 mod open;
+mod open_here;
 mod owners;
 mod packed;
 mod packing;

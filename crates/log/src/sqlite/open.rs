@@ -12,6 +12,7 @@ use super::commit::Committer;
 use super::core::Core;
 use super::flush::WalFlush;
 use super::lock::{LockFile, Strength, Turnstile};
+use super::open_here::OpenHere;
 use super::owners::OwnerLocks;
 use super::placed::Placed;
 use super::readers::{self, Readers};
@@ -130,6 +131,7 @@ impl SqliteLog {
             owners,
             blobs,
             _store_lock: store_lock,
+            _open_here: OpenHere::note(&path),
         }))
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::bell::{self, Ear};
 use super::claim::Claim;
 use super::lock::LockFile;
+use super::open_here::OpenHere;
 use super::owners::{OwnerLocks, SqliteGuard};
 use super::queue::Command;
 use super::readers::{self, Failed, Readers};
@@ -54,6 +55,8 @@ pub(super) struct Inner {
     pub(super) owners: OwnerLocks,
     pub(super) blobs: BlobStore,
     pub(super) _store_lock: LockFile,
+    /// The last to go: after it, others may look at the file again.
+    pub(super) _open_here: OpenHere,
 }
 
 impl Inner {

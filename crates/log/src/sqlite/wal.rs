@@ -21,6 +21,7 @@ use std::time::Duration;
 use backstay_files::{Dir, if_there};
 
 use super::fault;
+use super::open_here::is_open_here;
 use crate::error::StoreError;
 
 /// How a database begins.
@@ -45,6 +46,9 @@ const LOOKS: usize = 3;
 /// # Errors
 /// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
 pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
+    if is_open_here(path) {
+        return Ok(());
+    }
     let mut last = None;
     for _look in 0..LOOKS {
         last = look(path)?;
@@ -60,6 +64,9 @@ pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Io`] if it cannot be read.
 pub(super) fn is_database(path: &Path) -> Result<bool, StoreError> {
+    if is_open_here(path) {
+        return Ok(true);
+    }
     let database = DatabaseHeader::read(path).map_err(|source| fault::io("look at", path, source))?;
     Ok(!matches!(database, DatabaseHeader::Foreign))
 }
