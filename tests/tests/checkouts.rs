@@ -109,7 +109,11 @@ fn what_a_step_starts_works_in_the_checkout_of_its_run() {
 /// The command that works on `flow` with the store of `world`.
 fn nested(world: &World, flow: &str) -> String {
     world.write("nested.yaml", flow);
-    format!("BACKSTAY_STORE={0}/.backstay {1} run {0}/nested.yaml", world.path(), backstay_tests::binary())
+    format!(
+        "XDG_STATE_HOME={0}/state BACKSTAY_STORE={0}/.backstay {1} run {0}/nested.yaml",
+        world.path(),
+        backstay_tests::binary()
+    )
 }
 
 /// The owner is dead; its agent starts a run, which ends, and works on.
@@ -152,9 +156,7 @@ fn what_a_step_started_stays_in_its_checkout_whoever_goes_on_with_it() {
     let first = one.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "failed\n");
     two.write("flag", "");
-    // The inner run was begun with the first one's state, so its store is registered there.
-    let state = one.path().join("state");
-    let retried = two.start_with(&["retry", "@last"], &[("XDG_STATE_HOME", state.as_str())]);
+    let retried = two.start(&["retry", "@last"]);
     let record = two.record_when("ends, or waits for ever", |record| {
         record.status == RunStatus::Completed || record.checkout_busy.is_some()
     });

@@ -25,8 +25,9 @@ const FILES: [&str; 11] = [
 ];
 const FOLDERS: [&str; 3] = ["blobs", "owners", "runs"];
 /// What the first moments of a store leave, and what a user may put there before.
-const BEGINNING: [&str; 11] = [
+const BEGINNING: [&str; 12] = [
     "log.db",
+    "log.db-journal",
     "log.db-wal",
     "log.db-shm",
     "store.lock",
