@@ -92,6 +92,8 @@ impl Drive<'_> {
                 return error;
             }
         };
+        // What did not begin does not: nobody would record it.
+        self.in_flight.retain(|_, flight| !flight.call_off());
         if !self.in_flight.is_empty() {
             let at_work = self.in_flight.len();
             tracing::warn!(run = %self.run, at_work, "the store is gone; what is at work is waited for");
