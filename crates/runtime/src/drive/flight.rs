@@ -353,10 +353,13 @@ impl Watch {
                 }
                 KeeperEvent::Exited(record) => return self.ended(&record, attended, attendant.take()),
                 KeeperEvent::Fenced { highest } => {
-                    tracing::warn!(%effect, %highest, "a newer owner holds the work");
                     leave(attendant.take());
-                    // Of a store that was moved, the log says nothing of the newer owner here.
-                    self.is_displaced(None);
+                    // Of a store that was moved, the log here says nothing of the newer owner.
+                    if !self.is_displaced(None) {
+                        self.trouble(Trouble::Other(format!(
+                            "a newer owner, epoch {highest}, holds the work"
+                        )));
+                    }
                     return;
                 }
                 KeeperEvent::KeeperGone => {
