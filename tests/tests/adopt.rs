@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use backstay_engine::record::RunStatus;
 use backstay_log::crash::CRASH_POINT_VARIABLE;
 use backstay_tests::folder::{contents, said};
-use backstay_tests::{World, binary};
+use backstay_tests::{Gate, PATIENCE, World, binary};
 use camino::{Utf8Path, Utf8PathBuf};
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: echo one}\n";
@@ -335,6 +335,75 @@ fn an_owner_whose_store_is_deleted_moved_or_replaced_says_so_and_makes_no_store_
             assert!(!resumed.contains("BKS-"), "the store is this user's at its new place too: {resumed}");
         }
     }
+}
+
+/// A run at work whose step waits at a gate, started by `start`; the store is moved before it gives that back.
+fn moved_at_work<T>(world: &World, start: impl FnOnce() -> T) -> (T, Gate) {
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    let steps = format!("echo > {}; read -r _ < {}", up.path(), go.path());
+    world.write(
+        "flow.yaml",
+        &format!(
+            "backstay: 1\nname: slow\nsteps:\n  - {{id: one, run: '{steps}'}}\n  - {{id: two, run: echo}}\n"
+        ),
+    );
+    let started = start();
+    drop(up.wait());
+    fs::rename(world.path().join(".backstay"), world.path().join("moved")).unwrap();
+    (started, go)
+}
+
+#[test]
+fn an_owner_in_the_background_ends_when_its_store_was_moved() {
+    let world = World::new();
+    let (output, go) = moved_at_work(&world, || world.run(&["run", "--detach", "flow.yaml"]));
+    done(&output);
+    let (entries, kept) = (registry(&world).len(), world.path().join("state/backstay/kept"));
+    go.open();
+    let log = world.path().join("moved/up.log");
+    let until = std::time::Instant::now() + PATIENCE;
+    let said = loop {
+        let said = fs::read_to_string(&log).unwrap();
+        if said.contains("BKS-R083") {
+            break said;
+        }
+        assert!(std::time::Instant::now() < until, "the owner does not end: {said}");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    };
+    assert!(said.contains("exit record is") && kept.read_dir().unwrap().count() == 1, "{said}");
+    assert!(!world.path().join(".backstay").exists() && registry(&world).len() == entries);
+    assert!(!said.contains("for now"), "it tries again: {said}");
+}
+
+#[test]
+fn work_does_not_begin_when_the_store_is_moved_while_it_is_prepared() {
+    let world = World::new();
+    let _fake = world.fake("fake");
+    let (store, moved, begun) =
+        (world.path().join(".backstay"), world.path().join("moved"), world.path().join("begun"));
+    // The owner asks for the version after the start is durable, and before it makes the folder of the attempt.
+    world.write(
+        "fake/agent",
+        &format!("#!/bin/sh\nif [ \"$1\" = --version ]; then exec mv {store} {moved}; fi\necho >> {begun}\n"),
+    );
+    world.write("flow.yaml", "backstay: 1\nname: f\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n");
+    let (status, text) = world.start(&["run", "flow.yaml"]).end();
+    assert!(status.code() == Some(1) && text.contains("BKS-R083"), "{status}: {text}");
+    assert!(moved.join("log.db").exists() && !store.exists(), "the store is made anew: {text}");
+    assert!(!begun.exists(), "the agent began: {text}");
+}
+
+#[test]
+fn an_owner_ends_when_a_newer_one_took_over_its_moved_store() {
+    let world = World::new();
+    let (owner, go) = moved_at_work(&world, || world.start(&["run", "flow.yaml"]));
+    let newer = world.start(&["--store", "moved", "resume", "@last", "--take-over"]);
+    let (status, text) = owner.end();
+    assert!(status.code() == Some(1) && text.contains("BKS-R083"), "{status}: {text}");
+    go.open();
+    let (status, text) = newer.end();
+    assert!(status.success(), "{text}");
+    assert!(!world.path().join(".backstay").exists());
 }
 
 #[test]

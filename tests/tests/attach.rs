@@ -8,13 +8,18 @@ const FLOW: &str = "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, 
 
 /// A run whose agent has said something and waits at a gate; git keeps the folder.
 fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
+    at_work_after(world, fake, "")
+}
+
+/// The same, where the agent does `first` before it says something.
+fn at_work_after<'w>(world: &'w World, fake: &Fake<'w>, first: &str) -> backstay_tests::Started {
     let begun = world.gate("begun");
     let git = |words: &[&str]| {
         let status = backstay_tests::git_command(world.path()).args(words).status();
         assert!(status.expect("git starts").success());
     };
     git(&["init", "-q"]);
-    fake.turn(1, &format!("message 'I begin.'; echo here > {}; sleep 1000", begun.path()));
+    fake.turn(1, &format!("{first}message 'I begin.'; echo here > {}; sleep 1000", begun.path()));
     fake.turn(2, "message 'All is green.'; ends");
     world.write("flow.yaml", FLOW);
     let run = world.start(&["run", "flow.yaml"]);
@@ -72,6 +77,21 @@ fn a_take_over_that_is_killed_leaves_a_run_that_can_be_resumed() {
     assert_eq!(record.why.as_deref(), Some("tester (command line) works in the session of an agent"));
     assert!(world.run(&["resume", "@last"]).status.success());
     assert_eq!(world.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn a_run_whose_owner_dies_while_it_comes_to_a_stand_is_brought_to_rest_and_taken_over() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    // It does not hear that it is to stop, so the run takes its grace to come to a stand.
+    let run = at_work_after(&world, &fake, "trap '' TERM; ");
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix", "--stay"]);
+    let _told = world.record_when("comes to a stand", |record| record.status == RunStatus::Suspending);
+    run.kill();
+    attach.wait_for("the screen of session-1");
+    assert_eq!(world.record().status, RunStatus::Suspended);
+    attach.press(b"mended by hand\r");
+    assert!(attach.end().0.success());
 }
 
 #[test]

@@ -227,9 +227,10 @@ mod tests {
         fs::write(folder.join("keeper.lock"), "").unwrap();
         assert!(close_copy(&folder).unwrap());
         assert!(!close_copy(&folder).unwrap(), "once is enough");
-        let effect = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
-        let recovered =
-            recover(&folder, &effect, backstay_model::Attempt(1), backstay_model::Epoch(1)).unwrap();
+        let effect: backstay_model::EffectId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
+        let (store, below) = (folder.parent().unwrap(), Utf8Path::new(folder.file_name().unwrap()));
+        let (attempt, epoch) = (backstay_model::Attempt(1), backstay_model::Epoch(1));
+        let recovered = recover(store, below, &effect, attempt, epoch).unwrap();
         assert!(
             matches!(recovered, Recovered::Lost { evidence: LostEvidence::Restored, ended_processes: 0 }),
             "{recovered:?}"

@@ -36,12 +36,12 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Begins to wait in the name of the attempt whose folder this is. `name` tells its waits apart.
+    /// Begins to wait in the name of the attempt whose folder this is; it is there. `name` tells its waits apart.
     ///
     /// # Errors
     /// The file cannot be made or locked.
     pub fn begin(attempt: &Utf8Path, name: &str) -> io::Result<Pause> {
-        let folder = Dir::make(attempt.as_std_path())?.make_folder(FOLDER)?;
+        let folder = files::open(attempt)?.make_folder(FOLDER)?;
         // A process id says nothing across sandboxes; each wait has a file of its own.
         let file =
             folder.create_new(format!("{name}.{:016x}", RandomState::new().build_hasher().finish()))?;

@@ -15,6 +15,7 @@ fn a_full_disk_loses_output_by_count_and_nothing_else() {
     let ballast = disk.path.join("ballast");
     std::fs::write(&ballast, vec![1; 64 * 1024]).unwrap();
     let folder = disk.path.join("attempt");
+    std::fs::create_dir(&folder).unwrap();
     let keepers = Keepers::new(keeper_program(), Vec::new(), vec![bench.path("s")]);
     let go = bench.path("go");
     let script =

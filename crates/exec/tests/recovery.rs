@@ -122,6 +122,19 @@ fn s5_a_folder_without_a_trace_is_closed_for_a_late_starter() {
 }
 
 #[test]
+fn s5_the_folder_of_a_store_that_is_gone_is_not_made_anew() {
+    let bench = Bench::new();
+    let gone = bench.path("gone");
+    let folder = gone.join("attempt");
+    let started = bench.keepers.start(&folder, &sh("true"));
+    assert!(matches!(started, Err(StartError::Io { .. })), "{started:?}");
+    let recovered = support::recover(&folder, Epoch(2));
+    assert!(matches!(recovered, Err(RecoverError::Io { .. })), "{recovered:?}");
+    backstay_exec::Pause::begin(&folder, "q").unwrap_err();
+    assert!(!gone.exists());
+}
+
+#[test]
 fn s5_work_of_an_earlier_boot_is_lost_without_a_look_at_processes() {
     let bench = Bench::new();
     let running = bench.start(&sh("exec sleep 600")).unwrap();
@@ -256,7 +269,6 @@ fn a_keeper_holds_nothing_that_its_starter_had_open() {
 #[test]
 fn s6_a_follower_that_came_before_the_first_byte_sees_all_to_the_end() {
     let bench = Bench::new();
-    std::fs::create_dir(bench.folder()).unwrap();
     let mut follower = Follower::open(&bench.folder(), 0).unwrap();
     assert_eq!(follower.next(Duration::from_millis(1)).unwrap(), Follow::Nothing);
     let folder = bench.folder();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::ballast;
 use crate::client::RunRow;
-use crate::drive::{DriveEnd, StopSwitch};
+use crate::drive::{DriveEnd, StopSwitch, says_gone};
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
 
@@ -85,7 +85,7 @@ impl Owner {
     /// worked on is logged and tried again later.
     ///
     /// # Errors
-    /// [`DriveError`] if the list of runs can still not be read after several tries.
+    /// [`DriveError`] if the store is gone, or the list of runs can still not be read after several tries.
     pub async fn keep(&self, kept: Kept, switch: &StopSwitch) -> Result<(), DriveError> {
         let now = Instant::now();
         let first = Appointment { seen: Position(0), earliest: now, latest: now };
@@ -106,13 +106,12 @@ impl Owner {
             let next = tokio::select! {
                 () = switch.stopped() => {
                     // Each drive sees the switch too, and gives its run up.
-                    while let Some((run, end)) = keeping.driven.next().await {
-                        keeping.take_end(run, end);
-                    }
-                    return Ok(());
+                    return keeping.finish(None).await;
                 }
                 Some((run, end)) = keeping.driven.next() => {
-                    keeping.take_end(run, end);
+                    if let Err(gone) = keeping.take_end(run, end) {
+                        return keeping.finish(Some(gone)).await;
+                    }
                     let now = Instant::now();
                     Some(Appointment { seen, earliest: now, latest: now + LOOK_PACE })
                 }
@@ -120,7 +119,11 @@ impl Owner {
                 () = &mut freeing => return Ok(()),
                 looked = &mut looking => {
                     seen = looked.seen;
-                    keeping.take_look(looked)?
+                    match keeping.take_look(looked) {
+                        Ok(next) => next,
+                        Err(error) if says_gone(&error) => return keeping.finish(Some(error)).await,
+                        Err(error) => return Err(error),
+                    }
                 }
             };
             match next {
@@ -170,9 +173,10 @@ impl Keeping<'_> {
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) => {
+                let error = DriveError::Run(error);
                 self.failed_looks += 1;
-                if self.failed_looks >= FAILED_LOOKS_MAX {
-                    return Err(DriveError::Run(error));
+                if says_gone(&error) || self.failed_looks >= FAILED_LOOKS_MAX {
+                    return Err(error);
                 }
                 tracing::warn!(%error, "the runs cannot be listed");
                 let again = now + AGAIN_FIRST * 2_u32.pow(self.failed_looks);
@@ -216,13 +220,28 @@ impl Keeping<'_> {
         self.driven.push(Box::pin(async move { (run, owner.drive(run, ClaimMode::Fair, switch).await) }));
     }
 
-    fn take_end(&mut self, run: RunId, end: Result<DriveEnd, DriveError>) {
+    /// Waits for every drive to end. Gives `error`, or what one of them says of a store that is gone: it knows more.
+    async fn finish(&mut self, mut error: Option<DriveError>) -> Result<(), DriveError> {
+        while let Some((run, end)) = self.driven.next().await {
+            let Err(gone) = self.take_end(run, end) else { continue };
+            if matches!(error, Some(DriveError::StoreGone { .. })) {
+                tracing::warn!(%run, error = %gone, "a run cannot be worked on any more");
+            } else {
+                error = Some(gone);
+            }
+        }
+        error.map_or(Ok(()), Err)
+    }
+
+    /// Takes note of how a drive ended. An error if the store is gone: no run of it can be worked on again.
+    fn take_end(&mut self, run: RunId, end: Result<DriveEnd, DriveError>) -> Result<(), DriveError> {
         self.at_work.remove(&run);
         let error = match end {
             Ok(_) => {
                 self.refused.remove(&run);
-                return;
+                return Ok(());
             }
+            Err(error) if says_gone(&error) => return Err(error),
             Err(error) => error,
         };
         let is_waited_for = match &error {
@@ -241,6 +260,7 @@ impl Keeping<'_> {
         };
         let pause = self.refused.get(&run).map_or(AGAIN_FIRST, |last| (last.pause * 2).min(AGAIN_LONGEST));
         self.refused.insert(run, Refused { until: Instant::now() + pause, pause, is_waited_for });
+        Ok(())
     }
 
     fn is_wanted(&self, row: &RunRow) -> bool {

@@ -41,7 +41,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     if goes_on {
         let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
         input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
-        if stand_still(&store, run).await?.is_ended() {
+        if stand_still(context, &store, run).await?.is_ended() {
             output::note(&format!("{run} ended meanwhile"));
         }
     }
@@ -69,13 +69,16 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     Ok(Exit::Completed)
 }
 
-/// Waits until nothing of the run is at work.
-async fn stand_still(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
+/// Waits until nothing of the run is at work. If its owner dies before that, this process brings it to rest.
+async fn stand_still(context: &Context, store: &Store, run: RunId) -> Result<RunStatus, CliError> {
     let mut seen = Position(0);
     loop {
         let status = store.view(run).await?.record.status;
         if status == RunStatus::Suspended || status.is_ended() {
             return Ok(status);
+        }
+        if !input::is_owned(store, run).await? {
+            input::bring_to_rest(context, store, run).await?;
         }
         tokio::select! {
             position = store.log().changed(seen) => seen = position,

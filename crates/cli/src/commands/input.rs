@@ -60,22 +60,38 @@ pub(crate) async fn say_and_settle(
                 None => continue,
             }
         }
-        let owner = owner(context, store).await?;
-        let ended = match orphan {
-            Orphan::BringToRest => {
-                owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await.map(Heard::Rested)
-            }
-            Orphan::Settle => owner.settle(run).await.map(|()| Heard::Settled),
+        let heard = match orphan {
+            Orphan::BringToRest => bring_to_rest(context, store, run).await?.map(Heard::Rested),
+            Orphan::Settle => settle(context, store, run).await?,
         };
-        match ended {
-            Ok(heard) => {
-                accepted(store.verdict(run, input).await?)?;
-                return Ok(heard);
-            }
-            // Somebody else was first.
-            Err(DriveError::OwnedElsewhere { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(heard) = heard {
+            accepted(store.verdict(run, input).await?)?;
+            return Ok(heard);
         }
+    }
+}
+
+/// Brings a run that nobody owns to rest. None if somebody else was first.
+pub(crate) async fn bring_to_rest(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+) -> Result<Option<DriveEnd>, CliError> {
+    let owner = owner(context, store).await?;
+    unless_owned(owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await)
+}
+
+/// Settles what was said to a run that nobody owns, and gives it up again. None if somebody else was first.
+async fn settle(context: &Context, store: &Store, run: RunId) -> Result<Option<Heard>, CliError> {
+    let settled = owner(context, store).await?.settle(run).await;
+    unless_owned(settled.map(|()| Heard::Settled))
+}
+
+fn unless_owned<T>(done: Result<T, DriveError>) -> Result<Option<T>, CliError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(DriveError::OwnedElsewhere { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -107,6 +123,7 @@ pub(crate) async fn verdict(
         Successor::Started => BACKGROUND_PATIENCE,
         Successor::Nobody => LOOK,
     };
+    let mut silence = Silence::default();
     loop {
         match tokio::time::timeout(LOOK, &mut verdict).await {
             Ok(verdict) => return Ok((verdict?, Heard::Accepted)),
@@ -115,12 +132,11 @@ pub(crate) async fn verdict(
         if is_owned(store, run).await? {
             // Should this one die too, nobody else is on the way.
             patience = LOOK;
-        } else if patience.is_zero() {
-            match owner(context, store).await?.settle(run).await {
-                Ok(()) => return Ok((verdict.await?, Heard::Settled)),
-                Err(DriveError::OwnedElsewhere { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            silence.lasts(store, run).await?;
+        } else if patience.is_zero()
+            && let Some(heard) = settle(context, store, run).await?
+        {
+            return Ok((verdict.await?, heard));
         }
     }
 }
@@ -129,6 +145,18 @@ pub(crate) async fn verdict(
 pub(crate) async fn is_owned(store: &Store, run: RunId) -> Result<bool, CliError> {
     let row = store.log().topic(&Topic::run(run)).await.map_err(RunError::Read)?;
     Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.alive))
+}
+
+/// How long a living owner has not answered.
+#[derive(Debug, Default)]
+struct Silence(Duration);
+
+impl Silence {
+    /// It has not answered for one more look. Once that is too long, this says so.
+    async fn lasts(&mut self, store: &Store, run: RunId) -> Result<(), CliError> {
+        self.0 += LOOK;
+        if self.0 == SILENCE { tell_silence(store, run).await } else { Ok(()) }
+    }
 }
 
 /// Says who does not answer. What was said stays said.
@@ -148,18 +176,15 @@ async fn tell_silence(store: &Store, run: RunId) -> Result<(), CliError> {
 /// The verdict of the owner; none if it dies before.
 async fn owners_verdict(store: &Store, run: RunId, input: Seq) -> Result<Option<Verdict>, CliError> {
     let mut verdict = pin!(store.verdict(run, input));
-    let mut silence = Duration::ZERO;
+    let mut silence = Silence::default();
     loop {
-        match tokio::time::timeout(LOOK, &mut verdict).await {
-            Ok(verdict) => return Ok(Some(verdict?)),
-            Err(_elapsed) => silence += LOOK,
+        if let Ok(verdict) = tokio::time::timeout(LOOK, &mut verdict).await {
+            return Ok(Some(verdict?));
         }
         if !is_owned(store, run).await? {
             return Ok(None);
         }
-        if silence == SILENCE {
-            tell_silence(store, run).await?;
-        }
+        silence.lasts(store, run).await?;
     }
 }
 

@@ -54,8 +54,8 @@ struct Whose<'a> {
     attempt: Attempt,
 }
 
-/// Finds out what became of the process whose keeper was given `folder` for `attempt` of `effect`, and attaches to it in the
-/// name of `epoch`. Files in the folder that speak of other work are not believed.
+/// Finds out what became of the process whose keeper was given the folder `below` the folder of `store` for `attempt` of
+/// `effect`, and attaches to it in the name of `epoch`. Files in the folder that speak of other work are not believed.
 ///
 /// A folder without any trace of a keeper is [`LostEvidence::NotBegun`]. That holds only on the boot on which the start
 /// was noted: the caller compares it with [`crate::boot_id`] first.
@@ -63,14 +63,17 @@ struct Whose<'a> {
 /// # Errors
 /// [`RecoverError`]; nothing was ended or closed then, except what [`RecoverError::Survivors`] says.
 pub fn recover(
-    folder: &Utf8Path,
+    store: &Utf8Path,
+    below: &Utf8Path,
     effect: &EffectId,
     attempt: Attempt,
     epoch: Epoch,
 ) -> Result<Recovered, RecoverError> {
     let whose = Whose { effect, attempt };
-    // Made if it is not there, so that no late starter can use it.
-    let dir = &Dir::make(folder.as_std_path())
+    let folder = &store.join(below);
+    // Made if it is not there, so that no late starter can use it; the store's own folder never is.
+    let dir = &files::open(store)
+        .and_then(|store| store.make_folder(below.as_std_path()))
         .map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
     let until = awake() + SILENCE_MAX;
     let mut watch = None;

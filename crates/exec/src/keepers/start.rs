@@ -51,8 +51,8 @@ impl Keepers {
         Keepers { patience, ..self }
     }
 
-    /// Starts `spec` under a keeper that leaves its files in `folder`, which is made if it is not there and must not
-    /// have been used. Returns when the process runs.
+    /// Starts `spec` under a keeper that leaves its files in `folder`, which is there and must not have been used: a store
+    /// that was moved is not made anew in its old place. Returns when the process runs.
     ///
     /// # Errors
     /// [`StartError`]. With all of its variants but [`StartError::Unclear`] the process did certainly not begin.
@@ -62,7 +62,7 @@ impl Keepers {
             let path = path.to_owned();
             move |source| StartError::Io { path, source }
         };
-        let dir = Dir::make(folder.as_std_path()).map_err(at(folder))?;
+        let dir = files::open(folder).map_err(at(folder))?;
         let lock = claim(&dir, folder)?;
         let (ours, theirs) = UnixStream::pair().map_err(at(folder))?;
         let message = StartMessage {

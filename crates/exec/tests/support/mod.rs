@@ -29,6 +29,7 @@ impl Bench {
     pub(crate) fn new() -> Bench {
         let keep = tempfile::tempdir().unwrap();
         let sockets = vec![utf8(keep.path()).join("s")];
+        std::fs::create_dir(keep.path().join("attempt")).unwrap();
         Bench { keepers: Keepers::new(keeper_program(), Vec::new(), sockets), keep }
     }
 
@@ -93,7 +94,8 @@ impl Running {
 
 /// Finds out what became of the first attempt of the effect that every spec here has.
 pub(crate) fn recover(folder: &Utf8Path, epoch: Epoch) -> Result<Recovered, RecoverError> {
-    backstay_exec::recover(folder, &effect(), Attempt::FIRST, epoch)
+    let (store, below) = (folder.parent().unwrap(), Utf8Path::new(folder.file_name().unwrap()));
+    backstay_exec::recover(store, below, &effect(), Attempt::FIRST, epoch)
 }
 
 pub(crate) fn effect() -> EffectId {

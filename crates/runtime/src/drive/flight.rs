@@ -286,6 +286,10 @@ impl Watch {
             Ok(before) => before.flatten(),
             Err(error) => return self.trouble(Trouble::of(&error)),
         };
+        // Preparing took its time. At its new place the next owner begins this work.
+        if self.is_displaced(None) {
+            return;
+        }
         // Who called it off has said so.
         if !self.gate.go(Stage::Passed) {
             return;
@@ -349,8 +353,14 @@ impl Watch {
                 }
                 KeeperEvent::Exited(record) => return self.ended(&record, attended, attendant.take()),
                 KeeperEvent::Fenced { highest } => {
-                    tracing::warn!(%effect, %highest, "a newer owner holds the work");
-                    return leave(attendant.take());
+                    leave(attendant.take());
+                    // Of a store that was moved, the log here says nothing of the newer owner.
+                    if !self.is_displaced(None) {
+                        self.trouble(Trouble::Other(format!(
+                            "a newer owner, epoch {highest}, holds the work"
+                        )));
+                    }
+                    return;
                 }
                 KeeperEvent::KeeperGone => {
                     leave(attendant.take());
@@ -364,7 +374,6 @@ impl Watch {
         if self.is_displaced(None) {
             return;
         }
-        let folder = self.store.folder.join(&self.folder);
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         let attached = |had_ended| Report::Attached { effect: effect.clone(), attempt, had_ended };
         crash_point("runtime.recover.before");
@@ -372,7 +381,8 @@ impl Watch {
             Ok(preset) => preset,
             Err(error) => return self.trouble(Trouble::of(&error)),
         };
-        let recovered = backstay_exec::recover(&folder, &effect, attempt, self.epoch);
+        let recovered =
+            backstay_exec::recover(&self.store.folder, &self.folder, &effect, attempt, self.epoch);
         crash_point("runtime.recover.after");
         match recovered {
             Ok(Recovered::Attached(handle)) => {

@@ -3,7 +3,7 @@
 
 use backstay_engine::Report;
 use backstay_exec::ExitRecord;
-use backstay_log::{AppendError, ReadError, StoreError};
+use backstay_log::{AppendError, ClaimError, ReadError, StoreError};
 use backstay_model::EffectId;
 use camino::Utf8PathBuf;
 
@@ -92,6 +92,12 @@ impl Drive<'_> {
                 return error;
             }
         };
+        // What did not begin does not: nobody would record it.
+        self.in_flight.retain(|_, flight| !flight.call_off());
+        // Whose end is known already says nothing more.
+        for report in std::mem::take(&mut self.reports) {
+            self.hear_without_store(News::Report(report));
+        }
         if !self.in_flight.is_empty() {
             let at_work = self.in_flight.len();
             tracing::warn!(run = %self.run, at_work, "the store is gone; what is at work is waited for");
@@ -118,6 +124,11 @@ impl Drive<'_> {
         DriveError::StoreGone { run: self.run, gone: Box::new(gone) }
     }
 
+    /// Whether the store is certainly not where it was.
+    pub(super) fn is_store_away(&self) -> bool {
+        matches!(self.owner.store.home.whereabouts(), Ok(Whereabouts::Moved(_) | Whereabouts::Gone))
+    }
+
     /// Takes news of work whose store is gone: only ends count.
     fn hear_without_store(&mut self, news: News) {
         let ended = match news {
@@ -138,13 +149,15 @@ impl Drive<'_> {
     }
 }
 
-/// Whether an error says that the database is not the one that was opened.
-fn says_gone(error: &DriveError) -> bool {
+/// Whether an error says that the store is gone, or that its database is not the one that was opened.
+pub(crate) fn says_gone(error: &DriveError) -> bool {
     matches!(
         error,
-        DriveError::Run(
-            RunError::Append(AppendError::Store(StoreError::Gone { .. }))
-                | RunError::Read(ReadError::Store(StoreError::Gone { .. }))
-        )
+        DriveError::StoreGone { .. }
+            | DriveError::Claim(ClaimError::Store(StoreError::Gone { .. }))
+            | DriveError::Run(
+                RunError::Append(AppendError::Store(StoreError::Gone { .. }))
+                    | RunError::Read(ReadError::Store(StoreError::Gone { .. }))
+            )
     )
 }

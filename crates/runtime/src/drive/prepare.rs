@@ -54,7 +54,10 @@ impl Watch {
             move |source| Unready::Start(StartError::Io { path, source })
         };
         ballast::take_in(&self.store.folder);
-        let dir = Dir::make(folder.as_std_path()).map_err(io(folder))?;
+        // A store that is gone is not made anew in its old place.
+        let dir = Dir::open(self.store.folder.as_std_path())
+            .and_then(|store| store.make_folder(self.folder.as_std_path()))
+            .map_err(io(folder))?;
         let artifacts = folder.join("artifacts");
         dir.make_folder("artifacts").map_err(io(&artifacts))?;
         // The step writes to where it leads.

@@ -73,7 +73,7 @@ pub(super) struct Drive<'a> {
     pub(super) subscription: Subscription,
     pub(super) incoming: mpsc::UnboundedReceiver<News>,
     /// Reports that are not durable yet: they are kept until they are.
-    reports: VecDeque<Report>,
+    pub(super) reports: VecDeque<Report>,
     asleep: Duration,
     /// Work that should stop could not be told so.
     is_untold: bool,
@@ -212,7 +212,11 @@ impl<'a> Drive<'a> {
                 () = switch.stopped() => return Ok(Woken::Stopped),
                 news = self.incoming.recv() => news.is_some_and(|news| self.hear(news)),
                 delivery = self.subscription.next() => self.take(delivery?)?,
-                () = tokio::time::sleep(patience) => true,
+                () = tokio::time::sleep(patience) => {
+                    // Who only waits would not find out by what it writes.
+                    self.is_store_gone |= self.is_store_away();
+                    true
+                }
             };
             if is_news || self.slept().is_some() {
                 return Ok(Woken::News);
