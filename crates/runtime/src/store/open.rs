@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use backstay_log::care::{Peeked, peek};
+use backstay_log::care::{Peeked, peek, refuse_damage};
 use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError, OpenError, OpenOptions, SqliteLog};
 use backstay_model::{Code, Coded, LogId, Position};
@@ -201,6 +201,7 @@ impl OpenStore {
         }
         self.folder = real(&self.folder)?;
         private::check_store(&self.folder, true)?;
+        self.refuse_damage()?;
         if refuse_backup(&self.folder).is_err() {
             return Ok((ReadSource::copied(&self.folder)?, None));
         }
@@ -253,6 +254,7 @@ impl OpenStore {
             return Ok(self.open_log(None)?.into());
         }
         private::check_store(&self.folder, self.or_read_only)?;
+        self.refuse_damage()?;
         if std::fs::symlink_metadata(self.folder.join(DATABASE)).is_err() {
             return if self.create { self.make() } else { Ok(self.open_log(None)?.into()) };
         }
@@ -265,6 +267,11 @@ impl OpenStore {
             Ok(None) => self.open_unregistered(),
             Err(error) => self.without_registry(error),
         }
+    }
+
+    /// Refuses a damaged store before SQLite sees it, or a copy of it without what tells of the damage.
+    fn refuse_damage(&self) -> Result<(), StoreOpenError> {
+        Ok(refuse_damage(self.folder.as_std_path()).map_err(LookError::from)?)
     }
 
     /// What is known of the store at this path, if it is still that one and has not gone back.
@@ -297,6 +304,7 @@ impl OpenStore {
             Err(_) if self.adopt => None,
             Err(error) => return Err(error.into()),
         };
+        self.refuse_damage()?;
         let is_made = self.folder.join(DATABASE).symlink_metadata().is_ok_and(|found| found.len() > 0);
         if lock.is_some() && is_made && self.has_log()? {
             // Another process was first: by now it has registered it.
@@ -335,6 +343,7 @@ impl OpenStore {
             drop(lock);
             return Ok(self.open_log(Some(entry))?.into());
         }
+        self.refuse_damage()?;
         let mirror = Mirror::make(&self.folder)?;
         let (log, newest) = match peek_copy(mirror.path(), &self.folder)? {
             Peeked::Log { log, newest } => (log, newest),
@@ -436,6 +445,7 @@ impl OpenStore {
     }
 
     fn read(self, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
+        self.refuse_damage()?;
         let mirror = Mirror::make(&self.folder)?;
         self.mirrored(mirror, reason)
     }
