@@ -225,7 +225,8 @@ impl OpenStore {
         Ok((ReadSource::copied(&self.folder)?, Some(reason)))
     }
 
-    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Blocks.
+    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Where
+    /// there is no registry and the store is adopted, it stays unregistered. Blocks.
     ///
     /// # Errors
     /// [`StoreOpenError`] if it cannot be looked at or registered.
@@ -234,7 +235,11 @@ impl OpenStore {
         let Peeked::Log { log, newest } = peek(self.folder.as_std_path())? else {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         };
-        Ok(self.put(log, newest)?)
+        match self.put(log, newest) {
+            // It is used unregistered.
+            Err(_) if self.adopt => Ok(()),
+            put => Ok(put?),
+        }
     }
 
     async fn opened(self) -> Result<Opened, StoreOpenError> {
@@ -314,12 +319,19 @@ impl OpenStore {
         if let Some(name) = private::other_things(&self.folder)? {
             return Err(StoreOpenError::OtherThings { folder: self.folder, name });
         }
+        self.folder = real_place(&self.folder)?;
         if lock.is_none() {
             return Ok(self.open_log(None)?.into());
         }
-        self.folder = real_place(&self.folder)?;
         self.registry.begin_making(&self.folder)?;
-        let log = self.log()?;
+        let log = match self.log() {
+            Ok(log) => log,
+            Err(error) => {
+                // Another store that comes to this place later is not the one that was to be made.
+                self.registry.end_making(&self.folder)?;
+                return Err(error);
+            }
+        };
         crash_point("store.make.made");
         let store = self.register(log)?;
         self.registry.end_making(&self.folder)?;
@@ -367,8 +379,8 @@ impl OpenStore {
                 self.registry.remove(log, &from)?;
                 Ok(store.into())
             }
-            // Whoever made it was killed before it had an entry.
-            Standing::Unknown if self.registry.is_making(&self.folder)? => {
+            // Whoever made it was killed before it had an entry, so that nothing was written to it yet.
+            Standing::Unknown if newest == Position(0) && self.registry.is_making(&self.folder)? => {
                 let log = self.log()?;
                 let store = self.register(log)?;
                 self.registry.end_making(&self.folder)?;
