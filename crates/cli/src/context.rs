@@ -66,15 +66,11 @@ impl Context {
     /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         refuse_few_files()?;
-        let mut env: BTreeMap<String, String> = std::env::vars_os()
+        let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
         let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
-        if arguments.adopt {
-            // What a step calls is told too.
-            env.insert(ADOPT.to_owned(), "1".to_owned());
-        }
         let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
             style: Style { color: wants_color() && is_screen },
@@ -82,7 +78,7 @@ impl Context {
             rings: arguments.command.rings(),
             umask: backstay_exec::open_umask(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
-            adopts: env.get(ADOPT).is_some_and(|value| value == "1"),
+            adopts: arguments.adopt || env.get(ADOPT).is_some_and(|value| value == "1"),
             cwd,
             env,
             left_out: OnceLock::new(),
