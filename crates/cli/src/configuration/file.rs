@@ -332,8 +332,10 @@ mod tests {
         std::os::unix::fs::symlink("../dotfile", &path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read_of_user(&env).unwrap().unwrap().notify.bell, Some(false));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(matches!(read_of_user(&env), Err(CliError::OthersWrite { .. })));
+        for mode in [0o664, 0o646, 0o666] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(read_of_user(&env), Err(CliError::OthersWrite { .. })), "{mode:o}");
+        }
     }
 
     #[test]
