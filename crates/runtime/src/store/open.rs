@@ -208,13 +208,14 @@ impl OpenStore {
         let reason = match self.registered() {
             _ if !is_writable(&self.folder) => ReadOnlyReason::NotWritable,
             Ok(Some(_)) => return in_place(self.folder),
+            Ok(None) if self.adopt => return in_place(self.folder),
             Ok(None) => {
                 let source = ReadSource::copied(&self.folder)?;
                 let standing = match peek_copy(source.database(), &self.folder) {
                     Ok(Peeked::Log { log, newest }) => self.standing(log, newest)?,
                     Ok(Peeked::Blank) | Err(_) => Standing::Unknown,
                 };
-                if standing.is_own() || self.adopt {
+                if standing.is_own() {
                     return in_place(self.folder);
                 }
                 return Ok((source, Some(ReadOnlyReason::NotAdopted(standing))));
@@ -355,9 +356,8 @@ impl OpenStore {
             drop(lock);
             return Ok(self.open_log(Some(entry))?.into());
         }
-        self.refuse_damage()?;
-        let mirror = Mirror::make(&self.folder)?;
-        let (log, newest) = match peek_copy(mirror.path(), &self.folder)? {
+        let (peeked, mirror) = self.look()?;
+        let (log, newest) = match peeked {
             Peeked::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
             Peeked::Blank => {
@@ -393,9 +393,36 @@ impl OpenStore {
                 let entry = self.registry.of_place(log, &self.folder)?;
                 Ok(Opened { store: self.open_log(entry)?, adopted: Some(adopted) })
             }
-            standing if self.or_read_only => self.mirrored(mirror, ReadOnlyReason::NotAdopted(standing)),
+            standing if self.or_read_only => {
+                let reason = ReadOnlyReason::NotAdopted(standing);
+                match mirror {
+                    Some(mirror) => self.mirrored(mirror, reason),
+                    None => self.read(reason),
+                }
+            }
             standing => Err(StoreOpenError::NotAdopted { folder: self.folder, standing }),
         }
+    }
+
+    /// What a store is that the registry does not know at this path, and the copy in which that was seen. One that is too large
+    /// to be copied is looked at where it is, if it is adopted anyway or can be one that was moved.
+    fn look(&self) -> Result<(Peeked, Option<Mirror>), StoreOpenError> {
+        self.refuse_damage()?;
+        match Mirror::make(&self.folder) {
+            Ok(mirror) => Ok((peek_copy(mirror.path(), &self.folder)?, Some(mirror))),
+            Err(MirrorError::TooLarge { .. }) if self.adopt || self.misses_one()? => {
+                Ok((peek(self.folder.as_std_path())?, None))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a store that the registry knows is not where it was.
+    fn misses_one(&self) -> Result<bool, RegistryError> {
+        let is_missing = |entry: RegisteredStore| {
+            entry.path.join(DATABASE).symlink_metadata().is_err_and(|error| is_gone(&error))
+        };
+        Ok(self.registry.all()?.into_iter().any(is_missing))
     }
 
     /// How a store whose log goes up to `newest` stands to what is known of that log.
