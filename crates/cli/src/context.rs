@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use backstay_exec::Umask;
 use backstay_files::Dir;
-use backstay_log::TopicFilter;
+use backstay_log::care::refuse_damage;
+use backstay_log::{LookError, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
@@ -25,6 +26,8 @@ use crate::ui::{Style, Times};
 const LAST: &str = "@last";
 /// The log in a store's folder (docs/formats.md).
 pub(crate) const LOG_FILE: &str = "log.db";
+/// What is held by everybody who has a store open (docs/formats.md).
+const STORE_LOCK: &str = "store.lock";
 /// The variable that says what `--adopt` says.
 pub(crate) const ADOPT: &str = "BACKSTAY_ADOPT";
 /// Open files that a store and one step take, and some to spare.
@@ -170,6 +173,10 @@ impl Context {
         check_private(folder).map_err(StoreOpenError::from)?;
         if folder.join(LOG_FILE).exists() {
             return Ok(());
+        }
+        if folder.join(STORE_LOCK).exists() {
+            // It was a store, and its database is gone: that says more than what else is in it.
+            refuse_damage(folder.as_std_path()).map_err(LookError::from).map_err(StoreOpenError::from)?;
         }
         match other_things(folder).map_err(StoreOpenError::from)? {
             Some(name) => Err(StoreOpenError::OtherThings { folder: folder.to_owned(), name }.into()),
