@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use backstay_engine::record::RunStatus;
 use backstay_log::crash::CRASH_POINT_VARIABLE;
+use backstay_model::Digest;
 use backstay_tests::folder::{contents, said};
 use backstay_tests::{Gate, PATIENCE, World, binary};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -421,4 +422,48 @@ fn a_store_whose_maker_was_killed_before_it_was_registered_is_its_users() {
         2,
         "entry and lock"
     );
+}
+
+#[test]
+fn what_a_step_calls_is_told_to_adopt_only_where_its_own_store_is_unregistered() {
+    let world = World::new();
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: small\nsteps: [{id: one, run: 'echo ${BACKSTAY_ADOPT-unset} > told'}]\n",
+    );
+    done(&world.run(&["--adopt", "run", "flow.yaml"]));
+    assert_eq!(world.read("told"), "unset\n");
+    let mut bare = world.command(&["--store", "bare", "--adopt", "run", "flow.yaml"]);
+    done(&bare.env_remove("XDG_STATE_HOME").env_remove("HOME").output().unwrap());
+    assert_eq!(world.read("told"), "1\n");
+}
+
+#[test]
+fn a_note_that_a_store_was_being_made_vouches_for_no_store_with_events() {
+    let world = world();
+    let (original, stranger) = (world.path().join(".backstay"), World::new());
+    copy(&original, &stranger.path().join(".backstay"));
+    let place = fs::canonicalize(stranger.path().join(".backstay")).unwrap();
+    let place = place.to_str().unwrap();
+    let registry = stranger.path().join("state/backstay/registry");
+    stranger.registry().prepare().unwrap();
+    let digits = Digest::of(place.as_bytes()).to_string()[..16].to_owned();
+    fs::write(registry.join(format!("making.{digits}")), place).unwrap();
+    let output = stranger.run(&["cancel"]);
+    assert!(said(&output).contains("BKS-R082"), "{}", said(&output));
+}
+
+#[test]
+fn a_restore_that_cannot_be_registered_moves_nothing_unless_it_is_adopted() {
+    let world = world();
+    done(&world.run(&["store", "backup", "copy"]));
+    let before = contents(&world.path().join(".backstay"));
+    let restore = |arguments: &[&str]| {
+        let mut command = world.command(&[arguments, &["store", "restore", "copy", "--replace"]].concat());
+        command.env_remove("XDG_STATE_HOME").env_remove("HOME").output().unwrap()
+    };
+    let output = restore(&[]);
+    assert!(said(&output).contains("BKS-R070") && output.status.code() == Some(2), "{}", said(&output));
+    assert_eq!(contents(&world.path().join(".backstay")), before);
+    done(&restore(&["--adopt"]));
 }

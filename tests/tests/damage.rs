@@ -31,6 +31,11 @@ fn world() -> World {
     world
 }
 
+fn copy(from: &Utf8Path, to: &Utf8Path) {
+    let copied = std::process::Command::new("cp").args(["-a", from.as_str(), to.as_str()]).status();
+    assert!(copied.unwrap().success());
+}
+
 fn cut(path: &Utf8Path, size_bytes: u64) {
     File::options()
         .write(true)
@@ -97,21 +102,27 @@ const DAMAGES: [(Damage, &str); 8] = [
 
 #[test]
 fn a_store_that_lost_a_part_is_refused_by_every_command_and_not_changed() {
-    let whole = world();
-    for (damage, words) in DAMAGES {
-        let world = World::new();
-        world.write("flow.yaml", FLOW);
-        let copied =
-            std::process::Command::new("cp").args(["-a", store(&whole).as_str()]).arg(world.path()).status();
-        assert!(copied.unwrap().success());
-        damage(&store(&world));
-        let before = listing(&store(&world));
-        let commands: [&[&str]; 6] = [
+    let registered = world();
+    let whole = registered.path().join("whole");
+    copy(&store(&registered), &whole);
+    let unregistered = World::new();
+    unregistered.write("flow.yaml", FLOW);
+    for ((damage, words), world) in
+        DAMAGES.iter().flat_map(|damage| [(damage, &registered), (damage, &unregistered)])
+    {
+        if store(world).exists() {
+            fs::remove_dir_all(store(world)).expect("a test can damage it");
+        }
+        copy(&whole, &store(world));
+        damage(&store(world));
+        let before = listing(&store(world));
+        let commands: [&[&str]; 7] = [
             &["ls"],
             &["show", "@last"],
             &["store", "check"],
             &["store", "info"],
             &["store", "backup", "copy"],
+            &["store", "adopt"],
             &["run", "flow.yaml"],
         ];
         for arguments in commands {
@@ -119,7 +130,7 @@ fn a_store_that_lost_a_part_is_refused_by_every_command_and_not_changed() {
             let text = said(&output);
             assert!(text.contains(words), "{arguments:?} should say `{words}`: {text}");
             assert_eq!(output.status.code(), Some(1), "{arguments:?}: {text}");
-            assert_eq!(listing(&store(&world)), before, "{arguments:?} after `{words}`");
+            assert_eq!(listing(&store(world)), before, "{arguments:?} after `{words}`");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use backstay_exec::Umask;
 use backstay_files::Dir;
-use backstay_log::TopicFilter;
+use backstay_log::care::refuse_damage;
+use backstay_log::{LookError, TopicFilter};
 use backstay_model::event::Actor;
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::{
@@ -25,6 +26,8 @@ use crate::ui::{Style, Times};
 const LAST: &str = "@last";
 /// The log in a store's folder (docs/formats.md).
 pub(crate) const LOG_FILE: &str = "log.db";
+/// What is held by everybody who has a store open (docs/formats.md).
+const STORE_LOCK: &str = "store.lock";
 /// The variable that says what `--adopt` says.
 pub(crate) const ADOPT: &str = "BACKSTAY_ADOPT";
 /// Open files that a store and one step take, and some to spare.
@@ -66,15 +69,11 @@ impl Context {
     /// Reads the environment; nothing else does but [`wants_color`].
     pub(crate) fn new(arguments: &Arguments) -> Result<Context, CliError> {
         refuse_few_files()?;
-        let mut env: BTreeMap<String, String> = std::env::vars_os()
+        let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let cwd = utf8(std::env::current_dir().map_err(CliError::Folder)?)?;
         let named = arguments.store.clone().or_else(|| env.get("BACKSTAY_STORE").map(Utf8PathBuf::from));
-        if arguments.adopt {
-            // What a step calls is told too.
-            env.insert(ADOPT.to_owned(), "1".to_owned());
-        }
         let is_screen = crate::output::stdout().is_terminal();
         Ok(Context {
             style: Style { color: wants_color() && is_screen },
@@ -82,7 +81,7 @@ impl Context {
             rings: arguments.command.rings(),
             umask: backstay_exec::open_umask(),
             store: named.filter(|folder| !folder.as_str().is_empty()).map(|folder| cwd.join(folder)),
-            adopts: env.get(ADOPT).is_some_and(|value| value == "1"),
+            adopts: arguments.adopt || env.get(ADOPT).is_some_and(|value| value == "1"),
             cwd,
             env,
             left_out: OnceLock::new(),
@@ -174,6 +173,10 @@ impl Context {
         check_private(folder).map_err(StoreOpenError::from)?;
         if folder.join(LOG_FILE).exists() {
             return Ok(());
+        }
+        if folder.join(STORE_LOCK).exists() {
+            // It was a store, and its database is gone: that says more than what else is in it.
+            refuse_damage(folder.as_std_path()).map_err(LookError::from).map_err(StoreOpenError::from)?;
         }
         match other_things(folder).map_err(StoreOpenError::from)? {
             Some(name) => Err(StoreOpenError::OtherThings { folder: folder.to_owned(), name }.into()),

@@ -13,7 +13,7 @@ use camino::Utf8Path;
 use futures_util::FutureExt;
 
 use crate::configuration::TrustedConfiguration;
-use crate::context::{Context, utf8};
+use crate::context::{ADOPT, Context, utf8};
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::notify::{Notify, missing_notify};
@@ -47,7 +47,11 @@ pub(crate) async fn owner(
     // It goes with the last logout; a keeper that is called after it listens elsewhere.
     let sockets = socket_folders(context.env.get("XDG_RUNTIME_DIR").map(Utf8Path::new));
     let keepers = Keepers::new(program.clone(), vec!["keeper".to_owned()], sockets).with_umask(context.umask);
-    let env = with_this_program(&context.env, &program);
+    let mut env = with_this_program(&context.env, &program);
+    if context.adopts && !store.is_registered() {
+        // What a step calls on this store needs it; a registered store is known, and others are not vouched for.
+        env.insert(ADOPT.to_owned(), "1".to_owned());
+    }
     let mut owner = Owner::register(store, OwnerSettings { keepers, env }).await?;
     if context.env.contains_key(output::LOG_VARIABLE) {
         owner.add_sink(TracingSink)?;

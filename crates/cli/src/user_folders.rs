@@ -12,8 +12,7 @@ const NAME: &str = "backstay";
 /// Nobody else may look into the state folder.
 const PRIVATE: u32 = 0o700;
 /// The bits of a mode by which a group and all others may write.
-const GROUP_WRITES: u32 = 0o020;
-const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_WRITE: u32 = 0o022;
 /// The user that may change everything anyway.
 const ROOT: u32 = 0;
 
@@ -49,9 +48,7 @@ pub(crate) fn make_private(folder: &Utf8Path) -> io::Result<()> {
 /// Whether only this user and root can have written the file.
 pub(crate) fn is_own(file: &std::fs::Metadata) -> bool {
     let is_ours = file.uid() == ROOT || file.uid() == rustix::process::geteuid().as_raw();
-    // Where the umask is 002, each user has a group of their own.
-    let is_own_group = file.gid() == rustix::process::getegid().as_raw();
-    is_ours && file.mode() & OTHERS_WRITE == 0 && (file.mode() & GROUP_WRITES == 0 || is_own_group)
+    is_ours && file.mode() & OTHERS_WRITE == 0
 }
 
 #[cfg(test)]

@@ -131,6 +131,10 @@ impl Store {
     }
 
     async fn kept_record(&self, topic: &Topic) -> Result<Option<RunRecord>, RunError> {
+        if !self.is_registered() {
+            // Somebody else may have kept it, and nobody has made it anew.
+            return Ok(None);
+        }
         let kept = self.log.kept_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
         // What cannot be understood is folded anew.
         Ok(kept.and_then(|kept| serde_json::from_slice(&kept.state).ok()))

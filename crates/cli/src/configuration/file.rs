@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use backstay_agent::AgentTables;
+use backstay_files::Dir;
 use backstay_model::Digest;
 use backstay_runtime::{CONFIGURATION_FILE, Retention};
 use backstay_workflow::nearest;
@@ -56,32 +57,38 @@ pub(super) struct Notify {
 pub(super) fn read_of_user(env: &BTreeMap<String, String>) -> Result<Option<ConfigurationFile>, CliError> {
     let Some(folder) = user_folders::configuration(env) else { return Ok(None) };
     let path = folder.join(CONFIGURATION_FILE);
-    let Some((bytes, metadata)) = bytes(&path, OFlags::NONBLOCK)? else { return Ok(None) };
+    let Some((bytes, metadata)) = bytes(&path)? else { return Ok(None) };
     if !user_folders::is_own(&metadata) {
         return Err(CliError::OthersWrite { path });
     }
     read(path.clone(), path.as_str(), &bytes).map(Some)
 }
 
-/// The configuration in the folder of a store, if there is one. Nothing in a store is followed: it is a file there.
+/// The configuration in the folder of a store, if there is one. Nothing in a store is followed: it is a file there, and the
+/// folder is no link either.
 pub(super) fn read_of_store(cwd: &Utf8Path, store: &Utf8Path) -> Result<Option<ConfigurationFile>, CliError> {
     let path = store.join(CONFIGURATION_FILE);
-    let Some((bytes, _)) = bytes(&path, OFlags::NONBLOCK | OFlags::NOFOLLOW)? else { return Ok(None) };
+    let read_below = || Dir::open_found(store.as_std_path())?.read(CONFIGURATION_FILE, BYTES_MAX);
+    let bytes = match read_below() {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(source) => return Err(CliError::ReadFile { path, source }),
+    };
     let shown = path.strip_prefix(cwd).unwrap_or(&path).to_owned();
     read(path, shown.as_str(), &bytes).map(Some)
 }
 
 /// All bytes of a file, if it is there. What is no file is never waited for.
-fn bytes(path: &Utf8Path, flags: OFlags) -> Result<Option<(Vec<u8>, std::fs::Metadata)>, CliError> {
+fn bytes(path: &Utf8Path) -> Result<Option<(Vec<u8>, std::fs::Metadata)>, CliError> {
     let wrong = |source| CliError::ReadFile { path: path.to_owned(), source };
-    let flags = i32::try_from(flags.bits()).map_err(|error| wrong(std::io::Error::other(error)))?;
+    let flags =
+        i32::try_from(OFlags::NONBLOCK.bits()).map_err(|error| wrong(std::io::Error::other(error)))?;
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(None);
-        }
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(wrong(std::io::Error::other("it is a link, and nothing in a store is followed")));
         }
         Err(error) => return Err(wrong(error)),
     };
@@ -305,18 +312,26 @@ mod tests {
         assert!(read_of_store(folder, Utf8Path::new("/nowhere")).unwrap().is_none());
         std::fs::write(folder.join("real"), "").unwrap();
         std::os::unix::fs::symlink("real", &path).unwrap();
-        assert_eq!(told(), "it is a link, and nothing in a store is followed");
+        assert!(told().contains("is a symbolic link"), "{}", told());
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert_eq!(told(), "it is a link, and nothing in a store is followed");
+        assert!(told().contains("is a symbolic link"), "{}", told());
         std::fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, path.as_std_path(), rustix::fs::Mode::RWXU).unwrap();
-        assert_eq!(told(), "it is no regular file");
+        assert!(told().contains("not a regular file"), "{}", told());
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, " ".repeat(1024 * 1024 + 1)).unwrap();
-        assert_eq!(told(), "it has more than 1048576 bytes");
+        assert!(told().ends_with("has more than 1048576 bytes"), "{}", told());
         std::fs::write(&path, b"[notify]\nbell = \xff").unwrap();
         assert!(told().contains("utf-8"));
+        std::fs::write(&path, "").unwrap();
+        assert!(read_of_store(folder, folder).unwrap().is_some());
+        let link = folder.join("link");
+        std::os::unix::fs::symlink(folder, &link).unwrap();
+        match read_of_store(folder, &link) {
+            Err(CliError::ReadFile { source, .. }) if source.to_string().contains("is a symbolic link") => {}
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -332,8 +347,10 @@ mod tests {
         std::os::unix::fs::symlink("../dotfile", &path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(read_of_user(&env).unwrap().unwrap().notify.bell, Some(false));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(matches!(read_of_user(&env), Err(CliError::OthersWrite { .. })));
+        for mode in [0o664, 0o646, 0o666] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(read_of_user(&env), Err(CliError::OthersWrite { .. })), "{mode:o}");
+        }
     }
 
     #[test]

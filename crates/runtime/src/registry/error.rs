@@ -28,6 +28,16 @@ pub enum RegistryError {
         /// What the system says.
         source: io::Error,
     },
+    /// Another process keeps its lock.
+    #[error(
+        "{path} is locked: another process has been making or adopting a store for more than {waited_s} seconds"
+    )]
+    Busy {
+        /// The lock.
+        path: Utf8PathBuf,
+        /// How long it was waited for.
+        waited_s: u64,
+    },
     /// A file of it makes no sense.
     #[error("{path} in the registry of your stores is damaged: {what}")]
     Damaged {
@@ -45,6 +55,7 @@ impl Coded for RegistryError {
             RegistryError::Private(error) => error.code(),
             RegistryError::Io { .. } => Code("BKS-R071"),
             RegistryError::Damaged { .. } => Code("BKS-R072"),
+            RegistryError::Busy { .. } => Code("BKS-R084"),
         }
     }
 
@@ -55,6 +66,9 @@ impl Coded for RegistryError {
                     .to_owned(),
             ),
             RegistryError::Private(error) => error.hint(),
+            RegistryError::Busy { path, .. } => Some(format!(
+                "`fuser {path}` names the process: wait until it has ended, or end it; then try again"
+            )),
             RegistryError::Damaged { path, .. } => {
                 Some(format!("`rm {path}` forgets that store; `backstay store adopt` there takes it again"))
             }

@@ -7,10 +7,12 @@ mod error;
 mod standing;
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use backstay_model::{Digest, LogId, Position, Timestamp};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,6 +32,8 @@ const FOLDER: &str = "backstay/registry";
 const KEPT: &str = "kept";
 /// Its lock.
 const LOCK: &str = ".lock";
+/// How long the lock is waited for: longer than making or adopting a store takes, but for a very large one.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// Hexadecimal digits of a path's digest in the name of its entry.
 const PATH_DIGITS: usize = 16;
 /// A longer file is none of ours.
@@ -107,7 +111,7 @@ impl Registry {
     /// Keeps every other process from making or adopting a store, until this is dropped. Blocks.
     ///
     /// # Errors
-    /// [`RegistryError`] if the registry cannot be written.
+    /// [`RegistryError`] if the registry cannot be written, or another process keeps it for more than [`LOCK_WAIT`].
     pub(crate) fn lock(&self) -> Result<RegistryLock, RegistryError> {
         let path = self.folder()?.join(LOCK);
         let failed = |source| RegistryError::Io { action: "lock", path: path.clone(), source };
@@ -119,8 +123,7 @@ impl Registry {
             .mode(FILE_MODE)
             .open(&path)
             .map_err(failed)?;
-        file.lock().map_err(failed)?;
-        Ok(RegistryLock { _file: file })
+        Ok(RegistryLock { _file: wait_for(file, &path, LOCK_WAIT)? })
     }
 
     /// What is known of the stores of `log`, in order of path. Blocks.
@@ -257,6 +260,28 @@ impl Registry {
 
     fn folder(&self) -> Result<&Utf8Path, RegistryError> {
         self.folder.as_deref().ok_or(RegistryError::NoPlace)
+    }
+}
+
+/// Locks `file`, waiting for it at most `limit`. A helper thread waits, since a `flock` cannot be given up halfway: one that gets
+/// the lock too late drops the file, and so frees it.
+fn wait_for(file: File, path: &Utf8Path, limit: Duration) -> Result<File, RegistryError> {
+    let failed = |source| RegistryError::Io { action: "lock", path: path.to_owned(), source };
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    let (sender, locked) = mpsc::sync_channel(1);
+    let wait = move || {
+        if sender.send(file.lock().map(|()| file)).is_err() {
+            tracing::debug!("nobody waits for the registry's lock any more");
+        }
+    };
+    std::thread::Builder::new().name("registry-lock".to_owned()).spawn(wait).map_err(failed)?;
+    match locked.recv_timeout(limit) {
+        Ok(locked) => locked.map_err(failed),
+        Err(_late) => Err(RegistryError::Busy { path: path.to_owned(), waited_s: limit.as_secs() }),
     }
 }
 
@@ -421,6 +446,21 @@ mod tests {
         let open = Registry::in_folder(&folder);
         assert!(matches!(open.all(), Err(RegistryError::Private(_))));
         assert!(matches!(open.prepare(), Err(RegistryError::Private(_))));
+    }
+
+    #[test]
+    fn a_lock_that_another_process_keeps_is_waited_for_within_a_bound() {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(keep.path()).unwrap().join("registry");
+        let registry = Registry::in_folder(&folder);
+        registry.prepare().unwrap();
+        let held = registry.lock().unwrap();
+        let path = folder.join(LOCK);
+        let open = || File::open(&path).unwrap();
+        let busy = wait_for(open(), &path, Duration::ZERO).unwrap_err();
+        assert!(matches!(busy, RegistryError::Busy { .. }) && busy.to_string().contains(path.as_str()));
+        drop(held);
+        wait_for(open(), &path, LOCK_WAIT).unwrap();
     }
 
     #[test]

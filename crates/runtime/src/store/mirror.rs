@@ -63,9 +63,9 @@ impl Coded for MirrorError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            MirrorError::TooLarge { .. } => {
-                Some("`backstay store adopt` takes the store as it is".to_owned())
-            }
+            MirrorError::TooLarge { path, .. } => Some(format!(
+                "if you know where it came from: `backstay --store {path} store adopt` takes it where it is, without a copy"
+            )),
             MirrorError::Busy { .. } => Some("try again once whoever writes to it has ended".to_owned()),
             MirrorError::Io { .. } => Some("TMPDIR names a folder with room for the copy".to_owned()),
         }

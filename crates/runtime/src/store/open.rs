@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use backstay_log::care::{Peeked, peek};
+use backstay_log::care::{Peeked, peek, refuse_damage};
 use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError, OpenError, OpenOptions, SqliteLog};
 use backstay_model::{Code, Coded, LogId, Position};
@@ -201,19 +201,21 @@ impl OpenStore {
         }
         self.folder = real(&self.folder)?;
         private::check_store(&self.folder, true)?;
+        self.refuse_damage()?;
         if refuse_backup(&self.folder).is_err() {
             return Ok((ReadSource::copied(&self.folder)?, None));
         }
         let reason = match self.registered() {
             _ if !is_writable(&self.folder) => ReadOnlyReason::NotWritable,
             Ok(Some(_)) => return in_place(self.folder),
+            Ok(None) if self.adopt => return in_place(self.folder),
             Ok(None) => {
                 let source = ReadSource::copied(&self.folder)?;
                 let standing = match peek_copy(source.database(), &self.folder) {
                     Ok(Peeked::Log { log, newest }) => self.standing(log, newest)?,
                     Ok(Peeked::Blank) | Err(_) => Standing::Unknown,
                 };
-                if standing.is_own() || self.adopt {
+                if standing.is_own() {
                     return in_place(self.folder);
                 }
                 return Ok((source, Some(ReadOnlyReason::NotAdopted(standing))));
@@ -224,7 +226,8 @@ impl OpenStore {
         Ok((ReadSource::copied(&self.folder)?, Some(reason)))
     }
 
-    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Blocks.
+    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Where
+    /// there is no registry and the store is adopted, it stays unregistered. Blocks.
     ///
     /// # Errors
     /// [`StoreOpenError`] if it cannot be looked at or registered.
@@ -233,7 +236,11 @@ impl OpenStore {
         let Peeked::Log { log, newest } = peek(self.folder.as_std_path())? else {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         };
-        Ok(self.put(log, newest)?)
+        match self.put(log, newest) {
+            // It is used unregistered.
+            Err(_) if self.adopt => Ok(()),
+            put => Ok(put?),
+        }
     }
 
     async fn opened(self) -> Result<Opened, StoreOpenError> {
@@ -253,6 +260,7 @@ impl OpenStore {
             return Ok(self.open_log(None)?.into());
         }
         private::check_store(&self.folder, self.or_read_only)?;
+        self.refuse_damage()?;
         if std::fs::symlink_metadata(self.folder.join(DATABASE)).is_err() {
             return if self.create { self.make() } else { Ok(self.open_log(None)?.into()) };
         }
@@ -265,6 +273,11 @@ impl OpenStore {
             Ok(None) => self.open_unregistered(),
             Err(error) => self.without_registry(error),
         }
+    }
+
+    /// Refuses a damaged store before SQLite sees it, or a copy of it without what tells of the damage.
+    fn refuse_damage(&self) -> Result<(), StoreOpenError> {
+        Ok(refuse_damage(self.folder.as_std_path()).map_err(LookError::from)?)
     }
 
     /// What is known of the store at this path, if it is still that one and has not gone back.
@@ -297,6 +310,7 @@ impl OpenStore {
             Err(_) if self.adopt => None,
             Err(error) => return Err(error.into()),
         };
+        self.refuse_damage()?;
         let is_made = self.folder.join(DATABASE).symlink_metadata().is_ok_and(|found| found.len() > 0);
         if lock.is_some() && is_made && self.has_log()? {
             // Another process was first: by now it has registered it.
@@ -306,12 +320,19 @@ impl OpenStore {
         if let Some(name) = private::other_things(&self.folder)? {
             return Err(StoreOpenError::OtherThings { folder: self.folder, name });
         }
+        self.folder = real_place(&self.folder)?;
         if lock.is_none() {
             return Ok(self.open_log(None)?.into());
         }
-        self.folder = real_place(&self.folder)?;
         self.registry.begin_making(&self.folder)?;
-        let log = self.log()?;
+        let log = match self.log() {
+            Ok(log) => log,
+            Err(error) => {
+                // Another store that comes to this place later is not the one that was to be made.
+                self.registry.end_making(&self.folder)?;
+                return Err(error);
+            }
+        };
         crash_point("store.make.made");
         let store = self.register(log)?;
         self.registry.end_making(&self.folder)?;
@@ -335,8 +356,8 @@ impl OpenStore {
             drop(lock);
             return Ok(self.open_log(Some(entry))?.into());
         }
-        let mirror = Mirror::make(&self.folder)?;
-        let (log, newest) = match peek_copy(mirror.path(), &self.folder)? {
+        let (peeked, mirror) = self.look()?;
+        let (log, newest) = match peeked {
             Peeked::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
             Peeked::Blank => {
@@ -358,8 +379,8 @@ impl OpenStore {
                 self.registry.remove(log, &from)?;
                 Ok(store.into())
             }
-            // Whoever made it was killed before it had an entry.
-            Standing::Unknown if self.registry.is_making(&self.folder)? => {
+            // Whoever made it was killed before it had an entry, so that nothing was written to it yet.
+            Standing::Unknown if newest == Position(0) && self.registry.is_making(&self.folder)? => {
                 let log = self.log()?;
                 let store = self.register(log)?;
                 self.registry.end_making(&self.folder)?;
@@ -372,9 +393,36 @@ impl OpenStore {
                 let entry = self.registry.of_place(log, &self.folder)?;
                 Ok(Opened { store: self.open_log(entry)?, adopted: Some(adopted) })
             }
-            standing if self.or_read_only => self.mirrored(mirror, ReadOnlyReason::NotAdopted(standing)),
+            standing if self.or_read_only => {
+                let reason = ReadOnlyReason::NotAdopted(standing);
+                match mirror {
+                    Some(mirror) => self.mirrored(mirror, reason),
+                    None => self.read(reason),
+                }
+            }
             standing => Err(StoreOpenError::NotAdopted { folder: self.folder, standing }),
         }
+    }
+
+    /// What a store is that the registry does not know at this path, and the copy in which that was seen. One that is too large
+    /// to be copied is looked at where it is, if it is adopted anyway or can be one that was moved.
+    fn look(&self) -> Result<(Peeked, Option<Mirror>), StoreOpenError> {
+        self.refuse_damage()?;
+        match Mirror::make(&self.folder) {
+            Ok(mirror) => Ok((peek_copy(mirror.path(), &self.folder)?, Some(mirror))),
+            Err(MirrorError::TooLarge { .. }) if self.adopt || self.misses_one()? => {
+                Ok((peek(self.folder.as_std_path())?, None))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a store that the registry knows is not where it was.
+    fn misses_one(&self) -> Result<bool, RegistryError> {
+        let is_missing = |entry: RegisteredStore| {
+            entry.path.join(DATABASE).symlink_metadata().is_err_and(|error| is_gone(&error))
+        };
+        Ok(self.registry.all()?.into_iter().any(is_missing))
     }
 
     /// How a store whose log goes up to `newest` stands to what is known of that log.
@@ -436,6 +484,7 @@ impl OpenStore {
     }
 
     fn read(self, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
+        self.refuse_damage()?;
         let mirror = Mirror::make(&self.folder)?;
         self.mirrored(mirror, reason)
     }

@@ -269,12 +269,11 @@ pub(crate) fn survey(folder: &Utf8Path) -> Result<Survey, PrivateError> {
     Ok(seen)
 }
 
-/// Whether a path is among the artifacts of an attempt, or is the configuration.
+/// Whether a path is among the artifacts of an attempt.
 fn is_an_agents(folder: &Utf8Path, path: &Utf8Path) -> bool {
     let Ok(below) = path.strip_prefix(folder) else { return false };
     let mut parts = below.components().map(|part| part.as_str());
-    below == super::CONFIGURATION_FILE
-        || (parts.next() == Some("runs") && parts.nth(3) == Some("artifacts") && parts.next().is_some())
+    parts.next() == Some("runs") && parts.nth(3) == Some("artifacts") && parts.next().is_some()
 }
 
 #[cfg(test)]
@@ -306,8 +305,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_file_or_folder_in_a_store_is_named() {
-        for name in FILES.into_iter().chain(FOLDERS).filter(|name| *name != super::super::CONFIGURATION_FILE)
-        {
+        for name in FILES.into_iter().chain(FOLDERS) {
             let (_keep, folder) = folder();
             symlink("/etc/passwd", folder.join(name)).unwrap();
             let error = check_store(&folder, false).unwrap_err();

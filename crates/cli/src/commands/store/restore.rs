@@ -16,6 +16,11 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
     let folder = context.store_folder().unwrap_or_else(|| context.cwd.join(STORE_FOLDER));
     let (backup, now) = (context.cwd.join(&args.backup), context.now());
     let place = if args.replace { Place::Replace } else { Place::Empty };
+    if !context.adopts {
+        // Without a registry it could not be used; nothing is moved for that.
+        let registry = context.registry();
+        super::blocking(move || registry.prepare()).await?.map_err(CliError::Registry)?;
+    }
     let target = folder.clone();
     let restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
     ignore_in_git(&folder)?;

@@ -27,7 +27,7 @@ pub use compact::{Compacted, compact};
 pub use glance::glance;
 pub use info::{LivingOwner, StoreInfo, TopicRoom, info};
 pub use json::{Names, Structural};
-pub use peek::{Peeked, peek};
+pub use peek::{Peeked, peek, refuse_damage};
 pub use restore::{Raised, raise_positions};
 pub use scrub::{DatabaseScrubbed, scrub_database};
 pub use visit::{floors, visit};

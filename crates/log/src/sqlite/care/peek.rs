@@ -22,12 +22,23 @@ pub enum Peeked {
     },
 }
 
+/// Refuses a store of whose database a part is gone that SQLite would not miss. For who looks at a copy: what tells of the
+/// damage lies beside the original. Writes nothing. Blocks.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read.
+pub fn refuse_damage(folder: &Path) -> Result<(), StoreError> {
+    wal::refuse_damage(&folder.join("log.db"))
+}
+
 /// Says which log the store in `folder` has, and how far it goes. Writes nothing, except what every reader does to the
 /// shared memory beside the database. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if there is no database, it is none of a store, is newer, or cannot be read.
+/// [`LookError`] if there is no database, it is none of a store, is newer, damaged, or cannot be read.
 pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
+    // SQLite would remove what tells of the damage.
+    refuse_damage(folder)?;
     let path = folder.join("log.db");
     if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
         return Err(OpenError::Missing { path: folder.to_owned() }.into());
