@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use backstay_engine::record::RunStatus;
-use backstay_tests::World;
+use backstay_tests::{World, git};
 
 const FLOW: &str = "backstay: 1
 name: flow
@@ -163,6 +163,37 @@ fn a_run_under_way_takes_no_new_file() {
     assert!(status.success(), "{out}");
     let record = world.record();
     assert_eq!((record.status, record.plans.len()), (RunStatus::Completed, 0));
+}
+
+/// Trees of two folders are no difference of one.
+#[test]
+fn diff_of_a_run_by_an_edited_file_compares_no_two_folders() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "-b", "main"]);
+    world.write("tracked", "committed\n");
+    git(world.path(), &["add", "tracked"]);
+    git(world.path(), &["commit", "-qm", "first"]);
+    let flow = "backstay: 1
+name: flow
+steps:
+  - {id: a, workspace: worktree, run: 'echo one > a.txt'}
+  - {id: b, workspace: worktree, run: 'echo two > b.txt; exit 1'}
+";
+    world.write("flow.yaml", flow);
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    let edited = flow.lines().filter(|line| !line.contains("id: a")).collect::<Vec<_>>().join("\n");
+    world.write("flow.yaml", &edited.replace("workspace: worktree, ", "").replace("; exit 1", ""));
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    let whole = world.run(&["diff"]);
+    assert!(!whole.status.success() && said(&whole.stderr).contains("BKS-C060"), "{whole:?}");
+    let of = |step: &str| said(&world.run(&["diff", "@last", step, "--stat"]).stdout);
+    let (a, b) = (of("a"), of("b"));
+    assert!(a.contains("a.txt") && a.contains("1 file changed"), "{a}");
+    assert!(
+        b.contains("b.txt") && b.contains("1 file changed"),
+        "the attempt in the worktree is left out: {b}"
+    );
 }
 
 /// What a step did that the new file does not have is still there to be seen.
