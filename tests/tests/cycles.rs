@@ -61,6 +61,23 @@ fn a_cycle_is_shown_restored_and_read_by_its_address_and_marked_in_logs() {
 }
 
 #[test]
+fn logs_that_follow_give_all_cycles_in_order_and_whole() {
+    let world = World::new();
+    let flow = FLOW.replace("max_cycles: 3", "max_cycles: 12").replace("grep -q 3", "grep -q 12");
+    world.write("flow.yaml", &flow);
+    printed(&world.run(&["run", "flow.yaml"]));
+    let cycles = |name: &str| -> Vec<String> {
+        (1..=12).map(|cycle| format!("{name}─ cycle {cycle}\n{name}line {cycle}")).collect()
+    };
+    let one = printed(&world.run(&["logs", "@last", "code", "-f"]));
+    assert_eq!(one, cycles("").join("\n"));
+    let all = printed(&world.run(&["logs", "-f"]));
+    let code: Vec<&str> = all.lines().filter(|line| line.starts_with("code | ")).collect();
+    assert_eq!(code.join("\n"), cycles("code | ").join("\n"));
+    assert_eq!(all, printed(&world.run(&["logs"])), "a run that has ended is followed as it is read");
+}
+
+#[test]
 fn an_address_of_nothing_is_refused_with_what_there_is() {
     let world = ran();
     for (arguments, expected) in [

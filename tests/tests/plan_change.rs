@@ -1,9 +1,10 @@
 //! A run whose workflow file was edited, with the real binary.
 
+use std::fs;
 use std::process::Command;
 
 use backstay_engine::record::RunStatus;
-use backstay_tests::World;
+use backstay_tests::{World, git};
 
 const FLOW: &str = "backstay: 1
 name: flow
@@ -12,6 +13,9 @@ steps:
   - {id: b, run: 'echo b >> ran; exit 3'}
   - {id: c, run: 'echo c >> ran'}
 ";
+
+const GATED: &str =
+    "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo begun > begun; cat go > /dev/null'}\n";
 
 fn said(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -90,12 +94,65 @@ steps:
 }
 
 #[test]
+fn a_retry_drops_an_agent_of_the_run_that_the_new_file_does_not_name() {
+    let world = World::new();
+    let flow = "backstay: 1
+name: flow
+agents:
+  coder: {command: ['false']}
+  tester: {command: ['false']}
+steps:
+  - {id: code, agent: coder, prompt: Code.}
+  - {id: test, agent: tester, prompt: Test.}
+";
+    world.write("flow.yaml", flow);
+    let (coder, tester) = ("coder=cmd: sh -c 'cat >> ran'", "tester=cmd: sh -c 'exit 3'");
+    assert!(!world.run(&["run", "flow.yaml", "--agent", coder, "--agent", tester]).status.success());
+    world.write("flow.yaml", &flow.replace("agent: tester, prompt: Test.", "run: echo tested >> ran"));
+    let unused = world.run(&["retry", "--workflow", "flow.yaml", "--agent", tester]);
+    assert_eq!(unused.status.code(), Some(2), "what is given now has to be named: {unused:?}");
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert_eq!(world.read("ran"), "Code.tested\n", "the agent that is still named was kept");
+    let again = world.run(&["retry", "--from", "test"]);
+    assert!(again.status.success() && !said(&again.stderr).contains("changed"), "{again:?}");
+}
+
+/// A workflow file and a configuration that nobody can read now are no reason not to go on by the plan that is kept.
+#[test]
+fn what_cannot_be_told_of_a_changed_file_stops_no_retry_and_no_resume() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    fs::write(world.path().join("flow.yaml"), b"name: \xff\xfe\n").expect("it can be written");
+    let retried = world.run(&["retry"]);
+    assert_eq!(retried.status.code(), Some(1), "it ran, and failed as before: {retried:?}");
+    assert!(
+        said(&retried.stderr).contains("whether its workflow file has changed cannot be told"),
+        "{retried:?}"
+    );
+    assert_eq!(world.read("ran"), "a\nb\nb\n");
+
+    world.write("flow.yaml", GATED);
+    let (begun, go) = (world.gate("begun"), world.gate("go"));
+    let owner = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    owner.kill();
+    go.open();
+    fs::write(world.path().join("flow.yaml"), b"name: \xff\xfe\n").expect("it can be written");
+    let resumed = world.run(&["resume", "@last"]);
+    assert!(resumed.status.success(), "{resumed:?}");
+    assert!(
+        said(&resumed.stderr).contains("whether its workflow file has changed cannot be told"),
+        "{resumed:?}"
+    );
+}
+
+#[test]
 fn a_run_under_way_takes_no_new_file() {
     let world = World::new();
     let (begun, go) = (world.gate("begun"), world.gate("go"));
-    let flow =
-        "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo begun > begun; cat go > /dev/null'}\n";
-    world.write("flow.yaml", flow);
+    world.write("flow.yaml", GATED);
     let owner = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "begun\n");
     let refused = world.run(&["retry", "--workflow", "flow.yaml"]);
@@ -106,6 +163,37 @@ fn a_run_under_way_takes_no_new_file() {
     assert!(status.success(), "{out}");
     let record = world.record();
     assert_eq!((record.status, record.plans.len()), (RunStatus::Completed, 0));
+}
+
+/// Trees of two folders are no difference of one.
+#[test]
+fn diff_of_a_run_by_an_edited_file_compares_no_two_folders() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "-b", "main"]);
+    world.write("tracked", "committed\n");
+    git(world.path(), &["add", "tracked"]);
+    git(world.path(), &["commit", "-qm", "first"]);
+    let flow = "backstay: 1
+name: flow
+steps:
+  - {id: a, workspace: worktree, run: 'echo one > a.txt'}
+  - {id: b, workspace: worktree, run: 'echo two > b.txt; exit 1'}
+";
+    world.write("flow.yaml", flow);
+    assert!(!world.run(&["run", "flow.yaml"]).status.success());
+    let edited = flow.lines().filter(|line| !line.contains("id: a")).collect::<Vec<_>>().join("\n");
+    world.write("flow.yaml", &edited.replace("workspace: worktree, ", "").replace("; exit 1", ""));
+    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    assert!(taken.status.success(), "{taken:?}");
+    let whole = world.run(&["diff"]);
+    assert!(!whole.status.success() && said(&whole.stderr).contains("BKS-C060"), "{whole:?}");
+    let of = |step: &str| said(&world.run(&["diff", "@last", step, "--stat"]).stdout);
+    let (a, b) = (of("a"), of("b"));
+    assert!(a.contains("a.txt") && a.contains("1 file changed"), "{a}");
+    assert!(
+        b.contains("b.txt") && b.contains("1 file changed"),
+        "the attempt in the worktree is left out: {b}"
+    );
 }
 
 /// What a step did that the new file does not have is still there to be seen.

@@ -12,6 +12,7 @@ use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
 use backstay_runtime::{Clock, Spoken, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::last_lines::LastLines;
 use super::speech::Speech;
@@ -107,6 +108,8 @@ enum Read {
     /// What stands above what follows.
     Head(StepId, Vec<u8>),
     Bytes(StepId, Vec<u8>),
+    /// An attempt of this step ended.
+    Ended(StepId),
     Failed(CliError),
 }
 
@@ -132,7 +135,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     };
     let mut printer = Printer::new(context, &wanted, args.tail.map(LastLines::new));
     if args.follow {
-        return follow(&store, run, &wanted, &mut printer).await;
+        return follow(&store, &view.record, &wanted, &mut printer).await;
     }
     let sources = sources(&store, &view.record, &wanted);
     let spoken = spoken(&store, run, &wanted, &sources).await?;
@@ -157,6 +160,10 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn has(&self, stream: Stream) -> bool {
+        self.stream.is_none_or(|only| only == stream)
+    }
+
     /// What stands above what an attempt wrote, where the step wrote more.
     fn mark(&self, step: &StepRecord, attempt: &AttemptRecord) -> Option<String> {
         let is_one_cycle = self.address.as_ref().is_some_and(Address::is_of_cycle);
@@ -212,15 +219,15 @@ fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec<Source> {
         .collect()
 }
 
-/// Prints what is there, and says where it ends.
+/// Prints what is there.
 fn print_all(
     source: &Source,
     voice: &mut Voice,
     wanted: &Wanted,
     printer: &mut Printer,
     now: Timestamp,
-) -> Result<u64, CliError> {
-    let is_wanted = |stream: Stream| wanted.stream.is_none_or(|only| only == stream);
+) -> Result<(), CliError> {
+    let is_wanted = |stream: Stream| wanted.has(stream);
     printer.print_head(&source.step, &voice.head(source))?;
     let mut from_bytes = 0;
     loop {
@@ -235,36 +242,85 @@ fn print_all(
             if page.ended && is_wanted(Stream::Stdout) {
                 printer.print(&source.step, &voice.end(now))?;
             }
-            return Ok(from_bytes);
+            return Ok(());
         }
     }
 }
 
-/// Follows every attempt until the run has ended, whoever owns it meanwhile.
-async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printer) -> Result<Exit, CliError> {
+/// Prints what is there of an attempt that may still be at work, and says whether it has ended.
+fn print_what_is_there(
+    source: &Source,
+    follower: &mut Follower,
+    voice: &mut Voice,
+    wanted: &Wanted,
+    printer: &mut Printer,
+    now: Timestamp,
+) -> Result<bool, CliError> {
+    // An attempt may write faster than this reads: the others are not to wait for its end.
+    let there: u64 = Stream::BOTH.into_iter().map(|stream| stream_size(&source.folder, stream)).sum();
+    let mut read = 0;
+    printer.print_head(&source.step, &voice.head(source))?;
+    while read <= there {
+        match follower.next(Duration::ZERO)? {
+            Follow::Output(chunks) => {
+                read += chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
+                for chunk in chunks.into_iter().filter(|chunk| wanted.has(chunk.stream)) {
+                    printer.print(&source.step, &voice.say(chunk, now))?;
+                }
+            }
+            Follow::Nothing => return Ok(false),
+            Follow::Ended => {
+                if wanted.has(Stream::Stdout) {
+                    printer.print(&source.step, &voice.end(now))?;
+                }
+                printer.finish_step(&source.step)?;
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Follows every attempt until the run has ended, whoever owns it meanwhile. `past` is all that the run did so far.
+async fn follow(
+    store: &Store,
+    past: &RunRecord,
+    wanted: &Wanted,
+    printer: &mut Printer,
+) -> Result<Exit, CliError> {
+    let run = past.run;
     let mut live = LiveRun::open(store, run).await?;
     let (send, mut incoming) = mpsc::channel(WAITING_MAX);
     let mut send = Some(send);
     let mut known = BTreeSet::new();
+    let mut tellers: BTreeMap<StepId, JoinHandle<()>> = BTreeMap::new();
+    // What is followed lets go of old cycles.
+    let mut past = Some(past);
     loop {
         if let Some(sender) = &send {
-            let mut new = sources(store, &live.record, wanted);
+            let is_first_round = past.is_some();
+            let records = past.take().into_iter().chain([&live.record]);
+            let mut new: Vec<Source> = records.flat_map(|record| sources(store, record, wanted)).collect();
             new.retain(|source| known.insert(source.folder.clone()));
             let spoken = spoken(store, run, wanted, &new).await?;
             for source in new {
-                let live_from = stdout_size(&source.folder);
+                let live_from = stream_size(&source.folder, Stream::Stdout);
                 let cwd = live.record.cwd.as_deref();
-                let voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
+                let mut voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
+                let mut begun = None;
+                if is_first_round {
+                    let mut follower = Follower::open(&source.folder, 0)?;
+                    let now = store.clock().wall();
+                    if print_what_is_there(&source, &mut follower, &mut voice, wanted, printer, now)? {
+                        continue;
+                    }
+                    begun = Some(follower);
+                }
                 let (sender, only, clock) = (sender.clone(), wanted.stream, store.clock().clone());
-                let mut voice = voice;
-                let from_bytes = match printer.tail {
-                    // The last lines of what is there are known once all of it was read.
-                    Some(_) => Some(print_all(&source, &mut voice, wanted, printer, store.clock().wall())?),
-                    None => None,
-                };
-                let teller = Teller { source, only, sender, clock, from_bytes };
-                // It ends with the attempt, or when nobody listens any more.
-                drop(tokio::task::spawn_blocking(move || teller.follow(voice)));
+                let step = source.step.clone();
+                let teller = Teller { source, only, sender, clock };
+                let teller = teller.start(begun, voice, tellers.remove(&step));
+                tellers.insert(step, teller);
             }
             if printer.tail.is_some() {
                 // A line that has not ended is one of the last ones.
@@ -279,6 +335,7 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
             read = incoming.recv() => match read {
                 Some(Read::Bytes(step, bytes)) => printer.print(&step, &bytes)?,
                 Some(Read::Head(step, bytes)) => printer.print_head(&step, &bytes)?,
+                Some(Read::Ended(step)) => printer.finish_step(&step)?,
                 Some(Read::Failed(error)) => return Err(error),
                 None => {
                     printer.finish()?;
@@ -291,8 +348,8 @@ async fn follow(store: &Store, run: RunId, wanted: &Wanted, printer: &mut Printe
 }
 
 /// How much is there already of what an attempt wrote; what cannot be told is read as if it were being written.
-fn stdout_size(folder: &Utf8Path) -> u64 {
-    std::fs::symlink_metadata(folder.join(Stream::Stdout.file_name())).map_or(0, |file| file.len())
+fn stream_size(folder: &Utf8Path, stream: Stream) -> u64 {
+    std::fs::symlink_metadata(folder.join(stream.file_name())).map_or(0, |file| file.len())
 }
 
 /// Tells what one attempt says.
@@ -301,19 +358,37 @@ struct Teller {
     only: Option<Stream>,
     sender: mpsc::Sender<Read>,
     clock: Arc<dyn Clock>,
-    /// What lies before this was told already, as was what stands above it.
-    from_bytes: Option<u64>,
 }
 
 impl Teller {
-    fn follow(&self, mut voice: Voice) {
-        let mut follower = match Follower::open(&self.source.folder, self.from_bytes.unwrap_or(0)) {
-            Ok(follower) => follower,
-            Err(error) => return self.tell(Read::Failed(error.into())),
+    /// Tells once the attempt of the step before it was told, so that the two do not mix. It ends with the attempt, or
+    /// when nobody listens any more.
+    fn start(self, begun: Option<Follower>, voice: Voice, before: Option<JoinHandle<()>>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            if let Some(before) = before
+                && tokio::time::timeout(SPOOL_PATIENCE, before).await.is_err()
+            {
+                tracing::debug!("an attempt before goes on without an end");
+            }
+            if let Err(error) = tokio::task::spawn_blocking(move || self.follow(begun, voice)).await {
+                tracing::debug!(%error, "an attempt was not told to its end");
+            }
+        })
+    }
+
+    /// What `begun` has read was told already, as was what stands above it.
+    fn follow(&self, begun: Option<Follower>, mut voice: Voice) {
+        let mut follower = match begun {
+            Some(begun) => begun,
+            None => {
+                let opened = match Follower::open(&self.source.folder, 0) {
+                    Ok(opened) => opened,
+                    Err(error) => return self.tell(Read::Failed(error.into())),
+                };
+                self.tell_head(voice.head(&self.source));
+                opened
+            }
         };
-        if self.from_bytes.is_none() {
-            self.tell_head(voice.head(&self.source));
-        }
         let is_wanted = |stream: Stream| self.only.is_none_or(|only| only == stream);
         while !self.sender.is_closed() {
             match follower.next(SPOOL_PATIENCE) {
@@ -328,7 +403,7 @@ impl Teller {
                     if is_wanted(Stream::Stdout) {
                         self.tell_bytes(voice.end(self.clock.wall()));
                     }
-                    return;
+                    return self.tell(Read::Ended(self.source.step.clone()));
                 }
                 Err(error) => return self.tell(Read::Failed(error.into())),
             }
@@ -390,9 +465,7 @@ impl Printer {
         if bytes.is_empty() {
             return Ok(());
         }
-        if !self.prefixes {
-            self.finish_sanitizers()?;
-        }
+        self.finish_step(step)?;
         if self.is_within_line && !self.prefixes {
             self.put(b"\n")?;
         }
@@ -454,6 +527,17 @@ impl Printer {
         Ok(())
     }
 
+    /// Prints what waits of a step's last line: what follows is of something else.
+    fn finish_step(&mut self, step: &StepId) -> Result<(), CliError> {
+        if let Some(mut sanitizer) = self.sanitizers.as_mut().and_then(|sanitizers| sanitizers.remove(step)) {
+            let mut text = String::new();
+            sanitizer.finish(&mut text);
+            self.put_of(step, text.as_bytes())?;
+        }
+        let line = self.lines.end(step);
+        self.put(&line)
+    }
+
     /// Prints lines that have not ended.
     fn finish(&mut self) -> Result<(), CliError> {
         self.finish_sanitizers()?;
@@ -491,6 +575,17 @@ impl Lines {
             begun.extend_from_slice(rest);
         }
         self.named(step, &given)
+    }
+
+    /// Gives what still waits of a step, with an end.
+    fn end(&mut self, step: &StepId) -> Vec<u8> {
+        let rest = self.begun.remove(step).unwrap_or_default();
+        let mut out = if rest.is_empty() { Vec::new() } else { self.named(step, &rest) };
+        if self.open.as_ref() == Some(step) {
+            self.open = None;
+            out.push(b'\n');
+        }
+        out
     }
 
     /// Gives what still waits, each line with an end.

@@ -29,7 +29,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         return Ok(of_status(status));
     }
     context.trusted(&store)?;
-    super::retry::note_if_changed(context, &store, run, "resume").await?;
+    super::retry::note_if_changed(context, &store, run, "resume").await;
     let mut said = None;
     if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
         let event = Event::from(ResumeRequested { by: context.actor() });

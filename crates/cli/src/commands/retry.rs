@@ -11,7 +11,7 @@ use backstay_workflow::plan::{InputSpec, Plan};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::input::{self, Successor};
-use super::run::{agents, checked_plan, given};
+use super::run::{agents, checked_plan, checked_plan_with_kept, given};
 use super::workflow::WorkflowFile;
 use crate::address::Address;
 use crate::args::RetryArgs;
@@ -35,10 +35,10 @@ pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, Cl
             Reopened { by: context.actor(), from, skip: None, plan: None }
         }
     };
-    let said = store.say(run, Event::from(reopened)).await?;
     if args.workflow.is_none() {
-        note_if_changed(context, &store, run, "retry").await?;
+        note_if_changed(context, &store, run, "retry").await;
     }
+    let said = store.say(run, Event::from(reopened)).await?;
     if args.detach {
         crate::detach::go_on(context, &store, run)?;
         // Whoever waits for the run next shall not see how it had ended before.
@@ -63,8 +63,11 @@ async fn by_file(
     let configuration = context.configuration(store.folder())?;
     let presets = configuration.trusted()?.presets().clone();
     // Those of the run stay where nobody says otherwise: without them another agent would do the work.
-    let agents = if args.agent.is_empty() { own.agents.clone() } else { args.agent.clone() };
-    let plan = checked_plan(&file, &agents, &configuration)?;
+    let (plan, agents) = if args.agent.is_empty() {
+        checked_plan_with_kept(&file, &own.agents, &configuration)?
+    } else {
+        (checked_plan(&file, &args.agent, &configuration)?, args.agent.clone())
+    };
     let mut values = kept_inputs(store, &own, &view.plan, &plan).await?;
     values.extend(given(context, None, &args.input)?);
     let inputs = plan.bind_inputs(&values).map_err(CliError::Inputs)?;
@@ -148,24 +151,38 @@ fn words(step: &StepRedefined) -> String {
 }
 
 /// Says so if the file that the run's plan is of, or a file that it names, is not what it was.
-pub(super) async fn note_if_changed(
+///
+/// The run goes on by its plan: that this cannot be told now stops nothing, and is said too.
+pub(super) async fn note_if_changed(context: &Context, store: &Store, run: RunId, command: &str) {
+    match change_of_file(context, store, run, command).await {
+        Ok(Some(change)) => output::note(&change),
+        Ok(None) => {}
+        Err(error) => output::note(&format!(
+            "whether its workflow file has changed cannot be told: {}; the run goes on by the plan that it has",
+            output::describe_any(&error)
+        )),
+    }
+}
+
+/// What there is to say of a file that is not what it was.
+async fn change_of_file(
     context: &Context,
     store: &Store,
     run: RunId,
     command: &str,
-) -> Result<(), CliError> {
+) -> Result<Option<String>, CliError> {
     let own = plan_of(store, run).await?;
     let path = match Utf8Path::new(&own.file).file_name() {
         Some(name) => Utf8Path::new(&own.folder).join(name),
-        None => return Ok(()),
+        None => return Ok(None),
     };
     // What is gone, or was never in a file, cannot be taken in its place.
     if !path.is_file() {
-        return Ok(());
+        return Ok(None);
     }
     let file = WorkflowFile::read(context, &path)?;
     if Digest::of(file.text.as_bytes()) == own.source && !names_changed_file(context, &file, &own, run)? {
-        return Ok(());
+        return Ok(None);
     }
     let shown = path.strip_prefix(&context.cwd).unwrap_or(&path);
     let word = shell_word(shown.as_str());
@@ -175,8 +192,7 @@ pub(super) async fn note_if_changed(
             "`backstay cancel {run}` and then `backstay retry {run} --workflow {word}` take it as it is now"
         ),
     };
-    output::note(&format!("{shown} has changed since: the run goes on by the plan that it has; {cure}"));
-    Ok(())
+    Ok(Some(format!("{shown} has changed since: the run goes on by the plan that it has; {cure}")))
 }
 
 /// Whether the same text comes to another plan, because a prompt's or a schema's file is another one.

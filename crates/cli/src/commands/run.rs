@@ -1,12 +1,12 @@
 //! `backstay run`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use backstay_model::{Coded as _, Payload, RunId};
 use backstay_runtime::{CheckoutState, RunRequest};
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
-use backstay_workflow::{AgentOverride, Given};
+use backstay_workflow::{AgentOverride, Checked, Given};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -111,17 +111,38 @@ pub(super) fn checked_plan(
     said: &[String],
     configuration: &Configuration,
 ) -> Result<Plan, CliError> {
-    let agents = agents(said)?;
-    let names: Vec<String> = agents.keys().cloned().collect();
-    let checked = file.check(agents, &configuration.traits()?).map_err(|diagnostics| {
+    let checked = checked(file, said, configuration)?;
+    are_named(agents(said)?.keys(), &checked.plan)?;
+    note_warnings(file, &checked);
+    Ok(checked.plan)
+}
+
+/// The same for agents that were said of an earlier plan, with those of them that this one names.
+pub(super) fn checked_plan_with_kept(
+    file: &WorkflowFile,
+    said: &[String],
+    configuration: &Configuration,
+) -> Result<(Plan, Vec<String>), CliError> {
+    let with_all = checked(file, said, configuration)?;
+    let named = named_agents(&with_all.plan);
+    let is_named = |text: &&String| text.split_once('=').is_some_and(|(name, _)| named.contains(name.trim()));
+    let kept: Vec<String> = said.iter().filter(is_named).cloned().collect();
+    let checked = if kept.len() == said.len() { with_all } else { checked(file, &kept, configuration)? };
+    note_warnings(file, &checked);
+    Ok((checked.plan, kept))
+}
+
+fn checked(file: &WorkflowFile, said: &[String], configuration: &Configuration) -> Result<Checked, CliError> {
+    file.check(agents(said)?, &configuration.traits()?).map_err(|diagnostics| {
         output::note(&file.render(&diagnostics));
         file.error(&diagnostics)
-    })?;
-    are_named(&names, &checked.plan)?;
+    })
+}
+
+fn note_warnings(file: &WorkflowFile, checked: &Checked) {
     if !checked.warnings.is_empty() {
         output::note(&file.render(&checked.warnings));
     }
-    Ok(checked.plan)
 }
 
 /// Writes the workflow to the file that was wished for, which must not be there.
@@ -169,23 +190,27 @@ pub(super) fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>,
 }
 
 /// An agent that no step names changes nothing: a slip of the pen, most likely.
-fn are_named(said: &[String], plan: &Plan) -> Result<(), CliError> {
-    let named: std::collections::BTreeSet<&str> = plan
-        .walk()
-        .filter_map(|step| match &step.verb {
-            Verb::Agent { agent, options, .. } => Some(std::iter::once(agent).chain(&options.fallback)),
-            _ => None,
-        })
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    match said.iter().find(|name| !named.contains(name.as_str())) {
+fn are_named<'a>(mut said: impl Iterator<Item = &'a String>, plan: &Plan) -> Result<(), CliError> {
+    let named = named_agents(plan);
+    match said.find(|name| !named.contains(name.as_str())) {
         Some(name) => Err(CliError::UnusedAgent {
             name: name.clone(),
             known: named.into_iter().map(ToOwned::to_owned).collect(),
         }),
         None => Ok(()),
     }
+}
+
+/// The agents that steps name.
+fn named_agents(plan: &Plan) -> BTreeSet<&str> {
+    plan.walk()
+        .filter_map(|step| match &step.verb {
+            Verb::Agent { agent, options, .. } => Some(std::iter::once(agent).chain(&options.fallback)),
+            _ => None,
+        })
+        .flatten()
+        .map(String::as_str)
+        .collect()
 }
 
 /// `--inputs FILE.json`, and over it `--input NAME=VALUE`.

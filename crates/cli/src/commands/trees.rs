@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
-use backstay_model::event::{KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
-use backstay_model::{ObjectId, RunId, StepId};
-use backstay_runtime::{Checkout, RunError, RunView};
+use backstay_engine::record::{AttemptRecord, PlanRecord, RunRecord, StepRecord};
+use backstay_model::event::{Event, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
+use backstay_model::{Delivery, Digest, ObjectId, RunId, Seq, StepId, Topic};
+use backstay_runtime::{Checkout, RunError, RunView, Store};
+use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     let store = context.store_to_read().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     let view = not_freed(store.view(run).await?)?;
-    let (checkout, kept) = kept(&view, args.step.as_deref())?;
+    let (checkout, kept) = kept(&store, &view, args.step.as_deref()).await?;
     let before = kept.tree(kept.before.as_ref())?;
     let after = kept.tree(kept.after.as_ref())?;
     let omitted = before.omitted.clone().union(&after.omitted);
@@ -107,7 +108,7 @@ pub(crate) async fn restore(context: &Context, args: RestoreArgs) -> Result<Exit
     let run = context.run(&store, args.run.as_deref()).await?;
     let view = not_freed(store.view(run).await?)?;
     let step = args.after.as_deref().or(args.before.as_deref());
-    let (checkout, kept) = kept(&view, step)?;
+    let (checkout, kept) = kept(&store, &view, step).await?;
     let found = if args.after.is_some() { &kept.after } else { &kept.before };
     let tree = kept.tree(found.as_ref())?;
     if let Some(branch) = args.branch {
@@ -157,12 +158,13 @@ impl Kept {
 
 /// The first tree before and the last one after a step or the whole run: of a group all that is in it, of a step in a loop
 /// its last pass, since between two passes others worked.
-fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError> {
+async fn kept(store: &Store, view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError> {
     let address = step.map(|text| Address::of_run(view, text)).transpose()?;
     if let Some(address) = &address {
         address.expect_in(&view.record)?;
     }
-    let kept = trees_of(view, address.as_ref())?;
+    let places = Places::of(store, view).await?;
+    let kept = trees_of(view, &places, address.as_ref())?;
     let folder = view.record.cwd.as_deref().map(Utf8Path::new).unwrap_or(Utf8Path::new("/"));
     match Checkout::around(folder) {
         Ok(Some(checkout)) => Ok((checkout, kept)),
@@ -172,7 +174,7 @@ fn kept(view: &RunView, step: Option<&str>) -> Result<(Checkout, Kept), CliError
     }
 }
 
-fn trees_of(view: &RunView, address: Option<&Address>) -> Result<Kept, CliError> {
+fn trees_of(view: &RunView, by: &Places, address: Option<&Address>) -> Result<Kept, CliError> {
     let what = address.map_or_else(|| view.record.run.to_string(), |address| format!("`{address}`"));
     // The last pass of a loop may have needed the step no more.
     let has_trees = |record: &&StepRecord| record.attempts.iter().any(|attempt| attempt.before.is_some());
@@ -180,8 +182,8 @@ fn trees_of(view: &RunView, address: Option<&Address>) -> Result<Kept, CliError>
     let last = leaf
         .and_then(|leaf| view.record.steps.iter().rev().filter(|record| leaf.has(record)).find(has_trees));
     let mut places = match last {
-        Some(last) => vec![Around::of(&last.attempts.iter().collect::<Vec<_>>())],
-        None => by_workspace(view, address),
+        Some(last) => vec![in_last_place(&view.record, by, last)],
+        None => by_place(&view.record, by, address),
     };
     let problems =
         places.iter().flat_map(|place| place.problems.clone()).fold(Vec::new(), |mut all, problem| {
@@ -225,15 +227,68 @@ impl Around {
     }
 }
 
+/// A folder that steps worked in: the run's own, or the worktree that a step made by the plan of this number.
+type Place<'a> = Option<(&'a StepId, usize)>;
+
+/// Which step makes the worktree that a step works in, by each plan that the run had: a step that is in none, or in
+/// another one, by the newest plan may have worked elsewhere before.
+struct Places(Vec<BTreeMap<StepId, StepId>>);
+
+impl Places {
+    async fn of(store: &Store, view: &RunView) -> Result<Places, CliError> {
+        let makers = |plan: &Plan| -> BTreeMap<StepId, StepId> {
+            plan.walk().filter_map(|step| Some((step.id.clone(), step.workspace.clone()?))).collect()
+        };
+        let run = view.record.run;
+        let mut all = Vec::new();
+        if let Some((_newest, replaced)) = view.record.plans.split_last() {
+            all.push(makers(&store.plan(run, first_plan(store, run).await?).await?));
+            for plan in replaced {
+                all.push(makers(&store.plan(run, plan.workflow.plan).await?));
+            }
+        }
+        all.push(makers(&view.plan));
+        Ok(Places(all))
+    }
+
+    /// Where an attempt of `step` worked.
+    fn place(&self, record: &RunRecord, step: &StepId, attempt: &AttemptRecord) -> Place<'_> {
+        let before: Vec<_> = record.plans.iter().take_while(|plan| plan.at <= attempt.starting_at).collect();
+        let maker = self.0.get(before.len())?.get(step)?;
+        // A worktree that is made in another way is another one.
+        let is_redefined = |plan: &&PlanRecord| plan.steps.iter().any(|step| step.step == *maker);
+        Some((maker, before.iter().rposition(|plan| is_redefined(plan)).map_or(0, |at| at + 1)))
+    }
+}
+
+/// The plan that the run was asked for with.
+async fn first_plan(store: &Store, run: RunId) -> Result<Digest, CliError> {
+    let mut events = store.log().follow(&Topic::run(run), Seq(0));
+    while let Some(delivery) = events.try_next().await? {
+        if let Delivery::Event(recorded) = delivery
+            && let Event::RunRequested(request) = Event::decode(&recorded).map_err(RunError::from)?
+        {
+            return Ok(request.plan);
+        }
+    }
+    Err(RunError::Unknown(run).into())
+}
+
 /// The trees around what is meant, for each folder that some of it worked in.
-fn by_workspace(view: &RunView, address: Option<&Address>) -> Vec<Around> {
-    let workspaces: BTreeMap<&StepId, Option<&StepId>> =
-        view.plan.walk().map(|step| (&step.id, step.workspace.as_ref())).collect();
-    let mut places: BTreeMap<Option<&StepId>, Vec<&AttemptRecord>> = BTreeMap::new();
-    for (step, attempt) in attempts(&view.record, address) {
-        places.entry(workspaces.get(step).copied().flatten()).or_default().push(attempt);
+fn by_place(record: &RunRecord, by: &Places, address: Option<&Address>) -> Vec<Around> {
+    let mut places: BTreeMap<Place<'_>, Vec<&AttemptRecord>> = BTreeMap::new();
+    for (step, attempt) in attempts(record, address) {
+        places.entry(by.place(record, step, attempt)).or_default().push(attempt);
     }
     places.values().map(|attempts| Around::of(attempts)).collect()
+}
+
+/// The trees around a step's attempts, of those by an earlier plan only where they worked in the same folder.
+fn in_last_place(record: &RunRecord, by: &Places, step: &StepRecord) -> Around {
+    let place = |attempt: &AttemptRecord| by.place(record, &step.step, attempt);
+    let last = step.attempts.iter().rev().find(|attempt| attempt.before.is_some()).map(place);
+    let is_there = |attempt: &&AttemptRecord| last.is_none_or(|last| place(attempt) == last);
+    Around::of(&step.attempts.iter().filter(is_there).collect::<Vec<_>>())
 }
 
 /// The attempts of what is meant, in the order in which they began.
