@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
@@ -12,7 +13,6 @@ use backstay_model::{Attempt, EffectCall, EffectId, RunId, StepId, Timestamp};
 use backstay_runtime::{Clock, Spoken, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::last_lines::LastLines;
 use super::speech::Speech;
@@ -293,7 +293,7 @@ async fn follow(
     let (send, mut incoming) = mpsc::channel(WAITING_MAX);
     let mut send = Some(send);
     let mut known = BTreeSet::new();
-    let mut tellers: BTreeMap<StepId, JoinHandle<()>> = BTreeMap::new();
+    let mut tellers: BTreeMap<StepId, Told> = BTreeMap::new();
     // What is followed lets go of old cycles.
     let mut past = Some(past);
     loop {
@@ -352,6 +352,9 @@ fn stream_size(folder: &Utf8Path, stream: Stream) -> u64 {
     std::fs::symlink_metadata(folder.join(stream.file_name())).map_or(0, |file| file.len())
 }
 
+/// Is closed once an attempt was told to its end.
+type Told = Receiver<()>;
+
 /// Tells what one attempt says.
 struct Teller {
     source: Source,
@@ -363,17 +366,18 @@ struct Teller {
 impl Teller {
     /// Tells once the attempt of the step before it was told, so that the two do not mix. It ends with the attempt, or
     /// when nobody listens any more.
-    fn start(self, begun: Option<Follower>, voice: Voice, before: Option<JoinHandle<()>>) -> JoinHandle<()> {
-        tokio::spawn(async move {
-            if let Some(before) = before
-                && tokio::time::timeout(SPOOL_PATIENCE, before).await.is_err()
+    fn start(self, begun: Option<Follower>, voice: Voice, before: Option<Told>) -> Told {
+        let (telling, told) = std::sync::mpsc::channel();
+        drop(tokio::task::spawn_blocking(move || {
+            // Nothing is ever sent: the other end goes with its teller.
+            if before.is_some_and(|told| told.recv_timeout(SPOOL_PATIENCE) == Err(RecvTimeoutError::Timeout))
             {
                 tracing::debug!("an attempt before goes on without an end");
             }
-            if let Err(error) = tokio::task::spawn_blocking(move || self.follow(begun, voice)).await {
-                tracing::debug!(%error, "an attempt was not told to its end");
-            }
-        })
+            self.follow(begun, voice);
+            drop::<Sender<()>>(telling);
+        }));
+        told
     }
 
     /// What `begun` has read was told already, as was what stands above it.

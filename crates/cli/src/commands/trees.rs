@@ -257,7 +257,7 @@ impl Places {
         let maker = self.0.get(before.len())?.get(step)?;
         // A worktree that is made in another way is another one.
         let is_redefined = |plan: &&PlanRecord| plan.steps.iter().any(|step| step.step == *maker);
-        Some((maker, before.iter().rposition(|plan| is_redefined(plan)).map_or(0, |at| at + 1)))
+        Some((maker, before.iter().rposition(is_redefined).map_or(0, |at| at + 1)))
     }
 }
 
