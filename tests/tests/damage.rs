@@ -33,7 +33,7 @@ fn world() -> World {
 
 fn copy(from: &Utf8Path, to: &Utf8Path) {
     let copied = std::process::Command::new("cp").args(["-a", from.as_str(), to.as_str()]).status();
-    assert!(copied.unwrap().success());
+    assert!(copied.is_ok_and(|status| status.success()), "{from} can be copied");
 }
 
 fn cut(path: &Utf8Path, size_bytes: u64) {
