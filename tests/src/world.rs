@@ -17,6 +17,9 @@ use crate::{Gate, isolate};
 /// The bound on every wait for something that has to come: far above what it takes, so that only a defect meets it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// After so long a store without news is opened anew: it may have been read before it was registered.
+const REOPEN: Duration = Duration::from_millis(500);
+
 /// A folder to work in.
 #[derive(Debug)]
 pub struct World {
@@ -156,14 +159,12 @@ impl World {
     pub fn record_when(&self, what: &str, is_so: impl Fn(&RunRecord) -> bool) -> RunRecord {
         block_on(async {
             let wait = async {
-                let store = loop {
-                    match self.store().await {
-                        Some(store) => break store,
-                        None => tokio::task::yield_now().await,
-                    }
-                };
                 let mut seen = Position(0);
                 loop {
+                    let Some(store) = self.store().await else {
+                        tokio::task::yield_now().await;
+                        continue;
+                    };
                     let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
                     if let Some(row) = rows.first() {
                         let view = store.view(row.run).await.expect("the run can be read");
@@ -171,7 +172,10 @@ impl World {
                             return view.record;
                         }
                     }
-                    seen = store.log().changed(seen).await;
+                    // The copy of a store that is not registered yet never changes.
+                    if let Ok(position) = tokio::time::timeout(REOPEN, store.log().changed(seen)).await {
+                        seen = position;
+                    }
                 }
             };
             match tokio::time::timeout(PATIENCE, wait).await {

@@ -315,7 +315,7 @@ fn a_run_in_a_step_waits_there_for_its_answer() {
         "backstay: 1\nsteps:\n  - {id: which, run: \"backstay ask 'Go?' --options yes,no\"}\n",
     );
     let call = format!(
-        "BACKSTAY_STORE={0}/.backstay {1} run {0}/inner.yaml",
+        "XDG_STATE_HOME={0}/state BACKSTAY_STORE={0}/.backstay {1} run {0}/inner.yaml",
         inner.path(),
         backstay_tests::binary()
     );

@@ -125,7 +125,7 @@ impl RunRecord {
         }
     }
 
-    /// Lets go of the passes of loops before the last [`PASSES_KEPT`] of each: for who follows a run for long, and shows where
+    /// Lets go of the passes of loops before the last `PASSES_KEPT` of each: for who follows a run for long, and shows where
     /// it stands. What agents used in them stays counted.
     pub fn forget_old_passes(&mut self) {
         let current: BTreeMap<Scope, u32> = self
