@@ -15,6 +15,6 @@ mod world;
 pub use fake::Fake;
 pub use gate::Gate;
 pub use repository::{git, git_command, isolate};
-pub use seed::{Seed, all};
+pub use seed::{Seed, all, soak};
 pub use terminal::{SHOW_CURSOR, Terminal};
 pub use world::{PATIENCE, Started, World, binary, block_on, faults, send};

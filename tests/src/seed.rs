@@ -7,6 +7,13 @@ pub fn all() -> bool {
     std::env::var("BACKSTAY_TEST_ALL").is_ok_and(|value| value == "1")
 }
 
+/// Whether tests that take hours run whole (`BACKSTAY_TEST_SOAK=1`). Else they take a sample, also with [`all`].
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+pub fn soak() -> bool {
+    std::env::var("BACKSTAY_TEST_SOAK").is_ok_and(|value| value == "1")
+}
+
 /// A sequence of numbers from a seed that is printed, so that a failure can be repeated by `BACKSTAY_TEST_SEED`.
 #[derive(Debug)]
 pub struct Seed(u64);

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::folder::said;
-use backstay_tests::{World, all, faults};
+use backstay_tests::{World, all, faults, soak};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// Bytes of the disk: the store with its reserve, and some.
@@ -70,7 +70,7 @@ fn git(folder: &Utf8Path, words: &[&str]) {
 
 #[test]
 fn a_disk_that_is_full_at_any_level_suspends_the_run_and_never_fails_it() {
-    let step = if all() { 20 } else { 170 };
+    let step = if soak() { 20 } else { 170 };
     let levels: Vec<u64> = [0, 8].into_iter().chain((40..=1100).step_by(step)).collect();
     let mut suspended = 0;
     for level in levels {
@@ -133,7 +133,7 @@ fn a_disk_that_is_full_at_any_level_suspends_the_run_and_never_fails_it() {
 #[test]
 fn writes_that_find_no_room_from_any_moment_on_suspend_the_run_and_never_fail_it() {
     let mut suspended = 0;
-    for nth in (1..=60).step_by(if all() { 1 } else { 11 }) {
+    for nth in (1..=60).step_by(if soak() { 1 } else { 11 }) {
         let world = World::new();
         world.write("first.yaml", "backstay: 1\nname: first\nsteps: [{id: one, run: 'true'}]\n");
         world.write(

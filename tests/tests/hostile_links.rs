@@ -9,7 +9,7 @@ use std::time::Duration;
 use backstay_exec::run_within;
 use backstay_model::RunId;
 use backstay_tests::folder::{contents, copy_folder, files, has_bytes, listing, said};
-use backstay_tests::{World, all, send};
+use backstay_tests::{World, send, soak};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
@@ -336,11 +336,11 @@ impl Scene {
         let commands = self.commands();
         self.reset();
         for (number, name) in
-            self.names().iter().enumerate().filter(|(number, _)| all() || number % part == 0)
+            self.names().iter().enumerate().filter(|(number, _)| soak() || number % part == 0)
         {
             for (kind, hostile) in hostile(number, name).into_iter().enumerate() {
                 let turn = (number / part + kind) % commands.len();
-                for command in commands.iter().enumerate().filter(|(index, _)| all() || *index == turn) {
+                for command in commands.iter().enumerate().filter(|(index, _)| soak() || *index == turn) {
                     let words: Vec<&str> = command.1.iter().map(String::as_str).collect();
                     self.attack(&name.path, hostile, &words);
                     self.clean();
@@ -372,7 +372,7 @@ fn no_command_follows_a_link_in_the_place_of_a_file_or_folder_of_the_store() {
 #[test]
 fn no_command_waits_for_a_fifo_or_a_device_or_writes_through_a_hard_link() {
     let scene = Scene::new();
-    let kinds = |number: usize| if all() { ODD.to_vec() } else { vec![ODD[number % ODD.len()]] };
+    let kinds = |number: usize| if soak() { ODD.to_vec() } else { vec![ODD[number % ODD.len()]] };
     scene.attack_all(3, |number, _| kinds(number));
 }
 
@@ -428,7 +428,7 @@ fn values_of_events_lead_to_no_option_of_git_and_to_no_file_outside() {
             "prune --older 0s",
             "store check",
         ];
-        for (_, line) in lines.iter().enumerate().filter(|(index, _)| all() || (index + number) % 3 == 0) {
+        for (_, line) in lines.iter().enumerate().filter(|(index, _)| soak() || (index + number) % 3 == 0) {
             let line = *line;
             scene.reset();
             let database = rusqlite::Connection::open(scene.store().join("log.db")).expect("it opens");
