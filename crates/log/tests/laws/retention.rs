@@ -459,9 +459,10 @@ async fn rows_that_cannot_go_are_tried_again_later_and_later_and_appends_go_on()
     database.execute_batch(&stuck).unwrap();
     trim(&log, "a", 2).unwrap();
     let times: Vec<_> = (0..3).map(|_| warnings.recv_timeout(WARNINGS_MAX).unwrap()).collect();
-    // 200 ms, then 400 ms: a timer may be late, and is never early.
+    // 200 ms, then 400 ms. A warning may be late, and the time to the next one is shorter by that; a retry without a pause, or
+    // always after the first one, is far below.
     let (first, second) = ((times[1] - times[0]).as_millis(), (times[2] - times[1]).as_millis());
-    assert!(first >= 200 && second >= 400, "{first} ms, {second} ms");
+    assert!(first >= 100 && second >= 300, "{first} ms, {second} ms");
     assert_eq!(append(&log, "a", &["3"]).parts[0].first, Seq(3));
     assert_eq!(texts(&read_by(&log, "a", 9).await), ["3"]);
     database.execute_batch("DROP TRIGGER stuck").unwrap();
