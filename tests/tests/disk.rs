@@ -53,6 +53,13 @@ fn l7_a_run_whose_flush_fails_says_so_and_goes_on_later_with_what_was_acknowledg
             assert!(output.status.success(), "{nth}: {}", said(&output));
             continue;
         }
+        if output.status.success() {
+            // The last flush of all is for the registry's note of how far the store goes: without it, there is no new note.
+            assert_eq!(world.record().status, RunStatus::Completed);
+            assert!(said(&world.run(&["store", "check"])).contains("whole: "), "{nth}");
+            assert!(nth > 6, "{nth}: a flush that failed was passed over: {}", said(&output));
+            continue;
+        }
         assert_told(&output, &plan);
         assert!(said(&output).contains("BKS-L007"), "{nth}: {}", said(&output));
         let checked = world.run(&["store", "check"]);
