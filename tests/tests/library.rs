@@ -289,7 +289,10 @@ steps:
             let view = store.view(run).await.expect("the run can be read");
             let bad = view.record.steps.iter().find(|step| step.step.as_str() == "bad").expect("it is there");
             assert_eq!(bad.stage, StepStage::Stuck, "after {after}");
-            assert!(bad.summary.as_ref().is_some_and(|why| why.contains("Not a directory")), "{bad:?}");
+            assert!(
+                bad.summary.as_ref().is_some_and(|why| why.contains("is a regular file, not a folder")),
+                "{bad:?}"
+            );
             let rows = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
             assert!(rows[0].summary.why.as_ref().is_some_and(|why| why.starts_with("bad is stuck: ")));
             tokio::task::spawn_blocking(move || go.open()).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstay_engine::record::{LimitWait, RunStatus, RunSummary};
 use backstay_log::TopicFilter;
-use backstay_model::{RunId, Timestamp};
+use backstay_model::{Payload, RunId, Timestamp};
 use backstay_runtime::{RunRow, Store};
 use serde::Serialize;
 
@@ -15,13 +15,18 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
 use crate::ui::{
-    Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, table, unowned_limit_words,
+    Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, one_line, table,
+    unowned_limit_words,
 };
 
 /// Ended runs that are shown unless all are asked for.
 const ENDED_MAX: usize = 10;
-/// Runs whose records are read for their durations.
-const DURATIONS_MAX: usize = 50;
+/// Runs whose records are read for their details.
+const DETAILS_MAX: usize = 50;
+/// Inputs that a list names.
+const INPUTS_MAX: usize = 3;
+/// Columns of an input in a list, with its name.
+const INPUT_COLUMNS_MAX: usize = 40;
 /// Which column has the duration, and how wide the screen has to be for it.
 const TIME_COLUMN: usize = 5;
 const TIME_COLUMNS_MIN: usize = 100;
@@ -42,8 +47,8 @@ pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError
         output::note("no runs yet: `backstay run FILE` starts one");
         return Ok(Exit::Completed);
     }
-    let durations = durations(&store, shown, context.now()).await;
-    for line in lines(&context.times(), shown, &durations, context.room()) {
+    let details = details(&store, shown, context.now()).await;
+    for line in lines(&context.times(), shown, &details, context.room()) {
         output::line(&line.render(context.style, context.room()))?;
     }
     if shown.len() < rows.len() {
@@ -104,37 +109,62 @@ struct StoreRuns<'a> {
     runs: Vec<Listed<'a>>,
 }
 
-/// How long each of these runs was under way, as their records say it. What cannot be read has no duration here; `show` of
-/// that run says why.
-async fn durations(store: &Store, rows: &[RunRow], now: Timestamp) -> BTreeMap<RunId, Duration> {
-    let mut durations = BTreeMap::new();
-    for row in rows.iter().take(DURATIONS_MAX) {
-        match store.record(row.run).await {
-            Ok(record) => {
-                durations.insert(row.run, record.duration(now));
-            }
-            Err(error) => tracing::debug!(run = %row.run, %error, "how long a run took cannot be read"),
-        }
-    }
-    durations
+/// What a list shows of a run beside its row.
+#[derive(Clone, Debug)]
+pub(crate) struct Detail {
+    /// How long it was under way.
+    pub(crate) active: Duration,
+    /// Its inputs as `name=value`: the first three, each of at most 40 characters.
+    pub(crate) inputs: String,
 }
 
-/// The lines of a list; with `durations`, where there is room, how long each run was under way.
+/// The details of the first of these runs, as their records say them. What cannot be read has none here; `show` of that run
+/// says why.
+async fn details(store: &Store, rows: &[RunRow], now: Timestamp) -> BTreeMap<RunId, Detail> {
+    let mut details = BTreeMap::new();
+    for row in rows.iter().take(DETAILS_MAX) {
+        match detail(store, row.run, now).await {
+            Ok(detail) => drop(details.insert(row.run, detail)),
+            Err(error) => tracing::debug!(run = %row.run, %error, "the details of a run cannot be read"),
+        }
+    }
+    details
+}
+
+async fn detail(store: &Store, run: RunId, now: Timestamp) -> Result<Detail, CliError> {
+    let record = store.record(run).await?;
+    let inputs = match &record.inputs {
+        Some(inputs) => shown_inputs(&serde_json::from_str(&store.text(inputs).await?)?),
+        None => String::new(),
+    };
+    Ok(Detail { active: record.duration(now), inputs })
+}
+
+fn shown_inputs(values: &BTreeMap<String, Payload>) -> String {
+    let shown = |(name, value): (&String, &Payload)| {
+        let text = value.decode::<String>().unwrap_or_else(|_no_text| value.as_str().to_owned());
+        cut_with_mark(&format!("{name}={}", one_line(&text)), INPUT_COLUMNS_MAX)
+    };
+    values.iter().take(INPUTS_MAX).map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a list; with `details` how long each run was under way, where there is room, and its inputs.
 pub(crate) fn lines(
     times: &Times,
     rows: &[RunRow],
-    durations: &BTreeMap<RunId, Duration>,
+    details: &BTreeMap<RunId, Detail>,
     columns: usize,
 ) -> Vec<Line> {
     let ids = beginnings(&rows.iter().map(|row| row.run).collect::<Vec<_>>());
     // On a narrow screen what a run waits for needs the room.
-    let has_time = columns >= TIME_COLUMNS_MIN && !durations.is_empty();
+    let has_time = columns >= TIME_COLUMNS_MIN && !details.is_empty();
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .zip(ids)
         .map(|(row, id)| {
             let (paint, state) = state(row, times);
             let summary = &row.summary;
+            let detail = details.get(&row.run);
             let mut cells = vec![
                 (Paint::Bold, id),
                 // A long name must not push the rest off the screen.
@@ -142,8 +172,8 @@ pub(crate) fn lines(
                 (paint, state),
                 (Paint::Plain, format!("{}/{}", summary.steps_done, summary.steps_total)),
                 (Paint::Dim, times.minute(row.run.drawn_at())),
-                (Paint::Plain, durations.get(&row.run).map_or_else(String::new, |time| clock(*time))),
-                (Paint::Dim, about(row, times)),
+                (Paint::Plain, detail.map_or_else(String::new, |detail| clock(detail.active))),
+                (Paint::Dim, about(row, detail, times)),
             ];
             if !has_time {
                 cells.remove(TIME_COLUMN);
@@ -214,8 +244,8 @@ fn state(row: &RunRow, times: &Times) -> (Paint, String) {
 }
 
 /// What a run does or waits for, and the inputs that tell it from others.
-fn about(row: &RunRow, times: &Times) -> String {
-    let inputs = row.summary.inputs.join(" ");
+fn about(row: &RunRow, detail: Option<&Detail>, times: &Times) -> String {
+    let inputs = detail.map_or_else(String::new, |detail| detail.inputs.clone());
     let parts = [waits_for(row, times), inputs];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }

@@ -376,7 +376,6 @@ fn ls_of_runs_in_every_state() {
             status,
             steps_done: 3,
             steps_total: 12,
-            inputs: vec![format!("label=todo-{number}")],
             at: if status.is_ended() { Vec::new() } else { vec![id("review"), id("push")] },
             why: why.map(str::to_owned),
             question: (status == RunStatus::Waiting)
@@ -398,11 +397,15 @@ fn ls_of_runs_in_every_state() {
         row('5', RunStatus::Failed, Some(long), "a-workflow-with-a-rather-long-name"),
         row('6', RunStatus::Cancelled, Some("cancelled by ada (command line): not needed"), "report"),
     ];
-    let durations = rows.iter().map(|row| (row.run, std::time::Duration::from_secs(727))).collect();
+    let detail = |row: &RunRow| {
+        let inputs = format!("label=todo-{}", row.summary.workflow.len());
+        (row.run, crate::commands::ls::Detail { active: std::time::Duration::from_secs(727), inputs })
+    };
+    let details = rows.iter().map(detail).collect();
     insta::assert_snapshot!(screens(|columns| crate::commands::ls::lines(
         &times(),
         &rows,
-        &durations,
+        &details,
         columns
     )));
 }

@@ -20,9 +20,6 @@ pub struct RunSummary {
     pub steps_done: u32,
     /// Steps (groups not counted) of the plan.
     pub steps_total: u32,
-    /// The inputs as `name=value`: at most three, each of at most 40 characters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<String>,
     /// Steps that are worked on now, at most three.
     pub at: Vec<StepId>,
     /// Why it ended or stands still, in at most 200 characters.

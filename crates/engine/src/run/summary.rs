@@ -1,19 +1,12 @@
 //! A machine in a line.
 
-use std::collections::BTreeMap;
-
 use backstay_model::event::QuestionKind;
-use backstay_model::{Scope, Text, Timestamp, limits};
-use serde_json::value::RawValue;
+use backstay_model::{Scope, Timestamp, limits};
 
 use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
 use crate::record::{LimitWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
 
-/// Inputs that a summary names.
-const INPUTS_MAX: usize = 3;
-/// Characters of an input in a summary, with its name.
-const INPUT_CHARS_MAX: usize = 40;
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
 /// Steps at work that a summary names.
@@ -151,7 +144,6 @@ impl RunMachine {
                 .as_ref()
                 .map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
             status: self.status(),
-            inputs: self.request.as_ref().map(|request| shown_inputs(&request.inputs)).unwrap_or_default(),
             steps_done,
             steps_total,
             at: self.active.iter().take(AT_MAX).map(|place| place.step.clone()).collect(),
@@ -165,7 +157,7 @@ impl RunMachine {
 }
 
 /// The summary in the bytes that an index row may have: an append with a larger one is refused, and the run could not go on.
-/// What tells runs apart gives way first, then why it stands where it does, then its name.
+/// Why it stands where it does gives way first, then its name.
 fn fitted(mut summary: RunSummary) -> RunSummary {
     let is_too_large = |summary: &RunSummary| {
         serde_json::to_string(summary).is_ok_and(|text| text.len() > limits::SUMMARY_BYTES_MAX)
@@ -176,27 +168,12 @@ fn fitted(mut summary: RunSummary) -> RunSummary {
             text.truncate(half);
         };
         match &mut summary {
-            RunSummary { inputs, .. } if !inputs.is_empty() => drop(inputs.pop()),
             RunSummary { why: Some(why), .. } if !why.is_empty() => shorter(why),
             RunSummary { workflow, .. } if !workflow.is_empty() => shorter(workflow),
             _ => break,
         }
     }
     summary
-}
-
-/// The inputs of a run in a few words. Inputs of which the log has only the digest are not shown.
-fn shown_inputs(inputs: &Text) -> Vec<String> {
-    let Text::Inline(text) = inputs else { return Vec::new() };
-    let Ok(values) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else { return Vec::new() };
-    let shown = |(name, value): (&String, &&RawValue)| {
-        let value =
-            serde_json::from_str::<String>(value.get()).unwrap_or_else(|_no_text| value.get().to_owned());
-        let text = format!("{name}={}", value.split_whitespace().collect::<Vec<_>>().join(" "));
-        let is_long = text.chars().count() > INPUT_CHARS_MAX;
-        if is_long { text.chars().take(INPUT_CHARS_MAX - 1).chain(['…']).collect() } else { text }
-    };
-    values.iter().take(INPUTS_MAX).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -212,7 +189,6 @@ mod tests {
                 run: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(),
                 workflow: text(100),
                 status: RunStatus::Failed,
-                inputs: vec![text(INPUT_CHARS_MAX); INPUTS_MAX],
                 steps_done: 1_000,
                 steps_total: 1_000,
                 at: vec!["s".repeat(64).parse().unwrap(); AT_MAX],
@@ -224,7 +200,5 @@ mod tests {
             let stored = serde_json::to_string(&summary).unwrap();
             assert!(stored.len() <= limits::SUMMARY_BYTES_MAX, "{character:?}: {}", stored.len());
         }
-        let small = shown_inputs(&Text::of(r#"{"a": "x  y", "b": [1]}"#));
-        assert_eq!(small, ["a=x y", "b=[1]"]);
     }
 }

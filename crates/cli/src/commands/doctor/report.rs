@@ -117,7 +117,6 @@ mod tests {
             status,
             steps_done: 3,
             steps_total: 12,
-            inputs: Vec::new(),
             at: Vec::new(),
             why: None,
             question: None,
