@@ -18,9 +18,9 @@ pub use preset::{
     Preset, PresetError, Presets, Reach, Request, SchemaFile, SchemaForm, SessionSource, SessionUse, Stdin,
     command_line,
 };
-pub use progress::{Progress, Tally};
+pub use progress::{Obstacle, Progress, Tally};
 pub use stream::{
     AgentEvent, Counts, LINE_BYTES_MAX, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
     WHAT_CHARS_MAX, one_line,
 };
-pub use trouble::{Patterns, Reset, Symptom};
+pub use trouble::{Patterns, Reset, Symptom, provider_words};

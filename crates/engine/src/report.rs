@@ -1,6 +1,6 @@
 //! What the runtime reports of outside work.
 
-use backstay_model::event::{AgentRunning, LostEvidence, Said, Spool, TreeOutcome};
+use backstay_model::event::{AgentRunning, LostEvidence, Said, SaidOn, Spool, TreeOutcome};
 use backstay_model::{Attempt, Digest, EffectId, StorePath, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,11 @@ pub enum Trouble {
         /// In the agent's words.
         message: String,
     },
+    /// Its provider refuses the account or the request, and waiting does not help.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
     /// Its provider could not be reached, or failed.
     Network {
         /// In the agent's words.
@@ -179,6 +184,8 @@ pub enum Report {
         effect: EffectId,
         /// Which try.
         attempt: Attempt,
+        /// Where.
+        on: SaidOn,
         /// What, in order, each with the offset behind its line. All of a line is in one report. Blobs must be kept before
         /// the report.
         said: Vec<(u64, Said)>,

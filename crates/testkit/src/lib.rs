@@ -10,4 +10,4 @@ mod script;
 
 pub use dialect::Dialect;
 pub use endpoint::{Endpoint, Received};
-pub use script::{Answer, Script, ToolCall};
+pub use script::{Answer, Refusal, Script, ToolCall};

@@ -267,6 +267,7 @@ pub(super) struct SignsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<Vec<String>>,
     pub(super) network: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_unknown: Option<Vec<String>>,
@@ -311,6 +312,7 @@ impl Patch {
         take(&mut self.signs.limit, over.signs.limit);
         take(&mut self.signs.reset_after, over.signs.reset_after);
         take(&mut self.signs.login, over.signs.login);
+        take(&mut self.signs.refused, over.signs.refused);
         take(&mut self.signs.network, over.signs.network);
         take(&mut self.signs.session_unknown, over.signs.session_unknown);
         take(&mut self.signs.session_in_use, over.signs.session_in_use);
@@ -354,6 +356,7 @@ impl Patch {
                 limit: signs.limit.unwrap_or_default(),
                 reset_after: signs.reset_after.unwrap_or_default(),
                 login: signs.login.unwrap_or_default(),
+                refused: signs.refused.unwrap_or_default(),
                 network: signs.network.unwrap_or_default(),
                 session_unknown: signs.session_unknown.unwrap_or_default(),
                 session_in_use: signs.session_in_use.unwrap_or_default(),
@@ -394,6 +397,7 @@ impl Patch {
                 limit: Some(signs.limit.clone()),
                 reset_after: Some(signs.reset_after.clone()),
                 login: Some(signs.login.clone()),
+                refused: Some(signs.refused.clone()),
                 network: Some(signs.network.clone()),
                 session_unknown: Some(signs.session_unknown.clone()),
                 session_in_use: Some(signs.session_in_use.clone()),

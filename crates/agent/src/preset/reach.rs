@@ -103,12 +103,21 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         all.add(&format!("access.{mode}.args"), Reach::Access, texts(args).as_ref());
         all.add_all(&format!("access.{mode}.env"), Reach::Access, env.iter().flatten());
     }
-    let SignsPatch { limit, reset_after, login, network, session_unknown, session_in_use, login_exit_codes } =
-        signs;
+    let SignsPatch {
+        limit,
+        reset_after,
+        login,
+        refused,
+        network,
+        session_unknown,
+        session_in_use,
+        login_exit_codes,
+    } = signs;
     for (key, signs) in [
         ("signs.limit", limit),
         ("signs.reset_after", reset_after),
         ("signs.login", login),
+        ("signs.refused", refused),
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
@@ -147,7 +156,7 @@ mod tests {
             env = { LD_PRELOAD = "x.so" }
             prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -189,6 +198,7 @@ mod tests {
                 "signs.limit",
                 "signs.reset_after",
                 "signs.login",
+                "signs.refused",
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",

@@ -10,7 +10,7 @@ mod clis;
 mod install;
 mod record;
 
-use backstay_agent::{Access, SessionUse, Symptom};
+use backstay_agent::{Access, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
 use cli::Cli;
 use clis::Workplace;
@@ -105,7 +105,7 @@ fn tells_a_limit(cli: Cli) {
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert_eq!(progress.ended(), Some(false));
-    assert!(progress.limit().is_some(), "{progress:?}");
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Limit { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "a refusal is no sign of life");
 }
 
@@ -130,7 +130,7 @@ fn tells_a_refused_login(cli: Cli) {
     record::golden(cli, "refused_login", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
-    assert!(progress.login_needed().is_some(), "{progress:?} {}", run.stderr);
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Login { .. })), "{progress:?} {}", run.stderr);
 }
 
 fn tells_a_missing_login(cli: Cli) {
@@ -138,7 +138,7 @@ fn tells_a_missing_login(cli: Cli) {
     let run = place.run(Script::of([]), SessionUse::Start { id: cli.new_session() }, Access::Write);
     record::golden(cli, "no_login", &place, &run);
     assert_ne!(run.code, Some(0));
-    let is_told = run.progress().login_needed().is_some()
+    let is_told = matches!(run.progress().obstacle(), Some(Obstacle::Login { .. }))
         || place.preset().signs().symptom(&run.stderr) == Some(Symptom::Login)
         || run.code.is_some_and(|code| place.preset().is_login_exit(code));
     assert!(is_told, "{:?} {}", run.code, run.stderr);
@@ -197,7 +197,7 @@ fn tells_that_the_provider_fails(cli: Cli) {
     };
     record::golden(cli, "provider_fails", &place, &run);
     let progress = run.progress();
-    assert!(progress.network_trouble().is_some(), "{progress:?}");
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Network { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "trying again is no sign of life");
 }
 

@@ -140,7 +140,9 @@ impl Entries {
             Said::ToolFinished { call, ok, duration_ms } => self.finish(call, *ok, *duration_ms),
             Said::Limit { message, .. }
             | Said::LoginNeeded { message }
-            | Said::NetworkTrouble { message } => {
+            | Said::Refused { message }
+            | Said::NetworkTrouble { message }
+            | Said::Error { message } => {
                 self.push(Entry::plain(Paint::Warn, message));
             }
             Said::TurnEnded { ok: false, failure: Some(failure) } => {

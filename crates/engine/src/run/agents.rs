@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, Timestamp};
@@ -55,6 +55,33 @@ pub(super) struct AgentTurn {
     limits_in_a_row: u32,
 }
 
+/// How much of what an attempt said the log knows: the offsets behind the last lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaidUntil {
+    /// In its stream.
+    pub stdout: u64,
+    /// Beside it.
+    pub stderr: u64,
+}
+
+impl SaidUntil {
+    /// The offset in one of them.
+    #[must_use]
+    pub fn on(&self, on: SaidOn) -> u64 {
+        match on {
+            SaidOn::Stdout => self.stdout,
+            SaidOn::Stderr => self.stderr,
+        }
+    }
+
+    fn on_mut(&mut self, on: SaidOn) -> &mut u64 {
+        match on {
+            SaidOn::Stdout => &mut self.stdout,
+            SaidOn::Stderr => &mut self.stderr,
+        }
+    }
+}
+
 /// What is tried once for each start of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Once {
@@ -97,6 +124,7 @@ impl AgentTurn {
             | FailureClass::Expression
             | FailureClass::Exhausted
             | FailureClass::Login
+            | FailureClass::Refused
             | FailureClass::Session
             | FailureClass::Budget => self.session = None,
         }
@@ -125,7 +153,7 @@ impl AgentTurn {
                 self.done.push(Once::Repair);
             }
             Because::CutShort { .. } => self.cuts += 1,
-            Because::LoginNeeded { .. } | Because::NotStarted { .. } => {}
+            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {}
         }
         if continues.next != continues.agent {
             (self.agent, self.starting) = (Some(continues.next.clone()), None);
@@ -142,7 +170,10 @@ impl AgentTurn {
 impl RunMachine {
     pub(super) fn fold_said(&mut self, place: &Place, said: &AgentSaid) {
         let Some(state) = self.steps.get_mut(place) else { return };
-        state.said = Some((said.attempt, said.spool_end));
+        let known = state.said.filter(|(attempt, _)| *attempt == said.attempt);
+        let mut until = known.map_or_else(SaidUntil::default, |(_, until)| until);
+        *until.on_mut(said.on) = said.spool_end;
+        state.said = Some((said.attempt, until));
         match &said.what {
             Said::SessionStarted { id, .. } => self.fold_session(place, id),
             Said::Message { .. }
@@ -158,7 +189,9 @@ impl RunMachine {
             Said::FilesTouched { .. }
             | Said::Limit { .. }
             | Said::LoginNeeded { .. }
+            | Said::Refused { .. }
             | Said::NetworkTrouble { .. }
+            | Said::Error { .. }
             | Said::TurnEnded { .. } => {}
         }
     }
@@ -178,14 +211,14 @@ impl RunMachine {
 impl Turn<'_> {
     /// Says what an agent's stream said, as far as the log does not know it.
     pub(super) fn agent_said(&mut self, place: &Place, report: Report) {
-        let Report::Said { effect, attempt, said } = report else { return };
+        let Report::Said { effect, attempt, on, said } = report else { return };
         // A probe is no agent.
         if effect.call != EffectCall::Main {
             return;
         }
-        let known = self.machine.said_until(&effect, attempt);
+        let known = self.machine.said_until(&effect, attempt).on(on);
         for (spool_end, what) in said.into_iter().filter(|(spool_end, _)| *spool_end > known) {
-            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, spool_end, what });
+            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, on, spool_end, what });
         }
     }
 
@@ -226,6 +259,7 @@ impl Turn<'_> {
                 self.after_limit(turn, &agents, current, (attempt, *reset_at, message), options)
             }
             (FailureClass::Login, _) => continues(behind?, Because::LoginNeeded { message }),
+            (FailureClass::Refused, _) => continues(behind?, Because::Refused { message }),
             (FailureClass::Spawn, _) => continues(behind?, Because::NotStarted { message }),
             (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
                 once(Once::FreshSession, Because::SessionUnknown)

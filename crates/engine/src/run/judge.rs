@@ -109,6 +109,7 @@ impl Turn<'_> {
             (TurnEnd::Untold, _) if accepted => return self.judge_exit(step, process),
             (_, Some(Trouble::Limit { message, .. })) => (FailureClass::RateLimit, message.clone()),
             (_, Some(Trouble::Login { message })) => (FailureClass::Login, message.clone()),
+            (_, Some(Trouble::Refused { message })) => (FailureClass::Refused, message.clone()),
             (_, Some(Trouble::Network { message })) => (FailureClass::Network, message.clone()),
             (_, Some(Trouble::SessionUnknown)) => {
                 (FailureClass::Session, "the agent does not know its session".to_owned())

@@ -28,6 +28,7 @@ mod work;
 mod tests;
 
 pub use agent_work::AgentWork;
+pub use agents::SaidUntil;
 pub use definition::{Definition, DefinitionError};
 pub use desired::Desired;
 pub use redefine::RetryOutlook;

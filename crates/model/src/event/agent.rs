@@ -91,6 +91,24 @@ pub struct AgentRunning {
     pub session: Option<String>,
 }
 
+/// Where an agent says something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaidOn {
+    /// In its stream.
+    #[default]
+    Stdout,
+    /// Beside it: signs of trouble only, in lines of text.
+    Stderr,
+}
+
+impl SaidOn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_stdout(&self) -> bool {
+        *self == SaidOn::Stdout
+    }
+}
+
 /// An agent's stream said something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSaid {
@@ -98,7 +116,10 @@ pub struct AgentSaid {
     pub effect: EffectId,
     /// Which try.
     pub attempt: Attempt,
-    /// The offset of the byte behind the line of stdout that said it. Reading goes on there.
+    /// Where it said it.
+    #[serde(default, skip_serializing_if = "SaidOn::is_stdout")]
+    pub on: SaidOn,
+    /// The offset of the byte behind the line that said it, in the spool of that stream. Reading goes on there.
     pub spool_end: u64,
     /// What it said.
     #[serde(flatten)]
@@ -172,8 +193,19 @@ pub enum Said {
         /// In the agent's words.
         message: String,
     },
+    /// The provider refuses the account or the request, and waiting does not help: no credit, no permission, suspended, held
+    /// back by a filter.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
     /// The provider could not be reached or failed; most agents try again by themselves.
     NetworkTrouble {
+        /// In the agent's words.
+        message: String,
+    },
+    /// Something went wrong, and the turn goes on.
+    Error {
         /// In the agent's words.
         message: String,
     },
@@ -283,6 +315,11 @@ pub enum Because {
     /// It has no credentials that are accepted; another agent takes its place.
     LoginNeeded {
         /// In the agent's words.
+        message: String,
+    },
+    /// Its provider refuses the account or the request; another agent takes its place.
+    Refused {
+        /// In the provider's words.
         message: String,
     },
     /// It could not be started; another agent takes its place.

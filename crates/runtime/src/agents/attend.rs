@@ -7,20 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use backstay_agent::{Preset, StreamFormat};
+use backstay_agent::{Obstacle, Preset, StreamFormat};
 use backstay_engine::AgentEnded;
+use backstay_engine::run::SaidUntil;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
 use backstay_exec::{ExitRecord, Secrets, SpoolError, waited};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
-use backstay_model::event::Said;
+use backstay_model::event::{Said, SaidOn};
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::time::Instant;
 
 use super::observe::Observer;
 use crate::clock::Clock;
 
+/// How long a process whose turn is over may stay before it is ended; its result is taken all the same.
+const OVER_GRACE: Duration = Duration::from_secs(30);
+/// How long an agent may try by itself to get over what is in its way, by its kind: then its attempt is ended, so that the
+/// step can wait visibly, or another agent take its place.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(10);
+const LIMIT_PATIENCE: Duration = Duration::from_secs(120);
+const NETWORK_PATIENCE: Duration = Duration::from_secs(600);
 /// The shortest time between two reports of what an agent said.
 const REPORT_PACE: Duration = Duration::from_millis(300);
 /// The longest wait without a look at whether the agent stands still.
@@ -38,8 +46,8 @@ pub(crate) struct Attended {
     pub(crate) folder: Utf8PathBuf,
     /// The folder that the agent works in.
     pub(crate) cwd: String,
-    /// The offset behind what the log knows of its output.
-    pub(crate) known_until: u64,
+    /// How much of what it said the log knows.
+    pub(crate) known_until: SaidUntil,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) idle_notice: Duration,
     pub(crate) blobs: BlobStore,
@@ -52,11 +60,22 @@ pub(crate) struct Attended {
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// It said something.
-    Said(Vec<(u64, Said)>),
+    Said(SaidOn, Vec<(u64, Said)>),
     /// It gave no sign of life for long.
     Stalled { silent: Duration, stop_in: Option<Duration> },
-    /// It gave none for longer than it may.
-    Idle,
+    /// Its process is to be ended.
+    End(EndedFor),
+}
+
+/// Why the process of an agent is ended before it ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedFor {
+    /// It gave no sign of life for longer than it may.
+    Silence,
+    /// Its turn is over, and it stays.
+    NothingToDo,
+    /// It waits inside for what is in its way.
+    Obstacle,
 }
 
 /// What an ended agent's stream came to.
@@ -123,6 +142,7 @@ impl Attended {
         let mut observer = self.observer();
         let mut told_at = Instant::now();
         let mut idle = Idle::new();
+        let mut still = Still::new();
         while !is_over.load(Ordering::Relaxed) {
             let patience = match observer.is_told() {
                 true => LOOK,
@@ -144,7 +164,9 @@ impl Attended {
             if ended {
                 break;
             }
-            if let Some(heard) = idle.look(&observer, &self) {
+            if let Some(why) = still.look(&observer, self.clock.wall()) {
+                hear(Heard::End(why));
+            } else if let Some(heard) = idle.look(&observer, &self) {
                 hear(heard);
             }
         }
@@ -153,8 +175,11 @@ impl Attended {
     }
 
     fn take(&self, chunk: &Chunk, observer: &mut Observer) {
-        if chunk.stream == Stream::Stdout && chunk.offset_bytes == observer.offset() {
-            observer.feed(&chunk.bytes, self.clock.wall());
+        let now = self.clock.wall();
+        match chunk.stream {
+            Stream::Stdout if chunk.offset_bytes == observer.offset() => observer.feed(&chunk.bytes, now),
+            Stream::Stdout => {}
+            Stream::Stderr => observer.feed_stderr(&chunk.bytes, now),
         }
     }
 
@@ -163,7 +188,7 @@ impl Attended {
             for text in &batch.texts {
                 self.blobs.put(text.as_bytes())?;
             }
-            hear(Heard::Said(batch.said));
+            hear(Heard::Said(batch.on, batch.said));
         }
         Ok(())
     }
@@ -245,6 +270,47 @@ fn read_end(mut file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Since when an agent has nothing more to do, or does not get over what is in its way.
+struct Still {
+    life: u64,
+    offset: u64,
+    obstacle: Option<Obstacle>,
+    since: Instant,
+    is_ended: bool,
+}
+
+impl Still {
+    fn new() -> Still {
+        Still { life: 0, offset: 0, obstacle: None, since: Instant::now(), is_ended: false }
+    }
+
+    /// Whether its process is to be ended, at `now`. That is said once.
+    fn look(&mut self, observer: &Observer, now: Timestamp) -> Option<EndedFor> {
+        let obstacle = observer.obstacle();
+        // What is in its way stays the same, however often and in which words it says so.
+        let is_same =
+            obstacle.map(std::mem::discriminant) == self.obstacle.as_ref().map(std::mem::discriminant);
+        let is_at_work =
+            observer.life() != self.life || observer.is_over() && observer.offset() != self.offset;
+        if is_at_work || !is_same {
+            let (life, offset, obstacle) = (observer.life(), observer.offset(), obstacle.cloned());
+            *self = Still { life, offset, obstacle, is_ended: self.is_ended, ..Still::new() };
+        }
+        let (patience, why) = match obstacle {
+            _ if observer.is_over() => (OVER_GRACE, EndedFor::NothingToDo),
+            None => return None,
+            Some(Obstacle::Limit { .. }) => (LIMIT_PATIENCE, EndedFor::Obstacle),
+            Some(Obstacle::Login { .. } | Obstacle::Refused { .. }) => (LOGIN_PATIENCE, EndedFor::Obstacle),
+            Some(Obstacle::Network { .. }) => (NETWORK_PATIENCE, EndedFor::Obstacle),
+        };
+        let ends_late = observer.limit_ends(now).is_some_and(|at| at.since(now) > LIMIT_PATIENCE);
+        let patience = if ends_late { patience.min(LOGIN_PATIENCE) } else { patience };
+        let is_due = self.since.elapsed() >= patience && !self.is_ended;
+        self.is_ended |= is_due;
+        is_due.then_some(why)
+    }
+}
+
 /// Since when an agent gives no sign of life.
 struct Idle {
     life: u64,
@@ -284,7 +350,7 @@ impl Idle {
         }
         if timeout.is_some_and(|timeout| silent >= timeout) && !self.is_over {
             self.is_over = true;
-            return Some(Heard::Idle);
+            return Some(Heard::End(EndedFor::Silence));
         }
         if silent >= notice && !self.is_announced {
             self.is_announced = true;

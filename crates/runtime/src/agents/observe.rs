@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use backstay_agent::{
-    AgentEvent, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
+    AgentEvent, Obstacle, Part, Preset, Progress, Reader, Reset, StreamFormat, Symptom, UsageSpan as Span,
+    one_line, provider_words,
 };
+use backstay_engine::run::SaidUntil;
 use backstay_engine::{AgentEnded, Trouble, TurnEnd};
 use backstay_exec::{Redactor, Secrets};
-use backstay_model::event::{Said, Tokens, Usage, UsageSpan};
+use backstay_model::event::{Said, SaidOn, Tokens, Usage, UsageSpan};
 use backstay_model::{Text, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -21,6 +23,8 @@ const BATCH_BYTES: usize = 128 * 1024;
 const LINE_FACTS_MAX: usize = 400;
 /// Characters of a name, a path or a message of trouble.
 const WORDS_CHARS_MAX: usize = 500;
+/// Bytes of a line beside the stream in which signs of trouble are looked for.
+const STDERR_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Files that one fact names.
 const PATHS_MAX: usize = 50;
 /// Calls of tools that are known to be open; agents have a handful.
@@ -35,14 +39,36 @@ pub(crate) struct Observer {
     pieces: Redactor,
     reader: Reader,
     progress: Progress,
-    /// The offset behind what the log knows.
-    known_until: u64,
-    /// Bytes that were read.
+    /// How much the log knows.
+    known_until: SaidUntil,
+    /// Bytes of its stream that were read.
     offset: u64,
+    stderr: Stderr,
     open_calls: BTreeSet<String>,
     usage: Option<Usage>,
-    waiting: Vec<(u64, Draft)>,
+    /// The session and the model that were told last.
+    session: Option<(String, Option<String>)>,
+    waiting: Vec<Waiting>,
     waiting_bytes: usize,
+}
+
+/// What it writes beside its stream.
+#[derive(Debug, Default)]
+struct Stderr {
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    /// The offset behind the last whole line.
+    end: u64,
+    /// What was told last, and how much the agent had done by then: many say the same again and again.
+    told: Option<(u64, AgentEvent)>,
+}
+
+/// A fact that is to be told.
+#[derive(Debug)]
+struct Waiting {
+    on: SaidOn,
+    spool_end: u64,
+    draft: Draft,
 }
 
 /// A fact before its text is kept.
@@ -55,13 +81,14 @@ enum Draft {
 /// Facts for one report, with the texts that have to be kept before.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Batch {
+    pub(crate) on: SaidOn,
     pub(crate) said: Vec<(u64, Said)>,
     pub(crate) texts: Vec<String>,
 }
 
 impl Observer {
-    /// Of an agent that works in `folder`; the log knows what its stream said up to `known_until`.
-    pub(crate) fn new(preset: Preset, folder: &str, known_until: u64, secrets: &Secrets) -> Observer {
+    /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
         let reader = Reader::new(preset.stream(), preset.signs().clone(), 0).in_folder(folder);
         Observer {
             preset,
@@ -71,8 +98,10 @@ impl Observer {
             progress: Progress::default(),
             known_until,
             offset: 0,
+            stderr: Stderr::default(),
             open_calls: BTreeSet::new(),
             usage: None,
+            session: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
         }
@@ -86,6 +115,24 @@ impl Observer {
     /// Grows with each sign of life, and with nothing else.
     pub(crate) fn life(&self) -> u64 {
         self.progress.life()
+    }
+
+    /// Whether nothing more of it is to come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.is_over()
+    }
+
+    /// What is in its way.
+    pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
+        self.progress.obstacle()
+    }
+
+    /// When the limit that is in its way ends, as far as it says so.
+    pub(crate) fn limit_ends(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.progress.obstacle() {
+            Some(Obstacle::Limit { reset: Some(reset), .. }) => reset.resolve(now, &TimeZone::system()),
+            _ => None,
+        }
     }
 
     /// The last message: the agent's answer, once its turn has ended.
@@ -108,6 +155,41 @@ impl Observer {
         self.offset += bytes.len() as u64;
         let observed = self.reader.feed(bytes);
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+    }
+
+    /// Takes the next bytes of what it writes beside its stream, read at `now`: signs of trouble are looked for in each line.
+    pub(crate) fn feed_stderr(&mut self, bytes: &[u8], now: Timestamp) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let room = STDERR_LINE_BYTES_MAX.saturating_sub(self.stderr.line.len());
+            self.stderr.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.stderr.end += piece.len() as u64;
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.stderr.line);
+                self.take_complaint(&String::from_utf8_lossy(&line), now);
+            }
+        }
+    }
+
+    fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        let signs = self.preset.signs();
+        // The provider's own words, where they say enough: what stands around them may be pages.
+        let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
+            return;
+        };
+        in_agent_event(&self.secrets, &mut event);
+        self.progress.apply(&event);
+        let told = Some((self.life(), event.clone()));
+        if self.stderr.told == told {
+            return;
+        }
+        self.stderr.told = told;
+        let mut drafts = Vec::new();
+        self.draft(event, now, &mut drafts);
+        let spool_end = self.stderr.end;
+        if spool_end > self.known_until.stderr {
+            let waiting = drafts.into_iter().map(|draft| Waiting { on: SaidOn::Stderr, spool_end, draft });
+            self.waiting.extend(waiting);
+        }
     }
 
     /// The stream has ended.
@@ -149,7 +231,7 @@ impl Observer {
         self.progress.apply(&event);
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
-        if spool_end <= self.known_until {
+        if spool_end <= self.known_until.stdout {
             return;
         }
         for draft in drafts {
@@ -161,7 +243,7 @@ impl Observer {
         // Pieces that follow each other are one fact of the report, at the place of the last.
         if let (
             Draft::Message { text, is_piece: true },
-            Some((end, Draft::Message { text: before, is_piece: true })),
+            Some(Waiting { spool_end: end, draft: Draft::Message { text: before, is_piece: true }, .. }),
         ) = (&draft, self.waiting.last_mut())
         {
             before.push_str(text);
@@ -169,7 +251,8 @@ impl Observer {
             self.waiting_bytes += text.len();
             return;
         }
-        if self.waiting.iter().rev().take_while(|(end, _)| *end == spool_end).count() >= LINE_FACTS_MAX {
+        let of_line = |waiting: &&Waiting| (waiting.on, waiting.spool_end) == (SaidOn::Stdout, spool_end);
+        if self.waiting.iter().rev().take_while(of_line).count() >= LINE_FACTS_MAX {
             tracing::warn!(spool_end, "an agent said too much in one line");
             return;
         }
@@ -177,14 +260,23 @@ impl Observer {
             Draft::Message { text, .. } => text.len(),
             Draft::Said(_) => WORDS_CHARS_MAX,
         };
-        self.waiting.push((spool_end, draft));
+        self.waiting.push(Waiting { on: SaidOn::Stdout, spool_end, draft });
     }
 
     fn draft(&mut self, event: AgentEvent, now: Timestamp, drafts: &mut Vec<Draft>) {
         let said = match event {
-            AgentEvent::SessionStarted { id, model } => {
-                Said::SessionStarted { id: cut(id), model: model.map(cut) }
-            }
+            AgentEvent::SessionStarted { id, model } => match self.session_news(id, model) {
+                Some(said) => said,
+                None => return,
+            },
+            AgentEvent::Model { name } => match self.session.clone() {
+                Some((id, _)) => match self.session_news(id, Some(name)) {
+                    Some(said) => said,
+                    None => return,
+                },
+                None => return,
+            },
+            AgentEvent::Working | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
@@ -217,10 +309,25 @@ impl Observer {
                 Said::Limit { reset_at, message: cut(message) }
             }
             AgentEvent::LoginNeeded { message } => Said::LoginNeeded { message: cut(message) },
+            AgentEvent::Refused { message } => Said::Refused { message: cut(message) },
+            AgentEvent::Error { message } => Said::Error { message: cut(message) },
             AgentEvent::NetworkTrouble { message } => Said::NetworkTrouble { message: cut(message) },
             AgentEvent::TurnEnded { ok, failure, .. } => Said::TurnEnded { ok, failure: failure.map(cut) },
         };
         drafts.push(Draft::Said(said));
+    }
+
+    /// The session and its model, where they are others than those that were told: some agents say them again and again.
+    fn session_news(&mut self, id: String, model: Option<String>) -> Option<Said> {
+        let known = self.session.as_ref();
+        let model =
+            model.or_else(|| known.filter(|(before, _)| *before == id).and_then(|(_, model)| model.clone()));
+        let news = (id, model);
+        if known == Some(&news) {
+            return None;
+        }
+        let (id, model) = self.session.insert(news).clone();
+        Some(Said::SessionStarted { id: cut(id), model: model.map(cut) })
     }
 
     fn opened(&mut self, call: &str) {
@@ -243,16 +350,15 @@ impl Observer {
 
     /// The next facts to tell; none if there are none.
     pub(crate) fn take(&mut self) -> Option<Batch> {
-        let mut count = self.waiting.len().min(BATCH_FACTS);
+        let on = self.waiting.first()?.on;
+        let mut count = self.waiting.iter().take(BATCH_FACTS).take_while(|waiting| waiting.on == on).count();
         // All of a line are told together: reading goes on behind it.
-        while count > 0 && self.waiting.get(count).is_some_and(|next| next.0 == self.waiting[count - 1].0) {
+        let place = |waiting: &Waiting| (waiting.on, waiting.spool_end);
+        while self.waiting.get(count).is_some_and(|next| place(next) == place(&self.waiting[count - 1])) {
             count += 1;
         }
-        if count == 0 {
-            return None;
-        }
-        let mut batch = Batch::default();
-        for (spool_end, draft) in self.waiting.drain(..count) {
+        let mut batch = Batch { on, ..Batch::default() };
+        for Waiting { spool_end, draft, .. } in self.waiting.drain(..count) {
             let said = match draft {
                 Draft::Said(said) => said,
                 Draft::Message { text, is_piece } => {
@@ -266,7 +372,12 @@ impl Observer {
             batch.said.push((spool_end, said));
         }
         self.waiting_bytes = 0;
-        self.known_until = batch.said.last().map_or(self.known_until, |(end, _)| *end);
+        let told = batch.said.last().map(|(end, _)| *end);
+        let known = match on {
+            SaidOn::Stdout => &mut self.known_until.stdout,
+            SaidOn::Stderr => &mut self.known_until.stderr,
+        };
+        *known = told.unwrap_or(*known);
         Some(batch)
     }
 
@@ -285,17 +396,22 @@ impl Observer {
 
     fn trouble(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> Option<Trouble> {
         let (progress, signs) = (&self.progress, self.preset.signs());
-        let resolve = |reset: backstay_agent::Reset| reset.resolve(now, &TimeZone::system());
+        let resolve = |reset: Reset| reset.resolve(now, &TimeZone::system());
         // What the stream says in its own words comes first, then what stands in texts of errors.
-        if let Some((message, reset)) = progress.limit() {
-            return Some(Trouble::Limit {
-                reset_at: reset.cloned().and_then(resolve),
-                message: cut(message.to_owned()),
-            });
-        }
-        if let Some(message) = progress.login_needed() {
-            return Some(Trouble::Login { message: cut(message.to_owned()) });
-        }
+        let network = match progress.obstacle() {
+            Some(Obstacle::Limit { message, reset }) => {
+                let reset_at = reset.clone().and_then(resolve);
+                return Some(Trouble::Limit { reset_at, message: cut(message.clone()) });
+            }
+            Some(Obstacle::Login { message }) => {
+                return Some(Trouble::Login { message: cut(message.clone()) });
+            }
+            Some(Obstacle::Refused { message }) => {
+                return Some(Trouble::Refused { message: cut(message.clone()) });
+            }
+            Some(Obstacle::Network { message }) => Some(message),
+            None => None,
+        };
         let lines = progress.failure().into_iter().chain(stderr.lines().rev());
         let told = lines.filter_map(|line| Some((signs.symptom(line)?, line))).next();
         let message = |line: &str| cut(one_line(line));
@@ -306,9 +422,10 @@ impl Observer {
                 Some(Trouble::Limit { reset_at: signs.reset(line).and_then(resolve), message: message(line) })
             }
             Some((Symptom::Login, line)) => Some(Trouble::Login { message: message(line) }),
+            Some((Symptom::Refused, line)) => Some(Trouble::Refused { message: message(line) }),
             Some((Symptom::Network, line)) => Some(Trouble::Network { message: message(line) }),
-            None => match progress.network_trouble() {
-                Some(said) => Some(Trouble::Network { message: cut(said.to_owned()) }),
+            None => match network {
+                Some(said) => Some(Trouble::Network { message: cut(said.clone()) }),
                 None if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) => {
                     let line = stderr.lines().rev().find(|line| !line.trim().is_empty());
                     let message = line.map_or_else(|| "it is not logged in".to_owned(), message);
@@ -359,6 +476,7 @@ mod tests {
 
     fn observer(agent: &str, known_until: u64) -> Observer {
         let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
+        let known_until = SaidUntil { stdout: known_until, stderr: 0 };
         Observer::new(preset, "/work/project", known_until, &Secrets::of(&[]))
     }
 

@@ -56,6 +56,7 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         Event::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
             | Because::LoginNeeded { message }
+            | Because::Refused { message }
             | Because::NotStarted { message }
             | Because::CutShort { message } => secrets.redact(message),
             Because::InvalidOutput { problem } => secrets.redact(problem),

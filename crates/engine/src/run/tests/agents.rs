@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    Because, Event, Intervened, LostEvidence, Said, SessionWish, StepContinues, Tokens, Usage, UsageSpan,
-    Verdict,
+    Because, Event, Intervened, LostEvidence, Said, SaidOn, SessionWish, StepContinues, Tokens, Usage,
+    UsageSpan, Verdict,
 };
 use backstay_model::{Text, Timestamp};
 
@@ -29,7 +29,7 @@ fn with_fallback(rest: &str) -> Bench {
 impl Bench {
     fn says(&mut self, step: &str, said: &[(u64, Said)]) -> Vec<String> {
         let (effect, attempt) = self.in_flight(step);
-        self.report(Report::Said { effect, attempt, said: said.to_vec() })
+        self.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said: said.to_vec() })
     }
 
     fn begins_session(&mut self, step: &str, id: &str) {
@@ -131,13 +131,13 @@ fn what_an_agent_says_becomes_facts_once_also_where_it_is_read_again() {
         ["a said hello to 10", "a said $ ls to 20", "a said Usage to 20"]
     );
     let (effect, attempt) = bench.in_flight("a");
-    assert_eq!(bench.machine.said_until(&effect, attempt), 20);
+    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
     bench.crash();
-    assert_eq!(bench.machine.said_until(&effect, attempt), 20);
+    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
     let again = [(10, message("hello")), (20, tool("$ ls")), (31, message("bye")), (31, tool("$ cat"))];
     assert_eq!(bench.says("a", &again), ["a said bye to 31", "a said $ cat to 31"]);
     bench.ends_well("a", "done");
-    let late = Report::Said { effect, attempt, said: vec![(40, message("late"))] };
+    let late = Report::Said { effect, attempt, on: SaidOn::Stdout, said: vec![(40, message("late"))] };
     assert_eq!(bench.report(late), [""; 0], "what has its end says nothing more");
 }
 

@@ -552,6 +552,7 @@ fn describe(emitted: &Emitted) -> String {
             let because = match &continues.because {
                 Because::Limit { .. } => "limit".to_owned(),
                 Because::LoginNeeded { .. } => "login".to_owned(),
+                Because::Refused { .. } => "refused".to_owned(),
                 Because::NotStarted { .. } => "not started".to_owned(),
                 Because::CutShort { .. } => "cut short".to_owned(),
                 Because::SessionUnknown => "session unknown".to_owned(),

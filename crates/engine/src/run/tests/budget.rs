@@ -1,7 +1,7 @@
 //! What the agents of a run may use.
 
 use backstay_model::Text;
-use backstay_model::event::{FailureClass, Said, Tokens, Usage, UsageSpan};
+use backstay_model::event::{FailureClass, Said, SaidOn, Tokens, Usage, UsageSpan};
 
 use super::Bench;
 use super::bench::exited;
@@ -22,7 +22,7 @@ fn uses(bench: &mut Bench, step: &str, span: UsageSpan, input: u64, output: Opti
         (10, Said::SessionStarted { id: "s1".to_owned(), model: None }),
         (20, Said::Usage(Usage { span, tokens })),
     ];
-    bench.report(Report::Said { effect, attempt, said });
+    bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
 }
 
 fn ends_well(bench: &mut Bench, step: &str) -> Vec<String> {

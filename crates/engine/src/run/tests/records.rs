@@ -1,7 +1,9 @@
 //! The record of a run: a fold of the same log.
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{AttemptEnd, Event, FailureClass, Said, StepStatus, Tokens, Usage, UsageSpan};
+use backstay_model::event::{
+    AttemptEnd, Event, FailureClass, Said, SaidOn, StepStatus, Tokens, Usage, UsageSpan,
+};
 use backstay_model::{StepId, Timestamp};
 
 use super::Bench;
@@ -332,7 +334,7 @@ fn a_record_that_lets_go_of_old_passes_still_knows_what_was_used() {
         let (effect, attempt) = bench.in_flight("c");
         let tokens = Tokens { input: Some(7), output: Some(1), ..Tokens::default() };
         let said = vec![(1, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
-        bench.report(Report::Said { effect, attempt, said });
+        bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
         bench.exit("c", 0);
         bench.exit("t", 1);
     }
