@@ -118,7 +118,7 @@ fn l4_a_check_on_a_disk_that_cannot_be_read_says_what_it_could_not_look_at() {
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     for nth in 1.. {
         let (output, came) =
-            with_faults(&world, &["store", "check"], ".backstay", &format!("read::{nth}+:EIO"));
+            with_faults(&world, &["store", "check"], ".backstay", &format!("read::{nth}:EIO"));
         if !came {
             assert!(output.status.success(), "{}", said(&output));
             assert!(nth > 10, "the store was read in {nth} pieces");

@@ -61,6 +61,12 @@ pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
         }
     }
     leave_out_freed(database, &mut found)?;
+    if let Some(damage) = source.damage()
+        && found.log.findings.is_empty()
+    {
+        let what = format!("a first look at it failed, and a second one did not: {}", described(damage));
+        found.log.findings.push(Finding::Database { what });
+    }
     Ok(found)
 }
 
