@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use backstay_model::Position;
+
 use super::core::{Core, Owed};
 use super::fault;
 use super::flush::WalFlush;
@@ -60,10 +62,10 @@ impl Writer {
         self.shared.queue.push(command, true)
     }
 
-    /// Returns once everything that was committed is on the disk.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    /// Returns once everything up to `position`, which was committed, is on the disk.
+    pub(super) fn flush_until(&self, position: Position) -> Result<(), StoreError> {
         let flush = &self.shared.flush;
-        flush.wait(flush.ask()).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
+        flush.wait_until(position).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
     }
 
     /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
