@@ -268,16 +268,22 @@ impl OpenStore {
 
     /// Opens a store of which the registry knows nothing at this path.
     fn open_unregistered(mut self) -> Result<Opened, StoreOpenError> {
+        if let Err(error) = self.registry.prepare() {
+            return self.without_registry(error);
+        }
+        // It may take long, and others need the lock meanwhile.
+        let looked = self.look();
         // Whoever makes a store at this moment holds the lock until it is registered.
-        let lock = match self.registry.prepare().and_then(|()| self.registry.lock()) {
+        let lock = match self.registry.lock() {
             Ok(lock) => lock,
             Err(error) => return self.without_registry(error),
         };
         if let Some(entry) = self.registered()? {
+            // What was seen was a store that was just being made.
             drop(lock);
             return Ok(self.open_log(Some(entry))?.into());
         }
-        let (peeked, mirror) = self.look()?;
+        let (peeked, mirror) = looked?;
         let (log, newest) = match peeked {
             Peeked::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
