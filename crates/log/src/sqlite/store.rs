@@ -245,6 +245,9 @@ impl Log for SqliteLog {
         fold: &str,
         version: u32,
     ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+        if self.0.writer.check().is_err() {
+            return ready(Ok(None));
+        }
         let (topic, fold) = (topic.clone(), fold.to_owned());
         self.0.readers.run(move |snapshot| folds::find(snapshot, &topic, &fold, version))
     }

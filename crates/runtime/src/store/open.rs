@@ -16,7 +16,7 @@ use super::mirror::{Mirror, MirrorError, ReadSource};
 use super::open_error::StoreOpenError;
 use super::paths::{is_writable, real, real_place};
 use super::private::{self, PrivateError};
-use super::read_only::{ReadOnlyLog, ReadOnlyReason, ReadOnlyStore};
+use super::read_only::{ReadOnlyReason, ReadOnlyStore};
 use super::registration::Registration;
 use super::{Access, DATABASE, Store};
 use crate::care::{self, Adopted, refuse_backup};
@@ -402,17 +402,14 @@ impl OpenStore {
         if peek_copy(mirror.path(), &self.folder)? == Peeked::Blank {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         }
-        let options = OpenOptions {
-            create: false,
-            owners: Some(self.folder.join("owners").into()),
-            ..OpenOptions::default()
-        };
+        let copy_of = Some(self.folder.clone().into());
+        let options = OpenOptions { create: false, copy_of, ..OpenOptions::default() };
         let copy = SqliteLog::open(mirror.path().as_std_path(), options)?;
         let folder = self.folder;
         let read_only = ReadOnlyStore { folder: folder.clone(), reason, mirror };
         let store = Store {
             blobs: BlobStore::in_folder(folder.join("blobs").as_std_path()),
-            log: Arc::new(ReadOnlyLog { copy, folder: folder.clone() }),
+            log: Arc::new(copy),
             clock: Arc::new(SystemClock),
             access: Access::ReadOnly(Arc::new(read_only)),
             home: home(&folder)?,
