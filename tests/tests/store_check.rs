@@ -186,6 +186,11 @@ const DAMAGES: [(Damage, &str); 31] = [
         },
         "it counts more bytes of stdout than were written",
     ),
+    (|world| fs::write(spool(world, "times"), [0; 16]).expect("it can be damaged"), "one/1/times, told of"),
+    (
+        |world| fs::write(spool(world, "times"), [1; 16]).expect("it can be damaged"),
+        "it counts more bytes than were written",
+    ),
     (
         |world| fs::remove_file(attempt(world, "three").join("artifacts/a")).expect("it can be damaged"),
         "three/1/artifacts/a, told of",
