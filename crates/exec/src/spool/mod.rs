@@ -20,7 +20,7 @@ pub use follow::{Follow, Follower};
 pub use read::{
     Beginning, Chunk, Page, Tail, read_ordered, stdout_beginning, stdout_bytes, stream_bytes, tail,
 };
-pub use times::Times;
+pub use times::ArrivalTimes;
 pub(crate) use times::times_problem;
 pub(crate) use watch::Watch;
 pub(crate) use write::{OrderWriter, SpoolWriter};

@@ -96,7 +96,7 @@ impl TimesWriter {
 
 /// When the bytes of an attempt came, as far as it is known.
 #[derive(Debug)]
-pub struct Times {
+pub struct ArrivalTimes {
     folder: Utf8PathBuf,
     /// None until it was there.
     file: Option<File>,
@@ -112,11 +112,11 @@ pub struct Times {
     is_damaged: bool,
 }
 
-impl Times {
+impl ArrivalTimes {
     /// Those of the attempt in `folder`, which may not have begun.
     #[must_use]
-    pub fn of(folder: &Utf8Path) -> Times {
-        Times {
+    pub fn of(folder: &Utf8Path) -> ArrivalTimes {
+        ArrivalTimes {
             folder: folder.to_owned(),
             file: None,
             block: Vec::new(),
@@ -242,7 +242,7 @@ mod tests {
 
     /// Where parts of `end_bytes` end, and when they came, in milliseconds since the start.
     fn parts(folder: &Utf8Path, end_bytes: u64) -> Vec<(u64, Option<i64>)> {
-        let parts = Times::of(folder).parts(0, end_bytes).unwrap();
+        let parts = ArrivalTimes::of(folder).parts(0, end_bytes).unwrap();
         let after = |at: Timestamp| (at.as_micros() - START) / 1_000;
         parts.into_iter().map(|(size, at)| (size, at.map(after))).collect()
     }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(size, 3 * RECORD_BYTES as u64, "at most one record a second");
         assert_eq!(parts(&folder, 30), [(12, Some(0)), (8, Some(1_000)), (10, Some(60_000))]);
         assert_eq!(parts(&folder, 33).last(), Some(&(3, None)), "what no record counts has no time");
-        let middle = Times::of(&folder).parts(11, 21).unwrap();
+        let middle = ArrivalTimes::of(&folder).parts(11, 21).unwrap();
         assert_eq!(middle, [(1, Some(at(0))), (8, Some(at(1_000))), (1, Some(at(60_000)))]);
     }
 
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn who_reads_while_it_is_written_sees_records_grow_and_come() {
         let (_keep, folder) = folder();
-        let mut times = Times::of(&folder);
+        let mut times = ArrivalTimes::of(&folder);
         assert_eq!(times.parts(0, 4).unwrap(), [(4, None)], "an attempt from before there were times");
         let mut writer = TimesWriter::create(&open(&folder).unwrap()).unwrap();
         writer.note(5, at(0));

@@ -42,6 +42,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
         address,
         stream: args.stream.map(stream),
         is_raw: args.raw,
+        has_times: args.timestamps,
         secrets: Secrets::of_env(&context.env),
     };
     let mut printer = Printer::new(context, &wanted, args.tail.map(LastLines::new));
@@ -52,7 +53,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     let spoken = spoken(&store, run, &wanted, &sources).await?;
     for source in sources {
         let cwd = view.record.cwd.as_deref();
-        let mut voice = Voice::of(&source, spoken.as_ref(), cwd, u64::MAX, &wanted.secrets);
+        let mut voice = Voice::of(&source, spoken.as_ref(), cwd, u64::MAX, &wanted);
         print_all(&source, &mut voice, &wanted, &mut printer, store.clock().wall())?;
         // A last line without an end is not to wait for what others said.
         printer.finish()?;
@@ -97,12 +98,12 @@ fn print_all(
         let is_over = page.next_bytes == from_bytes;
         from_bytes = page.next_bytes;
         for chunk in page.chunks.into_iter().filter(|chunk| is_wanted(chunk.stream)) {
-            printer.print(&source.step, &voice.say(chunk, now))?;
+            printer.print_all(&source.step, &voice.say(chunk, now)?)?;
         }
         if is_over {
             // What is at work says more later.
             if page.ended && is_wanted(Stream::Stdout) {
-                printer.print(&source.step, &voice.end(now))?;
+                printer.print_all(&source.step, &voice.end(source, now))?;
             }
             return Ok(());
         }
@@ -127,13 +128,13 @@ pub(super) fn print_what_is_there(
             Follow::Output(chunks) => {
                 read += chunks.iter().map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
                 for chunk in chunks.into_iter().filter(|chunk| wanted.has(chunk.stream)) {
-                    printer.print(&source.step, &voice.say(chunk, now))?;
+                    printer.print_all(&source.step, &voice.say(chunk, now)?)?;
                 }
             }
             Follow::Nothing => return Ok(false),
             Follow::Ended => {
                 if wanted.has(Stream::Stdout) {
-                    printer.print(&source.step, &voice.end(now))?;
+                    printer.print_all(&source.step, &voice.end(source, now))?;
                 }
                 printer.finish_step(&source.step)?;
                 return Ok(true);

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::command::{print_what_is_there, spoken, stream_size};
 use super::printer::Printer;
 use super::source::{Source, sources};
-use super::voice::Voice;
+use super::voice::{Said, Voice};
 use super::wanted::Wanted;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -24,15 +24,17 @@ use crate::ui::LiveRun;
 const SPOOL_PATIENCE: Duration = Duration::from_secs(5);
 /// Chunks that may wait to be printed.
 const WAITING_MAX: usize = 16;
+
 /// What was read.
 pub(super) enum Read {
     /// What stands above what follows.
-    Head(StepId, Vec<u8>),
-    Bytes(StepId, Vec<u8>),
+    Head(StepId, Said),
+    Words(StepId, Said),
     /// An attempt of this step ended.
     Ended(StepId),
     Failed(CliError),
 }
+
 /// Follows every attempt until the run has ended, whoever owns it meanwhile. `past` is all that the run did so far.
 pub(super) async fn follow(
     store: &Store,
@@ -58,7 +60,7 @@ pub(super) async fn follow(
             for source in new {
                 let live_from = stream_size(&source.folder, Stream::Stdout);
                 let cwd = live.record.cwd.as_deref();
-                let mut voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, &wanted.secrets);
+                let mut voice = Voice::of(&source, spoken.as_ref(), cwd, live_from, wanted);
                 let mut begun = None;
                 if is_first_round {
                     let mut follower = Follower::open(&source.folder, 0)?;
@@ -85,8 +87,8 @@ pub(super) async fn follow(
         }
         tokio::select! {
             read = incoming.recv() => match read {
-                Some(Read::Bytes(step, bytes)) => printer.print(&step, &bytes)?,
-                Some(Read::Head(step, bytes)) => printer.print_head(&step, &bytes)?,
+                Some(Read::Words(step, said)) => printer.print(&step, &said)?,
+                Some(Read::Head(step, said)) => printer.print_head(&step, &said)?,
                 Some(Read::Ended(step)) => printer.finish_step(&step)?,
                 Some(Read::Failed(error)) => return Err(error),
                 None => {
@@ -128,48 +130,53 @@ impl Teller {
     }
 
     /// What `begun` has read was told already, as was what stands above it.
-    fn follow(&self, begun: Option<Follower>, mut voice: Voice) {
+    fn follow(&self, begun: Option<Follower>, voice: Voice) {
+        let told = self.follow_to_the_end(begun, voice);
+        self.tell(match told {
+            Ok(true) => Read::Ended(self.source.step.clone()),
+            Ok(false) => return,
+            Err(error) => Read::Failed(error),
+        });
+    }
+
+    /// Whether the attempt ended: nobody may listen any more.
+    fn follow_to_the_end(&self, begun: Option<Follower>, mut voice: Voice) -> Result<bool, CliError> {
         let mut follower = match begun {
             Some(begun) => begun,
             None => {
-                let opened = match Follower::open(&self.source.folder, 0) {
-                    Ok(opened) => opened,
-                    Err(error) => return self.tell(Read::Failed(error.into())),
-                };
-                self.tell_head(voice.head(&self.source));
+                let opened = Follower::open(&self.source.folder, 0)?;
+                self.tell_words(Read::Head, voice.head(&self.source));
                 opened
             }
         };
         let is_wanted = |stream: Stream| self.only.is_none_or(|only| only == stream);
         while !self.sender.is_closed() {
-            match follower.next(SPOOL_PATIENCE) {
-                Ok(Follow::Output(chunks)) => {
+            match follower.next(SPOOL_PATIENCE)? {
+                Follow::Output(chunks) => {
                     let now = self.clock.wall();
                     for chunk in chunks.into_iter().filter(|chunk| is_wanted(chunk.stream)) {
-                        self.tell_bytes(voice.say(chunk, now));
+                        voice
+                            .say(chunk, now)?
+                            .into_iter()
+                            .for_each(|said| self.tell_words(Read::Words, said));
                     }
                 }
-                Ok(Follow::Nothing) => {}
-                Ok(Follow::Ended) => {
+                Follow::Nothing => {}
+                Follow::Ended => {
                     if is_wanted(Stream::Stdout) {
-                        self.tell_bytes(voice.end(self.clock.wall()));
+                        let last = voice.end(&self.source, self.clock.wall());
+                        last.into_iter().for_each(|said| self.tell_words(Read::Words, said));
                     }
-                    return self.tell(Read::Ended(self.source.step.clone()));
+                    return Ok(true);
                 }
-                Err(error) => return self.tell(Read::Failed(error.into())),
             }
         }
+        Ok(false)
     }
 
-    fn tell_head(&self, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
-            self.tell(Read::Head(self.source.step.clone(), bytes));
-        }
-    }
-
-    fn tell_bytes(&self, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
-            self.tell(Read::Bytes(self.source.step.clone(), bytes));
+    fn tell_words(&self, read: fn(StepId, Said) -> Read, said: Said) {
+        if !said.bytes.is_empty() {
+            self.tell(read(self.source.step.clone(), said));
         }
     }
 

@@ -7,41 +7,53 @@ use backstay_model::StepId;
 /// Bytes of a line that wait for its end at most.
 const LINE_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes of several steps as lines behind the steps' names.
+/// Bytes of several steps as lines behind their labels: a time, the name of the step, or both.
 ///
 /// A line waits for its end, so that lines of several steps stay whole; of one that grows too long what is there is given
 /// away, and nothing is held of it.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     /// The beginnings of lines whose ends have not come.
-    begun: BTreeMap<StepId, Vec<u8>>,
-    /// Whose line was given in part: what comes of it next needs no name, unless another's line comes between.
+    begun: BTreeMap<StepId, Begun>,
+    /// Whose line was given in part: what comes of it next needs no label, unless another's line comes between.
     open: Option<StepId>,
 }
 
+/// The beginning of a line.
+#[derive(Debug, Default)]
+struct Begun {
+    label: String,
+    bytes: Vec<u8>,
+}
+
 impl Lines {
-    /// Takes what came of a step, and gives what is to be printed now.
-    pub(super) fn take(&mut self, step: &StepId, bytes: &[u8]) -> Vec<u8> {
+    /// Takes what came of a step, and gives what is to be printed now. `label` is that of every line that begins in `bytes`.
+    pub(super) fn take(&mut self, step: &StepId, label: &str, bytes: &[u8]) -> Vec<u8> {
         let begun = self.begun.entry(step.clone()).or_default();
+        if begun.bytes.is_empty() {
+            label.clone_into(&mut begun.label);
+        }
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let rest = &bytes[end..];
-        let is_too_long = if end == 0 { begun.len() } else { 0 } + rest.len() > LINE_BYTES_MAX;
+        let is_too_long = if end == 0 { begun.bytes.len() } else { 0 } + rest.len() > LINE_BYTES_MAX;
         if end == 0 && !is_too_long {
-            begun.extend_from_slice(rest);
+            begun.bytes.extend_from_slice(rest);
             return Vec::new();
         }
-        let mut given = std::mem::take(begun);
+        let Begun { label: first, bytes: mut given } = std::mem::take(begun);
         given.extend_from_slice(if is_too_long { bytes } else { &bytes[..end] });
         if !is_too_long {
-            begun.extend_from_slice(rest);
+            *begun = Begun { label: label.to_owned(), bytes: rest.to_vec() };
         }
-        self.named(step, &given)
+        self.labelled(step, &first, &given)
     }
 
     /// Gives what still waits of a step, with an end.
     pub(super) fn end(&mut self, step: &StepId) -> Vec<u8> {
-        let rest = self.begun.remove(step).unwrap_or_default();
-        let mut out = if rest.is_empty() { Vec::new() } else { self.named(step, &rest) };
+        let mut out = match self.begun.remove(step) {
+            Some(rest) if !rest.bytes.is_empty() => self.labelled(step, &rest.label, &rest.bytes),
+            _ => Vec::new(),
+        };
         if self.open.as_ref() == Some(step) {
             self.open = None;
             out.push(b'\n');
@@ -53,8 +65,8 @@ impl Lines {
     pub(super) fn finish(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         for (step, rest) in std::mem::take(&mut self.begun) {
-            if !rest.is_empty() {
-                out.append(&mut self.named(&step, &rest));
+            if !rest.bytes.is_empty() {
+                out.append(&mut self.labelled(&step, &rest.label, &rest.bytes));
             }
         }
         if self.open.take().is_some() {
@@ -63,7 +75,7 @@ impl Lines {
         out
     }
 
-    fn named(&mut self, step: &StepId, lines: &[u8]) -> Vec<u8> {
+    fn labelled(&mut self, step: &StepId, label: &str, lines: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(lines.len() + lines.len() / 8);
         let mut goes_on = match self.open.take() {
             Some(open) if open == *step => true,
@@ -75,8 +87,7 @@ impl Lines {
         };
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             if !goes_on {
-                out.extend_from_slice(step.as_str().as_bytes());
-                out.extend_from_slice(b" | ");
+                out.extend_from_slice(label.as_bytes());
             }
             out.extend_from_slice(line);
             goes_on = false;
@@ -98,7 +109,7 @@ mod tests {
         let mut lines = Lines::default();
         let mut out = Vec::new();
         for (name, text) in parts {
-            out.append(&mut lines.take(&step(name), text.as_bytes()));
+            out.append(&mut lines.take(&step(name), &format!("{name} | "), text.as_bytes()));
         }
         out.append(&mut lines.finish());
         String::from_utf8(out).unwrap()
@@ -129,8 +140,8 @@ mod tests {
     fn never_is_more_held_of_a_line_than_it_may_have() {
         let mut lines = Lines::default();
         for _ in 0..20 {
-            lines.take(&step("scan"), &vec![b'x'; LINE_BYTES_MAX / 3]);
-            assert!(lines.begun[&step("scan")].len() <= LINE_BYTES_MAX);
+            lines.take(&step("scan"), "scan | ", &vec![b'x'; LINE_BYTES_MAX / 3]);
+            assert!(lines.begun[&step("scan")].bytes.len() <= LINE_BYTES_MAX);
         }
     }
 }

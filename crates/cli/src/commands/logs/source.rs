@@ -1,7 +1,7 @@
 //! The attempts whose streams are printed.
 
 use backstay_engine::record::RunRecord;
-use backstay_model::{Attempt, EffectCall, EffectId, StepId};
+use backstay_model::{Attempt, EffectCall, EffectId, StepId, Timestamp};
 use backstay_runtime::Store;
 use camino::Utf8PathBuf;
 
@@ -14,6 +14,8 @@ pub(super) struct Source {
     pub(super) effect: EffectId,
     pub(super) attempt: Attempt,
     pub(super) folder: Utf8PathBuf,
+    pub(super) starting_at: Timestamp,
+    pub(super) ended_at: Option<Timestamp>,
     /// The preset of its agent, if it has one.
     pub(super) preset: Option<String>,
     /// What is said above it, if it is an agent's.
@@ -41,8 +43,9 @@ pub(super) fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec
                 step.cycle().map_or_else(String::new, |cycle| format!(" of cycle {cycle}")),
             );
             let mark = wanted.mark(step, attempt);
+            let (starting_at, ended_at) = (attempt.starting_at, attempt.ended_at);
             let (step, attempt) = (step.step.clone(), attempt.attempt);
-            Some(Source { step, effect, attempt, folder, preset, head, mark })
+            Some(Source { step, effect, attempt, folder, starting_at, ended_at, preset, head, mark })
         })
         .collect()
 }

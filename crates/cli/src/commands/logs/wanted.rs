@@ -11,6 +11,8 @@ pub(super) struct Wanted {
     pub(super) address: Option<Address>,
     pub(super) stream: Option<Stream>,
     pub(super) is_raw: bool,
+    /// A time is to stand before each line.
+    pub(super) has_times: bool,
     /// Those that this process knows: what is decoded here was not looked through before.
     pub(super) secrets: Secrets,
 }
