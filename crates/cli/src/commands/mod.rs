@@ -7,6 +7,7 @@ mod cancel;
 mod check;
 mod completions;
 mod demo;
+mod difference;
 mod doctor;
 mod events;
 pub(crate) mod exec;
