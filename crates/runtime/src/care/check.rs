@@ -176,7 +176,7 @@ fn check_files(folder: &Utf8Path, noted: &NotedAttempt, found: &mut StoreCheck) 
         found.log.findings.push(Finding::File { topic: topic.clone(), seq: *seq, path, what });
     };
     if let Some([stdout, stderr]) = streams {
-        found.files += 3;
+        found.files += 4;
         match file_problems(&folder.join(&at), effect, *attempt, Some([stdout, stderr])) {
             Ok(problems) => problems
                 .into_iter()
