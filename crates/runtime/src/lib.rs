@@ -44,6 +44,6 @@ pub use store::{
     STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
 };
 pub use trees::{
-    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, MissingFilter,
-    Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,
+    MissingFilter, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
 };

@@ -1,8 +1,11 @@
 //! A `.backstay/` folder.
 
 pub(crate) mod home;
+mod identity;
 mod mirror;
 mod open;
+mod open_error;
+mod paths;
 pub(crate) mod private;
 mod read_only;
 mod registration;
@@ -21,7 +24,8 @@ use crate::error::RunError;
 use crate::registry::{Registry, RegistryError};
 
 pub use mirror::{MirrorError, ReadSource};
-pub use open::{OpenStore, StoreOpenError};
+pub use open::OpenStore;
+pub use open_error::StoreOpenError;
 pub use private::{PrivateError, other_things};
 pub use read_only::{ReadOnlyReason, ReadOnlyStore};
 
@@ -30,6 +34,9 @@ use registration::Registration;
 
 /// The name of a store's folder.
 pub const STORE_FOLDER: &str = ".backstay";
+
+/// The database of a store.
+const DATABASE: &str = "log.db";
 
 /// The name of the configuration in a store's folder.
 pub const CONFIGURATION_FILE: &str = "config.toml";
