@@ -77,6 +77,74 @@ fn logs_that_follow_give_all_cycles_in_order_and_whole() {
     assert_eq!(all, printed(&world.run(&["logs"])), "a run that has ended is followed as it is read");
 }
 
+/// A record of the file `times`: so many seconds after 2026-11-21T00:14:07Z, so many bytes.
+fn record(second: i64, end_bytes: u64) -> Vec<u8> {
+    let micros = (1_795_220_047 + second) * 1_000_000;
+    [micros.to_le_bytes(), end_bytes.to_le_bytes()].concat()
+}
+
+#[test]
+fn each_line_of_logs_has_the_time_of_its_first_byte_and_a_blank_where_none_is_known() {
+    let world = World::new();
+    let flow = FLOW.replace("printf 'line %s' $BACKSTAY_CYCLE", "printf 'a\\nbcd\\ne'");
+    world.write("flow.yaml", &flow);
+    printed(&world.run(&["run", "flow.yaml"]));
+    let run = world.only_run().expect("there is a run");
+    let times = |step: &str, records: &[Vec<u8>]| {
+        let place = world.path().join(format!(".backstay/runs/{run}/{step}/times"));
+        assert_ne!(std::fs::read(&place).expect("the keeper wrote it"), b"", "{step}");
+        std::fs::write(place, records.concat()).expect("it can be written");
+    };
+    // The second byte of `bcd` came later, and the last line still later.
+    times("code@rounds~1/1", &[record(0, 3), record(40, 6), record(90, 7)]);
+    times("code@rounds~2/1", &[record(100, 2), record(140, 6)[..9].to_vec()]);
+    // The second record takes bytes back, and the third speaks of bytes that nobody wrote.
+    times("code@rounds~3/1", &[record(200, 2), record(240, 1), record(290, 1_000)]);
+    std::fs::remove_file(world.path().join(format!(".backstay/runs/{run}/twice/2/times"))).unwrap();
+    let logs = |arguments: &[&str]| {
+        let words = [&["logs", "@last", "--timestamps"], arguments].concat();
+        printed(&world.command(&words).env("TZ", "Asia/Tokyo").output().expect("the binary starts"))
+    };
+
+    let whole = logs(&["code"]);
+    let (marks, lines): (Vec<&str>, Vec<&str>) = whole.lines().partition(|line| line.contains('─'));
+    let said = [
+        "2026-11-21 09:14:07 a",
+        "2026-11-21 09:14:07 bcd",
+        "2026-11-21 09:15:37 e",
+        "2026-11-21 09:15:47 a",
+        "                    bcd",
+        "                    e",
+        "2026-11-21 09:17:27 a",
+        "                    bcd",
+        "                    e",
+    ];
+    assert_eq!(lines, said);
+    assert_eq!(marks.len(), 3, "{whole}");
+    assert!(
+        marks.iter().all(|mark| is_stamped(mark)),
+        "a mark has the time at which its attempt began: {whole}"
+    );
+    assert_eq!(logs(&["code", "--raw"]).lines().collect::<Vec<_>>(), said, "each attempt begins a line");
+    assert_eq!(logs(&["code", "--tail", "2"]).lines().collect::<Vec<_>>(), said[7..]);
+    assert_eq!(logs(&["code~1", "-f"]).lines().collect::<Vec<_>>(), said[..3]);
+    assert_eq!(logs(&["code~1", "--stream", "stderr"]), "");
+    let rounds =
+        "2026-11-21 09:14:07 code | a\n2026-11-21 09:14:07 code | bcd\n2026-11-21 09:15:37 code | e\n";
+    assert_eq!(logs(&["rounds~1"]), rounds);
+    let twice = logs(&["twice"]);
+    let unstamped: String = twice.split_inclusive('\n').map(|line| &line[20..]).collect();
+    assert_eq!(unstamped, "tried\n─ attempt 2\ntried\n");
+    let stamped: Vec<bool> = twice.lines().map(is_stamped).collect();
+    assert_eq!(stamped, [true, true, false], "{twice}");
+}
+
+/// Whether a line begins with a time as `2026-11-21 09:14:07`.
+fn is_stamped(line: &str) -> bool {
+    let shape: String = line.chars().take(20).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "0000-00-00 00:00:00 "
+}
+
 #[test]
 fn an_address_of_nothing_is_refused_with_what_there_is() {
     let world = ran();

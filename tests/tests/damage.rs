@@ -60,7 +60,7 @@ fn remove(path: &Utf8Path) {
 type Damage = fn(&Utf8Path);
 
 /// What is done to the store, and what is said of it.
-const DAMAGES: [(Damage, &str); 8] = [
+const DAMAGES: [(Damage, &str); 9] = [
     (|store| cut(&store.join("log.db"), 0), "`log.db` is empty, and its write-ahead log"),
     (|store| remove(&store.join("log.db")), "`log.db` is not there, and its write-ahead log"),
     (
@@ -96,6 +96,11 @@ const DAMAGES: [(Damage, &str); 8] = [
             let second = WAL_HEADER_BYTES + FRAME_HEADER_BYTES + PAGE_BYTES;
             flip(&store.join("log.db-wal"), second + FRAME_HEADER_BYTES + 100);
         },
+        "`log.db-wal` is damaged: ",
+    ),
+    // What is left of it is older than the database.
+    (
+        |store| cut(&store.join("log.db-wal"), WAL_HEADER_BYTES + FRAME_HEADER_BYTES + PAGE_BYTES),
         "`log.db-wal` is damaged: ",
     ),
 ];
@@ -157,6 +162,31 @@ fn shared_memory_that_is_not_there_is_no_loss() {
     let listed = said(&world.run(&["ls", "--json"]));
     assert_eq!(listed.matches("\"completed\"").count(), 2, "{listed}");
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
+}
+
+#[test]
+fn a_copy_whose_shared_memory_is_newer_than_its_log_is_the_store_as_it_was_a_moment_before() {
+    let world = World::new();
+    let gates = ["begun", "go", "more", "end"].map(|name| world.gate(name));
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'echo > begun; cat go'}\n  - {id: two, run: 'echo > more; cat end'}\n",
+    );
+    let owner = world.start(&["run", "flow.yaml"]);
+    drop(gates[0].wait());
+    let copied = world.path().join("copied");
+    copy(&store(&world), &copied);
+    gates[1].open();
+    drop(gates[2].wait());
+    copy(&store(&world).join("log.db-shm"), &copied.join("log.db-shm"));
+    let place = ["--store", copied.as_str()];
+    let events = String::from_utf8(world.run(&[&place as &[&str], &["events"]].concat()).stdout).unwrap();
+    assert!(events.contains("one") && !events.contains("two"), "{events}");
+    let checked = said(&world.run(&[&place as &[&str], &["store", "check"]].concat()));
+    assert!(checked.contains("whole: "), "{checked}");
+    gates[3].open();
+    let (status, text) = owner.end();
+    assert!(status.success(), "{text}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::folder::{copy_folder, said};
-use backstay_tests::{World, all, faults};
+use backstay_tests::{World, faults};
 use camino::Utf8PathBuf;
 
 const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'echo one >> starts; seq 1 4000'}\n  - {id: two, run: 'echo two >> starts; echo done'}\n";
@@ -44,21 +44,14 @@ fn assert_told(output: &Output, what: &str) {
 
 #[test]
 fn l7_a_run_whose_flush_fails_says_so_and_goes_on_later_with_what_was_acknowledged() {
-    let rounds = if all() { 16 } else { 6 };
-    for nth in 1..=rounds {
+    for nth in 1.. {
         let world = world();
         let plan = format!("fdatasync:log.db-wal:{nth}:EIO");
         let (output, came) = with_faults(&world, &["run", "flow.yaml"], ".backstay", &plan);
         if !came {
             assert!(output.status.success(), "{nth}: {}", said(&output));
-            continue;
-        }
-        if output.status.success() {
-            // The last flush of all is for the registry's note of how far the store goes: without it, there is no new note.
-            assert_eq!(world.record().status, RunStatus::Completed);
-            assert!(said(&world.run(&["store", "check"])).contains("whole: "), "{nth}");
-            assert!(nth > 6, "{nth}: a flush that failed was passed over: {}", said(&output));
-            continue;
+            assert!(nth > 5, "a run flushes what it acknowledges: {nth}");
+            break;
         }
         assert_told(&output, &plan);
         assert!(said(&output).contains("BKS-L007"), "{nth}: {}", said(&output));
@@ -118,7 +111,7 @@ fn l4_a_check_on_a_disk_that_cannot_be_read_says_what_it_could_not_look_at() {
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     for nth in 1.. {
         let (output, came) =
-            with_faults(&world, &["store", "check"], ".backstay", &format!("read::{nth}+:EIO"));
+            with_faults(&world, &["store", "check"], ".backstay", &format!("read::{nth}:EIO"));
         if !came {
             assert!(output.status.success(), "{}", said(&output));
             assert!(nth > 10, "the store was read in {nth} pieces");

@@ -31,6 +31,7 @@ fn s6_logs_follow_a_run_over_a_restart_of_its_owner() {
     let run = world.start(&["run", "flow.yaml"]);
     assert_eq!(begun.wait(), "begun\n");
     let logs = world.start(&["logs", "@last", "-f"]);
+    let timed = world.start(&["logs", "@last", "-f", "--timestamps"]);
     let watch = world.start(&["watch", "@last"]);
     run.kill();
     let resume = world.start(&["resume", "@last"]);
@@ -40,12 +41,14 @@ fn s6_logs_follow_a_run_over_a_restart_of_its_owner() {
     go.open();
     let (status, said) = resume.end();
     assert!(status.success(), "{said}");
-    for (name, follower) in [("logs", logs), ("late logs", late)] {
+    for (name, follower) in [("logs", logs), ("timed logs", timed), ("late logs", late)] {
         let (status, said) = follower.end();
         assert!(status.success(), "{name}: {said}");
         for line in ["before", "after"] {
             assert_eq!(said.matches(line).count(), 1, "{name}: `{line}` once in: {said}");
         }
+        let has_time = |line: &str| line.split(' ').next().is_some_and(|day| day.matches('-').count() == 2);
+        assert!(said.lines().all(|line| has_time(line) == (name == "timed logs")), "{name}: {said}");
     }
     let (status, said) = watch.end();
     assert!(status.success(), "watch: {said}");

@@ -46,7 +46,7 @@ const FILES: [&str; 15] = [
 /// Folders directly in a store.
 const FOLDERS: [&str; 3] = ["owners", "blobs", "runs"];
 /// Files of an attempt.
-const ATTEMPT_FILES: [&str; 13] = [
+const ATTEMPT_FILES: [&str; 14] = [
     "keeper.lock",
     "keeper.json",
     "exit.json",
@@ -55,6 +55,7 @@ const ATTEMPT_FILES: [&str; 13] = [
     "stdout",
     "stderr",
     "order",
+    "times",
     "script",
     "output",
     "artifacts/a",

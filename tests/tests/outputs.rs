@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::process::{Command, Output, Stdio};
 
 use backstay_engine::record::RunStatus;
-use backstay_tests::{PATIENCE, Terminal, World, binary, send};
+use backstay_tests::{PATIENCE, Terminal, World, binary, git, send};
 use rustix::process::Signal;
 
 /// A value with all that encoders treat in ways of their own.
@@ -125,6 +125,54 @@ fn assert_harmless(what: &str, output: &Output) {
             "{what} {stream}: {text:?}"
         );
     }
+}
+
+#[test]
+fn a_diff_acts_on_no_terminal_and_a_pipe_gets_bytes_that_git_takes() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "-b", "main"]);
+    // What a repository says of colours is for terminals.
+    git(world.path(), &["config", "color.ui", "always"]);
+    world.write(".gitattributes", "odd diff\n");
+    world.write("odd", "old\nend\r\n");
+    world.write("words.txt", HOSTILE);
+    let script = "{ cat words.txt; printf '\\n\\033[1;32m-fake\\nend\\n\\377\\200'; } > odd";
+    world.write(
+        "flow.yaml",
+        &format!("backstay: 1\nname: odd\nsteps:\n  - id: one\n    run: |\n      {script}\n"),
+    );
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+
+    let piped = world.run(&["diff"]);
+    assert!(piped.status.success(), "{piped:?}");
+    let after = std::fs::read(world.path().join("odd")).unwrap();
+    world.write("odd", "old\nend\r\n");
+    world.write("patch", "");
+    std::fs::write(world.path().join("patch"), &piped.stdout).unwrap();
+    git(world.path(), &["apply", "patch"]);
+    assert_eq!(std::fs::read(world.path().join("odd")).unwrap(), after);
+
+    let shown = "+abcdefg h\u{1b}[0m";
+    for (pager, expected) in [
+        ("cat", shown),
+        ("sed 's/^/PAGED /'", "PAGED \u{1b}[32m+abcd"),
+        ("no-such-pager", shown),
+        ("head -n 1", "diff --git a/odd b/odd"),
+    ] {
+        let terminal = Terminal::start_with(&world, &["diff"], (100, 24), &[("GIT_PAGER", pager)]);
+        let (status, seen) = terminal.end();
+        assert!(status.success(), "{pager}: {seen:?}");
+        let plain = seen.replace("\u{1b}[32m", "").replace("\u{1b}[0m", "");
+        assert!(seen.contains(expected) || plain.contains(expected), "{pager}: {seen:?}");
+        let painted = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[32m", "\u{1b}[31m", "\u{1b}[36m", "\r\n"];
+        let rest = painted.iter().fold(seen.clone(), |text, paint| text.replace(paint, ""));
+        let acts = |c: char| c.is_control() || matches!(c, '\u{200b}' | '\u{202e}');
+        assert!(!rest.contains(acts), "{pager}: {rest:?}");
+        assert_eq!(seen.contains("end^M"), pager != "head -n 1", "{pager}: {seen:?}");
+    }
+    let sums = Terminal::start_with(&world, &["diff", "--stat"], (60, 24), &[("GIT_PAGER", "cat")]);
+    let (status, seen) = sums.end();
+    assert!(status.success() && seen.contains(" odd | "), "{seen}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::{World, git};
@@ -165,6 +166,9 @@ fn a_run_under_way_takes_no_new_file() {
     assert_eq!((record.status, record.plans.len()), (RunStatus::Completed, 0));
 }
 
+/// A checkout that nobody else works in is taken within this time; nothing looks again for 30 seconds.
+const CHECKOUT_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Trees of two folders are no difference of one.
 #[test]
 fn diff_of_a_run_by_an_edited_file_compares_no_two_folders() {
@@ -185,6 +189,10 @@ steps:
     world.write("flow.yaml", &edited.replace("workspace: worktree, ", "").replace("; exit 1", ""));
     let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
     assert!(taken.status.success(), "{taken:?}");
+    let record = world.record();
+    let last = record.steps.iter().find(|step| step.step.as_str() == "b").and_then(|b| b.attempts.last());
+    let waited = last.expect("it was tried").starting_at.since(record.plans[0].at);
+    assert!(waited < CHECKOUT_PATIENCE, "by the new plan it takes the checkout at once: {waited:?}");
     let whole = world.run(&["diff"]);
     assert!(!whole.status.success() && said(&whole.stderr).contains("BKS-C060"), "{whole:?}");
     let of = |step: &str| said(&world.run(&["diff", "@last", step, "--stat"]).stdout);

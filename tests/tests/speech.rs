@@ -40,6 +40,10 @@ fn logs_of_an_agent_are_its_words_and_its_tools_and_raw_gives_the_bytes() {
     let plain = told.iter().position(|line| *line == "plain").map(|index| told.remove(index));
     assert_eq!(plain, Some("plain"), "{read}");
     assert_eq!(told, expected.iter().filter(|line| **line != "plain").copied().collect::<Vec<_>>());
+    let timed = said(&world.run(&["logs", "@last", "talk", "--timestamps"]));
+    let untimed: String = timed.split_inclusive('\n').map(|line| &line[20..]).collect();
+    assert_eq!(untimed, read, "{timed}");
+    assert!(!timed.contains("\n "), "the time of each message is known: {timed}");
     let prefixed = said(&world.run(&["logs"]));
     assert!(prefixed.lines().all(|line| line.starts_with("talk | ")), "{prefixed}");
     let raw = said(&world.run(&["logs", "@last", "talk", "--raw", "--stream", "stdout"]));

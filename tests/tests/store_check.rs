@@ -108,7 +108,7 @@ fn a_blob(world: &World) -> Utf8PathBuf {
 }
 
 /// What is done to the store, and what the check says of it.
-const DAMAGES: [(Damage, &str); 31] = [
+const DAMAGES: [(Damage, &str); 33] = [
     (|world| sql(world, "DELETE FROM event WHERE seq = 5"), "event 5 is lost"),
     (|world| sql(world, "DELETE FROM event WHERE seq > 11"), "events 12 to"),
     (|world| sql(world, "UPDATE event SET payload = '{\"torn' WHERE seq = 3"), "event 3 is damaged"),
@@ -185,6 +185,11 @@ const DAMAGES: [(Damage, &str); 31] = [
                 .expect("it can be damaged")
         },
         "it counts more bytes of stdout than were written",
+    ),
+    (|world| fs::write(spool(world, "times"), [0; 16]).expect("it can be damaged"), "one/1/times, told of"),
+    (
+        |world| fs::write(spool(world, "times"), [1; 16]).expect("it can be damaged"),
+        "it counts more bytes than were written",
     ),
     (
         |world| fs::remove_file(attempt(world, "three").join("artifacts/a")).expect("it can be damaged"),

@@ -10,7 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const MAY_USE: [(&str, &[&str]); 13] = [
     ("backstay-model", &[]),
     ("backstay-files", &[]),
-    ("backstay-workflow", &["backstay-model"]),
+    ("backstay-workflow", &["backstay-model", "backstay-testkit"]),
     ("backstay-engine", &["backstay-model", "backstay-workflow"]),
     ("backstay-log", &["backstay-model", "backstay-files"]),
     ("backstay-exec", &["backstay-model", "backstay-files"]),
@@ -38,6 +38,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "backstay-exec",
             "backstay-agent",
             "backstay-runtime",
+            "backstay-testkit",
         ],
     ),
     // The packages that are never published.

@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 
 use backstay_agent::{
-    AgentEvent, LINE_BYTES_MAX, Observed, Part, Patterns, Presets, Progress, Reader, StreamFormat, Symptom,
+    AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Patterns, Presets, Progress, Reader, StreamFormat,
+    Symptom,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -188,8 +189,8 @@ fn limits_say_when_they_end() {
     let now = "2026-11-21T08:30:00Z".parse().unwrap();
     let ends = |agent: &str| {
         let progress = golden(agent, "limit").progress();
-        let (_, reset) = progress.limit().unwrap();
-        reset.and_then(|reset| reset.resolve(now, &zone)).map(|at| at.to_string())
+        let Some(Obstacle::Limit { reset, .. }) = progress.obstacle() else { panic!("{agent}: no limit") };
+        reset.as_ref().and_then(|reset| reset.resolve(now, &zone)).map(|at| at.to_string())
     };
     assert_eq!(ends("claude").as_deref(), Some("2026-11-21T22:26:40Z"), "to the second");
     assert_eq!(

@@ -6,6 +6,7 @@
 use backstay_agent::{
     AgentEvent, Observed, Patterns, Presets, Progress, Reader, StreamFormat, Tally, WHAT_CHARS_MAX,
 };
+use backstay_testkit::{Random, mutate};
 use camino::Utf8Path;
 
 const ROUNDS: u64 = 1_500;
@@ -38,23 +39,6 @@ const MORSELS: [&str; 24] = [
     "{}\n",
 ];
 
-/// Small, fast, and the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % end
-    }
-}
-
 struct Subject {
     format: StreamFormat,
     signs: Patterns,
@@ -72,13 +56,13 @@ fn subject(agent: &str) -> Subject {
     Subject { format: preset.stream(), signs: preset.signs().clone(), streams }
 }
 
-fn mutated(dice: &mut Dice, streams: &[Vec<u8>]) -> Vec<u8> {
+fn mutated(dice: &mut Random, streams: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = streams[dice.below(streams.len())].clone();
     for _ in 0..=dice.below(8) {
         let place = dice.below(bytes.len() + 1);
         let end = bytes.len().min(place + dice.below(80));
         match dice.below(7) {
-            0 if place < bytes.len() => bytes[place] = u8::try_from(dice.next() >> 56).unwrap(),
+            0 if place < bytes.len() => bytes[place] = u8::try_from(dice.number() >> 56).unwrap(),
             1 => drop(bytes.drain(place..end)),
             2 => {
                 let copied = bytes[place..end].to_vec();
@@ -116,7 +100,7 @@ fn read(subject: &Subject, from: u64, bytes: &[u8], mut chunk: impl FnMut() -> u
     observed
 }
 
-fn holds(subject: &Subject, dice: &mut Dice) {
+fn holds(subject: &Subject, dice: &mut Random) {
     let bytes = mutated(dice, &subject.streams);
     let whole = read(subject, 0, &bytes, || usize::MAX);
     assert_eq!(read(subject, 0, &bytes, || dice.below(97)), whole, "in chunks");
@@ -165,30 +149,7 @@ fn is_fit_for_people(event: &AgentEvent) {
 
 fn drive(agent: &str) {
     let subject = subject(agent);
-    match std::env::var_os("BACKSTAY_MUTATE_MINUTES") {
-        None => {
-            let mut dice = Dice(0x5eed_0000_0000_0001);
-            (0..ROUNDS).for_each(|_| holds(&subject, &mut dice));
-        }
-        Some(minutes) => {
-            let minutes: u64 = minutes.to_str().unwrap().parse().unwrap();
-            long(agent, &subject, minutes);
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the long mode is measured by the clock")]
-fn long(agent: &str, subject: &Subject, minutes: u64) {
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    let seed = u64::try_from(seed).unwrap() | 1;
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60);
-    let (mut dice, mut rounds) = (Dice(seed), 0_u64);
-    println!("{agent}: seed {seed}");
-    while std::time::Instant::now() < end {
-        holds(subject, &mut dice);
-        rounds += 1;
-    }
-    println!("{agent}: {rounds} rounds");
+    mutate(agent, 0x5eed_0000_0000_0001, ROUNDS, |dice| holds(&subject, dice));
 }
 
 #[test]

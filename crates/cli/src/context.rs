@@ -208,7 +208,10 @@ impl Context {
     /// # Errors
     /// [`CliError::UntrustedConfiguration`], before anything is said to a run.
     pub(crate) fn trusted(&self, store: &Store) -> Result<TrustedConfiguration, CliError> {
-        self.configuration(store.folder())?.trusted()
+        let trusted = self.configuration(store.folder())?.trusted()?;
+        // What runs pin of these may be started; other presets came with the store.
+        store.note_presets(trusted.presets())?;
+        Ok(trusted)
     }
 
     /// Who this command speaks for.

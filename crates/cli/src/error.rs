@@ -132,6 +132,8 @@ pub(crate) enum CliError {
     Folder(#[source] std::io::Error),
     #[error("the path of this program cannot be told")]
     Program(#[source] std::io::Error),
+    #[error("the pager `{command}` cannot be used")]
+    Pager { command: String, source: std::io::Error },
     #[error("the asynchronous runtime cannot start")]
     AsyncRuntime(#[source] std::io::Error),
     #[error("signals cannot be listened for")]
@@ -230,6 +232,7 @@ impl Coded for CliError {
             CliError::PathName { .. } => Code("BKS-C018"),
             CliError::Folder(_) => Code("BKS-C019"),
             CliError::Program(_) => Code("BKS-C020"),
+            CliError::Pager { .. } => Code("BKS-C084"),
             CliError::AsyncRuntime(_) | CliError::Signals(_) | CliError::Thread(_) => Code("BKS-C021"),
             CliError::Refused(_) => Code("BKS-R006"),
             CliError::Encode(_) | CliError::Output(_) | CliError::OutputClosed => Code("BKS-C022"),
@@ -281,6 +284,7 @@ impl Coded for CliError {
             ),
             CliError::SeveralPlaces { .. } => Some("name one step".to_owned()),
             CliError::Tree(error) => error.hint(),
+            CliError::Pager { .. } => Some("`GIT_PAGER=cat backstay diff` shows it without one".to_owned()),
             CliError::NoVariable { .. } => Some("export it, or give the value on stdin".to_owned()),
             CliError::Input(_) => Some("give a text in UTF-8".to_owned()),
             CliError::Look(error) => error.hint(),

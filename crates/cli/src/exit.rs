@@ -202,6 +202,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::Folder(_)
         | CliError::Program(_)
         | CliError::AsyncRuntime(_)
+        | CliError::Pager { .. }
         | CliError::Signals(_)
         | CliError::Thread(_)
         | CliError::Encode(_)

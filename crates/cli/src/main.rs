@@ -17,6 +17,7 @@ mod foreground;
 mod found;
 mod notify;
 mod output;
+mod pager;
 #[cfg(test)]
 mod pages;
 mod programs;

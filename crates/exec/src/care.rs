@@ -59,13 +59,13 @@ pub fn is_lost(folder: &Utf8Path) -> io::Result<bool> {
     if_there(files::open(folder))?.map_or(Ok(false), |folder| folder.has(files::LOST))
 }
 
-/// Closes a copy of an attempt's folder that has no end yet, so that nobody looks for its processes: they are the
-/// original's. Makes the folder if need be. False if there is an end already.
+/// Closes the copy of an attempt's folder, `attempt` in `store`, that has no end yet, so that nobody looks for its processes: they
+/// are the original's. Makes the folder if need be, and no store. False if there is an end already.
 ///
 /// # Errors
 /// What the system says, if it cannot be written.
-pub fn close_copy(folder: &Utf8Path) -> io::Result<bool> {
-    let folder = &Dir::make(folder.as_std_path())?;
+pub fn close_copy(store: &Dir, attempt: &Utf8Path) -> io::Result<bool> {
+    let folder = &store.make_folder(attempt)?;
     if files::is_closed(folder)? {
         return Ok(false);
     }
@@ -215,6 +215,15 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_is_gone_is_not_made_anew_to_be_closed() {
+        let (_keep, folder) = folder();
+        let copy = Dir::open_found(folder.as_std_path()).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(close_copy(&copy, "runs/run_1/one/1".into()).is_err());
+        assert!(!folder.exists());
+    }
+
+    #[test]
     fn a_closed_copy_is_lost_and_nobody_looks_for_its_processes() {
         let (_keep, folder) = folder();
         // The mark and the number are this test's own process: a recovery that looked for it would end it.
@@ -225,10 +234,11 @@ mod tests {
         );
         fs::write(folder.join("keeper.json"), keeper).unwrap();
         fs::write(folder.join("keeper.lock"), "").unwrap();
-        assert!(close_copy(&folder).unwrap());
-        assert!(!close_copy(&folder).unwrap(), "once is enough");
-        let effect: backstay_model::EffectId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
         let (store, below) = (folder.parent().unwrap(), Utf8Path::new(folder.file_name().unwrap()));
+        let copy = Dir::open_found(store.as_std_path()).unwrap();
+        assert!(close_copy(&copy, below).unwrap());
+        assert!(!close_copy(&copy, below).unwrap(), "once is enough");
+        let effect: backstay_model::EffectId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap();
         let (attempt, epoch) = (backstay_model::Attempt(1), backstay_model::Epoch(1));
         let recovered = recover(store, below, &effect, attempt, epoch).unwrap();
         assert!(

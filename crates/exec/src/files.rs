@@ -18,6 +18,8 @@ pub(crate) const STDOUT: &str = "stdout";
 pub(crate) const STDERR: &str = "stderr";
 /// In which order the bytes of both came.
 pub(crate) const ORDER: &str = "order";
+/// When they came.
+pub(crate) const TIMES: &str = "times";
 /// How it ended.
 pub(crate) const EXIT: &str = "exit.json";
 /// The room for the exit record, kept from the start.

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use crate::files;
 use crate::record::{ExitRecord, KeeperFile};
-use crate::spool::{Stream, order_sums};
+use crate::spool::{Stream, order_sums, times_problem};
 
-/// The order of streams has fewer bytes than this: most of it is told coarsely.
-const ORDER_BYTES_MAX: u64 = 1 << 30;
+/// What is told of streams beside them (their order, their times) has fewer bytes than this: most of it is told coarsely.
+const SIDE_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// A file of an attempt's folder that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct FileProblem {
     pub what: String,
 }
 
-/// Compares the exit record, the keeper's file and the order of the streams in `folder` with what the log says: that they are
+/// Compares the exit record, the keeper's file, and the order and the times of the streams in `folder` with what the log says: that they are
 /// of `attempt` of `effect`, and, where it has ended, how long its streams are.
 ///
 /// # Errors
@@ -74,12 +74,18 @@ pub fn file_problems(
         for what in order_problems(folder, streams)? {
             find(files::ORDER, what);
         }
+        // There were none before, and a loss of power may take them.
+        let times = if_there(folder.read(files::TIMES, SIDE_FILE_BYTES_MAX))?;
+        let total_bytes = streams.iter().map(|spool| spool.size_bytes).sum();
+        if let Some(what) = times.and_then(|bytes| times_problem(&bytes, total_bytes)) {
+            find(files::TIMES, what);
+        }
     }
     Ok(problems)
 }
 
 fn order_problems(folder: &Dir, streams: [&Spool; 2]) -> io::Result<Vec<String>> {
-    let Some(bytes) = if_there(folder.read(files::ORDER, ORDER_BYTES_MAX))? else {
+    let Some(bytes) = if_there(folder.read(files::ORDER, SIDE_FILE_BYTES_MAX))? else {
         return Ok(vec!["it is not there".to_owned()]);
     };
     let sums = match order_sums(&bytes) {

@@ -25,7 +25,7 @@ fn a_process_runs_and_leaves_its_record() {
         names.sort();
         names
     };
-    assert_eq!(names, ["exit.json", "keeper.json", "keeper.lock", "order", "stderr", "stdout"]);
+    assert_eq!(names, ["exit.json", "keeper.json", "keeper.lock", "order", "stderr", "stdout", "times"]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn check_refused(folder: &camino::Utf8Path, error: &StartError, what: &str) {
 
 #[test]
 fn s5_what_stands_in_the_way_of_any_file_is_told_as_not_begun() {
-    for name in ["stdout", "stderr", "order", "exit.json.part", "keeper.json.part"] {
+    for name in ["stdout", "stderr", "order", "times", "exit.json.part", "keeper.json.part"] {
         let bench = Bench::new();
         // A folder is in nobody's way by chance: no file can take its place.
         std::fs::create_dir_all(bench.folder().join(name)).unwrap();

@@ -1,7 +1,7 @@
 //! A handle of one folder.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -78,9 +78,18 @@ pub fn real_path(folder: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// [`Refused`], or what the system says.
 pub fn read_regular(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
+    read_regular_with_metadata(path, limit_bytes).map(|(bytes, _)| bytes)
+}
+
+/// The same, and what the system knows of that very file, such as whose it is.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_regular_with_metadata(path: &Path, limit_bytes: u64) -> io::Result<(Vec<u8>, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    read_bounded(file, path, limit_bytes)
+    let there = file.metadata()?;
+    Ok((read_bounded(file, path, limit_bytes)?, there))
 }
 
 /// The bytes of an open file that has to be a regular one.

@@ -12,6 +12,6 @@ mod refused;
 mod resolve;
 mod status;
 
-pub use dir::{Dir, Flush, if_there, read_regular, real_path};
+pub use dir::{Dir, Flush, if_there, read_regular, read_regular_with_metadata, real_path};
 pub use refused::Refused;
 pub use status::{Entry, FileKind, Status};

@@ -9,6 +9,7 @@ use backstay_model::event::{Actor, CheckoutBusy, Intervened, TreeOutcome};
 use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
 use camino::Utf8PathBuf;
 
+use crate::agents::StrangePreset;
 use crate::error::RunError;
 use crate::store::Store;
 use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName, outcome};
@@ -26,6 +27,9 @@ pub enum AttachError {
     /// The agent's preset has no screen.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// The agent's preset came with the store.
+    #[error(transparent)]
+    Strange(StrangePreset),
     /// Another run works in the checkout.
     #[error("{}", backstay_engine::record::busy_words(.0))]
     Busy(CheckoutBusy),
@@ -56,6 +60,7 @@ impl Coded for AttachError {
         match self {
             AttachError::NoSession(_) => Code("BKS-R050"),
             AttachError::Command(error) => error.code(),
+            AttachError::Strange(_) => Code("BKS-R085"),
             AttachError::Busy(_) => Code("BKS-R051"),
             AttachError::NoFolder(_) => Code("BKS-R052"),
             AttachError::Start { .. } => Code("BKS-R053"),
@@ -72,7 +77,7 @@ impl Coded for AttachError {
             }
             AttachError::Command(error) => error.hint(),
             AttachError::Busy(_) => Some("wait for it, or suspend it".to_owned()),
-            AttachError::NoFolder(_) => None,
+            AttachError::NoFolder(_) | AttachError::Strange(_) => None,
             AttachError::Start { .. } => {
                 Some("put it on PATH; `backstay doctor` says what is found".to_owned())
             }
@@ -207,6 +212,11 @@ impl Store {
         let (scope, agent, session) = last.ok_or_else(|| AttachError::NoSession(step.clone()))?;
         let spoken = self.spoken(run).await?;
         let preset = spoken.preset(&agent).ok_or_else(|| AttachError::NoSession(step.clone()))?;
+        let (store, pinned) = (self.clone(), spoken.pinned(&agent));
+        let may_start = move || pinned.map_or(Ok(false), |digest| store.may_start(digest));
+        if !tokio::task::spawn_blocking(may_start).await?.map_err(RunError::Registry)? {
+            return Err(AttachError::Strange(StrangePreset::of(preset)));
+        }
         let argv = preset.screen(&session)?;
         let effect = EffectId { run, scope, call: EffectCall::Main };
         let machine = self.machine(run).await?;

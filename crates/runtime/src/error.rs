@@ -5,6 +5,7 @@ use backstay_model::event::{DecodeError, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
+use crate::registry::RegistryError;
 
 /// A run cannot be read or asked for.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,9 @@ pub enum RunError {
         /// Which.
         preset: String,
     },
+    /// The user's registry cannot note a preset.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A preset has no stored form.
     #[error("the preset `{preset}` cannot be kept")]
     PresetForm {
@@ -94,6 +98,7 @@ impl Coded for RunError {
             RunError::Definition { .. } => Code("BKS-R004"),
             RunError::Chance(_) => Code("BKS-R005"),
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
+            RunError::Registry(error) => error.code(),
             RunError::PresetForm { .. } => Code("BKS-R008"),
             RunError::StoredPreset { .. } => Code("BKS-R016"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
@@ -113,6 +118,7 @@ impl Coded for RunError {
                 Some("the run was written by a newer version: use that one".to_owned())
             }
             RunError::Blob(error) => error.hint(),
+            RunError::Registry(error) => error.hint(),
             RunError::Append(error) => error.hint(),
             RunError::UnknownPreset { preset } => {
                 Some(format!("`[agents.{preset}]` in ~/.config/backstay/config.toml makes one"))

@@ -25,7 +25,7 @@ mod sink;
 mod store;
 mod trees;
 
-pub use agents::{Spoken, preset_traits, schema_fault};
+pub use agents::{Spoken, StrangePreset, preset_traits, schema_fault};
 pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
@@ -44,6 +44,6 @@ pub use store::{
     STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
 };
 pub use trees::{
-    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, MissingFilter,
-    Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,
+    MissingFilter, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
 };

@@ -87,6 +87,9 @@ impl Store {
         blobs.extend([Arc::clone(&plan), Arc::clone(&source)]);
         blobs.extend(kept_inputs.blob().map(|_| inputs));
         self.keep_texts(blobs).await?;
+        let (store, digests) = (self.clone(), presets.values().copied().collect::<Vec<_>>());
+        let note = move || digests.into_iter().try_for_each(|digest| store.note_preset(digest));
+        tokio::task::spawn_blocking(note).await??;
         Ok(PlanRef {
             workflow: request.plan.name,
             file: request.file,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use backstay_testkit::{Random, mutate};
 use backstay_workflow::plan::{Plan, Verb};
 use backstay_workflow::{
     CheckInput, Checked, Diagnostic, PresetTraits, Repair, Severity, Withheld, apply_fixes, check,
@@ -243,22 +244,6 @@ fn a_loop_that_fails_in_its_first_failing_cycle_is_warned_of() {
     }
 }
 
-/// A small generator of random numbers, so that a failure can be repeated by its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound.max(1)).expect("a usize fits")).expect("below a usize")
-    }
-
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
-    }
-}
-
 /// Texts that an author may write as a prompt, some of which YAML reads in another way without quotes.
 const PROMPTS: &[&str] = &[
     "Fix it",
@@ -291,9 +276,9 @@ fn written(random: &mut Random) -> (String, Vec<String>) {
     let mut text = "backstay: 1\nsteps:\n".to_owned();
     let mut meant = Vec::new();
     for step in 0..=random.below(4) {
-        let prompt = random.one(PROMPTS);
-        let comment = random.one(COMMENTS);
-        let other = random.one(&["timeout: 5m", "session: keep", "env: {A: b}", "description: it is so"]);
+        let prompt = random.of(PROMPTS);
+        let comment = random.of(COMMENTS);
+        let other = random.of(&["timeout: 5m", "session: keep", "env: {A: b}", "description: it is so"]);
         match random.below(4) {
             0 => text.push_str(&format!(
                 "  - id: s{step}\n    agent: codex\n    {other}\n    prompt: {prompt}{comment}\n"
@@ -345,7 +330,7 @@ fn mutated(random: &mut Random, text: &str) -> String {
 /// One seed: after `check --fix` every prompt is the one that was meant, or the file is still refused. Whether an edit
 /// made the file valid.
 fn prompts_stay(seed: u64) -> bool {
-    let mut random = Random(seed | 1);
+    let mut random = Random::seeded(seed);
     let (text, meant) = written(&mut random);
     let fixed = mended(&text);
     let result = checked(&fixed);
@@ -363,24 +348,11 @@ fn prompts_stay(seed: u64) -> bool {
 
 /// `BACKSTAY_MUTATE_MINUTES=10` goes on for so long, from a seed that it prints.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the long mode is measured by the clock")]
 fn values_stay_what_was_meant_in_random_files() {
     const ROUNDS: u64 = 1_500;
-    const STRIDE: u64 = 0x9e37_79b9;
-    let Some(minutes) = std::env::var_os("BACKSTAY_MUTATE_MINUTES") else {
-        let mended = (1..=ROUNDS).filter(|round| prompts_stay(round.wrapping_mul(STRIDE))).count();
-        assert!(mended > 300, "of {ROUNDS} files only {mended} were mended: the test shows little");
-        return;
-    };
-    let minutes: u64 = minutes.to_str().and_then(|text| text.parse().ok()).expect("minutes are a number");
-    let began = std::time::Instant::now();
-    let first =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs();
-    println!("seed {first}");
-    let mut round = 0;
-    while began.elapsed().as_secs() < minutes * 60 {
-        prompts_stay(first.wrapping_add(round).wrapping_mul(STRIDE));
-        round += 1;
-    }
-    println!("{round} files");
+    let mut mended = 0_u64;
+    mutate("files", 0x5eed_0000_0000_0007, ROUNDS, |random| {
+        mended += u64::from(prompts_stay(random.number()))
+    });
+    assert!(mended > 300, "only {mended} files were mended: the test shows little");
 }

@@ -268,6 +268,7 @@ pub(super) struct SignsPatch {
     pub(super) login: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_unknown: Option<Vec<String>>,

@@ -71,6 +71,9 @@ pub(crate) struct LogsArgs {
     /// Only this stream.
     #[arg(long, value_enum)]
     pub(crate) stream: Option<StreamName>,
+    /// A time before each line, that at which its beginning came; blank where it is not known.
+    #[arg(long)]
+    pub(crate) timestamps: bool,
     /// The bytes as they came, also of agents that write for programs; a terminal gets no control characters all the same.
     #[arg(long)]
     pub(crate) raw: bool,

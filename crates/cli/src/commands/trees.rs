@@ -1,15 +1,17 @@
 //! `backstay diff` and `backstay restore`: what steps did to the checkout, and the way back.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use backstay_engine::record::{AttemptRecord, PlanRecord, RunRecord, StepRecord};
 use backstay_model::event::{Event, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
 use backstay_model::{Delivery, Digest, ObjectId, RunId, Seq, StepId, Topic};
-use backstay_runtime::{Checkout, RunError, RunView, Store};
+use backstay_runtime::{Checkout, DiffForm, RunError, RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
+use super::difference;
 use crate::address::Address;
 use crate::args::{DiffArgs, RestoreArgs};
 use crate::context::Context;
@@ -73,8 +75,12 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
         say_omitted(&omitted, &kept.problems);
         return Ok(Exit::Completed);
     }
-    let options: Vec<String> = args.stat.then(|| "--stat".to_owned()).into_iter().collect();
-    let shown = checkout.show_diff(&before.commit, &after.commit, &options)?;
+    let form = if args.stat { DiffForm::Sums } else { DiffForm::Lines };
+    let shown = if output::stdout().is_terminal() {
+        difference::show(context, &checkout, &before.commit, &after.commit, form)?
+    } else {
+        checkout.print_diff(&before.commit, &after.commit, form)?
+    };
     say_omitted(&omitted, &kept.problems);
     Ok(if shown { Exit::Completed } else { Exit::Failed })
 }

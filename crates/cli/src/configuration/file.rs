@@ -2,18 +2,15 @@
 //! knows them.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt as _;
 
 use backstay_agent::AgentTables;
-use backstay_files::Dir;
+use backstay_files::{Dir, read_regular_with_metadata};
 use backstay_model::Digest;
 use backstay_runtime::{CONFIGURATION_FILE, Retention};
 use backstay_workflow::nearest;
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::OFlags;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -57,7 +54,8 @@ pub(super) struct Notify {
 pub(super) fn read_of_user(env: &BTreeMap<String, String>) -> Result<Option<ConfigurationFile>, CliError> {
     let Some(folder) = user_folders::configuration(env) else { return Ok(None) };
     let path = folder.join(CONFIGURATION_FILE);
-    let Some((bytes, metadata)) = bytes(&path)? else { return Ok(None) };
+    let read_there = read_regular_with_metadata(path.as_std_path(), BYTES_MAX);
+    let Some((bytes, metadata)) = if_there(read_there, &path)? else { return Ok(None) };
     if !user_folders::is_own(&metadata) {
         return Err(CliError::OthersWrite { path });
     }
@@ -69,39 +67,18 @@ pub(super) fn read_of_user(env: &BTreeMap<String, String>) -> Result<Option<Conf
 pub(super) fn read_of_store(cwd: &Utf8Path, store: &Utf8Path) -> Result<Option<ConfigurationFile>, CliError> {
     let path = store.join(CONFIGURATION_FILE);
     let read_below = || Dir::open_found(store.as_std_path())?.read(CONFIGURATION_FILE, BYTES_MAX);
-    let bytes = match read_below() {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(source) => return Err(CliError::ReadFile { path, source }),
-    };
+    let Some(bytes) = if_there(read_below(), &path)? else { return Ok(None) };
     let shown = path.strip_prefix(cwd).unwrap_or(&path).to_owned();
     read(path, shown.as_str(), &bytes).map(Some)
 }
 
-/// All bytes of a file, if it is there. What is no file is never waited for.
-fn bytes(path: &Utf8Path) -> Result<Option<(Vec<u8>, std::fs::Metadata)>, CliError> {
-    let wrong = |source| CliError::ReadFile { path: path.to_owned(), source };
-    let flags =
-        i32::try_from(OFlags::NONBLOCK.bits()).map_err(|error| wrong(std::io::Error::other(error)))?;
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(wrong(error)),
-    };
-    let metadata = file.metadata().map_err(wrong)?;
-    if !metadata.is_file() {
-        return Err(wrong(std::io::Error::other("it is no regular file")));
+/// What was read, if the file is there.
+fn if_there<T>(read: std::io::Result<T>, path: &Utf8Path) -> Result<Option<T>, CliError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(CliError::ReadFile { path: path.to_owned(), source }),
     }
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(wrong)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(wrong(std::io::Error::other(format!("it has more than {BYTES_MAX} bytes"))));
-    }
-    Ok(Some((bytes, metadata)))
 }
 
 /// Reads what is in a file; `shown` is its name for people.

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::talk::{Talk, is_agents};
 use crate::commands::omitted_lines;
 use crate::error::CliError;
-use crate::ui::{Entry, Paint, Reader};
+use crate::ui::{DiffPaint, Entry, Paint, Reader};
 
 /// Bytes before the end of a spool at which reading begins.
 const FIRST_BYTES: u64 = 1 << 20;
@@ -93,8 +93,9 @@ pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Resul
     let mut reader = Reader::at_start(format!("{} · diff{until}", step.step), "it changed nothing");
     let (text, omitted) =
         tokio::task::spawn_blocking(move || diff_text(&folder, &before, after.as_ref(), what)).await??;
+    let mut paint = DiffPaint::default();
     for line in String::from_utf8_lossy(&text).lines() {
-        reader.entries().push(Entry::plain(paint(line), line));
+        reader.entries().push(Entry::plain(paint.of(line), line));
     }
     for line in omitted_lines(&omitted) {
         reader.entries().push(Entry::plain(Paint::Warn, line));
@@ -121,18 +122,6 @@ fn diff_text(
         }
     };
     Ok((checkout.diff(&before.tree, &after)?, before.omitted.clone().union(&omitted)))
-}
-
-/// As git paints it.
-fn paint(line: &str) -> Paint {
-    match line.as_bytes() {
-        [b'+', b'+', b'+', ..] | [b'-', b'-', b'-', ..] => Paint::Bold,
-        [b'd', b'i', b'f', b'f', ..] | [b'i', b'n', b'd', b'e', b'x', ..] => Paint::Bold,
-        [b'+', ..] => Paint::Good,
-        [b'-', ..] => Paint::Bad,
-        [b'@', b'@', ..] => Paint::Busy,
-        _ => Paint::Plain,
-    }
 }
 
 fn instance<'a>(record: &'a RunRecord, scope: &Scope) -> Result<&'a StepRecord, CliError> {

@@ -224,6 +224,7 @@ fn broken(text: &str, columns: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use backstay_model::event::SaidOn;
     use backstay_model::{EffectCall, EffectId, RunId, Scope};
 
     use super::*;
@@ -275,6 +276,7 @@ mod tests {
         let said = |attempt, what| AgentSaid {
             effect: effect.clone(),
             attempt: Attempt(attempt),
+            on: SaidOn::Stdout,
             spool_end: 1,
             what,
         };

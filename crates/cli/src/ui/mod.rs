@@ -3,6 +3,7 @@
 mod agents;
 mod beats;
 mod console;
+mod difference;
 mod entries;
 mod failure;
 mod frame;
@@ -30,6 +31,7 @@ mod words;
 
 pub(crate) use agents::{amount, dollars, limit_words, unowned_limit_words};
 pub(crate) use console::{Console, Deed, Parts, Role, can_suspend, laid_out};
+pub(crate) use difference::DiffPaint;
 pub(crate) use entries::{Entries, Entry};
 pub(crate) use failure::failure_lines;
 pub(crate) use frame::{Frame, Size};

@@ -7,6 +7,9 @@ use jiff::tz::TimeZone;
 
 use crate::error::CliError;
 
+/// Columns of [`Times::stamp`].
+const STAMP_COLUMNS: usize = 19;
+
 /// How moments are shown: in a time zone, as seen from now.
 #[derive(Clone, Debug)]
 pub(crate) struct Times {
@@ -40,6 +43,13 @@ impl Times {
     /// `2026-11-21`.
     pub(crate) fn day(&self, at: Timestamp) -> String {
         self.format(at, "%Y-%m-%d", "%Y-%m-%d")
+    }
+
+    /// `2026-11-21 09:14:07`, or as many blanks if the moment is not known.
+    pub(crate) fn stamp(&self, at: Option<Timestamp>) -> String {
+        const FORM: &str = "%Y-%m-%d %H:%M:%S";
+        let known = at.map(|at| self.format(at, FORM, FORM)).filter(|text| text.len() == STAMP_COLUMNS);
+        known.unwrap_or_else(|| " ".repeat(STAMP_COLUMNS))
     }
 
     /// How long ago `at` was.
@@ -147,6 +157,14 @@ mod tests {
         let times = Times::utc("2026-11-21T10:30:00Z".parse().unwrap());
         assert_eq!(times.minute("2026-11-21T09:14:07Z".parse().unwrap()), "09:14");
         assert_eq!(times.second("2026-11-20T09:14:07Z".parse().unwrap()), "20 Nov 09:14:07");
+        assert_eq!(times.stamp(Some("2026-11-20T09:14:07.9Z".parse().unwrap())), "2026-11-20 09:14:07");
+        for unknown in [None, Some(i64::MAX), Some(i64::MIN), Some(-99_999_999_999_999_999)] {
+            assert_eq!(
+                times.stamp(unknown.map(Timestamp::from_micros)),
+                " ".repeat(STAMP_COLUMNS),
+                "{unknown:?}"
+            );
+        }
         assert_eq!(times.ago("2026-11-21T10:15:52Z".parse().unwrap()), "14m08s ago");
     }
 }

@@ -1,4 +1,4 @@
-//! What a process said: its two streams byte for byte (secrets excepted), and the order in which they came.
+//! What a process said: its two streams byte for byte (secrets excepted), the order in which they came, and when.
 //!
 //! The file `order` holds one record of four bytes, little-endian, for each change of stream: the highest bit is 1 for
 //! stderr, the others count bytes. A record grows while its stream goes on. Bytes of a stream are always written before
@@ -6,6 +6,7 @@
 
 mod follow;
 mod read;
+mod times;
 mod watch;
 mod write;
 
@@ -19,6 +20,8 @@ pub use follow::{Follow, Follower};
 pub use read::{
     Beginning, Chunk, Page, Tail, read_ordered, stdout_beginning, stdout_bytes, stream_bytes, tail,
 };
+pub use times::ArrivalTimes;
+pub(crate) use times::times_problem;
 pub(crate) use watch::Watch;
 pub(crate) use write::{OrderWriter, SpoolWriter};
 

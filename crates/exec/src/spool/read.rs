@@ -24,6 +24,8 @@ pub struct Chunk {
     pub stream: Stream,
     /// Where they begin in their stream's spool.
     pub offset_bytes: u64,
+    /// Where they begin in both streams together, in the order in which these came.
+    pub at_bytes: u64,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
@@ -264,7 +266,8 @@ impl OrderedReader {
             self.streams[stream.index()]
                 .read_exact_at(&mut bytes, offset_bytes)
                 .map_err(failed(&self.folder, stream.file_name()))?;
-            chunks.push(Chunk { stream, offset_bytes, bytes });
+            let at_bytes = self.offsets.iter().sum();
+            chunks.push(Chunk { stream, offset_bytes, at_bytes, bytes });
             self.advance(stream, size);
             left -= size;
         }

@@ -8,7 +8,9 @@ use backstay_files::Dir;
 use backstay_model::Digest;
 use backstay_model::event::Spool;
 
+use super::times::TimesWriter;
 use super::{RECORD_BYTES, STDERR_BIT, Stream, encode_record};
+use crate::clock::wall;
 use crate::files;
 
 enum State {
@@ -37,9 +39,12 @@ pub(crate) struct SpoolWriter {
     state: State,
 }
 
-/// The record of the order in which chunks came.
+/// The record of the order in which chunks came, and when.
 pub(crate) struct OrderWriter {
     file: File,
+    times: TimesWriter,
+    /// Bytes of both streams that are noted.
+    noted_bytes: u64,
     records: u64,
     last: Option<(Stream, u32)>,
     /// What is not noted yet, by stream: the disk was full, or it is too little for a change.
@@ -137,6 +142,8 @@ impl OrderWriter {
         let file = folder.create_new(files::ORDER)?;
         Ok(OrderWriter {
             file,
+            times: TimesWriter::create(folder)?,
+            noted_bytes: 0,
             records: 0,
             last: None,
             owed_bytes: [0, 0],
@@ -164,9 +171,14 @@ impl OrderWriter {
             while self.owed_bytes[stream.index()] >= least_bytes {
                 let most = u64::from(STDERR_BIT - 1);
                 let size = u32::try_from(self.owed_bytes[stream.index()].min(most)).unwrap_or(STDERR_BIT - 1);
+                // First the time: who sees the bytes in the order is not to find them without one.
+                let end_bytes = self.noted_bytes + u64::from(size);
+                self.times.note(end_bytes, wall());
                 if self.write_record(stream, size).is_err() {
+                    self.times.end();
                     return;
                 }
+                self.noted_bytes = end_bytes;
                 self.owed_bytes[stream.index()] -= u64::from(size);
             }
         }

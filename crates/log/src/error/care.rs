@@ -28,6 +28,24 @@ pub enum LookError {
     Blob(#[from] BlobError),
 }
 
+impl LookError {
+    /// Whether it says what the store is, and not that it could not be looked at.
+    #[must_use]
+    pub const fn is_finding(&self) -> bool {
+        match self {
+            LookError::Older { .. }
+            | LookError::Open(
+                OpenError::NewerStore { .. } | OpenError::NotAStore { .. } | OpenError::Missing { .. },
+            )
+            | LookError::Open(OpenError::Store(StoreError::Corrupt { .. }))
+            | LookError::Store(StoreError::Corrupt { .. }) => true,
+            LookError::Open(OpenError::NetworkFileSystem { .. } | OpenError::Store(_))
+            | LookError::Store(_)
+            | LookError::Blob(_) => false,
+        }
+    }
+}
+
 impl Coded for LookError {
     fn code(&self) -> Code {
         match self {

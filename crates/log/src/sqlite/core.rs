@@ -108,7 +108,7 @@ impl Core {
         let mut request = None;
         for (command, reply) in group.into_iter().zip(replies) {
             if reply.needs_flush(&command) {
-                let request = *request.get_or_insert_with(|| flush.ask());
+                let request = *request.get_or_insert_with(|| flush.ask(self.committer.newest()));
                 owed.push(Owed { command, reply, request });
             } else {
                 reply.send(command);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use backstay_files::Dir;
+use backstay_model::Position;
 
 use super::fault;
 use crate::crash::crash_point;
@@ -37,6 +38,10 @@ struct State {
     asked: u64,
     /// Those of them that are.
     flushed: u64,
+    /// The newest position that was committed when somebody last asked.
+    asked_until: Position,
+    /// Everything up to this position is on the disk.
+    flushed_until: Position,
     under_way: bool,
     failed: bool,
 }
@@ -90,11 +95,17 @@ impl WalFlush {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for everything that was committed until now.
-    pub(super) fn ask(&self) -> Request {
+    /// Asks for everything that was committed until now, which goes up to `newest` at least.
+    pub(super) fn ask(&self, newest: Position) -> Request {
         let mut state = self.lock();
         state.asked += 1;
+        state.asked_until = state.asked_until.max(newest);
         Request(state.asked)
+    }
+
+    /// Returns once everything up to `position`, which was committed, is on the disk. Flushes only if it is not known to be.
+    pub(super) fn wait_until(&self, position: Position) -> Result<(), ()> {
+        if self.lock().flushed_until >= position { Ok(()) } else { self.wait(self.ask(position)) }
     }
 
     /// Whether a flush has failed: then it is not known what is on the disk, and nothing more may be written.
@@ -121,7 +132,7 @@ impl WalFlush {
                 continue;
             }
             state.under_way = true;
-            let until = state.asked;
+            let (until, until_position) = (state.asked, state.asked_until);
             drop(state);
             crash_point("log.flush.before_sync");
             let flushed = self.file.sync_data();
@@ -129,7 +140,10 @@ impl WalFlush {
             state = self.lock();
             state.under_way = false;
             match flushed {
-                Ok(()) => state.flushed = state.flushed.max(until),
+                Ok(()) => {
+                    state.flushed = state.flushed.max(until);
+                    state.flushed_until = state.flushed_until.max(until_position);
+                }
                 Err(error) => {
                     tracing::error!(path = %self.path.display(), %error, "a flush failed; this process writes no more");
                     state.failed = true;

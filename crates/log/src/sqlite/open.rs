@@ -51,8 +51,9 @@ pub struct OpenOptions {
     pub index_waiting_max: usize,
     /// How long ago a topic has to have ended before its payloads are packed.
     pub pack_after: Duration,
-    /// The folder of the owners' locks, where the store is a copy of another one that is only read.
-    pub owners: Option<PathBuf>,
+    /// The folder of the store whose database this is a copy of. The copy is only read: it takes nothing, and what is kept in it
+    /// beside the events is not believed. Which owners live is known in that folder.
+    pub copy_of: Option<PathBuf>,
 }
 
 impl Default for OpenOptions {
@@ -63,7 +64,7 @@ impl Default for OpenOptions {
             boot: Boot::Ask,
             index_waiting_max: 128 * 1024,
             pack_after: Duration::from_secs(3_600),
-            owners: None,
+            copy_of: None,
         }
     }
 }
@@ -115,9 +116,9 @@ impl SqliteLog {
         let rings = Arc::new(Rings::default());
         let core =
             Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
-        let writer = Writer::start(core, flush)?;
+        let writer = Writer::start(core, flush, options.copy_of.as_deref().map(only_read))?;
         let readers = Arc::new(Readers::start(id, placed, tail)?);
-        let owners = OwnerLocks::new(options.owners.unwrap_or_else(|| folder.join("owners")));
+        let owners = OwnerLocks::new(options.copy_of.as_deref().unwrap_or(folder).join("owners"));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
             id,
@@ -134,6 +135,12 @@ impl SqliteLog {
             _open_here: OpenHere::note(&path),
         }))
     }
+}
+
+/// What is said to who wants to write to a copy of the store in `folder`.
+fn only_read(folder: &Path) -> StoreError {
+    let source = Arc::new(std::io::Error::other("it is open for reading only"));
+    StoreError::ReadOnly { path: folder.to_owned(), source }
 }
 
 /// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store. What is made

@@ -84,9 +84,12 @@ pub(super) struct SqliteGuard {
 impl SqliteGuard {
     /// Takes the owner's lock and writes its row. Blocks.
     pub(super) fn register(inner: &Weak<Inner>, identity: OwnerIdentity) -> Result<SqliteGuard, StoreError> {
-        let locks = inner.upgrade().ok_or(StoreError::Stopped)?.owners().clone();
+        let open = inner.upgrade().ok_or(StoreError::Stopped)?;
+        open.writer().check()?;
+        let locks = open.owners().clone();
         let lock = locks.take(identity.owner)?;
-        warm(&inner.upgrade().ok_or(StoreError::Stopped)?.folder)?;
+        warm(&open.folder)?;
+        drop(open);
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
         let path = locks.0.join(name_of(identity.owner));

@@ -168,13 +168,13 @@ impl SqliteLog {
         *self.0.newest.borrow()
     }
 
-    /// The same, once everything up to it is on the disk. Blocks.
+    /// The same, once everything up to it is on the disk. Flushes only if this process has not done so since. Blocks.
     ///
     /// # Errors
     /// [`StoreError::Poisoned`] if it cannot be flushed.
     pub fn durable_position(&self) -> Result<Position, StoreError> {
         let newest = self.newest();
-        self.0.writer.flush()?;
+        self.0.writer.flush_until(newest)?;
         Ok(newest)
     }
 
@@ -245,6 +245,9 @@ impl Log for SqliteLog {
         fold: &str,
         version: u32,
     ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+        if self.0.writer.check().is_err() {
+            return ready(Ok(None));
+        }
         let (topic, fold) = (topic.clone(), fold.to_owned());
         self.0.readers.run(move |snapshot| folds::find(snapshot, &topic, &fold, version))
     }

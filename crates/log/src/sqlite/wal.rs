@@ -5,8 +5,10 @@
 //! been committed is known from the shared memory beside the log (`log.db-shm`), until the first process of all opens the
 //! database after the others have closed it. Nothing here writes.
 //!
-//! A loss of power is no damage: it takes commits that nobody was told of from the end of the log, while the shared memory may
-//! still know of them.
+//! The shared memory may know of commits that were never in the log beside it: a loss of power takes what nobody was told of
+//! from its end, and where a store in use is copied, the log may be copied first. So it counts only if the last frame that it
+//! knows is there, or if frames that cannot be read were moved into the database: with those before them it would be of two
+//! times.
 //!
 //! The forms are those of <https://www.sqlite.org/fileformat2.html#the_write_ahead_log> and
 //! <https://www.sqlite.org/walformat.html>.
@@ -16,7 +18,6 @@ use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use backstay_files::{Dir, if_there};
 
@@ -132,11 +133,11 @@ fn look_into(
     let scan = form.scan(path)?;
     if let Some(known) = known
         && known.frames > scan.committed
-        && (known.is_of_this_boot || form.has_frame(path, known)?)
+        && (known.moved > scan.committed || form.has_frame(path, known)?)
     {
         let (good, all) = (scan.committed, known.frames);
         let moved = if known.moved == known.frames {
-            "; all of it is in `log.db` already: remove `log.db-wal` and `log.db-shm`"
+            "; unless it was copied from a store in use, all of it is in `log.db` already: remove `log.db-wal` and `log.db-shm`"
         } else {
             ""
         };
@@ -360,16 +361,12 @@ struct SharedHeader {
     /// The checksum in the last of them.
     frame_checksum: [u32; 2],
     salts: [u8; 8],
-    /// It was written since the machine was started, as far as that can be told.
-    is_of_this_boot: bool,
 }
 
 impl SharedHeader {
     /// `None` if there is none that can be believed: it is written without a flush, by whoever commits.
     fn read(path: &Path) -> io::Result<Option<SharedHeader>> {
         let Some(mut file) = open(path)? else { return Ok(None) };
-        // A time that is yet to come is of a clock that went back, and says nothing.
-        let age = file.metadata()?.modified()?.elapsed().ok();
         let mut bytes = [0; 2 * SHM_HEADER_BYTES + 4];
         if !fill(&mut file, &mut bytes)? {
             return Ok(None);
@@ -388,20 +385,6 @@ impl SharedHeader {
                 header[32], header[33], header[34], header[35], header[36], header[37], header[38],
                 header[39],
             ],
-            is_of_this_boot: age.is_some_and(|age| age < since_boot()),
         }))
     }
-}
-
-/// How long ago the machine was started.
-#[cfg(target_os = "linux")]
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0))
-}
-
-/// Other systems do not tell it by a clock.
-#[cfg(not(target_os = "linux"))]
-const fn since_boot() -> Duration {
-    Duration::ZERO
 }

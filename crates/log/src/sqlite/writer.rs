@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use backstay_model::Position;
+
 use super::core::{Core, Owed};
 use super::fault;
 use super::flush::WalFlush;
@@ -23,6 +25,8 @@ const GROUPS_OF_A_ROUND: usize = 4;
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    /// What is said to who wants to write, where nothing may be written.
+    refusal: Option<StoreError>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -36,8 +40,12 @@ pub(super) struct Shared {
 }
 
 impl Writer {
-    /// Starts the threads.
-    pub(super) fn start(core: Core, flush: WalFlush) -> Result<Writer, StoreError> {
+    /// Starts the threads. With a `refusal` nothing is taken.
+    pub(super) fn start(
+        core: Core,
+        flush: WalFlush,
+        refusal: Option<StoreError>,
+    ) -> Result<Writer, StoreError> {
         let path = core.path().to_owned();
         let shared = Arc::new(Shared {
             queue: Queue::default(),
@@ -52,22 +60,29 @@ impl Writer {
         let threads = threads
             .collect::<Result<_, _>>()
             .map_err(|source| fault::io("start a thread for", &path, source))?;
-        Ok(Writer { shared, threads })
+        Ok(Writer { shared, refusal, threads })
+    }
+
+    /// Says why nothing is taken, if so.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.refusal.clone().map_or(Ok(()), Err)
     }
 
     /// Hands a command to the thread, or says why it cannot be taken.
     pub(super) fn send(&self, command: Command) -> Result<(), StoreError> {
+        self.check()?;
         self.shared.queue.push(command, true)
     }
 
-    /// Returns once everything that was committed is on the disk.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    /// Returns once everything up to `position`, which was committed, is on the disk.
+    pub(super) fn flush_until(&self, position: Position) -> Result<(), StoreError> {
         let flush = &self.shared.flush;
-        flush.wait(flush.ask()).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
+        flush.wait_until(position).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
     }
 
     /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
     pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn Drive>, StoreError> {
+        self.check()?;
         let announce = crate::ticket::on_async_worker();
         self.shared.queue.push(command, announce)?;
         Ok(self.shared.clone())

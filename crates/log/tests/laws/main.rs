@@ -4,6 +4,7 @@
 
 #[macro_use]
 mod suite;
+mod copies;
 #[cfg(target_os = "linux")]
 mod disk;
 mod formats;

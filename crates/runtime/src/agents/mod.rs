@@ -18,5 +18,6 @@ pub(crate) use pin::{Pinned, pin};
 pub(crate) use shape::Shape;
 pub use shape::schema_fault;
 pub use spoken::Spoken;
+pub use start::StrangePreset;
 pub(crate) use start::{AgentCase, CaseError, CommandFault, command};
 pub(crate) use version::Versions;

@@ -574,7 +574,7 @@ mod tests {
         let secrets = Secrets::of(&[secret]);
         let observer = |agent: &str| {
             let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-            Observer::new(preset, "/work/project", 0, &secrets)
+            Observer::new(preset, "/work/project", SaidUntil::default(), &secrets)
         };
         // As no encoder writes it, so that the keeper lets it pass.
         let odd = r"it is \u0070a\u0022ss-012345678\u0039";
@@ -607,7 +607,7 @@ mod tests {
             r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{long}"}}}}"#
         );
         observer.feed(&codex(&item), NOW);
-        let Batch { said, texts } = observer.take().unwrap();
+        let Batch { on: _, said, texts } = observer.take().unwrap();
         let [(_, Said::Message { text, line, piece: false })] = said.as_slice() else { panic!("{said:?}") };
         assert_eq!(line, "the end");
         assert_eq!((text.blob().is_some(), texts.len()), (true, 1));

@@ -12,7 +12,7 @@ use crate::store::Store;
 /// What has to be known to read what the agents of a run said, beside their spools.
 #[derive(Debug, Default)]
 pub struct Spoken {
-    presets: BTreeMap<String, Preset>,
+    presets: BTreeMap<String, (Digest, Preset)>,
     /// When tools began and ended, by the offset behind the line that said so.
     tools_at: BTreeMap<(EffectId, Attempt), BTreeMap<u64, Timestamp>>,
 }
@@ -21,7 +21,12 @@ impl Spoken {
     /// The preset of this name, as the run goes by it.
     #[must_use]
     pub fn preset(&self, name: &str) -> Option<&Preset> {
-        self.presets.get(name)
+        self.presets.get(name).map(|(_, preset)| preset)
+    }
+
+    /// The digest that the run pins of the preset of this name.
+    pub(crate) fn pinned(&self, name: &str) -> Option<Digest> {
+        self.presets.get(name).map(|(digest, _)| *digest)
     }
 
     /// When tools of an attempt began and ended, as the log knows it: by the offset behind the line that said so. It is the
@@ -61,7 +66,7 @@ impl Store {
             let text = self.text_of(digest).await?;
             let preset = Preset::from_stored(&name, &text)
                 .map_err(|source| RunError::StoredPreset { preset: name.clone(), source })?;
-            spoken.presets.insert(name, preset);
+            spoken.presets.insert(name, (digest, preset));
         }
         Ok(spoken)
     }

@@ -15,6 +15,9 @@ use backstay_model::event::{AgentStarting, SessionWish};
 use backstay_workflow::plan::Via;
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::registry::RegistryError;
+use crate::store::Store;
+
 /// What has to be known of an agent to start its attempt, or to look after it.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentCase {
@@ -35,6 +38,23 @@ pub(crate) enum CaseError {
     Blob { preset: String, source: BlobError },
     #[error("the preset `{preset}` of the run cannot be understood")]
     Preset { preset: String, source: PresetError },
+    #[error(transparent)]
+    Strange(StrangePreset),
+    #[error(transparent)]
+    Registry(RegistryError),
+}
+
+/// A run pins a preset that this user's configuration never had: it came with the store.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the run was made with `{program}` as its agent `{preset}`, by a configuration that is not yours; configure `[agents.{preset}]` \
+     the same way to allow it, or let your own agent do the work: `backstay cancel`, then `backstay retry --workflow FILE`"
+)]
+pub struct StrangePreset {
+    /// The preset.
+    pub preset: String,
+    /// Its program.
+    pub program: String,
 }
 
 /// A command cannot be made.
@@ -44,6 +64,12 @@ pub(crate) enum CommandFault {
     Command(#[from] CommandError),
     #[error("cannot write {path}")]
     Io { path: Utf8PathBuf, source: io::Error },
+}
+
+impl StrangePreset {
+    pub(crate) fn of(preset: &Preset) -> StrangePreset {
+        StrangePreset { preset: preset.name().to_owned(), program: preset.program().to_owned() }
+    }
 }
 
 impl AgentCase {
@@ -65,6 +91,16 @@ impl AgentCase {
         let bytes = blobs.get(digest).map_err(|source| CaseError::Blob { preset: preset(), source })?;
         Preset::from_stored(&self.starting.preset, &String::from_utf8_lossy(&bytes))
             .map_err(|source| CaseError::Preset { preset: preset(), source })
+    }
+
+    /// Reads its preset, to start what it names: this user has, or had, the same.
+    pub(crate) fn preset_to_start(&self, store: &Store) -> Result<Preset, CaseError> {
+        let preset = self.preset(&store.blobs)?;
+        let Some(digest) = self.pinned else { return Ok(preset) };
+        match store.may_start(digest).map_err(CaseError::Registry)? {
+            true => Ok(preset),
+            false => Err(CaseError::Strange(StrangePreset::of(&preset))),
+        }
     }
 
     /// The name of its session, where that is known before it says it.
@@ -218,7 +254,8 @@ mod tests {
     fn a_session_is_known_before_the_start_where_it_can_be() {
         let known = |name: &str, session: SessionWish| {
             let starting = work(session).starting();
-            AgentCase::new(starting, &BTreeMap::new(), 0, None).known_session(&preset(name))
+            AgentCase::new(starting, &BTreeMap::new(), SaidUntil::default(), None)
+                .known_session(&preset(name))
         };
         let copy = || SessionWish::Fork { from: "old".to_owned(), id: "new".to_owned() };
         assert_eq!((known("claude", fresh()), known("codex", fresh())), (Some("new".to_owned()), None));

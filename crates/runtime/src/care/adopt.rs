@@ -100,17 +100,16 @@ fn close_attempts(
         let path = folder.join(path);
         move |source: io::Error| AdoptError::Io { action, path, source }
     };
-    let mut attempts = Dir::open(folder.as_std_path())
-        .and_then(|store| files::attempts(&store))
-        .map_err(failed("list", Utf8Path::new("runs")))?;
+    let store = Dir::open(folder.as_std_path()).map_err(failed("open", Utf8Path::new("")))?;
+    let mut attempts = files::attempts(&store).map_err(failed("list", Utf8Path::new("runs")))?;
     attempts.extend(begun);
     let mut closed = 0;
     for attempt in attempts {
-        let path = folder.join(&attempt);
-        if backstay_exec::care::is_held(&path).map_err(failed("look at", &attempt))? {
+        if backstay_exec::care::is_held(&folder.join(&attempt)).map_err(failed("look at", &attempt))? {
             continue;
         }
-        closed += u64::from(backstay_exec::care::close_copy(&path).map_err(failed("close", &attempt))?);
+        closed +=
+            u64::from(backstay_exec::care::close_copy(&store, &attempt).map_err(failed("close", &attempt))?);
     }
     Ok(closed)
 }

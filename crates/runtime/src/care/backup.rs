@@ -207,12 +207,11 @@ fn close_open(
         let path = path.to_owned();
         move |source| BackupError::Io { action: "close", path, source }
     };
-    let target = &utf8_path(copy);
-    let mut folders = files::attempts(copy).map_err(io(target))?;
+    let mut folders = files::attempts(copy).map_err(io(&utf8_path(copy)))?;
     folders.extend(begun);
     let mut count = 0;
     for folder in folders {
-        if backstay_exec::care::close_copy(&target.join(&folder)).map_err(io(&folder))? {
+        if backstay_exec::care::close_copy(copy, &folder).map_err(io(&folder))? {
             count += 1;
             let path = folder.join("lost.json");
             note(copy, parts, path.clone()).map_err(io(&path))?;

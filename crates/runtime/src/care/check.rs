@@ -36,10 +36,11 @@ pub struct StoreCheck {
 }
 
 /// What a check cannot tell.
-const NOT_COVERED: [&str; 3] = [
+const NOT_COVERED: [&str; 4] = [
     "what artifacts contain",
     "checkouts that are kept in git",
     "commits that a damaged log.db-wal lost before another command opened the store",
+    "commits at the end of a log.db-wal that is cut off, if the registry does not know of them",
 ];
 
 /// Checks the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
@@ -61,6 +62,12 @@ pub fn check(source: &ReadSource) -> Result<StoreCheck, LookError> {
         }
     }
     leave_out_freed(database, &mut found)?;
+    if let Some(damage) = source.damage()
+        && found.log.findings.is_empty()
+    {
+        let what = format!("a first look at it failed, and a second one did not: {}", described(damage));
+        found.log.findings.push(Finding::Database { what });
+    }
     Ok(found)
 }
 
@@ -169,7 +176,7 @@ fn check_files(folder: &Utf8Path, noted: &NotedAttempt, found: &mut StoreCheck) 
         found.log.findings.push(Finding::File { topic: topic.clone(), seq: *seq, path, what });
     };
     if let Some([stdout, stderr]) = streams {
-        found.files += 3;
+        found.files += 4;
         match file_problems(&folder.join(&at), effect, *attempt, Some([stdout, stderr])) {
             Ok(problems) => problems
                 .into_iter()

@@ -39,6 +39,11 @@ impl Watch {
         self.agent.as_ref().map(|case| case.preset(&self.store.blobs)).transpose()
     }
 
+    /// The same, to start it.
+    pub(super) fn preset_to_start(&self) -> Result<Option<Preset>, CaseError> {
+        self.agent.as_ref().map(|case| case.preset_to_start(&self.store)).transpose()
+    }
+
     /// What is known of the agent that was started, or found again, before it says anything.
     pub(super) fn running(&self, preset: Option<&Preset>, version: Option<String>) -> Option<AgentRunning> {
         let (case, preset) = (self.agent.as_ref()?, preset?);

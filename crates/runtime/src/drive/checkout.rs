@@ -75,6 +75,13 @@ impl Drive<'_> {
         matches!(&self.tenancy, Tenancy::Busy { untold: Some(_), .. }) && self.machine.wants_to_write()
     }
 
+    /// Whether the checkout is to be asked for before anything is waited for: by a new plan a run may change a folder that it
+    /// could not change before.
+    pub(super) fn has_unasked_checkout(&self) -> bool {
+        let has_folder = self.machine.request().is_some();
+        matches!(self.tenancy, Tenancy::Unasked) && has_folder && self.machine.may_ever_write()
+    }
+
     /// Takes the checkout if it is time to ask for it.
     pub(super) async fn ask_for_checkout(&mut self) {
         let checkout = match &self.tenancy {

@@ -259,7 +259,7 @@ impl Watch {
             return;
         }
         let folder = self.store.folder.join(&self.folder);
-        let preset = match self.preset() {
+        let preset = match self.preset_to_start() {
             Ok(preset) => preset,
             // It did not begin; what is in the way may be mended.
             Err(error) => {

@@ -156,7 +156,7 @@ impl<'a> Drive<'a> {
             if !self.reports.is_empty() {
                 continue;
             }
-            if self.has_untold_tenant() {
+            if self.has_untold_tenant() || self.has_unasked_checkout() {
                 continue;
             }
             if let Some(error) = self.stands_still() {

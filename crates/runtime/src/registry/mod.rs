@@ -30,6 +30,8 @@ const ENTRY_VERSION: u32 = 1;
 const FOLDER: &str = "backstay/registry";
 /// The folder beside it for what stores left that are gone.
 const KEPT: &str = "kept";
+/// The folder beside it with the presets that this user's configuration had: an empty file for each, by its digest.
+const PRESETS: &str = "presets";
 /// Its lock.
 const LOCK: &str = ".lock";
 /// How long the lock is waited for: longer than making or adopting a store takes, but for a very large one.
@@ -256,6 +258,32 @@ impl Registry {
             .map_err(failed)?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         Ok(path)
+    }
+
+    /// Notes that the user's configuration has a preset of this digest. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if it cannot be written.
+    pub(crate) fn note_preset(&self, digest: Digest) -> Result<(), RegistryError> {
+        if self.has_preset(digest)? {
+            return Ok(());
+        }
+        let folder = self.folder()?.with_file_name(PRESETS);
+        make_private(&folder)?;
+        let path = folder.join(digest.to_string());
+        let made = File::options().write(true).create(true).truncate(true).mode(FILE_MODE).open(&path);
+        made.map(drop).map_err(|source| RegistryError::Io { action: "write beside", path, source })
+    }
+
+    /// Whether the user's configuration ever had a preset of this digest. Blocks.
+    ///
+    /// # Errors
+    /// [`RegistryError`] if that cannot be read.
+    pub(crate) fn has_preset(&self, digest: Digest) -> Result<bool, RegistryError> {
+        let folder = self.folder()?.with_file_name(PRESETS);
+        let path = folder.join(digest.to_string());
+        let failed = |source| RegistryError::Io { action: "read", path: path.clone(), source };
+        Ok(is_there(&folder)? && path.try_exists().map_err(failed)?)
     }
 
     fn folder(&self) -> Result<&Utf8Path, RegistryError> {

@@ -7,6 +7,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use backstay_log::LookError;
 use backstay_model::{Code, Coded};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::OFlags;
@@ -77,13 +78,14 @@ impl Coded for MirrorError {
 pub struct ReadSource {
     folder: Utf8PathBuf,
     mirror: Option<Mirror>,
+    damage: Option<LookError>,
 }
 
 impl ReadSource {
     /// The store in `folder`, read where it is.
     #[must_use]
     pub const fn in_place(folder: Utf8PathBuf) -> ReadSource {
-        ReadSource { folder, mirror: None }
+        ReadSource { folder, mirror: None, damage: None }
     }
 
     /// The store in `folder`, whose database is copied now. Blocks.
@@ -91,7 +93,23 @@ impl ReadSource {
     /// # Errors
     /// [`MirrorError`] if it cannot be copied.
     pub fn copied(folder: &Utf8Path) -> Result<ReadSource, MirrorError> {
-        Ok(ReadSource { folder: folder.to_owned(), mirror: Some(Mirror::make(folder)?) })
+        Ok(ReadSource::mirrored(folder.to_owned(), Mirror::make(folder)?))
+    }
+
+    /// The store in `folder`, whose database was copied before.
+    pub(super) const fn mirrored(folder: Utf8PathBuf, mirror: Mirror) -> ReadSource {
+        ReadSource { folder, mirror: Some(mirror), damage: None }
+    }
+
+    /// The same, of which a first look said that it is damaged. SQLite says so too where the disk cannot be read, and a second
+    /// look may see nothing of it.
+    pub(super) fn with_damage(self, damage: LookError) -> ReadSource {
+        ReadSource { damage: Some(damage), ..self }
+    }
+
+    /// What a first look said is wrong with the store.
+    pub(crate) const fn damage(&self) -> Option<&LookError> {
+        self.damage.as_ref()
     }
 
     /// The store's own folder.

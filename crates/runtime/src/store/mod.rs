@@ -1,25 +1,31 @@
 //! A `.backstay/` folder.
 
 pub(crate) mod home;
+mod identity;
 mod mirror;
 mod open;
+mod open_error;
+mod paths;
 pub(crate) mod private;
 mod read_only;
 mod registration;
 
 use std::sync::Arc;
 
+use backstay_agent::Presets;
 use backstay_files::{Dir, if_there};
 use backstay_log::{BlobStore, Log};
-use backstay_model::{Attempt, EffectId};
+use backstay_model::{Attempt, Digest, EffectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::clock::Clock;
 use crate::drive::attempt_folder;
+use crate::error::RunError;
 use crate::registry::{Registry, RegistryError};
 
 pub use mirror::{MirrorError, ReadSource};
-pub use open::{OpenStore, StoreOpenError};
+pub use open::OpenStore;
+pub use open_error::StoreOpenError;
 pub use private::{PrivateError, other_things};
 pub use read_only::{ReadOnlyReason, ReadOnlyStore};
 
@@ -28,6 +34,9 @@ use registration::Registration;
 
 /// The name of a store's folder.
 pub const STORE_FOLDER: &str = ".backstay";
+
+/// The database of a store.
+const DATABASE: &str = "log.db";
 
 /// The name of the configuration in a store's folder.
 pub const CONFIGURATION_FILE: &str = "config.toml";
@@ -114,6 +123,38 @@ impl Store {
         match &self.access {
             Access::Full(Some(registration)) => registration.registry().keep(name, bytes),
             Access::Full(None) | Access::ReadOnly(_) => Err(RegistryError::NoPlace),
+        }
+    }
+
+    /// Notes the presets that this user's configuration has: a run that pins one of them may start its program, also after the
+    /// configuration has changed. Blocks.
+    ///
+    /// # Errors
+    /// [`RunError`] if a preset has no stored form, or the registry cannot be written.
+    pub fn note_presets(&self, presets: &Presets) -> Result<(), RunError> {
+        presets.iter().try_for_each(|preset| {
+            let stored = preset
+                .stored()
+                .map_err(|source| RunError::PresetForm { preset: preset.name().to_owned(), source })?;
+            self.note_preset(Digest::of(stored.as_bytes()))
+        })
+    }
+
+    pub(crate) fn note_preset(&self, digest: Digest) -> Result<(), RunError> {
+        match &self.access {
+            Access::Full(Some(registration)) => Ok(registration.registry().note_preset(digest)?),
+            // Nothing is started by a store that can only be read, and of one that is not registered nothing is kept.
+            Access::Full(None) | Access::ReadOnly(_) => Ok(()),
+        }
+    }
+
+    /// Whether the program of this preset may be started: this user's configuration had it. In a store that is used
+    /// unregistered its user has said where it comes from. Blocks.
+    pub(crate) fn may_start(&self, preset: Digest) -> Result<bool, RegistryError> {
+        match &self.access {
+            Access::Full(Some(registration)) => registration.registry().has_preset(preset),
+            Access::Full(None) => Ok(true),
+            Access::ReadOnly(_) => Ok(false),
         }
     }
 

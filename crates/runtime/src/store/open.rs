@@ -1,120 +1,27 @@
 //! Opening a store: is it this user's, the one that this user had, and may it be written?
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use backstay_log::care::{Peeked, peek, refuse_damage};
 use backstay_log::crash::crash_point;
 use backstay_log::{BlobStore, LookError, OpenError, OpenOptions, SqliteLog};
-use backstay_model::{Code, Coded, LogId, Position};
+use backstay_model::{LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{Access as Wish, AtFlags, CWD, accessat};
 
 use super::home::Home;
+use super::identity::{is_still, misses_one, peek_copy, standing_of};
 use super::mirror::{Mirror, MirrorError, ReadSource};
+use super::open_error::StoreOpenError;
+use super::paths::{is_writable, real, real_place};
 use super::private::{self, PrivateError};
-use super::read_only::{ReadOnlyLog, ReadOnlyReason, ReadOnlyStore};
+use super::read_only::{ReadOnlyReason, ReadOnlyStore};
 use super::registration::Registration;
-use super::{Access, Store};
-use crate::care::{self, AdoptError, Adopted, IsBackup, refuse_backup};
+use super::{Access, DATABASE, Store};
+use crate::care::{self, Adopted, refuse_backup};
 use crate::clock::{Clock, SystemClock};
-use crate::registry::{OldPlace, Place, RegisteredStore, Registry, RegistryError, Standing, standing};
-
-/// The database of a store.
-const DATABASE: &str = "log.db";
-
-/// A store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreOpenError {
-    /// It is a backup.
-    #[error(transparent)]
-    IsBackup(#[from] IsBackup),
-    /// It is not this user's alone, or not what a store is.
-    #[error(transparent)]
-    Private(#[from] PrivateError),
-    /// A store was to be made in a folder that has other things in it.
-    #[error("{folder} is not a Backstay store, and `{name}` is in it")]
-    OtherThings {
-        /// The folder.
-        folder: Utf8PathBuf,
-        /// One of them.
-        name: String,
-    },
-    /// It is not this user's, or not the one that this user had.
-    #[error("the store {folder} {}: it can be read, and nothing is written to it until you adopt it", .standing.describe())]
-    NotAdopted {
-        /// The store.
-        folder: Utf8PathBuf,
-        /// How it stands to what is known of it.
-        standing: Standing,
-    },
-    /// Whether it is this user's cannot be told or noted.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// It cannot be adopted.
-    #[error(transparent)]
-    Adopt(#[from] AdoptError),
-    /// It cannot be copied for reading.
-    #[error(transparent)]
-    Mirror(#[from] MirrorError),
-    /// It cannot be looked at.
-    #[error(transparent)]
-    Look(#[from] LookError),
-    /// The log says why.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The thread that opened it is gone.
-    #[error("the thread that opens the store died")]
-    Thread(#[source] tokio::task::JoinError),
-}
-
-impl Coded for StoreOpenError {
-    fn code(&self) -> Code {
-        match self {
-            StoreOpenError::IsBackup(error) => error.code(),
-            StoreOpenError::Private(error) => error.code(),
-            StoreOpenError::OtherThings { .. } => Code("BKS-R081"),
-            StoreOpenError::NotAdopted { .. } => Code("BKS-R082"),
-            StoreOpenError::Registry(error) => error.code(),
-            StoreOpenError::Adopt(error) => error.code(),
-            StoreOpenError::Mirror(error) => error.code(),
-            StoreOpenError::Look(error) => error.code(),
-            StoreOpenError::Log(error) => error.code(),
-            StoreOpenError::Thread(_) => Code("BKS-R001"),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            StoreOpenError::IsBackup(error) => error.hint(),
-            StoreOpenError::Private(error) => error.hint(),
-            StoreOpenError::OtherThings { .. } => {
-                Some("name the folder of a store, or an empty one".to_owned())
-            }
-            StoreOpenError::NotAdopted { folder, .. } => Some(format!(
-                "`backstay --store {folder} store adopt` says what is in it and adopts it; `--adopt` or BACKSTAY_ADOPT=1 does so on the way (in the library: `Store::open(…).adopt()`); `--store DIR` names another store"
-            )),
-            StoreOpenError::Registry(error) => error.hint(),
-            StoreOpenError::Adopt(error) => error.hint(),
-            StoreOpenError::Mirror(error) => error.hint(),
-            StoreOpenError::Look(error) => error.hint(),
-            StoreOpenError::Log(error) => error.hint(),
-            StoreOpenError::Thread(_) => None,
-        }
-    }
-}
-
-/// What the copy of a database is; an error names the original in `folder`.
-fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<Peeked, LookError> {
-    peek(copy.as_std_path()).map_err(|error| match error {
-        LookError::Open(OpenError::NotAStore { what, .. }) => {
-            LookError::Open(OpenError::NotAStore { path: folder.join(DATABASE).into(), what })
-        }
-        error => error,
-    })
-}
+use crate::registry::{RegisteredStore, Registry, RegistryError, Standing};
 
 /// A store that is about to be opened. Awaiting it opens it.
 #[derive(Clone, Debug)]
@@ -205,25 +112,44 @@ impl OpenStore {
         if refuse_backup(&self.folder).is_err() {
             return Ok((ReadSource::copied(&self.folder)?, None));
         }
-        let reason = match self.registered() {
-            _ if !is_writable(&self.folder) => ReadOnlyReason::NotWritable,
+        let copied = |reason| Ok((ReadSource::copied(&self.folder)?, Some(reason)));
+        if !is_writable(&self.folder) {
+            return copied(ReadOnlyReason::NotWritable);
+        }
+        if self.adopt {
+            return in_place(self.folder);
+        }
+        match self.registered() {
             Ok(Some(_)) => return in_place(self.folder),
-            Ok(None) if self.adopt => return in_place(self.folder),
-            Ok(None) => {
-                let source = ReadSource::copied(&self.folder)?;
-                let standing = match peek_copy(source.database(), &self.folder) {
-                    Ok(Peeked::Log { log, newest }) => self.standing(log, newest)?,
-                    Ok(Peeked::Blank) | Err(_) => Standing::Unknown,
-                };
-                if standing.is_own() {
-                    return in_place(self.folder);
-                }
-                return Ok((source, Some(ReadOnlyReason::NotAdopted(standing))));
+            Ok(None) => {}
+            Err(StoreOpenError::Registry(error)) => {
+                return copied(ReadOnlyReason::NoRegistry { what: error.to_string() });
             }
-            Err(_) if self.adopt => return in_place(self.folder),
-            Err(error) => ReadOnlyReason::NoRegistry { what: error.to_string() },
+            Err(StoreOpenError::Look(error)) if error.is_finding() => {
+                return Ok((ReadSource::in_place(self.folder).with_damage(error), None));
+            }
+            Err(error) => return Err(error),
+        }
+        let unknown = ReadOnlyReason::NotAdopted(Standing::Unknown);
+        let (peeked, mirror) = match self.look() {
+            Ok(looked) => looked,
+            Err(StoreOpenError::Look(error)) if error.is_finding() => {
+                return Ok((ReadSource::copied(&self.folder)?.with_damage(error), Some(unknown)));
+            }
+            Err(error) => return Err(error),
         };
-        Ok((ReadSource::copied(&self.folder)?, Some(reason)))
+        let reason = match peeked {
+            Peeked::Log { log, newest } => match standing_of(&self.folder, &self.registry, log, newest)? {
+                standing if standing.is_own() => return in_place(self.folder),
+                standing => ReadOnlyReason::NotAdopted(standing),
+            },
+            Peeked::Blank => unknown,
+        };
+        let source = match mirror {
+            Some(mirror) => ReadSource::mirrored(self.folder, mirror),
+            None => ReadSource::copied(&self.folder)?,
+        };
+        Ok((source, Some(reason)))
     }
 
     /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Where
@@ -271,7 +197,8 @@ impl OpenStore {
         match self.registered() {
             Ok(Some(entry)) => Ok(self.open_log(Some(entry))?.into()),
             Ok(None) => self.open_unregistered(),
-            Err(error) => self.without_registry(error),
+            Err(StoreOpenError::Registry(error)) => self.without_registry(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -281,15 +208,9 @@ impl OpenStore {
     }
 
     /// What is known of the store at this path, if it is still that one and has not gone back.
-    fn registered(&self) -> Result<Option<RegisteredStore>, RegistryError> {
+    fn registered(&self) -> Result<Option<RegisteredStore>, StoreOpenError> {
         let Some(entry) = self.registry.at_path(&self.folder)? else { return Ok(None) };
-        let is_it = match peek(self.folder.as_std_path()) {
-            Ok(Peeked::Log { log, newest }) => log == entry.log && newest >= entry.head,
-            Ok(Peeked::Blank) => false,
-            // One that cannot be read is told by who opens it.
-            Err(_) => true,
-        };
-        Ok(is_it.then_some(entry))
+        Ok(is_still(&self.folder, &entry)?.then_some(entry))
     }
 
     /// What there is to do where nobody can tell whose a store is.
@@ -347,16 +268,22 @@ impl OpenStore {
 
     /// Opens a store of which the registry knows nothing at this path.
     fn open_unregistered(mut self) -> Result<Opened, StoreOpenError> {
+        if let Err(error) = self.registry.prepare() {
+            return self.without_registry(error);
+        }
+        // It may take long, and others need the lock meanwhile.
+        let looked = self.look();
         // Whoever makes a store at this moment holds the lock until it is registered.
-        let lock = match self.registry.prepare().and_then(|()| self.registry.lock()) {
+        let lock = match self.registry.lock() {
             Ok(lock) => lock,
             Err(error) => return self.without_registry(error),
         };
         if let Some(entry) = self.registered()? {
+            // What was seen was a store that was just being made.
             drop(lock);
             return Ok(self.open_log(Some(entry))?.into());
         }
-        let (peeked, mirror) = self.look()?;
+        let (peeked, mirror) = looked?;
         let (log, newest) = match peeked {
             Peeked::Log { log, newest } => (log, newest),
             // Whoever made it was killed at once.
@@ -366,7 +293,7 @@ impl OpenStore {
                 return self.make();
             }
         };
-        match self.standing(log, newest)? {
+        match standing_of(&self.folder, &self.registry, log, newest)? {
             // It is mounted at two places, or it was here before another one was.
             Standing::Known => {
                 let log = self.log()?;
@@ -410,30 +337,11 @@ impl OpenStore {
         self.refuse_damage()?;
         match Mirror::make(&self.folder) {
             Ok(mirror) => Ok((peek_copy(mirror.path(), &self.folder)?, Some(mirror))),
-            Err(MirrorError::TooLarge { .. }) if self.adopt || self.misses_one()? => {
+            Err(MirrorError::TooLarge { .. }) if self.adopt || misses_one(&self.registry)? => {
                 Ok((peek(self.folder.as_std_path())?, None))
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Whether a store that the registry knows is not where it was.
-    fn misses_one(&self) -> Result<bool, RegistryError> {
-        let is_missing = |entry: RegisteredStore| {
-            entry.path.join(DATABASE).symlink_metadata().is_err_and(|error| is_gone(&error))
-        };
-        Ok(self.registry.all()?.into_iter().any(is_missing))
-    }
-
-    /// How a store whose log goes up to `newest` stands to what is known of that log.
-    fn standing(&self, log: LogId, newest: Position) -> Result<Standing, RegistryError> {
-        let places: Vec<Place> =
-            self.registry.of_log(log)?.into_iter().map(|entry| self.place(entry)).collect();
-        Ok(standing(&self.folder, newest, &places))
-    }
-
-    fn place(&self, registered: RegisteredStore) -> Place {
-        Place { old_place: old_place(&registered, &self.folder), registered }
     }
 
     fn log(&self) -> Result<SqliteLog, StoreOpenError> {
@@ -494,17 +402,14 @@ impl OpenStore {
         if peek_copy(mirror.path(), &self.folder)? == Peeked::Blank {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         }
-        let options = OpenOptions {
-            create: false,
-            owners: Some(self.folder.join("owners").into()),
-            ..OpenOptions::default()
-        };
+        let copy_of = Some(self.folder.clone().into());
+        let options = OpenOptions { create: false, copy_of, ..OpenOptions::default() };
         let copy = SqliteLog::open(mirror.path().as_std_path(), options)?;
         let folder = self.folder;
         let read_only = ReadOnlyStore { folder: folder.clone(), reason, mirror };
         let store = Store {
             blobs: BlobStore::in_folder(folder.join("blobs").as_std_path()),
-            log: Arc::new(ReadOnlyLog { copy, folder: folder.clone() }),
+            log: Arc::new(copy),
             clock: Arc::new(SystemClock),
             access: Access::ReadOnly(Arc::new(read_only)),
             home: home(&folder)?,
@@ -517,66 +422,4 @@ impl OpenStore {
 fn home(folder: &Utf8Path) -> Result<Home, StoreOpenError> {
     let failed = |source| PrivateError::Io { path: folder.to_owned(), source };
     Ok(Home::open(folder).map_err(failed)?)
-}
-
-/// A path without links.
-fn real(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotADirectory => {
-            OpenError::NotAStore { path: folder.into(), what: "it is not a folder".to_owned() }.into()
-        }
-        _ => StoreOpenError::from(PrivateError::Io { path: folder.to_owned(), source }),
-    };
-    // Above it links are the user's; itself it is none.
-    let folder = backstay_files::Dir::open_found(folder.as_std_path()).map_err(failed)?;
-    Ok(Utf8PathBuf::from(folder.path().to_string_lossy().into_owned()))
-}
-
-/// The same for a folder that need not be there yet.
-fn real_place(folder: &Utf8Path) -> Result<Utf8PathBuf, StoreOpenError> {
-    let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else { return real(folder) };
-    if folder.exists() {
-        return real(folder);
-    }
-    let failed = |source| PrivateError::Io { path: above.to_owned(), source };
-    std::fs::create_dir_all(above).map_err(failed)?;
-    Ok(real(above)?.join(name))
-}
-
-/// Whether this process may write to the folder and to the database in it.
-fn is_writable(folder: &Utf8Path) -> bool {
-    let may_write =
-        |path: &Utf8Path| accessat(CWD, path.as_std_path(), Wish::WRITE_OK, AtFlags::EACCESS).is_ok();
-    may_write(folder) && may_write(&folder.join(DATABASE))
-}
-
-/// What is where the registry says that the log is, seen from the store in `folder`.
-fn old_place(entry: &RegisteredStore, folder: &Utf8Path) -> OldPlace {
-    if entry.path == folder {
-        return OldPlace::SameFolder;
-    }
-    let number = |path: &Utf8Path| path.metadata().map(|found| (found.dev(), found.ino()));
-    match (number(&entry.path), number(folder)) {
-        (Ok(old), Ok(new)) if old == new => return OldPlace::SameFolder,
-        (Err(error), _) if is_gone(&error) => return OldPlace::Empty,
-        _ => {}
-    }
-    match entry.path.join(DATABASE).symlink_metadata() {
-        Err(error) if is_gone(&error) => return OldPlace::Empty,
-        Err(_) => return OldPlace::Unreadable,
-        Ok(_) => {}
-    }
-    if private::check_store(&entry.path, false).is_err() {
-        return OldPlace::Unreadable;
-    }
-    match peek(entry.path.as_std_path()) {
-        Ok(Peeked::Log { log, .. }) if log == entry.log => OldPlace::SameLog,
-        Ok(Peeked::Log { .. }) => OldPlace::OtherLog,
-        Ok(Peeked::Blank) => OldPlace::Empty,
-        Err(_) => OldPlace::Unreadable,
-    }
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

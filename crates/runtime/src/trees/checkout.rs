@@ -1,7 +1,5 @@
 //! A git checkout, and what can be done with the trees that are kept of it.
 
-use std::io::IsTerminal as _;
-use std::process::Stdio;
 use std::time::Duration;
 
 use backstay_model::event::{KeptTree, OmittedFiles};
@@ -9,7 +7,7 @@ use backstay_model::{InvalidObjectId, ObjectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::TreeError;
-use super::git::{DIFF_OPTIONS, GIT_PATIENCE, Git, hardened, users_pager};
+use super::git::{DIFF_OPTIONS, GIT_PATIENCE, Git};
 use super::keep::TreeName;
 use super::state::CheckoutState;
 
@@ -74,6 +72,14 @@ impl Checkout {
         Git::with_settings(&self.root, self.patience, &settings, words)
     }
 
+    pub(super) fn settings(&self) -> &[String] {
+        &self.settings
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Its topmost folder.
     #[must_use]
     pub fn root(&self) -> &Utf8Path {
@@ -101,28 +107,6 @@ impl Checkout {
         let object =
             |text: &str| text.trim().parse().map_err(|error: InvalidObjectId| odd(error.to_string()));
         Ok(Some(KeptTree { commit: object(commit)?, tree: object(tree)?, omitted }))
-    }
-
-    /// Shows what is different between two commits, with the user's own colours and pager. True if git was content.
-    ///
-    /// # Errors
-    /// [`TreeError`] if git cannot be started.
-    #[expect(clippy::disallowed_methods, reason = "git prints: it is asked only where it does")]
-    pub fn show_diff(&self, from: &ObjectId, to: &ObjectId, options: &[String]) -> Result<bool, TreeError> {
-        let mut settings = self.settings.clone();
-        if std::io::stdout().is_terminal() {
-            let pager = users_pager(&self.root, self.patience)?;
-            settings.extend([format!("core.pager={pager}"), format!("pager.diff={pager}")]);
-        }
-        let status = hardened(&self.root, &settings)
-            .arg("diff")
-            .args(DIFF_OPTIONS)
-            .args(options)
-            .args(["--end-of-options", from.as_str(), to.as_str(), "--"])
-            .stdin(Stdio::null())
-            .status()
-            .map_err(TreeError::NoGit)?;
-        Ok(status.success())
     }
 
     /// What is different between two commits or trees, as a text without colours.

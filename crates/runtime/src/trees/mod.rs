@@ -4,6 +4,7 @@
 //! made with an index of its own: neither the user's index nor branches nor hooks have to do with it.
 
 mod checkout;
+mod difference;
 mod error;
 mod folder;
 mod git;
@@ -16,6 +17,7 @@ mod summary;
 mod worktrees;
 
 pub use checkout::{ChangedFile, Checkout};
+pub use difference::{DiffForm, DiffText};
 pub use error::TreeError;
 pub(crate) use error::outcome;
 pub(crate) use folder::folder_digest;

@@ -280,6 +280,9 @@ fn said_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError
             format!("the shell takes {holder} as the name of a variable, and evaluates an index in it")
         }
         Role::Option => format!("{holder} can be an option here, and an option can run commands"),
+        Role::FileOrCommand => {
+            format!("`perl -n` and `perl -p` run {holder} as a command here if it ends with `|`")
+        }
         Role::Operator => {
             format!("{holder} is split into words here, and a word such as `-v` or `-c` evaluates the next")
         }
@@ -320,6 +323,7 @@ fn hint_of(role: Role, is_direct: bool, source: &str) -> String {
         }
         Role::VariableName => "name the variable in the script, or choose among names with `case`".to_owned(),
         Role::Option => "put `--` before it; for `printf` a format: `printf '%s' …`".to_owned(),
+        Role::FileOrCommand => "let the shell open the file: `perl -n … < \"…\"`".to_owned(),
         Role::Operator => "put it in double quotes".to_owned(),
         Role::ProgramName => {
             "declare the input with `type: script` and make it the whole `run`, or name the command"

@@ -8,13 +8,22 @@ mod mutations;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use backstay_testkit::run_within;
 use backstay_workflow::expression::{
     EvalErrorKind, ParsedScript, RunValues, Script, ScriptContext, ScriptVariable, ShellDialect, SourceError,
     ValueKind, Values,
 };
 use contexts::{CONTEXTS, PAYLOADS, Verdict};
 use minijinja::Value;
+
+/// After so long a script is killed.
+const SCRIPT_MAX: Duration = Duration::from_secs(20);
+/// How a step starts its script.
+const BASH: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
+/// The shell of POSIX that scripts are tried with as well, where it is installed.
+const DASH: &[&str] = &["dash", "-e"];
 
 /// Ways to write an interpolation; the value goes to stdout between `<` and `>`.
 const WAYS: &[(&str, &str)] = &[
@@ -74,13 +83,14 @@ fn values(value: &str) -> Values {
 
 fn run(script: &str, value: &str, folder: &Path) -> (bool, String) {
     let rendered = Script::parse(script).expect("a good script").render(&values(value)).expect("a value");
-    let output = Command::new("bash")
+    let mut command = Command::new("bash");
+    command
         .args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &rendered.text])
         .envs(rendered.env)
         .current_dir(folder)
         .stdin(Stdio::null())
-        .output()
-        .expect("bash");
+        .stdout(Stdio::piped());
+    let output = run_within(&mut command, SCRIPT_MAX).expect("bash").expect("the script ends");
     (output.status.success(), String::from_utf8(output.stdout).expect("UTF-8"))
 }
 
@@ -222,26 +232,45 @@ fn verdict_of(script: &str) -> &'static str {
 }
 
 /// Runs a script as a step does, with `values` in turn in place of each `${{ }}`; whether a payload ran.
-fn payload_runs(text: &str, variables: &[ScriptVariable], values: &[&str], folder: &Path) -> bool {
+fn payload_runs(
+    shell: &[&str],
+    text: &str,
+    variables: &[ScriptVariable],
+    values: &[&str],
+    folder: &Path,
+) -> bool {
     let file = folder.join("script");
     std::fs::write(&file, text).unwrap();
     // A loop without an end is ended by its use of the processor.
-    Command::new("sh")
-        .args(["-c", "ulimit -t 5; exec \"$@\"", "sh", "bash", "--noprofile", "--norc", "-eo", "pipefail"])
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -t 5; exec \"$@\"", "sh"])
+        .args(shell)
         .arg(&file)
         .envs(variables.iter().map(|variable| &variable.name).zip(values.iter().cycle()))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("bash");
+        .stderr(Stdio::null());
+    // One that waits for ever is killed: what it did until then is looked at.
+    run_within(&mut command, SCRIPT_MAX).expect(shell[0]);
     let canary = folder.join("CANARY");
     let runs = canary.exists();
     if runs {
         std::fs::remove_file(canary).unwrap();
     }
     runs
+}
+
+/// Whether the check has no word on a script for this shell.
+fn says_nothing(script: &str, dialect: ShellDialect) -> bool {
+    parse_for(script, ValueKind::Text, dialect).is_ok_and(|parsed| parsed.warnings.is_empty())
+}
+
+fn has_dash() -> bool {
+    let mut command = Command::new("dash");
+    command.args(["-c", ":"]);
+    run_within(&mut command, SCRIPT_MAX).is_ok()
 }
 
 /// Says what is wrong with the verdict on one context.
@@ -262,10 +291,19 @@ fn fault_of(verdict: Verdict, context: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     // What is refused is spelled as it would be if it was not.
     let spelled = parse_as(&script, ValueKind::Number).unwrap();
-    let ran = PAYLOADS
-        .iter()
-        .find(|value| payload_runs(&spelled.text, &spelled.variables, &[value], folder.path()));
-    match (verdict, ran) {
+    let run_by = |shell: &[&str]| {
+        PAYLOADS
+            .iter()
+            .find(|value| payload_runs(shell, &spelled.text, &spelled.variables, &[value], folder.path()))
+    };
+    if verdict == Verdict::Passes
+        && has_dash()
+        && says_nothing(&script, ShellDialect::Posix)
+        && let Some(payload) = run_by(DASH)
+    {
+        return Some(format!("{context:?} runs {payload:?} with dash"));
+    }
+    match (verdict, run_by(BASH)) {
         (Verdict::Passes, Some(payload)) => Some(format!("{context:?} runs {payload:?}")),
         (Verdict::Refused | Verdict::Warned, None) => Some(format!("{context:?} runs no payload")),
         _ => None,

@@ -2,10 +2,11 @@
 //!
 //! The seed is fixed; `BACKSTAY_MUTATE_MINUTES=10` goes on for so long from a seed that it prints.
 
-use backstay_workflow::expression::Script;
+use backstay_testkit::{Random, mutate};
+use backstay_workflow::expression::{Script, ShellDialect};
 
 use super::contexts::{CONTEXTS, PAYLOADS, Verdict};
-use super::payload_runs;
+use super::{BASH, DASH, has_dash, payload_runs, says_nothing};
 
 /// Scripts that are made, of which those that pass are run.
 const ROUNDS: u64 = 250;
@@ -259,29 +260,8 @@ const MORSELS: &[&str] = &[
     "2>",
 ];
 
-/// Small, fast, and the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % end
-    }
-
-    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
-    }
-}
-
 /// A command with everything filled in, `depth` levels of commands in it at most.
-fn command(dice: &mut Dice, depth: u32) -> String {
+fn command(dice: &mut Random, depth: u32) -> String {
     const VARIABLES: &[&str] = &["a", "b", "c", "d"];
     let mut piece = dice.of(COMMANDS);
     while depth == 0 && piece.contains('%') && !piece.contains("%s") {
@@ -316,7 +296,7 @@ fn without_calls(command: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn script(dice: &mut Dice) -> String {
+fn script(dice: &mut Random) -> String {
     let mut lines: Vec<String> = (0..2 + dice.below(5)).map(|_| command(dice, 2)).collect();
     if dice.below(3) == 0 {
         let (_, context) = CONTEXTS[dice.below(CONTEXTS.len())];
@@ -331,18 +311,24 @@ fn script(dice: &mut Dice) -> String {
 }
 
 /// What keeps a script from being run at random.
-const LEFT_OUT: &[&str] = &["sleep", "ssh", "sudo", "su -c", "watch", "exec §", "docker", "exit", "nohup"];
+const LEFT_OUT: &[&str] =
+    &["sleep", "ssh", "scp", "rsync", "sudo", "su -c", "watch", "exec §", "docker", "exit", "nohup"];
 
 /// Reads a script; runs it with payloads if the check says nothing.
-fn holds(dice: &mut Dice, script: &str, folder: &std::path::Path) -> bool {
+fn holds(dice: &mut Random, script: &str, folder: &std::path::Path) -> bool {
     let Ok(parsed) = Script::parse_with_warnings(script) else { return false };
     if !parsed.warnings.is_empty() || LEFT_OUT.iter().any(|word| script.contains(word)) {
         return false;
     }
+    let is_posix = has_dash() && says_nothing(script, ShellDialect::Posix);
     for _ in 0..3 {
         let payloads = [PAYLOADS[dice.below(PAYLOADS.len())], PAYLOADS[dice.below(PAYLOADS.len())]];
-        let runs = payload_runs(&parsed.script.text, &parsed.script.variables, &payloads, folder);
+        let runs = payload_runs(BASH, &parsed.script.text, &parsed.script.variables, &payloads, folder);
         assert!(!runs, "{payloads:?} ran in\n{script}");
+        if is_posix {
+            let runs = payload_runs(DASH, &parsed.script.text, &parsed.script.variables, &payloads, folder);
+            assert!(!runs, "{payloads:?} ran with dash in\n{script}");
+        }
     }
     true
 }
@@ -350,39 +336,16 @@ fn holds(dice: &mut Dice, script: &str, folder: &std::path::Path) -> bool {
 #[test]
 fn s12_what_the_check_lets_pass_runs_no_payload() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(minutes) = std::env::var_os("BACKSTAY_MUTATE_MINUTES") else {
-        let mut dice = Dice(0x5eed_0000_0000_0003);
-        let run = (0..ROUNDS).filter(|_| {
-            let script = script(&mut dice);
-            holds(&mut dice, &script, folder.path())
-        });
-        assert!(run.count() > 20, "some scripts pass and are run");
-        return;
-    };
-    let minutes: u64 = minutes.to_str().unwrap().parse().unwrap();
-    long(minutes, folder.path());
-}
-
-#[expect(clippy::disallowed_methods, reason = "the long mode is measured by the clock")]
-fn long(minutes: u64, folder: &std::path::Path) {
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    let seed = u64::try_from(seed).unwrap() | 1;
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60);
-    println!("seed {seed}");
-    let (mut dice, mut rounds, mut run) = (Dice(seed), 0_u64, 0_u64);
-    while std::time::Instant::now() < end {
-        let script = script(&mut dice);
-        run += u64::from(holds(&mut dice, &script, folder));
-        for _ in 0..4 {
-            read(&mut dice);
-        }
-        rounds += 1;
-    }
-    println!("{rounds} scripts, {run} of them run");
+    let mut run = 0;
+    mutate("scripts", 0x5eed_0000_0000_0003, ROUNDS, |dice| {
+        let script = script(dice);
+        run += u64::from(holds(dice, &script, folder.path()));
+    });
+    assert!(run > 20, "some scripts pass and are run");
 }
 
 /// Reads something that is hardly a script.
-fn read(dice: &mut Dice) {
+fn read(dice: &mut Random) {
     let mut text = String::new();
     for _ in 0..dice.below(60) {
         match dice.below(8) {
@@ -409,8 +372,7 @@ fn read(dice: &mut Dice) {
 
 #[test]
 fn s12_every_text_is_read_to_its_end() {
-    let mut dice = Dice(0x5eed_0000_0000_0005);
-    (0..READINGS).for_each(|_| read(&mut dice));
+    mutate("characters", 0x5eed_0000_0000_0005, READINGS, read);
 }
 
 #[test]

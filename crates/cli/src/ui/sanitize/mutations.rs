@@ -1,6 +1,8 @@
 //! Random and damaged bytes: whatever comes, a terminal that is given what comes out acts on nothing. The seed is fixed;
 //! `BACKSTAY_MUTATE_MINUTES=10` goes on for so long from a seed that it prints.
 
+use backstay_testkit::{Random, mutate};
+
 use super::{Colours, Moves, Sanitizer, json, one_line, sanitized};
 
 const ROUNDS: u64 = 2_000;
@@ -87,43 +89,26 @@ const WORDS: [&str; 22] = [
     "{\"a\":\"b\"}",
 ];
 
-/// Small, fast, and the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % end
-    }
-
-    fn bytes(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for _ in 0..self.below(24) {
-            match self.below(8) {
-                0 => bytes.push(u8::try_from(self.next() >> 56).unwrap()),
-                1 => bytes.extend(
-                    char::from_u32(u32::try_from(self.below(0x11_0000)).unwrap())
-                        .unwrap_or('x')
-                        .to_string()
-                        .bytes(),
-                ),
-                2 if !bytes.is_empty() => {
-                    let place = self.below(bytes.len());
-                    bytes[place] ^= 1 << self.below(8);
-                }
-                3 | 4 => bytes.extend(WORDS[self.below(WORDS.len())].bytes()),
-                _ => bytes.extend(MORSELS[self.below(MORSELS.len())]),
+fn some_bytes(dice: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..dice.below(24) {
+        match dice.below(8) {
+            0 => bytes.push(u8::try_from(dice.number() >> 56).unwrap()),
+            1 => bytes.extend(
+                char::from_u32(u32::try_from(dice.below(0x11_0000)).unwrap())
+                    .unwrap_or('x')
+                    .to_string()
+                    .bytes(),
+            ),
+            2 if !bytes.is_empty() => {
+                let place = dice.below(bytes.len());
+                bytes[place] ^= 1 << dice.below(8);
             }
+            3 | 4 => bytes.extend(WORDS[dice.below(WORDS.len())].bytes()),
+            _ => bytes.extend(MORSELS[dice.below(MORSELS.len())]),
         }
-        bytes
     }
+    bytes
 }
 
 /// Remembers what a terminal was made to do beyond showing text.
@@ -218,8 +203,8 @@ fn anstyle_free(out: &str) -> String {
     plain + rest
 }
 
-fn holds(dice: &mut Dice) {
-    let bytes = dice.bytes();
+fn holds(dice: &mut Random) {
+    let bytes = some_bytes(dice);
     let of = format!("{:?} ({bytes:?})", String::from_utf8_lossy(&bytes));
     for colours in [Colours::None, Colours::Own, Colours::Any] {
         for moves in [Moves::Obeyed, Moves::Shown] {
@@ -247,26 +232,6 @@ fn holds(dice: &mut Dice) {
 }
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "the long mode is measured by the clock, and says its seed"
-)]
 fn whatever_comes_a_terminal_acts_on_nothing() {
-    let Some(minutes) = std::env::var_os("BACKSTAY_MUTATE_MINUTES") else {
-        let mut dice = Dice(0x5eed_0000_0000_0022);
-        (0..ROUNDS).for_each(|_| holds(&mut dice));
-        return;
-    };
-    let minutes: u64 = minutes.to_str().unwrap().parse().unwrap();
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    let seed = u64::try_from(seed).unwrap() | 1;
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(minutes * 60);
-    let (mut dice, mut rounds) = (Dice(seed), 0_u64);
-    println!("sanitizer: seed {seed}");
-    while std::time::Instant::now() < end {
-        holds(&mut dice);
-        rounds += 1;
-    }
-    println!("sanitizer: {rounds} rounds");
+    mutate("sanitizer", 0x5eed_0000_0000_0022, ROUNDS, holds);
 }

@@ -325,7 +325,7 @@ impl<'a> Judge<'a> {
                         self.find(sources, Role::ProgramFile, *certainty, &word.range);
                     }
                 }
-                Role::Script | Role::Code | Role::Option | Role::ProgramName => {
+                Role::Script | Role::Code | Role::Option | Role::FileOrCommand | Role::ProgramName => {
                     let sources = self.sources(&word.after(*skipped));
                     self.find(sources, *role, *certainty, &word.range);
                 }

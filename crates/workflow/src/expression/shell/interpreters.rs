@@ -1,6 +1,8 @@
-//! Programs that run text: where it stands among their arguments.
+//! How a program that runs text is given it: the types. `tables` has the programs.
 
-/// What a word is to an interpreter.
+use super::tables::PROGRAMS;
+
+/// What a word is to a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     /// The program, unless an option named one.
@@ -11,27 +13,71 @@ pub(super) enum Operand {
     Host,
     /// Code, whatever options there are.
     Code,
+    /// Code in some of its forms.
+    LikelyCode,
+    /// A script of a shell.
+    Script,
+    /// A command with its arguments.
+    Command,
+    /// What it is to do: `git rebase` has an entry of its own.
+    Subcommand,
+    /// The value of the setting that the word before it names.
+    SettingValue,
+    /// Data, but an option that runs code if it begins with `-`.
+    DataOrOption,
     /// Data.
     Data,
 }
 
-/// How a program is given what it runs.
+/// What the value of an option is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OptionValue {
+    /// The program that runs in place of an operand.
+    Program,
+    /// Code that runs beside it.
+    Code,
+    /// The file with the program.
+    ProgramFile,
+    /// A file, module or folder with code that is loaded beside it.
+    CodeFile,
+    /// `name=value`, of which some names take code.
+    Setting,
+    /// Data.
+    Data,
+    /// Code, only in the same word.
+    AttachedCode,
+    /// Data, only in the same word.
+    AttachedData,
+}
+
+/// How a program is given what it runs. Options are letters, or whole names with their dashes.
 pub(super) struct Interpreter {
     pub(super) names: &'static [&'static str],
-    /// Letters of options whose value is code.
     pub(super) programs: &'static str,
-    /// Long options whose value is code.
     pub(super) long_programs: &'static [&'static str],
-    /// Letters of options whose value is a file with code.
+    pub(super) code: &'static str,
+    pub(super) long_code: &'static [&'static str],
     pub(super) files: &'static str,
-    /// Letters of options with a value that is data.
+    pub(super) long_files: &'static [&'static str],
+    pub(super) code_files: &'static str,
+    pub(super) long_code_files: &'static [&'static str],
+    pub(super) settings: &'static str,
+    pub(super) long_settings: &'static [&'static str],
+    /// Settings whose value is code, in small letters: whole names, their last parts, or with a `.` behind it the first.
+    pub(super) code_settings: &'static [&'static str],
     pub(super) with_value: &'static str,
-    /// Long options with a value behind them that is data.
     pub(super) long_with_value: &'static [&'static str],
+    pub(super) long_with_two_values: &'static [&'static str],
+    pub(super) attached_code: &'static str,
+    pub(super) attached: &'static str,
+    /// Letters with which a file among the operands may be a command.
+    pub(super) opening: &'static str,
     /// What its operands are; the last one stands for all that follow.
-    operands: &'static [Operand],
+    pub(super) operands: &'static [Operand],
     /// Whether options may stand behind operands.
     pub(super) options_after_operands: bool,
+    /// Whether a word that begins with `+` is code.
+    pub(super) plus_is_code: bool,
     /// Whether it runs its input where it is not told what else to run.
     pub(super) runs_input: bool,
     /// The operands that it may have and still run its input.
@@ -43,123 +89,66 @@ pub(super) struct Interpreter {
 }
 
 impl Interpreter {
+    /// The program of this name, without its folder; a version may stand behind the name: `python3.12`.
+    pub(super) fn named(name: &str) -> Option<&'static Interpreter> {
+        let find = |name: &str| PROGRAMS.iter().find(|known| known.names.contains(&name));
+        find(name).or_else(|| find(name.trim_end_matches(|c: char| c.is_ascii_digit() || ".-".contains(c))))
+    }
+
     pub(super) fn operand(&self, number: usize) -> Operand {
         self.operands.get(number).or(self.operands.last()).copied().unwrap_or(Operand::Data)
     }
+
+    /// What the value of the option with this letter is.
+    pub(super) fn short(&self, letter: char) -> Option<OptionValue> {
+        let kinds = [
+            (self.programs, OptionValue::Program),
+            (self.code, OptionValue::Code),
+            (self.files, OptionValue::ProgramFile),
+            (self.code_files, OptionValue::CodeFile),
+            (self.settings, OptionValue::Setting),
+            (self.with_value, OptionValue::Data),
+            (self.attached_code, OptionValue::AttachedCode),
+            (self.attached, OptionValue::AttachedData),
+        ];
+        kinds.iter().find(|(letters, _)| letters.contains(letter)).map(|(_, value)| *value)
+    }
+
+    /// What the value of the option with this name is. Programs of GNU take the beginning of a name for the whole.
+    pub(super) fn long(&self, name: &str) -> Option<OptionValue> {
+        let kinds = [
+            (self.long_programs, OptionValue::Program),
+            (self.long_code, OptionValue::Code),
+            (self.long_files, OptionValue::ProgramFile),
+            (self.long_code_files, OptionValue::CodeFile),
+            (self.long_settings, OptionValue::Setting),
+            (self.long_with_value, OptionValue::Data),
+        ];
+        let find = |is: &dyn Fn(&str) -> bool| {
+            kinds.iter().find(|(names, _)| names.iter().any(|known| is(known))).map(|(_, value)| *value)
+        };
+        let is_beginning = name.starts_with("--") && name.len() > 3;
+        find(&|known| known == name).or_else(|| find(&|known| is_beginning && known.starts_with(name)))
+    }
+
+    /// The letters of a word with options before the first that has a value, and that one.
+    pub(super) fn flags<'a>(&self, word: &'a str) -> (&'a str, Option<char>) {
+        if word.starts_with("--") || self.long(word).is_some() {
+            return ("", None);
+        }
+        let letters = word.get(1..).unwrap_or_default();
+        match letters.char_indices().find(|(_, letter)| self.short(*letter).is_some()) {
+            Some((end, letter)) => (&letters[..end], Some(letter)),
+            None => (letters, None),
+        }
+    }
+
+    /// Whether the value of this setting is code.
+    pub(super) fn runs_setting(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        self.code_settings.iter().any(|known| match known.strip_suffix('.') {
+            Some(_) => name.starts_with(known),
+            None => name == *known || name.strip_suffix(known).is_some_and(|before| before.ends_with('.')),
+        })
+    }
 }
-
-const BASE: Interpreter = Interpreter {
-    names: &[],
-    programs: "",
-    long_programs: &[],
-    files: "",
-    with_value: "",
-    long_with_value: &[],
-    operands: &[Operand::ProgramFile, Operand::Data],
-    options_after_operands: false,
-    runs_input: true,
-    operands_before_input: 0,
-    is_confined: false,
-    is_shell: false,
-};
-
-/// Every interpreter that is known.
-pub(super) const INTERPRETERS: &[Interpreter] = &[
-    Interpreter {
-        names: &["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "rbash", "csh", "tcsh"],
-        programs: "c",
-        with_value: "oO",
-        long_with_value: &["--rcfile", "--init-file"],
-        is_shell: true,
-        ..BASE
-    },
-    Interpreter {
-        names: &["python", "python2", "python3", "pypy", "pypy3"],
-        programs: "c",
-        files: "m",
-        with_value: "WX",
-        ..BASE
-    },
-    Interpreter { names: &["perl"], programs: "eE", with_value: "I", ..BASE },
-    Interpreter { names: &["ruby"], programs: "e", with_value: "IrC", ..BASE },
-    Interpreter {
-        names: &["node", "nodejs", "bun", "deno"],
-        programs: "ep",
-        long_programs: &["--eval", "--print"],
-        with_value: "rC",
-        long_with_value: &["--require", "--import"],
-        ..BASE
-    },
-    Interpreter { names: &["php"], programs: "rBRE", files: "fF", with_value: "d", ..BASE },
-    Interpreter {
-        names: &["lua", "luajit", "guile", "Rscript", "R", "osascript"],
-        programs: "e",
-        with_value: "l",
-        ..BASE
-    },
-    Interpreter { names: &["pwsh", "powershell"], programs: "c", long_programs: &["-Command"], ..BASE },
-    Interpreter { names: &["tclsh", "expect"], programs: "c", files: "f", ..BASE },
-    Interpreter {
-        names: &["awk", "gawk", "mawk", "nawk", "original-awk"],
-        programs: "e",
-        long_programs: &["--source"],
-        files: "fE",
-        with_value: "vFil",
-        long_with_value: &["--assign", "--field-separator"],
-        operands: &[Operand::Program, Operand::Data],
-        runs_input: false,
-        ..BASE
-    },
-    Interpreter {
-        names: &["sed", "gsed"],
-        programs: "e",
-        long_programs: &["--expression"],
-        files: "f",
-        with_value: "lL",
-        operands: &[Operand::Program, Operand::Data],
-        options_after_operands: true,
-        runs_input: false,
-        ..BASE
-    },
-    Interpreter {
-        names: &["jq", "yq", "gojq", "jaq"],
-        files: "f",
-        with_value: "L",
-        operands: &[Operand::Program, Operand::Data],
-        is_confined: true,
-        runs_input: false,
-        ..BASE
-    },
-    Interpreter {
-        names: &["psql", "mysql", "mariadb"],
-        programs: "ce",
-        long_programs: &["--command", "--execute"],
-        files: "f",
-        with_value: "dUhpvPF",
-        long_with_value: &["--set", "--variable", "--host", "--user", "--dbname"],
-        operands: &[Operand::Data],
-        options_after_operands: true,
-        operands_before_input: usize::MAX,
-        ..BASE
-    },
-    Interpreter {
-        names: &["sqlite3", "duckdb"],
-        operands: &[Operand::Data, Operand::Code],
-        operands_before_input: 1,
-        ..BASE
-    },
-    Interpreter {
-        names: &["ssh", "rsh", "mosh"],
-        with_value: "BbcDEeFIiJLlmOoPpQRSWw",
-        operands: &[Operand::Host, Operand::Code],
-        operands_before_input: 1,
-        ..BASE
-    },
-    Interpreter {
-        names: &["at", "batch", "crontab", "ed", "ex", "dc", "gdb", "ftp", "sftp", "lftp", "vi", "vim"],
-        programs: "ce",
-        operands: &[Operand::Data],
-        operands_before_input: usize::MAX,
-        ..BASE
-    },
-];

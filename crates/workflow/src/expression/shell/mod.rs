@@ -1,8 +1,8 @@
 //! Scripts of bash and of POSIX shells: where each `${{ }}` stands, and what the shell would evaluate again.
 //!
 //! `parser`, `compound`, `simple`, `redirects` and `words` read a script into the types of `syntax`. `flow` says which variables
-//! may hold a value, `sources` which words do, `programs` what commands do with their words, `interpreters` how programs are
-//! given code. `findings` and `assignments` put these together; `nested` finds the programs in a script. `reading` is the way in.
+//! may hold a value, `sources` which words do, `programs` what commands do with their words, `tables`, `interpreters` and
+//! `options` how programs are given code. `findings` and `assignments` put these together; `nested` finds the programs in a script. `reading` is the way in.
 
 mod assignments;
 mod compound;
@@ -10,6 +10,7 @@ mod findings;
 mod flow;
 mod interpreters;
 mod nested;
+mod options;
 mod parser;
 mod programs;
 mod reading;
@@ -17,6 +18,7 @@ mod redirects;
 mod simple;
 mod sources;
 mod syntax;
+mod tables;
 mod words;
 
 pub(crate) use findings::{CODE_VARIABLES, Finding, PROGRAM_VARIABLES, Source};

@@ -3,7 +3,7 @@
 //! This knows the builtins of bash and the usual interpreters and launchers. What another program makes of its arguments is
 //! not known here.
 
-use super::interpreters::{INTERPRETERS, Interpreter, Operand};
+use super::interpreters::Interpreter;
 use super::simple::DECLARATIONS;
 use super::syntax::{Part, Word, name_length};
 
@@ -20,6 +20,8 @@ pub(crate) enum Role {
     VariableName,
     /// Takes it as an option if it begins with `-`, and evaluates what is in it.
     Option,
+    /// Opens the file of this name, or runs it as a command if it ends with `|`.
+    FileOrCommand,
     /// Takes it as one word; if it is not quoted, it is several, and there are words that evaluate the next.
     Operator,
     /// Runs the program of this name.
@@ -81,38 +83,38 @@ pub(super) fn treatment(words: &[Word]) -> Treatment {
     treatment
 }
 
-struct Reading<'a> {
-    words: &'a [Word],
+pub(super) struct Reading<'a> {
+    pub(super) words: &'a [Word],
     texts: Vec<Option<String>>,
-    treatment: Treatment,
+    pub(super) treatment: Treatment,
     certainty: Certainty,
     /// Commands in commands that are still followed.
     budget: u32,
     /// Whether a shell has `-c` and nothing behind it.
-    lacks_program: bool,
+    pub(super) lacks_program: bool,
 }
 
 impl Reading<'_> {
-    fn text(&self, word: usize) -> Option<&str> {
+    pub(super) fn text(&self, word: usize) -> Option<&str> {
         self.texts.get(word).and_then(Option::as_deref)
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.words.len()
     }
 
-    fn add(&mut self, word: usize, role: Role) {
+    pub(super) fn add(&mut self, word: usize, role: Role) {
         self.add_after(word, 0, role);
     }
 
-    fn add_after(&mut self, word: usize, skipped: usize, role: Role) {
+    pub(super) fn add_after(&mut self, word: usize, skipped: usize, role: Role) {
         if word < self.len() {
             self.treatment.hazards.push(Hazard { word, skipped, role, certainty: self.certainty });
         }
     }
 
     /// Whether the word begins with something that is expanded, so that it may be an option.
-    fn is_open(&self, word: usize) -> bool {
+    pub(super) fn is_open(&self, word: usize) -> bool {
         let first = self.words.get(word).and_then(|word| {
             word.parts.iter().find(|part| !matches!(part, Part::Literal { text, .. } if text.is_empty()))
         });
@@ -120,7 +122,7 @@ impl Reading<'_> {
     }
 
     /// The command whose name is the word `at`.
-    fn command(&mut self, at: usize) {
+    pub(super) fn command(&mut self, at: usize) {
         if at >= self.len() || self.budget == 0 {
             return;
         }
@@ -129,7 +131,8 @@ impl Reading<'_> {
         let name = text.rsplit('/').next().unwrap_or(text).to_owned();
         let first = at + 1;
         match name.as_str() {
-            "eval" | "parallel" | "watch" | "bind" | "compgen" | "complete" | "fc" | "alias" => {
+            "eval" | "parallel" | "watch" | "hyperfine" | "bind" | "compgen" | "complete" | "fc"
+            | "alias" => {
                 (first..self.len()).for_each(|word| self.add(word, Role::Script));
             }
             "let" => (first..self.len()).for_each(|word| self.add(word, Role::Arithmetic)),
@@ -161,13 +164,14 @@ impl Reading<'_> {
             "test" | "[" => self.test(first),
             "hash" | "enable" => self.each_operand(first, "", Role::ProgramFile),
             "su" | "script" | "flock" | "nix-shell" => {
-                self.option_value(first..self.len(), "-c", Role::Script)
+                self.option_value(first..self.len(), "-c", Role::Script);
+                self.long_option_value(first, "--command", Role::Script);
+                self.long_option_value(first, "--run", Role::Script);
             }
-            "make" | "gmake" => self.likely(|reading| reading.each_operand(first, "Cfj", Role::Code)),
             "find" => self.find(first),
             _ if DECLARATIONS.contains(&name.as_str()) => self.each_operand(first, "", Role::VariableName),
             _ if LAUNCHERS.contains(&name.as_str()) => self.launcher(&name, first),
-            _ => match INTERPRETERS.iter().find(|known| known.names.contains(&name.as_str())) {
+            _ => match Interpreter::named(&name) {
                 Some(known) => self.interpreter(known, first),
                 None => self.unknown(&name, first),
             },
@@ -196,7 +200,7 @@ impl Reading<'_> {
         self.operands(first, with_value).first().copied().unwrap_or(self.len())
     }
 
-    fn likely(&mut self, read: impl FnOnce(&mut Self)) {
+    pub(super) fn likely(&mut self, read: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.certainty, Certainty::Likely);
         read(self);
         self.certainty = outer;
@@ -225,6 +229,18 @@ impl Reading<'_> {
                 self.add(word + 1, role);
             } else if prefix.starts_with(option) {
                 self.add_after(word, option.len(), role);
+            }
+        }
+    }
+
+    /// The value of a long option, behind it or behind its `=`.
+    fn long_option_value(&mut self, first: usize, option: &str, role: Role) {
+        for word in first..self.len() {
+            let prefix = self.words[word].literal_prefix();
+            if self.text(word) == Some(option) {
+                self.add(word + 1, role);
+            } else if prefix.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')) {
+                self.add_after(word, option.len() + 1, role);
             }
         }
     }
@@ -270,12 +286,21 @@ impl Reading<'_> {
 
     fn launcher(&mut self, name: &str, first: usize) {
         if name == "env" {
-            self.option_value(first..self.len(), "-S", Role::Code);
             for word in first..self.len() {
-                if self.words[word].literal_prefix().starts_with("--split-string=") {
-                    self.add(word, Role::Code);
+                // Other letters may stand before it: `-iS…`.
+                let prefix = self.words[word].literal_prefix();
+                if let Some(place) = prefix.strip_prefix('-').and_then(|letters| letters.find('S'))
+                    && !prefix.starts_with("--")
+                {
+                    let is_alone = self.text(word).is_some_and(|text| text.len() == place + 2);
+                    self.add_after(
+                        word + usize::from(is_alone),
+                        if is_alone { 0 } else { place + 2 },
+                        Role::Code,
+                    );
                 }
             }
+            self.long_option_value(first, "--split-string", Role::Code);
         }
         if name == "command"
             && self.text(first).is_some_and(|text| text.starts_with("-v") || text.starts_with("-V"))
@@ -327,138 +352,13 @@ impl Reading<'_> {
         let runner = (first..self.len()).find(|word| {
             self.text(*word).is_some_and(|text| {
                 let name = text.rsplit('/').next().unwrap_or(text);
-                INTERPRETERS.iter().any(|known| known.is_shell && known.names.contains(&name))
+                Interpreter::named(name).is_some_and(|known| known.is_shell)
             })
         });
         if let Some(word) = runner {
             self.likely(|reading| reading.command(word));
         }
     }
-
-    fn interpreter(&mut self, known: &Interpreter, first: usize) {
-        let code = if known.is_shell { Role::Script } else { Role::Code };
-        let (mut at, mut options, mut operands) = (first, true, 0_usize);
-        let (mut program, mut reads_input) = (ProgramAt::Unknown, false);
-        while at < self.len() {
-            let prefix = self.words[at].literal_prefix();
-            let is_option = options && prefix.len() > 1 && prefix.starts_with(['-', '+']);
-            if options && self.text(at) == Some("--") {
-                options = false;
-            } else if is_option {
-                match self.option_of(known, at, &prefix) {
-                    OptionKind::Flag => reads_input |= known.is_shell && prefix.contains('s'),
-                    OptionKind::TakesNext => at += 1,
-                    OptionKind::ProgramIsOperand => program = ProgramAt::Operand,
-                    OptionKind::ProgramIsNext => {
-                        program = ProgramAt::Option;
-                        at += 1;
-                        self.add(at, code);
-                    }
-                    OptionKind::ProgramHere(skipped) => {
-                        program = ProgramAt::Option;
-                        self.add_after(at, skipped, code);
-                    }
-                    OptionKind::ProgramFileIsNext => {
-                        program = ProgramAt::Option;
-                        at += 1;
-                        self.add(at, Role::ProgramFile);
-                    }
-                }
-            } else {
-                if options {
-                    self.add(at, Role::Operator);
-                }
-                let may_be_option = options && self.is_open(at);
-                options &= known.options_after_operands;
-                self.operand(known, at, operands, program, may_be_option);
-                operands += 1;
-                let is_input = matches!(self.text(at), Some("-" | "/dev/stdin" | "/dev/fd/0"));
-                reads_input |= operands == 1 && is_input && program == ProgramAt::Unknown;
-            }
-            at += 1;
-        }
-        let is_idle = operands <= known.operands_before_input && program == ProgramAt::Unknown;
-        self.treatment.runs_input |= known.runs_input && (is_idle || reads_input);
-        self.lacks_program |= program == ProgramAt::Operand && operands == 0;
-    }
-
-    fn operand(
-        &mut self,
-        known: &Interpreter,
-        at: usize,
-        number: usize,
-        program: ProgramAt,
-        may_be_option: bool,
-    ) {
-        let code = if known.is_shell { Role::Script } else { Role::Code };
-        match (program, known.operand(number)) {
-            (ProgramAt::Operand, _) if number == 0 => self.add(at, code),
-            (ProgramAt::Operand, _) => {}
-            (ProgramAt::Unknown, Operand::Program) if known.is_confined => {
-                self.likely(|reading| reading.add(at, code));
-            }
-            (ProgramAt::Unknown, Operand::Program) | (_, Operand::Code) => self.add(at, code),
-            (ProgramAt::Unknown, Operand::ProgramFile) => self.add(at, Role::ProgramFile),
-            (_, Operand::Host) if may_be_option => self.add(at, Role::Option),
-            (_, Operand::Program | Operand::ProgramFile | Operand::Host | Operand::Data) => {}
-        }
-    }
-
-    fn option_of(&self, known: &Interpreter, at: usize, prefix: &str) -> OptionKind {
-        let is_whole = self.text(at).is_some();
-        if prefix.starts_with("--") {
-            let (name, has_value) = match prefix.split_once('=') {
-                Some((name, _)) => (name, true),
-                None => (prefix, false),
-            };
-            return match (known.long_programs.contains(&name), has_value) {
-                (true, true) => OptionKind::ProgramHere(name.len() + 1),
-                (true, false) => OptionKind::ProgramIsNext,
-                (false, false) if known.long_with_value.contains(&name) => OptionKind::TakesNext,
-                (false, _) => OptionKind::Flag,
-            };
-        }
-        for (index, letter) in prefix.char_indices().skip(1) {
-            let is_last = is_whole && index + letter.len_utf8() == prefix.len();
-            if known.programs.contains(letter) {
-                return match (known.is_shell, is_last) {
-                    (true, _) => OptionKind::ProgramIsOperand,
-                    (false, true) => OptionKind::ProgramIsNext,
-                    (false, false) => OptionKind::ProgramHere(index + letter.len_utf8()),
-                };
-            }
-            if known.files.contains(letter) {
-                return if is_last { OptionKind::ProgramFileIsNext } else { OptionKind::Flag };
-            }
-            if known.with_value.contains(letter) {
-                // A shell goes on with the letters behind it.
-                if known.is_shell && prefix[index..].contains('c') {
-                    return OptionKind::ProgramIsOperand;
-                }
-                return if is_last || known.is_shell { OptionKind::TakesNext } else { OptionKind::Flag };
-            }
-        }
-        OptionKind::Flag
-    }
-}
-
-/// Where an interpreter's program stands, as far as its options say.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ProgramAt {
-    Unknown,
-    /// It is the first operand, whatever that usually is.
-    Operand,
-    /// An option had it.
-    Option,
-}
-
-enum OptionKind {
-    Flag,
-    TakesNext,
-    ProgramIsOperand,
-    ProgramIsNext,
-    ProgramHere(usize),
-    ProgramFileIsNext,
 }
 
 /// Whether a command of this name may make more than data of its words.
@@ -482,7 +382,6 @@ pub(super) fn is_special(text: &str) -> bool {
         "su",
         "script",
         "flock",
-        "make",
         "parallel",
         "watch",
         "bind",
@@ -497,6 +396,5 @@ pub(super) fn is_special(text: &str) -> bool {
 /// Whether a command of this name runs some of its words.
 fn is_runner(text: &str) -> bool {
     let name = text.rsplit('/').next().unwrap_or(text);
-    matches!(name, "eval" | "source" | "find" | "xargs" | "env")
-        || INTERPRETERS.iter().any(|known| known.names.contains(&name))
+    matches!(name, "eval" | "source" | "find" | "xargs" | "env") || Interpreter::named(name).is_some()
 }

@@ -104,6 +104,12 @@ impl Speech {
         self.say_all(observed, now, &mut out);
         self.say_stray_line(&mut out);
         self.begin_line(&mut out);
+        out
+    }
+
+    /// How a turn ended of which nothing more comes, if it did not say so.
+    pub(crate) fn verdict(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
         if !self.has_ended {
             let open = self.open.values().map(|tool| tool.what.as_str()).collect::<Vec<_>>().join(", ");
             let at = if open.is_empty() { String::new() } else { format!(" at {open}") };
@@ -265,6 +271,7 @@ mod tests {
     fn read(mut speech: Speech, bytes: &[u8], size: usize) -> String {
         let mut out: Vec<u8> = bytes.chunks(size).flat_map(|chunk| speech.hear(chunk, NOW)).collect();
         out.extend(speech.end(NOW));
+        out.extend(speech.verdict());
         String::from_utf8(out).unwrap()
     }
 
@@ -322,6 +329,7 @@ mod tests {
         let mut out = speech.hear(said.concat().as_bytes(), NOW);
         out.extend(speech.hear_beside(b"warning: x"));
         out.extend(speech.end(NOW));
+        out.extend(speech.verdict());
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "● $ do a\n● $ do b\n  exit 3: $ do a\n  exit 0: $ do b\npanicked at main\nwarning: x\n─ cut short\n"

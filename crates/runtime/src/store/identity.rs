@@ -1,0 +1,81 @@
+//! Which store a folder has, and how that stands to what the registry knows.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use backstay_log::care::{Peeked, peek};
+use backstay_log::{LookError, OpenError};
+use backstay_model::{LogId, Position};
+use camino::Utf8Path;
+
+use super::{DATABASE, private};
+use crate::registry::{OldPlace, Place, RegisteredStore, Registry, RegistryError, Standing, standing};
+
+/// Whether the store in `folder` is the one that `entry` tells of, and has not gone back since.
+pub(super) fn is_still(folder: &Utf8Path, entry: &RegisteredStore) -> Result<bool, LookError> {
+    Ok(match peek(folder.as_std_path())? {
+        Peeked::Log { log, newest } => log == entry.log && newest >= entry.head,
+        Peeked::Blank => false,
+    })
+}
+
+/// What the copy of a database is; an error names the original in `folder`.
+pub(super) fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<Peeked, LookError> {
+    peek(copy.as_std_path()).map_err(|error| match error {
+        LookError::Open(OpenError::NotAStore { what, .. }) => {
+            LookError::Open(OpenError::NotAStore { path: folder.join(DATABASE).into(), what })
+        }
+        error => error,
+    })
+}
+
+/// Whether a store that the registry knows is not where it was.
+pub(super) fn misses_one(registry: &Registry) -> Result<bool, RegistryError> {
+    let is_missing = |entry: RegisteredStore| {
+        entry.path.join(DATABASE).symlink_metadata().is_err_and(|error| is_gone(&error))
+    };
+    Ok(registry.all()?.into_iter().any(is_missing))
+}
+
+/// How the store in `folder`, whose log goes up to `newest`, stands to what is known of that log.
+pub(super) fn standing_of(
+    folder: &Utf8Path,
+    registry: &Registry,
+    log: LogId,
+    newest: Position,
+) -> Result<Standing, RegistryError> {
+    let place = |registered| Place { old_place: old_place(&registered, folder), registered };
+    let places: Vec<Place> = registry.of_log(log)?.into_iter().map(place).collect();
+    Ok(standing(folder, newest, &places))
+}
+
+/// What is where the registry says that the log is, seen from the store in `folder`.
+fn old_place(entry: &RegisteredStore, folder: &Utf8Path) -> OldPlace {
+    if entry.path == folder {
+        return OldPlace::SameFolder;
+    }
+    let number = |path: &Utf8Path| path.metadata().map(|found| (found.dev(), found.ino()));
+    match (number(&entry.path), number(folder)) {
+        (Ok(old), Ok(new)) if old == new => return OldPlace::SameFolder,
+        (Err(error), _) if is_gone(&error) => return OldPlace::Empty,
+        _ => {}
+    }
+    match entry.path.join(DATABASE).symlink_metadata() {
+        Err(error) if is_gone(&error) => return OldPlace::Empty,
+        Err(_) => return OldPlace::Unreadable,
+        Ok(_) => {}
+    }
+    if private::check_store(&entry.path, false).is_err() {
+        return OldPlace::Unreadable;
+    }
+    match peek(entry.path.as_std_path()) {
+        Ok(Peeked::Log { log, .. }) if log == entry.log => OldPlace::SameLog,
+        Ok(Peeked::Log { .. }) => OldPlace::OtherLog,
+        Ok(Peeked::Blank) => OldPlace::Empty,
+        Err(_) => OldPlace::Unreadable,
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
