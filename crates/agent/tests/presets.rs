@@ -44,7 +44,7 @@ fn each_preset_starts_resumes_and_forks_with_these_words() {
     let codex = "codex exec --json --skip-git-repo-check";
     let claude = "claude -p --output-format stream-json --verbose";
     let gemini = "gemini --output-format stream-json --skip-trust";
-    let opencode = "opencode run --format json --print-logs --log-level ERROR";
+    let opencode = "opencode run --format json --print-logs --log-level ERROR --thinking";
     for (agent, session, access, expected) in [
         ("codex", start(), Read, format!("{codex} -s read-only -")),
         ("codex", start(), Write, format!("{codex} -s workspace-write -")),
@@ -127,7 +127,7 @@ fn model_schema_and_own_arguments_stand_where_each_cli_takes_them() {
     );
     assert_eq!(argv("claude", start())[9..], ["--model", "m1", "--json-schema", "{}", "--own", "x y"]);
     assert_eq!(argv("gemini", start())[8..], ["--model", "m1", "--own", "x y"], "it takes no schema");
-    assert_eq!(argv("opencode", start())[7..], ["--auto", "--model", "m1", "--own", "x y"]);
+    assert_eq!(argv("opencode", start())[8..], ["--auto", "--model", "m1", "--own", "x y"]);
 }
 
 #[test]

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(patterns.symptom("not logged in · Please run /login"), Some(Symptom::Login));
         assert_eq!(patterns.symptom("all is well"), None);
         let text = "purchase more credits or try again at 10:26 PM.\nmore";
-        assert_eq!(patterns.reset(text), Some(Reset::Said("10:26 PM".to_owned())));
+        assert_eq!(patterns.reset(text), Some(Reset::Said("at 10:26 PM.".to_owned())));
         assert_eq!(patterns.reset("try again at ."), None);
         assert_eq!(patterns.reset("ö try again at"), None);
     }

@@ -15,8 +15,8 @@ pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
         "candidates": [{ "index": 0, "content": { "role": "model", "parts": [part] }, "finishReason": "STOP" }],
         "usageMetadata": {
             "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
-            "candidatesTokenCount": OUTPUT_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
-            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS + REASONING_TOKENS,
+            "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
+            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
         },
         "modelVersion": "scripted",
     });
