@@ -140,7 +140,7 @@ pub struct ProcessEnded {
     pub output: Option<Text>,
     /// Why `output` is not all that the process wrote.
     pub output_problem: Option<OutputProblem>,
-    /// What of the output's JSON ([`json_of`]) is not as the step's schema says.
+    /// What of the output's JSON ([`crate::json_of`]) is not as the step's schema says.
     pub shape_problem: Option<String>,
     /// Both streams in order, the last of them. A blob must be kept before the report.
     pub log: Option<Text>,
@@ -255,18 +255,4 @@ impl Report {
             | Report::Lost { effect, attempt, .. } => (effect, *attempt),
         }
     }
-}
-
-/// The JSON of an output: an agent's answer without the fence that many put around it.
-#[must_use]
-pub fn json_of(text: &str, is_answer: bool) -> &str {
-    if !is_answer {
-        return text;
-    }
-    let inner = || {
-        let (info, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
-        matches!(info.trim(), "" | "json").then_some(())?;
-        rest.trim_end().strip_suffix("```")
-    };
-    inner().unwrap_or(text)
 }

@@ -35,6 +35,8 @@ pub(super) struct AgentTurn {
     pub(super) starting: Option<AgentStarting>,
     /// The session that the last attempt worked in: the next one goes on with it.
     pub(super) session: Option<String>,
+    /// The current attempt's model answered at least once.
+    has_answered: bool,
     /// The next attempt begins a new session, whatever the step says.
     pub(super) anew: bool,
     /// What is wrong with the last answer: the next attempt is to mend it.
@@ -102,6 +104,7 @@ impl AgentTurn {
     pub(super) fn fold_starting(&mut self, starting: Option<&AgentStarting>) {
         self.starting = starting.cloned();
         self.intervened = false;
+        self.has_answered = false;
         self.session = match starting.map(|starting| &starting.session) {
             Some(SessionWish::Continue { id, .. }) => Some(id.clone()),
             Some(SessionWish::Fresh { .. } | SessionWish::Fork { .. }) | None => None,
@@ -112,12 +115,12 @@ impl AgentTurn {
     pub(super) fn fold_retry(&mut self, failure: FailureClass) {
         self.repair = None;
         self.done.retain(|once| *once != Once::Repair);
+        if failure != FailureClass::Session {
+            self.allow_other_session();
+        }
         match failure {
-            FailureClass::Timeout
-            | FailureClass::Stall
-            | FailureClass::Crash
-            | FailureClass::RateLimit
-            | FailureClass::Network => {}
+            FailureClass::Timeout | FailureClass::Stall | FailureClass::Crash => {}
+            FailureClass::RateLimit | FailureClass::Network => self.forget_empty_session(),
             FailureClass::Exit
             | FailureClass::InvalidOutput
             | FailureClass::Spawn
@@ -133,8 +136,12 @@ impl AgentTurn {
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
         self.waits_for = None;
+        if !matches!(continues.because, Because::SessionUnknown | Because::SessionInUse) {
+            self.allow_other_session();
+        }
         match &continues.because {
             Because::Limit { until, .. } => {
+                self.forget_empty_session();
                 self.limits.insert(continues.agent.clone(), *until);
                 self.limited_since.get_or_insert(at);
                 self.limits_in_a_row += 1;
@@ -163,7 +170,24 @@ impl AgentTurn {
 
     /// The agent works: the next limit is the first of its row.
     fn fold_life(&mut self) {
+        self.has_answered = true;
         (self.limited_since, self.limits_in_a_row) = (None, 0);
+    }
+
+    /// The attempt ended for a reason that is not its session: what is tried once for a wrong session may be tried again.
+    fn allow_other_session(&mut self) {
+        self.done.retain(|once| !matches!(once, Once::FreshSession | Once::KnownSession));
+    }
+
+    /// The provider refused the first request of a new session: there is nothing in it, and some agents never write it down.
+    fn forget_empty_session(&mut self) {
+        let is_new = self.starting.as_ref().is_some_and(|starting| match starting.session {
+            SessionWish::Fresh { .. } | SessionWish::Fork { .. } => true,
+            SessionWish::Continue { .. } => false,
+        });
+        if is_new && !self.has_answered {
+            self.session = None;
+        }
     }
 }
 

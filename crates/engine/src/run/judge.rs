@@ -10,8 +10,7 @@ use super::reports::duration;
 use super::turn::Turn;
 use super::values::as_json;
 use super::work::total_budget_ms;
-use crate::report::json_of;
-use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd};
+use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd, json_of};
 
 /// Characters of a line that tells how an agent's attempt ended.
 const SUMMARY_CHARS: usize = 300;

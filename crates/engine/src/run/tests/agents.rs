@@ -36,6 +36,12 @@ impl Bench {
         self.says(step, &[(10, Said::SessionStarted { id: id.to_owned(), model: None })]);
     }
 
+    /// Its model answers in the session.
+    fn works_in_session(&mut self, step: &str, id: &str) {
+        self.begins_session(step, id);
+        self.says(step, &[(20, message("at work"))]);
+    }
+
     fn ends_well(&mut self, step: &str, answer: &str) -> Vec<String> {
         self.ends_with(step, answer, None)
     }
@@ -256,7 +262,7 @@ fn an_agent_whose_process_was_killed_goes_on_three_times() {
 #[test]
 fn a_limit_parks_the_step_until_its_end_and_spends_no_attempt() {
     let mut bench = one("retry: 1");
-    bench.begins_session("a", "s1");
+    bench.works_in_session("a", "s1");
     for attempt in 1..=3 {
         let facts = bench.meets_limit("a", Some(HOUR_MS));
         let expected = [
@@ -335,7 +341,7 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
         ["a continues after 1 by claude: limit", "a starting 2 claude fresh"]
     );
     assert_eq!(bench.told().prompt, "Do it.", "another agent knows nothing of the first one's session");
-    bench.begins_session("a", "c1");
+    bench.works_in_session("a", "c1");
     let facts = bench.meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1..], ["a continues after 2 by claude later: limit"], "the first that ends");
     assert!(bench.wait() < Duration::from_secs(3_700));
@@ -379,7 +385,7 @@ fn an_agent_that_cannot_work_here_is_replaced_and_without_another_one_fails() {
 fn the_network_is_tried_three_times_in_the_same_session() {
     let away = || Some(Trouble::Network { message: "away".to_owned() });
     let mut bench = one("");
-    bench.begins_session("a", "s1");
+    bench.works_in_session("a", "s1");
     for attempt in 1..=3 {
         assert_eq!(bench.fails("a", away())[1], format!("a retries after {attempt} Network"));
         bench.later(HOUR_MS);
@@ -419,6 +425,58 @@ fn a_session_that_is_not_there_is_begun_anew_and_one_that_is_there_is_gone_on_wi
     );
     let facts = bench.fails("a", Some(Trouble::SessionUnknown));
     assert_eq!(facts[1], "a failed: the agent does not know its session");
+}
+
+#[test]
+fn a_limit_or_an_outage_at_the_first_request_is_waited_for_and_the_next_attempt_begins_a_new_session() {
+    let mut bench = one("");
+    for attempt in 1..=3 {
+        bench.begins_session("a", "s1");
+        bench.meets_limit("a", Some(HOUR_MS));
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex fresh", attempt + 1));
+    }
+    bench.begins_session("a", "s1");
+    bench.fails("a", Some(Trouble::Network { message: "away".to_owned() }));
+    bench.later(HOUR_MS);
+    assert_eq!(bench.settle()[1], "a starting 5 codex fresh");
+    bench.works_in_session("a", "s5");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.now = bench.machine.next_timer().unwrap();
+    assert_eq!(bench.settle()[1], "a starting 6 codex in s5", "it had answered there");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.now = bench.machine.next_timer().unwrap();
+    assert_eq!(bench.settle()[1], "a starting 7 codex in s5", "the session is older than the limit");
+}
+
+#[test]
+fn a_fresh_session_is_allowed_again_after_an_attempt_that_ended_for_another_reason() {
+    let mut bench = one("max_wait: 100h");
+    for attempt in [1, 3, 5] {
+        bench.works_in_session("a", "s1");
+        bench.meets_limit("a", Some(HOUR_MS));
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
+        let facts = bench.fails("a", Some(Trouble::SessionUnknown));
+        assert_eq!(facts[2], format!("a starting {} codex fresh", attempt + 2));
+    }
+    let facts = bench.fails("a", Some(Trouble::SessionUnknown));
+    assert_eq!(facts[1], "a failed: the agent does not know its session", "once without another reason");
+}
+
+#[test]
+fn a_refusal_takes_the_fallback_and_is_retried_by_no_rule() {
+    let refused = || Some(Trouble::Refused { message: "Your credit balance is too low".to_owned() });
+    assert_eq!(
+        with_fallback("").fails("a", refused())[..2],
+        ["a ended 1 failed Refused", "a continues after 1 by claude: refused"]
+    );
+    for rest in ["retry: 3", "retry: {max: 3, errors: [network, rate_limit, exit]}"] {
+        assert_eq!(one(rest).fails("a", refused())[1], "a failed: Your credit balance is too low", "{rest}");
+    }
+    let mut bench = with_fallback("");
+    bench.fails("a", refused());
+    assert_eq!(bench.fails("a", refused())[1], "a failed: Your credit balance is too low", "the last one");
 }
 
 #[test]
