@@ -52,6 +52,7 @@ full = { args = ["--full"] }
 limit = ["usage limit"]
 reset_after = ["try again in "]
 login = ["not logged in"]
+refused = ["credit balance is too low"]
 network = ["no network"]
 session_unknown = ["no such session"]
 "#;

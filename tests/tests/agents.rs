@@ -313,9 +313,18 @@ fn an_agent_that_does_not_know_its_session_any_more_begins_anew() {
 
 #[test]
 fn another_agent_takes_over_from_one_that_cannot_work_here() {
+    takes_over("fails 'you are not logged in'", FailureClass::Login);
+}
+
+#[test]
+fn another_agent_takes_over_from_one_that_its_provider_refuses_though_it_says_so_on_stderr_alone() {
+    takes_over("echo 'Your credit balance is too low.' >&2; exit 1", FailureClass::Refused);
+}
+
+fn takes_over(turn: &str, failure: FailureClass) {
     let world = World::new();
     let (first, second) = (world.fake("fake"), world.fake("other"));
-    first.turn(1, "fails 'you are not logged in'");
+    first.turn(1, turn);
     world.write(
         "flow.yaml",
         "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: {use: fake, fallback: [other]}, prompt: Do it.}\n",
@@ -325,8 +334,42 @@ fn another_agent_takes_over_from_one_that_cannot_work_here() {
     assert_eq!((first.calls().len(), second.calls().len(), second.prompt(1)), (1, 1, "Do it.".to_owned()));
     let record = world.record();
     let step = record.step(&"fix".parse().unwrap()).unwrap();
-    assert_eq!(step.attempts[0].end, Some(AttemptEnd::Failed { failure: FailureClass::Login }));
+    assert_eq!(step.attempts[0].end, Some(AttemptEnd::Failed { failure }));
     assert_eq!(step.agent.as_deref(), Some("other"));
+}
+
+#[test]
+fn a_sign_on_stderr_before_a_message_is_past_and_the_last_line_behind_it_is_the_reason() {
+    let world = World::new();
+    world.fake("fake").turn(
+        1,
+        "echo 'usage limit' >&2; sleep 0.2; message 'hello'; sleep 0.2; echo 'it broke' >&2; exit 3",
+    );
+    world.write("flow.yaml", &flow(""));
+    let (status, out) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(1), "{out}");
+    let record = world.record();
+    let step = record.step(&"fix".parse().unwrap()).unwrap();
+    let expected = "exit 3 in the middle of the agent's turn: it broke";
+    assert_eq!((step.failure, step.summary.as_deref()), (Some(FailureClass::Exit), Some(expected)));
+    let limits = said(&world).into_iter().filter(|(_, what)| matches!(what, Said::Limit { .. }));
+    assert_eq!(limits.count(), 1, "it was shown all the same");
+}
+
+#[test]
+fn an_agent_without_a_message_has_an_empty_output_and_one_value_among_words_is_an_answer() {
+    let world = World::new();
+    world.fake("fake").turn(1, "tool t1 'echo one'; ends");
+    let other = world.fake("other");
+    other.turn(1, "message 'Here it is: {\\\"n\\\": 7}. Done.'; ends");
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n  - {id: count, agent: other, prompt: Count., output: {type: object, required: [n]}}\n  - {id: tell, run: \"echo [${{ steps.fix.output }}] ${{ steps.count.output.n }}\"}\noutputs: {said: \"${{ steps.tell.output }}\"}\n",
+    );
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(world.record().outputs, Some(Text::of("{\"said\":\"[] 7\"}")));
+    assert_eq!(other.calls().len(), 1, "one try is enough");
 }
 
 #[test]

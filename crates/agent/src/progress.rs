@@ -70,7 +70,7 @@ pub struct Tally {
 impl Progress {
     /// Folds the next event.
     pub fn apply(&mut self, event: &AgentEvent) {
-        if !matches!(event, AgentEvent::Message { .. } | AgentEvent::Usage(_)) {
+        if !event.is_between_pieces() {
             self.is_message_open = false;
         }
         match event {

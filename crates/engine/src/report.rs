@@ -94,6 +94,18 @@ pub enum Trouble {
         /// In the agent's words.
         message: String,
     },
+    /// The end of its turn may stand in lines that are too long to be read.
+    LongLines {
+        /// How many.
+        lines: u64,
+        /// The length from which on a line is not read.
+        limit_bytes: u64,
+    },
+    /// Something that is no known sign.
+    Unexplained {
+        /// The last that it wrote beside its stream.
+        message: String,
+    },
     /// Its provider refuses the account or the request, and waiting does not help.
     Refused {
         /// In the provider's words, as far as the agent tells them.

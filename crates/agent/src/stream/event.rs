@@ -119,6 +119,29 @@ pub enum AgentEvent {
 }
 
 impl AgentEvent {
+    /// Whether it is told between the pieces of one message, as a piece is.
+    #[must_use]
+    pub fn is_between_pieces(&self) -> bool {
+        match self {
+            AgentEvent::Message { .. }
+            | AgentEvent::Usage(_)
+            | AgentEvent::Working
+            | AgentEvent::Background { .. }
+            | AgentEvent::Model { .. } => true,
+            AgentEvent::SessionStarted { .. }
+            | AgentEvent::Reasoning { .. }
+            | AgentEvent::ToolStarted { .. }
+            | AgentEvent::ToolFinished { .. }
+            | AgentEvent::FilesTouched { .. }
+            | AgentEvent::Limit { .. }
+            | AgentEvent::LoginNeeded { .. }
+            | AgentEvent::Refused { .. }
+            | AgentEvent::NetworkTrouble { .. }
+            | AgentEvent::Error { .. }
+            | AgentEvent::TurnEnded { .. } => false,
+        }
+    }
+
     /// A turn that ended well.
     pub(super) fn done(last_message: Option<String>) -> AgentEvent {
         AgentEvent::TurnEnded { ok: true, last_message, failure: None }

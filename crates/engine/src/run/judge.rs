@@ -116,16 +116,23 @@ impl Turn<'_> {
             (_, Some(Trouble::SessionInUse)) => {
                 (FailureClass::Session, "the agent's new session is there already".to_owned())
             }
-            (TurnEnd::Untold, None) => return self.judge_exit(step, process),
-            (TurnEnd::Badly { failure: Some(failure) }, None) => (FailureClass::Exit, first_line(failure)),
-            (TurnEnd::Badly { failure: None }, None) => {
-                (FailureClass::Exit, format!("the agent's turn did not end well ({ended})"))
+            (TurnEnd::Untold, _) => return self.judge_exit(step, process),
+            (TurnEnd::Badly { failure: Some(failure) }, _) => (FailureClass::Exit, first_line(failure)),
+            (TurnEnd::Badly { failure: None }, said) => {
+                (FailureClass::Exit, format!("the agent's turn did not end well ({ended}){}", reason(said)))
             }
-            (TurnEnd::CutShort, None) if process.signal.is_some() => {
-                (FailureClass::Crash, format!("{ended} in the middle of the agent's turn"))
+            (TurnEnd::CutShort | TurnEnd::Well, Some(Trouble::LongLines { lines, limit_bytes })) => {
+                let message = format!(
+                    "{ended}, and how the agent's turn ended is unknown: {lines} lines of its output are longer \
+                     than {limit_bytes} bytes and were not read"
+                );
+                (FailureClass::Exit, message)
             }
-            (TurnEnd::CutShort | TurnEnd::Well, None) => {
-                (FailureClass::Exit, format!("{ended} in the middle of the agent's turn"))
+            (TurnEnd::CutShort, said) if process.signal.is_some() => {
+                (FailureClass::Crash, format!("{ended} in the middle of the agent's turn{}", reason(said)))
+            }
+            (TurnEnd::CutShort | TurnEnd::Well, said) => {
+                (FailureClass::Exit, format!("{ended} in the middle of the agent's turn{}", reason(said)))
             }
         };
         Judged { end: AttemptEnd::Failed { failure }, message: first_line(&message), output: None }
@@ -164,6 +171,14 @@ impl Turn<'_> {
                 }
             },
         }
+    }
+}
+
+/// What the agent wrote last, where that is all that is known.
+fn reason(trouble: &Option<Trouble>) -> String {
+    match trouble {
+        Some(Trouble::Unexplained { message }) => format!(": {message}"),
+        Some(_) | None => String::new(),
     }
 }
 

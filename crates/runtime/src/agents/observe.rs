@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use backstay_agent::{
-    AgentEvent, Obstacle, Part, Preset, Progress, Reader, Reset, StreamFormat, Symptom, UsageSpan as Span,
-    one_line, provider_words,
+    AgentEvent, LINE_BYTES_MAX, Obstacle, Part, Preset, Progress, Reader, Reset, StreamFormat, Symptom,
+    UsageSpan as Span, one_line, provider_words,
 };
 use backstay_engine::run::SaidUntil;
 use backstay_engine::{AgentEnded, Trouble, TurnEnd};
@@ -57,10 +57,22 @@ pub(crate) struct Observer {
 struct Stderr {
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
-    /// The offset behind the last whole line.
+    /// Bytes that were read.
     end: u64,
     /// What was told last, and how much the agent had done by then: many say the same again and again.
     told: Option<(u64, AgentEvent)>,
+    /// What stands there since the last sign of life.
+    since: SinceLife,
+}
+
+/// What stands on stderr behind the agent's last sign of life. What stands before it the agent has got over.
+#[derive(Debug, Default)]
+struct SinceLife {
+    life: u64,
+    /// The last sign that the session is not as it should be.
+    session: Option<Trouble>,
+    /// The last line that has something in it.
+    line: Option<String>,
 }
 
 /// A fact that is to be told.
@@ -107,9 +119,14 @@ impl Observer {
         }
     }
 
-    /// Where to read on.
+    /// Where to read on in its stream.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where to read on in what it writes beside its stream.
+    pub(crate) fn stderr_offset(&self) -> u64 {
+        self.stderr.end
     }
 
     /// Grows with each sign of life, and with nothing else.
@@ -164,14 +181,32 @@ impl Observer {
             self.stderr.line.extend_from_slice(&piece[..piece.len().min(room)]);
             self.stderr.end += piece.len() as u64;
             if piece.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.stderr.line);
-                self.take_complaint(&String::from_utf8_lossy(&line), now);
+                self.end_line(now);
             }
         }
     }
 
+    fn end_line(&mut self, now: Timestamp) {
+        let line = std::mem::take(&mut self.stderr.line);
+        let line = self.secrets.redacted(&String::from_utf8_lossy(&line));
+        if !line.trim().is_empty() {
+            self.take_complaint(line.trim(), now);
+        }
+    }
+
     fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        let life = self.life();
+        let since = &mut self.stderr.since;
+        if since.life != life {
+            *since = SinceLife { life, ..SinceLife::default() };
+        }
+        since.line = Some(one_line(line));
         let signs = self.preset.signs();
+        match signs.symptom(line) {
+            Some(Symptom::SessionUnknown) => since.session = Some(Trouble::SessionUnknown),
+            Some(Symptom::SessionInUse) => since.session = Some(Trouble::SessionInUse),
+            Some(Symptom::Limit | Symptom::Login | Symptom::Refused | Symptom::Network) | None => {}
+        }
         // The provider's own words, where they say enough: what stands around them may be pages.
         let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
             return;
@@ -192,8 +227,9 @@ impl Observer {
         }
     }
 
-    /// The stream has ended.
+    /// Both streams have ended.
     pub(crate) fn end(&mut self, now: Timestamp) {
+        self.end_line(now);
         let observed = self.reader.end();
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
         self.end_message(self.offset, now);
@@ -207,8 +243,11 @@ impl Observer {
                 self.pieces.push(text.as_bytes(), &mut clean);
                 *text = String::from_utf8_lossy(&clean).into_owned();
             }
-            // Told between the pieces of one message.
-            AgentEvent::Usage(_) => {}
+            AgentEvent::Message { part: Part::Whole, .. } => {
+                in_agent_event(&self.secrets, &mut event);
+                self.end_message(spool_end, now);
+            }
+            event if event.is_between_pieces() => in_agent_event(&self.secrets, event),
             event => {
                 in_agent_event(&self.secrets, event);
                 self.end_message(spool_end, now);
@@ -381,8 +420,9 @@ impl Observer {
         Some(batch)
     }
 
-    /// What the stream came to, of a process that ended with `exit_code` and wrote `stderr` (its last part) beside it.
-    pub(crate) fn judge(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> AgentEnded {
+    /// What the stream came to, of a process that ended with `exit_code`. Where its output is text, nobody knows when it got
+    /// over what it wrote beside it: there `text_stderr`, the last part, is looked through.
+    pub(crate) fn judge(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> AgentEnded {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
             (StreamFormat::Text, _) => TurnEnd::Untold,
@@ -390,11 +430,11 @@ impl Observer {
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
             (_, None) => TurnEnd::CutShort,
         };
-        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, stderr, now) };
+        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
     }
 
-    fn trouble(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> Option<Trouble> {
+    fn trouble(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> Option<Trouble> {
         let (progress, signs) = (&self.progress, self.preset.signs());
         let resolve = |reset: Reset| reset.resolve(now, &TimeZone::system());
         // What the stream says in its own words comes first, then what stands in texts of errors.
@@ -412,7 +452,7 @@ impl Observer {
             Some(Obstacle::Network { message }) => Some(message),
             None => None,
         };
-        let lines = progress.failure().into_iter().chain(stderr.lines().rev());
+        let lines = progress.failure().into_iter().chain(text_stderr.lines().rev());
         let told = lines.filter_map(|line| Some((signs.symptom(line)?, line))).next();
         let message = |line: &str| cut(one_line(line));
         match told {
@@ -424,16 +464,36 @@ impl Observer {
             Some((Symptom::Login, line)) => Some(Trouble::Login { message: message(line) }),
             Some((Symptom::Refused, line)) => Some(Trouble::Refused { message: message(line) }),
             Some((Symptom::Network, line)) => Some(Trouble::Network { message: message(line) }),
-            None => match network {
-                Some(said) => Some(Trouble::Network { message: cut(said.clone()) }),
-                None if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) => {
-                    let line = stderr.lines().rev().find(|line| !line.trim().is_empty());
-                    let message = line.map_or_else(|| "it is not logged in".to_owned(), message);
-                    Some(Trouble::Login { message })
-                }
-                None => None,
-            },
+            None => self.trouble_beside(network, exit_code, text_stderr),
         }
+    }
+
+    /// What was in its way by what stands beside its stream: behind its last sign of life only.
+    fn trouble_beside(
+        &self,
+        network: Option<&String>,
+        exit_code: Option<i32>,
+        text_stderr: &str,
+    ) -> Option<Trouble> {
+        let since = Some(&self.stderr.since).filter(|since| since.life == self.life());
+        if let Some(session) = since.and_then(|since| since.session.clone()) {
+            return Some(session);
+        }
+        if let Some(said) = network {
+            return Some(Trouble::Network { message: cut(said.clone()) });
+        }
+        let text_line = || text_stderr.lines().rev().find(|line| !line.trim().is_empty()).map(one_line);
+        let line = since.and_then(|since| since.line.clone()).or_else(text_line).map(cut);
+        if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) {
+            return Some(Trouble::Login {
+                message: line.unwrap_or_else(|| "it is not logged in".to_owned()),
+            });
+        }
+        let lines = self.reader.counts().overlong;
+        if lines > 0 && self.progress.ended().is_none() {
+            return Some(Trouble::LongLines { lines, limit_bytes: LINE_BYTES_MAX as u64 });
+        }
+        line.map(|message| Trouble::Unexplained { message })
     }
 }
 
@@ -638,9 +698,10 @@ mod tests {
     fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
         let judged = |agent: &str, bytes: &[u8], code: i32, stderr: &str| {
             let mut observer = observer(agent, 0);
+            observer.feed_stderr(stderr.as_bytes(), NOW);
             observer.feed(bytes, NOW);
             observer.end(NOW);
-            observer.judge(Some(code), stderr, NOW)
+            observer.judge(Some(code), "", NOW)
         };
         let trouble = |agent: &str, case: &str| judged(agent, &golden(agent, case), 1, "").trouble;
         for agent in ["codex", "claude", "gemini"] {
@@ -666,6 +727,8 @@ mod tests {
         assert_eq!(ended.trouble, Some(Trouble::SessionInUse));
         let ended = judged("gemini", b"", 41, "\nPlease set an Auth method\n");
         assert!(matches!(ended.trouble, Some(Trouble::Login { message }) if message.contains("Auth method")));
-        assert_eq!(judged("gemini", b"", 1, "it broke").trouble, None);
+        let ended = judged("gemini", b"", 1, "it broke\n\n");
+        assert_eq!(ended.trouble, Some(Trouble::Unexplained { message: "it broke".to_owned() }));
+        assert_eq!(judged("gemini", b"", 1, "").trouble, None);
     }
 }

@@ -443,14 +443,13 @@ impl Watch {
                 return self.trouble(Trouble::of(&error));
             }
         };
-        let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
         match collect(
             &self.store,
             &folder,
             &self.folder,
             record,
             &self.secrets,
-            answer,
+            finding.as_ref(),
             self.schema.as_deref(),
         ) {
             Ok(process) => {
