@@ -404,6 +404,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_between_the_pieces_of_a_message_does_not_cut_it() {
+        let model = AgentEvent::Model { name: "m".to_owned() };
+        for between in [AgentEvent::Working, AgentEvent::Background { tasks: 1 }, model, call("a", Some(1))] {
+            let progress = folded(&[piece("hel"), between.clone(), piece("lo")]);
+            assert_eq!(progress.last_message(), Some("hello"), "{between:?}");
+        }
+    }
+
+    #[test]
     fn trouble_is_no_life_and_ends_with_the_next_sign_of_life() {
         let trouble = AgentEvent::NetworkTrouble { message: "away".to_owned() };
         let progress = folded(&[trouble.clone(), trouble.clone()]);

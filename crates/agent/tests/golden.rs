@@ -211,6 +211,39 @@ fn what_a_model_says_is_no_sign_of_trouble() {
 }
 
 #[test]
+fn a_key_that_stands_twice_and_fields_that_are_not_known_are_no_reason_to_refuse_a_line() {
+    let line = r#"{"type":"item.completed","new":[1],"item":{"id":"item_0","type":"web_search","id":"ws_1","query":"rust","action":{"type":"search"}}}"#;
+    let mut reader = Reader::new(StreamFormat::Codex, Patterns::default(), 0);
+    let events = reader.feed(format!("{line}\n").as_bytes());
+    assert_eq!((reader.counts().malformed, reader.counts().unknown), (0, 0));
+    let AgentEvent::ToolFinished { call, what, ok, .. } = &events[0].event else { panic!("{events:?}") };
+    assert_eq!((call.as_str(), what.as_deref(), *ok), ("ws_1", Some("search rust"), Some(true)));
+    let line = r#"{"type":"item.started","item":{"id":"c1","type":"collab_tool_call","tool":"spawn_agent","status":"in_progress"}}"#;
+    let events = reader.feed(format!("{line}\n").as_bytes());
+    assert!(
+        matches!(&events[0].event, AgentEvent::ToolStarted { name, .. } if name == "sub-agent"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn the_turns_of_one_claude_process_add_up_with_its_sub_agents() {
+    let result = |tokens: u64, cost: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"done","num_turns":1,"usage":{{"input_tokens":1,"output_tokens":1}},"total_cost_usd":9.0,"model_usage_since_last_result":{{"a":{{"inputTokens":{tokens},"outputTokens":10,"cacheReadInputTokens":5,"cacheCreationInputTokens":1,"costUSD":{cost}}},"b":{{"inputTokens":100,"outputTokens":1,"cacheReadInputTokens":0,"cacheCreationInputTokens":0,"costUSD":0.25}}}}}}"#
+        )
+    };
+    let mut reader = Reader::new(StreamFormat::Claude, Patterns::default(), 0);
+    let mut progress = Progress::default();
+    for line in [result(1_000, 0.5), result(2_000, 0.125)] {
+        reader.feed(format!("{line}\n").as_bytes()).iter().for_each(|each| progress.apply(&each.event));
+    }
+    let used = progress.usage().of_process(None).unwrap();
+    assert_eq!((used.input, used.output, used.cache_read), (Some(3_212), Some(22), Some(10)));
+    assert_eq!((used.cache_write, used.cost_usd), (Some(2), Some(1.125)));
+}
+
+#[test]
 fn what_agents_say_on_stderr_is_known() {
     let presets = Presets::built_in().unwrap();
     for (agent, text, expected) in [

@@ -1,9 +1,11 @@
-//! The ends of limits as agents and their providers say them, each read under a fixed clock.
+//! The ends of limits as agents and their providers say them, each read under a fixed clock, and damaged on
+//! purpose. The seed is fixed; `BACKSTAY_MUTATE_MINUTES=10` goes on for so long from a seed that it prints.
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 use backstay_agent::Patterns;
 use backstay_model::Timestamp;
+use backstay_testkit::{Random, mutate};
 use jiff::tz::TimeZone;
 
 /// A Saturday.
@@ -124,4 +126,99 @@ fn the_end_of_a_limit_is_read_as_it_is_said() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is put into texts: times that are none, numbers beyond their types, zones, and pieces of other forms.
+const MORSELS: [&str; 30] = [
+    " in ",
+    " at ",
+    " after ",
+    ":",
+    ".",
+    "-",
+    "/",
+    "(",
+    ")",
+    "999999999999",
+    "0",
+    "00",
+    "1e9",
+    "99:99",
+    "am",
+    "pm",
+    "UTC+25",
+    "UTC",
+    "Feb 30",
+    "Mon",
+    "tomorrow",
+    "ms",
+    "days",
+    "weeks",
+    "2026-13-45",
+    "İ",
+    "ſ",
+    "\u{202e}",
+    "∙",
+    "\n",
+];
+
+fn mutated(random: &mut Random) -> String {
+    let mut text: Vec<char> = SAID[random.below(SAID.len())].0.chars().collect();
+    for _ in 0..=random.below(4) {
+        let at = random.below(text.len() + 1);
+        let end = text.len().min(at + random.below(6));
+        match random.below(4) {
+            0 => drop(text.drain(at..end)),
+            1 => {
+                let copy = text[at..end].to_vec();
+                drop(text.splice(at..at, copy));
+            }
+            2 => {
+                let other: Vec<char> = SAID[random.below(SAID.len())].0.chars().collect();
+                drop(text.splice(at..end, other));
+            }
+            _ => drop(text.splice(at..end, random.of(&MORSELS).chars())),
+        }
+    }
+    text.into_iter().collect()
+}
+
+/// The longest wait that `text` can mean: all that its numbers could count, in the longest unit that it names. A day, a date
+/// or an epoch may lie as far ahead as a limit can last.
+fn longest_wait_s(text: &str) -> f64 {
+    let text = text.to_lowercase();
+    let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    // A time of day is at most a day away, a weekday a week; both stand in zones up to a day apart.
+    let mut longest: f64 = 2.0 * 86_400.0;
+    if names(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"]) {
+        longest = longest.max(9.0 * 86_400.0);
+    }
+    let digits = text.split(|each: char| !each.is_ascii_digit());
+    let largest = digits.filter_map(|run| run.parse::<f64>().ok()).fold(1.0, f64::max);
+    let unit = [(&["w"][..], 604_800.0), (&["d"], 86_400.0), (&["h"], 3_600.0), (&["m"], 60.0)]
+        .into_iter()
+        .find_map(|(letters, seconds)| names(letters).then_some(seconds))
+        .unwrap_or(1.0);
+    // Numbers with units may follow each other.
+    longest = longest.max((largest + 1.0) * unit * 2.0 + 60.0 * 3_600.0);
+    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let has_date = names(&months) || names(&["-", "/"]) || largest >= 1e9;
+    if has_date { f64::MAX } else { longest }
+}
+
+#[test]
+fn texts_that_were_damaged_panic_nowhere_and_mean_no_longer_wait_than_they_say() {
+    const YEAR_S: f64 = 366.0 * 86_400.0;
+    let now: Timestamp = NOW.parse().unwrap();
+    let zones = ["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]
+        .map(|zone| TimeZone::get(zone).unwrap());
+    mutate("limits", 0x5eed_0000_0000_0011, 20_000, |random| {
+        let text = mutated(random);
+        let zone = &zones[random.below(zones.len())];
+        let Some(at) = Patterns::default().reset(&text).and_then(|reset| reset.resolve(now, zone)) else {
+            return;
+        };
+        let wait = at.since(now).as_secs_f64();
+        assert!(wait <= YEAR_S && wait <= longest_wait_s(&text), "{text:?}: {wait} s");
+    });
 }
