@@ -123,8 +123,8 @@ impl Turn<'_> {
             }
             (TurnEnd::CutShort | TurnEnd::Well, Some(Trouble::LongLines { lines, limit_bytes })) => {
                 let message = format!(
-                    "{ended}, and how the agent's turn ended is unknown: {lines} lines of its output are longer \
-                     than {limit_bytes} bytes and were not read"
+                    "{ended}, and how the agent's turn ended is unknown: lines of its output that are longer than \
+                     {limit_bytes} bytes are not read ({lines} found)"
                 );
                 (FailureClass::Exit, message)
             }

@@ -561,6 +561,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_too_long_to_be_read_is_named_where_the_turn_has_no_end() {
+        let mut observer = observer("codex");
+        observer.feed(&vec![b'x'; backstay_agent::LINE_BYTES_MAX + 1], NOW);
+        observer.feed(b"\n", NOW);
+        observer.end(NOW);
+        let expected = Trouble::LongLines { lines: 1, limit_bytes: backstay_agent::LINE_BYTES_MAX as u64 };
+        assert_eq!(observer.judge(Some(0), "", NOW).trouble, Some(expected));
+        observer.feed(&task("codex"), NOW);
+        assert_eq!(observer.judge(Some(0), "", NOW).turn, TurnEnd::Well, "its end is known");
+    }
+
+    #[test]
     fn pieces_ticks_progress_and_lines_that_are_not_known_are_signs_of_life() {
         for (agent, line) in [
             ("gemini", r#"{"type":"message","role":"assistant","content":"a","delta":true}"#),

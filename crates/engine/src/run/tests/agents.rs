@@ -465,6 +465,23 @@ fn a_fresh_session_is_allowed_again_after_an_attempt_that_ended_for_another_reas
 }
 
 #[test]
+fn a_turn_without_a_known_end_is_told_with_the_limit_or_the_last_line_that_explains_it() {
+    for (trouble, expected) in [
+        (
+            Trouble::LongLines { lines: 1, limit_bytes: 4_194_304 },
+            "a failed: exit 0, and how the agent's turn ended is unknown: lines of its output that are longer than 4194304 bytes are not read (1 found)",
+        ),
+        (
+            Trouble::Unexplained { message: "it broke".to_owned() },
+            "a failed: exit 0 in the middle of the agent's turn: it broke",
+        ),
+    ] {
+        let facts = one("").end("a", agent(TurnEnd::CutShort, Some(trouble), exited(0)));
+        assert_eq!(facts[1], expected);
+    }
+}
+
+#[test]
 fn a_refusal_takes_the_fallback_and_is_retried_by_no_rule() {
     let refused = || Some(Trouble::Refused { message: "Your credit balance is too low".to_owned() });
     assert_eq!(
