@@ -130,7 +130,9 @@ pub(crate) fn answer(answer: &clap::Error, is_painted: bool) -> Result<(), CliEr
         if is_painted && stream() { text.ansi().to_string() } else { text.to_string() }
     };
     if answer.use_stderr() {
-        say(&shown(&|| stderr().is_terminal()), own_colours(&stderr()));
+        let text = shown(&|| stderr().is_terminal());
+        // The codes of colours count as well, so that a line breaks early, never late.
+        say(&ui::folded(&text, note_columns()), own_colours(&stderr()));
         return Ok(());
     }
     put(&shown(&|| stdout().is_terminal()))

@@ -101,7 +101,7 @@ impl Teller {
         }
         self.live.look().await?;
         let page = self.live.page();
-        let (asked, next) = (asks(&page, &context.times(), usize::MAX), nexts(&page));
+        let (asked, next) = (asks(&page, &context.times(), usize::MAX), nexts(&page, usize::MAX));
         for (question, lines) in asked {
             if self.told_questions.insert(question) {
                 lines.iter().try_for_each(|line| self.line(line))?;
