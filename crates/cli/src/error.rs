@@ -1,10 +1,9 @@
 //! What can go wrong on the command line, each with a code and the way out.
 
-use backstay_engine::record::RunStatus;
 use backstay_exec::SpoolError;
 use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
-use backstay_model::{Code, Coded, InvalidPayload, RunId, StepId};
+use backstay_model::{Code, Coded, InvalidPayload};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{
     AttachError, DriveError, FreeError, RegistryError, RunError, SayError, StoreOpenError, TreeError,
@@ -76,8 +75,8 @@ pub(crate) enum CliError {
     NoAnswer { question: String },
     #[error("{} questions are open: {}", .questions.len(), .questions.join(", "))]
     SeveralQuestions { questions: Vec<String> },
-    #[error("{run} is {status}: to skip `{step}` is to start the run again")]
-    SkipReopens { run: RunId, status: RunStatus, step: StepId },
+    #[error("not done: {consequence}")]
+    NotAgreed { consequence: String, command: String },
     #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
     ManyQuestions { run: String, questions: Vec<String> },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
@@ -203,7 +202,7 @@ impl Coded for CliError {
             CliError::TestNotRun { .. } => Code("BKS-C083"),
             CliError::NoQuestion => Code("BKS-C080"),
             CliError::NoAnswer { .. } => Code("BKS-C081"),
-            CliError::SkipReopens { .. } => Code("BKS-C082"),
+            CliError::NotAgreed { .. } => Code("BKS-C082"),
             CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
             CliError::InputForm { .. } => Code("BKS-C010"),
@@ -298,7 +297,7 @@ impl Coded for CliError {
             }
             CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
             CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
-            CliError::SkipReopens { run, step, .. } => Some(format!("`backstay skip {run} {step} --yes` does it")),
+            CliError::NotAgreed { command, .. } => Some(format!("`{command}` does it without asking")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())

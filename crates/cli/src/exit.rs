@@ -105,7 +105,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NoQuestion
         | CliError::TestNotRun { .. }
         | CliError::NoAnswer { .. }
-        | CliError::SkipReopens { .. }
+        | CliError::NotAgreed { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)
