@@ -343,7 +343,17 @@ pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
 
 /// The whole text of a file.
 pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
+    let bytes = std::fs::read(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })?;
+    text_of(path, bytes)
+}
+
+/// The text that `bytes` of `path` are.
+pub(crate) fn text_of(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, CliError> {
+    String::from_utf8(bytes).map_err(|odd| {
+        let byte = odd.utf8_error().valid_up_to();
+        let line = 1 + odd.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count();
+        CliError::NotUtf8 { path: path.to_owned(), byte, line }
+    })
 }
 
 /// Writes a new file, whole or not at all.

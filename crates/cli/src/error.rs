@@ -121,6 +121,8 @@ pub(crate) enum CliError {
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
     ReadFile { path: Utf8PathBuf, source: std::io::Error },
+    #[error("{path} is no text in UTF-8: the byte {byte}, in line {line}, begins no character")]
+    NotUtf8 { path: Utf8PathBuf, byte: usize, line: usize },
     #[error("{path} is there already, and is not written over")]
     FileExists { path: Utf8PathBuf },
     #[error("{path} cannot be written")]
@@ -227,6 +229,7 @@ impl Coded for CliError {
             CliError::TooFewFiles { .. } => Code("BKS-C042"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
+            CliError::NotUtf8 { .. } => Code("BKS-C024"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
             CliError::PathName { .. } => Code("BKS-C018"),
             CliError::Folder(_) => Code("BKS-C019"),
@@ -336,8 +339,12 @@ impl Coded for CliError {
             }
             // They stand above, each with its own hint.
             CliError::Mistakes { .. } => None,
-            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
+            CliError::NotUtf8 { .. } => {
+                Some("`iconv -f LATIN1 -t UTF-8` converts a text of another encoding; bytes that are no text stay in a file".to_owned())
+            }
+            CliError::PathName { .. } => Some("rename it, or call this in a folder whose path is UTF-8".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::workflow::WorkflowFile;
 use crate::args::RunArgs;
 use crate::configuration::Configuration;
-use crate::context::{Context, read_text, write_new};
+use crate::context::{Context, read_text, text_of, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -242,10 +242,10 @@ pub(super) fn given(
 }
 
 pub(super) fn read_stdin() -> Result<String, CliError> {
-    let mut text = String::new();
-    let read = std::io::stdin().read_to_string(&mut text);
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut bytes);
     read.map_err(|source| CliError::ReadFile { path: "stdin".into(), source })?;
-    Ok(text)
+    text_of("stdin".into(), bytes)
 }
 
 /// Shows what would run.
