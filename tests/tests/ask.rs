@@ -47,6 +47,8 @@ fn h4_a_step_asks_and_goes_on_with_the_answer() {
     assert!(told(&world, &["ls"]).contains("asks: backstay inbox"));
     let wrong = world.run(&["answer", &question, "green"]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    let words = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(words.contains("`green` is none of: red, blue") && words.contains("`backstay inbox`"), "{words}");
     let answered = told(&world, &["answer", &question, "blue"]);
     // By the time it is told, the run may be over.
     assert!(answered.contains(" goes on") || answered.contains(" completed"), "{answered}");

@@ -39,6 +39,11 @@ fn a_run_or_step_that_is_not_there_is_told() {
     );
     assert_says(&world.run(&["logs", "@last", "nosuch"]), 2, &["nosuch"]);
     assert_says(&world.run(&["retry", "@last", "--from", "nosuch"]), 2, &["nosuch"]);
+    for tail in [&["--tail", "-1"][..], &["--tail=-1"], &["--tail", "many"]] {
+        let (status, said) = wrong(&world.run(&[&["logs"], tail].concat()));
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("a number of lines from 0 on, such as `--tail 20`"), "{said}");
+    }
 }
 
 #[test]
