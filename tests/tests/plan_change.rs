@@ -180,7 +180,12 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
 
     let skipped = world.run(&["skip", "@last", "a"]);
     assert_eq!(skipped.status.code(), Some(2), "{skipped:?}");
-    assert!(said(&skipped.stderr).contains("and to drop the result that it has"), "{skipped:?}");
+    assert!(
+        said(&skipped.stderr).contains(
+            " has completed: to skip `a` is to start the run again, and to drop the result that it has"
+        ),
+        "{skipped:?}"
+    );
     assert_eq!(world.record().head, head, "nothing was said to it");
     let taken = world.run(&["retry", "--workflow", "other.yaml", "--yes"]);
     assert!(taken.status.success(), "{taken:?}");

@@ -19,6 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::args::Arguments;
 use crate::configuration::{Configuration, TrustedConfiguration};
 use crate::error::CliError;
+use crate::foreground::EFFECT;
 use crate::output;
 use crate::ui::{Style, Times};
 
@@ -244,6 +245,12 @@ impl Context {
     /// How times are shown now.
     pub(crate) fn times(&self) -> Times {
         Times::local(self.now())
+    }
+
+    /// The time zone that the user named, if there is none of this name. A step's own calls do not say it again.
+    pub(crate) fn unknown_zone(&self) -> Option<&str> {
+        let named = self.env.get("TZ").filter(|zone| !zone.is_empty() && !self.env.contains_key(EFFECT))?;
+        (!Times::knows_zone()).then_some(named.as_str())
     }
 
     /// The wall clock.

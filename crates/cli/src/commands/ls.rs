@@ -181,7 +181,7 @@ pub(crate) fn lines(
             cells
         })
         .collect();
-    let mut header = vec!["run", "workflow", "state", "steps", "started", "time", "now"];
+    let mut header = vec!["run", "workflow", "state", "steps", "started", "time", "about"];
     if !has_time {
         header.remove(TIME_COLUMN);
     }

@@ -25,11 +25,11 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         context.trusted(&store)?;
     }
     if view.record.status.is_ended() {
-        let status = view.record.status;
+        let status = view.record.status.predicate();
         let (step, loses) = (&skip.step, lost_result(&view.record, &skip.step));
         Consent {
-            question: format!("{run} is {status}. Start it again without `{step}`{loses}?"),
-            consequence: format!("{run} is {status}: to skip `{step}` is to start the run again{loses}"),
+            question: format!("{run} {status}. Start it again without `{step}`{loses}?"),
+            consequence: format!("{run} {status}: to skip `{step}` is to start the run again{loses}"),
             command: format!("backstay skip {run} {step} --yes"),
         }
         .obtain(args.yes)?;
