@@ -206,6 +206,7 @@ impl Started {
     }
 
     /// Waits until it has said `words`.
+    #[expect(clippy::disallowed_methods, reason = "the bound of a wait is of the real clock")]
     pub fn wait_for(&self, words: &str) {
         let began = std::time::Instant::now();
         while !self.said().contains(words) {
