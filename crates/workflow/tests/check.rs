@@ -403,6 +403,62 @@ fn a_plan_without_presets_is_still_read() {
     assert_eq!(serde_json::to_string(&plan).unwrap(), stored.trim_end());
 }
 
+/// One report each, and in it what to write: what stands beside it is told when it is right.
+#[test]
+fn what_other_tools_write_gets_the_exact_answer_once() {
+    let finally = "put the step under `finally`";
+    for (condition, code, hint) in [
+        ("always()", "BKS-W052", finally),
+        ("${{ always() }}", "BKS-W052", finally),
+        ("failure()", "BKS-W052", "`if: not run.ok`"),
+        ("!failure()", "BKS-W052", "`if: not run.ok`"),
+        ("cancelled()", "BKS-W052", "steps.ID.status == 'cancelled'"),
+        ("success()", "BKS-W052", "leave it out"),
+        ("success() && steps.a.ok", "BKS-W052", "leave it out"),
+        ("steps.a.ok && success()", "BKS-W052", "leave it out"),
+        ("env.FOO == 'x'", "BKS-W052", "a script reads `$NAME`"),
+        ("github.ref == 'x'", "BKS-W052", "ask git"),
+        ("needs.a.result == 'x'", "BKS-W052", "write `steps.ID`"),
+        ("contains(steps.a.output, 'x')", "BKS-W052", "in value"),
+        ("steps.a.outcome == 'success'", "BKS-W052", "write `ok`"),
+        ("steps.a.outputs.x == 'y'", "BKS-W052", "one `output`"),
+        ("steps.a.output | join(',') == 'x' and steps.a.output is startingwith('x')", "", ""),
+    ] {
+        let text = format!(
+            "backstay: 1\nsteps:\n  - {{id: a, run: make}}\n  - id: b\n    run: make\n    if: \"{condition}\"\n"
+        );
+        let said = checked(&text).err().unwrap_or_default();
+        if code.is_empty() {
+            assert!(said.is_empty(), "{condition}: {said:?}");
+            continue;
+        }
+        assert_eq!(said.len(), 1, "{condition}: {said:?}");
+        assert_eq!(said[0].code.to_string(), code, "{condition}: {said:?}");
+        let told = said[0].hint.as_deref().unwrap_or_default();
+        assert!(told.contains(hint), "{condition}: {told}");
+    }
+    let answers = "backstay: 1\nsteps:\n  - {id: a, run: make}\n  - {id: c, run: make, needs: [], if: \"'x' in run.id and run.id is endingwith('y')\"}\nfinally:\n  - {id: b, run: make, if: not run.ok}\n  - {id: d, run: make, if: not steps.a.ok}\n  - {id: e, run: make, if: \"steps.a.status == 'cancelled'\"}\n";
+    assert!(checked(answers).is_ok(), "what is answered is right: {:?}", checked(answers).err());
+    for (text, place, hint) in [
+        (
+            "backstay: \"1\"\nsteps:\n  - {id: a, run: make}\n",
+            "BKS-W002 1:11",
+            "without quotes:  backstay: 1",
+        ),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, retry: yes}\n", "BKS-W005 3:31", "retry: 2"),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, retry: true}\n", "BKS-W005 3:31", "retry: 2"),
+        (
+            "backstay: 1\nsteps:\n  - {id: a, run: make}\n---\nbackstay: 1\nsteps:\n  - {id: a, run: make}\n",
+            "BKS-W001 4:1",
+            "a file of its own",
+        ),
+    ] {
+        assert_eq!(places(text), [place], "{text}");
+        let said = checked(text).unwrap_err();
+        assert!(said[0].hint.as_deref().unwrap_or_default().contains(hint), "{said:?}");
+    }
+}
+
 #[test]
 fn what_an_agent_cannot_do_is_told_with_a_way_out() {
     for (line, code, hint) in [

@@ -32,7 +32,7 @@ const TIME_COLUMNS_MIN: usize = 100;
 /// On a screen with fewer columns than this only the name and the state of a run are shown.
 const NARROW_COLUMNS: usize = 60;
 /// The names of the columns.
-const HEADER: [&str; 7] = ["run", "workflow", "state", "steps", "started", "time", "now"];
+const HEADER: [&str; 7] = ["run", "workflow", "state", "steps", "started", "time", "about"];
 
 /// Lists the runs: what needs a person first, then what is under way, then what has ended.
 pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {

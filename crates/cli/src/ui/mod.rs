@@ -19,6 +19,7 @@ mod page;
 #[cfg(test)]
 mod pages;
 mod person;
+mod question_teller;
 mod reader;
 mod rows;
 mod sanitize;
@@ -40,13 +41,14 @@ pub(crate) use frame::{Frame, Size};
 pub(crate) use ids::beginnings;
 pub(crate) use line::{Line, cut_in_the_middle, cut_with_mark, rule, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
-pub(crate) use nexts::{answers, asked_words, asks, next_lines, nexts};
+pub(crate) use nexts::{answers, asked_words, next_lines, nexts};
 pub(crate) use outlet::Offered;
 pub(crate) use pace::Pace;
 pub(crate) use page::{Held, Page, ending, short, show_page};
 #[cfg(test)]
 pub(crate) use pages::screens;
 pub(crate) use person::{Listen, Person, Wish, key_line};
+pub(crate) use question_teller::QuestionTeller;
 pub(crate) use reader::{Reader, Reads};
 pub(crate) use rows::{step_table, table};
 pub(crate) use sanitize::{Colours, Moves, Sanitizer, as_shown, json, one_line, words};
