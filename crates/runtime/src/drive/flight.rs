@@ -469,8 +469,7 @@ impl Watch {
                     Ok(after) => after,
                     Err(error) => return self.trouble(Trouble::of(&error)),
                 };
-                let has_tree = process.after.as_ref().is_some_and(|outcome| outcome.kept().is_some());
-                process.folder = self.folder_digest(has_tree);
+                process.folder = self.folder_digest(process.after.as_ref());
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,
