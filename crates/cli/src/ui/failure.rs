@@ -22,7 +22,9 @@ pub(crate) async fn failure_lines(
     columns: usize,
 ) -> Result<Vec<Line>, CliError> {
     let Some(step) = failed(page) else { return Ok(Vec::new()) };
-    let Some(attempt) = step.attempts.iter().rfind(|attempt| !attempt.probe) else { return Ok(Vec::new()) };
+    // One from before the step was reset says nothing of this failure.
+    let last = step.current_attempts().iter().rfind(|attempt| !attempt.probe);
+    let Some(attempt) = last else { return Ok(Vec::new()) };
     let Some(folder) = attempt.folder.as_ref().map(|folder| store.folder().join(folder.as_str())) else {
         return Ok(Vec::new());
     };

@@ -1,11 +1,11 @@
 //! Why a run ended or stands still, what it asks, and what can be done next.
 
 use backstay_engine::record::{
-    InterventionRecord, PlanRecord, QuestionRecord, RunStatus, StepRecord, StepStage, busy_words,
+    InterventionRecord, PlanRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
 use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
-use backstay_workflow::plan::Verb;
+use backstay_workflow::plan::{Step, Verb};
 
 use super::line::{width, wrapped};
 use super::page::{Held, Page, short};
@@ -197,18 +197,24 @@ fn why(page: &Page<'_>) -> Option<String> {
     })
 }
 
-/// The first step that failed, groups not counted.
+/// The step by which a failed run failed, groups not counted: of a group or loop the first in it that failed in its last pass.
 pub(super) fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
-    let is_failed = |step: &&StepRecord| {
-        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
-    };
     if page.record.status != RunStatus::Failed {
         return None;
     }
-    let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
     // What an earlier plan had is not of this one.
-    let is_planned = |step: &&StepRecord| page.plan.walk().any(|planned| planned.id == step.step);
-    named.filter(is_failed).or_else(|| page.record.steps.iter().filter(is_planned).find(is_failed))
+    let named = page.record.failed_step.as_ref()?;
+    let planned = page.plan.walk().find(|planned| planned.id == *named)?;
+    first_failed_in(planned, page.record)
+}
+
+fn first_failed_in<'a>(planned: &Step, record: &'a RunRecord) -> Option<&'a StepRecord> {
+    if planned.children().is_empty() {
+        let is_failed =
+            |step: &&StepRecord| matches!(step.stage, StepStage::Done { status: StepStatus::Failed });
+        return record.step(&planned.id).filter(is_failed);
+    }
+    planned.children().iter().find_map(|inner| first_failed_in(inner, record))
 }
 
 /// Commands that make sense now, with what they do.

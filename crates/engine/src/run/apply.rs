@@ -14,12 +14,16 @@ use super::state::{
     Files, Leaf, LeafPhase, Pass, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult,
 };
 
-/// The files that an attempt left, as far as they are known: files that were left out of a kept tree are not.
+/// The files that an attempt left; none if they are not known. Those that a kept tree omits have a digest of their own.
 fn files_of(finished: &EffectFinished) -> Option<Files> {
-    let kept = finished.after.as_ref().and_then(TreeOutcome::kept);
-    let whole = kept.filter(|kept| kept.omitted.is_empty());
-    let tree = whole.map(|kept| Files::Tree(kept.tree.clone()));
-    tree.or_else(|| finished.folder.map(Files::Folder))
+    let Some(kept) = finished.after.as_ref().and_then(TreeOutcome::kept) else {
+        return finished.folder.map(Files::Folder);
+    };
+    let tree = kept.tree.clone();
+    if kept.omitted.is_empty() {
+        return Some(Files::Tree(tree));
+    }
+    finished.folder.map(|omitted| Files::TreeAndOmitted { tree, omitted })
 }
 
 impl RunMachine {

@@ -195,6 +195,13 @@ pub(super) struct StepState {
 pub(super) enum Files {
     /// Those of a checkout: the id of its tree.
     Tree(ObjectId),
+    /// Those of a checkout whose tree does not have all of them.
+    TreeAndOmitted {
+        /// The id of its tree.
+        tree: ObjectId,
+        /// The digest of what is not in the tree.
+        omitted: Digest,
+    },
     /// Those of a folder outside of any checkout.
     Folder(Digest),
 }

@@ -98,10 +98,11 @@ impl Secrets {
 
     /// These and those of an environment, without making again what is made.
     #[must_use]
-    pub fn with_env(&self, env: &BTreeMap<String, String>) -> Secrets {
+    pub fn with_env(&self, env: impl IntoIterator<Item = (String, String)>) -> Secrets {
         let known = self.0.as_ref().map_or(&[][..], |patterns| &patterns.values);
+        let env = env.into_iter().collect();
         let new: Vec<Redaction> =
-            secrets_of(env, &[]).into_iter().filter(|secret| !known.contains(secret)).collect();
+            secrets_of(&env, &[]).into_iter().filter(|secret| !known.contains(secret)).collect();
         if new.is_empty() { self.clone() } else { Secrets::of(&[known, &new].concat()) }
     }
 

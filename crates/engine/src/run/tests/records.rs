@@ -2,9 +2,10 @@
 
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{
-    AttemptEnd, CheckoutBusy, Event, FailureClass, Said, StepStatus, Tokens, Usage, UsageSpan,
+    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind, RunStarted,
+    Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
 };
-use backstay_model::{StepId, Timestamp};
+use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
 use super::Bench;
 use super::bench::{ended, exited};
@@ -362,4 +363,66 @@ fn a_record_that_lets_go_of_old_passes_still_knows_what_was_used() {
     assert_eq!(usage.unwrap().input.known, 210);
     let progress = bench.record.progress(bench.definition.plan());
     assert_eq!((progress.done, progress.total), (0, 2), "the current pass is there");
+}
+
+/// A loop whose step asks in every cycle, folded; how many entries of its lists were looked at.
+fn folded_loop(cycles: u32) -> (RunRecord, u64) {
+    let run = Bench::asked("- {id: a, run: 'true'}").machine.run();
+    let mut record = RunRecord::new(run);
+    let mut fold = |scope: &str, event: Event| {
+        let seq = record.head.next();
+        let recorded = Recorded {
+            topic: Topic::run(run),
+            seq,
+            g: Position(seq.0),
+            at: Timestamp::from_micros(i64::try_from(seq.0).unwrap()),
+            kind: event.kind(),
+            scope: scope.parse().unwrap(),
+            payload: event.encode().unwrap(),
+            trace: None,
+            more: false,
+        };
+        record.apply(&recorded).unwrap();
+    };
+    fold("", RunStarted {}.into());
+    for cycle in 1..=cycles {
+        let check = false;
+        let begun = CycleStarted { cycle, nth: cycle, max_cycles: cycles, check, unchanged_in_a_row: 0 };
+        fold("repeat", begun.into());
+        let (scope, question) =
+            (format!("work@repeat~{cycle}"), QuestionId::derived(Digest::of(&cycle.to_le_bytes())));
+        fold(&scope, StepStarted { agent: Some("bash".to_owned()) }.into());
+        let asked = QuestionAsked {
+            question,
+            kind: QuestionKind::AfterCrash,
+            prompt: String::new(),
+            options: Vec::new(),
+            step: step("work"),
+            effect: None,
+            default: None,
+            due_at: None,
+        };
+        fold(&scope, asked.into());
+        fold(&scope, QuestionClosed { question, answered_by: None, choice: None }.into());
+        let finished = StepFinished {
+            status: StepStatus::Succeeded,
+            attempt: None,
+            exit_code: Some(0),
+            failure: None,
+            summary: String::new(),
+            output: None,
+            duration_ms: 0,
+        };
+        fold(&scope, finished.into());
+    }
+    let looked_at = record.index.looked_at();
+    (record, looked_at)
+}
+
+#[test]
+fn an_event_of_a_long_loop_costs_no_more_than_one_of_a_short_one() {
+    let ((short, looked_at), (long, looked_at_by_long)) = (folded_loop(100), folded_loop(1_000));
+    assert_eq!((short.steps.len(), long.steps.len(), long.questions.len()), (101, 1_001, 1_000));
+    assert!(looked_at >= 100, "{looked_at} entries for 100 questions that the run waited for");
+    assert!(looked_at_by_long <= looked_at * 10, "{looked_at} entries, then {looked_at_by_long}");
 }
