@@ -213,6 +213,28 @@ fn what_is_in_flight_in_a_copy_is_lost_there_and_goes_on_in_the_original() {
 }
 
 #[test]
+fn adopting_counts_the_runs_that_are_there_and_the_attempts_that_the_events_say_are_at_work() {
+    let world = world();
+    done(&world.run(&["rm", "@last"]));
+    done(&world.run(&["run", "flow.yaml"]));
+    let ended = world.record().run;
+    // An attempt that ended before a keeper of it was started has no exit record.
+    fs::remove_file(world.path().join(format!(".backstay/runs/{ended}/one/1/exit.json"))).unwrap();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    let step = format!("echo > {}; read -r _ < {}", up.path(), go.path());
+    world.write("slow.yaml", &format!("backstay: 1\nname: slow\nsteps: [{{id: one, run: '{step}'}}]\n"));
+    let owner = world.start(&["run", "slow.yaml"]);
+    drop(up.wait());
+    copy(&world.path().join(".backstay"), &world.path().join("copied"));
+    go.open();
+    let (status, text) = owner.end();
+    assert!(status.success(), "{text}");
+    let adopted = done(&world.run(&["--store", "copied", "store", "adopt"]));
+    assert!(adopted.contains("2 runs (1 open)"), "{adopted}");
+    assert!(adopted.contains("; 1 attempt was at work and is lost in it"), "{adopted}");
+}
+
+#[test]
 fn without_a_registry_a_store_is_made_and_written_only_where_somebody_vouches_for_it() {
     let world = World::new();
     world.write("flow.yaml", FLOW);
