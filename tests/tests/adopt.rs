@@ -167,6 +167,49 @@ fn a_store_that_was_moved_is_taken_along_and_another_one_in_its_old_place_is_a_n
 }
 
 #[test]
+fn after_an_adoption_or_a_restore_each_store_is_moved_copied_and_rolled_back_by_itself() {
+    let world = world();
+    let at = |name: &str| world.path().join(name);
+    copy(&at(".backstay"), &at("old"));
+    copy(&at(".backstay"), &at("b"));
+    done(&world.run(&["--store", "b", "store", "adopt"]));
+    done(&world.run(&["store", "backup", "backup"]));
+    done(&world.run(&["--store", "r", "store", "restore", "backup"]));
+    copy(&at("b"), &at("b-old"));
+    done(&world.run(&["--store", "b", "run", "flow.yaml"]));
+    let moved = |from: &str, to: &str| fs::rename(at(from), at(to)).unwrap();
+    let copied = |from: &str, to: &str| copy(&at(from), &at(to));
+    let replaced = |from: &str, to: &str| {
+        fs::remove_dir_all(at(to)).unwrap();
+        copy(&at(from), &at(to));
+    };
+    type Change<'a> = &'a dyn Fn(&str, &str);
+    let (moved, copied, replaced): (Change<'_>, Change<'_>, Change<'_>) = (&moved, &copied, &replaced);
+    for (case, change, from, to, expected) in [
+        ("the adopted copy is moved", moved, "b", "c", None),
+        ("the original is moved", moved, ".backstay", "a", None),
+        ("a restored one is moved", moved, "r", "s", None),
+        ("the adopted copy is copied", copied, "c", "d", Some("is a copy of ")),
+        ("the original is copied", copied, "a", "e", Some("is a copy of ")),
+        ("the copied one is rolled back", replaced, "b-old", "c", Some("is older than what you had")),
+        ("the original takes the place of the copy", replaced, "old", "c", Some("is a copy of ")),
+        ("all are moved again", moved, "a", "f", None),
+    ] {
+        change(from, to);
+        let output = world.run(&["--store", to, "run", "flow.yaml"]);
+        let text = said(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        match expected {
+            None => assert!(output.status.success() && !text.contains("adopt"), "{case}: {text}"),
+            Some(words) => {
+                assert!(text.contains("BKS-R082") && text.contains(words), "{case}: {text}");
+                let cure = format!("adopt it: `backstay --store {} store adopt`", at(to));
+                assert!(text.contains(&cure), "{case}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_large_store_that_was_moved_is_read_at_its_new_place_without_a_copy() {
     let world = world();
     let moved = world.path().join("moved");

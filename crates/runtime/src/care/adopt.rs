@@ -52,6 +52,15 @@ pub struct Adopted {
     pub findings: u64,
 }
 
+/// What becomes of the id of a log that is adopted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogIdentity {
+    /// It stays: no other folder of this user has the log.
+    Kept,
+    /// It becomes another one: another folder of this user has the log, and goes on with its id.
+    Renewed,
+}
+
 /// Makes the store in `folder`, which stands as `standing` says, one that can be used: its database is the last thing that is
 /// changed. Blocks.
 ///
@@ -60,6 +69,7 @@ pub struct Adopted {
 pub(crate) fn adopt(
     folder: &Utf8Path,
     standing: Standing,
+    identity: LogIdentity,
     now: Timestamp,
 ) -> Result<(Adopted, Position), AdoptError> {
     let seen = private::survey(folder)?;
@@ -70,13 +80,17 @@ pub(crate) fn adopt(
     })?;
     // An older format is brought up to date by opening it.
     let options = OpenOptions { create: false, ..OpenOptions::default() };
-    let log = backstay_log::Log::id(&SqliteLog::open(folder.as_std_path(), options)?);
+    let old = backstay_log::Log::id(&SqliteLog::open(folder.as_std_path(), options)?);
     let alone = Alone::take(folder.as_std_path())?;
     let mut inspector = inspector(folder).renewing(now);
     let report = care::check_alone(&alone, &mut inspector)?;
     let at_work = close_attempts(folder, &inspector.open_attempts)?;
     let fresh = inspector.fresh.take().map(|(_, fresh)| fresh).unwrap_or_default();
     let raised = care::renew_index(&alone, &fresh, now)?;
+    let log = match identity {
+        LogIdentity::Kept => old,
+        LogIdentity::Renewed => care::renew_log_id(&alone, now)?,
+    };
     let adopted = Adopted {
         path: folder.to_string(),
         content: StoreContent {
@@ -90,6 +104,14 @@ pub(crate) fn adopt(
         findings: (report.findings.len() + inspector.findings.len()) as u64,
     };
     Ok((adopted, raised.until))
+}
+
+/// Gives the log of the store in `folder`, which nobody else has open, an id of its own. Blocks.
+///
+/// # Errors
+/// [`AdoptError`]; the store has its old id then.
+pub(crate) fn renew_log_id(folder: &Utf8Path, now: Timestamp) -> Result<LogId, AdoptError> {
+    Ok(care::renew_log_id(&Alone::take(folder.as_std_path())?, now)?)
 }
 
 /// Closes every attempt that has no end, but for those whose keepers live in this very folder: they hold its locks. Says how

@@ -11,7 +11,7 @@ use backstay_model::{LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::home::Home;
-use super::identity::{is_still, misses_one, peek_copy, standing_of};
+use super::identity::{forget_left, identity_of, is_still, misses_one, peek_copy, standing_of};
 use super::mirror::{Mirror, MirrorError, ReadSource};
 use super::open_error::StoreOpenError;
 use super::paths::{is_writable, real, real_place};
@@ -19,7 +19,7 @@ use super::private::{self, PrivateError};
 use super::read_only::{ReadOnlyReason, ReadOnlyStore};
 use super::registration::Registration;
 use super::{Access, DATABASE, Store};
-use crate::care::{self, Adopted, refuse_backup};
+use crate::care::{self, Adopted, LogIdentity, refuse_backup};
 use crate::clock::{Clock, SystemClock};
 use crate::registry::{RegisteredStore, Registry, RegistryError, Standing};
 
@@ -152,20 +152,31 @@ impl OpenStore {
         Ok((source, Some(reason)))
     }
 
-    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Where
-    /// there is no registry and the store is adopted, it stays unregistered. Blocks.
+    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for; gives the
+    /// id of its log, which is another one than it had where another folder goes on with that. Where there is no registry and
+    /// the store is adopted, it stays unregistered. Blocks.
     ///
     /// # Errors
     /// [`StoreOpenError`] if it cannot be looked at or registered.
-    pub fn register_made(mut self) -> Result<(), StoreOpenError> {
+    pub fn register_made(mut self) -> Result<LogId, StoreOpenError> {
         self.folder = real(&self.folder)?;
         let Peeked::Log { log, newest } = peek(self.folder.as_std_path())? else {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         };
-        match self.put(log, newest) {
+        match identity_of(&self.folder, &self.registry, log) {
+            Ok(LogIdentity::Kept) => {}
+            Ok(LogIdentity::Renewed) => {
+                let log = care::renew_log_id(&self.folder, SystemClock.wall())?;
+                self.put(log, newest)?;
+                return Ok(log);
+            }
             // It is used unregistered.
-            Err(_) if self.adopt => Ok(()),
-            put => Ok(put?),
+            Err(_) if self.adopt => return Ok(log),
+            Err(error) => return Err(error.into()),
+        }
+        match self.put(log, newest).and_then(|()| forget_left(&self.folder, &self.registry, log)) {
+            Err(_) if self.adopt => Ok(log),
+            registered => Ok(registered.map(|()| log)?),
         }
     }
 
@@ -315,8 +326,11 @@ impl OpenStore {
             }
             standing if self.adopt => {
                 drop(mirror);
-                let (adopted, head) = care::adopt(&self.folder, standing, SystemClock.wall())?;
+                let identity = identity_of(&self.folder, &self.registry, log)?;
+                let (adopted, head) = care::adopt(&self.folder, standing, identity, SystemClock.wall())?;
+                let log = adopted.content.log;
                 self.put(log, head)?;
+                forget_left(&self.folder, &self.registry, log)?;
                 let entry = self.registry.of_place(log, &self.folder)?;
                 Ok(Opened { store: self.open_log(entry)?, adopted: Some(adopted) })
             }
