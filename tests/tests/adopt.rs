@@ -167,14 +167,12 @@ fn a_store_that_was_moved_is_taken_along_and_another_one_in_its_old_place_is_a_n
 }
 
 #[test]
-fn after_an_adoption_or_a_restore_each_store_is_moved_copied_and_rolled_back_by_itself() {
+fn after_an_adoption_each_store_is_moved_copied_and_rolled_back_by_itself() {
     let world = world();
     let at = |name: &str| world.path().join(name);
     copy(&at(".backstay"), &at("old"));
     copy(&at(".backstay"), &at("b"));
     done(&world.run(&["--store", "b", "store", "adopt"]));
-    done(&world.run(&["store", "backup", "backup"]));
-    done(&world.run(&["--store", "r", "store", "restore", "backup"]));
     copy(&at("b"), &at("b-old"));
     done(&world.run(&["--store", "b", "run", "flow.yaml"]));
     let moved = |from: &str, to: &str| fs::rename(at(from), at(to)).unwrap();
@@ -188,7 +186,6 @@ fn after_an_adoption_or_a_restore_each_store_is_moved_copied_and_rolled_back_by_
     for (case, change, from, to, expected) in [
         ("the adopted copy is moved", moved, "b", "c", None),
         ("the original is moved", moved, ".backstay", "a", None),
-        ("a restored one is moved", moved, "r", "s", None),
         ("the adopted copy is copied", copied, "c", "d", Some("is a copy of ")),
         ("the original is copied", copied, "a", "e", Some("is a copy of ")),
         ("the copied one is rolled back", replaced, "b-old", "c", Some("is older than what you had")),
@@ -337,6 +334,78 @@ fn a_store_of_somebody_else_or_that_others_can_write_is_refused_with_the_cure() 
         std::os::unix::fs::chown(&store, Some(0), None).unwrap();
     }
     done(&world.run(&["run", "flow.yaml"]));
+}
+
+#[test]
+fn what_is_no_folder_of_this_user_in_the_place_of_the_store_is_told_with_a_cure_that_works() {
+    use std::os::unix::fs::symlink;
+    type Plant<'a> = &'a dyn Fn(&World, &Utf8Path);
+    let file: Plant<'_> = &|_, store| fs::write(store, "a file").unwrap();
+    let pipe: Plant<'_> = &|_, store| {
+        rustix::fs::mkfifoat(rustix::fs::CWD, store.as_std_path(), rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
+    };
+    let dangling: Plant<'_> = &|_, store| symlink("nowhere", store).unwrap();
+    let link: Plant<'_> = &|world, store| {
+        done(&world.run(&["--store", "other", "run", "flow.yaml"]));
+        symlink("other", store).unwrap();
+    };
+    let somebodys: Plant<'_> = &|world, store| {
+        done(&world.run(&["run", "flow.yaml"]));
+        std::os::unix::fs::chown(store, Some(65_534), None).unwrap();
+    };
+    for (case, plant, words) in [
+        ("a file", file, ["BKS-R086", "is a file", "mv {store} {store}.old"]),
+        ("a pipe", pipe, ["BKS-R086", "is a pipe", "mv {store} {store}.old"]),
+        ("a dangling link", dangling, ["BKS-R086", "is a symbolic link", "rm {store}"]),
+        ("a link", link, ["BKS-R086", "is a symbolic link", "--store {other}"]),
+        ("somebody's", somebodys, ["BKS-R073", "belongs to user 65534", "--store \"$HOME/{name}.backstay\""]),
+    ] {
+        if case == "somebody's" && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let world = World::new();
+        world.write("flow.yaml", FLOW);
+        let (store, other) = (world.path().join(".backstay"), world.path().join("other"));
+        plant(&world, &store);
+        let name = world.path().file_name().unwrap();
+        let words = words.map(|word| {
+            word.replace("{store}", store.as_str()).replace("{other}", other.as_str()).replace("{name}", name)
+        });
+        for arguments in [
+            &["run", "flow.yaml"] as &[&str],
+            &["check", "flow.yaml"],
+            &["ls"],
+            &["doctor"],
+            &["store", "info"],
+            &["store", "check"],
+            &["store", "adopt"],
+            &["store", "backup", "backup"],
+        ] {
+            let output = world.run(arguments);
+            // Lines of `doctor` are broken anywhere, and have no code.
+            let is_doctor = arguments == ["doctor"];
+            let text: String = said(&output).split_whitespace().collect();
+            assert_eq!(
+                output.status.code(),
+                Some(if is_doctor { 1 } else { 2 }),
+                "{case}: {arguments:?}: {text}"
+            );
+            for word in words.iter().skip(usize::from(is_doctor)) {
+                let word: String = word.split_whitespace().collect();
+                assert!(text.contains(&word), "{case}: {arguments:?}: {word} is not in {text}");
+            }
+        }
+        let cure = match case {
+            "somebody's" => vec!["--store", "own", "run", "flow.yaml"],
+            "a link" => vec!["--store", other.as_str(), "ls"],
+            _ => {
+                fs::rename(&store, world.path().join(".backstay.old")).unwrap();
+                vec!["run", "flow.yaml"]
+            }
+        };
+        done(&world.run(&cure));
+    }
 }
 
 #[test]

@@ -106,14 +106,6 @@ pub(crate) fn adopt(
     Ok((adopted, raised.until))
 }
 
-/// Gives the log of the store in `folder`, which nobody else has open, an id of its own. Blocks.
-///
-/// # Errors
-/// [`AdoptError`]; the store has its old id then.
-pub(crate) fn renew_log_id(folder: &Utf8Path, now: Timestamp) -> Result<LogId, AdoptError> {
-    Ok(care::renew_log_id(&Alone::take(folder.as_std_path())?, now)?)
-}
-
 /// Closes every attempt that has no end, but for those whose keepers live in this very folder: they hold its locks. Says how
 /// many of them are among `open`, those that the events say are at work: what has a folder without an end may have ended
 /// before it began, or be of a run that was removed.

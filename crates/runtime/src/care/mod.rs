@@ -15,7 +15,7 @@ mod restore;
 mod scrub;
 
 pub use adopt::{Adopted, StoreContent};
-pub(crate) use adopt::{LogIdentity, adopt, renew_log_id};
+pub(crate) use adopt::{LogIdentity, adopt};
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
 pub use compact::{Compaction, compact};

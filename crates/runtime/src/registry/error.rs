@@ -65,6 +65,9 @@ impl Coded for RegistryError {
                 "set XDG_STATE_HOME to a folder of yours; where nothing is kept (CI, a container), `--adopt` or BACKSTAY_ADOPT=1 uses the store unregistered (in the library: `Store::open(…).adopt()`)"
                     .to_owned(),
             ),
+            RegistryError::Private(PrivateError::Owner { .. } | PrivateError::NotAFolder { .. }) => {
+                Some("set XDG_STATE_HOME to a folder of yours".to_owned())
+            }
             RegistryError::Private(error) => error.hint(),
             RegistryError::Busy { path, .. } => Some(format!(
                 "`fuser {path}` names the process: wait until it has ended, or end it; then try again"

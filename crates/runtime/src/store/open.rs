@@ -19,7 +19,7 @@ use super::private::{self, PrivateError};
 use super::read_only::{ReadOnlyReason, ReadOnlyStore};
 use super::registration::Registration;
 use super::{Access, DATABASE, Store};
-use crate::care::{self, Adopted, LogIdentity, refuse_backup};
+use crate::care::{self, Adopted, refuse_backup};
 use crate::clock::{Clock, SystemClock};
 use crate::registry::{RegisteredStore, Registry, RegistryError, Standing};
 
@@ -101,6 +101,7 @@ impl OpenStore {
     }
 
     fn source(mut self) -> Result<(ReadSource, Option<ReadOnlyReason>), StoreOpenError> {
+        private::check_place(&self.folder)?;
         let in_place = |folder| Ok((ReadSource::in_place(folder), None));
         // Whoever looks at it says what is wrong.
         if self.folder.join(DATABASE).symlink_metadata().is_err() {
@@ -152,31 +153,20 @@ impl OpenStore {
         Ok((source, Some(reason)))
     }
 
-    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for; gives the
-    /// id of its log, which is another one than it had where another folder goes on with that. Where there is no registry and
-    /// the store is adopted, it stays unregistered. Blocks.
+    /// Registers a store that was just made by other means, such as from a backup, or one that this user vouches for. Where
+    /// there is no registry and the store is adopted, it stays unregistered. Blocks.
     ///
     /// # Errors
     /// [`StoreOpenError`] if it cannot be looked at or registered.
-    pub fn register_made(mut self) -> Result<LogId, StoreOpenError> {
+    pub fn register_made(mut self) -> Result<(), StoreOpenError> {
         self.folder = real(&self.folder)?;
         let Peeked::Log { log, newest } = peek(self.folder.as_std_path())? else {
             return Err(OpenError::Missing { path: self.folder.into() }.into());
         };
-        match identity_of(&self.folder, &self.registry, log) {
-            Ok(LogIdentity::Kept) => {}
-            Ok(LogIdentity::Renewed) => {
-                let log = care::renew_log_id(&self.folder, SystemClock.wall())?;
-                self.put(log, newest)?;
-                return Ok(log);
-            }
+        match self.put(log, newest) {
             // It is used unregistered.
-            Err(_) if self.adopt => return Ok(log),
-            Err(error) => return Err(error.into()),
-        }
-        match self.put(log, newest).and_then(|()| forget_left(&self.folder, &self.registry, log)) {
-            Err(_) if self.adopt => Ok(log),
-            registered => Ok(registered.map(|()| log)?),
+            Err(_) if self.adopt => Ok(()),
+            put => Ok(put?),
         }
     }
 
@@ -185,6 +175,7 @@ impl OpenStore {
     }
 
     fn run(mut self) -> Result<Opened, StoreOpenError> {
+        private::check_place(&self.folder)?;
         refuse_backup(&self.folder)?;
         match std::fs::metadata(&self.folder) {
             Ok(_) => {}

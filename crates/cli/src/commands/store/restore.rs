@@ -22,10 +22,10 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
         super::blocking(move || registry.prepare()).await?.map_err(CliError::Registry)?;
     }
     let target = folder.clone();
-    let mut restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
+    let restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
     ignore_in_git(&folder)?;
     let opening = context.opening(&folder);
-    restored.log = super::blocking(move || opening.register_made()).await??;
+    super::blocking(move || opening.register_made()).await??;
     let is_whole = restored.check.log.findings.is_empty();
     if args.json {
         output::json(&Document::new(&restored))?;
