@@ -151,6 +151,9 @@ impl Coded for PrivateError {
                     None => format!("remove the link, which points to no folder: `rm {path}`"),
                 })
             }
+            PrivateError::NotAFolder { path, .. } if path.file_name() != Some(super::STORE_FOLDER) => {
+                Some("name the folder of a store: `--store DIR`".to_owned())
+            }
             PrivateError::NotAFolder { path, .. } => {
                 Some(format!("move it away: `mv {path} {path}.old`; `backstay run` then makes a store there"))
             }
