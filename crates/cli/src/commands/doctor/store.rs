@@ -89,7 +89,7 @@ pub(super) async fn findings(
 }
 
 /// A part of the store that an error keeps from being used.
-fn refused(what: &'static str, error: &(impl Coded + std::error::Error)) -> Finding {
+fn refused(what: &'static str, error: &impl Coded) -> Finding {
     let refused = Finding::new(Part::Store, what, Health::Bad, describe_any(error));
     match error.hint() {
         Some(hint) => refused.with_next(hint),
