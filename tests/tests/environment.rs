@@ -180,9 +180,20 @@ fn a_write_beyond_the_limit_of_files_is_a_full_disk_and_ends_nobody() {
     assert_eq!(output.status.code(), Some(0), "its output is cut, and the run goes on: {text}");
     assert_eq!(world.read("starts"), "one\ntwo\n");
     // Nothing can be written at all: it says why, and what was there goes on without the limit.
-    let output = with_short_files(&world, 8, "run flow.yaml");
-    let text = said(&output);
-    assert!(matches!(output.status.code(), Some(1 | 5)), "{:?}: {text}", output.status);
-    assert!(text.contains("no room is left") && text.contains("ulimit -f"), "{text}");
+    for kib in [0, 1, 8, 64] {
+        let output = with_short_files(&world, kib, "run flow.yaml");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{kib}: {text}");
+        assert!(text.contains("no room is left") && text.contains("ulimit -f"), "{kib}: {text}");
+    }
+    // The same where there is no store yet, and none is registered.
+    for kib in [0, 1, 64] {
+        let fresh = World::new();
+        fresh.write("flow.yaml", "backstay: 1\nname: f\nsteps: [{id: one, run: 'true'}]\n");
+        let output = with_short_files(&fresh, kib, "run flow.yaml");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{kib}: {text}");
+        assert!(text.contains("ulimit -f"), "{kib}: {text}");
+    }
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
 }

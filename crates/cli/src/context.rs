@@ -168,10 +168,10 @@ impl Context {
 
     /// Refuses to make a store of a folder with other things in it, and one that is not this user's alone.
     pub(crate) fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), CliError> {
+        check_private(folder).map_err(StoreOpenError::from)?;
         if !folder.is_dir() {
             return Ok(());
         }
-        check_private(folder).map_err(StoreOpenError::from)?;
         if folder.join(LOG_FILE).exists() {
             return Ok(());
         }
@@ -187,10 +187,8 @@ impl Context {
 
     /// The user's own configuration, and that in the folder `store`.
     pub(crate) fn configuration(&self, store: &Utf8Path) -> Result<Configuration, CliError> {
-        if store.is_dir() {
-            // What somebody else configured counts for nothing here.
-            check_private(store).map_err(StoreOpenError::from)?;
-        }
+        // What somebody else configured counts for nothing here.
+        check_private(store).map_err(StoreOpenError::from)?;
         Configuration::read(&self.env, &self.cwd, store)
     }
 

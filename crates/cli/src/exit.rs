@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{LookError, OpenError};
+use backstay_log::{LookError, OpenError, has_no_room};
 use backstay_runtime::care::{AdoptError, BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
@@ -90,6 +90,16 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 /// The exit of a command that met an error.
 pub(crate) fn of_error(error: &CliError) -> Exit {
     match error {
+        // Nothing of a run has failed: it goes on, or is asked for again, once there is room.
+        CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
+        CliError::Store(StoreOpenError::Log(_) | StoreOpenError::Look(_) | StoreOpenError::Registry(_))
+        | CliError::Registry(_)
+        | CliError::Run(_)
+        | CliError::Say(_)
+            if has_no_room(error) =>
+        {
+            Exit::Suspended
+        }
         CliError::NoStore { .. }
         | CliError::NoRuns
         | CliError::UnknownRun { .. }
@@ -172,8 +182,6 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
             Exit::OwnedElsewhere
         }
-        // Nothing of the run has failed: it goes on once there is room.
-        CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
         | CliError::Store(

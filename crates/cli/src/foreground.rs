@@ -172,6 +172,7 @@ impl Stage<'_> {
         store: &Store,
     ) -> Result<DriveEnd, CliError> {
         let Stage { context, live, view, questions, way } = self;
+        // Whatever the view meets, the drive alone says how the work ended.
         let mut drive = pin!(drive);
         // The drive goes on while the wish is written: it may hold what the writing waits for.
         let mut saying = pin!(say_suspend(context, store, live.record.run));
@@ -179,22 +180,27 @@ impl Stage<'_> {
         loop {
             tokio::select! {
                 end = &mut drive => return Ok(end?),
-                wish = person.wish() => if let Some(word) = view.take_wish(wish, person, live)? {
-                    is_saying |= *way == Way::On && word == Word::Stop;
-                    *way = obey(switch, *way, word);
-                    view.show(*way)?;
+                wish = person.wish() => {
+                    let taken = view.take_wish(wish, person, live);
+                    if let Some(word) = view.unless_failed(taken).flatten() {
+                        is_saying |= *way == Way::On && word == Word::Stop;
+                        *way = obey(switch, *way, word);
+                        let shown = view.show(*way);
+                        view.unless_failed(shown);
+                    }
                 },
                 () = &mut saying, if is_saying => is_saying = false,
-                moment = live.next() => {
-                    let moment = moment?;
+                moment = live.next(), if !view.is_closed() => if let Some(moment) = view.unless_failed(moment) {
                     view.take(context, &moment);
                     // Where nothing else goes on, the run is given up before a second is over, and the page has them.
                     if matches!((&*view, moment), (View::Lines, Moment::Look)) {
-                        note_questions(context, store, live, questions).await?;
+                        let noted = note_questions(context, store, live, questions).await;
+                        view.unless_failed(noted);
                     }
                 },
                 is_due = view.is_due() => if is_due {
-                    view.draw(live).await?;
+                    let drawn = view.draw(live).await;
+                    view.unless_failed(drawn);
                 },
             }
         }
@@ -203,6 +209,9 @@ impl Stage<'_> {
     /// Takes what is left to hear, and lets a person read to the end.
     async fn read_on(&mut self, person: &mut Person) -> Result<(), CliError> {
         let Stage { context, live, view, way, .. } = self;
+        if view.is_closed() {
+            return Ok(());
+        }
         while let Some(moment) = live.next_now().await? {
             view.take(context, &moment);
         }
@@ -464,6 +473,27 @@ impl<'a> View<'a> {
         }
     }
 
+    const fn is_closed(&self) -> bool {
+        matches!(self, View::Closed)
+    }
+
+    /// What the view gave. One that fails is closed, and never ends the work that it shows.
+    fn unless_failed<T>(&mut self, given: Result<T, CliError>) -> Option<T> {
+        match given {
+            Ok(given) => Some(given),
+            Err(error) => {
+                if let View::Screen(screen) = self
+                    && let Err(left) = screen.clear()
+                {
+                    tracing::debug!(error = %left, "the screen is gone");
+                }
+                *self = View::Closed;
+                output::note(&format!("the view ended ({}): {error}", error.code()));
+                None
+            }
+        }
+    }
+
     fn is_reading(&self) -> bool {
         matches!(self, View::Screen(screen) if screen.is_reading())
     }
@@ -485,5 +515,19 @@ impl<'a> View<'a> {
         let View::Screen(screen) = self else { return Ok(()) };
         let cleared = screen.clear();
         self.unless_closed(cleared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_fails_is_closed_and_gives_no_error_to_the_work_beside_it() {
+        let mut view = View::Lines;
+        assert_eq!(view.unless_failed(Ok(1)), Some(1));
+        assert!(!view.is_closed());
+        assert_eq!(view.unless_failed::<u32>(Err(CliError::NoRuns)), None);
+        assert!(view.is_closed());
     }
 }

@@ -207,13 +207,8 @@ pub enum DriveError {
         host: String,
     },
     /// The store was deleted, moved or replaced while the run was at work.
-    #[error("the store {} was deleted, moved or replaced while {run} was at work{}", .gone.folder, crate::drive::exits_text(&.gone.exits))]
-    StoreGone {
-        /// Which run.
-        run: RunId,
-        /// What is known.
-        gone: Box<StoreGone>,
-    },
+    #[error("{0}")]
+    StoreGone(Box<StoreGone>),
     /// The system does not say which boot this is.
     #[error("the system does not say which boot this is")]
     Boot(#[source] std::io::Error),
@@ -271,7 +266,7 @@ impl Coded for DriveError {
             DriveError::Boot(_) => Code("BKS-R014"),
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
-            DriveError::StoreGone { .. } => Code("BKS-R083"),
+            DriveError::StoreGone(_) => Code("BKS-R083"),
         }
     }
 
@@ -285,10 +280,7 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
-            DriveError::StoreGone { run, gone } => Some(match &gone.moved_to {
-                Some(path) => format!("it is {path} now: `backstay --store {path} resume {run}` goes on there"),
-                None => "if it was moved, `backstay --store DIR resume` goes on there; what was deleted comes back from a backup only".to_owned(),
-            }),
+            DriveError::StoreGone(gone) => Some(gone.hint()),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"
             )),

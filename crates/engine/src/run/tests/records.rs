@@ -2,8 +2,8 @@
 
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{
-    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind, RunStarted,
-    Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
+    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind,
+    RunStarted, Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
