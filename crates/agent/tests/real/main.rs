@@ -9,6 +9,7 @@ mod cli;
 mod clis;
 mod install;
 mod record;
+mod troubles;
 
 use backstay_agent::{Access, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
@@ -213,6 +214,8 @@ fn writes_nothing_with_reading_access(cli: Cli) {
     assert_eq!(written.collect::<Vec<_>>(), [""; 0]);
 }
 
+use troubles::tells_each_trouble_of_the_provider;
+
 macro_rules! real {
     ($($cli:ident: $variant:expr, [$($test:ident),*];)*) => {
         $(mod $cli {
@@ -228,14 +231,17 @@ macro_rules! real {
 real! {
     codex: super::Cli::Codex, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
     claude: super::Cli::Claude, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
     gemini: super::Cli::Gemini, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
-        writes_nothing_with_reading_access];
+        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider];
     opencode: super::Cli::Opencode, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
-        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access];
+        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
 }
