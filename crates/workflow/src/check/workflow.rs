@@ -57,6 +57,8 @@ pub struct CheckInput<'a> {
 pub struct Checked {
     /// What it means.
     pub plan: Plan,
+    /// The agents that steps name in the file. Where `--agent` put another one in the place of one, the plan names that one.
+    pub agents: BTreeSet<String>,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
 }
@@ -122,7 +124,11 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
     diagnostics.sort_by_key(|diagnostic| (diagnostic.range.start, diagnostic.code));
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match plan {
-        Some(plan) if !failed => Ok(Checked { plan, warnings: diagnostics }),
+        Some(mut plan) if !failed => {
+            let agents = plan.named_agents().map(ToOwned::to_owned).collect();
+            plan.replace_agents(&input.agents);
+            Ok(Checked { plan, agents, warnings: diagnostics })
+        }
         _ => Err(diagnostics),
     }
 }
