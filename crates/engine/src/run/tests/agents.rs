@@ -353,6 +353,48 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
 }
 
 #[test]
+fn a_fallback_is_told_what_was_done_before_it() {
+    let tool = |line: &str| Said::ToolStarted {
+        call: line.to_owned(),
+        name: "shell".to_owned(),
+        line: line.to_owned(),
+    };
+    let piece = |text: &str| Said::Message { text: Text::of(text), line: text.to_owned(), piece: true };
+    let mut bench = with_fallback("");
+    bench.works_in_session("a", "s1");
+    let said = [(30, tool("ls")), (40, piece("Half of it\n")), (50, piece("is done."))];
+    bench.says("a", &said);
+    bench.meets_limit("a", Some(3 * HOUR_MS));
+    let told = "Another agent, codex, began this task and could not finish it. What it changed is in the working folder. It used 1 tool. Its last message:\n\n> Half of it\n> is done.\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it.";
+    assert_eq!(bench.told().prompt, told);
+
+    // One that does nothing before it is replaced has nothing to hand over: the next one hears of the one before.
+    bench.now = bench.machine.next_timer().unwrap_or(bench.now);
+    bench.later(4 * HOUR_MS);
+    assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 2 by codex: limit");
+    assert_eq!(bench.told().prompt, told);
+
+    // In its own session it knows.
+    bench.works_in_session("a", "s2");
+    let killed = Some(Trouble::Network { message: "away".to_owned() });
+    bench.fails("a", killed);
+    bench.later(HOUR_MS);
+    bench.settle();
+    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "{}", bench.told().prompt);
+}
+
+#[test]
+fn a_command_that_takes_over_is_told_what_was_done() {
+    let mut bench = Bench::begun(
+        "- {id: a, agent: {use: codex, fallback: [mine]}, prompt: Do it.}\nagents: {mine: {command: [x]}}",
+    );
+    bench.works_in_session("a", "s1");
+    bench.meets_limit("a", Some(HOUR_MS));
+    let stdin = bench.starts.last().unwrap().stdin.clone().expect("it reads its prompt");
+    assert!(stdin.starts_with("Another agent, codex,") && stdin.ends_with("> at work\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it."), "{stdin}");
+}
+
+#[test]
 fn who_waits_falls_back_only_where_the_wait_would_be_too_long() {
     let mut bench = with_fallback("on_limit: wait, max_wait: 2h");
     assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 1 by codex later: limit");
