@@ -315,7 +315,7 @@ impl Observer {
                 },
                 None => return,
             },
-            AgentEvent::Working | AgentEvent::Background { .. } => return,
+            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
@@ -383,7 +383,8 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let usage = Usage { span, tokens: tokens(&all) };
+        let is_partial = self.progress.has_untold_sub_agents();
+        let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
 
@@ -507,6 +508,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
+        is_partial: false,
     }
 }
 
