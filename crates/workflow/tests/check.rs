@@ -37,9 +37,11 @@ fn presets() -> BTreeMap<String, PresetTraits> {
         access: BTreeSet::from([Access::Read, Access::Write, Access::Full]),
         can_resume: true,
         can_fork: true,
+        file_prefix: None,
     };
+    let claude = PresetTraits { file_prefix: Some("@".to_owned()), ..able.clone() };
     let plain = PresetTraits { access: BTreeSet::from([Access::Write]), ..PresetTraits::default() };
-    [("codex", able.clone()), ("claude", able), ("plain", plain)]
+    [("codex", able), ("claude", claude), ("plain", plain)]
         .map(|(name, traits)| (name.to_owned(), traits))
         .into()
 }
@@ -293,6 +295,27 @@ fn an_agent_can_be_given_at_the_start() {
     assert_eq!(with_preset.agents, BTreeSet::from(["codex".to_owned()]), "the file's own names");
     let unknown = given(AgentOverride::Agent("cluade".to_owned()));
     assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
+}
+
+#[test]
+fn a_prompt_that_names_files_as_an_agent_reads_them_is_warned_of() {
+    let messages = |agent: &str, prompt: &str| -> Vec<String> {
+        let text = in_step(&format!("agent: {agent}\n    prompt: \"{prompt}\""));
+        checked(&text).unwrap().warnings.into_iter().map(|said| said.message).collect()
+    };
+    for (prompt, named) in [
+        ("@notes.txt says what?", "@notes.txt"),
+        ("Read (@src/main.rs), and tell.", "@src/main.rs"),
+        ("${{ run.workflow }} @~/.netrc", "@~/.netrc"),
+    ] {
+        let told = format!("`claude` adds the content of the file `{named}` to the prompt");
+        assert_eq!(messages("claude", prompt), [told.clone()], "{prompt}");
+        assert_eq!(messages("{use: codex, fallback: [claude]}", prompt), [told], "{prompt}");
+        assert_eq!(messages("codex", prompt), [""; 0], "{prompt}");
+    }
+    for prompt in ["mail ada@example.org", "ask @ada.", "a @ b", "@", "@@", "an `@Override`"] {
+        assert_eq!(messages("claude", prompt), [""; 0], "{prompt}");
+    }
 }
 
 /// Whoever reads the plan, and with it every screen and event, sees who works and not whose place it took.

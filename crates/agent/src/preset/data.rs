@@ -43,6 +43,10 @@ pub(super) struct Prompt {
     pub(super) arg: Option<Vec<Piece>>,
     pub(super) file: Option<Vec<Piece>>,
     pub(super) env: Option<String>,
+    /// What begins a prompt that the program takes for a command of its own.
+    pub(super) command_prefix: Option<String>,
+    /// What stands before the path of a file whose content the program adds to a prompt.
+    pub(super) file_prefix: Option<String>,
 }
 
 /// What an access mode puts on the command line and into the environment.
@@ -169,6 +173,22 @@ impl Preset {
         self.prompt.via
     }
 
+    /// What stands before the path of a file whose content its program adds to a prompt, unless nothing does.
+    #[must_use]
+    pub fn file_prefix(&self) -> Option<&str> {
+        self.prompt.file_prefix.as_deref().filter(|prefix| !prefix.is_empty())
+    }
+
+    /// `prompt` in the form in which its program takes it for text: what would begin a command of the program gets a space
+    /// before it.
+    pub(super) fn as_text(&self, prompt: &str) -> String {
+        let prefix = self.prompt.command_prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        match prefix.is_some_and(|prefix| prompt.starts_with(prefix)) {
+            true => format!(" {prompt}"),
+            false => prompt.to_owned(),
+        }
+    }
+
     /// Whether a session can be gone on with, as a copy.
     #[must_use]
     pub fn can_fork(&self) -> bool {
@@ -245,6 +265,10 @@ pub(super) struct PromptPatch {
     pub(super) file: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_prefix: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -312,6 +336,8 @@ impl Patch {
         take(&mut self.prompt.arg, over.prompt.arg);
         take(&mut self.prompt.file, over.prompt.file);
         take(&mut self.prompt.env, over.prompt.env);
+        take(&mut self.prompt.command_prefix, over.prompt.command_prefix);
+        take(&mut self.prompt.file_prefix, over.prompt.file_prefix);
         for (access, mode) in over.access {
             let here = self.access.entry(access).or_default();
             take(&mut here.args, mode.args);
@@ -339,6 +365,8 @@ impl Patch {
             arg: self.prompt.arg,
             file: self.prompt.file,
             env: self.prompt.env,
+            command_prefix: self.prompt.command_prefix,
+            file_prefix: self.prompt.file_prefix,
         };
         let mode =
             |mode: ModePatch| Mode { args: mode.args.unwrap_or_default(), env: mode.env.unwrap_or_default() };
@@ -399,6 +427,8 @@ impl Patch {
                 arg: prompt.arg.clone(),
                 file: prompt.file.clone(),
                 env: prompt.env.clone(),
+                command_prefix: prompt.command_prefix.clone(),
+                file_prefix: prompt.file_prefix.clone(),
             },
             access: preset.access.iter().map(|(access, at)| (*access, mode(at))).collect(),
             signs: SignsPatch {

@@ -34,6 +34,8 @@ pub struct PresetTraits {
     pub can_resume: bool,
     /// Whether it can go on with a copy of one.
     pub can_fork: bool,
+    /// What stands before the path of a file whose content its program adds to a prompt, where it does that.
+    pub file_prefix: Option<String>,
 }
 
 /// What is checked.
