@@ -384,6 +384,28 @@ fn a_fallback_is_told_what_was_done_before_it() {
 }
 
 #[test]
+fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_preset_is() {
+    let killed = || ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) };
+    let text =
+        || ProcessEnded { agent: Some(AgentEnded { turn: TurnEnd::Untold, trouble: None }), ..killed() };
+    let command = "- {id: a, agent: mine, prompt: Do it.}\nagents: {mine: {command: [x]}}";
+    for (flow, end) in
+        [(command, &killed as &dyn Fn() -> ProcessEnded), ("- {id: a, agent: codex, prompt: Do it.}", &text)]
+    {
+        let mut bench = Bench::begun(flow);
+        for attempt in 1..=3 {
+            let facts = bench.end("a", end());
+            assert_eq!(facts[0], format!("a ended {attempt} failed Crash"), "{flow}");
+            assert!(facts[1].starts_with(&format!("a continues after {attempt} ")), "{facts:?}");
+        }
+        assert_eq!(bench.end("a", end())[1], "a failed: ended by signal 9", "{flow}");
+    }
+    // A script may well end by a signal of its own.
+    let facts = Bench::begun("- {id: a, run: make}").end("a", killed());
+    assert_eq!(facts[0], "a ended 1 failed Exit");
+}
+
+#[test]
 fn a_command_that_takes_over_is_told_what_was_done() {
     let mut bench = Bench::begun(
         "- {id: a, agent: {use: codex, fallback: [mine]}, prompt: Do it.}\nagents: {mine: {command: [x]}}",
