@@ -114,6 +114,8 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         network,
         session_unknown,
         session_in_use,
+        success,
+        failure,
         login_exit_codes,
     } = signs;
     for (key, signs) in [
@@ -124,6 +126,8 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
+        ("signs.success", success),
+        ("signs.failure", failure),
     ] {
         all.add(key, Reach::Nothing, signs.as_ref());
     }
@@ -159,7 +163,7 @@ mod tests {
             env = { LD_PRELOAD = "x.so" }
             prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P", command_prefix = "/", file_prefix = "@" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], success = ["e"], failure = ["e"], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -207,6 +211,8 @@ mod tests {
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",
+                "signs.success",
+                "signs.failure",
                 "signs.login_exit_codes",
             ]
         );

@@ -426,13 +426,26 @@ impl Observer {
     pub(crate) fn judge(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> AgentEnded {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
-            (StreamFormat::Text, _) => TurnEnd::Untold,
+            (StreamFormat::Text, told) => self.turn_by_text(told, text_stderr),
             (_, Some(true)) => TurnEnd::Well,
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
             (_, None) => TurnEnd::CutShort,
         };
         let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
+    }
+
+    /// How the turn ended of an agent whose output is text, by what its output `told` and by its stderr.
+    fn turn_by_text(&self, told: Option<bool>, text_stderr: &str) -> TurnEnd {
+        let signs = self.preset.signs();
+        let beside = |well| text_stderr.lines().rev().find(move |line| signs.end_by_text(line) == Some(well));
+        match (told, beside(false), beside(true)) {
+            (_, Some(line), _) => TurnEnd::Badly { failure: Some(cut(one_line(line))) },
+            (Some(false), None, _) => TurnEnd::Badly { failure: self.progress.failure().map(str::to_owned) },
+            (Some(true), None, _) | (None, None, Some(_)) => TurnEnd::Well,
+            (None, None, None) if signs.success.is_empty() => TurnEnd::Untold,
+            (None, None, None) => TurnEnd::CutShort,
+        }
     }
 
     fn trouble(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> Option<Trouble> {
