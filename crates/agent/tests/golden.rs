@@ -282,6 +282,11 @@ fn what_agents_say_on_stderr_is_known() {
             "Error: thread/resume: thread/resume failed: no rollout found for thread id 01a1 (code -32600)",
             Symptom::SessionUnknown,
         ),
+        (
+            "codex",
+            "Error: thread/resume: thread/resume failed: thread 01a1 already has an active writer (code -32600)",
+            Symptom::SessionInUse,
+        ),
         ("codex", "Not logged in", Symptom::Login),
         ("gemini", "Invalid auth method selected.", Symptom::Login),
         (

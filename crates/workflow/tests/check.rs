@@ -309,7 +309,7 @@ fn a_prompt_that_names_files_as_an_agent_reads_them_is_warned_of() {
         ("${{ run.workflow }} @~/.netrc", "@~/.netrc"),
     ] {
         let told = format!("`claude` adds the content of the file `{named}` to the prompt");
-        assert_eq!(messages("claude", prompt), [told.clone()], "{prompt}");
+        assert_eq!(messages("claude", prompt), std::slice::from_ref(&told), "{prompt}");
         assert_eq!(messages("{use: codex, fallback: [claude]}", prompt), [told], "{prompt}");
         assert_eq!(messages("codex", prompt), [""; 0], "{prompt}");
     }

@@ -228,6 +228,12 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
         (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
+        (Because::SessionBusy, Some(due_at)) => {
+            format!("another process works in its session; it tries again at {}", times.minute(due_at))
+        }
+        (Because::SessionBusy, None) => {
+            "another process works in its session; it begins a new one".to_owned()
+        }
         (Because::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
     }
 }

@@ -347,6 +347,7 @@ fn because(because: &Because) -> String {
         | Because::CutShort { message } => message.clone(),
         Because::SessionUnknown => "its session is not there: it begins a new one".to_owned(),
         Because::SessionInUse => "its session is there already: it goes on with it".to_owned(),
+        Because::SessionBusy => "another process works in its session".to_owned(),
         Because::InvalidOutput { problem } => problem.clone(),
     }
 }

@@ -26,6 +26,9 @@ const LIMIT_JITTER_MS: u64 = 15_000;
 /// How long a limit is waited for that does not say its end; doubled with each in a row, up to the longest.
 const UNKNOWN_LIMIT_MS: u64 = 5 * 60_000;
 const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
+/// How long a session is waited for that another process works in; doubled each time, so often.
+const BUSY_SESSION_MS: u64 = 30_000;
+const BUSY_SESSION_TRIES_MAX: u32 = 5;
 
 /// How the attempts of a step's agent follow each other, since the step was last begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub(super) struct AgentTurn {
     pub(super) predecessor: Option<Predecessor>,
     /// How often its process was ended from outside.
     pub(super) cuts: u32,
+    /// How often in a row its session was in use by another process.
+    busy_in_a_row: u32,
     /// What was done once and is not done again.
     done: Vec<Once>,
     /// Until when each agent that met a limit is not asked.
@@ -141,7 +146,11 @@ impl AgentTurn {
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
         self.waits_for = None;
-        if !matches!(continues.because, Because::SessionUnknown | Because::SessionInUse) {
+        let is_about_session = matches!(
+            continues.because,
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy
+        );
+        if !is_about_session {
             self.allow_other_session();
         }
         match &continues.because {
@@ -154,6 +163,11 @@ impl AgentTurn {
             }
             Because::SessionUnknown => {
                 (self.session, self.anew) = (None, true);
+                self.done.push(Once::FreshSession);
+            }
+            Because::SessionBusy if continues.due_at.is_some() => self.busy_in_a_row += 1,
+            Because::SessionBusy => {
+                (self.session, self.anew, self.busy_in_a_row) = (None, true, 0);
                 self.done.push(Once::FreshSession);
             }
             Because::SessionInUse => {
@@ -175,14 +189,21 @@ impl AgentTurn {
         }
     }
 
+    /// Whether the current attempt was to go on with a session.
+    fn goes_on(&self) -> bool {
+        let session = self.starting.as_ref().map(|starting| &starting.session);
+        matches!(session, Some(SessionWish::Continue { .. }))
+    }
+
     /// The agent works: the next limit is the first of its row.
     fn fold_life(&mut self) {
         self.has_answered = true;
-        (self.limited_since, self.limits_in_a_row) = (None, 0);
+        (self.limited_since, self.limits_in_a_row, self.busy_in_a_row) = (None, 0, 0);
     }
 
     /// The attempt ended for a reason that is not its session: what is tried once for a wrong session may be tried again.
     fn allow_other_session(&mut self) {
+        self.busy_in_a_row = 0;
         self.done.retain(|once| !matches!(once, Once::FreshSession | Once::KnownSession));
     }
 
@@ -298,6 +319,12 @@ impl Turn<'_> {
             (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
                 once(Once::FreshSession, Because::SessionUnknown)
             }
+            (FailureClass::Session, Some(Trouble::SessionInUse)) if turn.goes_on() => {
+                match self.after_busy_session(turn, attempt, current) {
+                    Some(waits) => Some(Next::Continues(waits)),
+                    None => once(Once::FreshSession, Because::SessionBusy),
+                }
+            }
             (FailureClass::Session, Some(Trouble::SessionInUse)) => {
                 once(Once::KnownSession, Because::SessionInUse)
             }
@@ -312,6 +339,21 @@ impl Turn<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The agent again in its session, in which another process works; `None` once it was waited for often enough.
+    fn after_busy_session(&self, turn: &AgentTurn, attempt: Attempt, current: &str) -> Option<StepContinues> {
+        if turn.busy_in_a_row >= BUSY_SESSION_TRIES_MAX {
+            return None;
+        }
+        let pause = Duration::from_millis(BUSY_SESSION_MS << turn.busy_in_a_row);
+        Some(StepContinues {
+            attempt,
+            agent: current.to_owned(),
+            next: current.to_owned(),
+            because: Because::SessionBusy,
+            due_at: Some(self.env.now.plus(pause)),
+        })
     }
 
     /// The agent itself once its limit ends, or the next one that has met none.

@@ -117,7 +117,7 @@ impl Turn<'_> {
                 (FailureClass::Session, "the agent does not know its session".to_owned())
             }
             (_, Some(Trouble::SessionInUse)) => {
-                (FailureClass::Session, "the agent's new session is there already".to_owned())
+                (FailureClass::Session, "the agent's session is in use already".to_owned())
             }
             (TurnEnd::Untold, _) => return self.judge_exit(step, process),
             (TurnEnd::Badly { failure: Some(failure) }, _) => (FailureClass::Exit, first_line(failure)),

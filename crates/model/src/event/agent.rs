@@ -343,6 +343,9 @@ pub enum Because {
     SessionUnknown,
     /// The session that it was to begin is there already: it goes on with that.
     SessionInUse,
+    /// Another process works in the session that it was to go on with: it waits for that, or, where there is no time to wait
+    /// until, begins a new one.
+    SessionBusy,
     /// Its answer is not what was asked for: it is told so, in the same session.
     InvalidOutput {
         /// What is wrong with it.

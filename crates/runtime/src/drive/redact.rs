@@ -60,7 +60,7 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
             | Because::NotStarted { message }
             | Because::CutShort { message } => secrets.redact(message),
             Because::InvalidOutput { problem } => secrets.redact(problem),
-            Because::SessionUnknown | Because::SessionInUse => {}
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => {}
         },
         Event::Settled(settled) => match &mut settled.verdict {
             Verdict::Refused { message, .. } => secrets.redact(message),

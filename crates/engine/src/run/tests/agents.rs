@@ -492,6 +492,25 @@ fn a_session_that_is_not_there_is_begun_anew_and_one_that_is_there_is_gone_on_wi
 }
 
 #[test]
+fn a_session_that_another_process_works_in_is_waited_for_longer_each_time_and_then_begun_anew() {
+    let mut bench = one("");
+    bench.works_in_session("a", "s1");
+    bench.lose("a", LostEvidence::KeeperDead);
+    for (attempt, wait_s) in [(2, 30), (3, 60), (4, 120), (5, 240), (6, 480)] {
+        let facts = bench.fails("a", Some(Trouble::SessionInUse));
+        assert_eq!(facts[1..], [format!("a continues after {attempt} by codex later: session busy")]);
+        assert_eq!(
+            bench.machine.next_timer().unwrap().since(bench.now),
+            std::time::Duration::from_secs(wait_s)
+        );
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
+    }
+    let facts = bench.fails("a", Some(Trouble::SessionInUse));
+    assert_eq!(facts[1..], ["a continues after 7 by codex: session busy", "a starting 8 codex fresh"]);
+}
+
+#[test]
 fn a_limit_or_an_outage_at_the_first_request_is_waited_for_and_the_next_attempt_begins_a_new_session() {
     let mut bench = one("");
     for attempt in 1..=3 {

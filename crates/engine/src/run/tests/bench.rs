@@ -557,6 +557,7 @@ fn describe(emitted: &Emitted) -> String {
                 Because::CutShort { .. } => "cut short".to_owned(),
                 Because::SessionUnknown => "session unknown".to_owned(),
                 Because::SessionInUse => "session in use".to_owned(),
+                Because::SessionBusy => "session busy".to_owned(),
                 Because::InvalidOutput { problem } => problem.clone(),
             };
             let when = if continues.due_at.is_some() { " later" } else { "" };
