@@ -530,3 +530,40 @@ fn work_is_told_the_folder_that_it_works_in() {
     let here = world.path().canonicalize_utf8().unwrap();
     assert_eq!(world.record().outputs, Some(Text::of(&format!("{{\"at\":\"{here}\"}}"))));
 }
+
+/// An agent whose output is text, as aider's is: with a refused key it says so on stdout and ends with 0.
+const BY_TEXT: &str = r#"
+[agents.plain]
+program = "bash"
+start = ["-c", "{prompt}"]
+prompt = { via = "arg", arg = ["{prompt}"] }
+access.write = { args = [] }
+
+[agents.plain.signs]
+success = ["tokens: "]
+failure = ["AuthenticationError"]
+login = ["AuthenticationError"]
+"#;
+
+#[test]
+fn an_agent_whose_output_is_text_says_by_signs_how_its_turn_ended() {
+    let world = World::new();
+    world.configure(BY_TEXT);
+    let refused = "litellm.AuthenticationError: OpenAIException - Incorrect API key provided";
+    for (prompt, exit_code, status, words) in [
+        ("echo changed; echo Tokens: 2k sent", 0, true, "changed"),
+        (&*format!("echo asks; echo '{refused}'"), 1, false, refused),
+        (&*format!("echo asks; echo '{refused}' >&2"), 1, false, refused),
+        ("echo began", 1, false, "exit 0 in the middle of the agent's turn"),
+    ] {
+        let flow = format!(
+            "backstay: 1\nname: flow\nsteps:\n  - {{id: fix, agent: plain, prompt: \"{prompt}\"}}\noutputs: {{said: \"${{{{ steps.fix.output }}}}\"}}\n"
+        );
+        world.write("flow.yaml", &flow);
+        let output = world.run(&["run", "flow.yaml"]);
+        assert_eq!((output.status.code(), output.status.success()), (Some(exit_code), status), "{prompt}");
+        let shown = String::from_utf8(world.run(&["show", "@last", "--json"]).stdout).unwrap();
+        assert!(shown.contains(words), "{prompt}: {shown}");
+        assert_eq!(shown.contains("\"login\""), words == refused, "{prompt}: {shown}");
+    }
+}

@@ -25,6 +25,7 @@ pub struct Progress {
     obstacle: Option<Obstacle>,
     ended: Option<bool>,
     background: usize,
+    has_untold_sub_agents: bool,
     failure: Option<String>,
     /// What went wrong and did not end the turn.
     error: Option<String>,
@@ -83,6 +84,7 @@ impl Progress {
             AgentEvent::Message { text, part } => self.message(text, *part),
             // It says nothing of what was in the way: that may still be so.
             AgentEvent::Working => self.life += 1,
+            AgentEvent::UntoldSubAgent => self.has_untold_sub_agents = true,
             AgentEvent::Background { tasks } => {
                 self.life += 1;
                 self.background = *tasks;
@@ -222,6 +224,12 @@ impl Progress {
     #[must_use]
     pub fn usage(&self) -> &Tally {
         &self.usage
+    }
+
+    /// Whether sub-agents worked whose tokens and cost are not in [`Progress::usage`].
+    #[must_use]
+    pub fn has_untold_sub_agents(&self) -> bool {
+        self.has_untold_sub_agents
     }
 
     /// What the agent said of what is in its way and that it has not got over.

@@ -227,6 +227,30 @@ fn a_key_that_stands_twice_and_fields_that_are_not_known_are_no_reason_to_refuse
 }
 
 #[test]
+fn a_sub_agent_whose_usage_is_not_told_is_known() {
+    let of = |format, line: &str| {
+        let mut progress = Progress::default();
+        let events = Reader::new(format, Patterns::default(), 0).feed(format!("{line}\n").as_bytes());
+        events.iter().for_each(|each| progress.apply(&each.event));
+        (progress.tools(), progress.has_untold_sub_agents())
+    };
+    let codex = |kind: &str| {
+        format!(
+            r#"{{"type":"item.completed","item":{{"id":"c1","type":"{kind}","tool":"spawn_agent","status":"completed"}}}}"#
+        )
+    };
+    let opencode = |tool: &str| {
+        format!(
+            r#"{{"type":"tool_use","sessionID":"s","part":{{"tool":"{tool}","callID":"c","state":{{"status":"completed"}}}}}}"#
+        )
+    };
+    assert_eq!(of(StreamFormat::Codex, &codex("collab_tool_call")), (1, true));
+    assert_eq!(of(StreamFormat::Codex, &codex("mcp_tool_call")), (1, false));
+    assert_eq!(of(StreamFormat::Opencode, &opencode("task")), (1, true));
+    assert_eq!(of(StreamFormat::Opencode, &opencode("grep")), (1, false));
+}
+
+#[test]
 fn the_turns_of_one_claude_process_add_up_with_its_sub_agents() {
     let result = |tokens: u64, cost: f64| {
         format!(

@@ -75,7 +75,7 @@ impl Coded for AttachError {
             AttachError::Start { .. } => Code("BKS-R053"),
             AttachError::Run(error) => error.code(),
             AttachError::Tree(error) => error.code(),
-            AttachError::Values { .. } => Code("BKS-R087"),
+            AttachError::Values { .. } => Code("BKS-R088"),
             AttachError::Thread(_) => Code("BKS-R001"),
         }
     }

@@ -218,6 +218,7 @@ impl DeliveryVia {
 /// The preset has no way to do it, or the request lacks a value that it needs.
 pub fn command_line(preset: &Preset, request: &Request) -> Result<CommandLine, CommandError> {
     let agent = || preset.name.clone();
+    let request = &Request { prompt: preset.as_text(&request.prompt), ..request.clone() };
     let (command, template, session) = match &request.session {
         SessionUse::Start { id } => (Command::Start, Some(&preset.start), id.as_ref()),
         SessionUse::Resume { id } => (Command::Resume, preset.resume.as_ref(), Some(id)),

@@ -130,10 +130,7 @@ pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed
         Line::ThreadStarted { thread_id } => vec![AgentEvent::SessionStarted { id: thread_id, model: None }],
         Line::TurnStarted => Vec::new(),
         Line::ItemUpdated => vec![AgentEvent::Working],
-        Line::ItemStarted { item } => match started(item, context) {
-            Some(event) => vec![event],
-            None => Vec::new(),
-        },
+        Line::ItemStarted { item } => started(item, context),
         Line::ItemCompleted { item } => match completed(item, context) {
             Some(events) => events,
             None => return Ok(Parsed::Unknown),
@@ -197,13 +194,21 @@ fn change(changes: &[Change], context: &Context) -> String {
     }
 }
 
-fn started(item: Item, context: &Context) -> Option<AgentEvent> {
-    let (name, what) = tool(&item.what, context)?;
-    Some(AgentEvent::ToolStarted { call: item.id, name, what })
+fn started(item: Item, context: &Context) -> Vec<AgentEvent> {
+    let sub_agent = sub_agent(&item.what);
+    let tool = tool(&item.what, context);
+    let started = tool.map(|(name, what)| AgentEvent::ToolStarted { call: item.id, name, what });
+    started.into_iter().chain(sub_agent).collect()
+}
+
+/// The counts of a thread are without those of the threads that it begins.
+fn sub_agent(kind: &Kind) -> Option<AgentEvent> {
+    matches!(kind, Kind::CollabToolCall { .. }).then_some(AgentEvent::UntoldSubAgent)
 }
 
 fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
     let described = tool(&item.what, context);
+    let sub_agent = sub_agent(&item.what);
     let is_done = |status: Option<Status>| match status {
         Some(Status::Completed) => Some(true),
         Some(Status::Failed | Status::Declined) => Some(false),
@@ -232,6 +237,7 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
     let (name, what) = described.unzip();
     let (call, duration_ms) = (item.id, None);
     let mut events = vec![AgentEvent::ToolFinished { call, name, what, ok, exit_code, duration_ms }];
+    events.extend(sub_agent);
     if !paths.is_empty() {
         events.push(AgentEvent::FilesTouched { paths });
     }

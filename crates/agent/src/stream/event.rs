@@ -25,6 +25,8 @@ pub enum AgentEvent {
     },
     /// The agent is at work, and the line says nothing more that people want to read.
     Working,
+    /// A sub-agent works whose usage the agent does not tell.
+    UntoldSubAgent,
     /// So many commands and sub-agents of its are at work in the background: its process waits for them.
     Background {
         /// How many.
@@ -126,6 +128,7 @@ impl AgentEvent {
             AgentEvent::Message { .. }
             | AgentEvent::Usage(_)
             | AgentEvent::Working
+            | AgentEvent::UntoldSubAgent
             | AgentEvent::Background { .. }
             | AgentEvent::Model { .. } => true,
             AgentEvent::SessionStarted { .. }

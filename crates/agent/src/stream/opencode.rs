@@ -184,6 +184,8 @@ fn used(tool: Tool, context: &Context) -> Vec<AgentEvent> {
         (Some(Status::Other) | None, _) => None,
     };
     let duration_ms = state.time.and_then(|time| time.end?.checked_sub(time.start?));
+    // It works in a session of its own, of which this stream tells nothing.
+    let sub_agent = (tool.tool == "task").then_some(AgentEvent::UntoldSubAgent);
     let mut events = vec![AgentEvent::ToolFinished {
         call: tool.call_id,
         name: Some(tool.tool),
@@ -192,6 +194,7 @@ fn used(tool: Tool, context: &Context) -> Vec<AgentEvent> {
         exit_code: state.metadata.exit.and_then(|code| i32::try_from(code).ok()),
         duration_ms,
     }];
+    events.extend(sub_agent);
     if !paths.is_empty() && ok == Some(true) {
         events.push(AgentEvent::FilesTouched { paths });
     }

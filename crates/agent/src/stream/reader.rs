@@ -113,7 +113,16 @@ fn read(
 ) {
     let line = String::from_utf8_lossy(line);
     let line = line.trim();
-    if line.is_empty() || format == StreamFormat::Text {
+    if format == StreamFormat::Text {
+        let event = match context.patterns.end_by_text(line) {
+            None => return,
+            Some(true) => AgentEvent::done(None),
+            Some(false) => AgentEvent::failed(Some(line.to_owned())),
+        };
+        observed.push(Observed { spool_end, event });
+        return;
+    }
+    if line.is_empty() {
         return;
     }
     counts.lines += 1;

@@ -46,6 +46,10 @@ pub struct Patterns {
     pub session_unknown: Vec<String>,
     /// The session that was to be started is there already: it wants to be resumed.
     pub session_in_use: Vec<String>,
+    /// Of an agent whose output is text: it did what it was told.
+    pub success: Vec<String>,
+    /// Of an agent whose output is text: it did not, whatever its exit code says.
+    pub failure: Vec<String>,
 }
 
 /// What is wrong.
@@ -82,6 +86,25 @@ impl Patterns {
         ]
         .into_iter()
         .find_map(|(patterns, symptom)| has(patterns).then_some(symptom))
+    }
+
+    /// Whether `line`, of the output or the stderr of an agent that tells nothing else, says how its turn ended, and whether
+    /// well. A failure counts before a success.
+    #[must_use]
+    pub fn end_by_text(&self, line: &str) -> Option<bool> {
+        let line = line.to_lowercase();
+        let has = |patterns: &[String]| patterns.iter().any(|pattern| line.contains(&pattern.to_lowercase()));
+        match (has(&self.failure), has(&self.success)) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether the output of an agent that is text has to be read to know how its turn ended.
+    #[must_use]
+    pub fn tells_ends_by_text(&self) -> bool {
+        !self.success.is_empty() || !self.failure.is_empty()
     }
 
     /// The time that `text` names as the end of a limit: the first that stands behind one of the words that announce it.

@@ -171,11 +171,11 @@ impl Workplace {
         self.told(&endpoint, output)
     }
 
-    /// Runs it to its end, with `prompt` as an argument.
-    pub(crate) fn run_with_argument(&self, script: Script, prompt: &str) -> Run {
+    /// Runs it to its end, with `prompt` given `via`.
+    pub(crate) fn run_with_prompt(&self, script: Script, via: DeliveryVia, prompt: &str) -> Run {
         let endpoint = Endpoint::start(script).unwrap();
         let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Write);
-        (request.via, request.prompt) = (Some(DeliveryVia::Arg), prompt.to_owned());
+        (request.via, request.prompt) = (Some(via), prompt.to_owned());
         let output = self.output(self.spawn(&endpoint, request));
         self.told(&endpoint, output)
     }

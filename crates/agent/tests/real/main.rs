@@ -11,7 +11,7 @@ mod install;
 mod record;
 mod troubles;
 
-use backstay_agent::{Access, Obstacle, SessionUse, Symptom};
+use backstay_agent::{Access, DeliveryVia, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
 use cli::Cli;
 use clis::Workplace;
@@ -145,14 +145,27 @@ fn tells_a_missing_login(cli: Cli) {
     assert!(is_told, "{:?} {}", run.code, run.stderr);
 }
 
-/// Also one that looks like an option.
-fn takes_its_prompt_as_an_argument(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
-    let prompt = "--greet them, one and all";
-    let run = place.run_with_argument(Script::of([Answer::text("Hello.")]), prompt);
-    let asked = run.requests.iter().find(|request| request.answer.is_some());
-    assert!(asked.is_some_and(|asked| asked.body.contains(prompt)), "{} {:?}", run.stderr, run.requests);
-    assert_eq!((run.code, run.progress().last_message()), (Some(0), Some("Hello.")));
+/// Text that a terminal of a CLI would obey: an option, a command that there is and one that there is not, a file.
+const ODD_PROMPTS: [&str; 5] =
+    ["--greet them, one and all", "/help me", "/init x", "/nosuch thing", "@notes.txt says what?"];
+const IN_THE_FILE: &str = "written-in-the-notes";
+
+/// A prompt reaches the model as its text, as an argument and on stdin. What a CLI adds of files that it names is what the
+/// preset says, and `check` warns of.
+fn takes_odd_prompts_as_text(cli: Cli) {
+    for (prompt, via) in
+        ODD_PROMPTS.into_iter().flat_map(|prompt| [(prompt, DeliveryVia::Arg), (prompt, DeliveryVia::Stdin)])
+    {
+        let Some(place) = Workplace::new(cli) else { return };
+        std::fs::write(place.folder().join("notes.txt"), IN_THE_FILE).unwrap();
+        let run = place.run_with_prompt(Script::of([Answer::text("Hello.")]), via, prompt);
+        let asked = run.requests.iter().find(|request| request.answer.is_some());
+        let asked = asked.unwrap_or_else(|| panic!("{prompt} {via:?}: {} {:?}", run.stderr, run.requests));
+        assert!(asked.body.contains(prompt), "{prompt} {via:?}: {}", asked.body);
+        assert_eq!((run.code, run.progress().last_message()), (Some(0), Some("Hello.")));
+        let names_a_file = prompt.starts_with('@') && place.preset().file_prefix().is_some();
+        assert_eq!(asked.body.contains(IN_THE_FILE), names_a_file, "{prompt} {via:?}");
+    }
 }
 
 /// A copy of a session knows what the session knew, and has a name of its own.
@@ -229,18 +242,18 @@ macro_rules! real {
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
-    codex: super::Cli::Codex, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+    codex: super::Cli::Codex, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
         tells_each_trouble_of_the_provider];
-    claude: super::Cli::Claude, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+    claude: super::Cli::Claude, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
         tells_each_trouble_of_the_provider];
-    gemini: super::Cli::Gemini, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
+    gemini: super::Cli::Gemini, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
         writes_nothing_with_reading_access, tells_each_trouble_of_the_provider];
-    opencode: super::Cli::Opencode, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+    opencode: super::Cli::Opencode, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
         tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
         tells_each_trouble_of_the_provider];

@@ -11,6 +11,7 @@ use backstay_model::{Attempt, EffectCall, Timestamp};
 use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
 
 use super::RunMachine;
+use super::handover::{Predecessor, WorkDone};
 use super::place::Place;
 use super::reports::duration;
 use super::turn::Turn;
@@ -48,6 +49,10 @@ pub(super) struct AgentTurn {
     pub(super) waits_for: Option<String>,
     /// A person worked in its session since the last attempt.
     pub(super) intervened: bool,
+    /// What the current agent did, in all of its attempts.
+    done_so_far: WorkDone,
+    /// The agent that worked on it before the current one.
+    pub(super) predecessor: Option<Predecessor>,
     /// How often its process was ended from outside.
     pub(super) cuts: u32,
     /// How often in a row its session was in use by another process.
@@ -179,6 +184,8 @@ impl AgentTurn {
         if continues.next != continues.agent {
             (self.agent, self.starting) = (Some(continues.next.clone()), None);
             (self.session, self.anew) = (None, false);
+            let done = std::mem::take(&mut self.done_so_far).by(&continues.agent);
+            self.predecessor = done.or(self.predecessor.take());
         }
     }
 
@@ -219,6 +226,9 @@ impl RunMachine {
         let mut until = known.map_or_else(SaidUntil::default, |(_, until)| until);
         *until.on_mut(said.on) = said.spool_end;
         state.said = Some((said.attempt, until));
+        if let Some(leaf) = self.leaf_mut(place) {
+            leaf.agent.done_so_far.fold(&said.what);
+        }
         match &said.what {
             Said::SessionStarted { id, .. } => self.fold_session(place, id),
             Said::Message { .. }

@@ -70,7 +70,10 @@ impl Turn<'_> {
         let is_worktree = matches!(step.verb, Verb::Worktree(_));
         if !accepted {
             let (output, _) = self.read_output(step, process);
-            let end = AttemptEnd::Failed { failure: FailureClass::Exit };
+            // An agent does not end itself by a signal: somebody outside did.
+            let is_cut = matches!(step.verb, Verb::Agent { .. }) && process.signal.is_some();
+            let failure = if is_cut { FailureClass::Crash } else { FailureClass::Exit };
+            let end = AttemptEnd::Failed { failure };
             // What git says tells more than its exit code.
             let said = process.log.as_ref().filter(|_| is_worktree).and_then(|log| self.machine.text(log));
             let message = said.map(|said| last_line(&said)).filter(|said| !said.is_empty()).unwrap_or(ended);

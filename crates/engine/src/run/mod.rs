@@ -12,6 +12,7 @@ mod asks;
 mod budget;
 mod definition;
 mod desired;
+mod handover;
 mod judge;
 mod loops;
 mod place;

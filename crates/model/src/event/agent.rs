@@ -260,6 +260,9 @@ pub struct Tokens {
     /// The cost as the agent reckons it, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micro_usd: Option<u64>,
+    /// Whether sub-agents worked whose usage is in none of the figures.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_partial: bool,
 }
 
 impl Tokens {
@@ -271,12 +274,14 @@ impl Tokens {
         cache_write: Some(0),
         reasoning: Some(0),
         cost_micro_usd: Some(0),
+        is_partial: false,
     };
 
     /// The sum; what one of them does not know, the sum does not know.
     #[must_use]
     pub fn plus(&self, other: &Tokens) -> Tokens {
-        self.each_with(other, u64::saturating_add)
+        let is_partial = self.is_partial || other.is_partial;
+        Tokens { is_partial, ..self.each_with(other, u64::saturating_add) }
     }
 
     /// What is over `before`; what one of them does not know, the difference does not know.
@@ -294,6 +299,8 @@ impl Tokens {
             cache_write: of(self.cache_write, other.cache_write),
             reasoning: of(self.reasoning, other.reasoning),
             cost_micro_usd: of(self.cost_micro_usd, other.cost_micro_usd),
+            // The others of a session were told before: what is over them lacks what this one lacks.
+            is_partial: self.is_partial,
         }
     }
 }

@@ -205,6 +205,11 @@ impl Attended {
         let mut observer = observer.unwrap_or_else(|| self.observer());
         let now = self.ended_at();
         if !self.has_stream() {
+            if self.preset.signs().tells_ends_by_text() {
+                self.read_rest(&mut observer, (Stream::Stdout, record.stdout.size_bytes), now, hear)?;
+                observer.end(now);
+                self.tell(&mut observer, hear)?;
+            }
             let ended = observer.judge(record.exit_code, &self.last_of_stderr(), now);
             return Ok(Finding { ended, answer: None });
         }

@@ -315,7 +315,7 @@ impl Observer {
                 },
                 None => return,
             },
-            AgentEvent::Working | AgentEvent::Background { .. } => return,
+            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
@@ -383,7 +383,8 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let usage = Usage { span, tokens: tokens(&all) };
+        let is_partial = self.progress.has_untold_sub_agents();
+        let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
 
@@ -425,13 +426,26 @@ impl Observer {
     pub(crate) fn judge(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> AgentEnded {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
-            (StreamFormat::Text, _) => TurnEnd::Untold,
+            (StreamFormat::Text, told) => self.turn_by_text(told, text_stderr),
             (_, Some(true)) => TurnEnd::Well,
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
             (_, None) => TurnEnd::CutShort,
         };
         let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
+    }
+
+    /// How the turn ended of an agent whose output is text, by what its output `told` and by its stderr.
+    fn turn_by_text(&self, told: Option<bool>, text_stderr: &str) -> TurnEnd {
+        let signs = self.preset.signs();
+        let beside = |well| text_stderr.lines().rev().find(move |line| signs.end_by_text(line) == Some(well));
+        match (told, beside(false), beside(true)) {
+            (_, Some(line), _) => TurnEnd::Badly { failure: Some(cut(one_line(line))) },
+            (Some(false), None, _) => TurnEnd::Badly { failure: self.progress.failure().map(str::to_owned) },
+            (Some(true), None, _) | (None, None, Some(_)) => TurnEnd::Well,
+            (None, None, None) if signs.success.is_empty() => TurnEnd::Untold,
+            (None, None, None) => TurnEnd::CutShort,
+        }
     }
 
     fn trouble(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> Option<Trouble> {
@@ -507,6 +521,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
+        is_partial: false,
     }
 }
 

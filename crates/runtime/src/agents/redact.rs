@@ -27,6 +27,7 @@ pub(super) fn in_agent_event(secrets: &Secrets, event: &mut AgentEvent) {
         | AgentEvent::Model { .. }
         | AgentEvent::Usage(_)
         | AgentEvent::Background { .. }
+        | AgentEvent::UntoldSubAgent
         | AgentEvent::Working => {}
     }
 }

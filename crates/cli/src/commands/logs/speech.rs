@@ -201,6 +201,7 @@ impl Speech {
             | AgentEvent::Usage(_)
             | AgentEvent::Model { .. }
             | AgentEvent::Background { .. }
+            | AgentEvent::UntoldSubAgent
             | AgentEvent::Working => {}
         }
     }

@@ -353,6 +353,70 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
 }
 
 #[test]
+fn a_fallback_is_told_what_was_done_before_it() {
+    let tool = |line: &str| Said::ToolStarted {
+        call: line.to_owned(),
+        name: "shell".to_owned(),
+        line: line.to_owned(),
+    };
+    let piece = |text: &str| Said::Message { text: Text::of(text), line: text.to_owned(), piece: true };
+    let mut bench = with_fallback("");
+    bench.works_in_session("a", "s1");
+    let said = [(30, tool("ls")), (40, piece("Half of it\n")), (50, piece("is done."))];
+    bench.says("a", &said);
+    bench.meets_limit("a", Some(3 * HOUR_MS));
+    let told = "Another agent, codex, began this task and could not finish it. What it changed is in the working folder. It used 1 tool. Its last message:\n\n> Half of it\n> is done.\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it.";
+    assert_eq!(bench.told().prompt, told);
+
+    // One that does nothing before it is replaced has nothing to hand over: the next one hears of the one before.
+    bench.now = bench.machine.next_timer().unwrap_or(bench.now);
+    bench.later(4 * HOUR_MS);
+    assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 2 by codex: limit");
+    assert_eq!(bench.told().prompt, told);
+
+    // In its own session it knows.
+    bench.works_in_session("a", "s2");
+    let killed = Some(Trouble::Network { message: "away".to_owned() });
+    bench.fails("a", killed);
+    bench.later(HOUR_MS);
+    bench.settle();
+    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "{}", bench.told().prompt);
+}
+
+#[test]
+fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_preset_is() {
+    let killed = || ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) };
+    let text =
+        || ProcessEnded { agent: Some(AgentEnded { turn: TurnEnd::Untold, trouble: None }), ..killed() };
+    let command = "- {id: a, agent: mine, prompt: Do it.}\nagents: {mine: {command: [x]}}";
+    for (flow, end) in
+        [(command, &killed as &dyn Fn() -> ProcessEnded), ("- {id: a, agent: codex, prompt: Do it.}", &text)]
+    {
+        let mut bench = Bench::begun(flow);
+        for attempt in 1..=3 {
+            let facts = bench.end("a", end());
+            assert_eq!(facts[0], format!("a ended {attempt} failed Crash"), "{flow}");
+            assert!(facts[1].starts_with(&format!("a continues after {attempt} ")), "{facts:?}");
+        }
+        assert_eq!(bench.end("a", end())[1], "a failed: ended by signal 9", "{flow}");
+    }
+    // A script may well end by a signal of its own.
+    let facts = Bench::begun("- {id: a, run: make}").end("a", killed());
+    assert_eq!(facts[0], "a ended 1 failed Exit");
+}
+
+#[test]
+fn a_command_that_takes_over_is_told_what_was_done() {
+    let mut bench = Bench::begun(
+        "- {id: a, agent: {use: codex, fallback: [mine]}, prompt: Do it.}\nagents: {mine: {command: [x]}}",
+    );
+    bench.works_in_session("a", "s1");
+    bench.meets_limit("a", Some(HOUR_MS));
+    let stdin = bench.starts.last().unwrap().stdin.clone().expect("it reads its prompt");
+    assert!(stdin.starts_with("Another agent, codex,") && stdin.ends_with("> at work\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it."), "{stdin}");
+}
+
+#[test]
 fn who_waits_falls_back_only_where_the_wait_would_be_too_long() {
     let mut bench = with_fallback("on_limit: wait, max_wait: 2h");
     assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 1 by codex later: limit");

@@ -431,7 +431,7 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
 /// A preset that can everything.
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true }
+    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
 }
 
 pub(super) fn exited(code: i32) -> ProcessEnded {
