@@ -395,6 +395,24 @@ fn the_folder_of_a_run_that_is_a_link_is_not_emptied() {
 }
 
 #[test]
+fn what_would_be_waited_for_or_looked_at_for_ever_is_refused_and_the_error_names_it() {
+    let scene = Scene::new();
+    let lock = format!("runs/{}/one/1/keeper.lock", scene.held);
+    let cases = [
+        // Git opens it as well.
+        (".gitignore", Hostile::Fifo, "run flow.yaml", 2, ".gitignore is a pipe"),
+        (&lock, Hostile::LinkToFile, "up", 1, "keeper.lock is a symbolic link"),
+    ];
+    for (name, hostile, line, expected, words) in cases {
+        scene.reset();
+        assert!(scene.plant(name, hostile));
+        let (code, text) = scene.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(code, expected, "{line}: {text}");
+        assert!(text.contains(words), "{line}: {text}");
+    }
+}
+
+#[test]
 fn a_store_that_is_a_link_is_refused_and_the_error_names_the_link() {
     let scene = Scene::new();
     for arguments in [&["ls"][..], &["run", "flow.yaml"], &["store", "check"], &["prune"]] {

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// The bits of a mode by which others may write.
 const OTHERS_WRITE: u32 = 0o022;
 /// What lies directly in a store's folder, and is written by Backstay.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "log.db",
     "log.db-wal",
     "log.db-shm",
@@ -22,6 +22,8 @@ const FILES: [&str; 11] = [
     "config.toml",
     "up.lock",
     "up.log",
+    // Git opens it whatever it is, and waits for a FIFO.
+    ".gitignore",
 ];
 const FOLDERS: [&str; 3] = ["blobs", "owners", "runs"];
 /// What the first moments of a store leave, and what a user may put there before.
@@ -361,6 +363,8 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::fs::Mode;
+
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
@@ -390,6 +394,13 @@ mod tests {
             symlink("/etc/passwd", folder.join(name)).unwrap();
             let error = check_store(&folder, false).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+        }
+        for name in ["log.db", "writer.lock", ".gitignore"] {
+            let (_keep, folder) = folder();
+            let place = folder.join(name);
+            rustix::fs::mkfifoat(rustix::fs::CWD, place.as_std_path(), Mode::from_raw_mode(0o600)).unwrap();
+            let error = check_store(&folder, false).unwrap_err();
+            assert!(error.to_string().contains(&format!("{name} is a pipe")), "{error}");
         }
         let (_keep, folder) = folder();
         fs::write(folder.join("log.db"), "").unwrap();
