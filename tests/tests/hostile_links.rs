@@ -413,6 +413,18 @@ fn what_would_be_waited_for_or_looked_at_for_ever_is_refused_and_the_error_names
 }
 
 #[test]
+fn a_step_writes_through_no_link_that_was_among_its_artifacts_before_it_began() {
+    let scene = Scene::new();
+    let ended = scene.ended.to_string();
+    let place = format!("runs/{ended}/one/2/artifacts/a");
+    for hostile in [Hostile::LinkToFile, Hostile::HardLink] {
+        scene.attack(&place, hostile, &["retry", &ended, "--from", "one"]);
+        let written = fs::read_to_string(scene.store().join(&place)).expect("the step ran");
+        assert_eq!(written, "a\n", "{hostile:?}");
+    }
+}
+
+#[test]
 fn a_store_that_is_a_link_is_refused_and_the_error_names_the_link() {
     let scene = Scene::new();
     for arguments in [&["ls"][..], &["run", "flow.yaml"], &["store", "check"], &["prune"]] {
