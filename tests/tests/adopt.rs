@@ -167,6 +167,46 @@ fn a_store_that_was_moved_is_taken_along_and_another_one_in_its_old_place_is_a_n
 }
 
 #[test]
+fn after_an_adoption_each_store_is_moved_copied_and_rolled_back_by_itself() {
+    let world = world();
+    let at = |name: &str| world.path().join(name);
+    copy(&at(".backstay"), &at("old"));
+    copy(&at(".backstay"), &at("b"));
+    done(&world.run(&["--store", "b", "store", "adopt"]));
+    copy(&at("b"), &at("b-old"));
+    done(&world.run(&["--store", "b", "run", "flow.yaml"]));
+    let moved = |from: &str, to: &str| fs::rename(at(from), at(to)).unwrap();
+    let copied = |from: &str, to: &str| copy(&at(from), &at(to));
+    let replaced = |from: &str, to: &str| {
+        fs::remove_dir_all(at(to)).unwrap();
+        copy(&at(from), &at(to));
+    };
+    type Change<'a> = &'a dyn Fn(&str, &str);
+    let (moved, copied, replaced): (Change<'_>, Change<'_>, Change<'_>) = (&moved, &copied, &replaced);
+    for (case, change, from, to, expected) in [
+        ("the adopted copy is moved", moved, "b", "c", None),
+        ("the original is moved", moved, ".backstay", "a", None),
+        ("the adopted copy is copied", copied, "c", "d", Some("is a copy of ")),
+        ("the original is copied", copied, "a", "e", Some("is a copy of ")),
+        ("the copied one is rolled back", replaced, "b-old", "c", Some("is older than what you had")),
+        ("the original takes the place of the copy", replaced, "old", "c", Some("is a copy of ")),
+        ("all are moved again", moved, "a", "f", None),
+    ] {
+        change(from, to);
+        let output = world.run(&["--store", to, "run", "flow.yaml"]);
+        let text = said(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        match expected {
+            None => assert!(output.status.success() && !text.contains("adopt"), "{case}: {text}"),
+            Some(words) => {
+                assert!(text.contains("BKS-R082") && text.contains(words), "{case}: {text}");
+                let cure = format!("adopt it: `backstay --store {} store adopt`", at(to));
+                assert!(text.contains(&cure), "{case}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_large_store_that_was_moved_is_read_at_its_new_place_without_a_copy() {
     let world = world();
     let moved = world.path().join("moved");
@@ -210,6 +250,28 @@ fn what_is_in_flight_in_a_copy_is_lost_there_and_goes_on_in_the_original() {
     let (status, text) = owner.end();
     assert!(status.success(), "{text}");
     assert_eq!(world.record().status, RunStatus::Completed);
+}
+
+#[test]
+fn adopting_counts_the_runs_that_are_there_and_the_attempts_that_the_events_say_are_at_work() {
+    let world = world();
+    done(&world.run(&["rm", "@last"]));
+    done(&world.run(&["run", "flow.yaml"]));
+    let ended = world.record().run;
+    // An attempt that ended before a keeper of it was started has no exit record.
+    fs::remove_file(world.path().join(format!(".backstay/runs/{ended}/one/1/exit.json"))).unwrap();
+    let (up, go) = (world.gate("up"), world.gate("go"));
+    let step = format!("echo > {}; read -r _ < {}", up.path(), go.path());
+    world.write("slow.yaml", &format!("backstay: 1\nname: slow\nsteps: [{{id: one, run: '{step}'}}]\n"));
+    let owner = world.start(&["run", "slow.yaml"]);
+    drop(up.wait());
+    copy(&world.path().join(".backstay"), &world.path().join("copied"));
+    go.open();
+    let (status, text) = owner.end();
+    assert!(status.success(), "{text}");
+    let adopted = done(&world.run(&["--store", "copied", "store", "adopt"]));
+    assert!(adopted.contains("2 runs (1 open)"), "{adopted}");
+    assert!(adopted.contains("; 1 attempt was at work and is lost in it"), "{adopted}");
 }
 
 #[test]
@@ -272,6 +334,78 @@ fn a_store_of_somebody_else_or_that_others_can_write_is_refused_with_the_cure() 
         std::os::unix::fs::chown(&store, Some(0), None).unwrap();
     }
     done(&world.run(&["run", "flow.yaml"]));
+}
+
+#[test]
+fn what_is_no_folder_of_this_user_in_the_place_of_the_store_is_told_with_a_cure_that_works() {
+    use std::os::unix::fs::symlink;
+    type Plant<'a> = &'a dyn Fn(&World, &Utf8Path);
+    let file: Plant<'_> = &|_, store| fs::write(store, "a file").unwrap();
+    let pipe: Plant<'_> = &|_, store| {
+        rustix::fs::mkfifoat(rustix::fs::CWD, store.as_std_path(), rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
+    };
+    let dangling: Plant<'_> = &|_, store| symlink("nowhere", store).unwrap();
+    let link: Plant<'_> = &|world, store| {
+        done(&world.run(&["--store", "other", "run", "flow.yaml"]));
+        symlink("other", store).unwrap();
+    };
+    let somebodys: Plant<'_> = &|world, store| {
+        done(&world.run(&["run", "flow.yaml"]));
+        std::os::unix::fs::chown(store, Some(65_534), None).unwrap();
+    };
+    for (case, plant, words) in [
+        ("a file", file, ["BKS-R086", "is a file", "mv {store} {store}.old"]),
+        ("a pipe", pipe, ["BKS-R086", "is a pipe", "mv {store} {store}.old"]),
+        ("a dangling link", dangling, ["BKS-R086", "is a symbolic link", "rm {store}"]),
+        ("a link", link, ["BKS-R086", "is a symbolic link", "--store {other}"]),
+        ("somebody's", somebodys, ["BKS-R073", "belongs to user 65534", "--store \"$HOME/{name}.backstay\""]),
+    ] {
+        if case == "somebody's" && !rustix::process::geteuid().is_root() {
+            continue;
+        }
+        let world = World::new();
+        world.write("flow.yaml", FLOW);
+        let (store, other) = (world.path().join(".backstay"), world.path().join("other"));
+        plant(&world, &store);
+        let name = world.path().file_name().unwrap();
+        let words = words.map(|word| {
+            word.replace("{store}", store.as_str()).replace("{other}", other.as_str()).replace("{name}", name)
+        });
+        for arguments in [
+            &["run", "flow.yaml"] as &[&str],
+            &["check", "flow.yaml"],
+            &["ls"],
+            &["doctor"],
+            &["store", "info"],
+            &["store", "check"],
+            &["store", "adopt"],
+            &["store", "backup", "backup"],
+        ] {
+            let output = world.run(arguments);
+            // Lines of `doctor` are broken anywhere, and have no code.
+            let is_doctor = arguments == ["doctor"];
+            let text: String = said(&output).split_whitespace().collect();
+            assert_eq!(
+                output.status.code(),
+                Some(if is_doctor { 1 } else { 2 }),
+                "{case}: {arguments:?}: {text}"
+            );
+            for word in words.iter().skip(usize::from(is_doctor)) {
+                let word: String = word.split_whitespace().collect();
+                assert!(text.contains(&word), "{case}: {arguments:?}: {word} is not in {text}");
+            }
+        }
+        let cure = match case {
+            "somebody's" => vec!["--store", "own", "run", "flow.yaml"],
+            "a link" => vec!["--store", other.as_str(), "ls"],
+            _ => {
+                fs::rename(&store, world.path().join(".backstay.old")).unwrap();
+                vec!["run", "flow.yaml"]
+            }
+        };
+        done(&world.run(&cure));
+    }
 }
 
 #[test]

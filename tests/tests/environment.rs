@@ -52,6 +52,33 @@ fn a_time_zone_is_known_by_its_name_where_the_system_has_no_zones() {
 }
 
 #[test]
+fn an_unknown_time_zone_is_told_once_with_what_is_shown_in_its_place() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    for (zone, times) in
+        [("Mars/Base", 1), ("Europe/Berlin", 0), ("UTC", 0), ("", 0), ("CET-1CEST,M3.5.0,M10.5.0/3", 0)]
+    {
+        let output = world.command(&["run", "flow.yaml"]).env("TZ", zone).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(told.matches("names no time zone, so times are in UTC").count(), times, "{zone}: {told}");
+    }
+}
+
+#[test]
+fn the_password_in_a_url_of_the_environment_is_in_no_log() {
+    let world = World::new();
+    let step = "steps: [{id: one, run: 'echo \"$DATABASE_URL\"; echo \"${DATABASE_URL#*app:}\"'}]";
+    world.write("flow.yaml", &FLOW.replace("steps: [{id: one, run: 'true'}]", step));
+    let mut run = world.command(&["run", "flow.yaml"]);
+    let output = run.env("DATABASE_URL", "postgres://app:hunter22@db/app").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let logs = said(&world.run(&["logs"]));
+    assert!(logs.contains("postgres://app:[redacted:DATABASE_URL]@db/app"), "{logs}");
+    assert!(!logs.contains("hunter22"), "{logs}");
+}
+
+#[test]
 fn the_last_run_is_the_newest_after_the_clock_went_back() {
     let world = World::new();
     world.write("first.yaml", &FLOW.replace("small", "first"));
@@ -153,9 +180,20 @@ fn a_write_beyond_the_limit_of_files_is_a_full_disk_and_ends_nobody() {
     assert_eq!(output.status.code(), Some(0), "its output is cut, and the run goes on: {text}");
     assert_eq!(world.read("starts"), "one\ntwo\n");
     // Nothing can be written at all: it says why, and what was there goes on without the limit.
-    let output = with_short_files(&world, 8, "run flow.yaml");
-    let text = said(&output);
-    assert!(matches!(output.status.code(), Some(1 | 5)), "{:?}: {text}", output.status);
-    assert!(text.contains("no room is left") && text.contains("ulimit -f"), "{text}");
+    for kib in [0, 1, 8, 64] {
+        let output = with_short_files(&world, kib, "run flow.yaml");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{kib}: {text}");
+        assert!(text.contains("no room is left") && text.contains("ulimit -f"), "{kib}: {text}");
+    }
+    // The same where there is no store yet, and none is registered.
+    for kib in [0, 1, 64] {
+        let fresh = World::new();
+        fresh.write("flow.yaml", "backstay: 1\nname: f\nsteps: [{id: one, run: 'true'}]\n");
+        let output = with_short_files(&fresh, kib, "run flow.yaml");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{kib}: {text}");
+        assert!(text.contains("ulimit -f"), "{kib}: {text}");
+    }
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
 }

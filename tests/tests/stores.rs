@@ -48,7 +48,7 @@ fn a_text_file_is_no_store() {
     world.write("flow.yaml", FLOW);
     for arguments in [&["ls"] as &[&str], &["run", "flow.yaml"]] {
         let output = world.run(&[&["--store", "flow.yaml"], arguments].concat());
-        assert_says(&output, 2, &["BKS-L071", "not a folder"]);
+        assert_says(&output, 2, &["BKS-R086", "is a file", "--store DIR"]);
     }
     assert_eq!(world.read("flow.yaml"), FLOW);
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::{LookError, OpenError};
+use backstay_log::{LookError, OpenError, has_no_room};
 use backstay_runtime::care::{AdoptError, BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
@@ -90,6 +90,16 @@ pub(crate) const fn of_status(status: RunStatus) -> Exit {
 /// The exit of a command that met an error.
 pub(crate) fn of_error(error: &CliError) -> Exit {
     match error {
+        // Nothing of a run has failed: it goes on, or is asked for again, once there is room.
+        CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
+        CliError::Store(StoreOpenError::Log(_) | StoreOpenError::Look(_) | StoreOpenError::Registry(_))
+        | CliError::Registry(_)
+        | CliError::Run(_)
+        | CliError::Say(_)
+            if has_no_room(error) =>
+        {
+            Exit::Suspended
+        }
         CliError::NoStore { .. }
         | CliError::NoRuns
         | CliError::UnknownRun { .. }
@@ -105,7 +115,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NoQuestion
         | CliError::TestNotRun { .. }
         | CliError::NoAnswer { .. }
-        | CliError::SkipReopens { .. }
+        | CliError::NotAgreed { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)
@@ -166,12 +176,12 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::Scrub(StoreScrubError::IsBackup(_))
         | CliError::NoVariable { .. }
         | CliError::Run(RunError::Unknown(_))
+        | CliError::NotUtf8 { .. }
+        | CliError::PathName { .. }
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
             Exit::OwnedElsewhere
         }
-        // Nothing of the run has failed: it goes on once there is room.
-        CliError::Drive(error) if error.has_no_room() => Exit::Suspended,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
         | CliError::Store(
@@ -198,7 +208,6 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::RestoreStore(_)
         | CliError::Scrub(_)
         | CliError::WriteFile { .. }
-        | CliError::PathName { .. }
         | CliError::Folder(_)
         | CliError::Program(_)
         | CliError::AsyncRuntime(_)

@@ -12,6 +12,8 @@ use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, S
 use camino::Utf8Path;
 use futures_util::FutureExt;
 
+use crate::commands::tell::{Until, tell_run};
+use crate::commands::wait::{note_questions, rest};
 use crate::configuration::TrustedConfiguration;
 use crate::context::{ADOPT, Context, utf8};
 use crate::error::CliError;
@@ -20,7 +22,7 @@ use crate::notify::{Notify, missing_notify};
 use crate::output;
 use crate::programs::{ProgramPlace, ProgramSearch};
 use crate::screen::{RunScreen, Stays};
-use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
+use crate::ui::{Listen, LiveRun, Moment, Paint, Person, QuestionTeller, Role, Wish, story};
 
 /// What a run that comes to a stand says.
 const SUSPENDING: &str = "suspending: what is at work is being stopped; once more leaves at once";
@@ -108,6 +110,7 @@ pub(crate) async fn work(
         context,
         live: LiveRun::open(store, run).await?,
         view: View::new(context, store, has_view, &person)?,
+        questions: QuestionTeller::default(),
         way: Way::On,
     };
     stage.view.warn(&warnings(context, &trusted));
@@ -146,6 +149,7 @@ struct Stage<'a> {
     context: &'a Context,
     live: LiveRun,
     view: View<'a>,
+    questions: QuestionTeller,
     way: Way,
 }
 
@@ -167,7 +171,8 @@ impl Stage<'_> {
         switch: &StopSwitch,
         store: &Store,
     ) -> Result<DriveEnd, CliError> {
-        let Stage { context, live, view, way } = self;
+        let Stage { context, live, view, questions, way } = self;
+        // Whatever the view meets, the drive alone says how the work ended.
         let mut drive = pin!(drive);
         // The drive goes on while the wish is written: it may hold what the writing waits for.
         let mut saying = pin!(say_suspend(context, store, live.record.run));
@@ -175,15 +180,27 @@ impl Stage<'_> {
         loop {
             tokio::select! {
                 end = &mut drive => return Ok(end?),
-                wish = person.wish() => if let Some(word) = view.take_wish(wish, person, live)? {
-                    is_saying |= *way == Way::On && word == Word::Stop;
-                    *way = obey(switch, *way, word);
-                    view.show(*way)?;
+                wish = person.wish() => {
+                    let taken = view.take_wish(wish, person, live);
+                    if let Some(word) = view.unless_failed(taken).flatten() {
+                        is_saying |= *way == Way::On && word == Word::Stop;
+                        *way = obey(switch, *way, word);
+                        let shown = view.show(*way);
+                        view.unless_failed(shown);
+                    }
                 },
                 () = &mut saying, if is_saying => is_saying = false,
-                moment = live.next() => view.take(context, &moment?),
+                moment = live.next(), if !view.is_closed() => if let Some(moment) = view.unless_failed(moment) {
+                    view.take(context, &moment);
+                    // Where nothing else goes on, the run is given up before a second is over, and the page has them.
+                    if matches!((&*view, moment), (View::Lines, Moment::Look)) {
+                        let noted = note_questions(context, store, live, questions).await;
+                        view.unless_failed(noted);
+                    }
+                },
                 is_due = view.is_due() => if is_due {
-                    view.draw(live).await?;
+                    let drawn = view.draw(live).await;
+                    view.unless_failed(drawn);
                 },
             }
         }
@@ -191,7 +208,10 @@ impl Stage<'_> {
 
     /// Takes what is left to hear, and lets a person read to the end.
     async fn read_on(&mut self, person: &mut Person) -> Result<(), CliError> {
-        let Stage { context, live, view, way } = self;
+        let Stage { context, live, view, way, .. } = self;
+        if view.is_closed() {
+            return Ok(());
+        }
         while let Some(moment) = live.next_now().await? {
             view.take(context, &moment);
         }
@@ -307,9 +327,11 @@ pub(crate) async fn work_or_watch(
             let pid = owner.identity.pid;
             output::note(&format!("process {pid} took it and works on it; Ctrl-C ends this view only"));
             match look {
-                Look::Page => crate::commands::watch::watch_run(context, store, run).await,
+                Look::Page if context.is_live => crate::commands::watch::watch_run(context, store, run).await,
+                // As where this process works on it.
+                Look::Page => tell_run(context, store, run, Until::AtRest).await,
                 Look::Json => {
-                    let status = crate::commands::wait::rest(store, run).await?;
+                    let status = rest(context, store, run).await?;
                     crate::commands::show::print_json(store, run).await?;
                     Ok(crate::exit::of_status(status))
                 }
@@ -451,6 +473,27 @@ impl<'a> View<'a> {
         }
     }
 
+    const fn is_closed(&self) -> bool {
+        matches!(self, View::Closed)
+    }
+
+    /// What the view gave. One that fails is closed, and never ends the work that it shows.
+    fn unless_failed<T>(&mut self, given: Result<T, CliError>) -> Option<T> {
+        match given {
+            Ok(given) => Some(given),
+            Err(error) => {
+                if let View::Screen(screen) = self
+                    && let Err(left) = screen.clear()
+                {
+                    tracing::debug!(error = %left, "the screen is gone");
+                }
+                *self = View::Closed;
+                output::note(&format!("the view ended ({}): {error}", error.code()));
+                None
+            }
+        }
+    }
+
     fn is_reading(&self) -> bool {
         matches!(self, View::Screen(screen) if screen.is_reading())
     }
@@ -472,5 +515,19 @@ impl<'a> View<'a> {
         let View::Screen(screen) = self else { return Ok(()) };
         let cleared = screen.clear();
         self.unless_closed(cleared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_that_fails_is_closed_and_gives_no_error_to_the_work_beside_it() {
+        let mut view = View::Lines;
+        assert_eq!(view.unless_failed(Ok(1)), Some(1));
+        assert!(!view.is_closed());
+        assert_eq!(view.unless_failed::<u32>(Err(CliError::NoRuns)), None);
+        assert!(view.is_closed());
     }
 }

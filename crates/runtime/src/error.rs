@@ -1,7 +1,7 @@
 //! What can go wrong, by operation.
 
 use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
-use backstay_model::event::{DecodeError, Verdict};
+use backstay_model::event::{DecodeError, RefusalCode, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
@@ -165,6 +165,9 @@ impl Coded for SayError {
     fn hint(&self) -> Option<String> {
         match self {
             SayError::Run(error) => error.hint(),
+            SayError::Refused(Verdict::Refused { code: RefusalCode::InvalidAnswer, .. }) => {
+                Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
+            }
             SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
         }
     }
@@ -204,13 +207,8 @@ pub enum DriveError {
         host: String,
     },
     /// The store was deleted, moved or replaced while the run was at work.
-    #[error("the store {} was deleted, moved or replaced while {run} was at work{}", .gone.folder, crate::drive::exits_text(&.gone.exits))]
-    StoreGone {
-        /// Which run.
-        run: RunId,
-        /// What is known.
-        gone: Box<StoreGone>,
-    },
+    #[error("{0}")]
+    StoreGone(Box<StoreGone>),
     /// The system does not say which boot this is.
     #[error("the system does not say which boot this is")]
     Boot(#[source] std::io::Error),
@@ -277,7 +275,7 @@ impl Coded for DriveError {
             DriveError::Damaged { .. } => Code("BKS-R087"),
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
-            DriveError::StoreGone { .. } => Code("BKS-R083"),
+            DriveError::StoreGone(_) => Code("BKS-R083"),
         }
     }
 
@@ -291,10 +289,7 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
-            DriveError::StoreGone { run, gone } => Some(match &gone.moved_to {
-                Some(path) => format!("it is {path} now: `backstay --store {path} resume {run}` goes on there"),
-                None => "if it was moved, `backstay --store DIR resume` goes on there; what was deleted comes back from a backup only".to_owned(),
-            }),
+            DriveError::StoreGone(gone) => Some(gone.hint()),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"
             )),

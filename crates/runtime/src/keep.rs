@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::ballast;
 use crate::client::RunRow;
-use crate::drive::{DriveEnd, StopSwitch, says_gone};
+use crate::drive::{DriveEnd, StopSwitch};
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
 
@@ -129,7 +129,7 @@ impl Owner {
                     seen = looked.seen;
                     match keeping.take_look(looked) {
                         Ok(next) => next,
-                        Err(error) if says_gone(&error) => return keeping.finish(Some(error)).await,
+                        Err(gone @ DriveError::StoreGone(_)) => return keeping.finish(Some(gone)).await,
                         Err(error) => return Err(error),
                     }
                 }
@@ -181,9 +181,9 @@ impl Keeping<'_> {
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) => {
-                let error = DriveError::Run(error);
+                let error = self.owner.store.or_gone(None, DriveError::Run(error));
                 self.failed_looks += 1;
-                if says_gone(&error) || self.failed_looks >= FAILED_LOOKS_MAX {
+                if matches!(error, DriveError::StoreGone(_)) || self.failed_looks >= FAILED_LOOKS_MAX {
                     return Err(error);
                 }
                 tracing::warn!(%error, "the runs cannot be listed");
@@ -236,7 +236,7 @@ impl Keeping<'_> {
     ) -> Result<BTreeMap<RunId, DriveError>, DriveError> {
         while let Some((run, end)) = self.driven.next().await {
             let Err(gone) = self.take_end(run, end) else { continue };
-            if matches!(error, Some(DriveError::StoreGone { .. })) {
+            if matches!(error, Some(DriveError::StoreGone(_))) {
                 tracing::warn!(%run, error = %gone, "a run cannot be worked on any more");
             } else {
                 error = Some(gone);
@@ -257,7 +257,7 @@ impl Keeping<'_> {
                 self.left.remove(&run);
                 return Ok(());
             }
-            Err(error) if says_gone(&error) => return Err(error),
+            Err(gone @ DriveError::StoreGone(_)) => return Err(gone),
             Err(error) => error,
         };
         let is_waited_for = match &error {

@@ -40,8 +40,8 @@ pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
 pub use sink::{Sink, TracingSink};
 pub use store::{
-    CONFIGURATION_FILE, MirrorError, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore, ReadSource,
-    STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
+    CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,
+    ReadSource, STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
 };
 pub use trees::{
     ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,

@@ -65,7 +65,8 @@ impl Owner {
         let owner = OwnerId::new(store.clock().wall(), u128::from_le_bytes(chance()?));
         let identity = OwnerIdentity { owner, host: host_name(), pid: std::process::id() };
         ballast::take_in(&store.folder);
-        let guard = store.log().register_owner(identity).await.map_err(DriveError::Register)?;
+        let registered = store.log().register_owner(identity).await;
+        let guard = registered.map_err(|error| store.or_gone(None, DriveError::Register(error)))?;
         Ok(Owner {
             store: store.clone(),
             guard,

@@ -15,8 +15,8 @@ pub(crate) use store::*;
 
 /// The durable runtime for agents: workflows that survive kill -9.
 ///
-/// Exit codes: 0 completed, 1 failed, 2 bad usage, 3 waits for a person, 4 cancelled or denied, 5 suspended,
-/// 6 owned by another process, 75 left to the background by `q`, 124 `wait --timeout` was over.
+/// Exit codes: 0 completed, 1 failed, 2 bad usage, 3 waits for a person, 4 cancelled or denied, 5 suspended
+/// or no room on the disk, 6 owned by another process, 75 left to the background by `q`, 124 `wait --timeout` was over.
 #[derive(Debug, Parser)]
 #[command(name = "backstay", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Arguments {

@@ -5,9 +5,9 @@ use backstay_exec::spool::{self, Stream};
 use backstay_runtime::Store;
 use camino::Utf8PathBuf;
 
-use super::nexts::{failed, say};
+use super::nexts::{failed, say_all};
 use super::page::{Page, short};
-use super::{Entries, Line, Paint};
+use super::{Entries, Line};
 use crate::error::CliError;
 
 /// Lines that are shown.
@@ -47,10 +47,11 @@ pub(crate) async fn failure_lines(
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let whole =
-        format!("the last lines of `{}`; all: backstay logs {} {0}", step.step, short(page.record.run));
-    let head = say("said", String::new()).with(Paint::Dim, whole);
-    Ok(std::iter::once(head).chain(all[all.len().saturating_sub(LINES_MAX)..].iter().cloned()).collect())
+    let command = format!("backstay logs {} {}", short(page.record.run), step.step);
+    let head = format!("the last lines of `{}`; all: {command}", step.step);
+    let mut lines = say_all("said", &head, columns);
+    lines.extend_from_slice(&all[all.len().saturating_sub(LINES_MAX)..]);
+    Ok(lines)
 }
 
 /// The last bytes of both streams, or of one.

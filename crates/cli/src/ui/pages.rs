@@ -450,8 +450,11 @@ fn check_of_a_file_with_mistakes() {
         presets: BTreeMap::new(),
     };
     let found = backstay_workflow::check(&input).unwrap_err();
-    let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text)).collect();
-    insta::assert_snapshot!(shown.join("\n"));
+    insta::assert_snapshot!(screens(|columns| {
+        let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text, columns)).collect();
+        let folded = super::folded(&shown.join("\n"), columns);
+        folded.lines().map(|line| Line::of(crate::ui::Paint::Plain, line)).collect()
+    }));
 }
 
 #[test]

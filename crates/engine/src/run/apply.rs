@@ -290,7 +290,7 @@ impl RunMachine {
         match event {
             Event::StepStarted(started) => {
                 let state = self.state_of(place);
-                state.started_at = Some(at);
+                (state.started_at, state.has_begun) = (Some(at), false);
                 if started.agent.is_none() {
                     state.phase = StepPhase::Open;
                     return;
@@ -332,7 +332,7 @@ impl RunMachine {
                     leaf.agent.waits_for = None;
                 }
             }
-            Event::EffectStarting(starting) => self.fold_starting(place, starting),
+            Event::EffectStarting(starting) => self.fold_starting(at, place, starting),
             Event::EffectRunning(running) => {
                 if let Some(state) = self.steps.get_mut(place) {
                     state.running = Some((running.effect.call, running.attempt));
@@ -447,8 +447,11 @@ impl RunMachine {
         }
     }
 
-    fn fold_starting(&mut self, place: &Place, starting: &EffectStarting) {
+    fn fold_starting(&mut self, at: Timestamp, place: &Place, starting: &EffectStarting) {
         if let Some(state) = self.steps.get_mut(place) {
+            if !std::mem::replace(&mut state.has_begun, true) {
+                state.started_at = Some(at);
+            }
             state.begun_on = Some(Performer { host: starting.host.clone(), boot: starting.boot.clone() });
         }
         let call = starting.effect.call;

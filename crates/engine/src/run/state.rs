@@ -168,8 +168,10 @@ pub(super) struct StepState {
     pub(super) attempt: Attempt,
     /// The last attempt of its probe.
     pub(super) probe_attempt: Attempt,
-    /// When it began, later by the time in which the run was suspended since.
+    /// When its work began, and before that when its turn came; later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
+    /// Whether an attempt began since its turn came: until then it may wait for its checkout.
+    pub(super) has_begun: bool,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<StorePath>,
     /// The files that its last attempt left, as far as they are known.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use backstay_model::event::EffectClass;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
 use backstay_workflow::expression::{EvalError, EvalErrorKind, Expression, Script, Template, Values};
+use backstay_workflow::first_command;
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Worktree};
 use serde::Serialize;
 
@@ -74,7 +75,7 @@ impl Work {
         let text = match (&self.agent, &self.script) {
             (None, Some(script)) if is_worktree(script) => "git worktree add".to_owned(),
             (Some(agent), _) => format!("{}: {}", agent.preset, first_line(&agent.prompt)),
-            (None, Some(script)) => first_line(script),
+            (None, Some(script)) => first_command(script).to_owned(),
             (None, None) => self.argv.join(" "),
         };
         text.chars().take(PREVIEW_CHARS).collect()

@@ -209,7 +209,7 @@ fn check_folders(
         let Some(run) = run else { continue };
         let is_known = match inspector.runs.get(&run) {
             Some(Told::Whole) => inspector.begun.contains(at),
-            Some(Told::InPart) => true,
+            Some(Told::InPart | Told::Removed) => true,
             None => false,
         };
         let is_there = store.join(at).symlink_metadata().is_ok();

@@ -48,6 +48,8 @@ pub(super) enum Told {
     Whole,
     /// Some were freed, or cannot be read.
     InPart,
+    /// None is left: the run was removed.
+    Removed,
 }
 
 /// Folds every run, and collects what its events name.
@@ -377,8 +379,12 @@ impl Inspect for RunInspector<'_> {
 
     fn end(&mut self, topic: &InspectedTopic) {
         if let Some(run) = topic.topic.run_id() {
-            let is_whole = topic.is_whole && topic.floor == Seq(0);
-            self.runs.insert(run, if is_whole { Told::Whole } else { Told::InPart });
+            let told = match topic.is_whole && topic.floor == Seq(0) {
+                true => Told::Whole,
+                false if topic.is_deleted => Told::Removed,
+                false => Told::InPart,
+            };
+            self.runs.insert(run, told);
             self.open_runs += u64::from(!topic.closed);
         }
         let Some(mut machine) = self.machine.take().filter(|_| topic.is_whole) else { return };

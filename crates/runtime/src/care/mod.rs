@@ -14,8 +14,8 @@ mod manifest;
 mod restore;
 mod scrub;
 
-pub(crate) use adopt::adopt;
 pub use adopt::{Adopted, StoreContent};
+pub(crate) use adopt::{LogIdentity, adopt};
 pub use backup::{BackedUp, backup};
 pub use check::{StoreCheck, check};
 pub use compact::{Compaction, compact};

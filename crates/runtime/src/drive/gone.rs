@@ -3,19 +3,22 @@
 
 use backstay_engine::Report;
 use backstay_exec::ExitRecord;
-use backstay_log::{AppendError, ClaimError, ReadError, StoreError};
-use backstay_model::EffectId;
+use backstay_log::{AppendError, ClaimError, OpenError, ReadError, StoreError};
+use backstay_model::{EffectId, RunId};
 use camino::Utf8PathBuf;
 
 use super::StopSwitch;
 use super::flight::{News, Trouble, Watch, chain};
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
+use crate::store::Store;
 use crate::store::home::Whereabouts;
 
 /// What is known of a store that is not where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreGone {
+    /// The run that was at work, if it is one run's owner who found out.
+    pub run: Option<RunId>,
     /// Where it was.
     pub folder: Utf8PathBuf,
     /// Where it is now, as far as that can be told.
@@ -48,9 +51,55 @@ impl std::fmt::Display for KeptExit {
     }
 }
 
-/// What stands behind the message that a store is gone.
-pub(crate) fn exits_text(exits: &[KeptExit]) -> String {
-    exits.iter().map(|exit| format!("; {exit}")).collect()
+impl std::fmt::Display for StoreGone {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the store {} was deleted, moved or replaced while ", self.folder)?;
+        match self.run {
+            Some(run) => write!(formatter, "{run} was at work")?,
+            None => write!(formatter, "it was in use")?,
+        }
+        self.exits.iter().try_for_each(|exit| write!(formatter, "; {exit}"))
+    }
+}
+
+impl StoreGone {
+    /// The way out.
+    pub(crate) fn hint(&self) -> String {
+        let run = self.run.map(|run| format!(" {run}")).unwrap_or_default();
+        match &self.moved_to {
+            Some(path) => format!("it is {path} now: `backstay --store {path} resume{run}` goes on there"),
+            None => "if it was moved, `backstay --store DIR resume` goes on there; what was deleted comes back from a backup only".to_owned(),
+        }
+    }
+}
+
+impl Store {
+    /// Gives `error`, which the owner of `run` met (or of no single run), or that the store is gone, where that is what
+    /// it comes from. The one place that tells it.
+    pub(crate) fn or_gone(&self, run: Option<RunId>, error: DriveError) -> DriveError {
+        match self.gone(run, &error) {
+            Some(gone) => DriveError::StoreGone(Box::new(gone)),
+            None => error,
+        }
+    }
+
+    /// What is known of the store, if `error` comes from its being deleted, moved or replaced.
+    fn gone(&self, run: Option<RunId>, error: &DriveError) -> Option<StoreGone> {
+        let moved_to = match (error, self.home.whereabouts()) {
+            // It is told already.
+            (DriveError::StoreGone(_), _) => return None,
+            (_, Ok(Whereabouts::Moved(to))) => Some(to),
+            (_, Ok(Whereabouts::Gone)) => None,
+            // The folder is in place, and another database in it.
+            (error, Ok(Whereabouts::InPlace)) if says_gone(error) => None,
+            (_, Ok(Whereabouts::InPlace)) => return None,
+            (_, Err(unknown)) => {
+                tracing::debug!(%unknown, "the store's folder cannot be looked at");
+                return None;
+            }
+        };
+        Some(StoreGone { run, folder: self.folder.clone(), moved_to, exits: Vec::new() })
+    }
 }
 
 impl Watch {
@@ -84,14 +133,7 @@ impl Drive<'_> {
     /// What an error of the loop means. If the store is gone, the work in flight is waited for: nobody else would hear how it
     /// ends.
     pub(super) async fn or_store_gone(&mut self, error: DriveError, switch: &StopSwitch) -> DriveError {
-        let whereabouts = match self.owner.store.home.whereabouts() {
-            Ok(Whereabouts::InPlace) if !says_gone(&error) => return error,
-            Ok(whereabouts) => whereabouts,
-            Err(unknown) => {
-                tracing::debug!(%unknown, "the store's folder cannot be looked at");
-                return error;
-            }
-        };
+        let Some(mut gone) = self.owner.store.gone(Some(self.run), &error) else { return error };
         // What did not begin does not: nobody would record it.
         self.in_flight.retain(|_, flight| !flight.call_off());
         // Whose end is known already says nothing more.
@@ -112,16 +154,8 @@ impl Drive<'_> {
                 },
             }
         }
-        let moved_to = match whereabouts {
-            Whereabouts::Moved(to) => Some(to),
-            Whereabouts::InPlace | Whereabouts::Gone => None,
-        };
-        let gone = StoreGone {
-            folder: self.owner.store.folder.clone(),
-            moved_to,
-            exits: std::mem::take(&mut self.exits),
-        };
-        DriveError::StoreGone { run: self.run, gone: Box::new(gone) }
+        gone.exits = std::mem::take(&mut self.exits);
+        DriveError::StoreGone(Box::new(gone))
     }
 
     /// Whether the store is certainly not where it was.
@@ -149,11 +183,11 @@ impl Drive<'_> {
     }
 }
 
-/// Whether an error says that the store is gone, or that its database is not the one that was opened.
-pub(crate) fn says_gone(error: &DriveError) -> bool {
+/// Whether an error says that the database is not the one that was opened.
+fn says_gone(error: &DriveError) -> bool {
     matches!(
         error,
-        DriveError::StoreGone { .. }
+        DriveError::Register(OpenError::Store(StoreError::Gone { .. }))
             | DriveError::Claim(ClaimError::Store(StoreError::Gone { .. }))
             | DriveError::Run(
                 RunError::Append(AppendError::Store(StoreError::Gone { .. }))

@@ -21,6 +21,5 @@ pub(crate) use append::question_entry;
 pub use checkout::CHECKOUT_RUN;
 pub(crate) use flight::attempt_folder;
 pub use gone::{KeptExit, StoreGone};
-pub(crate) use gone::{exits_text, says_gone};
 pub use switch::StopSwitch;
 pub use tenure::DriveEnd;

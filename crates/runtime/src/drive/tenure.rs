@@ -48,6 +48,16 @@ impl Owner {
         mode: ClaimMode,
         switch: &StopSwitch,
     ) -> Result<DriveEnd, DriveError> {
+        let end = self.drive_run(run, mode, switch).await;
+        end.map_err(|error| self.store.or_gone(Some(run), error))
+    }
+
+    async fn drive_run(
+        &self,
+        run: RunId,
+        mode: ClaimMode,
+        switch: &StopSwitch,
+    ) -> Result<DriveEnd, DriveError> {
         let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
         // A run that cannot be understood or worked on here is not claimed.
         let machine = self.understand(run).await?;
@@ -83,6 +93,10 @@ impl Owner {
     /// # Errors
     /// As [`drive`](Owner::drive).
     pub async fn settle(&self, run: RunId) -> Result<(), DriveError> {
+        self.settle_run(run).await.map_err(|error| self.store.or_gone(Some(run), error))
+    }
+
+    async fn settle_run(&self, run: RunId) -> Result<(), DriveError> {
         let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
         let machine = self.understand(run).await?;
         // One that has ended has no inputs without a verdict.

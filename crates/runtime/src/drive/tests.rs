@@ -1,4 +1,4 @@
-//! What a power loss leaves.
+//! What a power loss leaves, and what becomes of errors in a store that is gone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use backstay_agent::Presets;
 use backstay_exec::Keepers;
-use backstay_log::ClaimMode;
-use backstay_model::RunId;
+use backstay_log::{ClaimMode, StoreError};
 use backstay_model::event::{Actor, LostEvidence};
+use backstay_model::{Coded, RunId};
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{DriveEnd, DriveError, Owner, OwnerSettings, Registry, RunRequest, StopSwitch, Store};
+use crate::{DriveEnd, DriveError, Owner, OwnerSettings, Registry, RunError, RunRequest, StopSwitch, Store};
 
 const FLOW: &str = "backstay: 1\nname: cut\nsteps:\n  - {id: one, run: 'true'}\n";
 
@@ -94,4 +94,43 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
         let view = store.view(run).await.unwrap();
         assert_eq!(view.record.steps[0].attempts[0].lost, Some(LostEvidence::Rebooted));
     });
+}
+
+#[test]
+fn every_error_of_an_owner_says_that_the_store_is_gone_where_it_is() {
+    let gone = || StoreError::Gone { path: "log.db".into() };
+    let stopped = || StoreError::Stopped;
+    let errors = |store: &dyn Fn() -> StoreError| {
+        [
+            DriveError::Register(store().into()),
+            DriveError::Claim(store().into()),
+            DriveError::Run(RunError::Append(store().into())),
+            DriveError::Run(RunError::Read(store().into())),
+        ]
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for case in ["in place", "moved", "deleted"] {
+        let keep = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(keep.path().canonicalize().unwrap()).unwrap();
+        let opening = Store::open(&folder.join("store"), &Registry::in_folder(&folder.join("registry")));
+        let store = runtime.block_on(async { opening.create().await }).unwrap();
+        match case {
+            "moved" => fs::rename(folder.join("store"), folder.join("new")).unwrap(),
+            "deleted" => fs::remove_dir_all(folder.join("store")).unwrap(),
+            _ => {}
+        }
+        let moved_to = (case == "moved" && cfg!(target_os = "linux")).then(|| folder.join("new"));
+        let named = errors(&gone).into_iter().map(|error| (true, error));
+        for (says_gone, error) in named.chain(errors(&stopped).map(|error| (false, error))) {
+            let before = error.to_string();
+            let told = store.or_gone(None, error);
+            if says_gone || case != "in place" {
+                let DriveError::StoreGone(found) = &told else { panic!("{case}: {before}: {told}") };
+                assert_eq!(found.moved_to, moved_to, "{case}: {before}");
+                assert_eq!(told.code().0, "BKS-R083");
+            } else {
+                assert_eq!(told.to_string(), before, "{case}");
+            }
+        }
+    }
 }

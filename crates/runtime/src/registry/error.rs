@@ -2,7 +2,7 @@
 
 use std::io;
 
-use backstay_model::{Code, Coded};
+use backstay_model::{Code, Coded, is_no_room};
 use camino::Utf8PathBuf;
 
 use crate::store::private::PrivateError;
@@ -61,10 +61,16 @@ impl Coded for RegistryError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            RegistryError::Io { source, .. } if is_no_room(source) => {
+                Some("make room on that disk, or raise `ulimit -f`".to_owned())
+            }
             RegistryError::NoPlace | RegistryError::Io { .. } => Some(
                 "set XDG_STATE_HOME to a folder of yours; where nothing is kept (CI, a container), `--adopt` or BACKSTAY_ADOPT=1 uses the store unregistered (in the library: `Store::open(…).adopt()`)"
                     .to_owned(),
             ),
+            RegistryError::Private(PrivateError::Owner { .. } | PrivateError::NotAFolder { .. }) => {
+                Some("set XDG_STATE_HOME to a folder of yours".to_owned())
+            }
             RegistryError::Private(error) => error.hint(),
             RegistryError::Busy { path, .. } => Some(format!(
                 "`fuser {path}` names the process: wait until it has ended, or end it; then try again"

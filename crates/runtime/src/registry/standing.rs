@@ -21,6 +21,18 @@ pub(crate) enum OldPlace {
     Unreadable,
 }
 
+impl Place {
+    /// Whether another folder has the log, or may have it.
+    pub(crate) const fn has_log_elsewhere(&self) -> bool {
+        matches!(self.old_place, OldPlace::SameLog | OldPlace::Unreadable)
+    }
+
+    /// Whether the log is not there any more.
+    pub(crate) const fn is_left(&self) -> bool {
+        matches!(self.old_place, OldPlace::Empty | OldPlace::OtherLog)
+    }
+}
+
 /// How a store stands to the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "case", rename_all = "snake_case")]
@@ -69,9 +81,7 @@ pub(crate) fn standing(path: &Utf8Path, found: Position, places: &[Place]) -> St
     if let Some(here) = here {
         return goes_on(&here.registered, Standing::Known);
     }
-    let original =
-        places.iter().find(|place| matches!(place.old_place, OldPlace::SameLog | OldPlace::Unreadable));
-    if let Some(original) = original {
+    if let Some(original) = places.iter().find(|place| place.has_log_elsewhere()) {
         return Standing::Copy { of: original.registered.path.clone() };
     }
     match places.iter().max_by_key(|place| place.registered.noted_at) {

@@ -9,6 +9,7 @@ use backstay_model::{LogId, Position};
 use camino::Utf8Path;
 
 use super::{DATABASE, private};
+use crate::care::LogIdentity;
 use crate::registry::{OldPlace, Place, RegisteredStore, Registry, RegistryError, Standing, standing};
 
 /// Whether the store in `folder` is the one that `entry` tells of, and has not gone back since.
@@ -44,9 +45,34 @@ pub(super) fn standing_of(
     log: LogId,
     newest: Position,
 ) -> Result<Standing, RegistryError> {
+    Ok(standing(folder, newest, &places_of(folder, registry, log)?))
+}
+
+/// The places that the registry knows of the log, and what is there, seen from the store in `folder`.
+fn places_of(folder: &Utf8Path, registry: &Registry, log: LogId) -> Result<Vec<Place>, RegistryError> {
     let place = |registered| Place { old_place: old_place(&registered, folder), registered };
-    let places: Vec<Place> = registry.of_log(log)?.into_iter().map(place).collect();
-    Ok(standing(folder, newest, &places))
+    Ok(registry.of_log(log)?.into_iter().map(place).collect())
+}
+
+/// Whether the store in `folder` keeps the id of its log when it becomes this user's: not if another folder goes on with it.
+/// So each log has one place, and a store that was moved is told from a copy.
+pub(super) fn identity_of(
+    folder: &Utf8Path,
+    registry: &Registry,
+    log: LogId,
+) -> Result<LogIdentity, RegistryError> {
+    let is_shared = places_of(folder, registry, log)?.iter().any(Place::has_log_elsewhere);
+    Ok(if is_shared { LogIdentity::Renewed } else { LogIdentity::Kept })
+}
+
+/// Forgets the places of the log of the store in `folder` that have it no more.
+pub(super) fn forget_left(folder: &Utf8Path, registry: &Registry, log: LogId) -> Result<(), RegistryError> {
+    for place in places_of(folder, registry, log)? {
+        if place.is_left() {
+            registry.remove(log, &place.registered.path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is where the registry says that the log is, seen from the store in `folder`.

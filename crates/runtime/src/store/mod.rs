@@ -26,7 +26,7 @@ use crate::registry::{Registry, RegistryError};
 pub use mirror::{MirrorError, ReadSource};
 pub use open::OpenStore;
 pub use open_error::StoreOpenError;
-pub use private::{PrivateError, other_things};
+pub use private::{NotAFolder, PrivateError, other_things};
 pub use read_only::{ReadOnlyReason, ReadOnlyStore};
 
 use home::Home;
@@ -66,7 +66,9 @@ enum Access {
 /// The nearest store at or above `from`, which is absolute.
 #[must_use]
 pub fn find_store(from: &Utf8Path) -> Option<Utf8PathBuf> {
-    from.ancestors().map(|folder| folder.join(STORE_FOLDER)).find(|folder| folder.is_dir())
+    let above = from.ancestors().map(|folder| folder.join(STORE_FOLDER)).find(|folder| folder.is_dir());
+    // What is none here is refused by whoever opens it; above, it is passed by.
+    above.or_else(|| Some(from.join(STORE_FOLDER)).filter(|here| here.symlink_metadata().is_ok()))
 }
 
 /// `folder` with every link above it resolved, and not the folder itself: a store's folder is no link. As it is where nothing
@@ -87,12 +89,14 @@ pub(crate) fn read_configuration(folder: &Utf8Path) -> std::io::Result<Option<Ve
     if_there(folder.read(CONFIGURATION_FILE, CONFIGURATION_BYTES_MAX))
 }
 
-/// Refuses the folder of a store that is not this user's, or that others may write to.
+/// Refuses the folder of a store that is none, is not this user's, or that others may write to. Where nothing is yet, nothing
+/// is refused.
 ///
 /// # Errors
 /// [`PrivateError`] names what is in the way.
 pub fn check_private(folder: &Utf8Path) -> Result<(), PrivateError> {
-    private::check_store(folder, false)
+    private::check_place(folder)?;
+    if folder.is_dir() { private::check_store(folder, false) } else { Ok(()) }
 }
 
 impl Store {

@@ -11,7 +11,7 @@ use backstay_model::{LogId, Position};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::home::Home;
-use super::identity::{is_still, misses_one, peek_copy, standing_of};
+use super::identity::{forget_left, identity_of, is_still, misses_one, peek_copy, standing_of};
 use super::mirror::{Mirror, MirrorError, ReadSource};
 use super::open_error::StoreOpenError;
 use super::paths::{is_writable, real, real_place};
@@ -101,6 +101,7 @@ impl OpenStore {
     }
 
     fn source(mut self) -> Result<(ReadSource, Option<ReadOnlyReason>), StoreOpenError> {
+        private::check_place(&self.folder)?;
         let in_place = |folder| Ok((ReadSource::in_place(folder), None));
         // Whoever looks at it says what is wrong.
         if self.folder.join(DATABASE).symlink_metadata().is_err() {
@@ -174,6 +175,7 @@ impl OpenStore {
     }
 
     fn run(mut self) -> Result<Opened, StoreOpenError> {
+        private::check_place(&self.folder)?;
         refuse_backup(&self.folder)?;
         match std::fs::metadata(&self.folder) {
             Ok(_) => {}
@@ -315,8 +317,11 @@ impl OpenStore {
             }
             standing if self.adopt => {
                 drop(mirror);
-                let (adopted, head) = care::adopt(&self.folder, standing, SystemClock.wall())?;
+                let identity = identity_of(&self.folder, &self.registry, log)?;
+                let (adopted, head) = care::adopt(&self.folder, standing, identity, SystemClock.wall())?;
+                let log = adopted.content.log;
                 self.put(log, head)?;
+                forget_left(&self.folder, &self.registry, log)?;
                 let entry = self.registry.of_place(log, &self.folder)?;
                 Ok(Opened { store: self.open_log(entry)?, adopted: Some(adopted) })
             }

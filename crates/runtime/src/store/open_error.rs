@@ -78,7 +78,7 @@ impl Coded for StoreOpenError {
                 Some("name the folder of a store, or an empty one".to_owned())
             }
             StoreOpenError::NotAdopted { folder, .. } => Some(format!(
-                "`backstay --store {folder} store adopt` says what is in it and adopts it; `--adopt` or BACKSTAY_ADOPT=1 does so on the way (in the library: `Store::open(…).adopt()`); `--store DIR` names another store"
+                "if you trust where it comes from, adopt it: `backstay --store {folder} store adopt`"
             )),
             StoreOpenError::Registry(error) => error.hint(),
             StoreOpenError::Adopt(error) => error.hint(),

@@ -73,6 +73,14 @@ pub enum PrivateError {
         /// What it should be.
         expected: &'static str,
     },
+    /// What has a store's name is no folder.
+    #[error("{path} is {found}, and a store is a folder")]
+    NotAFolder {
+        /// What has the name.
+        path: Utf8PathBuf,
+        /// What it is.
+        found: NotAFolder,
+    },
     /// It cannot be looked at.
     #[error("cannot look at {path}")]
     Io {
@@ -83,6 +91,37 @@ pub enum PrivateError {
     },
 }
 
+/// What stands where a store's folder should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotAFolder {
+    /// A symbolic link. It is not followed: whoever made it could change where it leads.
+    Link {
+        /// The real path that it leads to, if there is something.
+        target: Option<Utf8PathBuf>,
+    },
+    /// A regular file.
+    File,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+impl std::fmt::Display for NotAFolder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            NotAFolder::Link { .. } => "a symbolic link",
+            NotAFolder::File => "a file",
+            NotAFolder::Special => "a pipe, a socket or a device",
+        })
+    }
+}
+
+/// A name below the home folder for a store in the place of the one that `path` is, or belongs to.
+fn own_name(path: &Utf8Path) -> String {
+    let store = path.ancestors().find(|above| above.file_name() == Some(super::STORE_FOLDER));
+    let project = store.and_then(Utf8Path::parent).and_then(Utf8Path::file_name).unwrap_or("my");
+    format!("{project}.backstay")
+}
+
 impl Coded for PrivateError {
     fn code(&self) -> Code {
         match self {
@@ -90,20 +129,35 @@ impl Coded for PrivateError {
             PrivateError::Writable { .. } => Code("BKS-R074"),
             PrivateError::Kind { .. } => Code("BKS-R075"),
             PrivateError::Io { .. } => Code("BKS-R076"),
+            PrivateError::NotAFolder { .. } => Code("BKS-R086"),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            PrivateError::Owner { .. } => Some(
-                "name a store of your own: `--store DIR` or BACKSTAY_STORE; `--store .backstay` makes one in the working folder"
-                    .to_owned(),
-            ),
+            PrivateError::Owner { path, .. } => Some(format!(
+                "use a store of your own: `backstay --store \"$HOME/{}\" …`, or set BACKSTAY_STORE to it",
+                own_name(path)
+            )),
             PrivateError::Writable { path, .. } => {
                 Some(format!("if nobody else has written to it: chmod 700 {path}"))
             }
             PrivateError::Kind { path, .. } => {
                 Some(format!("a store holds no links and no devices: look at what {path} is, and remove it"))
+            }
+            PrivateError::NotAFolder { path, found: NotAFolder::Link { target } } => {
+                Some(match target.as_ref().filter(|target| target.is_dir()) {
+                    Some(target) => format!(
+                        "use what it points to with `--store {target}`, or remove the link: `rm {path}`"
+                    ),
+                    None => format!("remove the link, which points to no folder: `rm {path}`"),
+                })
+            }
+            PrivateError::NotAFolder { path, .. } if path.file_name() != Some(super::STORE_FOLDER) => {
+                Some("name the folder of a store: `--store DIR`".to_owned())
+            }
+            PrivateError::NotAFolder { path, .. } => {
+                Some(format!("move it away: `mv {path} {path}.old`; `backstay run` then makes a store there"))
             }
             PrivateError::Io { .. } => None,
         }
@@ -113,6 +167,31 @@ impl Coded for PrivateError {
 /// What a path is, without following it.
 fn look(path: &Utf8Path) -> Result<Metadata, PrivateError> {
     fs::symlink_metadata(path).map_err(|source| PrivateError::Io { path: path.to_owned(), source })
+}
+
+/// Refuses what has the name of a store's folder, and is none. Nothing there is no reason.
+///
+/// # Errors
+/// [`PrivateError::NotAFolder`], or [`PrivateError::Io`] if it cannot be looked at.
+pub(crate) fn check_place(folder: &Utf8Path) -> Result<(), PrivateError> {
+    let kind = match fs::symlink_metadata(folder) {
+        Ok(found) => found.file_type(),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        Err(source) => return Err(PrivateError::Io { path: folder.to_owned(), source }),
+    };
+    let found = if kind.is_dir() {
+        return Ok(());
+    } else if kind.is_symlink() {
+        // One that leads nowhere has no target.
+        NotAFolder::Link { target: folder.canonicalize_utf8().ok() }
+    } else if kind.is_file() {
+        NotAFolder::File
+    } else {
+        NotAFolder::Special
+    };
+    Err(PrivateError::NotAFolder { path: folder.to_owned(), found })
 }
 
 fn user() -> u32 {
@@ -152,6 +231,7 @@ fn check_folder_of(folder: &Utf8Path, or_root: bool) -> Result<(), PrivateError>
 /// # Errors
 /// [`PrivateError`] names what is in the way.
 pub(crate) fn check_store(folder: &Utf8Path, or_root: bool) -> Result<(), PrivateError> {
+    check_place(folder)?;
     check_folder_of(folder, or_root)?;
     let expected = FILES.map(|name| (name, true)).into_iter().chain(FOLDERS.map(|name| (name, false)));
     for (name, is_file) in expected {

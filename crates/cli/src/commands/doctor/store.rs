@@ -7,7 +7,7 @@ use backstay_log::care::glance;
 use backstay_log::{Direction, ReadError, SqliteLog, TopicFilter};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Coded, OwnerId, Position, Seq, Timestamp, Topic};
-use backstay_runtime::{Room, RunRow, Store, room};
+use backstay_runtime::{Room, RunRow, Store, StoreOpenError, check_private, room};
 use camino::Utf8Path;
 
 use super::findings::{Finding, Health, Part};
@@ -35,6 +35,9 @@ pub(super) async fn findings(
         let found = "none here yet: `backstay run FILE` and `backstay init` make one";
         return Ok(vec![Finding::new(Part::Store, "folder", Health::Good, found)]);
     };
+    if let Err(error) = check_private(&folder).map_err(StoreOpenError::from).map_err(CliError::from) {
+        return Ok(vec![refused("folder", &error)]);
+    }
     let mut findings = vec![Finding::new(Part::Store, "folder", Health::Good, folder.as_str())];
     findings.push(configured(configuration));
     if folder.join(LOG_FILE).symlink_metadata().is_err() {
@@ -44,11 +47,7 @@ pub(super) async fn findings(
     let store = match context.opening(&folder).or_read_only().await {
         Ok(store) => store,
         Err(error) => {
-            let refused = Finding::new(Part::Store, "log", Health::Bad, describe_any(&error));
-            findings.push(match error.hint() {
-                Some(hint) => refused.with_next(hint),
-                None => refused,
-            });
+            findings.push(refused("log", &error));
             return Ok(findings);
         }
     };
@@ -89,6 +88,15 @@ pub(super) async fn findings(
     Ok(findings)
 }
 
+/// A part of the store that an error keeps from being used.
+fn refused(what: &'static str, error: &impl Coded) -> Finding {
+    let refused = Finding::new(Part::Store, what, Health::Bad, describe_any(error));
+    match error.hint() {
+        Some(hint) => refused.with_next(hint),
+        None => refused,
+    }
+}
+
 /// The log as one that is not whole.
 fn broken(found: String) -> Finding {
     Finding::new(Part::Store, "log", Health::Bad, found).with_next("backstay store check")
@@ -122,13 +130,7 @@ fn configured(configuration: &Result<Configuration, CliError>) -> Finding {
     let finding = |health, found: String| Finding::new(Part::Store, "config.toml", health, found);
     let store = match configuration {
         Ok(configuration) => configuration.of_store(),
-        Err(error) => {
-            let finding = finding(Health::Bad, describe_any(error));
-            return match error.hint() {
-                Some(hint) => finding.with_next(hint),
-                None => finding,
-            };
-        }
+        Err(error) => return refused("config.toml", error),
     };
     let Some(store) = store else {
         return finding(Health::Good, "none: everything is as it comes".to_owned());

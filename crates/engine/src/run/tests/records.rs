@@ -2,8 +2,8 @@
 
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{
-    AttemptEnd, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind, RunStarted,
-    Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
+    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind,
+    RunStarted, Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
@@ -11,6 +11,7 @@ use super::Bench;
 use super::bench::{ended, exited};
 use super::say::{again, answer, cancel, resume, skip, suspend};
 use crate::record::{RunRecord, RunStatus, StepStage};
+use crate::run::Input;
 use crate::{EndedBy, ProcessEnded, Report};
 
 fn step(id: &str) -> StepId {
@@ -228,6 +229,22 @@ fn finished_ms(bench: &Bench, id: &str) -> u64 {
             _ => None,
         });
     ends.max().unwrap()
+}
+
+/// The line of an event and the table of the steps tell the same time.
+#[test]
+fn a_step_that_waited_for_its_checkout_took_the_time_of_its_work() {
+    let mut bench = Bench::asked("- {id: a, run: 'true', retry: 1}");
+    bench.may_write = false;
+    bench.settle();
+    bench.pass(Input::CheckoutBusy(CheckoutBusy { root: "/work".to_owned(), held_by: None, pid: None }));
+    bench.later(600_000);
+    bench.may_write = true;
+    bench.look();
+    bench.later(10_000);
+    bench.exit("a", 0);
+    let of_record = bench.record.duration_of(bench.record.step(&step("a")).unwrap(), bench.now).as_millis();
+    assert_eq!((finished_ms(&bench, "a"), of_record), (10_000, 10_000));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Taking over a store that somebody else may have written: nothing that is only a cache of its events is believed.
 
-use backstay_model::{Timestamp, Topic};
-use rusqlite::{Transaction, TransactionBehavior};
+use std::path::Path;
+
+use backstay_model::{LogId, Timestamp, Topic};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::super::fault;
 use super::super::schema;
 use super::alone::Alone;
 use super::restore::{Raised, raise};
+use crate::clock::draw_log_id;
 use crate::contract::{EntryIndex, TopicIndex};
 use crate::error::{LookError, StoreError};
 
@@ -21,6 +24,29 @@ pub struct FreshIndex {
     pub entries: Vec<EntryIndex>,
 }
 
+/// Gives the log that `alone` holds an id of its own: another folder has its log too, and goes on with the old id. Cursors of
+/// that one are refused here from now on. Blocks.
+///
+/// # Errors
+/// [`LookError`] if the database cannot be written, or the system gives no random numbers.
+pub fn renew_log_id(alone: &Alone, now: Timestamp) -> Result<LogId, LookError> {
+    let path = alone.folder().join("log.db");
+    let id = draw_log_id(now)?;
+    let connection = connect(&path)?;
+    let written =
+        connection.execute("UPDATE meta SET log_id = ?1, generation = generation + 1", [id.to_string()]);
+    written.map_err(|source| fault::sqlite("write", &path, source))?;
+    Ok(id)
+}
+
+/// A connection whose commits are on the disk when they return.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = schema::connect_writer(path)?;
+    let failed = |source| fault::sqlite("write", path, source);
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    Ok(connection)
+}
+
 /// Drops what was kept of folds, what was answered to repeated appends and what was said in passing, and writes the index
 /// anew. A topic that is not in `fresh` keeps its row, and is not due any more. Positions jump as in a copy that is restored.
 /// The store is of today's format. Blocks.
@@ -29,9 +55,8 @@ pub struct FreshIndex {
 /// [`LookError`] if the database cannot be written.
 pub fn renew_index(alone: &Alone, fresh: &[FreshIndex], now: Timestamp) -> Result<Raised, LookError> {
     let path = alone.folder().join("log.db");
-    let mut connection = schema::connect_writer(&path)?;
+    let mut connection = connect(&path)?;
     let failed = |source| fault::sqlite("write", &path, source);
-    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     transaction
         .execute_batch(

@@ -133,6 +133,8 @@ pub struct InspectedTopic {
     pub floor: Seq,
     /// Whether all its events could be given.
     pub is_whole: bool,
+    /// Whether it was deleted: only its name and its numbers are left.
+    pub is_deleted: bool,
 }
 
 /// Whoever knows more of events than the log does.
@@ -407,6 +409,7 @@ impl Looking<'_> {
             epoch: backstay_model::Epoch(row.epoch),
             floor: Seq(row.floor),
             is_whole,
+            is_deleted: row.index.is_none() && row.floor > 0 && keys.is_empty(),
         };
         self.inspect.end(&inspected);
     }

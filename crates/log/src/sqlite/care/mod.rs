@@ -18,7 +18,7 @@ mod scrub;
 mod visit;
 
 pub use super::packed::DamagedBlock;
-pub use adopt::{FreshIndex, renew_index};
+pub use adopt::{FreshIndex, renew_index, renew_log_id};
 pub use alone::{Alone, holders};
 pub use backup::{DatabaseCopy, copy_database};
 pub use blanks::Secret;
