@@ -283,7 +283,12 @@ impl Keeping<'_> {
         } else {
             self.left.insert(run, error);
         }
-        let pause = self.refused.get(&run).map_or(AGAIN_FIRST, |last| (last.pause * 2).min(AGAIN_LONGEST));
+        let pause = match self.refused.get(&run) {
+            // It shows the same the next time.
+            _ if self.left.get(&run).is_some_and(DriveError::is_damage) => AGAIN_LONGEST,
+            Some(last) => (last.pause * 2).min(AGAIN_LONGEST),
+            None => AGAIN_FIRST,
+        };
         self.refused.insert(run, Refused { until: Instant::now() + pause, pause, is_waited_for });
         Ok(())
     }
