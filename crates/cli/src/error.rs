@@ -121,7 +121,7 @@ pub(crate) enum CliError {
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
     ReadFile { path: Utf8PathBuf, source: std::io::Error },
-    #[error("{path} is no text in UTF-8: the byte {byte}, in line {line}, begins no character")]
+    #[error("{path} is no text in UTF-8: byte {byte} of line {line} begins no character")]
     NotUtf8 { path: Utf8PathBuf, byte: usize, line: usize },
     #[error("{path} is there already, and is not written over")]
     FileExists { path: Utf8PathBuf },
@@ -300,7 +300,7 @@ impl Coded for CliError {
             }
             CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
             CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
-            CliError::NotAgreed { command, .. } => Some(format!("`{command}` does it without asking")),
+            CliError::NotAgreed { command, .. } => Some(format!("{command} does it without asking")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())

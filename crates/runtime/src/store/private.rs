@@ -4,6 +4,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use backstay_files::shell_word;
 use backstay_model::{Code, Coded};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -134,13 +135,14 @@ impl Coded for PrivateError {
     }
 
     fn hint(&self) -> Option<String> {
+        let word = |path: &Utf8Path| shell_word(path.as_str());
         match self {
             PrivateError::Owner { path, .. } => Some(format!(
                 "use a store of your own: `backstay --store \"$HOME/{}\" …`, or set BACKSTAY_STORE to it",
                 own_name(path)
             )),
             PrivateError::Writable { path, .. } => {
-                Some(format!("if nobody else has written to it: chmod 700 {path}"))
+                Some(format!("if nobody else has written to it: chmod 700 {}", word(path)))
             }
             PrivateError::Kind { path, .. } => {
                 Some(format!("a store holds no links and no devices: look at what {path} is, and remove it"))
@@ -148,16 +150,19 @@ impl Coded for PrivateError {
             PrivateError::NotAFolder { path, found: NotAFolder::Link { target } } => {
                 Some(match target.as_ref().filter(|target| target.is_dir()) {
                     Some(target) => format!(
-                        "use what it points to with `--store {target}`, or remove the link: `rm {path}`"
+                        "use what it points to with `--store {}`, or remove the link: `rm {}`",
+                        word(target),
+                        word(path)
                     ),
-                    None => format!("remove the link, which points to no folder: `rm {path}`"),
+                    None => format!("remove the link, which points to no folder: `rm {}`", word(path)),
                 })
             }
             PrivateError::NotAFolder { path, .. } if path.file_name() != Some(super::STORE_FOLDER) => {
                 Some("name the folder of a store: `--store DIR`".to_owned())
             }
             PrivateError::NotAFolder { path, .. } => {
-                Some(format!("move it away: `mv {path} {path}.old`; `backstay run` then makes a store there"))
+                let word = word(path);
+                Some(format!("move it away: `mv {word} {word}.old`; `backstay run` then makes a store there"))
             }
             PrivateError::Io { .. } => None,
         }
