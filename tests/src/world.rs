@@ -205,6 +205,16 @@ impl Started {
         fs::read_to_string(&self.out).expect("its output can be read")
     }
 
+    /// Waits until it has said `words`.
+    #[expect(clippy::disallowed_methods, reason = "the bound of a wait is of the real clock")]
+    pub fn wait_for(&self, words: &str) {
+        let began = std::time::Instant::now();
+        while !self.said().contains(words) {
+            assert!(began.elapsed() < PATIENCE, "`{words}` was never said: {}", self.said());
+            std::thread::yield_now();
+        }
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         send(self.pid(), signal);

@@ -1,7 +1,7 @@
 //! Questions that steps ask people while they work.
 
 use backstay_engine::record::{QuestionRecord, RunRecord, RunStatus};
-use backstay_tests::{World, send};
+use backstay_tests::{World, git, send};
 use rustix::process::Signal;
 
 const ASKS: &str = r#"
@@ -47,6 +47,8 @@ fn h4_a_step_asks_and_goes_on_with_the_answer() {
     assert!(told(&world, &["ls"]).contains("asks: backstay inbox"));
     let wrong = world.run(&["answer", &question, "green"]);
     assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    let words = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(words.contains("`green` is none of: red, blue") && words.contains("`backstay inbox`"), "{words}");
     let answered = told(&world, &["answer", &question, "blue"]);
     // By the time it is told, the run may be over.
     assert!(answered.contains(" goes on") || answered.contains(" completed"), "{answered}");
@@ -66,7 +68,8 @@ fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_th
     assert_eq!(said.matches("asks: Which colour?").count(), 1, "it is told once: {said}");
     let waited = world.run(&["wait", "--timeout", "50s"]);
     assert_eq!(waited.status.code(), Some(3), "{waited:?}");
-    assert!(String::from_utf8_lossy(&waited.stderr).contains("backstay inbox"), "{waited:?}");
+    let words = String::from_utf8_lossy(&waited.stderr).into_owned();
+    assert!(words.contains(" asks  Which colour?") && words.contains("backstay answer run_"), "{words}");
     // The agent is still owned: its end would be seen without an answer, too.
     assert!(!told(&world, &["ls"]).contains("interrupted"));
     let question = asked(&world);
@@ -75,6 +78,51 @@ fn a_run_of_which_nothing_goes_on_before_an_answer_ends_with_3_and_goes_on_in_th
     assert!(answered.contains(" goes on") || answered.contains(" completed"), "{answered}");
     told(&world, &["wait"]);
     assert_eq!((world.read("answers"), world.read("begun")), ("blue\n".to_owned(), "begun\n".to_owned()));
+}
+
+/// Other work of the run goes on, so that no wait is over; or another run has the checkout, and asks.
+#[test]
+fn who_waits_for_a_run_is_told_what_is_asked_and_how_to_answer() {
+    let world = World::new();
+    git(world.path(), &["init", "-q", "-b", "main"]);
+    let (end, go) = (world.gate("end"), world.gate("go"));
+    world.write(
+        "asks.yaml",
+        &format!(
+            "backstay: 1\nname: asks\nsteps:\n  - {{id: works, needs: [], run: 'cat {}'}}\n  - {{id: asks, needs: [], run: 'backstay ask Now? --options yes,no --key k'}}\n",
+            end.path()
+        ),
+    );
+    world.write(
+        "behind.yaml",
+        &format!("backstay: 1\nname: behind\nsteps:\n  - {{id: a, run: 'cat {}'}}\n", go.path()),
+    );
+    told(&world, &["run", "--detach", "asks.yaml"]);
+    asked(&world);
+    told(&world, &["run", "--detach", "behind.yaml"]);
+    let behind = world.record_when("waits for the checkout", |record| record.checkout_busy.is_some());
+    assert_eq!(behind.workflow.expect("it has one").name, "behind");
+    for (arguments, code) in
+        [(&["wait", "asks", "--timeout", "1s"][..], 124), (&["wait", "behind", "--timeout", "1s"], 124)]
+    {
+        let waited = world.run(arguments);
+        let words = String::from_utf8_lossy(&waited.stderr).into_owned();
+        assert_eq!(waited.status.code(), Some(code), "{words}");
+        assert_eq!(words.matches(" asks  Now?").count(), 1, "{arguments:?}: {words}");
+        assert_eq!(words.matches(" yes").count(), 1, "{arguments:?}: {words}");
+        assert_eq!(words.contains(", which has the checkout, waits for a person"), arguments[1] == "behind");
+    }
+    for arguments in
+        [&["watch", "asks"][..], &["watch", "behind"], &["logs", "-f", "asks"], &["logs", "-f", "behind"]]
+    {
+        let follower = world.start(arguments);
+        follower.wait_for(" asks  Now?");
+        follower.kill();
+    }
+    end.open();
+    told(&world, &["answer", "yes"]);
+    go.open();
+    told(&world, &["wait", "behind"]);
 }
 
 #[test]

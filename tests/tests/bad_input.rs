@@ -39,6 +39,11 @@ fn a_run_or_step_that_is_not_there_is_told() {
     );
     assert_says(&world.run(&["logs", "@last", "nosuch"]), 2, &["nosuch"]);
     assert_says(&world.run(&["retry", "@last", "--from", "nosuch"]), 2, &["nosuch"]);
+    for tail in [&["--tail", "-1"][..], &["--tail=-1"], &["--tail", "many"]] {
+        let (status, said) = wrong(&world.run(&[&["logs"], tail].concat()));
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains("a number of lines from 0 on, such as `--tail 20`"), "{said}");
+    }
 }
 
 #[test]
@@ -79,6 +84,46 @@ fn inputs_that_are_wrong_are_told_all_at_once() {
     assert_eq!(status, Some(2), "{said}");
     assert!(said.contains("lable") && said.contains("many"), "{said}");
     assert!(world.only_run().is_none());
+}
+
+/// What is no text is found before a run begins; what is too large for a variable is told with its name and the way out.
+#[test]
+fn inputs_that_no_script_could_take_are_told_with_their_name_and_a_way_out() {
+    let world = World::new();
+    let flow = "backstay: 1\nname: takes\ninputs:\n  label: {type: string, default: x}\n  more: {type: object, default: {}}\nsteps:\n  - {id: one, run: 'echo ${{ inputs.label }}'}\n";
+    world.write("flow.yaml", flow);
+    std::fs::write(world.path().join("latin"), b"caf\xe9\n").unwrap();
+    std::fs::write(world.path().join("latin.yaml"), b"backstay: 1\nname: caf\xe9\n").unwrap();
+    world.write("zero", "a\0b");
+    world.write("inputs.json", r#"{"label": "a\u0000b", "more": {"key": ["x", "\u0000"]}}"#);
+    let not_utf8 = ["BKS-C024", "latin is no text in UTF-8: the byte 3, in line 1,", "iconv"];
+    let zero = ["BKS-W113", "the input `label` has a zero byte", "--input label=PATH"];
+    for (arguments, words) in [
+        (&["run", "flow.yaml", "--input", "label=@latin"][..], &not_utf8[..]),
+        (&["run", "latin.yaml"], &["BKS-C024", "byte 21, in line 2,"]),
+        (&["check", "latin.yaml"], &["BKS-C024", "byte 21, in line 2,"]),
+        (&["run", "flow.yaml", "--inputs", "latin"], &not_utf8),
+        (&["run", "flow.yaml", "--input", "label=@zero"], &zero),
+        (&["run", "flow.yaml", "--inputs", "inputs.json"], &zero),
+        (
+            &["run", "flow.yaml", "--inputs", "inputs.json", "--input", "label=x"],
+            &["the input `more` has a zero"],
+        ),
+    ] {
+        assert_says(&world.run(arguments), 2, words);
+    }
+    let mut command = world.command(&["run", "flow.yaml", "--input", "label=-"]);
+    let stdin = std::fs::File::open(world.path().join("latin")).unwrap();
+    assert_says(&command.stdin(stdin).output().unwrap(), 2, &["BKS-C024", "stdin is no text", "iconv"]);
+    assert!(world.only_run().is_none(), "nothing was started");
+
+    world.write("large", &"x".repeat(200_000));
+    let (status, said) = world.start(&["run", "flow.yaml", "--input", "label=@large"]).end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    for words in ["`inputs.label`: the value has 200000 bytes", "at most 131059", "write it into a file"] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    assert!(!said.contains("BACKSTAY_V1"), "a name that its author never wrote: {said}");
 }
 
 #[test]

@@ -174,7 +174,8 @@ fn on_terminal(columns: u16, variables: &[(&str, &str)]) -> (String, String) {
     let variables = [variables, &[("TMPDIR", temporary.as_str())]].concat();
     let arguments = ["demo", "--out", out.path().as_str()];
     let mut terminal = Terminal::start_with(&world, &arguments, (columns, 60), &variables);
-    terminal.wait_for("Which list shall stand first");
+    // The echo of what is typed before the question is whole would stand in its middle.
+    terminal.wait_for("by itself");
     terminal.press(b"couples\n");
     terminal.wait_for_screen("backstay exec");
     let screen = terminal.screen();

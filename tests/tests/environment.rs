@@ -52,6 +52,33 @@ fn a_time_zone_is_known_by_its_name_where_the_system_has_no_zones() {
 }
 
 #[test]
+fn an_unknown_time_zone_is_told_once_with_what_is_shown_in_its_place() {
+    let world = World::new();
+    world.write("flow.yaml", FLOW);
+    for (zone, times) in
+        [("Mars/Base", 1), ("Europe/Berlin", 0), ("UTC", 0), ("", 0), ("CET-1CEST,M3.5.0,M10.5.0/3", 0)]
+    {
+        let output = world.command(&["run", "flow.yaml"]).env("TZ", zone).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(told.matches("names no time zone, so times are in UTC").count(), times, "{zone}: {told}");
+    }
+}
+
+#[test]
+fn the_password_in_a_url_of_the_environment_is_in_no_log() {
+    let world = World::new();
+    let step = "steps: [{id: one, run: 'echo \"$DATABASE_URL\"; echo \"${DATABASE_URL#*app:}\"'}]";
+    world.write("flow.yaml", &FLOW.replace("steps: [{id: one, run: 'true'}]", step));
+    let mut run = world.command(&["run", "flow.yaml"]);
+    let output = run.env("DATABASE_URL", "postgres://app:hunter22@db/app").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let logs = said(&world.run(&["logs"]));
+    assert!(logs.contains("postgres://app:[redacted:DATABASE_URL]@db/app"), "{logs}");
+    assert!(!logs.contains("hunter22"), "{logs}");
+}
+
+#[test]
 fn the_last_run_is_the_newest_after_the_clock_went_back() {
     let world = World::new();
     world.write("first.yaml", &FLOW.replace("small", "first"));

@@ -348,6 +348,9 @@ fn a_file_without_a_utf8_name_comes_back() {
         "backstay: 1\nname: change\nsteps:\n  - id: change\n    run: printf z > \"$(printf 'odd\\377')\"\n",
     );
     assert!(world.run(&["run", "flow.yaml"]).status.success());
+    let changed: serde_json::Value = serde_json::from_slice(&world.run(&["diff", "--json"]).stdout).unwrap();
+    let file = &changed["files"][0];
+    assert_eq!((&file["path"], &file["path_hex"]), (&"odd\u{fffd}".into(), &"6f6464ff".into()), "{changed}");
     let place = world.path().join("back");
     let restored = world.run(&["restore", "--after", "change", "--to", place.as_str()]);
     assert!(restored.status.success(), "{restored:?}");

@@ -135,7 +135,7 @@ const READING: [&[&str]; 25] = [
 ];
 
 /// What does something.
-const DOING: [&[&str]; 24] = [
+const DOING: [&[&str]; 25] = [
     &["init", "first.yaml"],
     &["init", "second.yaml", "--agent", "evil"],
     &["init", "third.yaml", "--agent", "codex"],
@@ -148,6 +148,7 @@ const DOING: [&[&str]; 24] = [
     &["suspend"],
     &["resume"],
     &["resume", "--detach"],
+    &["trust"],
     &["attach", "@last", "a"],
     &["skip", "@last", "a"],
     &["cancel"],
@@ -238,7 +239,13 @@ fn a_configuration_counts_once_it_is_allowed_and_until_it_changes() {
     assert!(said(&in_a_step).contains("BKS-C072"), "{in_a_step:?}");
     assert_eq!(clone.executed(), "");
 
-    assert!(clone.said(&["trust"], 0).contains("is allowed until it changes"));
+    let unasked = clone.said(&["trust"], 2);
+    assert!(unasked.contains("BKS-C082") && unasked.contains("`backstay trust --yes`"), "{unasked}");
+    assert!(
+        clone.said(&["run", "agents.yaml"], 2).contains("BKS-C070"),
+        "without a terminal nobody allowed it"
+    );
+    assert!(clone.said(&["trust", "--yes"], 0).contains("is allowed until it changes"));
     let list = clone.world.path().join("state/backstay/trusted.json");
     let mode = |path: &camino::Utf8Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&list), mode(list.parent().unwrap())), (0o600, 0o700));
@@ -283,7 +290,7 @@ fn what_only_tells_or_removes_is_ignored_with_a_warning_and_what_ends_work_is_ne
     assert!(!said(&trimmed).contains("trimmed"), "{trimmed:?}");
 
     // A step that writes it makes it another file for whatever comes after.
-    clone.said(&["trust"], 0);
+    clone.said(&["trust", "--yes"], 0);
     clone.configure(&format!("{NOTIFY}{AGENTS}"));
     let open = clone.run(&["ls", "--json"]);
     let open: serde_json::Value = serde_json::from_slice(&open.stdout).unwrap();
@@ -301,7 +308,7 @@ fn a_terminal_is_asked_before_a_configuration_is_allowed() {
     let world = World::new();
     fs::create_dir(world.path().join(".backstay")).unwrap();
     world.write(".backstay/config.toml", "[notify]\ncommand = [\"\\u001b]0;title\\u0007\"]\n");
-    for (answer, code) in [(&b"\r"[..], 1), (b"no\r", 1), (b"y\r", 0)] {
+    for (answer, code) in [(&b"\r"[..], 2), (b"no\r", 2), (b"y\r", 0)] {
         let mut terminal = Terminal::start(&world, &["trust"]);
         terminal.wait_for_screen("[y/N]");
         assert!(!terminal.seen().contains("\u{1b}]0;title"), "{}", terminal.seen());

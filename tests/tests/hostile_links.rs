@@ -302,13 +302,18 @@ impl Scene {
 
     /// Runs the program to its end; gives its exit code and what it said.
     fn run(&self, arguments: &[&str]) -> (i32, String) {
+        self.run_as(&format!("{arguments:?}"), arguments)
+    }
+
+    /// The same; a failure names the case by `what`.
+    fn run_as(&self, what: &str, arguments: &[&str]) -> (i32, String) {
         let input = if arguments == ["store", "scrub"] { SENTINEL } else { "" };
         let output = run_within(self.world.command(arguments), input.as_bytes().to_vec(), BOUND);
-        let output = output.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let output = output.unwrap_or_else(|error| panic!("{what}: {error}"));
         let text = said(&output);
-        let code = output.status.code().unwrap_or_else(|| panic!("{arguments:?} was killed: {text}"));
-        assert!(!text.contains("panicked"), "{arguments:?}: {text}");
-        assert!(code == 0 || !text.trim().is_empty(), "{arguments:?} fails without a word");
+        let code = output.status.code().unwrap_or_else(|| panic!("{what} was killed: {text}"));
+        assert!(!text.contains("panicked"), "{what}: {text}");
+        assert!(code == 0 || !text.trim().is_empty(), "{what} fails without a word");
         (code, text)
     }
 
@@ -330,8 +335,9 @@ impl Scene {
         }
         let before = self.surroundings();
         let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
-        let (code, text) = self.run(&words);
-        let what = format!("{words:?} with {hostile:?} for {name}: exit {code}: {text}");
+        let what = format!("{words:?} with {hostile:?} for {name}");
+        let (code, text) = self.run_as(&what, &words);
+        let what = format!("{what}: exit {code}: {text}");
         assert_eq!(self.surroundings(), before, "{what}");
         if hostile != Hostile::HardLink {
             assert!(!text.contains(SENTINEL), "{what}");

@@ -38,6 +38,7 @@ fn what_init_writes_is_in_order_in_every_kind_of_repository() {
         let told = said(&alone(&world, &["init"]));
         assert!(told.contains(&format!("test   {command} (from {file}; not tried)")), "{told}");
         assert!(told.contains("codex, which was not found here"), "{told}");
+        assert!(told.contains("\n git    ") && !told.contains("of which git sees nothing"), "{told}");
         let written = world.read("fix.yaml");
         assert!(written.contains(&format!("{{type: script, default: \"{command}\"}}")), "{written}");
         said(&alone(&world, &["check", "fix.yaml"]));

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::process::{Command, Output, Stdio};
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_tests::{PATIENCE, Terminal, World, binary, git, send};
 use rustix::process::Signal;
 
@@ -109,6 +109,70 @@ fn no_secret_is_in_a_preview_or_in_why_a_command_could_not_start() {
     let run = world.record().run;
     let kept = world.read(&format!(".backstay/runs/{run}/start/1/exit.json"));
     assert!(kept.contains("/nowhere/[redacted:MY_KEY]/bin"), "{kept}");
+}
+
+/// A step that tells what its workflow gave it, and an agent that tells what its preset gave it, beside the streams that their keepers redact.
+const GIVEN: &str = r#"
+backstay: 1
+name: given
+inputs: {key: {}}
+env: {RUN_TOKEN: "of-the-run-${{ inputs.key }}"}
+steps:
+  - id: one
+    needs: []
+    env: {STEP_KEY: "of-the-step-${{ inputs.key }}"}
+    run: |
+      echo ${{ inputs.key }} > begun; cat go
+      echo "is $RUN_TOKEN and $STEP_KEY" > "$BACKSTAY_OUTPUT"
+      touch "$BACKSTAY_ARTIFACTS/plain-$STEP_KEY"
+  - {id: command, needs: [one], env: {STEP_KEY: "${{ inputs.key }}"}, command: [echo, "${{ inputs.key }}"]}
+  - {id: agent, needs: [], agent: fake, prompt: Do it.}
+"#;
+
+#[test]
+fn what_a_workflow_and_a_preset_give_is_redacted_by_who_starts_and_by_who_recovers() {
+    for is_killed in [false, true] {
+        let world = World::new();
+        let tells = r#"echo begun > agent_begun; cat agent_go; echo "is $PRESET_TOKEN" > "$BACKSTAY_OUTPUT"; ends 10"#;
+        world.fake("fake").turn(1, tells);
+        let configuration = world.read("user/backstay/config.toml");
+        let given = "[agents.fake]\nenv = { PRESET_TOKEN = \"of-the-preset-hunter2\" }\n";
+        world.configure(&configuration.replace("[agents.fake]\n", given));
+        let gates = ["begun", "agent_begun", "go", "agent_go"].map(|name| world.gate(name));
+        world.write("flow.yaml", GIVEN);
+        let run = world.start(&["run", "flow.yaml", "--input", "key=hunter2"]);
+        assert_eq!((gates[0].wait().as_str(), gates[1].wait().as_str()), ("hunter2\n", "begun\n"));
+        let are_held = |record: &RunRecord| {
+            record
+                .steps
+                .iter()
+                .filter(|step| step.attempts.iter().any(|attempt| attempt.pid.is_some()))
+                .count()
+                == 2
+        };
+        drop(world.record_when("works", are_held));
+        let run = if is_killed {
+            run.kill();
+            world.start(&["resume", "@last"])
+        } else {
+            run
+        };
+        gates[2].open();
+        gates[3].open();
+        let (status, said) = run.end();
+        assert!(status.success(), "{is_killed}: {said}");
+        let events = String::from_utf8_lossy(&world.run(&["events", "--json"]).stdout).into_owned();
+        let told: String = events.lines().filter(|line| !line.contains("run_requested")).collect();
+        assert!(!told.contains("hunter2"), "{is_killed}: {told}");
+        for kept in [
+            "is [redacted:RUN_TOKEN] and [redacted:STEP_KEY]",
+            "plain-[redacted:STEP_KEY]",
+            "echo [redacted:STEP_KEY]",
+            "is [redacted:PRESET_TOKEN]",
+        ] {
+            assert!(told.contains(kept), "{is_killed}: {kept}: {told}");
+        }
+    }
 }
 
 /// All kinds of sequences, and what turns text around or hides in it.

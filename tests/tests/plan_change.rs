@@ -150,6 +150,49 @@ fn what_cannot_be_told_of_a_changed_file_stops_no_retry_and_no_resume() {
 }
 
 #[test]
+fn a_file_of_another_workflow_drops_no_run_unasked() {
+    let world = World::new();
+    let done = FLOW.replace("; exit 3", "");
+    world.write("flow.yaml", &done);
+    assert!(world.run(&["run", "flow.yaml"]).status.success());
+    let head = world.record().head;
+    let run = world.only_run().unwrap();
+    let one = "backstay: 1\nname: NAME\nsteps:\n  - {id: STEP, run: echo other >> ran}\n";
+    for (name, step, why) in [
+        ("other", "a", "is the workflow `other`, and "),
+        ("flow", "x", "has none of the steps of "),
+        ("other", "x", "is the workflow `other`, and "),
+    ] {
+        world.write("other.yaml", &one.replace("NAME", name).replace("STEP", step));
+        for detach in [&[][..], &["--detach"]] {
+            let refused = world.run(&[&["retry", "--workflow", "other.yaml"], detach].concat());
+            let told = said(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(2), "{told}");
+            let cure = format!("`backstay retry {run} --workflow other.yaml --yes`");
+            assert!(told.contains(why) && told.contains("removed  ") && told.contains(&cure), "{told}");
+        }
+    }
+    assert_eq!(
+        (world.record().head, world.read("ran")),
+        (head, "a\nb\nc\n".to_owned()),
+        "nothing was said to it"
+    );
+
+    let skipped = world.run(&["skip", "@last", "a"]);
+    assert_eq!(skipped.status.code(), Some(2), "{skipped:?}");
+    assert!(
+        said(&skipped.stderr).contains(
+            " has completed: to skip `a` is to start the run again, and to drop the result that it has"
+        ),
+        "{skipped:?}"
+    );
+    assert_eq!(world.record().head, head, "nothing was said to it");
+    let taken = world.run(&["retry", "--workflow", "other.yaml", "--yes"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert!(world.read("ran").ends_with("other\n"));
+}
+
+#[test]
 fn a_run_under_way_takes_no_new_file() {
     let world = World::new();
     let (begun, go) = (world.gate("begun"), world.gate("go"));
@@ -213,7 +256,7 @@ fn diff_and_logs_of_a_run_by_an_edited_file_stay_true() {
     world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: a, run: 'echo one > a.txt; echo said'}\n  - {id: b, run: 'exit 1'}\n");
     assert!(!world.run(&["run", "flow.yaml"]).status.success());
     world.write("flow.yaml", "backstay: 1\nname: flow\nsteps:\n  - {id: c, run: 'echo two > c.txt'}\n");
-    let taken = world.run(&["retry", "--workflow", "flow.yaml"]);
+    let taken = world.run(&["retry", "--workflow", "flow.yaml", "--yes"]);
     assert!(taken.status.success(), "{taken:?}");
     assert!(said(&taken.stderr).contains("removed     a, b\n"), "{taken:?}");
     let whole = said(&world.run(&["diff"]).stdout);

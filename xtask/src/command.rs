@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::test::Options;
-use crate::{bench, picture, schema, test};
+use crate::{bench, picture, schema, soak, test};
 
 const HELP: &str = "\
 The project's own commands.
@@ -14,6 +14,9 @@ cargo xtask test [--all] [-p PACKAGE]...   builds and runs the tests, doctests i
     --all          skips nothing: long versions of tests, and a skip is a failure
     -p PACKAGE     only this package; may be repeated
     The last line is `N passed, M failed, K skipped`; exit code 0 when nothing failed.
+cargo xtask soak [--minutes N] [--seed S]  runs the tests that take long, one after another: random inputs for N minutes
+                                           each (10), then all levels of full disks and all hostile links; the last
+                                           line sums up; exit code 0 when nothing failed
 cargo xtask bench log [--full] [--only J1,J3] [--write]
                                            measures the event log beside plain SQLite and the disk; quick without
                                            --full; --write puts the table into docs/performance.md
@@ -35,6 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         ["test", rest @ ..] => test::run(&options(rest)?),
+        ["soak", rest @ ..] => soak::run(&soak::options(rest)?),
         ["bench", "log", rest @ ..] => bench::log(rest),
         ["bench", ..] => bail!("there is `cargo xtask bench log`"),
         ["picture"] => picture::write(),

@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod picture;
 mod schema;
+mod soak;
 mod test;
 mod workspace;
 

@@ -64,8 +64,18 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 const PURE: [&str; 3] = ["backstay-model", "backstay-workflow", "backstay-engine"];
 
 /// Crates that know no IO, no threads and no tasks. A new one belongs here only if that is true of it.
-const HARMLESS: [&str; 9] =
-    ["blake3", "camino", "jiff", "minijinja", "saphyr-parser", "serde", "serde_json", "thiserror", "ulid"];
+const HARMLESS: [&str; 10] = [
+    "blake3",
+    "camino",
+    "jiff",
+    "minijinja",
+    "saphyr-parser",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "ulid",
+    "unicode-width",
+];
 
 /// Crates that bring IO, clocks, chance or tasks; a pure crate does not reach them on any path.
 const OUTSIDE: [&str; 12] = [

@@ -42,7 +42,7 @@ fn every_workflow_in_the_readme_is_a_good_one() {
             presets,
         };
         let checked = check(&input).unwrap_or_else(|all| {
-            panic!("{}", all.iter().map(|found| found.render(text)).collect::<String>())
+            panic!("{}", all.iter().map(|found| found.render(text, 92)).collect::<String>())
         });
         assert_eq!(checked.warnings, []);
     }

@@ -19,6 +19,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::args::Arguments;
 use crate::configuration::{Configuration, TrustedConfiguration};
 use crate::error::CliError;
+use crate::foreground::EFFECT;
 use crate::output;
 use crate::ui::{Style, Times};
 
@@ -244,6 +245,12 @@ impl Context {
         Times::local(self.now())
     }
 
+    /// The time zone that the user named, if there is none of this name. A step's own calls do not say it again.
+    pub(crate) fn unknown_zone(&self) -> Option<&str> {
+        let named = self.env.get("TZ").filter(|zone| !zone.is_empty() && !self.env.contains_key(EFFECT))?;
+        (!Times::knows_zone()).then_some(named.as_str())
+    }
+
     /// The wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         SystemClock.wall()
@@ -341,7 +348,17 @@ pub(crate) fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf, CliError> {
 
 /// The whole text of a file.
 pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })
+    let bytes = std::fs::read(path).map_err(|source| CliError::ReadFile { path: path.to_owned(), source })?;
+    text_of(path, bytes)
+}
+
+/// The text that `bytes` of `path` are.
+pub(crate) fn text_of(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, CliError> {
+    String::from_utf8(bytes).map_err(|odd| {
+        let byte = odd.utf8_error().valid_up_to();
+        let line = 1 + odd.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count();
+        CliError::NotUtf8 { path: path.to_owned(), byte, line }
+    })
 }
 
 /// Writes a new file, whole or not at all.

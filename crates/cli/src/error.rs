@@ -1,10 +1,9 @@
 //! What can go wrong on the command line, each with a code and the way out.
 
-use backstay_engine::record::RunStatus;
 use backstay_exec::SpoolError;
 use backstay_log::{CursorError, LookError, ReadError};
 use backstay_model::event::Verdict;
-use backstay_model::{Code, Coded, InvalidPayload, RunId, StepId};
+use backstay_model::{Code, Coded, InvalidPayload};
 use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{
     AttachError, DriveError, FreeError, RegistryError, RunError, SayError, StoreOpenError, TreeError,
@@ -76,8 +75,8 @@ pub(crate) enum CliError {
     NoAnswer { question: String },
     #[error("{} questions are open: {}", .questions.len(), .questions.join(", "))]
     SeveralQuestions { questions: Vec<String> },
-    #[error("{run} is {status}: to skip `{step}` is to start the run again")]
-    SkipReopens { run: RunId, status: RunStatus, step: StepId },
+    #[error("not done: {consequence}")]
+    NotAgreed { consequence: String, command: String },
     #[error("{run} has {} open questions: {}", .questions.len(), .questions.join(", "))]
     ManyQuestions { run: String, questions: Vec<String> },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
@@ -122,6 +121,8 @@ pub(crate) enum CliError {
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
     ReadFile { path: Utf8PathBuf, source: std::io::Error },
+    #[error("{path} is no text in UTF-8: the byte {byte}, in line {line}, begins no character")]
+    NotUtf8 { path: Utf8PathBuf, byte: usize, line: usize },
     #[error("{path} is there already, and is not written over")]
     FileExists { path: Utf8PathBuf },
     #[error("{path} cannot be written")]
@@ -203,7 +204,7 @@ impl Coded for CliError {
             CliError::TestNotRun { .. } => Code("BKS-C083"),
             CliError::NoQuestion => Code("BKS-C080"),
             CliError::NoAnswer { .. } => Code("BKS-C081"),
-            CliError::SkipReopens { .. } => Code("BKS-C082"),
+            CliError::NotAgreed { .. } => Code("BKS-C082"),
             CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
             CliError::InputForm { .. } => Code("BKS-C010"),
@@ -228,6 +229,7 @@ impl Coded for CliError {
             CliError::TooFewFiles { .. } => Code("BKS-C042"),
             CliError::Cursor(_) => Code("BKS-C015"),
             CliError::ReadFile { .. } => Code("BKS-C016"),
+            CliError::NotUtf8 { .. } => Code("BKS-C024"),
             CliError::WriteFile { .. } => Code("BKS-C017"),
             CliError::PathName { .. } => Code("BKS-C018"),
             CliError::Folder(_) => Code("BKS-C019"),
@@ -298,7 +300,7 @@ impl Coded for CliError {
             }
             CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
             CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
-            CliError::SkipReopens { run, step, .. } => Some(format!("`backstay skip {run} {step} --yes` does it")),
+            CliError::NotAgreed { command, .. } => Some(format!("`{command}` does it without asking")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())
@@ -337,8 +339,12 @@ impl Coded for CliError {
             }
             // They stand above, each with its own hint.
             CliError::Mistakes { .. } => None,
-            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::PathName { .. } | CliError::Folder(_) => None,
+            CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
+            CliError::NotUtf8 { .. } => {
+                Some("`iconv -f LATIN1 -t UTF-8` converts a text of another encoding; bytes that are no text stay in a file".to_owned())
+            }
+            CliError::PathName { .. } => Some("rename it, or call this in a folder whose path is UTF-8".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),
             CliError::ReadFile { .. } | CliError::WriteFile { .. } => {
                 Some("check the path and its permissions".to_owned())

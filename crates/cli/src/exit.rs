@@ -115,7 +115,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NoQuestion
         | CliError::TestNotRun { .. }
         | CliError::NoAnswer { .. }
-        | CliError::SkipReopens { .. }
+        | CliError::NotAgreed { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)
@@ -176,6 +176,8 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::Scrub(StoreScrubError::IsBackup(_))
         | CliError::NoVariable { .. }
         | CliError::Run(RunError::Unknown(_))
+        | CliError::NotUtf8 { .. }
+        | CliError::PathName { .. }
         | CliError::ReadFile { .. } => Exit::Usage,
         CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
             Exit::OwnedElsewhere
@@ -206,7 +208,6 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::RestoreStore(_)
         | CliError::Scrub(_)
         | CliError::WriteFile { .. }
-        | CliError::PathName { .. }
         | CliError::Folder(_)
         | CliError::Program(_)
         | CliError::AsyncRuntime(_)

@@ -12,6 +12,8 @@ use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, S
 use camino::Utf8Path;
 use futures_util::FutureExt;
 
+use crate::commands::tell::{Until, tell_run};
+use crate::commands::wait::{note_questions, rest};
 use crate::configuration::TrustedConfiguration;
 use crate::context::{ADOPT, Context, utf8};
 use crate::error::CliError;
@@ -20,7 +22,7 @@ use crate::notify::{Notify, missing_notify};
 use crate::output;
 use crate::programs::{ProgramPlace, ProgramSearch};
 use crate::screen::{RunScreen, Stays};
-use crate::ui::{Listen, LiveRun, Moment, Paint, Person, Role, Wish, story};
+use crate::ui::{Listen, LiveRun, Moment, Paint, Person, QuestionTeller, Role, Wish, story};
 
 /// What a run that comes to a stand says.
 const SUSPENDING: &str = "suspending: what is at work is being stopped; once more leaves at once";
@@ -108,6 +110,7 @@ pub(crate) async fn work(
         context,
         live: LiveRun::open(store, run).await?,
         view: View::new(context, store, has_view, &person)?,
+        questions: QuestionTeller::default(),
         way: Way::On,
     };
     stage.view.warn(&warnings(context, &trusted));
@@ -146,6 +149,7 @@ struct Stage<'a> {
     context: &'a Context,
     live: LiveRun,
     view: View<'a>,
+    questions: QuestionTeller,
     way: Way,
 }
 
@@ -167,7 +171,7 @@ impl Stage<'_> {
         switch: &StopSwitch,
         store: &Store,
     ) -> Result<DriveEnd, CliError> {
-        let Stage { context, live, view, way } = self;
+        let Stage { context, live, view, questions, way } = self;
         // Whatever the view meets, the drive alone says how the work ended.
         let mut drive = pin!(drive);
         // The drive goes on while the wish is written: it may hold what the writing waits for.
@@ -188,6 +192,11 @@ impl Stage<'_> {
                 () = &mut saying, if is_saying => is_saying = false,
                 moment = live.next(), if !view.is_closed() => if let Some(moment) = view.unless_failed(moment) {
                     view.take(context, &moment);
+                    // Where nothing else goes on, the run is given up before a second is over, and the page has them.
+                    if matches!((&*view, moment), (View::Lines, Moment::Look)) {
+                        let noted = note_questions(context, store, live, questions).await;
+                        view.unless_failed(noted);
+                    }
                 },
                 is_due = view.is_due() => if is_due {
                     let drawn = view.draw(live).await;
@@ -199,7 +208,7 @@ impl Stage<'_> {
 
     /// Takes what is left to hear, and lets a person read to the end.
     async fn read_on(&mut self, person: &mut Person) -> Result<(), CliError> {
-        let Stage { context, live, view, way } = self;
+        let Stage { context, live, view, way, .. } = self;
         if view.is_closed() {
             return Ok(());
         }
@@ -318,9 +327,11 @@ pub(crate) async fn work_or_watch(
             let pid = owner.identity.pid;
             output::note(&format!("process {pid} took it and works on it; Ctrl-C ends this view only"));
             match look {
-                Look::Page => crate::commands::watch::watch_run(context, store, run).await,
+                Look::Page if context.is_live => crate::commands::watch::watch_run(context, store, run).await,
+                // As where this process works on it.
+                Look::Page => tell_run(context, store, run, Until::AtRest).await,
                 Look::Json => {
-                    let status = crate::commands::wait::rest(store, run).await?;
+                    let status = rest(context, store, run).await?;
                     crate::commands::show::print_json(store, run).await?;
                     Ok(crate::exit::of_status(status))
                 }

@@ -80,6 +80,11 @@ fn keeper_folder() -> Option<Utf8PathBuf> {
 fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let context = Context::new(&arguments)?;
     output::start_tracing(&context);
+    if let Some(zone) = context.unknown_zone() {
+        output::note(&format!(
+            "warning: TZ={zone} names no time zone, so times are in UTC; write one such as TZ=Europe/Berlin"
+        ));
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::AsyncRuntime)?;
     let exit = runtime.block_on(commands::dispatch(&context, arguments.command));

@@ -107,7 +107,14 @@ fn json_text(document: String) -> Result<(), CliError> {
 
 /// Says something that is no result.
 pub(crate) fn note(text: &str) {
-    say(&format!("{text}\n"), Colours::None);
+    say(&ui::folded(&format!("{text}\n"), note_columns()), Colours::None);
+}
+
+/// Columns that a line of a note may take.
+pub(crate) fn note_columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(stderr()).ok();
+    // A terminal that does not tell its size is one of 0 columns.
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
 }
 
 /// Says lines that are no result. Where stderr is closed or full nothing is said: what this program works on goes on.
@@ -124,7 +131,9 @@ pub(crate) fn answer(answer: &clap::Error, is_painted: bool) -> Result<(), CliEr
         if is_painted && stream() { text.ansi().to_string() } else { text.to_string() }
     };
     if answer.use_stderr() {
-        say(&shown(&|| stderr().is_terminal()), own_colours(&stderr()));
+        let text = shown(&|| stderr().is_terminal());
+        // The codes of colours count as well, so that a line breaks early, never late.
+        say(&ui::folded(&text, note_columns()), own_colours(&stderr()));
         return Ok(());
     }
     put(&shown(&|| stdout().is_terminal()))
@@ -168,7 +177,7 @@ struct Log;
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        say(&String::from_utf8_lossy(bytes), Colours::None);
+        say(&ui::folded(&String::from_utf8_lossy(bytes), note_columns()), Colours::None);
         Ok(bytes.len())
     }
 

@@ -22,7 +22,9 @@ pub enum SpecError {
         cwd: Utf8PathBuf,
     },
     /// One argument or variable is too long.
-    #[error("{what} has {size_bytes} bytes, more than the 131,071 that can be passed in one")]
+    #[error(
+        "{what} has {size_bytes} bytes, more than the 131,071 that can be passed in one: pass it in a file"
+    )]
     TooLong {
         /// Which one.
         what: String,

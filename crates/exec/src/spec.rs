@@ -56,7 +56,7 @@ pub struct ProcessSpec {
     pub beat_ms: u64,
     /// The epoch of the owner that starts it.
     pub epoch: Epoch,
-    /// Secrets beyond those of secret-named variables (`*_TOKEN`, `*_KEY`, `*_SECRET`, `*PASSWORD*`).
+    /// Secrets beyond those of secret-named variables and of the URLs in others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<Redaction>,
 }

@@ -57,7 +57,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
         presets: preset_traits(&presets),
     };
     let checked = check(&input)
-        .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text)).collect::<String>())?;
+        .map_err(|diagnostics| diagnostics.iter().map(|found| found.render(&text, 92)).collect::<String>())?;
     let inputs = checked.plan.bind_inputs(&BTreeMap::new()).map_err(|problems| format!("{problems:?}"))?;
 
     let env: BTreeMap<String, String> = std::env::vars().collect();

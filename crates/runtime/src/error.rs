@@ -1,7 +1,7 @@
 //! What can go wrong, by operation.
 
 use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
-use backstay_model::event::{DecodeError, Verdict};
+use backstay_model::event::{DecodeError, RefusalCode, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
@@ -165,6 +165,9 @@ impl Coded for SayError {
     fn hint(&self) -> Option<String> {
         match self {
             SayError::Run(error) => error.hint(),
+            SayError::Refused(Verdict::Refused { code: RefusalCode::InvalidAnswer, .. }) => {
+                Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
+            }
             SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
         }
     }

@@ -67,6 +67,12 @@ pub enum InputProblem {
         /// What was given, cut to one line.
         found: String,
     },
+    /// It has a zero byte somewhere: no variable, argument or path could hold it.
+    #[error("the input `{name}` has a zero byte")]
+    ZeroByte {
+        /// Which.
+        name: String,
+    },
 }
 
 impl Coded for InputProblem {
@@ -75,6 +81,7 @@ impl Coded for InputProblem {
             InputProblem::Unknown { .. } => codes::UNKNOWN_INPUT,
             InputProblem::Missing { .. } => codes::MISSING_INPUT,
             InputProblem::WrongType { .. } => codes::INPUT_TYPE,
+            InputProblem::ZeroByte { .. } => codes::NUL_IN_INPUT,
         }
     }
 
@@ -89,6 +96,9 @@ impl Coded for InputProblem {
                 let description = description.as_ref().map_or_else(String::new, |text| format!(" ({text})"));
                 Some(format!("give it with `--input {name}=…`{description}"))
             }
+            InputProblem::ZeroByte { name } => Some(format!(
+                "keep bytes that are no text in a file, and give its path: `--input {name}=PATH`"
+            )),
             InputProblem::WrongType { wanted: "a list" | "an object", .. } => {
                 Some("give it as JSON".to_owned())
             }
@@ -119,6 +129,9 @@ impl Plan {
         let mut values = Vec::with_capacity(self.inputs.len());
         for spec in &self.inputs {
             match given.get(&spec.name).map(|given| read(spec, given)) {
+                Some(Ok(value)) if has_zero_byte(&value) => {
+                    problems.push(InputProblem::ZeroByte { name: spec.name.clone() });
+                }
                 Some(Ok(value)) => values.push((spec.name.clone(), value)),
                 Some(Err(problem)) => problems.push(problem),
                 None => match &spec.default {
@@ -131,6 +144,18 @@ impl Plan {
             }
         }
         if problems.is_empty() { Ok(Inputs { value: Value::from_pairs(values) }) } else { Err(problems) }
+    }
+}
+
+/// Whether a text in the value has a zero byte.
+fn has_zero_byte(value: &Value) -> bool {
+    match value.kind() {
+        ValueKind::String => value.as_str().is_some_and(|text| text.contains('\0')),
+        ValueKind::Seq => value.try_iter().is_ok_and(|mut items| items.any(|item| has_zero_byte(&item))),
+        ValueKind::Map => value.try_iter().is_ok_and(|mut keys| {
+            keys.any(|key| has_zero_byte(&key) || value.get_item(&key).is_ok_and(|item| has_zero_byte(&item)))
+        }),
+        _ => false,
     }
 }
 

@@ -63,7 +63,9 @@ codes! {
     EVALUATION = "BKS-W104", "an expression that can not be evaluated";
     NUL_IN_VARIABLE = "BKS-W105", "a value with a zero byte, which no variable can hold";
     WRONG_KIND = "BKS-W106", "a value that a script needs as a number, or as true or false, and that is something else";
+    LARGE_VALUE = "BKS-W107", "a value of a script that is larger than a variable can be";
     UNKNOWN_INPUT = "BKS-W110", "an input that the workflow does not declare";
     MISSING_INPUT = "BKS-W111", "an input that is required and was not given";
     INPUT_TYPE = "BKS-W112", "an input of the wrong type";
+    NUL_IN_INPUT = "BKS-W113", "an input with a zero byte";
 }

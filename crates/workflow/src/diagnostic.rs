@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use backstay_model::Code;
 use serde::{Serialize, Serializer};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -113,29 +114,34 @@ impl Diagnostic {
         }
     }
 
-    /// The diagnostic as a person reads it, with the line of `text` that it is about.
+    /// The diagnostic as a person reads it on a screen of `columns`, with the line of `text` that it is about. Sentences
+    /// are not broken; what is drawn below each other fits.
     #[must_use]
-    pub fn render(&self, text: &str) -> String {
-        const WIDTH: usize = 92;
+    pub fn render(&self, text: &str, columns: usize) -> String {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
         let place = format!("{}:{}:{}", self.file, self.line, self.column);
-        let head = format!("{severity} {} {}", self.code, self.message);
-        let gap = WIDTH.saturating_sub(head.chars().count() + place.chars().count()).max(2);
-        let mut out = format!("{head}{}{place}\n", " ".repeat(gap));
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
+        let mut out = headed(&format!("{severity} {} {}", self.code, self.message), &place, &margin, columns);
         if let Some(line) = text.lines().nth(self.line - 1) {
             let left = line.chars().count().saturating_sub(self.column - 1).max(1);
             let length = text
                 .get(self.range.clone())
                 .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
-            let note = self.note.as_ref().map_or_else(String::new, |note| format!(" {note}"));
-            let (shown, before, length) = window(line, self.column - 1, length);
-            out.push_str(&format!("{number} | {shown}\n"));
-            out.push_str(&format!("{margin} | {}{}{note}\n", " ".repeat(before), "^".repeat(length)));
+            let room = columns.saturating_sub(margin.len() + BAR.width());
+            let Excerpt { shown, before, carets } = excerpt(line, self.column - 1, length, room);
+            out.push_str(&format!("{number}{BAR}{shown}\n{margin}{BAR}{}", " ".repeat(before)));
+            out.push_str(&"^".repeat(carets));
+            match &self.note {
+                Some(note) if before + carets + 1 + note.width() <= room => {
+                    out.push_str(&format!(" {note}\n"))
+                }
+                Some(note) => out.push_str(&format!("\n{margin} = {note}\n")),
+                None => out.push('\n'),
+            }
         }
         if let Some(hint) = &self.hint {
             let fixable =
@@ -149,26 +155,65 @@ impl Diagnostic {
     }
 }
 
-/// Of a long line the part around the place that is meant: what to show, and where in it the carets begin and how many.
-fn window(line: &str, at: usize, length: usize) -> (String, usize, usize) {
-    const COLUMNS: usize = 120;
-    const BEFORE: usize = 50;
+/// What stands between the number of a line and the line.
+const BAR: &str = " | ";
+
+/// The head of a diagnostic with its place at the right edge, or in a line of its own where there is no room.
+fn headed(head: &str, place: &str, margin: &str, columns: usize) -> String {
+    const EDGE: usize = 92;
+    const GAP_MIN: usize = 2;
+    let used = head.width() + place.width();
+    if used + GAP_MIN > columns {
+        return format!("{head}\n{margin}--> {place}\n");
+    }
+    let gap = columns.min(EDGE).saturating_sub(used).max(GAP_MIN);
+    format!("{head}{}{place}\n", " ".repeat(gap))
+}
+
+/// The part of a line that is shown; `before` and `carets` are columns.
+struct Excerpt {
+    shown: String,
+    before: usize,
+    carets: usize,
+}
+
+/// Of a line the part around the `length` characters behind the first `at`, in at most `room` columns.
+fn excerpt(line: &str, at: usize, length: usize, room: usize) -> Excerpt {
+    const COLUMNS_MAX: usize = 120;
+    const COLUMNS_MIN: usize = 16;
+    let room = room.clamp(COLUMNS_MIN, COLUMNS_MAX);
     let characters: Vec<char> = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-    if characters.len() <= COLUMNS {
-        return (characters.into_iter().collect(), at, length);
+    let width = |part: &[char]| part.iter().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+    let is_cut = width(&characters) > room;
+    // Both ends may get a mark. A part of what stands before goes first, then what is meant, then what follows.
+    let room = if is_cut { room - 2 } else { room };
+    let mut from = at.min(characters.len());
+    let mut used = 0;
+    let mut grown_by = |c: &char, limit: usize| {
+        let grown = used + c.width().unwrap_or(0);
+        let fits = grown <= limit;
+        used = if fits { grown } else { used };
+        fits
+    };
+    let before_max = if is_cut { room * 2 / 5 } else { room };
+    while from > 0 && grown_by(&characters[from - 1], before_max) {
+        from -= 1;
     }
-    let from = at.saturating_sub(BEFORE).min(characters.len() - COLUMNS);
-    let until = from + COLUMNS;
-    let mut shown: String = characters[from..until].iter().collect();
-    let mut before = at - from;
-    if from > 0 {
-        shown.insert(0, '…');
-        before += 1;
+    let mut until = at.min(characters.len());
+    while until < characters.len() && grown_by(&characters[until], room) {
+        until += 1;
     }
-    if until < characters.len() {
-        shown.push('…');
+    while from > 0 && grown_by(&characters[from - 1], room) {
+        from -= 1;
     }
-    (shown, before, length.min(until.saturating_sub(at)).max(1))
+    let mark = |is_cut: bool| if is_cut { "…" } else { "" };
+    let shown: String = characters[from..until].iter().collect();
+    let meant = at.min(until)..(at + length).min(until);
+    Excerpt {
+        shown: format!("{}{shown}{}", mark(from > 0), mark(until < characters.len())),
+        before: width(&characters[from..meant.start]) + usize::from(from > 0),
+        carets: width(&characters[meant]).max(1),
+    }
 }
 
 /// A text with edits made.

@@ -100,7 +100,7 @@ outputs: {list: "${{ steps.list.output }}"}
 #[test]
 fn a_good_file_becomes_a_plan_with_every_default_resolved() {
     let checked = checked(GOOD)
-        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(GOOD)).collect::<String>()));
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(GOOD, 92)).collect::<String>()));
     assert_eq!(checked.warnings, []);
     let plan = checked.plan;
     let needs: Vec<String> = plan
@@ -184,7 +184,7 @@ fn a_file_with_fifteen_different_mistakes_gives_fifteen_diagnostics() {
 #[test]
 fn a_diagnostic_is_drawn_with_its_line_and_a_caret() {
     let text = "backstay: 1\nagents: {mine: {command: [x]}}\nsteps:\n  - id: a\n    agent: mine\n    prompt: Fix issue #123 and run the tests\n";
-    let drawn: String = checked(text).unwrap_err().iter().map(|said| said.render(text)).collect();
+    let drawn: String = checked(text).unwrap_err().iter().map(|said| said.render(text, 92)).collect();
     assert_eq!(
         drawn,
         "error BKS-W014 prompt is cut at \" #\"                                     fix-tests.yaml:6:23\n\
@@ -213,7 +213,7 @@ fn what_else_is_wrong_with_a_step_is_said_beside_the_wrong_name_of_its_agent() {
 #[test]
 fn a_list_of_steps_without_one_is_told_at_its_place() {
     let drawn =
-        |text: &str| checked(text).unwrap_err().iter().map(|said| said.render(text)).collect::<String>();
+        |text: &str| checked(text).unwrap_err().iter().map(|said| said.render(text, 92)).collect::<String>();
     let said = drawn("backstay: 1\nsteps: []\n");
     assert!(said.contains("`steps` is empty") && said.contains("fix-tests.yaml:2:8"), "{said}");
     assert!(drawn("backstay: 1\n").contains("a workflow needs `steps`"));
@@ -222,7 +222,7 @@ fn a_list_of_steps_without_one_is_told_at_its_place() {
 #[test]
 fn one_sign_of_equality_is_told_what_compares() {
     let text = in_step("run: make\n    if: inputs.x = 'a'");
-    let said: String = checked(&text).unwrap_err().iter().map(|said| said.render(&text)).collect();
+    let said: String = checked(&text).unwrap_err().iter().map(|said| said.render(&text, 92)).collect();
     assert!(said.contains("BKS-W051") && said.contains("`==` compares"), "{said}");
 }
 
@@ -357,7 +357,7 @@ steps:
 fn an_agent_by_preset_needs_no_definition() {
     let text = AGENTS.replace("prompt_file: prompts/plain.md", "prompt: Check it.");
     let checked = checked(&text)
-        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(&text)).collect::<String>()));
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(&text, 92)).collect::<String>()));
     assert_eq!(checked.warnings, []);
     let plan = checked.plan;
     let presets: Vec<(&str, Option<&str>)> =
@@ -401,6 +401,62 @@ fn a_plan_without_presets_is_still_read() {
     let Verb::Agent { options, .. } = &plan.steps[0].verb else { panic!("not an agent") };
     assert!(options.is_default());
     assert_eq!(serde_json::to_string(&plan).unwrap(), stored.trim_end());
+}
+
+/// One report each, and in it what to write: what stands beside it is told when it is right.
+#[test]
+fn what_other_tools_write_gets_the_exact_answer_once() {
+    let finally = "put the step under `finally`";
+    for (condition, code, hint) in [
+        ("always()", "BKS-W052", finally),
+        ("${{ always() }}", "BKS-W052", finally),
+        ("failure()", "BKS-W052", "`if: not run.ok`"),
+        ("!failure()", "BKS-W052", "`if: not run.ok`"),
+        ("cancelled()", "BKS-W052", "steps.ID.status == 'cancelled'"),
+        ("success()", "BKS-W052", "leave it out"),
+        ("success() && steps.a.ok", "BKS-W052", "leave it out"),
+        ("steps.a.ok && success()", "BKS-W052", "leave it out"),
+        ("env.FOO == 'x'", "BKS-W052", "a script reads `$NAME`"),
+        ("github.ref == 'x'", "BKS-W052", "ask git"),
+        ("needs.a.result == 'x'", "BKS-W052", "write `steps.ID`"),
+        ("contains(steps.a.output, 'x')", "BKS-W052", "in value"),
+        ("steps.a.outcome == 'success'", "BKS-W052", "write `ok`"),
+        ("steps.a.outputs.x == 'y'", "BKS-W052", "one `output`"),
+        ("steps.a.output | join(',') == 'x' and steps.a.output is startingwith('x')", "", ""),
+    ] {
+        let text = format!(
+            "backstay: 1\nsteps:\n  - {{id: a, run: make}}\n  - id: b\n    run: make\n    if: \"{condition}\"\n"
+        );
+        let said = checked(&text).err().unwrap_or_default();
+        if code.is_empty() {
+            assert!(said.is_empty(), "{condition}: {said:?}");
+            continue;
+        }
+        assert_eq!(said.len(), 1, "{condition}: {said:?}");
+        assert_eq!(said[0].code.to_string(), code, "{condition}: {said:?}");
+        let told = said[0].hint.as_deref().unwrap_or_default();
+        assert!(told.contains(hint), "{condition}: {told}");
+    }
+    let answers = "backstay: 1\nsteps:\n  - {id: a, run: make}\n  - {id: c, run: make, needs: [], if: \"'x' in run.id and run.id is endingwith('y')\"}\nfinally:\n  - {id: b, run: make, if: not run.ok}\n  - {id: d, run: make, if: not steps.a.ok}\n  - {id: e, run: make, if: \"steps.a.status == 'cancelled'\"}\n";
+    assert!(checked(answers).is_ok(), "what is answered is right: {:?}", checked(answers).err());
+    for (text, place, hint) in [
+        (
+            "backstay: \"1\"\nsteps:\n  - {id: a, run: make}\n",
+            "BKS-W002 1:11",
+            "without quotes:  backstay: 1",
+        ),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, retry: yes}\n", "BKS-W005 3:31", "retry: 2"),
+        ("backstay: 1\nsteps:\n  - {id: a, run: make, retry: true}\n", "BKS-W005 3:31", "retry: 2"),
+        (
+            "backstay: 1\nsteps:\n  - {id: a, run: make}\n---\nbackstay: 1\nsteps:\n  - {id: a, run: make}\n",
+            "BKS-W001 4:1",
+            "a file of its own",
+        ),
+    ] {
+        assert_eq!(places(text), [place], "{text}");
+        let said = checked(text).unwrap_err();
+        assert!(said[0].hint.as_deref().unwrap_or_default().contains(hint), "{said:?}");
+    }
 }
 
 #[test]
@@ -575,7 +631,7 @@ proptest::proptest! {
         if let Err(diagnostics) = checked(&text) {
             for said in &diagnostics {
                 proptest::prop_assert!(text.get(said.range.clone()).is_some(), "{said:?}");
-                proptest::prop_assert!(!said.render(&text).is_empty());
+                proptest::prop_assert!(!said.render(&text, 92).is_empty());
             }
             proptest::prop_assert!(apply_fixes(&text, &diagnostics).text.len() <= text.len() * 3 + 100);
         }
@@ -700,12 +756,37 @@ fn of_a_long_line_the_part_around_the_mistake_is_shown() {
         "y".repeat(5_000)
     );
     let said = checked(&text).unwrap_err();
-    let shown = said[0].render(&text);
-    assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
-    let mut lines = shown.lines().skip(1);
-    let (line, carets) = (lines.next().unwrap(), lines.next().unwrap());
-    let at = carets.chars().position(|c| c == '^').unwrap();
-    assert_eq!(line.chars().skip(at).take(3).collect::<String>(), "rum");
+    for (columns, widest) in [(40, 40), (92, 92), (usize::MAX, 140)] {
+        let shown = said[0].render(&text, columns);
+        let mut lines = shown.lines().skip_while(|line| !line.starts_with("3 | "));
+        let (line, carets) = (lines.next().unwrap(), lines.next().unwrap());
+        assert!(line.chars().count() <= widest && carets.chars().count() <= widest, "{shown}");
+        let at = carets.chars().position(|c| c == '^').unwrap();
+        assert_eq!(line.chars().skip(at).take(3).collect::<String>(), "rum", "{shown}");
+        assert!(line.ends_with('…') && line.starts_with("3 | …"), "{shown}");
+    }
+}
+
+#[test]
+fn carets_stand_below_what_takes_two_columns() {
+    let text = "backstay: 1\nname: 日本\nsteps: [{id: a, run: make}]\n日本: 1\n";
+    let shown: String = checked(text).unwrap_err().iter().map(|said| said.render(text, 92)).collect();
+    assert!(shown.contains("4 | 日本: 1\n  | ^^^^\n"), "{shown}");
+}
+
+#[test]
+fn a_place_that_has_no_room_beside_its_message_has_a_line_of_its_own() {
+    let text = in_step("rum: make");
+    let said = checked(&text).unwrap_err();
+    let head =
+        |columns| said[0].render(&text, columns).lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+    assert!(
+        head(92)[0].ends_with("  fix-tests.yaml:5:9") && head(92)[0].chars().count() == 92,
+        "{:?}",
+        head(92)
+    );
+    assert!(head(usize::MAX)[0].ends_with("  fix-tests.yaml:5:9"));
+    assert_eq!(head(50)[1], " --> fix-tests.yaml:5:9");
 }
 
 #[test]
@@ -755,7 +836,7 @@ fn a_budget_is_an_amount_of_tokens() {
 /// `STEP in WORKSPACE < NEEDS` of each step.
 fn places_of_work(text: &str) -> Vec<String> {
     let checked = checked(text)
-        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
+        .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text, 92)).collect::<String>()));
     let line = |step: &backstay_workflow::plan::Step| {
         let needs: Vec<&str> = step.needs.iter().map(backstay_model::StepId::as_str).collect();
         let place = step.workspace.as_ref().map_or("here", |step| step.as_str());

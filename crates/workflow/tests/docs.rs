@@ -42,7 +42,7 @@ fn every_example_of_the_documentation_is_a_good_workflow() {
             presets,
         };
         let checked = check(&input)
-            .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text)).collect::<String>()));
+            .unwrap_or_else(|all| panic!("{}", all.iter().map(|d| d.render(text, 92)).collect::<String>()));
         assert_eq!(checked.warnings, []);
     }
 }

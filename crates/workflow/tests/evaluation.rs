@@ -133,5 +133,8 @@ fn a_script_has_references_and_never_values() {
     );
     let nul = Script::parse("echo ${{ inputs.nul }}").unwrap().render(&values()).unwrap_err();
     assert_eq!(nul.code().to_string(), "BKS-W105");
+    let large = Script::parse("echo ${{ inputs.text * 20000 }}").unwrap().render(&values()).unwrap_err();
+    assert_eq!(large.code().to_string(), "BKS-W107");
+    assert!(large.to_string().contains("one value in a script at most 131059"), "{large}");
     assert_eq!(Script::whole("code").render(&values()).unwrap().text, "npm test");
 }

@@ -43,7 +43,7 @@ fn mended(text: &str) -> String {
 fn plan(text: &str) -> Plan {
     match checked(text) {
         Ok(checked) => checked.plan,
-        Err(all) => panic!("{text}\n{}", all.iter().map(|said| said.render(text)).collect::<String>()),
+        Err(all) => panic!("{text}\n{}", all.iter().map(|said| said.render(text, 92)).collect::<String>()),
     }
 }
 
@@ -110,7 +110,7 @@ fn where_the_value_is_not_sure_the_file_stays_and_it_is_said_why() {
         assert_eq!(mended(&text), text);
         let found = withheld(&text);
         assert!(found.contains(&why), "{text}\n{found:?}");
-        let drawn: String = diagnostics(&text).iter().map(|said| said.render(&text)).collect();
+        let drawn: String = diagnostics(&text).iter().map(|said| said.render(&text, 92)).collect();
         assert!(drawn.contains(&format!("`check --fix` leaves it: {why}")), "{drawn}");
         assert!(!drawn.contains("(backstay check --fix)"), "{drawn}");
     }

@@ -41,6 +41,8 @@ impl Film {
             .env_clear()
             .envs([("PATH", path), ("HOME", folder.as_str()), ("USER", "ada"), ("PS1", PROMPT)])
             .envs([("TERM", "xterm-256color"), ("LANG", "C.UTF-8")])
+            // A repository above the temporary folder is none of the picture.
+            .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder).as_str())
             .stdin(device.try_clone()?)
             .stdout(device.try_clone()?)
             .stderr(device)

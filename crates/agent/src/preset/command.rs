@@ -256,8 +256,7 @@ pub fn command_line(preset: &Preset, request: &Request) -> Result<CommandLine, C
             argv.push(filling.argument(piece)?);
         }
     }
-    let mut env: BTreeMap<String, String> = preset.env.clone();
-    env.extend(mode.env.clone());
+    let mut env = preset.env(request.access);
     if let (DeliveryVia::Env, Some(name)) = (via, &preset.prompt.env) {
         env.insert(name.clone(), request.prompt.clone());
     }

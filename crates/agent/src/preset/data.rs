@@ -156,6 +156,13 @@ impl Preset {
         self.access.keys().copied()
     }
 
+    /// The variables that it gives to an agent with this access.
+    #[must_use]
+    pub fn env(&self, access: Access) -> BTreeMap<String, String> {
+        let mode = self.access.get(&access).into_iter().flat_map(|mode| &mode.env);
+        self.env.iter().chain(mode).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// How the prompt goes in where nobody says how.
     #[must_use]
     pub fn via(&self) -> DeliveryVia {

@@ -63,7 +63,7 @@ pub(crate) struct LogsArgs {
     /// Only this step, all that is in this group, or one cycle: `code~2`.
     pub(crate) step: Option<String>,
     /// Only the last lines of what is there.
-    #[arg(long, value_name = "LINES")]
+    #[arg(long, value_name = "LINES", allow_hyphen_values = true, value_parser = line_count)]
     pub(crate) tail: Option<usize>,
     /// Go on until the run ends.
     #[arg(long, short)]
@@ -154,4 +154,13 @@ pub(crate) struct EventsArgs {
     /// Print one JSON document for each event.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A number of lines was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("give a number of lines from 0 on, such as `--tail 20`")]
+pub(crate) struct NotALineCount;
+
+fn line_count(text: &str) -> Result<usize, NotALineCount> {
+    text.parse().map_err(|_not_a_number: std::num::ParseIntError| NotALineCount)
 }

@@ -132,6 +132,9 @@ pub(crate) struct RetryArgs {
     /// Another agent in an agent's place, as in `run` [default: those that the run was given].
     #[arg(long, value_name = "NAME=AGENT", requires = "workflow")]
     pub(crate) agent: Vec<String>,
+    /// Take a file that drops the whole run without asking: one of another workflow, or with none of the run's steps.
+    #[arg(long, short, requires = "workflow")]
+    pub(crate) yes: bool,
     /// Leave it to a process in the background.
     #[arg(long, short)]
     pub(crate) detach: bool,

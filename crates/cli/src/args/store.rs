@@ -49,6 +49,9 @@ pub(crate) struct TrustArgs {
     /// Take it back.
     #[arg(long, conflicts_with = "show")]
     pub(crate) revoke: bool,
+    /// Allow it without asking, as where there is no terminal.
+    #[arg(long, short, conflicts_with_all = ["show", "revoke"])]
+    pub(crate) yes: bool,
 }
 
 /// `store backup`.

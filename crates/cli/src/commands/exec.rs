@@ -165,7 +165,7 @@ mod tests {
             presets,
         };
         let checked = check(&input).unwrap_or_else(|all| {
-            panic!("{text}\n{}", all.iter().map(|d| d.render(&text)).collect::<String>())
+            panic!("{text}\n{}", all.iter().map(|d| d.render(&text, 92)).collect::<String>())
         });
         assert_eq!(checked.warnings, [], "{text}");
         checked.plan

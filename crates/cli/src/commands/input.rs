@@ -212,7 +212,7 @@ pub(crate) async fn tell(
     if json {
         output::json(&Document::new(Told { run, status }))?;
     } else {
-        output::line(&format!("{done}; {run} is {status}"))?;
+        output::line(&format!("{done}; {run} {}", status.predicate()))?;
     }
     if matches!(heard, Heard::Settled) && !status.is_ended() {
         output::note("its owner died, and nobody works on it now");

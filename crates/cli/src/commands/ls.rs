@@ -27,9 +27,12 @@ const DETAILS_MAX: usize = 50;
 const INPUTS_MAX: usize = 3;
 /// Columns of an input in a list, with its name.
 const INPUT_COLUMNS_MAX: usize = 40;
-/// Which column has the duration, and how wide the screen has to be for it.
-const TIME_COLUMN: usize = 5;
+/// How wide the screen has to be for the durations.
 const TIME_COLUMNS_MIN: usize = 100;
+/// On a screen with fewer columns than this only the name and the state of a run are shown.
+const NARROW_COLUMNS: usize = 60;
+/// The names of the columns.
+const HEADER: [&str; 7] = ["run", "workflow", "state", "steps", "started", "time", "about"];
 
 /// Lists the runs: what needs a person first, then what is under way, then what has ended.
 pub(crate) async fn ls(context: &Context, args: LsArgs) -> Result<Exit, CliError> {
@@ -157,7 +160,12 @@ pub(crate) fn lines(
 ) -> Vec<Line> {
     let ids = beginnings(&rows.iter().map(|row| row.run).collect::<Vec<_>>());
     // On a narrow screen what a run waits for needs the room.
-    let has_time = columns >= TIME_COLUMNS_MIN && !details.is_empty();
+    let shown = if columns < NARROW_COLUMNS {
+        [true, true, true, false, false, false, false]
+    } else {
+        let has_time = columns >= TIME_COLUMNS_MIN && !details.is_empty();
+        [true, true, true, true, true, has_time, true]
+    };
     let cells: Vec<Vec<(Paint, String)>> = rows
         .iter()
         .zip(ids)
@@ -165,7 +173,7 @@ pub(crate) fn lines(
             let (paint, state) = state(row, times);
             let summary = &row.summary;
             let detail = details.get(&row.run);
-            let mut cells = vec![
+            let cells = [
                 (Paint::Bold, id),
                 // A long name must not push the rest off the screen.
                 (Paint::Plain, cut_with_mark(&summary.workflow, columns / 5)),
@@ -175,16 +183,11 @@ pub(crate) fn lines(
                 (Paint::Plain, detail.map_or_else(String::new, |detail| clock(detail.active))),
                 (Paint::Dim, about(row, detail, times)),
             ];
-            if !has_time {
-                cells.remove(TIME_COLUMN);
-            }
-            cells
+            cells.into_iter().zip(shown).filter(|(_, is_shown)| *is_shown).map(|(cell, _)| cell).collect()
         })
         .collect();
-    let mut header = vec!["run", "workflow", "state", "steps", "started", "time", "now"];
-    if !has_time {
-        header.remove(TIME_COLUMN);
-    }
+    let header: Vec<&str> =
+        HEADER.into_iter().zip(shown).filter(|(_, is_shown)| *is_shown).map(|(name, _)| name).collect();
     table(&header, &cells)
 }
 

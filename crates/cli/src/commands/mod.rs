@@ -24,7 +24,7 @@ pub(crate) mod show;
 mod skip;
 mod store;
 mod suspend;
-mod tell;
+pub(crate) mod tell;
 mod trees;
 mod trust;
 mod up;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_engine::run::RetryOutlook;
+use backstay_engine::run::{ForeignPlan, RetryOutlook};
 use backstay_model::event::{Event, PlanRef, Redefinition, Reopened, StepRedefined};
 use backstay_model::{Digest, Payload, RunId, StepId};
 use backstay_runtime::{RunError, RunRequest, RunView, Store};
@@ -15,6 +15,7 @@ use super::run::{agents, checked_plan, checked_plan_with_kept, given};
 use super::workflow::WorkflowFile;
 use crate::address::Address;
 use crate::args::RetryArgs;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -89,7 +90,25 @@ async fn by_file(
     let reopened = Reopened { by: context.actor(), from, skip: None, plan };
     let outlook = store.retry_outlook(run, &reopened).await?;
     lines(&name, &outlook).iter().for_each(|line| output::note(line));
+    if let Some(foreign) = &outlook.foreign {
+        let why = foreign_words(run, &name, foreign);
+        Consent {
+            question: format!("{why}. Drop what the run has done, and start it again by this file?"),
+            consequence: format!("{why}: what the run has done would be dropped"),
+            command: format!("backstay retry {run} --workflow {} --yes", shell_word(&name)),
+        }
+        .obtain(args.yes)?;
+    }
     Ok(reopened)
+}
+
+fn foreign_words(run: RunId, file: &str, foreign: &ForeignPlan) -> String {
+    match foreign {
+        ForeignPlan::OtherWorkflow { own, other } => {
+            format!("{file} is the workflow `{other}`, and {run} is of `{own}`")
+        }
+        ForeignPlan::NoStepInCommon => format!("{file} has none of the steps of {run}"),
+    }
 }
 
 async fn plan_of(store: &Store, run: RunId) -> Result<PlanRef, CliError> {

@@ -6,14 +6,14 @@ use std::io::Read;
 use backstay_model::{Coded as _, Payload, RunId};
 use backstay_runtime::{CheckoutState, RunRequest};
 use backstay_workflow::plan::{AgentKind, AgentOptions, AgentSpec, Plan, Step, Verb, Worktree};
-use backstay_workflow::{AgentOverride, Checked, Given};
+use backstay_workflow::{AgentOverride, Checked, Given, first_command};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::workflow::WorkflowFile;
 use crate::args::RunArgs;
 use crate::configuration::Configuration;
-use crate::context::{Context, read_text, write_new};
+use crate::context::{Context, read_text, text_of, write_new};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
@@ -242,10 +242,10 @@ pub(super) fn given(
 }
 
 pub(super) fn read_stdin() -> Result<String, CliError> {
-    let mut text = String::new();
-    let read = std::io::stdin().read_to_string(&mut text);
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut bytes);
     read.map_err(|source| CliError::ReadFile { path: "stdin".into(), source })?;
-    Ok(text)
+    text_of("stdin".into(), bytes)
 }
 
 /// Shows what would run.
@@ -279,11 +279,11 @@ fn dry_run(context: &Context, plan: &Plan, json: bool) -> Result<Exit, CliError>
 fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<Vec<(Paint, String)>>) {
     let needs = step.needs.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
     let (by, runs) = match &step.verb {
-        Verb::Run { script, .. } => ("shell".to_owned(), script_text(script)),
+        Verb::Run { script, .. } => ("shell".to_owned(), script_preview(&script_text(script))),
         Verb::Command { argv } => ("command".to_owned(), words(argv)),
         Verb::Agent { agent, prompt, options } => {
             let does = plan.agents.get(agent).map_or_else(String::new, |spec| does(spec, options));
-            (format!("agent {agent}"), format!("{does} < {:?}", prompt.source.trim()))
+            (format!("agent {agent}"), format!("{does} < {:?}", script_preview(&prompt.source)))
         }
         Verb::Worktree(worktree) => ("git".to_owned(), makes(worktree)),
         Verb::Group { .. } => ("group".to_owned(), String::new()),
@@ -293,10 +293,18 @@ fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<
         (Paint::Bold, format!("{}{}", "  ".repeat(depth), step.id)),
         (Paint::Dim, if needs.is_empty() { format!("{mark}-") } else { format!("{mark}{needs}") }),
         (Paint::Plain, by),
-        (Paint::Plain, format!("{condition}{}", runs.trim().lines().collect::<Vec<_>>().join("; "))),
+        (Paint::Plain, format!("{condition}{runs}")),
     ]);
     for child in step.children() {
         plan_rows(plan, child, depth + 1, mark, rows);
+    }
+}
+
+/// The first command of a script, and how many lines are not shown; `--json` and the file have the whole.
+fn script_preview(script: &str) -> String {
+    match script.trim().lines().count() {
+        0 | 1 => script.trim().to_owned(),
+        lines => format!("{} (+{})", first_command(script), counted(lines as u64 - 1, "line")),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `backstay skip`.
 
-use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip};
-use backstay_model::{Payload, Text};
+use backstay_engine::record::{RunRecord, StepRecord, StepStage};
+use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip, StepStatus};
+use backstay_model::{Payload, StepId, Text};
 
 use super::input::{self, Orphan};
 use crate::address::Address;
 use crate::args::SkipArgs;
-use crate::confirm::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -24,11 +25,14 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         context.trusted(&store)?;
     }
     if view.record.status.is_ended() {
-        let status = view.record.status;
-        let question = format!("{run} is {status}. Start it again without `{step}`?", step = skip.step);
-        if !args.yes && !confirm(&question)? {
-            return Err(CliError::SkipReopens { run, status, step: skip.step });
+        let status = view.record.status.predicate();
+        let (step, loses) = (&skip.step, lost_result(&view.record, &skip.step));
+        Consent {
+            question: format!("{run} {status}. Start it again without `{step}`{loses}?"),
+            consequence: format!("{run} {status}: to skip `{step}` is to start the run again{loses}"),
+            command: format!("backstay skip {run} {step} --yes"),
         }
+        .obtain(args.yes)?;
         let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip), plan: None };
         store.say(run, Event::from(reopened)).await?;
         let look = if args.json { Look::Json } else { Look::Page };
@@ -43,6 +47,13 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
     }
     let heard = input::say_and_settle(context, &store, run, event, Orphan::Settle).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await
+}
+
+/// What else is lost: the result of a step that has succeeded.
+fn lost_result(record: &RunRecord, step: &StepId) -> &'static str {
+    let has_succeeded =
+        |of: &StepRecord| of.step == *step && of.stage == (StepStage::Done { status: StepStatus::Succeeded });
+    if record.steps.iter().any(has_succeeded) { ", and to drop the result that it has" } else { "" }
 }
 
 /// A JSON value given on the command line.

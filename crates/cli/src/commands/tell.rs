@@ -1,28 +1,49 @@
 //! `backstay watch` where nothing can be redrawn: a plain line for each event, and what a run needs of a person.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_log::TopicFilter;
-use backstay_model::{Position, QuestionId, RunId};
+use backstay_model::{Position, RunId};
 use backstay_runtime::Store;
 
+use super::wait::at_rest;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{Line, LiveRun, Moment, Style, asks, failure_lines, nexts, short, story};
+use crate::ui::{Line, LiveRun, Moment, QuestionTeller, Style, failure_lines, nexts, short, story};
 
 /// Time between two looks at who owns the runs, without news: an owner's death is no event.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Tells one run from its first event to its end. One that waits for a person says so once, and is followed on.
-pub(crate) async fn tell_run(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
+/// How long a run is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// To its end. One that waits for a person says so once, and is followed on.
+    Ended,
+    /// Until it ends, is suspended, or does nothing before a person answers.
+    AtRest,
+}
+
+/// Tells one run from its first event.
+pub(crate) async fn tell_run(
+    context: &Context,
+    store: &Store,
+    run: RunId,
+    until: Until,
+) -> Result<Exit, CliError> {
     let mut teller = Teller::open(store, run, Prefix::Nothing).await?;
     loop {
-        if teller.tell_what_is_there(context).await? {
-            return Ok(of_status(teller.live.record.status));
+        let has_ended = teller.tell_what_is_there(context).await?;
+        let record = &teller.live.record;
+        let status = match until {
+            Until::Ended => has_ended.then_some(record.status),
+            Until::AtRest => at_rest(store, record).filter(|_| teller.live.is_at_head()),
+        };
+        if let Some(status) = status {
+            return Ok(of_status(status));
         }
         let moment = teller.live.next().await?;
         teller.tell(context, &moment)?;
@@ -70,7 +91,7 @@ struct Teller {
     store: Store,
     live: LiveRun,
     prefix: Prefix,
-    told_questions: BTreeSet<QuestionId>,
+    questions: QuestionTeller,
     told_next: Vec<Line>,
 }
 
@@ -81,7 +102,7 @@ impl Teller {
             store: store.clone(),
             live,
             prefix,
-            told_questions: BTreeSet::new(),
+            questions: QuestionTeller::default(),
             told_next: Vec::new(),
         })
     }
@@ -101,12 +122,9 @@ impl Teller {
         }
         self.live.look().await?;
         let page = self.live.page();
-        let (asked, next) = (asks(&page, &context.times(), usize::MAX), nexts(&page));
-        for (question, lines) in asked {
-            if self.told_questions.insert(question) {
-                lines.iter().try_for_each(|line| self.line(line))?;
-            }
-        }
+        let next = nexts(&page, usize::MAX);
+        let asked = self.questions.lines(&self.store, &self.live, &context.times()).await?;
+        asked.iter().try_for_each(|line| self.line(line))?;
         if next != self.told_next {
             next.iter().try_for_each(|line| self.line(line))?;
             self.told_next = next;

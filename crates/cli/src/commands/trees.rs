@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use backstay_engine::record::{AttemptRecord, PlanRecord, RunRecord, StepRecord};
 use backstay_model::event::{Event, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
 use backstay_model::{Delivery, Digest, ObjectId, RunId, Seq, StepId, Topic};
-use backstay_runtime::{Checkout, DiffForm, RunError, RunView, Store};
+use backstay_runtime::{ChangedFile, Checkout, DiffForm, RunError, RunView, Store};
 use backstay_workflow::plan::Plan;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
@@ -26,6 +26,9 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     struct Changed {
         change: char,
         path: String,
+        /// The bytes of a path that is not UTF-8: in `path` they are not told apart.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_hex: Option<String>,
     }
     #[derive(Serialize)]
     struct Difference {
@@ -51,8 +54,13 @@ pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliE
     let omitted = before.omitted.clone().union(&after.omitted);
     if args.json {
         let changed = checkout.changed(&before.commit, &after.commit)?;
-        let files =
-            changed.into_iter().map(|file| Changed { change: file.change, path: file.path }).collect();
+        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let of = |file: ChangedFile| Changed {
+            change: file.change,
+            path: file.path,
+            path_hex: file.path_bytes.map(hex),
+        };
+        let files = changed.into_iter().map(of).collect();
         let (before, after) = (before.commit.clone(), after.commit.clone());
         let OmittedFiles { named: omitted, more: omitted_more } = omitted;
         let unkept = kept.problems;

@@ -1,10 +1,8 @@
 //! `backstay trust`.
 
-use std::io::IsTerminal as _;
-
 use crate::args::TrustArgs;
 use crate::configuration::{Setting, StoreConfiguration, WhileUntrusted, allow, revoke};
-use crate::confirm::confirm;
+use crate::confirm::Consent;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -38,11 +36,12 @@ pub(crate) fn trust(context: &Context, args: TrustArgs) -> Result<Exit, CliError
         output::note("nothing in it has to be allowed");
         return Ok(Exit::Completed);
     }
-    // Without a terminal it was said on purpose.
-    if std::io::stdin().is_terminal() && !confirm("\nAllow this file as it is now?")? {
-        output::note("it is not allowed");
-        return Ok(Exit::Failed);
+    Consent {
+        question: "\nAllow this file as it is now?".to_owned(),
+        consequence: format!("what {} executes or removes has to be allowed by a person", store.path()),
+        command: "backstay trust --yes".to_owned(),
     }
+    .obtain(args.yes)?;
     // The bytes that were shown, whatever is in the file by now.
     allow(&context.env, store.path(), store.digest())?;
     output::line(&format!("{} is allowed until it changes", store.path()))?;

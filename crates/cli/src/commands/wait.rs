@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::output;
-use crate::ui::{LiveRun, Moment, parse_duration};
+use crate::ui::{LiveRun, Moment, QuestionTeller, Style, parse_duration};
 
 /// Waits until a run ends, stands still or needs a person; the exit code says which.
 pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliError> {
@@ -18,8 +18,8 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
     let status = match timeout {
-        None => rest(&store, run).await?,
-        Some(timeout) => match tokio::time::timeout(timeout, rest(&store, run)).await {
+        None => rest(context, &store, run).await?,
+        Some(timeout) => match tokio::time::timeout(timeout, rest(context, &store, run)).await {
             Ok(status) => status?,
             Err(_elapsed) => {
                 let status = store.view(run).await?.record.status;
@@ -36,6 +36,15 @@ pub(crate) async fn wait(context: &Context, args: WaitArgs) -> Result<Exit, CliE
     Ok(of_status(status))
 }
 
+/// Where the run stands, once it has ended, is suspended or does nothing before a person answers.
+pub(crate) fn at_rest(store: &Store, record: &RunRecord) -> Option<RunStatus> {
+    match record.status {
+        status if status.is_ended() => Some(status),
+        status @ (RunStatus::Waiting | RunStatus::Suspended) => Some(status),
+        _ => only_asks(store, record).then_some(RunStatus::Waiting),
+    }
+}
+
 /// Whether each step at work asks and waits for a person's answer, and nothing else goes on.
 fn only_asks(store: &Store, record: &RunRecord) -> bool {
     let asking = record.steps_that_only_ask();
@@ -46,21 +55,32 @@ fn only_asks(store: &Store, record: &RunRecord) -> bool {
     !asking.is_empty() && asking.iter().all(waits)
 }
 
+/// Says on stderr what the run asks that was not said yet.
+pub(crate) async fn note_questions(
+    context: &Context,
+    store: &Store,
+    live: &LiveRun,
+    questions: &mut QuestionTeller,
+) -> Result<(), CliError> {
+    for line in questions.lines(store, live, &context.times()).await? {
+        output::note(&line.render(Style::default(), usize::MAX));
+    }
+    Ok(())
+}
+
 /// Looks in a row, a second apart, at which nobody owned the run before it is said that somebody has to resume it.
 const LOOKS_WITHOUT_OWNER: u32 = 5;
 
 /// Resolves once the run ended, stands still or needs a person: also one who resumes it because its owner died.
-pub(crate) async fn rest(store: &Store, run: RunId) -> Result<RunStatus, CliError> {
+/// What is asked meanwhile, and how it is answered, is said on stderr.
+pub(crate) async fn rest(context: &Context, store: &Store, run: RunId) -> Result<RunStatus, CliError> {
     let mut live = LiveRun::open(store, run).await?;
+    let mut questions = QuestionTeller::default();
     let mut looks = 0;
     loop {
-        let status = live.record.status;
-        if status.is_ended() || matches!(status, RunStatus::Waiting | RunStatus::Suspended) {
+        note_questions(context, store, &live, &mut questions).await?;
+        if let Some(status) = at_rest(store, &live.record) {
             return Ok(status);
-        }
-        if only_asks(store, &live.record) {
-            output::note(&format!("{run} asks; `backstay inbox` shows what"));
-            return Ok(RunStatus::Waiting);
         }
         if let Moment::Look = live.next().await? {
             looks = if store.view(run).await?.is_without_owner() { looks + 1 } else { 0 };

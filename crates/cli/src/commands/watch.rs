@@ -4,7 +4,7 @@ use backstay_log::TopicFilter;
 use backstay_model::RunId;
 use backstay_runtime::Store;
 
-use super::tell::{tell_all, tell_run};
+use super::tell::{Until, tell_all, tell_run};
 use super::watch_list::{Where, watch_list};
 use crate::args::WatchArgs;
 use crate::context::Context;
@@ -65,7 +65,7 @@ async fn everywhere(context: &Context) -> Result<Exit, CliError> {
 /// Watches one run until it ends.
 pub(crate) async fn watch_run(context: &Context, store: &Store, run: RunId) -> Result<Exit, CliError> {
     if !context.is_live {
-        return tell_run(context, store, run).await;
+        return tell_run(context, store, run, Until::Ended).await;
     }
     let mut person = Person::listen(Listen::ToKeys)?;
     let seen = see_run(context, store, run, &mut person, Start::AtTable, Behind::LastPicture).await?;

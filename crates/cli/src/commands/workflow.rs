@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 
 use crate::context::{Context, read_text};
 use crate::error::CliError;
+use crate::output;
 
 /// A prompt or a schema has fewer bytes than this.
 const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -63,7 +64,11 @@ impl WorkflowFile {
 
     /// The diagnostics as a person reads them.
     pub(crate) fn render(&self, diagnostics: &[Diagnostic]) -> String {
-        diagnostics.iter().map(|diagnostic| diagnostic.render(&self.text)).collect::<Vec<_>>().join("\n")
+        diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.render(&self.text, output::note_columns()))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// The error that says how many mistakes there are.

@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::context::text_of;
 use crate::error::CliError;
 use crate::ui::{parse_bytes, parse_duration};
 use crate::user_folders;
@@ -83,16 +84,8 @@ fn if_there<T>(read: std::io::Result<T>, path: &Utf8Path) -> Result<Option<T>, C
 
 /// Reads what is in a file; `shown` is its name for people.
 fn read(path: Utf8PathBuf, shown: &str, bytes: &[u8]) -> Result<ConfigurationFile, CliError> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            return Err(CliError::ReadFile {
-                path,
-                source: std::io::Error::new(ErrorKind::InvalidData, error),
-            });
-        }
-    };
-    File { path: path.clone(), text }.read(shown, Digest::of(bytes))
+    let text = text_of(&path, bytes.to_vec())?;
+    File { path: path.clone(), text: &text }.read(shown, Digest::of(bytes))
 }
 
 /// What a file with this text says.
@@ -300,7 +293,7 @@ mod tests {
         std::fs::write(&path, " ".repeat(1024 * 1024 + 1)).unwrap();
         assert!(told().ends_with("has more than 1048576 bytes"), "{}", told());
         std::fs::write(&path, b"[notify]\nbell = \xff").unwrap();
-        assert!(told().contains("utf-8"));
+        assert!(matches!(read_of_store(folder, folder), Err(CliError::NotUtf8 { byte: 16, line: 2, .. })));
         std::fs::write(&path, "").unwrap();
         assert!(read_of_store(folder, folder).unwrap().is_some());
         let link = folder.join("link");

@@ -5,9 +5,9 @@ use backstay_exec::spool::{self, Stream};
 use backstay_runtime::Store;
 use camino::Utf8PathBuf;
 
-use super::nexts::{failed, say};
+use super::nexts::{failed, say_all};
 use super::page::{Page, short};
-use super::{Entries, Line, Paint};
+use super::{Entries, Line};
 use crate::error::CliError;
 
 /// Lines that are shown.
@@ -22,7 +22,9 @@ pub(crate) async fn failure_lines(
     columns: usize,
 ) -> Result<Vec<Line>, CliError> {
     let Some(step) = failed(page) else { return Ok(Vec::new()) };
-    let Some(attempt) = step.attempts.iter().rfind(|attempt| !attempt.probe) else { return Ok(Vec::new()) };
+    // One from before the step was reset says nothing of this failure.
+    let last = step.current_attempts().iter().rfind(|attempt| !attempt.probe);
+    let Some(attempt) = last else { return Ok(Vec::new()) };
     let Some(folder) = attempt.folder.as_ref().map(|folder| store.folder().join(folder.as_str())) else {
         return Ok(Vec::new());
     };
@@ -45,10 +47,11 @@ pub(crate) async fn failure_lines(
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let whole =
-        format!("the last lines of `{}`; all: backstay logs {} {0}", step.step, short(page.record.run));
-    let head = say("said", String::new()).with(Paint::Dim, whole);
-    Ok(std::iter::once(head).chain(all[all.len().saturating_sub(LINES_MAX)..].iter().cloned()).collect())
+    let command = format!("backstay logs {} {}", short(page.record.run), step.step);
+    let head = format!("the last lines of `{}`; all: {command}", step.step);
+    let mut lines = say_all("said", &head, columns);
+    lines.extend_from_slice(&all[all.len().saturating_sub(LINES_MAX)..]);
+    Ok(lines)
 }
 
 /// The last bytes of both streams, or of one.

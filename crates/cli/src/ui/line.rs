@@ -29,6 +29,11 @@ impl Line {
         Line { is_whole: true, ..self }
     }
 
+    /// The line as one that is cut where the screen ends, for a view that is drawn in place.
+    pub(crate) fn bounded(self) -> Line {
+        Line { is_whole: false, ..self }
+    }
+
     /// The line with `text` after it at the right edge of `columns`, if there is room for it; without an edge, beside it.
     pub(crate) fn with_right(self, columns: usize, paint: Paint, text: &str) -> Line {
         if columns == usize::MAX {

@@ -1,11 +1,11 @@
 //! Why a run ended or stands still, what it asks, and what can be done next.
 
 use backstay_engine::record::{
-    InterventionRecord, PlanRecord, QuestionRecord, RunStatus, StepRecord, StepStage, busy_words,
+    InterventionRecord, PlanRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
 use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
-use backstay_workflow::plan::Verb;
+use backstay_workflow::plan::{Step, Verb};
 
 use super::line::{width, wrapped};
 use super::page::{Held, Page, short};
@@ -34,13 +34,11 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
     }
     lines.extend(asked);
     if let Some(at) = record.trimmed_at {
-        lines.push(say(
-            "freed",
-            format!("its events and files, {}; this record is what is left", times.minute(at)),
-        ));
+        let text = format!("its events and files, {}; this record is what is left", times.minute(at));
+        lines.extend(say_all("freed", &text, columns));
     }
-    lines.extend(nexts(page));
-    lines.extend(worktrees(page));
+    lines.extend(nexts(page, columns));
+    lines.extend(worktrees(page, columns));
     for plan in &record.plans {
         lines.extend(say_all("plan", &plan_words(plan, times), columns));
     }
@@ -114,7 +112,7 @@ pub(crate) fn asks(page: &Page<'_>, times: &Times, columns: usize) -> Vec<(Quest
         let answers = answers(&name, question);
         let answers = answers.iter().map(|(command, meaning)| (command.clone(), meaning.as_str()));
         let mut lines = say_all("asks", &prompt, columns);
-        lines.extend(commands("", &answers.collect::<Vec<_>>()));
+        lines.extend(commands("", &answers.collect::<Vec<_>>(), columns));
         lines
     };
     open.iter().map(|question| (question.question, lines(question))).collect()
@@ -147,12 +145,12 @@ pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, Str
 }
 
 /// The commands that make sense now.
-pub(crate) fn nexts(page: &Page<'_>) -> Vec<Line> {
-    commands("next", &steps_from_here(page, &short(page.record.run)))
+pub(crate) fn nexts(page: &Page<'_>, columns: usize) -> Vec<Line> {
+    commands("next", &steps_from_here(page, &short(page.record.run)), columns)
 }
 
 /// Where the work is of a run that has ended and worked beside the checkout.
-fn worktrees(page: &Page<'_>) -> Vec<Line> {
+fn worktrees(page: &Page<'_>, columns: usize) -> Vec<Line> {
     let record = page.record;
     let made = page.plan.walk().filter(|step| matches!(step.verb, Verb::Worktree(_)));
     let made = made
@@ -161,18 +159,26 @@ fn worktrees(page: &Page<'_>) -> Vec<Line> {
     let paths = made.filter_map(|record| record.summary.as_deref());
     let is_over = record.status.is_ended() && record.trimmed_at.is_none();
     let text = |path: &str| format!("its work in {path}: commit there what is to stay, and merge its branch");
-    paths.filter(|_| is_over).map(|path| say("left", text(path))).collect()
+    paths.filter(|_| is_over).flat_map(|path| say_all("left", &text(path), columns)).collect()
 }
 
-/// Commands below each other, with what they do behind them.
-pub(super) fn commands(label: &str, commands: &[(String, &str)]) -> Vec<Line> {
+/// Commands below each other, with what they do behind them, or below where there is no room. A command is never cut.
+pub(super) fn commands(label: &str, commands: &[(String, &str)], columns: usize) -> Vec<Line> {
     let widest = commands.iter().map(|(command, _)| width(command)).max().unwrap_or(0);
-    let line = |(index, (command, meaning)): (usize, &(String, &str))| {
-        say(if index == 0 { label } else { "" }, command.clone())
-            .filled_to(LABEL_COLUMNS + widest + 2)
-            .with(Paint::Dim, meaning)
+    let meaning_at = LABEL_COLUMNS + widest + 2;
+    let fits = |(_, meaning): &(String, &str)| meaning_at + width(meaning) <= columns;
+    let are_beside = commands.iter().all(fits);
+    let lines = |(index, (command, meaning)): (usize, &(String, &str))| {
+        let line = say(if index == 0 { label } else { "" }, command.clone());
+        if are_beside {
+            return vec![line.filled_to(meaning_at).with(Paint::Dim, meaning)];
+        }
+        let below = wrapped(meaning, columns.saturating_sub(LABEL_COLUMNS + 2));
+        let below =
+            below.iter().map(|part| Line::default().filled_to(LABEL_COLUMNS + 2).with(Paint::Dim, part));
+        std::iter::once(line.whole()).chain(below).collect()
     };
-    commands.iter().enumerate().map(line).collect()
+    commands.iter().enumerate().flat_map(lines).collect()
 }
 
 fn why(page: &Page<'_>) -> Option<String> {
@@ -191,18 +197,24 @@ fn why(page: &Page<'_>) -> Option<String> {
     })
 }
 
-/// The first step that failed, groups not counted.
+/// The step by which a failed run failed, groups not counted: of a group or loop the first in it that failed in its last pass.
 pub(super) fn failed<'a>(page: &Page<'a>) -> Option<&'a StepRecord> {
-    let is_failed = |step: &&StepRecord| {
-        matches!(step.stage, StepStage::Done { status: StepStatus::Failed }) && step.agent.is_some()
-    };
     if page.record.status != RunStatus::Failed {
         return None;
     }
-    let named = page.record.failed_step.as_ref().and_then(|step| page.record.step(step));
     // What an earlier plan had is not of this one.
-    let is_planned = |step: &&StepRecord| page.plan.walk().any(|planned| planned.id == step.step);
-    named.filter(is_failed).or_else(|| page.record.steps.iter().filter(is_planned).find(is_failed))
+    let named = page.record.failed_step.as_ref()?;
+    let planned = page.plan.walk().find(|planned| planned.id == *named)?;
+    first_failed_in(planned, page.record)
+}
+
+fn first_failed_in<'a>(planned: &Step, record: &'a RunRecord) -> Option<&'a StepRecord> {
+    if planned.children().is_empty() {
+        let is_failed =
+            |step: &&StepRecord| matches!(step.stage, StepStage::Done { status: StepStatus::Failed });
+        return record.step(&planned.id).filter(is_failed);
+    }
+    planned.children().iter().find_map(|inner| first_failed_in(inner, record))
 }
 
 /// Commands that make sense now, with what they do.

@@ -283,14 +283,15 @@ pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str)
     if page.record.trimmed_at.is_some() {
         return lines;
     }
-    let attempts = page.record.steps.iter().flat_map(|step| &step.attempts);
-    let paths = attempts.flat_map(|attempt| &attempt.artifacts).map(|path| format!("{store}/{path}"));
+    // What a step left before it was reset belongs to another end.
+    let attempts = || page.record.steps.iter().flat_map(|step| step.current_attempts());
+    let paths = attempts().flat_map(|attempt| &attempt.artifacts).map(|path| format!("{store}/{path}"));
     // An output that names the file says it already.
     let is_told = |path: &String| outputs.iter().any(|(_, value)| value.ends_with(path.as_str()));
     lines.extend(paths.filter(|path| !is_told(path)).map(|path| {
         Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, path).whole()
     }));
-    for attempt in page.record.steps.iter().flat_map(|step| &step.attempts) {
+    for attempt in attempts() {
         if let (count @ 1.., Some(folder)) = (attempt.artifacts_left_out, &attempt.folder) {
             let text = format!("and {count} more in {store}/{folder}/artifacts");
             lines

@@ -113,6 +113,7 @@ fn step(name: &str, stage: StepStage, from: &str) -> StepRecord {
         stalled_at: None,
         limit: None,
         resets: 0,
+        earlier_attempts: 0,
         attempts: vec![attempt(1, at(from))],
     }
 }
@@ -366,6 +367,32 @@ fn show_of_a_failed_run() {
 }
 
 #[test]
+fn what_a_failed_run_shows_is_of_its_last_pass_and_of_what_was_not_reset() {
+    let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
+    let failed_in = |record: &RunRecord| {
+        let page = page(record, &plan, Held::Nobody, &signs);
+        super::nexts::failed(&page).map(|step| (step.step.clone(), step.exit_code))
+    };
+    record.failed_step = Some(id("review"));
+    assert_eq!(failed_in(&record), Some((id("quick"), Some(101))), "the first in the group");
+    let mut later = done("quick", StepStatus::Failed, "10:25:03", "10:25:04", "exit 102");
+    later.exit_code = Some(102);
+    record.steps.push(later);
+    assert_eq!(failed_in(&record), Some((id("quick"), Some(102))), "its last pass");
+    record.steps.push(done("quick", StepStatus::Succeeded, "10:25:04", "10:25:04", "exit 0"));
+    assert_eq!(failed_in(&record), None, "one that failed in an earlier pass only");
+    record.failed_step = None;
+    record.steps.truncate(5);
+    assert_eq!(failed_in(&record), None, "the run failed by none of its steps");
+
+    let shown =
+        |record: &RunRecord| ending(&page(record, &plan, Held::Nobody, &signs), &[], ".backstay").len();
+    assert_eq!(shown(&record), 1);
+    record.steps[4].earlier_attempts = 1;
+    assert_eq!(shown(&record), 0, "a file from before the step was reset");
+}
+
+#[test]
 fn ls_of_runs_in_every_state() {
     let row = |number: char, status: RunStatus, why: Option<&str>, workflow: &str| RunRow {
         run: format!("run_01M7YH{number}VR5X692H0T19ASX0GMM").parse().unwrap(),
@@ -423,8 +450,11 @@ fn check_of_a_file_with_mistakes() {
         presets: BTreeMap::new(),
     };
     let found = backstay_workflow::check(&input).unwrap_err();
-    let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text)).collect();
-    insta::assert_snapshot!(shown.join("\n"));
+    insta::assert_snapshot!(screens(|columns| {
+        let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(text, columns)).collect();
+        let folded = super::folded(&shown.join("\n"), columns);
+        folded.lines().map(|line| Line::of(crate::ui::Paint::Plain, line)).collect()
+    }));
 }
 
 #[test]

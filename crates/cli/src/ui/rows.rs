@@ -11,12 +11,14 @@ use super::state::State;
 use super::time::{Times, clock};
 use super::{Paint, one_line};
 
-/// Columns of the step's id at most.
-const STEP_COLUMNS_MAX: usize = 24;
+/// On a screen with fewer columns than this, what does a step gives way to its name.
+const NARROW_COLUMNS: usize = 60;
 /// Columns of the state at most.
 const STATE_COLUMNS_MAX: usize = 14;
 /// Columns of the last words below which something beside them gives way.
 const SAID_COLUMNS: usize = 16;
+/// With less room than this the last words are left out.
+const SIGN_COLUMNS_MIN: usize = 8;
 /// Between words and what stands beside them.
 const SEPARATOR: &str = " · ";
 /// Columns of the duration.
@@ -73,42 +75,87 @@ pub(crate) fn step_rows(page: &Page<'_>, times: &Times, columns: usize) -> (Line
     for step in page.plan.steps.iter().chain(&page.plan.finally) {
         add_rows(page, times, step, &[], 0, &mut rows);
     }
-    let bounded = |most: usize| if columns == usize::MAX { usize::MAX } else { most };
-    let widest = |text: fn(&Row) -> &str, least: usize, most: usize| {
-        rows.iter().map(|row| width(text(row))).max().unwrap_or(0).clamp(least, bounded(most).max(least))
-    };
-    let step_columns = widest(|row| &row.step, 4, STEP_COLUMNS_MAX.min(columns / 4));
     let states: Vec<String> = rows.iter().map(|row| row.state.words(times)).collect();
-    let state_columns =
-        states.iter().map(|words| width(words)).max().unwrap_or(0).clamp(5, bounded(STATE_COLUMNS_MAX));
-    let agent_columns = widest(|row| &row.agent, 4, AGENT_COLUMNS_MAX);
-    let at = |column: usize| 3 + step_columns + 2 + column;
-    let header = Line::of(Paint::Dim, "   step")
-        .filled_to(at(0))
-        .with(Paint::Dim, "state")
-        .filled_to(at(state_columns + TIME_COLUMNS - 4))
-        .with(Paint::Dim, "time  by")
-        .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
-        .with(Paint::Dim, "sign of life");
-    let sign_columns = columns.saturating_sub(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2));
+    let layout = Layout::of(&rows, &states, columns);
     let draw = |(row, state): (Row, &String)| {
-        let (said, beside) = fit(&row.said, &row.beside, sign_columns);
-        let line = Line::of(Paint::Plain, " ")
-            .with(row.state.paint(), row.state.mark())
-            .with(Paint::Plain, " ")
-            .with(Paint::Plain, cut_in_the_middle(&row.step, step_columns))
-            .filled_to(at(0))
-            .with(row.state.paint(), cut_with_mark(state, state_columns))
-            .filled_to(at(state_columns + TIME_COLUMNS).saturating_sub(width(&row.time)))
-            .with(Paint::Plain, &row.time)
-            .filled_to(at(state_columns + TIME_COLUMNS + 2))
-            .with(Paint::Dim, cut_with_mark(&row.agent, agent_columns))
-            .filled_to(at(state_columns + TIME_COLUMNS + 2 + agent_columns + 2))
-            .with(Paint::Plain, said)
-            .with(Paint::Dim, beside);
+        let line = layout.draw(&row, state);
         StepRow { scope: row.scope, line }
     };
-    (header, rows.into_iter().zip(&states).map(draw).collect())
+    (layout.header(), rows.into_iter().zip(&states).map(draw).collect())
+}
+
+/// The columns of the table.
+struct Layout {
+    step: usize,
+    state: usize,
+    /// What does it, unless the screen is narrow.
+    agent: Option<usize>,
+    sign: usize,
+}
+
+impl Layout {
+    fn of(rows: &[Row], states: &[String], columns: usize) -> Layout {
+        let bounded = |most: usize| if columns == usize::MAX { usize::MAX } else { most };
+        let widest = |texts: &mut dyn Iterator<Item = &str>, least: usize, most: usize| {
+            texts.map(width).max().unwrap_or(0).clamp(least, bounded(most).max(least))
+        };
+        let is_narrow = columns < NARROW_COLUMNS;
+        let step_max = if is_narrow { columns * 2 / 5 } else { columns / 4 };
+        let mut layout = Layout {
+            step: widest(&mut rows.iter().map(|row| row.step.as_str()), 4, step_max),
+            state: widest(&mut states.iter().map(String::as_str), 5, STATE_COLUMNS_MAX),
+            agent: (!is_narrow)
+                .then(|| widest(&mut rows.iter().map(|row| row.agent.as_str()), 4, AGENT_COLUMNS_MAX)),
+            sign: 0,
+        };
+        layout.sign = columns.saturating_sub(layout.sign_at());
+        layout
+    }
+
+    fn state_at(&self) -> usize {
+        3 + self.step + 2
+    }
+
+    fn time_end(&self) -> usize {
+        self.state_at() + self.state + TIME_COLUMNS
+    }
+
+    fn sign_at(&self) -> usize {
+        self.time_end() + 2 + self.agent.map_or(0, |agent| agent + 2)
+    }
+
+    /// Whether enough of the last words would be seen.
+    fn has_sign(&self) -> bool {
+        self.sign >= SIGN_COLUMNS_MIN
+    }
+
+    fn header(&self) -> Line {
+        let line = Line::of(Paint::Dim, "   step")
+            .filled_to(self.state_at())
+            .with(Paint::Dim, "state")
+            .filled_to(self.time_end() - 4)
+            .with(Paint::Dim, if self.agent.is_some() { "time  by" } else { "time" });
+        if self.has_sign() { line.filled_to(self.sign_at()).with(Paint::Dim, "sign of life") } else { line }
+    }
+
+    fn draw(&self, row: &Row, state: &str) -> Line {
+        let mut line = Line::of(Paint::Plain, " ")
+            .with(row.state.paint(), row.state.mark())
+            .with(Paint::Plain, " ")
+            .with(Paint::Plain, cut_in_the_middle(&row.step, self.step))
+            .filled_to(self.state_at())
+            .with(row.state.paint(), cut_with_mark(state, self.state))
+            .filled_to(self.time_end().saturating_sub(width(&row.time)))
+            .with(Paint::Plain, &row.time);
+        if let Some(agent) = self.agent {
+            line = line.filled_to(self.time_end() + 2).with(Paint::Dim, cut_with_mark(&row.agent, agent));
+        }
+        if !self.has_sign() {
+            return line;
+        }
+        let (said, beside) = fit(&row.said, &row.beside, self.sign);
+        line.filled_to(self.sign_at()).with(Paint::Plain, said).with(Paint::Dim, beside)
+    }
 }
 
 /// The repetitions that what is in `step` stands in now.

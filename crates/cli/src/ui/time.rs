@@ -24,6 +24,11 @@ impl Times {
         Times { zone: TimeZone::system(), now }
     }
 
+    /// Whether the zone of this machine, as the environment names it, is one that is known. Else times are in UTC.
+    pub(crate) fn knows_zone() -> bool {
+        TimeZone::try_system().is_ok()
+    }
+
     /// In UTC.
     #[cfg(test)]
     pub(crate) fn utc(now: Timestamp) -> Times {

@@ -1,16 +1,19 @@
 //! Folds that people and programs read.
 
 mod agent;
+mod index;
 mod parts;
 mod plans;
 mod run;
 mod status;
 mod step_event;
+mod steps;
 mod summary;
 mod usage;
 mod words;
 
 pub use agent::AgentRecord;
+pub use index::RecordIndex;
 pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
     StepRecord, StepStage, WorkflowRef,

@@ -237,6 +237,9 @@ pub struct StepRecord {
     /// How often it was reset, to be done anew.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resets: u32,
+    /// How many of its attempts began before it was reset last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub earlier_attempts: u32,
     /// Its attempts, also those before it was reset.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -255,6 +258,12 @@ impl StepRecord {
             Frame::Cycle { cycle, .. } => Some(*cycle),
             Frame::Item { .. } => None,
         })
+    }
+
+    /// Its attempts since it was reset last, probes included: where it stands now comes from these.
+    #[must_use]
+    pub fn current_attempts(&self) -> &[AttemptRecord] {
+        self.attempts.get(self.earlier_attempts as usize..).unwrap_or(&[])
     }
 
     /// From when to when it is or was at work: for single steps from the start of the first attempt to the end of the last
@@ -289,6 +298,7 @@ impl StepRecord {
 
     pub(super) fn reset(&mut self) {
         (self.stage, self.resets) = (StepStage::Waiting, self.resets + 1);
+        self.earlier_attempts = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
         (self.ended_at, self.exit_code, self.failure, self.skipped) = (None, None, None, None);
         (self.summary, self.output, self.stalled_at, self.limit) = (None, None, None, None);
     }

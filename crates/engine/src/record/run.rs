@@ -1,26 +1,28 @@
 //! `RunRecord`: a run, folded for reading.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, AgentSaid, Answer, Because, CheckoutBusy, Class, CycleStarted, DecodeError, Event, OwnerChanged,
-    QuestionAnswered, QuestionKind, Said, SkipReason, StepStatus, UsageSpan, Verdict,
+    Actor, CheckoutBusy, Class, DecodeError, Event, OwnerChanged, QuestionAnswered, QuestionKind, SkipReason,
+    Verdict,
 };
-use backstay_model::{Attempt, EffectCall, EffectId, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
+use backstay_model::{Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::index::is_open;
 use super::parts::{
-    AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,
-    StepRecord, StepStage, WorkflowRef,
+    AnswerRecord, Interruption, InterventionRecord, OwnerRecord, QuestionRecord, StepRecord, StepStage,
+    WorkflowRef,
 };
 use super::usage::Forgotten;
-use super::{AgentRecord, LimitWait, Pause, PlanRecord, RunStatus, why_suspended};
+use super::{Pause, PlanRecord, RecordIndex, RunStatus, why_suspended};
 
 /// The schema version of a [`RunRecord`]'s JSON.
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 5;
+pub const RUN_RECORD_FOLD: u32 = 6;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +95,9 @@ pub struct RunRecord {
     /// What is remembered of passes that [`RunRecord::forget_old_passes`] let go of.
     #[serde(skip)]
     pub forgotten: Forgotten,
+    /// Where things stand in the lists above, made anew where it is missing.
+    #[serde(skip)]
+    pub index: RecordIndex,
 }
 
 impl RunRecord {
@@ -131,6 +136,7 @@ impl RunRecord {
             trimmed_at: None,
             answers: Vec::new(),
             forgotten: Forgotten::default(),
+            index: RecordIndex::default(),
         }
     }
 
@@ -143,6 +149,7 @@ impl RunRecord {
             return Ok(());
         }
         let event = Event::decode(recorded)?;
+        self.index.catch_up(&self.steps, &self.questions);
         let previous_at = self.owned_at;
         self.head = recorded.seq;
         self.updated_at = Some(recorded.at);
@@ -150,7 +157,10 @@ impl RunRecord {
             self.owned_at = Some(recorded.at);
         }
         match recorded.scope.step_id() {
-            Some(step) => self.fold_step(recorded.at, &recorded.scope, step, event),
+            Some(step) => {
+                self.fold_step(recorded.at, &recorded.scope, step, event);
+                self.index.note_stage(&recorded.scope, &self.steps);
+            }
             None => self.fold_run(recorded, previous_at, event),
         }
         self.settle_status();
@@ -229,6 +239,7 @@ impl RunRecord {
                 self.end_pause(at);
                 self.reopened += u32::from(self.status.is_ended());
                 (self.status, self.why, self.ended_at) = (RunStatus::Running, None, None);
+                (self.outputs, self.failed_step) = (None, None);
             }
             Event::RunSuspending(_) => self.status = RunStatus::Suspending,
             Event::RunSuspended(suspended) => {
@@ -263,6 +274,7 @@ impl RunRecord {
                         record.reset();
                     }
                 }
+                self.index.make_anew(&self.steps, &self.questions);
                 self.failed_step = None;
             }
             // Wishes show by what they lead to; the rest is of steps.
@@ -273,6 +285,8 @@ impl RunRecord {
     fn end(&mut self, at: Timestamp, status: RunStatus, why: Option<String>) {
         self.pause(at);
         (self.status, self.why, self.ended_at, self.owner) = (status, why, Some(at), None);
+        // Those of an end before belong to that one.
+        (self.outputs, self.failed_step) = (None, None);
     }
 
     /// A new owner where the old one had not given the topic up is an interruption, if the run was under way.
@@ -296,184 +310,6 @@ impl RunRecord {
         }
     }
 
-    fn fold_step(&mut self, at: Timestamp, scope: &Scope, step: &StepId, event: Event) {
-        match event {
-            Event::StepStarted(started) => {
-                let record = self.entry(scope, step, at);
-                (record.stage, record.agent, record.started_at) = (StepStage::Started, started.agent, at);
-            }
-            Event::CycleStarted(started) => {
-                let CycleStarted { cycle, nth, max_cycles, check, .. } = started;
-                let record = self.entry(scope, step, at);
-                record.passes = Some(LoopRecord { cycle, nth, max_cycles, check, ended: None });
-                record.stage = StepStage::Started;
-            }
-            Event::LoopEnded(ended) => {
-                if let Some(passes) = &mut self.entry(scope, step, at).passes {
-                    passes.ended = Some(ended.reason);
-                }
-            }
-            Event::StepSkipped(skipped) => {
-                let record = self.entry(scope, step, at);
-                record.finish(at, StepStatus::Skipped, skipped.reason.to_string());
-                (record.skipped, record.output) = (Some(skipped.reason), skipped.output);
-            }
-            Event::StepFinished(finished) => {
-                let record = self.entry(scope, step, at);
-                record.finish(at, finished.status, finished.summary);
-                (record.exit_code, record.failure) = (finished.exit_code, finished.failure);
-                record.output = finished.output;
-            }
-            Event::StepRetryScheduled(retry) => {
-                self.entry(scope, step, at).stage = StepStage::Backoff { due_at: retry.due_at }
-            }
-            Event::StepContinues(continues) => {
-                let record = self.entry(scope, step, at);
-                record.stage = match continues.due_at {
-                    Some(due_at) => StepStage::Backoff { due_at },
-                    None => StepStage::Started,
-                };
-                let until = continues.due_at.filter(|_| matches!(continues.because, Because::Limit { .. }));
-                record.limit = until.map(|until| LimitWait { agent: continues.next.clone(), until });
-                record.agent = Some(continues.next);
-            }
-            Event::AgentSaid(said) => self.fold_said(at, said),
-            Event::StepStalled(_) => self.entry(scope, step, at).stalled_at = Some(at),
-            Event::StepTimedOut(timed_out) => {
-                if let Some(attempt) = self.entry(scope, step, at).attempts.last_mut() {
-                    attempt.timed_out = Some(timed_out.budget);
-                }
-            }
-            Event::TimerFired(_) => {
-                let record = self.entry(scope, step, at);
-                (record.stage, record.limit) = (StepStage::Started, None);
-            }
-            Event::EffectStarting(starting) => {
-                let record = self.entry(scope, step, at);
-                (record.stage, record.stalled_at) = (StepStage::Working, None);
-                let probe = starting.effect.call == EffectCall::Probe;
-                let mut attempt = AttemptRecord::starting(starting.attempt, probe, starting.preview, at);
-                attempt.agent = starting.agent.map(AgentRecord::starting);
-                record.attempts.push(attempt);
-            }
-            Event::EffectStuck(stuck) => self.entry(scope, step, at).stick(stuck.message),
-            Event::EffectRunning(running) => {
-                self.entry(scope, step, at).unstick();
-                if let Some(attempt) = self.attempt(&running.effect, running.attempt) {
-                    attempt.pid = Some(running.pid);
-                    attempt.keeper_pid = Some(running.keeper_pid);
-                    (attempt.folder, attempt.before) = (Some(running.folder), running.before);
-                    if let (Some(agent), Some(running)) = (&mut attempt.agent, running.agent) {
-                        agent.running(running);
-                    }
-                }
-            }
-            Event::EffectAttached(attached) => {
-                self.entry(scope, step, at).unstick();
-                if let Some(attempt) = self.attempt(&attached.effect, attached.attempt) {
-                    attempt.reattached += 1;
-                }
-                if let Some(interruption) = self.interruptions.last_mut()
-                    && !interruption.reattached.contains(step)
-                {
-                    interruption.reattached.push(step.clone());
-                }
-            }
-            Event::EffectFinished(finished) => {
-                self.entry(scope, step, at).unstick();
-                self.entry(scope, step, at).stage = StepStage::Started;
-                if let Some(attempt) = self.attempt(&finished.effect, finished.attempt) {
-                    attempt.finish(at, finished);
-                }
-            }
-            Event::EffectLost(lost) => {
-                self.entry(scope, step, at).unstick();
-                self.entry(scope, step, at).stage = StepStage::Started;
-                let Some(attempt) = self.attempt(&lost.effect, lost.attempt) else { return };
-                (attempt.lost, attempt.ended_at) = (Some(lost.evidence), Some(at));
-                let (starting_at, is_held) = (attempt.starting_at, attempt.reattached > 0);
-                // What was begun or found again after the interruption was lost by something else.
-                if let Some(interruption) = self.interruptions.last_mut()
-                    && starting_at <= interruption.from
-                    && !(is_held && interruption.reattached.contains(step))
-                    && !interruption.lost.contains(step)
-                {
-                    interruption.lost.push(step.clone());
-                }
-            }
-            Event::EffectInDoubt(_) => self.entry(scope, step, at).stage = StepStage::InDoubt,
-            Event::EffectResolved(_) => self.entry(scope, step, at).stage = StepStage::Started,
-            Event::QuestionAsked(asked) => {
-                if asked.kind != QuestionKind::Asked {
-                    self.entry(scope, step, at).stage = StepStage::InDoubt;
-                }
-                // What was closed without an answer may be asked again.
-                self.questions.retain(|known| known.question != asked.question);
-                self.questions.push(QuestionRecord {
-                    question: asked.question,
-                    prompt: asked.prompt,
-                    options: asked.options,
-                    step: asked.step,
-                    kind: asked.kind,
-                    default: asked.default,
-                    due_at: asked.due_at,
-                    asked_at: at,
-                    closed_at: None,
-                    answer: None,
-                });
-            }
-            Event::QuestionClosed(closed) => {
-                let asked = self.questions.iter().find(|asked| asked.question == closed.question);
-                if asked.is_none_or(|asked| asked.kind != QuestionKind::Asked) {
-                    self.entry(scope, step, at).stage = StepStage::Started;
-                }
-                let answer = self.answers.iter().find(|answer| Some(answer.input) == closed.answered_by);
-                let by_default = |choice| {
-                    let by = Actor { name: "default".to_owned(), via: "its time was over".to_owned() };
-                    (Answer { choice, value: None }, by)
-                };
-                let answer = answer
-                    .map(|answer| (answer.answer.clone(), answer.by.clone()))
-                    .or_else(|| closed.choice.clone().map(by_default));
-                self.answers.retain(|answer| Some(answer.input) != closed.answered_by);
-                if let Some(question) =
-                    self.questions.iter_mut().find(|asked| asked.question == closed.question)
-                {
-                    (question.closed_at, question.answer) = (Some(at), answer);
-                }
-            }
-            // The rest is of runs.
-            _ => {}
-        }
-    }
-
-    fn fold_said(&mut self, at: Timestamp, said: AgentSaid) {
-        let (scope, number) = (said.effect.scope.clone(), said.attempt);
-        let before = match &said.what {
-            Said::Usage(usage) if usage.span == UsageSpan::Session => {
-                let attempt = self.attempt(&said.effect, number).cloned();
-                let agent = attempt.and_then(|attempt| Some((attempt.agent?, attempt.starting_at)));
-                agent.and_then(|(agent, starting_at)| self.used_before(&agent, starting_at))
-            }
-            _ => None,
-        };
-        let is_life = matches!(
-            said.what,
-            Said::Message { .. }
-                | Said::Thought { .. }
-                | Said::ToolStarted { .. }
-                | Said::ToolFinished { .. }
-        );
-        let attempt = self.attempt(&said.effect, number);
-        if let Some(agent) = attempt.and_then(|attempt| attempt.agent.as_mut()) {
-            agent.fold(at, said, before);
-        }
-        // Who works has ended its silence.
-        if is_life && let Some(record) = self.steps.iter_mut().rfind(|record| record.scope == scope) {
-            record.stalled_at = None;
-        }
-    }
-
     /// The steps at work, if each of them asks a person, no time ends what it asks, and nothing else goes on; else none.
     /// Whether the processes that asked still wait is not known here.
     #[must_use]
@@ -490,7 +326,7 @@ impl RunRecord {
         for record in self.steps.iter().filter(|record| is_open(record)) {
             match record.stage {
                 StepStage::Working if asks(record) => asking.push(record),
-                StepStage::InDoubt if self.is_asked_about(&record.step) => {}
+                StepStage::InDoubt if is_asked_about(self.questions.iter(), &record.step) => {}
                 _ => return Vec::new(),
             }
         }
@@ -502,53 +338,20 @@ impl RunRecord {
         if !matches!(self.status, RunStatus::Running | RunStatus::Waiting) {
             return;
         }
-        let mut open = self.steps.iter().filter(|record| is_open(record)).peekable();
+        let looked_at = Cell::new(0);
+        let count = || looked_at.set(looked_at.get() + 1);
+        let mut open = self.index.open(&self.steps).inspect(|_| count()).peekable();
         let waits = open.peek().is_some()
-            && open.all(|record| record.stage == StepStage::InDoubt && self.is_asked_about(&record.step));
-        self.status = if waits { RunStatus::Waiting } else { RunStatus::Running };
-    }
-
-    fn is_asked_about(&self, step: &StepId) -> bool {
-        self.questions.iter().any(|question| question.step == *step && question.closed_at.is_none())
-    }
-
-    fn entry(&mut self, scope: &Scope, step: &StepId, at: Timestamp) -> &mut StepRecord {
-        let index = self.steps.iter().rposition(|record| record.scope == *scope).unwrap_or_else(|| {
-            self.steps.push(StepRecord {
-                step: step.clone(),
-                scope: scope.clone(),
-                stage: StepStage::Started,
-                agent: None,
-                started_at: at,
-                ended_at: None,
-                exit_code: None,
-                failure: None,
-                skipped: None,
-                summary: None,
-                output: None,
-                passes: None,
-                stalled_at: None,
-                limit: None,
-                resets: 0,
-                attempts: Vec::new(),
+            && open.all(|record| {
+                let questions = self.index.open_questions(&self.questions).inspect(|_| count());
+                record.stage == StepStage::InDoubt && is_asked_about(questions, &record.step)
             });
-            self.steps.len() - 1
-        });
-        &mut self.steps[index]
-    }
-
-    fn attempt(&mut self, effect: &EffectId, attempt: Attempt) -> Option<&mut AttemptRecord> {
-        let record = self.steps.iter_mut().rfind(|record| record.scope == effect.scope)?;
-        let probe = effect.call == EffectCall::Probe;
-        record.attempts.iter_mut().find(|record| record.attempt == attempt && record.probe == probe)
+        drop(open);
+        self.index.look_at(looked_at.get());
+        self.status = if waits { RunStatus::Waiting } else { RunStatus::Running };
     }
 }
 
-/// Whether the run waits for this. Of groups only a loop that asks what to do waits for something itself.
-const fn is_open(record: &StepRecord) -> bool {
-    match record.stage {
-        StepStage::Done { .. } | StepStage::Waiting => false,
-        StepStage::InDoubt => true,
-        _ => record.agent.is_some(),
-    }
+fn is_asked_about<'a>(mut questions: impl Iterator<Item = &'a QuestionRecord>, step: &StepId) -> bool {
+    questions.any(|question| question.step == *step && question.closed_at.is_none())
 }

@@ -59,6 +59,22 @@ impl RunStatus {
         }
     }
 
+    /// What is said of a run: `run_… has failed`.
+    #[must_use]
+    pub const fn predicate(self) -> &'static str {
+        match self {
+            RunStatus::Queued => "is queued",
+            RunStatus::Running => "is running",
+            RunStatus::Waiting => "is waiting",
+            RunStatus::Suspending => "is being suspended",
+            RunStatus::Suspended => "is suspended",
+            RunStatus::Cancelling => "is being cancelled",
+            RunStatus::Completed => "has completed",
+            RunStatus::Failed => "has failed",
+            RunStatus::Cancelled => "was cancelled",
+        }
+    }
+
     /// Whether the run has ended.
     #[must_use]
     pub const fn is_ended(self) -> bool {

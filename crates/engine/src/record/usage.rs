@@ -113,11 +113,7 @@ impl RunRecord {
     /// counts what the original had used.
     pub(super) fn used_before(&self, agent: &AgentRecord, starting_at: Timestamp) -> Option<Tokens> {
         let used = |session: &str| {
-            let attempts = self.steps.iter().flat_map(|step| &step.attempts);
-            let earlier = attempts.filter(|attempt| attempt.starting_at < starting_at);
-            let agents = earlier.filter_map(|attempt| Some((attempt.starting_at, attempt.agent.as_ref()?)));
-            let of_session = agents.filter(|(_, agent)| agent.session.as_deref() == Some(session));
-            let told = of_session.filter_map(|(at, agent)| Some((at, agent.session_usage?)));
+            let told = self.index.used_before(session, starting_at).into_iter();
             told.chain(self.forgotten.sessions.get(session).copied())
                 .max_by_key(|(at, _)| *at)
                 .map(|(_, used)| used)

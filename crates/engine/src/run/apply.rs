@@ -14,12 +14,16 @@ use super::state::{
     Files, Leaf, LeafPhase, Pass, Phase, Progress, RunEnd, RunMachine, StepPhase, StepResult,
 };
 
-/// The files that an attempt left, as far as they are known: files that were left out of a kept tree are not.
+/// The files that an attempt left; none if they are not known. Those that a kept tree omits have a digest of their own.
 fn files_of(finished: &EffectFinished) -> Option<Files> {
-    let kept = finished.after.as_ref().and_then(TreeOutcome::kept);
-    let whole = kept.filter(|kept| kept.omitted.is_empty());
-    let tree = whole.map(|kept| Files::Tree(kept.tree.clone()));
-    tree.or_else(|| finished.folder.map(Files::Folder))
+    let Some(kept) = finished.after.as_ref().and_then(TreeOutcome::kept) else {
+        return finished.folder.map(Files::Folder);
+    };
+    let tree = kept.tree.clone();
+    if kept.omitted.is_empty() {
+        return Some(Files::Tree(tree));
+    }
+    finished.folder.map(|omitted| Files::TreeAndOmitted { tree, omitted })
 }
 
 impl RunMachine {
@@ -286,7 +290,7 @@ impl RunMachine {
         match event {
             Event::StepStarted(started) => {
                 let state = self.state_of(place);
-                state.started_at = Some(at);
+                (state.started_at, state.has_begun) = (Some(at), false);
                 if started.agent.is_none() {
                     state.phase = StepPhase::Open;
                     return;
@@ -328,7 +332,7 @@ impl RunMachine {
                     leaf.agent.waits_for = None;
                 }
             }
-            Event::EffectStarting(starting) => self.fold_starting(place, starting),
+            Event::EffectStarting(starting) => self.fold_starting(at, place, starting),
             Event::EffectRunning(running) => {
                 if let Some(state) = self.steps.get_mut(place) {
                     state.running = Some((running.effect.call, running.attempt));
@@ -443,8 +447,11 @@ impl RunMachine {
         }
     }
 
-    fn fold_starting(&mut self, place: &Place, starting: &EffectStarting) {
+    fn fold_starting(&mut self, at: Timestamp, place: &Place, starting: &EffectStarting) {
         if let Some(state) = self.steps.get_mut(place) {
+            if !std::mem::replace(&mut state.has_begun, true) {
+                state.started_at = Some(at);
+            }
             state.begun_on = Some(Performer { host: starting.host.clone(), boot: starting.boot.clone() });
         }
         let call = starting.effect.call;

@@ -30,7 +30,7 @@ mod tests;
 pub use agent_work::AgentWork;
 pub use definition::{Definition, DefinitionError};
 pub use desired::Desired;
-pub use redefine::RetryOutlook;
+pub use redefine::{ForeignPlan, RetryOutlook};
 pub use state::{Phase, RunEnd, RunMachine};
 pub use turn::{Emitted, Input, Outcome};
 pub use work::Work;

@@ -147,6 +147,22 @@ pub struct RetryOutlook {
     pub anew: Vec<StepId>,
     /// The steps with a result that stays, in the order of the plan; groups are not named.
     pub kept: Vec<StepId>,
+    /// Why the new plan is none of this run's workflow; none without one, and where it is.
+    pub foreign: Option<ForeignPlan>,
+}
+
+/// Why a plan is none of a run's workflow: by it the run would start from nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForeignPlan {
+    /// It is of a workflow with another name.
+    OtherWorkflow {
+        /// The name that the run's workflow has.
+        own: String,
+        /// The name that the new plan's workflow has.
+        other: String,
+    },
+    /// It has none of the run's steps.
+    NoStepInCommon,
 }
 
 impl RunMachine {
@@ -190,21 +206,35 @@ impl RunMachine {
         redefined(&old, &Presets { definition: new, presets: &plan.presets })
     }
 
+    /// Why the plan of `reopened` is none of this run's workflow.
+    fn foreign_plan(&self, reopened: &Reopened) -> Option<ForeignPlan> {
+        let (plan, request, old) =
+            (reopened.plan.as_ref()?, self.request.as_ref()?, self.definition.as_ref()?);
+        if plan.workflow != request.workflow {
+            let (own, other) = (request.workflow.clone(), plan.workflow.clone());
+            return Some(ForeignPlan::OtherWorkflow { own, other });
+        }
+        let new = self.given_plan(plan)?;
+        let is_common = |step: &StepId| new.node(step).is_some();
+        (!old.order.iter().any(is_common)).then_some(ForeignPlan::NoStepInCommon)
+    }
+
     /// What comes of trying the run again in this way, for people: nothing is decided.
     #[must_use]
     pub fn retry_outlook(&self, reopened: &Reopened) -> RetryOutlook {
         let anew = self.to_do_anew(reopened);
         let redefined = self.redefined_by(reopened);
         let Some(definition) = self.plan_for(reopened) else {
-            return RetryOutlook { redefined, anew, kept: Vec::new() };
+            return RetryOutlook { redefined, anew, kept: Vec::new(), foreign: None };
         };
+        let foreign = self.foreign_plan(reopened);
         let is_kept = |step: &&StepId| {
             let is_leaf = definition.node(step).is_some_and(|node| node.children.is_empty());
             let place = self.current_place(definition, step);
             is_leaf && !anew.contains(*step) && place.is_some_and(|place| self.result(&place).is_some())
         };
         let kept = definition.order.iter().filter(is_kept).cloned().collect();
-        RetryOutlook { redefined, anew, kept }
+        RetryOutlook { redefined, anew, kept, foreign }
     }
 }
 

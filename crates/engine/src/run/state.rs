@@ -168,8 +168,10 @@ pub(super) struct StepState {
     pub(super) attempt: Attempt,
     /// The last attempt of its probe.
     pub(super) probe_attempt: Attempt,
-    /// When it began, later by the time in which the run was suspended since.
+    /// When its work began, and before that when its turn came; later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
+    /// Whether an attempt began since its turn came: until then it may wait for its checkout.
+    pub(super) has_begun: bool,
     /// The folder of the last attempt, relative to the store.
     pub(super) folder: Option<StorePath>,
     /// The files that its last attempt left, as far as they are known.
@@ -193,6 +195,13 @@ pub(super) struct StepState {
 pub(super) enum Files {
     /// Those of a checkout: the id of its tree.
     Tree(ObjectId),
+    /// Those of a checkout whose tree does not have all of them.
+    TreeAndOmitted {
+        /// The id of its tree.
+        tree: ObjectId,
+        /// The digest of what is not in the tree.
+        omitted: Digest,
+    },
     /// Those of a folder outside of any checkout.
     Folder(Digest),
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use backstay_model::event::EffectClass;
 use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
 use backstay_workflow::expression::{EvalError, EvalErrorKind, Expression, Script, Template, Values};
+use backstay_workflow::first_command;
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Worktree};
 use serde::Serialize;
 
@@ -74,7 +75,7 @@ impl Work {
         let text = match (&self.agent, &self.script) {
             (None, Some(script)) if is_worktree(script) => "git worktree add".to_owned(),
             (Some(agent), _) => format!("{}: {}", agent.preset, first_line(&agent.prompt)),
-            (None, Some(script)) => first_line(script),
+            (None, Some(script)) => first_command(script).to_owned(),
             (None, None) => self.argv.join(" "),
         };
         text.chars().take(PREVIEW_CHARS).collect()
@@ -93,18 +94,8 @@ impl RunMachine {
     ) -> Result<Work, EvalError> {
         let mut named = Named::default();
         named_by(step, &mut named);
-        let around = definition.groups_around(&step.id);
-        let groups: Vec<&Step> =
-            around.iter().rev().filter_map(|group| definition.node(group)).map(|node| &node.step).collect();
         let agent = self.agent_of(definition, place, step);
-        let env_specs: Vec<&EnvSpec> = definition
-            .plan
-            .env
-            .iter()
-            .chain(agent.into_iter().flat_map(|(_, agent)| &agent.env))
-            .chain(groups.iter().flat_map(|group| &group.env))
-            .chain(&step.env)
-            .collect();
+        let env_specs = self.env_specs(definition, place, step);
         env_specs.iter().for_each(|spec| named.template(&spec.value));
         agent.into_iter().flat_map(|(_, agent)| agent.templates()).for_each(|part| named.template(part));
         let values = self.values(definition, &place.frames, &named);
@@ -117,16 +108,13 @@ impl RunMachine {
             script: None,
             stdin: None,
             prompt_file: None,
-            env: Vec::new(),
+            env: render_env(&env_specs, &values)?,
             cwd: self.workplace(definition, place, step)?,
             timeout_ms: definition.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
             agent: None,
         };
-        for spec in env_specs {
-            work.env.push((spec.name.clone(), spec.value.render(&values)?));
-        }
         match (call, &step.after_crash) {
             (EffectCall::Probe, AfterCrash::Probe { script }) => {
                 work.class = EffectClass::Repeat;
@@ -142,6 +130,32 @@ impl RunMachine {
         }
         self.add_own_env(&mut work, place);
         Ok(work)
+    }
+
+    /// The variables that the workflow gives to `step`, the later ones win.
+    fn env_specs<'d>(&self, definition: &'d Definition, place: &Place, step: &'d Step) -> Vec<&'d EnvSpec> {
+        let around = definition.groups_around(&step.id);
+        let groups = around.iter().rev().filter_map(|group| definition.node(group));
+        let agent = self.agent_of(definition, place, step);
+        let plan = definition.plan.env.iter();
+        plan.chain(agent.into_iter().flat_map(|(_, agent)| &agent.env))
+            .chain(groups.flat_map(|group| &group.step.env))
+            .chain(&step.env)
+            .collect()
+    }
+
+    /// The variables that the workflow gives to the work of `effect` in flight, with the values that it was started with.
+    ///
+    /// # Errors
+    /// [`EvalError`] if a value cannot be made. Then the work could not have been started either.
+    pub fn env_of(&self, effect: &EffectId) -> Result<Vec<(String, String)>, EvalError> {
+        let found = self.definition.as_ref().zip(Place::of(&effect.scope));
+        let Some((definition, place)) = found else { return Ok(Vec::new()) };
+        let Some(node) = definition.node(&place.step) else { return Ok(Vec::new()) };
+        let env_specs = self.env_specs(definition, &place, &node.step);
+        let mut named = Named::default();
+        env_specs.iter().for_each(|spec| named.template(&spec.value));
+        render_env(&env_specs, &self.values(definition, &place.frames, &named))
     }
 
     /// The absolute path of the folder that the step works in: the run's own, or a worktree.
@@ -190,6 +204,10 @@ impl RunMachine {
             work.env.push(("BACKSTAY_CYCLE".to_owned(), cycle.to_string()));
         }
     }
+}
+
+fn render_env(env_specs: &[&EnvSpec], values: &Values) -> Result<Vec<(String, String)>, EvalError> {
+    env_specs.iter().map(|spec| Ok((spec.name.clone(), spec.value.render(values)?))).collect()
 }
 
 fn fill_verb(work: &mut Work, step: &Step, values: &Values) -> Result<(), EvalError> {

@@ -10,12 +10,15 @@
 //! bytes is redacted as well: a process killed in the middle of a write must not leave most of a secret.
 
 mod forms;
+mod names;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+pub use names::secrets_of;
 
 use crate::spec::Redaction;
 
@@ -95,10 +98,11 @@ impl Secrets {
 
     /// These and those of an environment, without making again what is made.
     #[must_use]
-    pub fn with_env(&self, env: &BTreeMap<String, String>) -> Secrets {
+    pub fn with_env(&self, env: impl IntoIterator<Item = (String, String)>) -> Secrets {
         let known = self.0.as_ref().map_or(&[][..], |patterns| &patterns.values);
+        let env = env.into_iter().collect();
         let new: Vec<Redaction> =
-            secrets_of(env, &[]).into_iter().filter(|secret| !known.contains(secret)).collect();
+            secrets_of(&env, &[]).into_iter().filter(|secret| !known.contains(secret)).collect();
         if new.is_empty() { self.clone() } else { Secrets::of(&[known, &new].concat()) }
     }
 
@@ -280,21 +284,6 @@ impl Redactor {
     }
 }
 
-/// The secrets of an environment, by the names of its variables, and those given besides.
-pub fn secrets_of(env: &BTreeMap<String, String>, given: &[Redaction]) -> Vec<Redaction> {
-    let named = env
-        .iter()
-        .filter(|(name, _)| is_secret_name(name))
-        .map(|(name, value)| Redaction { name: name.clone(), value: value.clone() });
-    named.chain(given.iter().cloned()).collect()
-}
-
-/// Whether a variable of this name holds a secret: `*_TOKEN`, `*_KEY`, `*_SECRET`, `*PASSWORD*`, in any case.
-fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["_TOKEN", "_KEY", "_SECRET"].iter().any(|end| name.ends_with(end)) || name.contains("PASSWORD")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,22 +342,6 @@ mod tests {
         assert_eq!(in_pieces(&redactions(&["12345"]), &[b"12345"]), "12345");
         assert_eq!(in_pieces(&redactions(&["hunter2!"]), &[b"hunte"]), "hunte");
         assert_eq!(in_pieces(&redactions(&["hunter2!"]), &[b"hunter"]), "[redacted:S0]");
-    }
-
-    #[test]
-    fn s11_variables_are_secret_by_their_names() {
-        for (name, secret) in [
-            ("GITHUB_TOKEN", true),
-            ("OPENAI_API_KEY", true),
-            ("client_secret", true),
-            ("PGPASSWORD", true),
-            ("DB_PASSWORD_FILE", true),
-            ("KEYBOARD", false),
-            ("TOKENS", false),
-            ("PATH", false),
-        ] {
-            assert_eq!(is_secret_name(name), secret, "{name}");
-        }
     }
 
     /// Every form of these values, and whose it is.

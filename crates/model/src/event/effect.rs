@@ -213,7 +213,8 @@ pub struct EffectFinished {
     /// The checkout after it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<TreeOutcome>,
-    /// What the folder holds after it, where that is no checkout and the step stands in a loop.
+    /// What the folder holds after it that `after` does not have, where the step stands in a loop: all where it is in no
+    /// checkout, else the files that the tree omits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<Digest>,
     /// Processes that outlived the main one and were ended.

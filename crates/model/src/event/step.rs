@@ -113,7 +113,8 @@ pub struct StepFinished {
     /// The output as expressions see it: JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Text>,
-    /// From the step's first start to its end, in milliseconds of wall time, without the time in which the run was suspended.
+    /// From the start of the step's first attempt to its end, in milliseconds of wall time, without the time in which the run
+    /// was suspended. That it waited for its checkout before is not in it.
     pub duration_ms: u64,
 }
 

@@ -93,13 +93,12 @@ impl AgentCase {
             .map_err(|source| CaseError::Preset { preset: preset(), source })
     }
 
-    /// Reads its preset, to start what it names: this user has, or had, the same.
-    pub(crate) fn preset_to_start(&self, store: &Store) -> Result<Preset, CaseError> {
-        let preset = self.preset(&store.blobs)?;
-        let Some(digest) = self.pinned else { return Ok(preset) };
+    /// Checks that what its `preset` names may be started: this user has, or had, the same.
+    pub(crate) fn expect_startable(&self, preset: &Preset, store: &Store) -> Result<(), CaseError> {
+        let Some(digest) = self.pinned else { return Ok(()) };
         match store.may_start(digest).map_err(CaseError::Registry)? {
-            true => Ok(preset),
-            false => Err(CaseError::Strange(StrangePreset::of(&preset))),
+            true => Ok(()),
+            false => Err(CaseError::Strange(StrangePreset::of(preset))),
         }
     }
 

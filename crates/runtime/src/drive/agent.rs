@@ -33,14 +33,21 @@ impl Drive<'_> {
 }
 
 impl Watch {
-    /// The agent's preset; none if the work is no such agent's.
-    pub(super) fn preset(&self) -> Result<Option<Preset>, CaseError> {
-        self.agent.as_ref().map(|case| case.preset(&self.store.blobs)).transpose()
+    /// The agent's preset; none if the work is no such agent's. The secrets that it gives to the agent are known from now on.
+    pub(super) fn preset(&mut self) -> Result<Option<Preset>, CaseError> {
+        let Some(case) = &self.agent else { return Ok(None) };
+        let preset = case.preset(&self.store.blobs)?;
+        self.secrets = self.secrets.with_env(preset.env(case.starting.access));
+        Ok(Some(preset))
     }
 
     /// The same, to start it.
-    pub(super) fn preset_to_start(&self) -> Result<Option<Preset>, CaseError> {
-        self.agent.as_ref().map(|case| case.preset_to_start(&self.store)).transpose()
+    pub(super) fn preset_to_start(&mut self) -> Result<Option<Preset>, CaseError> {
+        let preset = self.preset()?;
+        if let Some((case, preset)) = self.agent.as_ref().zip(preset.as_ref()) {
+            case.expect_startable(preset, &self.store)?;
+        }
+        Ok(preset)
     }
 
     /// What is known of the agent that was started, or found again, before it says anything.

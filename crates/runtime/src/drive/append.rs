@@ -1,6 +1,7 @@
 //! Making what was decided durable.
 
-use backstay_engine::run::{Outcome, Phase};
+use backstay_engine::run::{Outcome, Phase, Work};
+use backstay_exec::Secrets;
 use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
 use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
 use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
@@ -38,10 +39,9 @@ impl Drive<'_> {
         if outcome.events.is_empty() {
             return Ok(Appending::Durable(outcome));
         }
-        outcome
-            .events
-            .iter_mut()
-            .for_each(|emitted| redact::in_event(&self.owner.secrets, &mut emitted.event));
+        for emitted in &mut outcome.events {
+            redact::in_event(&self.secrets_in(&emitted.event, &outcome.starts), &mut emitted.event);
+        }
         self.owner.store.keep_texts(outcome.texts.clone()).await?;
         let mut events = Vec::with_capacity(outcome.events.len());
         for emitted in &outcome.events {
@@ -67,6 +67,14 @@ impl Drive<'_> {
             Err(AppendError::NewerInput { .. }) => Ok(Appending::Superseded),
             Err(error) => Err(self.refused(error)),
         }
+    }
+
+    /// What must not reach the log with `event`. Of all events that the machine makes only a start has words that did not come
+    /// through the [`Watch`](super::flight::Watch) of its work: its command.
+    fn secrets_in(&self, event: &Event, starts: &[Work]) -> Secrets {
+        let Event::EffectStarting(starting) = event else { return self.owner.secrets.clone() };
+        let work = starts.iter().find(|work| work.effect == starting.effect);
+        self.owner.secrets.with_env(work.into_iter().flat_map(|work| work.env.iter().cloned()))
     }
 
     /// Gives the run up. False if something newer was said.

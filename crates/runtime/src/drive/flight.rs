@@ -128,7 +128,7 @@ pub(super) struct Watch {
     versions: Versions,
     /// How the run was claimed.
     mode: ClaimMode,
-    /// What must not reach the log.
+    /// What must not reach the log: the secrets of the owner, of the workflow and, once it is read, of the agent's preset.
     pub(super) secrets: Secrets,
     news: UnboundedSender<News>,
 }
@@ -169,7 +169,7 @@ impl Drive<'_> {
     pub(super) fn start(&mut self, work: Work) {
         let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
         let agent = self.case_of_work(&work);
-        let watch = self.watch(&work.effect, work.attempt, gate, agent);
+        let watch = self.watch(&work.effect, work.attempt, gate, agent, work.env.clone());
         let env = self.env_of(&work);
         tokio::task::spawn_blocking(move || watch.start(work, env));
     }
@@ -191,7 +191,11 @@ impl Drive<'_> {
     pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
         let gate = self.take_off(&effect, attempt, Stage::Passed);
         let agent = self.case_of_effect(&effect, attempt);
-        let watch = self.watch(&effect, attempt, gate, agent);
+        let watch = match self.machine.env_of(&effect) {
+            Ok(env) => self.watch(&effect, attempt, gate, agent, env),
+            // What it said cannot be read without knowing what of it is secret.
+            Err(error) => return self.stick(effect, attempt, Trouble::Other(error.to_string())),
+        };
         let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
@@ -203,7 +207,15 @@ impl Drive<'_> {
         gate
     }
 
-    fn watch(&self, effect: &EffectId, attempt: Attempt, gate: Gate, agent: Option<AgentCase>) -> Watch {
+    /// `env` is what the workflow gives to the work: it may be secret as well as what the owner has.
+    fn watch(
+        &self,
+        effect: &EffectId,
+        attempt: Attempt,
+        gate: Gate,
+        agent: Option<AgentCase>,
+        env: Vec<(String, String)>,
+    ) -> Watch {
         let cwd = self.machine.folder_of(effect);
         let keeps = self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off");
         let keeps = keeps && !self.machine.makes_worktree(effect);
@@ -226,7 +238,7 @@ impl Drive<'_> {
             is_idle: Arc::new(AtomicBool::new(false)),
             versions: self.owner.versions.clone(),
             mode: self.mode,
-            secrets: self.owner.secrets.clone(),
+            secrets: self.owner.secrets.with_env(env),
             news: self.news.clone(),
         }
     }
@@ -274,11 +286,7 @@ impl Watch {
         });
         crash_point("runtime.spawn.before");
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {
-            Ok(spec) => {
-                // What the workflow gives the step may be secret as well.
-                self.secrets = self.secrets.with_env(&spec.env);
-                Ok(spec)
-            }
+            Ok(spec) => Ok(spec),
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
@@ -370,7 +378,7 @@ impl Watch {
         }
     }
 
-    fn recover(self, same_boot: bool, tell: bool) {
+    fn recover(mut self, same_boot: bool, tell: bool) {
         if self.is_displaced(None) {
             return;
         }
@@ -461,8 +469,7 @@ impl Watch {
                     Ok(after) => after,
                     Err(error) => return self.trouble(Trouble::of(&error)),
                 };
-                let has_tree = process.after.as_ref().is_some_and(|outcome| outcome.kept().is_some());
-                process.folder = self.folder_digest(has_tree);
+                process.folder = self.folder_digest(process.after.as_ref());
                 self.say(News::Report(Report::Ended {
                     effect: self.effect.clone(),
                     attempt: self.attempt,

@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
-use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, folder_digest, outcome};
+use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -119,12 +119,20 @@ impl Watch {
         }
     }
 
-    /// What the folder holds that the work worked in. Only cycles of loops are compared by it.
-    pub(super) fn folder_digest(&self, has_tree: bool) -> Option<Digest> {
+    /// What the folder holds that the work worked in, as far as the tree kept `after` it does not say. Only cycles of loops
+    /// are compared by it.
+    pub(super) fn folder_digest(&self, after: Option<&TreeOutcome>) -> Option<Digest> {
         let Scope::Step { frames, .. } = &self.effect.scope else { return None };
-        let is_compared = !has_tree && !frames.is_empty() && self.effect.call == EffectCall::Main;
+        let is_compared = !frames.is_empty() && self.effect.call == EffectCall::Main;
         let cwd = self.cwd.as_ref().filter(|_| is_compared)?;
-        folder_digest(cwd, &self.store.folder)
+        match after.and_then(TreeOutcome::kept) {
+            None => folder_digest(cwd, &self.store.folder),
+            Some(kept) if kept.omitted.is_empty() => None,
+            Some(kept) => {
+                let checkout = Checkout::around(cwd).ok().flatten()?;
+                omitted_digest(checkout.root(), &kept.omitted, &self.store.folder)
+            }
+        }
     }
 
     pub(super) fn kept_before(&self) -> Option<TreeOutcome> {

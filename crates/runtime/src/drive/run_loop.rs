@@ -341,7 +341,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Takes note that nothing can be told of an attempt for now, and says so in the log.
-    fn stick(&mut self, effect: EffectId, attempt: Attempt, trouble: Trouble) {
+    pub(super) fn stick(&mut self, effect: EffectId, attempt: Attempt, trouble: Trouble) {
         // What was begun later is not meant.
         if self.in_flight.get(&effect).is_none_or(|flight| flight.attempt != attempt) {
             return;

@@ -1,5 +1,6 @@
 //! A git checkout, and what can be done with the trees that are kept of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use backstay_model::event::{KeptTree, OmittedFiles};
@@ -30,6 +31,16 @@ pub struct ChangedFile {
     pub change: char,
     /// Its path from the root, shown lossily where it is not UTF-8.
     pub path: String,
+    /// The bytes of a path that is not UTF-8.
+    pub path_bytes: Option<Vec<u8>>,
+}
+
+impl ChangedFile {
+    fn of(change: char, path: &[u8]) -> ChangedFile {
+        let shown = String::from_utf8_lossy(path);
+        let path_bytes = matches!(shown, Cow::Owned(_)).then(|| path.to_vec());
+        ChangedFile { change, path: shown.into_owned(), path_bytes }
+    }
 }
 
 impl Checkout {
@@ -131,11 +142,10 @@ impl Checkout {
             .chain(["--end-of-options", from.as_str(), to.as_str(), "--"])
             .collect();
         let said = self.git(&words).bytes()?;
-        let said = String::from_utf8_lossy(&said).into_owned();
-        let mut parts = said.split('\0');
+        let mut parts = said.split(|byte| *byte == 0);
         let mut changed = Vec::new();
         while let (Some(how), Some(path)) = (parts.next(), parts.next()) {
-            changed.extend(how.chars().next().map(|change| ChangedFile { change, path: path.to_owned() }));
+            changed.extend(how.first().map(|change| ChangedFile::of(char::from(*change), path)));
         }
         Ok(changed)
     }

@@ -20,7 +20,7 @@ pub use checkout::{ChangedFile, Checkout};
 pub use difference::{DiffForm, DiffText};
 pub use error::TreeError;
 pub(crate) use error::outcome;
-pub(crate) use folder::folder_digest;
+pub(crate) use folder::{folder_digest, omitted_digest};
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};

@@ -5,7 +5,7 @@ use super::names::Site;
 use super::reader::{Reader, Report, first_line};
 use crate::codes;
 use crate::plan::{AfterCrash, ExitCodes, RetryClass, RetryPolicy};
-use crate::yaml::{Kind, Node};
+use crate::yaml::{Kind, Node, Plain};
 
 const CLASSES: &[(&str, RetryClass)] = &[
     ("rate_limit", RetryClass::RateLimit),
@@ -83,6 +83,14 @@ impl Reader<'_> {
             ..RetryPolicy::default()
         };
         if let Kind::Scalar { .. } = &node.kind {
+            if !matches!(node.plain(), Some(Plain::Integer(_))) {
+                let place = first_line(self.source, &node.range);
+                self.say(
+                    Report::error(codes::WRONG_TYPE, &place, "`retry` is a number, and this is none")
+                        .hint("write how often it is tried again:  retry: 2"),
+                );
+                return None;
+            }
             policy.retries_max = self.count(node, "`retry`")?;
             return Some(policy);
         }

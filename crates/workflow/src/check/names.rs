@@ -8,7 +8,9 @@ use backstay_model::StepId;
 use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
-use crate::expression::{Path, Token, TokenKind, ValueKind, is_filter, paths, tokens};
+use crate::expression::{
+    Path, Token, TokenKind, ValueKind, in_place_of, in_place_of_field, is_filter, paths, tokens,
+};
 use crate::plan::InputType;
 use crate::yaml::Node;
 
@@ -215,6 +217,8 @@ impl Reader<'_> {
                     format!("did you mean `inputs.{root}`?")
                 } else if self.ids.contains_key(root) {
                     format!("did you mean `steps.{root}`?")
+                } else if let Some(answer) = in_place_of(root) {
+                    answer.to_owned()
                 } else {
                     nearest(root, ["inputs", "steps", "run"]).map_or_else(
                         || "there are `inputs`, `steps` and `run`; a text needs quotes".to_owned(),
@@ -282,10 +286,13 @@ impl Reader<'_> {
             } else {
                 format!("a step has no `{field}`")
             };
-            let hint = nearest(field, STEP_FIELDS.iter().map(|(known, _)| *known)).map_or_else(
-                || format!("it has {}", listed(STEP_FIELDS.iter().map(|(known, _)| *known))),
-                |near| did_you_mean(near.to_owned()),
-            );
+            let near = || {
+                nearest(field, STEP_FIELDS.iter().map(|(known, _)| *known)).map_or_else(
+                    || format!("it has {}", listed(STEP_FIELDS.iter().map(|(known, _)| *known))),
+                    |near| did_you_mean(near.to_owned()),
+                )
+            };
+            let hint = in_place_of_field(field).map_or_else(near, ToOwned::to_owned);
             self.say(Report::error(code, &place, message).hint(hint));
         }
     }

@@ -294,6 +294,13 @@ impl Reader<'_> {
         {
             let bare = trimmed[found.inner.clone()].trim();
             let lead = text.len() - text.trim_start().len();
+            // What would be wrong without `${{ }}` too is told alone.
+            if let Err(error) = Expression::parse(&trimmed[found.inner.clone()]) {
+                let start = lead + found.inner.start;
+                let range = start + error.range.start..start + error.range.end;
+                self.source_error(node, &SourceError { range, ..error });
+                return None;
+            }
             self.note_use(node, site, text, lead + found.inner.start..lead + found.inner.end);
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,

@@ -173,8 +173,12 @@ impl Reader<'_> {
                     ),
             ),
             Some(node) if node.plain() != Some(Plain::Integer(1)) => self.say(
-                Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`")
-                    .hint("write `backstay: 1`, or use a newer version"),
+                Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`").hint(
+                    match node.text() {
+                        Some("1") => "write the number without quotes:  backstay: 1",
+                        _ => "write `backstay: 1`, or use a newer version",
+                    },
+                ),
             ),
             Some(_) => {}
         }

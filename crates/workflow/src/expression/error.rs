@@ -46,6 +46,8 @@ pub enum EvalErrorKind {
     OutOfFuel,
     /// The value has a zero byte and was to go into a variable.
     NulInVariable,
+    /// The value was to go into a variable, and no variable can be so large.
+    TooLarge,
     /// A script needs a number, or true or false, and it is something else.
     WrongKind,
     /// Anything else: a filter refuses its argument, an operator does not fit.
@@ -72,6 +74,7 @@ impl Coded for EvalError {
             EvalErrorKind::NothingPrinted => codes::NOTHING_PRINTED,
             EvalErrorKind::OutOfFuel => codes::OUT_OF_FUEL,
             EvalErrorKind::NulInVariable => codes::NUL_IN_VARIABLE,
+            EvalErrorKind::TooLarge => codes::LARGE_VALUE,
             EvalErrorKind::WrongKind => codes::WRONG_KIND,
             EvalErrorKind::Failed => codes::EVALUATION,
         }
@@ -87,9 +90,9 @@ impl Coded for EvalError {
             }
             EvalErrorKind::NothingPrinted => "say what to print instead: `… if … is not none else ''`",
             EvalErrorKind::OutOfFuel => "move the work into a step",
-            EvalErrorKind::NulInVariable => "pass it in a file",
             EvalErrorKind::WrongKind => "turn a text into a whole number with the filter `int`",
-            EvalErrorKind::Failed => return None,
+            // The message has the way out: a run that fails shows nothing else.
+            EvalErrorKind::NulInVariable | EvalErrorKind::TooLarge | EvalErrorKind::Failed => return None,
         };
         Some(hint.to_owned())
     }

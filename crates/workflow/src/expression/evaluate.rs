@@ -1,5 +1,6 @@
 //! Evaluation: pure, bounded, strict.
 
+use backstay_model::limits::ARGUMENT_BYTES_MAX;
 use minijinja::value::Serde;
 use minijinja::{Error, ErrorKind, Value};
 
@@ -104,7 +105,20 @@ impl Script {
                 return Err(EvalError {
                     kind: EvalErrorKind::NulInVariable,
                     expression: variable.expression.source.clone(),
-                    message: "the value has a zero byte".to_owned(),
+                    message: "the value has a zero byte: pass it in a file".to_owned(),
+                });
+            }
+            // The name, `=` and the value are one argument to the system.
+            let room_bytes = ARGUMENT_BYTES_MAX - variable.name.len() - 1;
+            if text.len() > room_bytes {
+                let size_bytes = text.len();
+                return Err(EvalError {
+                    kind: EvalErrorKind::TooLarge,
+                    expression: variable.expression.source.clone(),
+                    message: format!(
+                        "the value has {size_bytes} bytes, and one value in a script at most {room_bytes}: write it \
+                         into a file, and let the script read the file"
+                    ),
                 });
             }
             env.push((variable.name.clone(), text));

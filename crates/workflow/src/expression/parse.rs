@@ -8,7 +8,7 @@ use minijinja::Error;
 
 use super::environment::environment;
 use super::token::{Token, TokenKind, tokens};
-use super::{Expression, SourceError, Template, interpolations};
+use super::{Expression, SourceError, Template, in_place_of, interpolations};
 use crate::codes;
 
 /// Names that are operators.
@@ -136,6 +136,28 @@ fn first_place(source: &str, word: &str) -> Range<usize> {
     start..(start + word.len()).min(source.len())
 }
 
+/// Refuses the call of a function that other tools have. Behind `|` and `is` the name is a filter's or a test's.
+fn foreign_call(words: &[Token<'_>]) -> Result<(), SourceError> {
+    for (index, token) in words.iter().enumerate() {
+        let is_call = words.get(index + 1).is_some_and(|next| next.text == "(");
+        let is_root =
+            index.checked_sub(1).is_none_or(|before| !matches!(words[before].text, "." | "|" | "is"));
+        if token.kind == TokenKind::Name
+            && is_call
+            && is_root
+            && let Some(answer) = in_place_of(token.text)
+        {
+            return Err(SourceError {
+                code: codes::UNKNOWN_NAME,
+                message: format!("there is no function `{}`", token.text),
+                range: token.range.clone(),
+                hint: Some(answer.to_owned()),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the `=` at `index` stands behind the name of an argument, as in `tail(lines=1)`.
 fn names_argument(words: &[Token<'_>], index: usize) -> bool {
     let mut depth = 0_u32;
@@ -161,6 +183,8 @@ fn names_argument(words: &[Token<'_>], index: usize) -> bool {
 /// Operators of other languages, with what to write instead.
 fn foreign_operator(source: &str) -> Result<(), SourceError> {
     let words = tokens(source);
+    // A call first: its answer changes more of the expression than that of an operator beside it.
+    foreign_call(&words)?;
     for (index, token) in words.iter().enumerate() {
         let member = index > 0 && words[index - 1].text == ".";
         let keyword = words.get(index + 1).is_some_and(|next| next.text == "=");

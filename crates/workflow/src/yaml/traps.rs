@@ -6,7 +6,7 @@ use backstay_model::Code;
 
 use super::comment::{Comment, comment};
 use super::repair::{Edit, Intent, judge, without_tabs};
-use super::tree::{Node, parse};
+use super::tree::{Node, SECOND_DOCUMENT, parse};
 use crate::codes;
 use crate::diagnostic::{Fix, Repair, Withheld, quoted};
 
@@ -260,6 +260,16 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn other_fault(text: &str, at: usize, info: &str) -> Trap {
+    if info == SECOND_DOCUMENT {
+        return Trap {
+            code: codes::YAML,
+            message: info.to_owned(),
+            range: at..at + text[at..].lines().next().map_or(0, str::len),
+            note: None,
+            hint: Some("put each workflow into a file of its own, or remove the line `---`".to_owned()),
+            repair: Repair::Unknown,
+        };
+    }
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
     Trap {
         code: codes::YAML,

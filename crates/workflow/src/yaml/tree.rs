@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+/// What is said of a second document.
+pub(super) const SECOND_DOCUMENT: &str = "a workflow file holds one document";
+
 /// Nodes in one document, aliases counted as what they stand for.
 const NODES_MAX: usize = 200_000;
 
@@ -206,7 +209,7 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err((range.start, "a workflow file holds one document".to_owned()));
+                    return Err((range.start, SECOND_DOCUMENT.to_owned()));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_agent::{BUILT_IN, Preset};
 use backstay_files::{Dir, real_path};
-use backstay_runtime::{STORE_FOLDER, preset_traits};
+use backstay_runtime::{CheckoutState, STORE_FOLDER, preset_traits};
 use backstay_workflow::PresetTraits;
 use camino::Utf8PathBuf;
 use serde::Serialize;
@@ -36,6 +36,9 @@ struct Begun {
     trial: Trial,
     store: Utf8PathBuf,
     next: Vec<String>,
+    /// What there is to say where no git checkout is around the working folder.
+    #[serde(skip)]
+    no_checkout: Option<String>,
 }
 
 /// Writes the first workflow of a repository. Nothing is asked, and nothing is written over.
@@ -82,6 +85,7 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         test: choice.tests.into_iter().next(),
         trial,
         store,
+        no_checkout: no_checkout(context).await?,
     };
     detected.remarks.iter().for_each(|remark| output::note(remark));
     if args.json {
@@ -92,6 +96,19 @@ pub(crate) async fn init(context: &Context, args: InitArgs) -> Result<Exit, CliE
         }
     }
     Ok(Exit::Completed)
+}
+
+/// What there is to say where steps work in no git checkout: the loop of the workflow lives on what an agent changes.
+async fn no_checkout(context: &Context) -> Result<Option<String>, CliError> {
+    let cwd = context.cwd.clone();
+    let state = tokio::task::spawn_blocking(move || CheckoutState::of(&cwd)).await?;
+    Ok(match state {
+        CheckoutState::Outside => {
+            Some("none here: there will be no `diff` and no `restore`; `git init` begins one".to_owned())
+        }
+        CheckoutState::Unusable(error) => Some(output::describe_any(&error)),
+        CheckoutState::Usable(_) => None,
+    })
 }
 
 /// The agent that is a command, named after its program.
@@ -180,8 +197,15 @@ fn page(begun: &Begun) -> Vec<Line> {
         say("wrote", begun.file.to_string()),
         say("agent", format!("{}{others}", agent_words(&begun.agent))),
         say("test", test),
-        say("store", format!("{}, of which git sees nothing", begun.store)),
+        say(
+            "store",
+            match &begun.no_checkout {
+                None => format!("{}, of which git sees nothing", begun.store),
+                Some(_) => begun.store.to_string(),
+            },
+        ),
     ];
+    lines.extend(begun.no_checkout.as_ref().map(|said| say("git", said.clone())));
     let meanings = ["shows what would run, and runs nothing", "runs it", "from another terminal"];
     let widest = begun.next.iter().map(String::len).max().unwrap_or(0);
     lines.extend(begun.next.iter().zip(meanings).enumerate().map(|(index, (command, meaning))| {

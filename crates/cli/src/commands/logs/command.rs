@@ -47,7 +47,7 @@ pub(crate) async fn logs(context: &Context, args: LogsArgs) -> Result<Exit, CliE
     };
     let mut printer = Printer::new(context, &wanted, args.tail.map(LastLines::new));
     if args.follow {
-        return follow(&store, &view.record, &wanted, &mut printer).await;
+        return follow(context, &store, &view.record, &wanted, &mut printer).await;
     }
     let sources = sources(&store, &view.record, &wanted);
     let spoken = spoken(&store, run, &wanted, &sources).await?;

@@ -16,9 +16,11 @@ use super::printer::Printer;
 use super::source::{Source, sources};
 use super::voice::{Said, Voice};
 use super::wanted::Wanted;
+use crate::commands::wait::note_questions;
+use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::ui::LiveRun;
+use crate::ui::{LiveRun, QuestionTeller};
 
 /// How long one wait for a spool may be.
 const SPOOL_PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +39,7 @@ pub(super) enum Read {
 
 /// Follows every attempt until the run has ended, whoever owns it meanwhile. `past` is all that the run did so far.
 pub(super) async fn follow(
+    context: &Context,
     store: &Store,
     past: &RunRecord,
     wanted: &Wanted,
@@ -44,6 +47,7 @@ pub(super) async fn follow(
 ) -> Result<Exit, CliError> {
     let run = past.run;
     let mut live = LiveRun::open(store, run).await?;
+    let mut questions = QuestionTeller::default();
     let (send, mut incoming) = mpsc::channel(WAITING_MAX);
     let mut send = Some(send);
     let mut known = BTreeSet::new();
@@ -96,7 +100,10 @@ pub(super) async fn follow(
                     return Ok(Exit::Completed);
                 }
             },
-            moment = live.next(), if send.is_some() => drop(moment?),
+            moment = live.next(), if send.is_some() => {
+                drop(moment?);
+                note_questions(context, store, &live, &mut questions).await?;
+            },
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) use self::layout::{Parts, laid_out};
 use super::entries::Entries;
 use super::frame::Size;
 use super::line::{cut_with_mark, wrapped};
-use super::nexts::{asked_words, next_lines_beside_questions};
+use super::nexts::{asked_words, next_lines, next_lines_beside_questions};
 use super::page::{Page, head_lines};
 use super::rows::{StepRow, step_rows};
 use super::time::Times;
@@ -186,7 +186,7 @@ impl Console {
 
     fn below(&self, page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
         if !self.has_keys {
-            return super::nexts::next_lines(page, times, columns);
+            return next_lines(page, times, columns).into_iter().map(Line::bounded).collect();
         }
         let mut lines = Vec::new();
         if !matches!(self.pane, Pane::Answer(_)) {
@@ -195,7 +195,7 @@ impl Console {
                 lines.extend(super::nexts::say_all("asks", &asked, columns));
             }
         }
-        lines.extend(next_lines_beside_questions(page, times, columns));
+        lines.extend(next_lines_beside_questions(page, times, columns).into_iter().map(Line::bounded));
         lines
     }
 

@@ -423,7 +423,7 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
     });
     let plan = match checked {
         Ok(checked) => checked.plan,
-        Err(said) => panic!("{}", said.iter().map(|said| said.render(&text)).collect::<String>()),
+        Err(said) => panic!("{}", said.iter().map(|said| said.render(&text, 92)).collect::<String>()),
     };
     Arc::new(Definition::new(plan, inputs, "/store").unwrap())
 }

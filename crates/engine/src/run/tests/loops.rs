@@ -376,14 +376,22 @@ fn s14_a_folder_that_is_no_checkout_is_compared_by_what_it_holds() {
 }
 
 #[test]
-fn s14_files_that_no_kept_tree_has_may_have_changed() {
+fn s14_files_that_no_kept_tree_has_are_compared_by_their_digest_where_it_is_known() {
     let after = kept_tree("a", OmittedFiles { named: Vec::new(), more: 1 });
-    let mut bench = Bench::begun(ENDLESS);
-    for _ in 0..3 {
-        bench.end("code", ProcessEnded { after: Some(after.clone()), ..exited(0) });
-        bench.end("test", ProcessEnded { after: Some(after.clone()), ..exited(1) });
+    let table: [([Option<&str>; 3], RunStatus); 3] = [
+        ([None, None, None], RunStatus::Running),
+        ([Some("1"), Some("2"), Some("1")], RunStatus::Running),
+        ([Some("1"), Some("1"), Some("1")], RunStatus::Suspended),
+    ];
+    for (digests, expected) in table {
+        let mut bench = Bench::begun(ENDLESS);
+        for digest in digests {
+            let folder = digest.map(|digest| Digest::of(digest.as_bytes()));
+            bench.end("code", ProcessEnded { after: Some(after.clone()), folder, ..exited(0) });
+            bench.end("test", ProcessEnded { after: Some(after.clone()), folder, ..exited(1) });
+        }
+        assert_eq!(bench.status(), expected, "{digests:?}");
     }
-    assert_eq!(bench.status(), RunStatus::Running);
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! The record of a run: a fold of the same log.
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{AttemptEnd, Event, FailureClass, Said, StepStatus, Tokens, Usage, UsageSpan};
-use backstay_model::{StepId, Timestamp};
+use backstay_model::event::{
+    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind,
+    RunStarted, Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
+};
+use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
 use super::Bench;
 use super::bench::{ended, exited};
 use super::say::{again, answer, cancel, resume, skip, suspend};
 use crate::record::{RunRecord, RunStatus, StepStage};
+use crate::run::Input;
 use crate::{EndedBy, ProcessEnded, Report};
 
 fn step(id: &str) -> StepId {
@@ -227,6 +231,22 @@ fn finished_ms(bench: &Bench, id: &str) -> u64 {
     ends.max().unwrap()
 }
 
+/// The line of an event and the table of the steps tell the same time.
+#[test]
+fn a_step_that_waited_for_its_checkout_took_the_time_of_its_work() {
+    let mut bench = Bench::asked("- {id: a, run: 'true', retry: 1}");
+    bench.may_write = false;
+    bench.settle();
+    bench.pass(Input::CheckoutBusy(CheckoutBusy { root: "/work".to_owned(), held_by: None, pid: None }));
+    bench.later(600_000);
+    bench.may_write = true;
+    bench.look();
+    bench.later(10_000);
+    bench.exit("a", 0);
+    let of_record = bench.record.duration_of(bench.record.step(&step("a")).unwrap(), bench.now).as_millis();
+    assert_eq!((finished_ms(&bench, "a"), of_record), (10_000, 10_000));
+}
+
 #[test]
 fn durations_are_without_the_times_in_which_a_run_was_suspended_or_had_ended() {
     let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'true'}");
@@ -343,4 +363,66 @@ fn a_record_that_lets_go_of_old_passes_still_knows_what_was_used() {
     assert_eq!(usage.unwrap().input.known, 210);
     let progress = bench.record.progress(bench.definition.plan());
     assert_eq!((progress.done, progress.total), (0, 2), "the current pass is there");
+}
+
+/// A loop whose step asks in every cycle, folded; how many entries of its lists were looked at.
+fn folded_loop(cycles: u32) -> (RunRecord, u64) {
+    let run = Bench::asked("- {id: a, run: 'true'}").machine.run();
+    let mut record = RunRecord::new(run);
+    let mut fold = |scope: &str, event: Event| {
+        let seq = record.head.next();
+        let recorded = Recorded {
+            topic: Topic::run(run),
+            seq,
+            g: Position(seq.0),
+            at: Timestamp::from_micros(i64::try_from(seq.0).unwrap()),
+            kind: event.kind(),
+            scope: scope.parse().unwrap(),
+            payload: event.encode().unwrap(),
+            trace: None,
+            more: false,
+        };
+        record.apply(&recorded).unwrap();
+    };
+    fold("", RunStarted {}.into());
+    for cycle in 1..=cycles {
+        let check = false;
+        let begun = CycleStarted { cycle, nth: cycle, max_cycles: cycles, check, unchanged_in_a_row: 0 };
+        fold("repeat", begun.into());
+        let (scope, question) =
+            (format!("work@repeat~{cycle}"), QuestionId::derived(Digest::of(&cycle.to_le_bytes())));
+        fold(&scope, StepStarted { agent: Some("bash".to_owned()) }.into());
+        let asked = QuestionAsked {
+            question,
+            kind: QuestionKind::AfterCrash,
+            prompt: String::new(),
+            options: Vec::new(),
+            step: step("work"),
+            effect: None,
+            default: None,
+            due_at: None,
+        };
+        fold(&scope, asked.into());
+        fold(&scope, QuestionClosed { question, answered_by: None, choice: None }.into());
+        let finished = StepFinished {
+            status: StepStatus::Succeeded,
+            attempt: None,
+            exit_code: Some(0),
+            failure: None,
+            summary: String::new(),
+            output: None,
+            duration_ms: 0,
+        };
+        fold(&scope, finished.into());
+    }
+    let looked_at = record.index.looked_at();
+    (record, looked_at)
+}
+
+#[test]
+fn an_event_of_a_long_loop_costs_no_more_than_one_of_a_short_one() {
+    let ((short, looked_at), (long, looked_at_by_long)) = (folded_loop(100), folded_loop(1_000));
+    assert_eq!((short.steps.len(), long.steps.len(), long.questions.len()), (101, 1_001, 1_000));
+    assert!(looked_at >= 100, "{looked_at} entries for 100 questions that the run waited for");
+    assert!(looked_at_by_long <= looked_at * 10, "{looked_at} entries, then {looked_at_by_long}");
 }

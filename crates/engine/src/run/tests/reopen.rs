@@ -210,6 +210,36 @@ fn the_failed_step_is_left_out_and_the_run_goes_on_behind_it() {
 }
 
 #[test]
+fn what_a_record_tells_of_an_end_belongs_to_the_last_one() {
+    let file = "steps:\n  - {id: a, run: 'true'}\n  - {id: b, run: 'true'}\noutputs: {last: '${{ steps.b.output }}'}\n";
+    let mut bench = Bench::of(file, "{}");
+    bench.claimed_by(1);
+    bench.settle();
+    bench.print("a", "1");
+    bench.print("b", "2");
+    let first = bench.record.outputs.clone();
+    assert!(first.is_some());
+    bench.say(again_from("b"));
+    bench.settle();
+    let b = "b".parse().unwrap();
+    assert_eq!((bench.record.status, bench.record.outputs.clone()), (RunStatus::Running, None));
+    let step = bench.record.step(&b).unwrap();
+    assert_eq!(
+        (step.attempts.len(), step.current_attempts().len()),
+        (2, 1),
+        "the old one is kept, and known as old"
+    );
+    bench.exit("b", 7);
+    assert_eq!((bench.record.outputs.clone(), bench.record.failed_step.clone()), (None, Some(b.clone())));
+    bench.say(Reopened { skip: Some(left_out("b")), ..again() });
+    bench.settle();
+    let record = &bench.record;
+    assert_eq!((record.status, record.failed_step.clone()), (RunStatus::Completed, None));
+    assert_ne!(record.outputs, first);
+    assert_eq!(record.step(&b).unwrap().current_attempts(), []);
+}
+
+#[test]
 fn a_second_wish_in_the_same_pass_is_refused() {
     let mut bench = failed_at_b();
     bench.say(again());
