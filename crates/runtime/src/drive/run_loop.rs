@@ -356,7 +356,7 @@ impl<'a> Drive<'a> {
                 message
             }
         };
-        tracing::warn!(%effect, %message, "work cannot be followed for now");
+        tracing::debug!(%effect, %message, "work cannot be followed for now");
         let message: String = message.chars().take(MESSAGE_CHARS).collect();
         let pause = self.stuck.get(&effect).map_or(STUCK_AGAIN_FIRST, |last| last.pause * 2);
         let pause = pause.min(STUCK_AGAIN_LONGEST);
