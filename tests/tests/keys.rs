@@ -168,7 +168,11 @@ fn a_run_that_only_waits_for_an_answer_stays_and_goes_on_with_it() {
     });
     let choice =
         run.screen().lines().position(|line| line.contains("  accept ")).expect("it can be accepted");
-    let first = run.screen().lines().position(|line| line.contains("› 1")).expect("the first is marked");
+    let first = run
+        .screen()
+        .lines()
+        .position(|line| line.trim_start().starts_with("1  "))
+        .expect("the first is there");
     run.press(format!("{}\r", choice - first + 1).as_bytes());
     let (status, seen) = run.end();
     assert_eq!(status.code(), Some(0), "{seen}");
