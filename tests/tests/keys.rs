@@ -204,7 +204,7 @@ fn the_terminal_rings_once_for_a_question_and_once_for_the_end_unless_it_shall_n
         watch.wait_for_screen("[s] suspend");
         go.open();
         watch.wait_for_screen("[a] answer");
-        watch.press(b"a\r");
+        watch.press(b"a1\r");
         let (status, seen) = watch.end();
         assert_eq!(status.code(), Some(0), "{seen}");
         assert_eq!(rings(&seen), expected, "{flags:?} {configuration}: {seen:?}");
