@@ -96,12 +96,12 @@ fn inputs_that_no_script_could_take_are_told_with_their_name_and_a_way_out() {
     std::fs::write(world.path().join("latin.yaml"), b"backstay: 1\nname: caf\xe9\n").unwrap();
     world.write("zero", "a\0b");
     world.write("inputs.json", r#"{"label": "a\u0000b", "more": {"key": ["x", "\u0000"]}}"#);
-    let not_utf8 = ["BKS-C024", "latin is no text in UTF-8: the byte 3, in line 1,", "iconv"];
+    let not_utf8 = ["BKS-C024", "latin is no text in UTF-8: byte 4 of line 1 ", "iconv"];
     let zero = ["BKS-W113", "the input `label` has a zero byte", "--input label=PATH"];
     for (arguments, words) in [
         (&["run", "flow.yaml", "--input", "label=@latin"][..], &not_utf8[..]),
-        (&["run", "latin.yaml"], &["BKS-C024", "byte 21, in line 2,"]),
-        (&["check", "latin.yaml"], &["BKS-C024", "byte 21, in line 2,"]),
+        (&["run", "latin.yaml"], &["BKS-C024", "byte 10 of line 2 "]),
+        (&["check", "latin.yaml"], &["BKS-C024", "byte 10 of line 2 "]),
         (&["run", "flow.yaml", "--inputs", "latin"], &not_utf8),
         (&["run", "flow.yaml", "--input", "label=@zero"], &zero),
         (&["run", "flow.yaml", "--inputs", "inputs.json"], &zero),

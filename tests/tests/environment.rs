@@ -197,3 +197,29 @@ fn a_write_beyond_the_limit_of_files_is_a_full_disk_and_ends_nobody() {
     }
     assert!(said(&world.run(&["store", "check"])).contains("whole: "));
 }
+
+#[test]
+fn a_full_disk_in_the_middle_of_a_run_is_told_once_and_in_words_for_people() {
+    let mut met = 0;
+    for kib in [112, 128, 160, 192] {
+        let world = World::new();
+        world.write(
+            "flow.yaml",
+            "backstay: 1\nname: f\nsteps:\n  - {id: one, run: 'seq 1 200000'}\n  - {id: two, run: 'echo two'}\n",
+        );
+        let output = with_short_files(&world, kib, "run flow.yaml");
+        let text = said(&output);
+        for word in [" WARN ", " ERROR ", "error=", "run="] {
+            assert!(!text.contains(word), "{kib}: {word} is in {text}");
+        }
+        match output.status.code() {
+            Some(0) => {}
+            Some(5) => {
+                met += usize::from(text.contains("the run began"));
+                assert_eq!(text.matches("no room is left").count(), 1, "{kib}: {text}");
+            }
+            other => panic!("{kib}: {other:?}: {text}"),
+        }
+    }
+    assert!(met > 0, "no run met the limit after its beginning");
+}

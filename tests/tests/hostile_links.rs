@@ -6,8 +6,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
+use backstay_engine::record::RunStatus;
 use backstay_exec::run_within;
-use backstay_model::RunId;
+use backstay_model::{RunId, Seq};
 use backstay_tests::folder::{contents, copy_folder, files, has_bytes, listing, said};
 use backstay_tests::{World, send, soak};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -24,6 +25,9 @@ const FLOW: &str = "backstay: 1\nname: small\nsteps:\n  - {id: one, run: 'seq 1 
 /// Its step says that it has begun, and waits as long as `gate` is a FIFO.
 const HELD: &str =
     "backstay: 1\nname: held\nsteps:\n  - {id: one, after_crash: rerun, run: 'echo began > up; cat gate'}\n";
+
+/// The event of each run that says that its first step runs.
+const EVENT_RUNNING: u64 = 7;
 
 /// Files directly in a store.
 const FILES: [&str; 15] = [
@@ -62,6 +66,57 @@ const ATTEMPT_FILES: [&str; 14] = [
     "tree-index",
     "scrubbed.json",
 ];
+
+/// Commands that read or write a store, the code that each ends with where nothing is planted, and the error that it says.
+const COMMANDS: [(&str, i32, &str); 28] = [
+    ("run flow.yaml", 0, ""),
+    ("store scrub", 0, ""),
+    ("prune --older 0s", 0, ""),
+    ("resume HELD", 0, ""),
+    ("retry ENDED --from one", 0, ""),
+    ("logs ENDED", 0, ""),
+    ("store backup COPY", 0, ""),
+    ("rm ENDED", 0, ""),
+    ("store check", 0, ""),
+    ("up", 0, ""),
+    ("show HELD", 0, ""),
+    ("logs HELD", 0, ""),
+    ("ls", 0, ""),
+    ("cancel HELD", 0, ""),
+    ("diff ENDED", 0, ""),
+    ("store info", 0, ""),
+    ("doctor", 0, ""),
+    ("skip HELD one", 0, ""),
+    ("events HELD", 0, ""),
+    ("usage", 0, ""),
+    ("inbox", 0, ""),
+    ("watch ENDED", 0, ""),
+    ("wait ENDED", 0, ""),
+    ("suspend HELD", 0, ""),
+    ("restore ENDED --to TO", 0, ""),
+    ("answer HELD yes", 2, "BKS-C006"),
+    ("check flow.yaml", 0, ""),
+    ("prune --dry-run", 0, ""),
+];
+
+/// One call of the program, and how it ends where nothing is planted.
+struct Command {
+    words: Vec<String>,
+    code: i32,
+    /// The code of the error that it says; empty if it says none.
+    error: &'static str,
+}
+
+/// How a command ended with something planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// As without it.
+    Usual,
+    /// With an error that names what was planted.
+    Named,
+    /// It was not started: nothing of this kind can be there.
+    NotPlanted,
+}
 
 /// A name in a store, and what a store has there.
 struct Name {
@@ -115,6 +170,21 @@ fn run_of(world: &World, workflow: &str) -> RunId {
     rows.iter().find(|row| row.summary.workflow == workflow).expect("the run is listed").run
 }
 
+/// Whether `text` names the file `name` of the store, the folder of the run or of the attempt that it is in, or its blob.
+fn is_named(name: &str, text: &str) -> bool {
+    let name = Utf8Path::new(name);
+    let folder = name.parent().filter(|folder| !folder.as_str().is_empty() && *folder != "blobs");
+    let blob = name.file_name().filter(|_| name.starts_with("blobs")).map(|file| format!("the blob {file}"));
+    let names = [Some(name.as_str()), folder.map(Utf8Path::as_str), blob.as_deref()];
+    names.into_iter().flatten().any(|name| text.contains(name))
+}
+
+impl Command {
+    fn is_usual(&self, code: i32, text: &str) -> bool {
+        code == self.code && text.contains(self.error)
+    }
+}
+
 impl Scene {
     fn new() -> Scene {
         let world = World::new();
@@ -130,6 +200,12 @@ impl Scene {
         let (up, gate) = (world.gate("up"), world.gate("gate"));
         let owner = world.start(&["run", "held.yaml"]);
         assert_eq!(up.wait(), "began\n");
+        // The step may be faster than the event that says that it runs.
+        let record = world.record_when("tells that its step runs", |record| {
+            record.workflow.as_ref().is_some_and(|workflow| workflow.name == "held")
+                && record.head >= Seq(EVENT_RUNNING)
+        });
+        assert_eq!(record.status, RunStatus::Running);
         owner.kill();
         let held = run_of(&world, "held");
         let attempt = world.path().join(format!(".backstay/runs/{held}/one/1"));
@@ -251,21 +327,27 @@ impl Scene {
                 .any(|path| has_bytes(&fs::read(path).expect("a file"), SENTINEL.as_bytes()))
     }
 
-    /// Runs `arguments` on the store with `hostile` in the place of `name`.
-    fn attack(&self, name: &str, hostile: Hostile, arguments: &[&str]) {
+    /// Runs `command` on the store with `hostile` in the place of `name`.
+    fn attack(&self, name: &str, hostile: Hostile, command: &Command) -> Ending {
         self.reset();
         if !self.plant(name, hostile) {
-            return;
+            return Ending::NotPlanted;
         }
         let before = self.surroundings();
-        let what = format!("{arguments:?} with {hostile:?} for {name}");
-        let (code, text) = self.run_as(&what, arguments);
+        let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
+        let what = format!("{words:?} with {hostile:?} for {name}");
+        let (code, text) = self.run_as(&what, &words);
         let what = format!("{what}: exit {code}: {text}");
         assert_eq!(self.surroundings(), before, "{what}");
         if hostile != Hostile::HardLink {
             assert!(!text.contains(SENTINEL), "{what}");
             assert!(!self.has_read(), "{what}");
         }
+        if command.is_usual(code, &text) {
+            return Ending::Usual;
+        }
+        assert!(is_named(name, &text), "neither as usual nor an error that names what is planted: {what}");
+        Ending::Named
     }
 
     /// Names in the store.
@@ -291,69 +373,44 @@ impl Scene {
     }
 
     /// The commands that read or write a store.
-    fn commands(&self) -> Vec<Vec<String>> {
-        let (ended, held) = (self.ended.to_string(), self.held.to_string());
-        let to = self.world.path().join("restored").into_string();
-        [
-            "run flow.yaml",
-            "store scrub",
-            "prune --older 0s",
-            "resume HELD",
-            "retry ENDED --from one",
-            "logs ENDED",
-            "store backup COPY",
-            "rm ENDED",
-            "store check",
-            "up",
-            "show HELD",
-            "logs HELD",
-            "ls",
-            "cancel HELD",
-            "diff ENDED",
-            "store info",
-            "doctor",
-            "skip HELD one",
-            "events HELD",
-            "usage",
-            "inbox",
-            "watch ENDED",
-            "wait ENDED",
-            "suspend HELD",
-            "restore ENDED --to TO",
-            "answer HELD yes",
-            "check flow.yaml",
-            "prune --dry-run",
-        ]
-        .iter()
-        .map(|line| {
-            let word = |word: &str| match word {
-                "HELD" => held.clone(),
-                "ENDED" => ended.clone(),
-                "TO" => to.clone(),
-                "COPY" => self.world.path().join("copied").into_string(),
-                word => word.to_owned(),
-            };
-            line.split(' ').map(word).collect()
-        })
-        .collect()
+    fn commands(&self) -> Vec<Command> {
+        COMMANDS
+            .iter()
+            .map(|(line, code, error)| Command { words: self.words(line), code: *code, error })
+            .collect()
     }
 
-    /// Attacks each name with all commands, or some of the names with one command each, in turn.
-    fn attack_all(&self, part: usize, hostile: impl Fn(usize, &Name) -> Vec<Hostile>) {
+    fn words(&self, line: &str) -> Vec<String> {
+        let word = |word: &str| match word {
+            "HELD" => self.held.to_string(),
+            "ENDED" => self.ended.to_string(),
+            "TO" => self.world.path().join("restored").into_string(),
+            "COPY" => self.world.path().join("copied").into_string(),
+            word => word.to_owned(),
+        };
+        line.split(' ').map(word).collect()
+    }
+
+    /// Attacks each name with all commands, or some of the names with one command each, in turn; says how many commands ended
+    /// as usual, so that they passed the first look at the store.
+    fn attack_all(&self, part: usize, hostile: impl Fn(usize, &Name) -> Vec<Hostile>) -> usize {
         let commands = self.commands();
+        let mut usual = 0;
         self.reset();
         for (number, name) in
             self.names().iter().enumerate().filter(|(number, _)| soak() || number % part == 0)
         {
             for (kind, hostile) in hostile(number, name).into_iter().enumerate() {
                 let turn = (number / part + kind) % commands.len();
-                for command in commands.iter().enumerate().filter(|(index, _)| soak() || *index == turn) {
-                    let words: Vec<&str> = command.1.iter().map(String::as_str).collect();
-                    self.attack(&name.path, hostile, &words);
+                for (_, command) in commands.iter().enumerate().filter(|(index, _)| soak() || *index == turn)
+                {
+                    let ending = self.attack(&name.path, hostile, command);
+                    usual += usize::from(ending == Ending::Usual);
                     self.clean();
                 }
             }
         }
+        usual
     }
 
     /// What commands make beside the store.
@@ -371,27 +428,74 @@ impl Scene {
 #[test]
 fn no_command_follows_a_link_in_the_place_of_a_file_or_folder_of_the_store() {
     let scene = Scene::new();
-    scene.attack_all(2, |_, name| {
+    let usual = scene.attack_all(2, |_, name| {
         vec![if name.is_folder { Hostile::LinkToFolder } else { Hostile::LinkToFile }]
     });
+    assert!(usual >= 30, "{usual} commands passed the first look at the store");
 }
 
 #[test]
 fn no_command_waits_for_a_fifo_or_a_device_or_writes_through_a_hard_link() {
     let scene = Scene::new();
     let kinds = |number: usize| if soak() { ODD.to_vec() } else { vec![ODD[number % ODD.len()]] };
-    scene.attack_all(3, |number, _| kinds(number));
+    let usual = scene.attack_all(3, |number, _| kinds(number));
+    assert!(usual >= 22, "{usual} commands passed the first look at the store");
 }
 
 #[test]
 fn the_folder_of_a_run_that_is_a_link_is_not_emptied() {
     let scene = Scene::new();
-    let ended = scene.ended.to_string();
-    let prune = &["prune", "--older", "0s"][..];
-    scene.attack(&format!("runs/{ended}"), Hostile::LinkToFolder, prune);
-    scene.attack(&format!("runs/{ended}/one"), Hostile::LinkToFolder, &["rm", &ended]);
-    scene.attack("runs", Hostile::LinkToFolder, prune);
-    scene.attack("up.log", Hostile::LinkToFile, &["run", "flow.yaml", "--detach"]);
+    for (name, hostile, line, ending) in [
+        ("runs/ENDED", Hostile::LinkToFolder, "prune --older 0s", Ending::Named),
+        ("runs/ENDED/one", Hostile::LinkToFolder, "rm ENDED", Ending::Usual),
+        ("runs", Hostile::LinkToFolder, "prune --older 0s", Ending::Named),
+        ("up.log", Hostile::LinkToFile, "run flow.yaml --detach", Ending::Named),
+    ] {
+        let name = name.replace("ENDED", &scene.ended.to_string());
+        let command = Command { words: scene.words(line), code: 0, error: "" };
+        assert_eq!(scene.attack(&name, hostile, &command), ending, "{line} with {hostile:?} for {name}");
+    }
+}
+
+#[test]
+fn every_command_ends_as_the_table_says_where_nothing_is_planted() {
+    let scene = Scene::new();
+    for command in scene.commands() {
+        scene.reset();
+        let (code, text) = scene.run(&command.words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(command.is_usual(code, &text), "{:?}: exit {code}: {text}", command.words);
+        scene.clean();
+    }
+}
+
+#[test]
+fn what_would_be_waited_for_or_looked_at_for_ever_is_refused_and_the_error_names_it() {
+    let scene = Scene::new();
+    let lock = format!("runs/{}/one/1/keeper.lock", scene.held);
+    let cases = [
+        // Git opens it as well.
+        (".gitignore", Hostile::Fifo, "run flow.yaml", 2, ".gitignore is a pipe"),
+        (&lock, Hostile::LinkToFile, "up", 1, "keeper.lock is a symbolic link"),
+    ];
+    for (name, hostile, line, expected, words) in cases {
+        scene.reset();
+        assert!(scene.plant(name, hostile));
+        let (code, text) = scene.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(code, expected, "{line}: {text}");
+        assert!(text.contains(words), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_step_writes_through_no_link_that_was_among_its_artifacts_before_it_began() {
+    let scene = Scene::new();
+    let place = format!("runs/{}/one/2/artifacts/a", scene.ended);
+    let command = Command { words: scene.words("retry ENDED --from one"), code: 0, error: "" };
+    for hostile in [Hostile::LinkToFile, Hostile::HardLink] {
+        assert_eq!(scene.attack(&place, hostile, &command), Ending::Usual, "{hostile:?}");
+        let written = fs::read_to_string(scene.store().join(&place)).expect("the step ran");
+        assert_eq!(written, "a\n", "{hostile:?}");
+    }
 }
 
 #[test]
@@ -452,7 +556,12 @@ fn values_of_events_lead_to_no_option_of_git_and_to_no_file_outside() {
                 "resume" => words.push(scene.held.to_string()),
                 _ => {}
             }
-            let (_code, text) = scene.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+            let (code, text) = scene.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(
+                (code, text.contains(&format!("event {EVENT_RUNNING} "))),
+                (1, true),
+                "{words:?} {value}: {text}"
+            );
             assert_eq!(scene.surroundings(), before, "{words:?} {value}: {text}");
             assert!(!text.contains(SENTINEL) && !scene.has_read(), "{words:?} {value}: {text}");
             assert!(!scene.world.path().join("made").exists(), "{words:?} {value}: {text}");

@@ -220,7 +220,7 @@ fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
         for owner in [&first, &second] {
             let error = owner.drive(run, ClaimMode::Fair, &switch).await.expect_err("nothing can be started");
             assert!(
-                matches!(error, DriveError::Work { .. }),
+                matches!(error, DriveError::Damaged { .. }),
                 "the first owner lives and holds nothing: {error}"
             );
         }
@@ -298,7 +298,7 @@ steps:
             tokio::task::spawn_blocking(move || go.open()).await.unwrap();
         };
         let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), look);
-        assert!(matches!(end, Err(DriveError::Work { .. })), "{end:?}");
+        assert!(matches!(end, Err(DriveError::Damaged { .. })), "{end:?}");
         assert_eq!(world.read("ran"), "next\n", "what works beside it goes on to its end");
         let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
         assert!(row.is_without_owner(), "nobody says that it works");

@@ -12,7 +12,7 @@ pub(crate) struct Consent {
     pub(crate) question: String,
     /// What the command would do, for the error.
     pub(crate) consequence: String,
-    /// The command that does it without a question.
+    /// What does it without a question, in words.
     pub(crate) command: String,
 }
 

@@ -355,8 +355,9 @@ pub(crate) fn read_text(path: &Utf8Path) -> Result<String, CliError> {
 /// The text that `bytes` of `path` are.
 pub(crate) fn text_of(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, CliError> {
     String::from_utf8(bytes).map_err(|odd| {
-        let byte = odd.utf8_error().valid_up_to();
-        let line = 1 + odd.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count();
+        let before = &odd.as_bytes()[..odd.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let byte = 1 + before.iter().rev().take_while(|byte| **byte != b'\n').count();
         CliError::NotUtf8 { path: path.to_owned(), byte, line }
     })
 }

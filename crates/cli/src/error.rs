@@ -125,7 +125,7 @@ pub(crate) enum CliError {
     Cursor(#[from] CursorError),
     #[error("{path} cannot be read")]
     ReadFile { path: Utf8PathBuf, source: std::io::Error },
-    #[error("{path} is no text in UTF-8: the byte {byte}, in line {line}, begins no character")]
+    #[error("{path} is no text in UTF-8: byte {byte} of line {line} begins no character")]
     NotUtf8 { path: Utf8PathBuf, byte: usize, line: usize },
     #[error("{path} is there already, and is not written over")]
     FileExists { path: Utf8PathBuf },
@@ -305,7 +305,7 @@ impl Coded for CliError {
             }
             CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
             CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
-            CliError::NotAgreed { command, .. } => Some(format!("`{command}` does it without asking")),
+            CliError::NotAgreed { command, .. } => Some(format!("{command} does it without asking")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())
@@ -351,7 +351,7 @@ impl Coded for CliError {
             CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::NotUtf8 { .. } => {
-                Some("`iconv -f LATIN1 -t UTF-8` converts a text of another encoding; bytes that are no text stay in a file".to_owned())
+                Some("`iconv -f ENCODING -t UTF-8` converts a text of another encoding (`UTF-16` if it begins with the bytes FF FE or FE FF); bytes that are no text stay in a file".to_owned())
             }
             CliError::PathName { .. } => Some("rename it, or call this in a folder whose path is UTF-8".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),

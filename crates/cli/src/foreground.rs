@@ -120,7 +120,7 @@ pub(crate) async fn work(
         rounds += 1;
         match end {
             Ok(DriveEnd::WaitingForPerson) if stage.is_attended(&person) => {
-                if stage.wait_for_word(&mut person).await? == Heard::Enough {
+                if stage.wait_for_word(&mut person).await == Heard::Enough {
                     break DriveEnd::WaitingForPerson;
                 }
             }
@@ -134,7 +134,7 @@ pub(crate) async fn work(
         }
     };
     drop(owner);
-    stage.read_on(&mut person).await?;
+    stage.read_on(&mut person).await;
     stage.view.end()?;
     let way = stage.way;
     drop((stage, person));
@@ -207,26 +207,31 @@ impl Stage<'_> {
     }
 
     /// Takes what is left to hear, and lets a person read to the end.
-    async fn read_on(&mut self, person: &mut Person) -> Result<(), CliError> {
+    async fn read_on(&mut self, person: &mut Person) {
         let Stage { context, live, view, way, .. } = self;
         if view.is_closed() {
-            return Ok(());
+            return;
         }
-        while let Some(moment) = live.next_now().await? {
+        while let Some(moment) = view.unless_failed(live.next_now().await).flatten() {
             view.take(context, &moment);
         }
         while *way == Way::On && view.is_reading() {
             tokio::select! {
-                wish = person.wish() => if view.take_wish(wish, person, live)?.is_some() {
-                    return Ok(());
+                wish = person.wish() => {
+                    let taken = view.take_wish(wish, person, live);
+                    if view.unless_failed(taken).flatten().is_some() {
+                        return;
+                    }
                 },
-                moment = live.next() => view.take(context, &moment?),
+                moment = live.next() => if let Some(moment) = view.unless_failed(moment) {
+                    view.take(context, &moment);
+                },
                 is_due = view.is_due() => if is_due {
-                    view.draw(live).await?;
+                    let drawn = view.draw(live).await;
+                    view.unless_failed(drawn);
                 },
             }
         }
-        Ok(())
     }
 
     /// Whether somebody is in front of it who can answer.
@@ -235,24 +240,33 @@ impl Stage<'_> {
     }
 
     /// Shows the run until somebody says something to it. Nobody works on it meanwhile.
-    async fn wait_for_word(&mut self, person: &mut Person) -> Result<Heard, CliError> {
+    async fn wait_for_word(&mut self, person: &mut Person) -> Heard {
         let Stage { context, live, view, .. } = self;
-        while let Some(moment) = live.next_now().await? {
+        while let Some(moment) = view.unless_failed(live.next_now().await).flatten() {
             view.take(context, &moment);
         }
         let before = live.inputs;
         while live.inputs == before {
+            if view.is_closed() {
+                return Heard::Enough;
+            }
             tokio::select! {
-                wish = person.wish() => if view.take_wish(wish, person, live)?.is_some() {
-                    return Ok(Heard::Enough);
+                wish = person.wish() => {
+                    let taken = view.take_wish(wish, person, live);
+                    if view.unless_failed(taken).flatten().is_some() {
+                        return Heard::Enough;
+                    }
                 },
-                moment = live.next() => view.take(context, &moment?),
+                moment = live.next() => if let Some(moment) = view.unless_failed(moment) {
+                    view.take(context, &moment);
+                },
                 is_due = view.is_due() => if is_due {
-                    view.draw(live).await?;
+                    let drawn = view.draw(live).await;
+                    view.unless_failed(drawn);
                 },
             }
         }
-        Ok(Heard::Something)
+        Heard::Something
     }
 }
 

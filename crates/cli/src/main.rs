@@ -24,6 +24,7 @@ mod programs;
 mod screen;
 mod ui;
 mod user_folders;
+mod warning;
 
 use std::process::ExitCode;
 

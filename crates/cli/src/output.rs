@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::ui::{self, Colours, Moves, Sanitizer};
+use crate::warning::WarningLine;
 
 /// The schema version of every JSON document that has none of its own.
 pub(crate) const JSON_SCHEMA: u32 = 1;
@@ -185,20 +186,21 @@ impl Write for Log {
     }
 }
 
-/// Lets `tracing` write to stderr what BACKSTAY_LOG asks for; only trouble by default.
+/// Lets `tracing` write to stderr what BACKSTAY_LOG asks for. Without it only warnings, in words for people: those who asked
+/// for a log get times and the parts of the program that speak.
 pub(crate) fn start_tracing(context: &Context) {
-    let wanted = context.env.get(LOG_VARIABLE).map_or("warn", String::as_str);
-    let filter = tracing_subscriber::EnvFilter::try_new(wanted)
+    let wanted = context.env.get(LOG_VARIABLE);
+    let filter = tracing_subscriber::EnvFilter::try_new(wanted.map_or("warn", String::as_str))
         .unwrap_or_else(|_not_a_filter| tracing_subscriber::EnvFilter::new("warn"));
-    // Which part of the program says it is for those who asked for its parts.
-    let is_asked_for = context.env.contains_key(LOG_VARIABLE);
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_target(is_asked_for)
         .with_writer(|| Log)
         .log_internal_errors(false)
-        .with_ansi(false)
-        .init();
+        .with_ansi(false);
+    match wanted {
+        Some(_) => log.init(),
+        None => log.event_format(WarningLine).init(),
+    }
 }
 
 #[cfg(test)]

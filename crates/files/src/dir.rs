@@ -230,7 +230,8 @@ impl Dir {
     /// Makes a file where nothing is, open for reading and writing.
     ///
     /// # Errors
-    /// What the system says; [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything has the name.
+    /// What the system says; [`Refused::Exists`], of the kind [`AlreadyExists`](io::ErrorKind::AlreadyExists), if anything has the
+    /// name.
     pub fn create_new(&self, name: impl AsRef<Path>) -> io::Result<File> {
         self.make_file(name.as_ref(), Use::Write)
     }
@@ -465,6 +466,9 @@ impl Dir {
             && let Some(link) = first_link(self.handle.as_fd(), name)
         {
             return Refused::Link { path: self.path.join(link) }.into();
+        }
+        if error == Errno::EXIST {
+            return Refused::Exists { path: self.path.join(name) }.into();
         }
         // A FIFO that nobody reads, a socket, or a folder that is to be written.
         if matches!(error, Errno::NXIO | Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOTDIR)

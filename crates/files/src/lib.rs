@@ -10,8 +10,10 @@
 mod dir;
 mod refused;
 mod resolve;
+mod shell_word;
 mod status;
 
 pub use dir::{Dir, Flush, if_there, read_regular, read_regular_with_metadata, real_path};
 pub use refused::Refused;
+pub use shell_word::shell_word;
 pub use status::{Entry, FileKind, Status};

@@ -30,6 +30,12 @@ pub enum Refused {
         /// The file.
         path: PathBuf,
     },
+    /// It has the name under which a new file is to be made.
+    #[error("{} is there already, and a new file has to have this name; move it away", .path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The name leads out of the folder that it is looked up in.
     #[error("{} leads out of {}", .path.display(), .folder.display())]
     Outside {
@@ -58,6 +64,14 @@ impl Refused {
 
 impl From<Refused> for io::Error {
     fn from(refused: Refused) -> io::Error {
-        io::Error::other(refused)
+        let kind = match refused {
+            Refused::Exists { .. } => io::ErrorKind::AlreadyExists,
+            Refused::Link { .. }
+            | Refused::Kind { .. }
+            | Refused::HardLink { .. }
+            | Refused::Outside { .. }
+            | Refused::TooLarge { .. } => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, refused)
     }
 }

@@ -229,6 +229,14 @@ pub enum DriveError {
         /// Why, with its causes.
         message: String,
     },
+    /// Work cannot be followed until a person mends something of the store.
+    #[error("the work {effect} cannot be followed: {message}")]
+    Damaged {
+        /// Which work.
+        effect: EffectId,
+        /// What is damaged, with its causes.
+        message: String,
+    },
     /// There is no room for what work needs before it starts, or for what it left.
     #[error("no room is left for the work {effect}: {message}")]
     NoRoom {
@@ -264,6 +272,7 @@ impl Coded for DriveError {
             DriveError::Run(error) => error.code(),
             DriveError::Work { .. } => Code("BKS-R013"),
             DriveError::Boot(_) => Code("BKS-R014"),
+            DriveError::Damaged { .. } => Code("BKS-R087"),
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
             DriveError::StoreGone(_) => Code("BKS-R083"),
@@ -291,6 +300,9 @@ impl Coded for DriveError {
                 Some("make room on that disk (or raise `ulimit -f`), then `backstay resume`".to_owned())
             }
             DriveError::Work { .. } => Some("mend what the message names, then `backstay resume`".to_owned()),
+            DriveError::Damaged { effect, .. } => {
+                Some(format!("mend what the message names, then `backstay resume {}`", effect.run))
+            }
         }
     }
 }

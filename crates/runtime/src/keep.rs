@@ -75,6 +75,8 @@ struct Keeping<'a> {
     driven: FuturesUnordered<Driven<'a>>,
     at_work: BTreeSet<RunId>,
     refused: BTreeMap<RunId, Refused>,
+    /// Why nothing more is tried for some of them, unless there is other work meanwhile.
+    left: BTreeMap<RunId, DriveError>,
     /// Since when there is nothing to do.
     idle_since: Option<Instant>,
     failed_looks: u32,
@@ -82,11 +84,16 @@ struct Keeping<'a> {
 
 impl Owner {
     /// Works on every run of `kept` that is due, side by side, until none is open or `switch` is used. A run that cannot be
-    /// worked on is logged and tried again later.
+    /// worked on is logged and tried again later. One that another process has to work on, or that is damaged, is not
+    /// waited for: gives those that are left, and why.
     ///
     /// # Errors
     /// [`DriveError`] if the store is gone, or the list of runs can still not be read after several tries.
-    pub async fn keep(&self, kept: Kept, switch: &StopSwitch) -> Result<(), DriveError> {
+    pub async fn keep(
+        &self,
+        kept: Kept,
+        switch: &StopSwitch,
+    ) -> Result<BTreeMap<RunId, DriveError>, DriveError> {
         let now = Instant::now();
         let first = Appointment { seen: Position(0), earliest: now, latest: now };
         let mut keeping = Keeping {
@@ -96,6 +103,7 @@ impl Owner {
             driven: FuturesUnordered::new(),
             at_work: BTreeSet::new(),
             refused: BTreeMap::new(),
+            left: BTreeMap::new(),
             idle_since: None,
             failed_looks: 0,
         };
@@ -116,7 +124,7 @@ impl Owner {
                     Some(Appointment { seen, earliest: now, latest: now + LOOK_PACE })
                 }
                 // It has no end of its own.
-                () = &mut freeing => return Ok(()),
+                () = &mut freeing => return keeping.finish(None).await,
                 looked = &mut looking => {
                     seen = looked.seen;
                     match keeping.take_look(looked) {
@@ -128,7 +136,7 @@ impl Owner {
             };
             match next {
                 Some(appointment) => looking.set(self.look(appointment)),
-                None => return Ok(()),
+                None => return keeping.finish(None).await,
             }
         }
     }
@@ -221,7 +229,11 @@ impl Keeping<'_> {
     }
 
     /// Waits for every drive to end. Gives `error`, or what one of them says of a store that is gone: it knows more.
-    async fn finish(&mut self, mut error: Option<DriveError>) -> Result<(), DriveError> {
+    /// Else gives what is left.
+    async fn finish(
+        &mut self,
+        mut error: Option<DriveError>,
+    ) -> Result<BTreeMap<RunId, DriveError>, DriveError> {
         while let Some((run, end)) = self.driven.next().await {
             let Err(gone) = self.take_end(run, end) else { continue };
             if matches!(error, Some(DriveError::StoreGone(_))) {
@@ -230,7 +242,10 @@ impl Keeping<'_> {
                 error = Some(gone);
             }
         }
-        error.map_or(Ok(()), Err)
+        match error {
+            Some(error) => Err(error),
+            None => Ok(std::mem::take(&mut self.left)),
+        }
     }
 
     /// Takes note of how a drive ended. An error if the store is gone: no run of it can be worked on again.
@@ -239,6 +254,7 @@ impl Keeping<'_> {
         let error = match end {
             Ok(_) => {
                 self.refused.remove(&run);
+                self.left.remove(&run);
                 return Ok(());
             }
             Err(gone @ DriveError::StoreGone(_)) => return Err(gone),
@@ -253,12 +269,26 @@ impl Keeping<'_> {
                 tracing::info!(%run, %error, "a run is left to its owner");
                 false
             }
+            damage if damage.is_damage() => {
+                tracing::warn!(%run, %error, "a run cannot be worked on until it is mended");
+                false
+            }
             _ => {
                 tracing::warn!(%run, %error, "a run cannot be worked on for now");
                 true
             }
         };
-        let pause = self.refused.get(&run).map_or(AGAIN_FIRST, |last| (last.pause * 2).min(AGAIN_LONGEST));
+        if is_waited_for {
+            self.left.remove(&run);
+        } else {
+            self.left.insert(run, error);
+        }
+        let pause = match self.refused.get(&run) {
+            // It shows the same the next time.
+            _ if self.left.get(&run).is_some_and(DriveError::is_damage) => AGAIN_LONGEST,
+            Some(last) => (last.pause * 2).min(AGAIN_LONGEST),
+            None => AGAIN_FIRST,
+        };
         self.refused.insert(run, Refused { until: Instant::now() + pause, pause, is_waited_for });
         Ok(())
     }

@@ -8,6 +8,7 @@ use backstay_model::event::OmissionReason;
 use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
 use backstay_runtime::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
 use camino::Utf8Path;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 struct Repository {
@@ -373,6 +374,23 @@ fn ignored_files_keep_a_worktree_unless_the_checkout_has_them_or_they_are_in_an_
         fs::remove_file(worktree.path.join(name)).unwrap();
     }
     assert_eq!(checkout.free_worktree(&worktree).unwrap(), Removal::Gone);
+}
+
+#[test]
+fn a_tree_has_nothing_of_stores_and_no_file_of_theirs_is_opened() {
+    let repository = Repository::busy();
+    for store in [".backstay", "deep/.backstay"] {
+        repository.write(&format!("{store}/log.db"), "x");
+        // Opening it would never end.
+        let rules = repository.path().join(store).join(".gitignore");
+        mkfifoat(CWD, rules.as_std_path(), Mode::from_raw_mode(0o600)).unwrap();
+    }
+    let kept = repository.checkout().keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    assert!(kept.omitted.is_empty(), "{:?}", kept.omitted);
+    assert_eq!(
+        files(&repository, kept.commit.as_str()),
+        [".gitignore", "changed", "deep/untracked", "kept", "staged"]
+    );
 }
 
 #[test]

@@ -86,6 +86,8 @@ pub(crate) enum Command {
     /// Check a workflow file, and mend what can be mended.
     Check(CheckArgs),
     /// Work on every run that is due, until none is left.
+    ///
+    /// A damaged run does not keep the others from their end; then the error names the damage, and the exit code is 1.
     Up(UpArgs),
     /// Look after the store: what takes its room, whether it is whole, backups, secrets.
     Store(StoreArgs),

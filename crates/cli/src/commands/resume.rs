@@ -1,6 +1,7 @@
 //! `backstay resume`.
 
 use backstay_engine::record::{RunRecord, RunStatus};
+use backstay_files::shell_word;
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, ResumeRequested};
 use backstay_runtime::SayError;
@@ -12,7 +13,6 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::foreground::{self, Look};
 use crate::output;
-use crate::ui::shell_word;
 
 /// Goes on with a suspended or interrupted run.
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {

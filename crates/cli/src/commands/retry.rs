@@ -1,5 +1,6 @@
 //! `backstay retry`.
 
+use backstay_files::shell_word;
 use std::collections::BTreeMap;
 
 use backstay_engine::run::{ForeignPlan, RetryOutlook};
@@ -21,7 +22,6 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::foreground::{self, Look};
 use crate::output;
-use crate::ui::shell_word;
 
 /// Takes an ended run up again.
 pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, CliError> {
@@ -95,7 +95,7 @@ async fn by_file(
         Consent {
             question: format!("{why}. Drop what the run has done, and start it again by this file?"),
             consequence: format!("{why}: what the run has done would be dropped"),
-            command: format!("backstay retry {run} --workflow {} --yes", shell_word(&name)),
+            command: "the same command with `--yes`".to_owned(),
         }
         .obtain(args.yes)?;
     }

@@ -272,7 +272,7 @@ fn plan_rows(plan: &Plan, step: &Step, depth: usize, mark: &str, rows: &mut Vec<
         Verb::Command { argv } => ("command".to_owned(), words(argv)),
         Verb::Agent { agent, prompt, options } => {
             let does = plan.agents.get(agent).map_or_else(String::new, |spec| does(spec, options));
-            (format!("agent {agent}"), format!("{does} < {:?}", script_preview(&prompt.source)))
+            (format!("agent {agent}"), format!("{does} < {}", prompt_preview(&prompt.source)))
         }
         Verb::Worktree(worktree) => ("git".to_owned(), makes(worktree)),
         Verb::Group { .. } => ("group".to_owned(), String::new()),
@@ -294,6 +294,16 @@ fn script_preview(script: &str) -> String {
     match script.trim().lines().count() {
         0 | 1 => script.trim().to_owned(),
         lines => format!("{} (+{})", first_command(script), counted(lines as u64 - 1, "line")),
+    }
+}
+
+/// The first line of a prompt in quotes, and how many lines are not shown.
+fn prompt_preview(prompt: &str) -> String {
+    let mut lines = prompt.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => format!("{first:?}"),
+        more => format!("{first:?} (+{})", counted(more as u64, "line")),
     }
 }
 

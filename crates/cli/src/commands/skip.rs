@@ -30,7 +30,7 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
         Consent {
             question: format!("{run} {status}. Start it again without `{step}`{loses}?"),
             consequence: format!("{run} {status}: to skip `{step}` is to start the run again{loses}"),
-            command: format!("backstay skip {run} {step} --yes"),
+            command: "the same command with `--yes`".to_owned(),
         }
         .obtain(args.yes)?;
         let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip), plan: None };
@@ -51,9 +51,8 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
 
 /// What else is lost: the result of a step that has succeeded.
 fn lost_result(record: &RunRecord, step: &StepId) -> &'static str {
-    let has_succeeded =
-        |of: &StepRecord| of.step == *step && of.stage == (StepStage::Done { status: StepStatus::Succeeded });
-    if record.steps.iter().any(has_succeeded) { ", and to drop the result that it has" } else { "" }
+    let has_succeeded = |of: &StepRecord| of.stage == (StepStage::Done { status: StepStatus::Succeeded });
+    if record.step(step).is_some_and(has_succeeded) { ", and to drop the result that it has" } else { "" }
 }
 
 /// A JSON value given on the command line.

@@ -1,5 +1,6 @@
 //! `backstay diff` and `backstay restore`: what steps did to the checkout, and the way back.
 
+use backstay_files::shell_word;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
-use crate::ui::{counted, shell_word, short};
+use crate::ui::{counted, short};
 
 /// Shows what a run, or one step of it, changed in its checkout.
 pub(crate) async fn diff(context: &Context, args: DiffArgs) -> Result<Exit, CliError> {

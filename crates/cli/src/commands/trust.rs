@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::foreground::EFFECT;
 use crate::output;
 use crate::ui::{Line, Paint};
+use backstay_files::shell_word;
 
 /// Shows what the configuration of the store would execute, and allows it as it is now.
 pub(crate) fn trust(context: &Context, args: TrustArgs) -> Result<Exit, CliError> {
@@ -39,7 +40,7 @@ pub(crate) fn trust(context: &Context, args: TrustArgs) -> Result<Exit, CliError
     Consent {
         question: "\nAllow this file as it is now?".to_owned(),
         consequence: format!("what {} executes or removes has to be allowed by a person", store.path()),
-        command: "backstay trust --yes".to_owned(),
+        command: format!("`backstay --store {} trust --yes`", shell_word(folder.as_str())),
     }
     .obtain(args.yes)?;
     // The bytes that were shown, whatever is in the file by now.

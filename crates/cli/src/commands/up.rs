@@ -1,7 +1,10 @@
 //! `backstay up`.
 
+use std::collections::BTreeMap;
+
 use backstay_log::TopicFilter;
-use backstay_runtime::{Kept, StopSwitch, Store};
+use backstay_model::RunId;
+use backstay_runtime::{DriveError, Kept, StopSwitch, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::UpArgs;
@@ -12,15 +15,29 @@ use crate::exit::Exit;
 use crate::foreground;
 use crate::output;
 
-/// Works on every run that is due, until none is left or it is told to stop.
+/// Why runs are left that are due.
+type Left = BTreeMap<RunId, DriveError>;
+
+/// How the work of an owner ended.
+enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// There was nothing more that it could work on.
+    Idle(Left),
+}
+
+/// Works on every run that is due, until none is left or it is told to stop. A run that another process has to work on is
+/// left to it; one that is damaged is left and is an error.
 pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
     context.trusted(&store)?;
     if let Some(run) = args.run {
         // Who works in the background outlives the terminal that it was started from. The handler stays for good.
         let _hangups = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
-        keep(context, &store, Kept::Only(run)).await?;
-        return Ok(Exit::Completed);
+        return match keep(context, &store, Kept::Only(run)).await? {
+            Ended::Stopped => Ok(Exit::Completed),
+            Ended::Idle(left) => unless_damaged(left),
+        };
     }
     output::note(&format!("working on what is due in {} (pid {})", store.folder(), std::process::id()));
     loop {
@@ -32,17 +49,29 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
                 tokio::task::spawn_blocking(move || detach::lock_patiently(&folder)).await??
             }
         };
-        let stopped = keep(context, &store, Kept::All).await?;
+        let ended = keep(context, &store, Kept::All).await?;
         drop(lock);
-        // What was asked for between the last look and the freed lock would be nobody's.
-        if stopped || !is_something_due(context, &store).await? {
-            output::note("nothing is left to do");
-            return Ok(Exit::Completed);
-        }
+        let left = match ended {
+            Ended::Stopped => Left::new(),
+            // What was asked for between the last look and the freed lock would be nobody's.
+            Ended::Idle(left) if is_something_due(context, &store, &left).await? => continue,
+            Ended::Idle(left) => left,
+        };
+        let exit = unless_damaged(left)?;
+        output::note("nothing is left to do");
+        return Ok(exit);
     }
 }
 
-async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliError> {
+/// An error if a run is left because it is damaged. The others of which that is so were logged.
+fn unless_damaged(left: Left) -> Result<Exit, CliError> {
+    match left.into_values().find(DriveError::is_damage) {
+        Some(damage) => Err(damage.into()),
+        None => Ok(Exit::Completed),
+    }
+}
+
+async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<Ended, CliError> {
     let trusted = context.trusted(store)?;
     let mut owner = foreground::owner(context, store, &trusted).await?;
     if kept == Kept::All
@@ -58,8 +87,8 @@ async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliE
     loop {
         tokio::select! {
             kept = &mut kept => {
-                kept?;
-                return Ok(stopped);
+                let left = kept?;
+                return Ok(if stopped { Ended::Stopped } else { Ended::Idle(left) });
             }
             _ = interrupts.recv() => {}
             _ = terminations.recv() => {}
@@ -70,8 +99,9 @@ async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<bool, CliE
     }
 }
 
-async fn is_something_due(context: &Context, store: &Store) -> Result<bool, CliError> {
+/// Whether a run is due that nobody works on, but for those that are left.
+async fn is_something_due(context: &Context, store: &Store, left: &Left) -> Result<bool, CliError> {
     let filter = TopicFilter { open_only: true, due_by: Some(context.now()), ..TopicFilter::default() };
     let rows = store.runs(filter).await?;
-    Ok(rows.iter().any(backstay_runtime::RunRow::is_without_owner))
+    Ok(rows.iter().any(|row| row.is_without_owner() && !left.contains_key(&row.run)))
 }

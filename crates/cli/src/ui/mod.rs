@@ -57,4 +57,4 @@ pub(crate) use story::story;
 pub(crate) use style::{Paint, Style};
 pub(crate) use time::{Times, clock, duration, parse_duration};
 pub(crate) use typed::Key;
-pub(crate) use words::{counted, shell_word};
+pub(crate) use words::counted;

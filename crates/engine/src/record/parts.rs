@@ -266,16 +266,17 @@ impl StepRecord {
         self.attempts.get(self.earlier_attempts as usize..).unwrap_or(&[])
     }
 
-    /// From when to when it is or was at work: for single steps from the start of the first attempt to the end of the last
-    /// one; none where nothing began.
+    /// From when to when it is or was at work since it was reset last: for single steps from the start of the first attempt
+    /// to the end of the last one; none where nothing began.
     pub(super) fn span(&self, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let mut attempts = self.attempts.iter().filter(|attempt| !attempt.probe);
+        let mut attempts = self.current_attempts().iter().filter(|attempt| !attempt.probe);
         let from = match (attempts.next(), &self.agent) {
             (Some(first), _) => first.starting_at,
             (None, None) => self.started_at,
             (None, Some(_)) => return None,
         };
-        let stopped = self.attempts.iter().rfind(|attempt| !attempt.probe).and_then(|last| last.ended_at);
+        let stopped =
+            self.current_attempts().iter().rfind(|attempt| !attempt.probe).and_then(|last| last.ended_at);
         Some((from, self.ended_at.or(stopped).unwrap_or(now)))
     }
 

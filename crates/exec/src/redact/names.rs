@@ -52,16 +52,16 @@ fn secrets_of_urls(value: &str) -> Vec<String> {
     let mut secrets = Vec::new();
     for (at, mark) in value.match_indices("://") {
         let rest = &value[at + mark.len()..];
-        let end = rest.find(|c: char| c.is_whitespace() || "/?#,;\"'<>".contains(c)).unwrap_or(rest.len());
+        // Commas, semicolons and single quotes may stand in a password (RFC 3986, 3.2.1); a list has another URL behind them.
+        let end = rest.find(|c: char| c.is_whitespace() || "/?#\"<>".contains(c)).unwrap_or(rest.len());
         let Some((user, _host)) = rest[..end].rsplit_once('@') else { continue };
         let is_web = value[..at].ends_with("http") || value[..at].ends_with("https");
-        let secret = match user.split_once(':') {
-            Some((_user, password)) => password,
-            None if is_web && user.len() >= TOKEN_BYTES_MIN => user,
-            None => continue,
-        };
-        let decoded = percent_decoded(secret).filter(|decoded| decoded != secret);
-        secrets.extend(std::iter::once(secret.to_owned()).chain(decoded));
+        let (user, password) = user.split_once(':').map_or((user, None), |(user, word)| (user, Some(word)));
+        let token = Some(user).filter(|user| is_web && user.len() >= TOKEN_BYTES_MIN);
+        for secret in token.into_iter().chain(password.filter(|password| !password.is_empty())) {
+            let decoded = percent_decoded(secret).filter(|decoded| decoded != secret);
+            secrets.extend(std::iter::once(secret.to_owned()).chain(decoded));
+        }
     }
     secrets
 }
@@ -148,6 +148,9 @@ mod tests {
             ("amqp://a:first-one@h1,amqp://b:second-one@h2", &["first-one", "second-one"]),
             ("http://user:proxy-word@proxy:3128", &["proxy-word"]),
             ("https://ghp_0123456789abcdef0123@github.com/x", &["ghp_0123456789abcdef0123"]),
+            ("https://ghp_0123456789abcdef0123:x-oauth@h/x", &["ghp_0123456789abcdef0123", "x-oauth"]),
+            ("https://sk_live_0123456789abcdef:@api.example", &["sk_live_0123456789abcdef"]),
+            ("postgres://app:pa,ss;wo'rd@db/app", &["pa,ss;wo'rd"]),
             ("https://name@example.com/x", &[]),
             ("ssh://deployment-user-of-ours@host/x", &[]),
             ("https://example.com/a:b@c", &[]),

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::{fault, schema};
 use crate::crash::crash_point;
 use crate::error::StoreError;
+use crate::room::has_no_room;
 
 /// Pages in the log after which the thread begins.
 const BEGIN_PAGES: u32 = 400;
@@ -118,7 +119,10 @@ fn move_all(connection: &Connection, failed: &AtomicBool) {
     crash_point("log.checkpoint.before");
     match checkpoint(connection) {
         Ok(passed) => tracing::trace!(?passed, "the log was moved into the database"),
-        // The log only gets longer; the next one may do better.
+        // The log only gets longer; the next one may do better. Who writes hears of a full disk itself.
+        Err(error) if has_no_room(&error) => {
+            tracing::debug!(%error, "the log was not moved into the database")
+        }
         Err(error) => {
             tracing::warn!(%error, "the log was not moved into the database");
             note_failed_flush(&error, failed);

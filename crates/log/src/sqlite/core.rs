@@ -195,7 +195,7 @@ impl Core {
         while self.committer.tail.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
             pieces -= u32::from(self.committer.tail.lock().count() == 0);
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
-                tracing::warn!(%error, "the store is not left in order; the next to open it does that");
+                tracing::debug!(%error, "the store is not left in order; the next to open it does that");
                 return;
             }
         }

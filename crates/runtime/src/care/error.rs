@@ -21,7 +21,7 @@ impl Coded for IsBackup {
     }
 
     fn hint(&self) -> Option<String> {
-        let path = &self.path;
+        let path = backstay_files::shell_word(self.path.as_str());
         Some(format!(
             "`backstay --store OTHER store restore {path}` makes a store of it; `store check` and `store info` look at it as it is"
         ))

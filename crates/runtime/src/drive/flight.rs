@@ -19,6 +19,7 @@ use camino::Utf8PathBuf;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
+use super::damage::is_damage;
 use super::ended::collect;
 use super::gone::KeptExit;
 use super::prepare::Unready;
@@ -93,13 +94,22 @@ pub(super) enum News {
 pub(super) enum Trouble {
     /// There is no room for what has to be written before it starts, or for what it left.
     NoRoom(String),
+    /// Something of the store is damaged: only a person can mend it.
+    Damage(String),
     /// Something else, in words.
     Other(String),
 }
 
 impl Trouble {
     pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Trouble {
-        if has_no_room(error) { Trouble::NoRoom(chain(error)) } else { Trouble::Other(chain(error)) }
+        let message = chain(error);
+        if has_no_room(error) {
+            Trouble::NoRoom(message)
+        } else if is_damage(error) {
+            Trouble::Damage(message)
+        } else {
+            Trouble::Other(message)
+        }
     }
 }
 

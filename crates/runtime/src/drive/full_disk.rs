@@ -18,8 +18,8 @@ impl Drive<'_> {
             return Err(error);
         }
         let freed = ballast::drop_off(&self.owner.store.folder);
-        tracing::debug!(run = %self.run, freed, "the ballast is given back");
-        tracing::warn!(run = %self.run, %error, "the disk is full: the run is suspended");
+        // The event says that the run is suspended and why; where it cannot be written the error is what the drive ends with.
+        tracing::debug!(run = %self.run, %error, freed, "the disk is full, and the ballast is given back");
         let by = Actor { name: "backstay".to_owned(), via: "the disk is full".to_owned() };
         let wish = Event::from(SuspendRequested { by, reason: SuspendReason::DiskFull });
         let event = new_event(self.run, Scope::Run, &wish)?;

@@ -67,7 +67,10 @@ impl StoreGone {
     pub(crate) fn hint(&self) -> String {
         let run = self.run.map(|run| format!(" {run}")).unwrap_or_default();
         match &self.moved_to {
-            Some(path) => format!("it is {path} now: `backstay --store {path} resume{run}` goes on there"),
+            Some(path) => {
+                let word = backstay_files::shell_word(path.as_str());
+                format!("it is {path} now: `backstay --store {word} resume{run}` goes on there")
+            }
             None => "if it was moved, `backstay --store DIR resume` goes on there; what was deleted comes back from a backup only".to_owned(),
         }
     }

@@ -4,6 +4,7 @@ mod agent;
 mod append;
 mod artifacts;
 mod checkout;
+mod damage;
 mod ended;
 mod flight;
 mod full_disk;

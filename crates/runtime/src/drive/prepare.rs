@@ -15,6 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
+use crate::retention::remove_below;
 use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome};
 
 /// Why work cannot be started.
@@ -59,8 +60,10 @@ impl Watch {
             .and_then(|store| store.make_folder(self.folder.as_std_path()))
             .map_err(io(folder))?;
         let artifacts = folder.join("artifacts");
-        dir.make_folder("artifacts").map_err(io(&artifacts))?;
-        // The step writes to where it leads.
+        // The step writes to where these lead.
+        dir.make_folder("artifacts")
+            .and_then(|folder| remove_below(&folder, None))
+            .map_err(io(&artifacts))?;
         let output = folder.join("output");
         if_there(dir.remove("output")).map_err(io(&output))?;
         let mut argv = work.argv;

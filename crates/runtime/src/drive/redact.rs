@@ -16,9 +16,10 @@ pub(super) fn in_news(secrets: &Secrets, news: &mut News) {
     match news {
         News::Report(Report::Ended { process, .. }) => in_end(secrets, process),
         News::Report(Report::Stuck { message, .. }) => secrets.redact(message),
-        News::Trouble { trouble: Trouble::NoRoom(message) | Trouble::Other(message), .. } => {
-            secrets.redact(message);
-        }
+        News::Trouble {
+            trouble: Trouble::NoRoom(message) | Trouble::Damage(message) | Trouble::Other(message),
+            ..
+        } => secrets.redact(message),
         News::Report(
             Report::Running { .. }
             | Report::Said { .. }

@@ -50,6 +50,7 @@ enum Woken {
 #[derive(Debug)]
 struct Stuck {
     message: String,
+    is_damage: bool,
     /// When it is looked for again.
     again_at: Instant,
     pause: Duration,
@@ -347,18 +348,19 @@ impl<'a> Drive<'a> {
             return;
         }
         self.in_flight.remove(&effect);
+        let is_damage = matches!(trouble, Trouble::Damage(_));
         let message = match trouble {
-            Trouble::Other(message) => message,
+            Trouble::Damage(message) | Trouble::Other(message) => message,
             Trouble::NoRoom(message) => {
                 self.no_room = Some(DriveError::NoRoom { effect: effect.clone(), message: message.clone() });
                 message
             }
         };
-        tracing::warn!(%effect, %message, "work cannot be followed for now");
+        tracing::debug!(%effect, %message, "work cannot be followed for now");
         let message: String = message.chars().take(MESSAGE_CHARS).collect();
         let pause = self.stuck.get(&effect).map_or(STUCK_AGAIN_FIRST, |last| last.pause * 2);
         let pause = pause.min(STUCK_AGAIN_LONGEST);
-        let stuck = Stuck { message: message.clone(), again_at: Instant::now() + pause, pause };
+        let stuck = Stuck { message: message.clone(), is_damage, again_at: Instant::now() + pause, pause };
         self.stuck.insert(effect.clone(), stuck);
         self.reports.push_back(Report::Stuck { effect, attempt, message });
     }
@@ -372,7 +374,11 @@ impl<'a> Drive<'a> {
     fn stands_still(&self) -> Option<DriveError> {
         let (effect, stuck) = self.stuck.first_key_value()?;
         let is_all = self.in_flight.is_empty() && self.machine.next_timer().is_none();
-        is_all.then(|| DriveError::Work { effect: effect.clone(), message: stuck.message.clone() })
+        let (effect, message) = (effect.clone(), stuck.message.clone());
+        is_all.then(|| match stuck.is_damage {
+            true => DriveError::Damaged { effect, message },
+            false => DriveError::Work { effect, message },
+        })
     }
 
     async fn read_what_is_there(&mut self) -> Result<(), DriveError> {

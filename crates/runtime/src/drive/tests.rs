@@ -83,7 +83,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
         let same_boot = owner(&store, &keeper).await;
         let error = same_boot.drive(run, ClaimMode::Fair, &switch).await.unwrap_err();
         assert!(
-            matches!(&error, DriveError::Work { message, .. } if message.contains("damaged")),
+            matches!(&error, DriveError::Damaged { message, .. } if message.contains("damaged")),
             "{error:?}"
         );
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use backstay_files::shell_word;
 use backstay_model::{Code, Coded, is_no_room};
 use camino::Utf8PathBuf;
 
@@ -73,10 +74,12 @@ impl Coded for RegistryError {
             }
             RegistryError::Private(error) => error.hint(),
             RegistryError::Busy { path, .. } => Some(format!(
-                "`fuser {path}` names the process: wait until it has ended, or end it; then try again"
+                "`fuser {}` names the process: wait until it has ended, or end it; then try again",
+                shell_word(path.as_str())
             )),
             RegistryError::Damaged { path, .. } => {
-                Some(format!("`rm {path}` forgets that store; `backstay store adopt` there takes it again"))
+                let word = shell_word(path.as_str());
+                Some(format!("`rm {word}` forgets that store; `backstay store adopt` there takes it again"))
             }
         }
     }

@@ -127,7 +127,7 @@ impl Leavings {
 
 /// Removes what is in a folder, but for the file `kept`; says how many bytes went by this. Links go themselves, and nothing
 /// that they lead to. What somebody else removes meanwhile is theirs.
-fn remove_below(folder: &Dir, kept: Option<&str>) -> io::Result<u64> {
+pub(crate) fn remove_below(folder: &Dir, kept: Option<&str>) -> io::Result<u64> {
     let mut total = 0;
     for entry in folder.entries()? {
         if kept.is_some_and(|kept| entry.name == kept) {

@@ -9,5 +9,6 @@ mod leavings;
 mod prune;
 mod retire;
 
+pub(crate) use leavings::remove_below;
 pub use prune::{PruneReport, Retention, RetiredRun};
 pub use retire::{FreeError, Freed};

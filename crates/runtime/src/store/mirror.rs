@@ -65,7 +65,8 @@ impl Coded for MirrorError {
     fn hint(&self) -> Option<String> {
         match self {
             MirrorError::TooLarge { path, .. } => Some(format!(
-                "if you know where it came from: `backstay --store {path} store adopt` takes it where it is, without a copy"
+                "if you know where it came from: `backstay --store {} store adopt` takes it where it is, without a copy",
+                backstay_files::shell_word(path.as_str())
             )),
             MirrorError::Busy { .. } => Some("try again once whoever writes to it has ended".to_owned()),
             MirrorError::Io { .. } => Some("TMPDIR names a folder with room for the copy".to_owned()),

@@ -78,7 +78,8 @@ impl Coded for StoreOpenError {
                 Some("name the folder of a store, or an empty one".to_owned())
             }
             StoreOpenError::NotAdopted { folder, .. } => Some(format!(
-                "if you trust where it comes from, adopt it: `backstay --store {folder} store adopt`"
+                "if you trust where it comes from, adopt it: `backstay --store {} store adopt`",
+                backstay_files::shell_word(folder.as_str())
             )),
             StoreOpenError::Registry(error) => error.hint(),
             StoreOpenError::Adopt(error) => error.hint(),

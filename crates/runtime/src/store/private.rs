@@ -4,13 +4,14 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use backstay_files::shell_word;
 use backstay_model::{Code, Coded};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The bits of a mode by which others may write.
 const OTHERS_WRITE: u32 = 0o022;
 /// What lies directly in a store's folder, and is written by Backstay.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "log.db",
     "log.db-wal",
     "log.db-shm",
@@ -22,6 +23,8 @@ const FILES: [&str; 11] = [
     "config.toml",
     "up.lock",
     "up.log",
+    // Git opens it whatever it is, and waits for a FIFO.
+    ".gitignore",
 ];
 const FOLDERS: [&str; 3] = ["blobs", "owners", "runs"];
 /// What the first moments of a store leave, and what a user may put there before.
@@ -132,13 +135,14 @@ impl Coded for PrivateError {
     }
 
     fn hint(&self) -> Option<String> {
+        let word = |path: &Utf8Path| shell_word(path.as_str());
         match self {
             PrivateError::Owner { path, .. } => Some(format!(
                 "use a store of your own: `backstay --store \"$HOME/{}\" …`, or set BACKSTAY_STORE to it",
                 own_name(path)
             )),
             PrivateError::Writable { path, .. } => {
-                Some(format!("if nobody else has written to it: chmod 700 {path}"))
+                Some(format!("if nobody else has written to it: chmod 700 {}", word(path)))
             }
             PrivateError::Kind { path, .. } => {
                 Some(format!("a store holds no links and no devices: look at what {path} is, and remove it"))
@@ -146,16 +150,19 @@ impl Coded for PrivateError {
             PrivateError::NotAFolder { path, found: NotAFolder::Link { target } } => {
                 Some(match target.as_ref().filter(|target| target.is_dir()) {
                     Some(target) => format!(
-                        "use what it points to with `--store {target}`, or remove the link: `rm {path}`"
+                        "use what it points to with `--store {}`, or remove the link: `rm {}`",
+                        word(target),
+                        word(path)
                     ),
-                    None => format!("remove the link, which points to no folder: `rm {path}`"),
+                    None => format!("remove the link, which points to no folder: `rm {}`", word(path)),
                 })
             }
             PrivateError::NotAFolder { path, .. } if path.file_name() != Some(super::STORE_FOLDER) => {
                 Some("name the folder of a store: `--store DIR`".to_owned())
             }
             PrivateError::NotAFolder { path, .. } => {
-                Some(format!("move it away: `mv {path} {path}.old`; `backstay run` then makes a store there"))
+                let word = word(path);
+                Some(format!("move it away: `mv {word} {word}.old`; `backstay run` then makes a store there"))
             }
             PrivateError::Io { .. } => None,
         }
@@ -361,6 +368,8 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::fs::Mode;
+
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
@@ -390,6 +399,13 @@ mod tests {
             symlink("/etc/passwd", folder.join(name)).unwrap();
             let error = check_store(&folder, false).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
+        }
+        for name in ["log.db", "writer.lock", ".gitignore"] {
+            let (_keep, folder) = folder();
+            let place = folder.join(name);
+            rustix::fs::mkfifoat(rustix::fs::CWD, place.as_std_path(), Mode::from_raw_mode(0o600)).unwrap();
+            let error = check_store(&folder, false).unwrap_err();
+            assert!(error.to_string().contains(&format!("{name} is a pipe")), "{error}");
         }
         let (_keep, folder) = folder();
         fs::write(folder.join("log.db"), "").unwrap();

@@ -53,8 +53,9 @@ impl ReadOnlyReason {
     pub fn describe(&self, folder: &Utf8Path) -> String {
         match self {
             ReadOnlyReason::NotAdopted(standing) => format!(
-                "{folder} {}: it is only read; `backstay --store {folder} store adopt` makes it yours",
-                standing.describe()
+                "{folder} {}: it is only read; `backstay --store {} store adopt` makes it yours",
+                standing.describe(),
+                backstay_files::shell_word(folder.as_str())
             ),
             ReadOnlyReason::NotWritable => format!("{folder} cannot be written: it is only read"),
             ReadOnlyReason::NoRegistry { what } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use backstay_model::ObjectId;
 use backstay_model::event::{OmissionReason, OmittedFile, OmittedFiles};
@@ -13,6 +13,7 @@ use camino::Utf8Path;
 use super::checkout::Checkout;
 use super::error::TreeError;
 use super::git::{Git, refused};
+use crate::store::STORE_FOLDER;
 
 /// An untracked file that is larger is left out: nobody wants a copy of a disk image in the repository.
 const UNTRACKED_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -109,10 +110,9 @@ impl Staging<'_> {
         let mut names = changed.files;
         names.extend(changed.submodules.iter().cloned());
         for name in listed.untracked {
-            match self.untracked_reason(&name) {
-                Untracked::Taken => names.push(name),
-                Untracked::OfStore => {}
-                Untracked::Omitted(reason) => omitted.push(OmittedFile { path: shown(&name), reason }),
+            match self.omission_of_untracked(&name) {
+                None => names.push(name),
+                Some(reason) => omitted.push(OmittedFile { path: shown(&name), reason }),
             }
         }
         self.take(&names, &mut omitted)?;
@@ -131,7 +131,9 @@ impl Staging<'_> {
     }
 
     fn list(&self) -> Result<Listed, TreeError> {
-        let words = ["ls-files", "-v", "-z", "--cached", "--others", "--exclude-standard"];
+        // Stores are not for git, and not even their `.gitignore` is: opening it may never end if it is a FIFO.
+        let stores = format!("--exclude={STORE_FOLDER}");
+        let words = ["ls-files", "-v", "-z", "--cached", "--others", stores.as_str(), "--exclude-standard"];
         let git = self.git(&words);
         let command = git.command_words();
         let output = git.output(Vec::new())?;
@@ -312,35 +314,24 @@ impl Staging<'_> {
         Ok(groups)
     }
 
-    fn untracked_reason(&self, name: &[u8]) -> Untracked {
-        let path = Path::new(OsStr::from_bytes(name));
-        if path.components().any(|part| part.as_os_str() == crate::store::STORE_FOLDER) {
-            return Untracked::OfStore;
-        }
+    /// Why an untracked file is not taken; none if it is.
+    fn omission_of_untracked(&self, name: &[u8]) -> Option<OmissionReason> {
         // It lists a repository as a folder, and looks into no other.
         if name.ends_with(b"/") {
-            return Untracked::Omitted(OmissionReason::InnerRepository);
+            return Some(OmissionReason::InnerRepository);
         }
         match fs::symlink_metadata(self.path(name)) {
             Ok(metadata) if metadata.is_file() && metadata.len() > UNTRACKED_BYTES_MAX => {
-                Untracked::Omitted(OmissionReason::TooLarge { size_bytes: metadata.len() })
+                Some(OmissionReason::TooLarge { size_bytes: metadata.len() })
             }
             // One that is gone meanwhile is not there to be taken.
-            _ => Untracked::Taken,
+            _ => None,
         }
     }
 
     fn path(&self, name: &[u8]) -> PathBuf {
         self.checkout.root.as_std_path().join(OsStr::from_bytes(name))
     }
-}
-
-/// What becomes of an untracked file.
-enum Untracked {
-    Taken,
-    /// The store is not for git.
-    OfStore,
-    Omitted(OmissionReason),
 }
 
 fn omit(names: &[Name], refusal: &Refusal, omitted: &mut OmittedFiles) {

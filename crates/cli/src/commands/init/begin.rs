@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_agent::{BUILT_IN, Preset};
-use backstay_files::{Dir, real_path};
+use backstay_files::{Dir, real_path, shell_word};
 use backstay_runtime::{CheckoutState, STORE_FOLDER, preset_traits};
 use backstay_workflow::PresetTraits;
 use camino::Utf8PathBuf;
@@ -19,7 +19,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::found::{BOUND, Finder, FoundAgent, Login, Program, log_in};
 use crate::output::{self, Document};
-use crate::ui::{Line, Paint, shell_word};
+use crate::ui::{Line, Paint};
 
 /// Agents that take over from the first.
 const FALLBACK_MAX: usize = 1;
