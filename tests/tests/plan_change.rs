@@ -56,6 +56,10 @@ fn a_retry_says_that_the_file_has_changed_and_takes_it_when_told_so() {
     assert!(shown.contains("b changed; re-run: b, c"), "{shown}");
     let again = world.run(&["retry", "--workflow", "flow.yaml"]);
     assert!(!again.status.success(), "every step succeeded, and nothing is new: {again:?}");
+    let from = format!("`backstay retry {id} --from STEP`");
+    assert!(said(&again.stderr).contains(&from), "{again:?}");
+    let resumed = world.run(&["resume"]);
+    assert!(said(&resumed.stderr).contains(&from), "{resumed:?}");
 }
 
 #[test]
