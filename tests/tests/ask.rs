@@ -111,7 +111,7 @@ fn who_waits_for_a_run_is_told_what_is_asked_and_how_to_answer() {
         &["logs", "-f", "behind"],
     ] {
         let follower = world.start(arguments);
-        follower.wait_for(" yes");
+        follower.wait_for("backstay answer ");
         let words = follower.said();
         assert!(words.contains(" asks  Now?"), "{arguments:?}: {words}");
         if arguments == ["wait", "behind"] {

@@ -342,7 +342,7 @@ impl Coded for CliError {
             CliError::Pause(_) | CliError::DurationForm { .. } | CliError::SizeForm { .. } | CliError::Folder(_) => None,
             CliError::Cursor(_) => Some("`--after` takes a number or a cursor as this command printed it".to_owned()),
             CliError::NotUtf8 { .. } => {
-                Some("`iconv -f LATIN1 -t UTF-8` converts a text of another encoding; bytes that are no text stay in a file".to_owned())
+                Some("`iconv -f ENCODING -t UTF-8` converts a text of another encoding (`UTF-16` if it begins with the bytes FF FE or FE FF); bytes that are no text stay in a file".to_owned())
             }
             CliError::PathName { .. } => Some("rename it, or call this in a folder whose path is UTF-8".to_owned()),
             CliError::FileExists { .. } => Some("name a new file, or move that one away".to_owned()),

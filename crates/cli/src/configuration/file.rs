@@ -293,7 +293,7 @@ mod tests {
         std::fs::write(&path, " ".repeat(1024 * 1024 + 1)).unwrap();
         assert!(told().ends_with("has more than 1048576 bytes"), "{}", told());
         std::fs::write(&path, b"[notify]\nbell = \xff").unwrap();
-        assert!(matches!(read_of_store(folder, folder), Err(CliError::NotUtf8 { byte: 16, line: 2, .. })));
+        assert!(matches!(read_of_store(folder, folder), Err(CliError::NotUtf8 { byte: 8, line: 2, .. })));
         std::fs::write(&path, "").unwrap();
         assert!(read_of_store(folder, folder).unwrap().is_some());
         let link = folder.join("link");

@@ -2,7 +2,7 @@
 
 use backstay_engine::record::QuestionRecord;
 use backstay_model::QuestionId;
-use backstay_model::event::Answer;
+use backstay_model::event::{Answer, QuestionOption};
 
 use super::prompt_lines;
 use crate::ui::nexts::asked_words;
@@ -24,8 +24,10 @@ pub(super) enum AnswerPad {
     /// Among the options of a question.
     Options {
         question: QuestionId,
-        /// The one that is marked.
-        marked: usize,
+        /// The one that is marked: without one no answer is given.
+        marked: Option<usize>,
+        /// The beginning of an option's name.
+        typed: String,
     },
     /// At a text.
     Text { question: QuestionId, text: String },
@@ -51,7 +53,7 @@ impl AnswerPad {
         }
     }
 
-    /// The default is marked.
+    /// The default is marked; without one nothing is, so that no answer is given by chance.
     fn to(question: &QuestionRecord) -> AnswerPad {
         let default = question.default.as_ref();
         if question.options.is_empty() {
@@ -61,8 +63,8 @@ impl AnswerPad {
             };
         }
         let is_default = |name: &str| default.is_some_and(|default| default == name);
-        let marked = question.options.iter().position(|option| is_default(&option.name)).unwrap_or(0);
-        AnswerPad::Options { question: question.question, marked }
+        let marked = question.options.iter().position(|option| is_default(&option.name));
+        AnswerPad::Options { question: question.question, marked, typed: String::new() }
     }
 
     /// What `key` leads to. A question that was closed meanwhile takes no answer.
@@ -77,16 +79,15 @@ impl AnswerPad {
                 },
                 (marked_now, _) => Chosen::On(AnswerPad::Questions { marked: marked_now.unwrap_or(marked) }),
             },
-            AnswerPad::Options { question, marked } => {
+            AnswerPad::Options { question, marked, typed } => {
                 let Some(asked) = find(question) else { return Chosen::Nothing };
-                match (pick(key, marked, asked.options.len()), key) {
-                    (_, Key::Escape) => Chosen::Nothing,
-                    (Some(marked), Key::Enter) => match asked.options.get(marked) {
-                        Some(option) => answer(question, &option.name),
-                        None => Chosen::Nothing,
-                    },
-                    (marked_now, _) => {
-                        Chosen::On(AnswerPad::Options { question, marked: marked_now.unwrap_or(marked) })
+                let chosen = marked.and_then(|marked| asked.options.get(marked));
+                match (key, chosen) {
+                    (Key::Escape, _) => Chosen::Nothing,
+                    (Key::Enter, Some(option)) => answer(question, &option.name),
+                    (key, _) => {
+                        let (marked, typed) = mark(key, marked, typed, &asked.options);
+                        Chosen::On(AnswerPad::Options { question, marked, typed })
                     }
                 }
             }
@@ -109,7 +110,10 @@ impl AnswerPad {
     pub(super) fn keys(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             AnswerPad::Questions { .. } => vec![("↑↓ 1-9", "choose"), ("enter", "this one"), ("esc", "back")],
-            AnswerPad::Options { .. } => vec![("↑↓ 1-9", "choose"), ("enter", "answer"), ("esc", "not now")],
+            AnswerPad::Options { marked: None, .. } => vec![("↑↓ 1-9 a-z", "choose"), ("esc", "not now")],
+            AnswerPad::Options { .. } => {
+                vec![("↑↓ 1-9 a-z", "choose"), ("enter", "answer"), ("esc", "not now")]
+            }
             AnswerPad::Text { .. } => vec![("enter", "answer"), ("Ctrl-U", "clear"), ("esc", "not now")],
         }
     }
@@ -121,11 +125,11 @@ impl AnswerPad {
             AnswerPad::Questions { marked } => {
                 let mut lines = vec![rule("which question?", "", columns)];
                 lines.extend(open.iter().enumerate().map(|(index, question)| {
-                    choice(index, *marked, question.step.as_str(), &question.prompt)
+                    choice(index, Some(*marked), question.step.as_str(), &question.prompt)
                 }));
                 lines
             }
-            AnswerPad::Options { question, marked } => {
+            AnswerPad::Options { question, marked, typed } => {
                 let Some(asked) = find(question) else { return vec![gone(columns)] };
                 let mut lines = question_lines(asked, times, columns);
                 let names = asked.options.iter().map(|option| width(&option.name)).max().unwrap_or(0);
@@ -139,6 +143,15 @@ impl AnswerPad {
                     };
                     choice(index, *marked, &name, &meaning)
                 }));
+                if !typed.is_empty() {
+                    let no_one = if marked.is_none() { "  several options begin so, or none" } else { "" };
+                    lines.push(
+                        Line::of(Paint::Bold, "   > ")
+                            .with(Paint::Plain, typed)
+                            .with(Paint::Busy, "▏")
+                            .with(Paint::Dim, no_one),
+                    );
+                }
                 lines
             }
             AnswerPad::Text { question, text } => {
@@ -179,6 +192,32 @@ fn pick(key: Key, marked: usize, count: usize) -> Option<usize> {
     }
 }
 
+/// The option that is marked after `key`, and what was typed of its name.
+fn mark(
+    key: Key,
+    marked: Option<usize>,
+    mut typed: String,
+    options: &[QuestionOption],
+) -> (Option<usize>, String) {
+    let last = options.len().saturating_sub(1);
+    match key {
+        Key::Up => return (Some(marked.map_or(last, |marked| marked.saturating_sub(1))), String::new()),
+        Key::Down => return (Some(marked.map_or(0, |marked| (marked + 1).min(last))), String::new()),
+        Key::Text('1'..='9') if typed.is_empty() => {
+            return (pick(key, 0, options.len()).or(marked), typed);
+        }
+        Key::Text(letter) if typed.chars().count() < TEXT_CHARS_MAX => typed.push(letter),
+        Key::Backspace => drop(typed.pop()),
+        Key::Clear => typed.clear(),
+        _ => return (marked, typed),
+    }
+    let wanted = typed.trim().to_lowercase();
+    let begins = |option: &&QuestionOption| option.name.to_lowercase().starts_with(&wanted);
+    let is_whole = |option: &QuestionOption| option.name.to_lowercase() == wanted;
+    let only = (options.iter().filter(begins).count() == 1).then(|| options.iter().position(|o| begins(&o)));
+    (options.iter().position(is_whole).or_else(|| only.flatten()), typed)
+}
+
 fn answer(question: QuestionId, choice: &str) -> Chosen {
     Chosen::Answer(question, Answer { choice: choice.to_owned(), value: None })
 }
@@ -193,8 +232,8 @@ fn gone(columns: usize) -> Line {
     Line::of(Paint::Dim, cut_with_mark("   this question was answered meanwhile", columns))
 }
 
-fn choice(index: usize, marked: usize, name: &str, meaning: &str) -> Line {
-    let is_marked = index == marked;
+fn choice(index: usize, marked: Option<usize>, name: &str, meaning: &str) -> Line {
+    let is_marked = Some(index) == marked;
     Line::of(Paint::Bold, if is_marked { " › " } else { "   " })
         .with(Paint::Bold, format!("{}", index + 1))
         .with(Paint::Plain, "  ")

@@ -193,14 +193,31 @@ fn an_answer_is_chosen_by_number_or_arrow_and_sent_by_return() {
     let seen = Seen::of(waiting());
     let question = &seen.record.questions[0];
     for (keys, choice) in [
-        (vec![Key::Text('a'), Key::Enter], "done"),
+        (vec![Key::Text('a'), Key::Down, Key::Enter], "done"),
         (vec![Key::Text('a'), Key::Text('2'), Key::Enter], "rerun"),
-        (vec![Key::Text('a'), Key::Down, Key::Down, Key::Down, Key::Enter], "fail"),
-        (vec![Key::Text('a'), Key::Text('9'), Key::Text('0'), Key::Enter], "done"),
+        (vec![Key::Text('a'), Key::Down, Key::Down, Key::Down, Key::Down, Key::Enter], "fail"),
+        (vec![Key::Text('a'), Key::Up, Key::Text('9'), Key::Enter], "fail"),
     ] {
         assert_eq!(press(&mut watching(), &seen, &keys), answered(question, choice), "{keys:?}");
     }
     assert_eq!(press(&mut watching(), &seen, &[Key::Text('a'), Key::Escape, Key::Enter]), []);
+}
+
+#[test]
+fn an_answer_is_chosen_by_the_beginning_of_its_name_and_what_names_none_sends_none() {
+    let seen = Seen::of(waiting());
+    let question = &seen.record.questions[0];
+    let keys = |words: &str| [text("a"), text(words), vec![Key::Enter]].concat();
+    for (words, choice) in [("rerun", "rerun"), ("re", "rerun"), ("FAIL", "fail"), ("d", "done")] {
+        assert_eq!(press(&mut watching(), &seen, &keys(words)), answered(question, choice), "{words}");
+    }
+    for words in ["", "no", "donex", "0"] {
+        assert_eq!(press(&mut watching(), &seen, &keys(words)), [], "`{words}` names no option");
+    }
+    let mended = [keys("nope"), vec![Key::Clear], text("fail"), vec![Key::Enter]].concat();
+    assert_eq!(press(&mut watching(), &seen, &mended), answered(question, "fail"));
+    let by_arrow = [text("adonex"), vec![Key::Up, Key::Enter]].concat();
+    assert_eq!(press(&mut watching(), &seen, &by_arrow), answered(question, "fail"));
 }
 
 #[test]
