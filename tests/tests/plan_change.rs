@@ -172,7 +172,7 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
             let refused = world.run(&[&["retry", "--workflow", "other.yaml"], detach].concat());
             let told = said(&refused.stderr);
             assert_eq!(refused.status.code(), Some(2), "{told}");
-            let cure = format!("`backstay retry {run} --workflow other.yaml --yes`");
+            let cure = "the same command with `--yes` does it without asking";
             assert!(told.contains(why) && told.contains("removed  ") && told.contains(&cure), "{told}");
         }
     }
