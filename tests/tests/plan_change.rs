@@ -160,7 +160,6 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
     world.write("flow.yaml", &done);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     let head = world.record().head;
-    let run = world.only_run().unwrap();
     let one = "backstay: 1\nname: NAME\nsteps:\n  - {id: STEP, run: echo other >> ran}\n";
     for (name, step, why) in [
         ("other", "a", "is the workflow `other`, and "),
@@ -173,7 +172,7 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
             let told = said(&refused.stderr);
             assert_eq!(refused.status.code(), Some(2), "{told}");
             let cure = "the same command with `--yes` does it without asking";
-            assert!(told.contains(why) && told.contains("removed  ") && told.contains(&cure), "{told}");
+            assert!(told.contains(why) && told.contains("removed  ") && told.contains(cure), "{told}");
         }
     }
     assert_eq!(
