@@ -88,12 +88,12 @@ fn a_run_that_is_taken_over_from_a_stopped_owner_goes_on_in_its_checkout() {
     let is_at_work = |record: &RunRecord| {
         record.steps.iter().any(|step| step.attempts.iter().any(|attempt| attempt.pid.is_some()))
     };
-    world.record_when("is at work", is_at_work);
+    drop(world.record_when("is at work", is_at_work));
     stopped.signal(Signal::STOP);
     let taker = world.start(&["resume", "@last", "--take-over"]);
-    world.record_when("is taken over", |record| {
-        record.owner.as_ref().is_some_and(|owner| owner.pid == taker.pid())
-    });
+    let is_taken_over =
+        |record: &RunRecord| record.owner.as_ref().is_some_and(|owner| owner.pid == taker.pid());
+    drop(world.record_when("is taken over", is_taken_over));
     gate.open();
     let record = world.record_when("ends, or waits for the stopped owner", |record| {
         record.status == RunStatus::Completed || record.checkout_busy.is_some()
