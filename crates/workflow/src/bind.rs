@@ -148,7 +148,7 @@ impl Plan {
 }
 
 /// Whether a text in the value has a zero byte.
-pub(crate) fn has_zero_byte(value: &Value) -> bool {
+fn has_zero_byte(value: &Value) -> bool {
     match value.kind() {
         ValueKind::String => value.as_str().is_some_and(|text| text.contains('\0')),
         ValueKind::Seq => value.try_iter().is_ok_and(|mut items| items.any(|item| has_zero_byte(&item))),

@@ -915,9 +915,3 @@ fn a_worktree_that_cannot_be_is_told() {
         assert_eq!(places(&format!("backstay: 1\nsteps:\n  - {bad}\n")), [expected], "{bad}");
     }
 }
-
-#[test]
-fn a_default_that_no_script_could_take_is_told_at_its_place() {
-    let text = "backstay: 1\ninputs:\n  label: {default: \"a\\0b\"}\n  more: {type: list, default: [x, \"\\0\"]}\nsteps: [{id: a, run: make}]\n";
-    assert_eq!(places(text), ["BKS-W113 3:20", "BKS-W113 4:31"]);
-}

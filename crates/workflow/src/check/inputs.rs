@@ -4,7 +4,6 @@ use minijinja::Value;
 
 use super::keys;
 use super::reader::{Reader, Report};
-use crate::bind::has_zero_byte;
 use crate::codes;
 use crate::plan::{InputSpec, InputType};
 use crate::yaml::{Kind, Node, Plain, Style};
@@ -69,18 +68,7 @@ impl Reader<'_> {
             Some(node) => self.word_or_foreign(node, "`type`", TYPES, FOREIGN_TYPES)?,
             None => InputType::String,
         };
-        let default = fields.get("default").and_then(|node| {
-            let default = self.default(node, input_type)?;
-            if has_zero_byte(&default) {
-                let message = format!("the default of `{name}` has a zero byte, which no variable can hold");
-                self.say(
-                    Report::error(codes::NUL_IN_INPUT, &node.range, message)
-                        .hint("put it in a file, and give the file's path"),
-                );
-                return None;
-            }
-            Some(default)
-        });
+        let default = fields.get("default").and_then(|node| self.default(node, input_type));
         let description = fields
             .get("description")
             .and_then(|node| self.text(node, "`description`"))
