@@ -2,8 +2,9 @@
 
 use std::process::Child;
 
-use backstay_engine::record::RunStatus;
+use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_tests::{Gate, World};
+use rustix::process::Signal;
 
 /// A flow whose only step waits at its gates.
 fn gated(begun: &Gate, gate: &Gate) -> String {
@@ -72,6 +73,38 @@ fn a_run_that_waits_is_suspended_at_once() {
     assert_eq!(second.wait().expect("it can be waited for").code(), Some(5));
     gate.open();
     assert!(first.end().0.success());
+}
+
+/// The stopped owner has the lock of the checkout for ever.
+#[test]
+fn a_run_that_is_taken_over_from_a_stopped_owner_goes_on_in_its_checkout() {
+    let world = checkout();
+    let (begun, gate) = (world.gate("begun"), world.gate("gate"));
+    let flow = gated(&begun, &gate);
+    world.write("flow.yaml", &format!("{flow}  - {{id: b, needs: [a], run: 'echo b >> starts'}}\n"));
+    let stopped = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "here\n");
+    // Not in the middle of a commit: a process that is stopped there holds the store's lock.
+    let is_at_work = |record: &RunRecord| {
+        record.steps.iter().any(|step| step.attempts.iter().any(|attempt| attempt.pid.is_some()))
+    };
+    drop(world.record_when("is at work", is_at_work));
+    stopped.signal(Signal::STOP);
+    let taker = world.start(&["resume", "@last", "--take-over"]);
+    let is_taken_over =
+        |record: &RunRecord| record.owner.as_ref().is_some_and(|owner| owner.pid == taker.pid());
+    drop(world.record_when("is taken over", is_taken_over));
+    gate.open();
+    let record = world.record_when("ends, or waits for the stopped owner", |record| {
+        record.status == RunStatus::Completed || record.checkout_busy.is_some()
+    });
+    assert_eq!((record.status, record.checkout_busy), (RunStatus::Completed, None));
+    let (status, said) = taker.end();
+    assert!(status.success(), "{said}");
+    stopped.signal(Signal::CONT);
+    let (status, said) = stopped.end();
+    assert_eq!(status.code(), Some(6), "it was fenced: {said}");
+    assert_eq!(world.read("starts"), "b\n");
 }
 
 /// The owner is dead, its agent writes on.

@@ -206,7 +206,7 @@ fn the_record_of_other_work_is_not_taken_for_the_end_of_an_attempt() {
         let output = world.run(&["resume", "@last"]);
         let text = said(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains("BKS-R013") && text.contains(file.as_str()), "{text}");
+        assert!(text.contains("BKS-R087") && text.contains(file.as_str()), "{text}");
         assert!(text.contains(":one:main, attempt 1"), "it says whose record it is: {text}");
         assert_eq!(world.read("done"), "", "nothing was decided by it");
     };

@@ -56,6 +56,10 @@ fn a_retry_says_that_the_file_has_changed_and_takes_it_when_told_so() {
     assert!(shown.contains("b changed; re-run: b, c"), "{shown}");
     let again = world.run(&["retry", "--workflow", "flow.yaml"]);
     assert!(!again.status.success(), "every step succeeded, and nothing is new: {again:?}");
+    let from = format!("`backstay retry {id} --from STEP`");
+    assert!(said(&again.stderr).contains(&from), "{again:?}");
+    let resumed = world.run(&["resume"]);
+    assert!(said(&resumed.stderr).contains(&from), "{resumed:?}");
 }
 
 #[test]
@@ -156,7 +160,6 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
     world.write("flow.yaml", &done);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     let head = world.record().head;
-    let run = world.only_run().unwrap();
     let one = "backstay: 1\nname: NAME\nsteps:\n  - {id: STEP, run: echo other >> ran}\n";
     for (name, step, why) in [
         ("other", "a", "is the workflow `other`, and "),
@@ -168,8 +171,8 @@ fn a_file_of_another_workflow_drops_no_run_unasked() {
             let refused = world.run(&[&["retry", "--workflow", "other.yaml"], detach].concat());
             let told = said(&refused.stderr);
             assert_eq!(refused.status.code(), Some(2), "{told}");
-            let cure = format!("`backstay retry {run} --workflow other.yaml --yes`");
-            assert!(told.contains(why) && told.contains("removed  ") && told.contains(&cure), "{told}");
+            let cure = "the same command with `--yes` does it without asking";
+            assert!(told.contains(why) && told.contains("removed  ") && told.contains(cure), "{told}");
         }
     }
     assert_eq!(

@@ -219,7 +219,9 @@ fn a_worktree_goes_with_its_run_unless_something_in_it_would_be_lost() {
     let freed = run(&world, &["prune", "--older", "0s"]);
     assert!(said(&freed).contains("1 worktree,"), "{freed:?}");
     let notes = String::from_utf8_lossy(&freed.stderr).into_owned();
-    assert!(notes.contains(&format!("{changed} stays: it has changes that are not committed")), "{notes}");
+    let force = format!("`git worktree remove --force {changed}` removes it");
+    let stays = format!("{changed} stays: it has changes that are not committed; {force}");
+    assert!(notes.contains(&stays), "{notes}");
     assert!(
         notes.contains(&format!("{committed} stays: it has commits that are in no other branch")),
         "{notes}"

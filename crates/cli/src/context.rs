@@ -325,7 +325,7 @@ pub(crate) fn find_run(runs: &[Candidate], text: &str) -> Result<RunId, CliError
         return runs.first().map(|newest| newest.run).ok_or(CliError::NoRuns);
     }
     let wanted = text.strip_prefix(RunId::PREFIX).unwrap_or(text).to_ascii_uppercase();
-    let has_prefix = |run: &&Candidate| !wanted.is_empty() && run.run.ulid().starts_with(&wanted);
+    let has_prefix = |run: &&Candidate| !text.is_empty() && run.run.ulid().starts_with(&wanted);
     let found: Vec<RunId> = runs.iter().filter(has_prefix).map(|run| run.run).collect();
     match found[..] {
         [] => {
@@ -460,8 +460,16 @@ mod tests {
     }
 
     #[test]
+    fn what_all_ids_begin_with_is_the_beginning_of_every_run() {
+        let error = find_run(&runs(), RunId::PREFIX).unwrap_err();
+        assert!(matches!(error, CliError::AmbiguousRun { .. }), "{error}");
+        assert!(error.to_string().starts_with("`run_` is the beginning of 3 runs: run_"), "{error}");
+        assert!(matches!(find_run(&[], RunId::PREFIX), Err(CliError::UnknownRun { .. })));
+    }
+
+    #[test]
     fn a_text_that_names_no_run_is_unknown() {
-        for text in ["", "run_", "nope", "@first"] {
+        for text in ["", "run_X", "nope", "@first"] {
             let error = find_run(&runs(), text).unwrap_err();
             assert!(matches!(error, CliError::UnknownRun { .. }), "{text}: {error}");
         }

@@ -168,12 +168,13 @@ impl Takeover {
     }
 
     fn lease(&self, checkout: &Checkout) -> Result<Option<Lease>, AttachError> {
-        let tenant = Tenant { run: self.run, store: self.store.folder.clone(), within: self.within };
+        let tenant =
+            Tenant { run: self.run, store: self.store.folder.clone(), within: self.within, epoch: None };
         let mut tries = LEASE_TRIES;
         loop {
             match checkout.lease(&tenant)? {
                 Leased::Held(lease) => return Ok(Some(lease)),
-                Leased::Shared => return Ok(None),
+                Leased::Shared | Leased::Inherited => return Ok(None),
                 // Who owned this run a moment ago is about to let it go.
                 Leased::Busy(CheckoutBusy { held_by: None, .. }) if tries > 0 => {
                     tries -= 1;

@@ -90,6 +90,13 @@ fn a_template_prints_texts_as_they_are_and_the_rest_as_json() {
         ("${{ {'a': {'b': '}}'}} }}", Ok(r#"{"a":{"b":"}}"}}"#)),
         ("${% if inputs.flag %}\nyes\n${% endif %}\nend", Ok("yes\nend")),
         ("${{ steps.build.output.a }}", Err("BKS-W102")),
+        ("${{ none | truncate(length=20) }}", Err("BKS-W102")),
+        ("${{ none | tail }}", Err("BKS-W102")),
+        ("${{ none | fence }}", Err("BKS-W102")),
+        ("${{ none | upper }}", Err("BKS-W102")),
+        ("${{ none | trim }}", Err("BKS-W102")),
+        ("${{ none | replace('a', 'b') }}", Err("BKS-W102")),
+        ("${{ ' abc, ' | trim | trim(',') | replace('b', 'B') | lower }}", Ok("abc")),
         ("${{ inputs.missing }}", Err("BKS-W101")),
     ] {
         let rendered = Template::parse(source).unwrap().render(&values());

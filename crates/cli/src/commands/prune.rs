@@ -1,5 +1,6 @@
 //! `backstay prune` and `backstay rm`.
 
+use backstay_files::shell_word;
 use backstay_log::{BlobSum, Collected};
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::care::{self, Compaction};
@@ -168,8 +169,8 @@ fn what(freed: &Freed) -> String {
 /// Names the worktrees that stay.
 fn say_left(freed: &Freed) {
     for (path, why) in &freed.worktrees_left {
-        let force = "`git worktree remove --force` removes it all the same";
-        output::note(&format!("{path} stays: it {}; {force}", why.text()));
+        let force = format!("git worktree remove --force {}", shell_word(path.as_str()));
+        output::note(&format!("{path} stays: it {}; `{force}` removes it all the same", why.text()));
     }
     for fault in &freed.checkouts_gone {
         output::note(&format!("what was kept of a checkout went with its repository: {fault}"));

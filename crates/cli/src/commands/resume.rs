@@ -61,7 +61,13 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
 fn has_ended(context: &Context, record: &RunRecord) {
     let (run, status) = (record.run, record.status);
     let Some(freed_at) = record.trimmed_at else {
-        let again = format!("`backstay retry {run}` takes it up again");
+        let again = match status {
+            // There is nothing to take up where every step succeeded.
+            RunStatus::Completed => {
+                format!("`backstay retry {run} --from STEP` begins it anew from a step on")
+            }
+            _ => format!("`backstay retry {run}` takes it up again"),
+        };
         return output::note(&format!("{run} has ended: it is {status}; {again}"));
     };
     let freed_at = context.times().minute(freed_at);

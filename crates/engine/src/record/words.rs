@@ -18,9 +18,10 @@ pub fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
 /// What a run waits for whose checkout another one works in, for people.
 #[must_use]
 pub fn busy_words(busy: &CheckoutBusy) -> String {
-    let pid = busy.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    match &busy.held_by {
-        Some(run) => format!("waits for {run}{pid}, which works in {}", busy.root),
-        None => format!("waits for another process that works in {}", busy.root),
+    match (&busy.held_by, busy.pid) {
+        (Some(run), Some(pid)) => format!("waits for {run} (pid {pid}), which works in {}", busy.root),
+        (Some(run), None) => format!("waits for {run}, which works in {}", busy.root),
+        (None, Some(pid)) => format!("waits for process {pid}, which works in {}", busy.root),
+        (None, None) => format!("waits for another process that works in {}", busy.root),
     }
 }

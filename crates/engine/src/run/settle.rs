@@ -151,7 +151,8 @@ impl RunMachine {
         }
         let is_new_plan = |plan: &PlanRef| self.plan_ref().is_none_or(|own| own.plan != plan.plan);
         if self.to_do_anew(reopened).is_empty() && !reopened.plan.as_deref().is_some_and(is_new_plan) {
-            return refuse(RefusalCode::NotNow, "every step succeeded: name the step to begin from");
+            let from = format!("name the step to begin from: `backstay retry {} --from STEP`", self.run);
+            return refuse(RefusalCode::NotNow, format!("every step succeeded: {from}"));
         }
         Ok(())
     }

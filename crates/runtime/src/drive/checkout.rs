@@ -31,6 +31,9 @@ pub(super) enum Tenancy {
     Shared,
     /// It is this run's.
     Held(Lease),
+    /// It is this run's, and the lock is still that of an earlier owner. The lock is asked for again before each start:
+    /// once that owner is gone, another run may have it.
+    Inherited { checkout: Checkout, again_at: Instant },
     /// Another run works in it.
     Busy {
         checkout: Checkout,
@@ -43,20 +46,25 @@ pub(super) enum Tenancy {
 impl Drive<'_> {
     /// Whether work may begin that may change the run's folder.
     pub(super) fn may_write(&self) -> bool {
-        matches!(self.tenancy, Tenancy::Unbound | Tenancy::Shared | Tenancy::Held(_))
+        matches!(
+            self.tenancy,
+            Tenancy::Unbound | Tenancy::Shared | Tenancy::Held(_) | Tenancy::Inherited { .. }
+        )
     }
 
     /// The run by which those that its steps start know the checkout as theirs, too.
     pub(super) fn checkout_holder(&self) -> Option<RunId> {
         match &self.tenancy {
             Tenancy::Held(lease) => Some(lease.named()),
+            Tenancy::Inherited { .. } => Some(self.run),
             _ => self.machine.request().and_then(|request| request.within),
         }
     }
 
-    /// When the checkout is asked for again, if somebody waits for it.
+    /// When the checkout is asked for again, if somebody waits for it or its lock is another process's.
     pub(super) fn checkout_again_at(&self) -> Option<Instant> {
         match &self.tenancy {
+            Tenancy::Inherited { again_at, .. } => Some(*again_at),
             Tenancy::Busy { again_at, .. } if self.machine.wants_to_write() => Some(*again_at),
             _ => None,
         }
@@ -91,11 +99,17 @@ impl Drive<'_> {
             {
                 Some(checkout.clone())
             }
+            Tenancy::Inherited { checkout, again_at }
+                if self.machine.wants_to_write() || *again_at <= Instant::now() =>
+            {
+                Some(checkout.clone())
+            }
             _ => return,
         };
         let Some(request) = self.machine.request() else { return };
         let cwd = Utf8PathBuf::from(&request.cwd);
-        let tenant = Tenant { run: self.run, store: self.owner.store.folder.clone(), within: request.within };
+        let (run, store, within) = (self.run, self.owner.store.folder.clone(), request.within);
+        let tenant = Tenant { run, store, within, epoch: Some(self.epoch) };
         let asked = tokio::task::spawn_blocking(move || ask(checkout, &cwd, &tenant)).await;
         self.tenancy = match asked {
             Ok(Ok(tenancy)) => tenancy,
@@ -125,6 +139,7 @@ fn ask(checkout: Option<Checkout>, cwd: &Utf8PathBuf, tenant: &Tenant) -> Result
     Ok(match checkout.lease(tenant)? {
         Leased::Held(lease) => Tenancy::Held(lease),
         Leased::Shared => Tenancy::Shared,
+        Leased::Inherited => Tenancy::Inherited { checkout, again_at: Instant::now() + AGAIN },
         Leased::Busy(busy) => {
             Tenancy::Busy { checkout, untold: Some(busy), again_at: Instant::now() + AGAIN }
         }

@@ -132,7 +132,13 @@ impl Watch {
             None => folder_digest(cwd, &self.store.folder),
             Some(kept) if kept.omitted.is_empty() => None,
             Some(kept) => {
-                let checkout = Checkout::around(cwd).ok().flatten()?;
+                let checkout = match Checkout::around(cwd) {
+                    Ok(checkout) => checkout?,
+                    Err(error) => {
+                        tracing::debug!(effect = %self.effect, error = %chain(&error), "what the tree omits is not compared");
+                        return None;
+                    }
+                };
                 omitted_digest(checkout.root(), &kept.omitted, &self.store.folder)
             }
         }

@@ -9,8 +9,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 
 use backstay_exec::care::is_held;
 use backstay_files::{Dir, FileKind, if_there};
-use backstay_model::RunId;
 use backstay_model::event::CheckoutBusy;
+use backstay_model::{Epoch, RunId};
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub(crate) enum Leased {
     Held(Lease),
     /// The run works for a step of the run that holds it.
     Shared,
+    /// An earlier owner of the same run still has the lock, such as a stopped process from which the run was taken over.
+    /// It can start nothing any more.
+    Inherited,
     /// Another run works in it.
     Busy(CheckoutBusy),
 }
@@ -58,6 +61,17 @@ pub(crate) struct Tenant {
     pub(crate) store: Utf8PathBuf,
     /// The run that holds the checkout for the step that started this one.
     pub(crate) within: Option<RunId>,
+    /// Under which the process owns the run; none for a person in the session of an agent.
+    pub(crate) epoch: Option<Epoch>,
+}
+
+impl Tenant {
+    /// Whether `last` is an earlier owner of the run. One that is fenced may have the lock for as long as it is stopped.
+    fn succeeds(&self, last: &Note) -> bool {
+        let is_later = matches!((last.epoch, self.epoch), (Some(last), Some(own)) if last < own);
+        // A copy of the store counts its epochs for itself.
+        is_later && last.run == self.run && real_folder(&last.store) == real_folder(&self.store)
+    }
 }
 
 /// What the file says.
@@ -66,6 +80,8 @@ struct Note {
     run: RunId,
     pid: u32,
     store: Utf8PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Epoch>,
 }
 
 /// The file, as far as this user may use it.
@@ -84,11 +100,9 @@ impl Checkout {
         let (mut lock, is_held) = self.lock()?;
         let last = lock.read();
         let busy = |last: Option<Note>| {
-            // Of the run itself there is only an owner left that is about to be gone.
-            let (held_by, pid) = match last.filter(|last| last.run != tenant.run) {
-                Some(last) => (Some(last.run), Some(last.pid)),
-                None => (None, None),
-            };
+            let pid = last.as_ref().map(|last| last.pid);
+            // Of the run itself there is a person in a session, or an owner that is about to be gone.
+            let held_by = last.map(|last| last.run).filter(|run| *run != tenant.run);
             Leased::Busy(CheckoutBusy { root: self.root.to_string(), held_by, pid })
         };
         let is_of = |run: RunId| run == tenant.run || Some(run) == tenant.within;
@@ -96,6 +110,7 @@ impl Checkout {
             (false, Some(last)) if Some(last.run) == tenant.within => Leased::Shared,
             // Its holder could not write it.
             (false, None) if tenant.within.is_some() => Leased::Shared,
+            (false, Some(last)) if tenant.succeeds(&last) => Leased::Inherited,
             (false, last) => busy(last),
             (true, Some(last)) if !is_of(last.run) && last.is_worked_on() => busy(Some(last)),
             // The step that this run works for lives on: its run has to stay the one that is named.
@@ -103,7 +118,8 @@ impl Checkout {
                 Leased::Held(Lease { _held: lock.file, named: last.run })
             }
             (true, last) => {
-                let note = Note { run: tenant.run, pid: std::process::id(), store: tenant.store.clone() };
+                let (run, store, epoch) = (tenant.run, tenant.store.clone(), tenant.epoch);
+                let note = Note { run, pid: std::process::id(), store, epoch };
                 let named = if lock.write(&note) { Some(note) } else { last };
                 let named = named.map_or(tenant.run, |named| named.run);
                 Leased::Held(Lease { _held: lock.file, named })
@@ -244,7 +260,12 @@ mod tests {
 
     fn tenant(checkout: &Checkout, run: &str, within: Option<&str>) -> Tenant {
         let store = checkout.root().join(format!("store-{run}"));
-        Tenant { run: run.parse().unwrap(), store, within: within.map(|run| run.parse().unwrap()) }
+        Tenant {
+            run: run.parse().unwrap(),
+            store,
+            within: within.map(|run| run.parse().unwrap()),
+            epoch: None,
+        }
     }
 
     fn named(leased: &Leased) -> String {
@@ -266,6 +287,33 @@ mod tests {
         drop(held);
         assert!(checkout.keep_out().unwrap().is_some(), "it looks, and names nobody");
         assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap()), TWO);
+    }
+
+    #[test]
+    fn only_a_later_owner_of_the_same_run_inherits_the_lock_of_an_earlier_one() {
+        let (_folder, checkout) = checkout();
+        let owner = |run, epoch| Tenant { epoch: Some(Epoch(epoch)), ..tenant(&checkout, run, None) };
+        let held = checkout.lease(&owner(ONE, 2)).unwrap();
+        let copied = Tenant { store: checkout.root().join("copy"), ..owner(ONE, 3) };
+        for (asking, inherits) in [
+            (owner(ONE, 3), true),
+            (owner(ONE, 2), false),
+            (owner(ONE, 1), false),
+            (owner(TWO, 3), false),
+            (copied, false),
+            (tenant(&checkout, ONE, None), false),
+        ] {
+            let leased = checkout.lease(&asking).unwrap();
+            assert_eq!(matches!(leased, Leased::Inherited), inherits, "{asking:?}: {leased:?}");
+        }
+        drop(held);
+        let screen = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        let Leased::Busy(busy) = checkout.lease(&owner(ONE, 3)).unwrap() else {
+            panic!("a person works in it")
+        };
+        assert_eq!((busy.held_by, busy.pid), (None, Some(std::process::id())));
+        drop(screen);
+        assert_eq!(named(&checkout.lease(&owner(ONE, 3)).unwrap()), ONE);
     }
 
     #[test]
@@ -292,7 +340,7 @@ mod tests {
         assert_eq!(named(&two), expected, "it says what the file says");
         assert!(matches!(checkout.lease(&tenant(&checkout, ONE, None)).unwrap(), Leased::Busy(_)));
         let mut lock = LockFile { path: path.clone(), file: File::open(&path).unwrap(), is_writable: false };
-        let note = Note { run: ONE.parse().unwrap(), pid: 1, store: Utf8PathBuf::from("/") };
+        let note = Note { run: ONE.parse().unwrap(), pid: 1, store: Utf8PathBuf::from("/"), epoch: None };
         assert!(!lock.write(&note));
         assert_eq!(lock.read().unwrap().run.to_string(), expected);
     }

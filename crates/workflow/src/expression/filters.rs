@@ -3,6 +3,8 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
 
+use super::environment::spell;
+
 /// Lines that `head` and `tail` keep where nothing else is said.
 const LINES: usize = 20;
 /// Characters that `truncate` keeps where nothing else is said.
@@ -19,6 +21,13 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("fence", fence);
     environment.add_filter("slug", slug);
     environment.add_filter("truncate", truncate);
+    // Those of the engine take what is no text as the engine spells it, and would make the text `None` of nothing.
+    environment.add_filter("upper", |value: &Value| spell(value).map(|text| text.to_uppercase()));
+    environment.add_filter("lower", |value: &Value| spell(value).map(|text| text.to_lowercase()));
+    environment.add_filter("trim", trim);
+    environment.add_filter("replace", |value: &Value, from: String, to: String| {
+        spell(value).map(|text| text.replace(&from, &to))
+    });
 }
 
 /// `json`: the value as JSON on one line.
@@ -34,6 +43,15 @@ pub(super) fn json(value: &Value) -> Result<String, Error> {
 fn from_json(text: String) -> Result<Value, Error> {
     serde_json::from_str(&text)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("not JSON: {error}")))
+}
+
+/// `trim(chars=None)`: a text without white space, or these characters, at its ends.
+fn trim(value: &Value, characters: Option<String>) -> Result<String, Error> {
+    let text = spell(value)?;
+    Ok(match characters {
+        Some(characters) => text.trim_matches(|c| characters.contains(c)).to_owned(),
+        None => text.trim().to_owned(),
+    })
 }
 
 /// `flatten`: a list of lists as one list, one level deep.
@@ -56,20 +74,23 @@ fn lines_kept(lines: Option<usize>, options: &Kwargs) -> Result<usize, Error> {
 }
 
 /// `head(lines=20)`: the first lines of a text.
-fn head(text: String, lines: Option<usize>, options: Kwargs) -> Result<String, Error> {
+fn head(value: &Value, lines: Option<usize>, options: Kwargs) -> Result<String, Error> {
     let lines = lines_kept(lines, &options)?;
+    let text = spell(value)?;
     Ok(text.split_inclusive('\n').take(lines).collect())
 }
 
 /// `tail(lines=20)`: the last lines of a text.
-fn tail(text: String, lines: Option<usize>, options: Kwargs) -> Result<String, Error> {
+fn tail(value: &Value, lines: Option<usize>, options: Kwargs) -> Result<String, Error> {
     let lines = lines_kept(lines, &options)?;
+    let text = spell(value)?;
     let all: Vec<&str> = text.split_inclusive('\n').collect();
     Ok(all[all.len().saturating_sub(lines)..].concat())
 }
 
 /// `fence`: a text between two lines of backticks, more of them than stand anywhere in it.
-fn fence(text: String) -> String {
+fn fence(value: &Value) -> Result<String, Error> {
+    let text = spell(value)?;
     let mut longest = 0;
     let mut current = 0;
     for character in text.chars() {
@@ -78,11 +99,12 @@ fn fence(text: String) -> String {
     }
     let fence = "`".repeat(3.max(longest + 1));
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    format!("{fence}\n{text}{end}{fence}")
+    Ok(format!("{fence}\n{text}{end}{fence}"))
 }
 
 /// `slug`: lower-case ASCII letters, digits and single hyphens, fit for branches and file names.
-fn slug(text: String) -> String {
+fn slug(value: &Value) -> Result<String, Error> {
+    let text = spell(value)?;
     let mut slug = String::new();
     for character in text.chars() {
         if character.is_ascii_alphanumeric() {
@@ -94,14 +116,15 @@ fn slug(text: String) -> String {
             break;
         }
     }
-    slug.trim_end_matches('-').to_owned()
+    Ok(slug.trim_end_matches('-').to_owned())
 }
 
 /// `truncate(length=255)`: the first characters of a text, with `…` as the last one if something was cut.
-fn truncate(text: String, length: Option<usize>, options: Kwargs) -> Result<String, Error> {
+fn truncate(value: &Value, length: Option<usize>, options: Kwargs) -> Result<String, Error> {
     let named: Option<usize> = options.get("length")?;
     options.assert_all_used()?;
     let length = length.or(named).unwrap_or(CHARS);
+    let text = spell(value)?;
     if text.chars().count() <= length {
         return Ok(text);
     }
