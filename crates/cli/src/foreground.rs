@@ -491,7 +491,7 @@ impl<'a> View<'a> {
         matches!(self, View::Closed)
     }
 
-    /// What the view gave. One that fails is closed, and never ends the work that it shows.
+    /// What the view gave. A screen that fails becomes lines, and lines that fail end; the work that they show goes on.
     fn unless_failed<T>(&mut self, given: Result<T, CliError>) -> Option<T> {
         match given {
             Ok(given) => Some(given),
@@ -501,7 +501,10 @@ impl<'a> View<'a> {
                 {
                     tracing::debug!(error = %left, "the screen is gone");
                 }
-                *self = View::Closed;
+                *self = match self {
+                    View::Screen(_) => View::Lines,
+                    View::Lines | View::Closed => View::Closed,
+                };
                 output::note(&format!("the view ended ({}): {error}", error.code()));
                 None
             }
@@ -537,7 +540,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_view_that_fails_is_closed_and_gives_no_error_to_the_work_beside_it() {
+    fn what_a_view_gives_is_taken_and_an_error_of_its_lines_closes_it() {
         let mut view = View::Lines;
         assert_eq!(view.unless_failed(Ok(1)), Some(1));
         assert!(!view.is_closed());
