@@ -20,7 +20,7 @@ pub use preset::{
 };
 pub use progress::{Obstacle, Progress, Tally};
 pub use stream::{
-    AgentEvent, Counts, LINE_BYTES_MAX, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
+    AgentEvent, Counts, LINE_BYTES_MAX, LineRules, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
     WHAT_CHARS_MAX, one_line,
 };
 pub use trouble::{Patterns, Reset, Symptom, provider_words};

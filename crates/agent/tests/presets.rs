@@ -296,6 +296,8 @@ fn a_stored_preset_is_what_it_was_and_its_form_is_frozen() {
         let stored = preset.stored().unwrap();
         assert_eq!(Preset::from_stored(preset.name(), &stored).as_ref(), Ok(preset), "{stored}");
     }
+    let lines = include_str!("stored/preset_lines.v1.json").trim_end();
+    assert_eq!(Preset::from_stored("mine", lines).unwrap().stored().unwrap(), lines);
     let golden = include_str!("stored/preset.v1.json").trim_end();
     let read = Preset::from_stored("mine", golden).unwrap();
     assert_eq!(read.stored().unwrap(), golden);

@@ -6,7 +6,7 @@ use backstay_model::event::Access;
 use serde::{Deserialize, Serialize};
 
 use super::template::Piece;
-use crate::stream::StreamFormat;
+use crate::stream::{LineRules, Reader, StreamFormat};
 use crate::trouble::Patterns;
 
 /// The version of the form that presets are written in.
@@ -21,6 +21,7 @@ pub struct Preset {
     pub(super) version: Vec<String>,
     pub(super) login: Option<LoginCheck>,
     pub(super) stream: StreamFormat,
+    pub(super) lines: LineRules,
     pub(super) start: Vec<Piece>,
     pub(super) resume: Option<Vec<Piece>>,
     pub(super) fork: Option<Vec<Piece>>,
@@ -143,6 +144,24 @@ impl Preset {
         self.stream
     }
 
+    /// A reader of its output from the offset `from` on: see [`Reader::new`].
+    #[must_use]
+    pub fn reader(&self, from: u64) -> Reader {
+        Reader::new(self.stream, self.signs.clone(), from).by_rules(&self.lines)
+    }
+
+    /// Whether its output says how a turn ended; where it cannot, the exit code tells.
+    #[must_use]
+    pub fn tells_turn_end(&self) -> bool {
+        match self.stream {
+            StreamFormat::Text => self.signs.tells_ends_by_text(),
+            StreamFormat::JsonLines => self.lines.tell_turn_end(),
+            StreamFormat::Codex | StreamFormat::Claude | StreamFormat::Gemini | StreamFormat::Opencode => {
+                true
+            }
+        }
+    }
+
     /// Where the name of its session comes from; `None` where it has no sessions.
     #[must_use]
     pub fn session(&self) -> Option<SessionSource> {
@@ -231,6 +250,8 @@ pub(super) struct Patch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stream: Option<StreamFormat>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lines: Option<LineRules>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resume: Option<Vec<Piece>>,
@@ -313,6 +334,36 @@ pub(super) struct SignsPatch {
     pub(super) login_exit_codes: Option<Vec<i32>>,
 }
 
+/// A table does not make a preset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Incomplete {
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    #[error("`stream = \"json_lines\"` needs rules that say what its lines mean, and there are none")]
+    NoRules,
+    #[error("it has `lines`, which only `stream = \"json_lines\"` has")]
+    RulesOfOther,
+    #[error("`session = \"from_stream\"` needs a rule with `session`, and none of its `lines` has one")]
+    NoSession,
+    #[error("it has `signs.success` or `signs.failure`, which only `stream = \"text\"` has")]
+    TextSigns,
+}
+
+impl Incomplete {
+    /// What helps.
+    pub(super) fn cure(self) -> &'static str {
+        match self {
+            Incomplete::Missing(_) => "add it",
+            Incomplete::NoRules => {
+                "add a rule:  lines = [{ when = { type = \"message\" }, message = \"text\" }]"
+            }
+            Incomplete::RulesOfOther => "add `stream = \"json_lines\"`, or remove `lines`",
+            Incomplete::NoSession => "add a rule:  { when = { type = \"start\" }, session = \"session_id\" }",
+            Incomplete::TextSigns => "remove them: the end of the turn is told by its stream",
+        }
+    }
+}
+
 impl Patch {
     /// This with what `over` says in place of its own, field by field.
     pub(super) fn patched(mut self, over: Patch) -> Patch {
@@ -327,6 +378,7 @@ impl Patch {
         take(&mut self.version, over.version);
         take(&mut self.login, over.login);
         take(&mut self.stream, over.stream);
+        take(&mut self.lines, over.lines);
         take(&mut self.start, over.start);
         take(&mut self.resume, over.resume);
         take(&mut self.fork, over.fork);
@@ -363,8 +415,10 @@ impl Patch {
     /// The preset that this is.
     ///
     /// # Errors
-    /// The name of a field that is missing.
-    pub(super) fn complete(self, name: &str) -> Result<Preset, &'static str> {
+    /// A field is missing, or two do not go together.
+    pub(super) fn complete(self, name: &str) -> Result<Preset, Incomplete> {
+        let missing = Incomplete::Missing;
+        self.expect_sense()?;
         let prompt = Prompt {
             via: self.prompt.via.unwrap_or(DeliveryVia::Stdin),
             stdin: self.prompt.stdin,
@@ -380,11 +434,12 @@ impl Patch {
         Ok(Preset {
             name: name.to_owned(),
             tried: self.tried,
-            program: self.program.ok_or("program")?,
+            program: self.program.ok_or(missing("program"))?,
             version: self.version.unwrap_or_else(|| vec!["--version".to_owned()]),
             login: self.login,
             stream: self.stream.unwrap_or(StreamFormat::Text),
-            start: self.start.ok_or("start")?,
+            lines: self.lines.unwrap_or_default(),
+            start: self.start.ok_or(missing("start"))?,
             resume: self.resume,
             fork: self.fork,
             screen: self.screen,
@@ -409,6 +464,29 @@ impl Patch {
         })
     }
 
+    /// Whether what is said of the output goes together.
+    fn expect_sense(&self) -> Result<(), Incomplete> {
+        let stream = self.stream.unwrap_or(StreamFormat::Text);
+        let is_without_rules = self.lines.as_ref().is_none_or(LineRules::is_empty);
+        let tells_session = self.lines.as_ref().is_some_and(LineRules::tell_session);
+        let is_said = |signs: &Option<Vec<String>>| signs.as_ref().is_some_and(|signs| !signs.is_empty());
+        let by_text = is_said(&self.signs.success) || is_said(&self.signs.failure);
+        match stream {
+            StreamFormat::JsonLines if is_without_rules => Err(Incomplete::NoRules),
+            StreamFormat::JsonLines if self.session == Some(SessionSource::FromStream) && !tells_session => {
+                Err(Incomplete::NoSession)
+            }
+            StreamFormat::JsonLines => Ok(()),
+            _ if !is_without_rules => Err(Incomplete::RulesOfOther),
+            _ => Ok(()),
+        }?;
+        match stream {
+            StreamFormat::Text => Ok(()),
+            _ if by_text => Err(Incomplete::TextSigns),
+            _ => Ok(()),
+        }
+    }
+
     /// What a file would say that makes exactly this preset.
     pub(super) fn of(preset: &Preset) -> Patch {
         let Preset { prompt, signs, .. } = preset;
@@ -421,6 +499,7 @@ impl Patch {
             version: Some(preset.version.clone()),
             login: preset.login.clone(),
             stream: Some(preset.stream),
+            lines: Some(preset.lines.clone()).filter(|rules| !rules.is_empty()),
             start: Some(preset.start.clone()),
             resume: preset.resume.clone(),
             fork: preset.fork.clone(),

@@ -45,6 +45,8 @@ pub(crate) struct Observer {
     offset: u64,
     stderr: Stderr,
     open_calls: BTreeSet<String>,
+    /// Where its lines had something else than the rules for them expect: that is told once.
+    wrong_values: BTreeSet<String>,
     usage: Option<Usage>,
     /// The session and the model that were told last.
     session: Option<(String, Option<String>)>,
@@ -101,7 +103,7 @@ pub(crate) struct Batch {
 impl Observer {
     /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
     pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
-        let reader = Reader::new(preset.stream(), preset.signs().clone(), 0).in_folder(folder);
+        let reader = preset.reader(0).in_folder(folder);
         Observer {
             preset,
             secrets: secrets.clone(),
@@ -112,6 +114,7 @@ impl Observer {
             offset: 0,
             stderr: Stderr::default(),
             open_calls: BTreeSet::new(),
+            wrong_values: BTreeSet::new(),
             usage: None,
             session: None,
             waiting: Vec::new(),
@@ -349,6 +352,10 @@ impl Observer {
             }
             AgentEvent::LoginNeeded { message } => Said::LoginNeeded { message: cut(message) },
             AgentEvent::Refused { message } => Said::Refused { message: cut(message) },
+            AgentEvent::WrongValue { path, message } => match self.wrong_values.insert(path) {
+                true => Said::Error { message: cut(message) },
+                false => return,
+            },
             AgentEvent::Error { message } => Said::Error { message: cut(message) },
             AgentEvent::NetworkTrouble { message } => Said::NetworkTrouble { message: cut(message) },
             AgentEvent::TurnEnded { ok, failure, .. } => Said::TurnEnded { ok, failure: failure.map(cut) },
@@ -429,10 +436,24 @@ impl Observer {
             (StreamFormat::Text, told) => self.turn_by_text(told, text_stderr),
             (_, Some(true)) => TurnEnd::Well,
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
+            (StreamFormat::JsonLines, None) if !self.preset.tells_turn_end() => self.turn_by_obstacle(),
             (_, None) => TurnEnd::CutShort,
         };
         let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
+    }
+
+    /// How the turn ended of an agent whose lines do not say it: not well, if something is in its way still.
+    fn turn_by_obstacle(&self) -> TurnEnd {
+        match self.progress.obstacle() {
+            Some(
+                Obstacle::Limit { message, .. }
+                | Obstacle::Login { message }
+                | Obstacle::Refused { message }
+                | Obstacle::Network { message },
+            ) => TurnEnd::Badly { failure: Some(cut(one_line(message))) },
+            None => TurnEnd::Untold,
+        }
     }
 
     /// How the turn ended of an agent whose output is text, by what its output `told` and by its stderr.
