@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::dialect::{self, Dialect};
 use crate::reply::Reply;
-use crate::script::{Answer, Script};
+use crate::script::{Answer, Script, Turns};
 
 /// Bytes of one request; a long conversation with all tool descriptions stays far below.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -171,7 +171,7 @@ fn judge(
         None => (dialect::beside(&path), None),
         Some(dialect) => match serde_json::from_slice::<Value>(body) {
             Err(error) => (Reply::json(400, json!({ "error": error.to_string() })), None),
-            Ok(asked) if !dialect.offers_tools(&asked) => {
+            Ok(asked) if progress.script.turns == Turns::OfferTools && !dialect.offers_tools(&asked) => {
                 (dialect.reply(turn, &path, &asked, &Answer::text("A small task")), None)
             }
             Ok(asked) => {

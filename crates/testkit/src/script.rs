@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The answers to the requests of an agent's own turns, in order, and one for all that follow.
 ///
-/// Requests that offer no tools (titles, summaries, routing) are asides: they get a fixed text and use up no answer.
+/// Requests that are no turns of the agent's own (titles, summaries, routing) are asides: they get a fixed text and use up
+/// no answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
@@ -14,6 +15,20 @@ pub struct Script {
     pub answers: VecDeque<Answer>,
     /// The answer to every request after those.
     pub then: Answer,
+    /// Which requests are turns of the agent's own.
+    #[serde(default)]
+    pub turns: Turns,
+}
+
+/// How a turn of the agent's own is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turns {
+    /// It offers tools.
+    #[default]
+    OfferTools,
+    /// Every request is one: the agent has no tools and reads what the model writes.
+    AreAll,
 }
 
 /// One answer of the model, or of the provider in its place.
@@ -85,7 +100,8 @@ pub enum ToolCall {
 impl Script {
     /// A script of these answers; what comes after them is the text `done`.
     pub fn of(answers: impl IntoIterator<Item = Answer>) -> Script {
-        Script { answers: answers.into_iter().collect(), then: Answer::Text("done".to_owned()) }
+        let then = Answer::Text("done".to_owned());
+        Script { answers: answers.into_iter().collect(), then, turns: Turns::default() }
     }
 
     /// The answer to the next request.

@@ -24,7 +24,7 @@ fn limit() -> Answer {
 }
 
 fn always(answer: Answer) -> Script {
-    Script { answers: [].into(), then: answer }
+    Script { then: answer, ..Script::of([]) }
 }
 
 /// A command and a file, written by the agent's own tools; then the end.
