@@ -15,8 +15,8 @@ mod trouble;
 
 pub use preset::{
     Access, AgentSetting, AgentTables, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck,
-    Preset, PresetError, Presets, Reach, Request, SchemaFile, SchemaForm, ScreenCommand, ScreenRequest,
-    SessionSource, SessionUse, Stdin, command_line,
+    Preset, PresetError, Presets, Reach, ReadingError, Request, SchemaFile, SchemaForm, ScreenCommand,
+    ScreenRequest, SessionSource, SessionUse, Stdin, command_line,
 };
 pub use progress::{Obstacle, Progress, Tally};
 pub use stream::{

@@ -180,7 +180,9 @@ fn reading_access_of_opencode_is_in_its_environment() {
 fn each_preset_knows_its_version_login_and_screen() {
     let presets = Presets::built_in().unwrap();
     let codex = presets.get("codex").unwrap();
-    assert_eq!(codex.version_command(), ["codex", "--version"]);
+    assert_eq!(codex.version_command().unwrap(), ["codex", "--version"]);
+    let silent = Presets::with_configuration("c", "[agents.codex]\nversion = []").unwrap();
+    assert_eq!(silent.get("codex").unwrap().version_command(), None, "it is not started without arguments");
     assert_eq!(codex.login_command().unwrap(), ["codex", "login", "status"]);
     assert!(presets.get("gemini").unwrap().is_login_exit(41));
     assert_eq!(

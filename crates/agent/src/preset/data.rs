@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use backstay_model::event::Access;
 use serde::{Deserialize, Serialize};
 
+use super::sense::Incomplete;
 use super::template::Piece;
 use crate::stream::{LineRules, Reader, StreamFormat};
 use crate::trouble::Patterns;
@@ -125,10 +126,11 @@ impl Preset {
         self.tried.as_deref()
     }
 
-    /// The command that prints the version.
+    /// The command that prints the version; none where the program is not to be asked, by `version = []`.
     #[must_use]
-    pub fn version_command(&self) -> Vec<String> {
-        std::iter::once(&self.program).chain(&self.version).cloned().collect()
+    pub fn version_command(&self) -> Option<Vec<String>> {
+        let asked = Some(&self.version).filter(|words| !words.is_empty())?;
+        Some(std::iter::once(&self.program).chain(asked).cloned().collect())
     }
 
     /// The command that succeeds if the user is logged in, where the CLI has one.
@@ -334,36 +336,6 @@ pub(super) struct SignsPatch {
     pub(super) login_exit_codes: Option<Vec<i32>>,
 }
 
-/// A table does not make a preset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Incomplete {
-    #[error("it has no `{0}`")]
-    Missing(&'static str),
-    #[error("`stream = \"json_lines\"` needs rules that say what its lines mean, and there are none")]
-    NoRules,
-    #[error("it has `lines`, which only `stream = \"json_lines\"` has")]
-    RulesOfOther,
-    #[error("`session = \"from_stream\"` needs a rule with `session`, and none of its `lines` has one")]
-    NoSession,
-    #[error("it has `signs.success` or `signs.failure`, which only `stream = \"text\"` has")]
-    TextSigns,
-}
-
-impl Incomplete {
-    /// What helps.
-    pub(super) fn cure(self) -> &'static str {
-        match self {
-            Incomplete::Missing(_) => "add it",
-            Incomplete::NoRules => {
-                "add a rule:  lines = [{ when = { type = \"message\" }, message = \"text\" }]"
-            }
-            Incomplete::RulesOfOther => "add `stream = \"json_lines\"`, or remove `lines`",
-            Incomplete::NoSession => "add a rule:  { when = { type = \"start\" }, session = \"session_id\" }",
-            Incomplete::TextSigns => "remove them: the end of the turn is told by its stream",
-        }
-    }
-}
-
 impl Patch {
     /// This with what `over` says in place of its own, field by field.
     pub(super) fn patched(mut self, over: Patch) -> Patch {
@@ -462,29 +434,6 @@ impl Patch {
             },
             login_exit_codes: signs.login_exit_codes.unwrap_or_default(),
         })
-    }
-
-    /// Whether what is said of the output goes together.
-    fn expect_sense(&self) -> Result<(), Incomplete> {
-        let stream = self.stream.unwrap_or(StreamFormat::Text);
-        let is_without_rules = self.lines.as_ref().is_none_or(LineRules::is_empty);
-        let tells_session = self.lines.as_ref().is_some_and(LineRules::tell_session);
-        let is_said = |signs: &Option<Vec<String>>| signs.as_ref().is_some_and(|signs| !signs.is_empty());
-        let by_text = is_said(&self.signs.success) || is_said(&self.signs.failure);
-        match stream {
-            StreamFormat::JsonLines if is_without_rules => Err(Incomplete::NoRules),
-            StreamFormat::JsonLines if self.session == Some(SessionSource::FromStream) && !tells_session => {
-                Err(Incomplete::NoSession)
-            }
-            StreamFormat::JsonLines => Ok(()),
-            _ if !is_without_rules => Err(Incomplete::RulesOfOther),
-            _ => Ok(()),
-        }?;
-        match stream {
-            StreamFormat::Text => Ok(()),
-            _ if by_text => Err(Incomplete::TextSigns),
-            _ => Ok(()),
-        }
     }
 
     /// What a file would say that makes exactly this preset.

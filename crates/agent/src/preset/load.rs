@@ -7,8 +7,9 @@ use backstay_model::{Code, Coded};
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use super::data::{Incomplete, Patch, Preset, VERSION};
+use super::data::{Patch, Preset, VERSION};
 use super::reach::{AgentSetting, settings};
+use super::sense::Incomplete;
 
 /// The presets that come with Backstay: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -260,7 +261,7 @@ fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
 }
 
 /// Of the names that a message expects, the one that is nearest to the one that it complains about.
-fn meant(message: &str) -> Option<String> {
+pub(super) fn meant(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let wrong = quoted.next()?;
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
