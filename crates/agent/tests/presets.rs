@@ -8,6 +8,13 @@ use backstay_agent::{
 };
 use backstay_model::Coded as _;
 
+const PAGE: &str = include_str!("../../../docs/agents.md");
+
+/// The configurations on the page about agents, as one.
+fn examples() -> String {
+    PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
 fn request(session: SessionUse, access: Access) -> Request {
     Request {
         prompt: "Do it.".to_owned(),
@@ -276,11 +283,12 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() 
 
 #[test]
 fn the_page_about_agents_is_true() {
-    let page = include_str!("../../../docs/agents.md");
-    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = PAGE;
+    let example = &examples();
     let presets = Presets::with_configuration("docs/agents.md", example).unwrap();
     assert_eq!(presets.get("codex").unwrap().program(), "/opt/codex/bin/codex");
     assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded"]);
+    assert!(presets.get("mine").unwrap().tells_turn_end() && presets.get("qwen").unwrap().tells_turn_end());
     let packages = include_str!("clis/package.json");
     for preset in Presets::built_in().unwrap().iter() {
         let tried = preset.tried().unwrap();
@@ -292,8 +300,7 @@ fn the_page_about_agents_is_true() {
 /// A run goes on by the presets that it began with, whatever a later version makes of them.
 #[test]
 fn a_stored_preset_is_what_it_was_and_its_form_is_frozen() {
-    let page = include_str!("../../../docs/agents.md");
-    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = &examples();
     for preset in Presets::with_configuration("docs/agents.md", example).unwrap().iter() {
         let stored = preset.stored().unwrap();
         assert_eq!(Preset::from_stored(preset.name(), &stored).as_ref(), Ok(preset), "{stored}");

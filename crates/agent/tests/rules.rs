@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 use backstay_agent::{
-    AgentEvent, LINE_BYTES_MAX, Observed, Part, Preset, PresetError, Presets, Progress, Reset,
+    AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Preset, PresetError, Presets, Progress, Reset,
 };
 use backstay_model::Coded as _;
 use camino::Utf8Path;
@@ -52,6 +52,40 @@ fn codex_read_by_rules_says_what_its_own_reader_says() {
         streams += 1;
     }
     assert!(streams >= 7, "{folder} has recorded streams");
+}
+
+/// What Qwen Code 0.15.10 printed, by the rules on the page about agents.
+#[test]
+fn qwen_is_read_by_the_rules_that_are_documented() {
+    let page = include_str!("../../../docs/agents.md");
+    let example = page.split("```toml\n").find(|text| text.starts_with("[agents.qwen]")).unwrap();
+    let presets = Presets::with_configuration("agents.md", example.split("```").next().unwrap()).unwrap();
+    let qwen = presets.get("qwen").unwrap();
+    let task = progress(qwen, include_str!("rules/qwen/task.jsonl"));
+    assert_eq!(task.session(), Some("1b8b6f0e-5d0c-4a57-9d5e-3c1f0b7a2d11"));
+    assert_eq!((task.model(), task.last_message()), (Some("small"), Some("done")));
+    assert_eq!((task.ended(), task.tools(), task.running_tools().count()), (Some(true), 2, 0));
+    let used = task.usage().of_process(None).unwrap();
+    assert_eq!((used.input, used.output, used.cache_read), (Some(3_000), Some(150), Some(1_200)));
+    let started =
+        events(qwen, include_str!("rules/qwen/task.jsonl")).into_iter().find_map(|event| match event {
+            AgentEvent::ToolStarted { what, .. } => Some(what),
+            _ => None,
+        });
+    assert_eq!(started.as_deref(), Some("$ echo hello > greeting.txt"));
+
+    let resumed = progress(qwen, include_str!("rules/qwen/resumed.jsonl"));
+    let used = resumed.usage().of_process(None).unwrap();
+    assert_eq!(
+        (resumed.last_message(), used.input),
+        (Some("again"), Some(1_000)),
+        "its sums are the session's"
+    );
+
+    let refused = progress(qwen, include_str!("rules/qwen/refused_login.jsonl"));
+    assert_eq!((refused.ended(), refused.life(), refused.last_message()), (Some(false), 0, None));
+    let message = "[API Error: 401 Incorrect API key provided]".to_owned();
+    assert_eq!(refused.obstacle(), Some(&Obstacle::Login { message }));
 }
 
 #[test]
@@ -173,6 +207,27 @@ fn each_kind_of_rule_says_what_it_is_for() {
     ] {
         let preset = rule(&format!("{{ when = {{ x = {{ present = false }} }}, {given} }}"));
         assert_eq!(events(&preset, line), expected, "{given} {line}");
+    }
+}
+
+#[test]
+fn a_value_can_be_known_by_its_beginning_and_by_what_it_is_not() {
+    let fits = |when: &str, line: &str| {
+        let preset = rule(&format!("{{ when = {{ {when} }}, life = false }}"));
+        events(&preset, line).is_empty()
+    };
+    for (when, line, expected) in [
+        (r#"a = { starts_with = "[API Error" }"#, r#"{"a":"[api error: 401]"}"#, true),
+        (r#"a = { starts_with = "[API Error" }"#, r#"{"a":"see [API Error"}"#, false),
+        (r#"a = { starts_with = "x" }"#, r#"{"a":["x"]}"#, false),
+        (r#"a = { not = { starts_with = "x" } }"#, r#"{"a":"yx"}"#, true),
+        (r#"a = { not = { starts_with = "x" } }"#, r#"{"a":"xy"}"#, false),
+        (r#"a = { not = { starts_with = "x" } }"#, r#"{"b":1}"#, false),
+        (r#"a = { not = ["b", 1] }"#, r#"{"a":1}"#, false),
+        (r#"a = { not = ["b", 1] }"#, r#"{"a":2}"#, true),
+        (r#"a = { not = { present = true } }"#, r#"{"b":1}"#, true),
+    ] {
+        assert_eq!(fits(when, line), expected, "{when} {line}");
     }
 }
 

@@ -77,9 +77,13 @@ mod tests {
         let text = format!(
             "backstay: 1\ninputs: {{tool: {{default: x}}}}\nagents:\n  mine:\n{agent}\nsteps:\n  - {{id: fix, agent: mine, prompt: Do it., on_limit: wait, max_wait: 1h}}\n"
         );
+        checked_text(&text)
+    }
+
+    fn checked_text(text: &str) -> Result<Checked, Vec<Diagnostic>> {
         check(&CheckInput {
             path: "flow.yaml",
-            text: &text,
+            text,
             read_file: &|path| panic!("it names {path}"),
             schema_fault: &|_| None,
             reading_fault: &reading_fault,
@@ -117,6 +121,15 @@ mod tests {
                 r#"{"kind":"turn_ended","ok":false,"failure":"bad KEY"}"#,
             ]
         );
+    }
+
+    #[test]
+    fn the_workflow_on_the_page_about_agents_is_a_good_one() {
+        let page = include_str!("../../../../docs/agents.md");
+        let text = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let checked = checked_text(text).unwrap();
+        let pinned = pin(&checked.plan, &Presets::built_in().unwrap()).unwrap();
+        assert_eq!((checked.warnings.len(), pinned.presets.contains_key("cmd:mine")), (0, true));
     }
 
     #[test]

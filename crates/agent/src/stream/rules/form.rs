@@ -55,10 +55,12 @@ pub(super) struct RuleForm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a text, a whole number, true, false, a list of these, or { present = true }"
+    expecting = "expected a text, a whole number, true, false, a list of these, { present = true }, { starts_with = \"…\" }, or { not = … }"
 )]
 pub(super) enum Expected {
     Presence(Presence),
+    Start(Start),
+    Not(Not),
     OneOf(Vec<Scalar>),
     Is(Scalar),
 }
@@ -67,6 +69,20 @@ pub(super) enum Expected {
 #[serde(deny_unknown_fields)]
 pub(super) struct Presence {
     pub(super) present: bool,
+}
+
+/// How a text begins, whatever its case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Start {
+    pub(super) starts_with: String,
+}
+
+/// What a value that is there must not be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Not {
+    pub(super) not: Box<Expected>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

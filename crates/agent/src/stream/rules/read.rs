@@ -59,13 +59,7 @@ pub(in crate::stream) fn parse(
 fn fits(when: &BTreeMap<FieldPath, Expected>, scope: Scope<'_>) -> Option<bool> {
     let mut fits = Some(true);
     for (path, expected) in when {
-        let value = path.find(scope);
-        let is_it = match (expected, value) {
-            (Expected::Presence(presence), value) => Some(value.is_some() == presence.present),
-            (_, None) => None,
-            (Expected::Is(scalar), Some(value)) => Some(scalar.is(value)),
-            (Expected::OneOf(scalars), Some(value)) => Some(scalars.iter().any(|scalar| scalar.is(value))),
-        };
+        let is_it = expected.is_met_by(path.find(scope));
         fits = match (fits, is_it) {
             (Some(false), _) | (_, Some(false)) => Some(false),
             (None, _) | (_, None) => None,
@@ -73,6 +67,23 @@ fn fits(when: &BTreeMap<FieldPath, Expected>, scope: Scope<'_>) -> Option<bool> 
         };
     }
     fits
+}
+
+impl Expected {
+    /// Whether `value` is as expected; `None` where there is none and one has to be there.
+    fn is_met_by(&self, value: Option<&Value>) -> Option<bool> {
+        match (self, value) {
+            (Expected::Presence(presence), value) => Some(value.is_some() == presence.present),
+            (Expected::Not(not), value) => not.not.is_met_by(value).map(|is_met| !is_met),
+            (_, None) => None,
+            (Expected::Start(start), Some(value)) => {
+                let text = value.as_str().map(str::to_lowercase);
+                Some(text.is_some_and(|text| text.starts_with(&start.starts_with.to_lowercase())))
+            }
+            (Expected::Is(scalar), Some(value)) => Some(scalar.is(value)),
+            (Expected::OneOf(scalars), Some(value)) => Some(scalars.iter().any(|scalar| scalar.is(value))),
+        }
+    }
 }
 
 impl Scalar {
