@@ -338,6 +338,15 @@ fn a_line_beyond_the_limit_and_deep_and_broken_lines_are_skipped_and_the_rest_is
 }
 
 #[test]
+fn a_line_with_a_list_without_measure_gives_a_measured_number_of_events() {
+    let preset = rule("{ each = \"a\", when = { x = { present = false } }, message = \"each\" }");
+    let of =
+        |element: &str| events(&preset, &format!("{{\"a\":[{}0]}}", format!("{element},").repeat(1_000_000)));
+    assert_eq!(of("{}").len(), 1, "a wrong value is told once of a line");
+    assert_eq!(of("1").len(), 10_000);
+}
+
+#[test]
 fn rules_that_make_no_sense_are_refused_with_their_place() {
     let one = |rule: &str| format!("lines = [{rule}]");
     for (lines, message) in [

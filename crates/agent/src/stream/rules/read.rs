@@ -1,6 +1,6 @@
 //! What a line says by the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ use crate::trouble::Reset;
 const COUNT_MAX: u64 = 1 << 53;
 /// Costs above this are none.
 const COST_USD_MAX: f64 = 1e9;
+/// Elements of one list that a rule goes through.
+const EACH_MAX: usize = 10_000;
 /// Characters of a number that is named in a message.
 const SHOWN_CHARS_MAX: usize = 40;
 
@@ -30,7 +32,7 @@ pub(in crate::stream) fn parse(
     if !line.is_object() {
         return Err(serde::de::Error::custom("a line is an object"));
     }
-    let mut reading = Reading { context, events: Vec::new() };
+    let mut reading = Reading { context, events: Vec::new(), wrong: BTreeSet::new() };
     let mut is_known = false;
     for rule in &rules.0 {
         let whole = Scope { line, each: None };
@@ -38,7 +40,8 @@ pub(in crate::stream) fn parse(
             None => vec![whole],
             Some(list) => match list.find(whole) {
                 Some(Value::Array(elements)) => {
-                    elements.iter().map(|element| Scope { line, each: Some(element) }).collect()
+                    let first = elements.iter().take(EACH_MAX);
+                    first.map(|element| Scope { line, each: Some(element) }).collect()
                 }
                 Some(_) | None => Vec::new(),
             },
@@ -109,6 +112,8 @@ impl Verdict {
 struct Reading<'c> {
     context: &'c Context,
     events: Vec<AgentEvent>,
+    /// Where a wrong value was: of one line that is told once.
+    wrong: BTreeSet<String>,
 }
 
 impl Reading<'_> {
@@ -314,6 +319,9 @@ impl Reading<'_> {
     }
 
     fn wrong(&mut self, path: &FieldPath, expected: &str, found: &Value) {
+        if !self.wrong.insert(path.written().to_owned()) {
+            return;
+        }
         let found = match found {
             Value::Null => "null".to_owned(),
             Value::Bool(flag) => flag.to_string(),
