@@ -94,7 +94,8 @@ impl Place {
     /// Runs the workflow of these steps to its end; its exit code.
     fn run(&self, steps: &str) -> Option<i32> {
         self.world.write("flow.yaml", &format!("backstay: 1\nname: own\nsteps:\n{steps}"));
-        let path = format!("{}:{}", self.programs, std::env::var("PATH").unwrap());
+        let system = std::env::var_os("PATH").and_then(|path| path.into_string().ok()).unwrap();
+        let path = format!("{}:{system}", self.programs);
         let (url, home) = (format!("{}/v1", self.endpoint.url()), self.world.path().join("home"));
         let variables = [
             ("PATH", path.as_str()),

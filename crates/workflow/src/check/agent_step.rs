@@ -114,11 +114,9 @@ impl Reader<'_> {
         if spec.preset().is_none() {
             // That it changes nothing is a promise that any program can make.
             let is_promise = options.access == Access::Read;
-            let limits = spec.is_read().then_some(LIMIT_KEYS).unwrap_or_default();
-            let keys = PRESET_KEYS
-                .iter()
-                .copied()
-                .filter(|key| !(is_promise && *key == "access") && !limits.contains(key));
+            let limits = if spec.is_read() { LIMIT_KEYS } else { &[] };
+            let counts = |key: &str| limits.contains(&key) || is_promise && key == "access";
+            let keys = PRESET_KEYS.iter().copied().filter(|key| !counts(key));
             self.ignored_by_commands(fields, &keys.collect::<Vec<_>>(), agent);
             if let Some(used) = used {
                 self.ignored_by_commands(used, &["model", "args"], agent);
