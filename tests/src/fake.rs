@@ -10,7 +10,7 @@ const AGENT: &str = r#"#!/bin/bash
 # A turn is a file of its own; the calls are counted, so each has its number.
 if [ "$1" = --version ]; then echo "fake-cli 1.2.3"; exit 0; fi
 here=$(dirname "$0")
-if [ "$1" = screen ]; then echo "the screen of $2 in $PWD"; read -r line; echo "$line" >> notes; exit 3; fi
+if [ "$1" = screen ]; then echo "the screen of $2 in $PWD: ${*:3}, $FAKE_ACCESS, $FAKE_PLACE"; read -r line; echo "$line" >> notes; exit 3; fi
 number=$(( $(wc -l 2>/dev/null < "$here/calls" || echo 0) + 1 ))
 echo "$*" >> "$here/calls"
 PROMPT=$(cat)
@@ -37,7 +37,7 @@ program = "PROGRAM"
 stream = "codex"
 start = ["exec", "{access}", "{model}", "{schema}", "{args}", "{prompt}"]
 resume = ["exec", "{access}", "{model}", "{schema}", "{args}", "resume", "{session}", "{prompt}"]
-screen = ["screen", "{session}"]
+screen = ["screen", "{session}", "{access}", "{model}", "{args}"]
 session = "from_stream"
 model = ["-m", "{model}"]
 schema = { args = ["--output-schema", "{schema}"], as = "path" }
@@ -45,13 +45,14 @@ prompt = { via = "stdin", stdin = ["-"] }
 
 [agents.NAME.access]
 read = { args = ["--read"] }
-write = { args = ["--write"] }
+write = { args = ["--write"], env = { FAKE_ACCESS = "may write" } }
 full = { args = ["--full"] }
 
 [agents.NAME.signs]
 limit = ["usage limit"]
 reset_after = ["try again in "]
 login = ["not logged in"]
+refused = ["credit balance is too low"]
 network = ["no network"]
 session_unknown = ["no such session"]
 "#;

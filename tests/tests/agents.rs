@@ -313,9 +313,18 @@ fn an_agent_that_does_not_know_its_session_any_more_begins_anew() {
 
 #[test]
 fn another_agent_takes_over_from_one_that_cannot_work_here() {
+    takes_over("fails 'you are not logged in'", FailureClass::Login);
+}
+
+#[test]
+fn another_agent_takes_over_from_one_that_its_provider_refuses_though_it_says_so_on_stderr_alone() {
+    takes_over("echo 'Your credit balance is too low.' >&2; exit 1", FailureClass::Refused);
+}
+
+fn takes_over(turn: &str, failure: FailureClass) {
     let world = World::new();
     let (first, second) = (world.fake("fake"), world.fake("other"));
-    first.turn(1, "fails 'you are not logged in'");
+    first.turn(1, turn);
     world.write(
         "flow.yaml",
         "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: {use: fake, fallback: [other]}, prompt: Do it.}\n",
@@ -325,8 +334,38 @@ fn another_agent_takes_over_from_one_that_cannot_work_here() {
     assert_eq!((first.calls().len(), second.calls().len(), second.prompt(1)), (1, 1, "Do it.".to_owned()));
     let record = world.record();
     let step = record.step(&"fix".parse().unwrap()).unwrap();
-    assert_eq!(step.attempts[0].end, Some(AttemptEnd::Failed { failure: FailureClass::Login }));
+    assert_eq!(step.attempts[0].end, Some(AttemptEnd::Failed { failure }));
     assert_eq!(step.agent.as_deref(), Some("other"));
+}
+
+#[test]
+fn the_last_line_on_stderr_is_the_reason_of_a_turn_that_breaks_off() {
+    let world = World::new();
+    world.fake("fake").turn(1, "echo 'it broke' >&2; exit 3");
+    world.write("flow.yaml", &flow(""));
+    let (status, out) = world.start(&["run", "flow.yaml"]).end();
+    assert_eq!(status.code(), Some(1), "{out}");
+    let record = world.record();
+    let step = record.step(&"fix".parse().unwrap()).unwrap();
+    let expected = "exit 3 in the middle of the agent's turn: it broke";
+    assert_eq!((step.failure, step.summary.as_deref()), (Some(FailureClass::Exit), Some(expected)));
+}
+
+#[test]
+fn an_agent_without_a_message_has_an_empty_output_and_one_value_among_words_is_an_answer() {
+    let world = World::new();
+    world.fake("fake").turn(1, "tool t1 'echo one'; ends");
+    let other = world.fake("other");
+    other.turn(1, r#"message 'Here it is: {\"n\": 7}. Done.'; ends"#);
+    world.write("s.json", r#"{"type": "object", "required": ["n"]}"#);
+    world.write(
+        "flow.yaml",
+        "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n  - {id: count, agent: other, prompt: Count., schema: s.json}\n  - {id: tell, run: \"echo [${{ steps.fix.output }}] ${{ steps.count.output.n }}\"}\noutputs: {said: \"${{ steps.tell.output }}\"}\n",
+    );
+    let output = world.run(&["run", "flow.yaml"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(world.record().outputs, Some(Text::of("{\"said\":\"[] 7\"}")));
+    assert_eq!(other.calls().len(), 1, "one try is enough");
 }
 
 #[test]
@@ -490,4 +529,41 @@ fn work_is_told_the_folder_that_it_works_in() {
     assert!(status.success(), "{out}");
     let here = world.path().canonicalize_utf8().unwrap();
     assert_eq!(world.record().outputs, Some(Text::of(&format!("{{\"at\":\"{here}\"}}"))));
+}
+
+/// An agent whose output is text, as aider's is: with a refused key it says so on stdout and ends with 0.
+const BY_TEXT: &str = r#"
+[agents.plain]
+program = "bash"
+start = ["-c", "{prompt}"]
+prompt = { via = "arg", arg = ["{prompt}"] }
+access.write = { args = [] }
+
+[agents.plain.signs]
+success = ["tokens: "]
+failure = ["AuthenticationError"]
+login = ["AuthenticationError"]
+"#;
+
+#[test]
+fn an_agent_whose_output_is_text_says_by_signs_how_its_turn_ended() {
+    let world = World::new();
+    world.configure(BY_TEXT);
+    let refused = "litellm.AuthenticationError: OpenAIException - Incorrect API key provided";
+    for (prompt, exit_code, status, words) in [
+        ("echo changed; echo Tokens: 2k sent", 0, true, "changed"),
+        (&*format!("echo asks; echo '{refused}'"), 1, false, refused),
+        (&*format!("echo asks; echo '{refused}' >&2"), 1, false, refused),
+        ("echo began", 1, false, "exit 0 in the middle of the agent's turn"),
+    ] {
+        let flow = format!(
+            "backstay: 1\nname: flow\nsteps:\n  - {{id: fix, agent: plain, prompt: \"{prompt}\"}}\noutputs: {{said: \"${{{{ steps.fix.output }}}}\"}}\n"
+        );
+        world.write("flow.yaml", &flow);
+        let output = world.run(&["run", "flow.yaml"]);
+        assert_eq!((output.status.code(), output.status.success()), (Some(exit_code), status), "{prompt}");
+        let shown = String::from_utf8(world.run(&["show", "@last", "--json"]).stdout).unwrap();
+        assert!(shown.contains(words), "{prompt}: {shown}");
+        assert_eq!(shown.contains("\"login\""), words == refused, "{prompt}: {shown}");
+    }
 }

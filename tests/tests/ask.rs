@@ -354,6 +354,36 @@ fn a_question_outside_of_a_step_or_of_a_step_that_is_over_is_refused() {
     assert!(String::from_utf8_lossy(&late.stderr).contains("not at work"), "{late:?}");
 }
 
+/// The tool of an agent ends what takes too long for it; the agent works on, and asks again.
+#[test]
+fn a_question_whose_asker_was_killed_can_be_answered_and_is_answered_when_it_is_asked_again() {
+    let world = World::new();
+    let (asker, again) = (world.gate("asker"), world.gate("again"));
+    let ask = "backstay ask 'Which colour?' --options red,blue";
+    world.write(
+        "flow.yaml",
+        &format!(
+            "backstay: 1\nsteps:\n  - id: a\n    run: |\n      {ask} &\n      echo $! > {}\n      read -r _ < {}\n      {ask} > answers\n",
+            asker.path(),
+            again.path()
+        ),
+    );
+    let run = world.start(&["run", "flow.yaml"]);
+    let pid = asker.wait().trim().parse().expect("a process id");
+    let question = asked(&world);
+    send(pid, Signal::KILL);
+    let inbox = told(&world, &["inbox"]);
+    assert!(inbox.contains("Which colour?"), "{inbox}");
+    told(&world, &["answer", &question, "blue"]);
+    again.open();
+    // It may have gone on in the background while it asked.
+    let (status, said) = run.end();
+    assert!(matches!(status.code(), Some(0 | 3)), "{said}");
+    told(&world, &["wait"]);
+    assert_eq!(world.read("answers"), "blue\n");
+    assert_eq!(world.record().questions.len(), 1, "it is the same question");
+}
+
 /// What a step leaves in the background ends with the step, so a run in it waits where it is.
 #[test]
 fn a_run_in_a_step_waits_there_for_its_answer() {

@@ -4,7 +4,7 @@ use backstay_engine::record::RunStatus;
 use backstay_tests::{Fake, Terminal, World};
 use rustix::process::Signal;
 
-const FLOW: &str = "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: fake, prompt: Do it.}\n";
+const FLOW: &str = "backstay: 1\nname: flow\nsteps:\n  - {id: fix, agent: {use: fake, model: m1, args: [--own]}, env: {FAKE_PLACE: here}, prompt: Do it.}\n";
 
 /// A run whose agent has said something and waits at a gate; git keeps the folder.
 fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
@@ -39,6 +39,7 @@ fn a_person_takes_over_and_hands_back_as_one_recorded_intervention() {
     let run = at_work(&world, &fake);
     let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
     attach.wait_for("the screen of session-1");
+    attach.wait_for(": --write -m m1 --own, may write, here");
     let (status, _) = run.end();
     assert_eq!(status.code(), Some(5), "who ran it sees it stand still");
     let shown = world.run(&["show"]);

@@ -117,7 +117,7 @@ impl Drop for ReadOnly<'_> {
 #[test]
 fn a_folder_that_cannot_be_written_is_read_and_what_writes_is_told() {
     let world = World::new();
-    world.write("flow.yaml", FLOW);
+    world.write("flow.yaml", &FLOW.replace("echo one", "echo one; echo $BACKSTAY_EFFECT > effect"));
     assert!(world.run(&["run", "flow.yaml"]).status.success());
     let folder = world.path().join(".backstay");
     let Some(read_only) = ReadOnly::make(&folder) else { return };
@@ -139,6 +139,14 @@ fn a_folder_that_cannot_be_written_is_read_and_what_writes_is_told() {
     for arguments in [&["run", "flow.yaml"] as &[&str], &["retry"]] {
         assert_says(&world.run(arguments), 1, &["BKS-L0", ".backstay"]);
     }
+    // As from the sandbox of an agent.
+    let effect = world.read("effect");
+    let asks = world
+        .command(&["ask", "Which colour?"])
+        .envs([("BACKSTAY_EFFECT", effect.trim()), ("BACKSTAY_ATTEMPT", "1")])
+        .output()
+        .expect("the binary starts");
+    assert_says(&asks, 2, &["BKS-C085", "no question can be asked from here", "writable_roots"]);
     assert_eq!(contents(&folder), before, "not one byte was changed");
     drop(read_only);
     assert!(world.run(&["show"]).status.success(), "with the right to write it is as it was");

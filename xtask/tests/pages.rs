@@ -12,7 +12,7 @@ const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
 /// A preset that can be allowed anything; that each can is what its own tests say.
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true }
+    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
 }
 
 fn root() -> PathBuf {

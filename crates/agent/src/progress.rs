@@ -22,11 +22,40 @@ pub struct Progress {
     open_calls: BTreeMap<String, String>,
     files: BTreeSet<String>,
     usage: Tally,
-    limit: Option<(String, Option<Reset>)>,
-    login_needed: Option<String>,
-    network_trouble: Option<String>,
+    obstacle: Option<Obstacle>,
     ended: Option<bool>,
+    background: usize,
+    has_untold_sub_agents: bool,
     failure: Option<String>,
+    /// What went wrong and did not end the turn.
+    error: Option<String>,
+}
+
+/// What is in an agent's way: it goes with the next sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The provider refuses until later.
+    Limit {
+        /// In the agent's words.
+        message: String,
+        /// When that ends, as far as the agent said it.
+        reset: Option<Reset>,
+    },
+    /// There are no credentials, or they are not accepted.
+    Login {
+        /// In the agent's words.
+        message: String,
+    },
+    /// The account or the request is refused, and waiting does not help.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
+    /// The provider cannot be reached or failed, and has not answered since.
+    Network {
+        /// In the agent's words.
+        message: String,
+    },
 }
 
 /// Tokens and cost of one process. What nobody said is `None`.
@@ -34,6 +63,7 @@ pub struct Progress {
 pub struct Tally {
     calls: BTreeMap<String, Usage>,
     earlier_calls: Option<Usage>,
+    turns: Option<Usage>,
     process: Option<Usage>,
     session: Option<Usage>,
 }
@@ -41,7 +71,7 @@ pub struct Tally {
 impl Progress {
     /// Folds the next event.
     pub fn apply(&mut self, event: &AgentEvent) {
-        if !matches!(event, AgentEvent::Message { .. } | AgentEvent::Usage(_)) {
+        if !event.is_between_pieces() {
             self.is_message_open = false;
         }
         match event {
@@ -52,12 +82,21 @@ impl Progress {
                 }
             }
             AgentEvent::Message { text, part } => self.message(text, *part),
+            // It says nothing of what was in the way: that may still be so.
+            AgentEvent::Working => self.life += 1,
+            AgentEvent::UntoldSubAgent => self.has_untold_sub_agents = true,
+            AgentEvent::Background { tasks } => {
+                self.life += 1;
+                self.background = *tasks;
+            }
+            AgentEvent::Model { name } => self.model = Some(name.clone()),
             AgentEvent::Reasoning { text: _ } => {
                 self.alive();
                 self.sign = Some("thinks".to_owned());
             }
             AgentEvent::ToolStarted { call, name: _, what } => {
                 self.alive();
+                self.ended = None;
                 self.tools += 1;
                 self.sign = Some(what.clone());
                 if self.open_calls.len() < REMEMBERED_MAX {
@@ -78,14 +117,29 @@ impl Progress {
             AgentEvent::Usage(usage) => self.usage.apply(usage),
             AgentEvent::Limit { reset, message } => {
                 // One refusal may be told twice, and only once with its end.
-                let known = self.limit.take().and_then(|(_, reset)| reset);
-                self.limit = Some((message.clone(), reset.clone().or(known)));
+                let known = match self.obstacle.take() {
+                    Some(Obstacle::Limit { reset, .. }) => reset,
+                    _ => None,
+                };
+                let (message, reset) = (message.clone(), reset.clone().or(known));
+                self.obstacle = Some(Obstacle::Limit { message, reset });
             }
-            AgentEvent::LoginNeeded { message } => self.login_needed = Some(message.clone()),
-            AgentEvent::NetworkTrouble { message } => self.network_trouble = Some(message.clone()),
+            AgentEvent::LoginNeeded { message } => {
+                self.obstacle = Some(Obstacle::Login { message: message.clone() });
+            }
+            AgentEvent::Refused { message } => {
+                self.obstacle = Some(Obstacle::Refused { message: message.clone() });
+            }
+            // The vaguest of all signs takes the place of no other.
+            AgentEvent::NetworkTrouble { message } => {
+                if matches!(self.obstacle, None | Some(Obstacle::Network { .. })) {
+                    self.obstacle = Some(Obstacle::Network { message: message.clone() });
+                }
+            }
+            AgentEvent::Error { message } => self.error = Some(message.clone()),
             AgentEvent::TurnEnded { ok, last_message, failure } => {
                 self.ended = Some(*ok);
-                self.failure.clone_from(failure);
+                self.failure = failure.clone().or_else(|| self.error.take()).filter(|_| !ok);
                 if last_message.is_some() {
                     self.last_message.clone_from(last_message);
                 }
@@ -95,8 +149,12 @@ impl Progress {
 
     fn message(&mut self, text: &str, part: Part) {
         let is_new = part == Part::Whole || !self.is_message_open;
-        if is_new {
+        if is_new || !text.is_empty() {
             self.alive();
+        }
+        // Work in the background that ended begins another turn.
+        self.ended = None;
+        if is_new {
             self.last_message = Some(text.to_owned());
         } else {
             self.last_message.get_or_insert_default().push_str(text);
@@ -112,9 +170,7 @@ impl Progress {
     /// The agent did something: whatever was in its way is no more.
     fn alive(&mut self) {
         self.life += 1;
-        self.limit = None;
-        self.login_needed = None;
-        self.network_trouble = None;
+        (self.obstacle, self.error) = (None, None);
     }
 
     /// The agent's own session.
@@ -141,8 +197,8 @@ impl Progress {
         self.sign.as_deref()
     }
 
-    /// Grows with each message, thought and start and end of a tool, and with nothing else: an agent that only prints that
-    /// it cannot reach its provider prints without end. Where this does not grow, the agent stands still.
+    /// Grows with each message or piece of one, thought, start and end of a tool, and word of progress, and with nothing else:
+    /// an agent that only prints that it cannot reach its provider prints without end. Where this does not grow, the agent stands still.
     #[must_use]
     pub fn life(&self) -> u64 {
         self.life
@@ -170,28 +226,28 @@ impl Progress {
         &self.usage
     }
 
-    /// What the agent said of a limit that it has met and not got over, and when that ends.
+    /// Whether sub-agents worked whose tokens and cost are not in [`Progress::usage`].
     #[must_use]
-    pub fn limit(&self) -> Option<(&str, Option<&Reset>)> {
-        self.limit.as_ref().map(|(message, reset)| (message.as_str(), reset.as_ref()))
+    pub fn has_untold_sub_agents(&self) -> bool {
+        self.has_untold_sub_agents
     }
 
-    /// What the agent said of missing or refused credentials.
+    /// What the agent said of what is in its way and that it has not got over.
     #[must_use]
-    pub fn login_needed(&self) -> Option<&str> {
-        self.login_needed.as_deref()
-    }
-
-    /// What the agent said of a provider that cannot be reached or failed, and has not answered since.
-    #[must_use]
-    pub fn network_trouble(&self) -> Option<&str> {
-        self.network_trouble.as_deref()
+    pub fn obstacle(&self) -> Option<&Obstacle> {
+        self.obstacle.as_ref()
     }
 
     /// Whether the turn has ended, and well. A process that ends while this is `None` was cut short.
     #[must_use]
     pub fn ended(&self) -> Option<bool> {
         self.ended
+    }
+
+    /// Whether nothing more is to come: the turn has ended, and nothing is at work in the background.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some() && self.background == 0
     }
 
     /// Why the turn did not end well, in the agent's words.
@@ -205,6 +261,11 @@ impl Tally {
     fn apply(&mut self, usage: &Usage) {
         match &usage.span {
             UsageSpan::Process => self.process = Some(usage.clone()),
+            UsageSpan::Turn => {
+                let turn = as_process(usage.clone());
+                self.turns = Some(self.turns.as_ref().map_or(turn.clone(), |before| before.plus(&turn)));
+                (self.calls, self.earlier_calls) = (BTreeMap::new(), None);
+            }
             UsageSpan::Session => self.session = Some(usage.clone()),
             UsageSpan::Call { id } => {
                 if self.calls.len() >= REMEMBERED_MAX && !self.calls.contains_key(id) {
@@ -218,7 +279,7 @@ impl Tally {
 
     fn of_calls(&self) -> Option<Usage> {
         let all = self.earlier_calls.iter().chain(self.calls.values());
-        all.cloned().reduce(|sum, call| plus(&sum, &call)).map(as_process)
+        all.cloned().reduce(|sum, call| sum.plus(&call)).map(as_process)
     }
 
     /// What this process used. `before` is what the session's earlier processes had used, for agents that count over the
@@ -231,7 +292,13 @@ impl Tally {
                 None => Usage { span: UsageSpan::Process, ..session.clone() },
             });
         }
-        self.process.clone().or_else(|| self.of_calls())
+        if self.process.is_some() {
+            return self.process.clone();
+        }
+        match (&self.turns, self.of_calls()) {
+            (Some(turns), Some(calls)) => Some(turns.plus(&calls)),
+            (turns, calls) => calls.or_else(|| turns.clone()),
+        }
     }
 
     /// What the session has used so far, of agents that count so: the `before` of its next process.
@@ -243,20 +310,6 @@ impl Tally {
 
 fn as_process(usage: Usage) -> Usage {
     Usage { span: UsageSpan::Process, ..usage }
-}
-
-/// The sum; what one of them does not know, the sum does not know.
-fn plus(one: &Usage, other: &Usage) -> Usage {
-    let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
-    Usage {
-        span: UsageSpan::Process,
-        input: sum(one.input, other.input),
-        output: sum(one.output, other.output),
-        cache_read: sum(one.cache_read, other.cache_read),
-        cache_write: sum(one.cache_write, other.cache_write),
-        reasoning: sum(one.reasoning, other.reasoning),
-        cost_usd: one.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other),
-    }
 }
 
 fn less(all: &Usage, before: &Usage) -> Usage {
@@ -274,7 +327,7 @@ fn less(all: &Usage, before: &Usage) -> Usage {
 
 #[cfg(test)]
 mod tests {
-    use super::Progress;
+    use super::{Obstacle, Progress};
     use crate::stream::{AgentEvent, Part, Usage, UsageSpan};
 
     fn usage(span: UsageSpan, input: Option<u64>) -> AgentEvent {
@@ -312,6 +365,21 @@ mod tests {
     }
 
     #[test]
+    fn turns_add_up_replace_the_calls_before_them_and_calls_behind_them_count() {
+        let turn = |input| usage(UsageSpan::Turn, Some(input));
+        let input = |events: &[AgentEvent]| folded(events).usage().of_process(None).unwrap().input;
+        assert_eq!(input(&[call("a", Some(1)), turn(7), turn(3)]), Some(10));
+        assert_eq!(input(&[call("a", Some(1)), turn(7), call("b", Some(2))]), Some(9));
+    }
+
+    #[test]
+    fn a_word_of_progress_is_life_and_takes_nothing_out_of_the_way() {
+        let trouble = AgentEvent::NetworkTrouble { message: "away".to_owned() };
+        let progress = folded(&[trouble, AgentEvent::Working]);
+        assert_eq!((progress.life(), progress.obstacle().is_some()), (1, true));
+    }
+
+    #[test]
     fn more_calls_than_are_remembered_add_up_all_the_same() {
         let count = super::REMEMBERED_MAX as u64 + 5;
         let events: Vec<AgentEvent> = (0..count).map(|number| call(&number.to_string(), Some(2))).collect();
@@ -328,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_one_message_and_one_sign_of_life() {
+    fn pieces_are_one_message_and_each_is_a_sign_of_life() {
         let tool = AgentEvent::ToolFinished {
             call: "1".to_owned(),
             name: None,
@@ -339,15 +407,28 @@ mod tests {
         };
         let progress = folded(&[piece("hel"), piece("lo\nyou\n"), tool, piece("bye")]);
         assert_eq!(progress.last_message(), Some("bye"));
-        assert_eq!((progress.life(), progress.tools()), (3, 1));
+        assert_eq!((progress.life(), progress.tools()), (4, 1));
         assert_eq!(folded(&[piece("hel"), piece("lo\nyou\n")]).sign_of_life(), Some("you"));
+    }
+
+    #[test]
+    fn what_is_told_between_the_pieces_of_a_message_does_not_cut_it() {
+        let model = AgentEvent::Model { name: "m".to_owned() };
+        for between in [AgentEvent::Working, AgentEvent::Background { tasks: 1 }, model, call("a", Some(1))] {
+            let progress = folded(&[piece("hel"), between.clone(), piece("lo")]);
+            assert_eq!(progress.last_message(), Some("hello"), "{between:?}");
+        }
     }
 
     #[test]
     fn trouble_is_no_life_and_ends_with_the_next_sign_of_life() {
         let trouble = AgentEvent::NetworkTrouble { message: "away".to_owned() };
         let progress = folded(&[trouble.clone(), trouble.clone()]);
-        assert_eq!((progress.life(), progress.network_trouble()), (0, Some("away")));
-        assert_eq!(folded(&[trouble, piece("back")]).network_trouble(), None);
+        let away = Obstacle::Network { message: "away".to_owned() };
+        assert_eq!((progress.life(), progress.obstacle()), (0, Some(&away)));
+        assert_eq!(folded(&[trouble.clone(), piece("back")]).obstacle(), None);
+        let refused = AgentEvent::Refused { message: "no credit".to_owned() };
+        let refusal = Obstacle::Refused { message: "no credit".to_owned() };
+        assert_eq!(folded(&[refused, trouble]).obstacle(), Some(&refusal), "the vaguest sign hides no other");
     }
 }

@@ -7,7 +7,8 @@
 use std::fmt::Write as _;
 
 use backstay_agent::{
-    AgentEvent, LINE_BYTES_MAX, Observed, Part, Patterns, Presets, Progress, Reader, StreamFormat, Symptom,
+    AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Patterns, Presets, Progress, Reader, StreamFormat,
+    Symptom,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -188,8 +189,8 @@ fn limits_say_when_they_end() {
     let now = "2026-11-21T08:30:00Z".parse().unwrap();
     let ends = |agent: &str| {
         let progress = golden(agent, "limit").progress();
-        let (_, reset) = progress.limit().unwrap();
-        reset.and_then(|reset| reset.resolve(now, &zone)).map(|at| at.to_string())
+        let Some(Obstacle::Limit { reset, .. }) = progress.obstacle() else { panic!("{agent}: no limit") };
+        reset.as_ref().and_then(|reset| reset.resolve(now, &zone)).map(|at| at.to_string())
     };
     assert_eq!(ends("claude").as_deref(), Some("2026-11-21T22:26:40Z"), "to the second");
     assert_eq!(
@@ -210,6 +211,63 @@ fn what_a_model_says_is_no_sign_of_trouble() {
 }
 
 #[test]
+fn a_key_that_stands_twice_and_fields_that_are_not_known_are_no_reason_to_refuse_a_line() {
+    let line = r#"{"type":"item.completed","new":[1],"item":{"id":"item_0","type":"web_search","id":"ws_1","query":"rust","action":{"type":"search"}}}"#;
+    let mut reader = Reader::new(StreamFormat::Codex, Patterns::default(), 0);
+    let events = reader.feed(format!("{line}\n").as_bytes());
+    assert_eq!((reader.counts().malformed, reader.counts().unknown), (0, 0));
+    let AgentEvent::ToolFinished { call, what, ok, .. } = &events[0].event else { panic!("{events:?}") };
+    assert_eq!((call.as_str(), what.as_deref(), *ok), ("ws_1", Some("search rust"), Some(true)));
+    let line = r#"{"type":"item.started","item":{"id":"c1","type":"collab_tool_call","tool":"spawn_agent","status":"in_progress"}}"#;
+    let events = reader.feed(format!("{line}\n").as_bytes());
+    assert!(
+        matches!(&events[0].event, AgentEvent::ToolStarted { name, .. } if name == "sub-agent"),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_sub_agent_whose_usage_is_not_told_is_known() {
+    let of = |format, line: &str| {
+        let mut progress = Progress::default();
+        let events = Reader::new(format, Patterns::default(), 0).feed(format!("{line}\n").as_bytes());
+        events.iter().for_each(|each| progress.apply(&each.event));
+        (progress.tools(), progress.has_untold_sub_agents())
+    };
+    let codex = |kind: &str| {
+        format!(
+            r#"{{"type":"item.completed","item":{{"id":"c1","type":"{kind}","tool":"spawn_agent","status":"completed"}}}}"#
+        )
+    };
+    let opencode = |tool: &str| {
+        format!(
+            r#"{{"type":"tool_use","sessionID":"s","part":{{"tool":"{tool}","callID":"c","state":{{"status":"completed"}}}}}}"#
+        )
+    };
+    assert_eq!(of(StreamFormat::Codex, &codex("collab_tool_call")), (1, true));
+    assert_eq!(of(StreamFormat::Codex, &codex("mcp_tool_call")), (1, false));
+    assert_eq!(of(StreamFormat::Opencode, &opencode("task")), (1, true));
+    assert_eq!(of(StreamFormat::Opencode, &opencode("grep")), (1, false));
+}
+
+#[test]
+fn the_turns_of_one_claude_process_add_up_with_its_sub_agents() {
+    let result = |tokens: u64, cost: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"done","num_turns":1,"usage":{{"input_tokens":1,"output_tokens":1}},"total_cost_usd":9.0,"model_usage_since_last_result":{{"a":{{"inputTokens":{tokens},"outputTokens":10,"cacheReadInputTokens":5,"cacheCreationInputTokens":1,"costUSD":{cost}}},"b":{{"inputTokens":100,"outputTokens":1,"cacheReadInputTokens":0,"cacheCreationInputTokens":0,"costUSD":0.25}}}}}}"#
+        )
+    };
+    let mut reader = Reader::new(StreamFormat::Claude, Patterns::default(), 0);
+    let mut progress = Progress::default();
+    for line in [result(1_000, 0.5), result(2_000, 0.125)] {
+        reader.feed(format!("{line}\n").as_bytes()).iter().for_each(|each| progress.apply(&each.event));
+    }
+    let used = progress.usage().of_process(None).unwrap();
+    assert_eq!((used.input, used.output, used.cache_read), (Some(3_212), Some(22), Some(10)));
+    assert_eq!((used.cache_write, used.cost_usd), (Some(2), Some(1.125)));
+}
+
+#[test]
 fn what_agents_say_on_stderr_is_known() {
     let presets = Presets::built_in().unwrap();
     for (agent, text, expected) in [
@@ -223,6 +281,11 @@ fn what_agents_say_on_stderr_is_known() {
             "codex",
             "Error: thread/resume: thread/resume failed: no rollout found for thread id 01a1 (code -32600)",
             Symptom::SessionUnknown,
+        ),
+        (
+            "codex",
+            "Error: thread/resume: thread/resume failed: thread 01a1 already has an active writer (code -32600)",
+            Symptom::SessionInUse,
         ),
         ("codex", "Not logged in", Symptom::Login),
         ("gemini", "Invalid auth method selected.", Symptom::Login),

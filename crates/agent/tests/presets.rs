@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 use backstay_agent::{
-    Access, CommandError, DeliveryVia, Preset, PresetError, Presets, Request, SchemaFile, SessionUse, Stdin,
-    StreamFormat, command_line,
+    Access, CommandError, DeliveryVia, Preset, PresetError, Presets, Request, SchemaFile, ScreenRequest,
+    SessionUse, Stdin, StreamFormat, command_line,
 };
 use backstay_model::Coded as _;
 
@@ -44,7 +44,7 @@ fn each_preset_starts_resumes_and_forks_with_these_words() {
     let codex = "codex exec --json --skip-git-repo-check";
     let claude = "claude -p --output-format stream-json --verbose";
     let gemini = "gemini --output-format stream-json --skip-trust";
-    let opencode = "opencode run --format json --print-logs --log-level ERROR";
+    let opencode = "opencode run --format json --print-logs --log-level ERROR --thinking";
     for (agent, session, access, expected) in [
         ("codex", start(), Read, format!("{codex} -s read-only -")),
         ("codex", start(), Write, format!("{codex} -s workspace-write -")),
@@ -127,7 +127,7 @@ fn model_schema_and_own_arguments_stand_where_each_cli_takes_them() {
     );
     assert_eq!(argv("claude", start())[9..], ["--model", "m1", "--json-schema", "{}", "--own", "x y"]);
     assert_eq!(argv("gemini", start())[8..], ["--model", "m1", "--own", "x y"], "it takes no schema");
-    assert_eq!(argv("opencode", start())[7..], ["--auto", "--model", "m1", "--own", "x y"]);
+    assert_eq!(argv("opencode", start())[8..], ["--auto", "--model", "m1", "--own", "x y"]);
 }
 
 #[test]
@@ -182,8 +182,6 @@ fn each_preset_knows_its_version_login_and_screen() {
     let codex = presets.get("codex").unwrap();
     assert_eq!(codex.version_command(), ["codex", "--version"]);
     assert_eq!(codex.login_command().unwrap(), ["codex", "login", "status"]);
-    assert_eq!(codex.screen("ID").unwrap(), ["codex", "resume", "ID"]);
-    assert_eq!(presets.get("claude").unwrap().screen("ID").unwrap(), ["claude", "--resume", "ID"]);
     assert!(presets.get("gemini").unwrap().is_login_exit(41));
     assert_eq!(
         presets.iter().map(|preset| preset.name()).collect::<Vec<_>>(),
@@ -306,6 +304,34 @@ fn a_stored_preset_is_what_it_was_and_its_form_is_frozen() {
     assert_eq!(line.argv, ["my-agent", "go", "--session=s1", "--look", "-"]);
 }
 
+fn screen(session: &str, access: Access) -> ScreenRequest {
+    ScreenRequest {
+        session: session.to_owned(),
+        access,
+        model: Some("m1".to_owned()),
+        args: vec!["--own".to_owned()],
+    }
+}
+
+#[test]
+fn the_screen_of_each_preset_has_the_access_the_model_the_arguments_and_the_variables_of_an_attempt() {
+    let presets = Presets::built_in().unwrap();
+    for (agent, expected) in [
+        ("codex", "codex resume --disable daemon_auto_start -s read-only -m m1 --own ID"),
+        (
+            "claude",
+            "claude --resume ID --permission-mode dontAsk --disallowed-tools=Edit,Write,NotebookEdit --model m1 --own",
+        ),
+        ("gemini", "gemini --skip-trust --resume ID --approval-mode plan --model m1 --own"),
+        ("opencode", "opencode --session ID --agent plan --model m1 --own"),
+    ] {
+        let preset = presets.get(agent).unwrap();
+        let line = preset.screen(screen("ID", Access::Read)).unwrap();
+        assert_eq!(line.argv.join(" "), expected);
+        assert_eq!(line.env, command_line(preset, &request(start(), Access::Read)).unwrap().env, "{agent}");
+    }
+}
+
 #[test]
 fn a_stored_preset_that_is_newer_or_damaged_is_an_error_that_names_it() {
     for (text, expected) in [
@@ -332,6 +358,6 @@ fn a_session_whose_name_is_an_option_is_no_argument() {
                 command_line(presets.get(agent).unwrap(), &request(session, Access::Read)).unwrap_err();
             assert_eq!(error.code().to_string(), "BKS-A005", "{agent} {name}");
         }
-        assert!(presets.get("codex").unwrap().screen(name).is_err(), "{name}");
+        assert!(presets.get("codex").unwrap().screen(screen(name, Access::Write)).is_err(), "{name}");
     }
 }

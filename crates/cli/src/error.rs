@@ -99,6 +99,10 @@ pub(crate) enum CliError {
     Registry(#[from] RegistryError),
     #[error("this is no step of a run")]
     NotInAStep,
+    #[error(
+        "no question can be asked from here: this process may not write to the store {folder}, as in an agent's sandbox"
+    )]
+    CannotAskHere { folder: Utf8PathBuf },
     #[error("the default `{default}` is none of the options: {}", .options.join(", "))]
     DefaultNotAnOption { default: String, options: Vec<String> },
     #[error("the step's time cannot be held")]
@@ -213,6 +217,7 @@ impl Coded for CliError {
             CliError::AgentForm { .. } => Code("BKS-C013"),
             CliError::DurationForm { .. } => Code("BKS-C014"),
             CliError::NotInAStep => Code("BKS-C030"),
+            CliError::CannotAskHere { .. } => Code("BKS-C085"),
             CliError::DefaultNotAnOption { .. } => Code("BKS-C035"),
             CliError::FileExists { .. } => Code("BKS-C036"),
             CliError::Registry(error) => error.code(),
@@ -334,6 +339,10 @@ impl Coded for CliError {
             CliError::NotInAStep => Some(
                 "`backstay ask` is for scripts and agents that a run started: BACKSTAY_EFFECT names their work".to_owned(),
             ),
+            CliError::CannotAskHere { folder } => Some(format!(
+                "an agent ends its turn with the question as its answer; or whoever wrote the workflow gives the step `access: full`, \
+                 or lets Codex write there: `access: write` with `args: [-c, 'sandbox_workspace_write.writable_roots=[\"{folder}\"]']`"
+            )),
             CliError::DefaultNotAnOption { .. } => {
                 Some("`--options a,b --default a`: the default is one of the answers".to_owned())
             }

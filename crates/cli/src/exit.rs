@@ -130,6 +130,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::DurationForm { .. }
         | CliError::SizeForm { .. }
         | CliError::NotInAStep
+        | CliError::CannotAskHere { .. }
         | CliError::FileExists { .. }
         | CliError::DefaultNotAnOption { .. }
         | CliError::NotOurs { .. }

@@ -7,10 +7,10 @@
 pub mod record;
 pub mod run;
 
+mod answer;
 mod env;
 mod report;
 
+pub use answer::json_of;
 pub use env::{Env, Performer};
-pub use report::{
-    AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report, StopReason, Trouble, TurnEnd, json_of,
-};
+pub use report::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report, StopReason, Trouble, TurnEnd};

@@ -1,6 +1,6 @@
 //! What the runtime reports of outside work.
 
-use backstay_model::event::{AgentRunning, LostEvidence, Said, Spool, TreeOutcome};
+use backstay_model::event::{AgentRunning, LostEvidence, Said, SaidOn, Spool, TreeOutcome};
 use backstay_model::{Attempt, Digest, EffectId, StorePath, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,23 @@ pub enum Trouble {
         /// In the agent's words.
         message: String,
     },
+    /// The end of its turn may stand in lines that are too long to be read.
+    LongLines {
+        /// How many.
+        lines: u64,
+        /// The length from which on a line is not read.
+        limit_bytes: u64,
+    },
+    /// Something that is no known sign.
+    Unexplained {
+        /// The last that it wrote beside its stream.
+        message: String,
+    },
+    /// Its provider refuses the account or the request, and waiting does not help.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
     /// Its provider could not be reached, or failed.
     Network {
         /// In the agent's words.
@@ -145,7 +162,7 @@ pub struct ProcessEnded {
     pub output: Option<Text>,
     /// Why `output` is not all that the process wrote.
     pub output_problem: Option<OutputProblem>,
-    /// What of the output's JSON ([`json_of`]) is not as the step's schema says.
+    /// What of the output's JSON ([`crate::json_of`]) is not as the step's schema says.
     pub shape_problem: Option<String>,
     /// Both streams in order, the last of them. A blob must be kept before the report.
     pub log: Option<Text>,
@@ -189,6 +206,8 @@ pub enum Report {
         effect: EffectId,
         /// Which try.
         attempt: Attempt,
+        /// Where.
+        on: SaidOn,
         /// What, in order, each with the offset behind its line. All of a line is in one report. Blobs must be kept before
         /// the report.
         said: Vec<(u64, Said)>,
@@ -258,18 +277,4 @@ impl Report {
             | Report::Lost { effect, attempt, .. } => (effect, *attempt),
         }
     }
-}
-
-/// The JSON of an output: an agent's answer without the fence that many put around it.
-#[must_use]
-pub fn json_of(text: &str, is_answer: bool) -> &str {
-    if !is_answer {
-        return text;
-    }
-    let inner = || {
-        let (info, rest) = text.trim().strip_prefix("```")?.split_once('\n')?;
-        matches!(info.trim(), "" | "json").then_some(())?;
-        rest.trim_end().strip_suffix("```")
-    };
-    inner().unwrap_or(text)
 }

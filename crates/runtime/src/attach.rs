@@ -3,10 +3,11 @@
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use backstay_agent::CommandError;
+use backstay_agent::{CommandError, ScreenCommand, ScreenRequest};
 use backstay_engine::record::{AttemptRecord, RunRecord};
 use backstay_model::event::{Actor, CheckoutBusy, Intervened, TreeOutcome};
 use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
+use backstay_workflow::expression::EvalError;
 use camino::Utf8PathBuf;
 
 use crate::agents::StrangePreset;
@@ -50,6 +51,14 @@ pub enum AttachError {
     /// The checkout cannot be taken.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// What its agent was started with cannot be made again.
+    #[error("what the agent of `{step}` was started with cannot be told")]
+    Values {
+        /// The step.
+        step: StepId,
+        /// Which value.
+        source: EvalError,
+    },
     /// A worker thread died.
     #[error("a thread that looks at the checkout died")]
     Thread(#[from] tokio::task::JoinError),
@@ -66,6 +75,7 @@ impl Coded for AttachError {
             AttachError::Start { .. } => Code("BKS-R053"),
             AttachError::Run(error) => error.code(),
             AttachError::Tree(error) => error.code(),
+            AttachError::Values { .. } => Code("BKS-R088"),
             AttachError::Thread(_) => Code("BKS-R001"),
         }
     }
@@ -77,7 +87,7 @@ impl Coded for AttachError {
             }
             AttachError::Command(error) => error.hint(),
             AttachError::Busy(_) => Some("wait for it, or suspend it".to_owned()),
-            AttachError::NoFolder(_) | AttachError::Strange(_) => None,
+            AttachError::NoFolder(_) | AttachError::Strange(_) | AttachError::Values { .. } => None,
             AttachError::Start { .. } => {
                 Some("put it on PATH; `backstay doctor` says what is found".to_owned())
             }
@@ -96,7 +106,9 @@ pub struct Takeover {
     step: StepId,
     agent: String,
     session: String,
-    argv: Vec<String>,
+    screen: ScreenCommand,
+    /// The variables that the workflow gives to the step.
+    env: Vec<(String, String)>,
     folder: Utf8PathBuf,
     /// Which work of a person it is in the run: its trees are kept under it.
     nth: usize,
@@ -175,11 +187,14 @@ impl Takeover {
 
     fn run_screen(&self) -> Result<ExitStatus, AttachError> {
         let (program, arguments) =
-            self.argv.split_first().ok_or_else(|| AttachError::NoSession(self.step.clone()))?;
+            self.screen.argv.split_first().ok_or_else(|| AttachError::NoSession(self.step.clone()))?;
         let failed = |source| AttachError::Start { program: program.clone(), source };
         Command::new(program)
             .args(arguments)
             .current_dir(&self.folder)
+            .envs(&self.screen.env)
+            // What the workflow says of a variable beats the preset, as with attempts.
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env("PWD", self.folder.as_str())
             .status()
             .map_err(failed)
@@ -204,13 +219,14 @@ impl Store {
         let of_step = || record.steps.iter().filter(|known| known.step == *step);
         let session = |attempt: &AttemptRecord| {
             let agent = attempt.agent.as_ref()?;
-            Some((agent.preset.clone(), agent.session.clone()?))
+            Some((attempt.attempt, agent.clone(), agent.session.clone()?))
         };
         let last = of_step().rev().find_map(|known| {
-            let (agent, session) = known.attempts.iter().rev().find_map(session)?;
-            Some((known.scope.clone(), agent, session))
+            let (attempt, agent, session) = known.attempts.iter().rev().find_map(session)?;
+            Some((known.scope.clone(), attempt, agent, session))
         });
-        let (scope, agent, session) = last.ok_or_else(|| AttachError::NoSession(step.clone()))?;
+        let (scope, attempt, worked, session) = last.ok_or_else(|| AttachError::NoSession(step.clone()))?;
+        let agent = worked.preset;
         let spoken = self.spoken(run).await?;
         let preset = spoken.preset(&agent).ok_or_else(|| AttachError::NoSession(step.clone()))?;
         let (store, pinned) = (self.clone(), spoken.pinned(&agent));
@@ -218,17 +234,23 @@ impl Store {
         if !tokio::task::spawn_blocking(may_start).await?.map_err(RunError::Registry)? {
             return Err(AttachError::Strange(StrangePreset::of(preset)));
         }
-        let argv = preset.screen(&session)?;
         let effect = EffectId { run, scope, call: EffectCall::Main };
         let machine = self.machine(run).await?;
         let folder = machine.folder_of(&effect).unwrap_or_default();
+        let values = |source| AttachError::Values { step: step.clone(), source };
+        let work = machine.agent_work_of(&effect, attempt, &agent).map_err(values)?;
+        let (model, args) = work.map_or((None, Vec::new()), |work| (work.model, work.args));
+        let wanted = ScreenRequest { session: session.clone(), access: worked.access, model, args };
+        let screen = preset.screen(wanted)?;
+        let env = machine.env_of(&effect).map_err(values)?;
         Ok(Takeover {
             store: self.clone(),
             run,
             step: step.clone(),
             agent,
             session,
-            argv,
+            screen,
+            env,
             folder: Utf8PathBuf::from(folder),
             within: machine.request().and_then(|request| request.within),
             nth: record.interventions.len() + 1,

@@ -194,10 +194,13 @@ fn judge(
 async fn response(reply: Reply) -> Response {
     let (status, headers, kind, body) = match reply {
         Reply::Never => std::future::pending().await,
-        Reply::Json { status, headers, body } => (status, headers, "application/json", body.to_string()),
-        Reply::Stream(events) => (200, Vec::new(), "text/event-stream", stream(events)),
+        Reply::Json { status, headers, body } => {
+            (status, headers, "application/json", Body::from(body.to_string()))
+        }
+        Reply::Stream(events) => (200, Vec::new(), "text/event-stream", Body::from(stream(&events))),
+        Reply::Cut(events) => (200, Vec::new(), "text/event-stream", cut_short(&events)),
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     for (name, value) in headers {
@@ -208,7 +211,14 @@ async fn response(reply: Reply) -> Response {
     response
 }
 
-fn stream(events: Vec<(Option<String>, String)>) -> String {
+/// The first of `events` and a broken connection.
+fn cut_short(events: &[(Option<String>, String)]) -> Body {
+    let begun = stream(&events[..events.len().min(1)]);
+    let broken = io::Error::from(io::ErrorKind::ConnectionAborted);
+    Body::from_stream(futures_util::stream::iter([Ok(Bytes::from(begun)), Err(broken)]))
+}
+
+fn stream(events: &[(Option<String>, String)]) -> String {
     let mut text = String::new();
     for (name, data) in events {
         if let Some(name) = name {

@@ -16,6 +16,8 @@ pub(crate) enum Reply {
     },
     /// Server-sent events: a name, where the dialect has one, and data.
     Stream(Vec<(Option<String>, String)>),
+    /// Server-sent events, and the end of the connection before the last of them.
+    Cut(Vec<(Option<String>, String)>),
     /// None, ever.
     Never,
 }
@@ -30,5 +32,14 @@ impl Reply {
     pub(crate) fn typed_stream(events: Vec<Value>) -> Reply {
         let named = |event: Value| (event["type"].as_str().map(str::to_owned), event.to_string());
         Reply::Stream(events.into_iter().map(named).collect())
+    }
+
+    /// The same reply, cut off in its middle; a whole document is no reply at all then.
+    pub(crate) fn cut(self) -> Reply {
+        match self {
+            Reply::Stream(events) => Reply::Cut(events),
+            Reply::Json { .. } => Reply::Cut(Vec::new()),
+            reply @ (Reply::Cut(_) | Reply::Never) => reply,
+        }
     }
 }

@@ -35,10 +35,32 @@ pub enum Answer {
     },
     /// The credentials are not known; the provider refuses with 401.
     Unauthorized,
+    /// The provider refuses this account or this request, and would do so again.
+    Refused(Refusal),
     /// The provider failed: 500.
     ServerError,
+    /// The provider has too much to do: 503, or what the dialect has for it.
+    Overloaded,
+    /// The answer begins, and the connection ends in the middle of it.
+    Cut,
     /// The connection stays open and nothing ever comes.
     Hang,
+}
+
+/// Why a provider refuses, by what its public documentation says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is no credit left, or none was ever bought.
+    CreditTooLow,
+    /// The account's own limit of spending is reached; the message names the day on which it ends.
+    SpendLimit,
+    /// The credentials are known and may not do this.
+    Forbidden,
+    /// The account or the project was suspended.
+    Suspended,
+    /// The answer was held back by a filter of contents.
+    ContentFilter,
 }
 
 /// A call of one of the tools that the agent offers; the endpoint finds the agent's own name for it.
@@ -47,6 +69,10 @@ pub enum Answer {
 pub enum ToolCall {
     /// A command for the shell.
     Shell(String),
+    /// A command that the agent does not wait for, where it has such commands.
+    Background(String),
+    /// A sub-agent with this task, where the agent has such; its own requests are answered by the script as well.
+    SubAgent(String),
     /// A new file with this content; the path is absolute, as some agents insist on it.
     Write {
         /// Where.

@@ -44,6 +44,7 @@ codes! {
     SCHEMA = "BKS-W038", "a schema that can not be read, or is none";
     ACCESS = "BKS-W039", "a way of working that the agent does not have";
     LOOP_FAILS = "BKS-W040", "a loop that fails at the first failure of what it waits for";
+    PROMPT_NAMES_FILE = "BKS-W041", "a prompt names a file whose content the agent's program adds";
     EXPRESSION = "BKS-W050", "an expression that can not be read";
     FOREIGN_OPERATOR = "BKS-W051", "an operator of another language";
     UNKNOWN_NAME = "BKS-W052", "a name that nothing defines";

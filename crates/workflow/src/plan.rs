@@ -461,6 +461,16 @@ impl Plan {
         self.agents.values().filter_map(AgentSpec::preset)
     }
 
+    /// The agents that steps name, each as often as it is named.
+    pub fn named_agents(&self) -> impl Iterator<Item = &str> {
+        let verbs = self.walk().map(|step| &step.verb);
+        let agents = verbs.filter_map(|verb| match verb {
+            Verb::Agent { agent, options, .. } => Some(std::iter::once(agent).chain(&options.fallback)),
+            Verb::Run { .. } | Verb::Command { .. } | Verb::Worktree(_) | Verb::Group { .. } => None,
+        });
+        agents.flatten().map(String::as_str)
+    }
+
     /// All steps in the order of the file, groups before what is in them, `finally` last.
     pub fn walk(&self) -> impl Iterator<Item = &Step> {
         let mut waiting: Vec<&Step> = self.steps.iter().chain(&self.finally).rev().collect();

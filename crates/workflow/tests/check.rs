@@ -37,9 +37,11 @@ fn presets() -> BTreeMap<String, PresetTraits> {
         access: BTreeSet::from([Access::Read, Access::Write, Access::Full]),
         can_resume: true,
         can_fork: true,
+        file_prefix: None,
     };
+    let claude = PresetTraits { file_prefix: Some("@".to_owned()), ..able.clone() };
     let plain = PresetTraits { access: BTreeSet::from([Access::Write]), ..PresetTraits::default() };
-    [("codex", able.clone()), ("claude", able), ("plain", plain)]
+    [("codex", able), ("claude", claude), ("plain", plain)]
         .map(|(name, traits)| (name.to_owned(), traits))
         .into()
 }
@@ -284,13 +286,70 @@ fn an_agent_can_be_given_at_the_start() {
     let given = |agent: AgentOverride| BTreeMap::from([("codex".to_owned(), agent)]);
     let by_command = given(AgentOverride::Command("codex exec 'a b' -".to_owned()));
     let plan = checked_with(&text, by_command).unwrap().plan;
-    assert_eq!(command(&plan, "codex"), ["codex", "exec", "a b", "-"]);
+    assert_eq!(command(&plan, "cmd:codex"), ["codex", "exec", "a b", "-"]);
     let other = given(AgentOverride::Agent("mine".to_owned()));
-    assert_eq!(command(&checked_with(&text, other).unwrap().plan, "codex"), ["x"]);
+    assert_eq!(command(&checked_with(&text, other).unwrap().plan, "mine"), ["x"]);
     let preset = given(AgentOverride::Agent("claude".to_owned()));
-    assert_eq!(checked_with(&text, preset).unwrap().plan.agents["codex"].preset(), Some("claude"));
+    let with_preset = checked_with(&text, preset).unwrap();
+    assert_eq!(with_preset.plan.agents["claude"].preset(), Some("claude"));
+    assert_eq!(with_preset.agents, BTreeSet::from(["codex".to_owned()]), "the file's own names");
     let unknown = given(AgentOverride::Agent("cluade".to_owned()));
     assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
+}
+
+#[test]
+fn a_prompt_that_names_files_as_an_agent_reads_them_is_warned_of() {
+    let messages = |agent: &str, prompt: &str| -> Vec<String> {
+        let text = in_step(&format!("agent: {agent}\n    prompt: \"{prompt}\""));
+        checked(&text).unwrap().warnings.into_iter().map(|said| said.message).collect()
+    };
+    for (prompt, named) in [
+        ("@notes.txt says what?", "@notes.txt"),
+        ("Read (@src/main.rs), and tell.", "@src/main.rs"),
+        ("${{ run.workflow }} @~/.netrc", "@~/.netrc"),
+    ] {
+        let told = format!("`claude` adds the content of the file `{named}` to the prompt");
+        assert_eq!(messages("claude", prompt), std::slice::from_ref(&told), "{prompt}");
+        assert_eq!(messages("{use: codex, fallback: [claude]}", prompt), [told], "{prompt}");
+        assert_eq!(messages("codex", prompt), [""; 0], "{prompt}");
+    }
+    for prompt in ["mail ada@example.org", "ask @ada.", "a @ b", "@", "@@", "an `@Override`"] {
+        assert_eq!(messages("claude", prompt), [""; 0], "{prompt}");
+    }
+}
+
+/// Whoever reads the plan, and with it every screen and event, sees who works and not whose place it took.
+#[test]
+fn an_agent_given_at_the_start_has_its_own_name_in_the_plan() {
+    let text = "backstay: 1\nagents:\n  fixer: {command: [x]}\nsteps:\n  - id: g\n    steps:\n      - {id: a, agent: {use: codex, fallback: [claude, fixer]}, prompt: p}\n  - {id: b, agent: claude, prompt: p}\n";
+    let named = |given: &[(&str, &str)]| -> Vec<String> {
+        let read = |(name, other): &(&str, &str)| {
+            let agent = match other.strip_prefix("cmd: ") {
+                Some(command) => AgentOverride::Command(command.to_owned()),
+                None => AgentOverride::Agent((*other).to_owned()),
+            };
+            ((*name).to_owned(), agent)
+        };
+        let plan = checked_with(text, given.iter().map(read).collect()).unwrap().plan;
+        let named: Vec<String> = plan.named_agents().map(ToOwned::to_owned).collect();
+        assert!(named.iter().all(|name| plan.agents.contains_key(name)), "{named:?}");
+        named
+    };
+    for (given, expected) in [
+        (&[][..], ["codex", "claude", "fixer", "claude"].as_slice()),
+        // Nobody is its own fallback.
+        (&[("codex", "claude")], &["claude", "fixer", "claude"]),
+        (&[("codex", "claude"), ("claude", "codex")], &["claude", "codex", "fixer", "codex"]),
+        (&[("fixer", "cmd: /opt/bin/mine --x")], &["codex", "claude", "cmd:mine", "claude"]),
+        (
+            &[("codex", "cmd: mine 1"), ("fixer", "cmd: mine 2")],
+            &["cmd:mine", "claude", "cmd:mine (fixer)", "claude"],
+        ),
+        // Each means the one that the file had by that name.
+        (&[("codex", "fixer"), ("fixer", "cmd: y")], &["fixer", "claude", "cmd:y", "claude"]),
+    ] {
+        assert_eq!(named(given), expected, "{given:?}");
+    }
 }
 
 /// A command knows nothing of sessions; a file that was written for a preset runs with one all the same. Whatever a step says

@@ -9,7 +9,7 @@ const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
 
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true }
+    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
 }
 
 fn docs(name: &str) -> PathBuf {

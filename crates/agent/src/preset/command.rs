@@ -218,16 +218,13 @@ impl DeliveryVia {
 /// The preset has no way to do it, or the request lacks a value that it needs.
 pub fn command_line(preset: &Preset, request: &Request) -> Result<CommandLine, CommandError> {
     let agent = || preset.name.clone();
+    let request = &Request { prompt: preset.as_text(&request.prompt), ..request.clone() };
     let (command, template, session) = match &request.session {
         SessionUse::Start { id } => (Command::Start, Some(&preset.start), id.as_ref()),
         SessionUse::Resume { id } => (Command::Resume, preset.resume.as_ref(), Some(id)),
         SessionUse::Fork { from, .. } => (Command::Fork, preset.fork.as_ref(), Some(from)),
     };
     let template = template.ok_or_else(|| CommandError::NoWay { agent: agent(), command })?;
-    let mode = preset
-        .access
-        .get(&request.access)
-        .ok_or_else(|| CommandError::NoAccess { agent: agent(), access: request.access })?;
     let via = request.via.unwrap_or(preset.prompt.via);
     let nothing = Vec::new();
     let delivery = match via {
@@ -239,23 +236,7 @@ pub fn command_line(preset: &Preset, request: &Request) -> Result<CommandLine, C
     let delivery = delivery.ok_or_else(|| CommandError::NoVia { agent: agent(), via })?;
     let filling = Filling { preset, request, session, via };
 
-    let mut argv = vec![preset.program.clone()];
-    for piece in template {
-        let list: &[Piece] = match piece.as_list() {
-            None => std::slice::from_ref(piece),
-            Some(List::Access) => &mode.args,
-            Some(List::Model) => filling.model(),
-            Some(List::Schema) => filling.schema(),
-            Some(List::Prompt) => delivery,
-            Some(List::Args) => {
-                argv.extend(request.args.iter().cloned());
-                continue;
-            }
-        };
-        for piece in list {
-            argv.push(filling.argument(piece)?);
-        }
-    }
+    let argv = filling.argv(template, delivery)?;
     let mut env = preset.env(request.access);
     if let (DeliveryVia::Env, Some(name)) = (via, &preset.prompt.env) {
         env.insert(name.clone(), request.prompt.clone());
@@ -276,29 +257,50 @@ fn known_session(preset: &Preset, request: &Request) -> Option<String> {
     }
 }
 
+/// The agent's own screen on a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScreenRequest {
+    /// The session.
+    pub session: String,
+    /// What the agent may do.
+    pub access: Access,
+    /// The model; `None` for the CLI's own choice.
+    pub model: Option<String>,
+    /// The user's own arguments.
+    pub args: Vec<String>,
+}
+
+/// How an agent's own screen is opened; it needs a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScreenCommand {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Variables beside the inherited ones.
+    pub env: BTreeMap<String, String>,
+}
+
 impl Preset {
-    /// The command that opens the agent's own screen on `session`; it needs a terminal.
+    /// The command that opens the agent's own screen: with the access, the model and the variables of an attempt.
     ///
     /// # Errors
     /// The preset has no way to do it.
-    pub fn screen(&self, session: &str) -> Result<Vec<String>, CommandError> {
+    pub fn screen(&self, wanted: ScreenRequest) -> Result<ScreenCommand, CommandError> {
+        let ScreenRequest { session, access, model, args } = wanted;
         let no_way = || CommandError::NoWay { agent: self.name.clone(), command: Command::Screen };
         let template = self.screen.as_ref().ok_or_else(no_way)?;
         let request = Request {
             prompt: String::new(),
             via: None,
             prompt_file: None,
-            access: Access::Write,
-            model: None,
-            session: SessionUse::Resume { id: session.to_owned() },
+            access,
+            model,
+            session: SessionUse::Resume { id: session.clone() },
             schema: None,
-            args: Vec::new(),
+            args,
         };
-        let session = session.to_owned();
         let filling =
             Filling { preset: self, request: &request, session: Some(&session), via: DeliveryVia::Stdin };
-        let arguments = template.iter().map(|piece| filling.argument(piece));
-        std::iter::once(Ok(self.program.clone())).chain(arguments).collect()
+        Ok(ScreenCommand { argv: filling.argv(template, &[])?, env: self.env(access) })
     }
 }
 
@@ -311,6 +313,31 @@ struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
+    /// The program and the arguments that `template` makes; `delivery` stands for the prompt.
+    fn argv(&self, template: &[Piece], delivery: &[Piece]) -> Result<Vec<String>, CommandError> {
+        let (preset, access) = (self.preset, self.request.access);
+        let no_access = || CommandError::NoAccess { agent: preset.name.clone(), access };
+        let mode = preset.access.get(&access).ok_or_else(no_access)?;
+        let mut argv = vec![preset.program.clone()];
+        for piece in template {
+            let list: &[Piece] = match piece.as_list() {
+                None => std::slice::from_ref(piece),
+                Some(List::Access) => &mode.args,
+                Some(List::Model) => self.model(),
+                Some(List::Schema) => self.schema(),
+                Some(List::Prompt) => delivery,
+                Some(List::Args) => {
+                    argv.extend(self.request.args.iter().cloned());
+                    continue;
+                }
+            };
+            for piece in list {
+                argv.push(self.argument(piece)?);
+            }
+        }
+        Ok(argv)
+    }
+
     /// What chooses the model: nothing, if none is asked for.
     fn model(&self) -> &'a [Piece] {
         match (&self.request.model, &self.preset.model) {

@@ -43,6 +43,10 @@ pub(super) struct Prompt {
     pub(super) arg: Option<Vec<Piece>>,
     pub(super) file: Option<Vec<Piece>>,
     pub(super) env: Option<String>,
+    /// What begins a prompt that the program takes for a command of its own.
+    pub(super) command_prefix: Option<String>,
+    /// What stands before the path of a file whose content the program adds to a prompt.
+    pub(super) file_prefix: Option<String>,
 }
 
 /// What an access mode puts on the command line and into the environment.
@@ -169,6 +173,22 @@ impl Preset {
         self.prompt.via
     }
 
+    /// What stands before the path of a file whose content its program adds to a prompt, unless nothing does.
+    #[must_use]
+    pub fn file_prefix(&self) -> Option<&str> {
+        self.prompt.file_prefix.as_deref().filter(|prefix| !prefix.is_empty())
+    }
+
+    /// `prompt` in the form in which its program takes it for text: what would begin a command of the program gets a space
+    /// before it.
+    pub(super) fn as_text(&self, prompt: &str) -> String {
+        let prefix = self.prompt.command_prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        match prefix.is_some_and(|prefix| prompt.starts_with(prefix)) {
+            true => format!(" {prompt}"),
+            false => prompt.to_owned(),
+        }
+    }
+
     /// Whether a session can be gone on with, as a copy.
     #[must_use]
     pub fn can_fork(&self) -> bool {
@@ -245,6 +265,10 @@ pub(super) struct PromptPatch {
     pub(super) file: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_prefix: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -274,11 +298,17 @@ pub(super) struct SignsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) network: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_unknown: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_in_use: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) success: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) login_exit_codes: Option<Vec<i32>>,
 }
@@ -310,6 +340,8 @@ impl Patch {
         take(&mut self.prompt.arg, over.prompt.arg);
         take(&mut self.prompt.file, over.prompt.file);
         take(&mut self.prompt.env, over.prompt.env);
+        take(&mut self.prompt.command_prefix, over.prompt.command_prefix);
+        take(&mut self.prompt.file_prefix, over.prompt.file_prefix);
         for (access, mode) in over.access {
             let here = self.access.entry(access).or_default();
             take(&mut here.args, mode.args);
@@ -318,9 +350,12 @@ impl Patch {
         take(&mut self.signs.limit, over.signs.limit);
         take(&mut self.signs.reset_after, over.signs.reset_after);
         take(&mut self.signs.login, over.signs.login);
+        take(&mut self.signs.refused, over.signs.refused);
         take(&mut self.signs.network, over.signs.network);
         take(&mut self.signs.session_unknown, over.signs.session_unknown);
         take(&mut self.signs.session_in_use, over.signs.session_in_use);
+        take(&mut self.signs.success, over.signs.success);
+        take(&mut self.signs.failure, over.signs.failure);
         take(&mut self.signs.login_exit_codes, over.signs.login_exit_codes);
         self
     }
@@ -336,6 +371,8 @@ impl Patch {
             arg: self.prompt.arg,
             file: self.prompt.file,
             env: self.prompt.env,
+            command_prefix: self.prompt.command_prefix,
+            file_prefix: self.prompt.file_prefix,
         };
         let mode =
             |mode: ModePatch| Mode { args: mode.args.unwrap_or_default(), env: mode.env.unwrap_or_default() };
@@ -361,9 +398,12 @@ impl Patch {
                 limit: signs.limit.unwrap_or_default(),
                 reset_after: signs.reset_after.unwrap_or_default(),
                 login: signs.login.unwrap_or_default(),
+                refused: signs.refused.unwrap_or_default(),
                 network: signs.network.unwrap_or_default(),
                 session_unknown: signs.session_unknown.unwrap_or_default(),
                 session_in_use: signs.session_in_use.unwrap_or_default(),
+                failure: signs.failure.unwrap_or_default(),
+                success: signs.success.unwrap_or_default(),
             },
             login_exit_codes: signs.login_exit_codes.unwrap_or_default(),
         })
@@ -395,15 +435,20 @@ impl Patch {
                 arg: prompt.arg.clone(),
                 file: prompt.file.clone(),
                 env: prompt.env.clone(),
+                command_prefix: prompt.command_prefix.clone(),
+                file_prefix: prompt.file_prefix.clone(),
             },
             access: preset.access.iter().map(|(access, at)| (*access, mode(at))).collect(),
             signs: SignsPatch {
                 limit: Some(signs.limit.clone()),
                 reset_after: Some(signs.reset_after.clone()),
                 login: Some(signs.login.clone()),
+                refused: Some(signs.refused.clone()),
                 network: Some(signs.network.clone()),
                 session_unknown: Some(signs.session_unknown.clone()),
                 session_in_use: Some(signs.session_in_use.clone()),
+                success: Some(signs.success.clone()).filter(|all| !all.is_empty()),
+                failure: Some(signs.failure.clone()).filter(|all| !all.is_empty()),
                 login_exit_codes: Some(preset.login_exit_codes.clone()),
             },
         }

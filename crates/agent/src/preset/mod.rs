@@ -7,7 +7,10 @@ mod reach;
 mod template;
 
 pub use backstay_model::event::Access;
-pub use command::{Command, CommandError, CommandLine, Request, SchemaFile, SessionUse, Stdin, command_line};
+pub use command::{
+    Command, CommandError, CommandLine, Request, SchemaFile, ScreenCommand, ScreenRequest, SessionUse, Stdin,
+    command_line,
+};
 pub use data::{DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
 pub use load::{AgentTables, BUILT_IN, PresetError, Presets};
 pub use reach::{AgentSetting, Reach};

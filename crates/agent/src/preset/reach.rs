@@ -92,26 +92,42 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         all.add("schema.as", Reach::Execution, Some(form));
     }
     all.add_all("env", Reach::Execution, env);
-    let PromptPatch { via, stdin, arg, file, env } = prompt;
+    let PromptPatch { via, stdin, arg, file, env, command_prefix, file_prefix } = prompt;
     all.add("prompt.via", Reach::Execution, via.as_ref());
     for (key, pieces) in [("prompt.stdin", stdin), ("prompt.arg", arg), ("prompt.file", file)] {
         all.add(key, Reach::Execution, texts(pieces).as_ref());
     }
     all.add("prompt.env", Reach::Execution, env.as_ref());
+    // Without it a text becomes a command of the program.
+    all.add("prompt.command_prefix", Reach::Execution, command_prefix.as_ref());
+    all.add("prompt.file_prefix", Reach::Nothing, file_prefix.as_ref());
     for (mode, ModePatch { args, env }) in access {
         let mode = mode.name();
         all.add(&format!("access.{mode}.args"), Reach::Access, texts(args).as_ref());
         all.add_all(&format!("access.{mode}.env"), Reach::Access, env.iter().flatten());
     }
-    let SignsPatch { limit, reset_after, login, network, session_unknown, session_in_use, login_exit_codes } =
-        signs;
+    let SignsPatch {
+        limit,
+        reset_after,
+        login,
+        refused,
+        network,
+        session_unknown,
+        session_in_use,
+        success,
+        failure,
+        login_exit_codes,
+    } = signs;
     for (key, signs) in [
         ("signs.limit", limit),
         ("signs.reset_after", reset_after),
         ("signs.login", login),
+        ("signs.refused", refused),
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
+        ("signs.success", success),
+        ("signs.failure", failure),
     ] {
         all.add(key, Reach::Nothing, signs.as_ref());
     }
@@ -145,9 +161,9 @@ mod tests {
             model = ["-m", "{model}"]
             schema = { args = ["{schema}"], as = "path" }
             env = { LD_PRELOAD = "x.so" }
-            prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P" }
+            prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P", command_prefix = "/", file_prefix = "@" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], success = ["e"], failure = ["e"], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -178,6 +194,7 @@ mod tests {
                 "prompt.arg",
                 "prompt.file",
                 "prompt.env",
+                "prompt.command_prefix",
             ]
         );
         assert_eq!(of(Reach::Access), ["stream", "access.write.args", "access.write.env.ALLOW"]);
@@ -186,12 +203,16 @@ mod tests {
             [
                 "preset",
                 "tried",
+                "prompt.file_prefix",
                 "signs.limit",
                 "signs.reset_after",
                 "signs.login",
+                "signs.refused",
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",
+                "signs.success",
+                "signs.failure",
                 "signs.login_exit_codes",
             ]
         );

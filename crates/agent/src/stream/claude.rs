@@ -1,10 +1,11 @@
-//! `claude --print --output-format stream-json --verbose`. Tried with 2.1.329.
+//! `claude --print --output-format stream-json --verbose`. Tried with 2.1.332.
 
 use std::collections::BTreeMap;
 
 use backstay_model::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::event::{AgentEvent, Part, Usage, UsageSpan};
 use super::reader::{Context, Parsed};
@@ -24,6 +25,7 @@ enum Line {
         rate_limit_info: RateLimit,
     },
     StreamEvent,
+    ToolProgress,
     #[serde(other)]
     Other,
 }
@@ -39,6 +41,15 @@ enum System {
         error: Option<ApiError>,
         error_status: Option<u16>,
     },
+    ThinkingTokens,
+    TaskStarted,
+    TaskProgress,
+    TaskUpdated,
+    TaskNotification,
+    BackgroundTasksChanged {
+        #[serde(default)]
+        tasks: Vec<IgnoredAny>,
+    },
     /// Told again by the result of the tool.
     PermissionDenied,
     Informational,
@@ -53,6 +64,7 @@ enum System {
 enum ApiError {
     RateLimit,
     AuthenticationFailed,
+    BillingError,
     ServerError,
     Overloaded,
     #[serde(other)]
@@ -65,7 +77,10 @@ struct Assistant {
     error: Option<ApiError>,
     #[serde(default)]
     is_api_error_message: bool,
+    api_error_status: Option<u16>,
     api_error_params: Option<ErrorParameters>,
+    /// Set where the provider did not want to answer.
+    refused_message_id: Option<IgnoredAny>,
     /// Set where a sub-agent speaks.
     parent_tool_use_id: Option<String>,
 }
@@ -173,10 +188,33 @@ struct Outcome {
     errors: Vec<String>,
 }
 
+/// What one model was used for.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ModelUsage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    thinking_tokens: Option<u64>,
     #[serde(rename = "costUSD")]
     cost_usd: Option<f64>,
+}
+
+impl ModelUsage {
+    fn usage(&self) -> Usage {
+        let (read, write) = (self.cache_read_input_tokens, self.cache_creation_input_tokens);
+        let cached = read.unwrap_or(0).saturating_add(write.unwrap_or(0));
+        Usage {
+            span: UsageSpan::Turn,
+            input: self.input_tokens.map(|input| input.saturating_add(cached)),
+            output: self.output_tokens,
+            cache_read: read,
+            cache_write: write,
+            reasoning: self.thinking_tokens,
+            cost_usd: self.cost_usd,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -208,8 +246,8 @@ impl Tokens {
     }
 }
 
-pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed> {
-    let events = match serde_json::from_str(line)? {
+pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
+    let events = match Line::deserialize(line)? {
         Line::System(system) => match self::system(system) {
             Some(events) => events,
             None => return Ok(Parsed::Unknown),
@@ -219,7 +257,7 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
         Line::User { message } => results(message),
         Line::Result(outcome) => ended(*outcome, context),
         Line::RateLimitEvent { rate_limit_info } => limit(&rate_limit_info).into_iter().collect(),
-        Line::StreamEvent => Vec::new(),
+        Line::StreamEvent | Line::ToolProgress => vec![AgentEvent::Working],
         Line::Other => return Ok(Parsed::Unknown),
     };
     Ok(Parsed::Known(events))
@@ -234,17 +272,24 @@ fn system(system: System) -> Option<Vec<AgentEvent>> {
             let status =
                 error_status.map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
             let message = format!("the provider refused or failed ({status}); it tries again");
-            Some(vec![match error {
-                Some(ApiError::AuthenticationFailed) => AgentEvent::LoginNeeded { message },
-                Some(ApiError::RateLimit) => AgentEvent::Limit { reset: None, message },
-                Some(ApiError::ServerError | ApiError::Overloaded | ApiError::Other) | None => {
+            Some(vec![match (error, error_status) {
+                (Some(ApiError::BillingError), _) | (_, Some(402 | 403)) => AgentEvent::Refused { message },
+                (Some(ApiError::AuthenticationFailed), _) => AgentEvent::LoginNeeded { message },
+                (Some(ApiError::RateLimit), _) => AgentEvent::Limit { reset: None, message },
+                (Some(ApiError::ServerError | ApiError::Overloaded | ApiError::Other) | None, _) => {
                     AgentEvent::NetworkTrouble { message }
                 }
             }])
         }
-        System::PermissionDenied | System::Informational | System::CompactBoundary | System::Status => {
-            Some(Vec::new())
-        }
+        System::ThinkingTokens
+        | System::TaskStarted
+        | System::TaskProgress
+        | System::TaskUpdated
+        | System::TaskNotification
+        | System::Status
+        | System::CompactBoundary => Some(vec![AgentEvent::Working]),
+        System::BackgroundTasksChanged { tasks } => Some(vec![AgentEvent::Background { tasks: tasks.len() }]),
+        System::PermissionDenied | System::Informational => Some(Vec::new()),
         System::Other => None,
     }
 }
@@ -270,7 +315,12 @@ fn refusal(assistant: Assistant, context: &Context) -> Vec<AgentEvent> {
     });
     let message = texts.collect::<Vec<_>>().join("\n");
     let told = assistant.api_error_params.and_then(|parameters| parameters.rate_limit_info);
+    let is_refused = assistant.refused_message_id.is_some()
+        || matches!(assistant.api_error_status, Some(402 | 403))
+        || context.patterns.symptom(&message) == Some(Symptom::Refused);
     vec![match assistant.error {
+        _ if is_refused => AgentEvent::Refused { message },
+        Some(ApiError::BillingError) => AgentEvent::Refused { message },
         Some(ApiError::AuthenticationFailed) => AgentEvent::LoginNeeded { message },
         Some(ApiError::RateLimit) => {
             let reset = told.as_ref().and_then(reset).or_else(|| context.patterns.reset(&message));
@@ -367,24 +417,30 @@ fn results(message: UserMessage) -> Vec<AgentEvent> {
     blocks.into_iter().filter_map(ended).collect()
 }
 
-/// The tokens of the result are this process's; its total cost goes on over resumes, so the cost since the last result
-/// is taken where it stands there.
+/// A process prints a result for each turn, also for those that its background work begins. What its models were used for
+/// since the result before stands beside it, sub-agents included; `usage` counts the turn's own calls only, and
+/// `total_cost_usd` goes on over resumes.
 fn ended(outcome: Outcome, context: &Context) -> Vec<AgentEvent> {
     let mut events = Vec::new();
-    let costs = outcome.model_usage_since_last_result.map(|models| {
-        models.values().map(|model| model.cost_usd).try_fold(0.0, |sum, cost| Some(sum + cost?))
-    });
-    let cost_usd = costs.unwrap_or(outcome.total_cost_usd);
-    if let Some(tokens) = outcome.usage.filter(|tokens| !tokens.is_nothing()) {
-        events.push(AgentEvent::Usage(Usage {
-            span: UsageSpan::Process,
-            input: tokens.input(),
-            output: tokens.output_tokens,
-            cache_read: tokens.cache_read_input_tokens,
-            cache_write: tokens.cache_creation_input_tokens,
-            reasoning: tokens.output_tokens_details.and_then(|details| details.thinking_tokens),
-            cost_usd,
-        }));
+    match outcome.model_usage_since_last_result {
+        Some(models) => {
+            let used = models.values().map(ModelUsage::usage).reduce(|sum, model| sum.plus(&model));
+            events.extend(used.map(AgentEvent::Usage));
+        }
+        // Versions before it.
+        None => {
+            if let Some(tokens) = outcome.usage.filter(|tokens| !tokens.is_nothing()) {
+                events.push(AgentEvent::Usage(Usage {
+                    span: UsageSpan::Turn,
+                    input: tokens.input(),
+                    output: tokens.output_tokens,
+                    cache_read: tokens.cache_read_input_tokens,
+                    cache_write: tokens.cache_creation_input_tokens,
+                    reasoning: tokens.output_tokens_details.and_then(|details| details.thinking_tokens),
+                    cost_usd: outcome.total_cost_usd,
+                }));
+            }
+        }
     }
     // Only what was no message before: a refusal in a turn was told by its own line.
     if outcome.is_error && outcome.num_turns == Some(0) {

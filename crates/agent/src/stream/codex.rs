@@ -1,6 +1,7 @@
-//! `codex exec --json`. Tried with 0.169.0.
+//! `codex exec --json`. Tried with 0.171.0.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::event::{AgentEvent, Part, Usage, UsageSpan};
 use super::reader::{Context, Parsed};
@@ -68,6 +69,12 @@ enum Kind {
         #[serde(default)]
         query: String,
     },
+    /// A sub-agent is begun, told something or waited for.
+    CollabToolCall {
+        #[serde(default)]
+        tool: String,
+        status: Option<Status>,
+    },
     TodoList,
     Error {
         message: String,
@@ -118,14 +125,12 @@ struct Failure {
     message: String,
 }
 
-pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed> {
-    let events = match serde_json::from_str(line)? {
+pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
+    let events = match Line::deserialize(line)? {
         Line::ThreadStarted { thread_id } => vec![AgentEvent::SessionStarted { id: thread_id, model: None }],
-        Line::TurnStarted | Line::ItemUpdated => Vec::new(),
-        Line::ItemStarted { item } => match started(item, context) {
-            Some(event) => vec![event],
-            None => Vec::new(),
-        },
+        Line::TurnStarted => Vec::new(),
+        Line::ItemUpdated => vec![AgentEvent::Working],
+        Line::ItemStarted { item } => started(item, context),
         Line::ItemCompleted { item } => match completed(item, context) {
             Some(events) => events,
             None => return Ok(Parsed::Unknown),
@@ -139,7 +144,7 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
             let told = failure.as_ref().and_then(|failure| context.patterns.event(failure));
             told.into_iter().chain([AgentEvent::failed(failure)]).collect()
         }
-        Line::Error { message } => context.patterns.event(&message).into_iter().collect(),
+        Line::Error { message } => vec![context.patterns.error(&message)],
         Line::Other => return Ok(Parsed::Unknown),
     };
     Ok(Parsed::Known(events))
@@ -164,6 +169,7 @@ fn tool(kind: &Kind, context: &Context) -> Option<(String, String)> {
         Kind::CommandExecution { command: text, .. } => Some(("shell".to_owned(), command(text))),
         Kind::FileChange { changes, .. } => Some(("apply_patch".to_owned(), change(changes, context))),
         Kind::McpToolCall { server, tool, .. } => Some((format!("{server}.{tool}"), deed(server, tool))),
+        Kind::CollabToolCall { tool, .. } => Some(("sub-agent".to_owned(), deed("sub-agent", tool))),
         Kind::WebSearch { query } => Some(("web_search".to_owned(), deed("search", query))),
         Kind::AgentMessage { .. }
         | Kind::Reasoning { .. }
@@ -188,13 +194,21 @@ fn change(changes: &[Change], context: &Context) -> String {
     }
 }
 
-fn started(item: Item, context: &Context) -> Option<AgentEvent> {
-    let (name, what) = tool(&item.what, context)?;
-    Some(AgentEvent::ToolStarted { call: item.id, name, what })
+fn started(item: Item, context: &Context) -> Vec<AgentEvent> {
+    let sub_agent = sub_agent(&item.what);
+    let tool = tool(&item.what, context);
+    let started = tool.map(|(name, what)| AgentEvent::ToolStarted { call: item.id, name, what });
+    started.into_iter().chain(sub_agent).collect()
+}
+
+/// The counts of a thread are without those of the threads that it begins.
+fn sub_agent(kind: &Kind) -> Option<AgentEvent> {
+    matches!(kind, Kind::CollabToolCall { .. }).then_some(AgentEvent::UntoldSubAgent)
 }
 
 fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
     let described = tool(&item.what, context);
+    let sub_agent = sub_agent(&item.what);
     let is_done = |status: Option<Status>| match status {
         Some(Status::Completed) => Some(true),
         Some(Status::Failed | Status::Declined) => Some(false),
@@ -204,9 +218,9 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
     let (ok, paths) = match item.what {
         Kind::AgentMessage { text } => return Some(vec![AgentEvent::Message { text, part: Part::Whole }]),
         Kind::Reasoning { text } => return Some(vec![AgentEvent::Reasoning { text }]),
-        Kind::TodoList => return Some(Vec::new()),
+        Kind::TodoList => return Some(vec![AgentEvent::Working]),
         // An item of kind error is a remark: the turn goes on. It may still say that the network is away.
-        Kind::Error { message } => return Some(context.patterns.event(&message).into_iter().collect()),
+        Kind::Error { message } => return Some(vec![context.patterns.error(&message)]),
         Kind::Other => return None,
         Kind::CommandExecution { exit_code: code, status, .. } => {
             exit_code = code.and_then(|code| i32::try_from(code).ok());
@@ -215,12 +229,15 @@ fn completed(item: Item, context: &Context) -> Option<Vec<AgentEvent>> {
         Kind::FileChange { changes, status } => {
             (is_done(status), changes.into_iter().map(|change| change.path).collect::<Vec<_>>())
         }
-        Kind::McpToolCall { status, .. } => (is_done(status), Vec::new()),
+        Kind::McpToolCall { status, .. } | Kind::CollabToolCall { status, .. } => {
+            (is_done(status), Vec::new())
+        }
         Kind::WebSearch { .. } => (Some(true), Vec::new()),
     };
     let (name, what) = described.unzip();
     let (call, duration_ms) = (item.id, None);
     let mut events = vec![AgentEvent::ToolFinished { call, name, what, ok, exit_code, duration_ms }];
+    events.extend(sub_agent);
     if !paths.is_empty() {
         events.push(AgentEvent::FilesTouched { paths });
     }

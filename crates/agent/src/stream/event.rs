@@ -23,6 +23,20 @@ pub enum AgentEvent {
         /// Whether this is all of it.
         part: Part,
     },
+    /// The agent is at work, and the line says nothing more that people want to read.
+    Working,
+    /// A sub-agent works whose usage the agent does not tell.
+    UntoldSubAgent,
+    /// So many commands and sub-agents of its are at work in the background: its process waits for them.
+    Background {
+        /// How many.
+        tasks: usize,
+    },
+    /// Which model works for it, where that is told beside the session's beginning.
+    Model {
+        /// The provider's name for it.
+        name: String,
+    },
     /// The agent thinks; the text is what the provider shows of it and may be empty.
     Reasoning {
         /// What it shows.
@@ -77,8 +91,19 @@ pub enum AgentEvent {
         /// In the agent's words.
         message: String,
     },
+    /// The provider refuses this account or this request, and waiting does not help: no credit, no permission, suspended,
+    /// held back by a filter.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
     /// The provider could not be reached or failed; most agents try again by themselves.
     NetworkTrouble {
+        /// In the agent's words.
+        message: String,
+    },
+    /// Something went wrong, and the turn goes on or its end does not say what it was.
+    Error {
         /// In the agent's words.
         message: String,
     },
@@ -96,6 +121,30 @@ pub enum AgentEvent {
 }
 
 impl AgentEvent {
+    /// Whether it is told between the pieces of one message, as a piece is.
+    #[must_use]
+    pub fn is_between_pieces(&self) -> bool {
+        match self {
+            AgentEvent::Message { .. }
+            | AgentEvent::Usage(_)
+            | AgentEvent::Working
+            | AgentEvent::UntoldSubAgent
+            | AgentEvent::Background { .. }
+            | AgentEvent::Model { .. } => true,
+            AgentEvent::SessionStarted { .. }
+            | AgentEvent::Reasoning { .. }
+            | AgentEvent::ToolStarted { .. }
+            | AgentEvent::ToolFinished { .. }
+            | AgentEvent::FilesTouched { .. }
+            | AgentEvent::Limit { .. }
+            | AgentEvent::LoginNeeded { .. }
+            | AgentEvent::Refused { .. }
+            | AgentEvent::NetworkTrouble { .. }
+            | AgentEvent::Error { .. }
+            | AgentEvent::TurnEnded { .. } => false,
+        }
+    }
+
     /// A turn that ended well.
     pub(super) fn done(last_message: Option<String>) -> AgentEvent {
         AgentEvent::TurnEnded { ok: true, last_message, failure: None }
@@ -146,6 +195,22 @@ pub struct Usage {
     pub cost_usd: Option<f64>,
 }
 
+impl Usage {
+    /// The sum, of the same span; what one of them does not know, the sum does not know.
+    pub(crate) fn plus(&self, other: &Usage) -> Usage {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Usage {
+            span: self.span.clone(),
+            input: sum(self.input, other.input),
+            output: sum(self.output, other.output),
+            cache_read: sum(self.cache_read, other.cache_read),
+            cache_write: sum(self.cache_write, other.cache_write),
+            reasoning: sum(self.reasoning, other.reasoning),
+            cost_usd: self.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other),
+        }
+    }
+}
+
 /// What a usage counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -155,6 +220,9 @@ pub enum UsageSpan {
         /// The agent's name for the call.
         id: String,
     },
+    /// Everything since the last figure of this kind, or since this process began. They add up, and each replaces what the
+    /// calls before it add up to.
+    Turn,
     /// Everything since this process began. It replaces what its calls add up to.
     Process,
     /// Everything since the session began, in earlier processes too: the difference counts.

@@ -1,10 +1,14 @@
 //! `gemini --output-format stream-json`. Tried with 0.61.0.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::event::{AgentEvent, Part, Usage, UsageSpan};
 use super::reader::{Context, Parsed};
 use super::what::{command, deed, one_line};
+use crate::trouble::provider_words;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -82,13 +86,35 @@ struct Input {
 
 #[derive(Deserialize)]
 struct Stats {
+    total_tokens: Option<u64>,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cached: Option<u64>,
+    #[serde(default)]
+    models: BTreeMap<String, ModelStats>,
 }
 
-pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed> {
-    let events = match serde_json::from_str(line)? {
+#[derive(Deserialize)]
+struct ModelStats {
+    #[serde(default)]
+    total_tokens: u64,
+}
+
+impl Stats {
+    /// Tokens of thought stand in the total only.
+    fn thoughts(&self) -> Option<u64> {
+        self.total_tokens?.checked_sub(self.input_tokens?.checked_add(self.output_tokens?)?)
+    }
+
+    /// The model that did the most of it.
+    fn model(&self) -> Option<&String> {
+        let used = self.models.iter().filter(|(_, stats)| stats.total_tokens > 0);
+        used.max_by_key(|(_, stats)| stats.total_tokens).map(|(name, _)| name)
+    }
+}
+
+pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
+    let events = match Line::deserialize(line)? {
         Line::Init { session_id, model } => vec![AgentEvent::SessionStarted { id: session_id, model }],
         Line::Message { role: Role::Assistant, content, delta } => {
             let part = if delta { Part::Piece } else { Part::Whole };
@@ -108,7 +134,7 @@ pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed>
                 duration_ms: None,
             }]
         }
-        Line::Error { message } => context.patterns.event(&message).into_iter().collect(),
+        Line::Error { message } => vec![context.patterns.error(&provider_words(&message))],
         Line::Result { status, error, stats } => ended(status, error, stats, context),
         Line::Other => return Ok(Parsed::Unknown),
     };
@@ -154,17 +180,19 @@ fn ended(
     let mut events = Vec::new();
     if let Some(stats) = stats.filter(|stats| stats.input_tokens != Some(0) || stats.output_tokens != Some(0))
     {
+        events.extend(stats.model().map(|name| AgentEvent::Model { name: name.clone() }));
+        let thoughts = stats.thoughts();
         events.push(AgentEvent::Usage(Usage {
             span: UsageSpan::Process,
             input: stats.input_tokens,
-            output: stats.output_tokens,
+            output: stats.output_tokens.map(|output| output.saturating_add(thoughts.unwrap_or(0))),
             cache_read: stats.cached,
             cache_write: None,
-            reasoning: None,
+            reasoning: thoughts,
             cost_usd: None,
         }));
     }
-    let failure = error.map(|error| error.message);
+    let failure = error.map(|error| provider_words(&error.message));
     events.extend(failure.as_ref().and_then(|failure| context.patterns.event(failure)));
     events.push(if status == Some(Status::Success) {
         AgentEvent::done(None)

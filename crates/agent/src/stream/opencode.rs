@@ -1,10 +1,12 @@
 //! `opencode run --format json`. Tried with 1.18.33.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::event::{AgentEvent, Part, Usage, UsageSpan};
 use super::reader::{Context, Parsed};
 use super::what::{command, deed, one_line};
+use crate::trouble::Symptom;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -138,8 +140,8 @@ struct FailureData {
     status_code: Option<u16>,
 }
 
-pub(super) fn parse(line: &str, context: &Context) -> serde_json::Result<Parsed> {
-    let events = match serde_json::from_str(line)? {
+pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
+    let events = match Line::deserialize(line)? {
         // No line tells the session alone; each step begins with it.
         Line::StepStart { session_id } => vec![AgentEvent::SessionStarted { id: session_id, model: None }],
         Line::Text { part } => vec![AgentEvent::Message { text: part.text, part: Part::Whole }],
@@ -182,6 +184,8 @@ fn used(tool: Tool, context: &Context) -> Vec<AgentEvent> {
         (Some(Status::Other) | None, _) => None,
     };
     let duration_ms = state.time.and_then(|time| time.end?.checked_sub(time.start?));
+    // It works in a session of its own, of which this stream tells nothing.
+    let sub_agent = (tool.tool == "task").then_some(AgentEvent::UntoldSubAgent);
     let mut events = vec![AgentEvent::ToolFinished {
         call: tool.call_id,
         name: Some(tool.tool),
@@ -190,6 +194,7 @@ fn used(tool: Tool, context: &Context) -> Vec<AgentEvent> {
         exit_code: state.metadata.exit.and_then(|code| i32::try_from(code).ok()),
         duration_ms,
     }];
+    events.extend(sub_agent);
     if !paths.is_empty() && ok == Some(true) {
         events.push(AgentEvent::FilesTouched { paths });
     }
@@ -223,7 +228,11 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
             events.push(AgentEvent::failed(Some("the answer was cut at its greatest length".to_owned())))
         }
         Some(Reason::ContentFilter) => {
-            events.push(AgentEvent::failed(Some("the provider held the answer back".to_owned())))
+            let message = "the provider's filter of contents held the answer back".to_owned();
+            events.extend([
+                AgentEvent::Refused { message: message.clone() },
+                AgentEvent::failed(Some(message)),
+            ]);
         }
         Some(Reason::Error) => events.push(AgentEvent::failed(None)),
         Some(Reason::ToolCalls | Reason::Other) | None => {}
@@ -234,7 +243,11 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
 fn trouble(message: &str, status: Option<u16>, context: &Context) -> Option<AgentEvent> {
     let text = message.to_owned();
     match status {
-        Some(401 | 403) => Some(AgentEvent::LoginNeeded { message: text }),
+        _ if context.patterns.symptom(message) == Some(Symptom::Refused) => {
+            Some(AgentEvent::Refused { message: text })
+        }
+        Some(401) => Some(AgentEvent::LoginNeeded { message: text }),
+        Some(402 | 403) => Some(AgentEvent::Refused { message: text }),
         Some(429) => Some(AgentEvent::Limit { reset: context.patterns.reset(message), message: text }),
         Some(500..=599) => Some(AgentEvent::NetworkTrouble { message: text }),
         Some(_) | None => context.patterns.event(message),

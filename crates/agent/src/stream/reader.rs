@@ -1,6 +1,7 @@
 //! The reader of one stream.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::event::{AgentEvent, Observed};
 use super::lines::{LINE_BYTES_MAX, Lines};
@@ -112,22 +113,36 @@ fn read(
 ) {
     let line = String::from_utf8_lossy(line);
     let line = line.trim();
-    if line.is_empty() || format == StreamFormat::Text {
+    if format == StreamFormat::Text {
+        let event = match context.patterns.end_by_text(line) {
+            None => return,
+            Some(true) => AgentEvent::done(None),
+            Some(false) => AgentEvent::failed(Some(line.to_owned())),
+        };
+        observed.push(Observed { spool_end, event });
+        return;
+    }
+    if line.is_empty() {
         return;
     }
     counts.lines += 1;
-    let parsed = match format {
-        StreamFormat::Text => return,
+    // A key that stands twice is no reason to refuse a line: the last one counts.
+    let parsed = serde_json::from_str::<Value>(line).and_then(|line| match format {
+        StreamFormat::Text => Ok(Parsed::Known(Vec::new())),
         StreamFormat::Codex => codex::parse(line, context),
         StreamFormat::Claude => claude::parse(line, context),
         StreamFormat::Gemini => gemini::parse(line, context),
         StreamFormat::Opencode => opencode::parse(line, context),
-    };
+    });
     match parsed {
         Ok(Parsed::Known(events)) => {
             observed.extend(events.into_iter().map(|event| Observed { spool_end, event }));
         }
-        Ok(Parsed::Unknown) => counts.unknown += 1,
+        // A newer program tells what this reader has no words for: it is at work all the same.
+        Ok(Parsed::Unknown) => {
+            counts.unknown += 1;
+            observed.push(Observed { spool_end, event: AgentEvent::Working });
+        }
         Err(_not_of_this_form) => counts.malformed += 1,
     }
 }

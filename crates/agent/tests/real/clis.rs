@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use backstay_agent::{
-    Access, Counts, DeliveryVia, Observed, Preset, Presets, Progress, Reader, Request, SchemaFile,
-    SessionUse, Symptom, command_line,
+    Access, AgentEvent, Counts, DeliveryVia, Observed, Obstacle, Preset, Presets, Progress, Reader, Request,
+    SchemaFile, SessionUse, Symptom, command_line,
 };
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::Utf8PathBuf;
@@ -128,6 +128,38 @@ impl Workplace {
         symptom.unwrap_or(None)
     }
 
+    /// Runs it until its stream or its stderr says what is in its way, as a run of Backstay hears it, then ends it. Gives that,
+    /// and the requests by then; none if it ended without.
+    pub(crate) fn first_obstacle(&self, script: Script) -> (Option<Obstacle>, usize) {
+        let endpoint = Endpoint::start(script).unwrap();
+        let session = SessionUse::Start { id: self.cli.new_session() };
+        let mut child = self.spawn(&endpoint, self.request(session, Access::Write));
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (signs, format) = (self.preset.signs().clone(), self.preset.stream());
+        let (group, (sender, receiver)) = (child.id(), mpsc::channel());
+        let (of_stream, of_stderr) = (sender.clone(), sender);
+        let signs_of_stderr = signs.clone();
+        std::thread::spawn(move || {
+            let mut reader = Reader::new(format, signs, 0);
+            let found = BufReader::new(stdout).split(b'\n').map_while(Result::ok).find_map(|mut line| {
+                line.push(b'\n');
+                obstacle(reader.feed(&line).into_iter().map(|observed| observed.event))
+            });
+            of_stream
+                .send(found.or_else(|| obstacle(reader.end().into_iter().map(|observed| observed.event))))
+        });
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            of_stderr.send(lines.find_map(|line| obstacle(signs_of_stderr.event(&line))))
+        });
+        // Each of the two says once what it found, or that it ended.
+        let first = receiver.recv_timeout(PATIENCE).unwrap_or(None);
+        let found = first.or_else(|| receiver.recv_timeout(PATIENCE).unwrap_or(None));
+        kill(group);
+        child.wait().unwrap();
+        (found, endpoint.received().iter().filter(|request| request.answer.is_some()).count())
+    }
+
     /// Runs it to its end; its answer shall be of the form `schema`.
     pub(crate) fn run_with_schema(&self, script: Script, schema: &str) -> Run {
         let endpoint = Endpoint::start(script).unwrap();
@@ -139,11 +171,11 @@ impl Workplace {
         self.told(&endpoint, output)
     }
 
-    /// Runs it to its end, with `prompt` as an argument.
-    pub(crate) fn run_with_argument(&self, script: Script, prompt: &str) -> Run {
+    /// Runs it to its end, with `prompt` given `via`.
+    pub(crate) fn run_with_prompt(&self, script: Script, via: DeliveryVia, prompt: &str) -> Run {
         let endpoint = Endpoint::start(script).unwrap();
         let mut request = self.request(SessionUse::Start { id: self.cli.new_session() }, Access::Write);
-        (request.via, request.prompt) = (Some(DeliveryVia::Arg), prompt.to_owned());
+        (request.via, request.prompt) = (Some(via), prompt.to_owned());
         let output = self.output(self.spawn(&endpoint, request));
         self.told(&endpoint, output)
     }
@@ -220,6 +252,13 @@ impl Workplace {
             url: endpoint.url(),
         }
     }
+}
+
+/// What is in the agent's way after these events.
+fn obstacle(events: impl IntoIterator<Item = AgentEvent>) -> Option<Obstacle> {
+    let mut progress = Progress::default();
+    events.into_iter().for_each(|event| progress.apply(&event));
+    progress.obstacle().cloned()
 }
 
 fn kill(group: u32) {

@@ -9,8 +9,9 @@ mod cli;
 mod clis;
 mod install;
 mod record;
+mod troubles;
 
-use backstay_agent::{Access, SessionUse, Symptom};
+use backstay_agent::{Access, DeliveryVia, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
 use cli::Cli;
 use clis::Workplace;
@@ -105,7 +106,7 @@ fn tells_a_limit(cli: Cli) {
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert_eq!(progress.ended(), Some(false));
-    assert!(progress.limit().is_some(), "{progress:?}");
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Limit { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "a refusal is no sign of life");
 }
 
@@ -130,7 +131,7 @@ fn tells_a_refused_login(cli: Cli) {
     record::golden(cli, "refused_login", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
-    assert!(progress.login_needed().is_some(), "{progress:?} {}", run.stderr);
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Login { .. })), "{progress:?} {}", run.stderr);
 }
 
 fn tells_a_missing_login(cli: Cli) {
@@ -138,20 +139,33 @@ fn tells_a_missing_login(cli: Cli) {
     let run = place.run(Script::of([]), SessionUse::Start { id: cli.new_session() }, Access::Write);
     record::golden(cli, "no_login", &place, &run);
     assert_ne!(run.code, Some(0));
-    let is_told = run.progress().login_needed().is_some()
+    let is_told = matches!(run.progress().obstacle(), Some(Obstacle::Login { .. }))
         || place.preset().signs().symptom(&run.stderr) == Some(Symptom::Login)
         || run.code.is_some_and(|code| place.preset().is_login_exit(code));
     assert!(is_told, "{:?} {}", run.code, run.stderr);
 }
 
-/// Also one that looks like an option.
-fn takes_its_prompt_as_an_argument(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
-    let prompt = "--greet them, one and all";
-    let run = place.run_with_argument(Script::of([Answer::text("Hello.")]), prompt);
-    let asked = run.requests.iter().find(|request| request.answer.is_some());
-    assert!(asked.is_some_and(|asked| asked.body.contains(prompt)), "{} {:?}", run.stderr, run.requests);
-    assert_eq!((run.code, run.progress().last_message()), (Some(0), Some("Hello.")));
+/// Text that a terminal of a CLI would obey: an option, a command that there is and one that there is not, a file.
+const ODD_PROMPTS: [&str; 5] =
+    ["--greet them, one and all", "/help me", "/init x", "/nosuch thing", "@notes.txt says what?"];
+const IN_THE_FILE: &str = "written-in-the-notes";
+
+/// A prompt reaches the model as its text, as an argument and on stdin. What a CLI adds of files that it names is what the
+/// preset says, and `check` warns of.
+fn takes_odd_prompts_as_text(cli: Cli) {
+    for (prompt, via) in
+        ODD_PROMPTS.into_iter().flat_map(|prompt| [(prompt, DeliveryVia::Arg), (prompt, DeliveryVia::Stdin)])
+    {
+        let Some(place) = Workplace::new(cli) else { return };
+        std::fs::write(place.folder().join("notes.txt"), IN_THE_FILE).unwrap();
+        let run = place.run_with_prompt(Script::of([Answer::text("Hello.")]), via, prompt);
+        let asked = run.requests.iter().find(|request| request.answer.is_some());
+        let asked = asked.unwrap_or_else(|| panic!("{prompt} {via:?}: {} {:?}", run.stderr, run.requests));
+        assert!(asked.body.contains(prompt), "{prompt} {via:?}: {}", asked.body);
+        assert_eq!((run.code, run.progress().last_message()), (Some(0), Some("Hello.")));
+        let names_a_file = prompt.starts_with('@') && place.preset().file_prefix().is_some();
+        assert_eq!(asked.body.contains(IN_THE_FILE), names_a_file, "{prompt} {via:?}");
+    }
 }
 
 /// A copy of a session knows what the session knew, and has a name of its own.
@@ -197,7 +211,7 @@ fn tells_that_the_provider_fails(cli: Cli) {
     };
     record::golden(cli, "provider_fails", &place, &run);
     let progress = run.progress();
-    assert!(progress.network_trouble().is_some(), "{progress:?}");
+    assert!(matches!(progress.obstacle(), Some(Obstacle::Network { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "trying again is no sign of life");
 }
 
@@ -213,6 +227,8 @@ fn writes_nothing_with_reading_access(cli: Cli) {
     assert_eq!(written.collect::<Vec<_>>(), [""; 0]);
 }
 
+use troubles::tells_each_trouble_of_the_provider;
+
 macro_rules! real {
     ($($cli:ident: $variant:expr, [$($test:ident),*];)*) => {
         $(mod $cli {
@@ -226,16 +242,19 @@ macro_rules! real {
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 real! {
-    codex: super::Cli::Codex, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+    codex: super::Cli::Codex, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
-    claude: super::Cli::Claude, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
+    claude: super::Cli::Claude, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access];
-    gemini: super::Cli::Gemini, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
+        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
+    gemini: super::Cli::Gemini, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
-        writes_nothing_with_reading_access];
-    opencode: super::Cli::Opencode, [does_a_task, takes_its_prompt_as_an_argument, goes_on_after_a_kill, goes_on_with_a_copy,
+        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider];
+    opencode: super::Cli::Opencode, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
-        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access];
+        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
+        tells_each_trouble_of_the_provider];
 }

@@ -104,6 +104,9 @@ pub(crate) struct ExecArgs {
     /// Its model.
     #[arg(long)]
     pub(crate) model: Option<String>,
+    /// How it gets what it is told: stdin, arg, file or env [default: the preset's way; stdin for a command].
+    #[arg(long, value_name = "VIA")]
+    pub(crate) via: Option<String>,
     /// Write the workflow that this is into a new file, too.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<Utf8PathBuf>,

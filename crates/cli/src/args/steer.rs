@@ -8,7 +8,8 @@ use super::BellFlag;
 /// `ask`.
 ///
 /// The question is durable: it waits in `backstay inbox` whatever becomes of this process, and the same question of a later
-/// attempt of the step gets the same answer. The step's timeouts stand still meanwhile.
+/// attempt of the step gets the same answer. The step's timeouts stand still meanwhile. It writes to the store: from a sandbox
+/// that forbids that, it ends with exit code 2.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
     /// The question.

@@ -6,7 +6,8 @@ use backstay_engine::record::{QuestionRecord, RunRecord};
 use backstay_exec::{NOTE_EVERY, Pause, Secrets};
 use backstay_model::event::{Actor, AskRequested, Event, Verdict};
 use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, Seq, Topic};
-use backstay_runtime::{RunError, Store};
+use backstay_runtime::{ReadOnlyReason, RunError, Store, StoreOpenError};
+use camino::Utf8Path;
 use serde::Serialize;
 
 use crate::args::AskArgs;
@@ -42,11 +43,12 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
     {
         return Err(CliError::DefaultNotAnOption { default: default.clone(), options: args.options.clone() });
     }
-    let store = context.store().await?;
+    let store = store(context).await?;
     let record = store.record(asker.effect.run).await?;
     let question = asker.question(&record, &args);
     let reply = match known(&record, question) {
         Some(answer) => Reply::Answered(answer),
+        None if store.read_only().is_some() => return Err(cannot_ask(store.folder())),
         None => asker.ask(context, &store, question, &args, wait).await?,
     };
     match reply {
@@ -64,6 +66,26 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
             Ok(Exit::Cancelled)
         }
     }
+}
+
+/// The store; to read only where this process may not write to it: it may be in an agent's sandbox, and what was answered
+/// before is known all the same.
+async fn store(context: &Context) -> Result<Store, CliError> {
+    let folder = context.store_folder().ok_or_else(|| CliError::NoStore { from: context.cwd.clone() })?;
+    let is_out_of_reach =
+        |store: &Store| store.read_only().is_some_and(|why| *why.reason() == ReadOnlyReason::NotWritable);
+    match context.opening(&folder).or_read_only().await {
+        Ok(store) if store.read_only().is_none() || is_out_of_reach(&store) => Ok(store),
+        // Says why it is only read.
+        Ok(_) => context.store().await,
+        // A store that cannot be written is read by a copy, for which a sandbox may have no place.
+        Err(StoreOpenError::Mirror(_)) => Err(cannot_ask(&folder)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn cannot_ask(folder: &Utf8Path) -> CliError {
+    CliError::CannotAskHere { folder: folder.to_owned() }
 }
 
 impl Asker {

@@ -44,8 +44,13 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
     if let Some(until) = &args.until {
         add(&mut text, format_args!("  until: {{type: script, default: {}}}\n", quoted(until)));
     }
-    if let Some(command) = command {
-        add(&mut text, format_args!("agents:\n  {agent}: {{command: {}}}\n", quoted(command)));
+    if command.is_some() || args.via.is_some() {
+        let how = command.map_or_else(
+            || format!("use: {}", quoted(&args.agent)),
+            |command| format!("command: {}", quoted(command)),
+        );
+        let via = args.via.as_ref().map_or_else(String::new, |via| format!(", via: {}", quoted(via)));
+        add(&mut text, format_args!("agents:\n  {agent}: {{{how}{via}}}\n"));
     }
     if args.worktree {
         text.push_str("workspace: worktree\n");
@@ -143,6 +148,7 @@ mod tests {
             worktree: false,
             access: None,
             model: None,
+            via: None,
             save: None,
             detach: false,
             dry_run: false,
@@ -196,6 +202,12 @@ mod tests {
         assert_eq!(green.children()[1].workspace.as_ref(), Some(&maker.id));
         assert_eq!((options.session.clone(), options.model.is_some()), (SessionRule::Keep, true));
         assert_eq!(plan(&args("cmd: ./mine 'a b'", "x")).presets().count(), 0);
+        for (agent, via) in [("cmd: ./mine", "file"), ("codex", "arg")] {
+            let args = ExecArgs { via: Some(via.to_owned()), ..args(agent, "x") };
+            let plan = plan(&args);
+            let form = serde_json::to_value(&plan.agents[plan.named_agents().next().unwrap()]).unwrap();
+            assert_eq!(form["via"], via, "{form}");
+        }
     }
 
     #[test]

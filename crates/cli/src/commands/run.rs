@@ -112,7 +112,7 @@ pub(super) fn checked_plan(
     configuration: &Configuration,
 ) -> Result<Plan, CliError> {
     let checked = checked(file, said, configuration)?;
-    are_named(agents(said)?.keys(), &checked.plan)?;
+    are_named(agents(said)?.keys(), &checked.agents)?;
     note_warnings(file, &checked);
     Ok(checked.plan)
 }
@@ -124,7 +124,7 @@ pub(super) fn checked_plan_with_kept(
     configuration: &Configuration,
 ) -> Result<(Plan, Vec<String>), CliError> {
     let with_all = checked(file, said, configuration)?;
-    let named = named_agents(&with_all.plan);
+    let named = &with_all.agents;
     let is_named = |text: &&String| text.split_once('=').is_some_and(|(name, _)| named.contains(name.trim()));
     let kept: Vec<String> = said.iter().filter(is_named).cloned().collect();
     let checked = if kept.len() == said.len() { with_all } else { checked(file, &kept, configuration)? };
@@ -190,27 +190,16 @@ pub(super) fn agents(said: &[String]) -> Result<BTreeMap<String, AgentOverride>,
 }
 
 /// An agent that no step names changes nothing: a slip of the pen, most likely.
-fn are_named<'a>(mut said: impl Iterator<Item = &'a String>, plan: &Plan) -> Result<(), CliError> {
-    let named = named_agents(plan);
-    match said.find(|name| !named.contains(name.as_str())) {
-        Some(name) => Err(CliError::UnusedAgent {
-            name: name.clone(),
-            known: named.into_iter().map(ToOwned::to_owned).collect(),
-        }),
+fn are_named<'a>(
+    mut said: impl Iterator<Item = &'a String>,
+    named: &BTreeSet<String>,
+) -> Result<(), CliError> {
+    match said.find(|name| !named.contains(*name)) {
+        Some(name) => {
+            Err(CliError::UnusedAgent { name: name.clone(), known: named.iter().cloned().collect() })
+        }
         None => Ok(()),
     }
-}
-
-/// The agents that steps name.
-fn named_agents(plan: &Plan) -> BTreeSet<&str> {
-    plan.walk()
-        .filter_map(|step| match &step.verb {
-            Verb::Agent { agent, options, .. } => Some(std::iter::once(agent).chain(&options.fallback)),
-            _ => None,
-        })
-        .flatten()
-        .map(String::as_str)
-        .collect()
 }
 
 /// `--inputs FILE.json`, and over it `--input NAME=VALUE`.

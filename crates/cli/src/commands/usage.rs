@@ -145,6 +145,9 @@ mod tests {
         assert_eq!(words(&used), ["codex", "1", "1", "unknown", "unknown", "unknown", "unknown"]);
         used.add(run('1'), Some(&tokens));
         assert_eq!(words(&used), ["codex", "1", "2", "1.5 k + ?", "unknown", "20 + ?", "unknown"]);
+        let mut partial = Used::default();
+        partial.add(run('1'), Some(&Tokens { is_partial: true, ..tokens }));
+        assert_eq!(words(&partial), ["codex", "1", "1", "1.5 k + ?", "unknown", "20 + ?", "unknown"]);
         let mut whole = Used::default();
         whole.add(run('1'), Some(&Tokens { cost_micro_usd: Some(2_340_000), ..Tokens::ZERO }));
         whole.add(run('2'), Some(&Tokens::ZERO));

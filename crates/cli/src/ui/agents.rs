@@ -43,6 +43,11 @@ pub(crate) fn usage_words(usage: &Usage) -> String {
         1 => words.push("1 attempt told nothing".to_owned()),
         many => words.push(format!("{many} attempts told nothing")),
     }
+    match usage.input.partial.max(usage.output.partial) {
+        0 => {}
+        1 => words.push("1 attempt did not tell its sub-agents".to_owned()),
+        many => words.push(format!("{many} attempts did not tell their sub-agents")),
+    }
     words.join(" · ")
 }
 
@@ -57,7 +62,11 @@ fn tokens_words(usage: &Usage) -> String {
     };
     match (known(usage.input), known(usage.output)) {
         (Some(input), Some(output)) => {
-            let both = Figure { known: input.known + output.known, untold: input.untold.max(output.untold) };
+            let both = Figure {
+                known: input.known + output.known,
+                untold: input.untold.max(output.untold),
+                partial: input.partial.max(output.partial),
+            };
             format!("{} tokens{cached}", both.words(attempts, amount))
         }
         (Some(input), None) => format!("{} tokens in{cached}, out unknown", input.words(attempts, amount)),
@@ -96,7 +105,12 @@ mod tests {
             ..Tokens::default()
         };
         let partly = Tokens { cost_micro_usd: None, ..all };
-        let table: [(&[Option<Tokens>], &str); 7] = [
+        let without_sub_agents = Tokens { is_partial: true, ..all };
+        let table: [(&[Option<Tokens>], &str); 8] = [
+            (
+                &[Some(all), Some(without_sub_agents)],
+                "4.82 M + ? tokens (81 % cached) · 24.69 USD + ? · 1 attempt did not tell its sub-agents",
+            ),
             (&[Some(all)], "2.41 M tokens (81 % cached) · 12.34 USD"),
             (&[Some(partly)], "2.41 M tokens (81 % cached) · cost unknown"),
             (&[Some(all), Some(partly)], "4.82 M tokens (81 % cached) · 12.34 USD + ?"),

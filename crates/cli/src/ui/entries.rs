@@ -140,7 +140,9 @@ impl Entries {
             Said::ToolFinished { call, ok, duration_ms } => self.finish(call, *ok, *duration_ms),
             Said::Limit { message, .. }
             | Said::LoginNeeded { message }
-            | Said::NetworkTrouble { message } => {
+            | Said::Refused { message }
+            | Said::NetworkTrouble { message }
+            | Said::Error { message } => {
                 self.push(Entry::plain(Paint::Warn, message));
             }
             Said::TurnEnded { ok: false, failure: Some(failure) } => {
@@ -222,6 +224,7 @@ fn broken(text: &str, columns: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use backstay_model::event::SaidOn;
     use backstay_model::{EffectCall, EffectId, RunId, Scope};
 
     use super::*;
@@ -273,6 +276,7 @@ mod tests {
         let said = |attempt, what| AgentSaid {
             effect: effect.clone(),
             attempt: Attempt(attempt),
+            on: SaidOn::Stdout,
             spool_end: 1,
             what,
         };

@@ -7,6 +7,8 @@ use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
 use backstay_workflow::plan::{Step, Verb};
 
+use crate::found::log_in;
+
 use super::line::{width, wrapped};
 use super::page::{Held, Page, short};
 use super::time::{Times, duration};
@@ -243,6 +245,9 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
         RunStatus::Failed => {
             let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
             if let Some(step) = failed(page) {
+                if let Some(log_in) = login_of(step) {
+                    commands.insert(0, (log_in.to_owned(), "logs in, before it is tried again"));
+                }
                 commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
                 if step.failure != Some(FailureClass::Spawn) {
                     commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
@@ -257,4 +262,10 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
         | RunStatus::Cancelling
         | RunStatus::Completed => Vec::new(),
     }
+}
+
+/// The command that logs in with the agent of `step`, where that failed for want of a login.
+fn login_of(step: &StepRecord) -> Option<&'static str> {
+    let agent = step.attempts.last()?.agent.as_ref()?;
+    (step.failure == Some(FailureClass::Login)).then(|| log_in(&agent.preset)).flatten()
 }

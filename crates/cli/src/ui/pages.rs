@@ -367,6 +367,23 @@ fn show_of_a_failed_run() {
 }
 
 #[test]
+fn a_run_that_failed_for_want_of_a_login_names_the_command_that_logs_in() {
+    let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
+    let agent = by_presets().steps[2].attempts[0].agent.clone().unwrap();
+    let next = |record: &RunRecord| -> Vec<String> {
+        let lines = super::nexts::nexts(&page(record, &plan, Held::Nobody, &signs), 80);
+        lines.iter().map(|line| line.render(Style::default(), 80).trim().to_owned()).collect()
+    };
+    let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
+    step.failure = Some(FailureClass::Login);
+    step.attempts.last_mut().unwrap().agent = Some(AgentRecord { preset: "claude".to_owned(), ..agent });
+    assert!(next(&record)[0].starts_with("next  claude auth login"), "{:?}", next(&record));
+    let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
+    step.failure = Some(FailureClass::Exit);
+    assert!(next(&record)[0].starts_with("next  backstay retry"), "{:?}", next(&record));
+}
+
+#[test]
 fn what_a_failed_run_shows_is_of_its_last_pass_and_of_what_was_not_reset() {
     let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
     let failed_in = |record: &RunRecord| {

@@ -190,6 +190,7 @@ impl State {
                 (Some(FailureClass::Expression), _) => "expression",
                 (Some(FailureClass::Exhausted), _) => "exhausted",
                 (Some(FailureClass::Login), _) => "not logged in",
+                (Some(FailureClass::Refused), _) => "refused",
                 (Some(FailureClass::Session), _) => "no session",
                 (Some(FailureClass::Budget), _) => "budget",
             },

@@ -192,6 +192,7 @@ fn failure(class: FailureClass) -> &'static str {
         FailureClass::Expression => "an expression failed",
         FailureClass::Exhausted => "its cycles are used up",
         FailureClass::Login => "not logged in",
+        FailureClass::Refused => "refused by the provider",
         FailureClass::Budget => "the budget is used up",
         FailureClass::Session => "its session is not as it should be",
     }
@@ -202,9 +203,11 @@ fn said_words(said: &Said) -> Option<(Paint, String)> {
     match said {
         Said::Message { line, .. } => Some((Paint::Plain, line.clone())),
         Said::ToolStarted { line, .. } => Some((Paint::Dim, line.clone())),
-        Said::Limit { message, .. } | Said::LoginNeeded { message } | Said::NetworkTrouble { message } => {
-            Some((Paint::Warn, message.clone()))
-        }
+        Said::Limit { message, .. }
+        | Said::LoginNeeded { message }
+        | Said::Refused { message }
+        | Said::NetworkTrouble { message }
+        | Said::Error { message } => Some((Paint::Warn, message.clone())),
         Said::SessionStarted { .. }
         | Said::Thought { .. }
         | Said::ToolFinished { .. }
@@ -219,12 +222,19 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
     match (&continues.because, continues.due_at) {
         (Because::Limit { .. }, Some(due_at)) => super::limit_words(next, due_at, times),
         (Because::Limit { .. }, None) => format!("{} met a limit; {next} goes on", continues.agent),
-        (Because::LoginNeeded { message } | Because::NotStarted { message }, _) => {
-            format!("{message}; {next} goes on")
-        }
+        (
+            Because::LoginNeeded { message } | Because::Refused { message } | Because::NotStarted { message },
+            _,
+        ) => format!("{message}; {next} goes on"),
         (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
+        (Because::SessionBusy, Some(due_at)) => {
+            format!("another process works in its session; it tries again at {}", times.minute(due_at))
+        }
+        (Because::SessionBusy, None) => {
+            "another process works in its session; it begins a new one".to_owned()
+        }
         (Because::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_model::Timestamp;
 use backstay_model::event::{
-    Access, AgentRunning, AgentSaid, AgentStarting, Said, SessionWish, Tokens, UsageSpan,
+    Access, AgentRunning, AgentSaid, AgentStarting, Said, SaidOn, SessionWish, Tokens, UsageSpan,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +79,9 @@ impl AgentRecord {
 
     /// Folds what its stream said. `before` is what its session had used in earlier attempts.
     pub(super) fn fold(&mut self, at: Timestamp, said: AgentSaid, before: Option<Tokens>) {
-        self.spool_end = said.spool_end;
+        if said.on == SaidOn::Stdout {
+            self.spool_end = said.spool_end;
+        }
         match said.what {
             Said::SessionStarted { id, model } => {
                 self.session = Some(id);
@@ -107,7 +109,9 @@ impl AgentRecord {
             },
             Said::Limit { message, .. }
             | Said::LoginNeeded { message }
-            | Said::NetworkTrouble { message } => self.trouble = Some(message),
+            | Said::Refused { message }
+            | Said::NetworkTrouble { message }
+            | Said::Error { message } => self.trouble = Some(message),
             Said::TurnEnded { ok, .. } => self.turn_ok = Some(ok),
         }
     }

@@ -342,10 +342,12 @@ fn because(because: &Because) -> String {
     match because {
         Because::Limit { message, .. }
         | Because::LoginNeeded { message }
+        | Because::Refused { message }
         | Because::NotStarted { message }
         | Because::CutShort { message } => message.clone(),
         Because::SessionUnknown => "its session is not there: it begins a new one".to_owned(),
         Because::SessionInUse => "its session is there already: it goes on with it".to_owned(),
+        Because::SessionBusy => "another process works in its session".to_owned(),
         Because::InvalidOutput { problem } => problem.clone(),
     }
 }
@@ -356,9 +358,11 @@ fn line(said: Said) -> Option<String> {
         Said::SessionStarted { id, .. } => Some(format!("session {id}")),
         Said::Message { line, .. } | Said::Thought { line } | Said::ToolStarted { line, .. } => Some(line),
         Said::FilesTouched { paths } => Some(format!("files {}", paths.join(", "))),
-        Said::Limit { message, .. } | Said::LoginNeeded { message } | Said::NetworkTrouble { message } => {
-            Some(message)
-        }
+        Said::Limit { message, .. }
+        | Said::LoginNeeded { message }
+        | Said::Refused { message }
+        | Said::NetworkTrouble { message }
+        | Said::Error { message } => Some(message),
         Said::TurnEnded { ok: true, .. } => Some("its turn ended well".to_owned()),
         Said::TurnEnded { ok: false, failure } => {
             Some(failure.unwrap_or_else(|| "its turn did not end well".to_owned()))

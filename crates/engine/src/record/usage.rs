@@ -15,6 +15,9 @@ pub struct Figure {
     pub known: u64,
     /// Attempts that told nothing of it.
     pub untold: u64,
+    /// Attempts that told it without their sub-agents.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub partial: u64,
 }
 
 /// What the attempts of agents used.
@@ -49,7 +52,7 @@ impl Figure {
     #[must_use]
     pub fn words(self, attempts: u64, show: impl Fn(u64) -> String) -> String {
         match self.untold {
-            0 => show(self.known),
+            0 if self.partial == 0 => show(self.known),
             all if all >= attempts => "unknown".to_owned(),
             _ => format!("{} + ?", show(self.known)),
         }
@@ -70,8 +73,14 @@ impl Usage {
             (&mut self.cost_micro_usd, tokens.cost_micro_usd),
         ] {
             figure.add(told);
+            figure.partial += u64::from(told.is_some() && tokens.is_partial);
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a record remembers of attempts that it let go of.

@@ -70,10 +70,12 @@ impl RunMachine {
     ) -> Result<(), EvalError> {
         let Verb::Agent { agent: first, prompt, options } = &step.verb else { return Ok(()) };
         let (name, spec) = agent;
-        let prompt = prompt.render(values)?;
+        let leaf = self.leaf(place);
+        let task = prompt.render(values)?;
         let (preset, model, args, via) = match &spec.kind {
             AgentKind::Command { command, via } => {
                 work.argv = render_all(command, values)?;
+                let prompt = with_predecessor(task, leaf);
                 match via {
                     Via::Stdin => work.stdin = Some(prompt),
                     Via::Arg => work.argv.push(prompt),
@@ -86,14 +88,13 @@ impl RunMachine {
         };
         // What the step says of model and arguments is meant for the agent that it names.
         let own = if name == first { options.as_ref() } else { &AgentOptions::default() };
-        let leaf = self.leaf(place);
         let session = self.session_of(work, step, preset, options, leaf);
         let mut words = render_all(args, values)?;
         words.extend(render_all(&own.args, values)?);
         let model = own.model.as_ref().or(model.as_ref());
         work.agent = Some(AgentWork {
             preset: preset.clone(),
-            prompt: told(prompt, leaf, step),
+            prompt: told(task, leaf, step),
             via: *via,
             access: options.access,
             model: model.map(|model| model.render(values)).transpose()?,
@@ -154,10 +155,10 @@ fn told(prompt: String, leaf: Option<&Leaf>, step: &Step) -> String {
             true => format!(
                 "You were interrupted. Go on with the task from where you are, and look at what is done already before you do anything again.\n\nThe task:\n\n{prompt}"
             ),
-            false => prompt,
+            false => with_predecessor(prompt, Some(leaf)),
         };
     };
-    let task = if goes_on { String::new() } else { format!("{prompt}\n\n") };
+    let task = if goes_on { String::new() } else { format!("{}\n\n", with_predecessor(prompt, Some(leaf))) };
     let shape = step
         .schema
         .as_ref()
@@ -165,6 +166,14 @@ fn told(prompt: String, leaf: Option<&Leaf>, step: &Step) -> String {
     format!(
         "{task}Your last answer cannot be used: {problem}\n\nAnswer again, with one JSON value and nothing around it.{shape}"
     )
+}
+
+/// The task, and what another agent did of it before this one.
+fn with_predecessor(task: String, leaf: Option<&Leaf>) -> String {
+    match leaf.and_then(|leaf| leaf.agent.predecessor.as_ref()) {
+        Some(predecessor) => predecessor.hand_over(&task),
+        None => task,
+    }
 }
 
 fn render_all(parts: &[Template], values: &Values) -> Result<Vec<String>, EvalError> {

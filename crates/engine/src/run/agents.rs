@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, Timestamp};
 use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
 
 use super::RunMachine;
+use super::handover::{Predecessor, WorkDone};
 use super::place::Place;
 use super::reports::duration;
 use super::turn::Turn;
@@ -25,6 +26,9 @@ const LIMIT_JITTER_MS: u64 = 15_000;
 /// How long a limit is waited for that does not say its end; doubled with each in a row, up to the longest.
 const UNKNOWN_LIMIT_MS: u64 = 5 * 60_000;
 const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
+/// How long a session is waited for that another process works in; doubled each time, so often.
+const BUSY_SESSION_MS: u64 = 30_000;
+const BUSY_SESSION_TRIES_MAX: u32 = 5;
 
 /// How the attempts of a step's agent follow each other, since the step was last begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(super) struct AgentTurn {
     pub(super) starting: Option<AgentStarting>,
     /// The session that the last attempt worked in: the next one goes on with it.
     pub(super) session: Option<String>,
+    /// The current attempt's model answered at least once.
+    has_answered: bool,
     /// The next attempt begins a new session, whatever the step says.
     pub(super) anew: bool,
     /// What is wrong with the last answer: the next attempt is to mend it.
@@ -43,8 +49,14 @@ pub(super) struct AgentTurn {
     pub(super) waits_for: Option<String>,
     /// A person worked in its session since the last attempt.
     pub(super) intervened: bool,
+    /// What the current agent did, in all of its attempts.
+    done_so_far: WorkDone,
+    /// The agent that worked on it before the current one.
+    pub(super) predecessor: Option<Predecessor>,
     /// How often its process was ended from outside.
     pub(super) cuts: u32,
+    /// How often in a row its session was in use by another process.
+    busy_in_a_row: u32,
     /// What was done once and is not done again.
     done: Vec<Once>,
     /// Until when each agent that met a limit is not asked.
@@ -53,6 +65,33 @@ pub(super) struct AgentTurn {
     limited_since: Option<Timestamp>,
     /// How many do.
     limits_in_a_row: u32,
+}
+
+/// How much of what an attempt said the log knows: the offsets behind the last lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaidUntil {
+    /// In its stream.
+    pub stdout: u64,
+    /// Beside it.
+    pub stderr: u64,
+}
+
+impl SaidUntil {
+    /// The offset in one of them.
+    #[must_use]
+    pub fn on(&self, on: SaidOn) -> u64 {
+        match on {
+            SaidOn::Stdout => self.stdout,
+            SaidOn::Stderr => self.stderr,
+        }
+    }
+
+    fn on_mut(&mut self, on: SaidOn) -> &mut u64 {
+        match on {
+            SaidOn::Stdout => &mut self.stdout,
+            SaidOn::Stderr => &mut self.stderr,
+        }
+    }
 }
 
 /// What is tried once for each start of a step.
@@ -75,6 +114,7 @@ impl AgentTurn {
     pub(super) fn fold_starting(&mut self, starting: Option<&AgentStarting>) {
         self.starting = starting.cloned();
         self.intervened = false;
+        self.has_answered = false;
         self.session = match starting.map(|starting| &starting.session) {
             Some(SessionWish::Continue { id, .. }) => Some(id.clone()),
             Some(SessionWish::Fresh { .. } | SessionWish::Fork { .. }) | None => None,
@@ -85,18 +125,19 @@ impl AgentTurn {
     pub(super) fn fold_retry(&mut self, failure: FailureClass) {
         self.repair = None;
         self.done.retain(|once| *once != Once::Repair);
+        if failure != FailureClass::Session {
+            self.allow_other_session();
+        }
         match failure {
-            FailureClass::Timeout
-            | FailureClass::Stall
-            | FailureClass::Crash
-            | FailureClass::RateLimit
-            | FailureClass::Network => {}
+            FailureClass::Timeout | FailureClass::Stall | FailureClass::Crash => {}
+            FailureClass::RateLimit | FailureClass::Network => self.forget_empty_session(),
             FailureClass::Exit
             | FailureClass::InvalidOutput
             | FailureClass::Spawn
             | FailureClass::Expression
             | FailureClass::Exhausted
             | FailureClass::Login
+            | FailureClass::Refused
             | FailureClass::Session
             | FailureClass::Budget => self.session = None,
         }
@@ -105,8 +146,16 @@ impl AgentTurn {
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
         self.waits_for = None;
+        let is_about_session = matches!(
+            continues.because,
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy
+        );
+        if !is_about_session {
+            self.allow_other_session();
+        }
         match &continues.because {
             Because::Limit { until, .. } => {
+                self.forget_empty_session();
                 self.limits.insert(continues.agent.clone(), *until);
                 self.limited_since.get_or_insert(at);
                 self.limits_in_a_row += 1;
@@ -114,6 +163,11 @@ impl AgentTurn {
             }
             Because::SessionUnknown => {
                 (self.session, self.anew) = (None, true);
+                self.done.push(Once::FreshSession);
+            }
+            Because::SessionBusy if continues.due_at.is_some() => self.busy_in_a_row += 1,
+            Because::SessionBusy => {
+                (self.session, self.anew, self.busy_in_a_row) = (None, true, 0);
                 self.done.push(Once::FreshSession);
             }
             Because::SessionInUse => {
@@ -125,24 +179,56 @@ impl AgentTurn {
                 self.done.push(Once::Repair);
             }
             Because::CutShort { .. } => self.cuts += 1,
-            Because::LoginNeeded { .. } | Because::NotStarted { .. } => {}
+            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {}
         }
         if continues.next != continues.agent {
             (self.agent, self.starting) = (Some(continues.next.clone()), None);
             (self.session, self.anew) = (None, false);
+            let done = std::mem::take(&mut self.done_so_far).by(&continues.agent);
+            self.predecessor = done.or(self.predecessor.take());
         }
+    }
+
+    /// Whether the current attempt was to go on with a session.
+    fn goes_on(&self) -> bool {
+        let session = self.starting.as_ref().map(|starting| &starting.session);
+        matches!(session, Some(SessionWish::Continue { .. }))
     }
 
     /// The agent works: the next limit is the first of its row.
     fn fold_life(&mut self) {
-        (self.limited_since, self.limits_in_a_row) = (None, 0);
+        self.has_answered = true;
+        (self.limited_since, self.limits_in_a_row, self.busy_in_a_row) = (None, 0, 0);
+    }
+
+    /// The attempt ended for a reason that is not its session: what is tried once for a wrong session may be tried again.
+    fn allow_other_session(&mut self) {
+        self.busy_in_a_row = 0;
+        self.done.retain(|once| !matches!(once, Once::FreshSession | Once::KnownSession));
+    }
+
+    /// The provider refused the first request of a new session: there is nothing in it, and some agents never write it down.
+    fn forget_empty_session(&mut self) {
+        let is_new = self.starting.as_ref().is_some_and(|starting| match starting.session {
+            SessionWish::Fresh { .. } | SessionWish::Fork { .. } => true,
+            SessionWish::Continue { .. } => false,
+        });
+        if is_new && !self.has_answered {
+            self.session = None;
+        }
     }
 }
 
 impl RunMachine {
     pub(super) fn fold_said(&mut self, place: &Place, said: &AgentSaid) {
         let Some(state) = self.steps.get_mut(place) else { return };
-        state.said = Some((said.attempt, said.spool_end));
+        let known = state.said.filter(|(attempt, _)| *attempt == said.attempt);
+        let mut until = known.map_or_else(SaidUntil::default, |(_, until)| until);
+        *until.on_mut(said.on) = said.spool_end;
+        state.said = Some((said.attempt, until));
+        if let Some(leaf) = self.leaf_mut(place) {
+            leaf.agent.done_so_far.fold(&said.what);
+        }
         match &said.what {
             Said::SessionStarted { id, .. } => self.fold_session(place, id),
             Said::Message { .. }
@@ -158,7 +244,9 @@ impl RunMachine {
             Said::FilesTouched { .. }
             | Said::Limit { .. }
             | Said::LoginNeeded { .. }
+            | Said::Refused { .. }
             | Said::NetworkTrouble { .. }
+            | Said::Error { .. }
             | Said::TurnEnded { .. } => {}
         }
     }
@@ -178,14 +266,14 @@ impl RunMachine {
 impl Turn<'_> {
     /// Says what an agent's stream said, as far as the log does not know it.
     pub(super) fn agent_said(&mut self, place: &Place, report: Report) {
-        let Report::Said { effect, attempt, said } = report else { return };
+        let Report::Said { effect, attempt, on, said } = report else { return };
         // A probe is no agent.
         if effect.call != EffectCall::Main {
             return;
         }
-        let known = self.machine.said_until(&effect, attempt);
+        let known = self.machine.said_until(&effect, attempt).on(on);
         for (spool_end, what) in said.into_iter().filter(|(spool_end, _)| *spool_end > known) {
-            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, spool_end, what });
+            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, on, spool_end, what });
         }
     }
 
@@ -226,9 +314,16 @@ impl Turn<'_> {
                 self.after_limit(turn, &agents, current, (attempt, *reset_at, message), options)
             }
             (FailureClass::Login, _) => continues(behind?, Because::LoginNeeded { message }),
+            (FailureClass::Refused, _) => continues(behind?, Because::Refused { message }),
             (FailureClass::Spawn, _) => continues(behind?, Because::NotStarted { message }),
             (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
                 once(Once::FreshSession, Because::SessionUnknown)
+            }
+            (FailureClass::Session, Some(Trouble::SessionInUse)) if turn.goes_on() => {
+                match self.after_busy_session(turn, attempt, current) {
+                    Some(waits) => Some(Next::Continues(waits)),
+                    None => once(Once::FreshSession, Because::SessionBusy),
+                }
             }
             (FailureClass::Session, Some(Trouble::SessionInUse)) => {
                 once(Once::KnownSession, Because::SessionInUse)
@@ -244,6 +339,21 @@ impl Turn<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The agent again in its session, in which another process works; `None` once it was waited for often enough.
+    fn after_busy_session(&self, turn: &AgentTurn, attempt: Attempt, current: &str) -> Option<StepContinues> {
+        if turn.busy_in_a_row >= BUSY_SESSION_TRIES_MAX {
+            return None;
+        }
+        let pause = Duration::from_millis(BUSY_SESSION_MS << turn.busy_in_a_row);
+        Some(StepContinues {
+            attempt,
+            agent: current.to_owned(),
+            next: current.to_owned(),
+            because: Because::SessionBusy,
+            due_at: Some(self.env.now.plus(pause)),
+        })
     }
 
     /// The agent itself once its limit ends, or the next one that has met none.

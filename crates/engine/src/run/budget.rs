@@ -24,6 +24,8 @@ pub(super) struct Used {
     counts: BTreeMap<String, Count>,
     /// What may be used in all, once somebody allowed more than the plan does.
     raised_to: Option<u64>,
+    /// Sub-agents worked whose usage nobody told.
+    is_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Used {
 impl RunMachine {
     /// Folds what an agent told that it has used so far. What it does not tell counts nothing.
     pub(super) fn fold_usage(&mut self, place: &Place, said: &AgentSaid, usage: &Usage) {
+        self.used.is_partial |= usage.tokens.is_partial;
         let agent = self.leaf(place).map(|leaf| &leaf.agent);
         let session = agent.and_then(|agent| agent.session.clone());
         let from = match agent.and_then(|agent| agent.starting.as_ref()).map(|starting| &starting.session) {
@@ -85,7 +88,10 @@ impl Turn<'_> {
         if agent.is_none_or(|(_, agent)| agent.preset().is_none()) {
             return false;
         }
-        let said = format!("{used} of {most} tokens are used");
+        let said = match self.machine.used.is_partial {
+            false => format!("{used} of {most} tokens are used"),
+            true => format!("{used} of {most} tokens are used, and those of sub-agents, which are not told"),
+        };
         match budget.map(|budget| budget.on_exceeded).unwrap_or_default() {
             OnExceeded::Ask => self.ask_for_more(place, most, &said),
             OnExceeded::Stop => self.stop_for_budget(place, said),

@@ -10,8 +10,7 @@ use super::reports::duration;
 use super::turn::Turn;
 use super::values::as_json;
 use super::work::total_budget_ms;
-use crate::report::json_of;
-use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd};
+use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd, json_of};
 
 /// Characters of a line that tells how an agent's attempt ended.
 const SUMMARY_CHARS: usize = 300;
@@ -71,7 +70,10 @@ impl Turn<'_> {
         let is_worktree = matches!(step.verb, Verb::Worktree(_));
         if !accepted {
             let (output, _) = self.read_output(step, process);
-            let end = AttemptEnd::Failed { failure: FailureClass::Exit };
+            // An agent does not end itself by a signal: somebody outside did.
+            let is_cut = matches!(step.verb, Verb::Agent { .. }) && process.signal.is_some();
+            let failure = if is_cut { FailureClass::Crash } else { FailureClass::Exit };
+            let end = AttemptEnd::Failed { failure };
             // What git says tells more than its exit code.
             let said = process.log.as_ref().filter(|_| is_worktree).and_then(|log| self.machine.text(log));
             let message = said.map(|said| last_line(&said)).filter(|said| !said.is_empty()).unwrap_or(ended);
@@ -109,23 +111,31 @@ impl Turn<'_> {
             (TurnEnd::Untold, _) if accepted => return self.judge_exit(step, process),
             (_, Some(Trouble::Limit { message, .. })) => (FailureClass::RateLimit, message.clone()),
             (_, Some(Trouble::Login { message })) => (FailureClass::Login, message.clone()),
+            (_, Some(Trouble::Refused { message })) => (FailureClass::Refused, message.clone()),
             (_, Some(Trouble::Network { message })) => (FailureClass::Network, message.clone()),
             (_, Some(Trouble::SessionUnknown)) => {
                 (FailureClass::Session, "the agent does not know its session".to_owned())
             }
             (_, Some(Trouble::SessionInUse)) => {
-                (FailureClass::Session, "the agent's new session is there already".to_owned())
+                (FailureClass::Session, "the agent's session is in use already".to_owned())
             }
-            (TurnEnd::Untold, None) => return self.judge_exit(step, process),
-            (TurnEnd::Badly { failure: Some(failure) }, None) => (FailureClass::Exit, first_line(failure)),
-            (TurnEnd::Badly { failure: None }, None) => {
-                (FailureClass::Exit, format!("the agent's turn did not end well ({ended})"))
+            (TurnEnd::Untold, _) => return self.judge_exit(step, process),
+            (TurnEnd::Badly { failure: Some(failure) }, _) => (FailureClass::Exit, first_line(failure)),
+            (TurnEnd::Badly { failure: None }, said) => {
+                (FailureClass::Exit, format!("the agent's turn did not end well ({ended}){}", reason(said)))
             }
-            (TurnEnd::CutShort, None) if process.signal.is_some() => {
-                (FailureClass::Crash, format!("{ended} in the middle of the agent's turn"))
+            (TurnEnd::CutShort | TurnEnd::Well, Some(Trouble::LongLines { lines, limit_bytes })) => {
+                let message = format!(
+                    "{ended}, and how the agent's turn ended is unknown: lines of its output that are longer than \
+                     {limit_bytes} bytes are not read ({lines} found)"
+                );
+                (FailureClass::Exit, message)
             }
-            (TurnEnd::CutShort | TurnEnd::Well, None) => {
-                (FailureClass::Exit, format!("{ended} in the middle of the agent's turn"))
+            (TurnEnd::CutShort, said) if process.signal.is_some() => {
+                (FailureClass::Crash, format!("{ended} in the middle of the agent's turn{}", reason(said)))
+            }
+            (TurnEnd::CutShort | TurnEnd::Well, said) => {
+                (FailureClass::Exit, format!("{ended} in the middle of the agent's turn{}", reason(said)))
             }
         };
         Judged { end: AttemptEnd::Failed { failure }, message: first_line(&message), output: None }
@@ -164,6 +174,14 @@ impl Turn<'_> {
                 }
             },
         }
+    }
+}
+
+/// What the agent wrote last, where that is all that is known.
+fn reason(trouble: &Option<Trouble>) -> String {
+    match trouble {
+        Some(Trouble::Unexplained { message }) => format!(": {message}"),
+        Some(_) | None => String::new(),
     }
 }
 

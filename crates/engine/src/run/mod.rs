@@ -12,6 +12,7 @@ mod asks;
 mod budget;
 mod definition;
 mod desired;
+mod handover;
 mod judge;
 mod loops;
 mod place;
@@ -28,6 +29,7 @@ mod work;
 mod tests;
 
 pub use agent_work::AgentWork;
+pub use agents::SaidUntil;
 pub use definition::{Definition, DefinitionError};
 pub use desired::Desired;
 pub use redefine::{ForeignPlan, RetryOutlook};

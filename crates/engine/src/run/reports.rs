@@ -448,6 +448,7 @@ fn retry_class(failure: FailureClass) -> Option<RetryClass> {
         | FailureClass::Expression
         | FailureClass::Exhausted
         | FailureClass::Login
+        | FailureClass::Refused
         | FailureClass::Session
         | FailureClass::Budget => None,
     }

@@ -13,7 +13,7 @@ use backstay_model::{
 };
 
 use super::Definition;
-use super::agents::AgentTurn;
+use super::agents::{AgentTurn, SaidUntil};
 use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
@@ -185,7 +185,7 @@ pub(super) struct StepState {
     /// Why nobody can say for now what becomes of the last attempt.
     pub(super) stuck: Option<String>,
     /// The last attempt whose stream said something, and the offset behind that.
-    pub(super) said: Option<(Attempt, u64)>,
+    pub(super) said: Option<(Attempt, SaidUntil)>,
     /// Of a loop: the pass it is in.
     pub(super) pass: Pass,
 }
@@ -423,13 +423,13 @@ impl RunMachine {
         self.steps.get(&Place::of(&effect.scope)?)?.begun_on.as_ref()
     }
 
-    /// The offset behind the last line of an attempt's output that the log knows; 0 if it knows none.
+    /// How much of what an attempt said the log knows.
     #[must_use]
-    pub fn said_until(&self, effect: &EffectId, attempt: Attempt) -> u64 {
+    pub fn said_until(&self, effect: &EffectId, attempt: Attempt) -> SaidUntil {
         let state = Place::of(&effect.scope).and_then(|place| self.steps.get(&place));
         match state.and_then(|state| state.said) {
-            Some((said, end)) if said == attempt && effect.call == EffectCall::Main => end,
-            _ => 0,
+            Some((said, until)) if said == attempt && effect.call == EffectCall::Main => until,
+            _ => SaidUntil::default(),
         }
     }
 

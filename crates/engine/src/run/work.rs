@@ -158,6 +158,23 @@ impl RunMachine {
         render_env(&env_specs, &self.values(definition, &place.frames, &named))
     }
 
+    /// What the agent was asked to do that worked on `effect` last, if `preset` is its preset.
+    ///
+    /// # Errors
+    /// [`EvalError`] if a value cannot be made. Then the work could not have been started either.
+    pub fn agent_work_of(
+        &self,
+        effect: &EffectId,
+        attempt: Attempt,
+        preset: &str,
+    ) -> Result<Option<AgentWork>, EvalError> {
+        let found = self.definition.as_ref().zip(Place::of(&effect.scope));
+        let Some((definition, place)) = found else { return Ok(None) };
+        let Some(node) = definition.node(&place.step) else { return Ok(None) };
+        let work = self.work(definition, &place, &node.step, EffectCall::Main, attempt)?;
+        Ok(work.agent.filter(|agent| agent.preset == preset))
+    }
+
     /// The absolute path of the folder that the step works in: the run's own, or a worktree.
     fn workplace(&self, definition: &Definition, place: &Place, step: &Step) -> Result<String, EvalError> {
         let Some(maker) = &step.workspace else {

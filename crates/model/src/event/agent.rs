@@ -91,6 +91,24 @@ pub struct AgentRunning {
     pub session: Option<String>,
 }
 
+/// Where an agent says something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaidOn {
+    /// In its stream.
+    #[default]
+    Stdout,
+    /// Beside it: signs of trouble only, in lines of text.
+    Stderr,
+}
+
+impl SaidOn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+    fn is_stdout(&self) -> bool {
+        *self == SaidOn::Stdout
+    }
+}
+
 /// An agent's stream said something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSaid {
@@ -98,7 +116,10 @@ pub struct AgentSaid {
     pub effect: EffectId,
     /// Which try.
     pub attempt: Attempt,
-    /// The offset of the byte behind the line of stdout that said it. Reading goes on there.
+    /// Where it said it.
+    #[serde(default, skip_serializing_if = "SaidOn::is_stdout")]
+    pub on: SaidOn,
+    /// The offset of the byte behind the line that said it, in the spool of that stream. Reading goes on there.
     pub spool_end: u64,
     /// What it said.
     #[serde(flatten)]
@@ -172,8 +193,19 @@ pub enum Said {
         /// In the agent's words.
         message: String,
     },
+    /// The provider refuses the account or the request, and waiting does not help: no credit, no permission, suspended, held
+    /// back by a filter.
+    Refused {
+        /// In the provider's words, as far as the agent tells them.
+        message: String,
+    },
     /// The provider could not be reached or failed; most agents try again by themselves.
     NetworkTrouble {
+        /// In the agent's words.
+        message: String,
+    },
+    /// Something went wrong, and the turn goes on.
+    Error {
         /// In the agent's words.
         message: String,
     },
@@ -228,6 +260,9 @@ pub struct Tokens {
     /// The cost as the agent reckons it, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micro_usd: Option<u64>,
+    /// Whether sub-agents worked whose usage is in none of the figures.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_partial: bool,
 }
 
 impl Tokens {
@@ -239,12 +274,14 @@ impl Tokens {
         cache_write: Some(0),
         reasoning: Some(0),
         cost_micro_usd: Some(0),
+        is_partial: false,
     };
 
     /// The sum; what one of them does not know, the sum does not know.
     #[must_use]
     pub fn plus(&self, other: &Tokens) -> Tokens {
-        self.each_with(other, u64::saturating_add)
+        let is_partial = self.is_partial || other.is_partial;
+        Tokens { is_partial, ..self.each_with(other, u64::saturating_add) }
     }
 
     /// What is over `before`; what one of them does not know, the difference does not know.
@@ -262,6 +299,8 @@ impl Tokens {
             cache_write: of(self.cache_write, other.cache_write),
             reasoning: of(self.reasoning, other.reasoning),
             cost_micro_usd: of(self.cost_micro_usd, other.cost_micro_usd),
+            // The others of a session were told before: what is over them lacks what this one lacks.
+            is_partial: self.is_partial,
         }
     }
 }
@@ -285,6 +324,11 @@ pub enum Because {
         /// In the agent's words.
         message: String,
     },
+    /// Its provider refuses the account or the request; another agent takes its place.
+    Refused {
+        /// In the provider's words.
+        message: String,
+    },
     /// It could not be started; another agent takes its place.
     NotStarted {
         /// Why.
@@ -299,6 +343,9 @@ pub enum Because {
     SessionUnknown,
     /// The session that it was to begin is there already: it goes on with that.
     SessionInUse,
+    /// Another process works in the session that it was to go on with: it waits for that, or, where there is no time to wait
+    /// until, begins a new one.
+    SessionBusy,
     /// Its answer is not what was asked for: it is told so, in the same session.
     InvalidOutput {
         /// What is wrong with it.

@@ -97,6 +97,8 @@ pub enum FailureClass {
     Exhausted,
     /// A person has to log in.
     Login,
+    /// The provider refuses the account or the request: no credit, no permission, suspended, held back by a filter.
+    Refused,
     /// The agent's own session is not as it should be.
     Session,
     /// The run has used what it may use.
@@ -119,6 +121,7 @@ impl FailureClass {
             FailureClass::Expression => "expression",
             FailureClass::Exhausted => "exhausted",
             FailureClass::Login => "login",
+            FailureClass::Refused => "refused",
             FailureClass::Session => "session",
             FailureClass::Budget => "budget",
         }

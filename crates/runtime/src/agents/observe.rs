@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use backstay_agent::{
-    AgentEvent, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
+    AgentEvent, LINE_BYTES_MAX, Obstacle, Part, Preset, Progress, Reader, Reset, StreamFormat, Symptom,
+    UsageSpan as Span, one_line, provider_words,
 };
+use backstay_engine::run::SaidUntil;
 use backstay_engine::{AgentEnded, Trouble, TurnEnd};
 use backstay_exec::{Redactor, Secrets};
-use backstay_model::event::{Said, Tokens, Usage, UsageSpan};
+use backstay_model::event::{Said, SaidOn, Tokens, Usage, UsageSpan};
 use backstay_model::{Text, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -21,6 +23,8 @@ const BATCH_BYTES: usize = 128 * 1024;
 const LINE_FACTS_MAX: usize = 400;
 /// Characters of a name, a path or a message of trouble.
 const WORDS_CHARS_MAX: usize = 500;
+/// Bytes of a line beside the stream in which signs of trouble are looked for.
+const STDERR_LINE_BYTES_MAX: usize = 8 * 1024;
 /// Files that one fact names.
 const PATHS_MAX: usize = 50;
 /// Calls of tools that are known to be open; agents have a handful.
@@ -35,14 +39,48 @@ pub(crate) struct Observer {
     pieces: Redactor,
     reader: Reader,
     progress: Progress,
-    /// The offset behind what the log knows.
-    known_until: u64,
-    /// Bytes that were read.
+    /// How much the log knows.
+    known_until: SaidUntil,
+    /// Bytes of its stream that were read.
     offset: u64,
+    stderr: Stderr,
     open_calls: BTreeSet<String>,
     usage: Option<Usage>,
-    waiting: Vec<(u64, Draft)>,
+    /// The session and the model that were told last.
+    session: Option<(String, Option<String>)>,
+    waiting: Vec<Waiting>,
     waiting_bytes: usize,
+}
+
+/// What it writes beside its stream.
+#[derive(Debug, Default)]
+struct Stderr {
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    /// Bytes that were read.
+    end: u64,
+    /// What was told last, and how much the agent had done by then: many say the same again and again.
+    told: Option<(u64, AgentEvent)>,
+    /// What stands there since the last sign of life.
+    since: SinceLife,
+}
+
+/// What stands on stderr behind the agent's last sign of life. What stands before it the agent has got over.
+#[derive(Debug, Default)]
+struct SinceLife {
+    life: u64,
+    /// The last sign that the session is not as it should be.
+    session: Option<Trouble>,
+    /// The last line that has something in it.
+    line: Option<String>,
+}
+
+/// A fact that is to be told.
+#[derive(Debug)]
+struct Waiting {
+    on: SaidOn,
+    spool_end: u64,
+    draft: Draft,
 }
 
 /// A fact before its text is kept.
@@ -55,13 +93,14 @@ enum Draft {
 /// Facts for one report, with the texts that have to be kept before.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Batch {
+    pub(crate) on: SaidOn,
     pub(crate) said: Vec<(u64, Said)>,
     pub(crate) texts: Vec<String>,
 }
 
 impl Observer {
-    /// Of an agent that works in `folder`; the log knows what its stream said up to `known_until`.
-    pub(crate) fn new(preset: Preset, folder: &str, known_until: u64, secrets: &Secrets) -> Observer {
+    /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
         let reader = Reader::new(preset.stream(), preset.signs().clone(), 0).in_folder(folder);
         Observer {
             preset,
@@ -71,21 +110,46 @@ impl Observer {
             progress: Progress::default(),
             known_until,
             offset: 0,
+            stderr: Stderr::default(),
             open_calls: BTreeSet::new(),
             usage: None,
+            session: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
         }
     }
 
-    /// Where to read on.
+    /// Where to read on in its stream.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where to read on in what it writes beside its stream.
+    pub(crate) fn stderr_offset(&self) -> u64 {
+        self.stderr.end
     }
 
     /// Grows with each sign of life, and with nothing else.
     pub(crate) fn life(&self) -> u64 {
         self.progress.life()
+    }
+
+    /// Whether nothing more of it is to come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.is_over()
+    }
+
+    /// What is in its way.
+    pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
+        self.progress.obstacle()
+    }
+
+    /// When the limit that is in its way ends, as far as it says so.
+    pub(crate) fn limit_ends(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.progress.obstacle() {
+            Some(Obstacle::Limit { reset: Some(reset), .. }) => reset.resolve(now, &TimeZone::system()),
+            _ => None,
+        }
     }
 
     /// The last message: the agent's answer, once its turn has ended.
@@ -110,8 +174,62 @@ impl Observer {
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
     }
 
-    /// The stream has ended.
+    /// Takes the next bytes of what it writes beside its stream, read at `now`: signs of trouble are looked for in each line.
+    pub(crate) fn feed_stderr(&mut self, bytes: &[u8], now: Timestamp) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let room = STDERR_LINE_BYTES_MAX.saturating_sub(self.stderr.line.len());
+            self.stderr.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.stderr.end += piece.len() as u64;
+            if piece.ends_with(b"\n") {
+                self.end_line(now);
+            }
+        }
+    }
+
+    fn end_line(&mut self, now: Timestamp) {
+        let line = std::mem::take(&mut self.stderr.line);
+        let line = self.secrets.redacted(&String::from_utf8_lossy(&line));
+        if !line.trim().is_empty() {
+            self.take_complaint(line.trim(), now);
+        }
+    }
+
+    fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        let life = self.life();
+        let since = &mut self.stderr.since;
+        if since.life != life {
+            *since = SinceLife { life, ..SinceLife::default() };
+        }
+        since.line = Some(one_line(line));
+        let signs = self.preset.signs();
+        match signs.symptom(line) {
+            Some(Symptom::SessionUnknown) => since.session = Some(Trouble::SessionUnknown),
+            Some(Symptom::SessionInUse) => since.session = Some(Trouble::SessionInUse),
+            Some(Symptom::Limit | Symptom::Login | Symptom::Refused | Symptom::Network) | None => {}
+        }
+        // The provider's own words, where they say enough: what stands around them may be pages.
+        let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
+            return;
+        };
+        in_agent_event(&self.secrets, &mut event);
+        self.progress.apply(&event);
+        let told = Some((self.life(), event.clone()));
+        if self.stderr.told == told {
+            return;
+        }
+        self.stderr.told = told;
+        let mut drafts = Vec::new();
+        self.draft(event, now, &mut drafts);
+        let spool_end = self.stderr.end;
+        if spool_end > self.known_until.stderr {
+            let waiting = drafts.into_iter().map(|draft| Waiting { on: SaidOn::Stderr, spool_end, draft });
+            self.waiting.extend(waiting);
+        }
+    }
+
+    /// Both streams have ended.
     pub(crate) fn end(&mut self, now: Timestamp) {
+        self.end_line(now);
         let observed = self.reader.end();
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
         self.end_message(self.offset, now);
@@ -125,8 +243,11 @@ impl Observer {
                 self.pieces.push(text.as_bytes(), &mut clean);
                 *text = String::from_utf8_lossy(&clean).into_owned();
             }
-            // Told between the pieces of one message.
-            AgentEvent::Usage(_) => {}
+            AgentEvent::Message { part: Part::Whole, .. } => {
+                in_agent_event(&self.secrets, &mut event);
+                self.end_message(spool_end, now);
+            }
+            event if event.is_between_pieces() => in_agent_event(&self.secrets, event),
             event => {
                 in_agent_event(&self.secrets, event);
                 self.end_message(spool_end, now);
@@ -149,7 +270,7 @@ impl Observer {
         self.progress.apply(&event);
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
-        if spool_end <= self.known_until {
+        if spool_end <= self.known_until.stdout {
             return;
         }
         for draft in drafts {
@@ -161,7 +282,7 @@ impl Observer {
         // Pieces that follow each other are one fact of the report, at the place of the last.
         if let (
             Draft::Message { text, is_piece: true },
-            Some((end, Draft::Message { text: before, is_piece: true })),
+            Some(Waiting { spool_end: end, draft: Draft::Message { text: before, is_piece: true }, .. }),
         ) = (&draft, self.waiting.last_mut())
         {
             before.push_str(text);
@@ -169,7 +290,8 @@ impl Observer {
             self.waiting_bytes += text.len();
             return;
         }
-        if self.waiting.iter().rev().take_while(|(end, _)| *end == spool_end).count() >= LINE_FACTS_MAX {
+        let of_line = |waiting: &&Waiting| (waiting.on, waiting.spool_end) == (SaidOn::Stdout, spool_end);
+        if self.waiting.iter().rev().take_while(of_line).count() >= LINE_FACTS_MAX {
             tracing::warn!(spool_end, "an agent said too much in one line");
             return;
         }
@@ -177,14 +299,23 @@ impl Observer {
             Draft::Message { text, .. } => text.len(),
             Draft::Said(_) => WORDS_CHARS_MAX,
         };
-        self.waiting.push((spool_end, draft));
+        self.waiting.push(Waiting { on: SaidOn::Stdout, spool_end, draft });
     }
 
     fn draft(&mut self, event: AgentEvent, now: Timestamp, drafts: &mut Vec<Draft>) {
         let said = match event {
-            AgentEvent::SessionStarted { id, model } => {
-                Said::SessionStarted { id: cut(id), model: model.map(cut) }
-            }
+            AgentEvent::SessionStarted { id, model } => match self.session_news(id, model) {
+                Some(said) => said,
+                None => return,
+            },
+            AgentEvent::Model { name } => match self.session.clone() {
+                Some((id, _)) => match self.session_news(id, Some(name)) {
+                    Some(said) => said,
+                    None => return,
+                },
+                None => return,
+            },
+            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
@@ -217,10 +348,25 @@ impl Observer {
                 Said::Limit { reset_at, message: cut(message) }
             }
             AgentEvent::LoginNeeded { message } => Said::LoginNeeded { message: cut(message) },
+            AgentEvent::Refused { message } => Said::Refused { message: cut(message) },
+            AgentEvent::Error { message } => Said::Error { message: cut(message) },
             AgentEvent::NetworkTrouble { message } => Said::NetworkTrouble { message: cut(message) },
             AgentEvent::TurnEnded { ok, failure, .. } => Said::TurnEnded { ok, failure: failure.map(cut) },
         };
         drafts.push(Draft::Said(said));
+    }
+
+    /// The session and its model, where they are others than those that were told: some agents say them again and again.
+    fn session_news(&mut self, id: String, model: Option<String>) -> Option<Said> {
+        let known = self.session.as_ref();
+        let model =
+            model.or_else(|| known.filter(|(before, _)| *before == id).and_then(|(_, model)| model.clone()));
+        let news = (id, model);
+        if known == Some(&news) {
+            return None;
+        }
+        let (id, model) = self.session.insert(news).clone();
+        Some(Said::SessionStarted { id: cut(id), model: model.map(cut) })
     }
 
     fn opened(&mut self, call: &str) {
@@ -237,22 +383,22 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let usage = Usage { span, tokens: tokens(&all) };
+        let is_partial = self.progress.has_untold_sub_agents();
+        let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
 
     /// The next facts to tell; none if there are none.
     pub(crate) fn take(&mut self) -> Option<Batch> {
-        let mut count = self.waiting.len().min(BATCH_FACTS);
+        let on = self.waiting.first()?.on;
+        let mut count = self.waiting.iter().take(BATCH_FACTS).take_while(|waiting| waiting.on == on).count();
         // All of a line are told together: reading goes on behind it.
-        while count > 0 && self.waiting.get(count).is_some_and(|next| next.0 == self.waiting[count - 1].0) {
+        let place = |waiting: &Waiting| (waiting.on, waiting.spool_end);
+        while self.waiting.get(count).is_some_and(|next| place(next) == place(&self.waiting[count - 1])) {
             count += 1;
         }
-        if count == 0 {
-            return None;
-        }
-        let mut batch = Batch::default();
-        for (spool_end, draft) in self.waiting.drain(..count) {
+        let mut batch = Batch { on, ..Batch::default() };
+        for Waiting { spool_end, draft, .. } in self.waiting.drain(..count) {
             let said = match draft {
                 Draft::Said(said) => said,
                 Draft::Message { text, is_piece } => {
@@ -266,37 +412,61 @@ impl Observer {
             batch.said.push((spool_end, said));
         }
         self.waiting_bytes = 0;
-        self.known_until = batch.said.last().map_or(self.known_until, |(end, _)| *end);
+        let told = batch.said.last().map(|(end, _)| *end);
+        let known = match on {
+            SaidOn::Stdout => &mut self.known_until.stdout,
+            SaidOn::Stderr => &mut self.known_until.stderr,
+        };
+        *known = told.unwrap_or(*known);
         Some(batch)
     }
 
-    /// What the stream came to, of a process that ended with `exit_code` and wrote `stderr` (its last part) beside it.
-    pub(crate) fn judge(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> AgentEnded {
+    /// What the stream came to, of a process that ended with `exit_code`. Where its output is text, nobody knows when it got
+    /// over what it wrote beside it: there `text_stderr`, the last part, is looked through.
+    pub(crate) fn judge(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> AgentEnded {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
-            (StreamFormat::Text, _) => TurnEnd::Untold,
+            (StreamFormat::Text, told) => self.turn_by_text(told, text_stderr),
             (_, Some(true)) => TurnEnd::Well,
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
             (_, None) => TurnEnd::CutShort,
         };
-        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, stderr, now) };
+        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
     }
 
-    fn trouble(&self, exit_code: Option<i32>, stderr: &str, now: Timestamp) -> Option<Trouble> {
+    /// How the turn ended of an agent whose output is text, by what its output `told` and by its stderr.
+    fn turn_by_text(&self, told: Option<bool>, text_stderr: &str) -> TurnEnd {
+        let signs = self.preset.signs();
+        let beside = |well| text_stderr.lines().rev().find(move |line| signs.end_by_text(line) == Some(well));
+        match (told, beside(false), beside(true)) {
+            (_, Some(line), _) => TurnEnd::Badly { failure: Some(cut(one_line(line))) },
+            (Some(false), None, _) => TurnEnd::Badly { failure: self.progress.failure().map(str::to_owned) },
+            (Some(true), None, _) | (None, None, Some(_)) => TurnEnd::Well,
+            (None, None, None) if signs.success.is_empty() => TurnEnd::Untold,
+            (None, None, None) => TurnEnd::CutShort,
+        }
+    }
+
+    fn trouble(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> Option<Trouble> {
         let (progress, signs) = (&self.progress, self.preset.signs());
-        let resolve = |reset: backstay_agent::Reset| reset.resolve(now, &TimeZone::system());
+        let resolve = |reset: Reset| reset.resolve(now, &TimeZone::system());
         // What the stream says in its own words comes first, then what stands in texts of errors.
-        if let Some((message, reset)) = progress.limit() {
-            return Some(Trouble::Limit {
-                reset_at: reset.cloned().and_then(resolve),
-                message: cut(message.to_owned()),
-            });
-        }
-        if let Some(message) = progress.login_needed() {
-            return Some(Trouble::Login { message: cut(message.to_owned()) });
-        }
-        let lines = progress.failure().into_iter().chain(stderr.lines().rev());
+        let network = match progress.obstacle() {
+            Some(Obstacle::Limit { message, reset }) => {
+                let reset_at = reset.clone().and_then(resolve);
+                return Some(Trouble::Limit { reset_at, message: cut(message.clone()) });
+            }
+            Some(Obstacle::Login { message }) => {
+                return Some(Trouble::Login { message: cut(message.clone()) });
+            }
+            Some(Obstacle::Refused { message }) => {
+                return Some(Trouble::Refused { message: cut(message.clone()) });
+            }
+            Some(Obstacle::Network { message }) => Some(message),
+            None => None,
+        };
+        let lines = progress.failure().into_iter().chain(text_stderr.lines().rev());
         let told = lines.filter_map(|line| Some((signs.symptom(line)?, line))).next();
         let message = |line: &str| cut(one_line(line));
         match told {
@@ -306,17 +476,38 @@ impl Observer {
                 Some(Trouble::Limit { reset_at: signs.reset(line).and_then(resolve), message: message(line) })
             }
             Some((Symptom::Login, line)) => Some(Trouble::Login { message: message(line) }),
+            Some((Symptom::Refused, line)) => Some(Trouble::Refused { message: message(line) }),
             Some((Symptom::Network, line)) => Some(Trouble::Network { message: message(line) }),
-            None => match progress.network_trouble() {
-                Some(said) => Some(Trouble::Network { message: cut(said.to_owned()) }),
-                None if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) => {
-                    let line = stderr.lines().rev().find(|line| !line.trim().is_empty());
-                    let message = line.map_or_else(|| "it is not logged in".to_owned(), message);
-                    Some(Trouble::Login { message })
-                }
-                None => None,
-            },
+            None => self.trouble_beside(network, exit_code, text_stderr),
         }
+    }
+
+    /// What was in its way by what stands beside its stream: behind its last sign of life only.
+    fn trouble_beside(
+        &self,
+        network: Option<&String>,
+        exit_code: Option<i32>,
+        text_stderr: &str,
+    ) -> Option<Trouble> {
+        let since = Some(&self.stderr.since).filter(|since| since.life == self.life());
+        if let Some(session) = since.and_then(|since| since.session.clone()) {
+            return Some(session);
+        }
+        if let Some(said) = network {
+            return Some(Trouble::Network { message: cut(said.clone()) });
+        }
+        let text_line = || text_stderr.lines().rev().find(|line| !line.trim().is_empty()).map(one_line);
+        let line = since.and_then(|since| since.line.clone()).or_else(text_line).map(cut);
+        if exit_code.is_some_and(|code| self.preset.is_login_exit(code)) {
+            return Some(Trouble::Login {
+                message: line.unwrap_or_else(|| "it is not logged in".to_owned()),
+            });
+        }
+        let lines = self.reader.counts().overlong;
+        if lines > 0 && self.progress.ended().is_none() {
+            return Some(Trouble::LongLines { lines, limit_bytes: LINE_BYTES_MAX as u64 });
+        }
+        line.map(|message| Trouble::Unexplained { message })
     }
 }
 
@@ -330,6 +521,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
+        is_partial: false,
     }
 }
 
@@ -359,6 +551,7 @@ mod tests {
 
     fn observer(agent: &str, known_until: u64) -> Observer {
         let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
+        let known_until = SaidUntil { stdout: known_until, stderr: 0 };
         Observer::new(preset, "/work/project", known_until, &Secrets::of(&[]))
     }
 
@@ -456,7 +649,7 @@ mod tests {
         let secrets = Secrets::of(&[secret]);
         let observer = |agent: &str| {
             let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-            Observer::new(preset, "/work/project", 0, &secrets)
+            Observer::new(preset, "/work/project", SaidUntil::default(), &secrets)
         };
         // As no encoder writes it, so that the keeper lets it pass.
         let odd = r"it is \u0070a\u0022ss-012345678\u0039";
@@ -489,7 +682,7 @@ mod tests {
             r#"{{"type":"item.completed","item":{{"id":"1","type":"agent_message","text":"{long}"}}}}"#
         );
         observer.feed(&codex(&item), NOW);
-        let Batch { said, texts } = observer.take().unwrap();
+        let Batch { on: _, said, texts } = observer.take().unwrap();
         let [(_, Said::Message { text, line, piece: false })] = said.as_slice() else { panic!("{said:?}") };
         assert_eq!(line, "the end");
         assert_eq!((text.blob().is_some(), texts.len()), (true, 1));
@@ -520,9 +713,10 @@ mod tests {
     fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
         let judged = |agent: &str, bytes: &[u8], code: i32, stderr: &str| {
             let mut observer = observer(agent, 0);
+            observer.feed_stderr(stderr.as_bytes(), NOW);
             observer.feed(bytes, NOW);
             observer.end(NOW);
-            observer.judge(Some(code), stderr, NOW)
+            observer.judge(Some(code), "", NOW)
         };
         let trouble = |agent: &str, case: &str| judged(agent, &golden(agent, case), 1, "").trouble;
         for agent in ["codex", "claude", "gemini"] {
@@ -548,6 +742,8 @@ mod tests {
         assert_eq!(ended.trouble, Some(Trouble::SessionInUse));
         let ended = judged("gemini", b"", 41, "\nPlease set an Auth method\n");
         assert!(matches!(ended.trouble, Some(Trouble::Login { message }) if message.contains("Auth method")));
-        assert_eq!(judged("gemini", b"", 1, "it broke").trouble, None);
+        let ended = judged("gemini", b"", 1, "it broke\n\n");
+        assert_eq!(ended.trouble, Some(Trouble::Unexplained { message: "it broke".to_owned() }));
+        assert_eq!(judged("gemini", b"", 1, "").trouble, None);
     }
 }

@@ -17,6 +17,7 @@ pub fn preset_traits(presets: &Presets) -> BTreeMap<String, PresetTraits> {
         access: preset.access().collect(),
         can_resume: preset.can_resume(),
         can_fork: preset.can_fork(),
+        file_prefix: preset.file_prefix().map(ToOwned::to_owned),
     };
     presets.iter().map(|preset| (preset.name().to_owned(), traits(preset))).collect()
 }

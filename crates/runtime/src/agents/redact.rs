@@ -16,11 +16,18 @@ pub(super) fn in_agent_event(secrets: &Secrets, event: &mut AgentEvent) {
         AgentEvent::FilesTouched { paths } => paths.iter_mut().for_each(|path| secrets.redact(path)),
         AgentEvent::Limit { message, .. }
         | AgentEvent::LoginNeeded { message }
+        | AgentEvent::Refused { message }
+        | AgentEvent::Error { message }
         | AgentEvent::NetworkTrouble { message } => secrets.redact(message),
         AgentEvent::TurnEnded { last_message, failure, .. } => {
             [last_message, failure].into_iter().flatten().for_each(|text| secrets.redact(text));
         }
         // By its name a session is gone on with.
-        AgentEvent::SessionStarted { .. } | AgentEvent::Usage(_) => {}
+        AgentEvent::SessionStarted { .. }
+        | AgentEvent::Model { .. }
+        | AgentEvent::Usage(_)
+        | AgentEvent::Background { .. }
+        | AgentEvent::UntoldSubAgent
+        | AgentEvent::Working => {}
     }
 }

@@ -7,7 +7,7 @@ use backstay_agent::{
     CommandError, CommandLine, DeliveryVia, Preset, PresetError, Request, SchemaFile, SessionSource,
     SessionUse, Stdin, command_line,
 };
-use backstay_engine::run::AgentWork;
+use backstay_engine::run::{AgentWork, SaidUntil};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Digest;
@@ -24,8 +24,8 @@ pub(crate) struct AgentCase {
     pub(crate) starting: AgentStarting,
     /// Its preset, as the run's first event pins it; none if the event does not name it.
     pub(crate) pinned: Option<Digest>,
-    /// The offset behind what the log knows of its output.
-    pub(crate) known_until: u64,
+    /// How much of what it said the log knows.
+    pub(crate) known_until: SaidUntil,
     pub(crate) idle_timeout_ms: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ impl AgentCase {
     pub(crate) fn new(
         starting: AgentStarting,
         presets: &BTreeMap<String, Digest>,
-        known_until: u64,
+        known_until: SaidUntil,
         idle_timeout_ms: Option<u64>,
     ) -> AgentCase {
         let pinned = presets.get(&starting.preset).copied();
@@ -253,7 +253,8 @@ mod tests {
     fn a_session_is_known_before_the_start_where_it_can_be() {
         let known = |name: &str, session: SessionWish| {
             let starting = work(session).starting();
-            AgentCase::new(starting, &BTreeMap::new(), 0, None).known_session(&preset(name))
+            AgentCase::new(starting, &BTreeMap::new(), SaidUntil::default(), None)
+                .known_session(&preset(name))
         };
         let copy = || SessionWish::Fork { from: "old".to_owned(), id: "new".to_owned() };
         assert_eq!((known("claude", fresh()), known("codex", fresh())), (Some("new".to_owned()), None));

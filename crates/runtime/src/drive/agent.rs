@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_agent::Preset;
+use backstay_engine::run::SaidUntil;
 use backstay_engine::{EndedBy, ProcessEnded, Report};
 use backstay_exec::{ExitRecord, KeeperControl, ProcessSpec};
 use backstay_model::event::AgentRunning;
@@ -10,7 +11,7 @@ use backstay_model::{Attempt, EffectCall, EffectId};
 
 use super::flight::{GRACE, News, Watch, chain};
 use super::run_loop::{Drive, millis};
-use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard};
+use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, EndedFor, Finding, Heard};
 
 /// How long an agent may give no sign of life before that is said.
 const IDLE_NOTICE: Duration = Duration::from_secs(600);
@@ -20,7 +21,7 @@ impl Drive<'_> {
     pub(super) fn case_of_work(&self, work: &backstay_engine::run::Work) -> Option<AgentCase> {
         let presets = &self.machine.request()?.presets;
         let agent = work.agent.as_ref()?;
-        Some(AgentCase::new(agent.starting(), presets, 0, work.idle_timeout_ms))
+        Some(AgentCase::new(agent.starting(), presets, SaidUntil::default(), work.idle_timeout_ms))
     }
 
     /// What has to be known of the agent that an earlier owner started, if it was one.
@@ -97,19 +98,20 @@ impl Watch {
     fn hear(&self, heard: Heard, control: Option<&KeeperControl>) {
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         match heard {
-            Heard::Said(said) => self.say(News::Report(Report::Said { effect, attempt, said })),
+            Heard::Said(on, said) => self.say(News::Report(Report::Said { effect, attempt, on, said })),
             Heard::Stalled { silent, stop_in } => self.say(News::Report(Report::Stalled {
                 effect,
                 attempt,
                 silent_ms: millis(silent),
                 stop_in_ms: stop_in.map(millis),
             })),
-            Heard::Idle => {
-                self.is_idle.store(true, std::sync::atomic::Ordering::Relaxed);
+            Heard::End(why) => {
+                // The first reason is the one that counts.
+                let why = *self.ended_for.get_or_init(|| why);
                 let told =
                     control.map(|control| control.stop(self.epoch, backstay_exec::StopReason::Cancel, GRACE));
                 if let Some(Err(error)) = told {
-                    tracing::debug!(%effect, %error, "the keeper of a silent agent is gone");
+                    tracing::debug!(%effect, ?why, %error, "the keeper of an agent that is to end is gone");
                 }
             }
         }
@@ -134,10 +136,15 @@ impl Watch {
         attended.finish(observer, record, &mut |heard| self.hear(heard, None))
     }
 
-    /// An agent that was stopped because it stood still ran into its budget, whatever its keeper was told.
+    /// An agent that this owner ended is judged by the reason for that, whatever its keeper was told: one that was silent
+    /// ran into its budget; of the others tells what they said.
     pub(super) fn told_end(&self, mut process: ProcessEnded) -> ProcessEnded {
-        if process.by == EndedBy::Stop && self.is_idle.load(std::sync::atomic::Ordering::Relaxed) {
-            process.by = EndedBy::IdleTimeout;
+        if process.by == EndedBy::Stop {
+            process.by = match self.ended_for.get() {
+                Some(EndedFor::Silence) => EndedBy::IdleTimeout,
+                Some(EndedFor::NothingToDo | EndedFor::Obstacle) => EndedBy::Exit,
+                None => EndedBy::Stop,
+            };
         }
         process
     }

@@ -17,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::io::Errno;
 
 use super::artifacts::{Artifacts, find_artifacts};
-use crate::agents::Shape;
+use crate::agents::{Finding, Shape};
 use crate::store::Store;
 
 /// What this machine cannot do for now; another try may succeed.
@@ -39,18 +39,20 @@ struct Output {
 }
 
 /// Reads what the attempt in `folder` (`relative` to the store) left; long texts are kept as blobs. What an agent said is in
-/// `answer`: its stdout is no text for people.
+/// `finding`: its stdout is no text for people.
 pub(super) fn collect(
     store: &Store,
     folder: &Utf8Path,
     relative: &Utf8Path,
     record: &ExitRecord,
     secrets: &Secrets,
-    answer: Option<&str>,
+    finding: Option<&Finding>,
     schema: Option<&str>,
 ) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
+    let answer = finding.and_then(|finding| finding.answer.as_deref());
+    let is_agent = finding.is_some();
     let (output, log) = if began {
         (read_output(folder, &record.stdout, secrets, answer)?, log_tail(folder)?)
     } else {
@@ -58,7 +60,7 @@ pub(super) fn collect(
     };
     let shape_problem = schema
         .zip(output.text.as_deref())
-        .and_then(|(schema, text)| shape_problem(schema, json_of(text, answer.is_some())));
+        .and_then(|(schema, text)| shape_problem(schema, json_of(text, is_agent)));
     let Artifacts { paths, left_out } = find_artifacts(folder, relative);
     Ok(ProcessEnded {
         by,

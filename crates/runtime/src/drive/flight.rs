@@ -1,8 +1,7 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backstay_agent::Preset;
@@ -26,7 +25,7 @@ use super::gone::KeptExit;
 use super::prepare::Unready;
 use super::redact;
 use super::run_loop::Drive;
-use crate::agents::{AgentCase, Attendant, Attended, Versions};
+use crate::agents::{AgentCase, Attendant, Attended, EndedFor, Versions};
 use crate::store::Store;
 use crate::trees::TreeMoment;
 
@@ -133,8 +132,8 @@ pub(super) struct Watch {
     pub(super) agent: Option<AgentCase>,
     /// The JSON Schema of its output.
     schema: Option<String>,
-    /// It is being stopped because it gave no sign of life.
-    pub(super) is_idle: Arc<AtomicBool>,
+    /// Why this owner ended it, if it did.
+    pub(super) ended_for: Arc<OnceLock<EndedFor>>,
     versions: Versions,
     /// How the run was claimed.
     mode: ClaimMode,
@@ -245,7 +244,7 @@ impl Drive<'_> {
                 .schema(effect)
                 .filter(|_| effect.call == EffectCall::Main)
                 .map(str::to_owned),
-            is_idle: Arc::new(AtomicBool::new(false)),
+            ended_for: Arc::new(OnceLock::new()),
             versions: self.owner.versions.clone(),
             mode: self.mode,
             secrets: self.owner.secrets.with_env(env),
@@ -462,14 +461,13 @@ impl Watch {
                 return self.trouble(Trouble::of(&error));
             }
         };
-        let answer = finding.as_ref().and_then(|finding| finding.answer.as_deref());
         match collect(
             &self.store,
             &folder,
             &self.folder,
             record,
             &self.secrets,
-            answer,
+            finding.as_ref(),
             self.schema.as_deref(),
         ) {
             Ok(process) => {

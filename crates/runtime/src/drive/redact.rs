@@ -57,10 +57,11 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         Event::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
             | Because::LoginNeeded { message }
+            | Because::Refused { message }
             | Because::NotStarted { message }
             | Because::CutShort { message } => secrets.redact(message),
             Because::InvalidOutput { problem } => secrets.redact(problem),
-            Because::SessionUnknown | Because::SessionInUse => {}
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => {}
         },
         Event::Settled(settled) => match &mut settled.verdict {
             Verdict::Refused { message, .. } => secrets.redact(message),

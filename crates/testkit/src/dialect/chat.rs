@@ -4,16 +4,24 @@ use serde_json::{Value, json};
 
 use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
-use crate::script::Answer;
+use crate::script::{Answer, Refusal};
 
 pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
+    let finish = if call.is_some() { "tool_calls" } else { "stop" };
+    finished(turn, asked, text, call, finish)
+}
+
+pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
+    finished(turn, asked, "", None, "content_filter")
+}
+
+fn finished(turn: usize, asked: &Value, text: &str, call: Option<Call>, finish: &str) -> Reply {
     let model = &asked["model"];
     let usage = json!({
         "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
         "prompt_tokens_details": { "cached_tokens": CACHED_TOKENS },
         "completion_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
     });
-    let finish = if call.is_some() { "tool_calls" } else { "stop" };
     let mut message = json!({ "role": "assistant", "content": text });
     if let Some(call) = call {
         let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
@@ -50,6 +58,26 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        Answer::Refused(Refusal::CreditTooLow) => Reply::json(
+            402,
+            json!({ "error": { "code": 402, "message": "Insufficient credits. Add more to go on." } }),
+        ),
+        Answer::Refused(Refusal::SpendLimit) => Reply::json(
+            403,
+            json!({ "error": { "code": 403, "message": "Key limit exceeded (monthly limit). It is renewed on 2026-12-01." } }),
+        ),
+        Answer::Refused(Refusal::Suspended) => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "account_deactivated", "message": "The account behind this key has been deactivated." } }),
+        ),
+        Answer::Refused(_) => Reply::json(
+            403,
+            json!({ "error": { "type": "permission_error", "code": "model_not_allowed", "message": "The project has no access to this model." } }),
+        ),
+        Answer::Overloaded => Reply::json(
+            503,
+            json!({ "error": { "type": "server_error", "message": "The engine is overloaded, please try again later" } }),
         ),
         _ => Reply::json(
             500,

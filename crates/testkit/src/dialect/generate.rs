@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
-use crate::script::Answer;
+use crate::script::{Answer, Refusal};
 
 pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
     let part = match call {
@@ -15,9 +15,22 @@ pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
         "candidates": [{ "index": 0, "content": { "role": "model", "parts": [part] }, "finishReason": "STOP" }],
         "usageMetadata": {
             "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
-            "candidatesTokenCount": OUTPUT_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
-            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS + REASONING_TOKENS,
+            "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
+            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
         },
+        "modelVersion": "scripted",
+    });
+    if path.contains(":streamGenerateContent") {
+        Reply::Stream(vec![(None, body.to_string())])
+    } else {
+        Reply::json(200, body)
+    }
+}
+
+pub(super) fn held_back(path: &str) -> Reply {
+    let body = json!({
+        "candidates": [{ "index": 0, "finishReason": "SAFETY" }],
+        "usageMetadata": { "promptTokenCount": INPUT_TOKENS, "totalTokenCount": INPUT_TOKENS },
         "modelVersion": "scripted",
     });
     if path.contains(":streamGenerateContent") {
@@ -48,6 +61,26 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             400,
             json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass a valid API key." } }),
+        ),
+        Answer::Refused(Refusal::CreditTooLow) => Reply::json(
+            400,
+            json!({ "error": { "code": 400, "status": "FAILED_PRECONDITION", "message": "The free tier is not available in your country. Please enable billing on your project." } }),
+        ),
+        Answer::Refused(Refusal::SpendLimit) => Reply::json(
+            429,
+            json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Your project has exceeded its monthly spending cap. It is renewed on 2026-12-01." } }),
+        ),
+        Answer::Refused(Refusal::Suspended) => Reply::json(
+            403,
+            json!({ "error": { "code": 403, "status": "PERMISSION_DENIED", "message": "Permission denied: Consumer 'api_key:scripted' has been suspended." } }),
+        ),
+        Answer::Refused(_) => Reply::json(
+            403,
+            json!({ "error": { "code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission" } }),
+        ),
+        Answer::Overloaded => Reply::json(
+            503,
+            json!({ "error": { "code": 503, "status": "UNAVAILABLE", "message": "The model is overloaded. Please try again later." } }),
         ),
         _ => Reply::json(
             500,

@@ -4,10 +4,18 @@ use serde_json::{Value, json};
 
 use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS};
 use crate::reply::Reply;
-use crate::script::Answer;
+use crate::script::{Answer, Refusal};
 
 pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
     let stop = if call.is_some() { "tool_use" } else { "end_turn" };
+    stopped(turn, asked, text, call, stop)
+}
+
+pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
+    stopped(turn, asked, "", None, "refusal")
+}
+
+fn stopped(turn: usize, asked: &Value, text: &str, call: Option<Call>, stop: &str) -> Reply {
     let usage = json!({
         "input_tokens": INPUT_TOKENS - CACHED_TOKENS, "cache_read_input_tokens": CACHED_TOKENS,
         "cache_creation_input_tokens": 0, "output_tokens": OUTPUT_TOKENS,
@@ -66,6 +74,28 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
             ),
         },
         Answer::Unauthorized => Reply::json(401, body("authentication_error", "invalid x-api-key")),
+        Answer::Refused(Refusal::CreditTooLow) => Reply::json(
+            400,
+            body(
+                "invalid_request_error",
+                "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.",
+            ),
+        ),
+        Answer::Refused(Refusal::SpendLimit) => Reply::json(
+            400,
+            body(
+                "invalid_request_error",
+                "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+            ),
+        ),
+        Answer::Refused(Refusal::Suspended) => {
+            Reply::json(403, body("permission_error", "This organization has been disabled."))
+        }
+        Answer::Refused(_) => Reply::json(
+            403,
+            body("permission_error", "Your API key does not have permission to use the specified resource."),
+        ),
+        Answer::Overloaded => Reply::json(529, body("overloaded_error", "Overloaded")),
         _ => Reply::json(500, body("api_error", "Internal server error")),
     }
 }

@@ -8,7 +8,7 @@ mod responses;
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
-use crate::script::{Answer, ToolCall};
+use crate::script::{Answer, Refusal, ToolCall};
 
 /// Tokens that every answer claims to have cost; tests compare with these figures.
 pub(crate) const INPUT_TOKENS: u64 = 1_000;
@@ -34,6 +34,9 @@ const WRITERS: [(&str, &str, &str); 3] = [
     ("write_file", "file_path", "content"),
     ("write", "filePath", "content"),
 ];
+
+/// Names that agents give to the tool that begins a sub-agent.
+const SUB_AGENTS: [&str; 3] = ["Task", "Agent", "task"];
 
 /// A protocol between an agent and a provider of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +113,17 @@ impl Dialect {
                     return Reply::json(400, json!({ "error": { "message": message } }));
                 }
             },
-            Answer::UsageLimit { .. } | Answer::Unauthorized | Answer::ServerError => {
-                return self.refusal(answer);
+            Answer::Cut => {
+                let whole =
+                    self.reply(turn, path, asked, &Answer::text("This answer is never heard to its end."));
+                return whole.cut();
             }
+            Answer::Refused(Refusal::ContentFilter) => return self.held_back(turn, path, asked),
+            Answer::UsageLimit { .. }
+            | Answer::Unauthorized
+            | Answer::Refused(_)
+            | Answer::ServerError
+            | Answer::Overloaded => return self.refusal(answer),
         };
         let text = match answer {
             Answer::Text(text) | Answer::Document(text) => text.as_str(),
@@ -123,6 +134,16 @@ impl Dialect {
             Dialect::Chat => chat::reply(turn, asked, text, call),
             Dialect::Messages => messages::reply(turn, asked, text, call),
             Dialect::Generate => generate::reply(path, text, call),
+        }
+    }
+
+    /// The reply in whose place a filter of contents stepped.
+    fn held_back(self, turn: usize, path: &str, asked: &Value) -> Reply {
+        match self {
+            Dialect::Responses => responses::held_back(turn),
+            Dialect::Chat => chat::held_back(turn, asked),
+            Dialect::Messages => messages::held_back(turn, asked),
+            Dialect::Generate => generate::held_back(path),
         }
     }
 
@@ -166,6 +187,17 @@ fn in_words_of(tools: &[&str], wanted: &ToolCall) -> Option<Call> {
             if *name == "Bash" || *name == "bash" {
                 arguments["description"] = json!("Runs a command");
             }
+            Some(Call { name: (*name).to_owned(), arguments, is_text: false })
+        }
+        ToolCall::Background(command) => {
+            let mut call = in_words_of(tools, &ToolCall::Shell(command.clone()))?;
+            call.arguments["run_in_background"] = json!(true);
+            Some(call)
+        }
+        ToolCall::SubAgent(task) => {
+            let name = SUB_AGENTS.iter().find(|name| tools.contains(name))?;
+            let arguments =
+                json!({ "description": "Does a part", "prompt": task, "subagent_type": "general-purpose" });
             Some(Call { name: (*name).to_owned(), arguments, is_text: false })
         }
         ToolCall::Write { path, content } => {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
-use crate::script::{Answer, ToolCall};
+use crate::script::{Answer, Refusal, ToolCall};
 
 /// The tool of newer Codex models: they call all others from a piece of JavaScript.
 pub(super) const CODE_TOOL: &str = "exec";
@@ -28,7 +28,9 @@ pub(super) fn tools(asked: &Value) -> Vec<&str> {
 /// `wanted` as the JavaScript that calls it.
 pub(super) fn as_code(wanted: &ToolCall) -> Call {
     let call = match wanted {
-        ToolCall::Shell(command) => format!("tools.exec_command({})", json!({ "cmd": command })),
+        ToolCall::Shell(command) | ToolCall::Background(command) | ToolCall::SubAgent(command) => {
+            format!("tools.exec_command({})", json!({ "cmd": command }))
+        }
         ToolCall::Write { path, content } => format!("tools.apply_patch({})", json!(patch(path, content))),
     };
     let code = format!("text(await {call});");
@@ -69,6 +71,16 @@ pub(super) fn reply(turn: usize, text: &str, call: Option<Call>) -> Reply {
     ])
 }
 
+pub(super) fn held_back(turn: usize) -> Reply {
+    let id = format!("resp_{turn}");
+    Reply::typed_stream(vec![
+        json!({ "type": "response.created", "response": { "id": id } }),
+        json!({ "type": "response.incomplete", "response": {
+            "id": id, "status": "incomplete", "incomplete_details": { "reason": "content_filter" },
+        } }),
+    ])
+}
+
 pub(super) fn refusal(answer: &Answer) -> Reply {
     match answer {
         Answer::UsageLimit { resets_at_s, retry_after_s } => Reply::json(
@@ -81,6 +93,32 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        Answer::Refused(Refusal::CreditTooLow) => Reply::json(
+            429,
+            json!({ "error": {
+                "type": "insufficient_quota", "code": "insufficient_quota",
+                "message": "You exceeded your current quota, please check your plan and billing details.",
+            } }),
+        ),
+        Answer::Refused(Refusal::SpendLimit) => Reply::json(
+            429,
+            json!({ "error": {
+                "type": "billing_limit_reached", "code": "billing_hard_limit_reached",
+                "message": "Billing hard limit has been reached. It is renewed on 2026-12-01.",
+            } }),
+        ),
+        Answer::Refused(Refusal::Suspended) => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "account_deactivated", "message": "The account behind this key has been deactivated." } }),
+        ),
+        Answer::Refused(_) => Reply::json(
+            403,
+            json!({ "error": { "type": "invalid_request_error", "code": "model_not_allowed", "message": "The project has no access to this model." } }),
+        ),
+        Answer::Overloaded => Reply::json(
+            503,
+            json!({ "error": { "code": "server_is_overloaded", "message": "Our servers are currently overloaded. Please try again later." } }),
         ),
         _ => Reply::json(
             500,

@@ -46,6 +46,9 @@ impl Reader<'_> {
         }
         // What else is wrong with the step is said too, whoever does it.
         self.read_options(agent.as_deref(), used.as_ref(), fields, site, &mut options);
+        if let (Some(agent), Some(prompt)) = (&agent, &prompt) {
+            self.files_in_prompt(std::iter::once(agent).chain(&options.fallback), prompt, fields);
+        }
         Some(Verb::Agent { agent: agent?, prompt: prompt?, options: Box::new(options) })
     }
 
@@ -151,6 +154,26 @@ impl Reader<'_> {
             self.say(
                 Report::error(codes::ACCESS, &entry.value.range, message).hint("write `session: fresh`"),
             );
+        }
+    }
+
+    /// Says which files a prompt names in such a way that the program of one of `agents` adds their content.
+    fn files_in_prompt<'a>(
+        &mut self,
+        agents: impl Iterator<Item = &'a String>,
+        prompt: &Template,
+        fields: &Fields<'_>,
+    ) {
+        let Some(entry) = fields.entry("prompt").or_else(|| fields.entry("prompt_file")) else { return };
+        for agent in agents {
+            let traits = self.specs.get(agent).and_then(|spec| self.presets.get(spec.preset()?));
+            let prefix = traits.and_then(|traits| traits.file_prefix.as_deref());
+            let named = prefix.and_then(|prefix| named_file(&prompt.source, prefix));
+            if let Some(named) = named {
+                let message = format!("`{agent}` adds the content of the file `{named}` to the prompt");
+                let report = Report::warning(codes::PROMPT_NAMES_FILE, &entry.key.range, message);
+                self.say(report.hint("name the file without that sign to let the agent read it itself"));
+            }
         }
     }
 
@@ -305,6 +328,18 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The first word of `text` that is `prefix` and a path: something with a `/`, or with a `.` inside.
+fn named_file<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    let is_of_path = |c: char| c.is_alphanumeric() || "._-~/".contains(c);
+    text.match_indices(prefix).find_map(|(at, _)| {
+        let is_in_word = text[..at].chars().next_back().is_some_and(is_of_path);
+        let path = &text[at + prefix.len()..];
+        let path = path[..path.find(|c| !is_of_path(c)).unwrap_or(path.len())].trim_end_matches('.');
+        let is_path = path.contains('/') || path.contains('.');
+        (is_path && !is_in_word).then(|| &text[at..at + prefix.len() + path.len()])
+    })
 }
 
 /// A whole number above zero, in ones, thousands (`k`) or millions (`M`).

@@ -9,6 +9,7 @@ mod names;
 mod order;
 mod reader;
 mod repeat;
+mod replaced;
 mod scalars;
 mod script;
 mod step;

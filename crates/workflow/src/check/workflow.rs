@@ -34,6 +34,8 @@ pub struct PresetTraits {
     pub can_resume: bool,
     /// Whether it can go on with a copy of one.
     pub can_fork: bool,
+    /// What stands before the path of a file whose content its program adds to a prompt, where it does that.
+    pub file_prefix: Option<String>,
 }
 
 /// What is checked.
@@ -57,6 +59,8 @@ pub struct CheckInput<'a> {
 pub struct Checked {
     /// What it means.
     pub plan: Plan,
+    /// The agents that steps name in the file. Where `--agent` put another one in the place of one, the plan names that one.
+    pub agents: BTreeSet<String>,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
 }
@@ -122,7 +126,11 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
     diagnostics.sort_by_key(|diagnostic| (diagnostic.range.start, diagnostic.code));
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match plan {
-        Some(plan) if !failed => Ok(Checked { plan, warnings: diagnostics }),
+        Some(mut plan) if !failed => {
+            let agents = plan.named_agents().map(ToOwned::to_owned).collect();
+            plan.replace_agents(&input.agents);
+            Ok(Checked { plan, agents, warnings: diagnostics })
+        }
         _ => Err(diagnostics),
     }
 }

@@ -179,6 +179,10 @@ impl Speech {
             AgentEvent::LoginNeeded { message } => {
                 self.say_line(&format!("! not logged in: {}", one_line(&message)), out);
             }
+            AgentEvent::Refused { message } => {
+                self.say_line(&format!("! refused: {}", one_line(&message)), out);
+            }
+            AgentEvent::Error { message } => self.say_line(&format!("! {}", one_line(&message)), out),
             AgentEvent::NetworkTrouble { message } => {
                 self.say_line(&format!("! network: {}", one_line(&message)), out);
             }
@@ -192,7 +196,13 @@ impl Speech {
                 self.say_line(&line, out);
             }
             // Thoughts are not meant for others, the tool's line names the file, and `usage` has the sums.
-            AgentEvent::Reasoning { .. } | AgentEvent::FilesTouched { .. } | AgentEvent::Usage(_) => {}
+            AgentEvent::Reasoning { .. }
+            | AgentEvent::FilesTouched { .. }
+            | AgentEvent::Usage(_)
+            | AgentEvent::Model { .. }
+            | AgentEvent::Background { .. }
+            | AgentEvent::UntoldSubAgent
+            | AgentEvent::Working => {}
         }
     }
 

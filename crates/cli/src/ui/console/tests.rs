@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::RunRecord;
-use backstay_model::event::{AgentSaid, QuestionKind, QuestionOption, Said};
+use backstay_model::event::{AgentSaid, QuestionKind, QuestionOption, Said, SaidOn};
 use backstay_model::{Attempt, EffectCall, EffectId, StepId, Text};
 use backstay_workflow::plan::Plan;
 
@@ -68,7 +68,16 @@ fn said() -> Entries {
         },
         Said::ToolFinished { call, ok: Some(false), duration_ms: Some(9_000) },
     ] {
-        entries.said(&AgentSaid { effect: effect.clone(), attempt: Attempt(1), spool_end: 1, what }, None);
+        entries.said(
+            &AgentSaid {
+                effect: effect.clone(),
+                attempt: Attempt(1),
+                on: SaidOn::Stdout,
+                spool_end: 1,
+                what,
+            },
+            None,
+        );
     }
     entries
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    Because, Event, Intervened, LostEvidence, Said, SessionWish, StepContinues, Tokens, Usage, UsageSpan,
-    Verdict,
+    Because, Event, Intervened, LostEvidence, Said, SaidOn, SessionWish, StepContinues, Tokens, Usage,
+    UsageSpan, Verdict,
 };
 use backstay_model::{Text, Timestamp};
 
@@ -29,11 +29,17 @@ fn with_fallback(rest: &str) -> Bench {
 impl Bench {
     fn says(&mut self, step: &str, said: &[(u64, Said)]) -> Vec<String> {
         let (effect, attempt) = self.in_flight(step);
-        self.report(Report::Said { effect, attempt, said: said.to_vec() })
+        self.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said: said.to_vec() })
     }
 
     fn begins_session(&mut self, step: &str, id: &str) {
         self.says(step, &[(10, Said::SessionStarted { id: id.to_owned(), model: None })]);
+    }
+
+    /// Its model answers in the session.
+    fn works_in_session(&mut self, step: &str, id: &str) {
+        self.begins_session(step, id);
+        self.says(step, &[(20, message("at work"))]);
     }
 
     fn ends_well(&mut self, step: &str, answer: &str) -> Vec<String> {
@@ -131,13 +137,13 @@ fn what_an_agent_says_becomes_facts_once_also_where_it_is_read_again() {
         ["a said hello to 10", "a said $ ls to 20", "a said Usage to 20"]
     );
     let (effect, attempt) = bench.in_flight("a");
-    assert_eq!(bench.machine.said_until(&effect, attempt), 20);
+    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
     bench.crash();
-    assert_eq!(bench.machine.said_until(&effect, attempt), 20);
+    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
     let again = [(10, message("hello")), (20, tool("$ ls")), (31, message("bye")), (31, tool("$ cat"))];
     assert_eq!(bench.says("a", &again), ["a said bye to 31", "a said $ cat to 31"]);
     bench.ends_well("a", "done");
-    let late = Report::Said { effect, attempt, said: vec![(40, message("late"))] };
+    let late = Report::Said { effect, attempt, on: SaidOn::Stdout, said: vec![(40, message("late"))] };
     assert_eq!(bench.report(late), [""; 0], "what has its end says nothing more");
 }
 
@@ -256,7 +262,7 @@ fn an_agent_whose_process_was_killed_goes_on_three_times() {
 #[test]
 fn a_limit_parks_the_step_until_its_end_and_spends_no_attempt() {
     let mut bench = one("retry: 1");
-    bench.begins_session("a", "s1");
+    bench.works_in_session("a", "s1");
     for attempt in 1..=3 {
         let facts = bench.meets_limit("a", Some(HOUR_MS));
         let expected = [
@@ -335,7 +341,7 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
         ["a continues after 1 by claude: limit", "a starting 2 claude fresh"]
     );
     assert_eq!(bench.told().prompt, "Do it.", "another agent knows nothing of the first one's session");
-    bench.begins_session("a", "c1");
+    bench.works_in_session("a", "c1");
     let facts = bench.meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1..], ["a continues after 2 by claude later: limit"], "the first that ends");
     assert!(bench.wait() < Duration::from_secs(3_700));
@@ -344,6 +350,70 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
     bench.later(3 * HOUR_MS);
     let facts = bench.meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1], "a continues after 3 by codex: limit", "whose limit is over by now");
+}
+
+#[test]
+fn a_fallback_is_told_what_was_done_before_it() {
+    let tool = |line: &str| Said::ToolStarted {
+        call: line.to_owned(),
+        name: "shell".to_owned(),
+        line: line.to_owned(),
+    };
+    let piece = |text: &str| Said::Message { text: Text::of(text), line: text.to_owned(), piece: true };
+    let mut bench = with_fallback("");
+    bench.works_in_session("a", "s1");
+    let said = [(30, tool("ls")), (40, piece("Half of it\n")), (50, piece("is done."))];
+    bench.says("a", &said);
+    bench.meets_limit("a", Some(3 * HOUR_MS));
+    let told = "Another agent, codex, began this task and could not finish it. What it changed is in the working folder. It used 1 tool. Its last message:\n\n> Half of it\n> is done.\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it.";
+    assert_eq!(bench.told().prompt, told);
+
+    // One that does nothing before it is replaced has nothing to hand over: the next one hears of the one before.
+    bench.now = bench.machine.next_timer().unwrap_or(bench.now);
+    bench.later(4 * HOUR_MS);
+    assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 2 by codex: limit");
+    assert_eq!(bench.told().prompt, told);
+
+    // In its own session it knows.
+    bench.works_in_session("a", "s2");
+    let killed = Some(Trouble::Network { message: "away".to_owned() });
+    bench.fails("a", killed);
+    bench.later(HOUR_MS);
+    bench.settle();
+    assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "{}", bench.told().prompt);
+}
+
+#[test]
+fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_preset_is() {
+    let killed = || ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) };
+    let text =
+        || ProcessEnded { agent: Some(AgentEnded { turn: TurnEnd::Untold, trouble: None }), ..killed() };
+    let command = "- {id: a, agent: mine, prompt: Do it.}\nagents: {mine: {command: [x]}}";
+    for (flow, end) in
+        [(command, &killed as &dyn Fn() -> ProcessEnded), ("- {id: a, agent: codex, prompt: Do it.}", &text)]
+    {
+        let mut bench = Bench::begun(flow);
+        for attempt in 1..=3 {
+            let facts = bench.end("a", end());
+            assert_eq!(facts[0], format!("a ended {attempt} failed Crash"), "{flow}");
+            assert!(facts[1].starts_with(&format!("a continues after {attempt} ")), "{facts:?}");
+        }
+        assert_eq!(bench.end("a", end())[1], "a failed: ended by signal 9", "{flow}");
+    }
+    // A script may well end by a signal of its own.
+    let facts = Bench::begun("- {id: a, run: make}").end("a", killed());
+    assert_eq!(facts[0], "a ended 1 failed Exit");
+}
+
+#[test]
+fn a_command_that_takes_over_is_told_what_was_done() {
+    let mut bench = Bench::begun(
+        "- {id: a, agent: {use: codex, fallback: [mine]}, prompt: Do it.}\nagents: {mine: {command: [x]}}",
+    );
+    bench.works_in_session("a", "s1");
+    bench.meets_limit("a", Some(HOUR_MS));
+    let stdin = bench.starts.last().unwrap().stdin.clone().expect("it reads its prompt");
+    assert!(stdin.starts_with("Another agent, codex,") && stdin.ends_with("> at work\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it."), "{stdin}");
 }
 
 #[test]
@@ -379,7 +449,7 @@ fn an_agent_that_cannot_work_here_is_replaced_and_without_another_one_fails() {
 fn the_network_is_tried_three_times_in_the_same_session() {
     let away = || Some(Trouble::Network { message: "away".to_owned() });
     let mut bench = one("");
-    bench.begins_session("a", "s1");
+    bench.works_in_session("a", "s1");
     for attempt in 1..=3 {
         assert_eq!(bench.fails("a", away())[1], format!("a retries after {attempt} Network"));
         bench.later(HOUR_MS);
@@ -419,6 +489,94 @@ fn a_session_that_is_not_there_is_begun_anew_and_one_that_is_there_is_gone_on_wi
     );
     let facts = bench.fails("a", Some(Trouble::SessionUnknown));
     assert_eq!(facts[1], "a failed: the agent does not know its session");
+}
+
+#[test]
+fn a_session_that_another_process_works_in_is_waited_for_longer_each_time_and_then_begun_anew() {
+    let mut bench = one("");
+    bench.works_in_session("a", "s1");
+    bench.lose("a", LostEvidence::KeeperDead);
+    for (attempt, wait_s) in [(2, 30), (3, 60), (4, 120), (5, 240), (6, 480)] {
+        let facts = bench.fails("a", Some(Trouble::SessionInUse));
+        assert_eq!(facts[1..], [format!("a continues after {attempt} by codex later: session busy")]);
+        assert_eq!(
+            bench.machine.next_timer().unwrap().since(bench.now),
+            std::time::Duration::from_secs(wait_s)
+        );
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
+    }
+    let facts = bench.fails("a", Some(Trouble::SessionInUse));
+    assert_eq!(facts[1..], ["a continues after 7 by codex: session busy", "a starting 8 codex fresh"]);
+}
+
+#[test]
+fn a_limit_or_an_outage_at_the_first_request_is_waited_for_and_the_next_attempt_begins_a_new_session() {
+    let mut bench = one("");
+    for attempt in 1..=3 {
+        bench.begins_session("a", "s1");
+        bench.meets_limit("a", Some(HOUR_MS));
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex fresh", attempt + 1));
+    }
+    bench.begins_session("a", "s1");
+    bench.fails("a", Some(Trouble::Network { message: "away".to_owned() }));
+    bench.later(HOUR_MS);
+    assert_eq!(bench.settle()[1], "a starting 5 codex fresh");
+    bench.works_in_session("a", "s5");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.now = bench.machine.next_timer().unwrap();
+    assert_eq!(bench.settle()[1], "a starting 6 codex in s5", "it had answered there");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.now = bench.machine.next_timer().unwrap();
+    assert_eq!(bench.settle()[1], "a starting 7 codex in s5", "the session is older than the limit");
+}
+
+#[test]
+fn a_fresh_session_is_allowed_again_after_an_attempt_that_ended_for_another_reason() {
+    let mut bench = one("max_wait: 100h");
+    for attempt in [1, 3, 5] {
+        bench.works_in_session("a", "s1");
+        bench.meets_limit("a", Some(HOUR_MS));
+        bench.now = bench.machine.next_timer().unwrap();
+        assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
+        let facts = bench.fails("a", Some(Trouble::SessionUnknown));
+        assert_eq!(facts[2], format!("a starting {} codex fresh", attempt + 2));
+    }
+    let facts = bench.fails("a", Some(Trouble::SessionUnknown));
+    assert_eq!(facts[1], "a failed: the agent does not know its session", "once without another reason");
+}
+
+#[test]
+fn a_turn_without_a_known_end_is_told_with_the_limit_or_the_last_line_that_explains_it() {
+    for (trouble, expected) in [
+        (
+            Trouble::LongLines { lines: 1, limit_bytes: 4_194_304 },
+            "a failed: exit 0, and how the agent's turn ended is unknown: lines of its output that are longer than 4194304 bytes are not read (1 found)",
+        ),
+        (
+            Trouble::Unexplained { message: "it broke".to_owned() },
+            "a failed: exit 0 in the middle of the agent's turn: it broke",
+        ),
+    ] {
+        let facts = one("").end("a", agent(TurnEnd::CutShort, Some(trouble), exited(0)));
+        assert_eq!(facts[1], expected);
+    }
+}
+
+#[test]
+fn a_refusal_takes_the_fallback_and_is_retried_by_no_rule() {
+    let refused = || Some(Trouble::Refused { message: "Your credit balance is too low".to_owned() });
+    assert_eq!(
+        with_fallback("").fails("a", refused())[..2],
+        ["a ended 1 failed Refused", "a continues after 1 by claude: refused"]
+    );
+    for rest in ["retry: 3", "retry: {max: 3, errors: [network, rate_limit, exit]}"] {
+        assert_eq!(one(rest).fails("a", refused())[1], "a failed: Your credit balance is too low", "{rest}");
+    }
+    let mut bench = with_fallback("");
+    bench.fails("a", refused());
+    assert_eq!(bench.fails("a", refused())[1], "a failed: Your credit balance is too low", "the last one");
 }
 
 #[test]

@@ -431,7 +431,7 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
 /// A preset that can everything.
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true }
+    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
 }
 
 pub(super) fn exited(code: i32) -> ProcessEnded {
@@ -552,10 +552,12 @@ fn describe(emitted: &Emitted) -> String {
             let because = match &continues.because {
                 Because::Limit { .. } => "limit".to_owned(),
                 Because::LoginNeeded { .. } => "login".to_owned(),
+                Because::Refused { .. } => "refused".to_owned(),
                 Because::NotStarted { .. } => "not started".to_owned(),
                 Because::CutShort { .. } => "cut short".to_owned(),
                 Because::SessionUnknown => "session unknown".to_owned(),
                 Because::SessionInUse => "session in use".to_owned(),
+                Because::SessionBusy => "session busy".to_owned(),
                 Because::InvalidOutput { problem } => problem.clone(),
             };
             let when = if continues.due_at.is_some() { " later" } else { "" };

@@ -1,7 +1,7 @@
 //! What the agents of a run may use.
 
 use backstay_model::Text;
-use backstay_model::event::{FailureClass, Said, Tokens, Usage, UsageSpan};
+use backstay_model::event::{FailureClass, Said, SaidOn, Tokens, Usage, UsageSpan};
 
 use super::Bench;
 use super::bench::exited;
@@ -22,7 +22,7 @@ fn uses(bench: &mut Bench, step: &str, span: UsageSpan, input: u64, output: Opti
         (10, Said::SessionStarted { id: "s1".to_owned(), model: None }),
         (20, Said::Usage(Usage { span, tokens })),
     ];
-    bench.report(Report::Said { effect, attempt, said });
+    bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
 }
 
 fn ends_well(bench: &mut Bench, step: &str) -> Vec<String> {
@@ -36,6 +36,19 @@ fn below_its_budget_a_run_asks_nobody() {
     let mut bench = begun("ask", TWO);
     uses(&mut bench, "a", UsageSpan::Process, 900, Some(99));
     assert_eq!(ends_well(&mut bench, "a")[2..], ["b started", "b starting 1 codex in s1"]);
+}
+
+#[test]
+fn a_budget_says_that_sub_agents_are_not_counted_where_their_usage_is_not_told() {
+    let mut bench = begun("ask", TWO);
+    let (effect, attempt) = bench.in_flight("a");
+    let tokens = Tokens { input: Some(1_100), output: Some(0), is_partial: true, ..Tokens::default() };
+    let said = vec![(20, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
+    bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
+    ends_well(&mut bench, "a");
+    let asked = bench.machine.open_questions().next().unwrap().clone();
+    let told = "`b` would begin, and 1100 of 1000 tokens are used, and those of sub-agents, which are not told. What now?";
+    assert_eq!(asked.prompt, told);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
-use backstay_model::event::{Class, Event, QuestionKind, Said, SessionWish, Tokens, Usage, UsageSpan};
+use backstay_model::event::{
+    Class, Event, QuestionKind, Said, SaidOn, SessionWish, Tokens, Usage, UsageSpan,
+};
 use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
 
@@ -269,7 +271,12 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
                 _ => Said::TurnEnded { ok: true, failure: None },
             };
             let said = vec![(*spool_end, what)];
-            report(bench, *index, &|effect, attempt| Report::Said { effect, attempt, said: said.clone() });
+            report(bench, *index, &|effect, attempt| Report::Said {
+                effect,
+                attempt,
+                on: SaidOn::Stdout,
+                said: said.clone(),
+            });
         }
         Action::AgentEnds(index, turn, trouble) => {
             end(bench, *index, &agent_ended(*turn, *trouble, bench.now));

@@ -3,7 +3,7 @@
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{
     AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind,
-    RunStarted, Said, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
+    RunStarted, Said, SaidOn, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
@@ -352,7 +352,7 @@ fn a_record_that_lets_go_of_old_passes_still_knows_what_was_used() {
         let (effect, attempt) = bench.in_flight("c");
         let tokens = Tokens { input: Some(7), output: Some(1), ..Tokens::default() };
         let said = vec![(1, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
-        bench.report(Report::Said { effect, attempt, said });
+        bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
         bench.exit("c", 0);
         bench.exit("t", 1);
     }

@@ -1,0 +1,224 @@
+//! The ends of limits as agents and their providers say them, each read under a fixed clock, and damaged on
+//! purpose. The seed is fixed; `BACKSTAY_MUTATE_MINUTES=10` goes on for so long from a seed that it prints.
+
+#![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
+
+use backstay_agent::Patterns;
+use backstay_model::Timestamp;
+use backstay_testkit::{Random, mutate};
+use jiff::tz::TimeZone;
+
+/// A Saturday.
+const NOW: &str = "2026-11-28T14:05:30Z";
+
+fn read(text: &str, zone: &str) -> String {
+    let now: Timestamp = NOW.parse().unwrap();
+    let zone = TimeZone::get(zone).unwrap();
+    let reset = Patterns::default().reset(text);
+    reset.and_then(|reset| reset.resolve(now, &zone)).map_or_else(|| "none".to_owned(), |at| at.to_string())
+}
+
+/// What is said, on a machine in which zone, and the moment that is meant.
+const SAID: &[(&str, &str, &str)] = &[
+    // Codex.
+    ("You've hit your usage limit. Upgrade to Pro or try again at 10:26 PM.", "UTC", "2026-11-28T22:26:00Z"),
+    ("You've hit your usage limit. Try again at 10:26 PM.", "America/New_York", "2026-11-29T03:26:00Z"),
+    ("or try again at Dec 3rd, 2026 9:06 PM.", "UTC", "2026-12-03T21:06:00Z"),
+    ("or try again at Nov 29th, 2026 12:01 AM.", "Asia/Tokyo", "2026-11-28T15:01:00Z"),
+    ("Try again in 3 days 5 hours 12 minutes.", "UTC", "2026-12-01T19:17:30Z"),
+    ("try again in 1 day 22 hours 46 minutes and send a request", "UTC", "2026-11-30T12:51:30Z"),
+    (
+        "Rate limit reached for gpt-5 on tokens per min (TPM): Limit 30000, Used 29000. Please try again in 1.898s. Visit https://example.org/limits",
+        "UTC",
+        "2026-11-28T14:05:31.898Z",
+    ),
+    ("Please try again in 28ms. Visit the page", "UTC", "2026-11-28T14:05:30.028Z"),
+    ("Please try again in 6m0s. Need more?", "UTC", "2026-11-28T14:11:30Z"),
+    ("Please try again in 20.5 seconds", "UTC", "2026-11-28T14:05:50.5Z"),
+    ("try again in less than a minute", "UTC", "none"),
+    ("try again in a minute", "UTC", "2026-11-28T14:06:30Z"),
+    ("try again in an hour or two", "UTC", "2026-11-28T15:05:30Z"),
+    // Claude Code.
+    ("5-hour limit reached ∙ resets 3pm", "UTC", "2026-11-28T15:00:00Z"),
+    ("5-hour limit reached ∙ resets 3am", "UTC", "2026-11-29T03:00:00Z"),
+    ("You've hit your limit · resets 10:26pm (UTC)", "America/New_York", "2026-11-28T22:26:00Z"),
+    ("You've hit your session limit · resets 3:45pm (America/Los_Angeles)", "UTC", "2026-11-28T23:45:00Z"),
+    ("You've hit your weekly limit · resets Mon 12:00am", "UTC", "2026-11-30T00:00:00Z"),
+    ("You've hit your weekly limit · resets Mon 12:00am (Europe/Berlin)", "UTC", "2026-11-29T23:00:00Z"),
+    ("Weekly limit reached ∙ resets Dec 3 at 5pm", "UTC", "2026-12-03T17:00:00Z"),
+    ("Opus weekly limit reached ∙ resets Dec 6, 1pm", "Asia/Tokyo", "2026-12-06T04:00:00Z"),
+    ("Your limit will reset at 3pm (America/Santiago).", "UTC", "2026-11-28T18:00:00Z"),
+    ("Claude AI usage limit reached|1795950000", "UTC", "2026-11-29T11:00:00Z"),
+    ("Claude AI usage limit reached|1795950000000", "UTC", "2026-11-29T11:00:00Z"),
+    ("You're out of extra usage · resets Feb 26, 4pm (Asia/Tokyo)", "UTC", "2027-02-26T07:00:00Z"),
+    ("Session limit reached · resets at 2:30 p.m. · /upgrade for more", "UTC", "2026-11-28T14:30:00Z"),
+    ("Session limit reached, resets 2:05pm", "UTC", "2026-11-28T14:05:00Z"),
+    ("Weekly limit reached, resets Thursday at 9:00 AM", "UTC", "2026-12-03T09:00:00Z"),
+    ("weekly limit resets on Saturday at 1pm", "UTC", "2026-12-05T13:00:00Z"),
+    ("weekly limit resets on Saturday at 3pm", "UTC", "2026-11-28T15:00:00Z"),
+    ("weekly limit resets Saturday", "UTC", "2026-12-05T00:00:00Z"),
+    ("limit resets tomorrow at 9am", "UTC", "2026-11-29T09:00:00Z"),
+    ("limit resets tomorrow", "Europe/Berlin", "2026-11-28T23:00:00Z"),
+    ("limit resets today at 17:00 CET", "UTC", "2026-11-28T16:00:00Z"),
+    ("resets 5pm tomorrow (UTC)", "Asia/Tokyo", "2026-11-29T17:00:00Z"),
+    (
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+        "Asia/Tokyo",
+        "2026-12-01T00:00:00Z",
+    ),
+    // Gemini CLI and its provider.
+    ("Your quota will reset after 2h13m5s.", "UTC", "2026-11-28T16:18:35Z"),
+    ("Your quota will reset after 13h54m40s. Learn more", "UTC", "2026-11-29T04:00:10Z"),
+    ("Please retry in 34.074824224s.", "UTC", "2026-11-28T14:06:04.074824Z"),
+    ("Attempt 1 failed with status 429. Retrying after 41393468ms...", "UTC", "2026-11-29T01:35:23.468Z"),
+    ("Retrying with backoff... retry in 19h32m12.5s", "UTC", "2026-11-29T09:37:42.5Z"),
+    ("{\"@type\":\"RetryInfo\",\"retryDelay\":\"34s\"}", "UTC", "2026-11-28T14:06:04Z"),
+    ("Usage limit reached for gemini-2.5-pro. Access resets at 11:23 AM PDT.", "UTC", "2026-11-28T18:23:00Z"),
+    ("Access resets at 11:23 AM PST. Switch to flash?", "UTC", "2026-11-28T19:23:00Z"),
+    ("Access resets at 9:53 PM GMT+5:30.", "UTC", "2026-11-28T16:23:00Z"),
+    ("The daily quota resets at midnight Pacific Time", "UTC", "2026-11-29T08:00:00Z"),
+    ("resets at noon", "America/Chicago", "2026-11-28T18:00:00Z"),
+    // opencode and the providers behind it.
+    ("responseHeaders={\"retry-after\":\"3600\"}", "UTC", "2026-11-28T15:05:30Z"),
+    ("HTTP 429, Retry-After: 120", "UTC", "2026-11-28T14:07:30Z"),
+    ("Retry-After: Sat, 28 Nov 2026 21:06:05 GMT", "Asia/Tokyo", "2026-11-28T21:06:05Z"),
+    ("x-ratelimit-reset: 1795950000000", "UTC", "2026-11-29T11:00:00Z"),
+    ("anthropic-ratelimit-requests-reset: 2026-11-28T15:00:00Z", "UTC", "2026-11-28T15:00:00Z"),
+    ("ratelimit-reset: 2026-11-28T16:00:00.250+01:00", "UTC", "2026-11-28T15:00:00Z"),
+    ("Your limit will reset at 2026-11-29 05:00:12", "Asia/Singapore", "2026-11-28T21:00:12Z"),
+    ("Usage resets on 1 December 2026", "UTC", "2026-12-01T00:00:00Z"),
+    ("Usage resets on December 1st", "UTC", "2026-12-01T00:00:00Z"),
+    ("Usage resets 12/1/2026 9:06 PM", "UTC", "2026-12-01T21:06:00Z"),
+    ("available again at 9:06 PM on Dec 2", "UTC", "2026-12-02T21:06:00Z"),
+    ("will be available in 5 hours.", "UTC", "2026-11-28T19:05:30Z"),
+    ("Please wait 2 weeks", "UTC", "2026-12-12T14:05:30Z"),
+    ("Please wait about 90 min, then retry", "UTC", "2026-11-28T15:35:30Z"),
+    ("resets Jan 2 at 3pm", "UTC", "2027-01-02T15:00:00Z"),
+    // What passed: a minute ago is now; a day without a year is the nearest one, never next year's.
+    ("try again at 2:00 PM", "UTC", "2026-11-28T14:00:00Z"),
+    ("try again at 1:50 PM", "UTC", "2026-11-29T13:50:00Z"),
+    ("resets Nov 27, 4pm", "UTC", "2026-11-27T16:00:00Z"),
+    // No time, or none that can be trusted.
+    ("You've hit your limit. Try again later.", "UTC", "none"),
+    ("try again soon", "UTC", "none"),
+    ("resets 25:00", "UTC", "none"),
+    ("resets 13pm", "UTC", "none"),
+    ("resets Nov 31, 4pm", "UTC", "none"),
+    ("resets 4pm (Nowhere/Land)", "UTC", "none"),
+    ("resets 4pm IST", "UTC", "none"),
+    ("resets 4pm (XYZT)", "UTC", "none"),
+    ("try again in 99999999999999999999h", "UTC", "none"),
+    ("try again in 400 days", "UTC", "none"),
+    ("try again in 0s", "UTC", "none"),
+    ("try again at .", "UTC", "none"),
+    ("resets 3", "UTC", "none"),
+    ("", "UTC", "none"),
+];
+
+#[test]
+fn the_end_of_a_limit_is_read_as_it_is_said() {
+    let wrong: Vec<String> = SAID
+        .iter()
+        .filter_map(|(text, zone, expected)| {
+            let found = read(text, zone);
+            (found != *expected)
+                .then(|| format!("{text} ({zone})\n  expected {expected}\n  found    {found}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is put into texts: times that are none, numbers beyond their types, zones, and pieces of other forms.
+const MORSELS: [&str; 30] = [
+    " in ",
+    " at ",
+    " after ",
+    ":",
+    ".",
+    "-",
+    "/",
+    "(",
+    ")",
+    "999999999999",
+    "0",
+    "00",
+    "1e9",
+    "99:99",
+    "am",
+    "pm",
+    "UTC+25",
+    "UTC",
+    "Feb 30",
+    "Mon",
+    "tomorrow",
+    "ms",
+    "days",
+    "weeks",
+    "2026-13-45",
+    "İ",
+    "ſ",
+    "\u{202e}",
+    "∙",
+    "\n",
+];
+
+fn mutated(random: &mut Random) -> String {
+    let mut text: Vec<char> = SAID[random.below(SAID.len())].0.chars().collect();
+    for _ in 0..=random.below(4) {
+        let at = random.below(text.len() + 1);
+        let end = text.len().min(at + random.below(6));
+        match random.below(4) {
+            0 => drop(text.drain(at..end)),
+            1 => {
+                let copy = text[at..end].to_vec();
+                drop(text.splice(at..at, copy));
+            }
+            2 => {
+                let other: Vec<char> = SAID[random.below(SAID.len())].0.chars().collect();
+                drop(text.splice(at..end, other));
+            }
+            _ => drop(text.splice(at..end, random.of(&MORSELS).chars())),
+        }
+    }
+    text.into_iter().collect()
+}
+
+/// The longest wait that `text` can mean: all that its numbers could count, in the longest unit that it names. A day, a date
+/// or an epoch may lie as far ahead as a limit can last.
+fn longest_wait_s(text: &str) -> f64 {
+    let text = text.to_lowercase();
+    let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    // A time of day is at most a day away, a weekday a week; both stand in zones up to a day apart.
+    let mut longest: f64 = 2.0 * 86_400.0;
+    if names(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"]) {
+        longest = longest.max(9.0 * 86_400.0);
+    }
+    let digits = text.split(|each: char| !each.is_ascii_digit());
+    let largest = digits.filter_map(|run| run.parse::<f64>().ok()).fold(1.0, f64::max);
+    let unit = [(&["w"][..], 604_800.0), (&["d"], 86_400.0), (&["h"], 3_600.0), (&["m"], 60.0)]
+        .into_iter()
+        .find_map(|(letters, seconds)| names(letters).then_some(seconds))
+        .unwrap_or(1.0);
+    // Numbers with units may follow each other.
+    longest = longest.max((largest + 1.0) * unit * 2.0 + 60.0 * 3_600.0);
+    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let has_date = names(&months) || names(&["-", "/"]) || largest >= 1e9;
+    if has_date { f64::MAX } else { longest }
+}
+
+#[test]
+fn texts_that_were_damaged_panic_nowhere_and_mean_no_longer_wait_than_they_say() {
+    const YEAR_S: f64 = 366.0 * 86_400.0;
+    let now: Timestamp = NOW.parse().unwrap();
+    let zones = ["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]
+        .map(|zone| TimeZone::get(zone).unwrap());
+    mutate("limits", 0x5eed_0000_0000_0011, 20_000, |random| {
+        let text = mutated(random);
+        let zone = &zones[random.below(zones.len())];
+        let Some(at) = Patterns::default().reset(&text).and_then(|reset| reset.resolve(now, zone)) else {
+            return;
+        };
+        let wait = at.since(now).as_secs_f64();
+        assert!(wait <= YEAR_S && wait <= longest_wait_s(&text), "{text:?}: {wait} s");
+    });
+}
