@@ -114,6 +114,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         network,
         session_unknown,
         session_in_use,
+        sub_agent,
         success,
         failure,
         login_exit_codes,
@@ -126,6 +127,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
+        ("signs.sub_agent", sub_agent),
         ("signs.success", success),
         ("signs.failure", failure),
     ] {
@@ -163,7 +165,7 @@ mod tests {
             env = { LD_PRELOAD = "x.so" }
             prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P", command_prefix = "/", file_prefix = "@" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], success = ["e"], failure = ["e"], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], sub_agent = ["a"], success = ["e"], failure = ["e"], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -211,6 +213,7 @@ mod tests {
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",
+                "signs.sub_agent",
                 "signs.success",
                 "signs.failure",
                 "signs.login_exit_codes",
