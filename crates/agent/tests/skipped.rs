@@ -147,7 +147,6 @@ fn skipped((survey, unknown): &(Survey, BTreeSet<String>)) -> Vec<String> {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the command that records says by it what is written")]
 fn what_the_readers_skip_is_written_down() {
     let presets = Presets::built_in().unwrap();
     let is_recording = std::env::var_os("BACKSTAY_RECORD").is_some();
