@@ -18,7 +18,7 @@ pub(crate) struct Scenario {
 /// On another day than that of the recording, and within a year of the clocks of the tests that read it.
 const LIMIT_RESETS_AT_S: u64 = 1_826_749_600;
 
-/// Answers after which a CLI that tries again without end is killed: by then it has said so.
+/// The request at which a CLI that tries again without end is killed: by then it has said so.
 const ANSWERS_BEFORE_KILL: usize = 3;
 
 const SCHEMA: &str = r#"{"type":"object","properties":{"greeting_of_the_day":{"type":"string"}},"required":["greeting_of_the_day"],"additionalProperties":false}"#;
@@ -140,7 +140,7 @@ fn limit(place: &Workplace, cli: Cli) -> Recordings {
 }
 
 fn refused_login(place: &Workplace, cli: Cli) -> Recordings {
-    vec![("refused_login", failing(place, cli, Answer::Unauthorized))]
+    vec![("refused_login", started(place, cli, always(Answer::Unauthorized)))]
 }
 
 fn no_login(place: &Workplace, cli: Cli) -> Recordings {
@@ -148,11 +148,11 @@ fn no_login(place: &Workplace, cli: Cli) -> Recordings {
 }
 
 fn no_credit(place: &Workplace, cli: Cli) -> Recordings {
-    vec![("no_credit", failing(place, cli, Answer::Refused(Refusal::CreditTooLow)))]
+    vec![("no_credit", started(place, cli, always(Answer::Refused(Refusal::CreditTooLow))))]
 }
 
 fn forbidden(place: &Workplace, cli: Cli) -> Recordings {
-    vec![("forbidden", failing(place, cli, Answer::Refused(Refusal::Forbidden)))]
+    vec![("forbidden", started(place, cli, always(Answer::Refused(Refusal::Forbidden))))]
 }
 
 fn content_filter(place: &Workplace, cli: Cli) -> Recordings {
@@ -171,8 +171,10 @@ fn always(answer: Answer) -> Script {
     Script { answers: [].into(), then: answer }
 }
 
-/// To its end, or until it has tried again often enough.
+/// To its end, or until it has tried again often enough: what it asks for then is never answered, so that it says nothing more.
 fn failing(place: &Workplace, cli: Cli, answer: Answer) -> Run {
     let session = SessionUse::Start { id: cli.new_session() };
-    place.run_until_answers(always(answer), session, ANSWERS_BEFORE_KILL)
+    let answers = std::iter::repeat_n(answer, ANSWERS_BEFORE_KILL - 1).collect();
+    let script = Script { answers, then: Answer::Hang };
+    place.run_until_answers(script, session, ANSWERS_BEFORE_KILL)
 }
