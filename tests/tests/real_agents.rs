@@ -34,7 +34,7 @@ struct Place {
 
 impl Place {
     /// `None`, having said why, where the CLI is not to be had.
-    fn new(cli: Cli, script: impl FnOnce(&World) -> Script) -> Option<Place> {
+    fn new(cli: Cli, own: &[&str], script: impl FnOnce(&World) -> Script) -> Option<Place> {
         let programs = install::programs()?;
         let world = World::new();
         let endpoint = Endpoint::start(script(&world)).expect("an endpoint can be had");
@@ -48,7 +48,8 @@ impl Place {
         assert!(git.expect("git can be started").success());
         cli.furnish(&home);
         let (args, _) = cli.connection(&endpoint.url(), true);
-        let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
+        let args = args.iter().map(String::as_str).chain(own.iter().copied());
+        let quoted: Vec<String> = args.map(|arg| format!("'{arg}'")).collect();
         let name = cli.name();
         world.write(
             "flow.yaml",
@@ -60,7 +61,7 @@ impl Place {
         Some(Place { cli, world, endpoint, programs })
     }
 
-    fn start(&self) -> Started {
+    fn start(&self, given: &[(&str, &str)]) -> Started {
         let (_, env) = self.cli.connection(&self.endpoint.url(), true);
         let system =
             std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("there is a PATH");
@@ -68,7 +69,19 @@ impl Place {
         let home = self.world.path().join("home");
         let mut variables = vec![("PATH", path.as_str()), ("HOME", home.as_str()), ("TZ", "UTC")];
         variables.extend(env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        variables.extend(given);
         self.world.start_with(&["run", "flow.yaml"], &variables)
+    }
+
+    /// The outputs of the run, which completed.
+    fn outputs(&self) -> String {
+        let record = self.world.record();
+        assert_eq!(record.status, RunStatus::Completed);
+        let text = block_on(async {
+            let store = self.world.store().await.expect("there is a store");
+            store.text(record.outputs.as_ref().expect("it completed")).await.expect("it can be read")
+        });
+        text.to_string()
     }
 }
 
@@ -90,8 +103,8 @@ fn goes_on_in_its_own_session(cli: Cli) {
             Answer::text("The greeting is written."),
         ])
     };
-    let Some(place) = Place::new(cli, script) else { return };
-    let run = place.start();
+    let Some(place) = Place::new(cli, &[], script) else { return };
+    let run = place.start(&[]);
     assert!(place.endpoint.wait_for_answers(3, PATIENCE), "{:?}", place.endpoint.received());
     let is_heard = |record: &RunRecord| agents(record).first().is_some_and(|agent| agent.tools == 2);
     let record = place
@@ -104,12 +117,7 @@ fn goes_on_in_its_own_session(cli: Cli) {
     assert!(status.success(), "{out}");
 
     let record = place.world.record();
-    assert_eq!(record.status, RunStatus::Completed);
-    let outputs = block_on(async {
-        let store = place.world.store().await.expect("there is a store");
-        store.text(record.outputs.as_ref().expect("it completed")).await.expect("it can be read")
-    });
-    assert_eq!(&*outputs, r#"{"greeting":"hello","said":"The greeting is written."}"#);
+    assert_eq!(place.outputs(), r#"{"greeting":"hello","said":"The greeting is written."}"#);
     let agents = agents(&record);
     assert_eq!(agents.len(), 2, "{agents:#?}");
     assert!(agents[0].session.is_some() && agents[0].session == agents[1].session, "{agents:#?}");
@@ -135,18 +143,61 @@ fn goes_on_in_its_own_session(cli: Cli) {
     assert_eq!(continued.count(), 1);
 }
 
+const SECRET: &str = "sesame-opens-the-door-7431";
+
+/// The provider sends a secret in two pieces; no piece has all of it, and the message has. What the processes printed has the
+/// pieces; `logs` joins them, and redacts by its own environment.
+fn tells_no_secret_that_comes_in_pieces(cli: Cli) {
+    let own: &[&str] = if cli == Cli::Claude { &["--include-partial-messages"] } else { &[] };
+    let script = |world: &World| {
+        let (begin, end) = SECRET.split_at(13);
+        let pieces = Answer::Pieces(vec![format!("The word is {begin}"), format!("{end}, I was told.")]);
+        Script::of([Answer::write(world.path().join("greeting.txt").as_str(), "hello\n"), pieces])
+    };
+    let Some(place) = Place::new(cli, own, script) else { return };
+    let (status, out) = place.start(&[("MY_TOKEN", SECRET)]).end();
+    assert!(status.success(), "{out}");
+    assert_eq!(
+        place.outputs(),
+        r#"{"greeting":"hello","said":"The word is [redacted:MY_TOKEN], I was told."}"#
+    );
+    let raw =
+        String::from_utf8_lossy(&place.world.run(&["logs", "--raw", "@last", "fix"]).stdout).into_owned();
+    let (begin, end) = SECRET.split_at(13);
+    assert!(raw.contains(begin) && raw.contains(end), "it came in pieces: {raw}");
+    let shown = |arguments: &[&str]| String::from_utf8_lossy(&place.world.run(arguments).stdout).into_owned();
+    for arguments in [&["show"] as &[&str], &["show", "--json"], &["ls"]] {
+        let shown = shown(arguments);
+        assert!(!shown.contains("sesame"), "{arguments:?}: {shown}");
+    }
+    let mut logs = place.world.command(&["logs", "@last", "fix"]);
+    let logs = logs.env("MY_TOKEN", SECRET).output().expect("the binary starts").stdout;
+    let logs = String::from_utf8_lossy(&logs);
+    assert!(logs.contains("[redacted:MY_TOKEN]") && !logs.contains("sesame"), "{logs}");
+    // The end of an attempt has what its processes printed, as it came.
+    let events = shown(&["events"]);
+    assert!(!events.contains(SECRET), "{events}");
+    let facts: String = events.lines().filter(|line| !line.contains(" effect_finished ")).collect();
+    assert!(facts.contains("[redacted:MY_TOKEN]") && !facts.contains("sesame"), "{facts}");
+    assert!(!out.contains("sesame"), "{out}");
+}
+
 macro_rules! real {
-    ($($name:ident: $cli:expr;)*) => {
-        $(#[test]
+    ($($test:ident: $($name:ident $cli:expr),*;)*) => {
+        $($(#[test]
         fn $name() {
-            goes_on_in_its_own_session($cli);
-        })*
+            $test($cli);
+        })*)*
     };
 }
 
 real! {
-    codex_goes_on_in_its_own_session: Cli::Codex;
-    claude_goes_on_in_its_own_session: Cli::Claude;
-    gemini_goes_on_in_its_own_session: Cli::Gemini;
-    opencode_goes_on_in_its_own_session: Cli::Opencode;
+    goes_on_in_its_own_session:
+        codex_goes_on_in_its_own_session Cli::Codex,
+        claude_goes_on_in_its_own_session Cli::Claude,
+        gemini_goes_on_in_its_own_session Cli::Gemini,
+        opencode_goes_on_in_its_own_session Cli::Opencode;
+    tells_no_secret_that_comes_in_pieces:
+        claude_tells_no_secret_that_comes_in_pieces Cli::Claude,
+        gemini_tells_no_secret_that_comes_in_pieces Cli::Gemini;
 }

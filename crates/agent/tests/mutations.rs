@@ -45,9 +45,12 @@ struct Subject {
 fn subject(agent: &str, presets: &Presets) -> Subject {
     let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(agent);
     let mut paths: Vec<_> = folder.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
-    paths.retain(|path| !path.as_str().ends_with(".events.jsonl"));
+    let written = folder.join("written");
+    paths.extend(written.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()));
+    paths.retain(|path| path.extension() == Some("jsonl") && !path.as_str().ends_with(".events.jsonl"));
     paths.sort();
-    let streams = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let mut streams: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    streams.retain(|stream| !stream.is_empty());
     Subject { preset: presets.get(agent).unwrap().clone(), streams }
 }
 

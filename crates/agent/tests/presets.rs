@@ -96,9 +96,9 @@ fn each_preset_starts_resumes_and_forks_with_these_words() {
         ),
         ("gemini", start(), Full, format!("{gemini} --session-id ID --approval-mode yolo")),
         ("gemini", resume(), Full, format!("{gemini} --resume ID --approval-mode yolo")),
-        ("opencode", start(), Read, format!("{opencode} --agent plan")),
-        ("opencode", start(), Write, opencode.to_owned()),
-        ("opencode", start(), Full, format!("{opencode} --auto")),
+        ("opencode", start(), Read, format!("{opencode} --title Backstay --agent plan")),
+        ("opencode", start(), Write, format!("{opencode} --title Backstay")),
+        ("opencode", start(), Full, format!("{opencode} --title Backstay --auto")),
         ("opencode", resume(), Write, format!("{opencode} --session ID")),
         ("opencode", fork(), Full, format!("{opencode} --session ID --fork --auto")),
     ] {
@@ -134,7 +134,7 @@ fn model_schema_and_own_arguments_stand_where_each_cli_takes_them() {
     );
     assert_eq!(argv("claude", start())[9..], ["--model", "m1", "--json-schema", "{}", "--own", "x y"]);
     assert_eq!(argv("gemini", start())[8..], ["--model", "m1", "--own", "x y"], "it takes no schema");
-    assert_eq!(argv("opencode", start())[8..], ["--auto", "--model", "m1", "--own", "x y"]);
+    assert_eq!(argv("opencode", start())[10..], ["--auto", "--model", "m1", "--own", "x y"]);
 }
 
 #[test]

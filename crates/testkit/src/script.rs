@@ -37,6 +37,22 @@ pub enum Turns {
 pub enum Answer {
     /// The model says this and ends its turn.
     Text(String),
+    /// The model says these one after another, as one message that is streamed, and ends its turn.
+    Pieces(Vec<String>),
+    /// The model thinks this, then gives that answer.
+    Thought {
+        /// What the provider shows of the thought.
+        thought: String,
+        /// What follows in the same reply: a text, a document or a call of a tool.
+        then: Box<Answer>,
+    },
+    /// The provider itself searches the web for `query`, and the model says `text`; Responses only.
+    WebSearch {
+        /// What is searched.
+        query: String,
+        /// What the model makes of it.
+        text: String,
+    },
     /// The model answers with this JSON document: through the tool for it where the agent offers one, else as its text.
     Document(String),
     /// The model calls a tool.
@@ -114,6 +130,12 @@ impl Answer {
     /// The model says `text` and ends its turn.
     pub fn text(text: &str) -> Answer {
         Answer::Text(text.to_owned())
+    }
+
+    /// The model thinks `thought` before it gives this answer.
+    #[must_use]
+    pub fn after(self, thought: &str) -> Answer {
+        Answer::Thought { thought: thought.to_owned(), then: Box::new(self) }
     }
 
     /// The model runs `command`.

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use backstay_testkit::{Answer, Dialect, Endpoint, Script};
+use backstay_testkit::{Answer, Counted, Dialect, Endpoint, Script};
 
 /// The endpoint is on this machine: what has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +71,31 @@ fn each_dialect_calls_the_agents_own_shell() {
         let received = endpoint.received();
         assert_eq!((received.len(), received[0].dialect), (1, Some(dialect)));
         assert_eq!((received[0].body.as_str(), received[0].credentials.as_deref()), (body, Some("Bearer k")));
+    }
+}
+
+#[test]
+fn each_dialect_streams_a_thought_and_a_message_in_pieces() {
+    for (path, body, thought) in [
+        ("/v1/responses", r#"{"tools":[{"name":"shell_command"}]}"#, r#""summary":[{"text":"Hm.""#),
+        (
+            "/v1/chat/completions",
+            r#"{"stream":true,"tools":[{"function":{"name":"bash"}}]}"#,
+            r#""reasoning_content":"Hm.""#,
+        ),
+        ("/v1/messages", r#"{"stream":true,"tools":[{"name":"Bash"}]}"#, r#""thinking":"Hm.""#),
+        (
+            "/m:streamGenerateContent",
+            r#"{"tools":[{"functionDeclarations":[{"name":"x"}]}]}"#,
+            r#""text":"Hm.","thought":true"#,
+        ),
+    ] {
+        let pieces = Answer::Pieces(["one ", "two"].map(str::to_owned).into());
+        let endpoint = Endpoint::start(Script::of([pieces.after("Hm.")])).unwrap();
+        let reply = post(&endpoint, path, body);
+        let place = |text: &str| reply.find(text).unwrap_or_else(|| panic!("{text} in {reply}"));
+        assert!(place(thought) < place("\"one \"") && place("\"one \"") < place("\"two\""), "{reply}");
+        assert_eq!(Counted::of(&endpoint.received()).requests, 1);
     }
 }
 

@@ -329,6 +329,8 @@ pub(super) struct SignsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_in_use: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sub_agent: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) success: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Vec<String>>,
@@ -378,6 +380,7 @@ impl Patch {
         take(&mut self.signs.network, over.signs.network);
         take(&mut self.signs.session_unknown, over.signs.session_unknown);
         take(&mut self.signs.session_in_use, over.signs.session_in_use);
+        take(&mut self.signs.sub_agent, over.signs.sub_agent);
         take(&mut self.signs.success, over.signs.success);
         take(&mut self.signs.failure, over.signs.failure);
         take(&mut self.signs.login_exit_codes, over.signs.login_exit_codes);
@@ -429,6 +432,7 @@ impl Patch {
                 network: signs.network.unwrap_or_default(),
                 session_unknown: signs.session_unknown.unwrap_or_default(),
                 session_in_use: signs.session_in_use.unwrap_or_default(),
+                sub_agent: signs.sub_agent.unwrap_or_default(),
                 failure: signs.failure.unwrap_or_default(),
                 success: signs.success.unwrap_or_default(),
             },
@@ -475,6 +479,7 @@ impl Patch {
                 network: Some(signs.network.clone()),
                 session_unknown: Some(signs.session_unknown.clone()),
                 session_in_use: Some(signs.session_in_use.clone()),
+                sub_agent: Some(signs.sub_agent.clone()).filter(|all| !all.is_empty()),
                 success: Some(signs.success.clone()).filter(|all| !all.is_empty()),
                 failure: Some(signs.failure.clone()).filter(|all| !all.is_empty()),
                 login_exit_codes: Some(preset.login_exit_codes.clone()),

@@ -117,6 +117,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         network,
         session_unknown,
         session_in_use,
+        sub_agent,
         success,
         failure,
         login_exit_codes,
@@ -129,6 +130,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
+        ("signs.sub_agent", sub_agent),
         ("signs.success", success),
         ("signs.failure", failure),
     ] {
@@ -167,7 +169,7 @@ mod tests {
             env = { LD_PRELOAD = "x.so" }
             prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P", command_prefix = "/", file_prefix = "@" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], success = [], failure = [], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], sub_agent = ["a"], success = [], failure = [], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -215,6 +217,7 @@ mod tests {
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",
+                "signs.sub_agent",
                 "signs.success",
                 "signs.failure",
                 "signs.login_exit_codes",

@@ -30,6 +30,14 @@ impl Cli {
         is_chosen.then(|| "1b8b6f0e-5d0c-4a57-9d5e-3c1f0b7a2d11".to_owned())
     }
 
+    /// A session that is not there.
+    pub(crate) fn unknown_session(self) -> &'static str {
+        match self {
+            Cli::Opencode => "ses_e02c9c6e7ffeYRCrsetUJ4mwZZ",
+            Cli::Codex | Cli::Claude | Cli::Gemini => "f1150ff8-377b-482c-8881-510f83f21f14",
+        }
+    }
+
     /// The user's own arguments that point it at the endpoint, and the variables that do.
     pub(crate) fn connection(self, url: &str, is_logged_in: bool) -> (Vec<String>, BTreeMap<String, String>) {
         let mut env = BTreeMap::new();

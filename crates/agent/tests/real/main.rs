@@ -1,20 +1,20 @@
 //! The real agent CLIs against the scripted endpoint: no account, no network, no cost.
 //!
-//! They run in the full mode only. With `BACKSTAY_RECORD=1` beside it, what they say becomes the golden input of the
-//! readers' tests; read the difference before it is committed.
+//! They run in the full mode only. What the CLIs say is recorded by `cargo xtask record-agents` (`tests/record`).
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 mod cli;
+#[expect(dead_code, reason = "recordings use more of it")]
 mod clis;
 mod install;
-mod record;
 mod troubles;
+mod usage;
 
 use backstay_agent::{Access, DeliveryVia, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
 use cli::Cli;
-use clis::Workplace;
+use clis::{Login, Workplace};
 
 /// In the year 2026, far enough from the next change of a clock.
 const LIMIT_RESETS_AT_S: u64 = 1_795_300_000;
@@ -29,7 +29,7 @@ fn always(answer: Answer) -> Script {
 
 /// A command and a file, written by the agent's own tools; then the end.
 fn does_a_task(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let file = place.folder().join("greeting.txt");
     let script = Script::of([
         Answer::shell("echo one > one.txt"),
@@ -37,7 +37,6 @@ fn does_a_task(cli: Cli) {
         Answer::text("The greeting is written."),
     ]);
     let run = place.run(script, SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "task", &place, &run);
     let progress = run.progress();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "hello\n");
@@ -53,14 +52,13 @@ fn does_a_task(cli: Cli) {
 
 /// Killed in the middle, it goes on in its own session and knows what it had done.
 fn goes_on_after_a_kill(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let chosen = cli.new_session();
     // Claude Code writes its session some time after the fact: what it did in the last moment before a kill may not be in
     // it. The second command gives it the time.
     let script =
         Script::of([Answer::shell("echo before-the-kill > one.txt"), Answer::shell("sleep 1"), Answer::Hang]);
     let killed = place.run_and_kill(script, SessionUse::Start { id: chosen.clone() }, 3);
-    record::golden(cli, "killed", &place, &killed);
     let progress = killed.progress();
     assert_eq!((progress.ended(), progress.tools()), (None, 2));
     let session = progress.session().unwrap().to_owned();
@@ -78,7 +76,6 @@ fn goes_on_after_a_kill(cli: Cli) {
 
     let script = Script::of([Answer::text("I have gone on.")]);
     let resumed = place.run(script, SessionUse::Resume { id: session.clone() }, Access::Write);
-    record::golden(cli, "resumed", &place, &resumed);
     let after = resumed.progress();
     assert_eq!((resumed.code, after.session()), (Some(0), Some(session.as_str())), "{}", resumed.stderr);
     assert_eq!(after.last_message(), Some("I have gone on."));
@@ -88,11 +85,8 @@ fn goes_on_after_a_kill(cli: Cli) {
 }
 
 fn says_that_a_session_is_not_there(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
-    let id = match cli {
-        Cli::Opencode => "ses_e02c9c6e7ffeYRCrsetUJ4mwZZ",
-        Cli::Codex | Cli::Claude | Cli::Gemini => "f1150ff8-377b-482c-8881-510f83f21f14",
-    };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
+    let id = cli.unknown_session();
     let run = place.run(Script::of([]), SessionUse::Resume { id: id.to_owned() }, Access::Write);
     assert_ne!(run.code, Some(0));
     assert_eq!(place.preset().signs().symptom(&run.stderr), Some(Symptom::SessionUnknown), "{}", run.stderr);
@@ -100,9 +94,8 @@ fn says_that_a_session_is_not_there(cli: Cli) {
 }
 
 fn tells_a_limit(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let run = place.run(always(limit()), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "limit", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert_eq!(progress.ended(), Some(false));
@@ -112,32 +105,30 @@ fn tells_a_limit(cli: Cli) {
 
 /// opencode waits for the end of a limit and says so on its stderr alone.
 fn tells_a_limit_on_stderr(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
-    assert_eq!(place.first_symptom(always(limit()), session), Some(Symptom::Limit));
+    assert_eq!(place.run_until_symptom(always(limit()), session).0, Some(Symptom::Limit));
 }
 
 /// Gemini CLI and opencode try again and say so on their stderr alone.
 fn tells_on_stderr_that_the_provider_fails(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
-    assert_eq!(place.first_symptom(always(Answer::ServerError), session), Some(Symptom::Network));
+    assert_eq!(place.run_until_symptom(always(Answer::ServerError), session).0, Some(Symptom::Network));
 }
 
 fn tells_a_refused_login(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let run =
         place.run(always(Answer::Unauthorized), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "refused_login", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert!(matches!(progress.obstacle(), Some(Obstacle::Login { .. })), "{progress:?} {}", run.stderr);
 }
 
 fn tells_a_missing_login(cli: Cli) {
-    let Some(place) = Workplace::without_login(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Never) else { return };
     let run = place.run(Script::of([]), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "no_login", &place, &run);
     assert_ne!(run.code, Some(0));
     let is_told = matches!(run.progress().obstacle(), Some(Obstacle::Login { .. }))
         || place.preset().signs().symptom(&run.stderr) == Some(Symptom::Login)
@@ -156,7 +147,7 @@ fn takes_odd_prompts_as_text(cli: Cli) {
     for (prompt, via) in
         ODD_PROMPTS.into_iter().flat_map(|prompt| [(prompt, DeliveryVia::Arg), (prompt, DeliveryVia::Stdin)])
     {
-        let Some(place) = Workplace::new(cli) else { return };
+        let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
         std::fs::write(place.folder().join("notes.txt"), IN_THE_FILE).unwrap();
         let run = place.run_with_prompt(Script::of([Answer::text("Hello.")]), via, prompt);
         let asked = run.requests.iter().find(|request| request.answer.is_some());
@@ -170,7 +161,7 @@ fn takes_odd_prompts_as_text(cli: Cli) {
 
 /// A copy of a session knows what the session knew, and has a name of its own.
 fn goes_on_with_a_copy(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let script = Script::of([Answer::shell("echo before-the-copy > one.txt"), Answer::text("Done.")]);
     let first = place.run(script, SessionUse::Start { id: cli.new_session() }, Access::Write);
     let from = first.progress().session().unwrap().to_owned();
@@ -188,13 +179,12 @@ fn goes_on_with_a_copy(cli: Cli) {
 
 /// The schema reaches the provider, and the answer is the last message.
 fn hands_over_a_schema(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let answer = r#"{"greeting_of_the_day":"hello"}"#;
     let run = place.run_with_schema(
         Script::of([Answer::Document(answer.to_owned())]),
         r#"{"type":"object","properties":{"greeting_of_the_day":{"type":"string"}},"required":["greeting_of_the_day"],"additionalProperties":false}"#,
     );
-    record::golden(cli, "schema", &place, &run);
     let asked = run.requests.iter().find(|request| request.answer.is_some()).unwrap();
     assert!(asked.body.contains("greeting_of_the_day"), "{} {}", run.stderr, asked.body);
     assert_eq!(run.progress().last_message(), Some(answer));
@@ -202,14 +192,13 @@ fn hands_over_a_schema(cli: Cli) {
 
 /// Claude Code goes on trying and says so; Codex gives up.
 fn tells_that_the_provider_fails(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
     let run = if cli == Cli::Claude {
         place.run_and_kill(always(Answer::ServerError), session, 3)
     } else {
         place.run(always(Answer::ServerError), session, Access::Write)
     };
-    record::golden(cli, "provider_fails", &place, &run);
     let progress = run.progress();
     assert!(matches!(progress.obstacle(), Some(Obstacle::Network { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "trying again is no sign of life");
@@ -217,7 +206,7 @@ fn tells_that_the_provider_fails(cli: Cli) {
 
 /// Reading access means that neither its tools for files nor its shell write.
 fn writes_nothing_with_reading_access(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let shell = Script::of([Answer::shell("echo one > one.txt"), Answer::text("I may not.")]);
     place.run(shell, SessionUse::Start { id: cli.new_session() }, Access::Read);
     let file = place.folder().join("two.txt");
@@ -228,6 +217,7 @@ fn writes_nothing_with_reading_access(cli: Cli) {
 }
 
 use troubles::tells_each_trouble_of_the_provider;
+use usage::{tells_what_the_provider_counted, tells_what_was_counted_since_a_resume};
 
 macro_rules! real {
     ($($cli:ident: $variant:expr, [$($test:ident),*];)*) => {
@@ -245,16 +235,20 @@ real! {
     codex: super::Cli::Codex, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
+        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
+        tells_what_was_counted_since_a_resume];
     claude: super::Cli::Claude, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
         tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
+        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
+        tells_what_was_counted_since_a_resume];
     gemini: super::Cli::Gemini, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
         tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
-        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider];
+        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
+        tells_what_was_counted_since_a_resume];
     opencode: super::Cli::Opencode, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
         says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
         tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
+        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
+        tells_what_was_counted_since_a_resume];
 }

@@ -5,7 +5,7 @@ use backstay_testkit::{Answer, Refusal};
 
 use crate::always;
 use crate::cli::Cli;
-use crate::clis::Workplace;
+use crate::clis::{Login, Workplace};
 
 /// The class of what is in an agent's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) fn tells_each_trouble_of_the_provider(cli: Cli) {
         if !is_whole && !(row + column.unwrap()).is_multiple_of(SAMPLE) {
             continue;
         }
-        let Some(place) = Workplace::new(cli) else { return };
+        let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
         let (found, requests) = place.first_obstacle(always(answer.clone()));
         let (class, message) = match &found {
             Some(Obstacle::Refused { message }) => (Some(Class::Refused), message.as_str()),

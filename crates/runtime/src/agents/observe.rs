@@ -198,6 +198,15 @@ impl Observer {
     }
 
     fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        if self.preset.signs().is_sub_agent(line) {
+            self.progress.apply(&AgentEvent::UntoldSubAgent);
+            // What was told before that was thought to be all.
+            if self.usage.is_some() {
+                let usage = self.usage_so_far().map(|usage| Draft::Said(Said::Usage(usage)));
+                self.wait_beside(usage.into_iter().collect());
+            }
+            return;
+        }
         let life = self.life();
         let since = &mut self.stderr.since;
         if since.life != life {
@@ -223,6 +232,11 @@ impl Observer {
         self.stderr.told = told;
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
+        self.wait_beside(drafts);
+    }
+
+    /// Keeps what the line of stderr that was read last says.
+    fn wait_beside(&mut self, drafts: Vec<Draft>) {
         let spool_end = self.stderr.end;
         if spool_end > self.known_until.stderr {
             let waiting = drafts.into_iter().map(|draft| Waiting { on: SaidOn::Stderr, spool_end, draft });
@@ -693,6 +707,43 @@ mod tests {
         told.push_str(&format!("{:?}", pieces.take()));
         assert_eq!(pieces.answer(), Some("it is [redacted:MY_KEY] and pa"));
         assert!(told.contains("[redacted:MY_KEY]") && !told.contains("1234567"), "{told}");
+    }
+
+    #[test]
+    fn a_sub_agent_that_only_stderr_tells_of_makes_the_figures_partial_and_is_no_trouble() {
+        let line = b"INFO codex_otel.agent_communication: event.name=\"codex.agent_communication\" kind=\"spawn\" content=\"ask for the usage limit\"\n";
+        let partial = |feed: &dyn Fn(&mut Observer)| {
+            let mut observer = observer("codex", 0);
+            feed(&mut observer);
+            observer.end(NOW);
+            let ended = observer.judge(Some(0), "", NOW);
+            assert_eq!(ended, AgentEnded { turn: TurnEnd::Well, trouble: None });
+            let mut told = Vec::new();
+            while let Some(batch) = observer.take() {
+                told.extend(batch.said.into_iter().filter_map(|(_, said)| match said {
+                    Said::Usage(usage) => Some(usage.tokens.is_partial),
+                    _ => None,
+                }));
+            }
+            told
+        };
+        let task = golden("codex", "sub_agent.jsonl");
+        assert_eq!(partial(&|observer| observer.feed(&task, NOW)), [false]);
+        assert_eq!(
+            partial(&|observer| {
+                observer.feed_stderr(line, NOW);
+                observer.feed(&task, NOW);
+            }),
+            [true]
+        );
+        assert_eq!(
+            partial(&|observer| {
+                observer.feed(&task, NOW);
+                observer.feed_stderr(line, NOW);
+            }),
+            [false, true],
+            "told again"
+        );
     }
 
     #[test]

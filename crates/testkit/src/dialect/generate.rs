@@ -1,30 +1,39 @@
 //! Gemini `generateContent` and its stream.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use super::{CACHED_TOKENS, Completion, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
 use crate::script::{Answer, Refusal};
 
-pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
-    let part = match call {
-        None => json!({ "text": text }),
-        Some(call) => json!({ "functionCall": { "name": call.name, "args": call.arguments } }),
-    };
-    let body = json!({
-        "candidates": [{ "index": 0, "content": { "role": "model", "parts": [part] }, "finishReason": "STOP" }],
-        "usageMetadata": {
-            "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
-            "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
-            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
-        },
-        "modelVersion": "scripted",
+pub(super) fn reply(path: &str, completion: Completion) -> Reply {
+    let Completion { thought, search: _, pieces, call } = completion;
+    let mut parts: Vec<Value> =
+        thought.into_iter().map(|thought| json!({ "text": thought, "thought": true })).collect();
+    parts.extend(pieces.into_iter().map(|piece| json!({ "text": piece })));
+    parts.extend(call.map(|call| json!({ "functionCall": { "name": call.name, "args": call.arguments } })));
+    let usage = json!({
+        "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
+        "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
+        "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
     });
-    if path.contains(":streamGenerateContent") {
-        Reply::Stream(vec![(None, body.to_string())])
-    } else {
-        Reply::json(200, body)
+    let chunk = |parts: &[Value]| {
+        json!({
+            "candidates": [{ "index": 0, "content": { "role": "model", "parts": parts } }], "modelVersion": "scripted",
+        })
+    };
+    let finished = |mut chunk: Value| {
+        chunk["candidates"][0]["finishReason"] = json!("STOP");
+        chunk["usageMetadata"] = usage.clone();
+        chunk
+    };
+    if !path.contains(":streamGenerateContent") {
+        return Reply::json(200, finished(chunk(&parts)));
     }
+    let mut chunks: Vec<Value> = parts.chunks(1).map(chunk).collect();
+    let last = chunks.pop().unwrap_or_else(|| chunk(&[]));
+    let events = chunks.into_iter().chain([finished(last)]);
+    Reply::Stream(events.map(|event| (None, event.to_string())).collect())
 }
 
 pub(super) fn held_back(path: &str) -> Reply {

@@ -288,7 +288,7 @@ mod tests {
     fn what_real_clis_said_reads_like_this() {
         let mut shown = String::new();
         for agent in ["codex", "claude", "gemini", "opencode"] {
-            for case in ["task.jsonl", "by_hand.jsonl", "killed.jsonl", "refused_login.jsonl"] {
+            for case in ["task.jsonl", "written/by_hand.jsonl", "killed.jsonl", "refused_login.jsonl"] {
                 let bytes = golden(agent, case);
                 let whole = read(speech(agent, &[]), &bytes, usize::MAX);
                 assert_eq!(
