@@ -405,3 +405,46 @@ fn a_run_in_a_step_waits_there_for_its_answer() {
     assert!(status.success(), "{said}");
     assert_eq!(inner.record().status, backstay_engine::record::RunStatus::Completed);
 }
+
+/// Editors and containers use up the watches on files that a user may have.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_watch_on_files_a_run_is_found_again_and_hears_its_answer() {
+    let world = World::new();
+    world.write("flow.yaml", ASKS);
+    let unwatched = |arguments: &str| {
+        let command = world.command(&[]);
+        let mut shell = std::process::Command::new("unshare");
+        let script = format!(
+            "echo 0 > /proc/sys/user/max_inotify_instances && exec {} {arguments}",
+            backstay_tests::binary()
+        );
+        shell.args(["-Ur", "sh", "-c", &script]).current_dir(world.path());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        shell
+    };
+    if !unwatched("--version").output().is_ok_and(|output| output.status.success()) {
+        assert!(!backstay_tests::all(), "a namespace of users has to be made here");
+        return println!("skipped: no namespace of users can be made here");
+    }
+    let mut first = unwatched("run flow.yaml").spawn().unwrap();
+    let question = asked(&world);
+    send(first.id(), Signal::KILL);
+    first.wait().unwrap();
+    let second = unwatched("resume @last").spawn().unwrap();
+    world.record_when("is owned again", |record| {
+        record.owner.as_ref().is_some_and(|owner| owner.pid == second.id())
+    });
+    told(&world, &["answer", &question, "blue"]);
+    let output = second.wait_with_output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && !said.contains("error"), "{said}");
+    assert_eq!((world.read("begun"), world.read("answers")), ("begun\n".to_owned(), "blue\n".to_owned()));
+}

@@ -17,33 +17,40 @@ mod linux {
     use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
     use rustix::io::Errno;
 
-    /// A watch on the files of one folder.
+    /// A watch on the files of one folder; without one, every wait is the backstop of its caller.
     pub(crate) struct Watch {
-        inotify: OwnedFd,
+        inotify: Option<OwnedFd>,
     }
 
     impl Watch {
         pub(crate) fn new(folder: &Utf8Path) -> io::Result<Watch> {
-            let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
             let changes =
                 WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE;
-            add_watch(
-                &inotify,
-                folder.as_std_path(),
-                changes | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW,
-            )?;
-            Ok(Watch { inotify })
+            let flags = changes | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW;
+            let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
+                .and_then(|inotify| add_watch(&inotify, folder.as_std_path(), flags).map(|_| inotify));
+            match opened {
+                Ok(inotify) => Ok(Watch { inotify: Some(inotify) }),
+                // Each user has few of them, and editors and containers use them up.
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM | Errno::NOSYS) => {
+                    Ok(Watch { inotify: None })
+                }
+                Err(error) => Err(error.into()),
+            }
         }
 
         /// Returns when something changed since the last call, or after `limit`.
         pub(crate) fn wait(&mut self, limit: Duration) -> io::Result<()> {
             let limit = crate::process::timespec(limit);
-            match poll(&mut [PollFd::new(&self.inotify, PollFlags::IN)], Some(&limit)) {
+            let mut watched: Vec<_> =
+                self.inotify.iter().map(|inotify| PollFd::new(inotify, PollFlags::IN)).collect();
+            match poll(&mut watched, Some(&limit)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            let Some(inotify) = &self.inotify else { return Ok(()) };
             let mut buffer = [MaybeUninit::uninit(); 4096];
-            let mut events = Reader::new(&self.inotify, &mut buffer);
+            let mut events = Reader::new(inotify, &mut buffer);
             loop {
                 match events.next() {
                     Ok(_) | Err(Errno::INTR) => {}

@@ -74,10 +74,10 @@ pub(super) fn strike(file: &File) {
     }
 }
 
-/// Waits for the bell, or for the backstop.
+/// Waits for the bell, or for the backstop: where the system has no watch on a file left, for that alone.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(super) struct Ear(std::os::fd::OwnedFd);
+pub(super) struct Ear(Option<std::os::fd::OwnedFd>);
 
 #[cfg(target_os = "linux")]
 impl Ear {
@@ -87,20 +87,35 @@ impl Ear {
         let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(|inotify| {
             add_watch(&inotify, &path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).map(|_| inotify)
         });
-        opened.map(Ear).map_err(|source| fault::io("watch the bell", &path, source.into()))
+        match opened {
+            Ok(inotify) => Ok(Ear(Some(inotify))),
+            Err(error) if is_used_up(error) => {
+                tracing::debug!(%error, path = %path.display(), "no watch is left: the log is looked at once a second");
+                Ok(Ear(None))
+            }
+            Err(error) => Err(fault::io("watch the bell", &path, error.into())),
+        }
     }
 
     /// Returns once the bell was rung, and at the latest after the backstop.
     pub(super) fn listen(&self) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Some(inotify) = &self.0 else { return std::thread::park_timeout(BACKSTOP) };
         let backstop = Timespec { tv_sec: BACKSTOP.as_secs().cast_signed(), tv_nsec: 0 };
-        if let Err(error) = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&backstop)) {
+        if let Err(error) = poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&backstop)) {
             tracing::debug!(%error, "waiting for the bell was interrupted");
         }
         let mut buffer = [0_u8; 4096];
         // Which rings they were says nothing; they are only taken off the queue, until none is left.
-        while rustix::io::read(&self.0, &mut buffer[..]).is_ok_and(|length| length > 0) {}
+        while rustix::io::read(inotify, &mut buffer[..]).is_ok_and(|length| length > 0) {}
     }
+}
+
+/// Whether the system has no more watches on files: each user has few, and editors and containers use them up.
+#[cfg(target_os = "linux")]
+fn is_used_up(error: rustix::io::Errno) -> bool {
+    use rustix::io::Errno;
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM | Errno::NOSYS)
 }
 
 /// Waits for the backstop only: this system has no watch on a file here yet.
