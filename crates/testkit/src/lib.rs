@@ -15,4 +15,4 @@ pub use bounded::run_within;
 pub use dialect::Dialect;
 pub use endpoint::{Endpoint, Received};
 pub use random::{Random, mutate};
-pub use script::{Answer, Refusal, Script, ToolCall};
+pub use script::{Answer, Refusal, Script, Slow, ToolCall};

@@ -35,16 +35,32 @@ pub enum Answer {
     },
     /// The credentials are not known; the provider refuses with 401.
     Unauthorized,
+    /// The credentials were good once, and have expired.
+    Expired,
     /// The provider refuses this account or this request, and would do so again.
     Refused(Refusal),
     /// The provider failed: 500.
     ServerError,
     /// The provider has too much to do: 503, or what the dialect has for it.
     Overloaded,
+    /// The model answers in pieces, with a pause before each.
+    Slow(Slow),
     /// The answer begins, and the connection ends in the middle of it.
     Cut,
     /// The connection stays open and nothing ever comes.
     Hang,
+}
+
+/// An answer that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slow {
+    /// Pieces of a thought, where the dialect tells thoughts.
+    pub thoughts: u32,
+    /// Pieces of the text behind it: `1 2 3`.
+    pub pieces: u32,
+    /// The pause before each, in milliseconds.
+    pub pause_ms: u64,
 }
 
 /// Why a provider refuses, by what its public documentation says of it.

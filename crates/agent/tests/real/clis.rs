@@ -13,7 +13,7 @@ use backstay_agent::{
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::Utf8PathBuf;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Login};
 use crate::install;
 
 /// The longest that one of these small runs may take on a slow machine; opencode's first start takes 10 s on a quick one.
@@ -25,7 +25,7 @@ pub(crate) struct Workplace {
     preset: Preset,
     programs: Utf8PathBuf,
     root: Utf8PathBuf,
-    is_logged_in: bool,
+    login: Login,
     _temporary: tempfile::TempDir,
 }
 
@@ -51,22 +51,27 @@ impl Run {
 impl Workplace {
     /// `None`, having said why, where the CLI is not to be had.
     pub(crate) fn new(cli: Cli) -> Option<Workplace> {
-        let place = Workplace::bare(cli, true)?;
+        let place = Workplace::bare(cli, Login::Usual)?;
         cli.furnish(&place.home());
         Some(place)
     }
 
     /// The same, of a user who never logged in.
     pub(crate) fn without_login(cli: Cli) -> Option<Workplace> {
-        Workplace::bare(cli, false)
+        Workplace::bare(cli, Login::Missing)
     }
 
-    fn bare(cli: Cli, is_logged_in: bool) -> Option<Workplace> {
+    /// The same, of a user with a key of the provider.
+    pub(crate) fn with_key(cli: Cli) -> Option<Workplace> {
+        Workplace::bare(cli, Login::Key)
+    }
+
+    fn bare(cli: Cli, login: Login) -> Option<Workplace> {
         let programs = install::programs()?;
         let temporary = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(temporary.path().canonicalize().unwrap()).unwrap();
         let preset = Presets::built_in().unwrap().get(cli.name()).unwrap().clone();
-        let place = Workplace { cli, preset, programs, root, is_logged_in, _temporary: temporary };
+        let place = Workplace { cli, preset, programs, root, login, _temporary: temporary };
         for folder in [place.home(), place.folder()] {
             std::fs::create_dir(folder).unwrap();
         }
@@ -194,7 +199,7 @@ impl Workplace {
     }
 
     fn spawn(&self, endpoint: &Endpoint, mut request: Request) -> Child {
-        let (args, env) = self.cli.connection(&endpoint.url(), self.is_logged_in);
+        let (args, env) = self.cli.connection(&endpoint.url(), self.login);
         request.args = args;
         let line = command_line(&self.preset, &request).unwrap();
         let system = std::env::var_os("PATH").unwrap().into_string().unwrap();

@@ -1,10 +1,11 @@
 //! The real agent CLIs against the scripted endpoint: no account, no network, no cost.
 //!
-//! They run in the full mode only. With `BACKSTAY_RECORD=1` beside it, what they say becomes the golden input of the
+//! A third of them runs in the full mode, all run with `cargo xtask soak`. With `BACKSTAY_RECORD=1` beside it, what they say becomes the golden input of the
 //! readers' tests; read the difference before it is committed.
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
+mod cells;
 mod cli;
 mod clis;
 mod install;
@@ -108,6 +109,16 @@ fn tells_a_limit(cli: Cli) {
     assert_eq!(progress.ended(), Some(false));
     assert!(matches!(progress.obstacle(), Some(Obstacle::Limit { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "a refusal is no sign of life");
+}
+
+/// A limit of a key is told without the time at which it ends.
+fn tells_a_limit_with_a_key(cli: Cli) {
+    let Some(place) = Workplace::with_key(cli) else { return };
+    let (found, requests) = place.first_obstacle(always(limit()));
+    assert!(
+        matches!(found, Some(Obstacle::Limit { reset: None, .. })),
+        "{found:?} after {requests} requests"
+    );
 }
 
 /// opencode waits for the end of a limit and says so on its stderr alone.
@@ -227,34 +238,33 @@ fn writes_nothing_with_reading_access(cli: Cli) {
     assert_eq!(written.collect::<Vec<_>>(), [""; 0]);
 }
 
-use troubles::tells_each_trouble_of_the_provider;
-
-macro_rules! real {
-    ($($cli:ident: $variant:expr, [$($test:ident),*];)*) => {
-        $(mod $cli {
-            $(#[test]
-            fn $test() {
-                super::$test($variant);
-            })*
-        })*
-    };
-}
+use troubles::{
+    tells_a_cut_stream, tells_a_filter_of_contents, tells_a_missing_right, tells_a_spending_limit,
+    tells_a_suspended_account, tells_an_expired_login, tells_an_overloaded_provider, tells_no_credit,
+};
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
-real! {
-    codex: super::Cli::Codex, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
-    claude: super::Cli::Claude, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
-    gemini: super::Cli::Gemini, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
-        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider];
-    opencode: super::Cli::Opencode, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
-        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider];
+cells::table! {
+    does_a_task: [codex, claude, gemini, opencode];
+    takes_odd_prompts_as_text: [codex, claude, gemini, opencode];
+    goes_on_after_a_kill: [codex, claude, gemini, opencode];
+    goes_on_with_a_copy: [codex, claude, opencode];
+    says_that_a_session_is_not_there: [codex, claude, gemini, opencode];
+    hands_over_a_schema: [codex, claude];
+    tells_a_limit: [codex, claude, gemini];
+    tells_a_limit_on_stderr: [opencode];
+    tells_a_limit_with_a_key: [claude];
+    tells_a_refused_login: [codex, claude, gemini, opencode];
+    tells_a_missing_login: [codex, claude, gemini];
+    tells_that_the_provider_fails: [codex, claude];
+    tells_on_stderr_that_the_provider_fails: [gemini, opencode];
+    writes_nothing_with_reading_access: [codex, claude, gemini, opencode];
+    tells_no_credit: [codex, claude, gemini, opencode];
+    tells_a_spending_limit: [codex, claude, gemini, opencode];
+    tells_a_missing_right: [codex, claude, gemini, opencode];
+    tells_a_suspended_account: [codex, claude, gemini, opencode];
+    tells_an_expired_login: [codex, claude, gemini, opencode];
+    tells_a_filter_of_contents: [codex, claude, gemini, opencode];
+    tells_an_overloaded_provider: [codex, claude, gemini, opencode];
+    tells_a_cut_stream: [codex, claude, gemini, opencode];
 }

@@ -15,13 +15,35 @@ pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
     finished(turn, asked, "", None, "content_filter")
 }
 
-fn finished(turn: usize, asked: &Value, text: &str, call: Option<Call>, finish: &str) -> Reply {
-    let model = &asked["model"];
-    let usage = json!({
+/// A thought in pieces, and a text in pieces.
+pub(super) fn in_pieces(turn: usize, asked: &Value, thoughts: &[String], pieces: &[String]) -> Reply {
+    let thoughts = thoughts.iter().map(|piece| json!({ "role": "assistant", "reasoning_content": piece }));
+    let pieces = pieces.iter().map(|piece| json!({ "role": "assistant", "content": piece }));
+    let mut last = chunk(turn, asked, json!({}), json!("stop"));
+    last["usage"] = usage();
+    let chunks = thoughts.chain(pieces).map(|delta| chunk(turn, asked, delta, Value::Null)).chain([last]);
+    let events = chunks.map(|event| (None, event.to_string()));
+    Reply::Stream(events.chain([(None, "[DONE]".to_owned())]).collect())
+}
+
+fn chunk(turn: usize, asked: &Value, delta: Value, finish: Value) -> Value {
+    let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+    json!({
+        "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": asked["model"],
+        "choices": [choice],
+    })
+}
+
+fn usage() -> Value {
+    json!({
         "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
         "prompt_tokens_details": { "cached_tokens": CACHED_TOKENS },
         "completion_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
-    });
+    })
+}
+
+fn finished(turn: usize, asked: &Value, text: &str, call: Option<Call>, finish: &str) -> Reply {
+    let model = &asked["model"];
     let mut message = json!({ "role": "assistant", "content": text });
     if let Some(call) = call {
         let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
@@ -31,17 +53,13 @@ fn finished(turn: usize, asked: &Value, text: &str, call: Option<Call>, finish: 
     if asked["stream"] != json!(true) {
         let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
         let body = json!({
-            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage,
+            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage(),
         });
         return Reply::json(200, body);
     }
-    let chunk = |delta: Value, finish: Value| {
-        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
-        json!({ "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice] })
-    };
-    let mut last = chunk(json!({}), json!(finish));
-    last["usage"] = usage;
-    let events = [chunk(message, Value::Null), last].map(|event| (None, event.to_string()));
+    let mut last = chunk(turn, asked, json!({}), json!(finish));
+    last["usage"] = usage();
+    let events = [chunk(turn, asked, message, Value::Null), last].map(|event| (None, event.to_string()));
     Reply::Stream(events.into_iter().chain([(None, "[DONE]".to_owned())]).collect())
 }
 
@@ -58,6 +76,10 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        Answer::Expired => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "token_expired", "message": "The access token has expired." } }),
         ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             402,

@@ -1,6 +1,6 @@
 //! Gemini `generateContent` and its stream.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
@@ -11,20 +11,39 @@ pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
         None => json!({ "text": text }),
         Some(call) => json!({ "functionCall": { "name": call.name, "args": call.arguments } }),
     };
-    let body = json!({
-        "candidates": [{ "index": 0, "content": { "role": "model", "parts": [part] }, "finishReason": "STOP" }],
+    let body = body(json!([part]), json!("STOP"));
+    if path.contains(":streamGenerateContent") {
+        Reply::Stream(vec![(None, body.to_string())])
+    } else {
+        Reply::json(200, body)
+    }
+}
+
+/// A thought in pieces, and a text in pieces.
+pub(super) fn in_pieces(path: &str, thoughts: &[String], pieces: &[String]) -> Reply {
+    let thoughts = thoughts.iter().map(|piece| json!({ "text": piece, "thought": true }));
+    let parts: Vec<Value> = thoughts.chain(pieces.iter().map(|piece| json!({ "text": piece }))).collect();
+    if !path.contains(":streamGenerateContent") {
+        return Reply::json(200, body(json!(parts), json!("STOP")));
+    }
+    let last = parts.len().saturating_sub(1);
+    let piece = |(at, part): (usize, Value)| {
+        let finish = if at == last { json!("STOP") } else { Value::Null };
+        (None, body(json!([part]), finish).to_string())
+    };
+    Reply::Stream(parts.into_iter().enumerate().map(piece).collect())
+}
+
+fn body(parts: Value, finish: Value) -> Value {
+    json!({
+        "candidates": [{ "index": 0, "content": { "role": "model", "parts": parts }, "finishReason": finish }],
         "usageMetadata": {
             "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
             "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
             "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
         },
         "modelVersion": "scripted",
-    });
-    if path.contains(":streamGenerateContent") {
-        Reply::Stream(vec![(None, body.to_string())])
-    } else {
-        Reply::json(200, body)
-    }
+    })
 }
 
 pub(super) fn held_back(path: &str) -> Reply {
@@ -61,6 +80,10 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             400,
             json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass a valid API key." } }),
+        ),
+        Answer::Expired => Reply::json(
+            400,
+            json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "API key expired. Please renew the API key." } }),
         ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             400,

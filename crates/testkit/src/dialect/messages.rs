@@ -15,15 +15,50 @@ pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
     stopped(turn, asked, "", None, "refusal")
 }
 
-fn stopped(turn: usize, asked: &Value, text: &str, call: Option<Call>, stop: &str) -> Reply {
-    let usage = json!({
+/// A thought in pieces, and a text in pieces.
+pub(super) fn in_pieces(turn: usize, asked: &Value, thoughts: &[String], pieces: &[String]) -> Reply {
+    let message = json!({
+        "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
+        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(),
+    });
+    let block = |index: usize, begin: Value, deltas: Vec<Value>| {
+        let delta = |delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
+        let begin = json!({ "type": "content_block_start", "index": index, "content_block": begin });
+        let end = json!({ "type": "content_block_stop", "index": index });
+        std::iter::once(begin).chain(deltas.into_iter().map(delta)).chain([end]).collect::<Vec<_>>()
+    };
+    let mut events = vec![json!({ "type": "message_start", "message": message })];
+    if !thoughts.is_empty() {
+        let deltas = thoughts.iter().map(|piece| json!({ "type": "thinking_delta", "thinking": piece }));
+        let signature = json!({ "type": "signature_delta", "signature": "scripted" });
+        let begin = json!({ "type": "thinking", "thinking": "", "signature": "" });
+        events.extend(block(0, begin, deltas.chain([signature]).collect()));
+    }
+    let deltas = pieces.iter().map(|piece| json!({ "type": "text_delta", "text": piece }));
+    let begin = json!({ "type": "text", "text": "" });
+    events.extend(block(usize::from(!thoughts.is_empty()), begin, deltas.collect()));
+    events.extend([
+        json!({
+            "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
+            "usage": { "output_tokens": OUTPUT_TOKENS },
+        }),
+        json!({ "type": "message_stop" }),
+    ]);
+    Reply::typed_stream(events)
+}
+
+fn usage() -> Value {
+    json!({
         "input_tokens": INPUT_TOKENS - CACHED_TOKENS, "cache_read_input_tokens": CACHED_TOKENS,
         "cache_creation_input_tokens": 0, "output_tokens": OUTPUT_TOKENS,
-    });
+    })
+}
+
+fn stopped(turn: usize, asked: &Value, text: &str, call: Option<Call>, stop: &str) -> Reply {
     let message = |content: Value, stop: Value| {
         json!({
             "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
-            "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage,
+            "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage(),
         })
     };
     let (empty, delta, whole) = match call {
@@ -74,6 +109,13 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
             ),
         },
         Answer::Unauthorized => Reply::json(401, body("authentication_error", "invalid x-api-key")),
+        Answer::Expired => Reply::json(
+            401,
+            body(
+                "authentication_error",
+                "OAuth token has expired. Please obtain a new token or refresh your existing token.",
+            ),
+        ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             400,
             body(

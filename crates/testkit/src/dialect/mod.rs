@@ -8,7 +8,7 @@ mod responses;
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
-use crate::script::{Answer, Refusal, ToolCall};
+use crate::script::{Answer, Refusal, Slow, ToolCall};
 
 /// Tokens that every answer claims to have cost; tests compare with these figures.
 pub(crate) const INPUT_TOKENS: u64 = 1_000;
@@ -118,9 +118,11 @@ impl Dialect {
                     self.reply(turn, path, asked, &Answer::text("This answer is never heard to its end."));
                 return whole.cut();
             }
+            Answer::Slow(slow) => return self.slowly(turn, path, asked, slow),
             Answer::Refused(Refusal::ContentFilter) => return self.held_back(turn, path, asked),
             Answer::UsageLimit { .. }
             | Answer::Unauthorized
+            | Answer::Expired
             | Answer::Refused(_)
             | Answer::ServerError
             | Answer::Overloaded => return self.refusal(answer),
@@ -135,6 +137,19 @@ impl Dialect {
             Dialect::Messages => messages::reply(turn, asked, text, call),
             Dialect::Generate => generate::reply(path, text, call),
         }
+    }
+
+    /// The reply that comes in pieces.
+    fn slowly(self, turn: usize, path: &str, asked: &Value, slow: &Slow) -> Reply {
+        let thoughts: Vec<String> = (1..=slow.thoughts).map(|piece| format!("thought {piece} ")).collect();
+        let pieces: Vec<String> = (1..=slow.pieces).map(|piece| format!("{piece} ")).collect();
+        let reply = match self {
+            Dialect::Responses => responses::in_pieces(turn, &thoughts, &pieces),
+            Dialect::Chat => chat::in_pieces(turn, asked, &thoughts, &pieces),
+            Dialect::Messages => messages::in_pieces(turn, asked, &thoughts, &pieces),
+            Dialect::Generate => generate::in_pieces(path, &thoughts, &pieces),
+        };
+        reply.paced(slow.pause_ms)
     }
 
     /// The reply in whose place a filter of contents stepped.

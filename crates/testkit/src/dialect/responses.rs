@@ -57,18 +57,57 @@ pub(super) fn reply(turn: usize, text: &str, call: Option<Call>) -> Reply {
             "arguments": call.arguments.to_string(),
         }),
     };
-    let usage = json!({
+    Reply::typed_stream(vec![
+        json!({ "type": "response.created", "response": { "id": format!("resp_{turn}") } }),
+        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
+        json!({ "type": "response.completed", "response": { "id": format!("resp_{turn}"), "usage": usage() } }),
+    ])
+}
+
+/// A thought in pieces, and a text in pieces.
+pub(super) fn in_pieces(turn: usize, thoughts: &[String], pieces: &[String]) -> Reply {
+    let id = format!("resp_{turn}");
+    let mut events = vec![json!({ "type": "response.created", "response": { "id": id } })];
+    if !thoughts.is_empty() {
+        let item =
+            |summary: Value| json!({ "type": "reasoning", "id": format!("rs_{turn}"), "summary": summary });
+        events.push(
+            json!({ "type": "response.output_item.added", "output_index": 0, "item": item(json!([])) }),
+        );
+        events.extend(thoughts.iter().map(|piece| {
+            json!({
+                "type": "response.reasoning_summary_text.delta", "item_id": format!("rs_{turn}"), "output_index": 0,
+                "summary_index": 0, "delta": piece,
+            })
+        }));
+        let summary = json!([{ "type": "summary_text", "text": thoughts.concat() }]);
+        events.push(json!({ "type": "response.output_item.done", "output_index": 0, "item": item(summary) }));
+    }
+    let message = |content: Value| json!({ "type": "message", "role": "assistant", "id": format!("msg_{turn}"), "content": content });
+    events
+        .push(json!({ "type": "response.output_item.added", "output_index": 1, "item": message(json!([])) }));
+    events.extend(pieces.iter().map(|piece| {
+        json!({
+            "type": "response.output_text.delta", "item_id": format!("msg_{turn}"), "output_index": 1,
+            "content_index": 0, "delta": piece,
+        })
+    }));
+    let content = json!([{ "type": "output_text", "text": pieces.concat(), "annotations": [] }]);
+    events.extend([
+        json!({ "type": "response.output_item.done", "output_index": 1, "item": message(content) }),
+        json!({ "type": "response.completed", "response": { "id": id, "usage": usage() } }),
+    ]);
+    Reply::typed_stream(events)
+}
+
+fn usage() -> Value {
+    json!({
         "input_tokens": INPUT_TOKENS,
         "input_tokens_details": { "cached_tokens": CACHED_TOKENS },
         "output_tokens": OUTPUT_TOKENS,
         "output_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
         "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-    });
-    Reply::typed_stream(vec![
-        json!({ "type": "response.created", "response": { "id": format!("resp_{turn}") } }),
-        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
-        json!({ "type": "response.completed", "response": { "id": format!("resp_{turn}"), "usage": usage } }),
-    ])
+    })
 }
 
 pub(super) fn held_back(turn: usize) -> Reply {
@@ -93,6 +132,13 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        Answer::Expired => Reply::json(
+            401,
+            json!({ "error": {
+                "type": "invalid_request_error", "code": "token_expired",
+                "message": "Provided authentication token is expired. Please try signing in again.",
+            } }),
         ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             429,

@@ -1,0 +1,29 @@
+//! Signs of life, and silence.
+
+use backstay_model::event::FailureClass;
+use backstay_testkit::{Answer, Script, Slow};
+
+use crate::cli::Cli;
+use crate::place::{PATIENCE, Place, attempts, step};
+
+/// Longer than any of them needs to start on a slow machine, shorter than the slow answer.
+const IDLE_S: u64 = 12;
+
+/// An answer that comes in pieces takes longer than the silence that is allowed, and is none; an answer that never comes is one.
+/// Codex tells a thought and a message when they are whole: there the first is one, too.
+pub(crate) fn is_alive_while_it_answers_slowly_and_silent_when_nothing_comes(cli: Cli) {
+    let slow = Slow { thoughts: 5, pieces: 5, pause_ms: 1_500 };
+    let Some(place) = Place::new(cli, |_| Script::of([Answer::Slow(slow), Answer::Hang])) else { return };
+    let rest = format!("agent: real, prompt: Count., idle_timeout: {IDLE_S}s, after_crash: fail, retry: 0");
+    place.flow(&format!("  - {{id: slow, {rest}}}\n  - {{id: hangs, {rest}}}\n"));
+    let (status, out) = place.start().end_within(PATIENCE);
+    assert_eq!(status.code(), Some(1), "{out}");
+    let record = place.world.record();
+    let is_untold = cli == Cli::Codex;
+    let failure = is_untold.then_some(FailureClass::Stall);
+    assert_eq!(step(&record, "slow").failure, failure, "{out} {:?}", place.told());
+    assert_eq!(attempts(&record, "slow").len(), 1, "{out}");
+    if !is_untold {
+        assert_eq!(step(&record, "hangs").failure, Some(FailureClass::Stall), "{out}");
+    }
+}
