@@ -43,7 +43,7 @@ fn each_dialect_calls_the_agents_own_shell() {
             "/v1/responses",
             r#"{"input":[{"type":"additional_tools","tools":[{"type":"namespace","name":"functions","tools":[{"name":"exec"}]}]}]}"#,
             Dialect::Responses,
-            r#"text(await tools.exec_command({\"cmd\":\"ls\"}));"#,
+            r#"text(await tools.exec_command({\"cmd\":\"ls\",\"yield_time_ms\":30000}));"#,
         ),
         (
             "/v1/chat/completions",

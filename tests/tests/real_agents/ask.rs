@@ -6,11 +6,14 @@ use backstay_tests::{binary, git};
 use crate::cli::Cli;
 use crate::place::{PATIENCE, Place};
 
+/// The model asks, and is told what its shell was told.
+fn asks() -> Script {
+    let ask = format!("{} ask 'Deploy now?' --options green,red 2>&1 | sed 's/^/heard: /'", binary());
+    Script::of([Answer::shell(&ask), Answer::text("It is asked.")])
+}
+
 pub(crate) fn asks_a_person(cli: Cli) {
-    let ask = format!("{} ask 'Deploy now?' --options yes,no > work/answer.txt", binary());
-    let script = Script::of([Answer::shell(&ask), Answer::text("It is asked.")]);
-    let Some(place) = Place::new(cli, |_| script) else { return };
-    std::fs::create_dir(place.world.path().join("work")).expect("a folder can be made");
+    let Some(place) = Place::new(cli, |_| asks()) else { return };
     place.flow("  - {id: fix, agent: real, prompt: Ask.}\n");
     is_asked_and_answered(&place);
 }
@@ -18,24 +21,24 @@ pub(crate) fn asks_a_person(cli: Cli) {
 /// The run waits for the person, and the command in the agent's shell gets the answer.
 fn is_asked_and_answered(place: &Place) {
     let (status, out) = place.start().end_within(PATIENCE);
-    assert_eq!(status.code(), Some(3), "it waits for a person: {out}");
-    let answered = place.world.run(&["answer", "yes"]);
+    assert_eq!(status.code(), Some(3), "it waits for a person: {out} {:?}", last_body(place));
+    let answered = place.world.run(&["answer", "green"]);
     assert!(answered.status.success(), "{answered:?}");
-    let (status, out) = place.command(&["wait", "@last"]).end_within(PATIENCE);
+    let (status, out) = place.command(&["wait"]).end_within(PATIENCE);
     assert!(status.success(), "{out}");
-    assert_eq!(place.world.read("work/answer.txt"), "yes\n");
+    assert!(last_body(place).contains("heard: green"), "{}", last_body(place));
 }
 
-/// Where the store lies outside of what Codex's sandbox lets it write, the question says so; with the folder allowed by an argument it
-/// is asked.
+fn last_body(place: &Place) -> String {
+    place.asked().pop().map(|request| request.body).unwrap_or_default()
+}
+
+/// In a worktree the store lies outside of what Codex's sandbox lets it write, and the command says so; with the store allowed by
+/// an argument the question is asked.
 pub(crate) fn asks_from_a_sandbox_that_has_to_be_widened(cli: Cli) {
-    let ask = format!("{} ask 'Deploy now?' --options yes,no > answer.txt 2> words.txt", binary());
-    let script = Script::of([Answer::shell(&ask), Answer::text("It is asked.")]);
-    let Some(place) = Place::new(cli, |_| script.clone()) else { return };
+    let Some(place) = Place::new(cli, |_| asks()) else { return };
     git(place.world.path(), &["commit", "-q", "--allow-empty", "-m", "first"]);
-    let steps = "  - {id: fix, agent: real, workspace: worktree, prompt: Ask.}
-  - {id: answer, workspace: worktree, run: \"cat '${{ steps.fix_worktree.output }}/answer.txt'\"}
-";
+    let steps = "  - {id: fix, agent: real, workspace: worktree, prompt: Ask.}\n";
     // Temporary folders, where this test works, are its to write unless it is told otherwise.
     let narrow = [
         "-c",
@@ -45,13 +48,13 @@ pub(crate) fn asks_from_a_sandbox_that_has_to_be_widened(cli: Cli) {
     ];
     place.flow_with(&narrow, steps);
     let _record = place.completes();
-    let words = place.world.read("work/words.txt");
-    assert!(words.contains("BKS-C085") && words.contains("writable_roots"), "{words}");
-    assert_eq!(place.world.run(&["inbox"]).stdout, b"", "nothing was asked");
+    let told = last_body(&place);
+    assert!(told.contains("BKS-C085") && told.contains("writable_roots"), "{told}");
+    assert_eq!(place.world.record().questions, [], "nothing was asked");
 
     let store = place.world.path().join(".backstay").canonicalize_utf8().expect("there is a store");
     let allowed = format!("sandbox_workspace_write.writable_roots=[\"{store}\"]");
     place.flow_with(&[&narrow[..], &["-c", &allowed]].concat(), steps);
-    place.endpoint.play(script);
+    place.endpoint.play(asks());
     is_asked_and_answered(&place);
 }

@@ -1,0 +1,75 @@
+//! What went wrong in a run and was got over: its failed tries and its interruptions, in a line or two however many there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use backstay_engine::record::{Interruption, RunRecord};
+use backstay_model::StepId;
+use backstay_model::event::{AttemptEnd, FailureClass};
+
+use super::time::{Times, duration};
+
+/// So many interruptions have a line each; more are summed up.
+const INTERRUPTIONS_MAX: usize = 3;
+
+/// The tries that failed and were followed by another, by their class, with the agents: `6 rate_limit (codex) · 2 network`.
+pub(super) fn failed_tries(record: &RunRecord) -> Option<String> {
+    let mut by_class: BTreeMap<FailureClass, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    for step in &record.steps {
+        let followed = step.attempts.split_last().map(|(_last, before)| before);
+        for attempt in followed.into_iter().flatten() {
+            if let Some(AttemptEnd::Failed { failure }) = attempt.end {
+                let (count, agents) = by_class.entry(failure).or_default();
+                *count += 1;
+                agents.extend(attempt.agent.as_ref().map(|agent| agent.preset.as_str()));
+            }
+        }
+    }
+    let words = by_class.into_iter().map(|(class, (count, agents))| {
+        let agents: Vec<&str> = agents.into_iter().collect();
+        let agents = if agents.is_empty() { String::new() } else { format!(" ({})", agents.join(", ")) };
+        format!("{count} {}{agents}", class.as_str())
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(" · "))
+}
+
+/// When nobody owned the run, and what became of what was at work then.
+pub(super) fn interruptions(record: &RunRecord, times: &Times) -> Vec<String> {
+    let all = record.interruptions.as_slice();
+    match all {
+        [.., last] if all.len() > INTERRUPTIONS_MAX => vec![summed(all, last, times)],
+        few => few.iter().map(|one| told(one, times)).collect(),
+    }
+}
+
+fn told(interruption: &Interruption, times: &Times) -> String {
+    let text = format!(
+        "for {} from {} (pid {} was gone)",
+        duration(interruption.until.since(interruption.from)),
+        times.second(interruption.from),
+        interruption.pid,
+    );
+    text + &found("found again", &interruption.reattached) + &found("lost", &interruption.lost)
+}
+
+fn found(what: &str, steps: &[StepId]) -> String {
+    let names: Vec<&str> = steps.iter().map(StepId::as_str).collect();
+    if names.is_empty() { String::new() } else { format!("; {what}: {}", names.join(", ")) }
+}
+
+fn summed(all: &[Interruption], last: &Interruption, times: &Times) -> String {
+    let length: Duration = all.iter().map(|one| one.until.since(one.from)).sum();
+    let steps = |of: fn(&Interruption) -> &[StepId]| {
+        let names: BTreeSet<&StepId> = all.iter().flat_map(of).collect();
+        names.into_iter().cloned().collect::<Vec<_>>()
+    };
+    let text = format!(
+        "{} times, for {} in all, the last time from {} (pid {} was gone)",
+        all.len(),
+        duration(length),
+        times.second(last.from),
+        last.pid,
+    );
+    text + &found("found again", &steps(|one| &one.reattached)) + &found("lost", &steps(|one| &one.lost))
+}
