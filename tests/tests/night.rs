@@ -157,6 +157,11 @@ fn a_night_of_troubles_ends_with_the_right_work_the_right_numbers_and_one_screen
     let shown = world.run(&["show", "@last"]);
     let shown = String::from_utf8(shown.stdout).expect("it is UTF-8");
     println!("{shown}");
+    let classes = [Trouble::Limit, Trouble::Refused, Trouble::Cut, Trouble::Killed, Trouble::Lost];
+    for (trouble, class) in classes.iter().zip(["rate_limit", "refused", "network", "crash", "lost"]) {
+        let count = troubles.iter().flatten().filter(|one| *one == trouble).count();
+        assert!(shown.contains(&format!(" {count} {class} (")), "{count} {class}: {shown}");
+    }
     assert!(shown.lines().count() <= 24, "one screen tells it: {shown}");
 }
 

@@ -7,15 +7,18 @@ use crate::cli::Cli;
 use crate::place::{PATIENCE, Place, attempts, step};
 
 /// Longer than any of them needs to start on a slow machine, shorter than the slow answer.
-const IDLE_S: u64 = 12;
+const IDLE_S: u64 = 20;
 
-/// An answer that comes in pieces takes longer than the silence that is allowed, and is none; an answer that never comes is one.
-/// Codex tells a thought and a message when they are whole: there the first is one, too.
+/// A thought and a text in pieces take longer than the silence that is allowed, and are none; an answer that never comes is one.
+/// Gemini CLI tells pieces, Claude Code and opencode the whole thought and then the whole text. Codex tells only the text: there the
+/// first is silence, too.
 pub(crate) fn is_alive_while_it_answers_slowly_and_silent_when_nothing_comes(cli: Cli) {
-    let slow = Slow { thoughts: 5, pieces: 5, pause_ms: 1_500 };
-    let Some(place) = Place::new(cli, |_| Script::of([Answer::Slow(slow), Answer::Hang])) else { return };
+    let slow = Slow { thoughts: 8, pieces: 8, pause_ms: 1_500 };
+    let answers = [Answer::text("I am here."), Answer::Slow(slow), Answer::Hang];
+    let Some(place) = Place::new(cli, |_| Script::of(answers)) else { return };
     let rest = format!("agent: real, prompt: Count., idle_timeout: {IDLE_S}s, after_crash: fail, retry: 0");
-    place.flow(&format!("  - {{id: slow, {rest}}}\n  - {{id: hangs, {rest}}}\n"));
+    // A first start takes longer than others.
+    place.flow(&format!("  - {{id: first, agent: real, prompt: Say something.}}\n  - {{id: slow, {rest}}}\n  - {{id: hangs, {rest}}}\n"));
     let (status, out) = place.start().end_within(PATIENCE);
     assert_eq!(status.code(), Some(1), "{out}");
     let record = place.world.record();

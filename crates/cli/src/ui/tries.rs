@@ -5,30 +5,34 @@ use std::time::Duration;
 
 use backstay_engine::record::{Interruption, RunRecord};
 use backstay_model::StepId;
-use backstay_model::event::{AttemptEnd, FailureClass};
+use backstay_model::event::AttemptEnd;
 
 use super::time::{Times, duration};
 
 /// So many interruptions have a line each; more are summed up.
 const INTERRUPTIONS_MAX: usize = 3;
 
-/// The tries that failed and were followed by another, by their class, with the agents: `6 rate_limit (codex) · 2 network`.
+/// The tries that failed and were followed by another, by the class of the failure, with the agents: `2 network (codex) · 6 rate_limit (codex, claude)`.
 pub(super) fn failed_tries(record: &RunRecord) -> Option<String> {
-    let mut by_class: BTreeMap<FailureClass, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    let mut by_class: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
     for step in &record.steps {
         let followed = step.attempts.split_last().map(|(_last, before)| before);
         for attempt in followed.into_iter().flatten() {
-            if let Some(AttemptEnd::Failed { failure }) = attempt.end {
-                let (count, agents) = by_class.entry(failure).or_default();
-                *count += 1;
-                agents.extend(attempt.agent.as_ref().map(|agent| agent.preset.as_str()));
-            }
+            let class = match attempt.end {
+                Some(AttemptEnd::Failed { failure }) => failure.as_str(),
+                // Nobody knows how it ended: its keeper died.
+                _ if attempt.lost.is_some() => "lost",
+                _ => continue,
+            };
+            let (count, agents) = by_class.entry(class).or_default();
+            *count += 1;
+            agents.extend(attempt.agent.as_ref().map(|agent| agent.preset.as_str()));
         }
     }
     let words = by_class.into_iter().map(|(class, (count, agents))| {
         let agents: Vec<&str> = agents.into_iter().collect();
         let agents = if agents.is_empty() { String::new() } else { format!(" ({})", agents.join(", ")) };
-        format!("{count} {}{agents}", class.as_str())
+        format!("{count} {class}{agents}")
     });
     let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join(" · "))
