@@ -7,13 +7,13 @@ use crate::cli::Cli;
 use crate::place::{PATIENCE, Place, attempts, step};
 
 /// Longer than any of them needs to start on a slow machine, shorter than the slow answer.
-const IDLE_S: u64 = 20;
+const IDLE_S: u64 = 45;
 
-/// A thought and a text in pieces take longer than the silence that is allowed, and are none; an answer that never comes is one.
-/// Gemini CLI tells pieces, Claude Code and opencode the whole thought and then the whole text. Codex tells only the text: there the
-/// first is silence, too.
-pub(crate) fn is_alive_while_it_answers_slowly_and_silent_when_nothing_comes(cli: Cli) {
-    let slow = Slow { thoughts: 8, pieces: 8, pause_ms: 1_500 };
+/// A thought and a text in pieces take longer than the silence that is allowed, and are none; an answer that never comes is
+/// one. Gemini CLI tells the pieces of the text, Claude Code and opencode the whole thought and then the whole text. Codex tells
+/// only the text: there the first is silence, too.
+pub(crate) fn is_silent_only_when_nothing_comes(cli: Cli) {
+    let slow = Slow { thoughts: 10, pieces: 14, pause_ms: 2_000 };
     let answers = [Answer::text("I am here."), Answer::Slow(slow), Answer::Hang];
     let Some(place) = Place::new(cli, |_| Script::of(answers)) else { return };
     let rest = format!("agent: real, prompt: Count., idle_timeout: {IDLE_S}s, after_crash: fail, retry: 0");
