@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use backstay_testkit::{Answer, Dialect, Endpoint, Script};
+use backstay_testkit::{Answer, Dialect, Endpoint, Script, Slow};
 
 /// The endpoint is on this machine: what has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -106,6 +106,50 @@ fn refusals_say_when_they_end() {
         let reply = post(&endpoint, path, body);
         assert!(reply.starts_with("HTTP/1.1 429") && reply.contains(expected), "{reply}");
     }
+}
+
+#[test]
+fn a_slow_answer_comes_in_pieces_with_a_thought_before_them() {
+    let slow = Answer::Slow(Slow { thoughts: 2, pieces: 2, pause_ms: 1 });
+    for (path, body, expected) in [
+        (
+            "/v1/responses",
+            r#"{"tools":[{"name":"shell_command"}]}"#,
+            [r#""delta":"thought 2 ""#, r#""delta":"1 ""#, r#""delta":"2 ""#],
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"stream":true,"tools":[{"function":{"name":"bash"}}]}"#,
+            [r#""reasoning_content":"thought 2 ""#, r#""content":"1 ""#, r#""content":"2 ""#],
+        ),
+        (
+            "/v1/messages",
+            r#"{"stream":true,"tools":[{"name":"Bash"}]}"#,
+            [r#""thinking":"thought 2 ""#, r#""text":"1 ""#, r#""text":"2 ""#],
+        ),
+        (
+            "/m:streamGenerateContent",
+            r#"{"tools":[{"functionDeclarations":[{"name":"x"}]}]}"#,
+            [r#""text":"thought 2 ","thought":true"#, r#""text":"1 ""#, r#""text":"2 ""#],
+        ),
+    ] {
+        let endpoint = Endpoint::start(Script::of([slow.clone()])).unwrap();
+        let reply = post(&endpoint, path, body);
+        let places = expected.map(|piece| reply.find(piece).unwrap_or_else(|| panic!("{piece}: {reply}")));
+        assert!(places.is_sorted(), "{reply}");
+    }
+}
+
+#[test]
+fn an_endpoint_goes_on_where_another_one_listened_and_plays_another_script() {
+    let body = r#"{"tools":[{"name":"Bash"}]}"#;
+    let first = Endpoint::start(Script::of([Answer::Hang])).unwrap();
+    let address = first.address();
+    drop(first);
+    let second = Endpoint::start_at(address, Script::of([Answer::Expired])).unwrap();
+    assert!(post(&second, "/v1/messages", body).contains("OAuth token has expired"));
+    second.play(Script::of([Answer::text("back")]));
+    assert!(post(&second, "/v1/messages", body).contains("back"));
 }
 
 #[test]

@@ -77,3 +77,56 @@ fn summed(all: &[Interruption], last: &Interruption, times: &Times) -> String {
     );
     text + &found("found again", &steps(|one| &one.reattached)) + &found("lost", &steps(|one| &one.lost))
 }
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::event::{AttemptEnd, FailureClass};
+
+    use super::*;
+    use crate::ui::pages::{at, attempt, id, running, times};
+
+    #[test]
+    fn tries_that_were_followed_by_another_are_counted_and_the_last_one_of_a_step_is_not() {
+        let mut record = running();
+        assert_eq!(failed_tries(&record), None);
+        let failed = |number: u32, failure| {
+            let mut attempt = attempt(number, at("10:14:00"));
+            attempt.end = Some(AttemptEnd::Failed { failure });
+            attempt
+        };
+        record.steps[0].attempts = vec![
+            failed(1, FailureClass::RateLimit),
+            failed(2, FailureClass::Network),
+            failed(3, FailureClass::Network),
+            failed(4, FailureClass::Exit),
+        ];
+        assert_eq!(failed_tries(&record).as_deref(), Some("2 network · 1 rate_limit"));
+    }
+
+    #[test]
+    fn a_few_interruptions_are_told_one_by_one_and_many_in_one_line() {
+        let mut record = running();
+        let one = record.interruptions[0].clone();
+        let told = interruptions(&record, &times());
+        assert_eq!(
+            told,
+            ["for 12s from 10:20:01 (pid 4121 was gone); found again: a_rather_long_name_of_a_step"]
+        );
+        record.interruptions = vec![one.clone(); INTERRUPTIONS_MAX];
+        assert_eq!(interruptions(&record, &times()).len(), INTERRUPTIONS_MAX);
+        let last = Interruption {
+            from: at("10:25:00"),
+            until: at("10:25:04"),
+            pid: 7,
+            reattached: Vec::new(),
+            lost: vec![id("quick")],
+        };
+        record.interruptions.push(last);
+        assert_eq!(
+            interruptions(&record, &times()),
+            [
+                "4 times, for 40s in all, the last time from 10:25:00 (pid 7 was gone); found again: a_rather_long_name_of_a_step; lost: quick"
+            ]
+        );
+    }
+}
