@@ -10,8 +10,7 @@ use crate::place::{PATIENCE, Place, attempts, step};
 const IDLE_S: u64 = 45;
 
 /// A thought and a text in pieces take longer than the silence that is allowed, and are none; an answer that never comes is
-/// one. Gemini CLI tells the pieces of the text, Claude Code and opencode the whole thought and then the whole text. Codex tells
-/// only the text: there the first is silence, too.
+/// one. Gemini CLI tells the pieces of the text, the others the whole thought and then the whole text.
 pub(crate) fn is_silent_only_when_nothing_comes(cli: Cli) {
     let slow = Slow { thoughts: 10, pieces: 14, pause_ms: 2_000 };
     let answers = [Answer::text("I am here."), Answer::Slow(slow), Answer::Hang];
@@ -22,11 +21,7 @@ pub(crate) fn is_silent_only_when_nothing_comes(cli: Cli) {
     let (status, out) = place.start().end_within(PATIENCE);
     assert_eq!(status.code(), Some(1), "{out}");
     let record = place.world.record();
-    let is_untold = cli == Cli::Codex;
-    let failure = is_untold.then_some(FailureClass::Stall);
-    assert_eq!(step(&record, "slow").failure, failure, "{out} {:?}", place.told());
+    assert_eq!(step(&record, "slow").failure, None, "{out} {:?}", place.told());
     assert_eq!(attempts(&record, "slow").len(), 1, "{out}");
-    if !is_untold {
-        assert_eq!(step(&record, "hangs").failure, Some(FailureClass::Stall), "{out}");
-    }
+    assert_eq!(step(&record, "hangs").failure, Some(FailureClass::Stall), "{out}");
 }

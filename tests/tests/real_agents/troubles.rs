@@ -166,7 +166,7 @@ pub(crate) fn goes_on_when_the_network_is_back(cli: Cli) {
     let is_network = |end: &Option<AttemptEnd>| {
         matches!(end, Some(AttemptEnd::Succeeded | AttemptEnd::Failed { failure: FailureClass::Network }))
     };
-    let ends: Vec<_> = attempts(&record, "fix").iter().map(|attempt| attempt.end.clone()).collect();
+    let ends: Vec<_> = attempts(&record, "fix").iter().map(|attempt| attempt.end).collect();
     assert!(ends.iter().all(is_network), "{ends:?}");
     holds_what_was_done(&place);
 }
