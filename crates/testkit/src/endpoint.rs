@@ -195,7 +195,7 @@ fn judge(
                 (dialect.reply(turn, &path, &asked, &Answer::text("A small task")), None)
             }
             Ok(asked) => {
-                let answer = progress.script.next();
+                let answer = progress.script.next(dialect);
                 (dialect.reply(turn, &path, &asked, &answer), Some(answer))
             }
         },

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::Dialect;
+
 /// The answers to the requests of an agent's own turns, in order, and one for all that follow.
 ///
 /// Requests that offer no tools (titles, summaries, routing) are asides: they get a fixed text and use up no answer.
@@ -45,6 +47,8 @@ pub enum Answer {
     Overloaded,
     /// The model answers in pieces, with a pause before each.
     Slow(Slow),
+    /// This, to every request in that dialect, until one comes in another.
+    Throughout(Dialect, Box<Answer>),
     /// The answer begins, and the connection ends in the middle of it.
     Cut,
     /// The connection stays open and nothing ever comes.
@@ -104,9 +108,16 @@ impl Script {
         Script { answers: answers.into_iter().collect(), then: Answer::Text("done".to_owned()) }
     }
 
-    /// The answer to the next request.
-    pub(crate) fn next(&mut self) -> Answer {
-        self.answers.pop_front().unwrap_or_else(|| self.then.clone())
+    /// The answer to the next request, which comes in `dialect`.
+    pub(crate) fn next(&mut self, dialect: Dialect) -> Answer {
+        match self.answers.front() {
+            Some(Answer::Throughout(all, answer)) if *all == dialect => answer.as_ref().clone(),
+            Some(Answer::Throughout(..)) => {
+                self.answers.pop_front();
+                self.next(dialect)
+            }
+            _ => self.answers.pop_front().unwrap_or_else(|| self.then.clone()),
+        }
     }
 }
 

@@ -153,6 +153,19 @@ fn an_endpoint_goes_on_where_another_one_listened_and_plays_another_script() {
 }
 
 #[test]
+fn an_answer_throughout_is_given_until_a_request_comes_in_another_dialect() {
+    let refused = Answer::Throughout(Dialect::Messages, Box::new(Answer::ServerError));
+    let endpoint = Endpoint::start(Script::of([refused, Answer::text("first")])).unwrap();
+    let messages = r#"{"tools":[{"name":"Bash"}]}"#;
+    for _ in 0..3 {
+        assert!(post(&endpoint, "/v1/messages", messages).starts_with("HTTP/1.1 500"));
+    }
+    let chat = r#"{"tools":[{"function":{"name":"bash"}}]}"#;
+    assert!(post(&endpoint, "/v1/chat/completions", chat).contains("first"));
+    assert!(post(&endpoint, "/v1/messages", messages).contains("done"));
+}
+
+#[test]
 fn a_hanging_answer_ends_with_the_endpoint() {
     let endpoint = Endpoint::start(Script::of([Answer::Hang])).unwrap();
     let mut stream = connect(&endpoint, "/v1/messages", r#"{"tools":[{"name":"Bash"}]}"#);

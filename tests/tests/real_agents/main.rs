@@ -13,6 +13,7 @@ mod cells;
 mod cli;
 #[path = "../../../crates/agent/tests/real/install.rs"]
 mod install;
+mod night;
 mod place;
 mod sessions;
 mod silence;

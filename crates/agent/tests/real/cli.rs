@@ -25,8 +25,10 @@ pub(crate) enum Login {
 }
 
 impl Cli {
+    pub(crate) const ALL: [Cli; 4] = [Cli::Codex, Cli::Claude, Cli::Gemini, Cli::Opencode];
+
     pub(crate) fn named(name: &str) -> Option<Cli> {
-        [Cli::Codex, Cli::Claude, Cli::Gemini, Cli::Opencode].into_iter().find(|cli| cli.name() == name)
+        Cli::ALL.into_iter().find(|cli| cli.name() == name)
     }
 
     pub(crate) fn name(self) -> &'static str {

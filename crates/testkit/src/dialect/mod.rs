@@ -5,6 +5,7 @@ mod generate;
 mod messages;
 mod responses;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
@@ -39,7 +40,8 @@ const WRITERS: [(&str, &str, &str); 3] = [
 const SUB_AGENTS: [&str; 3] = ["Task", "Agent", "task"];
 
 /// A protocol between an agent and a provider of models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// OpenAI Responses: Codex.
     Responses,
@@ -118,6 +120,7 @@ impl Dialect {
                     self.reply(turn, path, asked, &Answer::text("This answer is never heard to its end."));
                 return whole.cut();
             }
+            Answer::Throughout(_, answer) => return self.reply(turn, path, asked, answer),
             Answer::Slow(slow) => return self.slowly(turn, path, asked, slow),
             Answer::Refused(Refusal::ContentFilter) => return self.held_back(turn, path, asked),
             Answer::UsageLimit { .. }
