@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use backstay_engine::record::RunStatus;
 use backstay_tests::World;
+use backstay_tests::folder::copy_folder;
 use camino::{Utf8Path, Utf8PathBuf};
 
 fn git(folder: &Utf8Path, words: &[&str]) -> String {
@@ -306,4 +307,131 @@ fn kept_trees_go_also_where_the_folder_that_the_run_worked_in_is_gone() {
     let mut command = world.command(&["prune", "--older", "0s"]);
     said(&command.current_dir(world.path()).output().expect("the binary starts"));
     assert_eq!(git(&root, &["for-each-ref", "refs/backstay"]), "");
+}
+
+/// A flow that keeps a worktree, and trees of the checkout.
+const KEEPING: &str = "backstay: 1\nsteps:\n  - {id: beside, run: 'true', workspace: worktree}\n  - {id: here, run: 'echo one >> made'}\n";
+
+/// All that git knows in a checkout of references, branches and worktrees.
+fn kept_in(root: &Utf8Path) -> [String; 2] {
+    [git(root, &["for-each-ref"]), git(root, &["worktree", "list", "--porcelain"])]
+}
+
+fn noted(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_copy_of_a_store_frees_its_own_in_a_checkout_and_leaves_what_the_original_keeps() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", KEEPING);
+    let untouched = kept_in(&root);
+    for _ in 0..2 {
+        said(&run(&world, &["run", "../../flow.yaml"]));
+    }
+    let [copied, moved] = ["copied", "moved"].map(|name| world.path().join(name));
+    copy_folder(&world.path().join(".backstay"), &copied);
+    let call_in = |store: &Utf8Path, arguments: &[&str]| {
+        run(&world, &[&["--store", store.as_str()], arguments].concat())
+    };
+    let in_copy = |arguments: &[&str]| call_in(&copied, arguments);
+    said(&in_copy(&["store", "adopt"]));
+    let (before, changed) = (kept_in(&root), said(&run(&world, &["diff", "@last", "here"])));
+    assert!(changed.contains("+one"), "{changed}");
+    assert_eq!(said(&in_copy(&["diff", "@last", "here"])), changed, "what is kept can be read");
+    said(&in_copy(&["run", "../../flow.yaml"]));
+    assert_ne!(kept_in(&root), before);
+    let own = in_copy(&["rm", "@last"]);
+    assert!(said(&own).contains("4 kept trees, 1 worktree"), "{own:?}");
+    assert!(!noted(&own).contains("another store"), "{own:?}");
+    assert_eq!(kept_in(&root), before, "of its own run nothing is left");
+
+    for (arguments, left) in [
+        (&["prune", "--older", "0s", "--dry-run"][..], "2 worktrees and 8 kept trees"),
+        (&["rm", "@last"], "1 worktree and 4 kept trees"),
+        (&["prune", "--older", "0s"], "1 worktree and 4 kept trees"),
+    ] {
+        let output = in_copy(arguments);
+        let note = noted(&output);
+        assert!(
+            note.contains(&format!("{left} belong to another store and were left")),
+            "{arguments:?}: {note}"
+        );
+        assert_eq!(note.matches("another store").count(), 1, "{arguments:?}: {note}");
+        assert!(said(&output).contains("0 kept trees") && !said(&output).contains("worktree"), "{output:?}");
+        assert_eq!(kept_in(&root), before, "{arguments:?}");
+    }
+    std::fs::rename(world.path().join(".backstay"), &moved).expect("it can be moved");
+    for arguments in [&["rm", "@last"][..], &["prune", "--older", "0s"]] {
+        let output = call_in(&moved, arguments);
+        assert!(said(&output).contains("4 kept trees, 1 worktree"), "{output:?}");
+    }
+    assert_eq!(kept_in(&root), untouched);
+}
+
+/// A store says in its events where its runs worked; whoever wrote it may name any folder.
+#[test]
+fn a_store_that_says_it_worked_in_the_checkout_of_another_one_frees_nothing_there() {
+    let (victim, root) = checkout();
+    victim.write("flow.yaml", KEEPING);
+    said(&run(&victim, &["run", "../../flow.yaml"]));
+    let author = World::new();
+    author.write("flow.yaml", "backstay: 1\nsteps:\n  - {id: here, run: 'true'}\n");
+    said(&author.run(&["run", "flow.yaml"]));
+    let (theirs, its) = (victim.record().run.to_string(), author.record().run.to_string());
+    // As if the run that is there had the id of the hostile store's run.
+    let place = |run: &str| victim.path().join(format!("api.worktrees/{run}-beside"));
+    git(&root, &["worktree", "move", place(&theirs).as_str(), place(&its).as_str()]);
+    for line in git(&root, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/backstay"]).lines() {
+        let (name, object) = line.split_once(' ').expect("a name and an object");
+        git(&root, &["update-ref", &name.replace(&theirs, &its), object]);
+    }
+    let database = rusqlite::Connection::open(author.path().join(".backstay/log.db")).expect("it opens");
+    database.execute_batch("DELETE FROM snapshot").expect("it is written");
+    // Without the check value of the event.
+    let words = "UPDATE event SET flags = flags & 7, payload = json_set(payload, '$.cwd', ?1) WHERE kind = 'run_requested'";
+    let cwd = root.join("sub");
+    assert_eq!(database.execute(words, [cwd.as_str()]).expect("it is written"), 1);
+    drop(database);
+    let strange = victim.path().join("strange");
+    copy_folder(&author.path().join(".backstay"), &strange);
+    let before = kept_in(&root);
+    for arguments in [&["store", "adopt"][..], &["prune", "--older", "0s"], &["rm", "@last"]] {
+        let output = run(&victim, &[&["--store", strange.as_str()], arguments].concat());
+        assert_eq!(
+            noted(&output).contains("another store and were left"),
+            arguments[0] == "prune",
+            "{output:?}"
+        );
+        assert_eq!(kept_in(&root), before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_store_makes_no_worktree_where_the_original_has_one_of_the_same_run() {
+    let (world, root) = checkout();
+    world.write("flow.yaml", &BESIDE.replace("'true'", "'false'"));
+    let failed = run(&world, &["run", "../../flow.yaml"]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let copied = world.path().join("copied");
+    copy_folder(&world.path().join(".backstay"), &copied);
+    let in_copy = |arguments: &[&str]| run(&world, &[&["--store", copied.as_str()], arguments].concat());
+    said(&in_copy(&["store", "adopt"]));
+    let place = world.path().join(format!("api.worktrees/{}", world.record().run));
+    std::fs::write(place.join("sub/work"), "not committed").expect("a file can be written");
+    let before = kept_in(&root);
+    let retried = in_copy(&["retry", "@last", "--from", "worktree"]);
+    assert_eq!(retried.status.code(), Some(1), "{retried:?}");
+    let told = String::from_utf8_lossy(&in_copy(&["logs", "@last", "worktree"]).stdout).into_owned();
+    assert!(told.contains("made by another store") && told.contains("backstay rm"), "{told}");
+    assert_eq!(kept_in(&root), before);
+    std::fs::remove_file(place.join("sub/work")).expect("it can be removed");
+    said(&run(&world, &["rm", "@last"]));
+    assert!(!place.exists());
+    let retried = in_copy(&["retry", "@last", "--from", "worktree"]);
+    assert!(String::from_utf8_lossy(&retried.stdout).contains("worktree"), "{retried:?}");
+    assert!(place.exists(), "it is the copy's own now");
+    said(&in_copy(&["rm", "@last"]));
+    assert!(!place.exists());
 }

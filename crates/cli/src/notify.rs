@@ -90,9 +90,9 @@ fn news(event: &Event) -> Option<(&'static str, String)> {
             ("cancelled", cancelled.reason.clone().unwrap_or_else(|| "cancelled".to_owned()))
         }
         Event::RunSuspended(suspended) => match &suspended.reason {
-            reason @ (SuspendReason::DiskFull | SuspendReason::NoProgress { .. }) => {
-                ("suspended", why_suspended(&suspended.by, reason))
-            }
+            reason @ (SuspendReason::DiskFull
+            | SuspendReason::OutputLost { .. }
+            | SuspendReason::NoProgress { .. }) => ("suspended", why_suspended(&suspended.by, reason)),
             // Who asked for it knows.
             SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => return None,
         },

@@ -47,7 +47,7 @@ pub enum OutputProblem {
         kept_bytes: u64,
     },
     /// A part of it could not be kept, and nobody can say which: nothing is given.
-    #[error("there is no output: {lost_bytes} bytes of it could not be kept, the disk was full")]
+    #[error("there is no output: {lost_bytes} bytes of it could not be kept, no room was left")]
     Lost {
         /// How many bytes are missing.
         lost_bytes: u64,
@@ -61,6 +61,16 @@ pub enum OutputProblem {
         /// Why, with its causes.
         message: String,
     },
+}
+
+impl OutputProblem {
+    /// How many bytes could not be kept.
+    pub(crate) const fn lost_bytes(&self) -> Option<u64> {
+        match self {
+            OutputProblem::Lost { lost_bytes } => Some(*lost_bytes),
+            OutputProblem::Cut { .. } | OutputProblem::NotAFile | OutputProblem::Unreadable { .. } => None,
+        }
+    }
 }
 
 /// How an agent's turn ended, by its own word.

@@ -13,7 +13,7 @@ use camino::Utf8PathBuf;
 use crate::agents::StrangePreset;
 use crate::error::RunError;
 use crate::store::Store;
-use crate::trees::{Checkout, Lease, Leased, Tenant, TreeError, TreeMoment, TreeName, outcome};
+use crate::trees::{Checkout, Lease, Leased, RunRefs, Tenant, TreeError, TreeMoment, TreeName, outcome};
 
 /// The bound on waiting for the last owner of the run to let the checkout go: far longer than that takes.
 const LEASE_TRIES: u32 = 200;
@@ -202,7 +202,7 @@ impl Takeover {
 
     /// As with attempts, that the checkout cannot be kept stops no work.
     fn keep(&self, moment: TreeMoment) -> Option<TreeOutcome> {
-        let name = TreeName::taken_over(self.run, self.nth, moment);
+        let name = TreeName::taken_over(&RunRefs::new(self.store.log.id(), self.run), self.nth, moment);
         let kept = Checkout::around(&self.folder)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, &self.scratch)).transpose());
         outcome(kept, &self.step)

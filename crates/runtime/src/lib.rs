@@ -45,5 +45,5 @@ pub use store::{
 };
 pub use trees::{
     ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,
-    MissingFilter, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+    MissingFilter, Removal, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
 };

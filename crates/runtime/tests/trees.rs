@@ -5,8 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use backstay_model::event::OmissionReason;
-use backstay_model::{Attempt, EffectCall, EffectId, RunId, Scope};
-use backstay_runtime::{Checkout, Removal, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth};
+use backstay_model::{Attempt, EffectCall, EffectId, LogId, RunId, Scope};
+use backstay_runtime::{
+    Checkout, Removal, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+};
 use camino::Utf8Path;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
@@ -86,7 +88,15 @@ fn name(attempt: u32, moment: TreeMoment) -> TreeName {
         scope: "fix@green~3".parse::<Scope>().expect("files and git work here"),
         call: EffectCall::Main,
     };
-    TreeName::new(&effect, Attempt(attempt), moment)
+    TreeName::new(log(), &effect, Attempt(attempt), moment)
+}
+
+fn log() -> LogId {
+    "log_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().expect("files and git work here")
+}
+
+fn refs() -> RunRefs {
+    RunRefs::new(log(), run())
 }
 
 fn run() -> RunId {
@@ -180,9 +190,9 @@ fn what_a_step_did_can_be_seen_and_brought_back_beside_the_checkout() {
     checkout.restore_as_branch(&before.commit, "rescue").unwrap();
     assert_eq!(repository.git(&["rev-parse", "rescue"]), before.commit.as_str());
     assert!(checkout.restore_as_branch(&after.commit, "rescue").is_err(), "no branch is moved");
-    assert_eq!(checkout.forget(run()).unwrap(), 2);
+    assert_eq!(checkout.forget(&refs()).unwrap(), 2);
     assert_eq!(repository.git(&["for-each-ref", "refs/backstay"]), "");
-    assert_eq!(checkout.forget(run()).unwrap(), 0);
+    assert_eq!(checkout.forget(&refs()).unwrap(), 0);
 }
 
 #[test]
@@ -305,7 +315,9 @@ fn hooks_and_watchers_of_the_repository_are_not_called() {
 fn worktree(repository: &Repository) -> RunWorktree {
     let place = format!("{}.worktrees/{}", repository.path(), run());
     repository.git(&["worktree", "add", "-q", "-b", &format!("backstay/{}", run()), &place]);
-    let found = repository.checkout().worktrees(run()).expect("git can tell");
+    let made = format!("{}/worktree/{}", refs().folder(), run());
+    repository.git(&["update-ref", &made, "HEAD"]);
+    let found = repository.checkout().worktrees(&refs()).expect("git can tell");
     let [worktree] = &found[..] else { panic!("{found:?}") };
     worktree.clone()
 }
@@ -402,4 +414,35 @@ fn a_worktree_that_lost_its_link_is_left_alone() {
     assert_eq!(removal, Removal::Stays(Unmerged::Unlinked));
     assert!(worktree.path.join("deep/tracked").exists());
     fs::remove_dir_all(worktree.path.with_file_name("")).unwrap();
+}
+
+#[test]
+fn what_a_run_of_the_same_id_in_another_log_keeps_is_counted_and_left() {
+    let repository = ignoring();
+    let (checkout, worktree) = (repository.checkout(), worktree(&repository));
+    checkout.keep(&name(1, TreeMoment::Before), repository.scratch()).unwrap();
+    checkout.keep(&TreeName::taken_over(&refs(), 1, TreeMoment::After), repository.scratch()).unwrap();
+    let all = repository.git(&["for-each-ref"]);
+    let other = RunRefs::new("log_01JDX7Q2ZK8VQ5T3W9M4N6P7R9".parse().unwrap(), run());
+    assert_eq!(
+        (checkout.kept_count(&other).unwrap(), checkout.kept_elsewhere_count(&other).unwrap()),
+        (0, 2)
+    );
+    assert_eq!(checkout.forget(&other).unwrap(), 0);
+    let seen = checkout.worktrees(&other).unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(checkout.free_worktree(&seen[0]).unwrap(), Removal::Stays(Unmerged::Foreign));
+    assert_eq!(repository.git(&["for-each-ref"]), all);
+    assert!(worktree.path.exists());
+
+    let kept_by_other = TreeName::taken_over(&other, 1, TreeMoment::After);
+    checkout.keep(&kept_by_other, repository.scratch()).unwrap();
+    assert_eq!(
+        (checkout.kept_count(&refs()).unwrap(), checkout.kept_elsewhere_count(&refs()).unwrap()),
+        (2, 1)
+    );
+    assert_eq!(checkout.free_worktree(&worktree).unwrap(), Removal::Gone);
+    assert_eq!(checkout.forget(&refs()).unwrap(), 2, "the reference of a worktree is no tree");
+    assert!(checkout.kept(&kept_by_other).unwrap().is_some());
+    assert_eq!(repository.git(&["for-each-ref", "refs/backstay"]).lines().count(), 1);
 }

@@ -1001,3 +1001,25 @@ fn a_worktree_that_cannot_be_is_told() {
         assert_eq!(places(&format!("backstay: 1\nsteps:\n  - {bad}\n")), [expected], "{bad}");
     }
 }
+
+#[test]
+fn each_of_several_equal_values_is_told_at_its_own_place() {
+    let styles = [
+        "run: |\n      echo '${{ inputs.x }}'\n      echo $(( ${{ inputs.x }} ))",
+        "run: |2\n      echo '${{ inputs.x }}'\n      echo $(( ${{ inputs.x }} ))",
+        "run: |-\n\n      echo '${{ inputs.x }}'\n      echo $(( ${{ inputs.x }} ))",
+        "run: >\n      echo '${{ inputs.x }}';\n      echo $(( ${{ inputs.x }} ))",
+        "run: \"echo '${{ inputs.x }}'; \\\n      echo $(( ${{ inputs.x }} ))\"",
+        "run: echo \"${{ inputs.x }}\";\n      echo $(( ${{ inputs.x }} ))",
+    ];
+    for style in styles {
+        let text = format!(
+            "backstay: 1\nname: equal\ninputs: {{x: {{type: string}}}}\nsteps:\n  - id: a\n    {style}\n"
+        );
+        let told: Vec<String> =
+            places(&text).into_iter().filter(|place| place.starts_with("BKS-W064")).collect();
+        let line = text[..text.find("$((").unwrap()].matches('\n').count() + 1;
+        let column = text.lines().nth(line - 1).unwrap().find("${{").unwrap() + 1;
+        assert_eq!(told, [format!("BKS-W064 {line}:{column}")], "{text}");
+    }
+}

@@ -4,7 +4,7 @@ use backstay_files::shell_word;
 use backstay_log::{BlobSum, Collected};
 use backstay_model::{RunId, Timestamp};
 use backstay_runtime::care::{self, Compaction};
-use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun, Unmerged};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -81,7 +81,7 @@ pub(crate) async fn rm(context: &Context, args: RmArgs) -> Result<Exit, CliError
         if !args.json {
             output::line(&format!("{run} removed: {}", what(&freed)))?;
         }
-        say_left(&freed);
+        say_left([&freed]);
         removed.push((run, freed));
     }
     let has_failed = !failed.is_empty();
@@ -143,7 +143,7 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
         if only_look { "; nothing was changed" } else { "" },
     );
     output::line(&Line::of(Paint::Plain, " ").with(Paint::Plain, sum).render(context.style, context.room()))?;
-    report.runs.iter().map(|run| &run.freed).chain([&report.leftover]).for_each(say_left);
+    say_left(report.runs.iter().map(|run| &run.freed).chain([&report.leftover]));
     if young.blobs > 0 {
         output::note(&format!("{} that nothing names go an hour after their last use", blobs_of(young)));
     }
@@ -166,19 +166,48 @@ fn what(freed: &Freed) -> String {
     )
 }
 
-/// Names the worktrees that stay.
-fn say_left(freed: &Freed) {
-    for (path, why) in &freed.worktrees_left {
-        let force = format!("git worktree remove --force {}", shell_word(path.as_str()));
-        output::note(&format!("{path} stays: it {}; `{force}` removes it all the same", why.text()));
+/// Names what stays.
+fn say_left<'a>(freed: impl IntoIterator<Item = &'a Freed>) {
+    let (mut foreign_worktrees, mut foreign_trees) = (Vec::new(), 0);
+    for freed in freed {
+        foreign_trees += freed.trees_left;
+        for (path, why) in &freed.worktrees_left {
+            if *why == Unmerged::Foreign {
+                foreign_worktrees.push(path.as_str());
+                continue;
+            }
+            let force = format!("git worktree remove --force {}", shell_word(path.as_str()));
+            output::note(&format!("{path} stays: it {}; `{force}` removes it all the same", why.text()));
+        }
+        for fault in &freed.checkouts_gone {
+            output::note(&format!("what was kept of a checkout went with its repository: {fault}"));
+        }
+        for branch in &freed.branches_left {
+            let branch = branch.trim_start_matches("refs/heads/");
+            output::note(&format!("branch {branch} stays: it got a commit while its worktree was removed"));
+        }
     }
-    for fault in &freed.checkouts_gone {
-        output::note(&format!("what was kept of a checkout went with its repository: {fault}"));
+    if let Some(text) = foreign(&foreign_worktrees, foreign_trees) {
+        output::note(&text);
     }
-    for branch in &freed.branches_left {
-        let branch = branch.trim_start_matches("refs/heads/");
-        output::note(&format!("branch {branch} stays: it got a commit while its worktree was removed"));
-    }
+}
+
+/// Says what was left since other stores made it; none if there is nothing.
+fn foreign(worktrees: &[&str], trees: u64) -> Option<String> {
+    let count = worktrees.len() as u64;
+    let parts = [(count, "worktree"), (trees, "kept tree")];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(count, noun)).collect();
+    let (belong, were, them) = match count + trees {
+        0 => return None,
+        1 => ("belongs", "was", "it"),
+        _ => ("belong", "were", "them"),
+    };
+    let places = if worktrees.is_empty() { String::new() } else { format!(": {}", worktrees.join(", ")) };
+    Some(format!(
+        "{} {belong} to another store and {were} left; `backstay rm RUN` there removes {them}{places}",
+        parts.join(" and ")
+    ))
 }
 
 #[derive(Serialize)]
@@ -186,6 +215,7 @@ struct Given {
     events: u64,
     files_bytes: u64,
     trees: u64,
+    trees_left: u64,
     worktrees: u64,
     worktrees_left: Vec<Left>,
     branches_left: Vec<String>,
@@ -199,14 +229,13 @@ struct Left {
 
 impl Given {
     fn of(freed: &Freed) -> Given {
-        let left = |(path, why): &(camino::Utf8PathBuf, backstay_runtime::Unmerged)| Left {
-            path: path.to_string(),
-            why: why.text(),
-        };
+        let left =
+            |(path, why): &(camino::Utf8PathBuf, Unmerged)| Left { path: path.to_string(), why: why.text() };
         Given {
             events: freed.events,
             files_bytes: freed.files_bytes,
             trees: freed.trees,
+            trees_left: freed.trees_left,
             worktrees: freed.worktrees,
             worktrees_left: freed.worktrees_left.iter().map(left).collect(),
             branches_left: freed.branches_left.clone(),
@@ -275,5 +304,23 @@ impl Pruned {
             young_blobs: report.blobs.young.blobs,
             young_blobs_bytes: report.blobs.young.size_bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_stores_made_is_said_in_one_line() {
+        assert_eq!(foreign(&[], 0), None);
+        assert_eq!(
+            foreign(&[], 1).unwrap(),
+            "1 kept tree belongs to another store and was left; `backstay rm RUN` there removes it"
+        );
+        assert_eq!(
+            foreign(&["/a.worktrees/x", "/a.worktrees/y"], 1).unwrap(),
+            "2 worktrees and 1 kept tree belong to another store and were left; `backstay rm RUN` there removes them: /a.worktrees/x, /a.worktrees/y"
+        );
     }
 }

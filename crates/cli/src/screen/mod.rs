@@ -273,7 +273,9 @@ impl Bell {
                 Event::QuestionAsked(asked) => self.asked.insert(asked.question),
                 Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) => true,
                 Event::RunSuspended(suspended) => match &suspended.reason {
-                    SuspendReason::DiskFull | SuspendReason::NoProgress { .. } => true,
+                    SuspendReason::DiskFull
+                    | SuspendReason::OutputLost { .. }
+                    | SuspendReason::NoProgress { .. } => true,
                     // Who asked for it knows.
                     SuspendReason::Asked | SuspendReason::Shutdown | SuspendReason::TakenOver => false,
                 },

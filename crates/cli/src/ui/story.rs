@@ -37,9 +37,10 @@ fn suspended(said: &RunSuspended) -> String {
     let why = why_suspended(&said.by, &said.reason);
     match said.reason {
         SuspendReason::Asked | SuspendReason::Shutdown => format!("suspended {why}"),
-        SuspendReason::DiskFull | SuspendReason::NoProgress { .. } | SuspendReason::TakenOver => {
-            format!("suspended: {why}")
-        }
+        SuspendReason::DiskFull
+        | SuspendReason::OutputLost { .. }
+        | SuspendReason::NoProgress { .. }
+        | SuspendReason::TakenOver => format!("suspended: {why}"),
     }
 }
 

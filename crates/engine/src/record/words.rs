@@ -8,6 +8,12 @@ pub fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
         SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
+        SuspendReason::OutputLost { step, lost_bytes } => {
+            format!(
+                "`{step}` has no output: {lost_bytes} bytes of it could not be kept, no room was left; \
+                 to do it again cancel the run, then `backstay retry --from {step}`"
+            )
+        }
         SuspendReason::NoProgress { step, cycles } => {
             format!("loop `{step}`: {cycles} cycles without a change: the same tree and the same outputs")
         }

@@ -1,13 +1,13 @@
 //! What follows from news of outside work.
 
 use backstay_model::event::{
-    AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved, EffectRunning,
-    EffectStuck, FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption, Resolution,
-    SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled, StepStatus, StepTimedOut,
-    TimeBudget,
+    Actor, AttemptEnd, EffectAttached, EffectFinished, EffectInDoubt, EffectLost, EffectResolved,
+    EffectRunning, EffectStuck, FailureClass, LostEvidence, QuestionAsked, QuestionKind, QuestionOption,
+    Resolution, RunSuspending, SkipReason, StepFinished, StepRetryScheduled, StepSkipped, StepStalled,
+    StepStatus, StepTimedOut, SuspendReason, TimeBudget,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Seq, Text};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, QuestionId, Scope, Seq, Text};
 use backstay_workflow::plan::{AfterCrash, RetryClass, Step};
 
 use super::agents::Next;
@@ -15,10 +15,10 @@ use super::definition::Node;
 use super::judge::Judged;
 use super::place::Place;
 use super::settle::{DONE, FAIL, RERUN};
-use super::state::{LeafPhase, Progress, StepState};
+use super::state::{LeafPhase, Phase, Progress, StepState};
 use super::turn::Turn;
 use super::work::total_budget_ms;
-use crate::{AgentEnded, EndedBy, ProcessEnded, Report};
+use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Report};
 
 /// How an attempt failed.
 struct Failed {
@@ -123,11 +123,13 @@ impl Turn<'_> {
         }
         let (by, exit_code) = (process.by, process.exit_code);
         let agent = process.agent.clone();
+        let lost = process.output_problem.as_ref().and_then(OutputProblem::lost_bytes);
         self.emit_at(place, finished(effect, attempt, judged.end, process));
         let skip = self.machine.leaf(place).and_then(|leaf| leaf.skip.clone());
         match judged.end {
             AttemptEnd::Succeeded => {
                 self.finish(place, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
+                lost.into_iter().for_each(|lost_bytes| self.stand_still_without_output(place, lost_bytes));
             }
             _ if skip.is_some() => self.skip_as_asked(place, skip),
             AttemptEnd::Failed { failure } => {
@@ -143,6 +145,17 @@ impl Turn<'_> {
             }
             AttemptEnd::Interrupted => self.after_interruption(place, &node.step, attempt),
         }
+    }
+
+    /// The step has done its work, and there was no room for its output: what follows would go on without it, and most likely
+    /// lose its own. So a person looks first.
+    fn stand_still_without_output(&mut self, place: &Place, lost_bytes: u64) {
+        if self.machine.phase != Phase::Running {
+            return;
+        }
+        let by = Actor { name: "backstay".to_owned(), via: format!("step {}", place.step) };
+        let reason = SuspendReason::OutputLost { step: place.step.clone(), lost_bytes };
+        self.emit(Scope::Run, RunSuspending { by, reason });
     }
 
     /// Another attempt of the agent that counts against nothing, or what the step's retries say.

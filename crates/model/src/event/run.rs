@@ -85,6 +85,13 @@ pub enum SuspendReason {
         /// How many cycles in a row were the same.
         cycles: u32,
     },
+    /// There was no room for the output of a step that had done its work.
+    OutputLost {
+        /// The step.
+        step: StepId,
+        /// How many bytes of it are missing.
+        lost_bytes: u64,
+    },
     /// A person works in an agent's session.
     TakenOver,
 }

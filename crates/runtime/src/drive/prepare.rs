@@ -10,13 +10,15 @@ use backstay_files::{Dir, if_there};
 use backstay_log::has_no_room;
 use backstay_model::event::TreeOutcome;
 use backstay_model::{Digest, EffectCall, Scope};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use super::flight::{Watch, chain};
 use crate::agents::CommandFault;
 use crate::ballast;
 use crate::retention::remove_below;
-use crate::trees::{Checkout, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome};
+use crate::trees::{
+    Checkout, RunRefs, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome,
+};
 
 /// Why work cannot be started.
 pub(super) enum Unready {
@@ -81,14 +83,16 @@ impl Watch {
         // What the workflow says of a variable beats the preset.
         env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
         env.extend(work.env);
-        for (name, path) in [
+        let refs = RunRefs::new(self.store.log.id(), self.effect.run);
+        for (name, value) in [
             // The owner's own would be another one; some programs believe it.
-            ("PWD", Utf8PathBuf::from(&work.cwd)),
-            ("BACKSTAY_OUTPUT", output),
-            ("BACKSTAY_ARTIFACTS", artifacts),
-            ("BACKSTAY_STORE", self.store.folder.clone()),
+            ("PWD", work.cwd.clone()),
+            ("BACKSTAY_OUTPUT", output.into_string()),
+            ("BACKSTAY_ARTIFACTS", artifacts.into_string()),
+            ("BACKSTAY_STORE", self.store.folder.to_string()),
+            ("BACKSTAY_REFS", refs.folder()),
         ] {
-            env.insert(name.to_owned(), path.into_string());
+            env.insert(name.to_owned(), value);
         }
         let mut spec = ProcessSpec::new(work.effect, work.attempt, self.epoch, argv, work.cwd.into());
         spec.env = env;
@@ -113,7 +117,7 @@ impl Watch {
         let Some(cwd) = self.cwd.as_ref().filter(|_| self.effect.call != EffectCall::Probe) else {
             return Ok(None);
         };
-        let name = TreeName::new(&self.effect, self.attempt, moment);
+        let name = TreeName::new(self.store.log.id(), &self.effect, self.attempt, moment);
         let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
@@ -145,7 +149,7 @@ impl Watch {
     }
 
     pub(super) fn kept_before(&self) -> Option<TreeOutcome> {
-        let name = TreeName::new(&self.effect, self.attempt, TreeMoment::Before);
+        let name = TreeName::new(self.store.log.id(), &self.effect, self.attempt, TreeMoment::Before);
         let kept = Checkout::around(self.cwd.as_ref()?)
             .and_then(|checkout| checkout.map(|checkout| checkout.kept(&name)).transpose());
         match kept {

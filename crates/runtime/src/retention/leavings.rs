@@ -7,13 +7,12 @@ use std::io;
 
 use backstay_files::{Dir, FileKind, if_there};
 use backstay_log::crash::crash_point;
-use backstay_model::RunId;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::retire::{FreeError, Freed};
 use crate::care::replace_durably;
-use crate::trees::{Checkout, Removal, TreeError, Unmerged, Worth};
+use crate::trees::{Checkout, Removal, RunRefs, TreeError, Unmerged, Worth};
 
 /// The name of the note in a run's folder.
 const NOTE: &str = "freeing.json";
@@ -32,10 +31,10 @@ struct Note {
     cwd: Option<Utf8PathBuf>,
 }
 
-/// What a run left: its folder in the store.
+/// What a run left: its folder in the store, and references in a checkout.
 #[derive(Clone, Debug)]
 pub(super) struct Leavings {
-    pub(super) run: RunId,
+    pub(super) refs: RunRefs,
     pub(super) folder: Utf8PathBuf,
 }
 
@@ -65,8 +64,9 @@ impl Leavings {
         let files_bytes = folder_bytes(&self.folder).map_err(self.failed())?;
         let mut freed = Freed { files_bytes, ..Freed::default() };
         if let Some(checkout) = checkout(cwd, &mut freed)? {
-            freed.trees = checkout.kept_count(self.run)? as u64;
-            worktrees(&checkout, self.run, Deed::Look, &mut freed)?;
+            freed.trees = checkout.kept_count(&self.refs)? as u64;
+            freed.trees_left = checkout.kept_elsewhere_count(&self.refs)? as u64;
+            worktrees(&checkout, &self.refs, Deed::Look, &mut freed)?;
         }
         Ok(freed)
     }
@@ -80,8 +80,9 @@ impl Leavings {
         let mut freed = Freed { files_bytes, ..Freed::default() };
         if let Some(checkout) = checkout(cwd.as_deref(), &mut freed)? {
             // What became of the worktrees does not keep the trees.
-            let worktrees = worktrees(&checkout, self.run, Deed::Remove, &mut freed);
-            freed.trees = checkout.forget(self.run)? as u64;
+            let worktrees = worktrees(&checkout, &self.refs, Deed::Remove, &mut freed);
+            freed.trees = checkout.forget(&self.refs)? as u64;
+            freed.trees_left = checkout.kept_elsewhere_count(&self.refs)? as u64;
             crash_point("retention.trees");
             worktrees?;
         }
@@ -189,9 +190,9 @@ enum Deed {
     Remove,
 }
 
-/// The worktrees that steps of `run` worked in: those in which nothing would be lost go.
-fn worktrees(checkout: &Checkout, run: RunId, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
-    for worktree in checkout.worktrees(run)? {
+/// The worktrees that were made for steps of a run: those in which nothing would be lost go.
+fn worktrees(checkout: &Checkout, refs: &RunRefs, deed: Deed, freed: &mut Freed) -> Result<(), FreeError> {
+    for worktree in checkout.worktrees(refs)? {
         let removal = match deed {
             Deed::Remove => checkout.free_worktree(&worktree),
             Deed::Look => checkout.worth(&worktree).map(|worth| match worth {
@@ -223,7 +224,11 @@ mod tests {
     use super::*;
 
     fn leavings(folder: &Utf8Path) -> Leavings {
-        Leavings { run: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap(), folder: folder.join("run") }
+        let [log, run] = ["log", "run"].map(|kind| format!("{kind}_01JDX7Q2ZK8VQ5T3W9M4N6P7R8"));
+        Leavings {
+            refs: RunRefs::new(log.parse().unwrap(), run.parse().unwrap()),
+            folder: folder.join("run"),
+        }
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl PruneReport {
     fn leave(&mut self, freed: Freed) {
         self.leftover.files_bytes += freed.files_bytes;
         self.leftover.trees += freed.trees;
+        self.leftover.trees_left += freed.trees_left;
         self.leftover.worktrees += freed.worktrees;
         self.leftover.worktrees_left.extend(freed.worktrees_left);
         self.leftover.branches_left.extend(freed.branches_left);

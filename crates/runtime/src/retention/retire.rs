@@ -13,7 +13,7 @@ use super::leavings::Leavings;
 use crate::error::RunError;
 use crate::request::new_event;
 use crate::store::Store;
-use crate::trees::{CheckoutFault, TreeError, Unmerged};
+use crate::trees::{CheckoutFault, RunRefs, TreeError, Unmerged};
 
 /// What was given back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,9 +24,11 @@ pub struct Freed {
     pub files_bytes: u64,
     /// Kept checkouts.
     pub trees: u64,
+    /// Kept checkouts that stay: other stores keep them, of a run of the same id.
+    pub trees_left: u64,
     /// Worktrees that steps worked in.
     pub worktrees: u64,
-    /// Worktrees that stay, since something in them would be lost.
+    /// Worktrees that stay, and why.
     pub worktrees_left: Vec<(Utf8PathBuf, Unmerged)>,
     /// Branches of worktrees that are gone, which got a commit meanwhile: the whole names of the references.
     pub branches_left: Vec<String>,
@@ -157,7 +159,7 @@ impl Store {
     }
 
     pub(super) fn leavings(&self, run: RunId) -> Leavings {
-        Leavings { run, folder: self.run_folder(run) }
+        Leavings { refs: RunRefs::new(self.log.id(), run), folder: self.run_folder(run) }
     }
 
     /// The folder with what the attempts of a run left.

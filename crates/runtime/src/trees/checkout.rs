@@ -179,38 +179,4 @@ impl Checkout {
         self.git(&["branch", "--no-track", "--end-of-options", name, commit.as_str()]).bytes()?;
         Ok(())
     }
-
-    /// How many trees of `run` are kept.
-    ///
-    /// # Errors
-    /// [`TreeError`] if git cannot tell.
-    pub(crate) fn kept_count(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
-        let words = ["for-each-ref", "--format=%(objectname)", &TreeName::prefix(run)];
-        Ok(self.git(&words).bytes()?.iter().filter(|byte| **byte == b'\n').count())
-    }
-
-    /// Forgets the trees of `run`; git's own collection takes the objects later. Says how many this call forgot.
-    ///
-    /// # Errors
-    /// [`TreeError`] if git refuses.
-    pub fn forget(&self, run: backstay_model::RunId) -> Result<usize, TreeError> {
-        let prefix = TreeName::prefix(run);
-        // With what each is now, so that of two who forget them at once only one does.
-        let words = ["for-each-ref", "--format=delete %(refname) %(objectname)", &prefix];
-        let mut listed = self.git(&words).bytes()?;
-        loop {
-            let count = listed.iter().filter(|byte| **byte == b'\n').count();
-            if count == 0 {
-                return Ok(0);
-            }
-            let Err(error) = self.git(&["update-ref", "--stdin"]).feed(listed.clone()) else {
-                return Ok(count);
-            };
-            let now = self.git(&words).bytes()?;
-            if now == listed {
-                return Err(error);
-            }
-            listed = now;
-        }
-    }
 }

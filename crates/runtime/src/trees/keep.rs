@@ -4,11 +4,12 @@ use std::fs::File;
 
 use backstay_files::{Dir, if_there};
 use backstay_model::event::{KeptTree, OmittedFiles};
-use backstay_model::{Attempt, EffectId, ObjectId, RunId};
+use backstay_model::{Attempt, EffectId, LogId, ObjectId};
 use camino::Utf8Path;
 
 use super::checkout::Checkout;
 use super::error::TreeError;
+use super::refs::RunRefs;
 use super::staging::Staging;
 
 /// The name of the index that git writes a tree with, in a folder of ours.
@@ -37,9 +38,9 @@ impl TreeMoment {
 pub struct TreeName(String);
 
 impl TreeName {
-    /// Of one attempt.
+    /// Of one attempt of a run in `log`.
     #[must_use]
-    pub fn new(effect: &EffectId, attempt: Attempt, moment: TreeMoment) -> TreeName {
+    pub fn new(log: LogId, effect: &EffectId, attempt: Attempt, moment: TreeMoment) -> TreeName {
         // A reference has no `~` and no `@{`; ids of steps have no `-`, so this stays unambiguous.
         let place: String = effect
             .scope
@@ -47,17 +48,14 @@ impl TreeName {
             .chars()
             .map(|c| if matches!(c, '~' | '@' | ',' | '=') { '-' } else { c })
             .collect();
-        TreeName(format!("{}{place}/{attempt}/{}", TreeName::prefix(effect.run), moment.as_str()))
+        let folder = RunRefs::new(log, effect.run).folder();
+        TreeName(format!("{folder}/{place}/{attempt}/{}", moment.as_str()))
     }
 
     /// Of a person's work in the session of a step's agent, the `nth` in the run.
     #[must_use]
-    pub fn taken_over(run: RunId, nth: usize, moment: TreeMoment) -> TreeName {
-        TreeName(format!("{}taken-over/{nth}/{}", TreeName::prefix(run), moment.as_str()))
-    }
-
-    pub(super) fn prefix(run: RunId) -> String {
-        format!("refs/backstay/{run}/")
+    pub fn taken_over(refs: &RunRefs, nth: usize, moment: TreeMoment) -> TreeName {
+        TreeName(format!("{}/taken-over/{nth}/{}", refs.folder(), moment.as_str()))
     }
 
     pub(super) fn reference(&self) -> String {

@@ -1,6 +1,6 @@
 //! Trees of the folder that steps work in: kept before and after each attempt, so that what it did can be seen and undone.
 //!
-//! A tree holds what is tracked, changed and untracked, without what is ignored. It is a commit under `refs/backstay/`,
+//! A tree holds what is tracked, changed and untracked, without what is ignored. It is a commit under `refs/backstay/LOG/RUN/`,
 //! made with an index of its own: neither the user's index nor branches nor hooks have to do with it.
 
 mod checkout;
@@ -11,6 +11,7 @@ mod git;
 mod ignored;
 mod keep;
 mod lease;
+mod refs;
 mod staging;
 mod state;
 mod summary;
@@ -24,6 +25,7 @@ pub(crate) use folder::{folder_digest, omitted_digest};
 pub(crate) use git::REPOSITORY_VARIABLES;
 pub use keep::{TreeMoment, TreeName};
 pub(crate) use lease::{Lease, Leased, Tenant};
+pub use refs::RunRefs;
 pub use state::{CheckoutFault, CheckoutState};
 pub use summary::{CheckoutHead, CheckoutSummary, MissingFilter};
 pub use worktrees::{Removal, RunWorktree, Unmerged, Worth};

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::checkout::Checkout;
 use super::error::TreeError;
 use super::ignored::has_lone_ignored;
+use super::refs::RunRefs;
 
 /// Behind the name of the checkout, the folder with its worktrees. `engine::run::worktree.sh` makes it.
 const WORKTREES: &str = ".worktrees";
@@ -25,6 +26,8 @@ pub enum Unmerged {
     Ignored,
     /// It has submodules: git removes no such worktree.
     Submodules,
+    /// The store did not make it: another one has a run of the same id.
+    Foreign,
     /// Somebody locked it.
     Locked,
     /// A run works in it.
@@ -47,6 +50,7 @@ impl Unmerged {
             Unmerged::Commits => "has commits that are in no other branch".to_owned(),
             Unmerged::Ignored => "has ignored files that the checkout has not".to_owned(),
             Unmerged::Submodules => "has submodules".to_owned(),
+            Unmerged::Foreign => "was not made by this store".to_owned(),
             Unmerged::Locked => "is locked".to_owned(),
             Unmerged::Busy => "is worked in by a run".to_owned(),
             Unmerged::Unlinked => "is no worktree of the checkout any more".to_owned(),
@@ -86,6 +90,8 @@ pub struct RunWorktree {
     /// Its branch, if it is on one: the whole name of the reference.
     branch: Option<String>,
     is_locked: bool,
+    /// Whether the store made it.
+    is_own: bool,
 }
 
 /// A worktree in which no run begins to work.
@@ -95,11 +101,11 @@ struct Inside {
 }
 
 impl Checkout {
-    /// The worktrees of `run` that are still there.
+    /// The worktrees that are named after a run and still there, whichever store made them.
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn worktrees(&self, run: RunId) -> Result<Vec<RunWorktree>, TreeError> {
+    pub fn worktrees(&self, refs: &RunRefs) -> Result<Vec<RunWorktree>, TreeError> {
         let listed = self.git(&["worktree", "list", "--porcelain", "-z"]).bytes()?;
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let mut found: Vec<RunWorktree> = Vec::new();
@@ -108,14 +114,18 @@ impl Checkout {
             match (word, found.last_mut()) {
                 ("worktree", _) => {
                     let path = Utf8PathBuf::from(value);
-                    found.push(RunWorktree { path, branch: None, is_locked: false });
+                    found.push(RunWorktree { path, branch: None, is_locked: false, is_own: false });
                 }
                 ("branch", Some(last)) => last.branch = Some(value.to_owned()),
                 ("locked", Some(last)) => last.is_locked = true,
                 _ => {}
             }
         }
-        found.retain(|worktree| is_of(&worktree.path, run) && worktree.path.is_dir());
+        found.retain(|worktree| is_of(&worktree.path, refs.run()) && worktree.path.is_dir());
+        let made = if found.is_empty() { Vec::new() } else { self.reference_names(&refs.folder())? };
+        for worktree in &mut found {
+            worktree.is_own = made.contains(&refs.worktree(&worktree.path));
+        }
         Ok(found)
     }
 
@@ -132,6 +142,9 @@ impl Checkout {
 
     /// Keeps runs out of `worktree`, or says why it is to be left alone.
     fn enter(&self, worktree: &RunWorktree) -> Result<Result<Inside, Unmerged>, TreeError> {
+        if !worktree.is_own {
+            return Ok(Err(Unmerged::Foreign));
+        }
         if worktree.is_locked {
             return Ok(Err(Unmerged::Locked));
         }
@@ -238,7 +251,7 @@ fn is_same_folder(one: &Utf8Path, other: &Utf8Path) -> bool {
     }
 }
 
-/// Whether a worktree was made for steps of `run`.
+/// Whether a worktree is named after `run`.
 fn is_of(path: &Utf8Path, run: RunId) -> bool {
     let name = path.file_name().unwrap_or_default();
     let is_named =

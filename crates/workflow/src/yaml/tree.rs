@@ -104,38 +104,26 @@ impl Node {
     /// The bytes in `source` of the bytes `inner` of this scalar's text; the whole node where that can not be told.
     pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
         let Kind::Scalar { text, style } = &self.kind else { return self.range.clone() };
-        let start = match style {
-            Style::Literal => self.locate_in_block(source, text, inner.start),
+        let wanted = text.get(inner.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+        if wanted.is_empty() {
+            return self.range.clone();
+        }
+        let computed = match style {
             Style::Plain => Some(self.range.start + inner.start),
             Style::Quoted => Some(self.range.start + 1 + inner.start),
-            Style::Folded => None,
+            Style::Literal | Style::Folded => None,
         };
-        let wanted = text.get(inner.clone()).unwrap_or_default();
-        let same = |start: &usize| {
-            let first = wanted.lines().next().unwrap_or_default();
-            source.get(*start..start + first.len()) == Some(first)
+        let is_there = |start: &usize| source.get(*start..start + wanted.len()) == Some(wanted);
+        // Where lines were indented or joined, or characters escaped, it is the same one of equal pieces.
+        let counted = || {
+            let nth = text.get(..inner.start)?.matches(wanted).count();
+            let (at, _) = source.get(self.range.clone())?.match_indices(wanted).nth(nth)?;
+            Some(self.range.start + at)
         };
-        if let Some(start) = start.filter(same) {
-            return start..start + wanted.lines().next().unwrap_or_default().len();
+        match computed.filter(is_there).or_else(counted) {
+            Some(start) => start..start + wanted.len(),
+            None => self.range.clone(),
         }
-        let found = source.get(self.range.clone()).and_then(|raw| raw.find(wanted));
-        match found {
-            Some(at) if !wanted.is_empty() => self.range.start + at..self.range.start + at + wanted.len(),
-            _ => self.range.clone(),
-        }
-    }
-
-    fn locate_in_block(&self, source: &str, text: &str, offset: usize) -> Option<usize> {
-        let before = text.get(..offset)?;
-        let line = before.matches('\n').count();
-        let column = offset - before.rfind('\n').map_or(0, |at| at + 1);
-        let content = self.range.start + source.get(self.range.start..)?.find('\n')? + 1;
-        let lines = || source[content..].split_inclusive('\n');
-        let first = lines().find(|line| !line.trim().is_empty())?;
-        let extra = text.lines().find(|line| !line.trim().is_empty())?;
-        let indent = (first.len() - first.trim_start().len()) - (extra.len() - extra.trim_start().len());
-        let start: usize = lines().take(line).map(str::len).sum();
-        Some(content + start + indent + column)
     }
 }
 

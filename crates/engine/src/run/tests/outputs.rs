@@ -7,6 +7,7 @@ use backstay_model::{Digest, Text};
 
 use super::Bench;
 use super::bench::exited;
+use super::say::resume;
 use crate::{OutputProblem, ProcessEnded};
 
 #[test]
@@ -77,9 +78,9 @@ fn the_beginning_of_a_long_text_is_a_text_and_of_a_long_json_value_nothing() {
 }
 
 #[test]
-fn work_whose_text_was_lost_on_a_full_disk_was_done_and_who_needs_the_text_fails() {
+fn a_run_stands_still_where_a_text_was_lost_on_a_full_disk_and_a_json_step_fails() {
     let lost = || Some(OutputProblem::Lost { lost_bytes: 5 });
-    let said = "there is no output: 5 bytes of it could not be kept, the disk was full";
+    let said = "there is no output: 5 bytes of it could not be kept, no room was left";
     let mut bench = Bench::begun("- {id: a, run: 'true', output: json}");
     let process = ProcessEnded { output_problem: lost(), ..exited(0) };
     assert_eq!(
@@ -89,7 +90,20 @@ fn work_whose_text_was_lost_on_a_full_disk_was_done_and_who_needs_the_text_fails
     let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'echo ${{ steps.a.output }}'}");
     let process = ProcessEnded { output_problem: lost(), ..exited(0) };
     let facts = bench.end("a", process);
-    assert_eq!(facts[..2], ["a ended 1 succeeded".to_owned(), format!("a succeeded: exit 0; {said}")]);
+    assert_eq!(
+        facts,
+        [
+            "a ended 1 succeeded".to_owned(),
+            format!("a succeeded: exit 0; {said}"),
+            "run suspending".to_owned(),
+            "run suspended".to_owned()
+        ]
+    );
+    let why = bench.machine.summary().why.unwrap();
+    assert!(why.starts_with("`a` has no output: 5 bytes of it"), "{why}");
+    assert!(why.ends_with("then `backstay retry --from a`"), "{why}");
+    bench.say(resume());
+    let facts = bench.settle();
     assert!(facts.iter().any(|fact| fact.starts_with("b failed: ")), "{facts:?}");
 }
 
