@@ -28,7 +28,8 @@ fn knows_the_user(place: &Place) {
     std::fs::write(file, text).expect("a file can be written");
 }
 
-/// The screen shows what was done in the session; once it is left, the step goes on in that session.
+/// The screen shows what was done in the session, and a person talks with the model there; once it is left, the step goes on in that
+/// session.
 pub(crate) fn works_on_its_own_screen_and_goes_on(cli: Cli) {
     let script = Script::of([
         Answer::shell("echo before-the-person > one.txt"),
@@ -44,7 +45,10 @@ pub(crate) fn works_on_its_own_screen_and_goes_on(cli: Cli) {
         !record.steps.is_empty() && agents(record, "fix").first().is_some_and(|agent| agent.tools == 2)
     };
     let _record = place.world.record_when("was told of two commands", is_heard);
-    place.endpoint.play(Script::of([Answer::text("It is done.")]));
+    // The screens of the others take what is typed only once they have come to rest, which cannot be seen.
+    let talks = cli == Cli::Claude;
+    let heard = talks.then(|| Answer::text("I-heard-it."));
+    place.endpoint.play(Script::of(heard.into_iter().chain([Answer::text("It is done.")])));
     let variables = place.variables();
     let variables: Vec<(&str, &str)> = variables
         .iter()
@@ -53,14 +57,22 @@ pub(crate) fn works_on_its_own_screen_and_goes_on(cli: Cli) {
         .collect();
     let mut attach = Terminal::start_with(&place.world, &["attach", "@last", "fix"], SIZE, &variables);
     attach.wait_for("Write-a-greeting");
-    attach.press(b"\x03");
-    attach.press(b"\x03");
-    attach.wait_for("you worked in the session of");
+    if talks {
+        attach.press(b"Words-of-a-person");
+        attach.wait_for("Words-of-a-person");
+        attach.press(b"\r");
+        attach.wait_until("at rest with the answer", |screen| {
+            screen.contains("I-heard-it.") && !screen.contains("to interrupt")
+        });
+    }
+    attach.press_until(b"\x03", "you worked in the session of");
     let (status, out) = attach.end();
     assert!(status.success(), "{out}");
     drop(run.end_within(PATIENCE));
     let agents = agents(&place.world.record(), "fix");
     assert_eq!(agents.len(), 2, "{agents:#?}");
     assert!(agents[0].session.is_some() && agents[0].session == agents[1].session, "{agents:#?}");
-    assert!(place.asked().last().is_some_and(|asked| asked.body.contains("before-the-person")));
+    let asked = place.asked().pop().expect("it asked").body;
+    assert!(asked.contains("before-the-person"), "{asked}");
+    assert_eq!(asked.contains("Words-of-a-person"), talks, "{asked}");
 }

@@ -23,7 +23,7 @@ use access::commits_with_writing_access;
 use ask::{asks_a_person, asks_from_a_sandbox_that_has_to_be_widened};
 use attach::works_on_its_own_screen_and_goes_on;
 use sessions::{goes_on_in_its_own_session, keeps_takes_over_and_copies_sessions};
-use silence::is_silent_only_when_nothing_comes;
+use silence::stalls_when_nothing_comes;
 use troubles::{
     gets_over_a_provider_that_fails, goes_on_after_a_new_login, goes_on_when_the_network_is_back,
     hands_over_when_refused_in_mid_task, waits_for_a_limit_in_mid_task,
@@ -38,7 +38,7 @@ cells::table! {
     goes_on_after_a_new_login: [codex, claude, gemini, opencode];
     goes_on_when_the_network_is_back: [codex, claude, gemini, opencode];
     gets_over_a_provider_that_fails: [codex, claude, gemini, opencode];
-    is_silent_only_when_nothing_comes: [codex, claude, gemini, opencode];
+    stalls_when_nothing_comes: [codex, claude, gemini, opencode];
     asks_a_person: [codex, claude, gemini, opencode];
     asks_from_a_sandbox_that_has_to_be_widened: [codex];
     works_on_its_own_screen_and_goes_on: [codex, claude, gemini, opencode];

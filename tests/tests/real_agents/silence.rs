@@ -11,7 +11,7 @@ const IDLE_S: u64 = 45;
 
 /// A thought and a text in pieces take longer than the silence that is allowed, and are none; an answer that never comes is
 /// one. Gemini CLI tells the pieces of the text, the others the whole thought and then the whole text.
-pub(crate) fn is_silent_only_when_nothing_comes(cli: Cli) {
+pub(crate) fn stalls_when_nothing_comes(cli: Cli) {
     let slow = Slow { thoughts: 10, pieces: 14, pause_ms: 2_000 };
     let answers = [Answer::text("I am here."), Answer::Slow(slow), Answer::Hang];
     let Some(place) = Place::new(cli, |_| Script::of(answers)) else { return };
