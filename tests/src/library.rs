@@ -39,6 +39,7 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
         text,
         read_file: &read_file,
         schema_fault: &schema_fault,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: preset_traits(&presets),
     };

@@ -567,3 +567,96 @@ fn an_agent_whose_output_is_text_says_by_signs_how_its_turn_ended() {
         assert_eq!(shown.contains("\"login\""), words == refused, "{prompt}: {shown}");
     }
 }
+
+/// An agent that prints lines of JSON of its own.
+const BY_LINES: &str = r#"
+[agents.lines]
+program = "bash"
+start = ["-c", "{prompt}"]
+prompt = { via = "arg", arg = ["{prompt}"] }
+access.write = { args = [] }
+stream = "json_lines"
+session = "from_stream"
+signs.login = ["bad key"]
+
+[[agents.lines.lines]]
+when = { type = "begin" }
+session = "session"
+model = "model"
+
+[[agents.lines.lines]]
+when = { type = "text" }
+message = "text"
+
+[[agents.lines.lines]]
+when = { type = "end" }
+usage = { span = "process", input = ["usage.in", "usage.cached"], output = "usage.out", cost_usd = "usage.usd" }
+turn_ended = { ok = { error = { present = false } }, failure = "error" }
+"#;
+
+/// The same as a command that a workflow describes.
+const BY_COMMAND: &str = r#"agents:
+  lines:
+    command: [bash]
+    via: file
+    stream: json_lines
+    signs: {login: [bad key]}
+    lines:
+      - {when: {type: begin}, session: session, model: model}
+      - {when: {type: text}, message: text}
+      - when: {type: end}
+        usage: {span: process, input: [usage.in, usage.cached], output: usage.out, cost_usd: usage.usd}
+        turn_ended: {ok: {error: {present: false}}, failure: error}
+"#;
+
+#[test]
+fn an_agent_that_prints_its_own_lines_of_json_is_read_by_the_rules_of_its_configuration_or_of_the_workflow() {
+    let begin = r#"echo '{"type":"begin","session":"s-1","model":"m1"}'; echo '{"type":"text","text":"All is green."}'"#;
+    let odd = r#"echo '{"type":"end","usage":{"in":-7,"out":"x"}}'; echo '{"type":"end","usage":{"in":-8}}'"#;
+    let well = r#"echo '{"type":"end","usage":{"in":2000,"cached":40,"out":10,"usd":0.25}}'"#;
+    let refused = r#"echo '{"type":"end","error":"Bad key given","usage":{"in":1}}'"#;
+    for (described, preset) in [(false, "lines"), (true, "cmd:lines")] {
+        let world = World::new();
+        if !described {
+            world.configure(BY_LINES);
+        }
+        let agents = if described { BY_COMMAND } else { "" };
+        let run = |end: &str| {
+            let prompt = [begin, end].map(|line| format!("\n      {line}")).concat();
+            let flow = format!(
+                "backstay: 1\nname: flow\n{agents}steps:\n  - id: fix\n    agent: lines\n    prompt: |{prompt}\noutputs: {{said: \"${{{{ steps.fix.output }}}}\"}}\n"
+            );
+            world.write("flow.yaml", &flow);
+            let output = world.run(&["run", "flow.yaml"]);
+            let shown = String::from_utf8(world.run(&["show", "@last"]).stdout).unwrap();
+            (output.status.code(), shown)
+        };
+        let (code, shown) = run(well);
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(shown.contains("All is green.") && shown.contains("0.25 USD"), "{shown}");
+        let record = world.record();
+        assert_eq!(record.outputs, Some(Text::of("{\"said\":\"All is green.\"}")));
+        let agent = agent(&record, "fix", 0);
+        assert_eq!(
+            (agent.preset.as_str(), agent.session.as_deref(), agent.model.as_deref()),
+            (preset, Some("s-1"), Some("m1"))
+        );
+        let usage = agent.usage.expect("it told its usage");
+        assert_eq!((usage.input, usage.output), (Some(2_040), Some(10)));
+
+        let (code, shown) = run(refused);
+        assert_eq!(code, Some(1), "{shown}");
+        assert!(shown.contains("Bad key given") && shown.contains("not logged in"), "{shown}");
+        let (code, shown) = run("true");
+        assert_eq!(code, Some(1), "{shown}");
+        assert!(shown.contains("in the middle of the agent's turn"), "{shown}");
+        let (code, _) = run(odd);
+        assert_eq!(code, Some(0));
+        let events = String::from_utf8(world.run(&["events", "@last"]).stdout).unwrap();
+        let told = "the agent's lines have -7 at `usage.in`, where a count is expected";
+        assert!(events.contains(told), "{events}");
+        assert!(!events.contains("have -8"), "a wrong value is told once: {events}");
+        let logs = String::from_utf8(world.run(&["logs", "@last"]).stdout).unwrap();
+        assert_eq!(logs.matches("at `usage.in`").count(), 1, "{logs}");
+    }
+}

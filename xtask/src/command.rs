@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::test::Options;
-use crate::{bench, picture, schema, soak, test};
+use crate::{agents, bench, picture, schema, soak, test};
 
 const HELP: &str = "\
 The project's own commands.
@@ -20,6 +20,10 @@ cargo xtask soak [--minutes N] [--seed S]  runs the tests that take long, one af
 cargo xtask bench log [--full] [--only J1,J3] [--write]
                                            measures the event log beside plain SQLite and the disk; quick without
                                            --full; --write puts the table into docs/performance.md
+cargo xtask record-agents [CLI]...         installs the agent CLIs (with npm, under target/), plays the scenarios of
+                                           crates/agent/tests/record to them, writes what they print as the readers'
+                                           goldens, and shows what the readers skip; codex, claude, gemini and opencode
+                                           take about a quarter of an hour together
 cargo xtask picture                        plays examples/crash.yaml in a terminal, with a real kill, and writes
                                            docs/picture.svg and its text into README.md
 cargo xtask schema                         writes docs/workflow.schema.json
@@ -41,6 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         ["soak", rest @ ..] => soak::run(&soak::options(rest)?),
         ["bench", "log", rest @ ..] => bench::log(rest),
         ["bench", ..] => bail!("there is `cargo xtask bench log`"),
+        ["record-agents", rest @ ..] => agents::record(&agents::clis(rest)?),
         ["picture"] => picture::write(),
         ["schema"] => schema::write(),
         [other, ..] => bail!("`{}` is no command; `cargo xtask help` lists them", other),

@@ -38,6 +38,7 @@ fn every_workflow_in_the_readme_is_a_good_one() {
             text,
             read_file: &read_file,
             schema_fault: &schema_fault,
+            reading_fault: &|_| None,
             agents,
             presets,
         };

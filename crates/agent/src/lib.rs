@@ -15,12 +15,12 @@ mod trouble;
 
 pub use preset::{
     Access, AgentSetting, AgentTables, BUILT_IN, Command, CommandError, CommandLine, DeliveryVia, LoginCheck,
-    Preset, PresetError, Presets, Reach, Request, SchemaFile, SchemaForm, ScreenCommand, ScreenRequest,
-    SessionSource, SessionUse, Stdin, command_line,
+    Preset, PresetError, Presets, Reach, ReadingError, Request, SchemaFile, SchemaForm, ScreenCommand,
+    ScreenRequest, SessionSource, SessionUse, Stdin, command_line,
 };
 pub use progress::{Obstacle, Progress, Tally};
 pub use stream::{
-    AgentEvent, Counts, LINE_BYTES_MAX, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
+    AgentEvent, Counts, LINE_BYTES_MAX, LineRules, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
     WHAT_CHARS_MAX, one_line,
 };
 pub use trouble::{Patterns, Reset, Symptom, provider_words};

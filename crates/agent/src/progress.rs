@@ -83,6 +83,7 @@ impl Progress {
             }
             AgentEvent::Message { text, part } => self.message(text, *part),
             // It says nothing of what was in the way: that may still be so.
+            AgentEvent::WrongValue { .. } => {}
             AgentEvent::Working => self.life += 1,
             AgentEvent::UntoldSubAgent => self.has_untold_sub_agents = true,
             AgentEvent::Background { tasks } => {

@@ -3,9 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
-use backstay_agent::{
-    AgentEvent, Observed, Patterns, Presets, Progress, Reader, StreamFormat, Tally, WHAT_CHARS_MAX,
-};
+use backstay_agent::{AgentEvent, Observed, Preset, Presets, Progress, Tally, WHAT_CHARS_MAX};
 use backstay_testkit::{Random, mutate};
 use camino::Utf8Path;
 
@@ -40,20 +38,20 @@ const MORSELS: [&str; 24] = [
 ];
 
 struct Subject {
-    format: StreamFormat,
-    signs: Patterns,
+    preset: Preset,
     streams: Vec<Vec<u8>>,
 }
 
-fn subject(agent: &str) -> Subject {
+fn subject(agent: &str, presets: &Presets) -> Subject {
     let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(agent);
     let mut paths: Vec<_> = folder.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
-    paths.retain(|path| !path.as_str().ends_with(".events.jsonl"));
+    let written = folder.join("written");
+    paths.extend(written.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()));
+    paths.retain(|path| path.extension() == Some("jsonl") && !path.as_str().ends_with(".events.jsonl"));
     paths.sort();
-    let presets = Presets::built_in().unwrap();
-    let preset = presets.get(agent).unwrap();
-    let streams = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-    Subject { format: preset.stream(), signs: preset.signs().clone(), streams }
+    let mut streams: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    streams.retain(|stream| !stream.is_empty());
+    Subject { preset: presets.get(agent).unwrap().clone(), streams }
 }
 
 fn mutated(dice: &mut Random, streams: &[Vec<u8>]) -> Vec<u8> {
@@ -89,7 +87,7 @@ fn mutated(dice: &mut Random, streams: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn read(subject: &Subject, from: u64, bytes: &[u8], mut chunk: impl FnMut() -> usize) -> Vec<Observed> {
-    let mut reader = Reader::new(subject.format, subject.signs.clone(), from).in_folder("/work/project");
+    let mut reader = subject.preset.reader(from).in_folder("/work/project");
     let (mut observed, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
         let (now, later) = rest.split_at(rest.len().min(chunk().max(1)));
@@ -148,8 +146,12 @@ fn is_fit_for_people(event: &AgentEvent) {
 }
 
 fn drive(agent: &str) {
-    let subject = subject(agent);
-    mutate(agent, 0x5eed_0000_0000_0001, ROUNDS, |dice| holds(&subject, dice));
+    drive_with(agent, &Presets::built_in().unwrap(), agent);
+}
+
+fn drive_with(agent: &str, presets: &Presets, name: &str) {
+    let subject = subject(agent, presets);
+    mutate(name, 0x5eed_0000_0000_0001, ROUNDS, |dice| holds(&subject, dice));
 }
 
 #[test]
@@ -170,4 +172,10 @@ fn gemini() {
 #[test]
 fn opencode() {
     drive("opencode");
+}
+
+#[test]
+fn codex_by_rules() {
+    let rules = include_str!("rules/codex.toml");
+    drive_with("codex", &Presets::with_configuration("codex.toml", rules).unwrap(), "codex_by_rules");
 }

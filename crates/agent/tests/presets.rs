@@ -8,6 +8,13 @@ use backstay_agent::{
 };
 use backstay_model::Coded as _;
 
+const PAGE: &str = include_str!("../../../docs/agents.md");
+
+/// The configurations on the page about agents, as one.
+fn examples() -> String {
+    PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
 fn request(session: SessionUse, access: Access) -> Request {
     Request {
         prompt: "Do it.".to_owned(),
@@ -89,9 +96,9 @@ fn each_preset_starts_resumes_and_forks_with_these_words() {
         ),
         ("gemini", start(), Full, format!("{gemini} --session-id ID --approval-mode yolo")),
         ("gemini", resume(), Full, format!("{gemini} --resume ID --approval-mode yolo")),
-        ("opencode", start(), Read, format!("{opencode} --agent plan")),
-        ("opencode", start(), Write, opencode.to_owned()),
-        ("opencode", start(), Full, format!("{opencode} --auto")),
+        ("opencode", start(), Read, format!("{opencode} --title Backstay --agent plan")),
+        ("opencode", start(), Write, format!("{opencode} --title Backstay")),
+        ("opencode", start(), Full, format!("{opencode} --title Backstay --auto")),
         ("opencode", resume(), Write, format!("{opencode} --session ID")),
         ("opencode", fork(), Full, format!("{opencode} --session ID --fork --auto")),
     ] {
@@ -127,7 +134,7 @@ fn model_schema_and_own_arguments_stand_where_each_cli_takes_them() {
     );
     assert_eq!(argv("claude", start())[9..], ["--model", "m1", "--json-schema", "{}", "--own", "x y"]);
     assert_eq!(argv("gemini", start())[8..], ["--model", "m1", "--own", "x y"], "it takes no schema");
-    assert_eq!(argv("opencode", start())[8..], ["--auto", "--model", "m1", "--own", "x y"]);
+    assert_eq!(argv("opencode", start())[10..], ["--auto", "--model", "m1", "--own", "x y"]);
 }
 
 #[test]
@@ -180,7 +187,9 @@ fn reading_access_of_opencode_is_in_its_environment() {
 fn each_preset_knows_its_version_login_and_screen() {
     let presets = Presets::built_in().unwrap();
     let codex = presets.get("codex").unwrap();
-    assert_eq!(codex.version_command(), ["codex", "--version"]);
+    assert_eq!(codex.version_command().unwrap(), ["codex", "--version"]);
+    let silent = Presets::with_configuration("c", "[agents.codex]\nversion = []").unwrap();
+    assert_eq!(silent.get("codex").unwrap().version_command(), None, "it is not started without arguments");
     assert_eq!(codex.login_command().unwrap(), ["codex", "login", "status"]);
     assert!(presets.get("gemini").unwrap().is_login_exit(41));
     assert_eq!(
@@ -274,11 +283,12 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() 
 
 #[test]
 fn the_page_about_agents_is_true() {
-    let page = include_str!("../../../docs/agents.md");
-    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let page = PAGE;
+    let example = &examples();
     let presets = Presets::with_configuration("docs/agents.md", example).unwrap();
     assert_eq!(presets.get("codex").unwrap().program(), "/opt/codex/bin/codex");
     assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded"]);
+    assert!(presets.get("mine").unwrap().tells_turn_end() && presets.get("qwen").unwrap().tells_turn_end());
     let packages = include_str!("clis/package.json");
     for preset in Presets::built_in().unwrap().iter() {
         let tried = preset.tried().unwrap();
@@ -290,12 +300,13 @@ fn the_page_about_agents_is_true() {
 /// A run goes on by the presets that it began with, whatever a later version makes of them.
 #[test]
 fn a_stored_preset_is_what_it_was_and_its_form_is_frozen() {
-    let page = include_str!("../../../docs/agents.md");
-    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let example = &examples();
     for preset in Presets::with_configuration("docs/agents.md", example).unwrap().iter() {
         let stored = preset.stored().unwrap();
         assert_eq!(Preset::from_stored(preset.name(), &stored).as_ref(), Ok(preset), "{stored}");
     }
+    let lines = include_str!("stored/preset_lines.v1.json").trim_end();
+    assert_eq!(Preset::from_stored("mine", lines).unwrap().stored().unwrap(), lines);
     let golden = include_str!("stored/preset.v1.json").trim_end();
     let read = Preset::from_stored("mine", golden).unwrap();
     assert_eq!(read.stored().unwrap(), golden);

@@ -203,6 +203,7 @@ steps:
             text: NESTED,
             read_file: &read_file,
             schema_fault: &|_| None,
+            reading_fault: &|_| None,
             agents: BTreeMap::new(),
             presets: BTreeMap::new(),
         };

@@ -170,7 +170,10 @@ impl Finder {
             .map(|preset| {
                 let (program, login) = (self.clone(), self.clone());
                 let (named, logged) = (preset.clone(), preset.clone());
-                let program = tokio::task::spawn_blocking(move || program.program(&named.version_command()));
+                let program = tokio::task::spawn_blocking(move || match named.version_command() {
+                    Some(command) => program.program(&command),
+                    None => program.place(named.program()),
+                });
                 let login = tokio::task::spawn_blocking(move || login.login(&logged));
                 (preset.name().to_owned(), program, login)
             })
@@ -210,6 +213,17 @@ impl Finder {
                 Program::Missing
             }
             Err(error) => Program::Troubled { why: trouble(command, &error) },
+        }
+    }
+
+    /// Whether a program is there that is not asked for its version.
+    fn place(&self, program: &str) -> Program {
+        match self.search.place(program) {
+            ProgramPlace::Found(_) => Program::Found { version: None },
+            ProgramPlace::Missing => Program::Missing,
+            ProgramPlace::OfRepository(path) => {
+                Program::Troubled { why: trouble(&[program.to_owned()], &AskError::OfRepository(path)) }
+            }
         }
     }
 

@@ -53,6 +53,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
         text: &text,
         read_file: &read_file,
         schema_fault: &schema_fault,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: preset_traits(&presets),
     };

@@ -68,6 +68,14 @@ pub enum RunError {
         /// What the encoder says.
         source: serde_json::Error,
     },
+    /// What an agent says of the output of its command cannot be used: nobody has checked the plan.
+    #[error("what `{agent}` says of its output cannot be used")]
+    Reading {
+        /// The agent.
+        agent: String,
+        /// What is wrong.
+        source: backstay_agent::ReadingError,
+    },
     /// A preset that the run goes by cannot be understood.
     #[error("the preset `{preset}` of the run cannot be understood")]
     StoredPreset {
@@ -100,6 +108,7 @@ impl Coded for RunError {
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
             RunError::Registry(error) => error.code(),
             RunError::PresetForm { .. } => Code("BKS-R008"),
+            RunError::Reading { .. } => Code("BKS-R044"),
             RunError::StoredPreset { .. } => Code("BKS-R016"),
             RunError::SinkThread(_) | RunError::Thread(_) => Code("BKS-R001"),
             RunError::Trimmed { .. } => Code("BKS-R009"),
@@ -127,6 +136,7 @@ impl Coded for RunError {
             | RunError::Definition { .. }
             | RunError::Folder { .. }
             | RunError::StoredPreset { .. }
+            | RunError::Reading { .. }
             | RunError::PresetForm { .. }
             | RunError::Chance(_)
             | RunError::SinkThread(_)

@@ -15,9 +15,9 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, CACHED_TOKENS, Dialect, INPUT_TOKENS, OUTPUT_TOKENS};
 use crate::reply::Reply;
-use crate::script::{Answer, Script};
+use crate::script::{Answer, Script, Turns};
 
 /// Bytes of one request; a long conversation with all tool descriptions stays far below.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -46,6 +46,37 @@ pub struct Received {
     pub body: String,
     /// What the script answered; `None` for asides and for what is no request to a model.
     pub answer: Option<Answer>,
+    /// The tokens that the provider counted for it.
+    pub counted: Option<Counted>,
+}
+
+/// Tokens as a provider counts them: cached ones are part of the input, reasoning is part of the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens that the model read.
+    pub input: u64,
+    /// Of them, those that came from a cache.
+    pub cached: u64,
+    /// Tokens that the model wrote.
+    pub output: u64,
+}
+
+impl Counted {
+    const ONE: Counted =
+        Counted { requests: 1, input: INPUT_TOKENS, cached: CACHED_TOKENS, output: OUTPUT_TOKENS };
+
+    /// All of `requests`, asides included.
+    #[must_use]
+    pub fn of(requests: &[Received]) -> Counted {
+        requests.iter().filter_map(|request| request.counted).fold(Counted::default(), |sum, one| Counted {
+            requests: sum.requests + one.requests,
+            input: sum.input + one.input,
+            cached: sum.cached + one.cached,
+            output: sum.output + one.output,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -191,7 +222,7 @@ fn judge(
         None => (dialect::beside(&path), None),
         Some(dialect) => match serde_json::from_slice::<Value>(body) {
             Err(error) => (Reply::json(400, json!({ "error": error.to_string() })), None),
-            Ok(asked) if !dialect.offers_tools(&asked) => {
+            Ok(asked) if progress.script.turns == Turns::OfferTools && !dialect.offers_tools(&asked) => {
                 (dialect.reply(turn, &path, &asked, &Answer::text("A small task")), None)
             }
             Ok(asked) => {
@@ -200,6 +231,7 @@ fn judge(
             }
         },
     };
+    let counted = (dialect.is_some() && reply.is_whole()).then_some(Counted::ONE);
     let received = Received {
         method: method.to_string(),
         path,
@@ -207,6 +239,7 @@ fn judge(
         dialect,
         body: String::from_utf8_lossy(body).into_owned(),
         answer,
+        counted,
     };
     (reply, received)
 }

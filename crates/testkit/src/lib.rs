@@ -13,6 +13,6 @@ mod script;
 
 pub use bounded::run_within;
 pub use dialect::Dialect;
-pub use endpoint::{Endpoint, Received};
+pub use endpoint::{Counted, Endpoint, Received};
 pub use random::{Random, mutate};
-pub use script::{Answer, Refusal, Script, Slow, ToolCall};
+pub use script::{Answer, Refusal, Script, ToolCall, Turns};

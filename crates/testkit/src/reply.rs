@@ -36,6 +36,15 @@ impl Reply {
         Reply::Stream(events.into_iter().map(named).collect())
     }
 
+    /// Whether it is an answer of the model, to its end: it has a count of tokens.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Reply::Json { status, .. } => *status == 200,
+            Reply::Stream(_) | Reply::Paced(..) => true,
+            Reply::Cut(_) | Reply::Never => false,
+        }
+    }
+
     /// The same reply, cut off in its middle; a whole document is no reply at all then.
     pub(crate) fn cut(self) -> Reply {
         match self {

@@ -8,7 +8,8 @@ use crate::dialect::Dialect;
 
 /// The answers to the requests of an agent's own turns, in order, and one for all that follow.
 ///
-/// Requests that offer no tools (titles, summaries, routing) are asides: they get a fixed text and use up no answer.
+/// Requests that are no turns of the agent's own (titles, summaries, routing) are asides: they get a fixed text and use up
+/// no answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Script {
@@ -16,6 +17,20 @@ pub struct Script {
     pub answers: VecDeque<Answer>,
     /// The answer to every request after those.
     pub then: Answer,
+    /// Which requests are turns of the agent's own.
+    #[serde(default)]
+    pub turns: Turns,
+}
+
+/// How a turn of the agent's own is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turns {
+    /// It offers tools.
+    #[default]
+    OfferTools,
+    /// Every request is one: the agent has no tools and reads what the model writes.
+    AreAll,
 }
 
 /// One answer of the model, or of the provider in its place.
@@ -24,6 +39,22 @@ pub struct Script {
 pub enum Answer {
     /// The model says this and ends its turn.
     Text(String),
+    /// The model says these one after another, as one message that is streamed, and ends its turn.
+    Pieces(Vec<String>),
+    /// The model thinks this, then gives that answer.
+    Thought {
+        /// What the provider shows of the thought.
+        thought: String,
+        /// What follows in the same reply: a text, a document or a call of a tool.
+        then: Box<Answer>,
+    },
+    /// The provider itself searches the web for `query`, and the model says `text`; Responses only.
+    WebSearch {
+        /// What is searched.
+        query: String,
+        /// What the model makes of it.
+        text: String,
+    },
     /// The model answers with this JSON document: through the tool for it where the agent offers one, else as its text.
     Document(String),
     /// The model calls a tool.
@@ -45,26 +76,19 @@ pub enum Answer {
     ServerError,
     /// The provider has too much to do: 503, or what the dialect has for it.
     Overloaded,
-    /// The model answers in pieces, with a pause before each.
-    Slow(Slow),
+    /// That answer, with a pause before each event of its stream.
+    Slow {
+        /// The answer.
+        answer: Box<Answer>,
+        /// The pause, in milliseconds.
+        pause_ms: u64,
+    },
     /// This, to every request in that dialect, until one comes in another.
     Throughout(Dialect, Box<Answer>),
     /// The answer begins, and the connection ends in the middle of it.
     Cut,
     /// The connection stays open and nothing ever comes.
     Hang,
-}
-
-/// An answer that takes its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Slow {
-    /// Pieces of a thought, where the dialect tells thoughts.
-    pub thoughts: u32,
-    /// Pieces of the text behind it: `1 2 3`.
-    pub pieces: u32,
-    /// The pause before each, in milliseconds.
-    pub pause_ms: u64,
 }
 
 /// Why a provider refuses, by what its public documentation says of it.
@@ -105,7 +129,8 @@ pub enum ToolCall {
 impl Script {
     /// A script of these answers; what comes after them is the text `done`.
     pub fn of(answers: impl IntoIterator<Item = Answer>) -> Script {
-        Script { answers: answers.into_iter().collect(), then: Answer::Text("done".to_owned()) }
+        let then = Answer::Text("done".to_owned());
+        Script { answers: answers.into_iter().collect(), then, turns: Turns::default() }
     }
 
     /// The answer to the next request, which comes in `dialect`.
@@ -125,6 +150,12 @@ impl Answer {
     /// The model says `text` and ends its turn.
     pub fn text(text: &str) -> Answer {
         Answer::Text(text.to_owned())
+    }
+
+    /// The model thinks `thought` before it gives this answer.
+    #[must_use]
+    pub fn after(self, thought: &str) -> Answer {
+        Answer::Thought { thought: thought.to_owned(), then: Box::new(self) }
     }
 
     /// The model runs `command`.

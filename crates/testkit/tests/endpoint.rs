@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use backstay_testkit::{Answer, Dialect, Endpoint, Script, Slow};
+use backstay_testkit::{Answer, Counted, Dialect, Endpoint, Script};
 
 /// The endpoint is on this machine: what has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -75,6 +75,31 @@ fn each_dialect_calls_the_agents_own_shell() {
 }
 
 #[test]
+fn each_dialect_streams_a_thought_and_a_message_in_pieces() {
+    for (path, body, thought) in [
+        ("/v1/responses", r#"{"tools":[{"name":"shell_command"}]}"#, r#""summary":[{"text":"Hm.""#),
+        (
+            "/v1/chat/completions",
+            r#"{"stream":true,"tools":[{"function":{"name":"bash"}}]}"#,
+            r#""reasoning_content":"Hm.""#,
+        ),
+        ("/v1/messages", r#"{"stream":true,"tools":[{"name":"Bash"}]}"#, r#""thinking":"Hm.""#),
+        (
+            "/m:streamGenerateContent",
+            r#"{"tools":[{"functionDeclarations":[{"name":"x"}]}]}"#,
+            r#""text":"Hm.","thought":true"#,
+        ),
+    ] {
+        let pieces = Answer::Pieces(["one ", "two"].map(str::to_owned).into());
+        let endpoint = Endpoint::start(Script::of([pieces.after("Hm.")])).unwrap();
+        let reply = post(&endpoint, path, body);
+        let place = |text: &str| reply.find(text).unwrap_or_else(|| panic!("{text} in {reply}"));
+        assert!(place(thought) < place("\"one \"") && place("\"one \"") < place("\"two\""), "{reply}");
+        assert_eq!(Counted::of(&endpoint.received()).requests, 1);
+    }
+}
+
+#[test]
 fn a_request_without_tools_uses_up_no_answer() {
     let endpoint = Endpoint::start(Script::of([Answer::text("first")])).unwrap();
     let aside = post(&endpoint, "/v1/chat/completions", "{}");
@@ -109,35 +134,12 @@ fn refusals_say_when_they_end() {
 }
 
 #[test]
-fn a_slow_answer_comes_in_pieces_with_a_thought_before_them() {
-    let slow = Answer::Slow(Slow { thoughts: 2, pieces: 2, pause_ms: 1 });
-    for (path, body, expected) in [
-        (
-            "/v1/responses",
-            r#"{"tools":[{"name":"shell_command"}]}"#,
-            [r#""delta":"thought 2 ""#, r#""delta":"1 ""#, r#""delta":"2 ""#],
-        ),
-        (
-            "/v1/chat/completions",
-            r#"{"stream":true,"tools":[{"function":{"name":"bash"}}]}"#,
-            [r#""reasoning_content":"thought 2 ""#, r#""content":"1 ""#, r#""content":"2 ""#],
-        ),
-        (
-            "/v1/messages",
-            r#"{"stream":true,"tools":[{"name":"Bash"}]}"#,
-            [r#""thinking":"thought 2 ""#, r#""text":"1 ""#, r#""text":"2 ""#],
-        ),
-        (
-            "/m:streamGenerateContent",
-            r#"{"tools":[{"functionDeclarations":[{"name":"x"}]}]}"#,
-            [r#""text":"thought 2 ","thought":true"#, r#""text":"1 ""#, r#""text":"2 ""#],
-        ),
-    ] {
-        let endpoint = Endpoint::start(Script::of([slow.clone()])).unwrap();
-        let reply = post(&endpoint, path, body);
-        let places = expected.map(|piece| reply.find(piece).unwrap_or_else(|| panic!("{piece}: {reply}")));
-        assert!(places.is_sorted(), "{reply}");
-    }
+fn a_slow_answer_takes_a_pause_before_each_event() {
+    let answer = Box::new(Answer::Pieces(vec!["1 ".to_owned(), "2 ".to_owned()]));
+    let endpoint = Endpoint::start(Script::of([Answer::Slow { answer, pause_ms: 1 }])).unwrap();
+    let reply = post(&endpoint, "/v1/messages", r#"{"stream":true,"tools":[{"name":"Bash"}]}"#);
+    let places = [r#""text":"1 ""#, r#""text":"2 ""#, "message_stop"].map(|piece| reply.find(piece));
+    assert!(places.is_sorted() && places[0].is_some(), "{reply}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod script_preview;
 mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};
-pub use check::{AgentOverride, CheckInput, Checked, PresetTraits, check};
+pub use check::{AgentOverride, CheckInput, Checked, PresetTraits, ReadingFault, check};
 pub use diagnostic::{Diagnostic, Fix, Fixed, Repair, Severity, Withheld, apply_fixes, nearest};
 pub use schema::json_schema;
 pub use script_preview::first_command;

@@ -119,12 +119,16 @@ pub struct AgentSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AgentKind {
-    /// By a command of its own; what it says is text.
+    /// By a command of its own.
     Command {
         /// The program and its arguments.
         command: Vec<Template>,
         /// How it gets its prompt.
         via: Via,
+        /// What is said of its output: one line of JSON with `stream`, `lines` and `signs`, as in a preset. Absent where
+        /// the output is text and the exit code tells how it went.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reading: Option<String>,
     },
     /// By a preset, which knows its command, its sessions and what it says.
     Preset {
@@ -150,6 +154,24 @@ impl AgentSpec {
             AgentKind::Preset { preset, .. } => Some(preset),
             AgentKind::Command { .. } => None,
         }
+    }
+
+    /// Its program and what is said of its output, if it is a command of which something is said. The program's name holds
+    /// no values.
+    #[must_use]
+    pub fn reading(&self) -> Option<(&str, &str)> {
+        match &self.kind {
+            AgentKind::Command { command, reading, .. } => {
+                Some((command.first()?.source.as_str(), reading.as_deref()?))
+            }
+            AgentKind::Preset { .. } => None,
+        }
+    }
+
+    /// Whether it is known how its output says what it does and how it went.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.preset().is_some() || self.reading().is_some()
     }
 
     /// The templates in it.
@@ -455,10 +477,28 @@ impl Default for RetryPolicy {
     }
 }
 
+/// The name of the preset that is made of the agent `name`, which is a command of whose output something is said.
+#[must_use]
+pub fn command_preset(name: &str) -> String {
+    match name.starts_with("cmd:") {
+        true => name.to_owned(),
+        false => format!("cmd:{name}"),
+    }
+}
+
 impl Plan {
     /// The presets that its agents are started by.
     pub fn presets(&self) -> impl Iterator<Item = &str> {
         self.agents.values().filter_map(AgentSpec::preset)
+    }
+
+    /// Its agents that are commands of whose output something is said: the name of the preset that is made of each, its
+    /// program, and what is said.
+    pub fn readings(&self) -> impl Iterator<Item = (String, &str, &str)> {
+        self.agents.iter().filter_map(|(name, spec)| {
+            let (program, reading) = spec.reading()?;
+            Some((command_preset(name), program, reading))
+        })
     }
 
     /// The agents that steps name, each as often as it is named.

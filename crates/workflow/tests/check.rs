@@ -26,6 +26,7 @@ fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<C
         text,
         read_file: &read_file,
         schema_fault: &schema_fault,
+        reading_fault: &|_| None,
         agents,
         presets: presets(),
     })

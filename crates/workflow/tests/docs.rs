@@ -38,6 +38,7 @@ fn every_example_of_the_documentation_is_a_good_workflow() {
             text,
             read_file: &read_file,
             schema_fault: &|_| None,
+            reading_fault: &|_| None,
             agents,
             presets,
         };

@@ -15,6 +15,7 @@ fn checked(text: &str) -> Result<Checked, Vec<Diagnostic>> {
         text,
         read_file: &|_| Err(io::Error::from(io::ErrorKind::NotFound)),
         schema_fault: &|_| None,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::from([("codex".to_owned(), PresetTraits::default())]),
     })

@@ -15,6 +15,7 @@ mod cli;
 mod install;
 mod night;
 mod place;
+mod secrets;
 mod sessions;
 mod silence;
 mod troubles;
@@ -22,6 +23,7 @@ mod troubles;
 use access::commits_with_writing_access;
 use ask::{asks_a_person, asks_from_a_sandbox_that_has_to_be_widened};
 use attach::works_on_its_own_screen_and_goes_on;
+use secrets::tells_no_secret_that_comes_in_pieces;
 use sessions::{goes_on_in_its_own_session, keeps_takes_over_and_copies_sessions};
 use silence::stalls_when_nothing_comes;
 use troubles::{
@@ -39,6 +41,7 @@ cells::table! {
     goes_on_when_the_network_is_back: [codex, claude, gemini, opencode];
     gets_over_a_provider_that_fails: [codex, claude, gemini, opencode];
     stalls_when_nothing_comes: [codex, claude, gemini, opencode];
+    tells_no_secret_that_comes_in_pieces: [claude, gemini];
     asks_a_person: [codex, claude, gemini, opencode];
     asks_from_a_sandbox_that_has_to_be_widened: [codex];
     works_on_its_own_screen_and_goes_on: [codex, claude, gemini, opencode];

@@ -104,7 +104,7 @@ impl Night {
     fn start(&self, arguments: &[&str]) -> Started {
         let mut variables: BTreeMap<String, String> = BTreeMap::new();
         for cli in Cli::ALL {
-            variables.extend(cli.connection(&self.endpoint.url(), Login::Usual).1);
+            variables.extend(cli.connection(&self.endpoint.url(), Login::Chosen).1);
         }
         let system = std::env::var_os("PATH").and_then(|path| path.into_string().ok()).unwrap();
         variables.insert("PATH".to_owned(), format!("{}:{system}", self.programs));
@@ -118,7 +118,7 @@ impl Night {
         let (mut agents, mut steps) = (String::new(), String::new());
         for cli in Cli::ALL {
             let (name, next) = (cli.name(), after(cli).name());
-            let (args, _) = cli.connection(&self.endpoint.url(), Login::Usual);
+            let (args, _) = cli.connection(&self.endpoint.url(), Login::Chosen);
             let args: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
             agents += &format!("  my-{name}: {{use: {name}, args: [{}]}}\n", args.join(", "));
             steps += &format!(

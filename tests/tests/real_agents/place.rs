@@ -18,6 +18,12 @@ use crate::install;
 /// minutes before they try again.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
+/// A file is written by the agent and read by the next step; the outputs have both.
+pub(crate) const TASK: &str = "  - {id: fix, agent: real, prompt: Write a greeting.}
+  - {id: look, run: cat greeting.txt}
+outputs: {greeting: \"${{ steps.look.output }}\", said: \"${{ steps.fix.output }}\"}
+";
+
 pub(crate) struct Place {
     pub(crate) cli: Cli,
     pub(crate) world: World,
@@ -41,7 +47,7 @@ impl Place {
 
     /// Writes the workflow with these steps, whose agent `real` is the CLI with these arguments of the test's own.
     pub(crate) fn flow_with(&self, own: &[&str], steps: &str) {
-        let (mut args, _) = self.cli.connection(&self.endpoint.url(), Login::Usual);
+        let (mut args, _) = self.cli.connection(&self.endpoint.url(), Login::Chosen);
         args.extend(own.iter().map(|arg| (*arg).to_owned()));
         let quoted: Vec<String> = args.iter().map(|arg| format!("'{}'", arg.replace('\'', "''"))).collect();
         let text = format!(
@@ -58,7 +64,7 @@ impl Place {
 
     /// The variables of a user who has the CLI.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
-        let (_, mut env) = self.cli.connection(&self.endpoint.url(), Login::Usual);
+        let (_, mut env) = self.cli.connection(&self.endpoint.url(), Login::Chosen);
         let system =
             std::env::var_os("PATH").and_then(|path| path.into_string().ok()).expect("there is a PATH");
         env.insert("PATH".to_owned(), format!("{}:{system}", self.programs));
@@ -67,14 +73,35 @@ impl Place {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Started {
+        self.command_with(arguments, &[])
+    }
+
+    fn command_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Started {
         let variables = self.variables();
-        let variables: Vec<(&str, &str)> =
+        let mut variables: Vec<(&str, &str)> =
             variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        variables.extend(more);
         self.world.start_with(arguments, &variables)
     }
 
     pub(crate) fn start(&self) -> Started {
-        self.command(&["run", "flow.yaml"])
+        self.start_with(&[])
+    }
+
+    /// Runs the workflow with more variables.
+    pub(crate) fn start_with(&self, more: &[(&str, &str)]) -> Started {
+        self.command_with(&["run", "flow.yaml"], more)
+    }
+
+    /// The outputs of the run, which completed.
+    pub(crate) fn outputs(&self) -> String {
+        let record = self.world.record();
+        assert_eq!(record.status, RunStatus::Completed);
+        let text = block_on(async {
+            let store = self.world.store().await.expect("there is a store");
+            store.text(record.outputs.as_ref().expect("it completed")).await.expect("it can be read")
+        });
+        text.to_string()
     }
 
     /// Runs the workflow to its end, which has to be a good one.

@@ -9,7 +9,7 @@ use backstay_tests::{World, block_on};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cli::Cli;
-use crate::place::{PATIENCE, Place, agents};
+use crate::place::{PATIENCE, Place, TASK, agents};
 
 /// It does a task, is killed in the middle with all that it started, and goes on in its own session.
 pub(crate) fn goes_on_in_its_own_session(cli: Cli) {
@@ -25,9 +25,7 @@ pub(crate) fn goes_on_in_its_own_session(cli: Cli) {
         ])
     };
     let Some(place) = Place::new(cli, script) else { return };
-    place.flow(
-        "  - {id: fix, agent: real, prompt: Write a greeting.}\n  - {id: look, run: cat greeting.txt}\noutputs: {greeting: \"${{ steps.look.output }}\", said: \"${{ steps.fix.output }}\"}\n",
-    );
+    place.flow(TASK);
     let run = place.start();
     place.wait_for_answers(3);
     let is_heard = |record: &RunRecord| {
@@ -41,11 +39,7 @@ pub(crate) fn goes_on_in_its_own_session(cli: Cli) {
     assert!(status.success(), "{out}");
 
     let record = place.world.record();
-    let outputs = block_on(async {
-        let store = place.world.store().await.expect("there is a store");
-        store.text(record.outputs.as_ref().expect("it completed")).await.expect("it can be read")
-    });
-    assert_eq!(&*outputs, r#"{"greeting":"hello","said":"The greeting is written."}"#);
+    assert_eq!(place.outputs(), r#"{"greeting":"hello","said":"The greeting is written."}"#);
     let agents = agents(&record, "fix");
     assert_eq!(agents.len(), 2, "{agents:#?}");
     assert!(agents[0].session.is_some() && agents[0].session == agents[1].session, "{agents:#?}");

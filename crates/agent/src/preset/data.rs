@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use backstay_model::event::Access;
 use serde::{Deserialize, Serialize};
 
+use super::sense::Incomplete;
 use super::template::Piece;
-use crate::stream::StreamFormat;
+use crate::stream::{LineRules, Reader, StreamFormat};
 use crate::trouble::Patterns;
 
 /// The version of the form that presets are written in.
@@ -21,6 +22,7 @@ pub struct Preset {
     pub(super) version: Vec<String>,
     pub(super) login: Option<LoginCheck>,
     pub(super) stream: StreamFormat,
+    pub(super) lines: LineRules,
     pub(super) start: Vec<Piece>,
     pub(super) resume: Option<Vec<Piece>>,
     pub(super) fork: Option<Vec<Piece>>,
@@ -124,10 +126,11 @@ impl Preset {
         self.tried.as_deref()
     }
 
-    /// The command that prints the version.
+    /// The command that prints the version; none where the program is not to be asked, by `version = []`.
     #[must_use]
-    pub fn version_command(&self) -> Vec<String> {
-        std::iter::once(&self.program).chain(&self.version).cloned().collect()
+    pub fn version_command(&self) -> Option<Vec<String>> {
+        let asked = Some(&self.version).filter(|words| !words.is_empty())?;
+        Some(std::iter::once(&self.program).chain(asked).cloned().collect())
     }
 
     /// The command that succeeds if the user is logged in, where the CLI has one.
@@ -141,6 +144,24 @@ impl Preset {
     #[must_use]
     pub fn stream(&self) -> StreamFormat {
         self.stream
+    }
+
+    /// A reader of its output from the offset `from` on: see [`Reader::new`].
+    #[must_use]
+    pub fn reader(&self, from: u64) -> Reader {
+        Reader::new(self.stream, self.signs.clone(), from).by_rules(&self.lines)
+    }
+
+    /// Whether its output says how a turn ended; where it cannot, the exit code tells.
+    #[must_use]
+    pub fn tells_turn_end(&self) -> bool {
+        match self.stream {
+            StreamFormat::Text => self.signs.tells_ends_by_text(),
+            StreamFormat::JsonLines => self.lines.tell_turn_end(),
+            StreamFormat::Codex | StreamFormat::Claude | StreamFormat::Gemini | StreamFormat::Opencode => {
+                true
+            }
+        }
     }
 
     /// Where the name of its session comes from; `None` where it has no sessions.
@@ -231,6 +252,8 @@ pub(super) struct Patch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stream: Option<StreamFormat>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lines: Option<LineRules>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start: Option<Vec<Piece>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) resume: Option<Vec<Piece>>,
@@ -306,6 +329,8 @@ pub(super) struct SignsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) session_in_use: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sub_agent: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) success: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<Vec<String>>,
@@ -327,6 +352,7 @@ impl Patch {
         take(&mut self.version, over.version);
         take(&mut self.login, over.login);
         take(&mut self.stream, over.stream);
+        take(&mut self.lines, over.lines);
         take(&mut self.start, over.start);
         take(&mut self.resume, over.resume);
         take(&mut self.fork, over.fork);
@@ -354,6 +380,7 @@ impl Patch {
         take(&mut self.signs.network, over.signs.network);
         take(&mut self.signs.session_unknown, over.signs.session_unknown);
         take(&mut self.signs.session_in_use, over.signs.session_in_use);
+        take(&mut self.signs.sub_agent, over.signs.sub_agent);
         take(&mut self.signs.success, over.signs.success);
         take(&mut self.signs.failure, over.signs.failure);
         take(&mut self.signs.login_exit_codes, over.signs.login_exit_codes);
@@ -363,8 +390,10 @@ impl Patch {
     /// The preset that this is.
     ///
     /// # Errors
-    /// The name of a field that is missing.
-    pub(super) fn complete(self, name: &str) -> Result<Preset, &'static str> {
+    /// A field is missing, or two do not go together.
+    pub(super) fn complete(self, name: &str) -> Result<Preset, Incomplete> {
+        let missing = Incomplete::Missing;
+        self.expect_sense()?;
         let prompt = Prompt {
             via: self.prompt.via.unwrap_or(DeliveryVia::Stdin),
             stdin: self.prompt.stdin,
@@ -380,11 +409,12 @@ impl Patch {
         Ok(Preset {
             name: name.to_owned(),
             tried: self.tried,
-            program: self.program.ok_or("program")?,
+            program: self.program.ok_or(missing("program"))?,
             version: self.version.unwrap_or_else(|| vec!["--version".to_owned()]),
             login: self.login,
             stream: self.stream.unwrap_or(StreamFormat::Text),
-            start: self.start.ok_or("start")?,
+            lines: self.lines.unwrap_or_default(),
+            start: self.start.ok_or(missing("start"))?,
             resume: self.resume,
             fork: self.fork,
             screen: self.screen,
@@ -402,6 +432,7 @@ impl Patch {
                 network: signs.network.unwrap_or_default(),
                 session_unknown: signs.session_unknown.unwrap_or_default(),
                 session_in_use: signs.session_in_use.unwrap_or_default(),
+                sub_agent: signs.sub_agent.unwrap_or_default(),
                 failure: signs.failure.unwrap_or_default(),
                 success: signs.success.unwrap_or_default(),
             },
@@ -421,6 +452,7 @@ impl Patch {
             version: Some(preset.version.clone()),
             login: preset.login.clone(),
             stream: Some(preset.stream),
+            lines: Some(preset.lines.clone()).filter(|rules| !rules.is_empty()),
             start: Some(preset.start.clone()),
             resume: preset.resume.clone(),
             fork: preset.fork.clone(),
@@ -447,6 +479,7 @@ impl Patch {
                 network: Some(signs.network.clone()),
                 session_unknown: Some(signs.session_unknown.clone()),
                 session_in_use: Some(signs.session_in_use.clone()),
+                sub_agent: Some(signs.sub_agent.clone()).filter(|all| !all.is_empty()),
                 success: Some(signs.success.clone()).filter(|all| !all.is_empty()),
                 failure: Some(signs.failure.clone()).filter(|all| !all.is_empty()),
                 login_exit_codes: Some(preset.login_exit_codes.clone()),

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::data::{Patch, Preset, VERSION};
 use super::reach::{AgentSetting, settings};
+use super::sense::Incomplete;
 
 /// The presets that come with Backstay: name and text.
 pub const BUILT_IN: [(&str, &str); 4] = [
@@ -72,6 +73,18 @@ pub enum PresetError {
         /// Its version.
         found: u32,
     },
+    /// Two settings of an agent do not go together.
+    #[error("{file}: the agent {agent}: {message}")]
+    Contradiction {
+        /// The file, and the place in it where there is one: `file:line:column`.
+        file: String,
+        /// The agent.
+        agent: String,
+        /// What is wrong.
+        message: String,
+        /// What helps.
+        cure: &'static str,
+    },
     /// A field is missing.
     #[error("{file}: the agent {agent} has no `{field}`")]
     Missing {
@@ -90,6 +103,7 @@ impl Coded for PresetError {
             PresetError::Form { .. } => Code("BKS-A010"),
             PresetError::Version { .. } => Code("BKS-A011"),
             PresetError::Missing { .. } => Code("BKS-A012"),
+            PresetError::Contradiction { .. } => Code("BKS-A013"),
         }
     }
 
@@ -99,6 +113,7 @@ impl Coded for PresetError {
             PresetError::Version { .. } => {
                 Some(format!("write `preset = {VERSION}`, or use the program that the file was written for"))
             }
+            PresetError::Contradiction { cure, .. } => Some((*cure).to_owned()),
             PresetError::Missing { field, agent, .. } => {
                 let names = BUILT_IN.map(|(name, _)| name).join(", ");
                 Some(format!("add `{field} = …` under `[agents.{agent}]`, or change one of {names}"))
@@ -163,7 +178,7 @@ impl Presets {
             }
             match patch.complete(&name) {
                 Ok(preset) => Ok((name, preset)),
-                Err(field) => Err(PresetError::Missing { file: source(&name), agent: name, field }),
+                Err(fault) => Err(incomplete(source(&name), name, fault)),
             }
         };
         Ok(Presets(patches.into_iter().map(complete).collect::<Result<_, _>>()?))
@@ -207,11 +222,14 @@ impl Preset {
             return Err(PresetError::Version { file: file(), agent: name.to_owned(), found });
         }
         let patch: Patch = serde_json::from_str(text).map_err(form)?;
-        patch.complete(name).map_err(|field| PresetError::Missing {
-            file: file(),
-            agent: name.to_owned(),
-            field,
-        })
+        patch.complete(name).map_err(|fault| incomplete(file(), name.to_owned(), fault))
+    }
+}
+
+fn incomplete(file: String, agent: String, fault: Incomplete) -> PresetError {
+    match fault {
+        Incomplete::Missing(field) => PresetError::Missing { file, agent, field },
+        fault => PresetError::Contradiction { file, agent, message: fault.to_string(), cure: fault.cure() },
     }
 }
 
@@ -243,7 +261,7 @@ fn place(text: &str, span: Option<Range<usize>>) -> (usize, usize) {
 }
 
 /// Of the names that a message expects, the one that is nearest to the one that it complains about.
-fn meant(message: &str) -> Option<String> {
+pub(super) fn meant(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let wrong = quoted.next()?;
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {

@@ -3,7 +3,9 @@
 mod command;
 mod data;
 mod load;
+mod of_command;
 mod reach;
+mod sense;
 mod template;
 
 pub use backstay_model::event::Access;
@@ -13,4 +15,5 @@ pub use command::{
 };
 pub use data::{DeliveryVia, LoginCheck, Preset, SchemaForm, SessionSource};
 pub use load::{AgentTables, BUILT_IN, PresetError, Presets};
+pub use of_command::ReadingError;
 pub use reach::{AgentSetting, Reach};

@@ -60,6 +60,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         version,
         login,
         stream,
+        lines,
         start,
         resume,
         fork,
@@ -80,6 +81,8 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
     all.add("login.args", Reach::Execution, login.as_ref().map(|login| &login.args));
     // Whoever does not understand the stream does not see what the agent uses, and no budget ends it.
     all.add("stream", Reach::Access, stream.as_ref());
+    let rules = lines.as_ref().map(crate::stream::LineRules::written);
+    all.add("lines", Reach::Access, rules.as_ref());
     for (key, pieces) in
         [("start", start), ("resume", resume), ("fork", fork), ("screen", screen), ("model", model)]
     {
@@ -114,6 +117,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         network,
         session_unknown,
         session_in_use,
+        sub_agent,
         success,
         failure,
         login_exit_codes,
@@ -126,6 +130,7 @@ pub(super) fn settings(patch: &Patch) -> Vec<AgentSetting> {
         ("signs.network", network),
         ("signs.session_unknown", session_unknown),
         ("signs.session_in_use", session_in_use),
+        ("signs.sub_agent", sub_agent),
         ("signs.success", success),
         ("signs.failure", failure),
     ] {
@@ -152,7 +157,8 @@ mod tests {
             program = "p"
             version = ["-v"]
             login.args = ["who"]
-            stream = "text"
+            stream = "json_lines"
+            lines = [{ when = { type = "t" }, message = "m" }]
             start = ["{prompt}"]
             resume = ["r"]
             fork = ["f"]
@@ -163,7 +169,7 @@ mod tests {
             env = { LD_PRELOAD = "x.so" }
             prompt = { via = "stdin", stdin = ["-"], arg = ["a"], file = ["b"], env = "P", command_prefix = "/", file_prefix = "@" }
             access.write = { args = ["--yolo"], env = { ALLOW = "all" } }
-            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], success = ["e"], failure = ["e"], login_exit_codes = [3] }
+            signs = { limit = ["l"], reset_after = ["r"], login = ["l"], refused = ["f"], network = ["n"], session_unknown = ["u"], session_in_use = ["i"], sub_agent = ["a"], success = [], failure = [], login_exit_codes = [3] }
         "#;
         let patch: Patch = toml::from_str(text).unwrap();
         let found = settings(&patch);
@@ -197,7 +203,7 @@ mod tests {
                 "prompt.command_prefix",
             ]
         );
-        assert_eq!(of(Reach::Access), ["stream", "access.write.args", "access.write.env.ALLOW"]);
+        assert_eq!(of(Reach::Access), ["stream", "lines", "access.write.args", "access.write.env.ALLOW"]);
         assert_eq!(
             of(Reach::Nothing),
             [
@@ -211,6 +217,7 @@ mod tests {
                 "signs.network",
                 "signs.session_unknown",
                 "signs.session_in_use",
+                "signs.sub_agent",
                 "signs.success",
                 "signs.failure",
                 "signs.login_exit_codes",

@@ -53,8 +53,13 @@ enum System {
     /// Told again by the result of the tool.
     PermissionDenied,
     Informational,
+    /// Told again by the message in the model's place.
+    ModelRefusalNoFallback,
     CompactBoundary,
     Status,
+    HookStarted,
+    HookProgress,
+    HookResponse,
     #[serde(other)]
     Other,
 }
@@ -287,9 +292,12 @@ fn system(system: System) -> Option<Vec<AgentEvent>> {
         | System::TaskUpdated
         | System::TaskNotification
         | System::Status
-        | System::CompactBoundary => Some(vec![AgentEvent::Working]),
+        | System::CompactBoundary
+        | System::HookStarted
+        | System::HookProgress
+        | System::HookResponse => Some(vec![AgentEvent::Working]),
         System::BackgroundTasksChanged { tasks } => Some(vec![AgentEvent::Background { tasks: tasks.len() }]),
-        System::PermissionDenied | System::Informational => Some(Vec::new()),
+        System::PermissionDenied | System::Informational | System::ModelRefusalNoFallback => Some(Vec::new()),
         System::Other => None,
     }
 }

@@ -107,6 +107,13 @@ pub enum AgentEvent {
         /// In the agent's words.
         message: String,
     },
+    /// A value of a line that the rules for its lines do not expect. What it would have said is left out.
+    WrongValue {
+        /// Where the rules look for it.
+        path: String,
+        /// What is there, and what is expected.
+        message: String,
+    },
     /// The agent has ended its turn. Its process ends soon after; one that ends without this was cut short.
     TurnEnded {
         /// Whether it says that it ended well.
@@ -130,6 +137,7 @@ impl AgentEvent {
             | AgentEvent::Working
             | AgentEvent::UntoldSubAgent
             | AgentEvent::Background { .. }
+            | AgentEvent::WrongValue { .. }
             | AgentEvent::Model { .. } => true,
             AgentEvent::SessionStarted { .. }
             | AgentEvent::Reasoning { .. }

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::event::{AgentEvent, Observed};
 use super::lines::{LINE_BYTES_MAX, Lines};
+use super::rules::LineRules;
 use super::what::Folder;
-use super::{claude, codex, gemini, opencode};
+use super::{claude, codex, gemini, opencode, rules};
 use crate::trouble::Patterns;
 
 /// The form in which an agent tells what it does.
@@ -23,6 +24,8 @@ pub enum StreamFormat {
     Gemini,
     /// `opencode run --format json`.
     Opencode,
+    /// Lines of JSON that are read by rules.
+    JsonLines,
 }
 
 /// What a reader has met. None of it is an error: agents change faster than their readers.
@@ -53,6 +56,8 @@ pub struct Reader {
 pub(super) struct Context {
     pub(super) patterns: Patterns,
     pub(super) folder: Folder,
+    /// The rules of [`StreamFormat::JsonLines`].
+    rules: LineRules,
 }
 
 /// What became of a line.
@@ -69,8 +74,15 @@ impl Reader {
     /// `patterns` are the preset's, for errors that have no better sign than their text.
     #[must_use]
     pub fn new(format: StreamFormat, patterns: Patterns, from: u64) -> Reader {
-        let context = Context { patterns, folder: Folder::default() };
+        let context = Context { patterns, folder: Folder::default(), rules: LineRules::default() };
         Reader { format, context, lines: Lines::at(from, LINE_BYTES_MAX), counts: Counts::default() }
+    }
+
+    /// The same, and [`StreamFormat::JsonLines`] are read by `rules`.
+    #[must_use]
+    pub fn by_rules(mut self, rules: &LineRules) -> Reader {
+        self.context.rules = rules.clone();
+        self
     }
 
     /// The same, and paths in one-line texts are shown from `folder`.
@@ -133,6 +145,7 @@ fn read(
         StreamFormat::Claude => claude::parse(line, context),
         StreamFormat::Gemini => gemini::parse(line, context),
         StreamFormat::Opencode => opencode::parse(line, context),
+        StreamFormat::JsonLines => rules::parse(&line, &context.rules, context),
     });
     match parsed {
         Ok(Parsed::Known(events)) => {

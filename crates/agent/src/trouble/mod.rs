@@ -46,6 +46,8 @@ pub struct Patterns {
     pub session_unknown: Vec<String>,
     /// The session that was to be started is there already: it wants to be resumed.
     pub session_in_use: Vec<String>,
+    /// On stderr: a sub-agent works of which the stream tells nothing. Such a line is no sign of trouble, whatever else is in it.
+    pub sub_agent: Vec<String>,
     /// Of an agent whose output is text: it did what it was told.
     pub success: Vec<String>,
     /// Of an agent whose output is text: it did not, whatever its exit code says.
@@ -76,6 +78,9 @@ impl Patterns {
     pub fn symptom(&self, text: &str) -> Option<Symptom> {
         let text = text.to_lowercase();
         let has = |patterns: &[String]| patterns.iter().any(|pattern| text.contains(&pattern.to_lowercase()));
+        if self.is_sub_agent(&text) {
+            return None;
+        }
         [
             (&self.session_in_use, Symptom::SessionInUse),
             (&self.session_unknown, Symptom::SessionUnknown),
@@ -86,6 +91,13 @@ impl Patterns {
         ]
         .into_iter()
         .find_map(|(patterns, symptom)| has(patterns).then_some(symptom))
+    }
+
+    /// Whether `line`, of stderr, says that a sub-agent works of which the stream tells nothing.
+    #[must_use]
+    pub fn is_sub_agent(&self, line: &str) -> bool {
+        let line = line.to_lowercase();
+        self.sub_agent.iter().any(|pattern| line.contains(&pattern.to_lowercase()))
     }
 
     /// Whether `line`, of the output or the stderr of an agent that tells nothing else, says how its turn ended, and whether
@@ -184,6 +196,13 @@ mod tests {
         assert_eq!(patterns.symptom("You have HIT your usage limit"), Some(Symptom::Limit));
         assert_eq!(patterns.symptom("not logged in · Please run /login"), Some(Symptom::Login));
         assert_eq!(patterns.symptom("all is well"), None);
+        let patterns = Patterns { sub_agent: vec!["helper started".to_owned()], ..patterns };
+        let line = "INFO Helper started: look why we hit your usage limit";
+        assert_eq!(
+            (patterns.is_sub_agent(line), patterns.symptom(line)),
+            (true, None),
+            "it is about its task"
+        );
         let text = "purchase more credits or try again at 10:26 PM.\nmore";
         assert_eq!(patterns.reset(text), Some(Reset::Said("at 10:26 PM.".to_owned())));
         assert_eq!(patterns.reset("try again at ."), None);

@@ -78,7 +78,7 @@ impl Reset {
     }
 
     /// Whether `text` begins with a time.
-    pub(super) fn is_said_by(text: &str) -> bool {
+    pub(crate) fn is_said_by(text: &str) -> bool {
         phrase(text).is_some()
     }
 }

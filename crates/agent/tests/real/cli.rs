@@ -13,14 +13,14 @@ pub(crate) enum Cli {
     Opencode,
 }
 
-/// As whom it works.
+/// As whom a CLI works.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Login {
-    /// Nobody ever logged in.
-    Missing,
-    /// As most people do.
-    Usual,
-    /// With a key of the provider, where the usual is something else.
+    /// A way was chosen, and the credentials are there.
+    Chosen,
+    /// Nothing was ever done.
+    Never,
+    /// With a key of the provider, where what most people choose is something else.
     Key,
 }
 
@@ -47,6 +47,14 @@ impl Cli {
         is_chosen.then(|| "1b8b6f0e-5d0c-4a57-9d5e-3c1f0b7a2d11".to_owned())
     }
 
+    /// A session that is not there.
+    pub(crate) fn unknown_session(self) -> &'static str {
+        match self {
+            Cli::Opencode => "ses_e02c9c6e7ffeYRCrsetUJ4mwZZ",
+            Cli::Codex | Cli::Claude | Cli::Gemini => "f1150ff8-377b-482c-8881-510f83f21f14",
+        }
+    }
+
     /// The user's own arguments that point it at the endpoint, and the variables that do.
     pub(crate) fn connection(self, url: &str, login: Login) -> (Vec<String>, BTreeMap<String, String>) {
         let mut env = BTreeMap::new();
@@ -65,7 +73,7 @@ impl Cli {
                 ] {
                     args.extend(["-c".to_owned(), setting.to_owned()]);
                 }
-                if login != Login::Missing {
+                if login != Login::Never {
                     set("SCRIPTED_KEY", "scripted");
                 }
             }
@@ -74,16 +82,16 @@ impl Cli {
                 set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
                 set("DISABLE_AUTOUPDATER", "1");
                 match login {
-                    Login::Missing => {}
+                    Login::Never => {}
                     // As a subscriber: with a key, limits are told without the time at which they end.
-                    Login::Usual => set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted"),
+                    Login::Chosen => set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted"),
                     Login::Key => set("ANTHROPIC_API_KEY", "sk-ant-api03-scripted"),
                 }
             }
             Cli::Gemini => {
                 set("GOOGLE_GEMINI_BASE_URL", url);
                 args.extend(["--model".to_owned(), "gemini-2.5-flash".to_owned()]);
-                if login != Login::Missing {
+                if login != Login::Never {
                     set("GEMINI_API_KEY", "scripted");
                 }
             }

@@ -18,6 +18,8 @@ use crate::install;
 
 /// The longest that one of these small runs may take on a slow machine; opencode's first start takes 10 s on a quick one.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long is waited for answers before it is looked whether the CLI has ended.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A home and a repository of their own for one CLI.
 pub(crate) struct Workplace {
@@ -50,23 +52,7 @@ impl Run {
 
 impl Workplace {
     /// `None`, having said why, where the CLI is not to be had.
-    pub(crate) fn new(cli: Cli) -> Option<Workplace> {
-        let place = Workplace::bare(cli, Login::Usual)?;
-        cli.furnish(&place.home());
-        Some(place)
-    }
-
-    /// The same, of a user who never logged in.
-    pub(crate) fn without_login(cli: Cli) -> Option<Workplace> {
-        Workplace::bare(cli, Login::Missing)
-    }
-
-    /// The same, of a user with a key of the provider.
-    pub(crate) fn with_key(cli: Cli) -> Option<Workplace> {
-        Workplace::bare(cli, Login::Key)
-    }
-
-    fn bare(cli: Cli, login: Login) -> Option<Workplace> {
+    pub(crate) fn new(cli: Cli, login: Login) -> Option<Workplace> {
         let programs = install::programs()?;
         let temporary = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(temporary.path().canonicalize().unwrap()).unwrap();
@@ -77,6 +63,9 @@ impl Workplace {
         }
         let git = Command::new("git").args(["init", "--quiet"]).current_dir(place.folder()).status().unwrap();
         assert!(git.success());
+        if login != Login::Never {
+            cli.furnish(&place.home());
+        }
         Some(place)
     }
 
@@ -116,21 +105,52 @@ impl Workplace {
         self.told(&endpoint, output)
     }
 
-    /// Runs it until its stderr says what is wrong, then ends it.
-    pub(crate) fn first_symptom(&self, script: Script, session: SessionUse) -> Option<Symptom> {
+    /// Runs it to its end, or until the script has given `answers` answers: then it is killed with all that it started.
+    pub(crate) fn run_until_answers(&self, script: Script, session: SessionUse, answers: usize) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let child = self.spawn(&endpoint, self.request(session, Access::Write));
+        let group = child.id();
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        // Each wait ends with the answers, so that only an end of the process is seen late.
+        let early = std::iter::repeat_with(|| endpoint.wait_for_answers(answers, LOOK_AGAIN))
+            .map(|is_answered| (is_answered, receiver.try_recv().ok()))
+            .take(usize::try_from(PATIENCE.as_secs()).unwrap())
+            .find(|(is_answered, ended)| *is_answered || ended.is_some());
+        let output = match early {
+            Some((_, Some(output))) => output,
+            Some((_, None)) | None => {
+                kill(group);
+                receiver.recv().unwrap()
+            }
+        };
+        self.told(&endpoint, output.unwrap())
+    }
+
+    /// Runs it until its stderr says what is wrong, then ends it. Its stderr is what it said until then.
+    pub(crate) fn run_until_symptom(&self, script: Script, session: SessionUse) -> (Option<Symptom>, Run) {
         let endpoint = Endpoint::start(script).unwrap();
         let mut child = self.spawn(&endpoint, self.request(session, Access::Write));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (group, signs) = (child.id(), self.preset.signs().clone());
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
-            let symptom = stderr.lines().map_while(Result::ok).find_map(|line| signs.symptom(&line));
-            sender.send(symptom)
+            let (mut said, mut symptom) = (String::new(), None);
+            for line in stderr.lines().map_while(Result::ok) {
+                said.push_str(&line);
+                said.push('\n');
+                symptom = signs.symptom(&line);
+                if symptom.is_some() {
+                    break;
+                }
+            }
+            sender.send((symptom, said))
         });
-        let symptom = receiver.recv_timeout(PATIENCE);
+        let heard = receiver.recv_timeout(PATIENCE);
         kill(group);
-        child.wait().unwrap();
-        symptom.unwrap_or(None)
+        let (symptom, stderr) = heard.unwrap_or_default();
+        let output = Output { stderr: stderr.into_bytes(), ..self.output(child) };
+        (symptom, self.told(&endpoint, output))
     }
 
     /// Runs it until its stream or its stderr says what is in its way, as a run of Backstay hears it, then ends it. Gives that,
@@ -185,6 +205,14 @@ impl Workplace {
         self.told(&endpoint, output)
     }
 
+    /// Runs it to its end with `args` of the user's.
+    pub(crate) fn run_with_args(&self, script: Script, session: SessionUse, args: Vec<String>) -> Run {
+        let endpoint = Endpoint::start(script).unwrap();
+        let request = Request { args, ..self.request(session, Access::Write) };
+        let output = self.output(self.spawn(&endpoint, request));
+        self.told(&endpoint, output)
+    }
+
     fn request(&self, session: SessionUse, access: Access) -> Request {
         Request {
             prompt: "Write a greeting.".to_owned(),
@@ -200,7 +228,7 @@ impl Workplace {
 
     fn spawn(&self, endpoint: &Endpoint, mut request: Request) -> Child {
         let (args, env) = self.cli.connection(&endpoint.url(), self.login);
-        request.args = args;
+        request.args.splice(0..0, args);
         let line = command_line(&self.preset, &request).unwrap();
         let system = std::env::var_os("PATH").unwrap().into_string().unwrap();
         let mut child = Command::new(self.programs.join(&line.argv[0]))

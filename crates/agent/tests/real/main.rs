@@ -1,20 +1,21 @@
 //! The real agent CLIs against the scripted endpoint: no account, no network, no cost.
 //!
-//! A third of them runs in the full mode, all run with `cargo xtask soak`. With `BACKSTAY_RECORD=1` beside it, what they say becomes the golden input of the
-//! readers' tests; read the difference before it is committed.
+//! A third of them runs in the full mode, all run with `cargo xtask soak`. What the CLIs say
+//! is recorded by `cargo xtask record-agents` (`tests/record`).
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
 mod cells;
 mod cli;
+#[expect(dead_code, reason = "recordings use more of it")]
 mod clis;
 mod install;
-mod record;
 mod troubles;
+mod usage;
 
 use backstay_agent::{Access, DeliveryVia, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
-use cli::Cli;
+use cli::{Cli, Login};
 use clis::Workplace;
 
 /// In the year 2026, far enough from the next change of a clock.
@@ -25,12 +26,12 @@ fn limit() -> Answer {
 }
 
 fn always(answer: Answer) -> Script {
-    Script { answers: [].into(), then: answer }
+    Script { then: answer, ..Script::of([]) }
 }
 
 /// A command and a file, written by the agent's own tools; then the end.
 fn does_a_task(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let file = place.folder().join("greeting.txt");
     let script = Script::of([
         Answer::shell("echo one > one.txt"),
@@ -38,7 +39,6 @@ fn does_a_task(cli: Cli) {
         Answer::text("The greeting is written."),
     ]);
     let run = place.run(script, SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "task", &place, &run);
     let progress = run.progress();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(std::fs::read_to_string(file).unwrap(), "hello\n");
@@ -54,14 +54,13 @@ fn does_a_task(cli: Cli) {
 
 /// Killed in the middle, it goes on in its own session and knows what it had done.
 fn goes_on_after_a_kill(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let chosen = cli.new_session();
     // Claude Code writes its session some time after the fact: what it did in the last moment before a kill may not be in
     // it. The second command gives it the time.
     let script =
         Script::of([Answer::shell("echo before-the-kill > one.txt"), Answer::shell("sleep 1"), Answer::Hang]);
     let killed = place.run_and_kill(script, SessionUse::Start { id: chosen.clone() }, 3);
-    record::golden(cli, "killed", &place, &killed);
     let progress = killed.progress();
     assert_eq!((progress.ended(), progress.tools()), (None, 2));
     let session = progress.session().unwrap().to_owned();
@@ -79,7 +78,6 @@ fn goes_on_after_a_kill(cli: Cli) {
 
     let script = Script::of([Answer::text("I have gone on.")]);
     let resumed = place.run(script, SessionUse::Resume { id: session.clone() }, Access::Write);
-    record::golden(cli, "resumed", &place, &resumed);
     let after = resumed.progress();
     assert_eq!((resumed.code, after.session()), (Some(0), Some(session.as_str())), "{}", resumed.stderr);
     assert_eq!(after.last_message(), Some("I have gone on."));
@@ -89,11 +87,8 @@ fn goes_on_after_a_kill(cli: Cli) {
 }
 
 fn says_that_a_session_is_not_there(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
-    let id = match cli {
-        Cli::Opencode => "ses_e02c9c6e7ffeYRCrsetUJ4mwZZ",
-        Cli::Codex | Cli::Claude | Cli::Gemini => "f1150ff8-377b-482c-8881-510f83f21f14",
-    };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
+    let id = cli.unknown_session();
     let run = place.run(Script::of([]), SessionUse::Resume { id: id.to_owned() }, Access::Write);
     assert_ne!(run.code, Some(0));
     assert_eq!(place.preset().signs().symptom(&run.stderr), Some(Symptom::SessionUnknown), "{}", run.stderr);
@@ -101,9 +96,8 @@ fn says_that_a_session_is_not_there(cli: Cli) {
 }
 
 fn tells_a_limit(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let run = place.run(always(limit()), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "limit", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert_eq!(progress.ended(), Some(false));
@@ -113,7 +107,7 @@ fn tells_a_limit(cli: Cli) {
 
 /// A limit of a key is told without the time at which it ends.
 fn tells_a_limit_with_a_key(cli: Cli) {
-    let Some(place) = Workplace::with_key(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Key) else { return };
     let (found, requests) = place.first_obstacle(always(limit()));
     assert!(
         matches!(found, Some(Obstacle::Limit { reset: None, .. })),
@@ -123,32 +117,30 @@ fn tells_a_limit_with_a_key(cli: Cli) {
 
 /// opencode waits for the end of a limit and says so on its stderr alone.
 fn tells_a_limit_on_stderr(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
-    assert_eq!(place.first_symptom(always(limit()), session), Some(Symptom::Limit));
+    assert_eq!(place.run_until_symptom(always(limit()), session).0, Some(Symptom::Limit));
 }
 
 /// Gemini CLI and opencode try again and say so on their stderr alone.
 fn tells_on_stderr_that_the_provider_fails(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
-    assert_eq!(place.first_symptom(always(Answer::ServerError), session), Some(Symptom::Network));
+    assert_eq!(place.run_until_symptom(always(Answer::ServerError), session).0, Some(Symptom::Network));
 }
 
 fn tells_a_refused_login(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let run =
         place.run(always(Answer::Unauthorized), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "refused_login", &place, &run);
     let progress = run.progress();
     assert_ne!(run.code, Some(0));
     assert!(matches!(progress.obstacle(), Some(Obstacle::Login { .. })), "{progress:?} {}", run.stderr);
 }
 
 fn tells_a_missing_login(cli: Cli) {
-    let Some(place) = Workplace::without_login(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Never) else { return };
     let run = place.run(Script::of([]), SessionUse::Start { id: cli.new_session() }, Access::Write);
-    record::golden(cli, "no_login", &place, &run);
     assert_ne!(run.code, Some(0));
     let is_told = matches!(run.progress().obstacle(), Some(Obstacle::Login { .. }))
         || place.preset().signs().symptom(&run.stderr) == Some(Symptom::Login)
@@ -167,7 +159,7 @@ fn takes_odd_prompts_as_text(cli: Cli) {
     for (prompt, via) in
         ODD_PROMPTS.into_iter().flat_map(|prompt| [(prompt, DeliveryVia::Arg), (prompt, DeliveryVia::Stdin)])
     {
-        let Some(place) = Workplace::new(cli) else { return };
+        let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
         std::fs::write(place.folder().join("notes.txt"), IN_THE_FILE).unwrap();
         let run = place.run_with_prompt(Script::of([Answer::text("Hello.")]), via, prompt);
         let asked = run.requests.iter().find(|request| request.answer.is_some());
@@ -181,7 +173,7 @@ fn takes_odd_prompts_as_text(cli: Cli) {
 
 /// A copy of a session knows what the session knew, and has a name of its own.
 fn goes_on_with_a_copy(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let script = Script::of([Answer::shell("echo before-the-copy > one.txt"), Answer::text("Done.")]);
     let first = place.run(script, SessionUse::Start { id: cli.new_session() }, Access::Write);
     let from = first.progress().session().unwrap().to_owned();
@@ -199,13 +191,12 @@ fn goes_on_with_a_copy(cli: Cli) {
 
 /// The schema reaches the provider, and the answer is the last message.
 fn hands_over_a_schema(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let answer = r#"{"greeting_of_the_day":"hello"}"#;
     let run = place.run_with_schema(
         Script::of([Answer::Document(answer.to_owned())]),
         r#"{"type":"object","properties":{"greeting_of_the_day":{"type":"string"}},"required":["greeting_of_the_day"],"additionalProperties":false}"#,
     );
-    record::golden(cli, "schema", &place, &run);
     let asked = run.requests.iter().find(|request| request.answer.is_some()).unwrap();
     assert!(asked.body.contains("greeting_of_the_day"), "{} {}", run.stderr, asked.body);
     assert_eq!(run.progress().last_message(), Some(answer));
@@ -213,14 +204,13 @@ fn hands_over_a_schema(cli: Cli) {
 
 /// Claude Code goes on trying and says so; Codex gives up.
 fn tells_that_the_provider_fails(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let session = SessionUse::Start { id: cli.new_session() };
     let run = if cli == Cli::Claude {
         place.run_and_kill(always(Answer::ServerError), session, 3)
     } else {
         place.run(always(Answer::ServerError), session, Access::Write)
     };
-    record::golden(cli, "provider_fails", &place, &run);
     let progress = run.progress();
     assert!(matches!(progress.obstacle(), Some(Obstacle::Network { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "trying again is no sign of life");
@@ -228,7 +218,7 @@ fn tells_that_the_provider_fails(cli: Cli) {
 
 /// Reading access means that neither its tools for files nor its shell write.
 fn writes_nothing_with_reading_access(cli: Cli) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let shell = Script::of([Answer::shell("echo one > one.txt"), Answer::text("I may not.")]);
     place.run(shell, SessionUse::Start { id: cli.new_session() }, Access::Read);
     let file = place.folder().join("two.txt");
@@ -242,6 +232,7 @@ use troubles::{
     tells_a_cut_stream, tells_a_filter_of_contents, tells_a_missing_right, tells_a_spending_limit,
     tells_a_suspended_account, tells_an_expired_login, tells_an_overloaded_provider, tells_no_credit,
 };
+use usage::{tells_what_the_provider_counted, tells_what_was_counted_since_a_resume};
 
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
 cells::table! {
@@ -267,4 +258,6 @@ cells::table! {
     tells_a_filter_of_contents: [codex, claude, gemini, opencode];
     tells_an_overloaded_provider: [codex, claude, gemini, opencode];
     tells_a_cut_stream: [codex, claude, gemini, opencode];
+    tells_what_the_provider_counted: [codex, claude, gemini, opencode];
+    tells_what_was_counted_since_a_resume: [codex, claude, gemini, opencode];
 }

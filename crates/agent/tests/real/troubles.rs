@@ -4,7 +4,7 @@ use backstay_agent::Obstacle;
 use backstay_testkit::{Answer, Refusal};
 
 use crate::always;
-use crate::cli::Cli;
+use crate::cli::{Cli, Login};
 use crate::clis::Workplace;
 
 /// The class of what is in an agent's way.
@@ -27,7 +27,7 @@ fn as_told_by(cli: Cli, answer: &Answer, expected: Class) -> Class {
 
 /// The first that is told of a provider that always answers so is its class, with words.
 fn tells(cli: Cli, answer: Answer, expected: Class) {
-    let Some(place) = Workplace::new(cli) else { return };
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
     let (found, requests) = place.first_obstacle(always(answer.clone()));
     let (class, message) = match &found {
         Some(Obstacle::Refused { message }) => (Some(Class::Refused), message.as_str()),

@@ -167,6 +167,7 @@ mod tests {
             text: &text,
             read_file: &read_file,
             schema_fault: &schema_fault,
+            reading_fault: &|_| None,
             agents,
             presets,
         };

@@ -57,6 +57,7 @@ impl WorkflowFile {
             text: &self.text,
             read_file: &read_file,
             schema_fault: &backstay_runtime::schema_fault,
+            reading_fault: &backstay_runtime::reading_fault,
             agents,
             presets: presets.clone(),
         })

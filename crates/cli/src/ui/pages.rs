@@ -61,6 +61,7 @@ pub(super) fn plan() -> Plan {
         text: FLOW,
         read_file: &read_file,
         schema_fault: &|_| None,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };
@@ -463,6 +464,7 @@ fn check_of_a_file_with_mistakes() {
         text,
         read_file: &read_file,
         schema_fault: &|_| None,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
     };

@@ -3,7 +3,9 @@
 use backstay_model::event::{Access, AgentStarting, SessionWish, session_name};
 use backstay_model::{Digest, StepId};
 use backstay_workflow::expression::{EvalError, Template, Values};
-use backstay_workflow::plan::{AfterCrash, AgentKind, AgentOptions, AgentSpec, SessionRule, Step, Verb, Via};
+use backstay_workflow::plan::{
+    AfterCrash, AgentKind, AgentOptions, AgentSpec, SessionRule, Step, Verb, Via, command_preset,
+};
 use serde::Serialize;
 
 use super::RunMachine;
@@ -73,7 +75,22 @@ impl RunMachine {
         let leaf = self.leaf(place);
         let task = prompt.render(values)?;
         let (preset, model, args, via) = match &spec.kind {
-            AgentKind::Command { command, via } => {
+            AgentKind::Command { command, via, reading: Some(_) } => {
+                let preset = command_preset(name);
+                work.agent = Some(AgentWork {
+                    session: self.session_of(work, step, &preset, options, leaf),
+                    preset,
+                    prompt: told(task, leaf, step),
+                    via: Some(*via),
+                    access: options.access,
+                    model: None,
+                    // The preset that is made of the agent has the program.
+                    args: render_all(command.get(1..).unwrap_or_default(), values)?,
+                    schema: step.schema.clone(),
+                });
+                return Ok(());
+            }
+            AgentKind::Command { command, via, reading: None } => {
                 work.argv = render_all(command, values)?;
                 let prompt = with_predecessor(task, leaf);
                 match via {

@@ -85,7 +85,7 @@ impl Turn<'_> {
         let Some((most, used)) = self.machine.used_up(budget) else { return false };
         let node = definition.node(&place.step);
         let agent = node.and_then(|node| self.machine.agent_of(&definition, place, &node.step));
-        if agent.is_none_or(|(_, agent)| agent.preset().is_none()) {
+        if agent.is_none_or(|(_, agent)| !agent.is_read()) {
             return false;
         }
         let said = match self.machine.used.is_partial {

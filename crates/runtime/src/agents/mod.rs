@@ -13,8 +13,8 @@ mod start;
 mod version;
 
 pub(crate) use attend::{AttendError, Attendant, Attended, EndedFor, Finding, Heard};
-pub use pin::preset_traits;
 pub(crate) use pin::{Pinned, pin};
+pub use pin::{preset_traits, reading_fault};
 pub(crate) use shape::Shape;
 pub use shape::schema_fault;
 pub use spoken::Spoken;

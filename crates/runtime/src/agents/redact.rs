@@ -17,6 +17,7 @@ pub(super) fn in_agent_event(secrets: &Secrets, event: &mut AgentEvent) {
         AgentEvent::Limit { message, .. }
         | AgentEvent::LoginNeeded { message }
         | AgentEvent::Refused { message }
+        | AgentEvent::WrongValue { message, .. }
         | AgentEvent::Error { message }
         | AgentEvent::NetworkTrouble { message } => secrets.redact(message),
         AgentEvent::TurnEnded { last_message, failure, .. } => {

@@ -291,7 +291,7 @@ impl Watch {
         let version = preset.as_ref().and_then(|preset| {
             let mut env = env.clone();
             env.extend(work.env.iter().cloned());
-            self.versions.of(&preset.version_command(), &env)
+            self.versions.of(&preset.version_command()?, &env)
         });
         crash_point("runtime.spawn.before");
         let prepared = match self.prepare(&folder, work, env, preset.as_ref()) {

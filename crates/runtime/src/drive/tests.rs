@@ -25,6 +25,7 @@ async fn request(store: &Store, folder: &Utf8Path) -> RunId {
         agents: BTreeMap::new(),
         presets: BTreeMap::new(),
         schema_fault: &|_| None,
+        reading_fault: &|_| None,
     };
     let plan = check(&input).unwrap().plan;
     let inputs = plan.bind_inputs(&BTreeMap::new()).unwrap().to_json().unwrap();

@@ -2,65 +2,59 @@
 
 use serde_json::{Value, json};
 
-use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use super::{CACHED_TOKENS, Completion, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
 use crate::script::{Answer, Refusal};
 
-pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
-    let finish = if call.is_some() { "tool_calls" } else { "stop" };
-    finished(turn, asked, text, call, finish)
+pub(super) fn reply(turn: usize, asked: &Value, completion: Completion) -> Reply {
+    let finish = if completion.call.is_some() { "tool_calls" } else { "stop" };
+    finished(turn, asked, completion, finish)
 }
 
 pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
-    finished(turn, asked, "", None, "content_filter")
+    finished(turn, asked, Completion::default(), "content_filter")
 }
 
-/// A thought in pieces, and a text in pieces.
-pub(super) fn in_pieces(turn: usize, asked: &Value, thoughts: &[String], pieces: &[String]) -> Reply {
-    let thoughts = thoughts.iter().map(|piece| json!({ "role": "assistant", "reasoning_content": piece }));
-    let pieces = pieces.iter().map(|piece| json!({ "role": "assistant", "content": piece }));
-    let mut last = chunk(turn, asked, json!({}), json!("stop"));
-    last["usage"] = usage();
-    let chunks = thoughts.chain(pieces).map(|delta| chunk(turn, asked, delta, Value::Null)).chain([last]);
-    let events = chunks.map(|event| (None, event.to_string()));
-    Reply::Stream(events.chain([(None, "[DONE]".to_owned())]).collect())
-}
-
-fn chunk(turn: usize, asked: &Value, delta: Value, finish: Value) -> Value {
-    let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
-    json!({
-        "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": asked["model"],
-        "choices": [choice],
-    })
-}
-
-fn usage() -> Value {
-    json!({
+fn finished(turn: usize, asked: &Value, completion: Completion, finish: &str) -> Reply {
+    let model = &asked["model"];
+    let usage = json!({
         "prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
         "prompt_tokens_details": { "cached_tokens": CACHED_TOKENS },
         "completion_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
-    })
-}
-
-fn finished(turn: usize, asked: &Value, text: &str, call: Option<Call>, finish: &str) -> Reply {
-    let model = &asked["model"];
-    let mut message = json!({ "role": "assistant", "content": text });
-    if let Some(call) = call {
+    });
+    let text = completion.text();
+    let Completion { thought, search: _, pieces, call } = completion;
+    let call = call.map(|call| {
         let function = json!({ "name": call.name, "arguments": call.arguments.to_string() });
-        message["tool_calls"] =
-            json!([{ "index": 0, "id": format!("call_{turn}"), "type": "function", "function": function }]);
-    }
+        json!([{ "index": 0, "id": format!("call_{turn}"), "type": "function", "function": function }])
+    });
     if asked["stream"] != json!(true) {
+        let mut message = json!({ "role": "assistant", "content": text });
+        if let Some(thought) = thought {
+            message["reasoning_content"] = json!(thought);
+        }
+        if let Some(call) = call {
+            message["tool_calls"] = call;
+        }
         let choice = json!({ "index": 0, "message": message, "finish_reason": finish });
         let body = json!({
-            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage(),
+            "id": format!("chatcmpl-{turn}"), "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage,
         });
         return Reply::json(200, body);
     }
-    let mut last = chunk(turn, asked, json!({}), json!(finish));
-    last["usage"] = usage();
-    let events = [chunk(turn, asked, message, Value::Null), last].map(|event| (None, event.to_string()));
-    Reply::Stream(events.into_iter().chain([(None, "[DONE]".to_owned())]).collect())
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
+        json!({ "id": format!("chatcmpl-{turn}"), "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice] })
+    };
+    let mut deltas = vec![json!({ "role": "assistant", "content": "" })];
+    deltas.extend(thought.map(|thought| json!({ "reasoning_content": thought })));
+    deltas.extend(pieces.into_iter().map(|piece| json!({ "content": piece })));
+    deltas.extend(call.map(|call| json!({ "tool_calls": call })));
+    let mut last = chunk(json!({}), json!(finish));
+    last["usage"] = usage;
+    let chunks = deltas.into_iter().map(|delta| chunk(delta, Value::Null)).chain([last]);
+    let events = chunks.map(|event| (None, event.to_string()));
+    Reply::Stream(events.chain([(None, "[DONE]".to_owned())]).collect())
 }
 
 pub(super) fn refusal(answer: &Answer) -> Reply {

@@ -2,48 +2,38 @@
 
 use serde_json::{Value, json};
 
-use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use super::{CACHED_TOKENS, Completion, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
 use crate::script::{Answer, Refusal};
 
-pub(super) fn reply(path: &str, text: &str, call: Option<Call>) -> Reply {
-    let part = match call {
-        None => json!({ "text": text }),
-        Some(call) => json!({ "functionCall": { "name": call.name, "args": call.arguments } }),
+pub(super) fn reply(path: &str, completion: Completion) -> Reply {
+    let Completion { thought, search: _, pieces, call } = completion;
+    let mut parts: Vec<Value> =
+        thought.into_iter().map(|thought| json!({ "text": thought, "thought": true })).collect();
+    parts.extend(pieces.into_iter().map(|piece| json!({ "text": piece })));
+    parts.extend(call.map(|call| json!({ "functionCall": { "name": call.name, "args": call.arguments } })));
+    let usage = json!({
+        "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
+        "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
+        "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
+    });
+    let chunk = |parts: &[Value]| {
+        json!({
+            "candidates": [{ "index": 0, "content": { "role": "model", "parts": parts } }], "modelVersion": "scripted",
+        })
     };
-    let body = body(json!([part]), json!("STOP"));
-    if path.contains(":streamGenerateContent") {
-        Reply::Stream(vec![(None, body.to_string())])
-    } else {
-        Reply::json(200, body)
-    }
-}
-
-/// A thought in pieces, and a text in pieces.
-pub(super) fn in_pieces(path: &str, thoughts: &[String], pieces: &[String]) -> Reply {
-    let thoughts = thoughts.iter().map(|piece| json!({ "text": piece, "thought": true }));
-    let parts: Vec<Value> = thoughts.chain(pieces.iter().map(|piece| json!({ "text": piece }))).collect();
+    let finished = |mut chunk: Value| {
+        chunk["candidates"][0]["finishReason"] = json!("STOP");
+        chunk["usageMetadata"] = usage.clone();
+        chunk
+    };
     if !path.contains(":streamGenerateContent") {
-        return Reply::json(200, body(json!(parts), json!("STOP")));
+        return Reply::json(200, finished(chunk(&parts)));
     }
-    let last = parts.len().saturating_sub(1);
-    let piece = |(at, part): (usize, Value)| {
-        let finish = if at == last { json!("STOP") } else { Value::Null };
-        (None, body(json!([part]), finish).to_string())
-    };
-    Reply::Stream(parts.into_iter().enumerate().map(piece).collect())
-}
-
-fn body(parts: Value, finish: Value) -> Value {
-    json!({
-        "candidates": [{ "index": 0, "content": { "role": "model", "parts": parts }, "finishReason": finish }],
-        "usageMetadata": {
-            "promptTokenCount": INPUT_TOKENS, "cachedContentTokenCount": CACHED_TOKENS,
-            "candidatesTokenCount": OUTPUT_TOKENS - REASONING_TOKENS, "thoughtsTokenCount": REASONING_TOKENS,
-            "totalTokenCount": INPUT_TOKENS + OUTPUT_TOKENS,
-        },
-        "modelVersion": "scripted",
-    })
+    let mut chunks: Vec<Value> = parts.chunks(1).map(chunk).collect();
+    let last = chunks.pop().unwrap_or_else(|| chunk(&[]));
+    let events = chunks.into_iter().chain([finished(last)]);
+    Reply::Stream(events.map(|event| (None, event.to_string())).collect())
 }
 
 pub(super) fn held_back(path: &str) -> Reply {

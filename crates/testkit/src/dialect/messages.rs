@@ -2,91 +2,84 @@
 
 use serde_json::{Value, json};
 
-use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS};
+use super::{CACHED_TOKENS, Completion, INPUT_TOKENS, OUTPUT_TOKENS};
 use crate::reply::Reply;
 use crate::script::{Answer, Refusal};
 
-pub(super) fn reply(turn: usize, asked: &Value, text: &str, call: Option<Call>) -> Reply {
-    let stop = if call.is_some() { "tool_use" } else { "end_turn" };
-    stopped(turn, asked, text, call, stop)
+pub(super) fn reply(turn: usize, asked: &Value, completion: Completion) -> Reply {
+    let stop = if completion.call.is_some() { "tool_use" } else { "end_turn" };
+    stopped(turn, asked, completion, stop)
 }
 
 pub(super) fn held_back(turn: usize, asked: &Value) -> Reply {
-    stopped(turn, asked, "", None, "refusal")
+    stopped(turn, asked, Completion { pieces: vec![String::new()], ..Completion::default() }, "refusal")
 }
 
-/// A thought in pieces, and a text in pieces.
-pub(super) fn in_pieces(turn: usize, asked: &Value, thoughts: &[String], pieces: &[String]) -> Reply {
-    let message = json!({
-        "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
-        "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(),
-    });
-    let block = |index: usize, begin: Value, deltas: Vec<Value>| {
-        let delta = |delta: Value| json!({ "type": "content_block_delta", "index": index, "delta": delta });
-        let begin = json!({ "type": "content_block_start", "index": index, "content_block": begin });
-        let end = json!({ "type": "content_block_stop", "index": index });
-        std::iter::once(begin).chain(deltas.into_iter().map(delta)).chain([end]).collect::<Vec<_>>()
-    };
-    let mut events = vec![json!({ "type": "message_start", "message": message })];
-    if !thoughts.is_empty() {
-        let deltas = thoughts.iter().map(|piece| json!({ "type": "thinking_delta", "thinking": piece }));
-        let signature = json!({ "type": "signature_delta", "signature": "scripted" });
-        let begin = json!({ "type": "thinking", "thinking": "", "signature": "" });
-        events.extend(block(0, begin, deltas.chain([signature]).collect()));
+/// A block of a message: how it begins, what is added to it, and what it is then.
+struct Block {
+    empty: Value,
+    deltas: Vec<Value>,
+    whole: Value,
+}
+
+fn blocks(turn: usize, completion: Completion) -> Vec<Block> {
+    let text = completion.text();
+    let Completion { thought, search: _, pieces, call } = completion;
+    let mut blocks = Vec::new();
+    blocks.extend(thought.map(|thought| Block {
+        empty: json!({ "type": "thinking", "thinking": "", "signature": "" }),
+        deltas: vec![
+            json!({ "type": "thinking_delta", "thinking": thought }),
+            json!({ "type": "signature_delta", "signature": "c2NyaXB0ZWQ=" }),
+        ],
+        whole: json!({ "type": "thinking", "thinking": thought, "signature": "c2NyaXB0ZWQ=" }),
+    }));
+    if !pieces.is_empty() {
+        blocks.push(Block {
+            empty: json!({ "type": "text", "text": "" }),
+            deltas: pieces.into_iter().map(|piece| json!({ "type": "text_delta", "text": piece })).collect(),
+            whole: json!({ "type": "text", "text": text }),
+        });
     }
-    let deltas = pieces.iter().map(|piece| json!({ "type": "text_delta", "text": piece }));
-    let begin = json!({ "type": "text", "text": "" });
-    events.extend(block(usize::from(!thoughts.is_empty()), begin, deltas.collect()));
-    events.extend([
-        json!({
-            "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
-            "usage": { "output_tokens": OUTPUT_TOKENS },
-        }),
-        json!({ "type": "message_stop" }),
-    ]);
-    Reply::typed_stream(events)
+    blocks.extend(call.map(|call| Block {
+        empty: json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": {} }),
+        deltas: vec![json!({ "type": "input_json_delta", "partial_json": call.arguments.to_string() })],
+        whole: json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": call.arguments }),
+    }));
+    blocks
 }
 
-fn usage() -> Value {
-    json!({
+fn stopped(turn: usize, asked: &Value, completion: Completion, stop: &str) -> Reply {
+    let usage = json!({
         "input_tokens": INPUT_TOKENS - CACHED_TOKENS, "cache_read_input_tokens": CACHED_TOKENS,
         "cache_creation_input_tokens": 0, "output_tokens": OUTPUT_TOKENS,
-    })
-}
-
-fn stopped(turn: usize, asked: &Value, text: &str, call: Option<Call>, stop: &str) -> Reply {
+    });
     let message = |content: Value, stop: Value| {
         json!({
             "id": format!("msg_{turn}"), "type": "message", "role": "assistant", "model": asked["model"],
-            "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage(),
+            "content": content, "stop_reason": stop, "stop_sequence": null, "usage": usage,
         })
     };
-    let (empty, delta, whole) = match call {
-        None => (
-            json!({ "type": "text", "text": "" }),
-            json!({ "type": "text_delta", "text": text }),
-            json!({ "type": "text", "text": text }),
-        ),
-        Some(call) => (
-            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": {} }),
-            json!({ "type": "input_json_delta", "partial_json": call.arguments.to_string() }),
-            json!({ "type": "tool_use", "id": format!("toolu_{turn}"), "name": call.name, "input": call.arguments }),
-        ),
-    };
+    let blocks = blocks(turn, completion);
     if asked["stream"] != json!(true) {
-        return Reply::json(200, message(json!([whole]), json!(stop)));
+        let content = blocks.into_iter().map(|block| block.whole).collect();
+        return Reply::json(200, message(content, json!(stop)));
     }
-    Reply::typed_stream(vec![
-        json!({ "type": "message_start", "message": message(json!([]), Value::Null) }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": empty }),
-        json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
-        json!({ "type": "content_block_stop", "index": 0 }),
-        json!({
-            "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null },
-            "usage": { "output_tokens": OUTPUT_TOKENS },
-        }),
-        json!({ "type": "message_stop" }),
-    ])
+    let mut events = vec![json!({ "type": "message_start", "message": message(json!([]), Value::Null) })];
+    for (index, block) in blocks.into_iter().enumerate() {
+        events.push(json!({ "type": "content_block_start", "index": index, "content_block": block.empty }));
+        let deltas = block.deltas.into_iter();
+        events.extend(
+            deltas.map(|delta| json!({ "type": "content_block_delta", "index": index, "delta": delta })),
+        );
+        events.push(json!({ "type": "content_block_stop", "index": index }));
+    }
+    events.push(json!({
+        "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null },
+        "usage": { "output_tokens": OUTPUT_TOKENS },
+    }));
+    events.push(json!({ "type": "message_stop" }));
+    Reply::typed_stream(events)
 }
 
 pub(super) fn refusal(answer: &Answer) -> Reply {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
-use crate::script::{Answer, Refusal, Slow, ToolCall};
+use crate::script::{Answer, Refusal, ToolCall};
 
 /// Tokens that every answer claims to have cost; tests compare with these figures.
 pub(crate) const INPUT_TOKENS: u64 = 1_000;
@@ -36,8 +36,14 @@ const WRITERS: [(&str, &str, &str); 3] = [
     ("write", "filePath", "content"),
 ];
 
-/// Names that agents give to the tool that begins a sub-agent.
-const SUB_AGENTS: [&str; 3] = ["Task", "Agent", "task"];
+/// Names that agents give to the tool that begins a sub-agent, and the kind of it that takes any task.
+const SUB_AGENTS: [(&str, &str); 5] = [
+    ("Task", "general-purpose"),
+    ("Agent", "general-purpose"),
+    ("task", "general"),
+    ("invoke_agent", "generalist"),
+    (responses::SPAWN_TOOL, ""),
+];
 
 /// A protocol between an agent and a provider of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +67,62 @@ pub(crate) struct Call {
     pub(crate) arguments: Value,
     /// Whether the arguments are one text instead of an object (Codex's `apply_patch`).
     pub(crate) is_text: bool,
+}
+
+/// What the model gives in one reply, in this order.
+#[derive(Default)]
+pub(crate) struct Completion {
+    /// A thought, as the provider shows it.
+    pub(crate) thought: Option<String>,
+    /// What the provider searched the web for.
+    pub(crate) search: Option<String>,
+    /// The message, in the pieces in which it is streamed.
+    pub(crate) pieces: Vec<String>,
+    /// A call of one of the agent's tools.
+    pub(crate) call: Option<Call>,
+}
+
+impl Completion {
+    /// The message as a whole.
+    pub(crate) fn text(&self) -> String {
+        self.pieces.concat()
+    }
+
+    /// `answer` for an agent with these `tools`; `None` where it is no answer of the model, or cannot be given to that agent.
+    fn of(answer: &Answer, tools: &[&str]) -> Option<Completion> {
+        let mut completion = Completion::default();
+        match answer {
+            Answer::Text(text) => match as_result(tools, text) {
+                Some(call) => completion.call = Some(call),
+                None => completion.pieces.push(text.clone()),
+            },
+            Answer::Pieces(pieces) => completion.pieces.clone_from(pieces),
+            Answer::Document(document) => match as_document(tools, document) {
+                Some(call) => completion.call = Some(call),
+                None => completion.pieces.push(document.clone()),
+            },
+            Answer::Tool(wanted) => completion.call = Some(in_words_of(tools, wanted)?),
+            Answer::WebSearch { query, text } => {
+                completion.search = Some(query.clone());
+                completion.pieces.push(text.clone());
+            }
+            Answer::Thought { thought, then } => {
+                completion = Completion::of(then, tools)?;
+                completion.thought = Some(thought.clone());
+            }
+            Answer::UsageLimit { .. }
+            | Answer::Unauthorized
+            | Answer::Expired
+            | Answer::Slow { .. }
+            | Answer::Throughout(..)
+            | Answer::Refused(_)
+            | Answer::ServerError
+            | Answer::Overloaded
+            | Answer::Cut
+            | Answer::Hang => return None,
+        }
+        Some(completion)
+    }
 }
 
 impl Dialect {
@@ -103,56 +165,49 @@ impl Dialect {
 
     /// The reply to `asked` that says `answer`; `turn` makes its ids unlike all others.
     pub(crate) fn reply(self, turn: usize, path: &str, asked: &Value, answer: &Answer) -> Reply {
-        let tools = self.tools(asked);
-        let call = match answer {
-            Answer::Hang => return Reply::Never,
-            Answer::Text(_) => None,
-            Answer::Document(document) => as_document(&tools, document),
-            Answer::Tool(wanted) => match in_words_of(&tools, wanted) {
-                Some(call) => Some(call),
-                None => {
-                    let message = format!("no tool for {wanted:?} among {}", tools.join(", "));
-                    return Reply::json(400, json!({ "error": { "message": message } }));
-                }
-            },
+        match answer {
+            Answer::Hang => Reply::Never,
+            Answer::Throughout(_, answer) => self.reply(turn, path, asked, answer),
+            Answer::Slow { answer, pause_ms } => self.reply(turn, path, asked, answer).paced(*pause_ms),
             Answer::Cut => {
                 let whole =
                     self.reply(turn, path, asked, &Answer::text("This answer is never heard to its end."));
-                return whole.cut();
+                whole.cut()
             }
-            Answer::Throughout(_, answer) => return self.reply(turn, path, asked, answer),
-            Answer::Slow(slow) => return self.slowly(turn, path, asked, slow),
-            Answer::Refused(Refusal::ContentFilter) => return self.held_back(turn, path, asked),
+            Answer::Refused(Refusal::ContentFilter) => self.held_back(turn, path, asked),
             Answer::UsageLimit { .. }
             | Answer::Unauthorized
             | Answer::Expired
             | Answer::Refused(_)
             | Answer::ServerError
-            | Answer::Overloaded => return self.refusal(answer),
-        };
-        let text = match answer {
-            Answer::Text(text) | Answer::Document(text) => text.as_str(),
-            _ => "",
-        };
-        match self {
-            Dialect::Responses => responses::reply(turn, text, call),
-            Dialect::Chat => chat::reply(turn, asked, text, call),
-            Dialect::Messages => messages::reply(turn, asked, text, call),
-            Dialect::Generate => generate::reply(path, text, call),
+            | Answer::Overloaded => self.refusal(answer),
+            Answer::Text(_)
+            | Answer::Pieces(_)
+            | Answer::Document(_)
+            | Answer::Tool(_)
+            | Answer::Thought { .. }
+            | Answer::WebSearch { .. } => {
+                let tools = self.tools(asked);
+                match Completion::of(answer, &tools) {
+                    Some(completion) if completion.search.is_none() || self == Dialect::Responses => {
+                        self.completed(turn, path, asked, completion)
+                    }
+                    _ => {
+                        let message = format!("no tool for {answer:?} among {}", tools.join(", "));
+                        Reply::json(400, json!({ "error": { "message": message } }))
+                    }
+                }
+            }
         }
     }
 
-    /// The reply that comes in pieces.
-    fn slowly(self, turn: usize, path: &str, asked: &Value, slow: &Slow) -> Reply {
-        let thoughts: Vec<String> = (1..=slow.thoughts).map(|piece| format!("thought {piece} ")).collect();
-        let pieces: Vec<String> = (1..=slow.pieces).map(|piece| format!("{piece} ")).collect();
-        let reply = match self {
-            Dialect::Responses => responses::in_pieces(turn, &thoughts, &pieces),
-            Dialect::Chat => chat::in_pieces(turn, asked, &thoughts, &pieces),
-            Dialect::Messages => messages::in_pieces(turn, asked, &thoughts, &pieces),
-            Dialect::Generate => generate::in_pieces(path, &thoughts, &pieces),
-        };
-        reply.paced(slow.pause_ms)
+    fn completed(self, turn: usize, path: &str, asked: &Value, completion: Completion) -> Reply {
+        match self {
+            Dialect::Responses => responses::reply(turn, completion),
+            Dialect::Chat => chat::reply(turn, asked, completion),
+            Dialect::Messages => messages::reply(turn, asked, completion),
+            Dialect::Generate => generate::reply(path, completion),
+        }
     }
 
     /// The reply in whose place a filter of contents stepped.
@@ -193,10 +248,22 @@ fn as_document(tools: &[&str], document: &str) -> Option<Call> {
     Some(Call { name: (*name).to_owned(), arguments, is_text: false })
 }
 
+/// The call by which a sub-agent hands over `text`, where one of `tools` is for that.
+fn as_result(tools: &[&str], text: &str) -> Option<Call> {
+    let name = tools.iter().find(|name| **name == "complete_task")?;
+    Some(Call {
+        name: (*name).to_owned(),
+        arguments: json!({ "result": { "response": text } }),
+        is_text: false,
+    })
+}
+
 /// `wanted` with the name and the parameters of one of `tools`; a file is written by the shell where no tool writes it.
 fn in_words_of(tools: &[&str], wanted: &ToolCall) -> Option<Call> {
-    if tools.contains(&responses::CODE_TOOL) {
-        return Some(responses::as_code(wanted));
+    if tools.contains(&responses::CODE_TOOL)
+        && let Some(call) = responses::as_code(wanted)
+    {
+        return Some(call);
     }
     match wanted {
         ToolCall::Shell(command) => {
@@ -213,9 +280,12 @@ fn in_words_of(tools: &[&str], wanted: &ToolCall) -> Option<Call> {
             Some(call)
         }
         ToolCall::SubAgent(task) => {
-            let name = SUB_AGENTS.iter().find(|name| tools.contains(name))?;
-            let arguments =
-                json!({ "description": "Does a part", "prompt": task, "subagent_type": "general-purpose" });
+            let (name, kind) = SUB_AGENTS.iter().find(|(name, _)| tools.contains(name))?;
+            let arguments = match *name {
+                responses::SPAWN_TOOL => json!({ "task_name": "part", "message": task }),
+                "invoke_agent" => json!({ "agent_name": kind, "prompt": task }),
+                _ => json!({ "description": "Does a part", "prompt": task, "subagent_type": kind }),
+            };
             Some(Call { name: (*name).to_owned(), arguments, is_text: false })
         }
         ToolCall::Write { path, content } => {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CACHED_TOKENS, Call, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
+use super::{CACHED_TOKENS, Call, Completion, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS};
 use crate::reply::Reply;
 use crate::script::{Answer, Refusal, ToolCall};
 
@@ -28,16 +28,20 @@ pub(super) fn tools(asked: &Value) -> Vec<&str> {
     names
 }
 
-/// `wanted` as the JavaScript that calls it.
-pub(super) fn as_code(wanted: &ToolCall) -> Call {
+/// The tool that begins a sub-agent; it stands in a namespace.
+pub(super) const SPAWN_TOOL: &str = "spawn_agent";
+
+/// `wanted` as the JavaScript that calls it; none for what is called without.
+pub(super) fn as_code(wanted: &ToolCall) -> Option<Call> {
     let call = match wanted {
-        ToolCall::Shell(command) | ToolCall::Background(command) | ToolCall::SubAgent(command) => {
+        ToolCall::Shell(command) | ToolCall::Background(command) => {
             format!("tools.exec_command({})", json!({ "cmd": command, "yield_time_ms": EXEC_YIELD_MS }))
         }
         ToolCall::Write { path, content } => format!("tools.apply_patch({})", json!(patch(path, content))),
+        ToolCall::SubAgent(_) => return None,
     };
     let code = format!("text(await {call});");
-    Call { name: CODE_TOOL.to_owned(), arguments: json!(code), is_text: true }
+    Some(Call { name: CODE_TOOL.to_owned(), arguments: json!(code), is_text: true })
 }
 
 /// The patch that adds a file.
@@ -46,71 +50,73 @@ pub(super) fn patch(path: &str, content: &str) -> String {
     format!("*** Begin Patch\n*** Add File: {path}\n{added}*** End Patch\n")
 }
 
-pub(super) fn reply(turn: usize, text: &str, call: Option<Call>) -> Reply {
-    let item = match call {
-        None => json!({
-            "type": "message", "role": "assistant", "id": format!("msg_{turn}"),
-            "content": [{ "type": "output_text", "text": text, "annotations": [] }],
-        }),
-        Some(call) if call.is_text => json!({
-            "type": "custom_tool_call", "id": format!("ctc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name, "input": call.arguments,
-        }),
-        Some(call) => json!({
-            "type": "function_call", "id": format!("fc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name,
-            "arguments": call.arguments.to_string(),
-        }),
-    };
-    Reply::typed_stream(vec![
-        json!({ "type": "response.created", "response": { "id": format!("resp_{turn}") } }),
-        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
-        json!({ "type": "response.completed", "response": { "id": format!("resp_{turn}"), "usage": usage() } }),
-    ])
-}
-
-/// A thought in pieces, and a text in pieces.
-pub(super) fn in_pieces(turn: usize, thoughts: &[String], pieces: &[String]) -> Reply {
+pub(super) fn reply(turn: usize, completion: Completion) -> Reply {
     let id = format!("resp_{turn}");
     let mut events = vec![json!({ "type": "response.created", "response": { "id": id } })];
-    if !thoughts.is_empty() {
-        let item =
-            |summary: Value| json!({ "type": "reasoning", "id": format!("rs_{turn}"), "summary": summary });
-        events.push(
-            json!({ "type": "response.output_item.added", "output_index": 0, "item": item(json!([])) }),
-        );
-        events.extend(thoughts.iter().map(|piece| {
-            json!({
-                "type": "response.reasoning_summary_text.delta", "item_id": format!("rs_{turn}"), "output_index": 0,
-                "summary_index": 0, "delta": piece,
-            })
-        }));
-        let summary = json!([{ "type": "summary_text", "text": thoughts.concat() }]);
-        events.push(json!({ "type": "response.output_item.done", "output_index": 0, "item": item(summary) }));
+    for (index, item) in items(turn, &completion).into_iter().enumerate() {
+        if item["type"] == "message" || item["type"] == "web_search_call" {
+            let mut begun = item.clone();
+            begun["status"] = json!("in_progress");
+            if item["type"] == "message" {
+                begun["content"] = json!([]);
+            }
+            events
+                .push(json!({ "type": "response.output_item.added", "output_index": index, "item": begun }));
+        }
+        if item["type"] == "message" {
+            events.extend(completion.pieces.iter().map(|piece| {
+                json!({
+                    "type": "response.output_text.delta", "item_id": item["id"], "output_index": index, "content_index": 0, "delta": piece,
+                })
+            }));
+        }
+        events.push(json!({ "type": "response.output_item.done", "output_index": index, "item": item }));
     }
-    let message = |content: Value| json!({ "type": "message", "role": "assistant", "id": format!("msg_{turn}"), "content": content });
-    events
-        .push(json!({ "type": "response.output_item.added", "output_index": 1, "item": message(json!([])) }));
-    events.extend(pieces.iter().map(|piece| {
-        json!({
-            "type": "response.output_text.delta", "item_id": format!("msg_{turn}"), "output_index": 1,
-            "content_index": 0, "delta": piece,
-        })
-    }));
-    let content = json!([{ "type": "output_text", "text": pieces.concat(), "annotations": [] }]);
-    events.extend([
-        json!({ "type": "response.output_item.done", "output_index": 1, "item": message(content) }),
-        json!({ "type": "response.completed", "response": { "id": id, "usage": usage() } }),
-    ]);
-    Reply::typed_stream(events)
-}
-
-fn usage() -> Value {
-    json!({
+    let usage = json!({
         "input_tokens": INPUT_TOKENS,
         "input_tokens_details": { "cached_tokens": CACHED_TOKENS },
         "output_tokens": OUTPUT_TOKENS,
         "output_tokens_details": { "reasoning_tokens": REASONING_TOKENS },
         "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
-    })
+    });
+    events.push(json!({ "type": "response.completed", "response": { "id": id, "usage": usage } }));
+    Reply::typed_stream(events)
+}
+
+fn items(turn: usize, completion: &Completion) -> Vec<Value> {
+    let thought = completion.thought.as_ref().map(|thought| {
+        json!({
+            "type": "reasoning", "id": format!("rs_{turn}"), "summary": [{ "type": "summary_text", "text": thought }], "encrypted_content": null,
+        })
+    });
+    let search = completion.search.as_ref().map(|query| {
+        json!({
+            "type": "web_search_call", "id": format!("ws_{turn}"), "status": "completed", "action": { "type": "search", "query": query },
+        })
+    });
+    let message = (!completion.pieces.is_empty()).then(|| {
+        json!({
+            "type": "message", "role": "assistant", "id": format!("msg_{turn}"),
+            "content": [{ "type": "output_text", "text": completion.text(), "annotations": [] }],
+        })
+    });
+    let call = completion.call.as_ref().map(|call| {
+        if call.is_text {
+            json!({
+                "type": "custom_tool_call", "id": format!("ctc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name, "input": call.arguments,
+            })
+        } else {
+            let mut item = json!({
+                "type": "function_call", "id": format!("fc_{turn}"), "call_id": format!("call_{turn}"), "name": call.name,
+                "arguments": call.arguments.to_string(),
+            });
+            if call.name == SPAWN_TOOL {
+                item["namespace"] = json!("collaboration");
+            }
+            item
+        }
+    });
+    [thought, search, message, call].into_iter().flatten().collect()
 }
 
 pub(super) fn held_back(turn: usize) -> Reply {

@@ -10,7 +10,7 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
-use crate::plan::{AgentOptions, Budget, OnExceeded, OnLimit, SessionRule, Verb};
+use crate::plan::{AgentOptions, AgentSpec, Budget, OnExceeded, OnLimit, SessionRule, Verb};
 use crate::yaml::{Entry, Kind, Node};
 
 const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
@@ -18,6 +18,9 @@ const ON_LIMIT: &[(&str, OnLimit)] =
     &[("wait", OnLimit::Wait), ("fallback", OnLimit::Fallback), ("fail", OnLimit::Fail)];
 /// Keys that mean nothing to an agent that is a command.
 const PRESET_KEYS: &[&str] = &["access", "session", "on_limit", "max_wait"];
+
+/// Those that mean something where the command's output tells of limits.
+const LIMIT_KEYS: &[&str] = &["on_limit", "max_wait"];
 
 #[derive(Clone, Copy)]
 enum SessionWord {
@@ -117,7 +120,9 @@ impl Reader<'_> {
         if spec.preset().is_none() {
             // That it changes nothing is a promise that any program can make.
             let is_promise = options.access == Access::Read;
-            let keys = PRESET_KEYS.iter().copied().filter(|key| !(is_promise && *key == "access"));
+            let limits = if spec.is_read() { LIMIT_KEYS } else { &[] };
+            let counts = |key: &str| limits.contains(&key) || is_promise && key == "access";
+            let keys = PRESET_KEYS.iter().copied().filter(|key| !counts(key));
             self.ignored_by_commands(fields, &keys.collect::<Vec<_>>(), agent);
             if let Some(used) = used {
                 self.ignored_by_commands(used, &["model", "args"], agent);
@@ -274,9 +279,10 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn is_by_preset(&self, verb: &Verb) -> bool {
+    /// Whether an agent does it of which it is known how it says what went wrong.
+    pub(super) fn is_by_read_agent(&self, verb: &Verb) -> bool {
         match verb {
-            Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(|spec| spec.preset().is_some()),
+            Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(AgentSpec::is_read),
             Verb::Run { .. } | Verb::Command { .. } | Verb::Worktree(_) | Verb::Group { .. } => false,
         }
     }

@@ -31,6 +31,7 @@ impl Reader<'_> {
                         kind: AgentKind::Command {
                             command: words.into_iter().map(plain_template).collect(),
                             via: Via::Stdin,
+                            reading: None,
                         },
                         env: Vec::new(),
                     }),
@@ -88,7 +89,11 @@ impl Reader<'_> {
             (Some(command), None) => {
                 self.only_of_presets(&fields, &["model", "args"], "this agent");
                 let command = self.command(&command.value, &Site::Start)?;
-                AgentKind::Command { command, via: via.unwrap_or_default() }
+                let reading = self.reading(&fields)?;
+                if reading.is_some() {
+                    self.expect_program(fields.get("command"), &command)?;
+                }
+                AgentKind::Command { command, via: via.unwrap_or_default(), reading }
             }
             (None, Some(used)) => {
                 let name = self.text(&used.value, "`use`")?;
@@ -96,6 +101,7 @@ impl Reader<'_> {
                     self.unknown_preset(name, &used.value.range);
                     return None;
                 }
+                self.only_of_commands(&fields, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }

@@ -200,9 +200,12 @@ pub(crate) const INPUT: Keys = Keys {
     ],
 };
 
+/// The keys of an agent that say what its output means.
+pub(crate) const READING_KEYS: &[&str] = &["stream", "lines", "signs"];
+
 pub(crate) const AGENT: Keys = Keys {
     of: "an agent",
-    known: &["command", "use", "model", "args", "via", "env", "description"],
+    known: &["command", "use", "model", "args", "via", "env", "description", "stream", "lines", "signs"],
     later: &[("tools", "give a `command` that brings its tools")],
     foreign: &[
         ("preset", "write `use`"),

@@ -8,6 +8,7 @@ pub(crate) mod keys;
 mod names;
 mod order;
 mod reader;
+mod reading;
 mod repeat;
 mod replaced;
 mod scalars;
@@ -16,4 +17,4 @@ mod step;
 mod workflow;
 mod workspace;
 
-pub use workflow::{AgentOverride, CheckInput, Checked, PresetTraits, check};
+pub use workflow::{AgentOverride, CheckInput, Checked, PresetTraits, ReadingFault, check};

@@ -9,7 +9,7 @@ use backstay_model::Code;
 
 use super::keys::Keys;
 use super::names::Use;
-use super::workflow::PresetTraits;
+use super::workflow::{PresetTraits, ReadingFault};
 use super::workspace::Workspace;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, Withheld, line_and_column, listed, nearest};
@@ -125,6 +125,8 @@ pub(super) struct Reader<'a> {
     pub(super) sessions: Vec<(StepId, StepId, Range<usize>)>,
     /// Says what keeps a text from being a JSON Schema.
     pub(super) schema_fault: &'a dyn Fn(&str) -> Option<String>,
+    /// Says what is wrong with what is said of the output of a command.
+    pub(super) reading_fault: &'a dyn Fn(&str) -> Option<ReadingFault>,
     /// Reads a prompt file.
     pub(super) read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
 }

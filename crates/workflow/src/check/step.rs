@@ -92,8 +92,8 @@ impl Reader<'_> {
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
         let schema = fields.get("schema").and_then(|node| self.schema(node, fields.entry("output")));
-        let by_preset = verb.as_ref().is_some_and(|verb| self.is_by_preset(verb));
-        let default = if by_preset { network_retries() } else { RetryPolicy::default() };
+        let is_read = verb.as_ref().is_some_and(|verb| self.is_by_read_agent(verb));
+        let default = if is_read { network_retries() } else { RetryPolicy::default() };
         let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or(default);
         let repeat = self.repeat(&fields, id.as_ref(), verb.as_ref());
         if let Some(description) = fields.get("description") {

@@ -38,6 +38,17 @@ pub struct PresetTraits {
     pub file_prefix: Option<String>,
 }
 
+/// What is wrong with what is said of the output of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingFault {
+    /// Behind what in the JSON text: an offset in bytes; none where it is about all of it.
+    pub at: Option<usize>,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// What helps.
+    pub hint: Option<String>,
+}
+
 /// What is checked.
 pub struct CheckInput<'a> {
     /// How the file is named in diagnostics; its stem is the workflow's name where the file has none.
@@ -48,6 +59,9 @@ pub struct CheckInput<'a> {
     pub read_file: &'a dyn Fn(&str) -> Result<String, std::io::Error>,
     /// Says what keeps a text from being a JSON Schema; nothing if it is one.
     pub schema_fault: &'a dyn Fn(&str) -> Option<String>,
+    /// Says what is wrong with what an agent says of the output of its command, which is one line of JSON; nothing if all
+    /// is well.
+    pub reading_fault: &'a dyn Fn(&str) -> Option<ReadingFault>,
     /// Agents given at the start, by name.
     pub agents: BTreeMap<String, AgentOverride>,
     /// The presets that there are, by name.
@@ -90,6 +104,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         repeated: BTreeMap::new(),
         told_keys: BTreeMap::new(),
         schema_fault: input.schema_fault,
+        reading_fault: input.reading_fault,
         read_file: input.read_file,
     };
     let plan = mended.tree.as_ref().map(|tree| {

@@ -151,6 +151,7 @@ mod tests {
             text,
             read_file: &read_file,
             schema_fault: &schema_fault,
+            reading_fault: &|_| None,
             agents: BTreeMap::new(),
             presets,
         };

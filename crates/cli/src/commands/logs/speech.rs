@@ -1,6 +1,6 @@
 //! What an agent wrote for programs, as a person reads it: its messages, its tools with their ends, how its turn ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backstay_agent::{AgentEvent, Observed, Part, Preset, Reader, StreamFormat, one_line};
 use backstay_model::Timestamp;
@@ -27,6 +27,8 @@ pub(crate) struct Speech {
     /// The tool whose beginning was printed last, with nothing behind it.
     last: Option<String>,
     session: Option<String>,
+    /// Where its lines had something else than the rules for them expect.
+    wrong_values: BTreeSet<String>,
     /// The beginning of a line whose end has not come.
     line: Vec<u8>,
     malformed: u64,
@@ -53,7 +55,7 @@ impl Speech {
         if preset.stream() == StreamFormat::Text {
             return None;
         }
-        let reader = Reader::new(preset.stream(), preset.signs().clone(), 0);
+        let reader = preset.reader(0);
         Some(Speech {
             reader: match folder {
                 Some(folder) => reader.in_folder(folder),
@@ -64,6 +66,7 @@ impl Speech {
             open: BTreeMap::new(),
             last: None,
             session: None,
+            wrong_values: BTreeSet::new(),
             line: Vec::new(),
             malformed: 0,
             overlong: 0,
@@ -182,6 +185,11 @@ impl Speech {
             AgentEvent::Refused { message } => {
                 self.say_line(&format!("! refused: {}", one_line(&message)), out);
             }
+            AgentEvent::WrongValue { path, message } => {
+                if self.wrong_values.insert(path) {
+                    self.say_line(&format!("! {}", one_line(&message)), out);
+                }
+            }
             AgentEvent::Error { message } => self.say_line(&format!("! {}", one_line(&message)), out),
             AgentEvent::NetworkTrouble { message } => {
                 self.say_line(&format!("! network: {}", one_line(&message)), out);
@@ -280,7 +288,7 @@ mod tests {
     fn what_real_clis_said_reads_like_this() {
         let mut shown = String::new();
         for agent in ["codex", "claude", "gemini", "opencode"] {
-            for case in ["task.jsonl", "by_hand.jsonl", "killed.jsonl", "refused_login.jsonl"] {
+            for case in ["task.jsonl", "written/by_hand.jsonl", "killed.jsonl", "refused_login.jsonl"] {
                 let bytes = golden(agent, case);
                 let whole = read(speech(agent, &[]), &bytes, usize::MAX);
                 assert_eq!(

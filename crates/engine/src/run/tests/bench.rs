@@ -418,6 +418,7 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
         text: &text,
         read_file: &read_file,
         schema_fault: &|_| None,
+        reading_fault: &|_| None,
         agents: BTreeMap::new(),
         presets: ["codex", "claude"].map(|name| (name.to_owned(), able())).into(),
     });

@@ -1,0 +1,180 @@
+use std::path::PathBuf;
+
+use backstay_agent::Presets;
+use backstay_engine::{Trouble, TurnEnd};
+
+use super::quiet::OVER_GRACE;
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
+
+fn observer(agent: &str) -> Observer {
+    let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
+    Observer::new(preset, "/work/project", SaidUntil::default(), &Secrets::of(&[]))
+}
+
+fn task(agent: &str) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../agent/tests/golden");
+    std::fs::read(folder.join(agent).join("task.jsonl")).unwrap()
+}
+
+/// After how many seconds the agent's process is ended, and why; `None` if it is not in an hour.
+fn ends(observer: &Observer) -> Option<(u64, EndedFor)> {
+    let begin = Instant::now();
+    let mut still = Still::new(begin);
+    let mut seconds = 0..3_600;
+    let found = seconds.find_map(|second| {
+        let at = begin + Duration::from_secs(second);
+        Some((second, still.look(observer, NOW, at)?))
+    });
+    let later = begin + Duration::from_secs(7_200);
+    assert_eq!(still.look(observer, NOW, later).filter(|_| found.is_some()), None, "it is said once");
+    found
+}
+
+#[test]
+fn a_process_that_stays_after_its_result_is_ended_after_a_grace_and_has_done_its_work() {
+    for agent in ["claude", "codex", "gemini"] {
+        let mut observer = observer(agent);
+        assert_eq!(ends(&observer), None, "{agent} has not said anything");
+        observer.feed(&task(agent), NOW);
+        assert_eq!(ends(&observer), Some((OVER_GRACE.as_secs(), EndedFor::NothingToDo)), "{agent}");
+        assert_eq!(observer.judge(None, "", NOW), AgentEnded { turn: TurnEnd::Well, trouble: None });
+        assert_eq!(observer.answer(), Some("The greeting is written."), "{agent}");
+    }
+}
+
+#[test]
+fn a_process_that_works_in_the_background_or_begins_another_turn_is_not_over() {
+    let mut observer = observer("claude");
+    observer.feed(&task("claude"), NOW);
+    let background = |tasks: &str| {
+        format!("{{\"type\":\"system\",\"subtype\":\"background_tasks_changed\",\"tasks\":[{tasks}]}}\n")
+    };
+    observer.feed(background("{\"id\":\"b1\"}").as_bytes(), NOW);
+    assert_eq!(ends(&observer), None, "a command works in the background");
+    observer.feed(background("").as_bytes(), NOW);
+    assert_eq!(ends(&observer), Some((30, EndedFor::NothingToDo)));
+    let tool = r#"{"type":"assistant","message":{"id":"m9","content":[{"type":"tool_use","id":"t9","name":"Bash","input":{"command":"ls"}}]}}"#;
+    observer.feed(format!("{tool}\n").as_bytes(), NOW);
+    assert_eq!(ends(&observer), None, "its background work began another turn");
+}
+
+/// What stands on stderr alone is told once, has its moment, and ends the process after the patience for its kind.
+#[test]
+fn what_an_agent_waits_for_inside_itself_is_told_and_its_process_ended() {
+    let opencode = |message: &str| {
+        format!(
+            "timestamp=2026-11-21T09:04:29.1Z level=ERROR run=1 message=\"stream error\" error.error=\"{message}\" session.id=ses_1"
+        )
+    };
+    let limit = |reset_at: Option<&str>, message: &str| {
+        let reset_at = reset_at.map(|at| at.parse().unwrap());
+        Trouble::Limit { reset_at, message: message.to_owned() }
+    };
+    let gemini = "Attempt 1 failed with status 429. Retrying after 41393468ms...";
+    let no_credit = "AI_APICallError: Insufficient credits. Add more on the billing page.";
+    for (agent, line, seconds, expected) in [
+        ("gemini", gemini.to_owned(), 10, limit(Some("2026-11-21T20:03:13.468Z"), gemini)),
+        (
+            "opencode",
+            opencode("AI_APICallError: Usage limit reached, please try again later"),
+            120,
+            limit(None, "AI_APICallError: Usage limit reached, please try again later"),
+        ),
+        (
+            "opencode",
+            opencode("AI_APICallError: Rate limit reached, try again in 2h"),
+            10,
+            limit(Some("2026-11-21T10:33:20Z"), "AI_APICallError: Rate limit reached, try again in 2h"),
+        ),
+        (
+            "opencode",
+            opencode("AI_APICallError: Rate limit reached, try again in 20s"),
+            120,
+            limit(Some("2026-11-21T08:33:40Z"), "AI_APICallError: Rate limit reached, try again in 20s"),
+        ),
+        ("opencode", opencode(no_credit), 10, Trouble::Refused { message: no_credit.to_owned() }),
+        (
+            "opencode",
+            opencode("AI_APICallError: invalid api key"),
+            10,
+            Trouble::Login { message: "AI_APICallError: invalid api key".to_owned() },
+        ),
+        (
+            "gemini",
+            "Attempt 1 failed. Retrying with backoff... TypeError: fetch failed".to_owned(),
+            600,
+            Trouble::Network {
+                message: "Attempt 1 failed. Retrying with backoff... TypeError: fetch failed".to_owned(),
+            },
+        ),
+    ] {
+        let mut observer = observer(agent);
+        let mut told = Vec::new();
+        for _ in 0..50 {
+            observer.feed_stderr(format!("{line}\n").as_bytes(), NOW);
+            told.extend(std::iter::from_fn(|| observer.take()).flat_map(|batch| batch.said));
+        }
+        assert_eq!(told.len(), 1, "{line}: {told:?}");
+        assert_eq!(ends(&observer), Some((seconds, EndedFor::Obstacle)), "{line}");
+        observer.end(NOW);
+        assert_eq!(observer.judge(None, "", NOW).trouble, Some(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_sign_of_trouble_does_not_outlive_the_next_sign_of_life() {
+    let refused = "Attempt 1 failed with status 429. Retrying after 41393468ms...\n";
+    let said = "{\"type\":\"message\",\"role\":\"assistant\",\"content\":\"back\",\"delta\":true}\n";
+    let mut observer = observer("gemini");
+    observer.feed_stderr(refused.as_bytes(), NOW);
+    observer.feed_stderr(b"No previous sessions found\n", NOW);
+    observer.feed(said.as_bytes(), NOW);
+    assert_eq!(ends(&observer), None);
+    observer.end(NOW);
+    assert_eq!(observer.judge(Some(1), "", NOW), AgentEnded { turn: TurnEnd::CutShort, trouble: None });
+}
+
+#[test]
+fn a_line_that_is_too_long_to_be_read_is_named_where_the_turn_has_no_end() {
+    let mut observer = observer("codex");
+    observer.feed(&vec![b'x'; backstay_agent::LINE_BYTES_MAX + 1], NOW);
+    observer.feed(b"\n", NOW);
+    observer.end(NOW);
+    let expected = Trouble::LongLines { lines: 1, limit_bytes: backstay_agent::LINE_BYTES_MAX as u64 };
+    assert_eq!(observer.judge(Some(0), "", NOW).trouble, Some(expected));
+    observer.feed(&task("codex"), NOW);
+    assert_eq!(observer.judge(Some(0), "", NOW).turn, TurnEnd::Well, "its end is known");
+}
+
+#[test]
+fn pieces_ticks_progress_and_lines_that_are_not_known_are_signs_of_life() {
+    for (agent, line) in [
+        ("gemini", r#"{"type":"message","role":"assistant","content":"a","delta":true}"#),
+        ("gemini", r#"{"type":"newer","of":"kind"}"#),
+        ("claude", r#"{"type":"system","subtype":"thinking_tokens","tokens":5}"#),
+        ("claude", r#"{"type":"system","subtype":"task_progress"}"#),
+        ("claude", r#"{"type":"tool_progress","tool_use_id":"t1"}"#),
+        ("claude", r#"{"type":"stream_event","event":{}}"#),
+        ("claude", r#"{"type":"system","subtype":"newer"}"#),
+        ("codex", r#"{"type":"item.updated","item":{"id":"1","type":"todo_list","items":[]}}"#),
+        ("codex", r#"{"type":"item.completed","item":{"id":"1","type":"reasoning","text":"so"}}"#),
+        ("codex", r#"{"type":"newer.event"}"#),
+        ("opencode", r#"{"type":"reasoning","sessionID":"s","part":{"text":"so"}}"#),
+        ("opencode", r#"{"type":"newer","sessionID":"s"}"#),
+    ] {
+        let mut observer = observer(agent);
+        for count in 1..=3 {
+            observer.feed(format!("{line}\n").as_bytes(), NOW);
+            assert_eq!(observer.life(), count, "{agent} {line}");
+        }
+    }
+    let mut waits = observer("opencode");
+    let again = r#"{"type":"step_start","sessionID":"ses_1","part":{}}"#;
+    for _ in 0..1_000 {
+        waits.feed(format!("{again}\n").as_bytes(), NOW);
+    }
+    let told: Vec<_> = std::iter::from_fn(|| waits.take()).flat_map(|batch| batch.said).collect();
+    assert_eq!((waits.life(), told.len()), (0, 1), "a session that is named again and again is one fact");
+}

@@ -1,0 +1,475 @@
+//! What an agent's stream says, as facts.
+
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use backstay_agent::{
+    AgentEvent, Obstacle, Part, Preset, Progress, Reader, Symptom, UsageSpan as Span, one_line,
+    provider_words,
+};
+use backstay_engine::Trouble;
+use backstay_engine::run::SaidUntil;
+use backstay_exec::{Redactor, Secrets};
+use backstay_model::event::{Said, SaidOn, Tokens, Usage, UsageSpan};
+use backstay_model::{Text, Timestamp};
+use jiff::tz::TimeZone;
+
+use super::redact::in_agent_event;
+
+/// Facts of one report; all of one line are in one report, whatever their number.
+const BATCH_FACTS: usize = 100;
+/// Bytes of texts of one report. Each fact has at most one text that is not cut.
+const BATCH_BYTES: usize = 128 * 1024;
+/// Facts of one line that are told: an append has room for that many.
+const LINE_FACTS_MAX: usize = 400;
+/// Characters of a name, a path or a message of trouble.
+const WORDS_CHARS_MAX: usize = 500;
+/// Bytes of a line beside the stream in which signs of trouble are looked for.
+const STDERR_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Files that one fact names.
+const PATHS_MAX: usize = 50;
+/// Calls of tools that are known to be open; agents have a handful.
+const OPEN_CALLS_MAX: usize = 10_000;
+
+/// Reads one stream from its beginning, and gives what the log does not know yet.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    preset: Preset,
+    secrets: Secrets,
+    /// The message whose pieces come: a secret may be cut by them.
+    pieces: Redactor,
+    reader: Reader,
+    progress: Progress,
+    /// How much the log knows.
+    known_until: SaidUntil,
+    /// Bytes of its stream that were read.
+    offset: u64,
+    stderr: Stderr,
+    open_calls: BTreeSet<String>,
+    /// Where its lines had something else than the rules for them expect: that is told once.
+    wrong_values: BTreeSet<String>,
+    usage: Option<Usage>,
+    /// The session and the model that were told last.
+    session: Option<(String, Option<String>)>,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+}
+
+/// What it writes beside its stream.
+#[derive(Debug, Default)]
+struct Stderr {
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    /// Bytes that were read.
+    end: u64,
+    /// What was told last, and how much the agent had done by then: many say the same again and again.
+    told: Option<(u64, AgentEvent)>,
+    /// What stands there since the last sign of life.
+    since: SinceLife,
+}
+
+/// What stands on stderr behind the agent's last sign of life. What stands before it the agent has got over.
+#[derive(Debug, Default)]
+struct SinceLife {
+    life: u64,
+    /// The last sign that the session is not as it should be.
+    session: Option<Trouble>,
+    /// The last line that has something in it.
+    line: Option<String>,
+}
+
+/// A fact that is to be told.
+#[derive(Debug)]
+struct Waiting {
+    on: SaidOn,
+    spool_end: u64,
+    draft: Draft,
+}
+
+/// A fact before its text is kept.
+#[derive(Debug)]
+enum Draft {
+    Message { text: String, is_piece: bool },
+    Said(Said),
+}
+
+/// Facts for one report, with the texts that have to be kept before.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) on: SaidOn,
+    pub(crate) said: Vec<(u64, Said)>,
+    pub(crate) texts: Vec<String>,
+}
+
+impl Observer {
+    /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
+        let reader = preset.reader(0).in_folder(folder);
+        Observer {
+            preset,
+            secrets: secrets.clone(),
+            pieces: secrets.redactor(),
+            reader,
+            progress: Progress::default(),
+            known_until,
+            offset: 0,
+            stderr: Stderr::default(),
+            open_calls: BTreeSet::new(),
+            wrong_values: BTreeSet::new(),
+            usage: None,
+            session: None,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Where to read on in its stream.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Where to read on in what it writes beside its stream.
+    pub(crate) fn stderr_offset(&self) -> u64 {
+        self.stderr.end
+    }
+
+    /// Grows with each sign of life, and with nothing else.
+    pub(crate) fn life(&self) -> u64 {
+        self.progress.life()
+    }
+
+    /// Whether nothing more of it is to come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.progress.is_over()
+    }
+
+    /// What is in its way.
+    pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
+        self.progress.obstacle()
+    }
+
+    /// When the limit that is in its way ends, as far as it says so.
+    pub(crate) fn limit_ends(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.progress.obstacle() {
+            Some(Obstacle::Limit { reset: Some(reset), .. }) => reset.resolve(now, &TimeZone::system()),
+            _ => None,
+        }
+    }
+
+    /// The last message: the agent's answer, once its turn has ended.
+    pub(crate) fn answer(&self) -> Option<&str> {
+        self.progress.last_message()
+    }
+
+    /// Whether nothing waits to be told.
+    pub(crate) fn is_told(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether so much waits that it is to be told at once.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= BATCH_FACTS || self.waiting_bytes >= BATCH_BYTES
+    }
+
+    /// Takes the next bytes, read at `now`.
+    pub(crate) fn feed(&mut self, bytes: &[u8], now: Timestamp) {
+        self.offset += bytes.len() as u64;
+        let observed = self.reader.feed(bytes);
+        observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+    }
+
+    /// Takes the next bytes of what it writes beside its stream, read at `now`: signs of trouble are looked for in each line.
+    pub(crate) fn feed_stderr(&mut self, bytes: &[u8], now: Timestamp) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let room = STDERR_LINE_BYTES_MAX.saturating_sub(self.stderr.line.len());
+            self.stderr.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.stderr.end += piece.len() as u64;
+            if piece.ends_with(b"\n") {
+                self.end_line(now);
+            }
+        }
+    }
+
+    fn end_line(&mut self, now: Timestamp) {
+        let line = std::mem::take(&mut self.stderr.line);
+        let line = self.secrets.redacted(&String::from_utf8_lossy(&line));
+        if !line.trim().is_empty() {
+            self.take_complaint(line.trim(), now);
+        }
+    }
+
+    fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        if self.preset.signs().is_sub_agent(line) {
+            self.progress.apply(&AgentEvent::UntoldSubAgent);
+            // What was told before that was thought to be all.
+            if self.usage.is_some() {
+                let usage = self.usage_so_far().map(|usage| Draft::Said(Said::Usage(usage)));
+                self.wait_beside(usage.into_iter().collect());
+            }
+            return;
+        }
+        let life = self.life();
+        let since = &mut self.stderr.since;
+        if since.life != life {
+            *since = SinceLife { life, ..SinceLife::default() };
+        }
+        since.line = Some(one_line(line));
+        let signs = self.preset.signs();
+        match signs.symptom(line) {
+            Some(Symptom::SessionUnknown) => since.session = Some(Trouble::SessionUnknown),
+            Some(Symptom::SessionInUse) => since.session = Some(Trouble::SessionInUse),
+            Some(Symptom::Limit | Symptom::Login | Symptom::Refused | Symptom::Network) | None => {}
+        }
+        // The provider's own words, where they say enough: what stands around them may be pages.
+        let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
+            return;
+        };
+        in_agent_event(&self.secrets, &mut event);
+        self.progress.apply(&event);
+        let told = Some((self.life(), event.clone()));
+        if self.stderr.told == told {
+            return;
+        }
+        self.stderr.told = told;
+        let mut drafts = Vec::new();
+        self.draft(event, now, &mut drafts);
+        self.wait_beside(drafts);
+    }
+
+    /// Keeps what the line of stderr that was read last says.
+    fn wait_beside(&mut self, drafts: Vec<Draft>) {
+        let spool_end = self.stderr.end;
+        if spool_end > self.known_until.stderr {
+            let waiting = drafts.into_iter().map(|draft| Waiting { on: SaidOn::Stderr, spool_end, draft });
+            self.waiting.extend(waiting);
+        }
+    }
+
+    /// Both streams have ended.
+    pub(crate) fn end(&mut self, now: Timestamp) {
+        self.end_line(now);
+        let observed = self.reader.end();
+        observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
+        self.end_message(self.offset, now);
+    }
+
+    /// Takes an event without the secrets in it. Of a message in pieces what may become one waits for the next piece.
+    fn take_in(&mut self, spool_end: u64, mut event: AgentEvent, now: Timestamp) {
+        match &mut event {
+            AgentEvent::Message { text, part: Part::Piece } => {
+                let mut clean = Vec::with_capacity(text.len());
+                self.pieces.push(text.as_bytes(), &mut clean);
+                *text = String::from_utf8_lossy(&clean).into_owned();
+            }
+            AgentEvent::Message { part: Part::Whole, .. } => {
+                in_agent_event(&self.secrets, &mut event);
+                self.end_message(spool_end, now);
+            }
+            event if event.is_between_pieces() => in_agent_event(&self.secrets, event),
+            event => {
+                in_agent_event(&self.secrets, event);
+                self.end_message(spool_end, now);
+            }
+        }
+        self.take_clean(spool_end, event, now);
+    }
+
+    /// No more pieces come.
+    fn end_message(&mut self, spool_end: u64, now: Timestamp) {
+        let mut clean = Vec::new();
+        self.pieces.finish(&mut clean);
+        if !clean.is_empty() {
+            let text = String::from_utf8_lossy(&clean).into_owned();
+            self.take_clean(spool_end, AgentEvent::Message { text, part: Part::Piece }, now);
+        }
+    }
+
+    fn take_clean(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
+        self.progress.apply(&event);
+        let mut drafts = Vec::new();
+        self.draft(event, now, &mut drafts);
+        if spool_end <= self.known_until.stdout {
+            return;
+        }
+        for draft in drafts {
+            self.wait(spool_end, draft);
+        }
+    }
+
+    fn wait(&mut self, spool_end: u64, draft: Draft) {
+        // Pieces that follow each other are one fact of the report, at the place of the last.
+        if let (
+            Draft::Message { text, is_piece: true },
+            Some(Waiting { spool_end: end, draft: Draft::Message { text: before, is_piece: true }, .. }),
+        ) = (&draft, self.waiting.last_mut())
+        {
+            before.push_str(text);
+            *end = spool_end;
+            self.waiting_bytes += text.len();
+            return;
+        }
+        let of_line = |waiting: &&Waiting| (waiting.on, waiting.spool_end) == (SaidOn::Stdout, spool_end);
+        if self.waiting.iter().rev().take_while(of_line).count() >= LINE_FACTS_MAX {
+            tracing::warn!(spool_end, "an agent said too much in one line");
+            return;
+        }
+        self.waiting_bytes += match &draft {
+            Draft::Message { text, .. } => text.len(),
+            Draft::Said(_) => WORDS_CHARS_MAX,
+        };
+        self.waiting.push(Waiting { on: SaidOn::Stdout, spool_end, draft });
+    }
+
+    fn draft(&mut self, event: AgentEvent, now: Timestamp, drafts: &mut Vec<Draft>) {
+        let said = match event {
+            AgentEvent::SessionStarted { id, model } => match self.session_news(id, model) {
+                Some(said) => said,
+                None => return,
+            },
+            AgentEvent::Model { name } => match self.session.clone() {
+                Some((id, _)) => match self.session_news(id, Some(name)) {
+                    Some(said) => said,
+                    None => return,
+                },
+                None => return,
+            },
+            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
+            AgentEvent::Message { text, part } => {
+                if !text.is_empty() || part == Part::Whole {
+                    drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
+                }
+                return;
+            }
+            AgentEvent::Reasoning { text } => Said::Thought { line: last_line(&text) },
+            AgentEvent::ToolStarted { call, name, what } => {
+                self.opened(&call);
+                Said::ToolStarted { call: cut(call), name: cut(name), line: what }
+            }
+            AgentEvent::ToolFinished { call, name, what, ok, duration_ms, exit_code: _ } => {
+                // Some agents tell of a tool only when it has ended.
+                if !self.open_calls.remove(&call) {
+                    let name = cut(name.unwrap_or_else(|| "tool".to_owned()));
+                    let line = what.unwrap_or_else(|| name.clone());
+                    drafts.push(Draft::Said(Said::ToolStarted { call: cut(call.clone()), name, line }));
+                }
+                Said::ToolFinished { call: cut(call), ok, duration_ms }
+            }
+            AgentEvent::FilesTouched { paths } => {
+                Said::FilesTouched { paths: paths.into_iter().take(PATHS_MAX).map(cut).collect() }
+            }
+            AgentEvent::Usage(_) => match self.usage_so_far() {
+                Some(usage) => Said::Usage(usage),
+                None => return,
+            },
+            AgentEvent::Limit { reset, message } => {
+                let reset_at = reset.and_then(|reset| reset.resolve(now, &TimeZone::system()));
+                Said::Limit { reset_at, message: cut(message) }
+            }
+            AgentEvent::LoginNeeded { message } => Said::LoginNeeded { message: cut(message) },
+            AgentEvent::Refused { message } => Said::Refused { message: cut(message) },
+            AgentEvent::WrongValue { path, message } => match self.wrong_values.insert(path) {
+                true => Said::Error { message: cut(message) },
+                false => return,
+            },
+            AgentEvent::Error { message } => Said::Error { message: cut(message) },
+            AgentEvent::NetworkTrouble { message } => Said::NetworkTrouble { message: cut(message) },
+            AgentEvent::TurnEnded { ok, failure, .. } => Said::TurnEnded { ok, failure: failure.map(cut) },
+        };
+        drafts.push(Draft::Said(said));
+    }
+
+    /// The session and its model, where they are others than those that were told: some agents say them again and again.
+    fn session_news(&mut self, id: String, model: Option<String>) -> Option<Said> {
+        let known = self.session.as_ref();
+        let model =
+            model.or_else(|| known.filter(|(before, _)| *before == id).and_then(|(_, model)| model.clone()));
+        let news = (id, model);
+        if known == Some(&news) {
+            return None;
+        }
+        let (id, model) = self.session.insert(news).clone();
+        Some(Said::SessionStarted { id: cut(id), model: model.map(cut) })
+    }
+
+    fn opened(&mut self, call: &str) {
+        if self.open_calls.len() < OPEN_CALLS_MAX {
+            self.open_calls.insert(call.to_owned());
+        }
+    }
+
+    /// All that was used so far; none if it was told already.
+    fn usage_so_far(&mut self) -> Option<Usage> {
+        let tally = self.progress.usage();
+        let (span, all) = match tally.of_session() {
+            Some(session) => (UsageSpan::Session, session.clone()),
+            None => (UsageSpan::Process, tally.of_process(None)?),
+        };
+        debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
+        let is_partial = self.progress.has_untold_sub_agents();
+        let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
+        (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
+    }
+
+    /// The next facts to tell; none if there are none.
+    pub(crate) fn take(&mut self) -> Option<Batch> {
+        let on = self.waiting.first()?.on;
+        let mut count = self.waiting.iter().take(BATCH_FACTS).take_while(|waiting| waiting.on == on).count();
+        // All of a line are told together: reading goes on behind it.
+        let place = |waiting: &Waiting| (waiting.on, waiting.spool_end);
+        while self.waiting.get(count).is_some_and(|next| place(next) == place(&self.waiting[count - 1])) {
+            count += 1;
+        }
+        let mut batch = Batch { on, ..Batch::default() };
+        for Waiting { spool_end, draft, .. } in self.waiting.drain(..count) {
+            let said = match draft {
+                Draft::Said(said) => said,
+                Draft::Message { text, is_piece } => {
+                    let (kept, line) = (Text::of(&text), last_line(&text));
+                    if kept.blob().is_some() {
+                        batch.texts.push(text);
+                    }
+                    Said::Message { text: kept, line, piece: is_piece }
+                }
+            };
+            batch.said.push((spool_end, said));
+        }
+        self.waiting_bytes = 0;
+        let told = batch.said.last().map(|(end, _)| *end);
+        let known = match on {
+            SaidOn::Stdout => &mut self.known_until.stdout,
+            SaidOn::Stderr => &mut self.known_until.stderr,
+        };
+        *known = told.unwrap_or(*known);
+        Some(batch)
+    }
+}
+
+fn tokens(usage: &backstay_agent::Usage) -> Tokens {
+    // A cost is told in dollars; more than any bill is none.
+    let micro = |usd: f64| format!("{:.0}", usd.max(0.0) * 1e6).parse().ok();
+    Tokens {
+        input: usage.input,
+        output: usage.output,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        reasoning: usage.reasoning,
+        cost_micro_usd: usage.cost_usd.and_then(micro),
+        is_partial: false,
+    }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rev().find(|line| !line.trim().is_empty()).map(one_line).unwrap_or_default()
+}
+
+fn cut(text: String) -> String {
+    if text.chars().count() <= WORDS_CHARS_MAX {
+        return text;
+    }
+    let mut kept: String = text.chars().take(WORDS_CHARS_MAX - 1).collect();
+    kept.push('…');
+    kept
+}

@@ -1,0 +1,124 @@
+//! What an agent says of the output of its command: `stream`, `lines` and `signs`, as in a preset.
+
+use std::ops::Range;
+
+use super::keys::READING_KEYS;
+use super::reader::{Fields, Reader, Report, first_line};
+use crate::codes;
+use crate::expression::{Template, interpolations};
+use crate::yaml::{Kind, Node, Plain};
+
+/// One line of JSON that says what nodes say, and where each part of it comes from.
+#[derive(Default)]
+struct AsJson {
+    text: String,
+    /// The bytes in the file of what ends at an offset of `text`, in order of the offsets.
+    places: Vec<(usize, Range<usize>)>,
+}
+
+impl AsJson {
+    fn scalar(&mut self, node: &Node, json: &str) {
+        self.text.push_str(json);
+        self.places.push((self.text.len(), node.range.clone()));
+    }
+
+    /// The bytes in the file of what stands before the offset `at`.
+    fn place(&self, at: usize) -> Option<Range<usize>> {
+        let before = self.places.partition_point(|(end, _)| *end <= at);
+        self.places.get(before.saturating_sub(1)).map(|(_, range)| range.clone())
+    }
+}
+
+impl Reader<'_> {
+    /// What `fields` say of the output, as one line of JSON; nothing if they say nothing. Outer `None`: it is wrong.
+    pub(super) fn reading(&mut self, fields: &Fields<'_>) -> Option<Option<String>> {
+        let told: Vec<_> = READING_KEYS.iter().filter_map(|key| fields.entry(key)).collect();
+        let Some(first) = told.first() else { return Some(None) };
+        let mut json = AsJson::default();
+        json.text.push('{');
+        for (index, entry) in told.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            json.text.push_str(separator);
+            json.scalar(&entry.key, &quoted(entry.key.text().unwrap_or_default()));
+            json.text.push(':');
+            self.as_json(&entry.value, &mut json)?;
+        }
+        json.text.push('}');
+        let Some(fault) = (self.reading_fault)(&json.text) else { return Some(Some(json.text)) };
+        let range = fault.at.and_then(|at| json.place(at)).unwrap_or_else(|| first.key.range.clone());
+        let range = first_line(self.source, &range);
+        self.say(Report::error(codes::READING, &range, fault.message).maybe_hint(fault.hint));
+        None
+    }
+
+    fn as_json(&mut self, node: &Node, json: &mut AsJson) -> Option<()> {
+        match &node.kind {
+            Kind::Scalar { text, .. } => {
+                if !interpolations(text).is_empty() {
+                    let message = "`${{ }}` has no value where the output of a command is described";
+                    let report = Report::error(codes::READING, &node.range, message);
+                    self.say(report.hint("write the text itself"));
+                    return None;
+                }
+                let written = match node.plain() {
+                    Some(Plain::Nothing) => "null".to_owned(),
+                    Some(Plain::Boolean(flag)) => flag.to_string(),
+                    Some(Plain::Integer(number)) => number.to_string(),
+                    Some(Plain::Float(_) | Plain::Text) | None => quoted(text),
+                };
+                json.scalar(node, &written);
+            }
+            Kind::List(items) => {
+                json.text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    json.text.push_str(if index == 0 { "" } else { "," });
+                    self.as_json(item, json)?;
+                }
+                json.scalar(node, "]");
+            }
+            Kind::Map(_) => {
+                json.text.push('{');
+                for (index, (key, entry)) in self.entries(node, "this").into_iter().enumerate() {
+                    json.text.push_str(if index == 0 { "" } else { "," });
+                    json.scalar(&entry.key, &quoted(key));
+                    json.text.push(':');
+                    self.as_json(&entry.value, json)?;
+                }
+                json.scalar(node, "}");
+            }
+        }
+        Some(())
+    }
+
+    /// Checks that the program of `command` is named as it is: the record of the run names it.
+    pub(super) fn expect_program(&mut self, node: Option<&Node>, command: &[Template]) -> Option<()> {
+        let program = command.first()?;
+        if interpolations(&program.source).is_empty() {
+            return Some(());
+        }
+        let range = node.map_or(0..0, |node| first_line(self.source, &node.range));
+        let message = "the program of a command whose output is described is named by a value";
+        let report = Report::error(codes::READING, &range, message);
+        self.say(report.hint(
+            "name it here, and give the value as an argument:  command: [./start, \"${{ inputs.tool }}\"]",
+        ));
+        None
+    }
+
+    /// Says which keys of `fields` say something of the output of a preset, which knows that itself.
+    pub(super) fn only_of_commands(&mut self, fields: &Fields<'_>, preset: &str) {
+        for key in READING_KEYS {
+            let Some(entry) = fields.entry(key) else { continue };
+            let message =
+                format!("`{key}` belongs to a `command`; the preset `{preset}` knows its own output");
+            let hint = format!(
+                "change it under `[agents.{preset}]` in ~/.config/backstay/config.toml, or remove it"
+            );
+            self.say(Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message).hint(hint));
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
