@@ -16,6 +16,7 @@ echo "$*" >> "$here/calls"
 PROMPT=$(cat)
 printf '%s' "$PROMPT" > "$here/prompt-$number"
 SESSION="session-$number"
+[ -f "$here/turn" ] && SESSION="${here##*/}-$number"
 while [ $# -gt 0 ]; do [ "$1" = resume ] && SESSION=$2; shift; done
 say() { printf '%s\n' "$1"; }
 begins() { say '{"type":"thread.started","thread_id":"'"$SESSION"'"}'; say '{"type":"turn.started"}'; }
@@ -27,7 +28,9 @@ tool() {
 ends() { say '{"type":"turn.completed","usage":{"input_tokens":'"${1:-100}"',"cached_input_tokens":40,"output_tokens":10}}'; exit 0; }
 fails() { say '{"type":"turn.failed","error":{"message":"'"$1"'"}}'; exit 1; }
 begins
-if [ -f "$here/turn-$number" ]; then . "$here/turn-$number"; else message done; ends; fi
+if [ -f "$here/turn-$number" ]; then . "$here/turn-$number"
+elif [ -f "$here/turn" ]; then . "$here/turn"
+else message done; ends; fi
 "#;
 
 /// How it is configured: as a user would configure an agent of theirs.
@@ -82,6 +85,12 @@ impl Fake<'_> {
     /// What it does when it is called for the `number`th time, from 1: a piece of bash.
     pub fn turn(&self, number: u32, script: &str) -> &Self {
         self.world.write(&format!("{}/turn-{number}", self.name), script);
+        self
+    }
+
+    /// What it does in every call that has no turn of its own; its sessions have its name then.
+    pub fn turns(&self, script: &str) -> &Self {
+        self.world.write(&format!("{}/turn", self.name), script);
         self
     }
 

@@ -63,8 +63,13 @@ pub async fn request_with(store: &Store, world: &World, text: &str, presets: Pre
 
 /// Makes this process an owner.
 pub async fn owner(store: &Store) -> Owner {
+    owner_with(store, BTreeMap::new()).await
+}
+
+/// The same, with more variables for what it starts.
+pub async fn owner_with(store: &Store, variables: BTreeMap<String, String>) -> Owner {
     let keepers = Keepers::new(binary(), vec!["keeper".to_owned()], socket_folders(None));
-    let env = std::env::vars().collect();
+    let env = std::env::vars().chain(variables).collect();
     Owner::register(store, OwnerSettings { keepers, env }).await.expect("this process may own runs")
 }
 

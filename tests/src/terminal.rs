@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -13,7 +14,10 @@ use rustix::termios::{LocalModes, Termios, Winsize, tcgetattr, tcsetwinsize};
 use crate::{PATIENCE, World, binary, isolate, send};
 
 /// Pieces of output within which everything has to have come.
-const DRAWINGS_MAX: usize = 60;
+const DRAWINGS_MAX: usize = 240;
+/// How often keys are pressed for a program that does not seem to have heard them, and how long it has for each.
+const PRESSES_MAX: usize = 80;
+const PRESS_AGAIN: Duration = Duration::from_millis(500);
 /// What shows the cursor again.
 pub const SHOW_CURSOR: &str = "\u{1b}[?25h";
 const HIDE_CURSOR: &str = "\u{1b}[?25l";
@@ -169,6 +173,26 @@ impl Terminal {
     /// Types.
     pub fn press(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).expect("the terminal takes keys");
+    }
+
+    /// Types `keys` again and again until `text` has come: a program that draws a screen of its own loses what is typed while it is
+    /// busy.
+    #[expect(clippy::disallowed_methods, reason = "the bound of a wait is of the real clock")]
+    pub fn press_until(&mut self, keys: &[u8], text: &str) {
+        for _ in 0..PRESSES_MAX {
+            self.press(keys);
+            let pressed = std::time::Instant::now();
+            while let Some(left) = PRESS_AGAIN.checked_sub(pressed.elapsed())
+                && let Ok(chunk) = self.screen.recv_timeout(left)
+            {
+                self.seen.push_str(&String::from_utf8_lossy(&chunk));
+                self.emulator.take(&chunk);
+                if self.seen.contains(text) {
+                    return;
+                }
+            }
+        }
+        panic!("`{text}` never came: {}\n{}", self.seen, self.screen());
     }
 
     /// How the terminal takes what is typed.

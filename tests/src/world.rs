@@ -228,12 +228,18 @@ impl Started {
 
     /// Waits for its end; gives its status and what it said.
     #[must_use]
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(self) -> (ExitStatus, String) {
+        self.end_within(PATIENCE)
+    }
+
+    /// The same, of one that may take longer than others.
+    #[must_use]
+    pub fn end_within(mut self, patience: Duration) -> (ExitStatus, String) {
         let (said, heard) = std::sync::mpsc::channel::<()>();
         let pid = self.pid();
         std::thread::spawn(move || {
             // The test may be over when the bound is.
-            if heard.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if heard.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 send(pid, Signal::KILL);
             }
         });

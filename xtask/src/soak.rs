@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
+use crate::test::ALL_VARIABLE;
 use crate::workspace;
 
 /// What `cargo xtask soak` was asked for.
@@ -38,8 +39,8 @@ impl Suite {
         Suite { package, target, test, length: Length::Minutes }
     }
 
-    const fn whole(target: &'static [&'static str]) -> Suite {
-        Suite { package: "backstay-tests", target, test: "", length: Length::Whole }
+    const fn whole(package: &'static str, target: &'static [&'static str]) -> Suite {
+        Suite { package, target, test: "", length: Length::Whole }
     }
 
     fn name(&self) -> String {
@@ -63,7 +64,7 @@ impl Suite {
     }
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 9] = [
     Suite::of_minutes("backstay-agent", &["--test", "mutations"], ""),
     Suite::of_minutes("backstay-workflow", &["--test", "injection"], "mutations"),
     Suite::of_minutes(
@@ -72,8 +73,11 @@ const SUITES: [Suite; 6] = [
         "values_stay_what_was_meant_in_random_files",
     ),
     Suite::of_minutes("backstay-cli", &["--bins"], "sanitize::mutations"),
-    Suite::whole(&["--test", "full_disk"]),
-    Suite::whole(&["--test", "hostile_links"]),
+    Suite::whole("backstay-tests", &["--test", "full_disk"]),
+    Suite::whole("backstay-tests", &["--test", "hostile_links"]),
+    Suite::whole("backstay-tests", &["--test", "night"]),
+    Suite::whole("backstay-agent", &["--test", "real"]),
+    Suite::whole("backstay-tests", &["--test", "real_agents"]),
 ];
 
 /// What the tests through the real program need.
@@ -131,7 +135,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         command.env("BACKSTAY_TEST_SEED", seed.to_string());
         match suite.length {
             Length::Minutes => command.env("BACKSTAY_MUTATE_MINUTES", options.minutes.to_string()),
-            Length::Whole => command.env("BACKSTAY_TEST_SOAK", "1"),
+            Length::Whole => command.env("BACKSTAY_TEST_SOAK", "1").env(ALL_VARIABLE, "1"),
         };
         if !command.status().context("cannot start cargo")?.success() {
             failed.push(name);

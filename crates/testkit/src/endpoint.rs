@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -102,7 +103,15 @@ impl Endpoint {
     /// # Errors
     /// There is no port or no thread to be had.
     pub fn start(script: Script) -> io::Result<Endpoint> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Endpoint::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script)
+    }
+
+    /// Starts to play `script` where another one listened before.
+    ///
+    /// # Errors
+    /// Somebody listens there, or there is no thread to be had.
+    pub fn start_at(address: SocketAddr, script: Script) -> io::Result<Endpoint> {
+        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let state = Mutex::new(Progress { script, received: Vec::new() });
@@ -124,6 +133,17 @@ impl Endpoint {
             runtime.shutdown_background();
         })?;
         Ok(Endpoint { address, played, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Plays `script` from the next request on.
+    pub fn play(&self, script: Script) {
+        self.played.lock().script = script;
     }
 
     /// Where it listens, without a slash at the end.
@@ -206,7 +226,7 @@ fn judge(
                 (dialect.reply(turn, &path, &asked, &Answer::text("A small task")), None)
             }
             Ok(asked) => {
-                let answer = progress.script.next();
+                let answer = progress.script.next(dialect);
                 (dialect.reply(turn, &path, &asked, &answer), Some(answer))
             }
         },
@@ -231,6 +251,7 @@ async fn response(reply: Reply) -> Response {
             (status, headers, "application/json", Body::from(body.to_string()))
         }
         Reply::Stream(events) => (200, Vec::new(), "text/event-stream", Body::from(stream(&events))),
+        Reply::Paced(events, pause_ms) => (200, Vec::new(), "text/event-stream", paced(events, pause_ms)),
         Reply::Cut(events) => (200, Vec::new(), "text/event-stream", cut_short(&events)),
     };
     let mut response = Response::new(body);
@@ -242,6 +263,15 @@ async fn response(reply: Reply) -> Response {
         }
     }
     response
+}
+
+/// `events`, with a pause before each.
+fn paced(events: Vec<(Option<String>, String)>, pause_ms: u64) -> Body {
+    let pieces = futures_util::stream::iter(events).then(move |event| async move {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        Ok::<_, io::Error>(Bytes::from(stream(&[event])))
+    });
+    Body::from_stream(pieces)
 }
 
 /// The first of `events` and a broken connection.

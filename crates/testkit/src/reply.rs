@@ -16,6 +16,8 @@ pub(crate) enum Reply {
     },
     /// Server-sent events: a name, where the dialect has one, and data.
     Stream(Vec<(Option<String>, String)>),
+    /// Server-sent events with so many milliseconds before each.
+    Paced(Vec<(Option<String>, String)>, u64),
     /// Server-sent events, and the end of the connection before the last of them.
     Cut(Vec<(Option<String>, String)>),
     /// None, ever.
@@ -38,7 +40,7 @@ impl Reply {
     pub(crate) fn is_whole(&self) -> bool {
         match self {
             Reply::Json { status, .. } => *status == 200,
-            Reply::Stream(_) => true,
+            Reply::Stream(_) | Reply::Paced(..) => true,
             Reply::Cut(_) | Reply::Never => false,
         }
     }
@@ -48,7 +50,15 @@ impl Reply {
         match self {
             Reply::Stream(events) => Reply::Cut(events),
             Reply::Json { .. } => Reply::Cut(Vec::new()),
-            reply @ (Reply::Cut(_) | Reply::Never) => reply,
+            reply @ (Reply::Paced(..) | Reply::Cut(_) | Reply::Never) => reply,
+        }
+    }
+
+    /// The same reply with a pause before each of its events; a whole document has none.
+    pub(crate) fn paced(self, pause_ms: u64) -> Reply {
+        match self {
+            Reply::Stream(events) => Reply::Paced(events, pause_ms),
+            reply => reply,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::Dialect;
+
 /// The answers to the requests of an agent's own turns, in order, and one for all that follow.
 ///
 /// Requests that are no turns of the agent's own (titles, summaries, routing) are asides: they get a fixed text and use up
@@ -66,12 +68,23 @@ pub enum Answer {
     },
     /// The credentials are not known; the provider refuses with 401.
     Unauthorized,
+    /// The credentials were good once, and have expired.
+    Expired,
     /// The provider refuses this account or this request, and would do so again.
     Refused(Refusal),
     /// The provider failed: 500.
     ServerError,
     /// The provider has too much to do: 503, or what the dialect has for it.
     Overloaded,
+    /// That answer, with a pause before each event of its stream.
+    Slow {
+        /// The answer.
+        answer: Box<Answer>,
+        /// The pause, in milliseconds.
+        pause_ms: u64,
+    },
+    /// This, to every request in that dialect, until one comes in another.
+    Throughout(Dialect, Box<Answer>),
     /// The answer begins, and the connection ends in the middle of it.
     Cut,
     /// The connection stays open and nothing ever comes.
@@ -120,9 +133,16 @@ impl Script {
         Script { answers: answers.into_iter().collect(), then, turns: Turns::default() }
     }
 
-    /// The answer to the next request.
-    pub(crate) fn next(&mut self) -> Answer {
-        self.answers.pop_front().unwrap_or_else(|| self.then.clone())
+    /// The answer to the next request, which comes in `dialect`.
+    pub(crate) fn next(&mut self, dialect: Dialect) -> Answer {
+        match self.answers.front() {
+            Some(Answer::Throughout(all, answer)) if *all == dialect => answer.as_ref().clone(),
+            Some(Answer::Throughout(..)) => {
+                self.answers.pop_front();
+                self.next(dialect)
+            }
+            _ => self.answers.pop_front().unwrap_or_else(|| self.then.clone()),
+        }
     }
 }
 

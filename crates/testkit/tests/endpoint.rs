@@ -43,7 +43,7 @@ fn each_dialect_calls_the_agents_own_shell() {
             "/v1/responses",
             r#"{"input":[{"type":"additional_tools","tools":[{"type":"namespace","name":"functions","tools":[{"name":"exec"}]}]}]}"#,
             Dialect::Responses,
-            r#"text(await tools.exec_command({\"cmd\":\"ls\"}));"#,
+            r#"text(await tools.exec_command({\"cmd\":\"ls\",\"yield_time_ms\":30000}));"#,
         ),
         (
             "/v1/chat/completions",
@@ -131,6 +131,40 @@ fn refusals_say_when_they_end() {
         let reply = post(&endpoint, path, body);
         assert!(reply.starts_with("HTTP/1.1 429") && reply.contains(expected), "{reply}");
     }
+}
+
+#[test]
+fn a_slow_answer_takes_a_pause_before_each_event() {
+    let answer = Box::new(Answer::Pieces(vec!["1 ".to_owned(), "2 ".to_owned()]));
+    let endpoint = Endpoint::start(Script::of([Answer::Slow { answer, pause_ms: 1 }])).unwrap();
+    let reply = post(&endpoint, "/v1/messages", r#"{"stream":true,"tools":[{"name":"Bash"}]}"#);
+    let places = [r#""text":"1 ""#, r#""text":"2 ""#, "message_stop"].map(|piece| reply.find(piece));
+    assert!(places.is_sorted() && places[0].is_some(), "{reply}");
+}
+
+#[test]
+fn an_endpoint_goes_on_where_another_one_listened_and_plays_another_script() {
+    let body = r#"{"tools":[{"name":"Bash"}]}"#;
+    let first = Endpoint::start(Script::of([Answer::Hang])).unwrap();
+    let address = first.address();
+    drop(first);
+    let second = Endpoint::start_at(address, Script::of([Answer::Expired])).unwrap();
+    assert!(post(&second, "/v1/messages", body).contains("OAuth token has expired"));
+    second.play(Script::of([Answer::text("back")]));
+    assert!(post(&second, "/v1/messages", body).contains("back"));
+}
+
+#[test]
+fn an_answer_throughout_is_given_until_a_request_comes_in_another_dialect() {
+    let refused = Answer::Throughout(Dialect::Messages, Box::new(Answer::ServerError));
+    let endpoint = Endpoint::start(Script::of([refused, Answer::text("first")])).unwrap();
+    let messages = r#"{"tools":[{"name":"Bash"}]}"#;
+    for _ in 0..3 {
+        assert!(post(&endpoint, "/v1/messages", messages).starts_with("HTTP/1.1 500"));
+    }
+    let chat = r#"{"tools":[{"function":{"name":"bash"}}]}"#;
+    assert!(post(&endpoint, "/v1/chat/completions", chat).contains("first"));
+    assert!(post(&endpoint, "/v1/messages", messages).contains("done"));
 }
 
 #[test]

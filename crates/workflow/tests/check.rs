@@ -353,6 +353,33 @@ fn an_agent_given_at_the_start_has_its_own_name_in_the_plan() {
     }
 }
 
+/// A model and arguments are words of one program.
+#[test]
+fn model_and_arguments_of_a_step_are_for_the_preset_that_it_names_and_for_no_other_given_at_the_start() {
+    let text = "backstay: 1\nagents:\n  quick: {use: codex, model: gpt-6-mini}\n  other: {use: codex}\nsteps:\n  - {id: a, agent: {use: codex, model: gpt-6, args: [-x]}, prompt: p}\n  - {id: b, agent: {use: quick, model: gpt-6}, prompt: p}\n";
+    let given = |name: &str, other: &str| {
+        let agents = BTreeMap::from([(name.to_owned(), AgentOverride::Agent(other.to_owned()))]);
+        let checked = checked_with(text, agents).unwrap();
+        let warnings: Vec<String> = checked.warnings.into_iter().map(|said| said.message).collect();
+        let said = checked.plan.steps.iter().map(|step| match &step.verb {
+            Verb::Agent { options, .. } => {
+                (options.model.as_ref().map(|model| model.source.clone()), options.args.len())
+            }
+            other => panic!("{other:?}"),
+        });
+        (said.collect::<Vec<_>>(), warnings)
+    };
+    let model = || Some("gpt-6".to_owned());
+    let ignored = |key: &str, name: &str| {
+        format!("`{key}` is ignored: it is meant for `{name}`, and `claude` does the step in its place")
+    };
+    let codex = given("codex", "claude");
+    assert_eq!(codex.0, [(None, 0), (model(), 0)]);
+    assert_eq!(codex.1, [ignored("model", "codex"), ignored("args", "codex")]);
+    assert_eq!(given("quick", "claude"), (vec![(model(), 1), (None, 0)], vec![ignored("model", "quick")]));
+    assert_eq!(given("quick", "other"), (vec![(model(), 1), (model(), 0)], Vec::new()), "the same program");
+}
+
 /// A command knows nothing of sessions; a file that was written for a preset runs with one all the same. Whatever a step says
 /// is checked the same way, wherever its agent is named.
 #[test]

@@ -7,4 +7,4 @@ mod tally;
 mod tools;
 mod watchdog;
 
-pub(crate) use suite::{Options, run};
+pub(crate) use suite::{ALL_VARIABLE, Options, run};

@@ -12,7 +12,7 @@ use super::{libtest, nextest, tools};
 use crate::workspace;
 
 /// Tests that can be long or short are long, and none may be skipped, when this is set.
-const ALL_VARIABLE: &str = "BACKSTAY_TEST_ALL";
+pub(crate) const ALL_VARIABLE: &str = "BACKSTAY_TEST_ALL";
 
 /// A feature of this name compiles in points at which a test may end a process. They do nothing until an
 /// environment variable names one, so one build serves all tests.

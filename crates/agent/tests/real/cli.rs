@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use backstay_agent::{Presets, SessionSource};
 use camino::Utf8Path;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cli {
     Codex,
     Claude,
@@ -13,7 +13,24 @@ pub(crate) enum Cli {
     Opencode,
 }
 
+/// As whom a CLI works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// A way was chosen, and the credentials are there.
+    Chosen,
+    /// Nothing was ever done.
+    Never,
+    /// With a key of the provider, where what most people choose is something else.
+    Key,
+}
+
 impl Cli {
+    pub(crate) const ALL: [Cli; 4] = [Cli::Codex, Cli::Claude, Cli::Gemini, Cli::Opencode];
+
+    pub(crate) fn named(name: &str) -> Option<Cli> {
+        Cli::ALL.into_iter().find(|cli| cli.name() == name)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Cli::Codex => "codex",
@@ -39,9 +56,9 @@ impl Cli {
     }
 
     /// The user's own arguments that point it at the endpoint, and the variables that do.
-    pub(crate) fn connection(self, url: &str, is_logged_in: bool) -> (Vec<String>, BTreeMap<String, String>) {
+    pub(crate) fn connection(self, url: &str, login: Login) -> (Vec<String>, BTreeMap<String, String>) {
         let mut env = BTreeMap::new();
-        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
+        let mut set = |name: &str, value: &str| drop(env.insert(name.to_owned(), value.to_owned()));
         let mut args = Vec::new();
         match self {
             Cli::Codex => {
@@ -56,7 +73,7 @@ impl Cli {
                 ] {
                     args.extend(["-c".to_owned(), setting.to_owned()]);
                 }
-                if is_logged_in {
+                if login != Login::Never {
                     set("SCRIPTED_KEY", "scripted");
                 }
             }
@@ -64,15 +81,17 @@ impl Cli {
                 set("ANTHROPIC_BASE_URL", url);
                 set("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
                 set("DISABLE_AUTOUPDATER", "1");
-                if is_logged_in {
+                match login {
+                    Login::Never => {}
                     // As a subscriber: with a key, limits are told without the time at which they end.
-                    set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted");
+                    Login::Chosen => set("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-scripted"),
+                    Login::Key => set("ANTHROPIC_API_KEY", "sk-ant-api03-scripted"),
                 }
             }
             Cli::Gemini => {
                 set("GOOGLE_GEMINI_BASE_URL", url);
                 args.extend(["--model".to_owned(), "gemini-2.5-flash".to_owned()]);
-                if is_logged_in {
+                if login != Login::Never {
                     set("GEMINI_API_KEY", "scripted");
                 }
             }

@@ -13,22 +13,13 @@ use backstay_agent::{
 use backstay_testkit::{Endpoint, Received, Script};
 use camino::Utf8PathBuf;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Login};
 use crate::install;
 
 /// The longest that one of these small runs may take on a slow machine; opencode's first start takes 10 s on a quick one.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long is waited for answers before it is looked whether the CLI has ended.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
-/// What the user of a home has done to log in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Login {
-    /// A way was chosen, and the credentials are there.
-    Chosen,
-    /// Nothing was ever done.
-    Never,
-}
 
 /// A home and a repository of their own for one CLI.
 pub(crate) struct Workplace {
@@ -72,7 +63,7 @@ impl Workplace {
         }
         let git = Command::new("git").args(["init", "--quiet"]).current_dir(place.folder()).status().unwrap();
         assert!(git.success());
-        if login == Login::Chosen {
+        if login != Login::Never {
             cli.furnish(&place.home());
         }
         Some(place)
@@ -236,7 +227,7 @@ impl Workplace {
     }
 
     fn spawn(&self, endpoint: &Endpoint, mut request: Request) -> Child {
-        let (args, env) = self.cli.connection(&endpoint.url(), self.login == Login::Chosen);
+        let (args, env) = self.cli.connection(&endpoint.url(), self.login);
         request.args.splice(0..0, args);
         let line = command_line(&self.preset, &request).unwrap();
         let system = std::env::var_os("PATH").unwrap().into_string().unwrap();

@@ -1,9 +1,11 @@
 //! The real agent CLIs against the scripted endpoint: no account, no network, no cost.
 //!
-//! They run in the full mode only. What the CLIs say is recorded by `cargo xtask record-agents` (`tests/record`).
+//! A third of them runs in the full mode, all run with `cargo xtask soak`. What the CLIs say
+//! is recorded by `cargo xtask record-agents` (`tests/record`).
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
+mod cells;
 mod cli;
 #[expect(dead_code, reason = "recordings use more of it")]
 mod clis;
@@ -13,8 +15,8 @@ mod usage;
 
 use backstay_agent::{Access, DeliveryVia, Obstacle, SessionUse, Symptom};
 use backstay_testkit::{Answer, Script};
-use cli::Cli;
-use clis::{Login, Workplace};
+use cli::{Cli, Login};
+use clis::Workplace;
 
 /// In the year 2026, far enough from the next change of a clock.
 const LIMIT_RESETS_AT_S: u64 = 1_795_300_000;
@@ -101,6 +103,16 @@ fn tells_a_limit(cli: Cli) {
     assert_eq!(progress.ended(), Some(false));
     assert!(matches!(progress.obstacle(), Some(Obstacle::Limit { .. })), "{progress:?}");
     assert_eq!(progress.life(), 0, "a refusal is no sign of life");
+}
+
+/// A limit of a key is told without the time at which it ends.
+fn tells_a_limit_with_a_key(cli: Cli) {
+    let Some(place) = Workplace::new(cli, Login::Key) else { return };
+    let (found, requests) = place.first_obstacle(always(limit()));
+    assert!(
+        matches!(found, Some(Obstacle::Limit { reset: None, .. })),
+        "{found:?} after {requests} requests"
+    );
 }
 
 /// opencode waits for the end of a limit and says so on its stderr alone.
@@ -216,39 +228,36 @@ fn writes_nothing_with_reading_access(cli: Cli) {
     assert_eq!(written.collect::<Vec<_>>(), [""; 0]);
 }
 
-use troubles::tells_each_trouble_of_the_provider;
+use troubles::{
+    tells_a_cut_stream, tells_a_filter_of_contents, tells_a_missing_right, tells_a_spending_limit,
+    tells_a_suspended_account, tells_an_expired_login, tells_an_overloaded_provider, tells_no_credit,
+};
 use usage::{tells_what_the_provider_counted, tells_what_was_counted_since_a_resume};
 
-macro_rules! real {
-    ($($cli:ident: $variant:expr, [$($test:ident),*];)*) => {
-        $(mod $cli {
-            $(#[test]
-            fn $test() {
-                super::$test($variant);
-            })*
-        })*
-    };
-}
-
 // What is missing from a list cannot be had from that CLI here; docs/agents.md says why.
-real! {
-    codex: super::Cli::Codex, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
-        tells_what_was_counted_since_a_resume];
-    claude: super::Cli::Claude, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, hands_over_a_schema, tells_a_limit, tells_a_refused_login,
-        tells_a_missing_login, tells_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
-        tells_what_was_counted_since_a_resume];
-    gemini: super::Cli::Gemini, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, says_that_a_session_is_not_there, tells_a_limit,
-        tells_a_refused_login, tells_a_missing_login, tells_on_stderr_that_the_provider_fails,
-        writes_nothing_with_reading_access, tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
-        tells_what_was_counted_since_a_resume];
-    opencode: super::Cli::Opencode, [does_a_task, takes_odd_prompts_as_text, goes_on_after_a_kill, goes_on_with_a_copy,
-        says_that_a_session_is_not_there, tells_a_limit_on_stderr, tells_a_refused_login,
-        tells_on_stderr_that_the_provider_fails, writes_nothing_with_reading_access,
-        tells_each_trouble_of_the_provider, tells_what_the_provider_counted,
-        tells_what_was_counted_since_a_resume];
+cells::table! {
+    does_a_task: [codex, claude, gemini, opencode];
+    takes_odd_prompts_as_text: [codex, claude, gemini, opencode];
+    goes_on_after_a_kill: [codex, claude, gemini, opencode];
+    goes_on_with_a_copy: [codex, claude, opencode];
+    says_that_a_session_is_not_there: [codex, claude, gemini, opencode];
+    hands_over_a_schema: [codex, claude];
+    tells_a_limit: [codex, claude, gemini];
+    tells_a_limit_on_stderr: [opencode];
+    tells_a_limit_with_a_key: [claude];
+    tells_a_refused_login: [codex, claude, gemini, opencode];
+    tells_a_missing_login: [codex, claude, gemini];
+    tells_that_the_provider_fails: [codex, claude];
+    tells_on_stderr_that_the_provider_fails: [gemini, opencode];
+    writes_nothing_with_reading_access: [codex, claude, gemini, opencode];
+    tells_no_credit: [codex, claude, gemini, opencode];
+    tells_a_spending_limit: [codex, claude, gemini, opencode];
+    tells_a_missing_right: [codex, claude, gemini, opencode];
+    tells_a_suspended_account: [codex, claude, gemini, opencode];
+    tells_an_expired_login: [codex, claude, gemini, opencode];
+    tells_a_filter_of_contents: [codex, claude, gemini, opencode];
+    tells_an_overloaded_provider: [codex, claude, gemini, opencode];
+    tells_a_cut_stream: [codex, claude, gemini, opencode];
+    tells_what_the_provider_counted: [codex, claude, gemini, opencode];
+    tells_what_was_counted_since_a_resume: [codex, claude, gemini, opencode];
 }

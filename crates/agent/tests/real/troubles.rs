@@ -4,8 +4,8 @@ use backstay_agent::Obstacle;
 use backstay_testkit::{Answer, Refusal};
 
 use crate::always;
-use crate::cli::Cli;
-use crate::clis::{Login, Workplace};
+use crate::cli::{Cli, Login};
+use crate::clis::Workplace;
 
 /// The class of what is in an agent's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,19 +16,6 @@ enum Class {
     Network,
 }
 
-/// Every third cell of the matrix runs in the full mode, the whole matrix with `BACKSTAY_TEST_SOAK=1`.
-const SAMPLE: usize = 3;
-
-const TROUBLES: [(Answer, Class); 7] = [
-    (Answer::Refused(Refusal::CreditTooLow), Class::Refused),
-    (Answer::Refused(Refusal::SpendLimit), Class::Refused),
-    (Answer::Refused(Refusal::Forbidden), Class::Refused),
-    (Answer::Refused(Refusal::Suspended), Class::Refused),
-    (Answer::Refused(Refusal::ContentFilter), Class::Refused),
-    (Answer::Overloaded, Class::Network),
-    (Answer::Cut, Class::Network),
-];
-
 /// The class that can be known by what this CLI tells.
 fn as_told_by(cli: Cli, answer: &Answer, expected: Class) -> Class {
     match (cli, answer) {
@@ -38,27 +25,50 @@ fn as_told_by(cli: Cli, answer: &Answer, expected: Class) -> Class {
     }
 }
 
-pub(crate) fn tells_each_trouble_of_the_provider(cli: Cli) {
-    let is_whole = std::env::var_os("BACKSTAY_TEST_SOAK").is_some_and(|value| value == "1");
-    let column = [Cli::Codex, Cli::Claude, Cli::Gemini, Cli::Opencode].iter().position(|each| *each == cli);
-    let mut wrong = Vec::new();
-    for (row, (answer, expected)) in TROUBLES.into_iter().enumerate() {
-        if !is_whole && !(row + column.unwrap()).is_multiple_of(SAMPLE) {
-            continue;
-        }
-        let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
-        let (found, requests) = place.first_obstacle(always(answer.clone()));
-        let (class, message) = match &found {
-            Some(Obstacle::Refused { message }) => (Some(Class::Refused), message.as_str()),
-            Some(Obstacle::Network { message }) => (Some(Class::Network), message.as_str()),
-            Some(Obstacle::Limit { message, .. }) => (Some(Class::Limit), message.as_str()),
-            Some(Obstacle::Login { message }) => (Some(Class::Login), message.as_str()),
-            None => (None, ""),
-        };
-        println!("{} {answer:?}: {found:?} after {requests} requests", cli.name());
-        if class != Some(as_told_by(cli, &answer, expected)) || message.trim().is_empty() {
-            wrong.push(format!("{answer:?}: {found:?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}: {wrong:#?}", cli.name());
+/// The first that is told of a provider that always answers so is its class, with words.
+fn tells(cli: Cli, answer: Answer, expected: Class) {
+    let Some(place) = Workplace::new(cli, Login::Chosen) else { return };
+    let (found, requests) = place.first_obstacle(always(answer.clone()));
+    let (class, message) = match &found {
+        Some(Obstacle::Refused { message }) => (Some(Class::Refused), message.as_str()),
+        Some(Obstacle::Network { message }) => (Some(Class::Network), message.as_str()),
+        Some(Obstacle::Limit { message, .. }) => (Some(Class::Limit), message.as_str()),
+        Some(Obstacle::Login { message }) => (Some(Class::Login), message.as_str()),
+        None => (None, ""),
+    };
+    println!("{} {answer:?}: {found:?} after {requests} requests", cli.name());
+    assert_eq!(class, Some(as_told_by(cli, &answer, expected)), "{found:?}");
+    assert!(!message.trim().is_empty(), "{found:?}");
+}
+
+pub(crate) fn tells_no_credit(cli: Cli) {
+    tells(cli, Answer::Refused(Refusal::CreditTooLow), Class::Refused);
+}
+
+pub(crate) fn tells_a_spending_limit(cli: Cli) {
+    tells(cli, Answer::Refused(Refusal::SpendLimit), Class::Refused);
+}
+
+pub(crate) fn tells_a_missing_right(cli: Cli) {
+    tells(cli, Answer::Refused(Refusal::Forbidden), Class::Refused);
+}
+
+pub(crate) fn tells_a_suspended_account(cli: Cli) {
+    tells(cli, Answer::Refused(Refusal::Suspended), Class::Refused);
+}
+
+pub(crate) fn tells_an_expired_login(cli: Cli) {
+    tells(cli, Answer::Expired, Class::Login);
+}
+
+pub(crate) fn tells_a_filter_of_contents(cli: Cli) {
+    tells(cli, Answer::Refused(Refusal::ContentFilter), Class::Refused);
+}
+
+pub(crate) fn tells_an_overloaded_provider(cli: Cli) {
+    tells(cli, Answer::Overloaded, Class::Network);
+}
+
+pub(crate) fn tells_a_cut_stream(cli: Cli) {
+    tells(cli, Answer::Cut, Class::Network);
 }

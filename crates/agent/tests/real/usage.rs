@@ -3,8 +3,8 @@
 use backstay_agent::{Access, SessionUse, Usage};
 use backstay_testkit::{Answer, Counted, Script, ToolCall};
 
-use crate::cli::Cli;
-use crate::clis::{Login, Run, Workplace};
+use crate::cli::{Cli, Login};
+use crate::clis::{Run, Workplace};
 
 /// What a CLI told: all, or less than that, and it is known to be less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

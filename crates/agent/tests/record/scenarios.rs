@@ -3,8 +3,8 @@
 use backstay_agent::{Access, SessionUse};
 use backstay_testkit::{Answer, Refusal, Script, ToolCall};
 
-use crate::cli::Cli;
-use crate::clis::{Login, Run, Workplace};
+use crate::cli::{Cli, Login};
+use crate::clis::{Run, Workplace};
 
 /// Recordings of one home, each with its name.
 type Recordings = Vec<(&'static str, Run)>;

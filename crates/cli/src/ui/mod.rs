@@ -28,6 +28,7 @@ mod state;
 mod story;
 mod style;
 mod time;
+mod tries;
 mod typed;
 mod words;
 

@@ -11,7 +11,8 @@ use crate::found::log_in;
 
 use super::line::{width, wrapped};
 use super::page::{Held, Page, short};
-use super::time::{Times, duration};
+use super::time::Times;
+use super::tries::{failed_tries, interruptions};
 use super::{Line, Paint};
 
 /// Columns of the word in front of a line.
@@ -50,21 +51,11 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
             format!("{} by {} in the session of {}, {from} to {until}", done.step, done.by, done.agent);
         lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "taken over  ").with(Paint::Plain, text));
     }
-    for interruption in &record.interruptions {
-        let names = |steps: &[StepId]| steps.iter().map(StepId::as_str).collect::<Vec<_>>().join(", ");
-        let mut text = format!(
-            "for {} from {} (pid {} was gone)",
-            duration(interruption.until.since(interruption.from)),
-            times.second(interruption.from),
-            interruption.pid,
-        );
-        if !interruption.reattached.is_empty() {
-            text.push_str(&format!("; found again: {}", names(&interruption.reattached)));
-        }
-        if !interruption.lost.is_empty() {
-            text.push_str(&format!("; lost: {}", names(&interruption.lost)));
-        }
-        lines.extend(interrupted_lines(&text, columns));
+    if let Some(tries) = failed_tries(record) {
+        lines.extend(warning_lines("failed tries ", &tries, columns));
+    }
+    for text in interruptions(record, times) {
+        lines.extend(warning_lines("interrupted ", &text, columns));
     }
     lines
 }
@@ -79,9 +70,8 @@ fn plan_words(plan: &PlanRecord, times: &Times) -> String {
     format!("{} as of {}: {redefined}{anew}", plan.workflow.file, times.minute(plan.at))
 }
 
-/// A line about an interruption, with what does not fit below it.
-fn interrupted_lines(text: &str, columns: usize) -> impl Iterator<Item = Line> {
-    let label = "interrupted ";
+/// A line with a label, and what does not fit below it.
+fn warning_lines(label: &'static str, text: &str, columns: usize) -> impl Iterator<Item = Line> {
     let parts = wrapped(text, columns.saturating_sub(1 + width(label)));
     parts.into_iter().enumerate().map(move |(index, part)| {
         let line = Line::of(Paint::Plain, " ");

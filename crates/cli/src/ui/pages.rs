@@ -68,7 +68,7 @@ pub(super) fn plan() -> Plan {
     backstay_workflow::check(&input).unwrap().plan
 }
 
-fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
+pub(super) fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
     AttemptRecord {
         attempt: Attempt(number),
         probe: false,

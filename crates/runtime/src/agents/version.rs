@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use backstay_agent::one_line;
 
-/// How long a program may take to say its version; the slowest of those known takes two seconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a program may take to say its version; the slowest of those known takes two seconds where nothing else works.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of what it says that are read.
 const SAID_BYTES_MAX: u64 = 4 * 1024;
 

@@ -71,6 +71,10 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
         ),
+        Answer::Expired => Reply::json(
+            401,
+            json!({ "error": { "type": "invalid_request_error", "code": "token_expired", "message": "The access token has expired." } }),
+        ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             402,
             json!({ "error": { "code": 402, "message": "Insufficient credits. Add more to go on." } }),

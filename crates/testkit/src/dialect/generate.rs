@@ -71,6 +71,10 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
             400,
             json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "API key not valid. Please pass a valid API key." } }),
         ),
+        Answer::Expired => Reply::json(
+            400,
+            json!({ "error": { "code": 400, "status": "INVALID_ARGUMENT", "message": "API key expired. Please renew the API key." } }),
+        ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             400,
             json!({ "error": { "code": 400, "status": "FAILED_PRECONDITION", "message": "The free tier is not available in your country. Please enable billing on your project." } }),

@@ -102,6 +102,13 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
             ),
         },
         Answer::Unauthorized => Reply::json(401, body("authentication_error", "invalid x-api-key")),
+        Answer::Expired => Reply::json(
+            401,
+            body(
+                "authentication_error",
+                "OAuth token has expired. Please obtain a new token or refresh your existing token.",
+            ),
+        ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             400,
             body(

@@ -5,6 +5,7 @@ mod generate;
 mod messages;
 mod responses;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::reply::Reply;
@@ -45,7 +46,8 @@ const SUB_AGENTS: [(&str, &str); 5] = [
 ];
 
 /// A protocol between an agent and a provider of models.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// OpenAI Responses: Codex.
     Responses,
@@ -110,6 +112,9 @@ impl Completion {
             }
             Answer::UsageLimit { .. }
             | Answer::Unauthorized
+            | Answer::Expired
+            | Answer::Slow { .. }
+            | Answer::Throughout(..)
             | Answer::Refused(_)
             | Answer::ServerError
             | Answer::Overloaded
@@ -162,6 +167,8 @@ impl Dialect {
     pub(crate) fn reply(self, turn: usize, path: &str, asked: &Value, answer: &Answer) -> Reply {
         match answer {
             Answer::Hang => Reply::Never,
+            Answer::Throughout(_, answer) => self.reply(turn, path, asked, answer),
+            Answer::Slow { answer, pause_ms } => self.reply(turn, path, asked, answer).paced(*pause_ms),
             Answer::Cut => {
                 let whole =
                     self.reply(turn, path, asked, &Answer::text("This answer is never heard to its end."));
@@ -170,6 +177,7 @@ impl Dialect {
             Answer::Refused(Refusal::ContentFilter) => self.held_back(turn, path, asked),
             Answer::UsageLimit { .. }
             | Answer::Unauthorized
+            | Answer::Expired
             | Answer::Refused(_)
             | Answer::ServerError
             | Answer::Overloaded => self.refusal(answer),

@@ -9,6 +9,9 @@ use crate::script::{Answer, Refusal, ToolCall};
 /// The tool of newer Codex models: they call all others from a piece of JavaScript.
 pub(super) const CODE_TOOL: &str = "exec";
 
+/// How long its shell waits for a command before it leaves it in the background, in milliseconds: the longest that there is.
+const EXEC_YIELD_MS: u64 = 30_000;
+
 /// The names of the tools that the request offers: in `tools`, or as a first item of the input, in namespaces.
 pub(super) fn tools(asked: &Value) -> Vec<&str> {
     let input = asked["input"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -32,7 +35,7 @@ pub(super) const SPAWN_TOOL: &str = "spawn_agent";
 pub(super) fn as_code(wanted: &ToolCall) -> Option<Call> {
     let call = match wanted {
         ToolCall::Shell(command) | ToolCall::Background(command) => {
-            format!("tools.exec_command({})", json!({ "cmd": command }))
+            format!("tools.exec_command({})", json!({ "cmd": command, "yield_time_ms": EXEC_YIELD_MS }))
         }
         ToolCall::Write { path, content } => format!("tools.apply_patch({})", json!(patch(path, content))),
         ToolCall::SubAgent(_) => return None,
@@ -138,6 +141,13 @@ pub(super) fn refusal(answer: &Answer) -> Reply {
         Answer::Unauthorized => Reply::json(
             401,
             json!({ "error": { "type": "invalid_request_error", "code": "invalid_api_key", "message": "Incorrect API key provided" } }),
+        ),
+        Answer::Expired => Reply::json(
+            401,
+            json!({ "error": {
+                "type": "invalid_request_error", "code": "token_expired",
+                "message": "Provided authentication token is expired. Please try signing in again.",
+            } }),
         ),
         Answer::Refused(Refusal::CreditTooLow) => Reply::json(
             429,

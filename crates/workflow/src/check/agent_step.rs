@@ -49,6 +49,12 @@ impl Reader<'_> {
         }
         // What else is wrong with the step is said too, whoever does it.
         self.read_options(agent.as_deref(), used.as_ref(), fields, site, &mut options);
+        if let (Some(agent), Some(used)) = (&agent, &used)
+            && let Some(stranger) = self.strangers.get(agent).cloned()
+        {
+            self.ignored_by_stranger(used, agent, &stranger);
+            (options.model, options.args) = (None, Vec::new());
+        }
         if let (Some(agent), Some(prompt)) = (&agent, &prompt) {
             self.files_in_prompt(std::iter::once(agent).chain(&options.fallback), prompt, fields);
         }
@@ -125,6 +131,21 @@ impl Reader<'_> {
         let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
         for agent in agents {
             self.can_do(&agent, fields, options);
+        }
+    }
+
+    /// Says that the model and the arguments of a step are not handed to `stranger`, which does the work of `agent`: they are words
+    /// of one program.
+    fn ignored_by_stranger(&mut self, used: &Fields<'_>, agent: &str, stranger: &str) {
+        for key in ["model", "args"] {
+            let Some(entry) = used.entry(key) else { continue };
+            let message = format!(
+                "`{key}` is ignored: it is meant for `{agent}`, and `{stranger}` does the step in its place"
+            );
+            let report = Report::warning(codes::CONFLICTING_KEYS, &entry.key.range, message);
+            self.say(report.hint(format!(
+                "define an agent with the {key} of `{stranger}` under `agents`, and put that in its place"
+            )));
         }
     }
 

@@ -50,6 +50,13 @@ impl Reader<'_> {
                     agent
                 }
             };
+            let meant = defined.get(name).cloned().or_else(|| self.preset(name));
+            if let (Some(meant), Some(new)) = (&meant, &agent)
+                && let (Some(meant), Some(new)) = (meant.preset(), new.preset())
+                && meant != new
+            {
+                self.strangers.insert(name.clone(), new.to_owned());
+            }
             self.agents.insert(name.clone(), agent.is_some());
             self.specs.extend(agent.map(|agent| (name.clone(), agent)));
         }

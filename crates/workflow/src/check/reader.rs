@@ -95,6 +95,8 @@ pub(super) struct Reader<'a> {
     pub(super) file: &'a str,
     /// What was said so far.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// The presets that were given at the start in the place of other presets, by the names that they take.
+    pub(super) strangers: BTreeMap<String, String>,
     /// Edits that are to be judged, each with the index of its diagnostic.
     pub(super) edits: Vec<(usize, Edit)>,
     /// Further places of an unknown key, by the index of the diagnostic that tells the first.

@@ -99,6 +99,7 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         presets: &input.presets,
         specs: BTreeMap::new(),
         sessions: Vec::new(),
+        strangers: BTreeMap::new(),
         edits: Vec::new(),
         repeated: BTreeMap::new(),
         told_keys: BTreeMap::new(),
