@@ -319,17 +319,17 @@ pub enum Because {
         /// In the agent's words.
         message: String,
     },
-    /// It has no credentials that are accepted; another agent takes its place.
+    /// It has no credentials that are accepted; another agent takes its place, at once or when its limit ends.
     LoginNeeded {
         /// In the agent's words.
         message: String,
     },
-    /// Its provider refuses the account or the request; another agent takes its place.
+    /// Its provider refuses the account or the request; another agent takes its place, at once or when its limit ends.
     Refused {
         /// In the provider's words.
         message: String,
     },
-    /// It could not be started; another agent takes its place.
+    /// It could not be started; another agent takes its place, at once or when its limit ends.
     NotStarted {
         /// Why.
         message: String,
@@ -368,6 +368,25 @@ pub struct StepContinues {
     /// When the next attempt is due; absent if at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
+}
+
+impl StepContinues {
+    /// When the limit of `next` ends, if the next attempt waits for that.
+    #[must_use]
+    pub fn limit_ends_at(&self) -> Option<Timestamp> {
+        match &self.because {
+            // Where one agent cannot work, the limit of another one is waited for.
+            Because::Limit { .. }
+            | Because::LoginNeeded { .. }
+            | Because::Refused { .. }
+            | Because::NotStarted { .. } => self.due_at,
+            Because::CutShort { .. }
+            | Because::SessionUnknown
+            | Because::SessionInUse
+            | Because::SessionBusy
+            | Because::InvalidOutput { .. } => None,
+        }
+    }
 }
 
 /// The name of a session that is chosen before its start: a UUID made of `digest`.
