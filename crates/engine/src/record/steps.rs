@@ -186,7 +186,7 @@ impl RunRecord {
             && let Some(agent) = &mut attempt.agent
         {
             agent.fold(at, said, before);
-            let used = (agent.session.clone(), attempt.starting_at, agent.session_usage);
+            let used = (agent.session_key(), attempt.starting_at, agent.session_usage);
             if let (Some(session), starting_at, Some(used)) = used {
                 self.index.add_session(session, starting_at, used);
             }

@@ -290,6 +290,21 @@ impl Tokens {
         self.each_with(before, u64::saturating_sub)
     }
 
+    /// These where `earlier` ones of the same work were told before: what was told once stays told, and no count falls.
+    #[must_use]
+    pub fn at_least(&self, earlier: &Tokens) -> Tokens {
+        // None is less than any figure.
+        Tokens {
+            input: self.input.max(earlier.input),
+            output: self.output.max(earlier.output),
+            cache_read: self.cache_read.max(earlier.cache_read),
+            cache_write: self.cache_write.max(earlier.cache_write),
+            reasoning: self.reasoning.max(earlier.reasoning),
+            cost_micro_usd: self.cost_micro_usd.max(earlier.cost_micro_usd),
+            is_partial: self.is_partial,
+        }
+    }
+
     fn each_with(&self, other: &Tokens, both: fn(u64, u64) -> u64) -> Tokens {
         let of = |one: Option<u64>, other: Option<u64>| Some(both(one?, other?));
         Tokens {
@@ -425,5 +440,7 @@ mod tests {
         assert_eq!(Tokens::ZERO.plus(&one), one);
         assert_eq!(one.minus(&other).input, Some(2));
         assert_eq!(other.minus(&one).input, Some(0), "a count that fell counts nothing");
+        let at_least = Tokens { input: Some(5), output: Some(7), ..Tokens::ZERO };
+        assert_eq!(other.at_least(&one), at_least);
     }
 }
