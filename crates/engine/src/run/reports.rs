@@ -110,16 +110,20 @@ impl Turn<'_> {
         let Some(definition) = self.machine.definition.clone() else { return };
         let Some(node) = definition.node(&place.step) else { return };
         let judged = self.judge(place, node, &process);
-        match process.by {
-            EndedBy::Timeout => {
+        // A turn that had ended before its time did is not one that timed out.
+        match judged.end {
+            AttemptEnd::Failed { failure: FailureClass::Timeout } => {
                 let budget_ms = total_budget_ms(node).unwrap_or(0);
                 self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
             }
-            EndedBy::IdleTimeout => {
+            AttemptEnd::Failed { failure: FailureClass::Stall } => {
                 let budget_ms = node.step.idle_timeout_ms.unwrap_or(0);
                 self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
             }
-            EndedBy::Exit | EndedBy::Stop | EndedBy::Told | EndedBy::SpawnFailed => {}
+            AttemptEnd::Failed { .. }
+            | AttemptEnd::Succeeded
+            | AttemptEnd::Cancelled
+            | AttemptEnd::Interrupted => {}
         }
         let (by, exit_code) = (process.by, process.exit_code);
         let agent = process.agent.clone();

@@ -185,6 +185,27 @@ fn an_agent_that_had_ended_its_turn_when_it_was_stopped_has_done_its_work() {
 }
 
 #[test]
+fn a_time_budget_that_ends_after_the_turn_did_is_not_told() {
+    for by in [EndedBy::Timeout, EndedBy::IdleTimeout] {
+        let ends = |turn: TurnEnd, answer: &str| {
+            let mut bench = one("idle_timeout: 5m, output: json");
+            let output = Some(bench.keep(answer));
+            let facts = bench.end("a", ProcessEnded { output, ..agent(turn, None, ended(by)) });
+            let timed_out = bench.record.step(&"a".parse().unwrap()).unwrap().attempts[0].timed_out;
+            (facts, timed_out.is_some())
+        };
+        let (facts, is_timed_out) = ends(TurnEnd::Well, "1");
+        assert_eq!(facts[..2], ["a ended 1 succeeded", "a succeeded: 1"]);
+        assert!(!is_timed_out, "{by:?}");
+        let (facts, is_timed_out) = ends(TurnEnd::Well, "I cannot.");
+        assert_eq!(facts[0], "a ended 1 failed InvalidOutput");
+        assert!(!is_timed_out, "{by:?}");
+        let (facts, is_timed_out) = ends(TurnEnd::CutShort, "");
+        assert!(is_timed_out, "{by:?}: {facts:?}");
+    }
+}
+
+#[test]
 fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
     let mut bench = one("");
     bench.begins_session("a", "s1");
