@@ -356,7 +356,7 @@ fn an_agent_without_a_message_has_an_empty_output_and_one_value_among_words_is_a
     let world = World::new();
     world.fake("fake").turn(1, "tool t1 'echo one'; ends");
     let other = world.fake("other");
-    other.turn(1, r#"message 'Here it is: {\"n\": 7}. Done.'; ends"#);
+    other.turn(1, r#"message 'Here it is:\n\n{\"n\": 7}\n\nDone.'; ends"#);
     world.write("s.json", r#"{"type": "object", "required": ["n"]}"#);
     world.write(
         "flow.yaml",
