@@ -482,7 +482,8 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said = store.say(run, Event::from(ResumeRequested { by: actor() })).await.unwrap();
+                let said =
+                    store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

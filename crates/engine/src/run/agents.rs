@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues, TimerFired,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, Timestamp};
@@ -229,6 +229,15 @@ impl AgentTurn {
     fn goes_on(&self) -> bool {
         let session = self.starting.as_ref().map(|starting| &starting.session);
         matches!(session, Some(SessionWish::Continue { .. }))
+    }
+
+    /// A wait ended. Before its moment a person ended it, who knows better what the agents can do now.
+    pub(super) fn fold_fired(&mut self, fired: &TimerFired) {
+        self.waits_for = None;
+        if fired.fired_at < fired.due_at {
+            (self.limited_since, self.limits_in_a_row) = (None, 0);
+            self.availability = Availability::default();
+        }
     }
 
     /// The agent works: the next limit is the first of its row.
