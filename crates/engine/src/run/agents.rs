@@ -15,6 +15,7 @@ use super::handover::{Predecessor, WorkDone};
 use super::place::Place;
 use super::reports::duration;
 use super::turn::Turn;
+use crate::record::LimitWait;
 use crate::{AgentEnded, Report, Trouble};
 
 /// How long limits in a row are waited for where the step does not say, in milliseconds.
@@ -81,7 +82,7 @@ pub(super) struct AgentTurn {
     /// What is wrong with the last answer: the next attempt is to mend it.
     pub(super) repair: Option<String>,
     /// The agent whose limit the next attempt waits for.
-    pub(super) waits_for: Option<String>,
+    pub(super) waits_for: Option<LimitWait>,
     /// A person worked in its session since the last attempt.
     pub(super) intervened: bool,
     /// What the current agent did, in all of its attempts.
@@ -181,7 +182,7 @@ impl AgentTurn {
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
         self.availability.note(&continues.agent, &continues.because);
-        self.waits_for = continues.limit_ends_at().map(|_| continues.next.clone());
+        self.waits_for = LimitWait::of(continues);
         if self.waits_for.is_some() || matches!(continues.because, Because::Limit { .. }) {
             self.limited_since.get_or_insert(at);
         }

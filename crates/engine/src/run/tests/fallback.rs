@@ -185,7 +185,8 @@ fn an_agent_whose_limit_ends_is_waited_for_where_the_other_one_cannot_work() {
     let facts = bench.fails("a", refused());
     assert_eq!(facts[1..], ["a continues after 2 by codex later: refused"]);
     let until = bench.machine.next_timer().unwrap();
-    assert_eq!(bench.machine.waits_for_limit(), Some(("codex", until)));
+    let limit = bench.machine.waits_for_limit().unwrap();
+    assert_eq!((limit.agent.as_str(), limit.until), ("codex", until));
     let record = bench.record.step(&"a".parse().unwrap()).unwrap();
     assert_eq!(
         record.limit.as_ref().map(|limit| (limit.agent.as_str(), limit.until)),
