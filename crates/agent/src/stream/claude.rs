@@ -218,6 +218,7 @@ impl ModelUsage {
             cache_write: write,
             reasoning: self.thinking_tokens,
             cost_usd: self.cost_usd,
+            is_partial: false,
         }
     }
 }
@@ -379,6 +380,7 @@ fn said(assistant: Assistant, context: &Context) -> Vec<AgentEvent> {
             cache_write: usage.cache_creation_input_tokens,
             reasoning: None,
             cost_usd: None,
+            is_partial: false,
         }));
     }
     events
@@ -446,6 +448,7 @@ fn ended(outcome: Outcome, context: &Context) -> Vec<AgentEvent> {
                     cache_write: tokens.cache_creation_input_tokens,
                     reasoning: tokens.output_tokens_details.and_then(|details| details.thinking_tokens),
                     cost_usd: outcome.total_cost_usd,
+                    is_partial: false,
                 }));
             }
         }

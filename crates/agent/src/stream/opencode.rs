@@ -220,6 +220,7 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
             reasoning: tokens.reasoning,
             // Without a price for the model it says 0.
             cost_usd: part.cost.filter(|&cost| cost > 0.0),
+            is_partial: false,
         }));
     }
     match part.reason {

@@ -408,7 +408,7 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let is_partial = self.progress.has_untold_sub_agents();
+        let is_partial = all.is_partial || self.progress.has_untold_sub_agents();
         let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
@@ -457,7 +457,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
-        is_partial: false,
+        is_partial: usage.is_partial,
     }
 }
 
