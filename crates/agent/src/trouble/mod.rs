@@ -2,6 +2,7 @@
 
 mod reset;
 mod tokens;
+mod zone;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
