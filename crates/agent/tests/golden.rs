@@ -386,6 +386,23 @@ fn what_tools_and_commands_say_of_their_own_is_no_sign_of_the_provider() {
     }
 }
 
+/// What all turns cost together stands in each of its results: nothing says what one turn cost.
+#[test]
+fn results_of_a_claude_that_tells_no_usage_of_models_add_up_their_tokens_and_tell_no_cost() {
+    let result = |cost: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"done","num_turns":1,"usage":{{"input_tokens":100,"output_tokens":10}},"total_cost_usd":{cost}}}"#
+        )
+    };
+    let mut reader = Reader::new(StreamFormat::Claude, Patterns::default(), 0);
+    let mut progress = Progress::default();
+    for line in [result(0.5), result(0.75)] {
+        reader.feed(format!("{line}\n").as_bytes()).iter().for_each(|each| progress.apply(&each.event));
+    }
+    let used = progress.usage().of_process(None).unwrap();
+    assert_eq!((used.input, used.output, used.cost_usd), (Some(200), Some(20), None));
+}
+
 #[test]
 fn what_agents_say_on_stderr_is_known() {
     let presets = Presets::built_in().unwrap();
