@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use backstay_agent::{
     AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Patterns, Presets, Progress, Reader, Reset,
-    StreamFormat, Symptom, provider_words,
+    StreamFormat, Symptom,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -109,7 +109,7 @@ fn every_stream_gives_the_events_that_are_written_down() {
         let (lines, malformed, unknown) = (counts.lines, counts.malformed, counts.unknown);
         writeln!(events, "{lines} lines, {malformed} malformed, {unknown} unknown").unwrap();
         for line in golden.stderr.lines() {
-            let event = golden.signs.event(&provider_words(line)).or_else(|| golden.signs.event(line));
+            let event = golden.signs.event_of_line(line);
             let event =
                 event.or_else(|| golden.signs.is_sub_agent(line).then_some(AgentEvent::UntoldSubAgent));
             if let Some(event) = event {
