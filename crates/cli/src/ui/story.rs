@@ -224,8 +224,11 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
         (Because::Limit { .. }, None) => format!("{} met a limit; {next} goes on", continues.agent),
         (
             Because::LoginNeeded { message } | Because::Refused { message } | Because::NotStarted { message },
-            _,
-        ) => format!("{message}; {next} goes on"),
+            due_at,
+        ) => match due_at {
+            Some(due_at) => format!("{message}; {}", super::limit_words(next, due_at, times)),
+            None => format!("{message}; {next} goes on"),
+        },
         (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
