@@ -52,8 +52,8 @@ pub(crate) fn usage_words(usage: &Usage) -> String {
     }
     match usage.input.partial.max(usage.output.partial) {
         0 => {}
-        1 => words.push("1 attempt did not tell its sub-agents".to_owned()),
-        many => words.push(format!("{many} attempts did not tell their sub-agents")),
+        1 => words.push("1 attempt did not tell all of it".to_owned()),
+        many => words.push(format!("{many} attempts did not tell all of it")),
     }
     words.join(" · ")
 }
@@ -127,11 +127,11 @@ mod tests {
             ..Tokens::default()
         };
         let partly = Tokens { cost_micro_usd: None, ..all };
-        let without_sub_agents = Tokens { is_partial: true, ..all };
+        let partial = Tokens { is_partial: true, ..all };
         let table: [(&[Option<Tokens>], &str); 8] = [
             (
-                &[Some(all), Some(without_sub_agents)],
-                "4.82 M + ? tokens (81 % cached) · 24.69 USD + ? · 1 attempt did not tell its sub-agents",
+                &[Some(all), Some(partial)],
+                "4.82 M + ? tokens (81 % cached) · 24.69 USD + ? · 1 attempt did not tell all of it",
             ),
             (&[Some(all)], "2.41 M tokens (81 % cached) · 12.34 USD"),
             (&[Some(partly)], "2.41 M tokens (81 % cached) · cost unknown"),
