@@ -124,6 +124,8 @@ fn each_kind_of_rule_says_what_it_is_for() {
         ("reasoning = \"a\"", r#"{"a":"hm"}"#, vec![AgentEvent::Reasoning { text: "hm".to_owned() }]),
         ("life = true", "{}", vec![AgentEvent::Working]),
         ("life = false", "{}", vec![]),
+        ("turn_started = true", "{}", vec![AgentEvent::TurnStarted]),
+        ("turn_started = false", "{}", vec![]),
         (
             &*format!("tool_started = {{ {tool} }}"),
             r#"{"id":7,"tool":"w\u001b[2J","path":"/work/project/a.rs"}"#,

@@ -55,9 +55,34 @@ fn a_process_that_works_in_the_background_or_begins_another_turn_is_not_over() {
     assert_eq!(ends(&observer), None, "a command works in the background");
     observer.feed(background("").as_bytes(), NOW);
     assert_eq!(ends(&observer), Some((30, EndedFor::NothingToDo)));
-    let tool = r#"{"type":"assistant","message":{"id":"m9","content":[{"type":"tool_use","id":"t9","name":"Bash","input":{"command":"ls"}}]}}"#;
-    observer.feed(format!("{tool}\n").as_bytes(), NOW);
-    assert_eq!(ends(&observer), None, "its background work began another turn");
+    let begins = r#"{"type":"system","subtype":"init","session_id":"00000000-0000-7000-8000-000000000001"}"#;
+    observer.feed(format!("{begins}\n").as_bytes(), NOW);
+    assert_eq!(ends(&observer), None, "its background work began another turn, and its model thinks");
+    observer.end(NOW);
+    assert_eq!(observer.judge(None, "", NOW).turn, TurnEnd::CutShort, "the answer of that turn is not known");
+}
+
+#[test]
+fn an_agent_whose_model_thinks_in_another_turn_is_not_over() {
+    let rules = "[agents.mine]\nprogram = \"mine\"\nstart = []\nstream = \"json_lines\"\nlines = [{ when = { type = \"begins\" }, turn_started = true }, { when = { type = \"ends\" }, turn_ended = { ok = true } }]";
+    let mine = Presets::with_configuration("config.toml", rules).unwrap().get("mine").unwrap().clone();
+    let mine = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    for (mut observer, ends_turn, begins_turn) in [
+        (observer("codex"), r#"{"type":"turn.completed"}"#, r#"{"type":"turn.started"}"#),
+        (
+            observer("opencode"),
+            r#"{"type":"step_finish","sessionID":"s","part":{"id":"p","reason":"stop"}}"#,
+            r#"{"type":"step_start","sessionID":"s","part":{}}"#,
+        ),
+        (mine, r#"{"type":"ends"}"#, r#"{"type":"begins"}"#),
+    ] {
+        for _ in 0..2 {
+            observer.feed(format!("{begins_turn}\n").as_bytes(), NOW);
+            assert_eq!(ends(&observer), None, "{begins_turn}");
+            observer.feed(format!("{ends_turn}\n").as_bytes(), NOW);
+            assert_eq!(ends(&observer), Some((30, EndedFor::NothingToDo)), "{ends_turn}");
+        }
+    }
 }
 
 /// What stands on stderr alone is told once, has its moment, and ends the process after the patience for its kind.

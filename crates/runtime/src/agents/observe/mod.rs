@@ -336,7 +336,10 @@ impl Observer {
                 },
                 None => return,
             },
-            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
+            AgentEvent::TurnStarted
+            | AgentEvent::Working
+            | AgentEvent::UntoldSubAgent
+            | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
