@@ -15,7 +15,7 @@ use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
 use backstay_engine::run::SaidUntil;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
-use backstay_exec::{ExitRecord, Secrets, SpoolError};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, StopReason};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
@@ -74,6 +74,17 @@ pub(crate) enum EndedFor {
     NothingToDo,
     /// It waits inside for what is in its way.
     Obstacle,
+}
+
+impl EndedFor {
+    /// What its keeper is told, and keeps for whoever owns the run when it has ended.
+    pub(crate) fn reason(self) -> StopReason {
+        match self {
+            EndedFor::Silence => StopReason::Silent,
+            EndedFor::NothingToDo => StopReason::Over,
+            EndedFor::Obstacle => StopReason::Obstacle,
+        }
+    }
 }
 
 /// What an ended agent's stream came to.
