@@ -11,7 +11,7 @@ use backstay_model::{Attempt, EffectCall, EffectId};
 
 use super::flight::{GRACE, News, Watch, chain};
 use super::run_loop::{Drive, millis};
-use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard};
+use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard, Taken};
 
 /// How long an agent may give no sign of life before that is said.
 const IDLE_NOTICE: Duration = Duration::from_secs(600);
@@ -95,7 +95,7 @@ impl Watch {
         }
     }
 
-    fn hear(&self, heard: Heard, control: Option<&KeeperControl>) {
+    fn hear(&self, heard: Heard, control: Option<&KeeperControl>) -> Taken {
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         match heard {
             Heard::Said(on, said) => self.say(News::Report(Report::Said { effect, attempt, on, said })),
@@ -108,10 +108,13 @@ impl Watch {
             Heard::End(why) => {
                 let told = control.map(|control| control.stop(self.epoch, why.reason(), GRACE));
                 if let Some(Err(error)) = told {
-                    tracing::debug!(%effect, ?why, %error, "the keeper of an agent that is to end is gone");
+                    let error = chain(&error);
+                    tracing::warn!(%effect, ?why, %error, "the keeper of an agent that is to end cannot be told");
+                    return Taken::NotNow;
                 }
             }
         }
+        Taken::Yes
     }
 
     /// Reads what the ended agent said to its end, from where `attendant` stood.

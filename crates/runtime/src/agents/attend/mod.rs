@@ -23,7 +23,7 @@ use backstay_model::event::{Said, SaidOn};
 use camino::Utf8PathBuf;
 use tokio::time::Instant;
 
-use self::quiet::{Idle, Still};
+use self::quiet::Watches;
 use super::observe::Observer;
 use crate::clock::Clock;
 
@@ -63,6 +63,14 @@ pub(crate) enum Heard {
     Stalled { silent: Duration, stop_in: Option<Duration> },
     /// Its process is to be ended.
     End(EndedFor),
+}
+
+/// Whether what was heard was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    /// What has to be done about it cannot be done now: it is to be told again.
+    NotNow,
 }
 
 /// Why the process of an agent is ended before it ends by itself.
@@ -116,10 +124,10 @@ pub(crate) struct Attendant {
 }
 
 impl Attendant {
-    /// Begins to read. `hear` is called on a thread of its own; what it is told is told once.
+    /// Begins to read. `hear` is called on a thread of its own; what it takes is told once.
     pub(crate) fn begin(
         attended: Attended,
-        mut hear: impl FnMut(Heard) + Send + 'static,
+        mut hear: impl FnMut(Heard) -> Taken + Send + 'static,
     ) -> io::Result<Attendant> {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
@@ -146,12 +154,15 @@ impl Attended {
         Observer::new(self.preset.clone(), &self.cwd, self.known_until, &self.secrets)
     }
 
-    fn follow(self, is_over: &AtomicBool, hear: &mut impl FnMut(Heard)) -> Result<Observer, AttendError> {
+    fn follow(
+        self,
+        is_over: &AtomicBool,
+        hear: &mut impl FnMut(Heard) -> Taken,
+    ) -> Result<Observer, AttendError> {
         let mut follower = Follower::open(&self.folder, 0)?;
         let mut observer = self.observer();
         let mut told_at = Instant::now();
-        let mut idle = Idle::new();
-        let mut still = Still::new(Instant::now());
+        let mut watches = Watches::of(&self, told_at);
         while !is_over.load(Ordering::Relaxed) {
             let patience = match observer.is_told() {
                 true => LOOK,
@@ -174,11 +185,7 @@ impl Attended {
             if ended {
                 break;
             }
-            if let Some(why) = still.look(&observer, self.clock.wall(), Instant::now()) {
-                hear(Heard::End(why));
-            } else if let Some(heard) = idle.look(&observer, &self) {
-                hear(heard);
-            }
+            watches.look(&observer, self.clock.wall(), Instant::now(), hear);
         }
         self.tell(&mut observer, hear)?;
         Ok(observer)
@@ -194,7 +201,11 @@ impl Attended {
         }
     }
 
-    fn tell(&self, observer: &mut Observer, hear: &mut impl FnMut(Heard)) -> Result<(), AttendError> {
+    fn tell(
+        &self,
+        observer: &mut Observer,
+        hear: &mut impl FnMut(Heard) -> Taken,
+    ) -> Result<(), AttendError> {
         while let Some(batch) = observer.take() {
             for text in &batch.texts {
                 self.blobs.put(text.as_bytes())?;
@@ -209,7 +220,7 @@ impl Attended {
         &self,
         observer: Option<Observer>,
         record: &ExitRecord,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<Finding, AttendError> {
         let mut observer = observer.unwrap_or_else(|| self.observer());
         let now = self.ended_at();
@@ -241,7 +252,7 @@ impl Attended {
         &self,
         observer: &mut Observer,
         now: Timestamp,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<(), AttendError> {
         let from = observer.offset() + observer.stderr_offset();
         let mut follower = match Follower::open(&self.folder, from) {
@@ -275,7 +286,7 @@ impl Attended {
         observer: &mut Observer,
         (stream, size_bytes): (Stream, u64),
         now: Timestamp,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<(), AttendError> {
         let path = self.folder.join(stream.file_name());
         let read = |source| AttendError::Read { path: path.clone(), source };

@@ -2,8 +2,10 @@ use std::path::PathBuf;
 
 use backstay_agent::Presets;
 use backstay_engine::{Trouble, TurnEnd};
+use backstay_exec::Pause;
+use camino::Utf8Path;
 
-use super::quiet::OVER_GRACE;
+use super::quiet::{OVER_GRACE, ObstacleWatch};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
@@ -20,16 +22,17 @@ fn task(agent: &str) -> Vec<u8> {
 
 /// After how many seconds the agent's process is ended, and why; `None` if it is not in an hour.
 fn ends(observer: &Observer) -> Option<(u64, EndedFor)> {
+    ends_in(Utf8Path::new("/there/is/no/attempt"), observer)
+}
+
+fn ends_in(attempt: &Utf8Path, observer: &Observer) -> Option<(u64, EndedFor)> {
     let begin = Instant::now();
-    let mut still = Still::new(begin);
+    let mut watch = ObstacleWatch::new(attempt, begin);
     let mut seconds = 0..3_600;
-    let found = seconds.find_map(|second| {
+    seconds.find_map(|second| {
         let at = begin + Duration::from_secs(second);
-        Some((second, still.look(observer, NOW, at)?))
-    });
-    let later = begin + Duration::from_secs(7_200);
-    assert_eq!(still.look(observer, NOW, later).filter(|_| found.is_some()), None, "it is said once");
-    found
+        Some((second, watch.look(observer, NOW, at)?))
+    })
 }
 
 #[test]
@@ -119,11 +122,11 @@ fn what_an_agent_waits_for_inside_itself_is_told_and_its_process_ended() {
             120,
             limit(Some("2026-11-21T08:33:40Z"), "AI_APICallError: Rate limit reached, try again in 20s"),
         ),
-        ("opencode", opencode(no_credit), 10, Trouble::Refused { message: no_credit.to_owned() }),
+        ("opencode", opencode(no_credit), 120, Trouble::Refused { message: no_credit.to_owned() }),
         (
             "opencode",
             opencode("AI_APICallError: invalid api key"),
-            10,
+            120,
             Trouble::Login { message: "AI_APICallError: invalid api key".to_owned() },
         ),
         (
@@ -145,6 +148,92 @@ fn what_an_agent_waits_for_inside_itself_is_told_and_its_process_ended() {
         assert_eq!(ends(&observer), Some((seconds, EndedFor::Obstacle)), "{line}");
         observer.end(NOW);
         assert_eq!(observer.judge(None, "", NOW).trouble, Some(expected), "{line}");
+    }
+}
+
+/// Codex writes to its log what a command that it runs met.
+#[test]
+fn while_a_tool_runs_nothing_on_stderr_is_in_the_way_and_no_patience_is_used_up() {
+    let unauthorized =
+        "2026-11-21T08:33:20Z ERROR codex_core::tools::router: error=curl: HTTP 401 Unauthorized\n";
+    let tool = |state: &str| {
+        format!(
+            "{{\"type\":\"item.{state}\",\"item\":{{\"id\":\"1\",\"type\":\"command_execution\",\"command\":\"cargo test\",\"exit_code\":0}}}}\n"
+        )
+    };
+    let told = |observer: &mut Observer| {
+        let said = std::iter::from_fn(|| observer.take()).flat_map(|batch| batch.said);
+        said.filter(|(_, said)| matches!(said, Said::LoginNeeded { .. })).count()
+    };
+    let mut observer = observer("codex");
+    observer.feed(tool("started").as_bytes(), NOW);
+    observer.feed_stderr(unauthorized.as_bytes(), NOW);
+    assert_eq!((told(&mut observer), observer.obstacle(), ends(&observer)), (0, None, None));
+    let refused = r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#;
+    observer.feed(format!("{refused}\n").as_bytes(), NOW);
+    assert_eq!(
+        (told(&mut observer), ends(&observer)),
+        (1, None),
+        "its own words count when the tool has ended"
+    );
+    observer.feed(tool("completed").as_bytes(), NOW);
+    observer.feed_stderr(unauthorized.as_bytes(), NOW);
+    assert_eq!((told(&mut observer), ends(&observer)), (1, Some((120, EndedFor::Obstacle))), "stderr alone");
+    observer.feed(format!("{refused}\n").as_bytes(), NOW);
+    assert_eq!(ends(&observer), Some((10, EndedFor::Obstacle)), "it says so itself");
+}
+
+#[test]
+fn while_an_agent_asks_a_person_nothing_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let attempt = Utf8Path::from_path(folder.path()).unwrap();
+    let mut limited = observer("opencode");
+    limited.feed_stderr(b"level=ERROR error.error=\"AI_APICallError: Rate limit reached\"\n", NOW);
+    let mut over = observer("codex");
+    over.feed(&task("codex"), NOW);
+    for (observer, seconds, why) in [(limited, 120, EndedFor::Obstacle), (over, 30, EndedFor::NothingToDo)] {
+        assert_eq!(ends_in(attempt, &observer), Some((seconds, why)));
+        let _asks = Pause::begin(attempt, "ask").unwrap();
+        assert_eq!(ends_in(attempt, &observer), None);
+        std::fs::remove_dir_all(attempt.join("waits")).unwrap();
+    }
+}
+
+#[test]
+fn that_a_process_is_to_end_is_said_each_second_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap();
+    for (idle_timeout, is_over, first) in [(None, true, 30_000), (Some(Duration::from_secs(7)), false, 7_000)]
+    {
+        let attended = Attended {
+            preset: Presets::built_in().unwrap().get("codex").unwrap().clone(),
+            folder: path.to_owned(),
+            cwd: "/work/project".to_owned(),
+            known_until: SaidUntil::default(),
+            idle_timeout,
+            idle_notice: Duration::from_secs(600),
+            blobs: BlobStore::in_memory(),
+            clock: Arc::new(crate::SystemClock),
+            secrets: Secrets::of(&[]),
+        };
+        let mut observer = observer("codex");
+        if is_over {
+            observer.feed(&task("codex"), NOW);
+        }
+        let begin = Instant::now();
+        let mut watches = Watches::of(&attended, begin);
+        let mut ends = Vec::new();
+        for millis in (0..60_000).step_by(250) {
+            let at = begin + Duration::from_millis(millis);
+            watches.look(&observer, NOW, at, &mut |heard| {
+                if !matches!(heard, Heard::End(_)) {
+                    return Taken::Yes;
+                }
+                ends.push(millis);
+                if ends.len() < 3 { Taken::NotNow } else { Taken::Yes }
+            });
+        }
+        assert_eq!(ends, [first, first + 1_000, first + 2_000]);
     }
 }
 

@@ -52,6 +52,8 @@ pub(crate) struct Observer {
     /// Where its lines had something else than the rules for them expect: that is told once.
     wrong_values: BTreeSet<String>,
     usage: Option<Usage>,
+    /// Where it said what is in its way.
+    obstacle_on: SaidOn,
     /// The session and the model that were told last.
     session: Option<(String, Option<String>)>,
     waiting: Vec<Waiting>,
@@ -120,6 +122,7 @@ impl Observer {
             open_calls: BTreeSet::new(),
             wrong_values: BTreeSet::new(),
             usage: None,
+            obstacle_on: SaidOn::Stdout,
             session: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -149,6 +152,16 @@ impl Observer {
     /// What is in its way.
     pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
         self.progress.obstacle()
+    }
+
+    /// Where it said what is in its way: on stderr only where its stream does not say so too.
+    pub(crate) fn obstacle_is_on(&self) -> SaidOn {
+        self.obstacle_on
+    }
+
+    /// Whether a tool of its runs.
+    pub(crate) fn runs_tools(&self) -> bool {
+        self.progress.running_tools().next().is_some()
     }
 
     /// When the limit that is in its way ends, as far as it says so.
@@ -211,12 +224,16 @@ impl Observer {
             }
             return;
         }
-        let life = self.life();
+        let (life, runs_tools) = (self.life(), self.runs_tools());
         let since = &mut self.stderr.since;
         if since.life != life {
             *since = SinceLife { life, ..SinceLife::default() };
         }
         since.line = Some(one_line(line));
+        // While a tool runs, what stands there may be about what the tool met.
+        if runs_tools {
+            return;
+        }
         let signs = self.preset.signs();
         match signs.symptom(line) {
             Some(Symptom::SessionUnknown) => since.session = Some(Trouble::SessionUnknown),
@@ -228,7 +245,7 @@ impl Observer {
             return;
         };
         in_agent_event(&self.secrets, &mut event);
-        self.progress.apply(&event);
+        self.apply(&event, SaidOn::Stderr);
         let told = Some((self.life(), event.clone()));
         if self.stderr.told == told {
             return;
@@ -237,6 +254,22 @@ impl Observer {
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
         self.wait_beside(drafts);
+    }
+
+    fn apply(&mut self, event: &AgentEvent, on: SaidOn) {
+        let kind = |obstacle: Option<&Obstacle>| obstacle.map(std::mem::discriminant);
+        let before = kind(self.obstacle());
+        self.progress.apply(event);
+        let says_so = matches!(
+            (event, self.obstacle()),
+            (AgentEvent::Limit { .. }, Some(Obstacle::Limit { .. }))
+                | (AgentEvent::LoginNeeded { .. }, Some(Obstacle::Login { .. }))
+                | (AgentEvent::Refused { .. }, Some(Obstacle::Refused { .. }))
+                | (AgentEvent::NetworkTrouble { .. }, Some(Obstacle::Network { .. }))
+        );
+        if says_so && (on == SaidOn::Stdout || kind(self.obstacle()) != before) {
+            self.obstacle_on = on;
+        }
     }
 
     /// Keeps what the line of stderr that was read last says.
@@ -288,7 +321,7 @@ impl Observer {
     }
 
     fn take_clean(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
-        self.progress.apply(&event);
+        self.apply(&event, SaidOn::Stdout);
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
         if spool_end <= self.known_until.stdout {
