@@ -407,6 +407,10 @@ fn rules_that_make_no_sense_are_refused_with_their_place() {
             format!("signs.success = [\"done\"]\n{}", one("{ message = \"m\" }")),
             "config.toml:1:9: the agent mine: it has `signs.success` or `signs.failure`, which only `stream = \"text\"`",
         ),
+        (
+            format!("signs.limit = [\"slow down\", \" \"]\n{}", one("{ message = \"m\" }")),
+            "config.toml:1:9: the agent mine: `signs.limit` has an empty text, which stands in every line",
+        ),
     ] {
         let error = agent(&lines).unwrap_err();
         assert!(error.to_string().starts_with(message), "{lines}\n{error}\n{message}");
