@@ -226,7 +226,11 @@ impl Attended {
         let now = self.ended_at();
         if !self.has_stream() {
             if self.preset.signs().tells_ends_by_text() {
-                self.read_rest(&mut observer, (Stream::Stdout, record.stdout.size_bytes), now, hear)?;
+                for (stream, size_bytes) in
+                    [(Stream::Stdout, record.stdout.size_bytes), (Stream::Stderr, record.stderr.size_bytes)]
+                {
+                    self.read_rest(&mut observer, (stream, size_bytes), now, hear)?;
+                }
                 observer.end(now);
                 self.tell(&mut observer, hear)?;
             }
@@ -322,17 +326,20 @@ impl Attended {
         Dir::open(self.folder.as_std_path())?.open_file(stream.file_name())
     }
 
-    /// When the process ended: times of day that it said are meant from there, whoever reads them when.
+    /// When the process last wrote something: times of day and waits that it said are meant from there, whoever reads them
+    /// when.
     fn ended_at(&self) -> Timestamp {
         let now = self.clock.wall();
-        let written = Dir::open(self.folder.as_std_path())
-            .and_then(|folder| folder.status(Stream::Stdout.file_name()))
-            .ok()
-            .flatten()
-            .map(|there| there.modified)
-            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_micros()).ok());
-        written.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
+        let written = |stream: Stream| {
+            let status = Dir::open(self.folder.as_std_path())
+                .and_then(|folder| folder.status(stream.file_name()))
+                .ok()
+                .flatten()?;
+            let since = status.modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_micros()).ok()
+        };
+        let last = written(Stream::Stdout).max(written(Stream::Stderr));
+        last.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
     }
 
     /// The end of stderr. It is only looked through for signs: what cannot be read has none.

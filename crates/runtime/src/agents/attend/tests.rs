@@ -1,8 +1,10 @@
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use backstay_agent::Presets;
 use backstay_engine::{Trouble, TurnEnd};
 use backstay_exec::Pause;
+use backstay_model::event::Spool;
 use camino::Utf8Path;
 
 use super::quiet::{OVER_GRACE, ObstacleWatch};
@@ -11,8 +13,102 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
 
 fn observer(agent: &str) -> Observer {
-    let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-    Observer::new(preset, "/work/project", SaidUntil::default(), &Secrets::of(&[]))
+    Observer::new(preset(agent), "/work/project", SaidUntil::default(), &Secrets::of(&[]))
+}
+
+fn preset(agent: &str) -> Preset {
+    Presets::built_in().unwrap().get(agent).unwrap().clone()
+}
+
+/// Of an attempt in `folder`, with a clock that stands.
+fn attended(preset: Preset, folder: &Utf8Path) -> Attended {
+    #[derive(Debug)]
+    struct Standing;
+    impl Clock for Standing {
+        fn wall(&self) -> Timestamp {
+            NOW
+        }
+
+        fn asleep(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+    Attended {
+        preset,
+        folder: folder.to_owned(),
+        cwd: "/work/project".to_owned(),
+        known_until: SaidUntil::default(),
+        idle_timeout: None,
+        idle_notice: Duration::from_secs(600),
+        blobs: BlobStore::in_memory(),
+        clock: Arc::new(Standing),
+        secrets: Secrets::of(&[]),
+    }
+}
+
+/// What an agent came to that wrote `stdout` and `stderr` so many seconds before now and ended by itself.
+fn finished(preset: Preset, stdout: (&str, u64), stderr: (&str, u64)) -> AgentEnded {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap();
+    let now = UNIX_EPOCH + Duration::from_micros(u64::try_from(NOW.as_micros()).unwrap());
+    let write = |name: &str, (text, ago): (&str, u64)| {
+        std::fs::write(path.join(name), text).unwrap();
+        let file = File::options().write(true).open(path.join(name)).unwrap();
+        file.set_modified(now - Duration::from_secs(ago)).unwrap();
+        let digest = backstay_model::Digest::of(text.as_bytes());
+        Spool { size_bytes: text.len() as u64, digest, lost_bytes: 0 }
+    };
+    let record = ExitRecord {
+        version: backstay_exec::EXIT_RECORD_VERSION,
+        effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),
+        attempt: backstay_model::Attempt(1),
+        ended_by: backstay_exec::EndedBy::Exit,
+        exit_code: Some(1),
+        signal: None,
+        duration_ms: 0,
+        stdout: write("stdout", stdout),
+        stderr: write("stderr", stderr),
+        left_behind: 0,
+        survivors: 0,
+    };
+    attended(preset, path).finish(None, &record, &mut |_| Taken::Yes).unwrap().ended
+}
+
+#[test]
+fn a_wait_is_counted_from_when_the_process_last_wrote_something() {
+    let limit = "level=ERROR error.error=\"AI_APICallError: Rate limit reached, try again in 2h\"\n";
+    for (stdout, stderr) in [(3_600, 60), (60, 3_600)] {
+        let ended = finished(preset("opencode"), ("{}\n", stdout), (limit, stderr));
+        let expected = NOW.plus(Duration::from_secs(2 * 3_600 - 60));
+        let Some(Trouble::Limit { reset_at: Some(at), .. }) = ended.trouble else { panic!("{ended:?}") };
+        assert_eq!(at, expected, "{stdout} {stderr}");
+    }
+}
+
+#[test]
+fn a_failure_of_an_agent_whose_output_is_text_counts_wherever_it_stands_on_either_stream() {
+    let text = "[agents.mine]\nprogram = \"mine\"\nstart = []\nsigns = { success = [\"done\"], failure = [\"fatal:\"], login = [\"no key\"] }";
+    let mine = Presets::with_configuration("config.toml", text).unwrap().get("mine").unwrap().clone();
+    let more = "more of it\n".repeat(2_000);
+    let failed = format!("fatal: no key\n{more}");
+    let badly = AgentEnded {
+        turn: TurnEnd::Badly { failure: Some("fatal: no key".to_owned()) },
+        trouble: Some(Trouble::Login { message: "fatal: no key".to_owned() }),
+    };
+    let well = AgentEnded { turn: TurnEnd::Well, trouble: None };
+    let succeeded = format!("done\n{more}");
+    let failed_then_done = format!("{failed}done\n");
+    for (stdout, stderr, expected) in [
+        (&*more, &*failed, &badly),
+        (&*failed, &*more, &badly),
+        (&*failed_then_done, "", &badly),
+        ("done\n", &*failed_then_done, &badly),
+        (&*succeeded, &*more, &well),
+        (&*more, &*succeeded, &well),
+        ("", "done", &well),
+    ] {
+        assert_eq!(&finished(mine.clone(), (stdout, 0), (stderr, 0)), expected);
+    }
 }
 
 fn task(agent: &str) -> Vec<u8> {
@@ -205,17 +301,7 @@ fn that_a_process_is_to_end_is_said_each_second_until_it_is_taken() {
     let path = Utf8Path::from_path(folder.path()).unwrap();
     for (idle_timeout, is_over, first) in [(None, true, 30_000), (Some(Duration::from_secs(7)), false, 7_000)]
     {
-        let attended = Attended {
-            preset: Presets::built_in().unwrap().get("codex").unwrap().clone(),
-            folder: path.to_owned(),
-            cwd: "/work/project".to_owned(),
-            known_until: SaidUntil::default(),
-            idle_timeout,
-            idle_notice: Duration::from_secs(600),
-            blobs: BlobStore::in_memory(),
-            clock: Arc::new(crate::SystemClock),
-            secrets: Secrets::of(&[]),
-        };
+        let attended = Attended { idle_timeout, ..attended(preset("codex"), path) };
         let mut observer = observer("codex");
         if is_over {
             observer.feed(&task("codex"), NOW);
