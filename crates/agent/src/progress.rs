@@ -82,6 +82,8 @@ impl Progress {
                     self.model.clone_from(model);
                 }
             }
+            // It is no sign of life: an agent that cannot reach its provider begins again and again.
+            AgentEvent::TurnStarted => (self.ended, self.failure) = (None, None),
             AgentEvent::Message { text, part } => self.message(text, *part),
             // It says nothing of what was in the way: that may still be so.
             AgentEvent::WrongValue { .. } => {}
@@ -434,6 +436,16 @@ mod tests {
         assert_eq!(progress.last_message(), Some("bye"));
         assert_eq!((progress.life(), progress.tools()), (4, 1));
         assert_eq!(folded(&[piece("hel"), piece("lo\nyou\n")]).sign_of_life(), Some("you"));
+    }
+
+    #[test]
+    fn a_turn_that_begins_takes_back_the_end_of_the_one_before_and_is_no_life() {
+        let failed =
+            AgentEvent::TurnEnded { ok: false, last_message: None, failure: Some("broke".to_owned()) };
+        let trouble = AgentEvent::NetworkTrouble { message: "away".to_owned() };
+        let progress = folded(&[piece("first"), failed, trouble, AgentEvent::TurnStarted]);
+        assert_eq!((progress.ended(), progress.failure(), progress.is_over()), (None, None, false));
+        assert_eq!((progress.life(), progress.obstacle().is_some()), (1, true));
     }
 
     #[test]

@@ -271,7 +271,8 @@ pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed
 fn system(system: System) -> Option<Vec<AgentEvent>> {
     match system {
         System::Init { session_id, model } => {
-            Some(vec![AgentEvent::SessionStarted { id: session_id, model }])
+            // Each turn begins with it, also one that background work begins.
+            Some(vec![AgentEvent::SessionStarted { id: session_id, model }, AgentEvent::TurnStarted])
         }
         System::ApiRetry { error, error_status } => {
             let status =

@@ -128,7 +128,7 @@ struct Failure {
 pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
     let events = match Line::deserialize(line)? {
         Line::ThreadStarted { thread_id } => vec![AgentEvent::SessionStarted { id: thread_id, model: None }],
-        Line::TurnStarted => Vec::new(),
+        Line::TurnStarted => vec![AgentEvent::TurnStarted],
         Line::ItemUpdated => vec![AgentEvent::Working],
         Line::ItemStarted { item } => started(item, context),
         Line::ItemCompleted { item } => match completed(item, context) {

@@ -16,6 +16,8 @@ pub enum AgentEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<String>,
     },
+    /// Another turn begins: whatever turn ended before, the agent is at work again.
+    TurnStarted,
     /// The agent speaks to its user.
     Message {
         /// What it says.
@@ -140,6 +142,7 @@ impl AgentEvent {
             | AgentEvent::WrongValue { .. }
             | AgentEvent::Model { .. } => true,
             AgentEvent::SessionStarted { .. }
+            | AgentEvent::TurnStarted
             | AgentEvent::Reasoning { .. }
             | AgentEvent::ToolStarted { .. }
             | AgentEvent::ToolFinished { .. }

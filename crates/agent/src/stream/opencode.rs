@@ -143,7 +143,9 @@ struct FailureData {
 pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
     let events = match Line::deserialize(line)? {
         // No line tells the session alone; each step begins with it.
-        Line::StepStart { session_id } => vec![AgentEvent::SessionStarted { id: session_id, model: None }],
+        Line::StepStart { session_id } => {
+            vec![AgentEvent::SessionStarted { id: session_id, model: None }, AgentEvent::TurnStarted]
+        }
         Line::Text { part } => vec![AgentEvent::Message { text: part.text, part: Part::Whole }],
         Line::Reasoning { part } => vec![AgentEvent::Reasoning { text: part.text }],
         Line::ToolUse { part } => used(*part, context),

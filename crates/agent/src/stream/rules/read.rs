@@ -122,6 +122,9 @@ impl Reading<'_> {
             self.events.push(AgentEvent::Working);
         }
         self.session(rule, scope);
+        if rule.turn_started == Some(true) {
+            self.events.push(AgentEvent::TurnStarted);
+        }
         let text = self.text(rule.reasoning.as_ref(), scope);
         self.events.extend(text.map(|text| AgentEvent::Reasoning { text }));
         for (path, part) in [(&rule.message, Part::Whole), (&rule.delta, Part::Piece)] {
