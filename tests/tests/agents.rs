@@ -356,7 +356,7 @@ fn an_agent_without_a_message_has_an_empty_output_and_one_value_among_words_is_a
     let world = World::new();
     world.fake("fake").turn(1, "tool t1 'echo one'; ends");
     let other = world.fake("other");
-    other.turn(1, r#"message 'Here it is: {\"n\": 7}. Done.'; ends"#);
+    other.turn(1, r#"message 'Here it is:\n\n{\"n\": 7}\n\nDone.'; ends"#);
     world.write("s.json", r#"{"type": "object", "required": ["n"]}"#);
     world.write(
         "flow.yaml",
@@ -503,7 +503,8 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said = store.say(run, Event::from(ResumeRequested { by: actor() })).await.unwrap();
+                let said =
+                    store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

@@ -160,6 +160,7 @@ fn tokens(tokens: Tokens) -> AgentEvent {
         cache_write: tokens.cache_write_input_tokens,
         reasoning: tokens.reasoning_output_tokens,
         cost_usd: None,
+        is_partial: false,
     })
 }
 

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use backstay_agent::{
     AgentEvent, Obstacle, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
-    provider_words,
 };
 use backstay_engine::Trouble;
 use backstay_engine::run::SaidUntil;
@@ -220,10 +219,7 @@ impl Observer {
             Some(Symptom::SessionInUse) => since.session = Some(Trouble::SessionInUse),
             Some(Symptom::Limit | Symptom::Login | Symptom::Refused | Symptom::Network) | None => {}
         }
-        // The provider's own words, where they say enough: what stands around them may be pages.
-        let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
-            return;
-        };
+        let Some(mut event) = signs.event_of_line(line) else { return };
         in_agent_event(&self.secrets, &mut event);
         self.apply(&event, SaidOn::Stderr);
         let told = Some((self.life(), event.clone()));
@@ -415,7 +411,7 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let is_partial = self.progress.has_untold_sub_agents();
+        let is_partial = all.is_partial || self.progress.has_untold_sub_agents();
         let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
@@ -431,7 +427,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
-        is_partial: false,
+        is_partial: usage.is_partial,
     }
 }
 

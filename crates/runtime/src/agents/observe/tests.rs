@@ -305,3 +305,25 @@ fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
     assert_eq!(ended.trouble, Some(Trouble::Unexplained { message: "it broke".to_owned() }));
     assert_eq!(judged("gemini", b"", 1, "").trouble, None);
 }
+
+#[test]
+fn figures_of_a_turn_stay_known_while_the_next_turn_works_and_are_marked_as_partial() {
+    let told: Vec<Tokens> = facts("claude", &golden("claude", "background.jsonl"), 0, 64)
+        .into_iter()
+        .filter_map(|(_, said)| match said {
+            Said::Usage(usage) => Some(usage.tokens),
+            _ => None,
+        })
+        .collect();
+    let figures = |tokens: &Tokens| (tokens.input, tokens.output, tokens.cost_micro_usd, tokens.is_partial);
+    assert_eq!(
+        told.iter().map(figures).collect::<Vec<_>>(),
+        [
+            (Some(1_000), None, None, false),
+            (Some(2_000), None, None, false),
+            (Some(2_000), Some(100), Some(3_480), false),
+            (Some(3_000), Some(100), Some(3_480), true),
+            (Some(3_000), Some(150), Some(5_220), false),
+        ]
+    );
+}
