@@ -435,6 +435,27 @@ fn an_agent_that_only_prints_that_it_stands_still_stands_still() {
     assert!(troubles > 0);
 }
 
+/// Its owner dies when it has told the agent to end, before the agent is gone: the next one knows why it was to end.
+#[test]
+fn an_agent_that_an_owner_ended_for_its_silence_was_silent_for_the_next_owner_too() {
+    let world = World::new();
+    let (told, go, _never) = (world.gate("told"), world.gate("go"), world.gate("never"));
+    world
+        .fake("fake")
+        .turn(1, "trap 'echo ends > told; cat go > /dev/null; exit 1' TERM; message hello; cat never");
+    world.write("flow.yaml", &flow(", idle_timeout: 1s"));
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(told.wait(), "ends\n");
+    run.kill();
+    go.open();
+    let (status, out) = world.start(&["resume", "@last"]).end();
+    assert_eq!(status.code(), Some(1), "{out}");
+    let record = world.record();
+    let step = record.step(&"fix".parse().unwrap()).unwrap();
+    assert_eq!((step.failure, step.summary.as_deref()), (Some(FailureClass::Stall), Some("silent for 1s")));
+    assert_eq!(world.read("fake/calls").lines().count(), 1, "it is not begun again");
+}
+
 /// A wall clock that the test moves.
 #[derive(Debug, Default)]
 struct Moved(Mutex<Duration>);
@@ -482,7 +503,8 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said = store.say(run, Event::from(ResumeRequested { by: actor() })).await.unwrap();
+                let said =
+                    store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

@@ -153,6 +153,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
                 OpenError::Missing { .. }
                 | OpenError::NotAStore { .. }
                 | OpenError::NewerStore { .. }
+                | OpenError::DevelopmentStore { .. }
                 | OpenError::NetworkFileSystem { .. },
             )),
         )
@@ -160,12 +161,14 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
             | OpenError::NewerStore { .. }
+            | OpenError::DevelopmentStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
         | CliError::Look(LookError::Open(
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
             | OpenError::NewerStore { .. }
+            | OpenError::DevelopmentStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
         | CliError::Backup(

@@ -1,6 +1,6 @@
 //! Whether the settings of a preset go together.
 
-use super::data::{Patch, SessionSource};
+use super::data::{Patch, SessionSource, SignsPatch};
 use crate::stream::{LineRules, StreamFormat};
 
 /// A table does not make a preset.
@@ -16,6 +16,8 @@ pub(super) enum Incomplete {
     NoSession,
     #[error("it has `signs.success` or `signs.failure`, which only `stream = \"text\"` has")]
     TextSigns,
+    #[error("`signs.{0}` has an empty text, which stands in every line")]
+    EmptySign(&'static str),
 }
 
 impl Incomplete {
@@ -28,6 +30,7 @@ impl Incomplete {
             }
             Incomplete::RulesOfOther => "add `stream = \"json_lines\"`, or remove `lines`",
             Incomplete::NoSession => "add a rule:  { when = { type = \"start\" }, session = \"session_id\" }",
+            Incomplete::EmptySign(_) => "remove that text",
             Incomplete::TextSigns => "remove them: the end of the turn is told by its stream",
         }
     }
@@ -36,6 +39,7 @@ impl Incomplete {
 impl Patch {
     /// Whether what is said of the output goes together.
     pub(super) fn expect_sense(&self) -> Result<(), Incomplete> {
+        self.signs.expect_texts()?;
         let rules = self.lines.as_ref();
         let has_rules = !rules.is_none_or(LineRules::is_empty);
         let tells_session = rules.is_some_and(LineRules::tell_session);
@@ -52,6 +56,29 @@ impl Patch {
             _ if has_rules => Err(Incomplete::RulesOfOther),
             _ if has_text_signs => Err(Incomplete::TextSigns),
             _ => Ok(()),
+        }
+    }
+}
+
+impl SignsPatch {
+    fn expect_texts(&self) -> Result<(), Incomplete> {
+        let signs = [
+            ("limit", &self.limit),
+            ("reset_after", &self.reset_after),
+            ("login", &self.login),
+            ("refused", &self.refused),
+            ("network", &self.network),
+            ("session_unknown", &self.session_unknown),
+            ("session_in_use", &self.session_in_use),
+            ("sub_agent", &self.sub_agent),
+            ("success", &self.success),
+            ("failure", &self.failure),
+        ];
+        let is_empty =
+            |texts: &Option<Vec<String>>| texts.iter().flatten().any(|text| text.trim().is_empty());
+        match signs.into_iter().find(|(_, texts)| is_empty(texts)) {
+            Some((name, _)) => Err(Incomplete::EmptySign(name)),
+            None => Ok(()),
         }
     }
 }

@@ -46,8 +46,7 @@ impl RunRecord {
                     Some(due_at) => StepStage::Backoff { due_at },
                     None => StepStage::Started,
                 };
-                record.limit =
-                    continues.limit_ends_at().map(|until| LimitWait { agent: continues.next.clone(), until });
+                record.limit = LimitWait::of(&continues);
                 record.agent = Some(continues.next);
             }
             Event::AgentSaid(said) => self.fold_said(at, said),

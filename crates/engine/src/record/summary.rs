@@ -1,5 +1,6 @@
 //! A run in a line: what its index row holds.
 
+use backstay_model::event::{Because, StepContinues};
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -43,4 +44,17 @@ pub struct LimitWait {
     pub agent: String,
     /// Until when.
     pub until: Timestamp,
+    /// Whether the agent said when its limit ends; else it is asked again by a rule.
+    #[serde(default)]
+    pub is_end_known: bool,
+}
+
+impl LimitWait {
+    /// The limit that the next attempt waits for, if it waits for one.
+    #[must_use]
+    pub fn of(continues: &StepContinues) -> Option<LimitWait> {
+        let until = continues.limit_ends_at()?;
+        let is_end_known = matches!(continues.because, Because::Limit { reset_at: Some(_), .. });
+        Some(LimitWait { agent: continues.next.clone(), until, is_end_known })
+    }
 }

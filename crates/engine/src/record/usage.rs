@@ -16,7 +16,7 @@ pub struct Figure {
     pub known: u64,
     /// Attempts that told nothing of it.
     pub untold: u64,
-    /// Attempts that told it without their sub-agents.
+    /// Attempts that told only a part of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub partial: u64,
 }

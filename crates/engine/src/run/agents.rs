@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues, TimerFired,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, Timestamp};
@@ -15,6 +15,7 @@ use super::handover::{Predecessor, WorkDone};
 use super::place::Place;
 use super::reports::duration;
 use super::turn::Turn;
+use crate::record::LimitWait;
 use crate::{AgentEnded, Report, Trouble};
 
 /// How long limits in a row are waited for where the step does not say, in milliseconds.
@@ -81,7 +82,7 @@ pub(super) struct AgentTurn {
     /// What is wrong with the last answer: the next attempt is to mend it.
     pub(super) repair: Option<String>,
     /// The agent whose limit the next attempt waits for.
-    pub(super) waits_for: Option<String>,
+    pub(super) waits_for: Option<LimitWait>,
     /// A person worked in its session since the last attempt.
     pub(super) intervened: bool,
     /// What the current agent did, in all of its attempts.
@@ -181,7 +182,7 @@ impl AgentTurn {
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
         self.availability.note(&continues.agent, &continues.because);
-        self.waits_for = continues.limit_ends_at().map(|_| continues.next.clone());
+        self.waits_for = LimitWait::of(continues);
         if self.waits_for.is_some() || matches!(continues.because, Because::Limit { .. }) {
             self.limited_since.get_or_insert(at);
         }
@@ -229,6 +230,15 @@ impl AgentTurn {
     fn goes_on(&self) -> bool {
         let session = self.starting.as_ref().map(|starting| &starting.session);
         matches!(session, Some(SessionWish::Continue { .. }))
+    }
+
+    /// A wait ended. Before its moment a person ended it, who knows better what the agents can do now.
+    pub(super) fn fold_fired(&mut self, fired: &TimerFired) {
+        self.waits_for = None;
+        if fired.fired_at < fired.due_at {
+            (self.limited_since, self.limits_in_a_row) = (None, 0);
+            self.availability = Availability::default();
+        }
     }
 
     /// The agent works: the next limit is the first of its row.

@@ -260,7 +260,8 @@ pub struct Tokens {
     /// The cost as the agent reckons it, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micro_usd: Option<u64>,
-    /// Whether sub-agents worked whose usage is in none of the figures.
+    /// Whether more was used than the figures say: by sub-agents whose usage nobody tells, or by calls that did not tell all
+    /// of it, as at the beginning of a turn that is not the first.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_partial: bool,
 }

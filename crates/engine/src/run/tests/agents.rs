@@ -11,6 +11,7 @@ use backstay_model::{Text, Timestamp};
 use super::Bench;
 use super::bench::{ended, exited};
 use super::say::{again, me, resume, suspend};
+use crate::record::LimitWait;
 use crate::record::RunStatus;
 use crate::run::{AgentWork, Desired};
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
@@ -294,8 +295,11 @@ fn a_limit_parks_the_step_until_its_end_and_spends_no_attempt() {
         // The end is told to the minute, and those that wait do not come back all at once.
         let wait = bench.wait();
         assert!(wait >= Duration::from_secs(3_660) && wait <= Duration::from_secs(3_675), "{wait:?}");
-        let (agent, until) = bench.machine.waits_for_limit().unwrap();
-        assert_eq!((agent, until), ("codex", bench.machine.next_timer().unwrap()));
+        let LimitWait { agent, until, is_end_known } = bench.machine.waits_for_limit().cloned().unwrap();
+        assert_eq!(
+            (agent.as_str(), until, is_end_known),
+            ("codex", bench.machine.next_timer().unwrap(), true)
+        );
         assert_eq!(bench.machine.summary().limit.unwrap().until, until);
         assert_eq!(bench.machine.wake_at(bench.now), Some(until), "nobody has to stay for it");
         assert_eq!(bench.record.step(&"a".parse().unwrap()).unwrap().limit.as_ref().unwrap().until, until);
@@ -320,6 +324,7 @@ fn a_limit_without_an_end_is_waited_for_longer_each_time() {
     let mut bench = one("max_wait: 10h");
     for minutes in [5, 10, 20, 40, 60, 60] {
         bench.meets_limit("a", None);
+        assert!(!bench.machine.waits_for_limit().unwrap().is_end_known);
         let wait = bench.wait().as_millis();
         let least = u128::from(minutes * MINUTE_MS);
         assert!((least..=least + 15_000).contains(&wait), "{minutes} min: {wait} ms");

@@ -7,7 +7,7 @@ use backstay_model::Timestamp;
 
 use super::agents::{HOUR_MS, one, with_fallback};
 use super::bench::ended;
-use super::say::again;
+use super::say::{again, resume, resume_now, suspend};
 use crate::record::RunStatus;
 use crate::{EndedBy, ProcessEnded, Trouble};
 
@@ -29,6 +29,38 @@ fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
     bench.later(3 * HOUR_MS);
     let facts = bench.meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1], "a continues after 3 by codex: limit", "whose limit is over by now");
+}
+
+#[test]
+fn a_person_who_resumes_now_ends_the_wait_for_a_limit_and_what_was_known_of_limits() {
+    let mut bench = with_fallback("");
+    bench.begins_session("a", "s1");
+    bench.meets_limit("a", Some(3 * HOUR_MS));
+    bench.works_in_session("a", "c1");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.say(resume());
+    assert!(bench.settle().iter().all(|fact| !fact.contains("timer")), "who only goes on waits");
+    let input = bench.say(resume_now());
+    assert_eq!(
+        bench.settle(),
+        [format!("#{input} accepted"), "a timer fired".to_owned(), "a starting 3 claude in c1".to_owned()]
+    );
+    assert_eq!(
+        bench.meets_limit("a", Some(HOUR_MS))[1],
+        "a continues after 3 by codex: limit",
+        "the limit of the other one is not believed any more"
+    );
+    // The same of a run that is suspended meanwhile.
+    bench.begins_session("a", "s2");
+    bench.meets_limit("a", Some(HOUR_MS));
+    bench.say(suspend());
+    assert_eq!(bench.settle().last().unwrap(), "run suspended");
+    bench.say(resume_now());
+    let facts = bench.settle();
+    assert!(
+        facts.contains(&"run resumed".to_owned()) && facts.contains(&"a timer fired".to_owned()),
+        "{facts:?}"
+    );
 }
 
 #[test]
@@ -153,7 +185,8 @@ fn an_agent_whose_limit_ends_is_waited_for_where_the_other_one_cannot_work() {
     let facts = bench.fails("a", refused());
     assert_eq!(facts[1..], ["a continues after 2 by codex later: refused"]);
     let until = bench.machine.next_timer().unwrap();
-    assert_eq!(bench.machine.waits_for_limit(), Some(("codex", until)));
+    let limit = bench.machine.waits_for_limit().unwrap();
+    assert_eq!((limit.agent.as_str(), limit.until), ("codex", until));
     let record = bench.record.step(&"a".parse().unwrap()).unwrap();
     assert_eq!(
         record.limit.as_ref().map(|limit| (limit.agent.as_str(), limit.until)),
