@@ -24,8 +24,6 @@ pub(super) struct Used {
     counts: BTreeMap<CountedWork, Count>,
     /// What may be used in all, once somebody allowed more than the plan does.
     raised_to: Option<u64>,
-    /// Sub-agents worked whose usage nobody told.
-    is_partial: bool,
 }
 
 /// What the figures of an agent count over.
@@ -56,6 +54,11 @@ impl Used {
         self.counts.values().map(own).fold(0, u64::saturating_add)
     }
 
+    /// Whether more was used than was told, by what was told last.
+    fn is_partial(&self) -> bool {
+        self.counts.values().any(|count| count.told.is_partial)
+    }
+
     pub(super) fn raise(&mut self, raised: &BudgetRaised) {
         self.raised_to = Some(raised.tokens);
     }
@@ -64,7 +67,6 @@ impl Used {
 impl RunMachine {
     /// Folds what an agent told that it has used so far. What it never told counts nothing, and no count falls.
     pub(super) fn fold_usage(&mut self, place: &Place, said: &AgentSaid, usage: &Usage) {
-        self.used.is_partial |= usage.tokens.is_partial;
         let agent = self.leaf(place).map(|leaf| &leaf.agent);
         let starting = agent.and_then(|agent| agent.starting.as_ref());
         let key_of = |session: &str| Some(SessionKey::new(&starting?.preset, session));
@@ -105,9 +107,9 @@ impl Turn<'_> {
         if agent.is_none_or(|(_, agent)| !agent.is_read()) {
             return false;
         }
-        let said = match self.machine.used.is_partial {
+        let said = match self.machine.used.is_partial() {
             false => format!("{used} of {most} tokens are used"),
-            true => format!("{used} of {most} tokens are used, and those of sub-agents, which are not told"),
+            true => format!("{used} of {most} tokens are used, and more that is not told"),
         };
         match budget.map(|budget| budget.on_exceeded).unwrap_or_default() {
             OnExceeded::Ask => self.ask_for_more(place, most, &said),

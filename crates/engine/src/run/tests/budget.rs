@@ -39,16 +39,23 @@ fn below_its_budget_a_run_asks_nobody() {
 }
 
 #[test]
-fn a_budget_says_that_sub_agents_are_not_counted_where_their_usage_is_not_told() {
-    let mut bench = begun("ask", TWO);
-    let (effect, attempt) = bench.in_flight("a");
-    let tokens = Tokens { input: Some(1_100), output: Some(0), is_partial: true, ..Tokens::default() };
-    let said = vec![(20, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
-    bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
-    ends_well(&mut bench, "a");
-    let asked = bench.machine.open_questions().next().unwrap().clone();
-    let told = "`b` would begin, and 1100 of 1000 tokens are used, and those of sub-agents, which are not told. What now?";
-    assert_eq!(asked.prompt, told);
+fn a_budget_says_that_more_was_used_only_where_the_last_figures_are_partial() {
+    let figures = |is_partial| {
+        let tokens = Tokens { input: Some(1_100), output: Some(0), is_partial, ..Tokens::default() };
+        Said::Usage(Usage { span: UsageSpan::Process, tokens })
+    };
+    for (said, more) in
+        [(vec![figures(true)], ", and more that is not told"), (vec![figures(true), figures(false)], "")]
+    {
+        let mut bench = begun("ask", TWO);
+        let (effect, attempt) = bench.in_flight("a");
+        let said = (20..).zip(said).collect();
+        bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
+        ends_well(&mut bench, "a");
+        let asked = bench.machine.open_questions().next().unwrap().clone();
+        let told = format!("`b` would begin, and 1100 of 1000 tokens are used{more}. What now?");
+        assert_eq!(asked.prompt, told);
+    }
 }
 
 #[test]
