@@ -44,7 +44,7 @@ pub struct LimitWait {
     pub agent: String,
     /// Until when.
     pub until: Timestamp,
-    /// Whether the agent said when its limit ends; else it is asked again by a rule.
+    /// False where the agent did not say when its limit ends: it is asked again by a rule.
     #[serde(default)]
     pub is_end_known: bool,
 }
@@ -54,7 +54,9 @@ impl LimitWait {
     #[must_use]
     pub fn of(continues: &StepContinues) -> Option<LimitWait> {
         let until = continues.limit_ends_at()?;
-        let is_end_known = matches!(continues.because, Because::Limit { reset_at: Some(_), .. });
-        Some(LimitWait { agent: continues.next.clone(), until, is_end_known })
+        // The limit of another agent was told earlier.
+        let is_its_own = continues.next == continues.agent;
+        let is_end_unknown = is_its_own && matches!(continues.because, Because::Limit { reset_at: None, .. });
+        Some(LimitWait { agent: continues.next.clone(), until, is_end_known: !is_end_unknown })
     }
 }
