@@ -28,7 +28,7 @@ pub enum EndedBy {
     /// It was told to stop.
     Stop,
     /// Its keeper was told to end, by the machine and not by an owner.
-    Told,
+    Signalled,
     /// It could not be started.
     SpawnFailed,
 }
@@ -77,16 +77,16 @@ impl OutputProblem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnEnd {
     /// Its output is text, which says nothing of turns: the exit code tells.
-    Untold,
+    Unknown,
     /// Well.
-    Well,
+    Succeeded,
     /// Not well.
-    Badly {
+    Failed {
         /// Why, in the agent's words.
         failure: Option<String>,
     },
     /// Not at all: the process ended in the middle of it.
-    CutShort,
+    Truncated,
 }
 
 /// What was in an agent's way when it ended.
@@ -169,7 +169,7 @@ pub struct ProcessEnded {
     /// Files it left, by path relative to the store.
     pub artifacts: Vec<StorePath>,
     /// Files it left that `artifacts` does not name.
-    pub artifacts_left_out: u32,
+    pub artifacts_omitted: u32,
     /// The checkout after it.
     pub after: Option<TreeOutcome>,
     /// What its folder holds after it, where that is no checkout and its step stands in a loop.

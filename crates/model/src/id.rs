@@ -115,3 +115,13 @@ prefixed_ulid!(
     LogId,
     "log_"
 );
+prefixed_ulid!(
+    /// Identifies one session: a conversation with a model. Text form: `ses_` and a 26-character ULID.
+    SessionId,
+    "ses_"
+);
+prefixed_ulid!(
+    /// Identifies one worker: a durable delegate. Text form: `wrk_` and a 26-character ULID.
+    WorkerId,
+    "wrk_"
+);

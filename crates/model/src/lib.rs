@@ -4,6 +4,7 @@
 
 mod code;
 mod digest;
+mod effect;
 pub mod event;
 mod id;
 pub mod limits;
@@ -13,6 +14,7 @@ mod recorded;
 mod room;
 mod scope;
 mod sequence;
+mod step_id;
 mod store_path;
 mod text;
 mod time;
@@ -20,13 +22,15 @@ mod topic;
 
 pub use code::{Code, Coded};
 pub use digest::{Digest, InvalidDigest};
-pub use id::{InvalidId, LogId, OwnerId, QuestionId, RunId};
+pub use effect::{EffectCall, EffectId, EffectIdProblem, InvalidEffectId, Root};
+pub use id::{InvalidId, LogId, OwnerId, QuestionId, RunId, SessionId, WorkerId};
 pub use object_id::{InvalidObjectId, ObjectId};
 pub use payload::{InvalidPayload, Payload};
 pub use recorded::{Delivery, Gap, Kind, LiveEvent, Recorded};
 pub use room::is_no_room;
-pub use scope::{EffectCall, EffectId, Frame, InvalidScope, Scope, StepId};
+pub use scope::{Frame, InvalidScope, Scope, ScopeProblem};
 pub use sequence::{Attempt, Epoch, Position, Seq};
+pub use step_id::{InvalidStepId, StepId};
 pub use store_path::{InvalidStorePath, StorePath};
 pub use text::Text;
 pub use time::{InvalidTimestamp, Timestamp};

@@ -36,6 +36,8 @@ pub const ARGUMENT_BYTES_MAX: usize = 131_071;
 pub const SUMMARY_BYTES_MAX: usize = 1024;
 /// Characters of an idempotency key.
 pub const KEY_CHARS_MAX: usize = 200;
+/// Frames of one scope: loops and fan-outs in each other, workers and sessions in them.
+pub const SCOPE_FRAMES_MAX: usize = 64;
 /// Characters of a step's id.
 pub const STEP_ID_CHARS_MAX: usize = 64;
 /// Losses of one effect in a row after which a person is asked.

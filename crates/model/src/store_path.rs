@@ -21,12 +21,13 @@ impl StorePath {
     /// The folder of an attempt, with all that its keeper leaves.
     #[must_use]
     pub fn of_attempt(effect: &EffectId, attempt: Attempt) -> StorePath {
-        let probe = match effect.call {
-            EffectCall::Probe => ".probe",
-            EffectCall::Main => "",
+        let call = match effect.call {
+            EffectCall::Main => String::new(),
+            call => format!(".{call}"),
         };
-        // A scope spells what is not a letter or a digit, so it is one part of a path.
-        StorePath(format!("runs/{}/{}{probe}/{attempt}", effect.run, effect.scope))
+        // A scope spells what is not a letter or a digit, so with another separator it is one part of a path.
+        let scope = effect.scope.to_string().replace('/', ",");
+        StorePath(format!("runs/{}/{scope}{call}/{attempt}", effect.root))
     }
 
     /// The text.
@@ -80,21 +81,25 @@ impl fmt::Debug for StorePath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Frame, Scope};
+    use crate::{Frame, Root, Scope};
 
     #[test]
     fn the_folder_of_an_attempt_is_a_path_in_a_store_whatever_its_items_are_called() {
-        for (key, folder) in [
-            ("x", "runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/work@fan=x/2"),
-            ("../../../x", "runs/run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8/work@fan=_2e_2e_2f_2e_2e_2f_2e_2e_2fx/2"),
+        let run = Root::Run("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap());
+        let folder = |key: &str, call| {
+            let step = |id: &str| Frame::Step(id.parse().unwrap());
+            let frames = vec![step("fan"), Frame::Item(key.to_owned()), step("work")];
+            let scope = Scope::from_frames(frames).unwrap();
+            StorePath::of_attempt(&EffectId { root: run, scope, call }, Attempt(2))
+        };
+        for (key, call, path) in [
+            ("x", EffectCall::Main, "fan=x,work/2"),
+            ("x", EffectCall::Probe, "fan=x,work.probe/2"),
+            ("../../../x", EffectCall::Main, "fan=_2e_2e_2f_2e_2e_2f_2e_2e_2fx,work/2"),
         ] {
-            let frame = Frame::Item { step: "fan".parse().unwrap(), key: key.to_owned() };
-            let scope = Scope::Step { step: "work".parse().unwrap(), frames: vec![frame] };
-            let run = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
-            let effect = EffectId { run, scope, call: EffectCall::Main };
-            let path = StorePath::of_attempt(&effect, Attempt(2));
-            assert_eq!(path.as_str(), folder);
-            assert_eq!(path.as_str().parse(), Ok(path));
+            let folder = folder(key, call);
+            assert_eq!(folder.as_str(), format!("runs/{run}/{path}"));
+            assert_eq!(folder.as_str().parse(), Ok(folder));
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RunId;
 use crate::limits::TOPIC_CHARS_MAX;
+use crate::{RunId, SessionId};
 
 /// The name of one sequence of events: 1 to 200 of `a-z 0-9 . _ -`. Checked once, cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +31,19 @@ impl Topic {
     pub fn run_id(&self) -> Option<RunId> {
         let ulid = self.0.strip_prefix("run.")?;
         format!("{}{}", RunId::PREFIX, ulid.to_ascii_uppercase()).parse().ok()
+    }
+
+    /// The topic of a session that was opened on its own.
+    #[must_use]
+    pub fn session(session: SessionId) -> Topic {
+        Topic(Arc::from(format!("session.{}", session.ulid().to_ascii_lowercase())))
+    }
+
+    /// The session whose topic this is, if it is one's.
+    #[must_use]
+    pub fn session_id(&self) -> Option<SessionId> {
+        let ulid = self.0.strip_prefix("session.")?;
+        format!("{}{}", SessionId::PREFIX, ulid.to_ascii_uppercase()).parse().ok()
     }
 
     /// Spells free text so that it can stand in a topic's name; two texts never give one spelling.
@@ -116,10 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn a_runs_topic_names_the_run() {
+    fn the_topic_of_a_run_or_a_session_names_it() {
         let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
         assert_eq!(Topic::run(run).as_str(), "run.01jdx7q2zk8vq5t3w9m4n6p7r8");
         assert_eq!(Topic::run(run).run_id(), Some(run));
+        let session: SessionId = "ses_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
+        assert_eq!(Topic::session(session).as_str(), "session.01jdx7q2zk8vq5t3w9m4n6p7r8");
+        assert_eq!(Topic::session(session).session_id(), Some(session));
+        assert_eq!(Topic::session(session).run_id(), None);
     }
 
     proptest! {

@@ -1,11 +1,11 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, FailureClass, Intervened, LoopEnd, LostEvidence, QuestionKind,
-    QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
+    Actor, Answer, AttemptEnd, EffectFinished, EffectResult, FailureClass, Intervened, LoopEnd, LostEvidence,
+    QuestionKind, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
 };
 use backstay_model::{
-    Attempt, Digest, Epoch, Frame, OwnerId, QuestionId, Scope, Seq, StepId, StorePath, Text, Timestamp,
+    Attempt, Digest, Epoch, OwnerId, QuestionId, Scope, Seq, StepId, StorePath, Text, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub struct OwnerRecord {
 pub struct InterventionRecord {
     /// The input that says it.
     pub input: Seq,
+    /// The step.
+    pub step: StepId,
     /// What it says.
     #[serde(flatten)]
     pub done: Intervened,
@@ -75,6 +77,8 @@ pub struct QuestionRecord {
     pub options: Vec<QuestionOption>,
     /// The step that waits.
     pub step: StepId,
+    /// The instance of the step that waits.
+    pub scope: Scope,
     /// What is asked for.
     pub kind: QuestionKind,
     /// What is taken as the answer when nobody gives one in time.
@@ -175,7 +179,7 @@ pub struct AttemptRecord {
     /// Files that it left, by path relative to the store.
     pub artifacts: Vec<StorePath>,
     /// Files that it left there and that `artifacts` does not name.
-    pub artifacts_left_out: u32,
+    pub artifacts_omitted: u32,
     /// The checkout before it.
     pub before: Option<TreeOutcome>,
     /// The checkout after it.
@@ -253,11 +257,7 @@ impl StepRecord {
     /// The pass of the innermost loop that it stands in.
     #[must_use]
     pub fn cycle(&self) -> Option<u32> {
-        let Scope::Step { frames, .. } = &self.scope else { return None };
-        frames.iter().rev().find_map(|frame| match frame {
-            Frame::Cycle { cycle, .. } => Some(*cycle),
-            Frame::Item { .. } => None,
-        })
+        self.scope.cycles().last().map(|(_, cycle)| cycle)
     }
 
     /// Its attempts since it was reset last, probes included: where it stands now comes from these.
@@ -333,7 +333,7 @@ impl AttemptRecord {
             timed_out: None,
             left_behind: 0,
             artifacts: Vec::new(),
-            artifacts_left_out: 0,
+            artifacts_omitted: 0,
             before: None,
             after: None,
             agent: None,
@@ -342,10 +342,11 @@ impl AttemptRecord {
 
     pub(super) fn finish(&mut self, at: Timestamp, finished: EffectFinished) {
         (self.ended_at, self.end) = (Some(at), Some(finished.end));
-        (self.exit_code, self.signal, self.message) = (finished.exit_code, finished.signal, finished.message);
-        self.duration_ms = Some(finished.duration_ms);
-        (self.stdout, self.stderr) = (finished.stdout, finished.stderr);
-        (self.left_behind, self.artifacts) = (finished.left_behind, finished.artifacts);
-        (self.artifacts_left_out, self.after) = (finished.artifacts_left_out, finished.after);
+        (self.message, self.duration_ms) = (finished.message, Some(finished.duration_ms));
+        let EffectResult::Process(process) = finished.result;
+        (self.exit_code, self.signal) = (process.exit_code, process.signal);
+        (self.stdout, self.stderr) = (process.stdout, process.stderr);
+        (self.left_behind, self.artifacts) = (process.left_behind, process.artifacts);
+        (self.artifacts_omitted, self.after) = (process.artifacts_omitted, process.after);
     }
 }

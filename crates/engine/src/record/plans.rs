@@ -65,24 +65,28 @@ impl StepProgress {
     fn add(
         &mut self,
         step: &Step,
-        frames: &[Frame],
+        around: &[Frame],
         is_group_done: bool,
         cycle: &dyn Fn(&Scope) -> Option<u32>,
         is_done: &dyn Fn(&Scope) -> bool,
     ) {
-        let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
+        let mut frames = around.to_vec();
+        frames.push(Frame::Step(step.id.clone()));
+        let scope = Scope::from_frames(frames.clone()).unwrap_or_default();
         let is_done_now = is_group_done || is_done(&scope);
         if step.children().is_empty() {
             self.total += 1;
             self.done += u32::from(is_done_now);
             return;
         }
-        let mut inner = frames.to_vec();
-        if step.repeat.is_some() {
-            let cycle = cycle(&scope).unwrap_or(0);
-            inner.push(Frame::Cycle { step: step.id.clone(), cycle });
-        }
-        step.children().iter().for_each(|child| self.add(child, &inner, is_done_now, cycle, is_done));
+        let inner = match step.repeat.is_some() {
+            true => {
+                frames.push(Frame::Cycle(cycle(&scope).unwrap_or(0)));
+                frames.as_slice()
+            }
+            false => around,
+        };
+        step.children().iter().for_each(|child| self.add(child, inner, is_done_now, cycle, is_done));
     }
 }
 
@@ -134,10 +138,10 @@ impl RunRecord {
             .filter_map(|step| Some((step.scope.clone(), step.passes.as_ref()?.cycle)))
             .collect();
         let is_old = |step: &StepRecord| {
-            let Scope::Step { frames, .. } = &step.scope else { return false };
+            let frames = step.scope.frames();
             frames.iter().enumerate().any(|(depth, frame)| {
-                let Frame::Cycle { step, cycle } = frame else { return false };
-                let around = Scope::Step { step: step.clone(), frames: frames[..depth].to_vec() };
+                let Frame::Cycle(cycle) = frame else { return false };
+                let Ok(around) = Scope::from_frames(frames[..depth].to_vec()) else { return false };
                 current.get(&around).is_some_and(|current| cycle + PASSES_KEPT <= *current)
             })
         };
@@ -173,11 +177,11 @@ impl RunRecord {
     }
 
     /// Takes note of what is done anew, where a new plan came with it.
-    pub(super) fn note_anew(&mut self, steps: &[StepId]) {
+    pub(super) fn note_anew(&mut self, steps: &[Scope]) {
         let retry = self.reopened + 1;
         let is_retried = self.status.is_ended();
         if let Some(plan) = self.plans.last_mut().filter(|plan| plan.retry == retry && is_retried) {
-            plan.anew.extend(steps.iter().cloned());
+            plan.anew.extend(steps.iter().filter_map(Scope::step_id).cloned());
         }
     }
 

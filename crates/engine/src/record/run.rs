@@ -1,11 +1,10 @@
 //! `RunRecord`: a run, folded for reading.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 
 use backstay_model::event::{
-    Actor, CheckoutBusy, Class, DecodeError, Event, OwnerChanged, QuestionAnswered, QuestionKind, SkipReason,
-    Verdict,
+    Actor, CheckoutBusy, DecodeError, Event, FactEvent, InputEvent, OwnerChanged, QuestionAnswered,
+    QuestionKind, SkipReason,
 };
 use backstay_model::{Recorded, RunId, Scope, Seq, StepId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -153,15 +152,18 @@ impl RunRecord {
         let previous_at = self.owned_at;
         self.head = recorded.seq;
         self.updated_at = Some(recorded.at);
-        if event.class() == Class::Fact {
-            self.owned_at = Some(recorded.at);
-        }
-        match recorded.scope.step_id() {
-            Some(step) => {
-                self.fold_step(recorded.at, &recorded.scope, step, event);
-                self.index.note_stage(&recorded.scope, &self.steps);
+        match event {
+            Event::Input(input) => self.fold_input(recorded, input),
+            Event::Fact(fact) => {
+                self.owned_at = Some(recorded.at);
+                match recorded.scope.step_id() {
+                    Some(step) => {
+                        self.fold_step(recorded.at, &recorded.scope, step, fact);
+                        self.index.note_stage(&recorded.scope, &self.steps);
+                    }
+                    None => self.fold_run(recorded.at, previous_at, fact),
+                }
             }
-            None => self.fold_run(recorded, previous_at, event),
         }
         self.settle_status();
         Ok(())
@@ -183,9 +185,11 @@ impl RunRecord {
             return Some(of_scope);
         }
         // What stands in another pass of a loop further out is another piece of work.
-        let outer = |scope: &Scope| match scope {
-            Scope::Step { frames, .. } => frames.split_last().map(|(_, outer)| outer.to_vec()),
-            Scope::Run => None,
+        let outer = |scope: &Scope| {
+            let cycles = scope.cycles().map(|(step, cycle)| (step.clone(), cycle));
+            let mut cycles: Vec<_> = cycles.collect();
+            cycles.pop();
+            cycles
         };
         let is_its = |record: &&StepRecord| {
             record.step == of_scope.step && outer(&record.scope) == outer(scope) && !is_done(record)
@@ -199,10 +203,10 @@ impl RunRecord {
         self.steps.iter().rev().find(|record| record.scope == *scope)
     }
 
-    fn fold_run(&mut self, recorded: &Recorded, previous_at: Option<Timestamp>, event: Event) {
+    fn fold_input(&mut self, recorded: &Recorded, input: InputEvent) {
         let at = recorded.at;
-        match event {
-            Event::RunRequested(request) => {
+        match input {
+            InputEvent::RunRequested(request) => {
                 self.workflow = Some(WorkflowRef {
                     name: request.workflow,
                     file: request.file,
@@ -213,71 +217,82 @@ impl RunRecord {
                 (self.trace, self.inputs, self.requested_at) =
                     (Some(request.trace), Some(request.inputs), Some(at));
             }
-            Event::OwnerChanged(changed) => self.fold_owner(at, previous_at, changed),
-            Event::OwnerReleased(_) => (self.owner, self.checkout_busy) = (None, None),
-            Event::QuestionAnswered(answered) => {
+            InputEvent::QuestionAnswered(answered) => {
                 let QuestionAnswered { by, question, answer } = answered;
                 self.answers.push(AnswerRecord { input: recorded.seq, question, answer, by });
             }
-            Event::Intervened(done) => {
-                self.interventions.push(InterventionRecord { input: recorded.seq, done });
+            InputEvent::Intervened(done) => {
+                let Some(step) = recorded.scope.step_id().cloned() else { return };
+                self.interventions.push(InterventionRecord { input: recorded.seq, step, done });
             }
-            Event::Settled(settled) if settled.verdict != Verdict::Accepted => {
+            // The others show by what they lead to.
+            InputEvent::SuspendRequested(_)
+            | InputEvent::ResumeRequested(_)
+            | InputEvent::CancelRequested(_)
+            | InputEvent::SkipRequested(_)
+            | InputEvent::AskRequested(_)
+            | InputEvent::Reopened(_) => {}
+        }
+    }
+
+    fn fold_run(&mut self, at: Timestamp, previous_at: Option<Timestamp>, fact: FactEvent) {
+        match fact {
+            FactEvent::OwnerChanged(changed) => self.fold_owner(at, previous_at, changed),
+            FactEvent::OwnerReleased(_) => (self.owner, self.checkout_busy) = (None, None),
+            FactEvent::Settled(settled) if !settled.verdict.is_accepted() => {
                 self.interventions.retain(|intervention| intervention.input != settled.input);
                 self.answers.retain(|answer| answer.input != settled.input);
             }
-            Event::RunStarted(_) => {
+            FactEvent::RunStarted(_) => {
                 (self.status, self.started_at) = (RunStatus::Running, Some(at));
             }
-            Event::PlanChanged(changed) => self.fold_plan(at, changed.plan),
-            Event::StepsRedefined(redefined) => {
+            FactEvent::PlanChanged(changed) => self.fold_plan(at, changed.plan),
+            FactEvent::StepsRedefined(redefined) => {
                 if let Some(plan) = self.plans.last_mut() {
                     plan.steps.extend(redefined.steps);
                 }
             }
-            Event::RunResumed(_) => {
+            FactEvent::RunResumed(_) => {
                 self.end_pause(at);
                 self.reopened += u32::from(self.status.is_ended());
                 (self.status, self.why, self.ended_at) = (RunStatus::Running, None, None);
                 (self.outputs, self.failed_step) = (None, None);
             }
-            Event::RunSuspending(_) => self.status = RunStatus::Suspending,
-            Event::RunSuspended(suspended) => {
+            FactEvent::RunSuspending(_) => self.status = RunStatus::Suspending,
+            FactEvent::RunSuspended(suspended) => {
                 self.pause(at);
                 let why = why_suspended(&suspended.by, &suspended.reason);
                 (self.status, self.why) = (RunStatus::Suspended, Some(why));
             }
-            Event::RunCancelling(cancelling) => {
+            FactEvent::RunCancelling(cancelling) => {
                 // What is done `finally` takes its time.
                 self.end_pause(at);
                 (self.status, self.why) = (RunStatus::Cancelling, cancelling.reason);
             }
-            Event::RunCompleted(end) => {
+            FactEvent::RunCompleted(end) => {
                 self.end(at, RunStatus::Completed, None);
                 self.outputs = Some(end.outputs);
             }
-            Event::RunFailed(end) => {
+            FactEvent::RunFailed(end) => {
                 self.end(at, RunStatus::Failed, Some(end.reason));
-                self.failed_step = end.step;
+                self.failed_step = end.scope.as_ref().and_then(Scope::step_id).cloned();
             }
-            Event::RunCancelled(end) => self.end(at, RunStatus::Cancelled, end.reason),
-            Event::Trimmed(_) => self.trimmed_at = Some(at),
-            Event::CheckoutBusy(busy) => self.checkout_busy = Some(busy),
-            Event::CheckoutFree(_) => self.checkout_busy = None,
-            Event::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
-            Event::StepsReset(reset) => {
+            FactEvent::RunCancelled(end) => self.end(at, RunStatus::Cancelled, end.reason),
+            FactEvent::Trimmed(_) => self.trimmed_at = Some(at),
+            FactEvent::CheckoutBusy(busy) => self.checkout_busy = Some(busy),
+            FactEvent::CheckoutFree(_) => self.checkout_busy = None,
+            FactEvent::HostSlept(slept) => self.host_slept_ms += slept.asleep_ms,
+            FactEvent::StepsReset(reset) => {
                 self.note_anew(&reset.steps);
-                // Of a step in a loop only the last pass is done anew.
-                let mut anew: BTreeSet<StepId> = reset.steps.into_iter().collect();
-                for record in self.steps.iter_mut().rev() {
-                    if anew.remove(&record.step) {
-                        record.reset();
+                for scope in &reset.steps {
+                    if let Some(position) = self.index.position(scope) {
+                        self.steps[position].reset();
                     }
                 }
                 self.index.make_anew(&self.steps, &self.questions);
                 self.failed_step = None;
             }
-            // Wishes show by what they lead to; the rest is of steps.
+            // The rest is of steps.
             _ => {}
         }
     }

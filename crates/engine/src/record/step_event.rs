@@ -1,7 +1,8 @@
 //! Rows of step events: one event of a run's topic, laid out flat for tables and programs.
 
 use backstay_model::event::{
-    AttemptEnd, Because, DecodeError, Event, Heartbeat, LoopEnd, OutputState, Said, StepStatus,
+    AttemptEnd, Because, DecodeError, EffectHandle, EffectResult, Event, FactEvent, Heartbeat, LoopEnd,
+    OutputState, Said, StepStatus,
 };
 use backstay_model::{
     Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, StorePath,
@@ -78,7 +79,7 @@ pub struct StepEventRow {
     pub kind: StepEventKind,
     /// When.
     pub at: Timestamp,
-    /// Its place in the whole log.
+    /// Its instance in the whole log.
     pub g: Position,
     /// Its number in the topic; absent for a live event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,7 +161,10 @@ impl StepEventRow {
             seq: Some(recorded.seq),
             ..StepEventRow::bare(kind, recorded.at, recorded.g, &recorded.scope)
         };
-        Ok(fill(Event::decode(recorded)?, row))
+        Ok(match Event::decode(recorded)? {
+            Event::Fact(fact) => fill(fact, row),
+            Event::Input(_) => None,
+        })
     }
 
     /// The row of a live event; none if it is not a step's.
@@ -189,18 +193,11 @@ impl StepEventRow {
 
     /// A row that tells when and of what, and nothing else.
     fn bare(kind: StepEventKind, at: Timestamp, g: Position, scope: &Scope) -> StepEventRow {
-        let frames = match scope {
-            Scope::Run => &[],
-            Scope::Step { frames, .. } => frames.as_slice(),
-        };
-        let item = frames.iter().rev().find_map(|frame| match frame {
-            Frame::Item { key, .. } => Some(key.clone()),
-            Frame::Cycle { .. } => None,
+        let item = scope.frames().iter().rev().find_map(|frame| match frame {
+            Frame::Item(key) => Some(key.clone()),
+            _ => None,
         });
-        let cycle = frames.iter().rev().find_map(|frame| match frame {
-            Frame::Cycle { cycle, .. } => Some(*cycle),
-            Frame::Item { .. } => None,
-        });
+        let cycle = scope.cycles().last().map(|(_, cycle)| cycle);
         StepEventRow {
             kind,
             at,
@@ -232,47 +229,55 @@ impl StepEventRow {
     }
 }
 
-fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<StepEventRow> {
+fn fill(fact: FactEvent, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<StepEventRow> {
     let of_attempt = |kind, effect: &EffectId, attempt| StepEventRow {
         attempt: Some(attempt),
         probe: Some(effect.call == EffectCall::Probe),
         ..row(kind)
     };
-    Some(match event {
-        Event::StepStarted(started) => StepEventRow { agent: started.agent, ..row(StepEventKind::Started) },
-        Event::EffectStarting(starting) => StepEventRow {
+    Some(match fact {
+        FactEvent::StepStarted(started) => {
+            StepEventRow { agent: started.agent, ..row(StepEventKind::Started) }
+        }
+        FactEvent::EffectStarting(starting) => StepEventRow {
             preview: Some(starting.preview),
             ..of_attempt(StepEventKind::Starting, &starting.effect, starting.attempt)
         },
-        Event::EffectRunning(running) => StepEventRow {
-            pid: Some(running.pid),
-            folder: Some(running.folder),
-            ..of_attempt(StepEventKind::Spawned, &running.effect, running.attempt)
-        },
-        Event::EffectAttached(attached) => {
+        FactEvent::EffectRunning(running) => {
+            let EffectHandle::Process(process) = running.handle;
+            StepEventRow {
+                pid: Some(process.pid),
+                folder: Some(process.folder),
+                ..of_attempt(StepEventKind::Spawned, &running.effect, running.attempt)
+            }
+        }
+        FactEvent::EffectAttached(attached) => {
             of_attempt(StepEventKind::Attached, &attached.effect, attached.attempt)
         }
-        Event::EffectFinished(finished) => StepEventRow {
-            success: Some(finished.end == AttemptEnd::Succeeded),
-            exit_code: finished.exit_code,
-            duration_ms: Some(finished.duration_ms),
-            reason: finished.message.or_else(|| match finished.end {
-                AttemptEnd::Failed { failure } => Some(failure.as_str().to_owned()),
-                AttemptEnd::Succeeded | AttemptEnd::Cancelled | AttemptEnd::Interrupted => None,
-            }),
-            stdout_bytes: finished.stdout.map(|spool| spool.size_bytes),
-            stderr_bytes: finished.stderr.map(|spool| spool.size_bytes),
-            ..of_attempt(StepEventKind::Ended, &finished.effect, finished.attempt)
-        },
-        Event::EffectStuck(stuck) => StepEventRow {
+        FactEvent::EffectFinished(finished) => {
+            let EffectResult::Process(process) = finished.result;
+            StepEventRow {
+                success: Some(finished.end == AttemptEnd::Succeeded),
+                exit_code: process.exit_code,
+                duration_ms: Some(finished.duration_ms),
+                reason: finished.message.or_else(|| match finished.end {
+                    AttemptEnd::Failed { failure } => Some(failure.as_str().to_owned()),
+                    AttemptEnd::Succeeded | AttemptEnd::Cancelled | AttemptEnd::Interrupted => None,
+                }),
+                stdout_bytes: process.stdout.map(|spool| spool.size_bytes),
+                stderr_bytes: process.stderr.map(|spool| spool.size_bytes),
+                ..of_attempt(StepEventKind::Ended, &finished.effect, finished.attempt)
+            }
+        }
+        FactEvent::EffectStuck(stuck) => StepEventRow {
             reason: Some(stuck.message),
             ..of_attempt(StepEventKind::Stuck, &stuck.effect, stuck.attempt)
         },
-        Event::EffectLost(lost) => StepEventRow {
+        FactEvent::EffectLost(lost) => StepEventRow {
             reason: Some(lost.evidence.as_str().to_owned()),
             ..of_attempt(StepEventKind::Lost, &lost.effect, lost.attempt)
         },
-        Event::StepFinished(finished) => StepEventRow {
+        FactEvent::StepFinished(finished) => StepEventRow {
             attempt: finished.attempt,
             success: Some(finished.status == StepStatus::Succeeded),
             exit_code: finished.exit_code,
@@ -280,37 +285,37 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
             reason: Some(finished.summary),
             ..row(StepEventKind::Finished)
         },
-        Event::StepSkipped(skipped) => {
+        FactEvent::StepSkipped(skipped) => {
             StepEventRow { reason: Some(skipped.reason.to_string()), ..row(StepEventKind::Skipped) }
         }
-        Event::StepRetryScheduled(retry) => {
+        FactEvent::StepRetryScheduled(retry) => {
             let (attempt, reason) = (Some(retry.attempt), Some(retry.failure.as_str().to_owned()));
             StepEventRow { attempt, reason, ..row(StepEventKind::RetryScheduled) }
         }
-        Event::StepContinues(continues) => {
+        FactEvent::StepContinues(continues) => {
             let (attempt, reason) = (Some(continues.attempt), Some(because(&continues.because)));
             StepEventRow { attempt, reason, agent: Some(continues.next), ..row(StepEventKind::Continues) }
         }
-        Event::AgentSaid(said) => StepEventRow {
+        FactEvent::AgentSaid(said) => StepEventRow {
             attempt: Some(said.attempt),
             reason: Some(line(said.what)?),
             ..row(StepEventKind::Said)
         },
-        Event::StepTimedOut(timed_out) => StepEventRow {
+        FactEvent::StepTimedOut(timed_out) => StepEventRow {
             attempt: Some(timed_out.attempt),
             reason: Some(timed_out.budget.as_str().to_owned()),
             elapsed_ms: Some(timed_out.budget_ms),
             ..row(StepEventKind::TimedOut)
         },
-        Event::StepStalled(stalled) => StepEventRow {
+        FactEvent::StepStalled(stalled) => StepEventRow {
             attempt: Some(stalled.attempt),
             elapsed_ms: Some(stalled.silent_ms),
             ..row(StepEventKind::Stalled)
         },
-        Event::CycleStarted(started) => {
+        FactEvent::CycleStarted(started) => {
             StepEventRow { cycle: Some(started.cycle), ..row(StepEventKind::CycleStarted) }
         }
-        Event::LoopEnded(ended) => StepEventRow {
+        FactEvent::LoopEnded(ended) => StepEventRow {
             cycle: Some(ended.cycle),
             success: Some(ended.reason == LoopEnd::Satisfied),
             reason: Some(match ended.reason {
@@ -319,19 +324,23 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
             }),
             ..row(StepEventKind::LoopEnded)
         },
-        Event::RunStarted(_) => row(StepEventKind::RunStarted),
-        Event::RunSuspended(paused) => {
+        FactEvent::RunStarted(_) => row(StepEventKind::RunStarted),
+        FactEvent::RunSuspended(paused) => {
             StepEventRow { reason: Some(format!("by {}", paused.by)), ..row(StepEventKind::RunPaused) }
         }
-        Event::RunResumed(_) => row(StepEventKind::RunResumed),
-        Event::RunCompleted(_) => StepEventRow { success: Some(true), ..row(StepEventKind::RunCompleted) },
-        Event::RunFailed(end) => StepEventRow {
+        FactEvent::RunResumed(_) => row(StepEventKind::RunResumed),
+        FactEvent::RunCompleted(_) => {
+            StepEventRow { success: Some(true), ..row(StepEventKind::RunCompleted) }
+        }
+        FactEvent::RunFailed(end) => StepEventRow {
             success: Some(false),
-            step: end.step,
+            step: end.scope.as_ref().and_then(Scope::step_id).cloned(),
             reason: Some(end.reason),
             ..row(StepEventKind::RunFailed)
         },
-        Event::RunCancelled(end) => StepEventRow { reason: end.reason, ..row(StepEventKind::RunCancelled) },
+        FactEvent::RunCancelled(end) => {
+            StepEventRow { reason: end.reason, ..row(StepEventKind::RunCancelled) }
+        }
         // Wishes, verdicts, owners, questions and plumbing have their own views.
         _ => return None,
     })
@@ -374,9 +383,9 @@ fn line(said: Said) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use backstay_model::event::{
-        EffectFinished, EffectRunning, EffectStarting, FailureClass, RunCancelled, RunCompleted, RunFailed,
-        RunResumed, RunStarted, SkipReason, Spool, StepFinished, StepRetryScheduled, StepSkipped,
-        StepStalled, StepStarted, StepTimedOut, TimeBudget, TimerFired,
+        EffectFinished, EffectRunning, EffectStarting, FailureClass, ProcessHandle, ProcessResult,
+        RunCancelled, RunCompleted, RunFailed, RunResumed, RunStarted, SkipReason, Spool, StepFinished,
+        StepRetryScheduled, StepSkipped, StepStalled, StepStarted, StepTimedOut, TimeBudget, TimerFired,
     };
     use backstay_model::{Digest, RunId, Text, Topic};
 
@@ -429,11 +438,13 @@ mod tests {
                     EffectRunning {
                         effect: effect("main"),
                         attempt,
-                        pid: 7,
-                        keeper_pid: 6,
-                        folder: "f".parse().unwrap(),
-                        before: None,
-                        agent: None,
+                        handle: EffectHandle::Process(ProcessHandle {
+                            pid: 7,
+                            keeper_pid: 6,
+                            folder: "f".parse().unwrap(),
+                            before: None,
+                            agent: None,
+                        }),
                     },
                 ),
                 "spawned\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"probe\":false,\"folder\":\"f\",\"pid\":7}",
@@ -463,7 +474,7 @@ mod tests {
                 "run_completed\",\"scope\":\"run\",\"success\":true}",
             ),
             (
-                recorded("", RunFailed { step: None, reason: "no".to_owned() }),
+                recorded("", RunFailed { scope: None, reason: "no".to_owned() }),
                 "run_failed\",\"scope\":\"run\",\"success\":false,\"reason\":\"no\"}",
             ),
             (recorded("", RunCancelled { reason: None }), "run_cancelled\",\"scope\":\"run\"}"),
@@ -485,20 +496,14 @@ mod tests {
             effect: effect("probe"),
             attempt: Attempt(1),
             end: AttemptEnd::Failed { failure: FailureClass::Exit },
-            exit_code: Some(3),
-            signal: None,
             message: None,
             duration_ms: 12,
-            stdout: spool(0),
-            stderr: None,
-            output: None,
-            log: None,
-            artifacts: Vec::new(),
-            artifacts_left_out: 0,
-            after: None,
-            folder: None,
-            left_behind: 0,
-            unasked: false,
+            unrequested: false,
+            result: EffectResult::Process(Box::new(ProcessResult {
+                exit_code: Some(3),
+                stdout: spool(0),
+                ..ProcessResult::default()
+            })),
         };
         assert_eq!(
             json(&recorded("code", ended)),
@@ -533,7 +538,7 @@ mod tests {
             agent: None,
         };
         assert_eq!(
-            json(&recorded("code@issue=412,green~3", starting)),
+            json(&recorded("issue=412/green~3/code", starting)),
             "{\"kind\":\"starting\",\"scope\":\"item\",\"step\":\"code\",\"item\":\"412\",\"cycle\":3,\"attempt\":1,\"probe\":false,\"preview\":\"cargo test\"}"
         );
     }

@@ -1,7 +1,8 @@
 //! How the events of steps become their records.
 
 use backstay_model::event::{
-    Actor, AgentSaid, Answer, CycleStarted, Event, QuestionKind, Said, StepStatus, UsageSpan,
+    Actor, AgentSaid, Answer, CycleStarted, EffectHandle, FactEvent, QuestionKind, Said, StepStatus,
+    UsageSpan,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Scope, StepId, Timestamp};
 
@@ -9,38 +10,38 @@ use super::parts::{AttemptRecord, LoopRecord, QuestionRecord, StepRecord, StepSt
 use super::{AgentRecord, LimitWait, RunRecord};
 
 impl RunRecord {
-    pub(super) fn fold_step(&mut self, at: Timestamp, scope: &Scope, step: &StepId, event: Event) {
-        match event {
-            Event::StepStarted(started) => {
+    pub(super) fn fold_step(&mut self, at: Timestamp, scope: &Scope, step: &StepId, fact: FactEvent) {
+        match fact {
+            FactEvent::StepStarted(started) => {
                 let record = self.entry(scope, step, at);
                 (record.stage, record.agent, record.started_at) = (StepStage::Started, started.agent, at);
             }
-            Event::CycleStarted(started) => {
+            FactEvent::CycleStarted(started) => {
                 let CycleStarted { cycle, nth, max_cycles, check, .. } = started;
                 let record = self.entry(scope, step, at);
                 record.passes = Some(LoopRecord { cycle, nth, max_cycles, check, ended: None });
                 record.stage = StepStage::Started;
             }
-            Event::LoopEnded(ended) => {
+            FactEvent::LoopEnded(ended) => {
                 if let Some(passes) = &mut self.entry(scope, step, at).passes {
                     passes.ended = Some(ended.reason);
                 }
             }
-            Event::StepSkipped(skipped) => {
+            FactEvent::StepSkipped(skipped) => {
                 let record = self.entry(scope, step, at);
                 record.finish(at, StepStatus::Skipped, skipped.reason.to_string());
                 (record.skipped, record.output) = (Some(skipped.reason), skipped.output);
             }
-            Event::StepFinished(finished) => {
+            FactEvent::StepFinished(finished) => {
                 let record = self.entry(scope, step, at);
                 record.finish(at, finished.status, finished.summary);
                 (record.exit_code, record.failure) = (finished.exit_code, finished.failure);
                 record.output = finished.output;
             }
-            Event::StepRetryScheduled(retry) => {
+            FactEvent::StepRetryScheduled(retry) => {
                 self.entry(scope, step, at).stage = StepStage::Backoff { due_at: retry.due_at }
             }
-            Event::StepContinues(continues) => {
+            FactEvent::StepContinues(continues) => {
                 let record = self.entry(scope, step, at);
                 record.stage = match continues.due_at {
                     Some(due_at) => StepStage::Backoff { due_at },
@@ -49,18 +50,18 @@ impl RunRecord {
                 record.limit = LimitWait::of(&continues);
                 record.agent = Some(continues.next);
             }
-            Event::AgentSaid(said) => self.fold_said(at, said),
-            Event::StepStalled(_) => self.entry(scope, step, at).stalled_at = Some(at),
-            Event::StepTimedOut(timed_out) => {
+            FactEvent::AgentSaid(said) => self.fold_said(at, said),
+            FactEvent::StepStalled(_) => self.entry(scope, step, at).stalled_at = Some(at),
+            FactEvent::StepTimedOut(timed_out) => {
                 if let Some(attempt) = self.entry(scope, step, at).attempts.last_mut() {
                     attempt.timed_out = Some(timed_out.budget);
                 }
             }
-            Event::TimerFired(_) => {
+            FactEvent::TimerFired(_) => {
                 let record = self.entry(scope, step, at);
                 (record.stage, record.limit) = (StepStage::Started, None);
             }
-            Event::EffectStarting(starting) => {
+            FactEvent::EffectStarting(starting) => {
                 let record = self.entry(scope, step, at);
                 (record.stage, record.stalled_at) = (StepStage::Working, None);
                 let probe = starting.effect.call == EffectCall::Probe;
@@ -68,19 +69,20 @@ impl RunRecord {
                 attempt.agent = starting.agent.map(AgentRecord::starting);
                 record.attempts.push(attempt);
             }
-            Event::EffectStuck(stuck) => self.entry(scope, step, at).stick(stuck.message),
-            Event::EffectRunning(running) => {
+            FactEvent::EffectStuck(stuck) => self.entry(scope, step, at).stick(stuck.message),
+            FactEvent::EffectRunning(running) => {
                 self.entry(scope, step, at).unstick();
+                let EffectHandle::Process(process) = running.handle;
                 if let Some(attempt) = self.attempt(&running.effect, running.attempt) {
-                    attempt.pid = Some(running.pid);
-                    attempt.keeper_pid = Some(running.keeper_pid);
-                    (attempt.folder, attempt.before) = (Some(running.folder), running.before);
-                    if let (Some(agent), Some(running)) = (&mut attempt.agent, running.agent) {
+                    attempt.pid = Some(process.pid);
+                    attempt.keeper_pid = Some(process.keeper_pid);
+                    (attempt.folder, attempt.before) = (Some(process.folder), process.before);
+                    if let (Some(agent), Some(running)) = (&mut attempt.agent, process.agent) {
                         agent.running(running);
                     }
                 }
             }
-            Event::EffectAttached(attached) => {
+            FactEvent::EffectAttached(attached) => {
                 self.entry(scope, step, at).unstick();
                 if let Some(attempt) = self.attempt(&attached.effect, attached.attempt) {
                     attempt.reattached += 1;
@@ -91,14 +93,14 @@ impl RunRecord {
                     interruption.reattached.push(step.clone());
                 }
             }
-            Event::EffectFinished(finished) => {
+            FactEvent::EffectFinished(finished) => {
                 self.entry(scope, step, at).unstick();
                 self.entry(scope, step, at).stage = StepStage::Started;
                 if let Some(attempt) = self.attempt(&finished.effect, finished.attempt) {
                     attempt.finish(at, finished);
                 }
             }
-            Event::EffectLost(lost) => {
+            FactEvent::EffectLost(lost) => {
                 self.entry(scope, step, at).unstick();
                 self.entry(scope, step, at).stage = StepStage::Started;
                 let Some(attempt) = self.attempt(&lost.effect, lost.attempt) else { return };
@@ -113,9 +115,9 @@ impl RunRecord {
                     interruption.lost.push(step.clone());
                 }
             }
-            Event::EffectInDoubt(_) => self.entry(scope, step, at).stage = StepStage::InDoubt,
-            Event::EffectResolved(_) => self.entry(scope, step, at).stage = StepStage::Started,
-            Event::QuestionAsked(asked) => {
+            FactEvent::EffectInDoubt(_) => self.entry(scope, step, at).stage = StepStage::InDoubt,
+            FactEvent::EffectResolved(_) => self.entry(scope, step, at).stage = StepStage::Started,
+            FactEvent::QuestionAsked(asked) => {
                 if asked.kind != QuestionKind::Asked {
                     self.entry(scope, step, at).stage = StepStage::InDoubt;
                 }
@@ -129,7 +131,8 @@ impl RunRecord {
                     question: asked.question,
                     prompt: asked.prompt,
                     options: asked.options,
-                    step: asked.step,
+                    step: step.clone(),
+                    scope: scope.clone(),
                     kind: asked.kind,
                     default: asked.default,
                     due_at: asked.due_at,
@@ -138,7 +141,7 @@ impl RunRecord {
                     answer: None,
                 });
             }
-            Event::QuestionClosed(closed) => {
+            FactEvent::QuestionClosed(closed) => {
                 let position = self.index.question(closed.question);
                 let asked = position.and_then(|position| self.questions.get(position));
                 if asked.is_none_or(|asked| asked.kind != QuestionKind::Asked) {

@@ -1,4 +1,4 @@
-//! What agents used, summed up: the one place where it is.
+//! What agents used, summed up: the one instance where it is.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! What a run waits for, in words.
 
 use backstay_model::event::{Actor, CheckoutBusy, SuspendReason};
+use backstay_model::{Scope, StepId};
 
 /// Why a run stands still, for people.
 #[must_use]
@@ -8,13 +9,15 @@ pub fn why_suspended(by: &Actor, reason: &SuspendReason) -> String {
     match reason {
         SuspendReason::DiskFull => "the disk was full".to_owned(),
         SuspendReason::TakenOver => format!("{by} works in the session of an agent"),
-        SuspendReason::OutputLost { step, lost_bytes } => {
+        SuspendReason::OutputLost { scope, lost_bytes } => {
+            let step = step_name(scope);
             format!(
                 "`{step}` has no output: {lost_bytes} bytes of it could not be kept, no room was left; \
                  to do it again cancel the run, then `backstay retry --from {step}`"
             )
         }
-        SuspendReason::NoProgress { step, cycles } => {
+        SuspendReason::NoProgress { scope, cycles } => {
+            let step = step_name(scope);
             format!("loop `{step}`: {cycles} cycles without a change: the same tree and the same outputs")
         }
         SuspendReason::Asked | SuspendReason::Shutdown => format!("by {by}"),
@@ -30,4 +33,8 @@ pub fn busy_words(busy: &CheckoutBusy) -> String {
         (None, Some(pid)) => format!("waits for process {pid}, which works in {}", busy.root),
         (None, None) => format!("waits for another process that works in {}", busy.root),
     }
+}
+
+fn step_name(scope: &Scope) -> &str {
+    scope.step_id().map_or("", StepId::as_str)
 }

@@ -60,7 +60,7 @@ impl WorkDone {
         }
     }
 
-    /// It as that of the agent `name`, whose place another one takes; none if it did nothing.
+    /// It as that of the agent `name`, whose instance another one takes; none if it did nothing.
     pub(super) fn by(self, name: &str) -> Option<Predecessor> {
         (self.tools > 0 || !self.message.is_empty())
             .then(|| Predecessor { agent: name.to_owned(), done: self })

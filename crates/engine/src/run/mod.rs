@@ -1,38 +1,30 @@
-//! The machine of one run.
-//!
-//! * [`RunMachine::apply`] folds one event: the only way state changes.
-//! * [`RunMachine::handle`] turns one input (the inbox, a report, a tick) into all its consequences, for one append.
-//! * [`RunMachine::desired`] says which outside work the state calls for.
+//! The machine of one run: what its steps, loops and agents come to.
 
-mod advance;
-mod agent_work;
-mod agents;
+mod agenda;
+mod agent_attempts;
+mod agent_spec;
 mod apply;
-mod asks;
+mod attempt_outcome;
 mod budget;
-mod definition;
-mod desired;
+mod effect_spec;
 mod handover;
-mod judge;
+mod inputs;
+mod instance;
 mod loops;
-mod place;
+mod plan_index;
 mod redefine;
 mod reports;
-mod settle;
+mod schedule;
 mod state;
+mod step_questions;
 mod summary;
-mod turn;
 mod values;
-mod work;
 
 #[cfg(test)]
 mod tests;
 
-pub use agent_work::AgentWork;
-pub use agents::SaidUntil;
-pub use definition::{Definition, DefinitionError};
-pub use desired::Desired;
+pub use agent_spec::AgentTask;
+pub use effect_spec::EffectSpec;
+pub use plan_index::{PlanIndex, PlanIndexError};
 pub use redefine::{ForeignPlan, RetryOutlook};
 pub use state::{Phase, RunEnd, RunMachine};
-pub use turn::{Emitted, Input, Outcome};
-pub use work::Work;

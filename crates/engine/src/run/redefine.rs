@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use backstay_model::event::{Event, PlanRef, Redefinition, Reopened, RunRequested, StepRedefined};
+use backstay_model::event::{PlanRef, Redefinition, Reopened, StepRedefined};
 use backstay_model::{Digest, StepId};
 use backstay_workflow::expression::Expression;
 use backstay_workflow::plan::{AgentSpec, EnvSpec, ExitCodes, OutputFormat, Step, Verb};
@@ -11,9 +11,10 @@ use minijinja::Value;
 use serde::Serialize;
 
 use super::RunMachine;
-use super::definition::{Definition, Node};
-use super::place::Place;
+use super::instance::StepInstance;
+use super::plan_index::{Node, PlanIndex};
 use super::state::{Pass, StepState};
+use crate::topic::TopicMachine;
 
 /// What decides what a step's work is. Two steps with the same form would do the same, so a result of the one is a
 /// result of the other. Time budgets, retries and what happens after a crash decide how often work is tried, not what
@@ -36,7 +37,7 @@ struct StepForm<'a> {
 
 /// A plan with the presets that its agents are started by.
 pub(super) struct Presets<'a> {
-    pub(super) definition: &'a Definition,
+    pub(super) plan: &'a PlanIndex,
     pub(super) presets: &'a BTreeMap<String, Digest>,
 }
 
@@ -44,9 +45,9 @@ impl Presets<'_> {
     fn form<'s>(&'s self, node: &'s Node) -> StepForm<'s> {
         let step = &node.step;
         let is_group = matches!(step.verb, Verb::Group { .. });
-        let around = self.definition.groups_around(&step.id);
-        let groups = around.iter().rev().filter_map(|group| self.definition.node(group));
-        let env = self.definition.plan().env.iter().chain(groups.flat_map(|group| &group.step.env));
+        let around = self.plan.groups_around(&step.id);
+        let groups = around.iter().rev().filter_map(|group| self.plan.node(group));
+        let env = self.plan.plan().env.iter().chain(groups.flat_map(|group| &group.step.env));
         // A group's variables are its steps'.
         let env = if is_group { Vec::new() } else { env.chain(&step.env).collect() };
         StepForm {
@@ -67,7 +68,7 @@ impl Presets<'_> {
     fn agents_of<'s>(&'s self, step: &'s Step) -> BTreeMap<&'s str, (Option<&'s AgentSpec>, Option<Digest>)> {
         let Verb::Agent { agent, options, .. } = &step.verb else { return BTreeMap::new() };
         let named = std::iter::once(agent).chain(&options.fallback).map(|name| {
-            let spec = self.definition.plan().agents.get(name);
+            let spec = self.plan.plan().agents.get(name);
             let preset =
                 spec.and_then(AgentSpec::preset).and_then(|preset| self.presets.get(preset)).copied();
             (name.as_str(), (spec, preset))
@@ -80,12 +81,12 @@ impl Presets<'_> {
         // A struct of texts and numbers has a JSON form; one that had none would differ from every other.
         let form = serde_json::to_string(&self.form(node)).unwrap_or_else(|error| error.to_string());
         let inputs: Vec<(&str, Option<Value>)> = self
-            .definition
+            .plan
             .plan()
             .inputs
             .iter()
             .filter(|input| names_input(&form, &input.name) || is_script_of(&node.step, &input.name))
-            .map(|input| (input.name.as_str(), self.definition.inputs.get_attr(&input.name).ok()))
+            .map(|input| (input.name.as_str(), self.plan.inputs.get_attr(&input.name).ok()))
             .collect();
         let inputs = serde_json::to_string(&inputs).unwrap_or_else(|error| error.to_string());
         format!("{form}\n{inputs}")
@@ -116,24 +117,24 @@ fn is_script_of(step: &Step, name: &str) -> bool {
 
 /// Whether the step shall wait for one that it did not wait for. That it waited for more does not change what it did, and
 /// what is new is done anew with all that needs it.
-fn comes_later(old: &Definition, was: &Node, now: &Node) -> bool {
+fn comes_later(old: &PlanIndex, was: &Node, now: &Node) -> bool {
     now.step.needs.iter().any(|need| old.node(need).is_some() && !old.waits_for(was, need))
 }
 
 /// What `new` makes of the steps of `old`: in the order of the new plan, then those that it does not have.
 pub(super) fn redefined(old: &Presets<'_>, new: &Presets<'_>) -> Vec<StepRedefined> {
-    let of_new = new.definition.order.iter().filter_map(|step| {
-        let node = new.definition.node(step)?;
-        let redefinition = match old.definition.node(step) {
+    let of_new = new.plan.order.iter().filter_map(|step| {
+        let node = new.plan.node(step)?;
+        let redefinition = match old.plan.node(step) {
             None => Redefinition::New,
             Some(was) if was.loops != node.loops => Redefinition::Moved,
             Some(was) if old.text(was) != new.text(node) => Redefinition::Changed,
-            Some(was) if comes_later(old.definition, was, node) => Redefinition::Changed,
+            Some(was) if comes_later(old.plan, was, node) => Redefinition::Changed,
             Some(_) => return None,
         };
         Some(StepRedefined { step: step.clone(), redefinition })
     });
-    let gone = old.definition.order.iter().filter(|step| new.definition.node(step).is_none());
+    let gone = old.plan.order.iter().filter(|step| new.plan.node(step).is_none());
     let gone = gone.map(|step| StepRedefined { step: step.clone(), redefinition: Redefinition::Removed });
     of_new.chain(gone).collect()
 }
@@ -165,51 +166,45 @@ pub enum ForeignPlan {
     NoStepInCommon,
 }
 
+impl TopicMachine {
+    /// What comes of trying the run again in this way, for people: nothing is decided.
+    #[must_use]
+    pub fn retry_outlook(&self, reopened: &Reopened) -> RetryOutlook {
+        self.run.retry_outlook(reopened)
+    }
+}
+
 impl RunMachine {
-    /// The plan that the run goes by, as stored; none before its first event.
-    #[must_use]
-    pub fn plan_ref(&self) -> Option<PlanRef> {
-        self.request.as_ref().map(RunRequested::plan_ref)
-    }
-
-    /// The plans that inputs bring and that were not given yet: nothing is decided about these inputs before.
-    #[must_use]
-    pub fn missing_plans(&self) -> Vec<PlanRef> {
-        let brought = self.inbox.iter().filter_map(|(_, input)| brought_by(input));
-        brought.filter(|plan| self.given_plan(plan).is_none()).cloned().collect()
-    }
-
     /// Takes a plan that an input brings.
-    pub fn give_plan(&mut self, plan: PlanRef, definition: Arc<Definition>) {
-        self.plans.push((plan, definition));
+    pub(crate) fn give_plan(&mut self, plan: PlanRef, index: Arc<PlanIndex>) {
+        self.plans.push((plan, index));
     }
 
-    pub(super) fn given_plan(&self, plan: &PlanRef) -> Option<&Arc<Definition>> {
+    pub(crate) fn given_plan(&self, plan: &PlanRef) -> Option<&Arc<PlanIndex>> {
         self.plans.iter().find(|(given, _)| given == plan).map(|(_, definition)| definition)
     }
 
     /// The plan that the run would go by where `reopened` is taken.
-    pub(super) fn plan_for(&self, reopened: &Reopened) -> Option<&Arc<Definition>> {
+    pub(super) fn plan_for(&self, reopened: &Reopened) -> Option<&Arc<PlanIndex>> {
         match &reopened.plan {
             Some(plan) => self.given_plan(plan),
-            None => self.definition.as_ref(),
+            None => self.plan.as_ref(),
         }
     }
 
     /// What the plan of `reopened` makes of the steps; nothing where it brings none.
     pub(super) fn redefined_by(&self, reopened: &Reopened) -> Vec<StepRedefined> {
-        let (Some(plan), Some(old), Some(request)) = (&reopened.plan, &self.definition, &self.request) else {
+        let (Some(plan), Some(old), Some(request)) = (&reopened.plan, &self.plan, &self.request) else {
             return Vec::new();
         };
         let Some(new) = self.given_plan(plan) else { return Vec::new() };
-        let old = Presets { definition: old, presets: &request.presets };
-        redefined(&old, &Presets { definition: new, presets: &plan.presets })
+        let old = Presets { plan: old, presets: &request.presets };
+        redefined(&old, &Presets { plan: new, presets: &plan.presets })
     }
 
     /// Why the plan of `reopened` is none of this run's workflow.
     fn foreign_plan(&self, reopened: &Reopened) -> Option<ForeignPlan> {
-        let (plan, request, old) =
-            (reopened.plan.as_ref()?, self.request.as_ref()?, self.definition.as_ref()?);
+        let (plan, request, old) = (reopened.plan.as_ref()?, self.request.as_ref()?, self.plan.as_ref()?);
         if plan.workflow != request.workflow {
             let (own, other) = (request.workflow.clone(), plan.workflow.clone());
             return Some(ForeignPlan::OtherWorkflow { own, other });
@@ -219,9 +214,7 @@ impl RunMachine {
         (!old.order.iter().any(is_common)).then_some(ForeignPlan::NoStepInCommon)
     }
 
-    /// What comes of trying the run again in this way, for people: nothing is decided.
-    #[must_use]
-    pub fn retry_outlook(&self, reopened: &Reopened) -> RetryOutlook {
+    fn retry_outlook(&self, reopened: &Reopened) -> RetryOutlook {
         let anew = self.to_do_anew(reopened);
         let redefined = self.redefined_by(reopened);
         let Some(definition) = self.plan_for(reopened) else {
@@ -230,8 +223,10 @@ impl RunMachine {
         let foreign = self.foreign_plan(reopened);
         let is_kept = |step: &&StepId| {
             let is_leaf = definition.node(step).is_some_and(|node| node.children.is_empty());
-            let place = self.current_place(definition, step);
-            is_leaf && !anew.contains(*step) && place.is_some_and(|place| self.result(&place).is_some())
+            let instance = self.current_instance(definition, step);
+            is_leaf
+                && !anew.contains(*step)
+                && instance.is_some_and(|instance| self.result(&instance).is_some())
         };
         let kept = definition.order.iter().filter(is_kept).cloned().collect();
         RetryOutlook { redefined, anew, kept, foreign }
@@ -242,8 +237,9 @@ impl RunMachine {
 impl RunMachine {
     /// Everything that a file says about the run is the new plan's from here.
     pub(super) fn fold_plan(&mut self, plan: &PlanRef) {
-        self.definition = self.given_plan(plan).cloned();
+        self.plan = self.given_plan(plan).cloned();
         self.plans.clear();
+        self.agenda.add_all();
         let Some(request) = &mut self.request else { return };
         let PlanRef { workflow, file, folder, source, plan, inputs, presets, agents } = plan.clone();
         (request.workflow, request.file, request.folder) = (workflow, file, folder);
@@ -253,30 +249,21 @@ impl RunMachine {
 
     /// What was done under the step's name so far is of no more use. A step of that name may come again: its numbers go on.
     pub(super) fn retire(&mut self, step: &StepId) {
-        let places: Vec<Place> = self.steps.keys().filter(|place| place.step == *step).cloned().collect();
-        for place in places {
-            self.active.remove(&place);
-            if self.failed.as_ref() == Some(&place) {
+        let instances: Vec<StepInstance> =
+            self.steps.keys().filter(|instance| instance.step == *step).cloned().collect();
+        for instance in instances {
+            if self.failed.as_ref() == Some(&instance) {
                 self.failed = None;
             }
-            let Some(state) = self.steps.remove(&place) else { continue };
+            let Some(state) = self.steps.remove(&instance) else { continue };
             let pass = Pass { cycle: state.pass.cycle, begins_anew: true, ..Pass::default() };
-            let (attempt, probe_attempt) = (state.attempt, state.probe_attempt);
-            self.retired.insert(place, StepState { attempt, probe_attempt, pass, ..StepState::default() });
+            self.retired.insert(instance, StepState { pass, ..StepState::default() });
         }
     }
 
     /// The state of a step whose turn came.
-    pub(super) fn state_of(&mut self, place: &Place) -> &mut StepState {
-        let retired = self.retired.remove(place);
-        self.steps.entry(place.clone()).or_insert_with(|| retired.unwrap_or_default())
-    }
-}
-
-/// The plan that an input brings.
-fn brought_by(input: &Event) -> Option<&PlanRef> {
-    match input {
-        Event::Reopened(reopened) => reopened.plan.as_deref(),
-        _ => None,
+    pub(super) fn state_of(&mut self, instance: &StepInstance) -> &mut StepState {
+        let retired = self.retired.remove(instance);
+        self.steps.entry(instance.clone()).or_insert_with(|| retired.unwrap_or_default())
     }
 }

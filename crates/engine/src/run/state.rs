@@ -1,23 +1,19 @@
 //! What a run's machine remembers: what deciding needs, and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use backstay_model::event::{
-    Actor, AgentStarting, CheckoutBusy, Event, FailureClass, PlanRef, QuestionAsked, RunRequested,
-    StepStatus, SuspendReason,
+    Actor, AgentStarting, FailureClass, PlanRef, RunRequested, StepStatus, SuspendReason,
 };
 use backstay_model::{
-    Attempt, Digest, EffectCall, EffectId, Epoch, ObjectId, QuestionId, RunId, Seq, StepId, StorePath, Text,
-    Timestamp,
+    Digest, EffectId, ObjectId, QuestionId, RunId, Scope, Seq, StepId, StorePath, Text, Timestamp,
 };
 
-use super::Definition;
-use super::agents::{AgentTurn, SaidUntil};
-use super::budget::Used;
-use super::place::Place;
-use crate::Performer;
-use crate::record::LimitWait;
+use super::PlanIndex;
+use super::agenda::Agenda;
+use super::agent_attempts::AgentAttempts;
+use super::instance::StepInstance;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +65,7 @@ pub enum RunEnd {
     /// With a failure.
     Failed {
         /// The step that failed first.
-        step: Option<StepId>,
+        scope: Option<Scope>,
         /// Why.
         reason: String,
     },
@@ -80,60 +76,15 @@ pub enum RunEnd {
     },
 }
 
-/// One piece of outside work, by how far it is known to have come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// It is to be started.
-    Wanted,
-    /// Its start is durable.
-    Begun,
-}
-
-/// Where a leaf step stands between its start and its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LeafPhase {
-    /// Its work is wanted or in flight.
-    Working(Progress),
-    /// The report of its attempt is in; the step's result follows in the same append.
-    Reported,
-    /// The next attempt waits for a moment.
-    Backoff {
-        /// That moment.
-        due_at: Timestamp,
-    },
-    /// A person is asked whether more may be used, before the attempt begins.
-    Held {
-        /// The question.
-        question: QuestionId,
-    },
-    /// A person is asked what became of the attempt.
-    Doubt {
-        /// The question.
-        question: QuestionId,
-    },
-    /// A probe is asked what became of the attempt.
-    Probing {
-        /// The probe's own attempt.
-        attempt: Attempt,
-        /// How far it is.
-        progress: Progress,
-        /// Probes lost in a row.
-        losses: u32,
-    },
-}
-
 /// A leaf step whose turn came and that has no result yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Leaf {
-    pub(super) phase: LeafPhase,
     /// Attempts of it that failed, since the step was last reset.
     pub(super) failures: u32,
-    /// Attempts of it that were lost in a row.
-    pub(super) losses: u32,
     /// Somebody wants it left out: the input's number and the output to show.
     pub(super) skip: Option<(Seq, Option<Text>)>,
     /// How the attempts of its agent follow each other.
-    pub(super) agent: Box<AgentTurn>,
+    pub(super) agent: Box<AgentAttempts>,
 }
 
 /// What a step with a result left.
@@ -146,6 +97,10 @@ pub(super) struct StepResult {
     pub(super) output: Option<Text>,
     /// True if it was left out because something before it failed or the run was ending, not by choice.
     pub(super) held_back: bool,
+    /// The step whose failure it was held back for, as far as that is known.
+    pub(super) upstream: Option<StepId>,
+    /// True if it was left out before its turn came: what it waits for may have no results yet.
+    pub(super) is_before_its_turn: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,10 +120,6 @@ pub(super) enum StepPhase {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StepState {
     pub(super) phase: StepPhase,
-    /// The last attempt that was begun or is wanted; 0 before the first. Goes on after a reset.
-    pub(super) attempt: Attempt,
-    /// The last attempt of its probe.
-    pub(super) probe_attempt: Attempt,
     /// When its work began, and before that when its turn came; later by the time in which the run was suspended since.
     pub(super) started_at: Option<Timestamp>,
     /// Whether an attempt began since its turn came: until then it may wait for its checkout.
@@ -177,16 +128,8 @@ pub(super) struct StepState {
     pub(super) folder: Option<StorePath>,
     /// The files that its last attempt left, as far as they are known.
     pub(super) files: Option<Files>,
-    /// The last attempt of which is known how to find it.
-    pub(super) running: Option<(EffectCall, Attempt)>,
-    /// The machine and its boot on which the last attempt or probe was begun.
-    pub(super) begun_on: Option<Performer>,
     pub(super) log: Option<Text>,
     pub(super) artifacts: Vec<StorePath>,
-    /// Why nobody can say for now what becomes of the last attempt.
-    pub(super) stuck: Option<String>,
-    /// The last attempt whose stream said something, and the offset behind that.
-    pub(super) said: Option<(Attempt, SaidUntil)>,
     /// Of a loop: the pass it is in.
     pub(super) pass: Pass,
 }
@@ -227,168 +170,83 @@ pub(super) struct Pass {
     pub(super) question: Option<QuestionId>,
 }
 
-impl StepState {
-    /// The last attempt whose start is durable; 0 before the first.
-    pub(super) fn last_begun(&self) -> Attempt {
-        let is_wanted = matches!(
-            &self.phase,
-            StepPhase::Active(Leaf {
-                phase: LeafPhase::Working(Progress::Wanted)
-                    | LeafPhase::Backoff { .. }
-                    | LeafPhase::Held { .. },
-                ..
-            })
-        );
-        Attempt(self.attempt.0.saturating_sub(u32::from(is_wanted)))
-    }
-}
-
-/// The machine of one run.
+/// The machine of one run: the root of its topic, or a child in that of another run.
 #[derive(Clone, Debug)]
 pub struct RunMachine {
     pub(super) run: RunId,
-    pub(super) head: Seq,
-    pub(super) last_input: Seq,
-    /// The greatest epoch that was folded; 0 before the first owner.
-    pub(super) epoch: Epoch,
-    /// The last event by which an owner came or went.
-    pub(super) handover: Seq,
     pub(super) request: Option<RunRequested>,
-    pub(super) definition: Option<Arc<Definition>>,
+    pub(super) plan: Option<Arc<PlanIndex>>,
     pub(super) phase: Phase,
-    pub(super) inbox: VecDeque<(Seq, Event)>,
     /// Since when it is suspended.
     pub(super) paused_at: Option<Timestamp>,
     /// Of a loop, the current pass and the one before.
-    pub(super) steps: BTreeMap<Place, StepState>,
-    /// Leaves between start and result: all that `desired` has to look at.
-    pub(super) active: BTreeSet<Place>,
+    pub(super) steps: BTreeMap<StepInstance, StepState>,
     /// The session that each step worked in last, by the agent's preset.
     pub(super) sessions: BTreeMap<(StepId, String), String>,
-    /// What the agents told that they used.
-    pub(super) used: Used,
     /// The first step of the main part that failed, since the last reset.
-    pub(super) failed: Option<Place>,
-    pub(super) questions: BTreeMap<QuestionId, (Place, QuestionAsked)>,
-    /// Who works in the checkout that the run waits for.
-    pub(super) checkout_busy: Option<CheckoutBusy>,
-    /// Closed questions, with the input that answered.
-    pub(super) answered: BTreeMap<QuestionId, Option<Seq>>,
+    pub(super) failed: Option<StepInstance>,
     /// Plans that inputs bring, given by the runtime. Not state: the same digest is always the same plan.
-    pub(super) plans: Vec<(PlanRef, Arc<Definition>)>,
+    pub(super) plans: Vec<(PlanRef, Arc<PlanIndex>)>,
     /// What stays of steps that a new plan does not have, or has elsewhere: numbers that are never used twice.
-    pub(super) retired: BTreeMap<Place, StepState>,
+    pub(super) retired: BTreeMap<StepInstance, StepState>,
     /// Texts of blobs, given by the runtime. Not state: the same digest is always the same text.
     pub(super) texts: BTreeMap<Digest, Arc<str>>,
+    /// The steps to look at. Not state: it follows from what was folded since the last look.
+    pub(super) agenda: Agenda,
 }
 
 impl RunMachine {
     /// The machine of a run of which nothing is known yet.
-    #[must_use]
-    pub fn new(run: RunId) -> RunMachine {
+    pub(crate) fn new(run: RunId) -> RunMachine {
         RunMachine {
             run,
-            head: Seq(0),
-            last_input: Seq(0),
-            epoch: Epoch(0),
-            handover: Seq(0),
             request: None,
-            definition: None,
+            plan: None,
             phase: Phase::Empty,
-            inbox: VecDeque::new(),
             paused_at: None,
             steps: BTreeMap::new(),
-            active: BTreeSet::new(),
             sessions: BTreeMap::new(),
-            used: Used::default(),
             failed: None,
-            questions: BTreeMap::new(),
-            checkout_busy: None,
-            answered: BTreeMap::new(),
             plans: Vec::new(),
             retired: BTreeMap::new(),
             texts: BTreeMap::new(),
+            agenda: Agenda::default(),
         }
     }
 
     /// The run.
-    #[must_use]
-    pub fn run(&self) -> RunId {
+    pub(crate) fn id(&self) -> RunId {
         self.run
     }
 
-    /// The number of the last input that was folded: what `NoInputAfter` is asked with.
-    #[must_use]
-    pub fn last_input(&self) -> Seq {
-        self.last_input
-    }
-
-    /// The epoch of the last owner that was folded; 0 before the first.
-    #[must_use]
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// The number of the last event by which an owner came or went: a claim, a release, or the run's end.
-    #[must_use]
-    pub fn handover(&self) -> Seq {
-        self.handover
-    }
-
     /// Where the run stands.
-    #[must_use]
-    pub fn phase(&self) -> &Phase {
+    pub(crate) fn phase(&self) -> &Phase {
         &self.phase
     }
 
     /// The run's first event, once it was folded, with what later plans put in place of its own.
-    #[must_use]
-    pub fn request(&self) -> Option<&RunRequested> {
+    pub(crate) fn request(&self) -> Option<&RunRequested> {
         self.request.as_ref()
     }
 
-    /// Whether inputs wait for a verdict.
-    #[must_use]
-    pub fn has_unsettled_inputs(&self) -> bool {
-        !self.inbox.is_empty()
-    }
-
-    /// The questions that wait for an answer.
-    pub fn open_questions(&self) -> impl Iterator<Item = &QuestionAsked> {
-        self.questions.values().map(|(_, asked)| asked)
-    }
-
-    /// The next moment that something here waits for.
-    #[must_use]
-    pub fn next_timer(&self) -> Option<Timestamp> {
-        if !matches!(self.phase, Phase::Running | Phase::Cancelling { .. }) {
-            return None;
-        }
-        let due = |place: &Place| match self.leaf(place).map(|leaf| &leaf.phase) {
-            Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
-            _ => None,
-        };
-        self.active.iter().filter_map(due).chain(self.next_ask_due()).chain(self.next_passes_due()).min()
-    }
-
     /// Takes the plan and the inputs that the request names by digest. Nothing is decided before.
-    pub fn define(&mut self, definition: Arc<Definition>) {
-        self.definition = Some(definition);
+    pub(crate) fn define(&mut self, plan: Arc<PlanIndex>) {
+        self.plan = Some(plan);
+        self.agenda.add_all();
     }
 
     /// Whether [`RunMachine::define`] was called.
-    #[must_use]
-    pub fn is_defined(&self) -> bool {
-        self.definition.is_some()
+    pub(crate) fn is_defined(&self) -> bool {
+        self.plan.is_some()
     }
 
     /// Takes the text of a blob.
-    pub fn give_text(&mut self, digest: Digest, text: Arc<str>) {
+    pub(crate) fn give_text(&mut self, digest: Digest, text: Arc<str>) {
         self.texts.insert(digest, text);
     }
 
     /// Forgets the texts that no step of a current pass has any more: a loop of a thousand passes would keep a thousand.
-    pub(super) fn forget_texts(&mut self) {
+    pub(crate) fn forget_texts(&mut self) {
         let output = |state: &StepState| match &state.phase {
             StepPhase::Done(result) => result.output.as_ref().and_then(Text::blob),
             _ => None,
@@ -399,13 +257,12 @@ impl RunMachine {
     }
 
     /// The blobs whose texts an expression of the plan may ask for and that were not given yet.
-    #[must_use]
-    pub fn missing_texts(&self) -> Vec<Digest> {
-        let brought = self.plans.iter().map(|(_, definition)| definition);
-        let definitions: Vec<_> = self.definition.iter().chain(brought).collect();
+    pub(crate) fn missing_texts(&self) -> Vec<Digest> {
+        let brought = self.plans.iter().map(|(_, plan)| plan);
+        let definitions: Vec<_> = self.plan.iter().chain(brought).collect();
         let mut missing = BTreeSet::new();
-        for (place, state) in &self.steps {
-            if !definitions.iter().any(|definition| definition.is_named(&place.step)) {
+        for (instance, state) in &self.steps {
+            if !definitions.iter().any(|plan| plan.is_named(&instance.step)) {
                 continue;
             }
             let output = match &state.phase {
@@ -418,103 +275,54 @@ impl RunMachine {
         missing.into_iter().collect()
     }
 
-    /// Where the work in flight of `effect` was begun, if it was.
-    #[must_use]
-    pub fn begun_on(&self, effect: &EffectId) -> Option<&Performer> {
-        self.steps.get(&Place::of(&effect.scope)?)?.begun_on.as_ref()
-    }
-
-    /// How much of what an attempt said the log knows.
-    #[must_use]
-    pub fn said_until(&self, effect: &EffectId, attempt: Attempt) -> SaidUntil {
-        let state = Place::of(&effect.scope).and_then(|place| self.steps.get(&place));
-        match state.and_then(|state| state.said) {
-            Some((said, until)) if said == attempt && effect.call == EffectCall::Main => until,
-            _ => SaidUntil::default(),
-        }
-    }
-
     /// How the agent of the attempt in flight of `effect` was started, if it is known by a preset.
-    #[must_use]
-    pub fn agent_starting(&self, effect: &EffectId) -> Option<&AgentStarting> {
-        self.leaf(&Place::of(&effect.scope)?)?.agent.starting.as_ref()
+    pub(crate) fn agent_starting(&self, effect: &EffectId) -> Option<&AgentStarting> {
+        self.leaf(&StepInstance::of(&effect.scope)?)?.agent.starting.as_ref()
     }
 
     /// How long the work of `effect` may be silent, in milliseconds of awake time.
-    #[must_use]
-    pub fn idle_timeout_ms(&self, effect: &EffectId) -> Option<u64> {
-        self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.idle_timeout_ms
+    pub(crate) fn idle_timeout_ms(&self, effect: &EffectId) -> Option<u64> {
+        self.plan.as_ref()?.node(effect.scope.step_id()?)?.step.idle_timeout_ms
     }
 
     /// The JSON Schema of the output of `effect`'s step, if it has one.
-    #[must_use]
-    pub fn schema(&self, effect: &EffectId) -> Option<&str> {
-        self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.schema.as_deref()
+    pub(crate) fn schema(&self, effect: &EffectId) -> Option<&str> {
+        self.plan.as_ref()?.node(effect.scope.step_id()?)?.step.schema.as_deref()
     }
 
-    /// The limit that is waited for: the first that ends.
-    #[must_use]
-    pub fn waits_for_limit(&self) -> Option<&LimitWait> {
-        let waits = |place: &Place| match self.leaf(place)? {
-            Leaf { phase: LeafPhase::Backoff { .. }, agent, .. } => agent.waits_for.as_ref(),
-            _ => None,
-        };
-        self.active.iter().filter_map(waits).min_by_key(|limit| limit.until)
-    }
-
-    pub(super) fn leaf(&self, place: &Place) -> Option<&Leaf> {
-        match self.steps.get(place).map(|state| &state.phase) {
+    pub(super) fn leaf(&self, instance: &StepInstance) -> Option<&Leaf> {
+        match self.steps.get(instance).map(|state| &state.phase) {
             Some(StepPhase::Active(leaf)) => Some(leaf),
             _ => None,
         }
     }
 
-    pub(super) fn leaf_mut(&mut self, place: &Place) -> Option<&mut Leaf> {
-        match self.steps.get_mut(place).map(|state| &mut state.phase) {
+    pub(super) fn leaf_mut(&mut self, instance: &StepInstance) -> Option<&mut Leaf> {
+        match self.steps.get_mut(instance).map(|state| &mut state.phase) {
             Some(StepPhase::Active(leaf)) => Some(leaf),
             _ => None,
         }
     }
 
-    pub(super) fn result(&self, place: &Place) -> Option<&StepResult> {
-        match self.steps.get(place).map(|state| &state.phase) {
+    pub(super) fn result(&self, instance: &StepInstance) -> Option<&StepResult> {
+        match self.steps.get(instance).map(|state| &state.phase) {
             Some(StepPhase::Done(result)) => Some(result),
             _ => None,
         }
     }
 
     /// Where the loop stands.
-    pub(super) fn pass(&self, place: &Place) -> Pass {
-        self.steps.get(place).map(|state| state.pass).unwrap_or_default()
+    pub(super) fn pass(&self, instance: &StepInstance) -> Pass {
+        self.steps.get(instance).map(|state| state.pass).unwrap_or_default()
     }
 
-    pub(super) fn is_waiting(&self, place: &Place) -> bool {
-        self.steps.get(place).is_none_or(|state| state.phase == StepPhase::Waiting)
-    }
-
-    pub(super) fn attempt(&self, place: &Place) -> Attempt {
-        self.steps.get(place).map_or(Attempt(0), |state| state.attempt)
+    pub(super) fn is_waiting(&self, instance: &StepInstance) -> bool {
+        self.steps.get(instance).is_none_or(|state| state.phase == StepPhase::Waiting)
     }
 
     /// Whether the step is to end with the run that is being cancelled. `finally` is not, before the second wish.
     pub(super) fn is_called_off(&self, step: &StepId) -> bool {
-        let in_finally = self.definition.as_ref().is_some_and(|definition| definition.is_in_finally(step));
+        let in_finally = self.plan.as_ref().is_some_and(|plan| plan.is_in_finally(step));
         matches!(self.phase, Phase::Cancelling { finally_too, .. } if finally_too || !in_finally)
-    }
-
-    pub(super) fn is_known_to_run(&self, place: &Place, call: EffectCall, attempt: Attempt) -> bool {
-        self.steps.get(place).is_some_and(|state| state.running == Some((call, attempt)))
-    }
-
-    /// How often the probe of a step was lost in a row.
-    pub(super) fn probe_losses(&self, place: &Place) -> u32 {
-        match self.leaf(place).map(|leaf| &leaf.phase) {
-            Some(LeafPhase::Probing { losses, .. }) => *losses,
-            _ => 0,
-        }
-    }
-
-    pub(super) fn effect(&self, place: &Place, call: EffectCall) -> EffectId {
-        EffectId { run: self.run, scope: place.scope(), call }
     }
 }

@@ -1,11 +1,13 @@
 //! A machine in a line.
 
 use backstay_model::event::QuestionKind;
-use backstay_model::{Scope, Timestamp, limits};
+use backstay_model::{EffectCall, Scope, StepId, Timestamp, limits};
 
-use super::place::Place;
-use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
-use crate::record::{RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
+use super::instance::StepInstance;
+use super::state::{Phase, RunEnd};
+use crate::effect::{EffectPhase, Hold};
+use crate::record::{LimitWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
+use crate::topic::TopicMachine;
 
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
@@ -14,11 +16,16 @@ const AT_MAX: usize = 3;
 /// Characters of the reason in a summary.
 const WHY_CHARS: usize = 200;
 
-impl RunMachine {
+/// Whether work waits for a person's answer.
+fn waits_for_answer(phase: EffectPhase) -> bool {
+    matches!(phase, EffectPhase::InDoubt(Some(_)) | EffectPhase::Wanted(Hold::Answer(_)))
+}
+
+impl TopicMachine {
     /// Where the run stands, in one word.
     #[must_use]
     pub fn status(&self) -> RunStatus {
-        match &self.phase {
+        match self.phase() {
             Phase::Empty | Phase::Requested => RunStatus::Queued,
             Phase::Running if self.waits_for_people_only() => RunStatus::Waiting,
             Phase::Running | Phase::Reopened { .. } => RunStatus::Running,
@@ -34,48 +41,41 @@ impl RunMachine {
     /// Whether nothing can go on before a person answers.
     #[must_use]
     pub fn waits_for_people_only(&self) -> bool {
-        let in_doubt = |place| {
-            matches!(
-                self.leaf(place).map(|leaf| &leaf.phase),
-                Some(LeafPhase::Doubt { .. } | LeafPhase::Held { .. })
-            )
-        };
-        let is_asked = !self.active.is_empty() || !self.questions.is_empty();
-        self.inbox.is_empty() && is_asked && self.active.iter().all(in_doubt)
+        let is_asked = self.effects.is_any_open() || !self.questions.is_empty();
+        self.inbox.is_empty() && is_asked && self.effects.open().all(|(_, phase)| waits_for_answer(phase))
     }
 
     /// Whether nothing goes on before a person answers although work is in flight: each step at work asks, and no time ends
     /// what it asks. Whether the processes that asked still wait is not known here.
     #[must_use]
     pub fn asks_people_only(&self) -> bool {
-        let asks = |place| {
-            self.questions
-                .values()
-                .any(|(of, asked)| of == place && asked.kind == QuestionKind::Asked && asked.due_at.is_none())
+        let asks = |scope: &Scope| {
+            let mut asked = self.questions.of_kind(QuestionKind::Asked);
+            asked.any(|open| open.scope == *scope && open.asked.due_at.is_none())
         };
-        let waits = |place| {
-            let Some(leaf) = self.leaf(place) else { return false };
-            match leaf.phase {
-                LeafPhase::Doubt { .. } | LeafPhase::Held { .. } => true,
-                LeafPhase::Working(Progress::Begun) => leaf.skip.is_none() && asks(place),
-                _ => false,
-            }
+        let is_skipped = |scope: &Scope| {
+            let instance = StepInstance::of(scope);
+            let leaf = instance.as_ref().and_then(|instance| self.run.leaf(instance));
+            leaf.is_none_or(|leaf| leaf.skip.is_some())
         };
-        matches!(self.phase, Phase::Running)
+        let waits = |scope: &Scope, phase: EffectPhase| {
+            waits_for_answer(phase) || (phase.is_in_flight() && !is_skipped(scope) && asks(scope))
+        };
+        matches!(self.phase(), Phase::Running)
             && self.inbox.is_empty()
-            && !self.active.is_empty()
-            && self.active.iter().all(waits)
+            && self.effects.is_any_open()
+            && self.effects.open().all(|(effect, phase)| waits(&effect.scope, phase))
     }
 
-    /// Whether an owner has nothing to do until something new is said: the run stands still, ended, or waits for people.
+    /// Whether an owner has nothing to do until something new is said: the run is suspended, ended, or waits for people.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        let still = match self.phase {
+        let is_still = match self.phase() {
             Phase::Suspended { .. } | Phase::Ended(_) | Phase::Empty => true,
             Phase::Running | Phase::Cancelling { .. } => self.waits_for_people_only(),
             _ => false,
         };
-        still && self.inbox.is_empty()
+        is_still && self.inbox.is_empty()
     }
 
     /// When an owner should look at the topic: `now` while there is something to do, the next timer, or never.
@@ -84,53 +84,68 @@ impl RunMachine {
         if self.is_at_rest() {
             return None;
         }
+        let waits = |phase| waits_for_answer(phase) || matches!(phase, EffectPhase::Wanted(Hold::Until(_)));
         let only_timers = self.inbox.is_empty()
-            && matches!(self.phase, Phase::Running | Phase::Cancelling { .. })
-            && self.active.iter().all(|place| {
-                let phase = self.leaf(place).map(|leaf| &leaf.phase);
-                let waits = |phase: &LeafPhase| {
-                    matches!(
-                        phase,
-                        LeafPhase::Backoff { .. } | LeafPhase::Doubt { .. } | LeafPhase::Held { .. }
-                    )
-                };
-                phase.is_some_and(waits)
-            });
+            && matches!(self.phase(), Phase::Running | Phase::Cancelling { .. })
+            && self.effects.open().all(|(_, phase)| waits(phase));
         if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }
+    }
+
+    /// The next moment that something here waits for.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        if !matches!(self.phase(), Phase::Running | Phase::Cancelling { .. }) {
+            return None;
+        }
+        let waiting = self.effects.waiting().map(|(_, due_at)| due_at);
+        waiting.chain(self.questions.next_due()).chain(self.run.next_passes_due()).min()
+    }
+
+    /// The limit that is waited for: the first that ends.
+    #[must_use]
+    pub fn waits_for_limit(&self) -> Option<&LimitWait> {
+        let limits = self.effects.waiting().filter_map(|(effect, _)| {
+            self.run.leaf(&StepInstance::of(&effect.scope)?)?.agent.waits_for.as_ref()
+        });
+        limits.min_by_key(|limit| limit.until)
+    }
+
+    /// The steps at work, in the order of their scopes.
+    fn steps_at_work(&self) -> impl Iterator<Item = &StepId> {
+        let main = self.effects.open().filter(|(effect, _)| effect.call == EffectCall::Main);
+        main.filter_map(|(effect, _)| effect.scope.step_id())
     }
 
     /// The first step that cannot be followed for now, and why.
     fn stuck(&self) -> Option<String> {
-        let message = |place| self.steps.get(place).and_then(|state| state.stuck.as_ref());
-        self.active.iter().find_map(|place| Some(format!("{} is stuck: {}", place.step, message(place)?)))
+        self.effects.open().find_map(|(effect, _)| {
+            let message = self.effects.stuck(effect)?;
+            Some(format!("{} is stuck: {message}", effect.scope.step_id()?))
+        })
     }
 
     /// Who works in the checkout that the run waits for.
     fn waits_for_checkout(&self) -> Option<String> {
-        let busy =
-            self.checkout_busy.as_ref().filter(|_| self.active.iter().all(|place| self.is_wanted(place)))?;
-        Some(busy_words(busy))
-    }
-
-    fn is_wanted(&self, place: &super::place::Place) -> bool {
-        let phase = self.leaf(place).map(|leaf| &leaf.phase);
-        matches!(phase, Some(LeafPhase::Working(Progress::Wanted)))
+        let is_wanted = |phase| phase == EffectPhase::Wanted(Hold::Nothing);
+        let busy = self.checkout.busy()?;
+        self.effects.open().all(|(_, phase)| is_wanted(phase)).then(|| busy_words(busy))
     }
 
     /// How far it is, as the record of the run says it too.
     fn progress(&self) -> StepProgress {
-        let Some(definition) = &self.definition else { return StepProgress::default() };
-        let place = |scope: &Scope| Place::of(scope);
-        StepProgress::count(&definition.plan, &|scope| Some(self.pass(&place(scope)?).cycle), &|scope| {
-            place(scope).is_some_and(|place| self.result(&place).is_some())
-        })
+        let Some(plan) = &self.run.plan else { return StepProgress::default() };
+        let cycle = |scope: &Scope| Some(self.run.pass(&StepInstance::of(scope)?).cycle);
+        let is_done = |scope: &Scope| {
+            StepInstance::of(scope).is_some_and(|instance| self.run.result(&instance).is_some())
+        };
+        StepProgress::count(&plan.plan, &cycle, &is_done)
     }
 
     /// The run in a line, for its index row.
     #[must_use]
     pub fn summary(&self) -> RunSummary {
         let StepProgress { done: steps_done, total: steps_total } = self.progress();
-        let why = match &self.phase {
+        let why = match self.phase() {
             Phase::Ended(RunEnd::Failed { reason, .. }) => Some(reason.clone()),
             Phase::Ended(RunEnd::Cancelled { reason }) => reason.clone(),
             Phase::Suspended { by, reason } => Some(why_suspended(by, reason)),
@@ -138,17 +153,16 @@ impl RunMachine {
         };
         let summary = RunSummary {
             v: SUMMARY_VERSION,
-            run: self.run,
+            run: self.run(),
             workflow: self
-                .request
-                .as_ref()
+                .request()
                 .map_or(String::new(), |request| request.workflow.chars().take(100).collect()),
             status: self.status(),
             steps_done,
             steps_total,
-            at: self.active.iter().take(AT_MAX).map(|place| place.step.clone()).collect(),
+            at: self.steps_at_work().take(AT_MAX).cloned().collect(),
             why: why.map(|why| why.chars().take(WHY_CHARS).collect()),
-            question: self.questions.keys().next().copied(),
+            question: self.first_question(),
             next_timer: self.next_timer(),
             limit: self.waits_for_limit().cloned(),
         };

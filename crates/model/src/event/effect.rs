@@ -46,6 +46,31 @@ pub struct EffectRunning {
     pub effect: EffectId,
     /// Which try.
     pub attempt: Attempt,
+    /// How to find it.
+    pub handle: EffectHandle,
+}
+
+/// How to find outside work that has begun, by its class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectHandle {
+    /// A process under a keeper.
+    Process(ProcessHandle),
+}
+
+impl EffectHandle {
+    /// The process, if it is one.
+    #[must_use]
+    pub const fn process(&self) -> Option<&ProcessHandle> {
+        match self {
+            EffectHandle::Process(process) => Some(process),
+        }
+    }
+}
+
+/// A process under a keeper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessHandle {
     /// The main process.
     pub pid: u32,
     /// Its keeper.
@@ -184,17 +209,45 @@ pub struct EffectFinished {
     /// How it ended.
     #[serde(flatten)]
     pub end: AttemptEnd,
+    /// What went wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Awake time from start to end, in milliseconds.
+    pub duration_ms: u64,
+    /// It was interrupted and no owner had asked for that: `after_crash` decides what follows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unrequested: bool,
+    /// What it left.
+    pub result: EffectResult,
+}
+
+/// What outside work left, by its class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectResult {
+    /// A process under a keeper.
+    Process(Box<ProcessResult>),
+}
+
+impl EffectResult {
+    /// What a process left, if it was one.
+    #[must_use]
+    pub const fn process(&self) -> Option<&ProcessResult> {
+        match self {
+            EffectResult::Process(process) => Some(process),
+        }
+    }
+}
+
+/// What a process left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessResult {
     /// The exit code of the main process, if it exited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The signal that ended the main process, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// What went wrong, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Awake time from start to end, in milliseconds.
-    pub duration_ms: u64,
     /// What came on stdout; absent if nothing was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdout: Option<Spool>,
@@ -212,7 +265,7 @@ pub struct EffectFinished {
     pub artifacts: Vec<StorePath>,
     /// Files there that are not in `artifacts`: too many, without a UTF-8 name, or not readable.
     #[serde(default, skip_serializing_if = "is_none_left")]
-    pub artifacts_left_out: u32,
+    pub artifacts_omitted: u32,
     /// The checkout after it, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<TreeOutcome>,
@@ -223,9 +276,6 @@ pub struct EffectFinished {
     /// Processes that outlived the main one and were ended.
     #[serde(default, skip_serializing_if = "is_none_left")]
     pub left_behind: u32,
-    /// It was interrupted and no owner had asked for that: `after_crash` decides what follows.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub unasked: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Actor;
-use crate::{Attempt, EffectId, QuestionId, Seq, StepId, Text, Timestamp};
+use crate::{Attempt, EffectId, QuestionId, Seq, Text, Timestamp};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub struct AskRequested {
     pub due_at: Option<Timestamp>,
 }
 
-/// A person has to say something.
+/// A person has to say something. Its scope is that of the step that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuestionAsked {
     /// Derived from run, step, call and attempt, so that a replay asks the same question.
@@ -73,8 +73,6 @@ pub struct QuestionAsked {
     pub prompt: String,
     /// What can be answered.
     pub options: Vec<QuestionOption>,
-    /// The step that waits.
-    pub step: StepId,
     /// The work that it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<EffectId>,

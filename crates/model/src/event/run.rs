@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::TreeOutcome;
-use crate::{Digest, QuestionId, RunId, Seq, StepId, Text, Timestamp};
+use crate::{Digest, QuestionId, RunId, Scope, Seq, StepId, Text, Timestamp};
 
 /// Who said something: a person or program, by the name that the surface knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct RunRequested {
     pub agents: Vec<String>,
     /// The run that held the checkout for the step that asked: whoever owns this one works there with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<RunId>,
+    pub parent_run: Option<RunId>,
 }
 
 /// Somebody wants the run to stand still.
@@ -81,14 +81,14 @@ pub enum SuspendReason {
     /// Cycles of a loop changed nothing, several in a row: neither the files nor the results of its steps.
     NoProgress {
         /// The loop.
-        step: StepId,
+        scope: Scope,
         /// How many cycles in a row were the same.
         cycles: u32,
     },
     /// There was no room for the output of a step that had done its work.
     OutputLost {
         /// The step.
-        step: StepId,
+        scope: Scope,
         /// How many bytes of it are missing.
         lost_bytes: u64,
     },
@@ -96,13 +96,11 @@ pub enum SuspendReason {
     TakenOver,
 }
 
-/// A person worked in the session of a step's agent while the run stood still.
+/// A person worked in the session of a step's agent while the run was suspended. Its scope is the step's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intervened {
     /// Who.
     pub by: Actor,
-    /// The step.
-    pub step: StepId,
     /// The agent's preset.
     pub agent: String,
     /// Its session.
@@ -142,14 +140,14 @@ pub struct CancelRequested {
     pub reason: Option<String>,
 }
 
-/// Somebody wants a step left out.
+/// Somebody wants a step left out. Its scope is the step's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SkipRequested {
     /// Who.
     pub by: Actor,
-    /// What to leave out.
-    #[serde(flatten)]
-    pub skip: StepSkip,
+    /// The output that later steps shall see, as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Text>,
 }
 
 /// Somebody answers a question.
@@ -170,7 +168,7 @@ pub struct Reopened {
     pub by: Actor,
     /// The first step to do anew; without it, the steps that failed or did not come to their turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<StepId>,
+    pub from: Option<Scope>,
     /// A step to leave out this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<StepSkip>,
@@ -283,7 +281,7 @@ impl Redefinition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepSkip {
     /// Which step.
-    pub step: StepId,
+    pub scope: Scope,
     /// The output that later steps shall see, as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Text>,
@@ -317,6 +315,14 @@ pub enum Verdict {
         /// That input's number.
         by: Seq,
     },
+}
+
+impl Verdict {
+    /// Whether the input took effect.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(self, Verdict::Accepted)
+    }
 }
 
 /// Why an input was refused.
@@ -388,7 +394,7 @@ pub struct RunCompleted {
 pub struct RunFailed {
     /// The step that failed first, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<StepId>,
+    pub scope: Option<Scope>,
     /// Why, for people.
     pub reason: String,
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::FailureClass;
-use crate::{Attempt, Seq, StepId, Text, Timestamp};
+use crate::{Attempt, Scope, Seq, StepId, Text, Timestamp};
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,12 +49,12 @@ pub enum SkipReason {
     /// A step that it needs failed or was itself left out for that.
     Upstream {
         /// That step.
-        step: StepId,
+        scope: Scope,
     },
     /// The group around it was left out.
     Group {
         /// That group.
-        step: StepId,
+        scope: Scope,
     },
     /// Somebody said so.
     Asked {
@@ -66,7 +66,7 @@ pub enum SkipReason {
     /// The loop around it has what it wanted, or this pass of it only checks.
     LoopDone {
         /// That loop.
-        step: StepId,
+        scope: Scope,
     },
 }
 
@@ -74,13 +74,20 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SkipReason::Condition { expression } => write!(f, "`{expression}` is false"),
-            SkipReason::Upstream { step } => write!(f, "`{step}`, which it needs, did not succeed"),
-            SkipReason::Group { step } => write!(f, "its group `{step}` was left out"),
+            SkipReason::Upstream { scope } => {
+                write!(f, "`{}`, which it needs, did not succeed", step_name(scope))
+            }
+            SkipReason::Group { scope } => write!(f, "its group `{}` was left out", step_name(scope)),
             SkipReason::Asked { .. } => f.write_str("left out on request"),
             SkipReason::RunEnding => f.write_str("the run ended before its turn came"),
-            SkipReason::LoopDone { step } => write!(f, "`{step}` needed it no more"),
+            SkipReason::LoopDone { scope } => write!(f, "`{}` needed it no more", step_name(scope)),
         }
     }
+}
+
+/// The step, for people who see which cycle it is by where the sentence stands.
+fn step_name(scope: &Scope) -> &str {
+    scope.step_id().map_or("", StepId::as_str)
 }
 
 /// A step was left out.
@@ -176,11 +183,11 @@ pub struct StepTimedOut {
 /// Steps are to be done anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepsReset {
-    /// Which ones, in the order of the plan. Of a loop, its current pass.
-    pub steps: Vec<StepId>,
+    /// Which ones, in the order of the plan; of a step in a loop, that of its last cycle.
+    pub steps: Vec<Scope>,
     /// Those of them that are loops and begin another pass, counted from one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub loops: Vec<StepId>,
+    pub loops: Vec<Scope>,
 }
 
 /// A loop begins a pass.

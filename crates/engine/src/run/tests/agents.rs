@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    Because, Event, Intervened, LostEvidence, Said, SaidOn, SessionWish, StepContinues, Tokens, Usage,
-    UsageSpan, Verdict,
+    Because, Event, FactEvent, Intervened, LostEvidence, Said, SaidOn, SessionWish, StepContinues, Tokens,
+    Usage, UsageSpan,
 };
 use backstay_model::{Text, Timestamp};
 
 use super::Bench;
 use super::bench::{ended, exited};
 use super::say::{again, me, resume, suspend};
+use crate::Rejection;
+use crate::effect::Desired;
 use crate::record::LimitWait;
 use crate::record::RunStatus;
-use crate::run::{AgentWork, Desired};
+use crate::run::AgentTask;
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 const MINUTE_MS: u64 = 60_000;
@@ -50,13 +52,13 @@ impl Bench {
     /// The runtime holds the output against the step's schema.
     fn ends_with(&mut self, step: &str, answer: &str, problem: Option<&str>) -> Vec<String> {
         let (output, shape_problem) = (Some(self.keep(answer)), problem.map(str::to_owned));
-        self.end(step, ProcessEnded { output, shape_problem, ..agent(TurnEnd::Well, None, exited(0)) })
+        self.end(step, ProcessEnded { output, shape_problem, ..agent(TurnEnd::Succeeded, None, exited(0)) })
     }
 
     pub(super) fn fails(&mut self, step: &str, trouble: Option<Trouble>) -> Vec<String> {
         self.end(
             step,
-            agent(TurnEnd::Badly { failure: Some("It broke.\nmore".to_owned()) }, trouble, exited(1)),
+            agent(TurnEnd::Failed { failure: Some("It broke.\nmore".to_owned()) }, trouble, exited(1)),
         )
     }
 
@@ -66,14 +68,14 @@ impl Bench {
     }
 
     /// What the last start of an agent was told.
-    pub(super) fn told(&self) -> &AgentWork {
+    pub(super) fn told(&self) -> &AgentTask {
         self.starts.last().and_then(|work| work.agent.as_ref()).expect("an agent was started")
     }
 
     fn continued(&self) -> Vec<StepContinues> {
         let events = self.log.iter().map(|recorded| Event::decode(recorded).unwrap());
         let of = |event| match event {
-            Event::StepContinues(continues) => Some(continues),
+            Event::Fact(FactEvent::StepContinues(continues)) => Some(continues),
             _ => None,
         };
         events.filter_map(of).collect()
@@ -112,7 +114,7 @@ fn an_agent_by_preset_is_told_and_its_answer_is_its_output() {
     let work = bench.starts[0].clone();
     assert_eq!((work.argv.len(), work.preview()), (0, "codex: Do t.".to_owned()));
     assert_eq!((work.timeout_ms, work.idle_notice_ms), (Some(2 * HOUR_MS), 10 * MINUTE_MS));
-    let expected = AgentWork {
+    let expected = AgentTask {
         preset: "codex".to_owned(),
         prompt: "Do t.".to_owned(),
         via: None,
@@ -138,9 +140,9 @@ fn what_an_agent_says_becomes_facts_once_also_where_it_is_read_again() {
         ["a said hello to 10", "a said $ ls to 20", "a said Usage to 20"]
     );
     let (effect, attempt) = bench.in_flight("a");
-    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
+    assert_eq!(bench.machine.output_read(&effect, attempt).stdout, 20);
     bench.crash();
-    assert_eq!(bench.machine.said_until(&effect, attempt).stdout, 20);
+    assert_eq!(bench.machine.output_read(&effect, attempt).stdout, 20);
     let again = [(10, message("hello")), (20, tool("$ ls")), (31, message("bye")), (31, tool("$ cat"))];
     assert_eq!(bench.says("a", &again), ["a said bye to 31", "a said $ cat to 31"]);
     bench.ends_well("a", "done");
@@ -159,15 +161,15 @@ fn a_probe_is_no_agent_and_says_nothing() {
 
 #[test]
 fn the_agents_own_word_decides_not_the_exit_code_alone() {
-    let bad = |failure: Option<&str>| TurnEnd::Badly { failure: failure.map(str::to_owned) };
+    let bad = |failure: Option<&str>| TurnEnd::Failed { failure: failure.map(str::to_owned) };
     for (turn, process, expected) in [
-        (TurnEnd::Well, exited(3), "a succeeded: exit 3"),
+        (TurnEnd::Succeeded, exited(3), "a succeeded: exit 3"),
         (bad(Some("No.\nAt all.")), exited(0), "a failed: No."),
         (bad(None), exited(1), "a failed: the agent's turn did not end well (exit 1)"),
-        (TurnEnd::CutShort, exited(0), "a failed: exit 0 in the middle of the agent's turn"),
-        (TurnEnd::Untold, exited(0), "a succeeded: exit 0"),
-        (TurnEnd::Untold, exited(3), "a failed: exit 3"),
-        (TurnEnd::CutShort, ended(EndedBy::Timeout), "a failed: took longer than 2h00m"),
+        (TurnEnd::Truncated, exited(0), "a failed: exit 0 in the middle of the agent's turn"),
+        (TurnEnd::Unknown, exited(0), "a succeeded: exit 0"),
+        (TurnEnd::Unknown, exited(3), "a failed: exit 3"),
+        (TurnEnd::Truncated, ended(EndedBy::Timeout), "a failed: took longer than 2h00m"),
     ] {
         let mut bench = one("");
         let facts = bench.end("a", agent(turn.clone(), None, process));
@@ -181,7 +183,7 @@ fn an_agent_that_had_ended_its_turn_when_it_was_stopped_has_done_its_work() {
     bench.say(suspend());
     bench.settle();
     let output = Some(bench.keep("Done."));
-    let process = ProcessEnded { output, ..agent(TurnEnd::Well, None, ended(EndedBy::Stop)) };
+    let process = ProcessEnded { output, ..agent(TurnEnd::Succeeded, None, ended(EndedBy::Stop)) };
     assert_eq!(bench.end("a", process), ["a ended 1 succeeded", "a succeeded: Done.", "run suspended"]);
 }
 
@@ -195,13 +197,13 @@ fn a_time_budget_that_ends_after_the_turn_did_is_not_told() {
             let timed_out = bench.record.step(&"a".parse().unwrap()).unwrap().attempts[0].timed_out;
             (facts, timed_out.is_some())
         };
-        let (facts, is_timed_out) = ends(TurnEnd::Well, "1");
+        let (facts, is_timed_out) = ends(TurnEnd::Succeeded, "1");
         assert_eq!(facts[..2], ["a ended 1 succeeded", "a succeeded: 1"]);
         assert!(!is_timed_out, "{by:?}");
-        let (facts, is_timed_out) = ends(TurnEnd::Well, "I cannot.");
+        let (facts, is_timed_out) = ends(TurnEnd::Succeeded, "I cannot.");
         assert_eq!(facts[0], "a ended 1 failed InvalidOutput");
         assert!(!is_timed_out, "{by:?}");
-        let (facts, is_timed_out) = ends(TurnEnd::CutShort, "");
+        let (facts, is_timed_out) = ends(TurnEnd::Truncated, "");
         assert!(is_timed_out, "{by:?}: {facts:?}");
     }
 }
@@ -212,7 +214,7 @@ fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
     bench.begins_session("a", "s1");
     bench.say(suspend());
     bench.settle();
-    bench.end("a", agent(TurnEnd::CutShort, None, ended(EndedBy::Stop)));
+    bench.end("a", agent(TurnEnd::Truncated, None, ended(EndedBy::Stop)));
     bench.crash();
     bench.say(resume());
     assert_eq!(bench.settle()[2..], ["a starting 2 codex in s1"]);
@@ -261,7 +263,7 @@ fn after_crash_rerun_begins_anew() {
 
 #[test]
 fn an_agent_whose_process_was_killed_goes_on_three_times() {
-    let killed = || agent(TurnEnd::CutShort, None, ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) });
+    let killed = || agent(TurnEnd::Truncated, None, ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) });
     let mut bench = one("");
     for attempt in 1..=3 {
         bench.begins_session("a", "s1");
@@ -393,7 +395,7 @@ fn a_fallback_is_told_what_was_done_before_it() {
 fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_preset_is() {
     let killed = || ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) };
     let text =
-        || ProcessEnded { agent: Some(AgentEnded { turn: TurnEnd::Untold, trouble: None }), ..killed() };
+        || ProcessEnded { agent: Some(AgentEnded { turn: TurnEnd::Unknown, trouble: None }), ..killed() };
     let command = "- {id: a, agent: mine, prompt: Do it.}\nagents: {mine: {command: [x]}}";
     for (flow, end) in
         [(command, &killed as &dyn Fn() -> ProcessEnded), ("- {id: a, agent: codex, prompt: Do it.}", &text)]
@@ -536,7 +538,7 @@ fn a_turn_without_a_known_end_is_told_with_the_limit_or_the_last_line_that_expla
             "a failed: exit 0 in the middle of the agent's turn: it broke",
         ),
     ] {
-        let facts = one("").end("a", agent(TurnEnd::CutShort, Some(trouble), exited(0)));
+        let facts = one("").end("a", agent(TurnEnd::Truncated, Some(trouble), exited(0)));
         assert_eq!(facts[1], expected);
     }
 }
@@ -550,7 +552,7 @@ fn session_keep_goes_on_over_the_passes_of_a_loop_and_over_a_new_try() {
     bench.ends_well("code", "done");
     bench.begins_session("plan", "p1");
     let facts = bench.ends_well("plan", "done");
-    assert_eq!(facts.last().unwrap(), "test@green~1 starting 1");
+    assert_eq!(facts.last().unwrap(), "green~1/test starting 1");
     bench.later(1_000);
     bench.end("test", exited(0));
     // The condition was true: the loop is through, so nothing goes on; a second run of it fails twice.
@@ -652,7 +654,7 @@ fn c3_usage_is_kept_by_attempt_and_a_session_counts_once() {
     bench.begins_session("a", "s1");
     bench.says("a", &[(20, used(UsageSpan::Session, 10))]);
     bench.says("a", &[(30, used(UsageSpan::Session, 100))]);
-    bench.end("a", agent(TurnEnd::CutShort, None, ended(EndedBy::Timeout)));
+    bench.end("a", agent(TurnEnd::Truncated, None, ended(EndedBy::Timeout)));
     bench.later(HOUR_MS);
     bench.settle();
     bench.begins_session("a", "s1");
@@ -728,10 +730,10 @@ fn what_follows_a_limit_stands_in_the_log_whole() {
     assert!(bench.machine.desired().values().all(|wish| !matches!(wish, Desired::Start(_))));
 }
 
-fn intervened(step: &str) -> Intervened {
+fn intervened() -> Intervened {
     let (from, until) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
-    let (step, agent, session) = (step.parse().unwrap(), "codex".to_owned(), "s-1".to_owned());
-    Intervened { by: me(), step, agent, session, from, until, exit_code: Some(0), before: None, after: None }
+    let (agent, session) = ("codex".to_owned(), "s-1".to_owned());
+    Intervened { by: me(), agent, session, from, until, exit_code: Some(0), before: None, after: None }
 }
 
 #[test]
@@ -742,10 +744,10 @@ fn who_worked_in_a_session_is_noted_and_its_agent_is_told() {
     bench.settle();
     bench.stopped("a");
     assert_eq!(bench.status(), RunStatus::Suspended);
-    let input = bench.say(intervened("a"));
+    let input = bench.say_of_step("a", intervened());
     assert_eq!(bench.settle(), [format!("#{input} accepted")]);
     assert_eq!(bench.record.interventions.len(), 1);
-    let wrong = bench.say(intervened("b"));
+    let wrong = bench.say_of_step("b", intervened());
     assert_eq!(bench.settle(), [format!("#{wrong} refused: UnknownStep")]);
     assert_eq!(bench.record.interventions.len(), 1, "what was refused is not in the record");
     bench.crash();
@@ -759,6 +761,6 @@ fn who_worked_in_a_session_is_noted_and_its_agent_is_told() {
     bench.settle();
     assert!(bench.told().prompt.starts_with("You were interrupted. Go on"), "it is told once");
     bench.ends_well("a", "done");
-    let late = bench.machine.would_accept(&intervened("a").into());
-    assert!(matches!(late, Err(Verdict::Refused { .. })), "{late:?}");
+    let late = bench.machine.would_accept(&"a".parse().unwrap(), &intervened().into());
+    assert!(matches!(late, Err(Rejection::Phase { .. })), "{late:?}");
 }

@@ -1,12 +1,13 @@
 //! Inputs and their verdicts: each gets exactly one, in order of number.
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{Answer, Event, QuestionAnswered, RunStarted, Settled, SkipRequested, StepSkip};
+use backstay_model::event::{Answer, Event, FactEvent, InputEvent, QuestionAnswered, Settled, SkipRequested};
 use backstay_model::limits::INPUTS_PER_PASS_MAX;
-use backstay_model::{Digest, Epoch, QuestionId, Seq, Text};
+use backstay_model::{Digest, Epoch, QuestionId, Scope, Seq, Text};
 
 use super::Bench;
-use super::say::{answer, cancel, left_out, me, resume, skip, suspend};
+use super::say::{answer, cancel, me, resume, skip, suspend};
+use crate::Rejection;
 use crate::record::RunStatus;
 
 fn in_doubt() -> Bench {
@@ -79,25 +80,31 @@ fn an_answer_to_a_suspended_run_decides_and_starts_nothing() {
 #[test]
 fn a_skip_whose_output_is_not_json_is_refused() {
     let mut bench = in_doubt();
-    let skip = StepSkip { output: Some(Text::Inline("not json".to_owned())), ..left_out("b") };
-    bench.say(SkipRequested { by: me(), skip });
+    let output = Some(Text::Inline("not json".to_owned()));
+    bench.say_of_step("b", SkipRequested { by: me(), output });
     assert_eq!(bench.settle(), ["#9 refused: Malformed"]);
 }
 
 #[test]
 fn what_nobody_may_say_is_advised_against_before_it_is_said() {
     let bench = in_doubt();
-    assert!(bench.machine.would_accept(&RunStarted {}.into()).is_err());
-    assert!(bench.machine.would_accept(&skip("nowhere").into()).is_err());
-    assert_eq!(bench.machine.would_accept(&cancel().into()), Ok(()));
+    let nowhere = bench.machine.would_accept(&"nowhere".parse().unwrap(), &skip().into());
+    assert_eq!(nowhere, Err(Rejection::UnknownStep { step: "nowhere".to_owned() }));
+    assert_eq!(bench.would_accept(cancel()), Ok(()));
 }
 
 #[test]
 fn what_is_said_before_the_first_owner_comes_holds_once_it_came() {
     let mut bench = Bench::asked("- {id: a, run: 'true'}\n- {id: b, needs: [], run: 'true'}");
-    for input in [Event::from(suspend()), resume().into(), skip("b").into(), cancel().into()] {
-        assert_eq!(bench.machine.would_accept(&input), Ok(()), "{input:?}");
-        bench.say(input);
+    let of_run = Scope::root;
+    for (scope, input) in [
+        (of_run(), InputEvent::from(suspend())),
+        (of_run(), resume().into()),
+        ("b".parse().unwrap(), skip().into()),
+        (of_run(), cancel().into()),
+    ] {
+        assert_eq!(bench.machine.would_accept(&scope, &input), Ok(()), "{input:?}");
+        bench.say_of(scope, input);
     }
     let facts = bench.settle();
     for number in 1..=5 {
@@ -125,7 +132,9 @@ fn the_fold_knows_the_last_owner_and_when_it_came_or_went() {
 #[test]
 fn a_second_request_is_refused() {
     let mut bench = Bench::asked("- {id: a, run: 'true'}");
-    let again = Event::decode(&bench.log[0]).unwrap();
+    let Event::Input(again) = Event::decode(&bench.log[0]).unwrap() else {
+        panic!("the request is an input")
+    };
     bench.say(again);
     assert_eq!(bench.settle()[..3], ["#1 accepted", "run started", "#2 refused: NotNow"]);
 }
@@ -133,7 +142,7 @@ fn a_second_request_is_refused() {
 /// The input's number of each verdict in the log.
 pub(super) fn settled(bench: &Bench) -> Vec<u64> {
     let number = |event| match event {
-        Event::Settled(Settled { input, .. }) => Some(input.0),
+        Event::Fact(FactEvent::Settled(Settled { input, .. })) => Some(input.0),
         _ => None,
     };
     bench.log.iter().map(|recorded| Event::decode(recorded).unwrap()).filter_map(number).collect()
@@ -142,7 +151,7 @@ pub(super) fn settled(bench: &Bench) -> Vec<u64> {
 #[test]
 fn l20_more_inputs_than_one_pass_takes_are_taken_in_order_pass_by_pass() {
     let mut bench = Bench::begun("- {id: a, run: 'true'}");
-    let numbers: Vec<u64> = (0..150).map(|_| bench.say(skip("nowhere")).0).collect();
+    let numbers: Vec<u64> = (0..150).map(|_| bench.skip("nowhere").0).collect();
     for expected in [INPUTS_PER_PASS_MAX, INPUTS_PER_PASS_MAX, 150 - 2 * INPUTS_PER_PASS_MAX, 0] {
         assert_eq!(bench.look().len(), expected);
     }
@@ -153,7 +162,7 @@ fn l20_more_inputs_than_one_pass_takes_are_taken_in_order_pass_by_pass() {
 fn l20_a_run_does_not_end_before_everything_said_to_it_has_its_verdict() {
     let mut bench = Bench::begun("- {id: a, run: 'true'}");
     (0..INPUTS_PER_PASS_MAX).for_each(|_| {
-        bench.say(skip("nowhere"));
+        bench.skip("nowhere");
     });
     let cancel = bench.say(cancel());
     let facts = bench.exit("a", 0);
@@ -174,7 +183,7 @@ fn inputs_that_come_between_are_folded_in_their_place() {
     ahead.apply(&bench.log[1]).unwrap();
     assert_eq!(ahead.last_input().0, 2);
     assert_eq!(ahead.inbox, {
-        let mut both = super::super::RunMachine::new(ahead.run());
+        let mut both = crate::topic::TopicMachine::new(ahead.run());
         bench.log[..2].iter().for_each(|recorded| both.apply(recorded).unwrap());
         both.inbox
     });

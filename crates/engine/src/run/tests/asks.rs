@@ -86,7 +86,7 @@ fn only_work_in_flight_asks_and_only_what_makes_sense() {
         assert!(bench.settle()[0].ends_with("refused: Malformed"));
     }
     let no_option = other(|wish| wish.default = Some("green".to_owned()));
-    let refused = bench.machine.would_accept(&no_option.into()).unwrap_err();
+    let refused = bench.would_accept(no_option).unwrap_err().verdict();
     let message = "the default `green` is none of the options: red, blue".to_owned();
     assert_eq!(refused, Verdict::Refused { code: RefusalCode::Malformed, message });
     bench.say(other(|wish| wish.attempt = Attempt(2)));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_model::event::{
-    Access, Actor, Answer, AttemptEnd, Because, ClaimReason, Class, Event, LostEvidence, OwnerChanged,
-    OwnerReleased, PlanRef, QuestionAnswered, Reopened, Resolution, RunRequested, Said, SessionWish,
-    SuspendReason, Verdict,
+    Access, Actor, Answer, AttemptEnd, Because, ClaimReason, Event, FactEvent, InputEvent, LostEvidence,
+    OwnerChanged, OwnerReleased, PlanRef, QuestionAnswered, Reopened, Resolution, RunRequested, Said,
+    SessionWish, SuspendReason, Verdict,
 };
 use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
 use backstay_model::{
@@ -17,9 +17,11 @@ use backstay_model::{
 };
 use backstay_workflow::{CheckInput, PresetTraits, check};
 
-use super::super::{Definition, Desired, Emitted, Input, Outcome, RunMachine, Work};
+use super::super::{EffectSpec, PlanIndex};
+use crate::effect::Desired;
 use crate::record::{RunRecord, RunStatus};
-use crate::{EndedBy, Env, Performer, ProcessEnded, Report};
+use crate::topic::{Emitted, Input, Outcome, TopicMachine};
+use crate::{DecisionContext, EffectHost, EndedBy, ProcessEnded, Rejection, Report};
 
 /// The moment of the first event.
 const BEGINNING: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
@@ -28,18 +30,18 @@ const PASSES_MAX: usize = 100;
 
 #[derive(Clone)]
 pub(super) struct Bench {
-    pub(super) machine: RunMachine,
-    pub(super) definition: Arc<Definition>,
+    pub(super) machine: TopicMachine,
+    pub(super) definition: Arc<PlanIndex>,
     pub(super) log: Vec<Recorded>,
     pub(super) record: RunRecord,
     pub(super) now: Timestamp,
-    pub(super) starts: Vec<Work>,
+    pub(super) starts: Vec<EffectSpec>,
     pub(super) blobs: BTreeMap<Digest, Arc<str>>,
     /// The plans that wishes brought.
-    plans: Vec<(PlanRef, Arc<Definition>)>,
+    plans: Vec<(PlanRef, Arc<PlanIndex>)>,
     pub(super) batches: Vec<usize>,
     pub(super) performs: bool,
-    pub(super) may_write: bool,
+    pub(super) holds_checkout: bool,
     /// Whether the law of the fold is tested after every append: a long log is folded once at the end.
     pub(super) is_tested_each_time: bool,
     seed: u64,
@@ -59,7 +61,7 @@ impl Bench {
     pub(super) fn of(file: &str, inputs: &str) -> Bench {
         let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
         let definition = definition_of(file, inputs);
-        let mut machine = RunMachine::new(run);
+        let mut machine = TopicMachine::new(run);
         machine.define(Arc::clone(&definition));
         let mut bench = Bench {
             machine,
@@ -72,7 +74,7 @@ impl Bench {
             plans: Vec::new(),
             batches: Vec::new(),
             performs: true,
-            may_write: true,
+            holds_checkout: true,
             is_tested_each_time: true,
             seed: 7,
         };
@@ -90,7 +92,7 @@ impl Bench {
             trace: "0".repeat(32),
             presets: BTreeMap::new(),
             agents: Vec::new(),
-            within: None,
+            parent_run: None,
         });
         bench
     }
@@ -103,26 +105,40 @@ impl Bench {
     }
 
     /// Appends an input and folds it, as its owner does that follows the topic.
-    pub(super) fn say(&mut self, input: impl Into<Event>) -> Seq {
-        let input = input.into();
-        assert_ne!(input.class(), Class::Fact, "facts come from the machine");
-        let seq = self.record(Scope::Run, &input, false);
+    pub(super) fn say(&mut self, input: impl Into<InputEvent>) -> Seq {
+        self.say_of(Scope::root(), input)
+    }
+
+    /// The same of an input about a step: of its current instance.
+    pub(super) fn say_of_step(&mut self, step: &str, input: impl Into<InputEvent>) -> Seq {
+        let step = step.parse().unwrap();
+        let scope = self.machine.scope_of(&step).unwrap_or_else(|| Scope::step(step));
+        self.say_of(scope, input)
+    }
+
+    pub(super) fn say_of(&mut self, scope: Scope, input: impl Into<InputEvent>) -> Seq {
+        let seq = self.record(scope, &Event::from(input.into()), false);
         let recorded = self.log[self.log.len() - 1].clone();
         self.machine.apply(&recorded).unwrap();
         seq
     }
 
+    /// What the owner would decide of an input about the run.
+    pub(super) fn would_accept(&self, input: impl Into<InputEvent>) -> Result<(), Rejection> {
+        self.machine.would_accept(&Scope::root(), &input.into())
+    }
+
+    /// Wants a step left out.
+    pub(super) fn skip(&mut self, step: &str) -> Seq {
+        self.say_of_step(step, say::skip())
+    }
+
     pub(super) fn pass(&mut self, input: Input) -> Vec<String> {
         let before = self.is_tested_each_time.then(|| self.machine.desired());
-        let env = Env {
-            now: self.now,
-            seed: self.seed,
-            may_write: self.may_write,
-            performer: self.performs.then(|| Performer { host: "h".to_owned(), boot: "b".to_owned() }),
-        };
+        let context = self.context();
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let outcome = self.machine.handle(&env, input);
-        if let Some(before) = before.filter(|_| outcome.events.is_empty()) {
+        let outcome = self.machine.handle(&context, input);
+        if let Some(before) = before.filter(|_| outcome.facts.is_empty()) {
             assert_eq!(self.machine.desired(), before, "nothing was decided");
         }
         self.append(outcome)
@@ -138,6 +154,7 @@ impl Bench {
         for _ in 0..PASSES_MAX {
             let new = self.look();
             if new.is_empty() {
+                self.obey_the_law_of_the_agenda();
                 return facts;
             }
             facts.extend(new);
@@ -186,7 +203,7 @@ impl Bench {
     }
 
     pub(super) fn question(&self) -> QuestionId {
-        self.machine.open_questions().next().expect("a question is open").question
+        self.machine.open_questions().next().expect("a question is open").1.question
     }
 
     pub(super) fn answer(&mut self, choice: &str) -> Vec<String> {
@@ -243,13 +260,13 @@ impl Bench {
             previous: None,
             last_sign,
         };
-        self.record(Scope::Run, &changed.into(), false);
+        self.record(Scope::root(), &changed.into(), false);
         self.crash();
     }
 
     /// The owner gives the run up.
     pub(super) fn release(&mut self, pid: u32) {
-        self.record(Scope::Run, &OwnerReleased { epoch: Epoch(u64::from(pid)) }.into(), false);
+        self.record(Scope::root(), &OwnerReleased { epoch: Epoch(u64::from(pid)) }.into(), false);
         self.crash();
     }
 
@@ -286,14 +303,14 @@ impl Bench {
         }
     }
 
-    pub(super) fn plan_of(&self, plan: &PlanRef) -> Arc<Definition> {
+    pub(super) fn plan_of(&self, plan: &PlanRef) -> Arc<PlanIndex> {
         let found = self.plans.iter().find(|(known, _)| known == plan);
         found.map_or_else(|| Arc::clone(&self.definition), |(_, definition)| Arc::clone(definition))
     }
 
     /// A machine folded from the log alone.
-    pub(super) fn refolded(&self) -> RunMachine {
-        let mut machine = RunMachine::new(self.machine.run());
+    pub(super) fn refolded(&self) -> TopicMachine {
+        let mut machine = TopicMachine::new(self.machine.run());
         self.log.iter().for_each(|recorded| machine.apply(recorded).unwrap());
         machine.define(self.plan_of(&machine.plan_ref().unwrap()));
         for plan in machine.missing_plans() {
@@ -312,30 +329,46 @@ impl Bench {
     }
 
     fn append(&mut self, outcome: Outcome) -> Vec<String> {
-        let Outcome { events, starts, texts, .. } = outcome;
-        assert!(events.len() <= CONSEQUENCES_MAX, "{} facts in one append", events.len());
+        let Outcome { facts, starts, texts, .. } = outcome;
+        assert!(facts.len() <= CONSEQUENCES_MAX, "{} facts in one append", facts.len());
         self.blobs.extend(texts.into_iter().map(|text| (Digest::of(text.as_bytes()), text)));
         let mut bytes = 0;
-        for (index, Emitted { scope, event }) in events.iter().enumerate() {
-            assert_eq!(event.class(), Class::Fact);
-            self.record(scope.clone(), event, index + 1 < events.len());
+        for (index, Emitted { scope, fact }) in facts.iter().enumerate() {
+            self.record(scope.clone(), &Event::from(fact.clone()), index + 1 < facts.len());
             let size = self.log[self.log.len() - 1].payload.as_str().len();
-            assert!(size <= PAYLOAD_BYTES_MAX, "{event:?} takes {size} bytes");
+            assert!(size <= PAYLOAD_BYTES_MAX, "{fact:?} takes {size} bytes");
             bytes += size;
         }
         assert!(bytes <= BATCH_BYTES_MAX, "{bytes} bytes in one append");
-        if !events.is_empty() {
-            self.batches.push(events.len());
+        if !facts.is_empty() {
+            self.batches.push(facts.len());
             self.machine.acknowledge(Seq(self.log.len() as u64));
         }
         self.starts.extend(starts);
-        if events.iter().any(|emitted| matches!(emitted.event, Event::PlanChanged(_))) {
+        if facts.iter().any(|emitted| matches!(emitted.fact, FactEvent::PlanChanged(_))) {
             self.definition = self.plan_of(&self.machine.plan_ref().unwrap());
         }
         if self.is_tested_each_time {
             self.obey_the_law_of_the_fold();
         }
-        events.iter().map(describe).collect()
+        facts.iter().map(describe).collect()
+    }
+
+    /// What is not on the agenda needs no look: who looks at all of the plan finds nothing more to decide.
+    fn obey_the_law_of_the_agenda(&self) {
+        let mut machine = self.machine.clone();
+        machine.run.agenda.add_all();
+        let found = machine.handle(&self.context(), Input::Look);
+        assert_eq!(found.facts, [], "not on the agenda");
+    }
+
+    fn context(&self) -> DecisionContext {
+        DecisionContext {
+            now: self.now,
+            seed: self.seed,
+            holds_checkout: self.holds_checkout,
+            host: self.performs.then(|| EffectHost { host: "h".to_owned(), boot: "b".to_owned() }),
+        }
     }
 
     /// The fold of the log is the state: all of recovery stands on it.
@@ -344,17 +377,17 @@ impl Bench {
         assert_eq!(folded.desired(), self.machine.desired());
         assert_eq!(folded.status(), self.machine.status());
         assert_eq!(folded.summary(), self.machine.summary());
-        assert_eq!(folded.phase, self.machine.phase);
-        assert_eq!(folded.steps, self.machine.steps);
-        assert_eq!(folded.active, self.machine.active);
         assert_eq!(folded.inbox, self.machine.inbox);
-        assert_eq!(folded.used, self.machine.used);
-        assert_eq!(folded.sessions, self.machine.sessions);
-        assert_eq!(folded.failed, self.machine.failed);
+        assert_eq!(folded.effects, self.machine.effects);
         assert_eq!(folded.questions, self.machine.questions);
-        assert_eq!(folded.answered, self.machine.answered);
-        assert_eq!(folded.retired, self.machine.retired);
-        assert_eq!(folded.paused_at, self.machine.paused_at);
+        assert_eq!(folded.usage, self.machine.usage);
+        let (own, folded_run) = (&self.machine.run, &folded.run);
+        assert_eq!(folded_run.phase, own.phase);
+        assert_eq!(folded_run.steps, own.steps);
+        assert_eq!(folded_run.sessions, own.sessions);
+        assert_eq!(folded_run.failed, own.failed);
+        assert_eq!(folded_run.retired, own.retired);
+        assert_eq!(folded_run.paused_at, own.paused_at);
         assert_eq!(folded.plan_ref(), self.machine.plan_ref());
         let (summary, progress) = (folded.summary(), self.record.progress(self.definition.plan()));
         assert_eq!((summary.steps_done, summary.steps_total), (progress.done, progress.total), "one count");
@@ -398,7 +431,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
         shape_problem: None,
         log: None,
         artifacts: Vec::new(),
-        artifacts_left_out: 0,
+        artifacts_omitted: 0,
         after: None,
         folder: None,
         left_behind: 0,
@@ -407,7 +440,7 @@ pub(super) fn ended(by: EndedBy) -> ProcessEnded {
 }
 
 /// The workflow that begins with `file` behind its name, with these inputs.
-fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
+fn definition_of(file: &str, inputs: &str) -> Arc<PlanIndex> {
     let text = format!("backstay: 1\nname: t\n{file}\n");
     let read_file = |path: &str| match path {
         "s.json" => Ok(r#"{"required": ["n"], "type": "object"}"#.to_owned()),
@@ -426,7 +459,7 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
         Ok(checked) => checked.plan,
         Err(said) => panic!("{}", said.iter().map(|said| said.render(&text, 92)).collect::<String>()),
     };
-    Arc::new(Definition::new(plan, inputs, "/store").unwrap())
+    Arc::new(PlanIndex::new(plan, inputs, "/store").unwrap())
 }
 
 /// A preset that can everything.
@@ -467,12 +500,12 @@ pub(super) mod say {
         CancelRequested { by: me(), reason: None }
     }
 
-    pub(in super::super) fn skip(step: &str) -> SkipRequested {
-        SkipRequested { by: me(), skip: left_out(step) }
+    pub(in super::super) fn skip() -> SkipRequested {
+        SkipRequested { by: me(), output: None }
     }
 
     pub(in super::super) fn left_out(step: &str) -> StepSkip {
-        StepSkip { step: step.parse().unwrap(), output: None }
+        StepSkip { scope: step.parse().unwrap(), output: None }
     }
 
     pub(in super::super) fn answer(question: QuestionId, choice: &str) -> QuestionAnswered {
@@ -490,24 +523,23 @@ pub(super) mod say {
 
 /// A fact in words.
 fn describe(emitted: &Emitted) -> String {
-    let what = match &emitted.event {
-        Event::Settled(settled) => match &settled.verdict {
+    let what = match &emitted.fact {
+        FactEvent::Settled(settled) => match &settled.verdict {
             Verdict::Accepted => format!("#{} accepted", settled.input),
             Verdict::Refused { code, .. } => format!("#{} refused: {code:?}", settled.input),
             Verdict::Superseded { by } => format!("#{} superseded by #{by}", settled.input),
         },
-        Event::RunCompleted(end) => match &end.outputs {
+        FactEvent::RunCompleted(end) => match &end.outputs {
             Text::Inline(outputs) => format!("run completed {outputs}"),
             Text::Blob { .. } => "run completed with a blob".to_owned(),
         },
-        Event::RunFailed(end) => format!("run failed: {}", end.reason),
-        Event::CheckoutBusy(busy) => format!("checkout busy: {}", busy.pid.unwrap_or(0)),
-        Event::CheckoutFree(_) => "checkout free".to_owned(),
-        Event::RunCancelling(now) if now.finally_too => "run cancelling finally too".to_owned(),
-        Event::StepsReset(reset) => {
-            let listed = |steps: &[backstay_model::StepId]| {
-                steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-            };
+        FactEvent::RunFailed(end) => format!("run failed: {}", end.reason),
+        FactEvent::CheckoutBusy(busy) => format!("checkout busy: {}", busy.pid.unwrap_or(0)),
+        FactEvent::CheckoutFree(_) => "checkout free".to_owned(),
+        FactEvent::RunCancelling(now) if now.finally_too => "run cancelling finally too".to_owned(),
+        FactEvent::StepsReset(reset) => {
+            let listed =
+                |steps: &[Scope]| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
             let loops = if reset.loops.is_empty() {
                 String::new()
             } else {
@@ -515,26 +547,30 @@ fn describe(emitted: &Emitted) -> String {
             };
             format!("reset {}{loops}", listed(&reset.steps))
         }
-        Event::CycleStarted(started) => {
+        FactEvent::CycleStarted(started) => {
             let check = if started.check { " as a check" } else { "" };
             format!("cycle {} ({} of {}){check}", started.cycle, started.nth, started.max_cycles)
         }
-        Event::StepsRedefined(redefined) => {
+        FactEvent::StepsRedefined(redefined) => {
             let word = |step: &backstay_model::event::StepRedefined| {
                 format!("{} {}", step.step, step.redefinition.as_str())
             };
             format!("redefined {}", redefined.steps.iter().map(word).collect::<Vec<_>>().join(", "))
         }
-        Event::LoopEnded(ended) => format!("{:?} in cycle {}", ended.reason, ended.cycle).to_lowercase(),
-        Event::StepStarted(_) => "started".to_owned(),
-        Event::StepSkipped(skipped) => format!("skipped: {}", skipped.reason),
-        Event::StepFinished(finished) => {
+        FactEvent::LoopEnded(ended) => format!("{:?} in cycle {}", ended.reason, ended.cycle).to_lowercase(),
+        FactEvent::StepStarted(_) => "started".to_owned(),
+        FactEvent::StepSkipped(skipped) => format!("skipped: {}", skipped.reason),
+        FactEvent::StepFinished(finished) => {
             format!("{}: {}", format!("{:?}", finished.status).to_lowercase(), finished.summary)
         }
-        Event::StepRetryScheduled(retry) => format!("retries after {} {:?}", retry.attempt, retry.failure),
-        Event::StepTimedOut(timed_out) => format!("timed out {} {:?}", timed_out.attempt, timed_out.budget),
-        Event::StepStalled(stalled) => format!("stalled {}", stalled.attempt),
-        Event::EffectStarting(starting) => {
+        FactEvent::StepRetryScheduled(retry) => {
+            format!("retries after {} {:?}", retry.attempt, retry.failure)
+        }
+        FactEvent::StepTimedOut(timed_out) => {
+            format!("timed out {} {:?}", timed_out.attempt, timed_out.budget)
+        }
+        FactEvent::StepStalled(stalled) => format!("stalled {}", stalled.attempt),
+        FactEvent::EffectStarting(starting) => {
             let agent = starting.agent.as_ref().map_or_else(String::new, |agent| {
                 let session = match &agent.session {
                     SessionWish::Fresh { .. } => "fresh".to_owned(),
@@ -545,7 +581,7 @@ fn describe(emitted: &Emitted) -> String {
             });
             format!("starting {}{}{agent}", probe(&starting.effect), starting.attempt)
         }
-        Event::AgentSaid(said) => {
+        FactEvent::AgentSaid(said) => {
             let what = match &said.what {
                 Said::SessionStarted { id, .. } => format!("session {id}"),
                 Said::Message { line, .. } | Said::ToolStarted { line, .. } => line.clone(),
@@ -553,7 +589,7 @@ fn describe(emitted: &Emitted) -> String {
             };
             format!("said {what} to {}", said.spool_end)
         }
-        Event::StepContinues(continues) => {
+        FactEvent::StepContinues(continues) => {
             let because = match &continues.because {
                 Because::Limit { .. } => "limit".to_owned(),
                 Because::LoginNeeded { .. } => "login".to_owned(),
@@ -568,23 +604,23 @@ fn describe(emitted: &Emitted) -> String {
             let when = if continues.due_at.is_some() { " later" } else { "" };
             format!("continues after {} by {}{when}: {because}", continues.attempt, continues.next)
         }
-        Event::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),
-        Event::EffectStuck(stuck) => {
+        FactEvent::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),
+        FactEvent::EffectStuck(stuck) => {
             format!("stuck {}{}: {}", probe(&stuck.effect), stuck.attempt, stuck.message)
         }
-        Event::EffectAttached(attached) => {
+        FactEvent::EffectAttached(attached) => {
             format!("attached {}{}", probe(&attached.effect), attached.attempt)
         }
-        Event::EffectFinished(finished) => {
+        FactEvent::EffectFinished(finished) => {
             let end = match finished.end {
                 AttemptEnd::Failed { failure } => format!("failed {failure:?}"),
                 end => format!("{end:?}").to_lowercase(),
             };
             format!("ended {}{} {end}", probe(&finished.effect), finished.attempt)
         }
-        Event::EffectLost(lost) => format!("lost {}{}", probe(&lost.effect), lost.attempt),
-        Event::EffectInDoubt(doubt) => format!("in doubt {}", doubt.attempt),
-        Event::EffectResolved(resolved) => {
+        FactEvent::EffectLost(lost) => format!("lost {}{}", probe(&lost.effect), lost.attempt),
+        FactEvent::EffectInDoubt(doubt) => format!("in doubt {}", doubt.attempt),
+        FactEvent::EffectResolved(resolved) => {
             let what = match resolved.resolution {
                 Resolution::Done { .. } => "done",
                 Resolution::NotDone => "not done",
@@ -594,15 +630,12 @@ fn describe(emitted: &Emitted) -> String {
         }
         event => event.kind().as_str().replace('_', " "),
     };
-    match &emitted.scope {
-        Scope::Run => what,
-        scope @ Scope::Step { .. } => format!("{scope} {what}"),
-    }
+    if emitted.scope.is_root() { what } else { format!("{} {what}", emitted.scope) }
 }
 
 fn probe(effect: &EffectId) -> &'static str {
     match effect.call {
-        EffectCall::Main => "",
         EffectCall::Probe => "probe ",
+        _ => "",
     }
 }

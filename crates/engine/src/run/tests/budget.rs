@@ -5,7 +5,7 @@ use backstay_model::event::{FailureClass, Said, SaidOn, Tokens, Usage, UsageSpan
 
 use super::Bench;
 use super::bench::exited;
-use super::say::{cancel, skip};
+use super::say::cancel;
 use crate::record::RunStatus;
 use crate::{AgentEnded, ProcessEnded, Report, TurnEnd};
 
@@ -26,7 +26,7 @@ fn uses(bench: &mut Bench, step: &str, span: UsageSpan, input: u64, output: Opti
 }
 
 fn ends_well(bench: &mut Bench, step: &str) -> Vec<String> {
-    let agent = Some(AgentEnded { turn: TurnEnd::Well, trouble: None });
+    let agent = Some(AgentEnded { turn: TurnEnd::Succeeded, trouble: None });
     let facts = bench.end(step, ProcessEnded { output: Some(Text::of("done")), agent, ..exited(0) });
     facts.into_iter().chain(bench.settle()).collect()
 }
@@ -52,7 +52,7 @@ fn a_budget_says_that_more_was_used_only_where_the_last_figures_are_partial() {
         let said = (20..).zip(said).collect();
         bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
         ends_well(&mut bench, "a");
-        let asked = bench.machine.open_questions().next().unwrap().clone();
+        let (_, asked) = bench.machine.open_questions().next().unwrap();
         let told = format!("`b` would begin, and 1100 of 1000 tokens are used{more}. What now?");
         assert_eq!(asked.prompt, told);
     }
@@ -63,7 +63,7 @@ fn no_agent_begins_over_the_budget_before_a_person_allows_more() {
     let mut bench = begun("ask", TWO);
     uses(&mut bench, "a", UsageSpan::Session, 900, Some(200));
     assert_eq!(ends_well(&mut bench, "a")[2..], ["b started", "b question asked"]);
-    let asked = bench.machine.open_questions().next().unwrap().clone();
+    let (_, asked) = bench.machine.open_questions().next().unwrap();
     assert_eq!(asked.prompt, "`b` would begin, and 1100 of 1000 tokens are used. What now?");
     assert_eq!((bench.status(), bench.machine.is_at_rest()), (RunStatus::Waiting, true));
     bench.crash();
@@ -110,7 +110,7 @@ fn one_answer_is_for_all_that_ask_and_what_is_not_wanted_any_more_closes_its_que
         bench
     };
     let mut bench = over();
-    bench.say(skip("d"));
+    bench.skip("d");
     assert_eq!(bench.settle()[1..], ["d question closed", "d skipped: left out on request"]);
     bench.answer("more");
     assert_eq!(bench.desired(), ["b hold 1", "c hold 1"]);
@@ -142,7 +142,8 @@ fn what_was_told_once_of_an_attempt_stays_told_though_a_later_line_knows_less() 
             ];
             bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
             ends_well(&mut bench, "a");
-            let prompts: Vec<_> = bench.machine.open_questions().map(|asked| asked.prompt.clone()).collect();
+            let prompts: Vec<_> =
+                bench.machine.open_questions().map(|(_, asked)| asked.prompt.clone()).collect();
             let expected = "`b` would begin, and 1049 of 1000 tokens are used. What now?";
             assert_eq!(prompts, [expected], "{span:?} {later:?}");
             let record = bench.record.step(&"a".parse().unwrap()).unwrap();
@@ -161,7 +162,7 @@ fn sessions_of_two_agents_that_have_the_same_name_are_counted_apart() {
     bench.later(1_000);
     uses(&mut bench, "b", UsageSpan::Session, 400, None);
     ends_well(&mut bench, "b");
-    let asked = bench.machine.open_questions().next().expect("the budget is used up");
+    let (_, asked) = bench.machine.open_questions().next().expect("the budget is used up");
     assert_eq!(asked.prompt, "`c` would begin, and 1100 of 1000 tokens are used. What now?");
     assert_eq!(bench.record.usage().unwrap().input.known, 1_100);
 }

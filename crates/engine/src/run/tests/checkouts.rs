@@ -5,7 +5,7 @@ use backstay_model::event::CheckoutBusy;
 use super::Bench;
 use super::say::{resume, suspend};
 use crate::record::RunStatus;
-use crate::run::Input;
+use crate::topic::Input;
 
 fn busy(pid: u32) -> Input {
     let held_by = Some("run_01JDX7Q2ZK8VQ5T3W9M4N6P7R9".parse().unwrap());
@@ -15,7 +15,7 @@ fn busy(pid: u32) -> Input {
 /// A run in a checkout that another one works in.
 fn waiting(steps: &str) -> Bench {
     let mut bench = Bench::asked(steps);
-    bench.may_write = false;
+    bench.holds_checkout = false;
     bench.settle();
     bench
 }
@@ -33,7 +33,7 @@ fn who_may_write_waits_for_the_checkout_and_who_only_reads_does_not() {
     assert_eq!(bench.pass(busy(2)), ["checkout busy: 2"]);
     bench.print("e_worktree", "/work.worktrees/r");
     assert_eq!(bench.starts.last().unwrap().effect.scope.to_string(), "e");
-    bench.may_write = true;
+    bench.holds_checkout = true;
     assert_eq!(bench.look(), ["checkout free", "a starting 1", "d starting 1 codex fresh"]);
     assert!(!bench.machine.wants_to_write());
 }
@@ -64,7 +64,7 @@ fn a_run_that_waits_for_the_checkout_stands_still_at_once_and_is_told_anew() {
     bench.say(resume());
     bench.settle();
     assert_eq!(bench.pass(busy(1)), ["checkout busy: 1"], "another owner finds out for itself");
-    bench.may_write = true;
+    bench.holds_checkout = true;
     assert_eq!(bench.look(), ["checkout free", "a starting 1"]);
     assert_eq!(bench.exit("a", 0).last().unwrap(), "run completed {}");
 }

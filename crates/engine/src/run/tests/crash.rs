@@ -20,7 +20,7 @@ fn s4_what_was_in_flight_is_still_held_after_the_owner_died_and_is_never_started
     assert_eq!(bench.settle(), [""; 0]);
     assert_eq!(bench.desired(), ["b hold 1"]);
     let (effect, attempt) = bench.in_flight("b");
-    assert_eq!(bench.machine.begun_on(&effect).unwrap().boot, "b");
+    assert_eq!(bench.machine.effect_host(&effect).unwrap().boot, "b");
     assert_eq!(bench.report(Report::Attached { effect, attempt, had_ended: true }), ["b attached 1"]);
     assert_eq!(bench.exit("b", 0).last().unwrap(), "c starting 1");
 }
@@ -262,7 +262,7 @@ fn cancel_closes_an_open_question_without_an_answer() {
         bench.settle()[1..],
         ["run cancelling", "a question closed", "a cancelled: cancelled with the run", "run cancelled"]
     );
-    assert!(bench.machine.would_accept(&super::say::answer(question, "done").into()).is_err());
+    assert!(bench.would_accept(super::say::answer(question, "done")).is_err());
 }
 
 #[test]
@@ -291,24 +291,24 @@ fn s5_what_ended_with_its_machine_is_interrupted_and_goes_by_after_crash() {
         ("{probe: 'test -e x'}", vec!["a ended 1 interrupted", "a in doubt 1", "a starting probe 1"]),
     ] {
         let mut bench = one(policy);
-        assert_eq!(bench.end("a", ended(EndedBy::Told)), follows, "{policy}");
+        assert_eq!(bench.end("a", ended(EndedBy::Signalled)), follows, "{policy}");
     }
 }
 
 #[test]
 fn s5_what_ends_with_its_machine_again_and_again_leads_to_a_question() {
     let mut bench = one("rerun");
-    bench.end("a", ended(EndedBy::Told));
+    bench.end("a", ended(EndedBy::Signalled));
     bench.lose("a", KeeperDead);
     assert_eq!(
-        bench.end("a", ended(EndedBy::Told)),
+        bench.end("a", ended(EndedBy::Signalled)),
         ["a ended 3 interrupted", "a in doubt 3", "a question asked"]
     );
     let mut probing = one("{probe: 'test -e x'}");
     probing.lose("a", KeeperDead);
-    probing.end("a", ended(EndedBy::Told));
-    probing.end("a", ended(EndedBy::Told));
-    assert_eq!(probing.end("a", ended(EndedBy::Told)).last().unwrap(), "a question asked");
+    probing.end("a", ended(EndedBy::Signalled));
+    probing.end("a", ended(EndedBy::Signalled));
+    assert_eq!(probing.end("a", ended(EndedBy::Signalled)).last().unwrap(), "a question asked");
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn what_ends_with_its_machine_while_it_is_called_off_is_cancelled() {
     let mut bench = one("rerun");
     bench.say(cancel());
     bench.settle();
-    assert_eq!(bench.end("a", ended(EndedBy::Told))[0], "a ended 1 cancelled");
+    assert_eq!(bench.end("a", ended(EndedBy::Signalled))[0], "a ended 1 cancelled");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Which step's turn it is: the order rule, groups, conditions, failures.
 
-use backstay_model::event::Event;
+use backstay_model::event::{Event, FactEvent};
 
-use super::super::Input;
 use super::Bench;
 use crate::record::RunStatus;
+use crate::topic::Input;
 
 #[test]
 fn steps_run_one_after_the_other_where_nothing_else_is_said() {
@@ -107,7 +107,7 @@ fn after_a_failure_what_was_started_finishes_and_nothing_starts() {
             "a failed: exit 1",
             "c skipped: `a`, which it needs, did not succeed",
             "d skipped: the run ended before its turn came",
-            "e skipped: `c`, which it needs, did not succeed",
+            "e skipped: `a`, which it needs, did not succeed",
         ]
     );
     assert_eq!(bench.desired(), ["b hold 1"]);
@@ -210,6 +210,17 @@ fn late_and_doubled_reports_change_nothing() {
     bench.exit("b", 0);
     assert_eq!(bench.pass(Input::HostSlept { asleep_ms: 1 }), [""; 0], "an ended run takes no facts");
     assert!(
-        bench.log.iter().all(|recorded| !matches!(Event::decode(recorded).unwrap(), Event::HostSlept(_)))
+        bench.log.iter().all(|recorded| !matches!(
+            Event::decode(recorded).unwrap(),
+            Event::Fact(FactEvent::HostSlept(_))
+        ))
     );
+}
+
+#[test]
+fn a_step_that_was_left_out_before_its_turn_lets_nothing_overtake_what_it_waited_for() {
+    let mut bench = Bench::begun("- {id: a, run: 'true'}\n- {id: b, run: 'true'}\n- {id: c, run: 'true'}");
+    bench.skip("b");
+    assert_eq!(bench.settle()[1..], ["b skipped: left out on request"], "c waits for a as b did");
+    assert_eq!(bench.exit("a", 0)[2..], ["c started", "c starting 1"]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backstay_model::event::Event;
+use backstay_model::event::{Event, FactEvent};
 use backstay_model::{Digest, Text};
 
 use super::Bench;
@@ -153,7 +153,7 @@ fn a_long_output_is_a_blob_that_only_expressions_that_name_it_need() {
     bench.print("a", &long);
     let digest = Digest::of(serde_json::to_string(&long).unwrap().as_bytes());
     assert_eq!(bench.blobs[&digest].len(), 10_002, "kept before the append");
-    let mut folded = super::super::RunMachine::new(bench.machine.run());
+    let mut folded = crate::topic::TopicMachine::new(bench.machine.run());
     bench.log.iter().for_each(|recorded| folded.apply(recorded).unwrap());
     folded.define(Arc::clone(&bench.definition));
     assert_eq!(folded.missing_texts(), [digest]);
@@ -198,7 +198,9 @@ fn work_whose_values_cannot_be_printed_fails_before_it_begins() {
     assert_eq!(facts[facts.len() - 3..], ["step_started", "step_finished", "run_failed"]);
     let record = bench.record.step(&"b".parse().unwrap()).unwrap();
     assert!(record.attempts.is_empty());
-    let Event::StepFinished(finished) = Event::decode(&bench.log[bench.log.len() - 2]).unwrap() else {
+    let Event::Fact(FactEvent::StepFinished(finished)) =
+        Event::decode(&bench.log[bench.log.len() - 2]).unwrap()
+    else {
         panic!()
     };
     assert_eq!(finished.attempt, None, "no attempt was begun");

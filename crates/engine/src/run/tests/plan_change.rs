@@ -288,11 +288,11 @@ fn a_step_in_a_loop_is_done_anew_in_the_cycle_that_the_loop_is_in() {
     assert_eq!(
         bench.settle()[3..],
         [
-            "reset green test after",
+            "reset green green~1/test after",
             "run resumed",
             "green started",
-            "test@green~1 started",
-            "test@green~1 starting 2"
+            "green~1/test started",
+            "green~1/test starting 2"
         ]
     );
     assert_eq!(bench.exit("test", 1)[2], "green cycle 2 (2 of 3)");
@@ -319,7 +319,7 @@ fn a_loop_with_another_condition_begins_anew_and_one_with_more_cycles_goes_on() 
     let facts = bench.settle();
     assert_eq!(
         facts[2..4],
-        ["redefined green changed", "reset green code test after; anew green"],
+        ["redefined green changed", "reset green green~3/code green~3/test after; anew green"],
         "{facts:?}"
     );
 }

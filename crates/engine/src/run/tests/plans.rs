@@ -7,7 +7,7 @@ use backstay_model::limits::STEPS_MAX;
 
 use super::Bench;
 use super::bench::exited;
-use super::say::{again, again_from, cancel, skip};
+use super::say::{again, again_from, cancel};
 use crate::Report;
 use crate::record::RunStatus;
 
@@ -64,7 +64,7 @@ fn a_group_of_a_thousand_steps_is_left_out_fails_or_is_called_off_over_several_a
     }
     let mut bench =
         begun(&format!("- {{id: a, run: 'true'}}\n- id: g\n  steps:\n{inner}- {{id: z, run: 'true'}}"));
-    bench.say(skip("g"));
+    bench.skip("g");
     bench.say(cancel());
     bench.settle();
     bench.stopped("a");
@@ -98,4 +98,23 @@ fn timers_that_are_due_at_once_fire_in_appends_within_their_limit() {
     bench.settle();
     assert_eq!(bench.machine.desired().len(), STEPS_MAX);
     bench.obey_the_law_of_the_fold();
+}
+
+#[test]
+fn a_step_of_a_long_list_costs_as_many_looks_as_one_of_a_short_list() {
+    let looks_of_a_step = |count: usize| {
+        let list = (0..count).fold(String::new(), |mut text, index| {
+            writeln!(text, "- {{id: s{index}, run: 'true'}}").unwrap();
+            text
+        });
+        let mut bench = begun(&list);
+        let before = bench.machine.run.agenda.looks();
+        for index in 0..10 {
+            bench.exit(&format!("s{index}"), 0);
+        }
+        bench.machine.run.agenda.looks() - before
+    };
+    let (short, long) = (looks_of_a_step(20), looks_of_a_step(IN_A_ROW));
+    assert_eq!(short, long);
+    assert!(short <= 40, "{short} looks for 10 steps");
 }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
 use backstay_model::event::{
-    Class, Event, QuestionKind, Said, SaidOn, SessionWish, Tokens, Usage, UsageSpan,
+    Event, FactEvent, InputEvent, QuestionKind, Said, SaidOn, SessionWish, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
 
-use super::super::{Desired, Phase};
+use super::super::Phase;
 use super::Bench;
 use super::bench::{ended, exited};
 use super::reopen::assert_attempts_are_dense;
 use super::say;
+use crate::effect::Desired;
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 /// More than a small plan needs to its end.
@@ -104,7 +105,7 @@ fn action() -> impl Strategy<Value = Action> {
         EndedBy::Timeout,
         EndedBy::IdleTimeout,
         EndedBy::Stop,
-        EndedBy::Told,
+        EndedBy::Signalled,
         EndedBy::SpawnFailed,
     ]);
     prop_oneof![
@@ -222,9 +223,9 @@ fn act(bench: &mut Bench, ids: &[String], action: &Action) {
         Action::Suspend if !has_ended => drop(bench.say(say::suspend())),
         Action::Resume if !has_ended => drop(bench.say(say::resume())),
         Action::Cancel if !has_ended => drop(bench.say(say::cancel())),
-        Action::Skip(index) if !has_ended => drop(bench.say(say::skip(&ids[index % ids.len()]))),
+        Action::Skip(index) if !has_ended => drop(bench.skip(&ids[index % ids.len()])),
         Action::Answer(choice) if !has_ended => {
-            let question = bench.machine.open_questions().next().map(|question| question.question);
+            let question = bench.machine.open_questions().next().map(|(_, asked)| asked.question);
             if let Some(question) = question {
                 bench.say(say::answer(question, choice));
             }
@@ -300,10 +301,10 @@ fn agent_ended(turn: usize, trouble: usize, now: Timestamp) -> ProcessEnded {
     let message = || "it says so".to_owned();
     let reset_at = Some(now.plus(Duration::from_secs(20 * 60)));
     let turn = match turn {
-        0 => TurnEnd::Well,
-        1 => TurnEnd::Untold,
-        2 => TurnEnd::Badly { failure: None },
-        _ => TurnEnd::CutShort,
+        0 => TurnEnd::Succeeded,
+        1 => TurnEnd::Unknown,
+        2 => TurnEnd::Failed { failure: None },
+        _ => TurnEnd::Truncated,
     };
     let trouble = match trouble {
         0 => Some(Trouble::Limit { reset_at, message: message() }),
@@ -315,7 +316,7 @@ fn agent_ended(turn: usize, trouble: usize, now: Timestamp) -> ProcessEnded {
         _ => None,
     };
     // Where the process was killed, there is a signal in place of a code.
-    let cut = turn == TurnEnd::CutShort && trouble.is_none();
+    let cut = turn == TurnEnd::Truncated && trouble.is_none();
     let process = if cut { ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) } } else { exited(1) };
     ProcessEnded { agent: Some(AgentEnded { turn, trouble }), ..process }
 }
@@ -350,7 +351,7 @@ fn let_succeed(bench: &mut Bench) {
         if matches!(bench.machine.phase(), Phase::Ended(_)) {
             return;
         }
-        let asked = bench.machine.open_questions().next().cloned();
+        let asked = bench.machine.open_questions().next().map(|(_, asked)| asked.clone());
         if let Some(asked) = asked {
             let choice = match asked.kind {
                 QuestionKind::LoopExhausted => "accept",
@@ -366,7 +367,7 @@ fn let_succeed(bench: &mut Bench) {
             bench.later(60_000);
         }
     }
-    panic!("{:?} {:?}", bench.machine.phase(), bench.machine.steps);
+    panic!("{:?} {:?}", bench.machine.phase(), bench.machine.run.steps);
 }
 
 /// The laws that the log of every run obeys.
@@ -378,17 +379,25 @@ fn assert_lawful(bench: &Bench) {
     let mut sessions: BTreeSet<String> = BTreeSet::new();
     for recorded in &bench.log {
         let event = Event::decode(recorded).unwrap();
-        assert!(!has_ended || event.class() == Class::Reopening, "{event:?} after the end");
+        assert!(!has_ended || event.as_input().is_some_and(InputEvent::reopens), "{event:?} after the end");
         has_ended = false;
-        if event.class() != Class::Fact {
-            said.insert(recorded.seq);
-        }
-        match event {
-            Event::Settled(verdict) => assert!(settled.insert(verdict.input), "{verdict:?} twice"),
-            Event::RunSuspending(_) | Event::RunSuspended(_) => stands_still = true,
-            Event::RunStarted(_) | Event::RunResumed(_) | Event::RunCancelling(_) => stands_still = false,
-            Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) => has_ended = true,
-            Event::EffectStarting(starting) => {
+        let fact = match event {
+            Event::Fact(fact) => fact,
+            Event::Input(_) => {
+                said.insert(recorded.seq);
+                continue;
+            }
+        };
+        match fact {
+            FactEvent::Settled(verdict) => assert!(settled.insert(verdict.input), "{verdict:?} twice"),
+            FactEvent::RunSuspending(_) | FactEvent::RunSuspended(_) => stands_still = true,
+            FactEvent::RunStarted(_) | FactEvent::RunResumed(_) | FactEvent::RunCancelling(_) => {
+                stands_still = false
+            }
+            FactEvent::RunCompleted(_) | FactEvent::RunFailed(_) | FactEvent::RunCancelled(_) => {
+                has_ended = true
+            }
+            FactEvent::EffectStarting(starting) => {
                 assert!(!stands_still, "{starting:?} while the run stands still");
                 let other = in_flight.insert(recorded.scope.clone(), starting.effect.clone());
                 assert_eq!(other, None, "two attempts of {} in flight", recorded.scope);
@@ -400,7 +409,7 @@ fn assert_lawful(bench: &Bench) {
                     sessions.insert(agent.session.chosen().to_owned());
                 }
             }
-            Event::AgentSaid(said) => {
+            FactEvent::AgentSaid(said) => {
                 assert_eq!(in_flight.get(&recorded.scope), Some(&said.effect), "it is not at work");
                 let known = heard.entry((recorded.scope.clone(), said.attempt)).or_default();
                 assert!(said.spool_end > *known, "{said:?} is said again");
@@ -409,10 +418,10 @@ fn assert_lawful(bench: &Bench) {
                     sessions.insert(id);
                 }
             }
-            Event::StepContinues(continues) => {
+            FactEvent::StepContinues(continues) => {
                 assert!(!in_flight.contains_key(&recorded.scope), "{continues:?} while it is at work");
             }
-            Event::EffectFinished(_) | Event::EffectLost(_) => {
+            FactEvent::EffectFinished(_) | FactEvent::EffectLost(_) => {
                 assert!(in_flight.remove(&recorded.scope).is_some(), "{} had not begun", recorded.scope);
             }
             _ => {}

@@ -2,16 +2,16 @@
 
 use backstay_model::event::LostEvidence::KeeperDead;
 use backstay_model::event::{
-    AttemptEnd, CheckoutBusy, CycleStarted, Event, FailureClass, QuestionAsked, QuestionClosed, QuestionKind,
-    RunStarted, Said, SaidOn, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
+    AttemptEnd, CheckoutBusy, CycleStarted, Event, FactEvent, FailureClass, QuestionAsked, QuestionClosed,
+    QuestionKind, RunStarted, Said, SaidOn, StepFinished, StepStarted, StepStatus, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Digest, Position, QuestionId, Recorded, StepId, Timestamp, Topic};
 
 use super::Bench;
 use super::bench::{ended, exited};
-use super::say::{again, answer, cancel, resume, skip, suspend};
+use super::say::{again, answer, cancel, resume, suspend};
 use crate::record::{RunRecord, RunStatus, StepStage};
-use crate::run::Input;
+use crate::topic::Input;
 use crate::{EndedBy, ProcessEnded, Report};
 
 fn step(id: &str) -> StepId {
@@ -46,7 +46,7 @@ fn eventful() -> Bench {
     bench.say(again());
     bench.settle();
     bench.exit("b", 0);
-    bench.say(skip("d"));
+    bench.skip("d");
     bench.settle();
     bench.later(500);
     bench.exit("c", 0);
@@ -225,7 +225,7 @@ fn finished_ms(bench: &Bench, id: &str) -> u64 {
         |recorded: &&backstay_model::Recorded| recorded.scope.step_id().is_some_and(|of| of.as_str() == id);
     let ends =
         bench.log.iter().filter(of_step).filter_map(|recorded| match Event::decode(recorded).unwrap() {
-            Event::StepFinished(finished) => Some(finished.duration_ms),
+            Event::Fact(FactEvent::StepFinished(finished)) => Some(finished.duration_ms),
             _ => None,
         });
     ends.max().unwrap()
@@ -235,11 +235,11 @@ fn finished_ms(bench: &Bench, id: &str) -> u64 {
 #[test]
 fn a_step_that_waited_for_its_checkout_took_the_time_of_its_work() {
     let mut bench = Bench::asked("- {id: a, run: 'true', retry: 1}");
-    bench.may_write = false;
+    bench.holds_checkout = false;
     bench.settle();
     bench.pass(Input::CheckoutBusy(CheckoutBusy { root: "/work".to_owned(), held_by: None, pid: None }));
     bench.later(600_000);
-    bench.may_write = true;
+    bench.holds_checkout = true;
     bench.look();
     bench.later(10_000);
     bench.exit("a", 0);
@@ -390,14 +390,13 @@ fn folded_loop(cycles: u32) -> (RunRecord, u64) {
         let begun = CycleStarted { cycle, nth: cycle, max_cycles: cycles, check, unchanged_in_a_row: 0 };
         fold("repeat", begun.into());
         let (scope, question) =
-            (format!("work@repeat~{cycle}"), QuestionId::derived(Digest::of(&cycle.to_le_bytes())));
+            (format!("repeat~{cycle}/work"), QuestionId::derived(Digest::of(&cycle.to_le_bytes())));
         fold(&scope, StepStarted { agent: Some("bash".to_owned()) }.into());
         let asked = QuestionAsked {
             question,
             kind: QuestionKind::AfterCrash,
             prompt: String::new(),
             options: Vec::new(),
-            step: step("work"),
             effect: None,
             default: None,
             due_at: None,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{Event, Reopened};
+use backstay_model::event::{Event, FactEvent, Reopened};
 use backstay_model::{EffectId, Text};
 
 use super::Bench;
-use super::say::{again, again_from, cancel, left_out, skip, suspend};
+use super::say::{again, again_from, cancel, left_out, suspend};
 use crate::record::RunStatus;
 
 const THREE: &str = "- {id: a, run: 'true'}\n- {id: b, run: 'true'}\n- {id: c, run: 'true'}\nfinally:\n- {id: f, run: 'true'}";
@@ -16,7 +16,7 @@ const THREE: &str = "- {id: a, run: 'true'}\n- {id: b, run: 'true'}\n- {id: c, r
 pub(super) fn assert_attempts_are_dense(bench: &Bench) {
     let mut begun: BTreeMap<EffectId, u32> = BTreeMap::new();
     for recorded in &bench.log {
-        if let Event::EffectStarting(starting) = Event::decode(recorded).unwrap() {
+        if let Event::Fact(FactEvent::EffectStarting(starting)) = Event::decode(recorded).unwrap() {
             let count = begun.entry(starting.effect.clone()).or_default();
             *count += 1;
             assert_eq!(starting.attempt.0, *count, "{}", starting.effect);
@@ -192,7 +192,7 @@ fn an_unknown_step_is_refused_and_the_run_ends_again_as_it_had() {
 fn the_failed_step_is_left_out_and_the_run_goes_on_behind_it() {
     let mut bench = failed_at_b();
     let seq = bench.say(Reopened { skip: Some(left_out("b")), ..again() });
-    let later = bench.say(skip("nowhere"));
+    let later = bench.skip("nowhere");
     assert_eq!(
         bench.settle(),
         [

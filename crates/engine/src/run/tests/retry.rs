@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backstay_model::event::{Event, TimerFired};
+use backstay_model::event::{Event, FactEvent, TimerFired};
 
 use super::Bench;
 use super::bench::{ended, exited};
@@ -75,7 +75,7 @@ fn h5_a_timer_that_was_due_while_the_run_stood_still_fires_once_and_says_when_it
     bench.say(resume());
     assert_eq!(bench.settle()[1..], ["run resumed", "a timer fired", "a starting 2"]);
     let fired = bench.log.iter().filter_map(|recorded| match Event::decode(recorded).unwrap() {
-        Event::TimerFired(fired) => Some(fired),
+        Event::Fact(FactEvent::TimerFired(fired)) => Some(fired),
         _ => None,
     });
     assert_eq!(fired.collect::<Vec<_>>(), [TimerFired { due_at, fired_at: bench.now }]);

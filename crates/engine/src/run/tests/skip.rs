@@ -2,11 +2,11 @@
 
 use backstay_model::Text;
 use backstay_model::event::LostEvidence::KeeperDead;
-use backstay_model::event::{SkipRequested, StepSkip};
+use backstay_model::event::SkipRequested;
 
 use super::Bench;
 use super::bench::{ended, exited};
-use super::say::{cancel, left_out, me, resume, skip, suspend};
+use super::say::{cancel, me, resume, suspend};
 use crate::EndedBy;
 
 const THREE: &str = "- {id: a, run: 'true', retry: 1}\n- {id: b, run: 'true'}\n- {id: c, run: 'true'}";
@@ -17,7 +17,7 @@ fn a_step_that_waits_is_left_out_at_once_and_shows_the_given_output() {
         "- {id: a, run: 'true'}\n- {id: b, run: 'true'}\n- {id: c, run: 'echo ${{ steps.b.output.n }}', if: not steps.b.ok}",
     );
     let output = Some(Text::Inline("{\"n\":3}".to_owned()));
-    bench.say(SkipRequested { by: me(), skip: StepSkip { output, ..left_out("b") } });
+    bench.say_of_step("b", SkipRequested { by: me(), output });
     assert_eq!(bench.settle(), ["#6 accepted", "b skipped: left out on request"]);
     assert_eq!(bench.exit("a", 0)[2..], ["c started", "c starting 1"]);
     assert_eq!(bench.starts.last().unwrap().env[0], ("BACKSTAY_V1".to_owned(), "3".to_owned()));
@@ -29,7 +29,7 @@ fn a_group_that_waits_is_left_out_with_all_that_is_in_it() {
     let mut bench = Bench::begun(
         "- {id: a, run: 'true'}\n- id: g\n  steps:\n  - {id: b, run: 'true'}\n- {id: c, run: 'true'}",
     );
-    bench.say(skip("g"));
+    bench.skip("g");
     assert_eq!(
         bench.settle()[1..],
         ["g skipped: left out on request", "b skipped: its group `g` was left out"]
@@ -45,7 +45,7 @@ fn a_step_in_flight_is_stopped_and_then_left_out() {
         (ended(EndedBy::SpawnFailed), "a ended 1 failed Spawn"),
     ] {
         let mut bench = Bench::begun(THREE);
-        bench.say(skip("a"));
+        bench.skip("a");
         assert_eq!(bench.settle(), ["#6 accepted"]);
         assert_eq!(bench.desired(), ["a stop 1 Skip"]);
         bench.crash();
@@ -60,7 +60,7 @@ fn a_step_in_flight_is_stopped_and_then_left_out() {
 #[test]
 fn a_step_that_succeeded_before_the_stop_reached_it_keeps_its_result() {
     let mut bench = Bench::begun(THREE);
-    bench.say(skip("a"));
+    bench.skip("a");
     bench.settle();
     assert_eq!(bench.exit("a", 0)[1], "a succeeded: exit 0");
 }
@@ -68,7 +68,7 @@ fn a_step_that_succeeded_before_the_stop_reached_it_keeps_its_result() {
 #[test]
 fn a_step_that_is_lost_while_it_is_left_out_is_left_out() {
     let mut bench = Bench::begun(THREE);
-    bench.say(skip("a"));
+    bench.skip("a");
     bench.settle();
     assert_eq!(bench.lose("a", KeeperDead)[..2], ["a lost 1", "a skipped: left out on request"]);
 }
@@ -77,7 +77,7 @@ fn a_step_that_is_lost_while_it_is_left_out_is_left_out() {
 fn a_step_in_doubt_is_left_out_and_its_question_is_closed() {
     let mut bench = Bench::begun(THREE);
     bench.lose("a", KeeperDead);
-    bench.say(skip("a"));
+    bench.skip("a");
     assert_eq!(
         bench.settle()[1..],
         ["a question closed", "a skipped: left out on request", "b started", "b starting 1"]
@@ -88,7 +88,7 @@ fn a_step_in_doubt_is_left_out_and_its_question_is_closed() {
 fn a_step_whose_next_attempt_waits_is_left_out() {
     let mut bench = Bench::begun(THREE);
     bench.exit("a", 1);
-    bench.say(skip("a"));
+    bench.skip("a");
     assert_eq!(bench.settle()[1..], ["a skipped: left out on request", "b started", "b starting 1"]);
     assert_eq!(bench.machine.next_timer(), None);
 }
@@ -99,7 +99,7 @@ fn a_step_whose_probe_is_in_flight_is_left_out_whatever_the_probe_says() {
         let mut bench =
             Bench::begun("- {id: a, run: 'true', after_crash: {probe: 'true'}}\n- {id: b, run: 'true'}");
         bench.lose("a", KeeperDead);
-        bench.say(skip("a"));
+        bench.skip("a");
         bench.settle();
         assert_eq!(bench.desired(), ["a probe stop 1 Skip"]);
         bench
@@ -121,7 +121,7 @@ fn a_step_with_a_result_an_open_group_and_an_unknown_step_are_not_left_out() {
     let mut bench = Bench::begun("- {id: a, run: 'true'}\n- id: g\n  steps:\n  - {id: b, run: 'true'}");
     bench.exit("a", 0);
     for (step, verdict) in [("a", "NotNow"), ("g", "NotNow"), ("nowhere", "UnknownStep")] {
-        let seq = bench.say(skip(step));
+        let seq = bench.skip(step);
         assert_eq!(bench.settle(), [format!("#{seq} refused: {verdict}")], "{step}");
     }
     assert_eq!(bench.desired(), ["b hold 1"]);
@@ -133,7 +133,7 @@ fn a_suspended_run_leaves_a_step_out_and_goes_on_behind_it() {
     bench.say(suspend());
     bench.settle();
     bench.stopped("a");
-    bench.say(skip("a"));
+    bench.skip("a");
     assert_eq!(bench.settle()[1..], ["a skipped: left out on request"]);
     bench.say(resume());
     assert_eq!(bench.settle()[1..], ["run resumed", "b started", "b starting 1"]);
@@ -144,6 +144,6 @@ fn a_skip_of_a_run_that_is_being_cancelled_is_refused() {
     let mut bench = Bench::begun(THREE);
     bench.say(cancel());
     bench.settle();
-    let seq = bench.say(skip("a"));
+    let seq = bench.skip("a");
     assert_eq!(bench.settle(), [format!("#{seq} refused: NotNow")]);
 }

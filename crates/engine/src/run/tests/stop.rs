@@ -199,13 +199,13 @@ fn a_run_that_ended_takes_no_wish_but_to_be_tried_again() {
     let mut bench = Bench::begun("- {id: a, run: 'true'}");
     bench.exit("a", 0);
     for wish in [
-        backstay_model::event::Event::from(suspend()),
+        backstay_model::event::InputEvent::from(suspend()),
         resume().into(),
         cancel().into(),
-        super::say::skip("a").into(),
+        super::say::skip().into(),
     ] {
-        let refused = bench.machine.would_accept(&wish);
+        let refused = bench.machine.would_accept(&"a".parse().unwrap(), &wish);
         assert!(refused.is_err(), "{wish:?} gave {refused:?}");
     }
-    assert_eq!(bench.machine.would_accept(&super::say::again_from("a").into()), Ok(()));
+    assert_eq!(bench.would_accept(super::say::again_from("a")), Ok(()));
 }

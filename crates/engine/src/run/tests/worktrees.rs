@@ -3,14 +3,14 @@
 use backstay_model::event::LostEvidence::KeeperDead;
 
 use super::Bench;
-use super::say::{left_out, me};
+use super::say::me;
 use backstay_model::Text;
-use backstay_model::event::{SkipRequested, StepSkip};
+use backstay_model::event::SkipRequested;
 
 const BESIDE: &str = "- {id: a, run: 'true', workspace: {worktree: {branch: 'b-${{ inputs.n }}', setup: 'echo ${{ inputs.n }}'}}}\n- {id: b, run: 'true', workspace: here}\ninputs: {n: {type: string}}";
 
-fn skip_with(step: &str, output: Option<&str>) -> SkipRequested {
-    SkipRequested { by: me(), skip: StepSkip { output: output.map(Text::of), ..left_out(step) } }
+fn skip_with(output: Option<&str>) -> SkipRequested {
+    SkipRequested { by: me(), output: output.map(Text::of) }
 }
 
 /// The folder of the last work that was started.
@@ -64,7 +64,7 @@ fn without_a_worktree_nothing_is_done_in_the_wrong_folder() {
     let mut bench = Bench::begun("- {id: a, run: 'true', workspace: worktree}");
     assert_eq!(bench.exit("a_worktree", 1).last().unwrap(), "run failed: a_worktree: exit 1");
     let mut bench = Bench::begun("- {id: a, run: 'true', workspace: worktree}");
-    bench.say(skip_with("a_worktree", None));
+    bench.say_of_step("a_worktree", skip_with(None));
     bench.settle();
     let said = bench.stopped("a_worktree");
     assert_eq!(
@@ -72,7 +72,7 @@ fn without_a_worktree_nothing_is_done_in_the_wrong_folder() {
         "a failed: `a`: `steps.a_worktree.output`: it is not the path of a worktree to work in"
     );
     let mut bench = Bench::begun("- {id: a, run: 'true', workspace: worktree}");
-    bench.say(skip_with("a_worktree", Some("\"/mine\"")));
+    bench.say_of_step("a_worktree", skip_with(Some("\"/mine\"")));
     bench.settle();
     bench.stopped("a_worktree");
     assert_eq!(folder(&bench), "/mine");

@@ -4,47 +4,57 @@ use backstay_model::Text;
 use backstay_model::event::{AttemptEnd, FailureClass};
 use backstay_workflow::plan::{OutputFormat, Step, Verb};
 
-use super::definition::Node;
-use super::place::Place;
+use super::effect_spec::total_budget_ms;
+use super::instance::StepInstance;
+use super::plan_index::Node;
 use super::reports::duration;
-use super::turn::Turn;
 use super::values::as_json;
-use super::work::total_budget_ms;
+use crate::topic::DecisionPass;
 use crate::{AgentEnded, EndedBy, OutputProblem, ProcessEnded, Trouble, TurnEnd, json_of};
 
 /// Characters of a line that tells how an agent's attempt ended.
 const SUMMARY_CHARS: usize = 300;
 
 /// What an attempt came to, before the step's own rules.
-pub(super) struct Judged {
+pub(super) struct AttemptOutcome {
     pub(super) end: AttemptEnd,
     pub(super) message: String,
     pub(super) output: Option<Text>,
 }
 
-impl Turn<'_> {
+impl DecisionPass<'_> {
     /// What the process's end means for the attempt.
-    pub(super) fn judge(&mut self, place: &Place, node: &Node, process: &ProcessEnded) -> Judged {
+    pub(super) fn attempt_outcome(
+        &mut self,
+        instance: &StepInstance,
+        node: &Node,
+        process: &ProcessEnded,
+    ) -> AttemptOutcome {
         let step = &node.step;
-        let failed =
-            |failure, message: String| Judged { end: AttemptEnd::Failed { failure }, message, output: None };
-        let is_unwanted = self.machine.is_called_off(&step.id)
-            || self.machine.leaf(place).is_some_and(|leaf| leaf.skip.is_some());
+        let failed = |failure, message: String| AttemptOutcome {
+            end: AttemptEnd::Failed { failure },
+            message,
+            output: None,
+        };
+        let is_unwanted = self.topic.run.is_called_off(&step.id)
+            || self.topic.run.leaf(instance).is_some_and(|leaf| leaf.skip.is_some());
         match (&process.agent, process.by) {
             // It had done its work, whatever became of its process then.
-            (Some(AgentEnded { turn: TurnEnd::Well, .. }), by) if by == EndedBy::Exit || !is_unwanted => {
-                return self.judge_answer(step, process, None);
+            (Some(AgentEnded { turn: TurnEnd::Succeeded, .. }), by)
+                if by == EndedBy::Exit || !is_unwanted =>
+            {
+                return self.answer_outcome(step, process, None);
             }
-            (Some(agent), EndedBy::Exit) => return self.judge_agent(step, process, agent),
+            (Some(agent), EndedBy::Exit) => return self.agent_outcome(step, process, agent),
             _ => {}
         }
         match process.by {
-            EndedBy::Stop | EndedBy::Told => {
+            EndedBy::Stop | EndedBy::Signalled => {
                 let (end, message) = match is_unwanted {
                     true => (AttemptEnd::Cancelled, "stopped"),
                     false => (AttemptEnd::Interrupted, "interrupted"),
                 };
-                Judged { end, message: message.to_owned(), output: None }
+                AttemptOutcome { end, message: message.to_owned(), output: None }
             }
             EndedBy::Timeout => {
                 let budget = duration(total_budget_ms(node).unwrap_or(0));
@@ -60,11 +70,11 @@ impl Turn<'_> {
                 FailureClass::Spawn,
                 process.message.clone().unwrap_or_else(|| "the process could not be started".to_owned()),
             ),
-            EndedBy::Exit => self.judge_exit(step, process),
+            EndedBy::Exit => self.exit_outcome(step, process),
         }
     }
 
-    fn judge_exit(&mut self, step: &Step, process: &ProcessEnded) -> Judged {
+    fn exit_outcome(&mut self, step: &Step, process: &ProcessEnded) -> AttemptOutcome {
         let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
         let ended = how_it_ended(process);
         let is_worktree = matches!(step.verb, Verb::Worktree(_));
@@ -75,22 +85,27 @@ impl Turn<'_> {
             let failure = if is_cut { FailureClass::Crash } else { FailureClass::Exit };
             let end = AttemptEnd::Failed { failure };
             // What git says tells more than its exit code.
-            let said = process.log.as_ref().filter(|_| is_worktree).and_then(|log| self.machine.text(log));
+            let said = process.log.as_ref().filter(|_| is_worktree).and_then(|log| self.topic.run.text(log));
             let message = said.map(|said| last_line(&said)).filter(|said| !said.is_empty()).unwrap_or(ended);
-            return Judged { end, message, output };
+            return AttemptOutcome { end, message, output };
         }
-        self.judge_answer(step, process, (!is_worktree).then_some(ended))
+        self.answer_outcome(step, process, (!is_worktree).then_some(ended))
     }
 
     /// Of work that was done: whether its output is what the step promised. Without `ended`, its first line tells of it.
-    fn judge_answer(&mut self, step: &Step, process: &ProcessEnded, ended: Option<String>) -> Judged {
+    fn answer_outcome(
+        &mut self,
+        step: &Step,
+        process: &ProcessEnded,
+        ended: Option<String>,
+    ) -> AttemptOutcome {
         let (output, problem) = self.read_output(step, process);
         if let Some(message) = problem {
             let end = AttemptEnd::Failed { failure: FailureClass::InvalidOutput };
-            return Judged { end, message, output };
+            return AttemptOutcome { end, message, output };
         }
         let ended = ended.unwrap_or_else(|| {
-            let text = process.output.as_ref().and_then(|text| self.machine.text(text));
+            let text = process.output.as_ref().and_then(|text| self.topic.run.text(text));
             text.as_deref()
                 .map(first_line)
                 .filter(|line| !line.is_empty())
@@ -100,15 +115,15 @@ impl Turn<'_> {
             Some(cut) => format!("{ended}; {cut}"),
             None => ended,
         };
-        Judged { end: AttemptEnd::Succeeded, message, output }
+        AttemptOutcome { end: AttemptEnd::Succeeded, message, output }
     }
 
     /// Of an agent that did not say that its turn ended well: what was in its way.
-    fn judge_agent(&mut self, step: &Step, process: &ProcessEnded, agent: &AgentEnded) -> Judged {
+    fn agent_outcome(&mut self, step: &Step, process: &ProcessEnded, agent: &AgentEnded) -> AttemptOutcome {
         let ended = how_it_ended(process);
         let accepted = process.exit_code.is_some_and(|code| step.accept_exit.contains(code));
         let (failure, message) = match (&agent.turn, &agent.trouble) {
-            (TurnEnd::Untold, _) if accepted => return self.judge_exit(step, process),
+            (TurnEnd::Unknown, _) if accepted => return self.exit_outcome(step, process),
             (_, Some(Trouble::Limit { message, .. })) => (FailureClass::RateLimit, message.clone()),
             (_, Some(Trouble::Login { message })) => (FailureClass::Login, message.clone()),
             (_, Some(Trouble::Refused { message })) => (FailureClass::Refused, message.clone()),
@@ -119,26 +134,26 @@ impl Turn<'_> {
             (_, Some(Trouble::SessionInUse)) => {
                 (FailureClass::Session, "the agent's session is in use already".to_owned())
             }
-            (TurnEnd::Untold, _) => return self.judge_exit(step, process),
-            (TurnEnd::Badly { failure: Some(failure) }, _) => (FailureClass::Exit, first_line(failure)),
-            (TurnEnd::Badly { failure: None }, said) => {
+            (TurnEnd::Unknown, _) => return self.exit_outcome(step, process),
+            (TurnEnd::Failed { failure: Some(failure) }, _) => (FailureClass::Exit, first_line(failure)),
+            (TurnEnd::Failed { failure: None }, said) => {
                 (FailureClass::Exit, format!("the agent's turn did not end well ({ended}){}", reason(said)))
             }
-            (TurnEnd::CutShort | TurnEnd::Well, Some(Trouble::LongLines { lines, limit_bytes })) => {
+            (TurnEnd::Truncated | TurnEnd::Succeeded, Some(Trouble::LongLines { lines, limit_bytes })) => {
                 let message = format!(
                     "{ended}, and how the agent's turn ended is unknown: lines of its output that are longer than \
                      {limit_bytes} bytes are not read ({lines} found)"
                 );
                 (FailureClass::Exit, message)
             }
-            (TurnEnd::CutShort, said) if process.signal.is_some() => {
+            (TurnEnd::Truncated, said) if process.signal.is_some() => {
                 (FailureClass::Crash, format!("{ended} in the middle of the agent's turn{}", reason(said)))
             }
-            (TurnEnd::CutShort | TurnEnd::Well, said) => {
+            (TurnEnd::Truncated | TurnEnd::Succeeded, said) => {
                 (FailureClass::Exit, format!("{ended} in the middle of the agent's turn{}", reason(said)))
             }
         };
-        Judged { end: AttemptEnd::Failed { failure }, message: first_line(&message), output: None }
+        AttemptOutcome { end: AttemptEnd::Failed { failure }, message: first_line(&message), output: None }
     }
 
     /// The output as JSON text, and what is wrong with it.
@@ -154,7 +169,7 @@ impl Turn<'_> {
             let missing = "there is no output, where one JSON value should be";
             return (None, (step.output == OutputFormat::Json).then(|| missing.to_owned()));
         };
-        let Some(text) = self.machine.text(stored) else {
+        let Some(text) = self.topic.run.text(stored) else {
             return (None, Some("the output is not at hand".to_owned()));
         };
         match step.output {

@@ -6,12 +6,16 @@ use backstay_model::StepId;
 use backstay_workflow::plan::{Plan, Repeat, Step};
 use minijinja::Value;
 
-use super::work::{Named, named_by};
+use super::effect_spec::{StepReferences, named_by};
 
-/// A step with its place in the plan.
+/// A step and where it stands in the plan.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) step: Step,
+    /// Its index in the order of the plan.
+    pub(super) position: usize,
+    /// The steps of its list that wait for it.
+    pub(super) dependents: Vec<StepId>,
     pub(super) parent: Option<StepId>,
     pub(super) children: Vec<StepId>,
     /// The loops that it stands in, outermost first.
@@ -19,42 +23,60 @@ pub(super) struct Node {
     pub(super) in_finally: bool,
 }
 
-/// The plan and the inputs of one run.
+/// The plan and the inputs of one run, laid out for looking things up.
 #[derive(Debug)]
-pub struct Definition {
+pub struct PlanIndex {
     pub(super) plan: Plan,
     pub(super) inputs: Value,
     pub(super) store: String,
+    /// The steps as they stand in the file, groups before what is in them.
     pub(super) order: Vec<StepId>,
+    /// Where the steps of `finally` begin in that order.
+    pub(super) finally_from: usize,
     nodes: BTreeMap<StepId, Node>,
     named: BTreeSet<StepId>,
+    /// The loops whose cycles are spaced out.
+    spaced: Vec<StepId>,
 }
 
 /// The stored inputs are not what the request says.
 #[derive(Debug, thiserror::Error)]
 #[error("the run's inputs cannot be read")]
-pub struct DefinitionError {
+pub struct PlanIndexError {
     /// What the decoder says.
     #[source]
     pub source: serde_json::Error,
 }
 
-impl Definition {
+impl PlanIndex {
     /// Lays out `plan`, with `inputs` (the text of a JSON object) and the absolute path of the store.
     ///
     /// # Errors
-    /// [`DefinitionError`] if `inputs` is not JSON.
-    pub fn new(plan: Plan, inputs: &str, store: &str) -> Result<Definition, DefinitionError> {
-        let inputs = serde_json::from_str(inputs).map_err(|source| DefinitionError { source })?;
+    /// [`PlanIndexError`] if `inputs` is not JSON.
+    pub fn new(plan: Plan, inputs: &str, store: &str) -> Result<PlanIndex, PlanIndexError> {
+        let inputs = serde_json::from_str(inputs).map_err(|source| PlanIndexError { source })?;
         let mut nodes = BTreeMap::new();
         let mut order = Vec::new();
+        let mut finally_from = 0;
         for (list, in_finally) in [(&plan.steps, false), (&plan.finally, true)] {
+            finally_from = order.len();
             for step in list {
                 lay_out(step, None, &[], in_finally, &mut order, &mut nodes);
             }
         }
+        for step in &order {
+            let needs = nodes.get(step).map(|node: &Node| node.step.needs.clone()).unwrap_or_default();
+            for need in &needs {
+                if let Some(needed) = nodes.get_mut(need) {
+                    needed.dependents.push(step.clone());
+                }
+            }
+        }
         let named = named_steps(&plan);
-        Ok(Definition { plan, inputs, store: store.to_owned(), order, nodes, named })
+        let is_spaced = |repeat: &Repeat| repeat.min_cycle_ms.is_some_and(|ms| ms > 0);
+        let repeat = |step: &StepId| nodes.get(step).and_then(|node| node.step.repeat.as_ref());
+        let spaced = order.iter().filter(|step| repeat(step).is_some_and(is_spaced)).cloned().collect();
+        Ok(PlanIndex { plan, inputs, store: store.to_owned(), order, finally_from, nodes, named, spaced })
     }
 
     /// The plan.
@@ -111,9 +133,10 @@ impl Definition {
             if !anew.insert(id.clone()) {
                 continue;
             }
-            waiting.extend(self.dependents(&id));
+            waiting.extend_from_slice(self.dependents(&id));
             waiting.extend(self.with_descendants(&id));
-            waiting.extend(self.groups_around(&id).iter().flat_map(|group| self.dependents(group)));
+            let around = self.groups_around(&id);
+            waiting.extend(around.iter().flat_map(|group| self.dependents(group)).cloned());
         }
         anew
     }
@@ -131,9 +154,11 @@ impl Definition {
 
     /// The loops whose cycles are spaced out.
     pub(super) fn spaced(&self) -> impl Iterator<Item = (&StepId, &Repeat)> {
-        let repeats =
-            self.order.iter().filter_map(|step| Some((step, self.node(step)?.step.repeat.as_ref()?)));
-        repeats.filter(|(_, repeat)| repeat.min_cycle_ms.is_some_and(|ms| ms > 0))
+        self.spaced.iter().filter_map(|step| Some((step, self.node(step)?.step.repeat.as_ref()?)))
+    }
+
+    pub(super) fn is_in_finally(&self, step: &StepId) -> bool {
+        self.node(step).is_some_and(|node| node.in_finally)
     }
 
     /// Whether the step does not begin before `need`, of the same list, has its result.
@@ -151,12 +176,8 @@ impl Definition {
         false
     }
 
-    fn dependents(&self, step: &StepId) -> Vec<StepId> {
-        self.nodes
-            .values()
-            .filter(|node| node.step.needs.contains(step))
-            .map(|node| node.step.id.clone())
-            .collect()
+    fn dependents(&self, step: &StepId) -> &[StepId] {
+        self.node(step).map_or(&[], |node| &node.dependents)
     }
 }
 
@@ -168,10 +189,18 @@ fn lay_out(
     order: &mut Vec<StepId>,
     nodes: &mut BTreeMap<StepId, Node>,
 ) {
+    let position = order.len();
     order.push(step.id.clone());
     let children = step.children().iter().map(|child| child.id.clone()).collect();
-    let node =
-        Node { step: step.clone(), parent: parent.cloned(), children, loops: loops.to_vec(), in_finally };
+    let node = Node {
+        step: step.clone(),
+        position,
+        dependents: Vec::new(),
+        parent: parent.cloned(),
+        children,
+        loops: loops.to_vec(),
+        in_finally,
+    };
     nodes.insert(step.id.clone(), node);
     let mut inside = loops.to_vec();
     inside.extend(step.repeat.is_some().then(|| step.id.clone()));
@@ -181,7 +210,7 @@ fn lay_out(
 }
 
 fn named_steps(plan: &Plan) -> BTreeSet<StepId> {
-    let mut named = Named::default();
+    let mut named = StepReferences::default();
     plan.env.iter().for_each(|env| named.template(&env.value));
     plan.outputs.iter().for_each(|output| named.template(&output.value));
     plan.agents.values().flat_map(|agent| agent.templates()).for_each(|part| named.template(part));

@@ -1,21 +1,21 @@
-//! Attempts of an agent that follow each other: after a limit, in another one's place, in the session that it worked in.
+//! Attempts of an agent that follow each other: after a limit, in another one's instance, in the session that it worked in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues, TimerFired,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues, TimerFired,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
-use backstay_model::{Attempt, EffectCall, Timestamp};
+use backstay_model::{Attempt, EffectCall, EffectId, Timestamp};
 use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
 
 use super::RunMachine;
 use super::handover::{Predecessor, WorkDone};
-use super::place::Place;
+use super::instance::StepInstance;
 use super::reports::duration;
-use super::turn::Turn;
 use crate::record::LimitWait;
+use crate::topic::DecisionPass;
 use crate::{AgentEnded, Report, Trouble};
 
 /// How long limits in a row are waited for where the step does not say, in milliseconds.
@@ -68,7 +68,7 @@ impl Availability {
 
 /// How the attempts of a step's agent follow each other, since the step was last begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct AgentTurn {
+pub(super) struct AgentAttempts {
     /// Who does it, by its name in the plan, once another one took the place of the first.
     pub(super) agent: Option<String>,
     /// How the current attempt was begun; none for a command.
@@ -103,33 +103,6 @@ pub(super) struct AgentTurn {
     limits_in_a_row: u32,
 }
 
-/// How much of what an attempt said the log knows: the offsets behind the last lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SaidUntil {
-    /// In its stream.
-    pub stdout: u64,
-    /// Beside it.
-    pub stderr: u64,
-}
-
-impl SaidUntil {
-    /// The offset in one of them.
-    #[must_use]
-    pub fn on(&self, on: SaidOn) -> u64 {
-        match on {
-            SaidOn::Stdout => self.stdout,
-            SaidOn::Stderr => self.stderr,
-        }
-    }
-
-    fn on_mut(&mut self, on: SaidOn) -> &mut u64 {
-        match on {
-            SaidOn::Stdout => &mut self.stdout,
-            SaidOn::Stderr => &mut self.stderr,
-        }
-    }
-}
-
 /// What is tried once for each start of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Once {
@@ -146,7 +119,7 @@ pub(super) enum Next {
     Fails(String),
 }
 
-impl AgentTurn {
+impl AgentAttempts {
     pub(super) fn fold_starting(&mut self, starting: Option<&AgentStarting>) {
         self.starting = starting.cloned();
         self.intervened = false;
@@ -266,28 +239,23 @@ impl AgentTurn {
 }
 
 impl RunMachine {
-    pub(super) fn fold_said(&mut self, place: &Place, said: &AgentSaid) {
-        let Some(state) = self.steps.get_mut(place) else { return };
-        let known = state.said.filter(|(attempt, _)| *attempt == said.attempt);
-        let mut until = known.map_or_else(SaidUntil::default, |(_, until)| until);
-        *until.on_mut(said.on) = said.spool_end;
-        state.said = Some((said.attempt, until));
-        if let Some(leaf) = self.leaf_mut(place) {
+    pub(super) fn fold_said(&mut self, instance: &StepInstance, said: &AgentSaid) {
+        if let Some(leaf) = self.leaf_mut(instance) {
             leaf.agent.done_so_far.fold(&said.what);
         }
         match &said.what {
-            Said::SessionStarted { id, .. } => self.fold_session(place, id),
+            Said::SessionStarted { id, .. } => self.fold_session(instance, id),
             Said::Message { .. }
             | Said::Thought { .. }
             | Said::ToolStarted { .. }
             | Said::ToolFinished { .. } => {
-                if let Some(leaf) = self.leaf_mut(place) {
+                if let Some(leaf) = self.leaf_mut(instance) {
                     leaf.agent.fold_life();
                 }
             }
-            // Of these the machine needs nothing: what follows is decided by the attempt's end.
-            Said::Usage(usage) => self.fold_usage(place, said, usage),
-            Said::FilesTouched { .. }
+            // The topic counts what is used; what else follows is decided by the attempt's end.
+            Said::Usage(_)
+            | Said::FilesTouched { .. }
             | Said::Limit { .. }
             | Said::LoginNeeded { .. }
             | Said::Refused { .. }
@@ -297,47 +265,54 @@ impl RunMachine {
         }
     }
 
+    /// How the attempt in flight of `effect` was started, and the session that it works in.
+    pub(crate) fn agent_session(&self, effect: &EffectId) -> (Option<&AgentStarting>, Option<&str>) {
+        let leaf = StepInstance::of(&effect.scope).and_then(|instance| self.leaf(&instance));
+        let agent = leaf.map(|leaf| &leaf.agent);
+        (agent.and_then(|agent| agent.starting.as_ref()), agent.and_then(|agent| agent.session.as_deref()))
+    }
+
     /// The attempt in flight works in this session.
-    pub(super) fn fold_session(&mut self, place: &Place, session: &str) {
-        let Some(leaf) = self.leaf_mut(place) else { return };
+    pub(super) fn fold_session(&mut self, instance: &StepInstance, session: &str) {
+        let Some(leaf) = self.leaf_mut(instance) else { return };
         leaf.agent.session = Some(session.to_owned());
         leaf.agent.anew = false;
         if let Some(starting) = &leaf.agent.starting {
             let preset = starting.preset.clone();
-            self.sessions.insert((place.step.clone(), preset), session.to_owned());
+            self.sessions.insert((instance.step.clone(), preset), session.to_owned());
         }
     }
 }
 
-impl Turn<'_> {
+impl DecisionPass<'_> {
     /// Says what an agent's stream said, as far as the log does not know it.
-    pub(super) fn agent_said(&mut self, place: &Place, report: Report) {
+    pub(super) fn agent_said(&mut self, instance: &StepInstance, report: Report) {
         let Report::Said { effect, attempt, on, said } = report else { return };
         // A probe is no agent.
         if effect.call != EffectCall::Main {
             return;
         }
-        let known = self.machine.said_until(&effect, attempt).on(on);
+        let known = self.topic.effects.output_read(&effect, attempt).on(on);
         for (spool_end, what) in said.into_iter().filter(|(spool_end, _)| *spool_end > known) {
-            self.emit_at(place, AgentSaid { effect: effect.clone(), attempt, on, spool_end, what });
+            self.emit_at(instance, AgentSaid { effect: effect.clone(), attempt, on, spool_end, what });
         }
     }
 
     /// What follows for an agent whose `attempt` failed, where it is not what the step's retries say.
     pub(super) fn next_of_agent(
         &self,
-        place: &Place,
+        instance: &StepInstance,
         step: &Step,
         attempt: Attempt,
         failure: (FailureClass, &str),
         ended: Option<&AgentEnded>,
     ) -> Option<Next> {
         let Verb::Agent { agent: first, options, .. } = &step.verb else { return None };
-        if self.machine.is_called_off(&step.id) {
+        if self.topic.run.is_called_off(&step.id) {
             return None;
         }
         let (failure, message) = failure;
-        let turn = &self.machine.leaf(place)?.agent;
+        let turn = &self.topic.run.leaf(instance)?.agent;
         let current = turn.agent.as_ref().unwrap_or(first);
         let agents: Vec<&String> = std::iter::once(first).chain(&options.fallback).collect();
         let continues = |because: Because| {
@@ -386,7 +361,12 @@ impl Turn<'_> {
     }
 
     /// The agent again in its session, in which another process works; `None` once it was waited for often enough.
-    fn after_busy_session(&self, turn: &AgentTurn, attempt: Attempt, current: &str) -> Option<StepContinues> {
+    fn after_busy_session(
+        &self,
+        turn: &AgentAttempts,
+        attempt: Attempt,
+        current: &str,
+    ) -> Option<StepContinues> {
         if turn.busy_in_a_row >= BUSY_SESSION_TRIES_MAX {
             return None;
         }
@@ -396,16 +376,16 @@ impl Turn<'_> {
             agent: current.to_owned(),
             next: current.to_owned(),
             because: Because::SessionBusy,
-            due_at: Some(self.env.now.plus(pause)),
+            due_at: Some(self.context.now.plus(pause)),
         })
     }
 
     /// Until when an agent that met a limit is not asked again.
-    fn limit_end(&self, turn: &AgentTurn, attempt: Attempt, reset_at: Option<Timestamp>) -> Timestamp {
-        let now = self.env.now;
+    fn limit_end(&self, turn: &AgentAttempts, attempt: Attempt, reset_at: Option<Timestamp>) -> Timestamp {
+        let now = self.context.now;
         let in_a_row = turn.limits_in_a_row;
         let pause_ms = UNKNOWN_LIMIT_MS.saturating_mul(1 << in_a_row.min(20)).min(UNKNOWN_LIMIT_MAX_MS);
-        let jitter = Duration::from_millis(self.env.chance_below(LIMIT_JITTER_MS, u64::from(attempt.0)));
+        let jitter = Duration::from_millis(self.context.random_below(LIMIT_JITTER_MS, u64::from(attempt.0)));
         let told = reset_at.map(|at| at.plus(LIMIT_SLACK)).filter(|at| *at > now);
         told.unwrap_or_else(|| now.plus(Duration::from_millis(pause_ms))).plus(jitter)
     }
@@ -413,13 +393,13 @@ impl Turn<'_> {
     /// The next attempt after `current` cannot work, by an agent that can. `None` if there is none.
     fn by_available(
         &self,
-        turn: &AgentTurn,
+        turn: &AgentAttempts,
         agents: &[&String],
         (attempt, current, message): (Attempt, &str, &str),
         because: Because,
         options: &AgentOptions,
     ) -> Option<Next> {
-        let now = self.env.now;
+        let now = self.context.now;
         let max_wait = Duration::from_millis(options.max_wait_ms.unwrap_or(MAX_WAIT_MS));
         let since = turn.limited_since.unwrap_or(now);
         let is_too_long = |until: Timestamp| until.since(since) > max_wait;

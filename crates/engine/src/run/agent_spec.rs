@@ -1,4 +1,4 @@
-//! Work that an agent does that is known by a preset.
+//! EffectSpec that an agent does that is known by a preset.
 
 use backstay_model::event::{Access, AgentStarting, SessionWish, session_name};
 use backstay_model::{Digest, StepId};
@@ -9,14 +9,14 @@ use backstay_workflow::plan::{
 use serde::Serialize;
 
 use super::RunMachine;
-use super::definition::Definition;
-use super::place::Place;
+use super::effect_spec::EffectSpec;
+use super::instance::StepInstance;
+use super::plan_index::PlanIndex;
 use super::state::Leaf;
-use super::work::Work;
 
 /// What an agent is to do. The runtime makes the command of it, by the preset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AgentWork {
+pub struct AgentTask {
     /// The preset, as pinned in the run's first event.
     pub preset: String,
     /// What it is told.
@@ -35,7 +35,7 @@ pub struct AgentWork {
     pub schema: Option<String>,
 }
 
-impl AgentWork {
+impl AgentTask {
     /// What is said of its start.
     #[must_use]
     pub fn starting(&self) -> AgentStarting {
@@ -52,35 +52,36 @@ impl RunMachine {
     /// The agent that does the next attempt of `step`, with its name in the plan.
     pub(super) fn agent_of<'d>(
         &self,
-        definition: &'d Definition,
-        place: &Place,
+        plan: &'d PlanIndex,
+        instance: &StepInstance,
         step: &'d Step,
     ) -> Option<(&'d str, &'d AgentSpec)> {
         let Verb::Agent { agent: first, .. } = &step.verb else { return None };
-        let name = self.leaf(place).and_then(|leaf| leaf.agent.agent.as_deref()).unwrap_or(first);
-        definition.plan.agents.get_key_value(name).map(|(name, spec)| (name.as_str(), spec))
+        let name = self.leaf(instance).and_then(|leaf| leaf.agent.agent.as_deref()).unwrap_or(first);
+        plan.plan.agents.get_key_value(name).map(|(name, spec)| (name.as_str(), spec))
     }
 
     /// Fills in what the agent `name` is to do.
     pub(super) fn fill_agent(
         &self,
-        work: &mut Work,
-        place: &Place,
+        work: &mut EffectSpec,
+        instance: &StepInstance,
         step: &Step,
         agent: (&str, &AgentSpec),
         values: &Values,
+        losses: u32,
     ) -> Result<(), EvalError> {
         let Verb::Agent { agent: first, prompt, options } = &step.verb else { return Ok(()) };
         let (name, spec) = agent;
-        let leaf = self.leaf(place);
+        let leaf = self.leaf(instance);
         let task = prompt.render(values)?;
         let (preset, model, args, via) = match &spec.kind {
             AgentKind::Command { command, via, reading: Some(_) } => {
                 let preset = command_preset(name);
-                work.agent = Some(AgentWork {
-                    session: self.session_of(work, step, &preset, options, leaf),
+                work.agent = Some(AgentTask {
+                    session: self.session_of(work, step, &preset, options, (leaf, losses)),
                     preset,
-                    prompt: told(task, leaf, step),
+                    prompt: told(task, leaf, step, losses),
                     via: Some(*via),
                     access: options.access,
                     model: None,
@@ -105,13 +106,13 @@ impl RunMachine {
         };
         // What the step says of model and arguments is meant for the agent that it names.
         let own = if name == first { options.as_ref() } else { &AgentOptions::default() };
-        let session = self.session_of(work, step, preset, options, leaf);
+        let session = self.session_of(work, step, preset, options, (leaf, losses));
         let mut words = render_all(args, values)?;
         words.extend(render_all(&own.args, values)?);
         let model = own.model.as_ref().or(model.as_ref());
-        work.agent = Some(AgentWork {
+        work.agent = Some(AgentTask {
             preset: preset.clone(),
-            prompt: told(task, leaf, step),
+            prompt: told(task, leaf, step, losses),
             via: *via,
             access: options.access,
             model: model.map(|model| model.render(values)).transpose()?,
@@ -124,18 +125,18 @@ impl RunMachine {
 
     fn session_of(
         &self,
-        work: &Work,
+        work: &EffectSpec,
         step: &Step,
         preset: &str,
         options: &AgentOptions,
-        leaf: Option<&Leaf>,
+        (leaf, losses): (Option<&Leaf>, u32),
     ) -> SessionWish {
         let fresh = session_name(Digest::of(format!("{}:{}:session", work.effect, work.attempt).as_bytes()));
         let last = |step: &StepId| self.sessions.get(&(step.clone(), preset.to_owned())).cloned();
-        if let Some(id) = leaf.and_then(|leaf| going_on(leaf, step)) {
+        if let Some(id) = leaf.and_then(|leaf| going_on(leaf, step, losses)) {
             return SessionWish::Continue { id, fresh };
         }
-        let is_anew = leaf.is_some_and(|leaf| leaf.agent.anew || is_to_begin_anew(leaf, step));
+        let is_anew = leaf.is_some_and(|leaf| leaf.agent.anew || is_to_begin_anew(leaf, step, losses));
         let (found, fork) = match &options.session {
             _ if is_anew => (None, false),
             SessionRule::Fresh => (None, false),
@@ -151,19 +152,19 @@ impl RunMachine {
 }
 
 /// The session of an earlier attempt that the next one goes on with.
-fn going_on(leaf: &Leaf, step: &Step) -> Option<String> {
-    leaf.agent.session.clone().filter(|_| !is_to_begin_anew(leaf, step))
+fn going_on(leaf: &Leaf, step: &Step, losses: u32) -> Option<String> {
+    leaf.agent.session.clone().filter(|_| !is_to_begin_anew(leaf, step, losses))
 }
 
 /// Whether what was lost is to be begun anew.
-fn is_to_begin_anew(leaf: &Leaf, step: &Step) -> bool {
-    (leaf.losses > 0 || leaf.agent.cuts > 0) && step.after_crash == AfterCrash::Rerun
+fn is_to_begin_anew(leaf: &Leaf, step: &Step, losses: u32) -> bool {
+    (losses > 0 || leaf.agent.cuts > 0) && step.after_crash == AfterCrash::Rerun
 }
 
 /// What the agent is told: the prompt, and why it is told it again where it is.
-fn told(prompt: String, leaf: Option<&Leaf>, step: &Step) -> String {
+fn told(prompt: String, leaf: Option<&Leaf>, step: &Step, losses: u32) -> String {
     let Some(leaf) = leaf else { return prompt };
-    let goes_on = going_on(leaf, step).is_some();
+    let goes_on = going_on(leaf, step, losses).is_some();
     let Some(problem) = &leaf.agent.repair else {
         return match goes_on {
             true if leaf.agent.intervened => format!(

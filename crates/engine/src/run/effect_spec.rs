@@ -1,18 +1,18 @@
-//! Work: a step's verb with all its values filled in.
+//! EffectSpec: a step's verb with all its values filled in.
 
 use std::collections::BTreeSet;
 
 use backstay_model::event::EffectClass;
-use backstay_model::{Attempt, Digest, EffectCall, EffectId, Frame, StepId};
+use backstay_model::{Attempt, Digest, EffectCall, EffectId, StepId};
 use backstay_workflow::expression::{EvalError, EvalErrorKind, Expression, Script, Template, Values};
 use backstay_workflow::first_command;
 use backstay_workflow::plan::{AfterCrash, EnvSpec, Step, Verb, Worktree};
 use serde::Serialize;
 
-use super::RunMachine;
-use super::agent_work::AgentWork;
-use super::definition::{Definition, Node};
-use super::place::Place;
+use super::agent_spec::AgentTask;
+use super::instance::{Repetition, StepInstance};
+use super::plan_index::{Node, PlanIndex};
+use crate::topic::TopicMachine;
 
 /// The time that a probe has, in milliseconds.
 const PROBE_TIMEOUT_MS: u64 = 60_000;
@@ -29,7 +29,7 @@ const PREVIEW_CHARS: usize = 200;
 
 /// One process to run. The runtime adds the paths that it knows: the script's, the prompt's, the output's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Work {
+pub struct EffectSpec {
     /// Which work.
     pub effect: EffectId,
     /// Which try.
@@ -56,10 +56,10 @@ pub struct Work {
     pub idle_notice_ms: u64,
     /// The agent that makes the command, where it is known by a preset; `argv` is empty then.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<AgentWork>,
+    pub agent: Option<AgentTask>,
 }
 
-impl Work {
+impl EffectSpec {
     /// The digest of the whole: what is started is what was decided.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -82,26 +82,26 @@ impl Work {
     }
 }
 
-impl RunMachine {
+impl TopicMachine {
     /// Fills in the values of `step`'s work.
-    pub(super) fn work(
+    pub(super) fn effect_spec(
         &self,
-        definition: &Definition,
-        place: &Place,
+        plan: &PlanIndex,
+        instance: &StepInstance,
         step: &Step,
         call: EffectCall,
         attempt: Attempt,
-    ) -> Result<Work, EvalError> {
-        let mut named = Named::default();
+    ) -> Result<EffectSpec, EvalError> {
+        let mut named = StepReferences::default();
         named_by(step, &mut named);
-        let agent = self.agent_of(definition, place, step);
-        let env_specs = self.env_specs(definition, place, step);
+        let agent = self.run.agent_of(plan, instance, step);
+        let env_specs = self.env_specs(plan, instance, step);
         env_specs.iter().for_each(|spec| named.template(&spec.value));
         agent.into_iter().flat_map(|(_, agent)| agent.templates()).for_each(|part| named.template(part));
-        let values = self.values(definition, &place.frames, &named);
+        let values = self.values(plan, &instance.repetitions, &named);
 
-        let mut work = Work {
-            effect: self.effect(place, call),
+        let mut work = EffectSpec {
+            effect: self.effects.effect(instance.scope(), call),
             attempt,
             class: EffectClass::Attach,
             argv: Vec::new(),
@@ -109,8 +109,8 @@ impl RunMachine {
             stdin: None,
             prompt_file: None,
             env: render_env(&env_specs, &values)?,
-            cwd: self.workplace(definition, place, step)?,
-            timeout_ms: definition.node(&step.id).and_then(total_budget_ms),
+            cwd: self.workplace(plan, instance, step)?,
+            timeout_ms: plan.node(&step.id).and_then(total_budget_ms),
             idle_timeout_ms: step.idle_timeout_ms,
             idle_notice_ms: IDLE_NOTICE_MS,
             agent: None,
@@ -124,20 +124,28 @@ impl RunMachine {
                 fill_script(&mut work, script, &values)?;
             }
             _ => match agent {
-                Some(agent) => self.fill_agent(&mut work, place, step, agent, &values)?,
+                Some(agent) => {
+                    let losses = self.effects.losses(&work.effect);
+                    self.run.fill_agent(&mut work, instance, step, agent, &values, losses)?;
+                }
                 None => fill_verb(&mut work, step, &values)?,
             },
         }
-        self.add_own_env(&mut work, place);
+        self.add_own_env(&mut work, instance);
         Ok(work)
     }
 
     /// The variables that the workflow gives to `step`, the later ones win.
-    fn env_specs<'d>(&self, definition: &'d Definition, place: &Place, step: &'d Step) -> Vec<&'d EnvSpec> {
-        let around = definition.groups_around(&step.id);
-        let groups = around.iter().rev().filter_map(|group| definition.node(group));
-        let agent = self.agent_of(definition, place, step);
-        let plan = definition.plan.env.iter();
+    fn env_specs<'d>(
+        &self,
+        plan: &'d PlanIndex,
+        instance: &StepInstance,
+        step: &'d Step,
+    ) -> Vec<&'d EnvSpec> {
+        let around = plan.groups_around(&step.id);
+        let groups = around.iter().rev().filter_map(|group| plan.node(group));
+        let agent = self.run.agent_of(plan, instance, step);
+        let plan = plan.plan.env.iter();
         plan.chain(agent.into_iter().flat_map(|(_, agent)| &agent.env))
             .chain(groups.flat_map(|group| &group.step.env))
             .chain(&step.env)
@@ -149,13 +157,13 @@ impl RunMachine {
     /// # Errors
     /// [`EvalError`] if a value cannot be made. Then the work could not have been started either.
     pub fn env_of(&self, effect: &EffectId) -> Result<Vec<(String, String)>, EvalError> {
-        let found = self.definition.as_ref().zip(Place::of(&effect.scope));
-        let Some((definition, place)) = found else { return Ok(Vec::new()) };
-        let Some(node) = definition.node(&place.step) else { return Ok(Vec::new()) };
-        let env_specs = self.env_specs(definition, &place, &node.step);
-        let mut named = Named::default();
+        let found = self.run.plan.as_ref().zip(StepInstance::of(&effect.scope));
+        let Some((plan, instance)) = found else { return Ok(Vec::new()) };
+        let Some(node) = plan.node(&instance.step) else { return Ok(Vec::new()) };
+        let env_specs = self.env_specs(plan, &instance, &node.step);
+        let mut named = StepReferences::default();
         env_specs.iter().for_each(|spec| named.template(&spec.value));
-        render_env(&env_specs, &self.values(definition, &place.frames, &named))
+        render_env(&env_specs, &self.values(plan, &instance.repetitions, &named))
     }
 
     /// What the agent was asked to do that worked on `effect` last, if `preset` is its preset.
@@ -167,22 +175,22 @@ impl RunMachine {
         effect: &EffectId,
         attempt: Attempt,
         preset: &str,
-    ) -> Result<Option<AgentWork>, EvalError> {
-        let found = self.definition.as_ref().zip(Place::of(&effect.scope));
-        let Some((definition, place)) = found else { return Ok(None) };
-        let Some(node) = definition.node(&place.step) else { return Ok(None) };
-        let work = self.work(definition, &place, &node.step, EffectCall::Main, attempt)?;
+    ) -> Result<Option<AgentTask>, EvalError> {
+        let found = self.run.plan.as_ref().zip(StepInstance::of(&effect.scope));
+        let Some((plan, instance)) = found else { return Ok(None) };
+        let Some(node) = plan.node(&instance.step) else { return Ok(None) };
+        let work = self.effect_spec(plan, &instance, &node.step, EffectCall::Main, attempt)?;
         Ok(work.agent.filter(|agent| agent.preset == preset))
     }
 
     /// The absolute path of the folder that the step works in: the run's own, or a worktree.
-    fn workplace(&self, definition: &Definition, place: &Place, step: &Step) -> Result<String, EvalError> {
+    fn workplace(&self, plan: &PlanIndex, instance: &StepInstance, step: &Step) -> Result<String, EvalError> {
         let Some(maker) = &step.workspace else {
-            return Ok(self.request.as_ref().map_or(String::new(), |request| request.cwd.clone()));
+            return Ok(self.run.request.as_ref().map_or(String::new(), |request| request.cwd.clone()));
         };
-        let made = self.place_seen_from(definition, maker, &place.frames);
-        let output = self.result(&made).and_then(|result| result.output.as_ref());
-        let path = output.and_then(|text| serde_json::from_str::<String>(&self.text(text)?).ok());
+        let made = self.run.instance_seen_from(plan, maker, &instance.repetitions);
+        let output = self.run.result(&made).and_then(|result| result.output.as_ref());
+        let path = output.and_then(|text| serde_json::from_str::<String>(&self.run.text(text)?).ok());
         path.filter(|path| path.starts_with('/')).ok_or_else(|| EvalError {
             kind: EvalErrorKind::Undefined,
             expression: format!("steps.{maker}.output"),
@@ -193,31 +201,31 @@ impl RunMachine {
     /// The absolute path of the folder that the work of `effect` works in, as far as it is known.
     #[must_use]
     pub fn folder_of(&self, effect: &EffectId) -> Option<String> {
-        let definition = self.definition.as_ref()?;
-        let place = Place::of(&effect.scope)?;
-        self.workplace(definition, &place, &definition.node(&place.step)?.step).ok()
+        let plan = self.run.plan.as_ref()?;
+        let instance = StepInstance::of(&effect.scope)?;
+        self.workplace(plan, &instance, &plan.node(&instance.step)?.step).ok()
     }
 
     /// Whether the work of `effect` makes a worktree, and changes nothing in the folder that it works in.
     #[must_use]
     pub fn makes_worktree(&self, effect: &EffectId) -> bool {
-        let node = self.definition.as_ref().zip(effect.scope.step_id());
-        let node = node.and_then(|(definition, step)| definition.node(step));
+        let node = self.run.plan.as_ref().zip(effect.scope.step_id());
+        let node = node.and_then(|(plan, step)| plan.node(step));
         node.is_some_and(|node| matches!(node.step.verb, Verb::Worktree(_)))
     }
 
-    fn add_own_env(&self, work: &mut Work, place: &Place) {
-        let folder = self.request.as_ref().map_or(String::new(), |request| request.folder.clone());
+    fn add_own_env(&self, work: &mut EffectSpec, instance: &StepInstance) {
+        let folder = self.run.request.as_ref().map_or(String::new(), |request| request.folder.clone());
         for (name, value) in [
-            ("BACKSTAY_RUN", self.run.to_string()),
+            ("BACKSTAY_RUN", self.run().to_string()),
             ("BACKSTAY_WORKFLOW_DIR", folder),
-            ("BACKSTAY_STEP", place.step.to_string()),
+            ("BACKSTAY_STEP", instance.step.to_string()),
             ("BACKSTAY_EFFECT", work.effect.to_string()),
             ("BACKSTAY_ATTEMPT", work.attempt.to_string()),
         ] {
             work.env.push((name.to_owned(), value));
         }
-        if let Some(Frame::Cycle { cycle, .. }) = place.frames.last() {
+        if let Some(Repetition::Cycle { cycle, .. }) = instance.repetitions.last() {
             work.env.push(("BACKSTAY_CYCLE".to_owned(), cycle.to_string()));
         }
     }
@@ -227,7 +235,7 @@ fn render_env(env_specs: &[&EnvSpec], values: &Values) -> Result<Vec<(String, St
     env_specs.iter().map(|spec| Ok((spec.name.clone(), spec.value.render(values)?))).collect()
 }
 
-fn fill_verb(work: &mut Work, step: &Step, values: &Values) -> Result<(), EvalError> {
+fn fill_verb(work: &mut EffectSpec, step: &Step, values: &Values) -> Result<(), EvalError> {
     match &step.verb {
         Verb::Run { script, shell } => {
             work.argv.clone_from(shell);
@@ -237,21 +245,21 @@ fn fill_verb(work: &mut Work, step: &Step, values: &Values) -> Result<(), EvalEr
             work.argv = argv.iter().map(|part| part.render(values)).collect::<Result<Vec<_>, _>>()?;
         }
         Verb::Worktree(worktree) => fill_worktree(work, worktree, values)?,
-        // An agent is filled in by its definition; a group has no work of its own.
+        // An agent is filled in by its plan; a group has no work of its own.
         Verb::Agent { .. } | Verb::Group { .. } => {}
     }
     Ok(())
 }
 
 /// A script of our own, and that of the workflow behind it in the new worktree.
-fn fill_worktree(work: &mut Work, worktree: &Worktree, values: &Values) -> Result<(), EvalError> {
+fn fill_worktree(work: &mut EffectSpec, worktree: &Worktree, values: &Values) -> Result<(), EvalError> {
     let render = |text: &Option<Template>| text.as_ref().map(|text| text.render(values)).transpose();
-    let place = work.effect.scope.step_id().map_or("", StepId::as_str);
+    let instance = work.effect.scope.step_id().map_or("", StepId::as_str);
     for (name, value) in [
         ("BACKSTAY_WORKTREE_BRANCH", render(&worktree.branch)?.unwrap_or_default()),
         ("BACKSTAY_WORKTREE_FROM", render(&worktree.from)?.unwrap_or_default()),
         // That of a whole run is named after the run alone.
-        ("BACKSTAY_WORKTREE_STEP", place.strip_suffix("_worktree").unwrap_or_default().to_owned()),
+        ("BACKSTAY_WORKTREE_STEP", instance.strip_suffix("_worktree").unwrap_or_default().to_owned()),
     ] {
         work.env.push((name.to_owned(), value));
     }
@@ -267,7 +275,7 @@ fn fill_worktree(work: &mut Work, worktree: &Worktree, values: &Values) -> Resul
     Ok(())
 }
 
-fn fill_script(work: &mut Work, script: &Script, values: &Values) -> Result<(), EvalError> {
+fn fill_script(work: &mut EffectSpec, script: &Script, values: &Values) -> Result<(), EvalError> {
     let rendered = script.render(values)?;
     work.script = Some(rendered.text);
     work.env.extend(rendered.env);
@@ -281,14 +289,14 @@ pub(super) fn total_budget_ms(node: &Node) -> Option<u64> {
 
 /// The steps that expressions name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Named {
+pub(super) struct StepReferences {
     /// As `steps.x`.
     pub(super) steps: BTreeSet<StepId>,
     /// As `previous.x`.
     pub(super) previous: BTreeSet<StepId>,
 }
 
-impl Named {
+impl StepReferences {
     pub(super) fn expression(&mut self, expression: &Expression) {
         self.steps.extend(expression.steps.iter().cloned());
         self.previous.extend(expression.previous.iter().cloned());
@@ -301,7 +309,7 @@ impl Named {
 }
 
 /// Adds the steps that expressions of `step` itself name.
-pub(super) fn named_by(step: &Step, named: &mut Named) {
+pub(super) fn named_by(step: &Step, named: &mut StepReferences) {
     step.condition.iter().for_each(|condition| named.expression(condition));
     step.env.iter().for_each(|env| named.template(&env.value));
     step.repeat.iter().for_each(|repeat| named.expression(&repeat.until));
