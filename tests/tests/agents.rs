@@ -8,7 +8,7 @@ use std::time::Duration;
 use backstay_agent::Presets;
 use backstay_engine::record::{AgentRecord, RunRecord, RunStatus, StepStage};
 use backstay_log::ClaimMode;
-use backstay_model::event::{AttemptEnd, Event, FailureClass, ResumeRequested, Said};
+use backstay_model::event::{AttemptEnd, Event, FactEvent, FailureClass, ResumeRequested, Said};
 use backstay_model::{Recorded, StepId, Text, Timestamp};
 use backstay_runtime::{Clock, StopSwitch, SystemClock};
 use backstay_tests::library::{actor, events, open, owner, request_with};
@@ -32,7 +32,7 @@ fn log_of(world: &World) -> Vec<Recorded> {
 /// What the agent said, in order, with the places behind it.
 fn said(world: &World) -> Vec<(u64, Said)> {
     let of = |recorded: &Recorded| match Event::decode(recorded).expect("a known event") {
-        Event::AgentSaid(said) => Some((said.spool_end, said.what)),
+        Event::Fact(FactEvent::AgentSaid(said)) => Some((said.spool_end, said.what)),
         _ => None,
     };
     log_of(world).iter().filter_map(of).collect()
@@ -521,8 +521,10 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said =
-                    store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
+                let said = store
+                    .say(run, InputEvent::from(ResumeRequested { by: actor(), now: false }))
+                    .await
+                    .unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

@@ -151,7 +151,7 @@ fn fill_the_log(world: &World) {
         let topic: Topic = "test.filler".parse().expect("a topic");
         let event = NewEvent {
             kind: Kind::new("filler"),
-            scope: Scope::Run,
+            scope: Scope::root(),
             payload: Payload::encode(&"x".repeat(60_000)).expect("JSON"),
             trace: None,
         };

@@ -93,7 +93,7 @@ fn odd_artifacts_are_counted_and_the_others_are_named() {
         .map(|(_, name)| name)
         .collect();
     assert_eq!(names, ["deep/er/file", "fifo", "good.txt", "root"]);
-    assert_eq!(attempt.artifacts_left_out, 1);
+    assert_eq!(attempt.artifacts_omitted, 1);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::sync::mpsc;
 
 use backstay_engine::record::{RunStatus, StepStage};
 use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
-use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
+use backstay_model::event::{
+    Event, FactEvent, InputEvent, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested,
+};
 use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Kept, Sink, StopSwitch};
 use backstay_tests::library::{actor, events, open, owner, request};
@@ -31,9 +33,9 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
             tokio::task::spawn_blocking(move || up.iter().for_each(|gate| assert_eq!(gate.wait(), "up\n")))
                 .await
                 .unwrap();
-            let input = Event::from(ResumeRequested { by: actor(), now: false });
+            let input = InputEvent::from(ResumeRequested { by: actor(), now: false });
             let payload = input.encode().expect("events have a JSON form");
-            let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
+            let input = NewEvent { kind: input.kind(), scope: Scope::root(), payload, trace: None };
             let mut said = Vec::new();
             for _ in 0..INPUTS {
                 let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone()]);
@@ -48,7 +50,9 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
         assert_eq!(end.expect("the owner was never refused"), DriveEnd::Ended(RunStatus::Completed));
         let mut verdicts: BTreeMap<Seq, usize> = BTreeMap::new();
         for recorded in events(&store, run).await {
-            if let Event::Settled(Settled { input, .. }) = Event::decode(&recorded).expect("a known event") {
+            if let Event::Fact(FactEvent::Settled(Settled { input, .. })) =
+                Event::decode(&recorded).expect("a known event")
+            {
                 *verdicts.entry(input).or_default() += 1;
             }
         }
@@ -126,9 +130,9 @@ fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
         owner.add_sink(Slow { go: Some(wait), told }).expect("a thread");
         let say = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
-            let input = Event::from(ResumeRequested { by: actor(), now: false });
+            let input = InputEvent::from(ResumeRequested { by: actor(), now: false });
             let payload = input.encode().expect("events have a JSON form");
-            let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
+            let input = NewEvent { kind: input.kind(), scope: Scope::root(), payload, trace: None };
             for _ in 0..INPUTS_BEHIND / 500 {
                 let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone(); 500]);
                 store.log().submit(Batch::of(part)).await.expect("it is taken");
@@ -158,13 +162,13 @@ fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run()
         let flow = "backstay: 1\nname: parked\nsteps:\n  - {id: one, run: echo one}\n";
         let run = request(&store, &world, flow).await;
         let suspend = SuspendRequested { by: actor(), reason: SuspendReason::Asked };
-        store.say(run, suspend.into()).await.expect("it holds once an owner comes");
+        store.say(run, suspend).await.expect("it holds once an owner comes");
         let switch = StopSwitch::default();
         let first = owner(&store).await;
         let end = first.drive(run, ClaimMode::Fair, &switch).await.expect("it stands still");
         assert_eq!(end, DriveEnd::Suspended);
         let parked = store.machine(run).await.expect("it can be folded").head();
-        store.say(run, ResumeRequested { by: actor(), now: false }.into()).await.expect("it can be resumed");
+        store.say(run, ResumeRequested { by: actor(), now: false }).await.expect("it can be resumed");
         let mut second = owner(&store).await;
         let (told, heard) = mpsc::channel();
         second.add_sink(Telling(told)).expect("a thread");
@@ -195,7 +199,7 @@ fn index_rows_say_what_the_fold_says_at_every_rest() {
         assert_eq!(end, DriveEnd::Ended(RunStatus::Failed));
         agree("failed").await;
         world.write("mended", "");
-        let again = Event::from(Reopened { by: actor(), from: None, skip: None, plan: None });
+        let again = InputEvent::from(Reopened { by: actor(), from: None, skip: None, plan: None });
         store.say(run, again).await.expect("a failed run can be tried again");
         let end = owner.drive(run, ClaimMode::Fair, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));

@@ -59,7 +59,7 @@ fn topic(name: &str) -> Topic {
 
 fn noted(text: &str) -> NewEvent {
     let payload = Payload::encode(&text).expect("a text has a JSON form");
-    NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload, trace: None }
+    NewEvent { kind: Kind::new("noted"), scope: Scope::root(), payload, trace: None }
 }
 
 /// Every event of every topic, as far as they matter.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use backstay_engine::record::{RunRecord, StepRecord};
-use backstay_model::{Frame, Scope, StepId};
+use backstay_model::StepId;
 use backstay_runtime::RunView;
 use backstay_workflow::plan::{Plan, Step};
 
@@ -94,11 +94,8 @@ impl Address {
 
     /// Whether `record` is of what is meant.
     pub(crate) fn has(&self, record: &StepRecord) -> bool {
-        let Scope::Step { frames, .. } = &record.scope else { return false };
         let is_in = |(of, number): &(StepId, u32)| {
-            frames
-                .iter()
-                .any(|frame| matches!(frame, Frame::Cycle { step, cycle } if step == of && cycle == number))
+            record.scope.cycles().any(|(step, cycle)| step == of && cycle == *number)
         };
         self.has_step(&record.step) && self.cycles.iter().all(is_in)
     }
@@ -116,12 +113,9 @@ impl Address {
             .steps
             .iter()
             .filter(|record| self.has_step(&record.step))
-            .filter_map(|record| match &record.scope {
-                Scope::Step { frames, .. } => frames.iter().find_map(|frame| match frame {
-                    Frame::Cycle { step, cycle } if step == innermost => Some(*cycle),
-                    _ => None,
-                }),
-                Scope::Run => None,
+            .filter_map(|record| {
+                let mut cycles = record.scope.cycles();
+                cycles.find_map(|(step, cycle)| (step == innermost).then_some(cycle))
             })
             .collect();
         Err(CliError::UnknownCycle {

@@ -6,7 +6,7 @@ use std::pin::pin;
 
 use backstay_exec::{Keepers, socket_folders};
 use backstay_log::ClaimMode;
-use backstay_model::event::{Event, SuspendReason, SuspendRequested};
+use backstay_model::event::{InputEvent, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
 use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
 use camino::Utf8Path;
@@ -314,7 +314,7 @@ fn obey(switch: &StopSwitch, way: Way, word: Word) -> Way {
 
 /// Asks for the run to come to a stand.
 async fn say_suspend(context: &Context, store: &Store, run: RunId) {
-    let input = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
+    let input = InputEvent::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Shutdown });
     if let Err(error) = store.say(run, input).await {
         // A run that cannot stand still now is already on its way to an end.
         output::note(&format!("{} {error}", error.code()));

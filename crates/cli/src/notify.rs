@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backstay_engine::record::why_suspended;
 use backstay_exec::{HelperError, run_within};
-use backstay_model::event::{Event, SuspendReason};
+use backstay_model::event::{Event, FactEvent, SuspendReason};
 use backstay_model::{QuestionId, Recorded, RunId};
 use backstay_runtime::Sink;
 
@@ -38,7 +38,7 @@ impl Notify {
 impl Sink for Notify {
     fn take(&mut self, recorded: &Recorded) {
         let Ok(event) = Event::decode(recorded) else { return };
-        if let Event::QuestionAsked(asked) = &event
+        if let Event::Fact(FactEvent::QuestionAsked(asked)) = &event
             && !self.told.insert(asked.question)
         {
             return;
@@ -83,13 +83,13 @@ impl Notify {
 /// What a person should hear of: a word for it, and a line.
 fn news(event: &Event) -> Option<(&'static str, String)> {
     Some(match event {
-        Event::QuestionAsked(asked) => ("asks", asked.prompt.clone()),
-        Event::RunCompleted(_) => ("completed", "completed".to_owned()),
-        Event::RunFailed(failed) => ("failed", failed.reason.clone()),
-        Event::RunCancelled(cancelled) => {
+        Event::Fact(FactEvent::QuestionAsked(asked)) => ("asks", asked.prompt.clone()),
+        Event::Fact(FactEvent::RunCompleted(_)) => ("completed", "completed".to_owned()),
+        Event::Fact(FactEvent::RunFailed(failed)) => ("failed", failed.reason.clone()),
+        Event::Fact(FactEvent::RunCancelled(cancelled)) => {
             ("cancelled", cancelled.reason.clone().unwrap_or_else(|| "cancelled".to_owned()))
         }
-        Event::RunSuspended(suspended) => match &suspended.reason {
+        Event::Fact(FactEvent::RunSuspended(suspended)) => match &suspended.reason {
             reason @ (SuspendReason::DiskFull
             | SuspendReason::OutputLost { .. }
             | SuspendReason::NoProgress { .. }) => ("suspended", why_suspended(&suspended.by, reason)),

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use backstay_model::event::{ClaimReason, Event, OwnerChanged};
+use backstay_model::event::{ClaimReason, FactEvent, OwnerChanged};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{
     Digest, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
@@ -174,11 +174,11 @@ impl Shared {
             previous: found.owner,
             last_sign: found.owner.and(last_sign),
         };
-        let payload = Event::OwnerChanged(event.clone())
+        let changed = FactEvent::from(event.clone());
+        let payload = changed
             .encode()
             .map_err(|invalid| StoreError::Corrupt { path: "memory".into(), what: invalid.to_string() })?;
-        let kind = Event::OwnerChanged(event.clone()).kind();
-        let new = NewEvent { kind, scope: Scope::Run, payload, trace: None };
+        let new = NewEvent { kind: changed.kind(), scope: Scope::root(), payload, trace: None };
         let part = Part::new(topic.clone(), Authority::Own, vec![new]);
         let appended = state.write(&part, self.clock.now());
         if let Some(topic) = state.topics.get_mut(topic) {

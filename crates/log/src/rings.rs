@@ -254,7 +254,7 @@ mod tests {
             g: Position(g),
             at: Timestamp::from_micros(0),
             kind: Kind::new("text"),
-            scope: Scope::Run,
+            scope: Scope::root(),
             payload: Payload::encode(&RunStarted {}).unwrap(),
             trace: None,
             more: false,

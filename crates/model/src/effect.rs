@@ -17,6 +17,15 @@ pub enum Root {
 }
 
 impl Root {
+    /// The run, if it is one.
+    #[must_use]
+    pub const fn run_id(&self) -> Option<RunId> {
+        match self {
+            Root::Run(run) => Some(*run),
+            Root::Session(_) => None,
+        }
+    }
+
     /// Its topic.
     #[must_use]
     pub fn topic(&self) -> Topic {
@@ -24,6 +33,18 @@ impl Root {
             Root::Run(run) => Topic::run(*run),
             Root::Session(session) => Topic::session(*session),
         }
+    }
+}
+
+impl From<RunId> for Root {
+    fn from(run: RunId) -> Root {
+        Root::Run(run)
+    }
+}
+
+impl From<SessionId> for Root {
+    fn from(session: SessionId) -> Root {
+        Root::Session(session)
     }
 }
 

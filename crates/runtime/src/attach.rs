@@ -156,7 +156,6 @@ impl Takeover {
         let after = self.keep(TreeMoment::After);
         Ok(Intervened {
             by,
-            step: self.step.clone(),
             agent: self.agent.clone(),
             session: self.session.clone(),
             from,
@@ -234,7 +233,7 @@ impl Store {
         if !tokio::task::spawn_blocking(may_start).await?.map_err(RunError::Registry)? {
             return Err(AttachError::Strange(StrangePreset::of(preset)));
         }
-        let effect = EffectId { run, scope, call: EffectCall::Main };
+        let effect = EffectId { root: run.into(), scope, call: EffectCall::Main };
         let machine = self.machine(run).await?;
         let folder = machine.folder_of(&effect).unwrap_or_default();
         let values = |source| AttachError::Values { step: step.clone(), source };
@@ -252,7 +251,7 @@ impl Store {
             screen,
             env,
             folder: Utf8PathBuf::from(folder),
-            within: machine.request().and_then(|request| request.within),
+            within: machine.request().and_then(|request| request.parent_run),
             nth: record.interventions.len() + 1,
             scratch: self.run_folder(run),
         })

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
-use backstay_engine::run::{Definition, RetryOutlook, RunMachine};
+use backstay_engine::run::{PlanIndex, RetryOutlook};
+use backstay_engine::topic::TopicMachine;
 use backstay_log::{
     AppendError, Authority, Batch, Direction, KeptFold, OwnerView, Part, Precondition, TopicFilter,
 };
-use backstay_model::event::{Event, PlanRef, Reopened, Verdict};
+use backstay_model::event::{Event, FactEvent, InputEvent, PlanRef, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, Text, Timestamp, Topic};
+use backstay_model::{Delivery, Digest, Gap, Recorded, RunId, Scope, Seq, StepId, Text, Timestamp, Topic};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
 
@@ -171,20 +172,35 @@ impl Store {
         }
     }
 
-    /// Says `event` to `run`. Once this returns it is durable; its verdict follows from an owner.
+    /// Says `input` to `run`. Once this returns it is durable; its verdict follows from an owner.
     ///
     /// # Errors
     /// [`SayError::Refused`] if the run would refuse it now; nothing was appended then.
-    pub async fn say(&self, run: RunId, event: Event) -> Result<Seq, SayError> {
+    pub async fn say(&self, run: RunId, input: impl Into<InputEvent>) -> Result<Seq, SayError> {
+        self.say_about(run, None, input.into()).await
+    }
+
+    /// Says `input` about a step of `run`: about its current cycle, where it stands in a loop. None is the run as a whole.
+    ///
+    /// # Errors
+    /// As [`say`](Store::say).
+    pub async fn say_about(
+        &self,
+        run: RunId,
+        step: Option<&StepId>,
+        input: InputEvent,
+    ) -> Result<Seq, SayError> {
         loop {
             let mut machine = self.machine(run).await?;
-            if let Event::Reopened(Reopened { plan: Some(plan), .. }) = &event {
+            if let InputEvent::Reopened(Reopened { plan: Some(plan), .. }) = &input {
                 self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
             }
-            machine.would_accept(&event).map_err(SayError::Refused)?;
-            let mut part =
-                Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
-            if let Event::Reopened(Reopened { .. }) = event {
+            let of_step = |step| machine.scope_of(step).unwrap_or_else(|| Scope::step(step.clone()));
+            let scope = step.map_or_else(Scope::root, of_step);
+            machine.would_accept(&scope, &input).map_err(SayError::Refused)?;
+            let event = new_event(run, scope, &input.clone().into())?;
+            let mut part = Part::new(Topic::run(run), Authority::Anybody, vec![event]);
+            if input.reopens() {
                 part.authority = Authority::Reopen;
                 // Its events may be freed at any moment: it is opened as it was read, or not.
                 part.preconditions = vec![Precondition::Exactly(machine.head())];
@@ -207,7 +223,7 @@ impl Store {
         let mut events = self.log.follow(&Topic::run(run), input);
         loop {
             if let Delivery::Event(recorded) = events.next().await?
-                && let Event::Settled(settled) = Event::decode(&recorded)?
+                && let Event::Fact(FactEvent::Settled(settled)) = Event::decode(&recorded)?
                 && settled.input == input
             {
                 return Ok(settled.verdict);
@@ -219,8 +235,8 @@ impl Store {
     ///
     /// # Errors
     /// [`RunError`] if it does not exist or cannot be read.
-    pub async fn machine(&self, run: RunId) -> Result<RunMachine, RunError> {
-        let mut machine = RunMachine::new(run);
+    pub async fn machine(&self, run: RunId) -> Result<TopicMachine, RunError> {
+        let mut machine = TopicMachine::new(run);
         let gap = self.each_event(&Topic::run(run), Seq(0), |event| Ok(machine.apply(event)?)).await?;
         if let Some(gap) = gap {
             return Err(self.trimmed(run, gap.first).await);
@@ -231,23 +247,23 @@ impl Store {
         Ok(machine)
     }
 
-    async fn definition(&self, run: RunId, plan: &PlanRef) -> Result<Arc<Definition>, RunError> {
+    async fn definition(&self, run: RunId, plan: &PlanRef) -> Result<Arc<PlanIndex>, RunError> {
         let inputs = self.text(&plan.inputs).await?;
         let plan = self.plan(run, plan.plan).await?;
-        let definition = Definition::new(plan, &inputs, self.folder.as_str())
+        let definition = PlanIndex::new(plan, &inputs, self.folder.as_str())
             .map_err(|error| RunError::Definition { run, what: "inputs", source: error.source })?;
         Ok(Arc::new(definition))
     }
 
     /// Reads the plans that inputs bring, and the blobs that the machine's expressions may ask for.
-    pub(crate) async fn give_what_is_missing(&self, machine: &mut RunMachine) -> Result<(), RunError> {
+    pub(crate) async fn give_what_is_missing(&self, machine: &mut TopicMachine) -> Result<(), RunError> {
         for plan in machine.missing_plans() {
             self.give_plan(machine, plan).await?;
         }
         self.give_missing_texts(machine).await
     }
 
-    async fn give_plan(&self, machine: &mut RunMachine, plan: PlanRef) -> Result<(), RunError> {
+    async fn give_plan(&self, machine: &mut TopicMachine, plan: PlanRef) -> Result<(), RunError> {
         let definition = self.definition(machine.run(), &plan).await?;
         machine.give_plan(plan, definition);
         Ok(())
@@ -262,12 +278,12 @@ impl Store {
         if let Some(plan) = &reopened.plan {
             self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
         }
-        machine.would_accept(&Event::from(reopened.clone())).map_err(SayError::Refused)?;
+        machine.would_accept(&Scope::root(), &reopened.clone().into()).map_err(SayError::Refused)?;
         Ok(machine.retry_outlook(reopened))
     }
 
     /// Reads the blobs that the machine's expressions may ask for.
-    async fn give_missing_texts(&self, machine: &mut RunMachine) -> Result<(), RunError> {
+    async fn give_missing_texts(&self, machine: &mut TopicMachine) -> Result<(), RunError> {
         for digest in machine.missing_texts() {
             let text = self.text_of(digest).await?;
             machine.give_text(digest, text);

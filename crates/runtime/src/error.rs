@@ -1,7 +1,8 @@
 //! What can go wrong, by operation.
 
+use backstay_engine::Rejection;
 use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
-use backstay_model::event::{DecodeError, RefusalCode, Verdict};
+use backstay_model::event::DecodeError;
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
@@ -152,16 +153,8 @@ pub enum SayError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The run refuses it, or another input was first.
-    #[error("{}", verdict_text(.0))]
-    Refused(Verdict),
-}
-
-fn verdict_text(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Accepted => "accepted".to_owned(),
-        Verdict::Refused { message, .. } => message.clone(),
-        Verdict::Superseded { by } => format!("input {by} had already said it"),
-    }
+    #[error(transparent)]
+    Refused(Rejection),
 }
 
 impl Coded for SayError {
@@ -175,7 +168,7 @@ impl Coded for SayError {
     fn hint(&self) -> Option<String> {
         match self {
             SayError::Run(error) => error.hint(),
-            SayError::Refused(Verdict::Refused { code: RefusalCode::InvalidAnswer, .. }) => {
+            SayError::Refused(Rejection::Answer(_)) => {
                 Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
             }
             SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
@@ -311,7 +304,7 @@ impl Coded for DriveError {
             }
             DriveError::Work { .. } => Some("mend what the message names, then `backstay resume`".to_owned()),
             DriveError::Damaged { effect, .. } => {
-                Some(format!("mend what the message names, then `backstay resume {}`", effect.run))
+                Some(format!("mend what the message names, then `backstay resume {}`", effect.root))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backstay_agent::Presets;
 use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
-use backstay_model::event::{Actor, Event, PlanRef, RunRequested};
+use backstay_model::event::{Actor, Event, InputEvent, PlanRef, RunRequested};
 use backstay_model::{Digest, Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
 use camino::Utf8PathBuf;
@@ -49,7 +49,7 @@ impl Store {
         let (cwd, by, within) = (request.cwd.clone(), request.by.clone(), request.within);
         let PlanRef { workflow, file, folder, source, plan, inputs, presets, agents } =
             self.keep_plan(run, request).await?;
-        let event = Event::from(RunRequested {
+        let requested = InputEvent::from(RunRequested {
             run,
             workflow,
             file,
@@ -63,12 +63,15 @@ impl Store {
             trace: format!("{:032x}", u128::from_le_bytes(chance()?)),
             presets,
             agents,
-            within,
+            parent_run: within,
         });
-        let mut machine = backstay_engine::run::RunMachine::new(run);
-        machine.receive(Seq(1), event.clone());
-        let mut part =
-            Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+        let mut machine = backstay_engine::topic::TopicMachine::new(run);
+        machine.receive(Seq(1), &Scope::root(), requested.clone());
+        let mut part = Part::new(
+            Topic::run(run),
+            Authority::Anybody,
+            vec![new_event(run, Scope::root(), &requested.into())?],
+        );
         part.index = Some(index_row(run, &machine, self.clock.wall())?);
         self.log.submit(Batch::of(part)).await?;
         Ok(run)
@@ -140,7 +143,7 @@ pub(crate) fn new_event(run: RunId, scope: Scope, event: &Event) -> Result<NewEv
 /// The index row that belongs to the machine's state.
 pub(crate) fn index_row(
     run: RunId,
-    machine: &backstay_engine::run::RunMachine,
+    machine: &backstay_engine::topic::TopicMachine,
     now: backstay_model::Timestamp,
 ) -> Result<TopicIndex, RunError> {
     let summary = machine.summary();

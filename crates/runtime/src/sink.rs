@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backstay_log::{Direction, Log};
-use backstay_model::event::{AttemptEnd, Event};
+use backstay_model::event::{AttemptEnd, Event, FactEvent};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Recorded, Seq, Topic};
 use tokio::runtime::Runtime;
@@ -45,27 +45,29 @@ impl Sink for TracingSink {
             };
         }
         match Event::decode(recorded) {
-            Ok(Event::RunFailed(_)) | Err(_) => record!(error),
+            Ok(Event::Fact(FactEvent::RunFailed(_))) | Err(_) => record!(error),
             Ok(
-                Event::StepTimedOut(_)
-                | Event::StepStalled(_)
-                | Event::EffectStuck(_)
-                | Event::EffectLost(_)
-                | Event::EffectInDoubt(_),
+                Event::Fact(FactEvent::StepTimedOut(_))
+                | Event::Fact(FactEvent::StepStalled(_))
+                | Event::Fact(FactEvent::EffectStuck(_))
+                | Event::Fact(FactEvent::EffectLost(_))
+                | Event::Fact(FactEvent::EffectInDoubt(_)),
             ) => {
                 record!(warn);
             }
-            Ok(Event::EffectFinished(finished)) if matches!(finished.end, AttemptEnd::Failed { .. }) => {
+            Ok(Event::Fact(FactEvent::EffectFinished(finished)))
+                if matches!(finished.end, AttemptEnd::Failed { .. }) =>
+            {
                 record!(warn)
             }
             Ok(
-                Event::RunStarted(_)
-                | Event::RunCompleted(_)
-                | Event::RunCancelled(_)
-                | Event::RunSuspended(_)
-                | Event::RunResumed(_)
-                | Event::StepStarted(_)
-                | Event::StepFinished(_),
+                Event::Fact(FactEvent::RunStarted(_))
+                | Event::Fact(FactEvent::RunCompleted(_))
+                | Event::Fact(FactEvent::RunCancelled(_))
+                | Event::Fact(FactEvent::RunSuspended(_))
+                | Event::Fact(FactEvent::RunResumed(_))
+                | Event::Fact(FactEvent::StepStarted(_))
+                | Event::Fact(FactEvent::StepFinished(_)),
             ) => record!(info),
             Ok(_) => record!(debug),
         }
@@ -280,7 +282,7 @@ mod tests {
             g: Position(seq),
             at: Timestamp::from_micros(1),
             kind: Kind::from_name("timer_fired".to_owned()),
-            scope: Scope::Run,
+            scope: Scope::root(),
             payload: Payload::from_text("{\"v\":1}".to_owned()).unwrap(),
             trace: None,
             more: false,

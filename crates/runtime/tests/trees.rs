@@ -84,8 +84,8 @@ impl Repository {
 
 fn name(attempt: u32, moment: TreeMoment) -> TreeName {
     let effect = EffectId {
-        run: run(),
-        scope: "fix@green~3".parse::<Scope>().expect("files and git work here"),
+        root: run().into(),
+        scope: "green~3/fix".parse::<Scope>().expect("files and git work here"),
         call: EffectCall::Main,
     };
     TreeName::new(log(), &effect, Attempt(attempt), moment)

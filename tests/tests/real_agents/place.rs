@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstay_engine::record::{AgentRecord, AttemptRecord, RunRecord, RunStatus, StepRecord};
 use backstay_model::StepId;
-use backstay_model::event::{Event, Said};
+use backstay_model::event::{Event, FactEvent, Said};
 use backstay_testkit::{Endpoint, Received, Script};
 use backstay_tests::library::events;
 use backstay_tests::{Started, World, block_on, git};
@@ -134,7 +134,7 @@ impl Place {
             events(&store, run).await
         });
         let of = |recorded| match Event::decode(recorded) {
-            Ok(Event::AgentSaid(said)) => Some(said.what),
+            Ok(Event::Fact(FactEvent::AgentSaid(said))) => Some(said.what),
             _ => None,
         };
         events.iter().filter_map(of).collect()

@@ -1,7 +1,7 @@
 //! `backstay answer`.
 
 use backstay_engine::record::RunStatus;
-use backstay_model::event::{Answer, Event, QuestionAnswered, Verdict};
+use backstay_model::event::{Answer, InputEvent, QuestionAnswered, Verdict};
 use backstay_model::{QuestionId, RunId};
 use backstay_runtime::Store;
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<Exit, 
     };
     let value = args.value.as_deref().map(json_text).transpose()?;
     let answer = Answer { choice: args.choice, value };
-    let event = Event::from(QuestionAnswered { by: context.actor(), question, answer });
+    let event = InputEvent::from(QuestionAnswered { by: context.actor(), question, answer });
     if !input::is_owned(&store, run).await? {
         // Nobody could go on with the answer.
         context.trusted(&store)?;

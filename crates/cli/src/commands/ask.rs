@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backstay_engine::record::{QuestionRecord, RunRecord};
 use backstay_exec::{NOTE_EVERY, Pause, Secrets};
-use backstay_model::event::{Actor, AskRequested, Event, Verdict};
-use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, Seq, Topic};
+use backstay_model::event::{Actor, AskRequested, Verdict};
+use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, RunId, Seq, Topic};
 use backstay_runtime::{ReadOnlyReason, RunError, Store, StoreOpenError};
 use camino::Utf8Path;
 use serde::Serialize;
@@ -19,6 +19,7 @@ use crate::ui::parse_duration;
 
 /// The work in whose name is asked.
 struct Asker {
+    run: RunId,
     effect: EffectId,
     attempt: Attempt,
 }
@@ -44,7 +45,7 @@ pub(crate) async fn ask(context: &Context, args: AskArgs) -> Result<Exit, CliErr
         return Err(CliError::DefaultNotAnOption { default: default.clone(), options: args.options.clone() });
     }
     let store = store(context).await?;
-    let record = store.record(asker.effect.run).await?;
+    let record = store.record(asker.run).await?;
     let question = asker.question(&record, &args);
     let reply = match known(&record, question) {
         Some(answer) => Reply::Answered(answer),
@@ -92,10 +93,11 @@ impl Asker {
     /// The step that this process runs in, as its environment says.
     fn of(context: &Context) -> Result<Asker, CliError> {
         let read = |name: &str| context.env.get(name).map(String::as_str);
-        let effect = read("BACKSTAY_EFFECT").and_then(|text| text.parse().ok());
+        let effect: Option<EffectId> = read("BACKSTAY_EFFECT").and_then(|text| text.parse().ok());
+        let run = effect.as_ref().and_then(|effect| effect.root.run_id());
         let attempt = read("BACKSTAY_ATTEMPT").and_then(|text| text.parse().ok());
-        match (effect, attempt) {
-            (Some(effect), Some(attempt)) => Ok(Asker { effect, attempt: Attempt(attempt) }),
+        match (run, effect, attempt) {
+            (Some(run), Some(effect), Some(attempt)) => Ok(Asker { run, effect, attempt: Attempt(attempt) }),
             _ => Err(CliError::NotInAStep),
         }
     }
@@ -122,7 +124,7 @@ impl Asker {
         args: &AskArgs,
         wait: Option<Duration>,
     ) -> Result<Reply, CliError> {
-        let run = self.effect.run;
+        let run = self.run;
         let wish = AskRequested {
             by: Actor { name: self.effect.scope.to_string(), via: "ask".to_owned() },
             effect: self.effect.clone(),
@@ -135,10 +137,10 @@ impl Asker {
         };
         let pause = Pause::begin(&store.attempt_folder(&self.effect, self.attempt), &question.to_string())
             .map_err(CliError::Pause)?;
-        let input = store.say(run, Event::from(wish)).await?;
+        let input = store.say_about(run, self.effect.scope.step_id(), wish.into()).await?;
         output::note(&format!("asked {question}; `backstay inbox` shows it"));
         let mut noting = tokio::time::interval(NOTE_EVERY);
-        let mut reply = std::pin::pin!(wait_for(store, self.effect.clone(), question, input));
+        let mut reply = std::pin::pin!(wait_for(store, run, question, input));
         loop {
             tokio::select! {
                 reply = &mut reply => return reply,
@@ -149,18 +151,13 @@ impl Asker {
 }
 
 /// Waits for the owner's word on the question, and then until it is closed.
-async fn wait_for(
-    store: &Store,
-    effect: EffectId,
-    question: QuestionId,
-    input: Seq,
-) -> Result<Reply, CliError> {
-    match store.verdict(effect.run, input).await? {
+async fn wait_for(store: &Store, run: RunId, question: QuestionId, input: Seq) -> Result<Reply, CliError> {
+    match store.verdict(run, input).await? {
         Verdict::Accepted => {}
         verdict => return Err(CliError::Refused(verdict)),
     }
-    let mut record = store.record(effect.run).await?;
-    let mut events = store.log().follow(&Topic::run(effect.run), record.head);
+    let mut record = store.record(run).await?;
+    let mut events = store.log().follow(&Topic::run(run), record.head);
     loop {
         if let Some(answer) = known(&record, question) {
             return Ok(Reply::Answered(answer));

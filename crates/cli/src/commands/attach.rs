@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
 use backstay_model::event::{
-    Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
+    InputEvent, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
 };
-use backstay_model::{Position, RunId};
+use backstay_model::{Position, RunId, StepId};
 use backstay_runtime::{Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,8 +39,9 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     let status = view.record.status;
     let goes_on = !status.is_ended() && status != RunStatus::Suspended;
     if goes_on {
-        let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
-        input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
+        let event =
+            InputEvent::from(SuspendRequested { by: context.actor(), reason: SuspendReason::TakenOver });
+        input::say_and_settle(context, &store, run, (None, event), Orphan::BringToRest).await?;
         if stand_still(context, &store, run).await?.is_ended() {
             output::note(&format!("{run} ended meanwhile"));
         }
@@ -52,7 +53,7 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
     ));
     let worked = open(context, takeover).await;
     let recorded = match &worked {
-        Ok(done) => hand_back(context, &store, run, done).await,
+        Ok(done) => hand_back(context, &store, (run, &step), done).await,
         Err(_) => Ok(false),
     };
     // Whatever went wrong, what was only held up goes on.
@@ -100,12 +101,13 @@ async fn open(context: &Context, takeover: Takeover) -> Result<Intervened, CliEr
 async fn hand_back(
     context: &Context,
     store: &Store,
-    run: RunId,
+    (run, step): (RunId, &StepId),
     done: &Intervened,
 ) -> Result<bool, CliError> {
     let is_over = store.view(run).await?.record.status.is_ended();
     if !is_over {
-        input::say_and_settle(context, store, run, Event::from(done.clone()), Orphan::BringToRest).await?;
+        let input = (Some(step), done.clone().into());
+        input::say_and_settle(context, store, run, input, Orphan::BringToRest).await?;
     }
     // Recorded is recorded, also where git cannot tell what changed.
     let changed = changed_files(store, run, done).await.unwrap_or_else(|error| {
@@ -140,7 +142,8 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
-        let said = store.say(run, Event::from(ResumeRequested { by: context.actor(), now: false })).await?;
+        let said =
+            store.say(run, InputEvent::from(ResumeRequested { by: context.actor(), now: false })).await?;
         crate::detach::go_on(context, store, run)?;
         input::verdict(context, store, run, said, Successor::Started).await?;
         return super::run::detached(run, false);

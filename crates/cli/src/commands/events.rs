@@ -1,7 +1,7 @@
 //! `backstay events`.
 
 use backstay_log::{Cursor, Subscription};
-use backstay_model::event::Event;
+use backstay_model::event::{Event, FactEvent, InputEvent};
 use backstay_model::{Delivery, Recorded, RunId, Seq, Topic};
 use backstay_runtime::Store;
 use serde::Serialize;
@@ -50,8 +50,13 @@ fn subscribe(store: &Store, run: RunId, after: Option<&str>) -> Result<Subscript
 /// Whether the run has ended after `recorded`. What cannot be decoded here ends nothing.
 fn after(ended: bool, recorded: &Recorded) -> bool {
     match Event::decode(recorded) {
-        Ok(Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) | Event::Trimmed(_)) => true,
-        Ok(Event::Reopened(_) | Event::RunResumed(_)) => false,
+        Ok(
+            Event::Fact(FactEvent::RunCompleted(_))
+            | Event::Fact(FactEvent::RunFailed(_))
+            | Event::Fact(FactEvent::RunCancelled(_))
+            | Event::Fact(FactEvent::Trimmed(_)),
+        ) => true,
+        Ok(Event::Input(InputEvent::Reopened(_)) | Event::Fact(FactEvent::RunResumed(_))) => false,
         Ok(_) | Err(_) => ended,
     }
 }
@@ -120,7 +125,7 @@ mod tests {
             g: Position(seq),
             at: at.parse().unwrap(),
             kind: Kind::new(kind),
-            scope: Scope::Run,
+            scope: Scope::root(),
             payload: Payload::from_text("{\"v\":1}".to_owned()).unwrap(),
             trace: None,
             more: false,

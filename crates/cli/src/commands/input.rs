@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use backstay_log::ClaimMode;
-use backstay_model::event::{Event, Verdict};
-use backstay_model::{RunId, Seq, Topic};
+use backstay_model::event::{InputEvent, Verdict};
+use backstay_model::{RunId, Seq, StepId, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, StopSwitch, Store};
 use serde::Serialize;
 
@@ -42,17 +42,17 @@ pub(crate) enum Orphan {
     Settle,
 }
 
-/// Says `event` and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
+/// Says `input`, about a step or the run, and waits for the verdict. Where nobody owns the run, or its owner dies before it answers, this process
 /// settles it; `orphan` says what else it does with the run. It begins no work of an agent, so the store's configuration
 /// cannot refuse it.
 pub(crate) async fn say_and_settle(
     context: &Context,
     store: &Store,
     run: RunId,
-    event: Event,
+    (step, input): (Option<&StepId>, InputEvent),
     orphan: Orphan,
 ) -> Result<Heard, CliError> {
-    let input = store.say(run, event).await?;
+    let input = store.say_about(run, step, input).await?;
     loop {
         if is_owned(store, run).await? {
             match owners_verdict(store, run, input).await? {

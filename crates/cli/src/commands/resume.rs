@@ -3,7 +3,7 @@
 use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_files::shell_word;
 use backstay_log::ClaimMode;
-use backstay_model::event::{Event, ResumeRequested};
+use backstay_model::event::{InputEvent, ResumeRequested};
 use backstay_runtime::SayError;
 
 use super::input::{self, Successor};
@@ -32,7 +32,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     super::retry::note_if_changed(context, &store, run, "resume").await;
     let mut said = None;
     if args.now || matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
-        let event = Event::from(ResumeRequested { by: context.actor(), now: args.now });
+        let event = InputEvent::from(ResumeRequested { by: context.actor(), now: args.now });
         match store.say(run, event).await {
             Ok(input) => said = Some(input),
             // Somebody else said it first; whoever owns the run goes on with it.

@@ -4,8 +4,8 @@ use backstay_files::shell_word;
 use std::collections::BTreeMap;
 
 use backstay_engine::run::{ForeignPlan, RetryOutlook};
-use backstay_model::event::{Event, PlanRef, Redefinition, Reopened, StepRedefined};
-use backstay_model::{Digest, Payload, RunId, StepId};
+use backstay_model::event::{PlanRef, Redefinition, Reopened, StepRedefined};
+use backstay_model::{Digest, Payload, RunId, Scope, StepId};
 use backstay_runtime::{RunError, RunRequest, RunView, Store};
 use backstay_workflow::Given;
 use backstay_workflow::plan::{InputSpec, Plan};
@@ -33,13 +33,14 @@ pub(crate) async fn retry(context: &Context, args: RetryArgs) -> Result<Exit, Cl
         Some(file) => by_file(context, &store, &view, file, &args).await?,
         None => {
             let from = args.from.as_deref().map(|text| Address::whole_step(&view.plan, text)).transpose()?;
+            let from = from.map(Scope::step);
             Reopened { by: context.actor(), from, skip: None, plan: None }
         }
     };
     if args.workflow.is_none() {
         note_if_changed(context, &store, run, "retry").await;
     }
-    let said = store.say(run, Event::from(reopened)).await?;
+    let said = store.say(run, reopened).await?;
     if args.detach {
         crate::detach::go_on(context, &store, run)?;
         // Whoever waits for the run next shall not see how it had ended before.
@@ -87,6 +88,7 @@ async fn by_file(
         by: context.actor(),
     };
     let plan = Some(Box::new(store.keep_plan(run, request).await?));
+    let from = from.map(Scope::step);
     let reopened = Reopened { by: context.actor(), from, skip: None, plan };
     let outlook = store.retry_outlook(run, &reopened).await?;
     lines(&name, &outlook).iter().for_each(|line| output::note(line));

@@ -1,8 +1,8 @@
 //! `backstay skip`.
 
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
-use backstay_model::event::{Event, Reopened, SkipRequested, StepSkip, StepStatus};
-use backstay_model::{Payload, StepId, Text};
+use backstay_model::event::{InputEvent, Reopened, SkipRequested, StepSkip, StepStatus};
+use backstay_model::{Payload, Scope, StepId, Text};
 
 use super::input::{self, Orphan};
 use crate::address::Address;
@@ -20,32 +20,31 @@ pub(crate) async fn skip(context: &Context, args: SkipArgs) -> Result<Exit, CliE
     let view = store.view(run).await?;
     let step = Address::whole_step(&view.plan, &args.step)?;
     let output = args.output.as_deref().map(json_text).transpose()?;
-    let skip = StepSkip { step, output };
     if view.record.status.is_ended() || view.is_without_owner() {
         context.trusted(&store)?;
     }
     if view.record.status.is_ended() {
         let status = view.record.status.predicate();
-        let (step, loses) = (&skip.step, lost_result(&view.record, &skip.step));
+        let loses = lost_result(&view.record, &step);
         Consent {
             question: format!("{run} {status}. Start it again without `{step}`{loses}?"),
             consequence: format!("{run} {status}: to skip `{step}` is to start the run again{loses}"),
             command: "the same command with `--yes`".to_owned(),
         }
         .obtain(args.yes)?;
-        let reopened = Reopened { by: context.actor(), from: None, skip: Some(skip), plan: None };
-        store.say(run, Event::from(reopened)).await?;
+        let skip = Some(StepSkip { scope: Scope::step(step), output });
+        store.say(run, Reopened { by: context.actor(), from: None, skip, plan: None }).await?;
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let event = Event::from(SkipRequested { by: context.actor(), skip });
+    let input = InputEvent::from(SkipRequested { by: context.actor(), output });
     if view.is_without_owner() {
         // To settle it is to go on with the run: that shows.
-        store.say(run, event).await?;
+        store.say_about(run, Some(&step), input).await?;
         let look = if args.json { Look::Json } else { Look::Page };
         return foreground::work_or_watch(context, &store, run, look).await;
     }
-    let heard = input::say_and_settle(context, &store, run, event, Orphan::Settle).await?;
+    let heard = input::say_and_settle(context, &store, run, (Some(&step), input), Orphan::Settle).await?;
     input::tell(&store, run, heard, "it is left out", args.json).await
 }
 

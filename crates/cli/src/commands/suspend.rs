@@ -1,6 +1,6 @@
 //! `backstay suspend`.
 
-use backstay_model::event::{Event, SuspendReason, SuspendRequested};
+use backstay_model::event::{InputEvent, SuspendReason, SuspendRequested};
 
 use super::input::{self, Orphan};
 use crate::args::RunRef;
@@ -13,8 +13,8 @@ use crate::output;
 pub(crate) async fn suspend(context: &Context, args: RunRef) -> Result<Exit, CliError> {
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
-    let event = Event::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
-    let heard = input::say_and_settle(context, &store, run, event, Orphan::BringToRest).await?;
+    let event = InputEvent::from(SuspendRequested { by: context.actor(), reason: SuspendReason::Asked });
+    let heard = input::say_and_settle(context, &store, run, (None, event), Orphan::BringToRest).await?;
     let exit = input::tell(&store, run, heard, "it comes to a stand", args.json).await?;
     output::note(&format!("next  backstay resume {run}"));
     Ok(exit)

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use backstay_engine::record::{AttemptRecord, PlanRecord, RunRecord, StepRecord};
-use backstay_model::event::{Event, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem};
+use backstay_model::event::{
+    Event, InputEvent, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem,
+};
 use backstay_model::{Delivery, Digest, ObjectId, RunId, Seq, StepId, Topic};
 use backstay_runtime::{ChangedFile, Checkout, DiffForm, RunError, RunView, Store};
 use backstay_workflow::plan::Plan;
@@ -281,7 +283,8 @@ async fn first_plan(store: &Store, run: RunId) -> Result<Digest, CliError> {
     let mut events = store.log().follow(&Topic::run(run), Seq(0));
     while let Some(delivery) = events.try_next().await? {
         if let Delivery::Event(recorded) = delivery
-            && let Event::RunRequested(request) = Event::decode(&recorded).map_err(RunError::from)?
+            && let Event::Input(InputEvent::RunRequested(request)) =
+                Event::decode(&recorded).map_err(RunError::from)?
         {
             return Ok(request.plan);
         }

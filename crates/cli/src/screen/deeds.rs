@@ -3,7 +3,7 @@
 use backstay_engine::record::RunStatus;
 use backstay_model::RunId;
 use backstay_model::event::{
-    CancelRequested, Event, QuestionAnswered, ResumeRequested, SuspendReason, SuspendRequested, Verdict,
+    CancelRequested, InputEvent, QuestionAnswered, ResumeRequested, SuspendReason, SuspendRequested, Verdict,
 };
 use backstay_runtime::Store;
 
@@ -32,16 +32,16 @@ pub(crate) async fn perform(
     let by = context.actor();
     let (event, done) = match deed {
         Deed::Suspend => {
-            (Event::from(SuspendRequested { by, reason: SuspendReason::Asked }), "it comes to a stand")
+            (InputEvent::from(SuspendRequested { by, reason: SuspendReason::Asked }), "it comes to a stand")
         }
-        Deed::Cancel => (Event::from(CancelRequested { by, reason: None }), "it is being cancelled"),
+        Deed::Cancel => (InputEvent::from(CancelRequested { by, reason: None }), "it is being cancelled"),
         Deed::Answer(question, answer) => {
-            (Event::from(QuestionAnswered { by, question, answer }), "answered")
+            (InputEvent::from(QuestionAnswered { by, question, answer }), "answered")
         }
         Deed::Resume => {
             let status = store.view(run).await?.record.status;
             if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
-                (Event::from(ResumeRequested { by, now: false }), "it goes on in the background")
+                (InputEvent::from(ResumeRequested { by, now: false }), "it goes on in the background")
             } else {
                 crate::detach::go_on(context, &store, run)?;
                 return Ok("it goes on in the background".to_owned());
@@ -50,7 +50,9 @@ pub(crate) async fn perform(
         // These are the view's own.
         Deed::Leave | Deed::Log(_) | Deed::Diff(_) => return Ok(String::new()),
     };
-    if taker == Taker::Background && matches!(event, Event::ResumeRequested(_) | Event::QuestionAnswered(_)) {
+    if taker == Taker::Background
+        && matches!(event, InputEvent::ResumeRequested(_) | InputEvent::QuestionAnswered(_))
+    {
         context.trusted(&store)?;
     }
     let said = store.say(run, event).await?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use backstay_model::QuestionId;
-use backstay_model::event::{Event, SuspendReason};
+use backstay_model::event::{Event, FactEvent, SuspendReason};
 use backstay_runtime::Store;
 
 pub(crate) use self::deeds::{Taker, perform};
@@ -270,9 +270,11 @@ impl Bell {
     pub(crate) fn hears(&mut self, event: &Event) -> bool {
         self.rings
             && match event {
-                Event::QuestionAsked(asked) => self.asked.insert(asked.question),
-                Event::RunCompleted(_) | Event::RunFailed(_) | Event::RunCancelled(_) => true,
-                Event::RunSuspended(suspended) => match &suspended.reason {
+                Event::Fact(FactEvent::QuestionAsked(asked)) => self.asked.insert(asked.question),
+                Event::Fact(FactEvent::RunCompleted(_))
+                | Event::Fact(FactEvent::RunFailed(_))
+                | Event::Fact(FactEvent::RunCancelled(_)) => true,
+                Event::Fact(FactEvent::RunSuspended(suspended)) => match &suspended.reason {
                     SuspendReason::DiskFull
                     | SuspendReason::OutputLost { .. }
                     | SuspendReason::NoProgress { .. } => true,

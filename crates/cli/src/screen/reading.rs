@@ -84,7 +84,7 @@ pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Resul
         // Both trees are in the repository, whichever folder of it is asked.
         Some(_) => None,
         None => {
-            let effect = EffectId { run: record.run, scope: scope.clone(), call: EffectCall::Main };
+            let effect = EffectId { root: record.run.into(), scope: scope.clone(), call: EffectCall::Main };
             store.machine(record.run).await?.folder_of(&effect)
         }
     };

@@ -3,7 +3,7 @@
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::spool;
 use backstay_log::{Direction, EventFilter};
-use backstay_model::event::Event;
+use backstay_model::event::{Event, FactEvent};
 use backstay_model::{Kind, Recorded, Scope, Seq, Topic};
 use backstay_runtime::{RunError, Store};
 
@@ -78,7 +78,7 @@ impl Talk {
 
 async fn speak(store: &Store, recorded: &Recorded, entries: &mut Entries) -> Result<(), CliError> {
     let event = Event::decode(recorded).map_err(RunError::from)?;
-    let Event::AgentSaid(said) = event else { return Ok(()) };
+    let Event::Fact(FactEvent::AgentSaid(said)) = event else { return Ok(()) };
     let whole = match &said.what {
         backstay_model::event::Said::Message { text, .. } if text.blob().is_some() => {
             Some(store.text(text).await?)

@@ -106,7 +106,7 @@ mod tests {
             after_seq: Seq(1),
             at: at(second),
             kind: Heartbeat::KIND,
-            scope: Scope::Run,
+            scope: Scope::root(),
             payload: heartbeat.encode().unwrap(),
         };
         Beat::after(last, &live, &heartbeat)

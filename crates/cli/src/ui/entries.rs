@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn an_agents_pieces_make_a_message_and_a_tools_end_stands_beside_its_beginning() {
         let run: RunId = "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap();
-        let effect = EffectId { run, scope: Scope::step("fix".parse().unwrap()), call: EffectCall::Main };
+        let effect =
+            EffectId { root: run.into(), scope: Scope::step("fix".parse().unwrap()), call: EffectCall::Main };
         let said = |attempt, what| AgentSaid {
             effect: effect.clone(),
             attempt: Attempt(attempt),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::record::{RunRecord, StepRecord, StepStage};
 use backstay_exec::spool;
 use backstay_log::Subscription;
-use backstay_model::event::{Class, Event, Heartbeat};
+use backstay_model::event::{Event, FactEvent, Heartbeat};
 use backstay_model::{Delivery, Digest, LiveEvent, Recorded, RunId, Seq, StepId, Timestamp, Topic};
 use backstay_runtime::{RunView, Store};
 use backstay_workflow::plan::Plan;
@@ -138,10 +138,10 @@ impl LiveRun {
     fn fold(&mut self, recorded: Recorded) -> Result<Moment, CliError> {
         let event = Event::decode(&recorded).map_err(backstay_runtime::RunError::from)?;
         self.record.apply(&recorded).map_err(backstay_runtime::RunError::from)?;
-        if matches!(event, Event::CycleStarted(_)) {
+        if matches!(event, Event::Fact(FactEvent::CycleStarted(_))) {
             self.record.forget_old_passes();
         }
-        self.inputs += u64::from(event.class() == Class::Input);
+        self.inputs += u64::from(event.as_input().is_some_and(|input| !input.reopens()));
         Ok(Moment::Event(Box::new(recorded), Box::new(event)))
     }
 

@@ -45,10 +45,9 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
     for plan in &record.plans {
         lines.extend(say_all("plan", &plan_words(plan, times), columns));
     }
-    for InterventionRecord { done, .. } in &record.interventions {
+    for InterventionRecord { step, done, .. } in &record.interventions {
         let (from, until) = (times.minute(done.from), times.minute(done.until));
-        let text =
-            format!("{} by {} in the session of {}, {from} to {until}", done.step, done.by, done.agent);
+        let text = format!("{step} by {} in the session of {}, {from} to {until}", done.by, done.agent);
         lines.push(Line::of(Paint::Plain, " ").with(Paint::Warn, "taken over  ").with(Paint::Plain, text));
     }
     if let Some(tries) = failed_tries(record) {

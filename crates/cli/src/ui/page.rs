@@ -292,7 +292,7 @@ pub(crate) fn ending(page: &Page<'_>, outputs: &[(String, String)], store: &str)
         Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Plain, path).whole()
     }));
     for attempt in attempts() {
-        if let (count @ 1.., Some(folder)) = (attempt.artifacts_left_out, &attempt.folder) {
+        if let (count @ 1.., Some(folder)) = (attempt.artifacts_omitted, &attempt.folder) {
             let text = format!("and {count} more in {store}/{folder}/artifacts");
             lines
                 .push(Line::of(Paint::Plain, " ").with(Paint::Bold, "file  ").with(Paint::Dim, text).whole());

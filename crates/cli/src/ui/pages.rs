@@ -90,7 +90,7 @@ pub(super) fn attempt(number: u32, starting_at: Timestamp) -> AttemptRecord {
         timed_out: None,
         left_behind: 0,
         artifacts: Vec::new(),
-        artifacts_left_out: 0,
+        artifacts_omitted: 0,
         before: None,
         after: None,
         agent: None,
@@ -172,7 +172,7 @@ pub(super) fn failed() -> RunRecord {
     (quick.exit_code, quick.failure) = (Some(101), Some(FailureClass::Exit));
     let skipped = |name: &str| {
         let summary = "`review`, which it needs, did not succeed";
-        let skipped = Some(SkipReason::Upstream { step: id("review") });
+        let skipped = Some(SkipReason::Upstream { scope: Scope::step(id("review")) });
         StepRecord { skipped, ..done(name, StepStatus::Skipped, "10:25:02", "10:25:02", summary) }
     };
     let mut left = done("bye", StepStatus::Succeeded, "10:25:03", "10:25:03", "exit 0");
@@ -213,6 +213,7 @@ pub(super) fn waiting() -> RunRecord {
                 option("fail", "it counts as failed"),
             ],
             step: id("push"),
+            scope: Scope::step(id("push")),
             asked_at: at("10:25:00"),
             closed_at: None,
             answer: None,

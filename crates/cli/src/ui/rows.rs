@@ -59,7 +59,7 @@ pub(crate) fn step_table(page: &Page<'_>, times: &Times, columns: usize) -> Vec<
 /// Which steps the table shows, in its order.
 pub(crate) fn scopes(page: &Page<'_>) -> Vec<Scope> {
     fn add(page: &Page<'_>, step: &Step, frames: &[Frame], scopes: &mut Vec<Scope>) {
-        let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
+        let scope = scope_in(frames, step);
         let inner = inner_frames(step, frames, page.record.instance(&scope));
         scopes.push(scope);
         step.children().iter().for_each(|child| add(page, child, &inner, scopes));
@@ -158,11 +158,18 @@ impl Layout {
     }
 }
 
+/// The scope of `step` in these repetitions.
+fn scope_in(frames: &[Frame], step: &Step) -> Scope {
+    let mut frames = frames.to_vec();
+    frames.push(Frame::Step(step.id.clone()));
+    Scope::from_frames(frames).unwrap_or_default()
+}
+
 /// The repetitions that what is in `step` stands in now.
 fn inner_frames(step: &Step, frames: &[Frame], record: Option<&StepRecord>) -> Vec<Frame> {
     let mut inner = frames.to_vec();
     if let (Some(_), Some(passes)) = (&step.repeat, record.and_then(|record| record.passes.as_ref())) {
-        inner.push(Frame::Cycle { step: step.id.clone(), cycle: passes.cycle });
+        inner.extend([Frame::Step(step.id.clone()), Frame::Cycle(passes.cycle)]);
     }
     inner
 }
@@ -176,7 +183,7 @@ fn add_rows(
     depth: usize,
     rows: &mut Vec<Row>,
 ) {
-    let scope = Scope::Step { step: step.id.clone(), frames: frames.to_vec() };
+    let scope = scope_in(frames, step);
     let record = page.record.worked(&scope);
     let (mut said, beside) = sign(page, step, record, times);
     let inner = inner_frames(step, frames, record);
@@ -202,10 +209,11 @@ fn add_rows(
 /// How the step that a loop's condition names ended, pass by pass: `test: 101, 101`.
 fn trail(page: &Page<'_>, step: &Step, frames: &[Frame], named: &[StepId]) -> String {
     let is_in_loop = |record: &&StepRecord| {
-        let Scope::Step { frames: around, .. } = &record.scope else { return false };
-        around.len() == frames.len() + 1
-            && around.starts_with(frames)
-            && around.last().is_some_and(|frame| *frame.step() == step.id)
+        // The frames around, the loop and its cycle, and the step itself.
+        match record.scope.frames().strip_prefix(frames) {
+            Some([Frame::Step(around), Frame::Cycle(_), Frame::Step(_)]) => *around == step.id,
+            _ => false,
+        }
     };
     let ended = |record: &StepRecord| match (record.stage, record.exit_code) {
         (StepStage::Done { .. }, Some(code)) => Some(code.to_string()),

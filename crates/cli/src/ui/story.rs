@@ -2,10 +2,11 @@
 
 use backstay_engine::record::{LimitWait, busy_words, why_suspended};
 use backstay_model::event::{
-    Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, RunSuspended,
-    Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget, Verdict,
+    Answer, AttemptEnd, Because, EffectFinished, Event, FactEvent, FailureClass, InputEvent, LoopEnd,
+    Resolution, RunSuspended, Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget,
+    Verdict,
 };
-use backstay_model::{Frame, Recorded, Scope, Seq};
+use backstay_model::{Frame, Recorded, Seq};
 
 use super::one_line;
 use super::time::{Times, duration};
@@ -24,11 +25,11 @@ pub(crate) fn story(recorded: &Recorded, event: &Event, times: &Times) -> Option
 
 /// The pass of the innermost loop that the event's step stands in, for people.
 fn pass(recorded: &Recorded) -> String {
-    let Scope::Step { frames, .. } = &recorded.scope else { return String::new() };
-    match frames.last() {
-        Some(Frame::Cycle { cycle, .. }) => format!(" ({cycle})"),
-        Some(Frame::Item { key, .. }) => format!("/{key}"),
-        None => String::new(),
+    let repeats = |frame: &&Frame| matches!(frame, Frame::Cycle(_) | Frame::Item(_));
+    match recorded.scope.frames().iter().rfind(repeats) {
+        Some(Frame::Cycle(cycle)) => format!(" ({cycle})"),
+        Some(Frame::Item(key)) => format!("/{key}"),
+        _ => String::new(),
     }
 }
 
@@ -46,65 +47,73 @@ fn suspended(said: &RunSuspended) -> String {
 
 fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
     Some(match event {
-        Event::RunRequested(request) => {
+        Event::Input(InputEvent::RunRequested(request)) => {
             (Paint::Plain, format!("{} asked for by {}", request.run, request.by))
         }
-        Event::SuspendRequested(said) => (Paint::Warn, format!("{} wants it to stand still", said.by)),
-        Event::ResumeRequested(said) => (Paint::Plain, format!("{} wants it to go on", said.by)),
-        Event::CancelRequested(said) => (Paint::Warn, format!("{} wants it cancelled", said.by)),
-        Event::SkipRequested(said) => {
-            (Paint::Plain, format!("{} wants `{}` left out", said.by, said.skip.step))
+        Event::Input(InputEvent::SuspendRequested(said)) => {
+            (Paint::Warn, format!("{} wants it to stand still", said.by))
         }
-        Event::QuestionAnswered(said) => {
+        Event::Input(InputEvent::ResumeRequested(said)) => {
+            (Paint::Plain, format!("{} wants it to go on", said.by))
+        }
+        Event::Input(InputEvent::CancelRequested(said)) => {
+            (Paint::Warn, format!("{} wants it cancelled", said.by))
+        }
+        Event::Input(InputEvent::SkipRequested(said)) => {
+            (Paint::Plain, format!("{} wants it left out", said.by))
+        }
+        Event::Input(InputEvent::QuestionAnswered(said)) => {
             let Answer { choice, .. } = &said.answer;
             (Paint::Plain, format!("{} answers {}: {choice}", said.by, said.question))
         }
-        Event::Reopened(said) => (Paint::Plain, format!("{} takes it up again", said.by)),
-        Event::PlanChanged(changed) => {
+        Event::Input(InputEvent::Reopened(said)) => (Paint::Plain, format!("{} takes it up again", said.by)),
+        Event::Fact(FactEvent::PlanChanged(changed)) => {
             (Paint::Busy, format!("goes on by {} as it is now", changed.plan.file))
         }
-        Event::StepsRedefined(redefined) => {
+        Event::Fact(FactEvent::StepsRedefined(redefined)) => {
             let word = |step: &StepRedefined| format!("{} {}", step.step, step.redefinition.as_str());
             (Paint::Plain, redefined.steps.iter().map(word).collect::<Vec<_>>().join(", "))
         }
-        Event::OwnerChanged(changed) => {
+        Event::Fact(FactEvent::OwnerChanged(changed)) => {
             (Paint::Dim, format!("owned by pid {} on {}", changed.pid, changed.host))
         }
-        Event::Settled(settled) => return verdict(settled.input, &settled.verdict),
-        Event::RunStarted(_) => (Paint::Busy, "the run began".to_owned()),
-        Event::RunSuspending(_) => (Paint::Warn, "coming to a stand".to_owned()),
-        Event::RunSuspended(said) => (Paint::Warn, suspended(said)),
-        Event::RunResumed(_) => (Paint::Busy, "goes on".to_owned()),
-        Event::RunCancelling(_) => (Paint::Warn, "being cancelled".to_owned()),
-        Event::RunCompleted(_) => (Paint::Good, "completed".to_owned()),
-        Event::RunFailed(end) => (Paint::Bad, format!("failed: {}", end.reason)),
-        Event::RunCancelled(_) => (Paint::Warn, "cancelled".to_owned()),
-        Event::Trimmed(said) => (
+        Event::Fact(FactEvent::Settled(settled)) => return verdict(settled.input, &settled.verdict),
+        Event::Fact(FactEvent::RunStarted(_)) => (Paint::Busy, "the run began".to_owned()),
+        Event::Fact(FactEvent::RunSuspending(_)) => (Paint::Warn, "coming to a stand".to_owned()),
+        Event::Fact(FactEvent::RunSuspended(said)) => (Paint::Warn, suspended(said)),
+        Event::Fact(FactEvent::RunResumed(_)) => (Paint::Busy, "goes on".to_owned()),
+        Event::Fact(FactEvent::RunCancelling(_)) => (Paint::Warn, "being cancelled".to_owned()),
+        Event::Fact(FactEvent::RunCompleted(_)) => (Paint::Good, "completed".to_owned()),
+        Event::Fact(FactEvent::RunFailed(end)) => (Paint::Bad, format!("failed: {}", end.reason)),
+        Event::Fact(FactEvent::RunCancelled(_)) => (Paint::Warn, "cancelled".to_owned()),
+        Event::Fact(FactEvent::Trimmed(said)) => (
             Paint::Dim,
             format!("what was before this was freed by {}: {}", said.by, counted(said.events, "event")),
         ),
-        Event::Intervened(done) => {
+        Event::Input(InputEvent::Intervened(done)) => {
             let took = duration(done.until.since(done.from));
             let text = format!("{} worked in the session of {} for {took}", done.by, done.agent);
-            (Paint::Warn, format!("{}: {text}", done.step))
+            (Paint::Warn, text)
         }
-        Event::CheckoutBusy(busy) => (Paint::Warn, busy_words(busy)),
-        Event::CheckoutFree(_) => (Paint::Plain, "the checkout is free".to_owned()),
-        Event::HostSlept(slept) => (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms))),
-        Event::CycleStarted(started) if started.check => {
+        Event::Fact(FactEvent::CheckoutBusy(busy)) => (Paint::Warn, busy_words(busy)),
+        Event::Fact(FactEvent::CheckoutFree(_)) => (Paint::Plain, "the checkout is free".to_owned()),
+        Event::Fact(FactEvent::HostSlept(slept)) => {
+            (Paint::Warn, format!("the host slept for {}", millis(slept.asleep_ms)))
+        }
+        Event::Fact(FactEvent::CycleStarted(started)) if started.check => {
             (Paint::Busy, "checked once more after the last cycle".to_owned())
         }
-        Event::CycleStarted(started) => {
+        Event::Fact(FactEvent::CycleStarted(started)) => {
             (Paint::Busy, format!("cycle {} of {}", started.nth, started.max_cycles))
         }
-        Event::LoopEnded(ended) => match ended.reason {
+        Event::Fact(FactEvent::LoopEnded(ended)) => match ended.reason {
             LoopEnd::Satisfied => (Paint::Good, format!("`{}` holds", ended.until)),
             LoopEnd::Exhausted => {
                 (Paint::Warn, format!("`{}` does not hold, and no cycle is left", ended.until))
             }
         },
-        Event::StepSkipped(skipped) => (Paint::Dim, format!("skipped: {}", skipped.reason)),
-        Event::StepFinished(finished) => {
+        Event::Fact(FactEvent::StepSkipped(skipped)) => (Paint::Dim, format!("skipped: {}", skipped.reason)),
+        Event::Fact(FactEvent::StepFinished(finished)) => {
             let paint = match finished.status {
                 StepStatus::Succeeded => Paint::Good,
                 StepStatus::Failed => Paint::Bad,
@@ -112,34 +121,42 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             };
             (paint, format!("{} ({})", finished.summary, millis(finished.duration_ms)))
         }
-        Event::StepRetryScheduled(retry) => (Paint::Warn, format!("{}; tried again", failure(retry.failure))),
-        Event::StepContinues(continues) => (Paint::Warn, continues_words(continues, times)),
-        Event::AgentSaid(said) => return said_words(&said.what),
-        Event::StepStalled(stalled) => {
+        Event::Fact(FactEvent::StepRetryScheduled(retry)) => {
+            (Paint::Warn, format!("{}; tried again", failure(retry.failure)))
+        }
+        Event::Fact(FactEvent::StepContinues(continues)) => (Paint::Warn, continues_words(continues, times)),
+        Event::Fact(FactEvent::AgentSaid(said)) => return said_words(&said.what),
+        Event::Fact(FactEvent::StepStalled(stalled)) => {
             let stop =
                 stalled.stop_in_ms.map_or_else(String::new, |ms| format!(", stopped in {}", millis(ms)));
             (Paint::Warn, format!("silent for {}{stop}", millis(stalled.silent_ms)))
         }
-        Event::StepTimedOut(timed_out) => {
+        Event::Fact(FactEvent::StepTimedOut(timed_out)) => {
             let budget = match timed_out.budget {
                 TimeBudget::Total => "timeout",
                 TimeBudget::Idle => "idle_timeout",
             };
             (Paint::Warn, format!("{budget} of {} used up", millis(timed_out.budget_ms)))
         }
-        Event::StepsReset(reset) => {
+        Event::Fact(FactEvent::StepsReset(reset)) => {
             (Paint::Plain, format!("done anew: {}", counted(reset.steps.len() as u64, "step")))
         }
-        Event::EffectStarting(starting) => (Paint::Busy, format!("starts: {}", starting.preview)),
-        Event::EffectAttached(attached) if attached.had_ended => {
+        Event::Fact(FactEvent::EffectStarting(starting)) => {
+            (Paint::Busy, format!("starts: {}", starting.preview))
+        }
+        Event::Fact(FactEvent::EffectAttached(attached)) if attached.had_ended => {
             (Paint::Good, "found again; it had ended by itself".to_owned())
         }
-        Event::EffectAttached(_) => (Paint::Good, "found again, still at work".to_owned()),
-        Event::EffectFinished(finished) => return attempt(finished),
-        Event::EffectStuck(stuck) => (Paint::Warn, format!("cannot be followed for now: {}", stuck.message)),
-        Event::EffectLost(_) => (Paint::Warn, "lost with a crash".to_owned()),
-        Event::EffectInDoubt(_) => (Paint::Warn, "in doubt: it may or may not have happened".to_owned()),
-        Event::EffectResolved(resolved) => {
+        Event::Fact(FactEvent::EffectAttached(_)) => (Paint::Good, "found again, still at work".to_owned()),
+        Event::Fact(FactEvent::EffectFinished(finished)) => return attempt(finished),
+        Event::Fact(FactEvent::EffectStuck(stuck)) => {
+            (Paint::Warn, format!("cannot be followed for now: {}", stuck.message))
+        }
+        Event::Fact(FactEvent::EffectLost(_)) => (Paint::Warn, "lost with a crash".to_owned()),
+        Event::Fact(FactEvent::EffectInDoubt(_)) => {
+            (Paint::Warn, "in doubt: it may or may not have happened".to_owned())
+        }
+        Event::Fact(FactEvent::EffectResolved(resolved)) => {
             let text = match resolved.resolution {
                 Resolution::Done { .. } => "counts as done",
                 Resolution::NotDone => "not done yet: it is tried again",
@@ -147,15 +164,19 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             };
             (Paint::Plain, text.to_owned())
         }
-        Event::BudgetRaised(raised) => (Paint::Plain, format!("{} tokens may be used in all", raised.tokens)),
-        Event::QuestionAsked(asked) => (Paint::Warn, format!("asks: {}", one_line(&asked.prompt))),
+        Event::Fact(FactEvent::BudgetRaised(raised)) => {
+            (Paint::Plain, format!("{} tokens may be used in all", raised.tokens))
+        }
+        Event::Fact(FactEvent::QuestionAsked(asked)) => {
+            (Paint::Warn, format!("asks: {}", one_line(&asked.prompt)))
+        }
         // These follow from what was told, or are for machines.
-        Event::OwnerReleased(_)
-        | Event::AskRequested(_)
-        | Event::StepStarted(_)
-        | Event::TimerFired(_)
-        | Event::EffectRunning(_)
-        | Event::QuestionClosed(_) => return None,
+        Event::Fact(FactEvent::OwnerReleased(_))
+        | Event::Input(InputEvent::AskRequested(_))
+        | Event::Fact(FactEvent::StepStarted(_))
+        | Event::Fact(FactEvent::TimerFired(_))
+        | Event::Fact(FactEvent::EffectRunning(_))
+        | Event::Fact(FactEvent::QuestionClosed(_)) => return None,
     })
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn payload_text() -> String {
 }
 
 pub(crate) fn event(payload: &Payload) -> NewEvent {
-    NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload: payload.clone(), trace: None }
+    NewEvent { kind: Kind::new("noted"), scope: Scope::root(), payload: payload.clone(), trace: None }
 }
 
 pub(crate) fn batch(topic: &Topic, payload: &Payload, durability: Durability) -> Batch {

@@ -284,7 +284,7 @@ mod tests {
     fn ended(folder: &Path, topics: usize) -> Core {
         let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
         let payload = Payload::encode(&"much the same").unwrap();
-        let event = NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload, trace: None };
+        let event = NewEvent { kind: Kind::new("noted"), scope: Scope::root(), payload, trace: None };
         for index in 0..topics {
             let topic = format!("t{index}").parse().unwrap();
             let part = Part::new(topic, Authority::Own, vec![event.clone(); 20]);

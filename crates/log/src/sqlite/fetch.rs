@@ -158,16 +158,14 @@ pub(super) fn decode(
     };
     let flags = integer(row, 2)?;
     let (scope, trace) = if flags & FLAG_PLAIN != 0 {
-        (Scope::Run, None)
+        (Scope::root(), None)
     } else {
         let trace = match row.get_ref(5)? {
             ValueRef::Null => None,
             _ => Some(text(5)?.to_owned()),
         };
-        let scope = match text(4)? {
-            "" => Scope::Run,
-            scope => scope.parse().map_err(|e: backstay_model::InvalidScope| damaged(e.to_string()))?,
-        };
+        let scope =
+            text(4)?.parse().map_err(|error: backstay_model::InvalidScope| damaged(error.to_string()))?;
         (scope, trace)
     };
     let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use backstay_model::event::{Event, OwnerChanged};
+use backstay_model::event::{FactEvent, OwnerChanged};
 use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
 use super::commit::{Cached, Committer, Failed, Slot};
@@ -193,9 +193,9 @@ impl<'c, 'g> Group<'c, 'g> {
             previous: *owner,
             last_sign,
         };
-        let event = Event::OwnerChanged(changed.clone());
+        let event = FactEvent::from(changed.clone());
         let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
-        let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
+        let new = NewEvent { kind: event.kind(), scope: Scope::root(), payload, trace: None };
         let part = Part::new(topic.clone(), Authority::Own, Vec::new());
         let slot = self.committer.load_or_make(topic)?;
         let appended = self.write(slot, &part, std::iter::once(Cow::Owned(new)), true, clock.now())?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use backstay_model::{Position, Recorded, Scope, Seq, Timestamp, Topic};
+use backstay_model::{Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::{CachedStatement, Connection};
 
 use super::schema::FLAG_MORE;
@@ -60,10 +60,7 @@ impl EventRow<'_> {
 
 /// The scope's text; most events have the empty one.
 pub(super) fn scope_text(event: &NewEvent) -> Cow<'static, str> {
-    match &event.scope {
-        Scope::Run => Cow::Borrowed(""),
-        scope => Cow::Owned(scope.to_string()),
-    }
+    if event.scope.is_root() { Cow::Borrowed("") } else { Cow::Owned(event.scope.to_string()) }
 }
 
 /// Writes the rows.

@@ -62,7 +62,7 @@ mod tests {
         at: 1_700_000_000_000_000,
         flags: 1,
         kind: "noted",
-        scope: "build@loop~3",
+        scope: "loop~3/build",
         trace: None,
         payload: r#"{"v":1,"text":"hello"}"#,
     };
@@ -84,8 +84,8 @@ mod tests {
             Summed { flags: written.flags ^ (1 << 20), ..written },
             Summed { flags: written.flags | (1 << 50), ..written },
             Summed { kind: "moted", ..written },
-            Summed { kind: "notedb", scope: "uild@loop~3", ..written },
-            Summed { scope: "build@loop~4", ..written },
+            Summed { kind: "notedb", scope: "loop~3/uild", ..written },
+            Summed { scope: "loop~4/build", ..written },
             Summed { trace: Some(""), ..written },
             Summed { payload: r#"{"v":1,"text":"hullo"}"#, ..written },
         ]

@@ -37,7 +37,7 @@ fn open(folder: &Path) -> Result<SqliteLog, OpenError> {
 /// Part of an append that has an idempotency key, into two topics.
 fn keyed() -> Batch {
     let b1 = NewEvent {
-        scope: "build@loop~3".parse().unwrap(),
+        scope: "loop~3/build".parse().unwrap(),
         trace: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
         ..event("b1")
     };
@@ -102,7 +102,7 @@ async fn everything_is_there(folder: &Path) {
         let log = open(folder).unwrap();
         assert_eq!(texts(&read_by(&log, "a", 2).await)[..4], ["1", "2", "3", "4"], "round {round}");
         let of_b = read_by(&log, "b", 2).await;
-        assert_eq!((texts(&of_b).concat(), of_b[0].scope.to_string()), ("b1".into(), "build@loop~3".into()));
+        assert_eq!((texts(&of_b).concat(), of_b[0].scope.to_string()), ("b1".into(), "loop~3/build".into()));
         assert_eq!(of_b[0].trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         let of_c = log.topic(&topic("c")).await.unwrap().unwrap();
         assert_eq!((of_c.head, of_c.index.unwrap().state), (Seq(2), "waiting".to_owned()));

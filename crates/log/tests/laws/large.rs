@@ -26,7 +26,7 @@ const TRIES: usize = 400;
 fn fill(log: &SqliteLog, topics: usize, events: usize) {
     let event = NewEvent {
         kind: Kind::new("noted"),
-        scope: Scope::Run,
+        scope: Scope::root(),
         payload: Payload::encode(&"x".repeat(98)).unwrap(),
         trace: None,
     };

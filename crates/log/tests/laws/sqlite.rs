@@ -310,7 +310,7 @@ async fn l14_another_process_does_not_draw_the_position_of_a_dropped_live_event(
     first.submit_live(topic("a"), event("live 1"));
     let Delivery::Live(dropped) = subscription.next().await.unwrap() else { panic!("not live") };
     let mut done = batch("a", Authority::Own, &[]);
-    done.parts[0].live_done = vec![Scope::Run];
+    done.parts[0].live_done = vec![Scope::root()];
     first.submit(done).wait().unwrap();
     let second = open(folder.path());
     second.submit_live(topic("a"), event("live 2"));

@@ -89,7 +89,7 @@ pub(crate) fn owner(ulid_end: char) -> OwnerIdentity {
 pub(crate) fn event(text: &str) -> NewEvent {
     NewEvent {
         kind: Kind::new("noted"),
-        scope: Scope::Run,
+        scope: Scope::root(),
         payload: Payload::encode(&text).unwrap(),
         trace: None,
     }

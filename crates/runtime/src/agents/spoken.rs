@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_agent::Preset;
-use backstay_model::event::{Event, Said};
+use backstay_model::event::{Event, FactEvent, InputEvent, Said};
 use backstay_model::{Attempt, Digest, EffectId, RunId, Seq, Timestamp, Topic};
 
 use crate::error::RunError;
@@ -47,9 +47,9 @@ impl Store {
         let mut pinned: BTreeMap<String, Digest> = BTreeMap::new();
         let take = |recorded: &backstay_model::Recorded| {
             match Event::decode(recorded)? {
-                Event::RunRequested(request) => pinned = request.presets,
-                Event::PlanChanged(changed) => pinned.extend(changed.plan.presets),
-                Event::AgentSaid(said)
+                Event::Input(InputEvent::RunRequested(request)) => pinned = request.presets,
+                Event::Fact(FactEvent::PlanChanged(changed)) => pinned.extend(changed.plan.presets),
+                Event::Fact(FactEvent::AgentSaid(said))
                     if matches!(said.what, Said::ToolStarted { .. } | Said::ToolFinished { .. }) =>
                 {
                     let of = spoken.tools_at.entry((said.effect, said.attempt)).or_default();

@@ -7,7 +7,8 @@ use backstay_agent::{
     CommandError, CommandLine, DeliveryVia, Preset, PresetError, Request, SchemaFile, SessionSource,
     SessionUse, Stdin, command_line,
 };
-use backstay_engine::run::{AgentWork, SaidUntil};
+use backstay_engine::effect::OutputRead;
+use backstay_engine::run::AgentTask;
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Digest;
@@ -25,7 +26,7 @@ pub(crate) struct AgentCase {
     /// Its preset, as the run's first event pins it; none if the event does not name it.
     pub(crate) pinned: Option<Digest>,
     /// How much of what it said the log knows.
-    pub(crate) known_until: SaidUntil,
+    pub(crate) known_until: OutputRead,
     pub(crate) idle_timeout_ms: Option<u64>,
 }
 
@@ -77,7 +78,7 @@ impl AgentCase {
     pub(crate) fn new(
         starting: AgentStarting,
         presets: &BTreeMap<String, Digest>,
-        known_until: SaidUntil,
+        known_until: OutputRead,
         idle_timeout_ms: Option<u64>,
     ) -> AgentCase {
         let pinned = presets.get(&starting.preset).copied();
@@ -115,7 +116,7 @@ impl AgentCase {
 /// The command that does `work`, and what it reads on its stdin; what it reads from files is written into `dir`, which is at `folder`.
 pub(crate) fn command(
     preset: &Preset,
-    work: &AgentWork,
+    work: &AgentTask,
     dir: &Dir,
     folder: &Utf8Path,
 ) -> Result<(CommandLine, Option<String>), CommandFault> {
@@ -153,7 +154,7 @@ pub(crate) fn command(
 }
 
 /// What the agent is told: one that takes no schema is told it, too.
-fn told(preset: &Preset, work: &AgentWork) -> String {
+fn told(preset: &Preset, work: &AgentTask) -> String {
     match &work.schema {
         Some(schema) if preset.schema_form().is_none() => format!(
             "{}\n\nYour last message has to be one JSON value and nothing around it. It has to match this JSON Schema: {schema}",
@@ -192,8 +193,8 @@ mod tests {
 
     use super::*;
 
-    fn work(session: SessionWish) -> AgentWork {
-        AgentWork {
+    fn work(session: SessionWish) -> AgentTask {
+        AgentTask {
             preset: String::new(),
             prompt: "Do it.".to_owned(),
             via: None,
@@ -218,7 +219,7 @@ mod tests {
     }
 
     /// The arguments and the stdin with which an agent is started, and the folder with what it reads.
-    fn started(preset: &Preset, work: &AgentWork) -> (String, Option<String>, tempfile::TempDir) {
+    fn started(preset: &Preset, work: &AgentTask) -> (String, Option<String>, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let dir = Dir::open_found(path.as_std_path()).unwrap();
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_takes_no_schema_is_told_it() {
-        let work = AgentWork { schema: Some("{}".to_owned()), ..work(fresh()) };
+        let work = AgentTask { schema: Some("{}".to_owned()), ..work(fresh()) };
         let (line, stdin, folder) = started(&preset("codex"), &work);
         assert!(line.contains("--output-schema FOLDER/schema.json"), "{line}");
         assert_eq!(std::fs::read_to_string(folder.path().join("schema.json")).unwrap(), "{}");
@@ -253,7 +254,7 @@ mod tests {
     fn a_session_is_known_before_the_start_where_it_can_be() {
         let known = |name: &str, session: SessionWish| {
             let starting = work(session).starting();
-            AgentCase::new(starting, &BTreeMap::new(), SaidUntil::default(), None)
+            AgentCase::new(starting, &BTreeMap::new(), OutputRead::default(), None)
                 .known_session(&preset(name))
         };
         let copy = || SessionWish::Fork { from: "old".to_owned(), id: "new".to_owned() };

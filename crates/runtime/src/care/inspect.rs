@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use backstay_agent::Preset;
+use backstay_engine::effect::Desired;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
-use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
+use backstay_engine::run::{Phase, PlanIndex};
+use backstay_engine::topic::TopicMachine;
 use backstay_exec::spool::Stream;
 use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
-use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
+use backstay_model::event::{Event, FactEvent, InputEvent, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
 use camino::Utf8PathBuf;
 use serde_json::Value;
@@ -58,7 +60,7 @@ pub(super) struct RunInspector<'s> {
     store: String,
     blobs: BlobStore,
     without: Option<&'s Secret>,
-    machine: Option<RunMachine>,
+    machine: Option<TopicMachine>,
     /// The first event that names each blob.
     pub(super) named: BTreeMap<Digest, (String, Seq)>,
     pub(super) spools: Vec<NotedSpool>,
@@ -137,13 +139,13 @@ impl<'s> RunInspector<'s> {
 
     fn note_ours(&mut self, event: &Event) {
         match event {
-            Event::RunRequested(request) => {
+            Event::Input(InputEvent::RunRequested(request)) => {
                 self.ours.insert(request.plan);
                 self.ours.extend(request.presets.values());
             }
-            Event::PlanChanged(PlanChanged { plan, .. }) => self.note_plan(plan),
-            Event::Reopened(Reopened { plan: Some(plan), .. }) => self.note_plan(plan),
-            Event::Trimmed(trimmed) => {
+            Event::Fact(FactEvent::PlanChanged(PlanChanged { plan, .. })) => self.note_plan(plan),
+            Event::Input(InputEvent::Reopened(Reopened { plan: Some(plan), .. })) => self.note_plan(plan),
+            Event::Fact(FactEvent::Trimmed(trimmed)) => {
                 self.ours.insert(trimmed.record);
             }
             _ => {}
@@ -157,23 +159,24 @@ impl<'s> RunInspector<'s> {
 
     fn note_attempt(&mut self, recorded: &Recorded, event: &Event) {
         let finished = match event {
-            Event::EffectStarting(starting) => {
+            Event::Fact(FactEvent::EffectStarting(starting)) => {
                 self.begun.insert(attempt_folder(&starting.effect, starting.attempt));
                 return;
             }
-            Event::EffectFinished(finished) => finished,
+            Event::Fact(FactEvent::EffectFinished(finished)) => finished,
             _ => return,
         };
+        let Some(process) = finished.result.process() else { return };
         self.attempts.push(NotedAttempt {
             topic: recorded.topic.to_string(),
             seq: recorded.seq,
             effect: finished.effect.clone(),
             attempt: finished.attempt,
-            streams: finished.stdout.clone().zip(finished.stderr.clone()).map(Into::into),
-            artifacts: finished.artifacts.clone(),
+            streams: process.stdout.clone().zip(process.stderr.clone()).map(Into::into),
+            artifacts: process.artifacts.clone(),
         });
         let folder = attempt_folder(&finished.effect, finished.attempt);
-        for (stream, spool) in [(Stream::Stdout, &finished.stdout), (Stream::Stderr, &finished.stderr)] {
+        for (stream, spool) in [(Stream::Stdout, &process.stdout), (Stream::Stderr, &process.stderr)] {
             if let Some(spool) = spool {
                 self.spools.push(NotedSpool {
                     topic: recorded.topic.to_string(),
@@ -208,7 +211,7 @@ impl<'s> RunInspector<'s> {
     }
 
     /// Gives the machine its plan, as an owner would have it; false if that cannot be had. Why is told, unless a blob is why.
-    fn define(&mut self, topic: &InspectedTopic, machine: &mut RunMachine) -> bool {
+    fn define(&mut self, topic: &InspectedTopic, machine: &mut TopicMachine) -> bool {
         let Some(request) = machine.request().cloned() else { return false };
         self.presets(topic, &request.presets);
         let plan = self.blob_text(request.plan, Names::Ours);
@@ -224,7 +227,7 @@ impl<'s> RunInspector<'s> {
                 return false;
             }
         };
-        match Definition::new(plan, &inputs, &self.store) {
+        match PlanIndex::new(plan, &inputs, &self.store) {
             Ok(definition) => machine.define(Arc::new(definition)),
             Err(error) => {
                 self.odd(topic, format!("its inputs cannot be understood: {error}"));
@@ -256,10 +259,10 @@ impl<'s> RunInspector<'s> {
     }
 
     /// Makes the index rows of a run anew, if that is wanted.
-    fn renew(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+    fn renew(&mut self, topic: &InspectedTopic, machine: &TopicMachine) {
         let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
         let made = index_row(run, machine, *now).and_then(|index| {
-            let entries = machine.open_questions().map(|asked| question_entry(run, asked));
+            let entries = machine.open_questions().map(|(scope, asked)| question_entry(run, scope, asked));
             Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
         });
         match (made, &mut self.fresh) {
@@ -269,7 +272,7 @@ impl<'s> RunInspector<'s> {
         }
     }
 
-    fn compare(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+    fn compare(&mut self, topic: &InspectedTopic, machine: &TopicMachine) {
         if machine.epoch() != topic.epoch {
             self.odd(topic, format!("its row has epoch {}, its events {}", topic.epoch, machine.epoch()));
         }
@@ -314,9 +317,9 @@ impl<'s> RunInspector<'s> {
         }
     }
 
-    fn compare_questions(&mut self, topic: &InspectedTopic, machine: &RunMachine) {
+    fn compare_questions(&mut self, topic: &InspectedTopic, machine: &TopicMachine) {
         let open: BTreeSet<String> =
-            machine.open_questions().map(|asked| asked.question.to_string()).collect();
+            machine.open_questions().map(|(_, asked)| asked.question.to_string()).collect();
         let rows: BTreeSet<String> = topic
             .entries
             .iter()
@@ -355,7 +358,7 @@ impl Inspect for RunInspector<'_> {
             Ok(event) => {
                 self.note_ours(&event);
                 self.note_attempt(recorded, &event);
-                if let Event::Trimmed(trimmed) = event {
+                if let Event::Fact(FactEvent::Trimmed(trimmed)) = event {
                     self.record(recorded, trimmed.record);
                 }
             }
@@ -368,7 +371,7 @@ impl Inspect for RunInspector<'_> {
             }
         }
         if recorded.seq == Seq(1) {
-            self.machine = Some(RunMachine::new(run));
+            self.machine = Some(TopicMachine::new(run));
         }
         if let Some(machine) = &mut self.machine
             && (machine.head().next() != recorded.seq || machine.apply(recorded).is_err())
@@ -465,7 +468,7 @@ mod tests {
                 g: Position(1),
                 at: Timestamp::from_micros(0),
                 kind: Kind::from_name(kind.to_owned()),
-                scope: Scope::Run,
+                scope: Scope::root(),
                 payload: Payload::from_text(payload).unwrap(),
                 trace: None,
                 more: false,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstay_agent::Preset;
 use backstay_engine::Report;
-use backstay_engine::run::SaidUntil;
+use backstay_engine::effect::OutputRead;
 use backstay_exec::{ExitRecord, KeeperControl, ProcessSpec};
 use backstay_model::event::AgentRunning;
 use backstay_model::{Attempt, EffectCall, EffectId};
@@ -18,17 +18,17 @@ const IDLE_NOTICE: Duration = Duration::from_secs(600);
 
 impl Drive<'_> {
     /// What has to be known of the agent that is started by `work`.
-    pub(super) fn case_of_work(&self, work: &backstay_engine::run::Work) -> Option<AgentCase> {
+    pub(super) fn case_of_work(&self, work: &backstay_engine::run::EffectSpec) -> Option<AgentCase> {
         let presets = &self.machine.request()?.presets;
         let agent = work.agent.as_ref()?;
-        Some(AgentCase::new(agent.starting(), presets, SaidUntil::default(), work.idle_timeout_ms))
+        Some(AgentCase::new(agent.starting(), presets, OutputRead::default(), work.idle_timeout_ms))
     }
 
     /// What has to be known of the agent that an earlier owner started, if it was one.
     pub(super) fn case_of_effect(&self, effect: &EffectId, attempt: Attempt) -> Option<AgentCase> {
         let presets = &self.machine.request()?.presets;
         let starting = self.machine.agent_starting(effect).filter(|_| effect.call == EffectCall::Main)?;
-        let known_until = self.machine.said_until(effect, attempt);
+        let known_until = self.machine.output_read(effect, attempt);
         Some(AgentCase::new(starting.clone(), presets, known_until, self.machine.idle_timeout_ms(effect)))
     }
 }

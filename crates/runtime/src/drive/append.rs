@@ -1,9 +1,10 @@
 //! Making what was decided durable.
 
-use backstay_engine::run::{Outcome, Phase, Work};
+use backstay_engine::run::{EffectSpec, Phase};
+use backstay_engine::topic::Outcome;
 use backstay_exec::Secrets;
 use backstay_log::{Afterwards, AppendError, Authority, Batch, EntryIndex, NewEvent, Part, Precondition};
-use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
+use backstay_model::event::{FactEvent, Heartbeat, OwnerReleased, QuestionAsked};
 use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
 use serde::Serialize;
 
@@ -25,7 +26,7 @@ pub(super) enum Appending {
 struct QuestionSummary<'a> {
     v: u32,
     run: RunId,
-    step: &'a backstay_model::StepId,
+    scope: &'a Scope,
     prompt: String,
     options: Vec<&'a str>,
 }
@@ -36,23 +37,23 @@ const PROMPT_CHARS: usize = 300;
 impl Drive<'_> {
     /// Appends what was decided, with the index rows that belong to it.
     pub(super) async fn append(&mut self, mut outcome: Outcome) -> Result<Appending, DriveError> {
-        if outcome.events.is_empty() {
+        if outcome.facts.is_empty() {
             return Ok(Appending::Durable(outcome));
         }
-        for emitted in &mut outcome.events {
-            redact::in_event(&self.secrets_in(&emitted.event, &outcome.starts), &mut emitted.event);
+        for emitted in &mut outcome.facts {
+            redact::in_fact(&self.secrets_in(&emitted.fact, &outcome.starts), &mut emitted.fact);
         }
         self.owner.store.keep_texts(outcome.texts.clone()).await?;
-        let mut events = Vec::with_capacity(outcome.events.len());
-        for emitted in &outcome.events {
-            events.push(new_event(self.run, emitted.scope.clone(), &emitted.event)?);
+        let mut events = Vec::with_capacity(outcome.facts.len());
+        for emitted in &outcome.facts {
+            events.push(new_event(self.run, emitted.scope.clone(), &emitted.fact.clone().into())?);
         }
         let mut part = self.part(events)?;
         part.entries = self.entries(&outcome)?;
         part.live_done = outcome
-            .events
+            .facts
             .iter()
-            .filter(|emitted| matches!(emitted.event, Event::EffectFinished(_) | Event::EffectLost(_)))
+            .filter(|emitted| matches!(emitted.fact, FactEvent::EffectFinished(_) | FactEvent::EffectLost(_)))
             .map(|emitted| emitted.scope.clone())
             .collect();
         if matches!(self.machine.phase(), Phase::Ended(_)) {
@@ -69,17 +70,17 @@ impl Drive<'_> {
         }
     }
 
-    /// What must not reach the log with `event`. Of all events that the machine makes only a start has words that did not come
+    /// What must not reach the log with `fact`. Of all facts that the machine decides only a start has words that did not come
     /// through the [`Watch`](super::flight::Watch) of its work: its command.
-    fn secrets_in(&self, event: &Event, starts: &[Work]) -> Secrets {
-        let Event::EffectStarting(starting) = event else { return self.owner.secrets.clone() };
+    fn secrets_in(&self, fact: &FactEvent, starts: &[EffectSpec]) -> Secrets {
+        let FactEvent::EffectStarting(starting) = fact else { return self.owner.secrets.clone() };
         let work = starts.iter().find(|work| work.effect == starting.effect);
         self.owner.secrets.with_env(work.into_iter().flat_map(|work| work.env.iter().cloned()))
     }
 
     /// Gives the run up. False if something newer was said.
     pub(super) async fn release(&mut self, released: OwnerReleased) -> Result<bool, DriveError> {
-        let event = new_event(self.run, Scope::Run, &Event::from(released))?;
+        let event = new_event(self.run, Scope::root(), &released.into())?;
         let mut part = self.part(vec![event])?;
         part.afterwards = Afterwards::Released;
         part.preconditions = vec![Precondition::NoInputAfter(self.machine.last_input())];
@@ -95,7 +96,7 @@ impl Drive<'_> {
 
     /// Gives the run up whatever was said meanwhile, and leaves its index row alone.
     pub(super) async fn release_as_it_is(&mut self, released: OwnerReleased) -> Result<(), DriveError> {
-        let event = new_event(self.run, Scope::Run, &Event::from(released))?;
+        let event = new_event(self.run, Scope::root(), &released.into())?;
         let mut part = self.part(vec![event])?;
         part.afterwards = Afterwards::Released;
         part.index = None;
@@ -141,10 +142,12 @@ impl Drive<'_> {
 
     fn entries(&self, outcome: &Outcome) -> Result<Vec<EntryIndex>, DriveError> {
         let mut entries: Vec<EntryIndex> = Vec::new();
-        for emitted in &outcome.events {
-            match &emitted.event {
-                Event::QuestionAsked(asked) => entries.push(question_entry(self.run, asked)?),
-                Event::QuestionClosed(closed) => {
+        for emitted in &outcome.facts {
+            match &emitted.fact {
+                FactEvent::QuestionAsked(asked) => {
+                    entries.push(question_entry(self.run, &emitted.scope, asked)?);
+                }
+                FactEvent::QuestionClosed(closed) => {
                     let id = closed.question.to_string();
                     entries.retain(|entry| entry.id != id);
                     entries.push(EntryIndex {
@@ -163,7 +166,11 @@ impl Drive<'_> {
 }
 
 /// The index row of an open question of `run`.
-pub(crate) fn question_entry(run: RunId, asked: &QuestionAsked) -> Result<EntryIndex, RunError> {
+pub(crate) fn question_entry(
+    run: RunId,
+    scope: &Scope,
+    asked: &QuestionAsked,
+) -> Result<EntryIndex, RunError> {
     Ok(EntryIndex {
         kind: "question".to_owned(),
         id: asked.question.to_string(),
@@ -174,7 +181,7 @@ pub(crate) fn question_entry(run: RunId, asked: &QuestionAsked) -> Result<EntryI
             &QuestionSummary {
                 v: 1,
                 run,
-                step: &asked.step,
+                scope,
                 prompt: asked.prompt.chars().take(PROMPT_CHARS).collect(),
                 options: asked.options.iter().map(|option| option.name.as_str()).collect(),
             },

@@ -45,7 +45,7 @@ pub(super) enum Tenancy {
 
 impl Drive<'_> {
     /// Whether work may begin that may change the run's folder.
-    pub(super) fn may_write(&self) -> bool {
+    pub(super) fn holds_checkout(&self) -> bool {
         matches!(
             self.tenancy,
             Tenancy::Unbound | Tenancy::Shared | Tenancy::Held(_) | Tenancy::Inherited { .. }
@@ -57,7 +57,7 @@ impl Drive<'_> {
         match &self.tenancy {
             Tenancy::Held(lease) => Some(lease.named()),
             Tenancy::Inherited { .. } => Some(self.run),
-            _ => self.machine.request().and_then(|request| request.within),
+            _ => self.machine.request().and_then(|request| request.parent_run),
         }
     }
 
@@ -108,7 +108,7 @@ impl Drive<'_> {
         };
         let Some(request) = self.machine.request() else { return };
         let cwd = Utf8PathBuf::from(&request.cwd);
-        let (run, store, within) = (self.run, self.owner.store.folder.clone(), request.within);
+        let (run, store, within) = (self.run, self.owner.store.folder.clone(), request.parent_run);
         let tenant = Tenant { run, store, within, epoch: Some(self.epoch) };
         let asked = tokio::task::spawn_blocking(move || ask(checkout, &cwd, &tenant)).await;
         self.tenancy = match asked {

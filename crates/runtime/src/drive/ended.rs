@@ -76,7 +76,7 @@ pub(super) fn collect(
         shape_problem,
         log: log.map(|text| keep(store, &text)).transpose()?,
         artifacts: paths,
-        artifacts_left_out: left_out,
+        artifacts_omitted: left_out,
         after: None,
         folder: None,
         left_behind: record.left_behind,
@@ -106,7 +106,7 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
             StopReason::Over | StopReason::Obstacle => (EndedBy::Exit, None),
         },
         backstay_exec::EndedBy::Told { signal } => {
-            (EndedBy::Told, Some(format!("its keeper was told to end (signal {signal})")))
+            (EndedBy::Signalled, Some(format!("its keeper was told to end (signal {signal})")))
         }
         backstay_exec::EndedBy::SpawnFailed { failure } => (EndedBy::SpawnFailed, Some(failure.to_string())),
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backstay_agent::Preset;
-use backstay_engine::run::Work;
+use backstay_engine::run::EffectSpec;
 use backstay_engine::{EndedBy, ProcessEnded, Report, StopReason};
 use backstay_exec::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, RecoverError, Recovered, Secrets,
@@ -173,7 +173,7 @@ impl Flight {
 
 impl Drive<'_> {
     /// Starts work whose start is durable.
-    pub(super) fn start(&mut self, work: Work) {
+    pub(super) fn start(&mut self, work: EffectSpec) {
         let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
         let agent = self.case_of_work(&work);
         let watch = self.watch(&work.effect, work.attempt, gate, agent, work.env.clone());
@@ -182,7 +182,7 @@ impl Drive<'_> {
     }
 
     /// The owner's variables, as far as they are true for `work`.
-    fn env_of(&self, work: &Work) -> BTreeMap<String, String> {
+    fn env_of(&self, work: &EffectSpec) -> BTreeMap<String, String> {
         let mut env = self.owner.settings.env.clone();
         // Those of a hook of git name the run's checkout: in a worktree git would write into the user's index.
         if self.machine.request().is_some_and(|request| request.cwd != work.cwd) {
@@ -203,7 +203,7 @@ impl Drive<'_> {
             // What it said cannot be read without knowing what of it is secret.
             Err(error) => return self.stick(effect, attempt, Trouble::Other(error.to_string())),
         };
-        let same_boot = self.machine.begun_on(&effect).is_none_or(|place| place.boot == self.owner.boot);
+        let same_boot = self.machine.effect_host(&effect).is_none_or(|place| place.boot == self.owner.boot);
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
 
@@ -273,7 +273,7 @@ impl Watch {
         }
     }
 
-    fn start(mut self, work: Work, env: std::collections::BTreeMap<String, String>) {
+    fn start(mut self, work: EffectSpec, env: std::collections::BTreeMap<String, String>) {
         if self.is_displaced(None) {
             return;
         }
@@ -499,7 +499,7 @@ impl Watch {
             shape_problem: None,
             log: None,
             artifacts: Vec::new(),
-            artifacts_left_out: 0,
+            artifacts_omitted: 0,
             after: None,
             folder: None,
             left_behind: 0,

@@ -22,7 +22,7 @@ impl Drive<'_> {
         tracing::debug!(run = %self.run, %error, freed, "the disk is full, and the ballast is given back");
         let by = Actor { name: "backstay".to_owned(), via: "the disk is full".to_owned() };
         let wish = Event::from(SuspendRequested { by, reason: SuspendReason::DiskFull });
-        let event = new_event(self.run, Scope::Run, &wish)?;
+        let event = new_event(self.run, Scope::root(), &wish)?;
         let part = Part::new(self.topic.clone(), Authority::Anybody, vec![event]);
         if self.owner.store.log.submit(Batch::of(part)).await.is_err() {
             return Err(error);

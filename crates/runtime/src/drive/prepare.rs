@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use backstay_agent::Preset;
-use backstay_engine::run::Work;
+use backstay_engine::run::EffectSpec;
 use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
 use backstay_log::has_no_room;
 use backstay_model::event::TreeOutcome;
-use backstay_model::{Digest, EffectCall, Scope};
+use backstay_model::{Digest, EffectCall};
 use camino::Utf8Path;
 
 use super::flight::{Watch, chain};
@@ -48,7 +48,7 @@ impl Watch {
     pub(super) fn prepare(
         &self,
         folder: &Utf8Path,
-        work: Work,
+        work: EffectSpec,
         mut env: BTreeMap<String, String>,
         preset: Option<&Preset>,
     ) -> Result<ProcessSpec, Unready> {
@@ -83,7 +83,7 @@ impl Watch {
         // What the workflow says of a variable beats the preset.
         env.extend(command.iter().flat_map(|(line, _)| line.env.clone()));
         env.extend(work.env);
-        let refs = RunRefs::new(self.store.log.id(), self.effect.run);
+        let refs = RunRefs::new(self.store.log.id(), self.effect.root);
         for (name, value) in [
             // The owner's own would be another one; some programs believe it.
             ("PWD", work.cwd.clone()),
@@ -129,8 +129,8 @@ impl Watch {
     /// What the folder holds that the work worked in, as far as the tree kept `after` it does not say. Only cycles of loops
     /// are compared by it.
     pub(super) fn folder_digest(&self, after: Option<&TreeOutcome>) -> Option<Digest> {
-        let Scope::Step { frames, .. } = &self.effect.scope else { return None };
-        let is_compared = !frames.is_empty() && self.effect.call == EffectCall::Main;
+        let is_in_cycle = self.effect.scope.cycles().next().is_some();
+        let is_compared = is_in_cycle && self.effect.call == EffectCall::Main;
         let cwd = self.cwd.as_ref().filter(|_| is_compared)?;
         match after.and_then(TreeOutcome::kept) {
             None => folder_digest(cwd, &self.store.folder),

@@ -7,7 +7,7 @@
 use backstay_engine::{OutputProblem, ProcessEnded, Report};
 use backstay_exec::Secrets;
 use backstay_model::StorePath;
-use backstay_model::event::{Because, Event, Verdict};
+use backstay_model::event::{Because, FactEvent, Verdict};
 
 use super::flight::{News, Trouble};
 
@@ -45,16 +45,18 @@ fn in_end(secrets: &Secrets, process: &mut ProcessEnded) {
     }
 }
 
-/// Takes them out of an event that the machine made.
-pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
-    match event {
-        Event::EffectStarting(starting) => secrets.redact(&mut starting.preview),
-        Event::EffectFinished(finished) => finished.message.iter_mut().for_each(|text| secrets.redact(text)),
-        Event::EffectStuck(stuck) => secrets.redact(&mut stuck.message),
-        Event::StepFinished(finished) => secrets.redact(&mut finished.summary),
-        Event::RunFailed(failed) => secrets.redact(&mut failed.reason),
-        Event::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
-        Event::StepContinues(continues) => match &mut continues.because {
+/// Takes them out of a fact that the machine decided.
+pub(super) fn in_fact(secrets: &Secrets, fact: &mut FactEvent) {
+    match fact {
+        FactEvent::EffectStarting(starting) => secrets.redact(&mut starting.preview),
+        FactEvent::EffectFinished(finished) => {
+            finished.message.iter_mut().for_each(|text| secrets.redact(text))
+        }
+        FactEvent::EffectStuck(stuck) => secrets.redact(&mut stuck.message),
+        FactEvent::StepFinished(finished) => secrets.redact(&mut finished.summary),
+        FactEvent::RunFailed(failed) => secrets.redact(&mut failed.reason),
+        FactEvent::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
+        FactEvent::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
             | Because::LoginNeeded { message }
             | Because::Refused { message }
@@ -63,51 +65,42 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
             Because::InvalidOutput { problem } => secrets.redact(problem),
             Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => {}
         },
-        Event::Settled(settled) => match &mut settled.verdict {
+        FactEvent::Settled(settled) => match &mut settled.verdict {
             Verdict::Refused { message, .. } => secrets.redact(message),
             Verdict::Accepted | Verdict::Superseded { .. } => {}
         },
-        // No words of others are in these, or ones that were redacted before they came to the machine, or what people said.
-        Event::RunRequested(_)
-        | Event::SuspendRequested(_)
-        | Event::ResumeRequested(_)
-        | Event::CancelRequested(_)
-        | Event::SkipRequested(_)
-        | Event::QuestionAnswered(_)
-        | Event::AskRequested(_)
-        | Event::PlanChanged(_)
-        | Event::StepsRedefined(_)
-        | Event::Intervened(_)
-        | Event::Reopened(_)
-        | Event::OwnerChanged(_)
-        | Event::OwnerReleased(_)
-        | Event::RunStarted(_)
-        | Event::RunSuspending(_)
-        | Event::RunSuspended(_)
-        | Event::RunResumed(_)
-        | Event::RunCancelling(_)
-        | Event::RunCompleted(_)
-        | Event::RunCancelled(_)
-        | Event::HostSlept(_)
-        | Event::CheckoutBusy(_)
-        | Event::CheckoutFree(_)
-        | Event::StepStarted(_)
-        | Event::StepSkipped(_)
-        | Event::StepRetryScheduled(_)
-        | Event::StepStalled(_)
-        | Event::StepTimedOut(_)
-        | Event::StepsReset(_)
-        | Event::CycleStarted(_)
-        | Event::LoopEnded(_)
-        | Event::TimerFired(_)
-        | Event::EffectRunning(_)
-        | Event::EffectAttached(_)
-        | Event::AgentSaid(_)
-        | Event::EffectLost(_)
-        | Event::EffectInDoubt(_)
-        | Event::EffectResolved(_)
-        | Event::BudgetRaised(_)
-        | Event::QuestionClosed(_)
-        | Event::Trimmed(_) => {}
+        // No words of others are in these, or ones that were redacted before they came to the machine.
+        FactEvent::PlanChanged(_)
+        | FactEvent::StepsRedefined(_)
+        | FactEvent::OwnerChanged(_)
+        | FactEvent::OwnerReleased(_)
+        | FactEvent::RunStarted(_)
+        | FactEvent::RunSuspending(_)
+        | FactEvent::RunSuspended(_)
+        | FactEvent::RunResumed(_)
+        | FactEvent::RunCancelling(_)
+        | FactEvent::RunCompleted(_)
+        | FactEvent::RunCancelled(_)
+        | FactEvent::HostSlept(_)
+        | FactEvent::CheckoutBusy(_)
+        | FactEvent::CheckoutFree(_)
+        | FactEvent::StepStarted(_)
+        | FactEvent::StepSkipped(_)
+        | FactEvent::StepRetryScheduled(_)
+        | FactEvent::StepStalled(_)
+        | FactEvent::StepTimedOut(_)
+        | FactEvent::StepsReset(_)
+        | FactEvent::CycleStarted(_)
+        | FactEvent::LoopEnded(_)
+        | FactEvent::TimerFired(_)
+        | FactEvent::EffectRunning(_)
+        | FactEvent::EffectAttached(_)
+        | FactEvent::AgentSaid(_)
+        | FactEvent::EffectLost(_)
+        | FactEvent::EffectInDoubt(_)
+        | FactEvent::EffectResolved(_)
+        | FactEvent::BudgetRaised(_)
+        | FactEvent::QuestionClosed(_)
+        | FactEvent::Trimmed(_) => {}
     }
 }

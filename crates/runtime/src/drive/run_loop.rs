@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use backstay_engine::run::{Desired, Input, Outcome, Phase, RunMachine};
-use backstay_engine::{Env, Performer, Report, StopReason};
+use backstay_engine::effect::Desired;
+use backstay_engine::run::Phase;
+use backstay_engine::topic::{Input, Outcome, TopicMachine};
+use backstay_engine::{DecisionContext, EffectHost, Report, StopReason};
 use backstay_exec::is_waiting;
 use backstay_log::{ClaimMode, Direction, StoreError, Subscription};
 use backstay_model::event::{LostEvidence, OwnerReleased};
@@ -64,7 +66,7 @@ pub(super) struct Drive<'a> {
     pub(super) epoch: Epoch,
     /// How it was claimed.
     pub(super) mode: ClaimMode,
-    pub(super) machine: RunMachine,
+    pub(super) machine: TopicMachine,
     pub(super) in_flight: BTreeMap<EffectId, Flight>,
     /// Begun work of which nothing can be told for now. What works beside it goes on.
     stuck: BTreeMap<EffectId, Stuck>,
@@ -97,7 +99,7 @@ impl<'a> Drive<'a> {
         run: RunId,
         epoch: Epoch,
         mode: ClaimMode,
-        machine: RunMachine,
+        machine: TopicMachine,
     ) -> Drive<'a> {
         let topic = Topic::run(run);
         let (news, incoming) = mpsc::unbounded_channel();
@@ -183,7 +185,7 @@ impl<'a> Drive<'a> {
         loop {
             self.read_what_is_there().await?;
             self.owner.store.give_what_is_missing(&mut self.machine).await?;
-            let env = Env { performer: None, ..self.env()? };
+            let env = DecisionContext { host: None, ..self.env()? };
             let outcome = self.machine.handle(&env, Input::Look);
             match self.append(outcome).await? {
                 Appending::Superseded => self.fold_anew().await?,
@@ -270,17 +272,17 @@ impl<'a> Drive<'a> {
         Ok(!more_to_do && self.reports.is_empty() && !self.machine.has_unsettled_inputs())
     }
 
-    fn env(&self) -> Result<Env, DriveError> {
+    fn env(&self) -> Result<DecisionContext, DriveError> {
         let chance = chance()?;
         let seed = u64::from_le_bytes([
             chance[0], chance[1], chance[2], chance[3], chance[4], chance[5], chance[6], chance[7],
         ]);
-        let performer = Performer { host: self.owner.host.clone(), boot: self.owner.boot.clone() };
-        Ok(Env {
+        let host = EffectHost { host: self.owner.host.clone(), boot: self.owner.boot.clone() };
+        Ok(DecisionContext {
             now: self.owner.store.clock.wall(),
             seed,
-            performer: Some(performer),
-            may_write: self.may_write(),
+            host: Some(host),
+            holds_checkout: self.holds_checkout(),
         })
     }
 

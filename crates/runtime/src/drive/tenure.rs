@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use backstay_engine::effect::Desired;
 use backstay_engine::record::RunStatus;
-use backstay_engine::run::{Desired, RunMachine};
+use backstay_engine::topic::TopicMachine;
 use backstay_log::{ClaimError, ClaimMode, Claimed};
 use backstay_model::event::OwnerReleased;
 use backstay_model::{Epoch, RunId, Topic};
@@ -118,7 +119,7 @@ impl Owner {
     }
 
     /// The machine of a run that is there.
-    async fn understand(&self, run: RunId) -> Result<RunMachine, DriveError> {
+    async fn understand(&self, run: RunId) -> Result<TopicMachine, DriveError> {
         if self.store.log.topic(&Topic::run(run)).await?.is_none() {
             return Err(DriveError::Run(RunError::Unknown(run)));
         }
@@ -172,12 +173,12 @@ impl Owner {
 
     /// Work in flight binds the run to its machine, unless a person says that it is gone. A machine is known by its boot
     /// while it is up, whatever it calls itself, and by its name after a reboot.
-    fn check_host(&self, machine: &RunMachine, mode: ClaimMode) -> Result<(), DriveError> {
+    fn check_host(&self, machine: &TopicMachine, mode: ClaimMode) -> Result<(), DriveError> {
         if mode == ClaimMode::TakeOver {
             return Ok(());
         }
         for (effect, wish) in machine.desired() {
-            if let (Desired::Hold(_) | Desired::Stop(..), Some(place)) = (wish, machine.begun_on(&effect))
+            if let (Desired::Hold(_) | Desired::Stop(..), Some(place)) = (wish, machine.effect_host(&effect))
                 && place.boot != self.boot
                 && place.host != self.host
             {

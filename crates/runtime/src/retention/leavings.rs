@@ -221,12 +221,14 @@ fn worktrees(checkout: &Checkout, refs: &RunRefs, deed: Deed, freed: &mut Freed)
 mod tests {
     use std::fs;
 
+    use backstay_model::RunId;
+
     use super::*;
 
     fn leavings(folder: &Utf8Path) -> Leavings {
         let [log, run] = ["log", "run"].map(|kind| format!("{kind}_01JDX7Q2ZK8VQ5T3W9M4N6P7R8"));
         Leavings {
-            refs: RunRefs::new(log.parse().unwrap(), run.parse().unwrap()),
+            refs: RunRefs::new(log.parse().unwrap(), run.parse::<RunId>().unwrap()),
             folder: folder.join("run"),
         }
     }

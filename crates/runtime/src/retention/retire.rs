@@ -5,7 +5,7 @@ use std::io;
 use backstay_engine::record::RunRecord;
 use backstay_log::crash::crash_point;
 use backstay_log::{Afterwards, AppendError, Authority, Batch, Part, Precondition};
-use backstay_model::event::{Actor, Event, Trimmed};
+use backstay_model::event::{Actor, Event, FactEvent, Trimmed};
 use backstay_model::{Code, Coded, Digest, Recorded, RunId, Scope, Seq, Topic};
 use camino::Utf8PathBuf;
 
@@ -128,7 +128,7 @@ impl Store {
         self.keep_texts(vec![text.into()]).await?;
         let trimmed = Event::from(Trimmed { record: digest, events: record.head.0, by: by.clone() });
         let mut part =
-            Part::new(Topic::run(run), Authority::Retention, vec![new_event(run, Scope::Run, &trimmed)?]);
+            Part::new(Topic::run(run), Authority::Retention, vec![new_event(run, Scope::root(), &trimmed)?]);
         // Whoever opened it again meanwhile was first.
         part.preconditions = vec![Precondition::Exactly(record.head)];
         part.trim = Some(record.head);
@@ -185,7 +185,7 @@ impl Store {
     /// The record of a run whose events are gone: its last event says where it is.
     pub(crate) async fn trimmed_record(&self, run: RunId, first: Seq) -> Result<RunRecord, RunError> {
         let event = &self.first_left(run, first).await?;
-        let Event::Trimmed(trimmed) = Event::decode(event)? else {
+        let Event::Fact(FactEvent::Trimmed(trimmed)) = Event::decode(event)? else {
             return Err(RunError::Trimmed { run, at: event.at });
         };
         let text = self.text_of(trimmed.record).await?;

@@ -41,15 +41,10 @@ impl TreeName {
     /// Of one attempt of a run in `log`.
     #[must_use]
     pub fn new(log: LogId, effect: &EffectId, attempt: Attempt, moment: TreeMoment) -> TreeName {
-        // A reference has no `~` and no `@{`; ids of steps have no `-`, so this stays unambiguous.
-        let place: String = effect
-            .scope
-            .to_string()
-            .chars()
-            .map(|c| if matches!(c, '~' | '@' | ',' | '=') { '-' } else { c })
-            .collect();
-        let folder = RunRefs::new(log, effect.run).folder();
-        TreeName(format!("{folder}/{place}/{attempt}/{}", moment.as_str()))
+        // A reference has no `~`, and a scope no `+`, so this stays unambiguous.
+        let scope = effect.scope.to_string().replace('~', "+");
+        let folder = RunRefs::new(log, effect.root).folder();
+        TreeName(format!("{folder}/{scope}/{attempt}/{}", moment.as_str()))
     }
 
     /// Of a person's work in the session of a step's agent, the `nth` in the run.

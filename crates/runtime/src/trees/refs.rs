@@ -3,7 +3,7 @@
 //! They stand under the id of the log that the run is in. A copy of a store has the runs of its original, and a store of
 //! somebody else says of its runs what it likes: neither has a claim on what another one keeps.
 
-use backstay_model::{LogId, RunId};
+use backstay_model::{LogId, Root};
 use camino::Utf8Path;
 
 use super::checkout::Checkout;
@@ -19,24 +19,24 @@ const WORKTREE: &str = "worktree/run_";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunRefs {
     log: LogId,
-    run: RunId,
+    root: Root,
 }
 
 impl RunRefs {
-    /// Of `run` in the log of its store.
+    /// Of a run in the log of its store.
     #[must_use]
-    pub const fn new(log: LogId, run: RunId) -> RunRefs {
-        RunRefs { log, run }
+    pub fn new(log: LogId, root: impl Into<Root>) -> RunRefs {
+        RunRefs { log, root: root.into() }
     }
 
-    pub(super) const fn run(&self) -> RunId {
-        self.run
+    pub(super) const fn root(&self) -> Root {
+        self.root
     }
 
     /// What the name of each of them begins with, before a `/`.
     #[must_use]
     pub fn folder(&self) -> String {
-        format!("{ALL}/{}/{}", self.log, self.run)
+        format!("{ALL}/{}/{}", self.log, self.root)
     }
 
     /// The reference of the worktree of this run in the folder `path`.
@@ -45,7 +45,7 @@ impl RunRefs {
     }
 
     fn is_tree(&self, name: &str) -> bool {
-        let rest = name.strip_prefix(ALL).and_then(|rest| rest.split_once(&format!("/{}/", self.run)));
+        let rest = name.strip_prefix(ALL).and_then(|rest| rest.split_once(&format!("/{}/", self.root)));
         rest.is_some_and(|(_log, rest)| !rest.starts_with(WORKTREE))
     }
 }
@@ -72,7 +72,7 @@ impl Checkout {
     /// [`TreeError`] if git cannot tell.
     pub fn kept_elsewhere_count(&self, refs: &RunRefs) -> Result<usize, TreeError> {
         let own = format!("{}/", refs.folder());
-        let names = self.reference_names(&format!("{ALL}/*/{}/**", refs.run))?;
+        let names = self.reference_names(&format!("{ALL}/*/{}/**", refs.root))?;
         Ok(names.iter().filter(|name| !name.starts_with(&own) && refs.is_tree(name)).count())
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use backstay_model::RunId;
+use backstay_model::Root;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::checkout::Checkout;
@@ -121,7 +121,7 @@ impl Checkout {
                 _ => {}
             }
         }
-        found.retain(|worktree| is_of(&worktree.path, refs.run()) && worktree.path.is_dir());
+        found.retain(|worktree| is_of(&worktree.path, refs.root()) && worktree.path.is_dir());
         let made = if found.is_empty() { Vec::new() } else { self.reference_names(&refs.folder())? };
         for worktree in &mut found {
             worktree.is_own = made.contains(&refs.worktree(&worktree.path));
@@ -252,7 +252,7 @@ fn is_same_folder(one: &Utf8Path, other: &Utf8Path) -> bool {
 }
 
 /// Whether a worktree is named after `run`.
-fn is_of(path: &Utf8Path, run: RunId) -> bool {
+fn is_of(path: &Utf8Path, run: Root) -> bool {
     let name = path.file_name().unwrap_or_default();
     let is_named =
         name.strip_prefix(&run.to_string()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backstay_engine::record::{Interruption, RunRecord};
 use backstay_exec::spool::{Stream, stream_bytes};
 use backstay_log::Log;
-use backstay_model::event::{EffectFinished, Event, Spool};
+use backstay_model::event::{EffectFinished, EffectResult, Event, FactEvent, Spool};
 use backstay_model::{Digest, EffectId, Seq, StorePath, Topic};
 use backstay_runtime::Store;
 
@@ -157,22 +157,28 @@ fn witness(
     let effects: Vec<&EffectId> = events
         .iter()
         .filter_map(|event| match event {
-            Event::EffectRunning(running) if folders.contains(&&running.folder) => Some(&running.effect),
+            Event::Fact(FactEvent::EffectRunning(running))
+                if running.handle.process().is_some_and(|process| folders.contains(&&process.folder)) =>
+            {
+                Some(&running.effect)
+            }
             _ => None,
         })
         .collect();
     let starts = events
         .iter()
         .filter(
-            |event| matches!(event, Event::EffectStarting(starting) if effects.contains(&&starting.effect)),
+            |event| matches!(event, Event::Fact(FactEvent::EffectStarting(starting)) if effects.contains(&&starting.effect)),
         )
         .count();
     let attached = events
         .iter()
-        .filter(|event| matches!(event, Event::EffectAttached(found) if effects.contains(&&found.effect)))
+        .filter(|event| matches!(event, Event::Fact(FactEvent::EffectAttached(found)) if effects.contains(&&found.effect)))
         .count();
     let finished = events.iter().find_map(|event| match event {
-        Event::EffectFinished(finished) if effects.contains(&&finished.effect) => Some(finished),
+        Event::Fact(FactEvent::EffectFinished(finished)) if effects.contains(&&finished.effect) => {
+            Some(finished)
+        }
         _ => None,
     });
     let streams = match (finished, folders.last()) {
@@ -184,7 +190,8 @@ fn witness(
 
 fn streams(store: &Store, finished: &EffectFinished, folder: &str) -> Result<Vec<Stored>, CliError> {
     let folder = store.folder().join(folder);
-    let logged = [(&finished.stdout, Stream::Stdout), (&finished.stderr, Stream::Stderr)];
+    let EffectResult::Process(process) = &finished.result;
+    let logged = [(&process.stdout, Stream::Stdout), (&process.stderr, Stream::Stderr)];
     let known = logged.into_iter().filter_map(|(logged, stream)| Some((logged.clone()?, stream)));
     known
         .map(|(logged, stream)| {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::{Command as Blocking, Stdio};
 use std::time::Duration;
 
-use backstay_model::event::{CancelRequested, Event};
+use backstay_model::event::{CancelRequested, InputEvent};
 use backstay_runtime::{Registry, Store};
 use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
@@ -117,7 +117,7 @@ impl Stage {
         let rows = store.runs(backstay_log::TopicFilter::default()).await?;
         for row in rows.iter().filter(|row| !row.summary.status.is_ended()) {
             let by = backstay_model::event::Actor { name: "demo".to_owned(), via: "command line".to_owned() };
-            store.say(row.run, Event::from(CancelRequested { by, reason: None })).await?;
+            store.say(row.run, InputEvent::from(CancelRequested { by, reason: None })).await?;
             let run = row.run.to_string();
             self.own(&["resume", run.as_str(), "--json"])?;
             if let Some(owner) = &mut self.owner {

@@ -32,7 +32,7 @@ pub(super) fn sources(store: &Store, record: &RunRecord, wanted: &Wanted) -> Vec
         .filter_map(|(step, attempt)| {
             let folder = store.folder().join(attempt.folder.as_ref()?.as_str());
             let call = if attempt.probe { EffectCall::Probe } else { EffectCall::Main };
-            let effect = EffectId { run: record.run, scope: step.scope.clone(), call };
+            let effect = EffectId { root: record.run.into(), scope: step.scope.clone(), call };
             let agent = attempt.agent.as_ref();
             let preset = agent.map(|agent| agent.preset.clone());
             let version = agent.and_then(|agent| agent.version.clone());

@@ -54,7 +54,7 @@ fn text(text: &str) -> Vec<Key> {
 /// What an agent said, as in a terminal's last lines.
 fn said() -> Entries {
     let run = running().run;
-    let effect = EffectId { run, scope: Scope::step(id("quick")), call: EffectCall::Main };
+    let effect = EffectId { root: run.into(), scope: Scope::step(id("quick")), call: EffectCall::Main };
     let call = "c1".to_owned();
     let message = "The failing assertion compares an expired token against the wall clock, not the clock of the test, \
                    so it fails after midnight.";

@@ -118,10 +118,7 @@ impl Whole {
         if !self.is_as_written {
             return self.flags;
         }
-        let scope = match &self.recorded.scope {
-            backstay_model::Scope::Run => String::new(),
-            scope => scope.to_string(),
-        };
+        let scope = self.recorded.scope.to_string();
         Summed {
             at: self.recorded.at.as_micros(),
             flags: self.flags,
@@ -172,10 +169,7 @@ pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64
         payload: &payload,
     };
     let is_as_written = summed.is_as_written();
-    let scope = match scope.as_str() {
-        "" => backstay_model::Scope::Run,
-        scope => scope.parse().map_err(|invalid: backstay_model::InvalidScope| invalid.to_string())?,
-    };
+    let scope = scope.parse().map_err(|invalid: backstay_model::InvalidScope| invalid.to_string())?;
     let payload = Payload::from_text(payload).map_err(|invalid| {
         format!(
             "{invalid}: {}",

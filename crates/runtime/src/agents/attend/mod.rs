@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
-use backstay_engine::run::SaidUntil;
+use backstay_engine::effect::OutputRead;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
 use backstay_exec::{ExitRecord, Secrets, SpoolError, StopReason};
 use backstay_files::Dir;
@@ -45,7 +45,7 @@ pub(crate) struct Attended {
     /// The folder that the agent works in.
     pub(crate) cwd: String,
     /// How much of what it said the log knows.
-    pub(crate) known_until: SaidUntil,
+    pub(crate) known_until: OutputRead,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) idle_notice: Duration,
     pub(crate) blobs: BlobStore,

@@ -13,7 +13,7 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
 
 fn observer(agent: &str) -> Observer {
-    Observer::new(preset(agent), "/work/project", SaidUntil::default(), &Secrets::of(&[]))
+    Observer::new(preset(agent), "/work/project", OutputRead::default(), &Secrets::of(&[]))
 }
 
 fn preset(agent: &str) -> Preset {
@@ -37,7 +37,7 @@ fn attended(preset: Preset, folder: &Utf8Path) -> Attended {
         preset,
         folder: folder.to_owned(),
         cwd: "/work/project".to_owned(),
-        known_until: SaidUntil::default(),
+        known_until: OutputRead::default(),
         idle_timeout: None,
         idle_notice: Duration::from_secs(600),
         blobs: BlobStore::in_memory(),
@@ -92,10 +92,10 @@ fn a_failure_of_an_agent_whose_output_is_text_counts_wherever_it_stands_on_eithe
     let more = "more of it\n".repeat(2_000);
     let failed = format!("fatal: no key\n{more}");
     let badly = AgentEnded {
-        turn: TurnEnd::Badly { failure: Some("fatal: no key".to_owned()) },
+        turn: TurnEnd::Failed { failure: Some("fatal: no key".to_owned()) },
         trouble: Some(Trouble::Login { message: "fatal: no key".to_owned() }),
     };
-    let well = AgentEnded { turn: TurnEnd::Well, trouble: None };
+    let well = AgentEnded { turn: TurnEnd::Succeeded, trouble: None };
     let succeeded = format!("done\n{more}");
     let failed_then_done = format!("{failed}done\n");
     for (stdout, stderr, expected) in [
@@ -138,7 +138,7 @@ fn a_process_that_stays_after_its_result_is_ended_after_a_grace_and_has_done_its
         assert_eq!(ends(&observer), None, "{agent} has not said anything");
         observer.feed(&task(agent), NOW);
         assert_eq!(ends(&observer), Some((OVER_GRACE.as_secs(), EndedFor::NothingToDo)), "{agent}");
-        assert_eq!(observer.judge(None, "", NOW), AgentEnded { turn: TurnEnd::Well, trouble: None });
+        assert_eq!(observer.judge(None, "", NOW), AgentEnded { turn: TurnEnd::Succeeded, trouble: None });
         assert_eq!(observer.answer(), Answer::Text("The greeting is written.".to_owned()), "{agent}");
     }
 }
@@ -158,14 +158,18 @@ fn a_process_that_works_in_the_background_or_begins_another_turn_is_not_over() {
     observer.feed(format!("{begins}\n").as_bytes(), NOW);
     assert_eq!(ends(&observer), None, "its background work began another turn, and its model thinks");
     observer.end(NOW);
-    assert_eq!(observer.judge(None, "", NOW).turn, TurnEnd::CutShort, "the answer of that turn is not known");
+    assert_eq!(
+        observer.judge(None, "", NOW).turn,
+        TurnEnd::Truncated,
+        "the answer of that turn is not known"
+    );
 }
 
 #[test]
 fn an_agent_whose_model_thinks_in_another_turn_is_not_over() {
     let rules = "[agents.mine]\nprogram = \"mine\"\nstart = []\nstream = \"json_lines\"\nlines = [{ when = { type = \"begins\" }, turn_started = true }, { when = { type = \"ends\" }, turn_ended = { ok = true } }]";
     let mine = Presets::with_configuration("config.toml", rules).unwrap().get("mine").unwrap().clone();
-    let mine = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    let mine = Observer::new(mine, "/work/project", OutputRead::default(), &Secrets::of(&[]));
     for (mut observer, ends_turn, begins_turn) in [
         (observer("codex"), r#"{"type":"turn.completed"}"#, r#"{"type":"turn.started"}"#),
         (
@@ -333,7 +337,7 @@ fn a_sign_of_trouble_does_not_outlive_the_next_sign_of_life() {
     observer.feed(said.as_bytes(), NOW);
     assert_eq!(ends(&observer), None);
     observer.end(NOW);
-    assert_eq!(observer.judge(Some(1), "", NOW), AgentEnded { turn: TurnEnd::CutShort, trouble: None });
+    assert_eq!(observer.judge(Some(1), "", NOW), AgentEnded { turn: TurnEnd::Truncated, trouble: None });
 }
 
 #[test]
@@ -345,7 +349,7 @@ fn a_line_that_is_too_long_to_be_read_is_named_where_the_turn_has_no_end() {
     let expected = Trouble::LongLines { lines: 1, limit_bytes: backstay_agent::LINE_BYTES_MAX as u64 };
     assert_eq!(observer.judge(Some(0), "", NOW).trouble, Some(expected));
     observer.feed(&task("codex"), NOW);
-    assert_eq!(observer.judge(Some(0), "", NOW).turn, TurnEnd::Well, "its end is known");
+    assert_eq!(observer.judge(Some(0), "", NOW).turn, TurnEnd::Succeeded, "its end is known");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use backstay_agent::{
     AgentEvent, Obstacle, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
 };
 use backstay_engine::Trouble;
-use backstay_engine::run::SaidUntil;
+use backstay_engine::effect::OutputRead;
 use backstay_exec::{Redactor, Secrets};
 use backstay_model::Timestamp;
 use backstay_model::event::{Said, SaidOn, Tokens, Usage, UsageSpan};
@@ -43,7 +43,7 @@ pub(crate) struct Observer {
     reader: Reader,
     progress: Progress,
     /// How much the log knows.
-    known_until: SaidUntil,
+    known_until: OutputRead,
     /// Bytes of its stream that were read.
     offset: u64,
     stderr: Stderr,
@@ -94,7 +94,7 @@ struct SinceLife {
 
 impl Observer {
     /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
-    pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
+    pub(crate) fn new(preset: Preset, folder: &str, known_until: OutputRead, secrets: &Secrets) -> Observer {
         let reader = preset.reader(0).in_folder(folder);
         Observer {
             preset,

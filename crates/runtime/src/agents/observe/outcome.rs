@@ -14,12 +14,13 @@ impl Observer {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
             (StreamFormat::Text, told) => self.turn_by_text(told),
-            (_, Some(true)) => TurnEnd::Well,
-            (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
+            (_, Some(true)) => TurnEnd::Succeeded,
+            (_, Some(false)) => TurnEnd::Failed { failure: progress.failure().map(str::to_owned) },
             (StreamFormat::JsonLines, None) if !self.preset.tells_turn_end() => self.turn_by_obstacle(),
-            (_, None) => TurnEnd::CutShort,
+            (_, None) => TurnEnd::Truncated,
         };
-        let trouble = if turn == TurnEnd::Well { None } else { self.trouble(exit_code, text_stderr, now) };
+        let trouble =
+            if turn == TurnEnd::Succeeded { None } else { self.trouble(exit_code, text_stderr, now) };
         AgentEnded { turn, trouble }
     }
 
@@ -31,8 +32,8 @@ impl Observer {
                 | Obstacle::Login { message }
                 | Obstacle::Refused { message }
                 | Obstacle::Network { message },
-            ) => TurnEnd::Badly { failure: Some(cut(one_line(message))) },
-            None => TurnEnd::Untold,
+            ) => TurnEnd::Failed { failure: Some(cut(one_line(message))) },
+            None => TurnEnd::Unknown,
         }
     }
 
@@ -41,11 +42,11 @@ impl Observer {
         match told {
             Some(false) => {
                 let failure = self.progress.failure().map(|line| cut(one_line(line)));
-                TurnEnd::Badly { failure }
+                TurnEnd::Failed { failure }
             }
-            Some(true) => TurnEnd::Well,
-            None if self.preset.signs().success.is_empty() => TurnEnd::Untold,
-            None => TurnEnd::CutShort,
+            Some(true) => TurnEnd::Succeeded,
+            None if self.preset.signs().success.is_empty() => TurnEnd::Unknown,
+            None => TurnEnd::Truncated,
         }
     }
 

@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
 
 fn observer(agent: &str, known_until: u64) -> Observer {
     let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-    let known_until = SaidUntil { stdout: known_until, stderr: 0 };
+    let known_until = OutputRead { stdout: known_until, stderr: 0 };
     Observer::new(preset, "/work/project", known_until, &Secrets::of(&[]))
 }
 
@@ -86,7 +86,7 @@ lines = [
   { when = { type = "end" }, message = "text", usage = { span = "process", input = "all" }, turn_ended = { ok = true } },
 ]"#;
     let mine = Presets::with_configuration("config.toml", rules).unwrap().get("mine").unwrap().clone();
-    let mut observer = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    let mut observer = Observer::new(mine, "/work/project", OutputRead::default(), &Secrets::of(&[]));
     let tools: Vec<String> = (0..1_000).map(|number| format!("{{\"id\":{number}}}")).collect();
     let tools = tools.join(",");
     let line = format!(
@@ -125,7 +125,7 @@ lines = [
 fn of_many_lines_of_text_that_say_how_the_turn_ended_those_are_facts_that_change_it() {
     let preset = "[agents.mine]\nprogram = \"mine\"\nstart = []\nsigns.success = [\"ok\"]\nsigns.failure = [\"fatal\"]";
     let mine = Presets::with_configuration("config.toml", preset).unwrap().get("mine").unwrap().clone();
-    let mut observer = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    let mut observer = Observer::new(mine, "/work/project", OutputRead::default(), &Secrets::of(&[]));
     let many = "ok 1\n".repeat(5_000);
     observer.feed(format!("{many}fatal: first\n{many}fatal: second\n{many}").as_bytes(), NOW);
     let told: Vec<bool> = std::iter::from_fn(|| observer.take())
@@ -136,7 +136,7 @@ fn of_many_lines_of_text_that_say_how_the_turn_ended_those_are_facts_that_change
     let failure = Some("fatal: second".to_owned());
     assert_eq!(
         observer.judge(Some(0), "", NOW).turn,
-        TurnEnd::Badly { failure },
+        TurnEnd::Failed { failure },
         "it counts wherever it stands"
     );
 }
@@ -177,7 +177,7 @@ fn s11_no_secret_is_in_what_was_decoded_from_a_stream_or_put_together_from_piece
     let secrets = Secrets::of(&[secret]);
     let observer = |agent: &str| {
         let preset = Presets::built_in().unwrap().get(agent).unwrap().clone();
-        Observer::new(preset, "/work/project", SaidUntil::default(), &secrets)
+        Observer::new(preset, "/work/project", OutputRead::default(), &secrets)
     };
     // As no encoder writes it, so that the keeper lets it pass.
     let odd = r"it is \u0070a\u0022ss-012345678\u0039";
@@ -209,7 +209,7 @@ fn a_sub_agent_that_only_stderr_tells_of_makes_the_figures_partial_and_is_no_tro
         feed(&mut observer);
         observer.end(NOW);
         let ended = observer.judge(Some(0), "", NOW);
-        assert_eq!(ended, AgentEnded { turn: TurnEnd::Well, trouble: None });
+        assert_eq!(ended, AgentEnded { turn: TurnEnd::Succeeded, trouble: None });
         let mut told = Vec::new();
         while let Some(batch) = observer.take() {
             told.extend(batch.said.into_iter().filter_map(|(_, said)| match said {
@@ -286,7 +286,7 @@ fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
         assert!(matches!(trouble(agent, "refused_login.jsonl"), Some(Trouble::Login { .. })), "{agent}");
         assert_eq!(
             judged(agent, &golden(agent, "task.jsonl"), 0, "rate limit"),
-            AgentEnded { turn: TurnEnd::Well, trouble: None }
+            AgentEnded { turn: TurnEnd::Succeeded, trouble: None }
         );
     }
     for agent in ["codex", "claude"] {
@@ -296,7 +296,7 @@ fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
         assert!(matches!(trouble(agent, "provider_fails.jsonl"), Some(Trouble::Network { .. })), "{agent}");
     }
     let ended = judged("claude", b"", 1, "No conversation found with session ID: x\n");
-    assert_eq!(ended, AgentEnded { turn: TurnEnd::CutShort, trouble: Some(Trouble::SessionUnknown) });
+    assert_eq!(ended, AgentEnded { turn: TurnEnd::Truncated, trouble: Some(Trouble::SessionUnknown) });
     let ended = judged("claude", b"", 1, "Error: Session ID x is already in use.\n");
     assert_eq!(ended.trouble, Some(Trouble::SessionInUse));
     let ended = judged("gemini", b"", 41, "\nPlease set an Auth method\n");
