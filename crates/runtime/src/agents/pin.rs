@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use backstay_agent::{Preset, Presets, ReadingError};
+use backstay_agent::{DeliveryVia, Preset, Presets, ReadingError};
 use backstay_model::Digest;
-use backstay_workflow::plan::Plan;
+use backstay_workflow::plan::{Plan, Via};
 use backstay_workflow::{PresetTraits, ReadingFault};
 
 use crate::error::RunError;
@@ -15,11 +15,21 @@ use crate::error::RunError;
 pub fn preset_traits(presets: &Presets) -> BTreeMap<String, PresetTraits> {
     let traits = |preset: &Preset| PresetTraits {
         access: preset.access().collect(),
+        vias: preset.vias().map(via).collect(),
         can_resume: preset.can_resume(),
         can_fork: preset.can_fork(),
         file_prefix: preset.file_prefix().map(ToOwned::to_owned),
     };
     presets.iter().map(|preset| (preset.name().to_owned(), traits(preset))).collect()
+}
+
+fn via(delivery: DeliveryVia) -> Via {
+    match delivery {
+        DeliveryVia::Stdin => Via::Stdin,
+        DeliveryVia::Arg => Via::Arg,
+        DeliveryVia::File => Via::File,
+        DeliveryVia::Env => Via::Env,
+    }
 }
 
 /// The presets that a run goes by.

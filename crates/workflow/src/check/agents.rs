@@ -102,6 +102,7 @@ impl Reader<'_> {
                     return None;
                 }
                 self.only_of_commands(&fields, name);
+                self.expect_via(fields.get("via"), via, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
@@ -111,6 +112,16 @@ impl Reader<'_> {
             }
         };
         Some(AgentSpec { kind, env })
+    }
+
+    /// Says that the preset `name` cannot be given its prompt via `via`, which stands at `node`.
+    fn expect_via(&mut self, node: Option<&Node>, via: Option<Via>, name: &str) {
+        let (Some(node), Some(via), Some(traits)) = (node, via, self.presets.get(name)) else { return };
+        if !traits.vias.contains(&via) {
+            let has = crate::diagnostic::listed(traits.vias.iter().map(|via| via.name()));
+            let message = format!("`{name}` takes no prompt via {}", via.name());
+            self.say(Report::error(codes::ACCESS, &node.range, message).hint(format!("it has {has}")));
+        }
     }
 
     fn without_command(&mut self, node: &Node, fields: &Fields<'_>) {
