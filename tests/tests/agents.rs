@@ -358,7 +358,7 @@ fn an_agent_without_a_message_has_an_empty_output_and_one_value_among_words_is_a
     let world = World::new();
     world.fake("fake").turn(1, "tool t1 'echo one'; ends");
     let other = world.fake("other");
-    other.turn(1, r#"message 'Here it is: {\"n\": 7}. Done.'; ends"#);
+    other.turn(1, r#"message 'Here it is:\n\n{\"n\": 7}\n\nDone.'; ends"#);
     world.write("s.json", r#"{"type": "object", "required": ["n"]}"#);
     world.write(
         "flow.yaml",
@@ -437,6 +437,27 @@ fn an_agent_that_only_prints_that_it_stands_still_stands_still() {
     assert!(troubles > 0);
 }
 
+/// Its owner dies when it has told the agent to end, before the agent is gone: the next one knows why it was to end.
+#[test]
+fn an_agent_that_an_owner_ended_for_its_silence_was_silent_for_the_next_owner_too() {
+    let world = World::new();
+    let (told, go, _never) = (world.gate("told"), world.gate("go"), world.gate("never"));
+    world
+        .fake("fake")
+        .turn(1, "trap 'echo ends > told; cat go > /dev/null; exit 1' TERM; message hello; cat never");
+    world.write("flow.yaml", &flow(", idle_timeout: 1s"));
+    let run = world.start(&["run", "flow.yaml"]);
+    assert_eq!(told.wait(), "ends\n");
+    run.kill();
+    go.open();
+    let (status, out) = world.start(&["resume", "@last"]).end();
+    assert_eq!(status.code(), Some(1), "{out}");
+    let record = world.record();
+    let step = record.step(&"fix".parse().unwrap()).unwrap();
+    assert_eq!((step.failure, step.summary.as_deref()), (Some(FailureClass::Stall), Some("silent for 1s")));
+    assert_eq!(world.read("fake/calls").lines().count(), 1, "it is not begun again");
+}
+
 /// A wall clock that the test moves.
 #[derive(Debug, Default)]
 struct Moved(Mutex<Duration>);
@@ -449,6 +470,24 @@ impl Clock for Moved {
     fn asleep(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+#[test]
+fn resume_now_asks_an_agent_again_that_met_a_limit_and_goes_on_in_its_session() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.turn(1, "tool t1 'echo one'; fails 'you hit your usage limit'").turn(2, "message done; ends");
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps: [{id: fix, agent: fake, prompt: x}]\n");
+    assert!(world.run(&["run", "flow.yaml", "--detach"]).status.success());
+    let _waits = world.record_when("waits for the limit", |record| {
+        record.steps.iter().any(|step| step.limit.as_ref().is_some_and(|limit| !limit.is_end_known))
+    });
+    let shown = String::from_utf8(world.run(&["show"]).stdout).unwrap();
+    assert!(shown.contains("--now") && shown.contains("asks the agent again at once"), "{shown}");
+    let output = world.run(&["resume", "@last", "--now"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let calls = fake.calls();
+    assert!(calls.len() == 2 && calls[1].contains("resume session-1"), "{calls:?}");
 }
 
 #[test]
@@ -484,7 +523,8 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said = store.say(run, Event::from(ResumeRequested { by: actor() })).await.unwrap();
+                let said =
+                    store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

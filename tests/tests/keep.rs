@@ -104,7 +104,7 @@ fn a_row_that_nobody_understands_hides_no_run() {
     block_on(async {
         let store = open(&world).await;
         let (odd, plain) = (request(&store, &world, FLOW).await, request(&store, &world, FLOW).await);
-        let input = Event::from(ResumeRequested { by: actor() });
+        let input = Event::from(ResumeRequested { by: actor(), now: false });
         let payload = input.encode().expect("events have a JSON form");
         let event = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
         let mut part = Part::new(Topic::run(odd), Authority::Anybody, vec![event]);

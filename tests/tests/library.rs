@@ -31,7 +31,7 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
             tokio::task::spawn_blocking(move || up.iter().for_each(|gate| assert_eq!(gate.wait(), "up\n")))
                 .await
                 .unwrap();
-            let input = Event::from(ResumeRequested { by: actor() });
+            let input = Event::from(ResumeRequested { by: actor(), now: false });
             let payload = input.encode().expect("events have a JSON form");
             let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
             let mut said = Vec::new();
@@ -126,7 +126,7 @@ fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
         owner.add_sink(Slow { go: Some(wait), told }).expect("a thread");
         let say = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
-            let input = Event::from(ResumeRequested { by: actor() });
+            let input = Event::from(ResumeRequested { by: actor(), now: false });
             let payload = input.encode().expect("events have a JSON form");
             let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
             for _ in 0..INPUTS_BEHIND / 500 {
@@ -164,7 +164,7 @@ fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run()
         let end = first.drive(run, ClaimMode::Fair, &switch).await.expect("it stands still");
         assert_eq!(end, DriveEnd::Suspended);
         let parked = store.machine(run).await.expect("it can be folded").head();
-        store.say(run, ResumeRequested { by: actor() }.into()).await.expect("it can be resumed");
+        store.say(run, ResumeRequested { by: actor(), now: false }.into()).await.expect("it can be resumed");
         let mut second = owner(&store).await;
         let (told, heard) = mpsc::channel();
         second.add_sink(Telling(told)).expect("a thread");

@@ -61,7 +61,7 @@ fn a_store_that_is_not_there_is_not_made_by_looking() {
 }
 
 #[test]
-fn a_store_of_a_newer_version_is_refused_and_stays_as_it_is() {
+fn a_store_of_a_newer_or_a_former_format_is_refused_and_stays_as_it_is() {
     let world = World::new();
     world.write("flow.yaml", FLOW);
     assert!(world.run(&["run", "flow.yaml"]).status.success());
@@ -69,6 +69,15 @@ fn a_store_of_a_newer_version_is_refused_and_stays_as_it_is() {
     database().pragma_update(None, "user_version", 99).unwrap();
     for arguments in [&["ls"] as &[&str], &["run", "flow.yaml"]] {
         assert_says(&world.run(arguments), 2, &["BKS-L070", "format 99", "newer"]);
+    }
+    // As stores had it before the first release.
+    database().pragma_update(None, "application_id", 0x424b_5354).unwrap();
+    for arguments in [&["ls"] as &[&str], &["run", "flow.yaml"], &["store", "check"], &["store", "info"]] {
+        assert_says(
+            &world.run(arguments),
+            2,
+            &["BKS-L090", "before the first release", "move its folder away"],
+        );
     }
     let events = |name: &str| -> i64 {
         database().query_row(&format!("SELECT count(*) FROM {name}"), (), |row| row.get(0)).unwrap()

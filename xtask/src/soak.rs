@@ -64,8 +64,9 @@ impl Suite {
     }
 }
 
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 10] = [
     Suite::of_minutes("backstay-agent", &["--test", "mutations"], ""),
+    Suite::of_minutes("backstay-agent", &["--test", "limits"], ""),
     Suite::of_minutes("backstay-workflow", &["--test", "injection"], "mutations"),
     Suite::of_minutes(
         "backstay-workflow",

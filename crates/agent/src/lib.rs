@@ -23,4 +23,4 @@ pub use stream::{
     AgentEvent, Counts, LINE_BYTES_MAX, LineRules, Observed, Part, Reader, StreamFormat, Usage, UsageSpan,
     WHAT_CHARS_MAX, one_line,
 };
-pub use trouble::{Patterns, Reset, Symptom, provider_words};
+pub use trouble::{Pattern, Patterns, Reset, Symptom};

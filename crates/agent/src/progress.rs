@@ -58,7 +58,8 @@ pub enum Obstacle {
     },
 }
 
-/// Tokens and cost of one process. What nobody said is `None`.
+/// Tokens and cost of one process. What nobody said is `None`; what some of its turns and calls said adds up, and is marked
+/// as partial where others did not say it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
     calls: BTreeMap<String, Usage>,
@@ -81,6 +82,8 @@ impl Progress {
                     self.model.clone_from(model);
                 }
             }
+            // It is no sign of life: an agent that cannot reach its provider begins again and again.
+            AgentEvent::TurnStarted => (self.ended, self.failure) = (None, None),
             AgentEvent::Message { text, part } => self.message(text, *part),
             // It says nothing of what was in the way: that may still be so.
             AgentEvent::WrongValue { .. } => {}
@@ -227,7 +230,7 @@ impl Progress {
         &self.usage
     }
 
-    /// Whether sub-agents worked whose tokens and cost are not in [`Progress::usage`].
+    /// Whether sub-agents worked whose tokens and cost are not in [`Progress::usage`]; its own figures may be partial besides.
     #[must_use]
     pub fn has_untold_sub_agents(&self) -> bool {
         self.has_untold_sub_agents
@@ -323,6 +326,8 @@ fn less(all: &Usage, before: &Usage) -> Usage {
         cache_write: rest(all.cache_write, before.cache_write),
         reasoning: rest(all.reasoning, before.reasoning),
         cost_usd: all.cost_usd.zip(before.cost_usd).map(|(all, before)| (all - before).max(0.0)),
+        // The earlier processes were told before: what is over them lacks what this one lacks.
+        is_partial: all.is_partial,
     }
 }
 
@@ -332,8 +337,12 @@ mod tests {
     use crate::stream::{AgentEvent, Part, Usage, UsageSpan};
 
     fn usage(span: UsageSpan, input: Option<u64>) -> AgentEvent {
-        let (output, cache_read, cache_write, reasoning, cost_usd) = (Some(5), None, None, None, None);
-        AgentEvent::Usage(Usage { span, input, output, cache_read, cache_write, reasoning, cost_usd })
+        AgentEvent::Usage(figures(span, input, Some(5), None))
+    }
+
+    fn figures(span: UsageSpan, input: Option<u64>, output: Option<u64>, cost_usd: Option<f64>) -> Usage {
+        let (cache_read, cache_write, reasoning) = (None, None, None);
+        Usage { span, input, output, cache_read, cache_write, reasoning, cost_usd, is_partial: false }
     }
 
     fn call(id: &str, input: Option<u64>) -> AgentEvent {
@@ -351,26 +360,43 @@ mod tests {
     }
 
     #[test]
-    fn calls_add_up_a_repeated_one_counts_once_and_unknown_is_not_zero() {
+    fn calls_add_up_a_repeated_one_counts_once_and_an_unknown_one_makes_the_sum_partial() {
         let sum = |events: &[AgentEvent]| {
-            folded(events).usage().of_process(None).map(|usage| (usage.input, usage.output))
+            let usage = folded(events).usage().of_process(None)?;
+            Some((usage.input, usage.output, usage.is_partial))
         };
         assert_eq!(sum(&[]), None);
         assert_eq!(
             sum(&[call("a", Some(1)), call("b", Some(2)), call("b", Some(3))]),
-            Some((Some(4), Some(10)))
+            Some((Some(4), Some(10), false))
         );
-        assert_eq!(sum(&[call("a", Some(1)), call("b", None)]), Some((None, Some(10))));
+        assert_eq!(sum(&[call("a", Some(1)), call("b", None)]), Some((Some(1), Some(10), true)));
+        assert_eq!(sum(&[call("a", None), call("b", None)]), Some((None, Some(10), false)));
         let process = usage(UsageSpan::Process, Some(9));
-        assert_eq!(sum(&[call("a", Some(1)), process, call("b", Some(2))]), Some((Some(9), Some(5))));
+        assert_eq!(sum(&[call("a", Some(1)), process, call("b", Some(2))]), Some((Some(9), Some(5), false)));
     }
 
     #[test]
-    fn turns_add_up_replace_the_calls_before_them_and_calls_behind_them_count() {
-        let turn = |input| usage(UsageSpan::Turn, Some(input));
-        let input = |events: &[AgentEvent]| folded(events).usage().of_process(None).unwrap().input;
-        assert_eq!(input(&[call("a", Some(1)), turn(7), turn(3)]), Some(10));
-        assert_eq!(input(&[call("a", Some(1)), turn(7), call("b", Some(2))]), Some(9));
+    fn turns_add_up_replace_the_calls_before_them_and_calls_behind_them_take_nothing_away() {
+        let turn = |input, output, cost| {
+            AgentEvent::Usage(figures(UsageSpan::Turn, Some(input), Some(output), Some(cost)))
+        };
+        // As Claude Code tells them: what a call wrote and cost is known at the end of its turn.
+        let call = |id: &str, input| {
+            let span = UsageSpan::Call { id: id.to_owned() };
+            AgentEvent::Usage(figures(span, Some(input), None, None))
+        };
+        let told = |events: &[AgentEvent]| {
+            let usage = folded(events).usage().of_process(None).unwrap();
+            (usage.input, usage.output, usage.cost_usd, usage.is_partial)
+        };
+        let first = [call("a", 1), turn(7, 40, 0.5)];
+        assert_eq!(told(&first[..1]), (Some(1), None, None, false));
+        assert_eq!(told(&first), (Some(7), Some(40), Some(0.5), false));
+        let second = [first.as_slice(), &[call("b", 2)]].concat();
+        assert_eq!(told(&second), (Some(9), Some(40), Some(0.5), true), "in the second turn");
+        let both = [second.as_slice(), &[turn(3, 10, 0.25)]].concat();
+        assert_eq!(told(&both), (Some(10), Some(50), Some(0.75), false), "at the end of the second turn");
     }
 
     #[test]
@@ -410,6 +436,16 @@ mod tests {
         assert_eq!(progress.last_message(), Some("bye"));
         assert_eq!((progress.life(), progress.tools()), (4, 1));
         assert_eq!(folded(&[piece("hel"), piece("lo\nyou\n")]).sign_of_life(), Some("you"));
+    }
+
+    #[test]
+    fn a_turn_that_begins_takes_back_the_end_of_the_one_before_and_is_no_life() {
+        let failed =
+            AgentEvent::TurnEnded { ok: false, last_message: None, failure: Some("broke".to_owned()) };
+        let trouble = AgentEvent::NetworkTrouble { message: "away".to_owned() };
+        let progress = folded(&[piece("first"), failed, trouble, AgentEvent::TurnStarted]);
+        assert_eq!((progress.ended(), progress.failure(), progress.is_over()), (None, None, false));
+        assert_eq!((progress.life(), progress.obstacle().is_some()), (1, true));
     }
 
     #[test]

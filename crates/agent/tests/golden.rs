@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 
 use backstay_agent::{
-    AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Patterns, Presets, Progress, Reader, StreamFormat,
-    Symptom, provider_words,
+    AgentEvent, LINE_BYTES_MAX, Observed, Obstacle, Part, Patterns, Presets, Progress, Reader, Reset,
+    StreamFormat, Symptom,
 };
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -109,7 +109,7 @@ fn every_stream_gives_the_events_that_are_written_down() {
         let (lines, malformed, unknown) = (counts.lines, counts.malformed, counts.unknown);
         writeln!(events, "{lines} lines, {malformed} malformed, {unknown} unknown").unwrap();
         for line in golden.stderr.lines() {
-            let event = golden.signs.event(&provider_words(line)).or_else(|| golden.signs.event(line));
+            let event = golden.signs.event_of_line(line);
             let event =
                 event.or_else(|| golden.signs.is_sub_agent(line).then_some(AgentEvent::UntoldSubAgent));
             if let Some(event) = event {
@@ -314,6 +314,93 @@ fn the_turns_of_one_claude_process_add_up_with_its_sub_agents() {
     let used = progress.usage().of_process(None).unwrap();
     assert_eq!((used.input, used.output, used.cache_read), (Some(3_212), Some(22), Some(10)));
     assert_eq!((used.cache_write, used.cost_usd), (Some(2), Some(1.125)));
+}
+
+/// What OpenAI answers who asks too often.
+const OPENAI_RATE_LIMIT: &str = "Rate limit reached for gpt-5 in organization org-1 on requests per min. Limit: 3 / min. Please try again in 20s. Contact us through our help center if you continue to have issues. Please add a payment method to your account to increase your rate limit. Visit https://platform.openai.com/account/billing to add a payment method.";
+/// What it answers whose credit is used up.
+const OPENAI_NO_CREDIT: &str = "You exceeded your current quota, please check your plan and billing details.";
+
+#[test]
+fn a_limit_with_a_link_to_a_bill_is_a_limit_that_ends_when_it_says() {
+    let presets = Presets::built_in().unwrap();
+    let signs = presets.get("opencode").unwrap().signs();
+    let now: backstay_model::Timestamp = "2026-11-21T08:30:00Z".parse().unwrap();
+    let wait_s = |reset: Option<&Reset>| {
+        let end = reset.and_then(|reset| reset.resolve(now, &jiff::tz::TimeZone::UTC));
+        end.map(|end| end.since(now).as_secs())
+    };
+    for (status, text, expected) in [
+        (429, OPENAI_RATE_LIMIT, Some(Some(20))),
+        (429, "No access to this model, retry in 2s", Some(Some(2))),
+        (429, "Slow down", Some(None)),
+        (429, OPENAI_NO_CREDIT, None),
+        (429, "insufficient_quota", None),
+        (402, OPENAI_RATE_LIMIT, None),
+    ] {
+        let line = format!(
+            r#"{{"type":"error","error":{{"name":"APIError","data":{{"message":"{text}","statusCode":{status}}}}}}}"#
+        );
+        let mut reader = Reader::new(StreamFormat::Opencode, signs.clone(), 0);
+        let found = match &reader.feed(format!("{line}\n").as_bytes())[0].event {
+            AgentEvent::Limit { reset, .. } => Some(wait_s(reset.as_ref())),
+            AgentEvent::Refused { .. } => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, expected, "{line}");
+    }
+    let log = |text: &str| format!("level=ERROR message=\"stream error\" error.error=\"{text}\"");
+    for (text, expected) in [(OPENAI_RATE_LIMIT, Symptom::Limit), (OPENAI_NO_CREDIT, Symptom::Refused)] {
+        assert_eq!(signs.symptom(&log(text)), Some(expected), "{text}");
+        assert_eq!(presets.get("codex").unwrap().signs().symptom(text), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn what_tools_and_commands_say_of_their_own_is_no_sign_of_the_provider() {
+    let presets = Presets::built_in().unwrap();
+    for agent in AGENTS {
+        for line in [
+            "bash: /etc/shadow: Permission denied",
+            "git@example.org: Permission denied (publickey).",
+            "fork: retry: Resource temporarily unavailable",
+            "tput: terminal capability unavailable",
+            "[1]+  Terminated              sleep 100",
+            "make: *** [Makefile:3: all] Terminated",
+            "see https://example.org/settings/billing",
+        ] {
+            assert_eq!(presets.get(agent).unwrap().signs().symptom(line), None, "{agent}: {line}");
+        }
+    }
+    for (agent, line, expected) in [
+        ("gemini", "Permission denied on resource project scripted.", Symptom::Refused),
+        ("gemini", "Permission 'generate' denied on resource '//example.org/projects/1'", Symptom::Refused),
+        ("gemini", "got status: UNAVAILABLE. {}", Symptom::Network),
+        ("gemini", r#"{"code":503,"status":"UNAVAILABLE"}"#, Symptom::Network),
+        ("gemini", "The service is currently unavailable.", Symptom::Network),
+        ("gemini", "exception TypeError: terminated", Symptom::Network),
+        ("claude", "API Error: terminated", Symptom::Network),
+        ("opencode", "error.error=\"TypeError: terminated\"", Symptom::Network),
+    ] {
+        assert_eq!(presets.get(agent).unwrap().signs().symptom(line), Some(expected), "{agent}: {line}");
+    }
+}
+
+/// What all turns cost together stands in each of its results: nothing says what one turn cost.
+#[test]
+fn results_of_a_claude_that_tells_no_usage_of_models_add_up_their_tokens_and_tell_no_cost() {
+    let result = |cost: f64| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"done","num_turns":1,"usage":{{"input_tokens":100,"output_tokens":10}},"total_cost_usd":{cost}}}"#
+        )
+    };
+    let mut reader = Reader::new(StreamFormat::Claude, Patterns::default(), 0);
+    let mut progress = Progress::default();
+    for line in [result(0.5), result(0.75)] {
+        reader.feed(format!("{line}\n").as_bytes()).iter().for_each(|each| progress.apply(&each.event));
+    }
+    let used = progress.usage().of_process(None).unwrap();
+    assert_eq!((used.input, used.output, used.cost_usd), (Some(200), Some(20), None));
 }
 
 #[test]

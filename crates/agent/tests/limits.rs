@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
+use std::time::Duration;
+
 use backstay_agent::Patterns;
 use backstay_model::Timestamp;
 use backstay_testkit::{Random, mutate};
@@ -78,6 +80,26 @@ const SAID: &[(&str, &str, &str)] = &[
     ("Access resets at 9:53 PM GMT+5:30.", "UTC", "2026-11-28T16:23:00Z"),
     ("The daily quota resets at midnight Pacific Time", "UTC", "2026-11-29T08:00:00Z"),
     ("resets at noon", "America/Chicago", "2026-11-28T18:00:00Z"),
+    // Zones of one region, and words behind a time that are none.
+    ("resets 5pm PT", "Asia/Tokyo", "2026-11-29T01:00:00Z"),
+    ("resets 5pm MT", "Asia/Tokyo", "2026-11-29T00:00:00Z"),
+    ("resets 5:00 PM CT.", "Asia/Tokyo", "2026-11-28T23:00:00Z"),
+    ("resets at 5pm (ET)", "Asia/Tokyo", "2026-11-28T22:00:00Z"),
+    ("resets 5pm Eastern Standard Time", "Asia/Tokyo", "2026-11-28T22:00:00Z"),
+    ("resets 5pm Pacific and not before", "Asia/Tokyo", "2026-11-29T01:00:00Z"),
+    ("resets 5pm CET on weekdays", "Asia/Tokyo", "2026-11-28T16:00:00Z"),
+    ("resets 5pm UTC Mon", "America/New_York", "2026-11-30T17:00:00Z"),
+    ("resets 5pm PST which is soon", "UTC", "2026-11-29T01:00:00Z"),
+    ("resets 5pm local time", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("resets 5pm your time", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("resets 5pm (your local time)", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 5pm and then go on", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 5pm or upgrade", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 5pm to go on", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 5pm for more", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 17:00 hours", "America/New_York", "2026-11-28T22:00:00Z"),
+    ("try again at 5pm Monday", "America/New_York", "2026-11-30T22:00:00Z"),
+    ("try again at 10.30 pm", "UTC", "2026-11-28T22:30:00Z"),
     // opencode and the providers behind it.
     ("responseHeaders={\"retry-after\":\"3600\"}", "UTC", "2026-11-28T15:05:30Z"),
     ("HTTP 429, Retry-After: 120", "UTC", "2026-11-28T14:07:30Z"),
@@ -107,6 +129,19 @@ const SAID: &[(&str, &str, &str)] = &[
     ("resets 4pm (Nowhere/Land)", "UTC", "none"),
     ("resets 4pm IST", "UTC", "none"),
     ("resets 4pm (XYZT)", "UTC", "none"),
+    ("resets 5pm XYZT.", "UTC", "none"),
+    ("resets 5pm MEZ", "UTC", "none"),
+    ("resets 5pm Central European Time", "UTC", "none"),
+    ("resets 5pm Eastern European Summer Time", "UTC", "none"),
+    ("resets 5pm Singapore time", "UTC", "none"),
+    ("resets 5pm (New York)", "UTC", "none"),
+    ("resets 5pm server time", "UTC", "none"),
+    ("resets 5pm UTC+25", "UTC", "none"),
+    ("resets 5pm UTC+5.5", "UTC", "none"),
+    ("resets 5pm Etc/GMT+5", "UTC", "none"),
+    ("resets 10.5 pm", "UTC", "none"),
+    ("resets 10.60 pm", "UTC", "none"),
+    ("resets Dec 3.5 at 4pm", "UTC", "none"),
     ("try again in 99999999999999999999h", "UTC", "none"),
     ("try again in 400 days", "UTC", "none"),
     ("try again in 0s", "UTC", "none"),
@@ -183,42 +218,152 @@ fn mutated(random: &mut Random) -> String {
     text.into_iter().collect()
 }
 
-/// The longest wait that `text` can mean: all that its numbers could count, in the longest unit that it names. A day, a date
-/// or an epoch may lie as far ahead as a limit can last.
-fn longest_wait_s(text: &str) -> f64 {
-    let text = text.to_lowercase();
-    let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    // A time of day is at most a day away, a weekday a week; both stand in zones up to a day apart.
-    let mut longest: f64 = 2.0 * 86_400.0;
-    if names(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"]) {
-        longest = longest.max(9.0 * 86_400.0);
+#[test]
+fn texts_that_were_damaged_panic_nowhere_and_mean_no_longer_wait_than_a_year() {
+    let now: Timestamp = NOW.parse().unwrap();
+    mutate("limits, damaged", 0x5eed_0000_0000_0011, 10_000, |random| {
+        let text = mutated(random);
+        let zone = zone_of_machine(random);
+        let reset = Patterns::default().reset(&text);
+        let at = reset.and_then(|reset| reset.resolve(now, &zone));
+        assert!(at.is_none_or(|at| at.since(now) <= Duration::from_secs(YEAR_S)), "{text:?}: {at:?}");
+    });
+}
+
+const DAY_S: u64 = 86_400;
+const YEAR_S: u64 = 366 * DAY_S;
+
+fn zone_of_machine(random: &mut Random) -> TimeZone {
+    let name = random.of(&["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]);
+    TimeZone::get(name).unwrap()
+}
+
+/// A piece of a text, and how long a wait it can say at most.
+struct Piece {
+    text: String,
+    longest_ms: u64,
+}
+
+/// Words that announce a time, and words, signs and zones around it: they say no wait.
+const AROUND: [&str; 36] = [
+    "resets",
+    "try again",
+    "retry",
+    "retry-after",
+    "available",
+    "wait",
+    "usage limit reached|",
+    "in",
+    "at",
+    "on",
+    "after",
+    "about",
+    "the",
+    "of",
+    "and",
+    "or",
+    ",",
+    ":",
+    ".",
+    "-",
+    "/",
+    "(",
+    ")",
+    "|",
+    "~",
+    "·",
+    "\"",
+    "=",
+    "UTC",
+    "PT",
+    "GMT+5:30",
+    "America/New_York",
+    "weekly",
+    "İ",
+    "\u{202e}",
+    "\n",
+];
+/// The units of waits in milliseconds.
+const UNITS: [(&str, u64); 14] = [
+    ("ms", 1),
+    ("milliseconds", 1),
+    ("s", 1_000),
+    ("sec", 1_000),
+    ("seconds", 1_000),
+    ("m", 60_000),
+    ("min", 60_000),
+    ("minutes", 60_000),
+    ("h", 3_600_000),
+    ("hours", 3_600_000),
+    ("d", 86_400_000),
+    ("days", 86_400_000),
+    ("w", 604_800_000),
+    ("weeks", 604_800_000),
+];
+
+/// Days from [`NOW`], in the zone that is furthest behind: a date begins and ends in other zones up to a day earlier or later.
+fn date(random: &mut Random) -> Piece {
+    let ahead = random.below(364);
+    let day = jiff::civil::date(2026, 11, 28)
+        .checked_add(jiff::Span::new().days(i64::try_from(ahead).unwrap()))
+        .unwrap();
+    let form = random.of(&["%Y-%m-%d", "%m/%d/%Y", "%d %b %Y", "%B %d, %Y", "%b %dth, %Y"]);
+    let ahead = u64::try_from(ahead).unwrap();
+    Piece { text: day.strftime(form).to_string(), longest_ms: (ahead + 3) * DAY_S * 1_000 }
+}
+
+fn epoch(random: &mut Random) -> Piece {
+    let ahead_s = random.below(300 * 86_400);
+    let at_s = NOW.parse::<jiff::Timestamp>().unwrap().as_second() + i64::try_from(ahead_s).unwrap();
+    let zeros = random.of(&["", "000", "000000"]);
+    Piece { text: format!("{at_s}{zeros}"), longest_ms: (u64::try_from(ahead_s).unwrap() + 1) * 1_000 }
+}
+
+fn piece(random: &mut Random) -> Piece {
+    let days = |text: &str, days: u64| Piece { text: text.to_owned(), longest_ms: days * DAY_S * 1_000 };
+    match random.below(9) {
+        0 | 1 => {
+            let (unit, unit_ms) = UNITS[random.below(UNITS.len())];
+            let (whole, tenths) = (random.below(900), random.below(10));
+            let number = if tenths == 0 { whole.to_string() } else { format!("{whole}.{tenths}") };
+            let longest_ms = (u64::try_from(whole).unwrap() + 1) * unit_ms;
+            Piece { text: format!("{number}{}{unit}", random.of(&["", " "])), longest_ms }
+        }
+        2 => {
+            let (hour, minute) = (random.below(26), random.below(62));
+            let half = random.of(&["", " am", "pm", " p.m."]);
+            // It may stand a day ahead, in a zone that is a day ahead.
+            days(&format!("{hour}:{minute:02}{half}"), 2)
+        }
+        3 => days(&format!("{}{}", random.below(14), random.of(&["am", " pm"])), 2),
+        4 => days(random.of(&["noon", "midnight", "today", "tonight", "tomorrow"]), 3),
+        5 => days(random.of(&["Mon", "Tuesday", "Sat", "Sunday"]), 9),
+        6 => date(random),
+        7 => epoch(random),
+        _ => days(random.of(&AROUND), 0),
     }
-    let digits = text.split(|each: char| !each.is_ascii_digit());
-    let largest = digits.filter_map(|run| run.parse::<f64>().ok()).fold(1.0, f64::max);
-    let unit = [(&["w"][..], 604_800.0), (&["d"], 86_400.0), (&["h"], 3_600.0), (&["m"], 60.0)]
-        .into_iter()
-        .find_map(|(letters, seconds)| names(letters).then_some(seconds))
-        .unwrap_or(1.0);
-    // Numbers with units may follow each other.
-    longest = longest.max((largest + 1.0) * unit * 2.0 + 60.0 * 3_600.0);
-    let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    let has_date = names(&months) || names(&["-", "/"]) || largest >= 1e9;
-    if has_date { f64::MAX } else { longest }
 }
 
 #[test]
-fn texts_that_were_damaged_panic_nowhere_and_mean_no_longer_wait_than_they_say() {
-    const YEAR_S: f64 = 366.0 * 86_400.0;
+fn texts_of_known_pieces_mean_no_longer_wait_than_their_pieces_say() {
     let now: Timestamp = NOW.parse().unwrap();
-    let zones = ["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]
-        .map(|zone| TimeZone::get(zone).unwrap());
-    mutate("limits", 0x5eed_0000_0000_0011, 20_000, |random| {
-        let text = mutated(random);
-        let zone = &zones[random.below(zones.len())];
-        let Some(at) = Patterns::default().reset(&text).and_then(|reset| reset.resolve(now, zone)) else {
-            return;
-        };
-        let wait = at.since(now).as_secs_f64();
-        assert!(wait <= YEAR_S && wait <= longest_wait_s(&text), "{text:?}: {wait} s");
+    let (mut read, mut rounds) = (0_u64, 0_u64);
+    mutate("limits, pieces", 0x5eed_0000_0000_0012, 20_000, |random| {
+        let mut text = random.of(&["resets ", "try again in ", "Retry-After: ", "wait "]).to_owned();
+        let mut longest_ms = 0;
+        for _ in 0..=random.below(7) {
+            let piece = piece(random);
+            text.push_str(&piece.text);
+            text.push(' ');
+            longest_ms += piece.longest_ms;
+        }
+        let zone = zone_of_machine(random);
+        let reset = Patterns::default().reset(&text);
+        rounds += 1;
+        let Some(at) = reset.and_then(|reset| reset.resolve(now, &zone)) else { return };
+        read += 1;
+        let wait = at.since(now);
+        assert!(wait <= Duration::from_millis(longest_ms), "{text:?}: {wait:?}, at most {longest_ms} ms");
     });
+    assert!(read > rounds / 3, "only {read} of {rounds} texts said a time");
 }

@@ -228,7 +228,7 @@ fn a_configuration_changes_single_fields_and_adds_agents() {
     assert_eq!(line.env["CODEX_HOME"], "/srv/codex");
     let read = command_line(codex, &request(resume(), Access::Read)).unwrap();
     assert!(read.argv.join(" ").contains("-s read-only resume ID"), "what it does not name stays: {read:?}");
-    assert_eq!(codex.signs().login, ["who are you"]);
+    assert_eq!(codex.signs().login, ["who are you".to_owned().into()]);
     assert!(!codex.signs().limit.is_empty());
 
     let mine = presets.get("mine").unwrap();
@@ -415,7 +415,7 @@ fn the_page_about_agents_is_true() {
     let example = &examples();
     let presets = Presets::with_configuration("docs/agents.md", example).unwrap();
     assert_eq!(presets.get("codex").unwrap().program(), "/opt/codex/bin/codex");
-    assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded"]);
+    assert_eq!(presets.get("mine").unwrap().signs().limit, ["quota exceeded".to_owned().into()]);
     assert!(presets.get("mine").unwrap().tells_turn_end() && presets.get("qwen").unwrap().tells_turn_end());
     let packages = include_str!("clis/package.json");
     for preset in Presets::built_in().unwrap().iter() {

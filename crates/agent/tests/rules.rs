@@ -126,6 +126,8 @@ fn each_kind_of_rule_says_what_it_is_for() {
         ("reasoning = \"a\"", r#"{"a":"hm"}"#, vec![AgentEvent::Reasoning { text: "hm".to_owned() }]),
         ("life = true", "{}", vec![AgentEvent::Working]),
         ("life = false", "{}", vec![]),
+        ("turn_started = true", "{}", vec![AgentEvent::TurnStarted]),
+        ("turn_started = false", "{}", vec![]),
         (
             &*format!("tool_started = {{ {tool} }}"),
             r#"{"id":7,"tool":"w\u001b[2J","path":"/work/project/a.rs"}"#,
@@ -406,6 +408,10 @@ fn rules_that_make_no_sense_are_refused_with_their_place() {
         (
             format!("signs.success = [\"done\"]\n{}", one("{ message = \"m\" }")),
             "config.toml:1:9: the agent mine: it has `signs.success` or `signs.failure`, which only `stream = \"text\"`",
+        ),
+        (
+            format!("signs.limit = [\"slow down\", \" \"]\n{}", one("{ message = \"m\" }")),
+            "config.toml:1:9: the agent mine: `signs.limit` has an empty text, which stands in every line",
         ),
     ] {
         let error = agent(&lines).unwrap_err();

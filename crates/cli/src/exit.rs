@@ -154,6 +154,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
                 OpenError::Missing { .. }
                 | OpenError::NotAStore { .. }
                 | OpenError::NewerStore { .. }
+                | OpenError::DevelopmentStore { .. }
                 | OpenError::NetworkFileSystem { .. },
             )),
         )
@@ -161,12 +162,14 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
             | OpenError::NewerStore { .. }
+            | OpenError::DevelopmentStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
         | CliError::Look(LookError::Open(
             OpenError::Missing { .. }
             | OpenError::NotAStore { .. }
             | OpenError::NewerStore { .. }
+            | OpenError::DevelopmentStore { .. }
             | OpenError::NetworkFileSystem { .. },
         ))
         | CliError::Backup(

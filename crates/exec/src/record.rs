@@ -25,6 +25,12 @@ pub enum StopReason {
     Cancel,
     /// The work is to stand still and to be done again later.
     Suspend,
+    /// The work gave no sign of life for longer than it may.
+    Silent,
+    /// The work is done, and its process stays.
+    Over,
+    /// The work waits inside for what is in its way.
+    Obstacle,
 }
 
 /// Why a process could not be started.

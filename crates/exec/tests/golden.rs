@@ -32,9 +32,12 @@ fn exit_record_version_1_is_frozen() {
     };
     let failure = SpawnFailure::NotFound { program: "codex".to_owned(), searched: Some("/bin".to_owned()) };
     let failed = record(Attempt(1), EndedBy::SpawnFailed { failure });
+    let silent =
+        ExitRecord { signal: Some(9), ..record(Attempt(4), EndedBy::Stop { reason: StopReason::Silent }) };
     let told = ExitRecord { signal: Some(15), ..record(Attempt(3), EndedBy::Told { signal: 15 }) };
     for (record, golden) in [
         (stopped, include_str!("golden/exit_v1.json")),
+        (silent, include_str!("golden/exit_v1_silent.json")),
         (told, include_str!("golden/exit_v1_told.json")),
         (failed, include_str!("golden/exit_v1_spawn_failed.json")),
     ] {

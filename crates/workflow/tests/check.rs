@@ -340,8 +340,9 @@ fn a_prompt_that_names_files_as_an_agent_reads_them_is_warned_of() {
         ("@notes.txt says what?", "@notes.txt"),
         ("Read (@src/main.rs), and tell.", "@src/main.rs"),
         ("${{ run.workflow }} @~/.netrc", "@~/.netrc"),
+        ("Add @types/node to it.", "@types/node"),
     ] {
-        let told = format!("`claude` adds the content of the file `{named}` to the prompt");
+        let told = format!("`claude` adds the content of `{named}` to the prompt where that is a file");
         assert_eq!(messages("claude", prompt), std::slice::from_ref(&told), "{prompt}");
         assert_eq!(messages("{use: codex, fallback: [claude]}", prompt), [told], "{prompt}");
         assert_eq!(messages("codex", prompt), [""; 0], "{prompt}");

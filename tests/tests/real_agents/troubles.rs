@@ -84,7 +84,8 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
             assert!(wrong < Duration::from_secs(150), "{limit:?} instead of {expected}");
             place.endpoint.play(Script::of([Answer::text("It is done.")]));
             *clock.0.lock().unwrap() = LIMIT + Duration::from_secs(300);
-            let said = store.say(run, Event::from(ResumeRequested { by: actor() })).await.unwrap();
+            let said =
+                store.say(run, Event::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
             store.verdict(run, said).await.unwrap();
         };
         let drive = async { tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), waits) };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::sense::Incomplete;
 use super::template::Piece;
 use crate::stream::{LineRules, Reader, StreamFormat};
-use crate::trouble::Patterns;
+use crate::trouble::{Pattern, Patterns};
 
 /// The version of the form that presets are written in.
 pub(super) const VERSION: u32 = 1;
@@ -437,16 +437,16 @@ impl Patch {
             prompt,
             access: self.access.into_iter().map(|(access, patch)| (access, mode(patch))).collect(),
             signs: Patterns {
-                limit: signs.limit.unwrap_or_default(),
-                reset_after: signs.reset_after.unwrap_or_default(),
-                login: signs.login.unwrap_or_default(),
-                refused: signs.refused.unwrap_or_default(),
-                network: signs.network.unwrap_or_default(),
-                session_unknown: signs.session_unknown.unwrap_or_default(),
-                session_in_use: signs.session_in_use.unwrap_or_default(),
-                sub_agent: signs.sub_agent.unwrap_or_default(),
-                failure: signs.failure.unwrap_or_default(),
-                success: signs.success.unwrap_or_default(),
+                limit: patterns(signs.limit),
+                reset_after: patterns(signs.reset_after),
+                login: patterns(signs.login),
+                refused: patterns(signs.refused),
+                network: patterns(signs.network),
+                session_unknown: patterns(signs.session_unknown),
+                session_in_use: patterns(signs.session_in_use),
+                sub_agent: patterns(signs.sub_agent),
+                failure: patterns(signs.failure),
+                success: patterns(signs.success),
             },
             login_exit_codes: signs.login_exit_codes.unwrap_or_default(),
         })
@@ -484,18 +484,26 @@ impl Patch {
             },
             access: preset.access.iter().map(|(access, at)| (*access, mode(at))).collect(),
             signs: SignsPatch {
-                limit: Some(signs.limit.clone()),
-                reset_after: Some(signs.reset_after.clone()),
-                login: Some(signs.login.clone()),
-                refused: Some(signs.refused.clone()),
-                network: Some(signs.network.clone()),
-                session_unknown: Some(signs.session_unknown.clone()),
-                session_in_use: Some(signs.session_in_use.clone()),
-                sub_agent: Some(signs.sub_agent.clone()).filter(|all| !all.is_empty()),
-                success: Some(signs.success.clone()).filter(|all| !all.is_empty()),
-                failure: Some(signs.failure.clone()).filter(|all| !all.is_empty()),
+                limit: Some(written(&signs.limit)),
+                reset_after: Some(written(&signs.reset_after)),
+                login: Some(written(&signs.login)),
+                refused: Some(written(&signs.refused)),
+                network: Some(written(&signs.network)),
+                session_unknown: Some(written(&signs.session_unknown)),
+                session_in_use: Some(written(&signs.session_in_use)),
+                sub_agent: Some(written(&signs.sub_agent)).filter(|all| !all.is_empty()),
+                success: Some(written(&signs.success)).filter(|all| !all.is_empty()),
+                failure: Some(written(&signs.failure)).filter(|all| !all.is_empty()),
                 login_exit_codes: Some(preset.login_exit_codes.clone()),
             },
         }
     }
+}
+
+fn patterns(written: Option<Vec<String>>) -> Vec<Pattern> {
+    written.into_iter().flatten().map(Pattern::from).collect()
+}
+
+fn written(patterns: &[Pattern]) -> Vec<String> {
+    patterns.iter().map(|pattern| pattern.written().to_owned()).collect()
 }

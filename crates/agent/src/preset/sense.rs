@@ -1,6 +1,6 @@
 //! Whether the settings of a preset go together.
 
-use super::data::{DeliveryVia, Patch, Preset, SessionSource};
+use super::data::{DeliveryVia, Patch, Preset, SessionSource, SignsPatch};
 use super::template::{List, Part, Piece, Place};
 use crate::stream::{LineRules, StreamFormat};
 
@@ -38,6 +38,8 @@ pub(super) enum Loss {
     AccessArguments,
     #[error("the agent would not be told which session it is to use")]
     Session,
+    #[error("`signs.{0}` has an empty text, which stands in every line")]
+    EmptySign(&'static str),
 }
 
 impl Incomplete {
@@ -69,6 +71,7 @@ impl Incomplete {
             Incomplete::NotFilled { only, .. } => {
                 format!("make it an argument of its own, or set `prompt.via = \"{}\"`", only.name())
             }
+            Incomplete::EmptySign(_) => "remove that text".to_owned(),
         }
     }
 }
@@ -76,6 +79,7 @@ impl Incomplete {
 impl Patch {
     /// Whether what is said of the output goes together.
     pub(super) fn expect_sense(&self) -> Result<(), Incomplete> {
+        self.signs.expect_texts()?;
         let rules = self.lines.as_ref();
         let has_rules = !rules.is_none_or(LineRules::is_empty);
         let tells_session = rules.is_some_and(LineRules::tell_session);
@@ -192,4 +196,27 @@ fn has_list(template: &[Piece], list: List) -> bool {
 
 fn has_place(piece: &Piece, place: Place) -> bool {
     matches!(piece, Piece::Argument(parts) if parts.contains(&Part::Place(place)))
+}
+
+impl SignsPatch {
+    fn expect_texts(&self) -> Result<(), Incomplete> {
+        let signs = [
+            ("limit", &self.limit),
+            ("reset_after", &self.reset_after),
+            ("login", &self.login),
+            ("refused", &self.refused),
+            ("network", &self.network),
+            ("session_unknown", &self.session_unknown),
+            ("session_in_use", &self.session_in_use),
+            ("sub_agent", &self.sub_agent),
+            ("success", &self.success),
+            ("failure", &self.failure),
+        ];
+        let is_empty =
+            |texts: &Option<Vec<String>>| texts.iter().flatten().any(|text| text.trim().is_empty());
+        match signs.into_iter().find(|(_, texts)| is_empty(texts)) {
+            Some((name, _)) => Err(Incomplete::EmptySign(name)),
+            None => Ok(()),
+        }
+    }
 }

@@ -186,7 +186,6 @@ struct Outcome {
     is_error: bool,
     result: Option<String>,
     usage: Option<Tokens>,
-    total_cost_usd: Option<f64>,
     model_usage_since_last_result: Option<BTreeMap<String, ModelUsage>>,
     num_turns: Option<u64>,
     #[serde(default)]
@@ -218,6 +217,7 @@ impl ModelUsage {
             cache_write: write,
             reasoning: self.thinking_tokens,
             cost_usd: self.cost_usd,
+            is_partial: false,
         }
     }
 }
@@ -271,7 +271,8 @@ pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed
 fn system(system: System) -> Option<Vec<AgentEvent>> {
     match system {
         System::Init { session_id, model } => {
-            Some(vec![AgentEvent::SessionStarted { id: session_id, model }])
+            // Each turn begins with it, also one that background work begins.
+            Some(vec![AgentEvent::SessionStarted { id: session_id, model }, AgentEvent::TurnStarted])
         }
         System::ApiRetry { error, error_status } => {
             let status =
@@ -379,6 +380,7 @@ fn said(assistant: Assistant, context: &Context) -> Vec<AgentEvent> {
             cache_write: usage.cache_creation_input_tokens,
             reasoning: None,
             cost_usd: None,
+            is_partial: false,
         }));
     }
     events
@@ -435,7 +437,7 @@ fn ended(outcome: Outcome, context: &Context) -> Vec<AgentEvent> {
             let used = models.values().map(ModelUsage::usage).reduce(|sum, model| sum.plus(&model));
             events.extend(used.map(AgentEvent::Usage));
         }
-        // Versions before it.
+        // Versions before it tell what the turns cost together, and not what one of them did.
         None => {
             if let Some(tokens) = outcome.usage.filter(|tokens| !tokens.is_nothing()) {
                 events.push(AgentEvent::Usage(Usage {
@@ -445,7 +447,8 @@ fn ended(outcome: Outcome, context: &Context) -> Vec<AgentEvent> {
                     cache_read: tokens.cache_read_input_tokens,
                     cache_write: tokens.cache_creation_input_tokens,
                     reasoning: tokens.output_tokens_details.and_then(|details| details.thinking_tokens),
-                    cost_usd: outcome.total_cost_usd,
+                    cost_usd: None,
+                    is_partial: false,
                 }));
             }
         }

@@ -128,7 +128,7 @@ struct Failure {
 pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
     let events = match Line::deserialize(line)? {
         Line::ThreadStarted { thread_id } => vec![AgentEvent::SessionStarted { id: thread_id, model: None }],
-        Line::TurnStarted => Vec::new(),
+        Line::TurnStarted => vec![AgentEvent::TurnStarted],
         Line::ItemUpdated => vec![AgentEvent::Working],
         Line::ItemStarted { item } => started(item, context),
         Line::ItemCompleted { item } => match completed(item, context) {
@@ -160,6 +160,7 @@ fn tokens(tokens: Tokens) -> AgentEvent {
         cache_write: tokens.cache_write_input_tokens,
         reasoning: tokens.reasoning_output_tokens,
         cost_usd: None,
+        is_partial: false,
     })
 }
 

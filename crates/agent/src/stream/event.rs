@@ -16,6 +16,8 @@ pub enum AgentEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         model: Option<String>,
     },
+    /// Another turn begins: whatever turn ended before, the agent is at work again.
+    TurnStarted,
     /// The agent speaks to its user.
     Message {
         /// What it says.
@@ -140,6 +142,7 @@ impl AgentEvent {
             | AgentEvent::WrongValue { .. }
             | AgentEvent::Model { .. } => true,
             AgentEvent::SessionStarted { .. }
+            | AgentEvent::TurnStarted
             | AgentEvent::Reasoning { .. }
             | AgentEvent::ToolStarted { .. }
             | AgentEvent::ToolFinished { .. }
@@ -201,12 +204,25 @@ pub struct Usage {
     /// The cost in US dollars, as the agent reckons it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// Whether more was used than the figures say: a part of it did not tell all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
 }
 
 impl Usage {
-    /// The sum, of the same span; what one of them does not know, the sum does not know.
+    /// The sum, of the same span. Tokens or a cost that one of them does not tell leave what the other tells, and the sum is
+    /// partial. A part of the tokens that one of them does not tell is unknown, except in a sum that is partial anyway.
     pub(crate) fn plus(&self, other: &Usage) -> Usage {
-        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        let lacks = |one: Option<u64>, other: Option<u64>| one.is_some() != other.is_some();
+        let is_partial = self.is_partial
+            || other.is_partial
+            || lacks(self.input, other.input)
+            || lacks(self.output, other.output)
+            || self.cost_usd.is_some() != other.cost_usd.is_some();
+        let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other).filter(|_| is_partial),
+        };
         Usage {
             span: self.span.clone(),
             input: sum(self.input, other.input),
@@ -214,7 +230,11 @@ impl Usage {
             cache_read: sum(self.cache_read, other.cache_read),
             cache_write: sum(self.cache_write, other.cache_write),
             reasoning: sum(self.reasoning, other.reasoning),
-            cost_usd: self.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other),
+            cost_usd: match (self.cost_usd, other.cost_usd) {
+                (Some(one), Some(other)) => Some(one + other),
+                (one, other) => one.or(other),
+            },
+            is_partial,
         }
     }
 }

@@ -190,6 +190,7 @@ fn ended(
             cache_write: None,
             reasoning: thoughts,
             cost_usd: None,
+            is_partial: false,
         }));
     }
     let failure = error.map(|error| provider_words(&error.message));

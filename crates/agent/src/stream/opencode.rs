@@ -143,7 +143,9 @@ struct FailureData {
 pub(super) fn parse(line: Value, context: &Context) -> serde_json::Result<Parsed> {
     let events = match Line::deserialize(line)? {
         // No line tells the session alone; each step begins with it.
-        Line::StepStart { session_id } => vec![AgentEvent::SessionStarted { id: session_id, model: None }],
+        Line::StepStart { session_id } => {
+            vec![AgentEvent::SessionStarted { id: session_id, model: None }, AgentEvent::TurnStarted]
+        }
         Line::Text { part } => vec![AgentEvent::Message { text: part.text, part: Part::Whole }],
         Line::Reasoning { part } => vec![AgentEvent::Reasoning { text: part.text }],
         Line::ToolUse { part } => used(*part, context),
@@ -220,6 +222,7 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
             reasoning: tokens.reasoning,
             // Without a price for the model it says 0.
             cost_usd: part.cost.filter(|&cost| cost > 0.0),
+            is_partial: false,
         }));
     }
     match part.reason {
@@ -242,13 +245,16 @@ fn finished(part: Finish) -> Vec<AgentEvent> {
 
 fn trouble(message: &str, status: Option<u16>, context: &Context) -> Option<AgentEvent> {
     let text = message.to_owned();
+    let is_refused = context.patterns.symptom(message) == Some(Symptom::Refused);
+    let reset = context.patterns.reset(message);
     match status {
-        _ if context.patterns.symptom(message) == Some(Symptom::Refused) => {
+        // Whoever says when to come back does not refuse, whatever else stands in the text.
+        _ if is_refused && !(status == Some(429) && reset.is_some()) => {
             Some(AgentEvent::Refused { message: text })
         }
         Some(401) => Some(AgentEvent::LoginNeeded { message: text }),
         Some(402 | 403) => Some(AgentEvent::Refused { message: text }),
-        Some(429) => Some(AgentEvent::Limit { reset: context.patterns.reset(message), message: text }),
+        Some(429) => Some(AgentEvent::Limit { reset, message: text }),
         Some(500..=599) => Some(AgentEvent::NetworkTrouble { message: text }),
         Some(_) | None => context.patterns.event(message),
     }

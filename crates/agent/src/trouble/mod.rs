@@ -2,6 +2,7 @@
 
 mod reset;
 mod tokens;
+mod zone;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,30 +29,55 @@ const RETRY_AFTER: &str = "retry-after";
 /// Characters in which a time is looked for.
 const RESET_CHARS_MAX: usize = 120;
 
+/// A piece of text that is sought whatever its case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    written: String,
+    lower: String,
+}
+
+impl From<String> for Pattern {
+    fn from(written: String) -> Pattern {
+        Pattern { lower: written.to_lowercase(), written }
+    }
+}
+
+impl Pattern {
+    /// As the preset has it.
+    pub(crate) fn written(&self) -> &str {
+        &self.written
+    }
+}
+
+/// Whether one of `patterns` is in `text`, which is in lower case.
+fn has(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| text.contains(&pattern.lower))
+}
+
 /// Pieces of text by which trouble is known, whatever their case. They are held against what an agent says of errors, in
 /// its stream and on its stderr, and never against what its model says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns {
     /// The allowance is used up, or too much was asked at once.
-    pub limit: Vec<String>,
+    pub limit: Vec<Pattern>,
     /// What stands before the time at which a limit ends.
-    pub reset_after: Vec<String>,
+    pub reset_after: Vec<Pattern>,
     /// There are no credentials, or they are not accepted.
-    pub login: Vec<String>,
+    pub login: Vec<Pattern>,
     /// The account or the request is refused, and waiting does not help.
-    pub refused: Vec<String>,
+    pub refused: Vec<Pattern>,
     /// The provider cannot be reached, or failed.
-    pub network: Vec<String>,
+    pub network: Vec<Pattern>,
     /// The session that was to be resumed is not there.
-    pub session_unknown: Vec<String>,
+    pub session_unknown: Vec<Pattern>,
     /// The session that was to be started is there already: it wants to be resumed.
-    pub session_in_use: Vec<String>,
+    pub session_in_use: Vec<Pattern>,
     /// On stderr: a sub-agent works of which the stream tells nothing. Such a line is no sign of trouble, whatever else is in it.
-    pub sub_agent: Vec<String>,
+    pub sub_agent: Vec<Pattern>,
     /// Of an agent whose output is text: it did what it was told.
-    pub success: Vec<String>,
+    pub success: Vec<Pattern>,
     /// Of an agent whose output is text: it did not, whatever its exit code says.
-    pub failure: Vec<String>,
+    pub failure: Vec<Pattern>,
 }
 
 /// What is wrong.
@@ -77,8 +103,7 @@ impl Patterns {
     #[must_use]
     pub fn symptom(&self, text: &str) -> Option<Symptom> {
         let text = text.to_lowercase();
-        let has = |patterns: &[String]| patterns.iter().any(|pattern| text.contains(&pattern.to_lowercase()));
-        if self.is_sub_agent(&text) {
+        if has(&self.sub_agent, &text) {
             return None;
         }
         [
@@ -90,14 +115,13 @@ impl Patterns {
             (&self.network, Symptom::Network),
         ]
         .into_iter()
-        .find_map(|(patterns, symptom)| has(patterns).then_some(symptom))
+        .find_map(|(patterns, symptom)| has(patterns, &text).then_some(symptom))
     }
 
     /// Whether `line`, of stderr, says that a sub-agent works of which the stream tells nothing.
     #[must_use]
     pub fn is_sub_agent(&self, line: &str) -> bool {
-        let line = line.to_lowercase();
-        self.sub_agent.iter().any(|pattern| line.contains(&pattern.to_lowercase()))
+        has(&self.sub_agent, &line.to_lowercase())
     }
 
     /// Whether `line`, of the output or the stderr of an agent that tells nothing else, says how its turn ended, and whether
@@ -105,8 +129,7 @@ impl Patterns {
     #[must_use]
     pub fn end_by_text(&self, line: &str) -> Option<bool> {
         let line = line.to_lowercase();
-        let has = |patterns: &[String]| patterns.iter().any(|pattern| line.contains(&pattern.to_lowercase()));
-        match (has(&self.failure), has(&self.success)) {
+        match (has(&self.failure, &line), has(&self.success, &line)) {
             (true, _) => Some(false),
             (false, true) => Some(true),
             (false, false) => None,
@@ -123,7 +146,7 @@ impl Patterns {
     #[must_use]
     pub fn reset(&self, text: &str) -> Option<Reset> {
         let lower = text.to_ascii_lowercase();
-        let own = self.reset_after.iter().map(|before| before.to_ascii_lowercase());
+        let own = self.reset_after.iter().map(|before| before.written.to_ascii_lowercase());
         let announced = BEFORE_RESET.iter().map(|before| (*before).to_owned()).chain(own);
         let mut ends: Vec<usize> = announced
             .flat_map(|before| lower.match_indices(&before).map(|(at, it)| at + it.len()).collect::<Vec<_>>())
@@ -160,12 +183,18 @@ impl Patterns {
             Symptom::SessionUnknown | Symptom::SessionInUse => None,
         }
     }
+
+    /// What `line`, of stderr, is a sign of: by the provider's own words, where they say enough, for what stands around them
+    /// may be pages.
+    #[must_use]
+    pub fn event_of_line(&self, line: &str) -> Option<AgentEvent> {
+        self.event(&provider_words(line)).or_else(|| self.event(line))
+    }
 }
 
 /// What the provider says in what an agent prints around it: in a JSON document, or as the error of a line of a log; all of
 /// `message` where it says nothing so.
-#[must_use]
-pub fn provider_words(message: &str) -> String {
+pub(crate) fn provider_words(message: &str) -> String {
     if let Some((_, behind)) = message.split_once("error.error=\"") {
         return behind.split('"').next().unwrap_or(behind).to_owned();
     }
@@ -188,15 +217,15 @@ mod tests {
     #[test]
     fn text_is_a_sign_whatever_its_case_and_the_reset_is_cut_out_of_it() {
         let patterns = Patterns {
-            limit: vec!["hit your usage limit".to_owned()],
-            reset_after: vec!["try again at ".to_owned()],
-            login: vec!["Not logged in".to_owned()],
+            limit: vec!["hit your usage limit".to_owned().into()],
+            reset_after: vec!["try again at ".to_owned().into()],
+            login: vec!["Not logged in".to_owned().into()],
             ..Patterns::default()
         };
         assert_eq!(patterns.symptom("You have HIT your usage limit"), Some(Symptom::Limit));
         assert_eq!(patterns.symptom("not logged in · Please run /login"), Some(Symptom::Login));
         assert_eq!(patterns.symptom("all is well"), None);
-        let patterns = Patterns { sub_agent: vec!["helper started".to_owned()], ..patterns };
+        let patterns = Patterns { sub_agent: vec!["helper started".to_owned().into()], ..patterns };
         let line = "INFO Helper started: look why we hit your usage limit";
         assert_eq!(
             (patterns.is_sub_agent(line), patterns.symptom(line)),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use backstay_model::Timestamp;
 use jiff::civil::{Date, DateTime, Time, Weekday};
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 use jiff::{ToSpan, Zoned};
 use serde::{Deserialize, Serialize};
 
 use super::tokens::{Token, tokens};
+use super::zone::{AMBIGUOUS, goes_on_behind_time, is_long_name, is_short_name, zone};
 
 /// No limit lasts longer than this; what says so is misread.
 const WAIT_MAX: Duration = Duration::from_secs(366 * 86_400);
@@ -160,12 +161,18 @@ impl Moment {
     fn read(tokens: &[Token<'_>]) -> Option<Option<Moment>> {
         let mut moment = Moment::default();
         let mut rest = tokens;
+        let mut is_behind_time = false;
         while !rest.is_empty() {
-            if let Some(tail) = moment.take_day(rest).or_else(|| moment.take_time(rest)) {
-                rest = tail;
+            if let Some(tail) = moment.take_day(rest) {
+                (rest, is_behind_time) = (tail, false);
                 continue;
             }
-            match moment.take_zone(rest) {
+            if let Some(tail) = moment.take_time(rest) {
+                (rest, is_behind_time) = (tail, true);
+                continue;
+            }
+            let is_behind_time = std::mem::take(&mut is_behind_time);
+            match moment.take_zone(rest, is_behind_time) {
                 Zone::Taken(tail) => rest = tail,
                 Zone::Unknown => return None,
                 Zone::Absent => match rest {
@@ -209,7 +216,7 @@ impl Moment {
         Some(tail)
     }
 
-    fn take_zone<'a, 'b>(&mut self, tokens: &'a [Token<'b>]) -> Zone<'a, 'b> {
+    fn take_zone<'a, 'b>(&mut self, tokens: &'a [Token<'b>], is_behind_time: bool) -> Zone<'a, 'b> {
         if self.zone.is_some() || self.time.is_none() && self.day.is_none() {
             return Zone::Absent;
         }
@@ -220,11 +227,25 @@ impl Moment {
         let Some((zone, tail)) = zone(inner) else {
             let is_zone = match inner {
                 [Token::Word(_), Token::Sign(')'), ..] => is_enclosed,
-                [Token::Word(word), ..] => word.contains('/') || AMBIGUOUS.contains(word),
+                [Token::Word(word), ..] if goes_on_behind_time(word) => false,
+                [Token::Word(word), tail @ ..] => {
+                    word.contains('/')
+                        || AMBIGUOUS.contains(word)
+                        || is_behind_time && (is_enclosed || is_short_name(word) || is_long_name(word, tail))
+                }
                 _ => false,
             };
             return if is_zone { Zone::Unknown } else { Zone::Absent };
         };
+        // `Central European Time`, `UTC+25`, `Etc/GMT+5`: what was read is the beginning of another zone.
+        let goes_on = match tail {
+            [Token::Word(word), tail @ ..] => is_long_name(word, tail),
+            [Token::Sign('+' | '-'), Token::Number(_), ..] => true,
+            _ => false,
+        };
+        if goes_on {
+            return Zone::Unknown;
+        }
         self.zone = Some(zone);
         match tail {
             [Token::Sign(')'), tail @ ..] if is_enclosed => Zone::Taken(tail),
@@ -335,7 +356,13 @@ fn time<'a, 'b>(tokens: &'a [Token<'b>]) -> Option<(Time, &'a [Token<'b>])> {
         [Number(hour), Sign(':'), Number(minute), tail @ ..] => (hour.whole()?, minute.whole()?, 0, tail),
         [Number(hour), tail @ ..] => {
             meridiem(tail)?;
-            (hour.whole()?, 0, 0, tail)
+            // `10.30 pm` is half past ten, and `10.5 pm` is no time.
+            let minute = match hour.fraction {
+                Some(minute) if minute.len() == 2 => minute.parse().ok()?,
+                Some(_) => return None,
+                None => 0,
+            };
+            (hour.digits.parse().ok()?, minute, 0, tail)
         }
         _ => return None,
     };
@@ -390,74 +417,4 @@ fn month(word: &str) -> Option<i8> {
     ];
     let is = |name: &str| name == word || (word.len() >= 3 && word.len() <= 4 && name.starts_with(word));
     (1..).zip(MONTHS).find_map(|(number, name)| is(name).then_some(number))
-}
-
-/// `UTC`, `UTC+2`, `+02:00`, `PST`, `Pacific time`, `America/New_York`.
-fn zone<'a, 'b>(tokens: &'a [Token<'b>]) -> Option<(TimeZone, &'a [Token<'b>])> {
-    use Token::{Sign, Word};
-    match tokens {
-        [Word("utc" | "gmt" | "z"), tail @ ..] => Some(offset(tail).unwrap_or((TimeZone::UTC, tail))),
-        [Sign('+' | '-'), ..] => offset(tokens),
-        [Word(region @ ("pacific" | "mountain" | "central" | "eastern")), tail @ ..] => {
-            let name = match *region {
-                "pacific" => "America/Los_Angeles",
-                "mountain" => "America/Denver",
-                "central" => "America/Chicago",
-                _ => "America/New_York",
-            };
-            let mut tail = tail;
-            while let [Word("standard" | "daylight" | "time"), behind @ ..] = tail {
-                tail = behind;
-            }
-            Some((TimeZone::get(name).ok()?, tail))
-        }
-        [Word(name), tail @ ..] if name.contains('/') => Some((TimeZone::get(name).ok()?, tail)),
-        [Word(name), tail @ ..] => Some((abbreviated(name)?, tail)),
-        _ => None,
-    }
-}
-
-fn offset<'a, 'b>(tokens: &'a [Token<'b>]) -> Option<(TimeZone, &'a [Token<'b>])> {
-    let [Token::Sign(sign @ ('+' | '-')), Token::Number(hours), tail @ ..] = tokens else { return None };
-    let (hours, minutes, tail): (i32, i32, _) = match (hours.digits.len(), tail) {
-        (4, tail) => (hours.digits[..2].parse().ok()?, hours.digits[2..].parse().ok()?, tail),
-        (1 | 2, [Token::Sign(':'), Token::Number(minutes), tail @ ..]) => {
-            (hours.digits.parse().ok()?, minutes.digits.parse().ok()?, tail)
-        }
-        (1 | 2, tail) => (hours.digits.parse().ok()?, 0, tail),
-        _ => return None,
-    };
-    let seconds = (hours.checked_mul(3_600)?).checked_add(minutes.checked_mul(60)?)?;
-    let seconds = if *sign == '-' { -seconds } else { seconds };
-    Some((Offset::from_seconds(seconds).ok()?.to_time_zone(), tail))
-}
-
-/// Abbreviations that mean several zones: guessed wrong, a wait would be hours too long.
-const AMBIGUOUS: [&str; 3] = ["ist", "ast", "gst"];
-
-/// Abbreviations that mean one zone where agents say them, in hours from UTC.
-fn abbreviated(name: &str) -> Option<TimeZone> {
-    let hours = match name {
-        "hst" => -10,
-        "akst" => -9,
-        "pst" | "akdt" => -8,
-        "pdt" | "mst" => -7,
-        "mdt" | "cst" => -6,
-        "cdt" | "est" => -5,
-        "edt" => -4,
-        "brt" => -3,
-        "bst" | "cet" => 1,
-        "cest" | "eet" | "sast" => 2,
-        "eest" | "msk" => 3,
-        "pkt" => 5,
-        "ict" | "wib" => 7,
-        "sgt" | "hkt" | "pht" | "awst" => 8,
-        "jst" | "kst" => 9,
-        "aest" => 10,
-        "aedt" => 11,
-        "nzst" => 12,
-        "nzdt" => 13,
-        _ => return None,
-    };
-    Some(Offset::from_hours(hours).ok()?.to_time_zone())
 }

@@ -14,16 +14,17 @@ pub(super) enum Token<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Number<'a> {
     pub(super) digits: &'a str,
-    pub(super) fraction: &'a str,
+    pub(super) fraction: Option<&'a str>,
 }
 
 impl Number<'_> {
     pub(super) fn value(self) -> Option<f64> {
-        format!("{}.{}", self.digits, self.fraction).parse().ok()
+        format!("{}.{}", self.digits, self.fraction.unwrap_or("0")).parse().ok()
     }
 
+    /// The number, where nothing stands behind a point.
     pub(super) fn whole<T: std::str::FromStr>(self) -> Option<T> {
-        self.digits.parse().ok()
+        self.digits.parse().ok().filter(|_| self.fraction.is_none())
     }
 }
 
@@ -38,11 +39,11 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
             match fraction {
                 Some((fraction, behind)) if !fraction.is_empty() => {
                     rest = behind;
-                    Token::Number(Number { digits, fraction })
+                    Token::Number(Number { digits, fraction: Some(fraction) })
                 }
                 _ => {
                     rest = behind;
-                    Token::Number(Number { digits, fraction: "0" })
+                    Token::Number(Number { digits, fraction: None })
                 }
             }
         } else if first.is_alphabetic() {

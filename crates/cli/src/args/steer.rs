@@ -90,6 +90,9 @@ pub(crate) struct RestoreArgs {
 pub(crate) struct ResumeArgs {
     /// The run: its id, a unique prefix of it, its workflow's name, or @last [default: the only active run, else the newest].
     pub(crate) run: Option<String>,
+    /// Ask again at once what waits for a moment: an agent that met a limit, a step before its next try.
+    #[arg(long)]
+    pub(crate) now: bool,
     /// Take it from the process that owns it.
     #[arg(long)]
     pub(crate) take_over: bool,

@@ -140,13 +140,19 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
     if args.detach {
-        let said = store.say(run, Event::from(ResumeRequested { by: context.actor() })).await?;
+        let said = store.say(run, Event::from(ResumeRequested { by: context.actor(), now: false })).await?;
         crate::detach::go_on(context, store, run)?;
         input::verdict(context, store, run, said, Successor::Started).await?;
         return super::run::detached(run, false);
     }
     let bell = args.bell;
-    let resume =
-        ResumeArgs { run: Some(run.to_string()), take_over: false, detach: false, json: false, bell };
+    let resume = ResumeArgs {
+        run: Some(run.to_string()),
+        now: false,
+        take_over: false,
+        detach: false,
+        json: false,
+        bell,
+    };
     super::resume::resume(context, resume).await
 }

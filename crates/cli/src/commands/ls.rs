@@ -257,10 +257,10 @@ fn waits_for(row: &RunRow, times: &Times) -> String {
     let summary = &row.summary;
     let at = summary.at.iter().map(backstay_model::StepId::as_str).collect::<Vec<_>>().join(", ");
     if let Some(limit) = unowned_limit(row, times) {
-        return unowned_limit_words(&limit.agent, limit.until, times);
+        return unowned_limit_words(limit, times);
     }
     if let (Some(limit), None, None) = (&summary.limit, &summary.why, &summary.question) {
-        return limit_words(&limit.agent, limit.until, times);
+        return limit_words(limit, times);
     }
     match (&summary.why, &summary.question, Held::of(row.owner.as_ref())) {
         (_, Some(_), _) => "asks: backstay inbox".to_owned(),

@@ -31,8 +31,8 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     context.trusted(&store)?;
     super::retry::note_if_changed(context, &store, run, "resume").await;
     let mut said = None;
-    if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
-        let event = Event::from(ResumeRequested { by: context.actor() });
+    if args.now || matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
+        let event = Event::from(ResumeRequested { by: context.actor(), now: args.now });
         match store.say(run, event).await {
             Ok(input) => said = Some(input),
             // Somebody else said it first; whoever owns the run goes on with it.

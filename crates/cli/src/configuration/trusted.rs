@@ -146,7 +146,10 @@ mod tests {
         let store = "[notify]\nbell = false\n[agents.codex]\nsigns.limit = [\"no more\"]\n";
         let untrusted = configuration("", store, false);
         let trusted = untrusted.trusted().unwrap();
-        assert_eq!(trusted.presets().get("codex").unwrap().signs().limit, ["no more"]);
+        assert_eq!(
+            trusted.presets().get("codex").unwrap().signs().limit,
+            [backstay_agent::Pattern::from("no more".to_owned())]
+        );
         assert_eq!((trusted.left_out(), untrusted.bell()), (None, false));
         let new =
             configuration("", "[agents.mine]\nprogram = \"x\"\nstart = []\naccess.read.args = []\n", false);

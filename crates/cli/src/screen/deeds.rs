@@ -41,7 +41,7 @@ pub(crate) async fn perform(
         Deed::Resume => {
             let status = store.view(run).await?.record.status;
             if matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
-                (Event::from(ResumeRequested { by }), "it goes on in the background")
+                (Event::from(ResumeRequested { by, now: false }), "it goes on in the background")
             } else {
                 crate::detach::go_on(context, &store, run)?;
                 return Ok("it goes on in the background".to_owned());

@@ -2,8 +2,7 @@
 
 use super::one_line;
 use super::time::Times;
-use backstay_engine::record::{AgentRecord, Figure, Usage};
-use backstay_model::Timestamp;
+use backstay_engine::record::{AgentRecord, Figure, LimitWait, Usage};
 
 /// What an agent at work did last, and beside it how long ago and how much.
 pub(crate) fn agent_sign(agent: &AgentRecord, times: &Times) -> (String, Vec<String>) {
@@ -19,13 +18,21 @@ pub(crate) fn agent_sign(agent: &AgentRecord, times: &Times) -> (String, Vec<Str
 }
 
 /// Whose limit is waited for.
-pub(crate) fn limit_words(agent: &str, until: Timestamp, times: &Times) -> String {
-    format!("waits for {agent}'s limit until {}", times.minute(until))
+pub(crate) fn limit_words(limit: &LimitWait, times: &Times) -> String {
+    let LimitWait { agent, until, is_end_known } = limit;
+    match is_end_known {
+        true => format!("waits for {agent}'s limit until {}", times.minute(*until)),
+        false => format!("{agent}'s limit has no known end: asks again {}", times.minute(*until)),
+    }
 }
 
 /// The same of a run that nobody owns: the end of the limit wakes no one.
-pub(crate) fn unowned_limit_words(agent: &str, until: Timestamp, times: &Times) -> String {
-    format!("no owner, and {agent}'s limit ends {}", times.minute(until))
+pub(crate) fn unowned_limit_words(limit: &LimitWait, times: &Times) -> String {
+    let LimitWait { agent, until, is_end_known } = limit;
+    match is_end_known {
+        true => format!("no owner, and {agent}'s limit ends {}", times.minute(*until)),
+        false => format!("no owner, and {agent} can be asked again {}", times.minute(*until)),
+    }
 }
 
 /// What the agents of a run used: `2.41 M tokens (81 % cached) · cost unknown`; `+ ?` where some told nothing of it.
@@ -45,8 +52,8 @@ pub(crate) fn usage_words(usage: &Usage) -> String {
     }
     match usage.input.partial.max(usage.output.partial) {
         0 => {}
-        1 => words.push("1 attempt did not tell its sub-agents".to_owned()),
-        many => words.push(format!("{many} attempts did not tell their sub-agents")),
+        1 => words.push("1 attempt did not tell all of it".to_owned()),
+        many => words.push(format!("{many} attempts did not tell all of it")),
     }
     words.join(" · ")
 }
@@ -96,6 +103,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_limit_whose_end_is_not_known_is_not_said_to_have_one() {
+        // Noon of the first day of 1970.
+        let now = backstay_model::Timestamp::from_micros(43_200_000_000);
+        let times = Times::utc(now);
+        let limit = |is_end_known| LimitWait { agent: "codex".to_owned(), until: now, is_end_known };
+        assert_eq!(limit_words(&limit(true), &times), "waits for codex's limit until 12:00");
+        assert_eq!(limit_words(&limit(false), &times), "codex's limit has no known end: asks again 12:00");
+        assert_eq!(unowned_limit_words(&limit(true), &times), "no owner, and codex's limit ends 12:00");
+        assert_eq!(
+            unowned_limit_words(&limit(false), &times),
+            "no owner, and codex can be asked again 12:00"
+        );
+    }
+
+    #[test]
     fn usage_is_told_short_and_unknown_as_unknown() {
         let all = Tokens {
             input: Some(2_000_000),
@@ -105,11 +127,11 @@ mod tests {
             ..Tokens::default()
         };
         let partly = Tokens { cost_micro_usd: None, ..all };
-        let without_sub_agents = Tokens { is_partial: true, ..all };
+        let partial = Tokens { is_partial: true, ..all };
         let table: [(&[Option<Tokens>], &str); 8] = [
             (
-                &[Some(all), Some(without_sub_agents)],
-                "4.82 M + ? tokens (81 % cached) · 24.69 USD + ? · 1 attempt did not tell its sub-agents",
+                &[Some(all), Some(partial)],
+                "4.82 M + ? tokens (81 % cached) · 24.69 USD + ? · 1 attempt did not tell all of it",
             ),
             (&[Some(all)], "2.41 M tokens (81 % cached) · 12.34 USD"),
             (&[Some(partly)], "2.41 M tokens (81 % cached) · cost unknown"),

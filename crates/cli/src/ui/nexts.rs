@@ -209,6 +209,11 @@ fn first_failed_in<'a>(planned: &Step, record: &'a RunRecord) -> Option<&'a Step
     planned.children().iter().find_map(|inner| first_failed_in(inner, record))
 }
 
+/// What ends the wait for a limit, whose end may have been told wrong, or lifted.
+fn ask_at_once(id: &str) -> (String, &'static str) {
+    (format!("backstay resume {id} --now"), "asks the agent again at once")
+}
+
 /// Commands that make sense now, with what they do.
 fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
     let record = page.record;
@@ -223,7 +228,9 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
             }
             None => "finds the agents again and goes on",
         };
-        return vec![(format!("backstay resume {id}"), does)];
+        let mut commands = vec![(format!("backstay resume {id}"), does)];
+        commands.extend(page.limit().map(|_| ask_at_once(id)));
+        return commands;
     }
     match record.status {
         RunStatus::Queued if page.held == Held::Nobody => {
@@ -246,11 +253,8 @@ fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
             commands
         }
         RunStatus::Cancelled => vec![(format!("backstay retry {id}"), "takes it up again")],
-        RunStatus::Queued
-        | RunStatus::Running
-        | RunStatus::Waiting
-        | RunStatus::Cancelling
-        | RunStatus::Completed => Vec::new(),
+        RunStatus::Running => page.limit().map(|_| ask_at_once(id)).into_iter().collect(),
+        RunStatus::Queued | RunStatus::Waiting | RunStatus::Cancelling | RunStatus::Completed => Vec::new(),
     }
 }
 

@@ -161,7 +161,7 @@ impl<'a> Page<'a> {
         let took = duration(record.duration(times.now));
         let since = record.updated_at.map_or_else(String::new, |at| format!(" since {}", times.minute(at)));
         if let Some(limit) = self.unowned_limit(times) {
-            return (Paint::Warn, unowned_limit_words(&limit.agent, limit.until, times));
+            return (Paint::Warn, unowned_limit_words(limit, times));
         }
         if self.is_interrupted() {
             let agents = match self.agents_alive() {
@@ -175,7 +175,7 @@ impl<'a> Page<'a> {
             RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
             RunStatus::Running => match self.limit() {
                 None if self.waits_for_checkout() => (Paint::Warn, format!("waits for the checkout{since}")),
-                Some(limit) => (Paint::Warn, limit_words(&limit.agent, limit.until, times)),
+                Some(limit) => (Paint::Warn, limit_words(limit, times)),
                 None => (Paint::Busy, format!("running {took}")),
             },
             RunStatus::Waiting => (Paint::Warn, format!("waits for a person{since}")),

@@ -313,7 +313,8 @@ pub(super) fn by_presets() -> RunRecord {
     let troubled =
         AgentRecord { trouble: Some("Reconnecting... 2/5".to_owned()), ..agent("$ cargo test", "10:26:38") };
     record.steps[3].attempts[0].agent = Some(troubled);
-    record.steps[4].limit = Some(LimitWait { agent: "codex".to_owned(), until: at("14:05:00") });
+    record.steps[4].limit =
+        Some(LimitWait { agent: "codex".to_owned(), until: at("14:05:00"), is_end_known: true });
     record
 }
 
@@ -426,8 +427,11 @@ fn ls_of_runs_in_every_state() {
             question: (status == RunStatus::Waiting)
                 .then(|| "qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()),
             next_timer: None,
-            limit: (workflow == "nightly")
-                .then(|| LimitWait { agent: "codex".to_owned(), until: at("14:05:00") }),
+            limit: (workflow == "nightly").then(|| LimitWait {
+                agent: "codex".to_owned(),
+                until: at("14:05:00"),
+                is_end_known: true,
+            }),
         },
         owner: None,
         wake_at: (status == RunStatus::Running).then(|| at("10:26:40")),

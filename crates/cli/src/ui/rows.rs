@@ -266,7 +266,7 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
         return (said, beside);
     }
     if let Some(limit) = &record.limit {
-        return (limit_words(&limit.agent, limit.until, times), Vec::new());
+        return (limit_words(limit, times), Vec::new());
     }
     let said = match seen.and_then(|sign| sign.said.as_deref()) {
         Some(said) if is_working => one_line(said),

@@ -1,6 +1,6 @@
 //! One event as one line of plain words.
 
-use backstay_engine::record::{busy_words, why_suspended};
+use backstay_engine::record::{LimitWait, busy_words, why_suspended};
 use backstay_model::event::{
     Answer, AttemptEnd, Because, EffectFinished, Event, FailureClass, LoopEnd, Resolution, RunSuspended,
     Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget, Verdict,
@@ -219,13 +219,15 @@ fn said_words(said: &Said) -> Option<(Paint, String)> {
 
 fn continues_words(continues: &StepContinues, times: &Times) -> String {
     let next = &continues.next;
+    let waits = || LimitWait::of(continues).map(|limit| super::limit_words(&limit, times));
     match (&continues.because, continues.due_at) {
-        (Because::Limit { .. }, Some(due_at)) => super::limit_words(next, due_at, times),
-        (Because::Limit { .. }, None) => format!("{} met a limit; {next} goes on", continues.agent),
+        (Because::Limit { .. }, _) => {
+            waits().unwrap_or_else(|| format!("{} met a limit; {next} goes on", continues.agent))
+        }
         (
             Because::LoginNeeded { message } | Because::Refused { message } | Because::NotStarted { message },
             _,
-        ) => format!("{message}; {next} goes on"),
+        ) => format!("{message}; {}", waits().unwrap_or_else(|| format!("{next} goes on"))),
         (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),

@@ -11,6 +11,19 @@ use serde::{Deserialize, Serialize};
 /// Files of one attempt that are named.
 const FILES_MAX: usize = 1_000;
 
+/// A session among those of all agents: each preset names its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionKey {
+    preset: String,
+    session: String,
+}
+
+impl SessionKey {
+    pub(crate) fn new(preset: &str, session: &str) -> SessionKey {
+        SessionKey { preset: preset.to_owned(), session: session.to_owned() }
+    }
+}
+
 /// What an agent that is known by a preset did in an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentRecord {
@@ -101,10 +114,11 @@ impl AgentRecord {
                 self.files.extend(paths.into_iter().take(room));
             }
             Said::Usage(usage) => match usage.span {
-                UsageSpan::Process => self.usage = Some(usage.tokens),
+                UsageSpan::Process => self.usage = Some(at_least(usage.tokens, self.usage)),
                 UsageSpan::Session => {
-                    self.session_usage = Some(usage.tokens);
-                    self.usage = Some(before.map_or(usage.tokens, |before| usage.tokens.minus(&before)));
+                    let used = at_least(usage.tokens, self.session_usage);
+                    self.session_usage = Some(used);
+                    self.usage = Some(before.map_or(used, |before| used.minus(&before)));
                 }
             },
             Said::Limit { message, .. }
@@ -116,7 +130,21 @@ impl AgentRecord {
         }
     }
 
+    /// Its session, by the name under which what that used is remembered.
+    pub(super) fn session_key(&self) -> Option<SessionKey> {
+        self.session.as_deref().map(|session| SessionKey::new(&self.preset, session))
+    }
+
+    /// The session that its own began as a copy of.
+    pub(super) fn original_key(&self) -> Option<SessionKey> {
+        self.copy_of.as_deref().map(|session| SessionKey::new(&self.preset, session))
+    }
+
     fn does(&mut self, at: Timestamp, line: String) {
         (self.line, self.line_at, self.trouble) = (Some(line), Some(at), None);
     }
+}
+
+fn at_least(told: Tokens, earlier: Option<Tokens>) -> Tokens {
+    earlier.map_or(told, |earlier| told.at_least(&earlier))
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use backstay_model::event::Tokens;
 use backstay_model::{QuestionId, Scope, Timestamp};
 
+use super::agent::SessionKey;
 use super::parts::{QuestionRecord, StepRecord, StepStage};
 
 /// Where things stand in the lists of a record. It follows from them, so it is no part of what two records are compared by.
@@ -15,8 +16,8 @@ pub struct RecordIndex {
     open: BTreeSet<usize>,
     questions: BTreeMap<QuestionId, usize>,
     open_questions: BTreeSet<usize>,
-    /// What sessions had used, by their ids and the starts of the attempts that told it.
-    sessions: BTreeMap<(String, Timestamp), Tokens>,
+    /// What sessions had used, with the starts of the attempts that told it.
+    sessions: BTreeMap<(SessionKey, Timestamp), Tokens>,
     /// How many entries of the lists were looked at: what folding costs.
     looked_at: u64,
 }
@@ -45,8 +46,8 @@ impl RecordIndex {
             self.note_stage(&record.scope, steps);
             for attempt in &record.attempts {
                 let Some(agent) = &attempt.agent else { continue };
-                if let (Some(session), Some(used)) = (&agent.session, agent.session_usage) {
-                    self.add_session(session.clone(), attempt.starting_at, used);
+                if let (Some(session), Some(used)) = (agent.session_key(), agent.session_usage) {
+                    self.add_session(session, attempt.starting_at, used);
                 }
             }
         }
@@ -101,14 +102,18 @@ impl RecordIndex {
         self.open_questions.iter().filter_map(|position| questions.get(*position))
     }
 
-    pub(super) fn add_session(&mut self, session: String, starting_at: Timestamp, used: Tokens) {
+    pub(super) fn add_session(&mut self, session: SessionKey, starting_at: Timestamp, used: Tokens) {
         self.sessions.insert((session, starting_at), used);
     }
 
     /// What `session` had used when an attempt that began before `starting_at` told of it last.
-    pub(super) fn used_before(&self, session: &str, starting_at: Timestamp) -> Option<(Timestamp, Tokens)> {
-        let from = (session.to_owned(), Timestamp::from_micros(i64::MIN));
-        let mut earlier = self.sessions.range(from..(session.to_owned(), starting_at));
+    pub(super) fn used_before(
+        &self,
+        session: &SessionKey,
+        starting_at: Timestamp,
+    ) -> Option<(Timestamp, Tokens)> {
+        let from = (session.clone(), Timestamp::from_micros(i64::MIN));
+        let mut earlier = self.sessions.range(from..(session.clone(), starting_at));
         earlier.next_back().map(|((_, at), used)| (*at, *used))
     }
 

@@ -13,6 +13,7 @@ mod usage;
 mod words;
 
 pub use agent::AgentRecord;
+pub(crate) use agent::SessionKey;
 pub use index::RecordIndex;
 pub use parts::{
     AnswerRecord, AttemptRecord, Interruption, InterventionRecord, LoopRecord, OwnerRecord, QuestionRecord,

@@ -22,7 +22,7 @@ use super::{Pause, PlanRecord, RecordIndex, RunStatus, why_suspended};
 pub const RUN_RECORD_SCHEMA: u32 = 1;
 
 /// The version of the fold: raised when the same events give another record, so that no kept one is gone on with.
-pub const RUN_RECORD_FOLD: u32 = 6;
+pub const RUN_RECORD_FOLD: u32 = 7;
 
 /// A run, folded for reading.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

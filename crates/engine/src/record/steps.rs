@@ -1,7 +1,7 @@
 //! How the events of steps become their records.
 
 use backstay_model::event::{
-    Actor, AgentSaid, Answer, Because, CycleStarted, Event, QuestionKind, Said, StepStatus, UsageSpan,
+    Actor, AgentSaid, Answer, CycleStarted, Event, QuestionKind, Said, StepStatus, UsageSpan,
 };
 use backstay_model::{Attempt, EffectCall, EffectId, Scope, StepId, Timestamp};
 
@@ -46,8 +46,7 @@ impl RunRecord {
                     Some(due_at) => StepStage::Backoff { due_at },
                     None => StepStage::Started,
                 };
-                let until = continues.due_at.filter(|_| matches!(continues.because, Because::Limit { .. }));
-                record.limit = until.map(|until| LimitWait { agent: continues.next.clone(), until });
+                record.limit = LimitWait::of(&continues);
                 record.agent = Some(continues.next);
             }
             Event::AgentSaid(said) => self.fold_said(at, said),
@@ -186,7 +185,7 @@ impl RunRecord {
             && let Some(agent) = &mut attempt.agent
         {
             agent.fold(at, said, before);
-            let used = (agent.session.clone(), attempt.starting_at, agent.session_usage);
+            let used = (agent.session_key(), attempt.starting_at, agent.session_usage);
             if let (Some(session), starting_at, Some(used)) = used {
                 self.index.add_session(session, starting_at, used);
             }

@@ -6,6 +6,7 @@ use backstay_model::Timestamp;
 use backstay_model::event::Tokens;
 use serde::{Deserialize, Serialize};
 
+use super::agent::SessionKey;
 use super::{AgentRecord, AttemptRecord, RunRecord};
 
 /// A figure of several attempts, of which some may have told nothing.
@@ -15,7 +16,7 @@ pub struct Figure {
     pub known: u64,
     /// Attempts that told nothing of it.
     pub untold: u64,
-    /// Attempts that told it without their sub-agents.
+    /// Attempts that told only a part of it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub partial: u64,
 }
@@ -87,16 +88,16 @@ fn is_zero(number: &u64) -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     usage: Usage,
-    /// What sessions had used, by their ids, as of when.
-    sessions: BTreeMap<String, (Timestamp, Tokens)>,
+    /// What sessions had used, as of when.
+    sessions: BTreeMap<SessionKey, (Timestamp, Tokens)>,
 }
 
 impl Forgotten {
     pub(super) fn add(&mut self, attempt: &AttemptRecord) {
         let Some(agent) = counted(attempt) else { return };
         self.usage.add(agent.usage.as_ref());
-        if let (Some(session), Some(used)) = (&agent.session, agent.session_usage) {
-            self.sessions.insert(session.clone(), (attempt.starting_at, used));
+        if let (Some(session), Some(used)) = (agent.session_key(), agent.session_usage) {
+            self.sessions.insert(session, (attempt.starting_at, used));
         }
     }
 }
@@ -121,12 +122,12 @@ impl RunRecord {
     /// What the session of `agent`, begun at `starting_at`, had used before, when an earlier attempt told of it last. A copy
     /// counts what the original had used.
     pub(super) fn used_before(&self, agent: &AgentRecord, starting_at: Timestamp) -> Option<Tokens> {
-        let used = |session: &str| {
-            let told = self.index.used_before(session, starting_at).into_iter();
-            told.chain(self.forgotten.sessions.get(session).copied())
+        let used = |session: SessionKey| {
+            let told = self.index.used_before(&session, starting_at).into_iter();
+            told.chain(self.forgotten.sessions.get(&session).copied())
                 .max_by_key(|(at, _)| *at)
                 .map(|(_, used)| used)
         };
-        agent.session.as_deref().and_then(used).or_else(|| agent.copy_of.as_deref().and_then(used))
+        agent.session_key().and_then(used).or_else(|| agent.original_key().and_then(used))
     }
 }

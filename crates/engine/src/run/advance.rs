@@ -20,6 +20,15 @@ use super::work::Named;
 /// What is said of work that ends with its run.
 pub(super) const CALLED_OFF: &str = "cancelled with the run";
 
+/// Which waits for a moment end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timers {
+    /// Those whose moment has come.
+    Due,
+    /// All of them: a person wants it.
+    All,
+}
+
 impl Turn<'_> {
     /// Emits what follows until nothing new does, then begins what is wanted.
     pub(super) fn advance(&mut self) {
@@ -46,13 +55,13 @@ impl Turn<'_> {
                     }
                 }
                 Phase::Running => {
-                    self.fire_timers();
+                    self.fire_timers(Timers::Due);
                     self.move_on(&definition);
                 }
                 Phase::Cancelling { finally_too, .. } => {
                     let finally_too = *finally_too;
                     self.call_off(&definition, finally_too);
-                    self.fire_timers();
+                    self.fire_timers(Timers::Due);
                     self.move_on(&definition);
                 }
             }
@@ -79,7 +88,8 @@ impl Turn<'_> {
         )
     }
 
-    fn fire_timers(&mut self) {
+    /// Ends waits for a moment.
+    pub(super) fn fire_timers(&mut self, timers: Timers) {
         for place in self.machine.active.clone() {
             if self.is_full() {
                 return;
@@ -89,7 +99,7 @@ impl Turn<'_> {
             else {
                 continue;
             };
-            if due_at <= self.env.now {
+            if due_at <= self.env.now || timers == Timers::All {
                 self.emit_at(&place, TimerFired { due_at, fired_at: self.env.now });
             }
         }

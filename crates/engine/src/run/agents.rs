@@ -1,10 +1,10 @@
 //! Attempts of an agent that follow each other: after a limit, in another one's place, in the session that it worked in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues,
+    AgentSaid, AgentStarting, Because, FailureClass, Said, SaidOn, SessionWish, StepContinues, TimerFired,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, Timestamp};
@@ -15,6 +15,7 @@ use super::handover::{Predecessor, WorkDone};
 use super::place::Place;
 use super::reports::duration;
 use super::turn::Turn;
+use crate::record::LimitWait;
 use crate::{AgentEnded, Report, Trouble};
 
 /// How long limits in a row are waited for where the step does not say, in milliseconds.
@@ -29,6 +30,41 @@ const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
 /// How long a session is waited for that another process works in; doubled each time, so often.
 const BUSY_SESSION_MS: u64 = 30_000;
 const BUSY_SESSION_TRIES_MAX: u32 = 5;
+
+/// Which of a step's agents cannot work, since the step was last begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Availability {
+    /// Agents that are not installed, not logged in or refused by their provider. Waiting does not help.
+    unfit: BTreeSet<String>,
+    /// The agents that met a limit, each with the time until which it is not asked again.
+    limits: BTreeMap<String, Timestamp>,
+}
+
+impl Availability {
+    /// Takes in why `agent` gets no attempt, or another one.
+    fn note(&mut self, agent: &str, because: &Because) {
+        match because {
+            Because::Limit { until, .. } => {
+                self.limits.insert(agent.to_owned(), *until);
+            }
+            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {
+                self.unfit.insert(agent.to_owned());
+            }
+            Because::CutShort { .. }
+            | Because::SessionUnknown
+            | Because::SessionInUse
+            | Because::SessionBusy
+            | Because::InvalidOutput { .. } => {}
+        }
+    }
+
+    /// The first of `agents` that can work at once, else the one whose limit ends first, and when. `None` if none can work.
+    fn choose<'a>(&self, agents: &[&'a String], now: Timestamp) -> Option<(&'a str, Option<Timestamp>)> {
+        let fit = agents.iter().filter(|agent| !self.unfit.contains(**agent));
+        let limited_until = |agent: &String| self.limits.get(agent).copied().filter(|until| *until > now);
+        fit.map(|agent| (agent.as_str(), limited_until(agent))).min_by_key(|(_, until)| *until)
+    }
+}
 
 /// How the attempts of a step's agent follow each other, since the step was last begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +82,7 @@ pub(super) struct AgentTurn {
     /// What is wrong with the last answer: the next attempt is to mend it.
     pub(super) repair: Option<String>,
     /// The agent whose limit the next attempt waits for.
-    pub(super) waits_for: Option<String>,
+    pub(super) waits_for: Option<LimitWait>,
     /// A person worked in its session since the last attempt.
     pub(super) intervened: bool,
     /// What the current agent did, in all of its attempts.
@@ -59,8 +95,8 @@ pub(super) struct AgentTurn {
     busy_in_a_row: u32,
     /// What was done once and is not done again.
     done: Vec<Once>,
-    /// Until when each agent that met a limit is not asked.
-    limits: BTreeMap<String, Timestamp>,
+    /// Which of the step's agents cannot work.
+    availability: Availability,
     /// Since when limits follow each other without a sign of life between.
     limited_since: Option<Timestamp>,
     /// How many do.
@@ -145,7 +181,11 @@ impl AgentTurn {
 
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
-        self.waits_for = None;
+        self.availability.note(&continues.agent, &continues.because);
+        self.waits_for = LimitWait::of(continues);
+        if self.waits_for.is_some() || matches!(continues.because, Because::Limit { .. }) {
+            self.limited_since.get_or_insert(at);
+        }
         let is_about_session = matches!(
             continues.because,
             Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy
@@ -154,12 +194,9 @@ impl AgentTurn {
             self.allow_other_session();
         }
         match &continues.because {
-            Because::Limit { until, .. } => {
+            Because::Limit { .. } => {
                 self.forget_empty_session();
-                self.limits.insert(continues.agent.clone(), *until);
-                self.limited_since.get_or_insert(at);
                 self.limits_in_a_row += 1;
-                self.waits_for = continues.due_at.map(|_| continues.next.clone());
             }
             Because::SessionUnknown => {
                 (self.session, self.anew) = (None, true);
@@ -193,6 +230,15 @@ impl AgentTurn {
     fn goes_on(&self) -> bool {
         let session = self.starting.as_ref().map(|starting| &starting.session);
         matches!(session, Some(SessionWish::Continue { .. }))
+    }
+
+    /// A wait ended. Before its moment a person ended it, who knows better what the agents can do now.
+    pub(super) fn fold_fired(&mut self, fired: &TimerFired) {
+        self.waits_for = None;
+        if fired.fired_at < fired.due_at {
+            (self.limited_since, self.limits_in_a_row) = (None, 0);
+            self.availability = Availability::default();
+        }
     }
 
     /// The agent works: the next limit is the first of its row.
@@ -294,28 +340,26 @@ impl Turn<'_> {
         let turn = &self.machine.leaf(place)?.agent;
         let current = turn.agent.as_ref().unwrap_or(first);
         let agents: Vec<&String> = std::iter::once(first).chain(&options.fallback).collect();
-        let behind = agents.iter().skip_while(|agent| **agent != current).nth(1);
-        let continues = |next: &str, because: Because| {
-            Some(Next::Continues(StepContinues {
-                attempt,
-                agent: current.clone(),
-                next: next.to_owned(),
-                because,
-                due_at: None,
-            }))
+        let continues = |because: Because| {
+            let (agent, next) = (current.clone(), current.clone());
+            Some(Next::Continues(StepContinues { attempt, agent, next, because, due_at: None }))
+        };
+        let other = |because: Because| {
+            self.by_available(turn, &agents, (attempt, current, message), because, options)
         };
         let once = |once: Once, because: Because| match turn.done.contains(&once) {
             true => None,
-            false => continues(current, because),
+            false => continues(because),
         };
-        let message = message.to_owned();
+        let text = || message.to_owned();
         match (failure, ended.and_then(|ended| ended.trouble.as_ref())) {
             (FailureClass::RateLimit, Some(Trouble::Limit { reset_at, message })) => {
-                self.after_limit(turn, &agents, current, (attempt, *reset_at, message), options)
+                let until = self.limit_end(turn, attempt, *reset_at);
+                other(Because::Limit { reset_at: *reset_at, until, message: message.clone() })
             }
-            (FailureClass::Login, _) => continues(behind?, Because::LoginNeeded { message }),
-            (FailureClass::Refused, _) => continues(behind?, Because::Refused { message }),
-            (FailureClass::Spawn, _) => continues(behind?, Because::NotStarted { message }),
+            (FailureClass::Login, _) => other(Because::LoginNeeded { message: text() }),
+            (FailureClass::Refused, _) => other(Because::Refused { message: text() }),
+            (FailureClass::Spawn, _) => other(Because::NotStarted { message: text() }),
             (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
                 once(Once::FreshSession, Because::SessionUnknown)
             }
@@ -332,10 +376,10 @@ impl Turn<'_> {
                 if turn.cuts < LOSSES_IN_A_ROW_MAX
                     && matches!(step.after_crash, AfterCrash::Resume | AfterCrash::Rerun) =>
             {
-                continues(current, Because::CutShort { message })
+                continues(Because::CutShort { message: text() })
             }
             (FailureClass::InvalidOutput, _) if ended.is_some() => {
-                once(Once::Repair, Because::InvalidOutput { problem: message })
+                once(Once::Repair, Because::InvalidOutput { problem: text() })
             }
             _ => None,
         }
@@ -356,59 +400,50 @@ impl Turn<'_> {
         })
     }
 
-    /// The agent itself once its limit ends, or the next one that has met none.
-    fn after_limit(
-        &self,
-        turn: &AgentTurn,
-        agents: &[&String],
-        current: &str,
-        limit: (Attempt, Option<Timestamp>, &str),
-        options: &AgentOptions,
-    ) -> Option<Next> {
-        let (attempt, reset_at, message) = limit;
+    /// Until when an agent that met a limit is not asked again.
+    fn limit_end(&self, turn: &AgentTurn, attempt: Attempt, reset_at: Option<Timestamp>) -> Timestamp {
         let now = self.env.now;
         let in_a_row = turn.limits_in_a_row;
         let pause_ms = UNKNOWN_LIMIT_MS.saturating_mul(1 << in_a_row.min(20)).min(UNKNOWN_LIMIT_MAX_MS);
         let jitter = Duration::from_millis(self.env.chance_below(LIMIT_JITTER_MS, u64::from(attempt.0)));
         let told = reset_at.map(|at| at.plus(LIMIT_SLACK)).filter(|at| *at > now);
-        let until = told.unwrap_or_else(|| now.plus(Duration::from_millis(pause_ms))).plus(jitter);
-        let mut limits = turn.limits.clone();
-        limits.insert(current.to_owned(), until);
-        let is_free = |agent: &&&String| limits.get(**agent).is_none_or(|until| *until <= now);
-        let free = agents.iter().find(is_free).map(|agent| agent.as_str());
-        let names = agents.iter().map(|agent| agent.as_str());
-        let first_free = names.filter_map(|agent| Some((*limits.get(agent)?, agent))).min();
-        let (next, due_at) = match options.on_limit {
-            OnLimit::Fail => return None,
-            OnLimit::Fallback => match (free, first_free) {
-                (Some(free), _) => (free, None),
-                (None, Some((due_at, agent))) => (agent, Some(due_at)),
-                (None, None) => (current, Some(until)),
-            },
-            OnLimit::Wait => (current, Some(until)),
-        };
+        told.unwrap_or_else(|| now.plus(Duration::from_millis(pause_ms))).plus(jitter)
+    }
+
+    /// The next attempt after `current` cannot work, by an agent that can. `None` if there is none.
+    fn by_available(
+        &self,
+        turn: &AgentTurn,
+        agents: &[&String],
+        (attempt, current, message): (Attempt, &str, &str),
+        because: Because,
+        options: &AgentOptions,
+    ) -> Option<Next> {
+        let now = self.env.now;
         let max_wait = Duration::from_millis(options.max_wait_ms.unwrap_or(MAX_WAIT_MS));
         let since = turn.limited_since.unwrap_or(now);
-        let is_too_long = due_at.is_some_and(|due_at| due_at.since(since) > max_wait);
-        let (next, due_at) = match (is_too_long, free) {
-            (false, _) => (next, due_at),
-            // Whoever may wait, but not that long, does not have to where another one can do it.
-            (true, Some(free)) => (free, None),
-            (true, None) => {
-                let wait = duration(millis(until.since(since)));
-                let longest = duration(millis(max_wait));
-                return Some(Next::Fails(format!(
-                    "{message} (the wait of {wait} is longer than `max_wait`, {longest})"
-                )));
+        let is_too_long = |until: Timestamp| until.since(since) > max_wait;
+        let stays = match (&because, options.on_limit) {
+            (Because::Limit { .. }, OnLimit::Fail) => return None,
+            // It may wait, but not that long: then it does not have to where another agent can work.
+            (Because::Limit { until, .. }, OnLimit::Wait) if !is_too_long(*until) => {
+                Some((current, Some(*until)))
             }
+            _ => None,
         };
-        Some(Next::Continues(StepContinues {
-            attempt,
-            agent: current.to_owned(),
-            next: next.to_owned(),
-            because: Because::Limit { reset_at, until, message: message.to_owned() },
-            due_at,
-        }))
+        let mut availability = turn.availability.clone();
+        availability.note(current, &because);
+        let (next, due_at) = stays.or_else(|| availability.choose(agents, now))?;
+        if let Some(due_at) = due_at.filter(|due_at| is_too_long(*due_at)) {
+            let wait = duration(millis(due_at.since(since)));
+            let whose = if next == current { String::new() } else { format!(" for the limit of `{next}`") };
+            let longest = duration(millis(max_wait));
+            return Some(Next::Fails(format!(
+                "{message} (the wait of {wait}{whose} is longer than `max_wait`, {longest})"
+            )));
+        }
+        let (agent, next) = (current.to_owned(), next.to_owned());
+        Some(Next::Continues(StepContinues { attempt, agent, next, because, due_at }))
     }
 }
 

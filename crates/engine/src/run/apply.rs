@@ -326,10 +326,10 @@ impl RunMachine {
                 }
             }
             Event::AgentSaid(said) => self.fold_said(place, said),
-            Event::TimerFired(_) => {
+            Event::TimerFired(fired) => {
                 self.set_leaf_phase(place, LeafPhase::Working(Progress::Wanted));
                 if let Some(leaf) = self.leaf_mut(place) {
-                    leaf.agent.waits_for = None;
+                    leaf.agent.fold_fired(fired);
                 }
             }
             Event::EffectStarting(starting) => self.fold_starting(at, place, starting),

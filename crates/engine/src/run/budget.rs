@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use backstay_model::event::{
     AgentSaid, BudgetRaised, FailureClass, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption,
-    SessionWish, StepStatus, Usage, UsageSpan,
+    SessionWish, StepStatus, Tokens, Usage, UsageSpan,
 };
-use backstay_model::{Digest, QuestionId, Seq};
+use backstay_model::{Attempt, Digest, EffectId, QuestionId, Seq};
 use backstay_workflow::plan::{Budget, OnExceeded};
 
 use super::RunMachine;
 use super::place::Place;
 use super::turn::Turn;
+use crate::record::SessionKey;
 
 /// The answers to "may it use more?".
 const MORE: &str = "more";
@@ -20,25 +21,42 @@ const STOP: &str = "stop";
 /// What the agents of a run told that they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Used {
-    /// By session, where an agent counts over that, else by attempt.
-    counts: BTreeMap<String, Count>,
+    counts: BTreeMap<CountedWork, Count>,
     /// What may be used in all, once somebody allowed more than the plan does.
     raised_to: Option<u64>,
-    /// Sub-agents worked whose usage nobody told.
-    is_partial: bool,
+}
+
+/// What the figures of an agent count over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum CountedWork {
+    /// All attempts that worked in a session.
+    Session(SessionKey),
+    Attempt(EffectId, Attempt),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
-    tokens: u64,
-    /// Of these, what the original had used that the session is a copy of.
+    told: Tokens,
+    /// The tokens that the original had used, where the session is a copy of it.
     copied: u64,
+}
+
+impl Count {
+    /// The tokens read and written.
+    fn tokens(&self) -> u64 {
+        [self.told.input, self.told.output].into_iter().flatten().fold(0, u64::saturating_add)
+    }
 }
 
 impl Used {
     fn tokens(&self) -> u64 {
-        let own = |count: &Count| count.tokens.saturating_sub(count.copied);
+        let own = |count: &Count| count.tokens().saturating_sub(count.copied);
         self.counts.values().map(own).fold(0, u64::saturating_add)
+    }
+
+    /// Whether more was used than was told, by what was told last.
+    fn is_partial(&self) -> bool {
+        self.counts.values().any(|count| count.told.is_partial)
     }
 
     pub(super) fn raise(&mut self, raised: &BudgetRaised) {
@@ -47,26 +65,27 @@ impl Used {
 }
 
 impl RunMachine {
-    /// Folds what an agent told that it has used so far. What it does not tell counts nothing.
+    /// Folds what an agent told that it has used so far. What it never told counts nothing, and no count falls.
     pub(super) fn fold_usage(&mut self, place: &Place, said: &AgentSaid, usage: &Usage) {
-        self.used.is_partial |= usage.tokens.is_partial;
         let agent = self.leaf(place).map(|leaf| &leaf.agent);
-        let session = agent.and_then(|agent| agent.session.clone());
-        let from = match agent.and_then(|agent| agent.starting.as_ref()).map(|starting| &starting.session) {
-            Some(SessionWish::Fork { from, .. }) => Some(from.clone()),
-            _ => None,
-        };
-        let key = match (usage.span, session) {
-            (UsageSpan::Session, Some(session)) => session,
+        let starting = agent.and_then(|agent| agent.starting.as_ref());
+        let key_of = |session: &str| Some(SessionKey::new(&starting?.preset, session));
+        let session = agent.and_then(|agent| agent.session.as_deref()).and_then(key_of);
+        let (work, original) = match (usage.span, session) {
+            (UsageSpan::Session, Some(session)) => {
+                let original = match starting.map(|starting| &starting.session) {
+                    Some(SessionWish::Fork { from, .. }) => key_of(from).map(CountedWork::Session),
+                    Some(SessionWish::Fresh { .. } | SessionWish::Continue { .. }) | None => None,
+                };
+                (CountedWork::Session(session), original)
+            }
             (UsageSpan::Session, None) | (UsageSpan::Process, _) => {
-                format!("{}:{}", said.effect, said.attempt)
+                (CountedWork::Attempt(said.effect.clone(), said.attempt), None)
             }
         };
-        let original = from.and_then(|from| self.used.counts.get(&from)).map_or(0, |count| count.tokens);
-        let copied = if usage.span == UsageSpan::Session { original } else { 0 };
-        let count = self.used.counts.entry(key).or_insert(Count { tokens: 0, copied });
-        let tokens = [usage.tokens.input, usage.tokens.output];
-        count.tokens = tokens.into_iter().flatten().fold(0, u64::saturating_add);
+        let copied = original.and_then(|original| self.used.counts.get(&original)).map_or(0, Count::tokens);
+        let count = self.used.counts.entry(work).or_insert(Count { told: Tokens::default(), copied });
+        count.told = usage.tokens.at_least(&count.told);
     }
 
     /// The tokens that the run may use and those that it has used, where these are as many.
@@ -88,9 +107,9 @@ impl Turn<'_> {
         if agent.is_none_or(|(_, agent)| !agent.is_read()) {
             return false;
         }
-        let said = match self.machine.used.is_partial {
+        let said = match self.machine.used.is_partial() {
             false => format!("{used} of {most} tokens are used"),
-            true => format!("{used} of {most} tokens are used, and those of sub-agents, which are not told"),
+            true => format!("{used} of {most} tokens are used, and more that is not told"),
         };
         match budget.map(|budget| budget.on_exceeded).unwrap_or_default() {
             OnExceeded::Ask => self.ask_for_more(place, most, &said),

@@ -110,16 +110,20 @@ impl Turn<'_> {
         let Some(definition) = self.machine.definition.clone() else { return };
         let Some(node) = definition.node(&place.step) else { return };
         let judged = self.judge(place, node, &process);
-        match process.by {
-            EndedBy::Timeout => {
+        // A turn that had ended before its time did is not one that timed out.
+        match judged.end {
+            AttemptEnd::Failed { failure: FailureClass::Timeout } => {
                 let budget_ms = total_budget_ms(node).unwrap_or(0);
                 self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Total, budget_ms });
             }
-            EndedBy::IdleTimeout => {
+            AttemptEnd::Failed { failure: FailureClass::Stall } => {
                 let budget_ms = node.step.idle_timeout_ms.unwrap_or(0);
                 self.emit_at(place, StepTimedOut { attempt, budget: TimeBudget::Idle, budget_ms });
             }
-            EndedBy::Exit | EndedBy::Stop | EndedBy::Told | EndedBy::SpawnFailed => {}
+            AttemptEnd::Failed { .. }
+            | AttemptEnd::Succeeded
+            | AttemptEnd::Cancelled
+            | AttemptEnd::Interrupted => {}
         }
         let (by, exit_code) = (process.by, process.exit_code);
         let agent = process.agent.clone();
@@ -129,7 +133,7 @@ impl Turn<'_> {
         match judged.end {
             AttemptEnd::Succeeded => {
                 self.finish(place, StepStatus::Succeeded, exit_code, None, judged.message, judged.output);
-                lost.into_iter().for_each(|lost_bytes| self.stand_still_without_output(place, lost_bytes));
+                lost.into_iter().for_each(|lost_bytes| self.suspend_without_output(place, lost_bytes));
             }
             _ if skip.is_some() => self.skip_as_asked(place, skip),
             AttemptEnd::Failed { failure } => {
@@ -147,9 +151,9 @@ impl Turn<'_> {
         }
     }
 
-    /// The step has done its work, and there was no room for its output: what follows would go on without it, and most likely
-    /// lose its own. So a person looks first.
-    fn stand_still_without_output(&mut self, place: &Place, lost_bytes: u64) {
+    /// Suspends the run after a step that did its work, whose output there was no room for. The next steps would go on without
+    /// that output, and most likely lose their own, so a person looks first.
+    fn suspend_without_output(&mut self, place: &Place, lost_bytes: u64) {
         if self.machine.phase != Phase::Running {
             return;
         }

@@ -10,6 +10,7 @@ use backstay_model::event::{
 };
 use backstay_model::{EffectCall, Scope, Seq, StepId};
 
+use super::advance::Timers;
 use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine, StepPhase};
 use super::turn::Turn;
@@ -262,11 +263,15 @@ impl Turn<'_> {
                 if self.machine.phase == Phase::Running => {
                     self.emit(Scope::Run, RunSuspending { by, reason });
                 }
-            Event::ResumeRequested(wish)
+            Event::ResumeRequested(wish) => {
                 // A run that goes on already does what is wanted.
-                if self.machine.phase != Phase::Running => {
+                if self.machine.phase != Phase::Running {
                     self.emit(Scope::Run, RunResumed { by: wish.by });
                 }
+                if wish.now {
+                    self.fire_timers(Timers::All);
+                }
+            }
             Event::CancelRequested(CancelRequested { by, reason }) => {
                 match self.machine.phase.clone() {
                     // Nothing is left to call off.

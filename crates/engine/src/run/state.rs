@@ -17,6 +17,7 @@ use super::agents::{AgentTurn, SaidUntil};
 use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
+use crate::record::LimitWait;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -451,16 +452,14 @@ impl RunMachine {
         self.definition.as_ref()?.node(effect.scope.step_id()?)?.step.schema.as_deref()
     }
 
-    /// The agent whose limit is waited for, and until when: the first that ends.
+    /// The limit that is waited for: the first that ends.
     #[must_use]
-    pub fn waits_for_limit(&self) -> Option<(&str, Timestamp)> {
+    pub fn waits_for_limit(&self) -> Option<&LimitWait> {
         let waits = |place: &Place| match self.leaf(place)? {
-            Leaf { phase: LeafPhase::Backoff { due_at }, agent, .. } => {
-                Some((agent.waits_for.as_deref()?, *due_at))
-            }
+            Leaf { phase: LeafPhase::Backoff { .. }, agent, .. } => agent.waits_for.as_ref(),
             _ => None,
         };
-        self.active.iter().filter_map(waits).min_by_key(|(_, due_at)| *due_at)
+        self.active.iter().filter_map(waits).min_by_key(|limit| limit.until)
     }
 
     pub(super) fn leaf(&self, place: &Place) -> Option<&Leaf> {

@@ -5,7 +5,7 @@ use backstay_model::{Scope, Timestamp, limits};
 
 use super::place::Place;
 use super::state::{LeafPhase, Phase, Progress, RunEnd, RunMachine};
-use crate::record::{LimitWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
+use crate::record::{RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
 
 /// The schema of a stored summary.
 const SUMMARY_VERSION: u32 = 1;
@@ -150,7 +150,7 @@ impl RunMachine {
             why: why.map(|why| why.chars().take(WHY_CHARS).collect()),
             question: self.questions.keys().next().copied(),
             next_timer: self.next_timer(),
-            limit: self.waits_for_limit().map(|(agent, until)| LimitWait { agent: agent.to_owned(), until }),
+            limit: self.waits_for_limit().cloned(),
         };
         fitted(summary)
     }
@@ -179,6 +179,7 @@ fn fitted(mut summary: RunSummary) -> RunSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::LimitWait;
 
     #[test]
     fn a_summary_fits_its_row_whatever_its_texts_are() {
@@ -195,7 +196,11 @@ mod tests {
                 why: Some(text(WHY_CHARS)),
                 question: Some("qst_01JDX7Q2ZK8VQ5T3W9M4N6P7R8".parse().unwrap()),
                 next_timer: Some(Timestamp::from_micros(i64::MAX)),
-                limit: Some(LimitWait { agent: "a".repeat(100), until: Timestamp::from_micros(i64::MAX) }),
+                limit: Some(LimitWait {
+                    agent: "a".repeat(100),
+                    until: Timestamp::from_micros(i64::MAX),
+                    is_end_known: true,
+                }),
             });
             let stored = serde_json::to_string(&summary).unwrap();
             assert!(stored.len() <= limits::SUMMARY_BYTES_MAX, "{character:?}: {}", stored.len());

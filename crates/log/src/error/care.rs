@@ -9,14 +9,6 @@ use crate::error::{BlobError, OpenError, StoreError};
 /// A store cannot be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
-    /// It is of a version that is only read after it was brought up to date.
-    #[error("{path} has format {found}, which has to be brought up to date first")]
-    Older {
-        /// The database.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -33,9 +25,11 @@ impl LookError {
     #[must_use]
     pub const fn is_finding(&self) -> bool {
         match self {
-            LookError::Older { .. }
-            | LookError::Open(
-                OpenError::NewerStore { .. } | OpenError::NotAStore { .. } | OpenError::Missing { .. },
+            LookError::Open(
+                OpenError::NewerStore { .. }
+                | OpenError::DevelopmentStore { .. }
+                | OpenError::NotAStore { .. }
+                | OpenError::Missing { .. },
             )
             | LookError::Open(OpenError::Store(StoreError::Corrupt { .. }))
             | LookError::Store(StoreError::Corrupt { .. }) => true,
@@ -49,7 +43,6 @@ impl LookError {
 impl Coded for LookError {
     fn code(&self) -> Code {
         match self {
-            LookError::Older { .. } => Code("BKS-L090"),
             LookError::Open(error) => error.code(),
             LookError::Store(error) => error.code(),
             LookError::Blob(error) => error.code(),
@@ -58,9 +51,6 @@ impl Coded for LookError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            LookError::Older { .. } => {
-                Some("any command that opens it does that, such as `backstay ls`".to_owned())
-            }
             LookError::Open(error) => error.hint(),
             LookError::Store(error) => error.hint(),
             LookError::Blob(error) => error.hint(),

@@ -341,6 +341,12 @@ pub enum OpenError {
         /// The newest format known here.
         known: i64,
     },
+    /// It was made before the first release.
+    #[error("the store {path} has a format of the time before the first release, which is not read any more")]
+    DevelopmentStore {
+        /// The store.
+        path: PathBuf,
+    },
     /// It is something else.
     #[error("{path} is not a Backstay store: {what}")]
     NotAStore {
@@ -372,6 +378,7 @@ impl Coded for OpenError {
     fn code(&self) -> Code {
         Code(match self {
             OpenError::NewerStore { .. } => "BKS-L070",
+            OpenError::DevelopmentStore { .. } => "BKS-L090",
             OpenError::NotAStore { .. } => "BKS-L071",
             OpenError::Missing { .. } => "BKS-L072",
             OpenError::NetworkFileSystem { .. } => "BKS-L073",
@@ -382,6 +389,9 @@ impl Coded for OpenError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             OpenError::NewerStore { .. } => "Use the version that made the store, or a newer one.".to_owned(),
+            OpenError::DevelopmentStore { .. } => {
+                "move its folder away, or remove it; `backstay run` makes a new store".to_owned()
+            }
             OpenError::NotAStore { .. } | OpenError::Missing { .. } => {
                 "name the folder of a store; `backstay run` makes one where there is none".to_owned()
             }

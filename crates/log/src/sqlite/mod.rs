@@ -19,7 +19,6 @@ mod group;
 mod keys;
 mod kinds;
 mod lock;
-mod migrate;
 mod open;
 mod open_here;
 mod owners;

@@ -19,7 +19,7 @@ use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
 use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, migrate, schema, wal};
+use super::{bell, fault, filesystem, schema, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
@@ -70,7 +70,7 @@ impl Default for OpenOptions {
 }
 
 impl SqliteLog {
-    /// The format of a store that is open: older ones are brought up to it.
+    /// The format of stores: no other one is opened.
     pub const FORMAT: i64 = super::schema::FORMAT;
 
     /// Opens the store in `folder`, and makes it if need be. Blocks.
@@ -83,7 +83,6 @@ impl SqliteLog {
         let there = root.status(DATABASE).map_err(|source| fault::io("look at", &path, source))?;
         let is_new = there.is_none_or(|there| there.size_bytes == 0);
         let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
-        migrate::bring_up(&mut connection, &root, &path)?;
         let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
         store_lock.acquire()?;
         if !store_lock.is_in_place()? {

@@ -12,12 +12,12 @@ use super::fault;
 use crate::clock::draw_log_id;
 use crate::error::{OpenError, StoreError};
 
-/// Says in the file's header that it is a store: the bytes `BKST`.
-const APPLICATION_ID: i64 = 0x424b_5354;
-/// The version of the tables below.
-pub(super) const FORMAT: i64 = 4;
-/// The first version that has packed payloads.
-pub(super) const FORMAT_PACKED: i64 = 4;
+/// Says in the file's header that it is a store: the bytes `Back`.
+const APPLICATION_ID: i64 = 0x4261_636b;
+/// The header of stores that were made while the formats were developed: the bytes `BKST`.
+const DEVELOPMENT_APPLICATION_ID: i64 = 0x424b_5354;
+/// The version of the tables below, and of what is in them.
+pub(super) const FORMAT: i64 = 1;
 /// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
@@ -154,7 +154,7 @@ pub(super) const FLAG_MORE: i64 = 1;
 /// With an event, who may append to its topic has changed.
 pub(super) const FLAG_CONTROL: i64 = 2;
 
-/// An event has no scope and no trace, so that nobody needs to look for them. Events of version 1 do not say so.
+/// An event has no scope and no trace, so that nobody needs to look for them.
 pub(super) const FLAG_PLAIN: i64 = 4;
 
 /// Opens a connection that writes to a database that is there. Whoever makes a store makes its file first.
@@ -208,15 +208,41 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
-/// The version of the tables, if the file at `path` is a store.
-pub(super) fn version(connection: &Connection, path: &Path) -> Result<Option<i64>, OpenError> {
+/// What a database is.
+pub(super) enum Found {
+    /// A store of today's format.
+    Store,
+    /// A database in which nothing is yet.
+    Blank,
+}
+
+/// What the database at `path` is.
+///
+/// # Errors
+/// [`OpenError`] if it is something else, or a store of another format.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
+    let foreign = |source| foreign("open", path, source, "not a database");
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let application =
-        number("application_id").map_err(|source| foreign("open", path, source, "not a database"))?;
-    if application != APPLICATION_ID {
-        return Ok(None);
+    let application = number("application_id").map_err(foreign)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(foreign)?;
+    match application {
+        0 if tables == 0 => Ok(Found::Blank),
+        APPLICATION_ID => {
+            match number("user_version").map_err(|source| fault::sqlite("read", path, source))? {
+                FORMAT => Ok(Found::Store),
+                found if found > FORMAT => {
+                    Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT })
+                }
+                _ => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+            }
+        }
+        DEVELOPMENT_APPLICATION_ID => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+        _ => {
+            let what = "it is another program's database".to_owned();
+            Err(OpenError::NotAStore { path: path.to_owned(), what })
+        }
     }
-    number("user_version").map(Some).map_err(|source| fault::sqlite("read", path, source).into())
 }
 
 /// Makes the tables, or checks those that are there. To be called by the holder of the writer's lock.
@@ -226,26 +252,16 @@ pub(super) fn prepare(
     now: Timestamp,
     boot: Option<&str>,
 ) -> Result<LogId, OpenError> {
-    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let application =
-        number("application_id").map_err(|source| foreign("open", path, source, "not a database"))?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
-        .map_err(|source| foreign("open", path, source, "not a database"))?;
     let failed = |source| OpenError::Store(fault::sqlite("set up", path, source));
-    if application == 0 && tables == 0 {
-        set_up(connection, path).map_err(failed)?;
-        create(connection, path, now, boot)?;
-    } else if application != APPLICATION_ID {
-        let what = "it is another program's database".to_owned();
-        return Err(OpenError::NotAStore { path: path.to_owned(), what });
-    } else {
-        let found = number("user_version").map_err(failed)?;
-        if found > FORMAT {
-            return Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT });
+    match recognize(connection, path)? {
+        Found::Blank => {
+            set_up(connection, path).map_err(failed)?;
+            create(connection, path, now, boot)?;
         }
-        set_up(connection, path).map_err(failed)?;
-        note_boot(connection, now, boot).map_err(failed)?;
+        Found::Store => {
+            set_up(connection, path).map_err(failed)?;
+            note_boot(connection, now, boot).map_err(failed)?;
+        }
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     id.parse().map_err(|invalid: backstay_model::InvalidId| {

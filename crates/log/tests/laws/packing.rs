@@ -10,7 +10,6 @@ use backstay_log::{
 use backstay_model::{Position, Recorded, Seq};
 use rusqlite::Connection;
 
-use crate::formats::golden;
 use crate::kills::check_index;
 use crate::processes::check_database;
 use crate::support::{append, batch, event, events, now, numbers, read_by, texts, topic};
@@ -40,7 +39,7 @@ fn count(database: &Connection, what: &str) -> i64 {
 }
 
 /// Waits until nothing is to be packed any more.
-fn wait_until_packed(folder: &Path) {
+pub(crate) fn wait_until_packed(folder: &Path) {
     let (database, began) = (database(folder), now());
     while count(&database, "pack") > 0 {
         assert!(began.elapsed() < PATIENCE, "nobody packs");
@@ -269,33 +268,6 @@ async fn a_secret_is_taken_out_of_what_is_packed() {
     assert_eq!(texts.iter().filter(|text| *text == "nothing").count(), 299);
     drop(log);
     assert_eq!(care::check(folder.path(), &mut Nobody::default()).unwrap().findings, []);
-}
-
-#[tokio::test]
-async fn a_secret_is_taken_out_of_stores_of_each_version_as_they_are() {
-    let secret = care::Secret::new("4711-hidden").unwrap();
-    for version in [2, 3, 4] {
-        let folder = tempfile::tempdir().unwrap();
-        golden(version, folder.path());
-        let hide = "UPDATE event SET payload = '\"the key is 4711-hidden\"' \
-             WHERE seq = 3 AND topic_id = (SELECT id FROM topic WHERE name = 'a')";
-        assert_eq!(database(folder.path()).execute(hide, ()).unwrap(), 1);
-        let alone = care::Alone::take(folder.path()).unwrap();
-        let scrubbed = care::scrub_database(&alone, &secret, &mut |_| Ok(())).unwrap();
-        drop(alone);
-        assert_eq!(scrubbed.events, 1, "version {version}");
-        let found: u32 =
-            database(folder.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(found, version, "it is not brought up");
-        assert!(!secret.is_in(&std::fs::read(folder.path().join("log.db")).unwrap()), "version {version}");
-        let log = SqliteLog::open(folder.path(), OpenOptions::default()).unwrap();
-        let read = texts(&read_by(&log, "a", 9).await);
-        assert_eq!(
-            (read.len(), read[1].as_str(), &read[2][..11]),
-            (5, "2", "the key is "),
-            "version {version}"
-        );
-    }
 }
 
 /// Three topics of 30 events each that have ended, the one after the other, and are not packed yet.

@@ -122,16 +122,6 @@ fn what_is_not_a_store_is_told() {
 }
 
 #[test]
-fn a_newer_store_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(open(folder.path()));
-    let database = Connection::open(folder.path().join("log.db")).unwrap();
-    database.pragma_update(None, "user_version", 99).unwrap();
-    let error = open_error(folder.path(), OpenOptions::default());
-    assert!(matches!(error, OpenError::NewerStore { found: 99, known: 4, .. }), "{error:?}");
-}
-
-#[test]
 fn a_read_only_folder_is_told() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

@@ -260,7 +260,8 @@ pub struct Tokens {
     /// The cost as the agent reckons it, in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_micro_usd: Option<u64>,
-    /// Whether sub-agents worked whose usage is in none of the figures.
+    /// Whether more was used than the figures say: by sub-agents whose usage nobody tells, or by calls that did not tell all
+    /// of it, as at the beginning of a turn that is not the first.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_partial: bool,
 }
@@ -288,6 +289,21 @@ impl Tokens {
     #[must_use]
     pub fn minus(&self, before: &Tokens) -> Tokens {
         self.each_with(before, u64::saturating_sub)
+    }
+
+    /// These where `earlier` ones of the same work were told before: what was told once stays told, and no count falls.
+    #[must_use]
+    pub fn at_least(&self, earlier: &Tokens) -> Tokens {
+        // None is less than any figure.
+        Tokens {
+            input: self.input.max(earlier.input),
+            output: self.output.max(earlier.output),
+            cache_read: self.cache_read.max(earlier.cache_read),
+            cache_write: self.cache_write.max(earlier.cache_write),
+            reasoning: self.reasoning.max(earlier.reasoning),
+            cost_micro_usd: self.cost_micro_usd.max(earlier.cost_micro_usd),
+            is_partial: self.is_partial,
+        }
     }
 
     fn each_with(&self, other: &Tokens, both: fn(u64, u64) -> u64) -> Tokens {
@@ -319,17 +335,17 @@ pub enum Because {
         /// In the agent's words.
         message: String,
     },
-    /// It has no credentials that are accepted; another agent takes its place.
+    /// It has no credentials that are accepted; another agent takes its place, at once or when its limit ends.
     LoginNeeded {
         /// In the agent's words.
         message: String,
     },
-    /// Its provider refuses the account or the request; another agent takes its place.
+    /// Its provider refuses the account or the request; another agent takes its place, at once or when its limit ends.
     Refused {
         /// In the provider's words.
         message: String,
     },
-    /// It could not be started; another agent takes its place.
+    /// It could not be started; another agent takes its place, at once or when its limit ends.
     NotStarted {
         /// Why.
         message: String,
@@ -370,6 +386,25 @@ pub struct StepContinues {
     pub due_at: Option<Timestamp>,
 }
 
+impl StepContinues {
+    /// When the limit of `next` ends, if the next attempt waits for that.
+    #[must_use]
+    pub fn limit_ends_at(&self) -> Option<Timestamp> {
+        match &self.because {
+            // Where one agent cannot work, the limit of another one is waited for.
+            Because::Limit { .. }
+            | Because::LoginNeeded { .. }
+            | Because::Refused { .. }
+            | Because::NotStarted { .. } => self.due_at,
+            Because::CutShort { .. }
+            | Because::SessionUnknown
+            | Because::SessionInUse
+            | Because::SessionBusy
+            | Because::InvalidOutput { .. } => None,
+        }
+    }
+}
+
 /// The name of a session that is chosen before its start: a UUID made of `digest`.
 #[must_use]
 pub fn session_name(digest: Digest) -> String {
@@ -406,5 +441,7 @@ mod tests {
         assert_eq!(Tokens::ZERO.plus(&one), one);
         assert_eq!(one.minus(&other).input, Some(2));
         assert_eq!(other.minus(&one).input, Some(0), "a count that fell counts nothing");
+        let at_least = Tokens { input: Some(5), output: Some(7), ..Tokens::ZERO };
+        assert_eq!(other.at_least(&one), at_least);
     }
 }

@@ -127,6 +127,9 @@ pub struct Intervened {
 pub struct ResumeRequested {
     /// Who.
     pub by: Actor,
+    /// Whether what waits for a moment, such as the end of a limit, is tried at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub now: bool,
 }
 
 /// Somebody wants the run to end.

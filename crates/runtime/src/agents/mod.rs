@@ -12,7 +12,7 @@ mod spoken;
 mod start;
 mod version;
 
-pub(crate) use attend::{AttendError, Attendant, Attended, EndedFor, Finding, Heard};
+pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard, Taken};
 pub(crate) use pin::{Pinned, pin};
 pub use pin::{preset_traits, reading_fault};
 pub(crate) use shape::Shape;

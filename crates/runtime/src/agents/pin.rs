@@ -181,6 +181,18 @@ mod tests {
                 None,
             ),
             (
+                "    stream: json_lines\n    lines: [{when: {v: 1.5}, message: b}]",
+                (7, 20),
+                "expected a text, a whole number",
+                None,
+            ),
+            (
+                "    stream: json_lines\n    lines: [{when: {v: [1, 1.5]}, message: b}]",
+                (7, 20),
+                "expected a text, a whole number",
+                None,
+            ),
+            (
                 "    signs: {success: ['${{ inputs.tool }}']}",
                 (6, 23),
                 "`${{ }}` has no value where the output of a command is described",

@@ -25,6 +25,7 @@ pub(super) fn in_agent_event(secrets: &Secrets, event: &mut AgentEvent) {
         }
         // By its name a session is gone on with.
         AgentEvent::SessionStarted { .. }
+        | AgentEvent::TurnStarted
         | AgentEvent::Model { .. }
         | AgentEvent::Usage(_)
         | AgentEvent::Background { .. }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use backstay_agent::Preset;
+use backstay_engine::Report;
 use backstay_engine::run::SaidUntil;
-use backstay_engine::{EndedBy, ProcessEnded, Report};
 use backstay_exec::{ExitRecord, KeeperControl, ProcessSpec};
 use backstay_model::event::AgentRunning;
 use backstay_model::{Attempt, EffectCall, EffectId};
 
 use super::flight::{GRACE, News, Watch, chain};
 use super::run_loop::{Drive, millis};
-use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, EndedFor, Finding, Heard};
+use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard, Taken};
 
 /// How long an agent may give no sign of life before that is said.
 const IDLE_NOTICE: Duration = Duration::from_secs(600);
@@ -95,7 +95,7 @@ impl Watch {
         }
     }
 
-    fn hear(&self, heard: Heard, control: Option<&KeeperControl>) {
+    fn hear(&self, heard: Heard, control: Option<&KeeperControl>) -> Taken {
         let (effect, attempt) = (self.effect.clone(), self.attempt);
         match heard {
             Heard::Said(on, said) => self.say(News::Report(Report::Said { effect, attempt, on, said })),
@@ -106,15 +106,15 @@ impl Watch {
                 stop_in_ms: stop_in.map(millis),
             })),
             Heard::End(why) => {
-                // The first reason is the one that counts.
-                let why = *self.ended_for.get_or_init(|| why);
-                let told =
-                    control.map(|control| control.stop(self.epoch, backstay_exec::StopReason::Cancel, GRACE));
+                let told = control.map(|control| control.stop(self.epoch, why.reason(), GRACE));
                 if let Some(Err(error)) = told {
-                    tracing::debug!(%effect, ?why, %error, "the keeper of an agent that is to end is gone");
+                    let error = chain(&error);
+                    tracing::warn!(%effect, ?why, %error, "the keeper of an agent that is to end cannot be told");
+                    return Taken::NotNow;
                 }
             }
         }
+        Taken::Yes
     }
 
     /// Reads what the ended agent said to its end, from where `attendant` stood.
@@ -134,18 +134,5 @@ impl Watch {
             }
         };
         attended.finish(observer, record, &mut |heard| self.hear(heard, None))
-    }
-
-    /// An agent that this owner ended is judged by the reason for that, whatever its keeper was told: one that was silent
-    /// ran into its budget; of the others tells what they said.
-    pub(super) fn told_end(&self, mut process: ProcessEnded) -> ProcessEnded {
-        if process.by == EndedBy::Stop {
-            process.by = match self.ended_for.get() {
-                Some(EndedFor::Silence) => EndedBy::IdleTimeout,
-                Some(EndedFor::NothingToDo | EndedFor::Obstacle) => EndedBy::Exit,
-                None => EndedBy::Stop,
-            };
-        }
-        process
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
-use backstay_exec::{ExitRecord, Secrets, SpoolError, spool};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, StopReason, spool};
 use backstay_files::{Dir, Refused, if_there};
 use backstay_log::BlobError;
 use backstay_model::Text;
@@ -92,12 +92,18 @@ fn shape_problem(schema: &str, json: &str) -> Option<String> {
     }
 }
 
+/// An agent that an owner ended by itself is judged by the reason for that, whoever owns the run now: one that was silent ran
+/// into its budget; of the others tells what they said.
 fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
     match &record.ended_by {
         backstay_exec::EndedBy::Exit => (EndedBy::Exit, None),
         backstay_exec::EndedBy::Timeout => (EndedBy::Timeout, None),
         backstay_exec::EndedBy::IdleTimeout => (EndedBy::IdleTimeout, None),
-        backstay_exec::EndedBy::Stop { .. } => (EndedBy::Stop, None),
+        backstay_exec::EndedBy::Stop { reason } => match reason {
+            StopReason::Cancel | StopReason::Suspend => (EndedBy::Stop, None),
+            StopReason::Silent => (EndedBy::IdleTimeout, None),
+            StopReason::Over | StopReason::Obstacle => (EndedBy::Exit, None),
+        },
         backstay_exec::EndedBy::Told { signal } => {
             (EndedBy::Told, Some(format!("its keeper was told to end (signal {signal})")))
         }
@@ -222,5 +228,32 @@ mod tests {
         let torn = read(b"the beg the end", 5);
         assert_eq!(torn.text, None, "what is missing may be in its middle");
         assert_eq!(torn.problem, Some(OutputProblem::Lost { lost_bytes: 5 }));
+    }
+
+    #[test]
+    fn an_agent_that_its_owner_ended_is_judged_by_the_reason_that_its_keeper_kept() {
+        let nothing = || Spool { size_bytes: 0, digest: Digest::of(b""), lost_bytes: 0 };
+        let record = |reason| ExitRecord {
+            version: backstay_exec::EXIT_RECORD_VERSION,
+            effect: "run_01JDX7Q2ZK8VQ5T3W9M4N6P7R8:code:main".parse().unwrap(),
+            attempt: backstay_model::Attempt(1),
+            ended_by: backstay_exec::EndedBy::Stop { reason },
+            exit_code: None,
+            signal: Some(9),
+            duration_ms: 0,
+            stdout: nothing(),
+            stderr: nothing(),
+            left_behind: 0,
+            survivors: 0,
+        };
+        for (reason, expected) in [
+            (StopReason::Cancel, EndedBy::Stop),
+            (StopReason::Suspend, EndedBy::Stop),
+            (StopReason::Silent, EndedBy::IdleTimeout),
+            (StopReason::Over, EndedBy::Exit),
+            (StopReason::Obstacle, EndedBy::Exit),
+        ] {
+            assert_eq!(ended_by(&record(reason)), (expected, None), "{reason:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Work in flight: starting, finding again, stopping.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backstay_agent::Preset;
@@ -25,7 +25,7 @@ use super::gone::KeptExit;
 use super::prepare::Unready;
 use super::redact;
 use super::run_loop::Drive;
-use crate::agents::{AgentCase, Attendant, Attended, EndedFor, Versions};
+use crate::agents::{AgentCase, Attendant, Attended, Versions};
 use crate::store::Store;
 use crate::trees::TreeMoment;
 
@@ -132,8 +132,6 @@ pub(super) struct Watch {
     pub(super) agent: Option<AgentCase>,
     /// The JSON Schema of its output.
     schema: Option<String>,
-    /// Why this owner ended it, if it did.
-    pub(super) ended_for: Arc<OnceLock<EndedFor>>,
     versions: Versions,
     /// How the run was claimed.
     mode: ClaimMode,
@@ -244,7 +242,6 @@ impl Drive<'_> {
                 .schema(effect)
                 .filter(|_| effect.call == EffectCall::Main)
                 .map(str::to_owned),
-            ended_for: Arc::new(OnceLock::new()),
             versions: self.owner.versions.clone(),
             mode: self.mode,
             secrets: self.owner.secrets.with_env(env),
@@ -470,8 +467,7 @@ impl Watch {
             finding.as_ref(),
             self.schema.as_deref(),
         ) {
-            Ok(process) => {
-                let mut process = self.told_end(process);
+            Ok(mut process) => {
                 process.agent = finding.map(|finding| finding.ended);
                 process.after = match self.keep_tree(&folder, TreeMoment::After) {
                     Ok(after) => after,

@@ -199,7 +199,8 @@ impl Reader<'_> {
             let prefix = traits.and_then(|traits| traits.file_prefix.as_deref());
             let named = prefix.and_then(|prefix| named_file(&prompt.source, prefix));
             if let Some(named) = named {
-                let message = format!("`{agent}` adds the content of the file `{named}` to the prompt");
+                let message =
+                    format!("`{agent}` adds the content of `{named}` to the prompt where that is a file");
                 let report = Report::warning(codes::PROMPT_NAMES_FILE, &entry.key.range, message);
                 self.say(report.hint("name the file without that sign to let the agent read it itself"));
             }

@@ -64,7 +64,8 @@ impl Reader<'_> {
                     Some(Plain::Nothing) => "null".to_owned(),
                     Some(Plain::Boolean(flag)) => flag.to_string(),
                     Some(Plain::Integer(number)) => number.to_string(),
-                    Some(Plain::Float(_) | Plain::Text) | None => quoted(text),
+                    Some(Plain::Float(number)) => number.to_string(),
+                    Some(Plain::Text) | None => quoted(text),
                 };
                 json.scalar(node, &written);
             }

@@ -47,6 +47,9 @@ pub(super) struct RuleForm {
     pub(super) usage: Option<UsageRule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<ErrorRule>,
+    /// Whether a turn begins with the line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) turn_started: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) turn_ended: Option<TurnRule>,
 }
@@ -226,7 +229,7 @@ pub(super) enum RuleFault {
     ResetsOfOther,
 }
 
-const SAYS: &str = "`session`, `model`, `message`, `delta`, `reasoning`, `tool_started`, `tool_finished`, `files`, `usage`, `error`, `turn_ended`, `life`";
+const SAYS: &str = "`session`, `model`, `message`, `delta`, `reasoning`, `tool_started`, `tool_finished`, `files`, `usage`, `error`, `turn_started`, `turn_ended`, `life`";
 
 /// A rule that makes no sense, with its number from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

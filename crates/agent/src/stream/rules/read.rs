@@ -122,6 +122,9 @@ impl Reading<'_> {
             self.events.push(AgentEvent::Working);
         }
         self.session(rule, scope);
+        if rule.turn_started == Some(true) {
+            self.events.push(AgentEvent::TurnStarted);
+        }
         let text = self.text(rule.reasoning.as_ref(), scope);
         self.events.extend(text.map(|text| AgentEvent::Reasoning { text }));
         for (path, part) in [(&rule.message, Part::Whole), (&rule.delta, Part::Piece)] {
@@ -219,6 +222,7 @@ impl Reading<'_> {
             cost_usd: self.number(rule.cost_usd.as_ref(), scope, "a cost in US dollars", |value| {
                 value.as_f64().filter(|cost| (0.0..=COST_USD_MAX).contains(cost))
             }),
+            is_partial: false,
         };
         let counts = [usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning];
         if usage.cost_usd.is_some() || counts.iter().any(Option::is_some) {

@@ -136,7 +136,7 @@ mod tests {
         let owned = OwnerView { identity, epoch: Epoch(1), alive: true };
         let mut parked = run('3', "nightly", RunStatus::Running);
         let until = "2026-11-21T14:05:00Z".parse().unwrap();
-        parked.summary.limit = Some(LimitWait { agent: "codex".to_owned(), until });
+        parked.summary.limit = Some(LimitWait { agent: "codex".to_owned(), until, is_end_known: true });
         let mut suspended = run('5', "a-workflow-with-a-rather-long-name", RunStatus::Suspended);
         suspended.summary.why = Some("by ada (command line)".to_owned());
         let at_work =

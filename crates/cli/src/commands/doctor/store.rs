@@ -240,9 +240,7 @@ fn stands_still(row: &RunRow, times: &Times) -> Option<Finding> {
         _ if is_owned => return None,
         RunStatus::Queued => ("nobody began it".to_owned(), resume),
         RunStatus::Running | RunStatus::Suspending | RunStatus::Cancelling => match &summary.limit {
-            Some(limit) if limit.until > times.now => {
-                (unowned_limit_words(&limit.agent, limit.until, times), resume)
-            }
+            Some(limit) if limit.until > times.now => (unowned_limit_words(limit, times), resume),
             _ => (format!("interrupted: nobody owns it{why}"), resume),
         },
     };

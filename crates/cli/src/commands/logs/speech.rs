@@ -210,6 +210,7 @@ impl Speech {
             | AgentEvent::Model { .. }
             | AgentEvent::Background { .. }
             | AgentEvent::UntoldSubAgent
+            | AgentEvent::TurnStarted
             | AgentEvent::Working => {}
         }
     }

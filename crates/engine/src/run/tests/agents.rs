@@ -11,18 +11,19 @@ use backstay_model::{Text, Timestamp};
 use super::Bench;
 use super::bench::{ended, exited};
 use super::say::{again, me, resume, suspend};
+use crate::record::LimitWait;
 use crate::record::RunStatus;
 use crate::run::{AgentWork, Desired};
 use crate::{AgentEnded, EndedBy, ProcessEnded, Report, Trouble, TurnEnd};
 
 const MINUTE_MS: u64 = 60_000;
-const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
 
-fn one(rest: &str) -> Bench {
+pub(super) fn one(rest: &str) -> Bench {
     Bench::begun(&format!("- {{id: a, agent: codex, prompt: Do it., {rest}}}"))
 }
 
-fn with_fallback(rest: &str) -> Bench {
+pub(super) fn with_fallback(rest: &str) -> Bench {
     Bench::begun(&format!("- {{id: a, agent: {{use: codex, fallback: [claude]}}, prompt: Do it., {rest}}}"))
 }
 
@@ -32,12 +33,12 @@ impl Bench {
         self.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said: said.to_vec() })
     }
 
-    fn begins_session(&mut self, step: &str, id: &str) {
+    pub(super) fn begins_session(&mut self, step: &str, id: &str) {
         self.says(step, &[(10, Said::SessionStarted { id: id.to_owned(), model: None })]);
     }
 
     /// Its model answers in the session.
-    fn works_in_session(&mut self, step: &str, id: &str) {
+    pub(super) fn works_in_session(&mut self, step: &str, id: &str) {
         self.begins_session(step, id);
         self.says(step, &[(20, message("at work"))]);
     }
@@ -52,20 +53,20 @@ impl Bench {
         self.end(step, ProcessEnded { output, shape_problem, ..agent(TurnEnd::Well, None, exited(0)) })
     }
 
-    fn fails(&mut self, step: &str, trouble: Option<Trouble>) -> Vec<String> {
+    pub(super) fn fails(&mut self, step: &str, trouble: Option<Trouble>) -> Vec<String> {
         self.end(
             step,
             agent(TurnEnd::Badly { failure: Some("It broke.\nmore".to_owned()) }, trouble, exited(1)),
         )
     }
 
-    fn meets_limit(&mut self, step: &str, in_ms: Option<u64>) -> Vec<String> {
+    pub(super) fn meets_limit(&mut self, step: &str, in_ms: Option<u64>) -> Vec<String> {
         let reset_at = in_ms.map(|ms| self.now.plus(Duration::from_millis(ms)));
         self.fails(step, Some(Trouble::Limit { reset_at, message: "limit".to_owned() }))
     }
 
     /// What the last start of an agent was told.
-    fn told(&self) -> &AgentWork {
+    pub(super) fn told(&self) -> &AgentWork {
         self.starts.last().and_then(|work| work.agent.as_ref()).expect("an agent was started")
     }
 
@@ -78,7 +79,7 @@ impl Bench {
         events.filter_map(of).collect()
     }
 
-    fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         self.machine.next_timer().expect("something waits").since(self.now)
     }
 }
@@ -185,6 +186,27 @@ fn an_agent_that_had_ended_its_turn_when_it_was_stopped_has_done_its_work() {
 }
 
 #[test]
+fn a_time_budget_that_ends_after_the_turn_did_is_not_told() {
+    for by in [EndedBy::Timeout, EndedBy::IdleTimeout] {
+        let ends = |turn: TurnEnd, answer: &str| {
+            let mut bench = one("idle_timeout: 5m, output: json");
+            let output = Some(bench.keep(answer));
+            let facts = bench.end("a", ProcessEnded { output, ..agent(turn, None, ended(by)) });
+            let timed_out = bench.record.step(&"a".parse().unwrap()).unwrap().attempts[0].timed_out;
+            (facts, timed_out.is_some())
+        };
+        let (facts, is_timed_out) = ends(TurnEnd::Well, "1");
+        assert_eq!(facts[..2], ["a ended 1 succeeded", "a succeeded: 1"]);
+        assert!(!is_timed_out, "{by:?}");
+        let (facts, is_timed_out) = ends(TurnEnd::Well, "I cannot.");
+        assert_eq!(facts[0], "a ended 1 failed InvalidOutput");
+        assert!(!is_timed_out, "{by:?}");
+        let (facts, is_timed_out) = ends(TurnEnd::CutShort, "");
+        assert!(is_timed_out, "{by:?}: {facts:?}");
+    }
+}
+
+#[test]
 fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
     let mut bench = one("");
     bench.begins_session("a", "s1");
@@ -273,8 +295,11 @@ fn a_limit_parks_the_step_until_its_end_and_spends_no_attempt() {
         // The end is told to the minute, and those that wait do not come back all at once.
         let wait = bench.wait();
         assert!(wait >= Duration::from_secs(3_660) && wait <= Duration::from_secs(3_675), "{wait:?}");
-        let (agent, until) = bench.machine.waits_for_limit().unwrap();
-        assert_eq!((agent, until), ("codex", bench.machine.next_timer().unwrap()));
+        let LimitWait { agent, until, is_end_known } = bench.machine.waits_for_limit().cloned().unwrap();
+        assert_eq!(
+            (agent.as_str(), until, is_end_known),
+            ("codex", bench.machine.next_timer().unwrap(), true)
+        );
         assert_eq!(bench.machine.summary().limit.unwrap().until, until);
         assert_eq!(bench.machine.wake_at(bench.now), Some(until), "nobody has to stay for it");
         assert_eq!(bench.record.step(&"a".parse().unwrap()).unwrap().limit.as_ref().unwrap().until, until);
@@ -299,6 +324,7 @@ fn a_limit_without_an_end_is_waited_for_longer_each_time() {
     let mut bench = one("max_wait: 10h");
     for minutes in [5, 10, 20, 40, 60, 60] {
         bench.meets_limit("a", None);
+        assert!(!bench.machine.waits_for_limit().unwrap().is_end_known);
         let wait = bench.wait().as_millis();
         let least = u128::from(minutes * MINUTE_MS);
         assert!((least..=least + 15_000).contains(&wait), "{minutes} min: {wait} ms");
@@ -330,26 +356,6 @@ fn on_limit_fail_fails_and_retries_are_what_the_step_says() {
     assert_eq!(facts[..2], ["a ended 1 failed RateLimit", "a failed: limit"]);
     let facts = one("on_limit: fail, retry: {max: 1, errors: [rate_limit]}").meets_limit("a", Some(HOUR_MS));
     assert_eq!(facts[1], "a retries after 1 RateLimit");
-}
-
-#[test]
-fn fallback_takes_the_next_agent_at_a_limit_and_waits_where_all_have_met_one() {
-    let mut bench = with_fallback("");
-    bench.begins_session("a", "s1");
-    assert_eq!(
-        bench.meets_limit("a", Some(3 * HOUR_MS))[1..],
-        ["a continues after 1 by claude: limit", "a starting 2 claude fresh"]
-    );
-    assert_eq!(bench.told().prompt, "Do it.", "another agent knows nothing of the first one's session");
-    bench.works_in_session("a", "c1");
-    let facts = bench.meets_limit("a", Some(HOUR_MS));
-    assert_eq!(facts[1..], ["a continues after 2 by claude later: limit"], "the first that ends");
-    assert!(bench.wait() < Duration::from_secs(3_700));
-    bench.now = bench.machine.next_timer().unwrap();
-    assert_eq!(bench.settle(), ["a timer fired", "a starting 3 claude in c1"]);
-    bench.later(3 * HOUR_MS);
-    let facts = bench.meets_limit("a", Some(HOUR_MS));
-    assert_eq!(facts[1], "a continues after 3 by codex: limit", "whose limit is over by now");
 }
 
 #[test]
@@ -414,35 +420,6 @@ fn a_command_that_takes_over_is_told_what_was_done() {
     bench.meets_limit("a", Some(HOUR_MS));
     let stdin = bench.starts.last().unwrap().stdin.clone().expect("it reads its prompt");
     assert!(stdin.starts_with("Another agent, codex,") && stdin.ends_with("> at work\n\nLook at what is done already before you do anything again, and go on with the task from there.\n\nThe task:\n\nDo it."), "{stdin}");
-}
-
-#[test]
-fn who_waits_falls_back_only_where_the_wait_would_be_too_long() {
-    let mut bench = with_fallback("on_limit: wait, max_wait: 2h");
-    assert_eq!(bench.meets_limit("a", Some(HOUR_MS))[1], "a continues after 1 by codex later: limit");
-    bench.now = bench.machine.next_timer().unwrap();
-    bench.settle();
-    assert_eq!(bench.meets_limit("a", Some(5 * HOUR_MS))[1], "a continues after 2 by claude: limit");
-}
-
-#[test]
-fn an_agent_that_cannot_work_here_is_replaced_and_without_another_one_fails() {
-    let login = || Some(Trouble::Login { message: "Not logged in".to_owned() });
-    assert_eq!(
-        with_fallback("").fails("a", login())[..2],
-        ["a ended 1 failed Login", "a continues after 1 by claude: login"]
-    );
-    assert_eq!(
-        one("retry: 3").fails("a", login())[1],
-        "a failed: Not logged in",
-        "a retry would meet the same"
-    );
-    let spawn = ProcessEnded { message: Some("no program".to_owned()), ..ended(EndedBy::SpawnFailed) };
-    assert_eq!(with_fallback("").end("a", spawn.clone())[1], "a continues after 1 by claude: not started");
-    assert_eq!(one("").end("a", spawn)[1], "a failed: no program");
-    let mut bench = with_fallback("");
-    bench.fails("a", login());
-    assert_eq!(bench.fails("a", login())[1], "a failed: Not logged in", "the last one");
 }
 
 #[test]
@@ -562,21 +539,6 @@ fn a_turn_without_a_known_end_is_told_with_the_limit_or_the_last_line_that_expla
         let facts = one("").end("a", agent(TurnEnd::CutShort, Some(trouble), exited(0)));
         assert_eq!(facts[1], expected);
     }
-}
-
-#[test]
-fn a_refusal_takes_the_fallback_and_is_retried_by_no_rule() {
-    let refused = || Some(Trouble::Refused { message: "Your credit balance is too low".to_owned() });
-    assert_eq!(
-        with_fallback("").fails("a", refused())[..2],
-        ["a ended 1 failed Refused", "a continues after 1 by claude: refused"]
-    );
-    for rest in ["retry: 3", "retry: {max: 3, errors: [network, rate_limit, exit]}"] {
-        assert_eq!(one(rest).fails("a", refused())[1], "a failed: Your credit balance is too low", "{rest}");
-    }
-    let mut bench = with_fallback("");
-    bench.fails("a", refused());
-    assert_eq!(bench.fails("a", refused())[1], "a failed: Your credit balance is too low", "the last one");
 }
 
 #[test]

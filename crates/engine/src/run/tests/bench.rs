@@ -463,7 +463,11 @@ pub(super) mod say {
     }
 
     pub(in super::super) fn resume() -> ResumeRequested {
-        ResumeRequested { by: me() }
+        ResumeRequested { by: me(), now: false }
+    }
+
+    pub(in super::super) fn resume_now() -> ResumeRequested {
+        ResumeRequested { by: me(), now: true }
     }
 
     pub(in super::super) fn cancel() -> CancelRequested {

@@ -39,16 +39,23 @@ fn below_its_budget_a_run_asks_nobody() {
 }
 
 #[test]
-fn a_budget_says_that_sub_agents_are_not_counted_where_their_usage_is_not_told() {
-    let mut bench = begun("ask", TWO);
-    let (effect, attempt) = bench.in_flight("a");
-    let tokens = Tokens { input: Some(1_100), output: Some(0), is_partial: true, ..Tokens::default() };
-    let said = vec![(20, Said::Usage(Usage { span: UsageSpan::Process, tokens }))];
-    bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
-    ends_well(&mut bench, "a");
-    let asked = bench.machine.open_questions().next().unwrap().clone();
-    let told = "`b` would begin, and 1100 of 1000 tokens are used, and those of sub-agents, which are not told. What now?";
-    assert_eq!(asked.prompt, told);
+fn a_budget_says_that_more_was_used_only_where_the_last_figures_are_partial() {
+    let figures = |is_partial| {
+        let tokens = Tokens { input: Some(1_100), output: Some(0), is_partial, ..Tokens::default() };
+        Said::Usage(Usage { span: UsageSpan::Process, tokens })
+    };
+    for (said, more) in
+        [(vec![figures(true)], ", and more that is not told"), (vec![figures(true), figures(false)], "")]
+    {
+        let mut bench = begun("ask", TWO);
+        let (effect, attempt) = bench.in_flight("a");
+        let said = (20..).zip(said).collect();
+        bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
+        ends_well(&mut bench, "a");
+        let asked = bench.machine.open_questions().next().unwrap().clone();
+        let told = format!("`b` would begin, and 1100 of 1000 tokens are used{more}. What now?");
+        assert_eq!(asked.prompt, told);
+    }
 }
 
 #[test]
@@ -112,4 +119,49 @@ fn one_answer_is_for_all_that_ask_and_what_is_not_wanted_any_more_closes_its_que
     bench.say(cancel());
     bench.settle();
     assert_eq!((bench.status(), bench.machine.open_questions().count()), (RunStatus::Cancelled, 0));
+}
+
+#[test]
+fn what_was_told_once_of_an_attempt_stays_told_though_a_later_line_knows_less() {
+    let tokens =
+        |input, output, cost_micro_usd| Tokens { input, output, cost_micro_usd, ..Tokens::default() };
+    for span in [UsageSpan::Process, UsageSpan::Session] {
+        for later in [
+            tokens(Some(950), None, None),
+            tokens(Some(950), Some(1), Some(3)),
+            tokens(Some(950), Some(99), None),
+        ] {
+            let mut bench = begun("ask", TWO);
+            let (effect, attempt) = bench.in_flight("a");
+            let used = |tokens| Said::Usage(Usage { span, tokens });
+            let said = vec![
+                (10, Said::SessionStarted { id: "s1".to_owned(), model: None }),
+                (20, used(tokens(Some(900), Some(99), Some(5)))),
+                (30, used(later)),
+                (40, used(Tokens::default())),
+            ];
+            bench.report(Report::Said { effect, attempt, on: SaidOn::Stdout, said });
+            ends_well(&mut bench, "a");
+            let prompts: Vec<_> = bench.machine.open_questions().map(|asked| asked.prompt.clone()).collect();
+            let expected = "`b` would begin, and 1049 of 1000 tokens are used. What now?";
+            assert_eq!(prompts, [expected], "{span:?} {later:?}");
+            let record = bench.record.step(&"a".parse().unwrap()).unwrap();
+            let recorded = record.attempts[0].agent.as_ref().unwrap().usage;
+            assert_eq!(recorded, Some(tokens(Some(950), Some(99), Some(5))), "{span:?} {later:?}");
+        }
+    }
+}
+
+#[test]
+fn sessions_of_two_agents_that_have_the_same_name_are_counted_apart() {
+    let steps = "- {id: a, agent: codex, prompt: x}\n- {id: b, agent: claude, prompt: x}\n- {id: c, agent: codex, prompt: x}";
+    let mut bench = begun("ask", steps);
+    uses(&mut bench, "a", UsageSpan::Session, 700, None);
+    ends_well(&mut bench, "a");
+    bench.later(1_000);
+    uses(&mut bench, "b", UsageSpan::Session, 400, None);
+    ends_well(&mut bench, "b");
+    let asked = bench.machine.open_questions().next().expect("the budget is used up");
+    assert_eq!(asked.prompt, "`c` would begin, and 1100 of 1000 tokens are used. What now?");
+    assert_eq!(bench.record.usage().unwrap().input.known, 1_100);
 }

@@ -7,6 +7,7 @@ mod bench;
 mod budget;
 mod checkouts;
 mod crash;
+mod fallback;
 mod loops;
 mod order;
 mod outputs;

@@ -6,7 +6,7 @@ use backstay_files::Dir;
 use backstay_model::{LogId, Position};
 use rusqlite::Connection;
 
-use super::super::schema;
+use super::super::schema::{self, FORMAT};
 use super::super::sql::unsigned;
 use super::super::{fault, readers};
 use super::look::Look;
@@ -60,7 +60,7 @@ pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, LookEr
         what: invalid.to_string(),
     })?;
     let newest = readers::newest(&copy).map_err(unreadable)?;
-    Ok(DatabaseCopy { log, format: look.format, newest, events })
+    Ok(DatabaseCopy { log, format: FORMAT, newest, events })
 }
 
 fn describe(copy: &Connection) -> rusqlite::Result<(String, u64)> {

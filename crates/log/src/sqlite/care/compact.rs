@@ -6,7 +6,7 @@ use backstay_model::Seq;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::fault;
-use super::super::schema::{self, FORMAT_PACKED};
+use super::super::schema;
 use super::super::sql::{stored, unsigned};
 use super::alone::Alone;
 use super::look;
@@ -33,10 +33,10 @@ pub fn compact(alone: &Alone) -> Result<Compacted, LookError> {
     let path = alone.folder().join("log.db");
     let before_bytes = size_bytes(alone.folder())?;
     let mut connection = schema::connect_writer(&path)?;
-    let format = look::version(&connection, &path)?;
+    look::recognize(&connection, &path)?;
     let failed = |source| fault::sqlite("compact", &path, source);
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-    sweep(&mut connection, format).map_err(failed)?;
+    sweep(&mut connection).map_err(failed)?;
     truncate(&connection).map_err(failed)?;
     let page = |name| connection.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
     if page("freelist_count")? * page("page_size")? >= WORTH_BYTES {
@@ -48,7 +48,7 @@ pub fn compact(alone: &Alone) -> Result<Compacted, LookError> {
 }
 
 /// Removes, in one transaction, what the table `sweep` says is gone, and the names that nothing has any more.
-fn sweep(connection: &mut Connection, format: i64) -> rusqlite::Result<()> {
+fn sweep(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let due: Vec<(i64, Seq)> = transaction
         .prepare("SELECT topic_id, until_seq FROM sweep")?
@@ -61,9 +61,7 @@ fn sweep(connection: &mut Connection, format: i64) -> rusqlite::Result<()> {
     for (id, until) in due {
         let until = stored(until.0);
         transaction.execute("DELETE FROM topic_event WHERE topic_id = ?1 AND seq <= ?2", (id, until))?;
-        if format >= FORMAT_PACKED {
-            super::super::packed::free(&transaction, id, until)?;
-        }
+        super::super::packed::free(&transaction, id, until)?;
     }
     transaction.execute("DELETE FROM sweep", ())?;
     transaction.execute(

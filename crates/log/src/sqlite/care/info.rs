@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::fault;
 use super::super::owners::OwnerLocks;
-use super::super::schema::FORMAT_PACKED;
+use super::super::schema::FORMAT;
 use super::super::sql::unsigned;
 use super::alone::holders;
 use super::look::Look;
@@ -75,7 +75,7 @@ pub struct LivingOwner {
 pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
     let open_in = holders(&folder.join("store.lock"))?;
     let mut look = Look::open(database)?;
-    let (format, path) = (look.format, look.path.clone());
+    let path = look.path.clone();
     let locks = OwnerLocks::new(folder.join("owners"));
     let transaction = look.begin()?;
     let failed = |source| fault::sqlite("read", &path, source);
@@ -90,14 +90,14 @@ pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
     })?;
     let pragma = |name| transaction.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
     let page_bytes = pragma("page_size")?;
-    let topics = topics(&transaction, format).map_err(failed)?;
+    let topics = topics(&transaction).map_err(failed)?;
     let live_bytes = transaction
         .query_row("SELECT ifnull(sum(octet_length(payload)), 0) FROM live", (), |row| unsigned(row, 0))
         .map_err(failed)?;
     let owners = owners(&transaction, &locks, &path)?;
     Ok(StoreInfo {
         log,
-        format,
+        format: FORMAT,
         created_at: Timestamp::from_micros(created_at),
         database_bytes: page_bytes * pragma("page_count")?,
         free_bytes: page_bytes * pragma("freelist_count")?,
@@ -122,16 +122,13 @@ fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
     }
 }
 
-fn topics(connection: &Connection, format: i64) -> rusqlite::Result<Vec<TopicRoom>> {
-    let packed = match format {
-        ..FORMAT_PACKED => "0",
-        _ => "(SELECT ifnull(sum(length(data)), 0) FROM packed WHERE packed.topic_id = topic.id)",
-    };
-    let mut statement = connection.prepare(&format!(
-        "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) + {packed} FROM topic LEFT JOIN \
+fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicRoom>> {
+    let mut statement = connection.prepare(
+        "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) + \
+         (SELECT ifnull(sum(length(data)), 0) FROM packed WHERE packed.topic_id = topic.id) FROM topic LEFT JOIN \
          (SELECT topic_id, count(*) AS events, sum(octet_length(payload)) AS size_bytes FROM event GROUP BY topic_id) room \
          ON room.topic_id = topic.id ORDER BY topic.name",
-    ))?;
+    )?;
     let rows = statement.query_map((), |row| {
         Ok(TopicRoom { topic: row.get(0)?, events: unsigned(row, 1)?, event_bytes: unsigned(row, 2)? })
     })?;

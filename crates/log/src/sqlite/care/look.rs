@@ -6,22 +6,19 @@ use backstay_files::{Dir, if_there};
 use rusqlite::{Connection, Transaction};
 
 use super::super::lock::{LockFile, Strength};
-use super::super::schema::{self, FORMAT};
+use super::super::schema::{self, Found};
 use super::super::{fault, filesystem, wal};
 use super::alone::Alone;
 use crate::error::{LookError, OpenError, StoreError};
 
 /// The database's name in the store's folder.
 const DATABASE: &str = "log.db";
-/// The oldest format that can be looked at as it is; older ones are brought up when they are opened.
-const FORMAT_MIN: i64 = 2;
 
 /// An open database, for reading. Nobody can have the store alone meanwhile.
 #[derive(Debug)]
 pub(super) struct Look {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
-    pub(super) format: i64,
     _lock: Option<LockFile>,
 }
 
@@ -45,8 +42,8 @@ impl Look {
     fn connect(root: Dir, lock: Option<LockFile>) -> Result<Look, LookError> {
         let path = root.path().join(DATABASE);
         let connection = schema::connect_reader(&path)?;
-        let format = version(&connection, &path)?;
-        Ok(Look { connection, path, format, _lock: lock })
+        recognize(&connection, &path)?;
+        Ok(Look { connection, path, _lock: lock })
     }
 
     /// One read transaction: everything in it is of one moment.
@@ -68,15 +65,13 @@ fn root(folder: &Path) -> Result<Dir, LookError> {
     if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
 }
 
-/// The version of the tables, if it is one that can be looked at.
-pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, LookError> {
-    let path = path.to_owned();
-    match schema::version(connection, &path)? {
-        None => {
-            Err(OpenError::NotAStore { path, what: "it is another program's database".to_owned() }.into())
+/// Refuses a database that is no store of today's format.
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), LookError> {
+    match schema::recognize(connection, path)? {
+        Found::Store => Ok(()),
+        Found::Blank => {
+            let what = "nothing is in it yet".to_owned();
+            Err(OpenError::NotAStore { path: path.to_owned(), what }.into())
         }
-        Some(found) if found > FORMAT => Err(OpenError::NewerStore { path, found, known: FORMAT }.into()),
-        Some(found) if found < FORMAT_MIN => Err(LookError::Older { path, found }),
-        Some(found) => Ok(found),
     }
 }

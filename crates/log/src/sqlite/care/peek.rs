@@ -4,7 +4,7 @@ use std::path::Path;
 
 use backstay_model::{LogId, Position};
 
-use super::super::schema::{self, FORMAT};
+use super::super::schema::{self, Found};
 use super::super::{fault, readers, wal};
 use crate::error::{LookError, OpenError, StoreError};
 
@@ -48,24 +48,8 @@ pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
     }
     let connection = schema::connect_reader(&path)?;
     let failed = |source| fault::sqlite("read", &path, source);
-    match schema::version(&connection, &path)? {
-        Some(found) if found > FORMAT => {
-            return Err(OpenError::NewerStore { path, found, known: FORMAT }.into());
-        }
-        Some(_) => {}
-        None => {
-            let tables: i64 = connection
-                .query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
-                .map_err(failed)?;
-            let application: i64 =
-                connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-            return if tables == 0 && application == 0 {
-                Ok(Peeked::Blank)
-            } else {
-                let what = "it is another program's database".to_owned();
-                Err(OpenError::NotAStore { path, what }.into())
-            };
-        }
+    if let Found::Blank = schema::recognize(&connection, &path)? {
+        return Ok(Peeked::Blank);
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     let log = id.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {

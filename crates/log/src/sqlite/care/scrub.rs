@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::super::fault;
 use super::super::packed::{self, DamagedBlock, Unpacker};
-use super::super::schema::{self, FORMAT_PACKED};
+use super::super::schema;
 use super::super::sql::unsigned;
 use super::alone::Alone;
 use super::blanks::Secret;
@@ -65,7 +65,7 @@ pub fn scrub_database(
 ) -> Result<DatabaseScrubbed, ScrubError> {
     let path = alone.folder().join("log.db");
     let mut connection = schema::connect_writer(&path)?;
-    let format = look::version(&connection, &path)?;
+    look::recognize(&connection, &path)?;
     let failed = |source| ScrubError::Store(fault::sqlite("scrub", &path, source));
     // Cells that are overwritten are filled with zeros, and the commit is on the disk when it returns.
     connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
@@ -74,10 +74,7 @@ pub fn scrub_database(
     refuse_structure(&transaction, &path, secret)?;
     let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
     // What has it is packed again later.
-    let damaged = match format {
-        ..FORMAT_PACKED => Vec::new(),
-        _ => packed::put_back(&transaction, &has_it).map_err(failed)?,
-    };
+    let damaged = packed::put_back(&transaction, &has_it).map_err(failed)?;
     let events = blank_events(&transaction, &path, secret, understood)?;
     let rows = blank_rows(&transaction, &path, secret)?;
     transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;

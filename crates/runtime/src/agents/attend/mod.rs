@@ -15,7 +15,7 @@ use backstay_agent::{Preset, StreamFormat};
 use backstay_engine::AgentEnded;
 use backstay_engine::run::SaidUntil;
 use backstay_exec::spool::{Chunk, Follow, Follower, Stream};
-use backstay_exec::{ExitRecord, Secrets, SpoolError};
+use backstay_exec::{ExitRecord, Secrets, SpoolError, StopReason};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Timestamp;
@@ -23,7 +23,7 @@ use backstay_model::event::{Said, SaidOn};
 use camino::Utf8PathBuf;
 use tokio::time::Instant;
 
-use self::quiet::{Idle, Still};
+use self::quiet::Watches;
 use super::observe::Observer;
 use crate::clock::Clock;
 
@@ -65,6 +65,14 @@ pub(crate) enum Heard {
     End(EndedFor),
 }
 
+/// Whether what was heard was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    /// What has to be done about it cannot be done now: it is to be told again.
+    NotNow,
+}
+
 /// Why the process of an agent is ended before it ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EndedFor {
@@ -74,6 +82,17 @@ pub(crate) enum EndedFor {
     NothingToDo,
     /// It waits inside for what is in its way.
     Obstacle,
+}
+
+impl EndedFor {
+    /// What its keeper is told, and keeps for whoever owns the run when it has ended.
+    pub(crate) fn reason(self) -> StopReason {
+        match self {
+            EndedFor::Silence => StopReason::Silent,
+            EndedFor::NothingToDo => StopReason::Over,
+            EndedFor::Obstacle => StopReason::Obstacle,
+        }
+    }
 }
 
 /// What an ended agent's stream came to.
@@ -105,10 +124,10 @@ pub(crate) struct Attendant {
 }
 
 impl Attendant {
-    /// Begins to read. `hear` is called on a thread of its own; what it is told is told once.
+    /// Begins to read. `hear` is called on a thread of its own; what it takes is told once.
     pub(crate) fn begin(
         attended: Attended,
-        mut hear: impl FnMut(Heard) + Send + 'static,
+        mut hear: impl FnMut(Heard) -> Taken + Send + 'static,
     ) -> io::Result<Attendant> {
         let is_over = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&is_over);
@@ -135,12 +154,15 @@ impl Attended {
         Observer::new(self.preset.clone(), &self.cwd, self.known_until, &self.secrets)
     }
 
-    fn follow(self, is_over: &AtomicBool, hear: &mut impl FnMut(Heard)) -> Result<Observer, AttendError> {
+    fn follow(
+        self,
+        is_over: &AtomicBool,
+        hear: &mut impl FnMut(Heard) -> Taken,
+    ) -> Result<Observer, AttendError> {
         let mut follower = Follower::open(&self.folder, 0)?;
         let mut observer = self.observer();
         let mut told_at = Instant::now();
-        let mut idle = Idle::new();
-        let mut still = Still::new(Instant::now());
+        let mut watches = Watches::of(&self, told_at);
         while !is_over.load(Ordering::Relaxed) {
             let patience = match observer.is_told() {
                 true => LOOK,
@@ -163,11 +185,7 @@ impl Attended {
             if ended {
                 break;
             }
-            if let Some(why) = still.look(&observer, self.clock.wall(), Instant::now()) {
-                hear(Heard::End(why));
-            } else if let Some(heard) = idle.look(&observer, &self) {
-                hear(heard);
-            }
+            watches.look(&observer, self.clock.wall(), Instant::now(), hear);
         }
         self.tell(&mut observer, hear)?;
         Ok(observer)
@@ -183,7 +201,11 @@ impl Attended {
         }
     }
 
-    fn tell(&self, observer: &mut Observer, hear: &mut impl FnMut(Heard)) -> Result<(), AttendError> {
+    fn tell(
+        &self,
+        observer: &mut Observer,
+        hear: &mut impl FnMut(Heard) -> Taken,
+    ) -> Result<(), AttendError> {
         while let Some(batch) = observer.take() {
             for text in &batch.texts {
                 self.blobs.put(text.as_bytes())?;
@@ -198,13 +220,17 @@ impl Attended {
         &self,
         observer: Option<Observer>,
         record: &ExitRecord,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<Finding, AttendError> {
         let mut observer = observer.unwrap_or_else(|| self.observer());
         let now = self.ended_at();
         if !self.has_stream() {
             if self.preset.signs().tells_ends_by_text() {
-                self.read_rest(&mut observer, (Stream::Stdout, record.stdout.size_bytes), now, hear)?;
+                for (stream, size_bytes) in
+                    [(Stream::Stdout, record.stdout.size_bytes), (Stream::Stderr, record.stderr.size_bytes)]
+                {
+                    self.read_rest(&mut observer, (stream, size_bytes), now, hear)?;
+                }
                 observer.end(now);
                 self.tell(&mut observer, hear)?;
             }
@@ -230,7 +256,7 @@ impl Attended {
         &self,
         observer: &mut Observer,
         now: Timestamp,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<(), AttendError> {
         let from = observer.offset() + observer.stderr_offset();
         let mut follower = match Follower::open(&self.folder, from) {
@@ -264,7 +290,7 @@ impl Attended {
         observer: &mut Observer,
         (stream, size_bytes): (Stream, u64),
         now: Timestamp,
-        hear: &mut impl FnMut(Heard),
+        hear: &mut impl FnMut(Heard) -> Taken,
     ) -> Result<(), AttendError> {
         let path = self.folder.join(stream.file_name());
         let read = |source| AttendError::Read { path: path.clone(), source };
@@ -300,17 +326,20 @@ impl Attended {
         Dir::open(self.folder.as_std_path())?.open_file(stream.file_name())
     }
 
-    /// When the process ended: times of day that it said are meant from there, whoever reads them when.
+    /// When the process last wrote something: times of day and waits that it said are meant from there, whoever reads them
+    /// when.
     fn ended_at(&self) -> Timestamp {
         let now = self.clock.wall();
-        let written = Dir::open(self.folder.as_std_path())
-            .and_then(|folder| folder.status(Stream::Stdout.file_name()))
-            .ok()
-            .flatten()
-            .map(|there| there.modified)
-            .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_micros()).ok());
-        written.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
+        let written = |stream: Stream| {
+            let status = Dir::open(self.folder.as_std_path())
+                .and_then(|folder| folder.status(stream.file_name()))
+                .ok()
+                .flatten()?;
+            let since = status.modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_micros()).ok()
+        };
+        let last = written(Stream::Stdout).max(written(Stream::Stderr));
+        last.map_or(now, |micros| Timestamp::from_micros(micros).min(now))
     }
 
     /// The end of stderr. It is only looked through for signs: what cannot be read has none.

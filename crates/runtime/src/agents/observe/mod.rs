@@ -1,5 +1,6 @@
 //! What an agent's stream says, as facts.
 
+mod facts;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -7,24 +8,22 @@ mod tests;
 use std::collections::BTreeSet;
 
 use backstay_agent::{
-    AgentEvent, Obstacle, Part, Preset, Progress, Reader, Symptom, UsageSpan as Span, one_line,
-    provider_words,
+    AgentEvent, Obstacle, Part, Preset, Progress, Reader, StreamFormat, Symptom, UsageSpan as Span, one_line,
 };
 use backstay_engine::Trouble;
 use backstay_engine::run::SaidUntil;
 use backstay_exec::{Redactor, Secrets};
+use backstay_model::Timestamp;
 use backstay_model::event::{Said, SaidOn, Tokens, Usage, UsageSpan};
-use backstay_model::{Text, Timestamp};
 use jiff::tz::TimeZone;
 
+use self::facts::{Draft, Waiting};
 use super::redact::in_agent_event;
 
 /// Facts of one report; all of one line are in one report, whatever their number.
 const BATCH_FACTS: usize = 100;
 /// Bytes of texts of one report. Each fact has at most one text that is not cut.
 const BATCH_BYTES: usize = 128 * 1024;
-/// Facts of one line that are told: an append has room for that many.
-const LINE_FACTS_MAX: usize = 400;
 /// Characters of a name, a path or a message of trouble.
 const WORDS_CHARS_MAX: usize = 500;
 /// Bytes of a line beside the stream in which signs of trouble are looked for.
@@ -52,6 +51,8 @@ pub(crate) struct Observer {
     /// Where its lines had something else than the rules for them expect: that is told once.
     wrong_values: BTreeSet<String>,
     usage: Option<Usage>,
+    /// Where it said what is in its way.
+    obstacle_on: SaidOn,
     /// The session and the model that were told last.
     session: Option<(String, Option<String>)>,
     waiting: Vec<Waiting>,
@@ -81,29 +82,6 @@ struct SinceLife {
     line: Option<String>,
 }
 
-/// A fact that is to be told.
-#[derive(Debug)]
-struct Waiting {
-    on: SaidOn,
-    spool_end: u64,
-    draft: Draft,
-}
-
-/// A fact before its text is kept.
-#[derive(Debug)]
-enum Draft {
-    Message { text: String, is_piece: bool },
-    Said(Said),
-}
-
-/// Facts for one report, with the texts that have to be kept before.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Batch {
-    pub(crate) on: SaidOn,
-    pub(crate) said: Vec<(u64, Said)>,
-    pub(crate) texts: Vec<String>,
-}
-
 impl Observer {
     /// Of an agent that works in `folder`; the log knows what it said up to `known_until`.
     pub(crate) fn new(preset: Preset, folder: &str, known_until: SaidUntil, secrets: &Secrets) -> Observer {
@@ -120,6 +98,7 @@ impl Observer {
             open_calls: BTreeSet::new(),
             wrong_values: BTreeSet::new(),
             usage: None,
+            obstacle_on: SaidOn::Stdout,
             session: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
@@ -149,6 +128,16 @@ impl Observer {
     /// What is in its way.
     pub(crate) fn obstacle(&self) -> Option<&Obstacle> {
         self.progress.obstacle()
+    }
+
+    /// Where it said what is in its way: on stderr only where its stream does not say so too.
+    pub(crate) fn obstacle_is_on(&self) -> SaidOn {
+        self.obstacle_on
+    }
+
+    /// Whether a tool of its runs.
+    pub(crate) fn runs_tools(&self) -> bool {
+        self.progress.running_tools().next().is_some()
     }
 
     /// When the limit that is in its way ends, as far as it says so.
@@ -202,6 +191,9 @@ impl Observer {
     }
 
     fn take_complaint(&mut self, line: &str, now: Timestamp) {
+        if self.preset.stream() == StreamFormat::Text {
+            return self.take_text_end(line);
+        }
         if self.preset.signs().is_sub_agent(line) {
             self.progress.apply(&AgentEvent::UntoldSubAgent);
             // What was told before that was thought to be all.
@@ -211,24 +203,25 @@ impl Observer {
             }
             return;
         }
-        let life = self.life();
+        let (life, runs_tools) = (self.life(), self.runs_tools());
         let since = &mut self.stderr.since;
         if since.life != life {
             *since = SinceLife { life, ..SinceLife::default() };
         }
         since.line = Some(one_line(line));
+        // While a tool runs, what stands there may be about what the tool met.
+        if runs_tools {
+            return;
+        }
         let signs = self.preset.signs();
         match signs.symptom(line) {
             Some(Symptom::SessionUnknown) => since.session = Some(Trouble::SessionUnknown),
             Some(Symptom::SessionInUse) => since.session = Some(Trouble::SessionInUse),
             Some(Symptom::Limit | Symptom::Login | Symptom::Refused | Symptom::Network) | None => {}
         }
-        // The provider's own words, where they say enough: what stands around them may be pages.
-        let Some(mut event) = signs.event(&provider_words(line)).or_else(|| signs.event(line)) else {
-            return;
-        };
+        let Some(mut event) = signs.event_of_line(line) else { return };
         in_agent_event(&self.secrets, &mut event);
-        self.progress.apply(&event);
+        self.apply(&event, SaidOn::Stderr);
         let told = Some((self.life(), event.clone()));
         if self.stderr.told == told {
             return;
@@ -239,12 +232,35 @@ impl Observer {
         self.wait_beside(drafts);
     }
 
-    /// Keeps what the line of stderr that was read last says.
-    fn wait_beside(&mut self, drafts: Vec<Draft>) {
-        let spool_end = self.stderr.end;
-        if spool_end > self.known_until.stderr {
-            let waiting = drafts.into_iter().map(|draft| Waiting { on: SaidOn::Stderr, spool_end, draft });
-            self.waiting.extend(waiting);
+    /// Takes a line of stderr of an agent whose output is text: it may say how the turn ended, as a line of stdout may.
+    fn take_text_end(&mut self, line: &str) {
+        let Some(ok) = self.preset.signs().end_by_text(line) else { return };
+        let failure = (!ok).then(|| line.to_owned());
+        self.apply_text_end(&AgentEvent::TurnEnded { ok, last_message: None, failure }, ok);
+    }
+
+    /// Of an agent whose output is text a failure counts, wherever it stands. Whether that is news.
+    fn apply_text_end(&mut self, event: &AgentEvent, ok: bool) -> bool {
+        let before = self.progress.ended();
+        if !ok || before != Some(false) {
+            self.progress.apply(event);
+        }
+        self.progress.ended() != before
+    }
+
+    fn apply(&mut self, event: &AgentEvent, on: SaidOn) {
+        let kind = |obstacle: Option<&Obstacle>| obstacle.map(std::mem::discriminant);
+        let before = kind(self.obstacle());
+        self.progress.apply(event);
+        let says_so = matches!(
+            (event, self.obstacle()),
+            (AgentEvent::Limit { .. }, Some(Obstacle::Limit { .. }))
+                | (AgentEvent::LoginNeeded { .. }, Some(Obstacle::Login { .. }))
+                | (AgentEvent::Refused { .. }, Some(Obstacle::Refused { .. }))
+                | (AgentEvent::NetworkTrouble { .. }, Some(Obstacle::Network { .. }))
+        );
+        if says_so && (on == SaidOn::Stdout || kind(self.obstacle()) != before) {
+            self.obstacle_on = on;
         }
     }
 
@@ -288,7 +304,15 @@ impl Observer {
     }
 
     fn take_clean(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
-        self.progress.apply(&event);
+        match event {
+            // Each of many lines may say it.
+            AgentEvent::TurnEnded { ok, .. } if self.preset.stream() == StreamFormat::Text => {
+                if !self.apply_text_end(&event, ok) {
+                    return;
+                }
+            }
+            _ => self.apply(&event, SaidOn::Stdout),
+        }
         let mut drafts = Vec::new();
         self.draft(event, now, &mut drafts);
         if spool_end <= self.known_until.stdout {
@@ -297,30 +321,6 @@ impl Observer {
         for draft in drafts {
             self.wait(spool_end, draft);
         }
-    }
-
-    fn wait(&mut self, spool_end: u64, draft: Draft) {
-        // Pieces that follow each other are one fact of the report, at the place of the last.
-        if let (
-            Draft::Message { text, is_piece: true },
-            Some(Waiting { spool_end: end, draft: Draft::Message { text: before, is_piece: true }, .. }),
-        ) = (&draft, self.waiting.last_mut())
-        {
-            before.push_str(text);
-            *end = spool_end;
-            self.waiting_bytes += text.len();
-            return;
-        }
-        let of_line = |waiting: &&Waiting| (waiting.on, waiting.spool_end) == (SaidOn::Stdout, spool_end);
-        if self.waiting.iter().rev().take_while(of_line).count() >= LINE_FACTS_MAX {
-            tracing::warn!(spool_end, "an agent said too much in one line");
-            return;
-        }
-        self.waiting_bytes += match &draft {
-            Draft::Message { text, .. } => text.len(),
-            Draft::Said(_) => WORDS_CHARS_MAX,
-        };
-        self.waiting.push(Waiting { on: SaidOn::Stdout, spool_end, draft });
     }
 
     fn draft(&mut self, event: AgentEvent, now: Timestamp, drafts: &mut Vec<Draft>) {
@@ -336,7 +336,10 @@ impl Observer {
                 },
                 None => return,
             },
-            AgentEvent::Working | AgentEvent::UntoldSubAgent | AgentEvent::Background { .. } => return,
+            AgentEvent::TurnStarted
+            | AgentEvent::Working
+            | AgentEvent::UntoldSubAgent
+            | AgentEvent::Background { .. } => return,
             AgentEvent::Message { text, part } => {
                 if !text.is_empty() || part == Part::Whole {
                     drafts.push(Draft::Message { text, is_piece: part == Part::Piece });
@@ -408,42 +411,9 @@ impl Observer {
             None => (UsageSpan::Process, tally.of_process(None)?),
         };
         debug_assert!(!matches!(all.span, Span::Call { .. }), "calls are summed up");
-        let is_partial = self.progress.has_untold_sub_agents();
+        let is_partial = all.is_partial || self.progress.has_untold_sub_agents();
         let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
-    }
-
-    /// The next facts to tell; none if there are none.
-    pub(crate) fn take(&mut self) -> Option<Batch> {
-        let on = self.waiting.first()?.on;
-        let mut count = self.waiting.iter().take(BATCH_FACTS).take_while(|waiting| waiting.on == on).count();
-        // All of a line are told together: reading goes on behind it.
-        let place = |waiting: &Waiting| (waiting.on, waiting.spool_end);
-        while self.waiting.get(count).is_some_and(|next| place(next) == place(&self.waiting[count - 1])) {
-            count += 1;
-        }
-        let mut batch = Batch { on, ..Batch::default() };
-        for Waiting { spool_end, draft, .. } in self.waiting.drain(..count) {
-            let said = match draft {
-                Draft::Said(said) => said,
-                Draft::Message { text, is_piece } => {
-                    let (kept, line) = (Text::of(&text), last_line(&text));
-                    if kept.blob().is_some() {
-                        batch.texts.push(text);
-                    }
-                    Said::Message { text: kept, line, piece: is_piece }
-                }
-            };
-            batch.said.push((spool_end, said));
-        }
-        self.waiting_bytes = 0;
-        let told = batch.said.last().map(|(end, _)| *end);
-        let known = match on {
-            SaidOn::Stdout => &mut self.known_until.stdout,
-            SaidOn::Stderr => &mut self.known_until.stderr,
-        };
-        *known = told.unwrap_or(*known);
-        Some(batch)
     }
 }
 
@@ -457,7 +427,7 @@ fn tokens(usage: &backstay_agent::Usage) -> Tokens {
         cache_write: usage.cache_write,
         reasoning: usage.reasoning,
         cost_micro_usd: usage.cost_usd.and_then(micro),
-        is_partial: false,
+        is_partial: usage.is_partial,
     }
 }
 

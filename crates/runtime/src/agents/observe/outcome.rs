@@ -9,11 +9,11 @@ use super::{Observer, cut};
 
 impl Observer {
     /// What the stream came to, of a process that ended with `exit_code`. Where its output is text, nobody knows when it got
-    /// over what it wrote beside it: there `text_stderr`, the last part, is looked through.
+    /// over what it wrote beside it: there `text_stderr`, the last part, is looked through for what was in its way.
     pub(crate) fn judge(&self, exit_code: Option<i32>, text_stderr: &str, now: Timestamp) -> AgentEnded {
         let progress = &self.progress;
         let turn = match (self.preset.stream(), progress.ended()) {
-            (StreamFormat::Text, told) => self.turn_by_text(told, text_stderr),
+            (StreamFormat::Text, told) => self.turn_by_text(told),
             (_, Some(true)) => TurnEnd::Well,
             (_, Some(false)) => TurnEnd::Badly { failure: progress.failure().map(str::to_owned) },
             (StreamFormat::JsonLines, None) if !self.preset.tells_turn_end() => self.turn_by_obstacle(),
@@ -36,16 +36,16 @@ impl Observer {
         }
     }
 
-    /// How the turn ended of an agent whose output is text, by what its output `told` and by its stderr.
-    fn turn_by_text(&self, told: Option<bool>, text_stderr: &str) -> TurnEnd {
-        let signs = self.preset.signs();
-        let beside = |well| text_stderr.lines().rev().find(move |line| signs.end_by_text(line) == Some(well));
-        match (told, beside(false), beside(true)) {
-            (_, Some(line), _) => TurnEnd::Badly { failure: Some(cut(one_line(line))) },
-            (Some(false), None, _) => TurnEnd::Badly { failure: self.progress.failure().map(str::to_owned) },
-            (Some(true), None, _) | (None, None, Some(_)) => TurnEnd::Well,
-            (None, None, None) if signs.success.is_empty() => TurnEnd::Untold,
-            (None, None, None) => TurnEnd::CutShort,
+    /// How the turn ended of an agent whose output is text, by what a line of its output or its stderr `told`.
+    fn turn_by_text(&self, told: Option<bool>) -> TurnEnd {
+        match told {
+            Some(false) => {
+                let failure = self.progress.failure().map(|line| cut(one_line(line)));
+                TurnEnd::Badly { failure }
+            }
+            Some(true) => TurnEnd::Well,
+            None if self.preset.signs().success.is_empty() => TurnEnd::Untold,
+            None => TurnEnd::CutShort,
         }
     }
 

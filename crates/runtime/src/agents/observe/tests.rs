@@ -3,7 +3,9 @@ use std::path::PathBuf;
 use backstay_agent::Presets;
 use backstay_engine::{AgentEnded, TurnEnd};
 use backstay_exec::Redaction;
+use backstay_model::Text;
 
+use super::facts::Batch;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_micros(1_795_250_000_000_000);
@@ -70,6 +72,73 @@ fn all_of_a_line_is_in_one_report() {
         assert!(batch.said.first().unwrap().0 > last, "a line is told twice");
         last = batch.said.last().unwrap().0;
     }
+}
+
+#[test]
+fn of_a_line_with_more_facts_than_are_told_what_decides_is_told_and_the_rest_is_counted() {
+    let rules = r#"[agents.mine]
+program = "mine"
+start = []
+stream = "json_lines"
+signs.limit = ["slow down"]
+lines = [
+  { when = { type = "end" }, each = "tools", tool_finished = { call = "each.id", name = "t" }, usage = { span = "call", call = "each.id", input = "in" }, error = { message = "why" } },
+  { when = { type = "end" }, message = "text", usage = { span = "process", input = "all" }, turn_ended = { ok = true } },
+]"#;
+    let mine = Presets::with_configuration("config.toml", rules).unwrap().get("mine").unwrap().clone();
+    let mut observer = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    let tools: Vec<String> = (0..1_000).map(|number| format!("{{\"id\":{number}}}")).collect();
+    let tools = tools.join(",");
+    let line = format!(
+        r#"{{"type":"end","tools":[{tools}],"in":1,"all":5000,"text":"done","why":"slow down, try again in 2h"}}"#
+    );
+    observer.feed(&codex(&line), NOW);
+    let batch = observer.take().unwrap();
+    assert_eq!(observer.take(), None, "all of a line is in one report");
+    assert!(batch.said.len() < 410, "{}", batch.said.len());
+    let of = |is_it: &dyn Fn(&Said) -> bool| batch.said.iter().filter(|(_, said)| is_it(said)).count();
+    assert_eq!(of(&|said| matches!(said, Said::TurnEnded { ok: true, .. })), 1);
+    assert!(of(&|said| matches!(said, Said::Limit { reset_at: Some(_), .. })) > 0);
+    let used = batch.said.iter().rev().find_map(|(_, said)| match said {
+        Said::Usage(usage) => usage.tokens.input,
+        _ => None,
+    });
+    assert_eq!(used, Some(5_000));
+    let left_out: Vec<&str> = batch
+        .said
+        .iter()
+        .filter_map(|(_, said)| match said {
+            Said::Error { message } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    // Of 1,000 tools, each with its begin, and one message.
+    let tools = of(&|said| matches!(said, Said::ToolStarted { .. } | Said::ToolFinished { .. }));
+    assert_eq!(
+        left_out,
+        [format!("{} facts of a line are left out: it has more than 400", 2_001 - tools)],
+        "it is said once"
+    );
+}
+
+#[test]
+fn of_many_lines_of_text_that_say_how_the_turn_ended_those_are_facts_that_change_it() {
+    let preset = "[agents.mine]\nprogram = \"mine\"\nstart = []\nsigns.success = [\"ok\"]\nsigns.failure = [\"fatal\"]";
+    let mine = Presets::with_configuration("config.toml", preset).unwrap().get("mine").unwrap().clone();
+    let mut observer = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
+    let many = "ok 1\n".repeat(5_000);
+    observer.feed(format!("{many}fatal: first\n{many}fatal: second\n{many}").as_bytes(), NOW);
+    let told: Vec<bool> = std::iter::from_fn(|| observer.take())
+        .flat_map(|batch| batch.said)
+        .map(|(_, said)| matches!(said, Said::TurnEnded { ok: true, .. }))
+        .collect();
+    assert_eq!(told, [true, false]);
+    let failure = Some("fatal: second".to_owned());
+    assert_eq!(
+        observer.judge(Some(0), "", NOW).turn,
+        TurnEnd::Badly { failure },
+        "it counts wherever it stands"
+    );
 }
 
 #[test]
@@ -235,4 +304,26 @@ fn what_is_in_an_agents_way_is_told_by_its_best_sign() {
     let ended = judged("gemini", b"", 1, "it broke\n\n");
     assert_eq!(ended.trouble, Some(Trouble::Unexplained { message: "it broke".to_owned() }));
     assert_eq!(judged("gemini", b"", 1, "").trouble, None);
+}
+
+#[test]
+fn figures_of_a_turn_stay_known_while_the_next_turn_works_and_are_marked_as_partial() {
+    let told: Vec<Tokens> = facts("claude", &golden("claude", "background.jsonl"), 0, 64)
+        .into_iter()
+        .filter_map(|(_, said)| match said {
+            Said::Usage(usage) => Some(usage.tokens),
+            _ => None,
+        })
+        .collect();
+    let figures = |tokens: &Tokens| (tokens.input, tokens.output, tokens.cost_micro_usd, tokens.is_partial);
+    assert_eq!(
+        told.iter().map(figures).collect::<Vec<_>>(),
+        [
+            (Some(1_000), None, None, false),
+            (Some(2_000), None, None, false),
+            (Some(2_000), Some(100), Some(3_480), false),
+            (Some(3_000), Some(100), Some(3_480), true),
+            (Some(3_000), Some(150), Some(5_220), false),
+        ]
+    );
 }
