@@ -25,6 +25,8 @@ pub(super) enum Incomplete {
     NoPlace { setting: &'static str, place: &'static str, loss: Loss },
     #[error("`{setting}` has `{{{place}}}` inside an argument, and its prompt goes in via {}", .via.name())]
     NotFilled { setting: &'static str, place: &'static str, via: DeliveryVia, only: DeliveryVia },
+    #[error("`signs.{0}` has an empty text, which stands in every line")]
+    EmptySign(&'static str),
 }
 
 /// What would not reach the agent.
