@@ -40,8 +40,6 @@ pub(super) enum Loss {
     AccessArguments,
     #[error("the agent would not be told which session it is to use")]
     Session,
-    #[error("`signs.{0}` has an empty text, which stands in every line")]
-    EmptySign(&'static str),
 }
 
 impl Incomplete {
