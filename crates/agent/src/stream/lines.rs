@@ -14,16 +14,22 @@ pub(super) struct Lines {
     offset: u64,
     /// Lines that were too long.
     overlong: u64,
+    /// The offset at which the last of them was found too long; 0 without one.
+    overlong_at: u64,
     max: usize,
 }
 
 impl Lines {
     pub(super) fn at(offset: u64, max: usize) -> Lines {
-        Lines { partial: Vec::new(), is_skipping: false, offset, overlong: 0, max }
+        Lines { partial: Vec::new(), is_skipping: false, offset, overlong: 0, overlong_at: 0, max }
     }
 
     pub(super) fn overlong(&self) -> u64 {
         self.overlong
+    }
+
+    pub(super) fn overlong_at(&self) -> u64 {
+        self.overlong_at
     }
 
     /// Takes `bytes` and calls `each` with every line that is complete now, and the offset behind its end.
@@ -75,6 +81,7 @@ impl Lines {
 
     fn skip(&mut self) {
         self.overlong += 1;
+        self.overlong_at = self.offset;
         self.is_skipping = true;
         self.partial = Vec::new();
     }

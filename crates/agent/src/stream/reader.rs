@@ -113,6 +113,12 @@ impl Reader {
     pub fn counts(&self) -> Counts {
         Counts { overlong: self.lines.overlong(), ..self.counts }
     }
+
+    /// Where in the stream the last line was found that is longer than [`LINE_BYTES_MAX`]; 0 without one.
+    #[must_use]
+    pub fn overlong_at(&self) -> u64 {
+        self.lines.overlong_at()
+    }
 }
 
 fn read(

@@ -13,6 +13,7 @@ mod start;
 mod version;
 
 pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard, Taken};
+pub(crate) use observe::Answer;
 pub(crate) use pin::{Pinned, pin};
 pub use pin::{preset_traits, reading_fault};
 pub(crate) use shape::Shape;

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use backstay_agent::LINE_BYTES_MAX;
 use backstay_engine::{EndedBy, OutputProblem, ProcessEnded, json_of};
 use backstay_exec::{ExitRecord, Secrets, SpoolError, StopReason, spool};
 use backstay_files::{Dir, Refused, if_there};
@@ -17,7 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::io::Errno;
 
 use super::artifacts::{Artifacts, find_artifacts};
-use crate::agents::{Finding, Shape};
+use crate::agents::{Answer, Finding, Shape};
 use crate::store::Store;
 
 /// What this machine cannot do for now; another try may succeed.
@@ -51,7 +52,7 @@ pub(super) fn collect(
 ) -> Result<ProcessEnded, CollectError> {
     let (by, message) = ended_by(record);
     let began = by != EndedBy::SpawnFailed;
-    let answer = finding.and_then(|finding| finding.answer.as_deref());
+    let answer = finding.and_then(|finding| finding.answer.as_ref());
     let is_agent = finding.is_some();
     let (output, log) = if began {
         (read_output(folder, &record.stdout, secrets, answer)?, log_tail(folder)?)
@@ -116,7 +117,7 @@ fn read_output(
     folder: &Utf8Path,
     stdout: &Spool,
     secrets: &Secrets,
-    answer: Option<&str>,
+    answer: Option<&Answer>,
 ) -> Result<Output, CollectError> {
     let path = folder.join("output");
     let opened = Dir::open(folder.as_std_path()).and_then(|folder| if_there(folder.open_file("output")));
@@ -127,7 +128,12 @@ fn read_output(
             Err(source) => unreadable(path, source),
         },
         Ok(None) => match answer {
-            Some(answer) => Ok(Output { text: Some(answer.to_owned()), problem: None }),
+            Some(Answer::Text(answer)) => Ok(Output { text: Some(answer.clone()), problem: None }),
+            Some(Answer::Unread) => {
+                let message =
+                    format!("the agent's last line is longer than {LINE_BYTES_MAX} bytes and was not read");
+                Ok(Output { text: None, problem: Some(OutputProblem::Unreadable { message }) })
+            }
             None => stdout_text(folder, stdout),
         },
         // What a link leads to may be anything, also what the step may not read.

@@ -24,7 +24,7 @@ use camino::Utf8PathBuf;
 use tokio::time::Instant;
 
 use self::quiet::Watches;
-use super::observe::Observer;
+use super::observe::{Answer, Observer};
 use crate::clock::Clock;
 
 /// The shortest time between two reports of what an agent said.
@@ -99,8 +99,8 @@ impl EndedFor {
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) ended: AgentEnded,
-    /// Its last message, empty if there is none; absent where its output is text.
-    pub(crate) answer: Option<String>,
+    /// Absent where its output is text.
+    pub(crate) answer: Option<Answer>,
 }
 
 /// What an agent left cannot be read or kept, for a reason of this machine.
@@ -247,8 +247,7 @@ impl Attended {
         self.tell(&mut observer, hear)?;
         let ended = observer.judge(record.exit_code, "", now);
         // An agent that said nothing answered nothing: its stream is no answer.
-        let answer = Some(observer.answer().unwrap_or_default().to_owned());
-        Ok(Finding { ended, answer })
+        Ok(Finding { ended, answer: Some(observer.answer()) })
     }
 
     /// Reads on in both streams as their bytes came: only so it is known which signs of trouble it got over.

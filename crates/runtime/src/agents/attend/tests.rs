@@ -139,7 +139,7 @@ fn a_process_that_stays_after_its_result_is_ended_after_a_grace_and_has_done_its
         observer.feed(&task(agent), NOW);
         assert_eq!(ends(&observer), Some((OVER_GRACE.as_secs(), EndedFor::NothingToDo)), "{agent}");
         assert_eq!(observer.judge(None, "", NOW), AgentEnded { turn: TurnEnd::Well, trouble: None });
-        assert_eq!(observer.answer(), Some("The greeting is written."), "{agent}");
+        assert_eq!(observer.answer(), Answer::Text("The greeting is written.".to_owned()), "{agent}");
     }
 }
 
@@ -346,6 +346,23 @@ fn a_line_that_is_too_long_to_be_read_is_named_where_the_turn_has_no_end() {
     assert_eq!(observer.judge(Some(0), "", NOW).trouble, Some(expected));
     observer.feed(&task("codex"), NOW);
     assert_eq!(observer.judge(Some(0), "", NOW).turn, TurnEnd::Well, "its end is known");
+}
+
+#[test]
+fn what_an_agent_answered_in_a_line_that_is_too_long_is_not_what_it_said_before() {
+    let mut observer = observer("codex");
+    let message = |text: &str| {
+        format!(
+            "{{\"type\":\"item.completed\",\"item\":{{\"id\":\"i\",\"type\":\"agent_message\",\"text\":\"{text}\"}}}}\n"
+        )
+    };
+    let long = "x".repeat(backstay_agent::LINE_BYTES_MAX);
+    observer.feed(message("I will write the report").as_bytes(), NOW);
+    observer.feed(message(&long).as_bytes(), NOW);
+    observer.feed(b"{\"type\":\"turn.completed\",\"usage\":{}}\n", NOW);
+    assert_eq!(observer.answer(), Answer::Unread);
+    observer.feed(message("done").as_bytes(), NOW);
+    assert_eq!(observer.answer(), Answer::Text("done".to_owned()), "what it said behind it was read");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(crate) struct Observer {
     /// Bytes of its stream that were read.
     offset: u64,
     stderr: Stderr,
+    /// Where the last message in it ends.
+    message_end: u64,
     open_calls: BTreeSet<String>,
     /// Where its lines had something else than the rules for them expect: that is told once.
     wrong_values: BTreeSet<String>,
@@ -57,6 +59,14 @@ pub(crate) struct Observer {
     session: Option<(String, Option<String>)>,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
+}
+
+/// What an agent answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Text(String),
+    /// It may stand in a line that is longer than [`backstay_agent::LINE_BYTES_MAX`], which was not read.
+    Unread,
 }
 
 /// What it writes beside its stream.
@@ -95,6 +105,7 @@ impl Observer {
             known_until,
             offset: 0,
             stderr: Stderr::default(),
+            message_end: 0,
             open_calls: BTreeSet::new(),
             wrong_values: BTreeSet::new(),
             usage: None,
@@ -148,9 +159,13 @@ impl Observer {
         }
     }
 
-    /// The last message: the agent's answer, once its turn has ended.
-    pub(crate) fn answer(&self) -> Option<&str> {
-        self.progress.last_message()
+    /// The agent's answer, once its turn has ended: its last message, empty if there is none.
+    pub(crate) fn answer(&self) -> Answer {
+        // Behind the last message that was read there may be another one.
+        match self.reader.overlong_at() > self.message_end {
+            true => Answer::Unread,
+            false => Answer::Text(self.progress.last_message().unwrap_or_default().to_owned()),
+        }
     }
 
     /// Whether nothing waits to be told.
@@ -304,6 +319,9 @@ impl Observer {
     }
 
     fn take_clean(&mut self, spool_end: u64, event: AgentEvent, now: Timestamp) {
+        if let AgentEvent::Message { .. } | AgentEvent::TurnEnded { last_message: Some(_), .. } = event {
+            self.message_end = spool_end;
+        }
         match event {
             // Each of many lines may say it.
             AgentEvent::TurnEnded { ok, .. } if self.preset.stream() == StreamFormat::Text => {
