@@ -373,10 +373,44 @@ fn a_preset_by_which_no_agent_can_be_told_its_task_is_refused() {
             "`start` has no `{access}`: the arguments in its access modes would never be passed".to_owned(),
             "add `\"{access}\"` to `start`",
         ),
+        (
+            &["model = [\"-m\", \"{model}\"]"],
+            "`start` has no `{model}`: the arguments in `model` would never be passed".to_owned(),
+            "add `\"{model}\"` to `start`",
+        ),
+        (
+            &[
+                "schema = { args = [\"{schema}\"], as = \"text\" }",
+                "start = [\"{session}\", \"{access}\", \"{schema}\", \"{prompt}\"]",
+                "resume = [\"{session}\", \"{prompt}\"]",
+            ],
+            "`resume` has no `{schema}`: the agent would not be told the schema of its answer".to_owned(),
+            "add `\"{schema}\"` to `resume`",
+        ),
     ] {
         let error = mine(lines).unwrap_err();
         assert_eq!(error.to_string(), format!("config.toml:1:9: the agent mine: {message}"), "{lines:?}");
         assert_eq!((error.code().to_string().as_str(), error.hint().as_deref()), ("BKS-A013", Some(hint)));
+    }
+}
+
+#[test]
+fn a_preset_takes_a_model_and_arguments_where_they_have_a_place() {
+    let by_setting =
+        ["model = [\"-m\", \"{model}\"]", "start = [\"{session}\", \"{access}\", \"{model}\", \"{prompt}\"]"];
+    for (lines, model, args) in [
+        (&[][..], false, false),
+        (&by_setting[..], true, false),
+        // Without `model` there is nothing that stands there.
+        (&by_setting[1..], false, false),
+        (
+            &["start = [\"{session}\", \"{access}\", \"--model={model}\", \"{args}\", \"{prompt}\"]"],
+            true,
+            true,
+        ),
+    ] {
+        let preset = mine(lines).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+        assert_eq!((preset.takes_model(), preset.takes_args()), (model, args), "{lines:?}");
     }
 }
 

@@ -37,6 +37,8 @@ fn presets() -> BTreeMap<String, PresetTraits> {
     let able = PresetTraits {
         access: BTreeSet::from([Access::Read, Access::Write, Access::Full]),
         vias: BTreeSet::from([Via::Stdin, Via::Arg]),
+        takes_model: true,
+        takes_args: true,
         can_resume: true,
         can_fork: true,
         file_prefix: None,
@@ -318,6 +320,22 @@ fn what_an_agent_has_no_way_to_be_told_is_an_error() {
     let no_way = "`codex` takes no prompt via file: it has `stdin`, `arg`";
     assert_eq!(checked_presets(&with_via("file")), [no_way]);
     assert_eq!(checked_presets(&with_via("arg")), [""; 0]);
+    let taken = |key: &str| {
+        let place = match key {
+            "model" => "`model = [\"--model\", \"{model}\"]`, and `{model}`",
+            _ => "`{args}`",
+        };
+        format!(
+            "`plain` has no place for `{key}`: under `[agents.plain]` add {place} in `start`, or remove it here"
+        )
+    };
+    let step = in_step("agent: {use: plain, model: m1, args: [-x]}\n    prompt: x");
+    assert_eq!(checked_presets(&step), [taken("model"), taken("args")]);
+    let spec = in_step("agent: told\n    prompt: x")
+        .replace("agents: {", "agents: {told: {use: plain, args: [-x]}, ");
+    assert_eq!(checked_presets(&spec), [taken("args")]);
+    let able = in_step("agent: {use: codex, model: m1, args: [-x]}\n    prompt: x");
+    assert_eq!(checked_presets(&able), [""; 0]);
     for empty in ["prompt: ''", "prompt: |\n\n", "prompt: '  '"] {
         let text = in_step(&format!("agent: codex\n    {empty}"));
         assert_eq!(checked_presets(&text), ["the prompt is empty: say what the agent is to do"], "{empty}");

@@ -13,6 +13,8 @@ fn able() -> PresetTraits {
     PresetTraits {
         access,
         vias: [Via::Stdin, Via::Arg].into(),
+        takes_model: true,
+        takes_args: true,
         can_resume: true,
         can_fork: true,
         file_prefix: None,

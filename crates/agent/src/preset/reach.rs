@@ -159,9 +159,9 @@ mod tests {
             login.args = ["who"]
             stream = "json_lines"
             lines = [{ when = { type = "t" }, message = "m" }]
-            start = ["{session}", "{access}", "{prompt}"]
-            resume = ["{session}", "{prompt}"]
-            fork = ["{session}", "{new_session}", "{prompt}"]
+            start = ["{session}", "{access}", "{model}", "{schema}", "{prompt}"]
+            resume = ["{session}", "{schema}", "{prompt}"]
+            fork = ["{session}", "{new_session}", "{schema}", "{prompt}"]
             screen = ["{session}"]
             session = "chosen"
             model = ["-m", "{model}"]

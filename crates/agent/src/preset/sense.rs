@@ -40,6 +40,10 @@ pub(super) enum Loss {
     AccessArguments,
     #[error("the agent would not be told which session it is to use")]
     Session,
+    #[error("the arguments in `model` would never be passed")]
+    ModelArguments,
+    #[error("the agent would not be told the schema of its answer")]
+    Schema,
 }
 
 impl Incomplete {
@@ -111,7 +115,40 @@ impl Preset {
         if has_access_arguments && !has_list(&self.start, List::Access) {
             return Err(no_place("start", "access", Loss::AccessArguments));
         }
+        if self.model.as_ref().is_some_and(|model| !model.is_empty()) && !has_list(&self.start, List::Model) {
+            return Err(no_place("start", "model", Loss::ModelArguments));
+        }
+        if self.schema.is_some()
+            && let Some((setting, _)) =
+                self.task_templates().find(|(_, template)| !has_list(template, List::Schema))
+        {
+            return Err(no_place(setting, "schema", Loss::Schema));
+        }
         self.expect_session()
+    }
+
+    /// Whether a model that it is to use reaches the agent.
+    #[must_use]
+    pub fn takes_model(&self) -> bool {
+        let by_setting = self.model.as_ref().is_some_and(|model| !model.is_empty());
+        let inside = |piece: &Piece| piece.as_list().is_none() && has_place(piece, Place::Model);
+        by_setting || self.start.iter().any(inside)
+    }
+
+    /// Whether arguments of a workflow's own reach the agent.
+    #[must_use]
+    pub fn takes_args(&self) -> bool {
+        has_list(&self.start, List::Args)
+    }
+
+    /// Each setting that starts an agent with a task, and what it says.
+    fn task_templates(&self) -> impl Iterator<Item = (&'static str, &[Piece])> {
+        let templates = [
+            ("start", Some(self.start.as_slice())),
+            ("resume", self.resume.as_deref()),
+            ("fork", self.fork.as_deref()),
+        ];
+        templates.into_iter().filter_map(|(setting, template)| Some((setting, template?)))
     }
 
     /// The ways in which it takes a prompt.
@@ -123,11 +160,9 @@ impl Preset {
     /// Whether a prompt that goes in via `via` reaches the agent however it is started.
     fn expect_delivery(&self, via: DeliveryVia) -> Result<(), Incomplete> {
         let delivery = self.prompt.delivery(via).ok_or(Incomplete::NoVia(via))?;
-        let templates =
-            [("start", Some(&self.start)), ("resume", self.resume.as_ref()), ("fork", self.fork.as_ref())];
-        templates.into_iter().filter_map(|(setting, template)| Some((setting, template?))).try_for_each(
-            |(setting, template)| expect_delivered(setting, template, via.setting(), delivery, via),
-        )
+        self.task_templates().try_for_each(|(setting, template)| {
+            expect_delivered(setting, template, via.setting(), delivery, via)
+        })
     }
 
     /// Whether each command is told the session that it is about.

@@ -16,6 +16,8 @@ pub fn preset_traits(presets: &Presets) -> BTreeMap<String, PresetTraits> {
     let traits = |preset: &Preset| PresetTraits {
         access: preset.access().collect(),
         vias: preset.vias().map(via).collect(),
+        takes_model: preset.takes_model(),
+        takes_args: preset.takes_args(),
         can_resume: preset.can_resume(),
         can_fork: preset.can_fork(),
         file_prefix: preset.file_prefix().map(ToOwned::to_owned),

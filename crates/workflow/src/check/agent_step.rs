@@ -117,7 +117,8 @@ impl Reader<'_> {
             return;
         };
         // The step says what it wants; who does it may be named here or at the start, and the same holds for both.
-        if spec.preset().is_none() {
+        let preset = spec.preset().map(str::to_owned);
+        if preset.is_none() {
             // That it changes nothing is a promise that any program can make.
             let is_promise = options.access == Access::Read;
             let limits = if spec.is_read() { LIMIT_KEYS } else { &[] };
@@ -127,6 +128,12 @@ impl Reader<'_> {
             if let Some(used) = used {
                 self.ignored_by_commands(used, &["model", "args"], agent);
             }
+        }
+        // What is said of a stranger is said elsewhere: it is not given them.
+        if let (Some(used), Some(preset)) = (used, preset)
+            && !self.strangers.contains_key(agent)
+        {
+            self.expect_taken(used, &preset);
         }
         let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
         for agent in agents {

@@ -32,6 +32,10 @@ pub struct PresetTraits {
     pub access: BTreeSet<Access>,
     /// How it can be given its prompt.
     pub vias: BTreeSet<Via>,
+    /// Whether a model can be chosen.
+    pub takes_model: bool,
+    /// Whether it can be given further arguments.
+    pub takes_args: bool,
     /// Whether it can go on with a session.
     pub can_resume: bool,
     /// Whether it can go on with a copy of one.
