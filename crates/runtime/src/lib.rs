@@ -25,7 +25,7 @@ mod sink;
 mod store;
 mod trees;
 
-pub use agents::{Spoken, StrangePreset, preset_traits, reading_fault, schema_fault};
+pub use agents::{Spoken, StrangePreset, changed_presets, preset_traits, reading_fault, schema_fault};
 pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};

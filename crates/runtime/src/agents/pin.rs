@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use backstay_agent::{DeliveryVia, Preset, Presets, ReadingError};
 use backstay_model::Digest;
+use backstay_model::event::PlanRef;
 use backstay_workflow::plan::{Plan, Via};
 use backstay_workflow::{PresetTraits, ReadingFault};
 
@@ -65,14 +66,36 @@ pub(crate) fn pin(plan: &Plan, presets: &Presets) -> Result<Pinned, RunError> {
     Ok(pinned)
 }
 
+/// The agents of a run's plan that are set otherwise in `presets` than in what the run goes by.
+///
+/// # Errors
+/// [`RunError`] if a preset has no stored form.
+pub fn changed_presets<'own>(own: &'own PlanRef, presets: &Presets) -> Result<Vec<&'own str>, RunError> {
+    let mut changed = Vec::new();
+    for (name, digest) in &own.presets {
+        // What is made of a command of the plan has none there, and what is gone from there takes nothing's place.
+        let Some(preset) = presets.get(name) else { continue };
+        if digest_of(name, preset)?.0 != *digest {
+            changed.push(name.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+/// The stored form of `preset`, and its digest.
+fn digest_of(name: &str, preset: &Preset) -> Result<(Digest, String), RunError> {
+    let stored =
+        preset.stored().map_err(|source| RunError::PresetForm { preset: name.to_owned(), source })?;
+    Ok((Digest::of(stored.as_bytes()), stored))
+}
+
 impl Pinned {
     fn add(&mut self, name: &str, preset: &Preset) -> Result<(), RunError> {
         if self.presets.contains_key(name) {
             return Ok(());
         }
-        let stored =
-            preset.stored().map_err(|source| RunError::PresetForm { preset: name.to_owned(), source })?;
-        self.presets.insert(name.to_owned(), Digest::of(stored.as_bytes()));
+        let (digest, stored) = digest_of(name, preset)?;
+        self.presets.insert(name.to_owned(), digest);
         self.texts.push(Arc::from(stored));
         Ok(())
     }
