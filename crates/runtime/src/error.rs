@@ -6,6 +6,7 @@ use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
 use crate::registry::RegistryError;
+use crate::screen::ScreenIsOpen;
 
 /// A run cannot be read or asked for.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +155,9 @@ pub enum SayError {
     /// The run refuses it, or another input was first.
     #[error("{}", verdict_text(.0))]
     Refused(Verdict),
+    /// A person is on an agent's own screen.
+    #[error(transparent)]
+    ScreenIsOpen(ScreenIsOpen),
 }
 
 fn verdict_text(verdict: &Verdict) -> String {
@@ -169,12 +173,14 @@ impl Coded for SayError {
         match self {
             SayError::Run(error) => error.code(),
             SayError::Refused(_) => Code("BKS-R006"),
+            SayError::ScreenIsOpen(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             SayError::Run(error) => error.hint(),
+            SayError::ScreenIsOpen(error) => error.hint(),
             SayError::Refused(Verdict::Refused { code: RefusalCode::InvalidAnswer, .. }) => {
                 Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
             }

@@ -21,6 +21,7 @@ mod owner;
 mod registry;
 mod request;
 mod retention;
+mod screen;
 mod sink;
 mod store;
 mod trees;
@@ -38,6 +39,7 @@ pub use owner::{Owner, OwnerSettings};
 pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+pub use screen::ScreenIsOpen;
 pub use sink::{Sink, TracingSink};
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 
 use backstay_exec::care::is_held;
+use backstay_exec::{ScreenState, screen_state};
 use backstay_files::{Dir, FileKind, if_there};
 use backstay_model::event::CheckoutBusy;
 use backstay_model::{Epoch, RunId};
@@ -220,6 +221,10 @@ fn is_worked_on(note: &Note) -> io::Result<bool> {
     let store = real_folder(&note.store);
     let Some(root) = if_there(Dir::open(store.as_std_path()))? else { return Ok(false) };
     let run = Utf8PathBuf::from(format!("runs/{}", note.run));
+    // A screen outlives the process that opened it.
+    if matches!(screen_state(&store.join(&run))?, ScreenState::Open(_)) {
+        return Ok(true);
+    }
     for step in folders(&root, &run)? {
         for attempt in folders(&root, &step)? {
             if is_held(&store.join(&attempt))? {
