@@ -229,6 +229,10 @@ impl Store {
             return Err(self.trimmed(run, gap.first).await);
         }
         let plan = machine.plan_ref().ok_or(RunError::Unknown(run))?;
+        // It would be another folder in each process.
+        if let Some(request) = machine.request().filter(|request| !request.cwd.starts_with('/')) {
+            return Err(RunError::RelativeFolder { run, cwd: request.cwd.clone() });
+        }
         machine.define(self.definition(run, &plan).await?);
         self.give_what_is_missing(&mut machine).await?;
         Ok(machine)

@@ -52,6 +52,14 @@ pub enum RunError {
         /// What the decoder says.
         source: serde_json::Error,
     },
+    /// The folder that it works in is none by itself.
+    #[error("{run} works in {cwd:?}, which is not an absolute path")]
+    RelativeFolder {
+        /// Whose.
+        run: RunId,
+        /// The folder.
+        cwd: String,
+    },
     /// The plan names a preset that is not there.
     #[error("there is no preset `{preset}`")]
     UnknownPreset {
@@ -105,6 +113,7 @@ impl Coded for RunError {
             RunError::Blob(error) => error.code(),
             RunError::Append(error) => error.code(),
             RunError::Definition { .. } => Code("BKS-R004"),
+            RunError::RelativeFolder { .. } => Code("BKS-R092"),
             RunError::Chance(_) => Code("BKS-R005"),
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
             RunError::Registry(error) => error.code(),
@@ -123,6 +132,10 @@ impl Coded for RunError {
             RunError::Trimmed { .. } => {
                 Some("start it anew with `backstay run`; `backstay show` says how it ended".to_owned())
             }
+            RunError::RelativeFolder { .. } => Some(
+                "the store was not written by this program; `backstay run` in that folder starts it anew"
+                    .to_owned(),
+            ),
             RunError::Read(error) => error.hint(),
             RunError::Decode(DecodeError::UnknownKind { .. } | DecodeError::NewerVersion { .. }) => {
                 Some("the run was written by a newer version: use that one".to_owned())
