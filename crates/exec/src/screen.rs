@@ -260,3 +260,60 @@ fn read(folder: &Dir) -> io::Result<Option<ScreenFile>> {
     // The lock alone tells that it is open.
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let keep = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+        (keep, path)
+    }
+
+    fn session() -> ScreenSession {
+        ScreenSession { agent: "mine".to_owned(), session: "s1".to_owned() }
+    }
+
+    #[test]
+    fn one_screen_is_open_in_a_folder_and_none_while_it_is_kept_closed() {
+        let (_keep, folder) = folder();
+        let hold = ScreenHold::take(&folder, session()).unwrap().unwrap();
+        let own = OpenScreen { pid: std::process::id(), on: session() };
+        assert_eq!(ScreenHold::take(&folder, session()).unwrap().unwrap_err(), Some(own.clone()));
+        let ScreenState::Open(open) = screen_state(&folder).unwrap() else { panic!("it is open") };
+        assert_eq!(open, Some(own));
+        drop(hold);
+        let ScreenState::Closed(kept) = screen_state(&folder).unwrap() else { panic!("it is closed") };
+        assert_eq!(ScreenHold::take(&folder, session()).unwrap().unwrap_err(), None);
+        drop(kept);
+        assert!(ScreenHold::take(&folder, session()).unwrap().is_ok());
+        assert!(matches!(screen_state(&folder.join("none")).unwrap(), ScreenState::Closed(_)));
+    }
+
+    #[test]
+    fn what_was_started_on_a_screen_and_lives_on_keeps_it_open_only_until_it_is_left() {
+        let (_keep, folder) = folder();
+        let mut hold = ScreenHold::take(&folder, session()).unwrap().unwrap();
+        // It inherits the lock as the process on the screen does, and is not ended with that.
+        let left = folder.join("left");
+        let script = format!("sleep 1000 & echo $! > {left}");
+        assert!(hold.run(Command::new("sh").args(["-c", &script])).unwrap().success());
+        assert!(matches!(screen_state(&folder).unwrap(), ScreenState::Open(_)));
+        drop(hold);
+        assert!(matches!(screen_state(&folder).unwrap(), ScreenState::Closed(_)));
+        let pid = std::fs::read_to_string(left).unwrap();
+        assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
+    }
+
+    #[test]
+    fn a_screen_of_another_boot_or_container_is_not_ended_by_its_numbers() {
+        let (_keep, folder) = folder();
+        let hold = ScreenHold::take(&folder, session()).unwrap().unwrap();
+        let dir = files::open(&folder).unwrap();
+        let elsewhere = ScreenFile { boot: "another".to_owned(), ..hold.file.clone() };
+        files::replace(&dir, NOTE, &elsewhere).unwrap();
+        assert!(matches!(end_screen(&folder), Err(EndScreenError::Elsewhere { .. })));
+        assert!(!hold.is_taken_over().unwrap());
+    }
+}

@@ -159,7 +159,18 @@ impl Takeover {
         let (run, folder) = (self.run, self.store.run_folder(self.run));
         let on = ScreenSession { agent: self.agent.clone(), session: self.session.clone() };
         let taken = tokio::task::spawn_blocking(move || {
-            ScreenHold::take(&folder, on).map_err(|source| RunError::Folder { path: folder, source })
+            let mut tries = LEASE_TRIES;
+            loop {
+                match ScreenHold::take(&folder, on.clone()) {
+                    // Somebody lets the run go on at this moment, or is about to say who has the screen.
+                    Ok(Err(None)) if tries > 0 => {
+                        tries -= 1;
+                        std::thread::park_timeout(LEASE_AGAIN);
+                    }
+                    Ok(taken) => return Ok(taken),
+                    Err(source) => return Err(RunError::Folder { path: folder, source }),
+                }
+            }
         });
         let hold = taken.await??.map_err(|screen| AttachError::ScreenIsOpen(ScreenIsOpen { run, screen }))?;
         // Who resumed it before this was taken is found here; who does so later finds it taken.

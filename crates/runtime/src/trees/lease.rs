@@ -322,6 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn a_run_with_an_open_screen_keeps_the_checkout_without_the_process_that_opened_it() {
+        let (_folder, checkout) = checkout();
+        let one = tenant(&checkout, ONE, None);
+        drop(checkout.lease(&one).unwrap());
+        let run = one.store.join("runs").join(ONE);
+        fs::create_dir_all(&run).unwrap();
+        let on = backstay_exec::ScreenSession { agent: "mine".to_owned(), session: "s1".to_owned() };
+        let screen = backstay_exec::ScreenHold::take(&run, on).unwrap().unwrap();
+        let Leased::Busy(busy) = checkout.lease(&tenant(&checkout, TWO, None)).unwrap() else { panic!() };
+        assert_eq!(busy.held_by, Some(ONE.parse().unwrap()));
+        drop(screen);
+        assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, None)).unwrap()), TWO);
+    }
+
+    #[test]
     fn a_checkout_whose_last_run_cannot_be_looked_at_is_taken_and_locked() {
         let (_folder, checkout) = checkout();
         let one = tenant(&checkout, ONE, None);
