@@ -117,9 +117,9 @@ pub enum EndScreenError {
         folder: Utf8PathBuf,
     },
     /// It lives on.
-    #[error("the screen of process {pid} is still open")]
+    #[error("the screen is still open: process {pid} does not let go of it")]
     Survives {
-        /// The process on it.
+        /// The process on it, or the one that opened it.
         pid: u32,
     },
 }
@@ -239,14 +239,16 @@ pub fn end_screen(folder: &Utf8Path) -> Result<(), EndScreenError> {
         }
     }
     wait_until_gone(&living, GRACE).map_err(at)?;
-    end_all(&kin).map_err(at)?;
+    let ended = end_all(&kin).map_err(at)?;
     for _look in 0..CLOSING_TRIES {
         if let ScreenState::Closed(_) = screen_state(folder).map_err(at)? {
             return Ok(());
         }
         std::thread::park_timeout(CLOSING_AGAIN);
     }
-    Err(EndScreenError::Survives { pid: file.pid.unwrap_or(file.opener_pid) })
+    // Where nothing is left on the screen, who opened it does not let go.
+    let holder = file.pid.filter(|_| ended.survivors > 0).unwrap_or(file.opener_pid);
+    Err(EndScreenError::Survives { pid: holder })
 }
 
 /// What is noted of the screen in `folder`; none where nothing is that can be understood.
