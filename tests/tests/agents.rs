@@ -269,7 +269,9 @@ fn a_suspended_agent_goes_on_in_its_own_session_by_the_preset_that_it_began_with
     assert!(world.run(&["suspend", "@last"]).status.success());
     let (status, out) = run.end();
     assert_eq!(status.code(), Some(5), "{out}");
-    world.configure("[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\n");
+    world.configure(
+        "[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\n",
+    );
     let (status, out) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "{out}");
     went_on(&world);
@@ -522,7 +524,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
                 let said = store
-                    .say(run, InputEvent::from(ResumeRequested { by: actor(), now: false }))
+                    .say(run, ResumeRequested { by: actor(), now: false })
                     .await
                     .unwrap();
                 store.verdict(run, said).await.unwrap();

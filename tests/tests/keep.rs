@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
 use backstay_log::{Authority, Batch, NewEvent, Part, TopicFilter};
-use backstay_model::event::{Event, ResumeRequested};
+use backstay_model::event::{InputEvent, ResumeRequested};
 use backstay_model::{Payload, RunId, Scope, Topic};
 use backstay_runtime::{Kept, StopSwitch, Store};
 use backstay_tests::library::{actor, open, owner, request};

@@ -7,7 +7,7 @@ use backstay_agent::Presets;
 use backstay_engine::record::RunRecord;
 use backstay_log::ClaimMode;
 use backstay_model::Timestamp;
-use backstay_model::event::{AttemptEnd, Event, FailureClass, ResumeRequested, Said};
+use backstay_model::event::{AttemptEnd, FailureClass, ResumeRequested, Said};
 use backstay_runtime::{Clock, StopSwitch, SystemClock};
 use backstay_testkit::{Answer, Endpoint, Refusal, Script};
 use backstay_tests::block_on;
@@ -84,8 +84,7 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
             assert!(wrong < Duration::from_secs(150), "{limit:?} instead of {expected}");
             place.endpoint.play(Script::of([Answer::text("It is done.")]));
             *clock.0.lock().unwrap() = LIMIT + Duration::from_secs(300);
-            let said =
-                store.say(run, InputEvent::from(ResumeRequested { by: actor(), now: false })).await.unwrap();
+            let said = store.say(run, ResumeRequested { by: actor(), now: false }).await.unwrap();
             store.verdict(run, said).await.unwrap();
         };
         let drive = async { tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), waits) };
