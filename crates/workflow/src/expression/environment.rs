@@ -1,5 +1,7 @@
 //! The one configuration of the template engine.
 
+use std::sync::LazyLock;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
@@ -13,6 +15,15 @@ pub(super) const NOTHING_TO_PRINT: &str = "`none` can not be printed";
 
 /// The environment in which expressions and templates are read and evaluated.
 pub(super) fn environment<'source>() -> Result<Environment<'source>, Error> {
+    /// A constant: to make it takes longer than to read an expression, and a copy shares its filters.
+    static ENVIRONMENT: LazyLock<Result<Environment<'static>, Error>> = LazyLock::new(new_environment);
+    match &*ENVIRONMENT {
+        Ok(environment) => Ok(environment.clone()),
+        Err(error) => Err(Error::new(error.kind(), error.to_string())),
+    }
+}
+
+fn new_environment<'source>() -> Result<Environment<'source>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(
         SyntaxConfig::builder()
