@@ -97,11 +97,26 @@ fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(code)
 }
 
-/// The line and column, both from 1, of the byte `offset`.
-pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+/// Where the lines of a text begin.
+pub(crate) struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(crate) fn new(text: &str) -> Lines {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { starts: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// The number of the line, from 1, in which the byte `offset` stands.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The first byte of the line in which the byte `offset` stands.
+    pub(crate) fn start(&self, offset: usize) -> usize {
+        self.starts[self.line(offset) - 1]
+    }
 }
 
 impl Diagnostic {
@@ -126,7 +141,9 @@ impl Diagnostic {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let mut out = headed(&format!("{severity} {} {}", self.code, self.message), &place, &margin, columns);
-        if let Some(line) = text.lines().nth(self.line - 1) {
+        let before = text.get(..self.range.start).unwrap_or(text);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        if let Some(line) = text[start..].lines().next() {
             let left = line.chars().count().saturating_sub(self.column - 1).max(1);
             let length = text
                 .get(self.range.clone())
@@ -249,10 +266,13 @@ pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> Fixed {
 /// The one of `known` that is nearest to `name`, if one is near.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = name.chars().count().div_ceil(3).max(1);
+    let length = name.chars().count();
+    let near = length.div_ceil(3).max(1);
+    let name = name.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (distance(&name.to_lowercase(), candidate), candidate))
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= near)
+        .map(|candidate| (distance(&name, candidate), candidate))
         .filter(|(distance, _)| *distance <= near)
         .min()
         .map(|(_, candidate)| candidate)

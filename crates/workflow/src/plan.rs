@@ -280,7 +280,12 @@ pub struct Step {
     pub id: StepId,
     /// What it does.
     pub verb: Verb,
-    /// The steps of the same list that end before it starts; the order rule is already applied.
+    /// The steps of the same list that it waits for directly.
+    ///
+    /// A step waits also for the steps that these wait for, and so on: the steps before it are what can be reached along
+    /// `needs`. A step without `needs` in the file waits for all steps above it; here it names only those of them that
+    /// no other step above waits for. So `a`, `b`, `c` in plain order become b → a, c → b, and `a`, `b` with `needs: []`, `c`
+    /// become c → a and c → b. Read them transitively: a step that is in no `needs` may still be waited for.
     pub needs: Vec<StepId>,
     /// It is left out where this is false.
     pub condition: Option<Expression>,

@@ -116,7 +116,7 @@ fn a_good_file_becomes_a_plan_with_every_default_resolved() {
             )
         })
         .collect();
-    assert_eq!(needs, ["list<", "both<list", "a<", "b<", "c<a,b", "test<list,both", "bye<"]);
+    assert_eq!(needs, ["list<", "both<list", "a<", "b<", "c<a,b", "test<both", "bye<"]);
     let step = |id: &str| plan.walk().find(|step| step.id.as_str() == id).unwrap();
     assert_eq!(step("list").accept_exit, ExitCodes(vec![(0, 0), (2, 4)]));
     assert!(matches!(step("list").after_crash, AfterCrash::Probe { .. }));
@@ -972,7 +972,7 @@ steps:
     let expected = [
         "look in here < ",
         "fix_worktree in here < look",
-        "fix in fix_worktree < look,fix_worktree",
+        "fix in fix_worktree < fix_worktree",
         "test in fix_worktree < ",
     ];
     assert_eq!(places_of_work(text), expected);

@@ -1,12 +1,11 @@
 //! Steps that are done by agents.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use backstay_model::StepId;
 use backstay_model::event::Access;
 
 use super::keys;
 use super::names::Site;
+use super::order::Order;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
@@ -238,14 +237,14 @@ impl Reader<'_> {
     }
 
     /// Checks that each step whose session another one goes on with has ended by then.
-    pub(super) fn session_sources(&mut self, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+    pub(super) fn session_sources(&mut self, order: &Order<'_>) {
         for (step, from, range) in std::mem::take(&mut self.sessions) {
             let report = if !self.ids.contains_key(from.as_str()) {
-                let near = crate::diagnostic::nearest(from.as_str(), self.ids.keys().map(String::as_str));
+                let near = self.nearest(from.as_str(), self.ids.keys().map(String::as_str));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
                 Report::error(codes::UNKNOWN_NAME, &range, format!("there is no step `{from}`"))
                     .maybe_hint(hint)
-            } else if ended.get(&step).is_some_and(|ended| ended.contains(&from)) {
+            } else if order.has_ended(from.as_str(), step.as_str()) {
                 continue;
             } else {
                 let message = format!("`{from}` may not have ended when `{step}` starts");

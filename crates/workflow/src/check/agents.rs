@@ -231,7 +231,7 @@ impl Reader<'_> {
 
     fn unknown_preset(&mut self, name: &str, range: &std::ops::Range<usize>) {
         let presets: Vec<&str> = self.presets.keys().map(String::as_str).collect();
-        let hint = match crate::diagnostic::nearest(name, presets.iter().copied()) {
+        let hint = match self.nearest(name, presets.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
                 "there are {}; `[agents.{name}]` in ~/.config/backstay/config.toml makes another",
@@ -246,7 +246,7 @@ impl Reader<'_> {
     pub(super) fn unknown_agent(&mut self, name: &str, range: &std::ops::Range<usize>, place: &str) {
         let place = if place.is_empty() { String::new() } else { format!(" {place}") };
         let known = self.agents.keys().chain(self.presets.keys()).map(String::as_str);
-        let near = crate::diagnostic::nearest(name, known).map(ToOwned::to_owned);
+        let near = self.nearest(name, known).map(ToOwned::to_owned);
         let hint = near.map_or_else(
             || format!("define it:  agents: {{{name}: {{command: [program, argument]}}}}"),
             |near| format!("did you mean `{near}`?"),

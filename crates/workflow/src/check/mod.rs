@@ -6,6 +6,7 @@ mod ends;
 mod inputs;
 pub(crate) mod keys;
 mod names;
+mod needs;
 mod order;
 mod reader;
 mod reading;

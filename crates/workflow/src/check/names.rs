@@ -1,10 +1,11 @@
 //! Names in expressions: that they exist, that they are known by then, and that comparisons can be true.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use backstay_model::StepId;
 
+use super::order::Order;
 use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
@@ -119,18 +120,6 @@ impl Type {
     }
 }
 
-/// For each of some steps, other steps.
-type Steps = BTreeMap<StepId, BTreeSet<StepId>>;
-
-/// What is known of the order.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    /// For each step, what has ended whenever it starts.
-    ended: &'a Steps,
-    /// For each loop, what is in it.
-    loops: &'a Steps,
-}
-
 impl Reader<'_> {
     pub(super) fn note_use(&mut self, node: &Node, site: &Site, text: &str, inner: Range<usize>) {
         let local = locals(text);
@@ -138,14 +127,13 @@ impl Reader<'_> {
     }
 
     /// Checks every expression that was met.
-    pub(super) fn names(&mut self, ended: &Steps, loops: &Steps) {
-        let known = Known { ended, loops };
+    pub(super) fn names(&mut self, order: &Order<'_>) {
         for each in std::mem::take(&mut self.uses) {
             let source = &each.text[each.inner.clone()];
             let words = tokens(source);
             self.filters(&each, &words);
             for path in paths(&words) {
-                self.path(&each, &path, known);
+                self.path(&each, &path, order);
                 self.comparison(&each, &words, &path);
             }
         }
@@ -171,11 +159,11 @@ impl Reader<'_> {
         each.node.locate(self.source, &(start + range.start..start + range.end))
     }
 
-    fn path(&mut self, each: &Use, path: &Path<'_>, known: Known<'_>) {
+    fn path(&mut self, each: &Use, path: &Path<'_>, order: &Order<'_>) {
         let Some((root, range)) = path.names.first() else { return };
         match (*root, path.names.get(1)) {
             ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
-                let near = nearest(name, self.inputs.keys().map(String::as_str)).map(ToOwned::to_owned);
+                let near = self.nearest(name, self.inputs.keys().map(String::as_str)).map(ToOwned::to_owned);
                 let place = self.place(each, range);
                 let hint = near.map_or_else(
                     || format!("declare it under `inputs`:  {name}: {{type: string}}"),
@@ -186,9 +174,9 @@ impl Reader<'_> {
                         .hint(hint),
                 );
             }
-            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), known),
+            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), order),
             ("previous", name) => {
-                self.previous_path(each, path, range, name.map(|(name, range)| (*name, range)), known)
+                self.previous_path(each, path, range, name.map(|(name, range)| (*name, range)), order)
             }
             ("run", Some((field, range))) if !RUN_FIELDS.iter().any(|(known, _)| known == field) => {
                 let place = self.place(each, range);
@@ -238,11 +226,11 @@ impl Reader<'_> {
         each: &Use,
         path: &Path<'_>,
         (step, range): (&str, &Range<usize>),
-        known: Known<'_>,
+        order: &Order<'_>,
     ) {
         let place = self.place(each, range);
         if !self.ids.contains_key(step) {
-            let near = nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
+            let near = self.nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
             self.say(
                 Report::error(codes::UNKNOWN_NAME, &place, format!("there is no step `{step}`"))
                     .maybe_hint(near.map(did_you_mean)),
@@ -250,17 +238,17 @@ impl Reader<'_> {
             return;
         }
         self.step_field(each, path);
-        let ended = known.ended;
-        let has = |steps: &BTreeSet<StepId>| steps.iter().any(|known| known.as_str() == step);
-        let known = match &each.site {
-            Site::Step(site) => ended.get(site).is_none_or(has),
-            Site::Loop(site) => ended.get(site).is_none_or(has) || known.loops.get(site).is_none_or(has),
-            Site::Unknown | Site::End => true,
-            Site::Start => false,
+        // What could not be read has no place in the order.
+        let is_placed = |site: &StepId| order.contains(site.as_str()) && order.contains(step);
+        let may_be_open = match &each.site {
+            Site::Step(site) => is_placed(site) && !order.has_ended(step, site.as_str()),
+            Site::Loop(site) => {
+                is_placed(site) && !order.has_ended(step, site.as_str()) && !order.is_inside(step, site)
+            }
+            Site::Unknown | Site::End => false,
+            Site::Start => true,
         };
-        // A step that could not be read has no place in the order.
-        let in_plan = ended.keys().any(|id| id.as_str() == step);
-        if !known && (in_plan || each.site == Site::Start) {
+        if may_be_open {
             let hint = match &each.site {
                 Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
                 Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
@@ -304,20 +292,17 @@ impl Reader<'_> {
         path: &Path<'_>,
         root: &Range<usize>,
         step: Option<(&str, &Range<usize>)>,
-        known: Known<'_>,
+        order: &Order<'_>,
     ) {
-        let inside = match &each.site {
-            // A step that could not be read stands in no loop.
-            Site::Step(site) if !known.ended.contains_key(site) => return,
-            Site::Step(site) => {
-                let around = known.loops.values().filter(|inside| inside.contains(site));
-                around.min_by_key(|inside| inside.len())
-            }
-            Site::Loop(site) => known.loops.get(site),
+        let around = match &each.site {
+            // What could not be read stands in no loop.
+            Site::Step(site) | Site::Loop(site) if !order.contains(site.as_str()) => return,
+            Site::Step(site) => order.loop_around(site.as_str()),
+            Site::Loop(site) => Some(site),
             Site::Unknown => return,
             Site::Start | Site::End => None,
         };
-        let Some(inside) = inside else {
+        let Some(around) = around else {
             let place = self.place(each, root);
             let report = Report::error(codes::UNKNOWN_NAME, &place, "`previous` is known only in a loop");
             self.say(
@@ -326,14 +311,12 @@ impl Reader<'_> {
             return;
         };
         let Some((step, range)) = step else { return };
-        // A step that could not be read stands in no plan.
-        let is_unread = self.ids.contains_key(step) && !known.ended.keys().any(|id| id.as_str() == step);
-        if is_unread {
+        if self.ids.contains_key(step) && !order.contains(step) {
             return;
         }
-        if !inside.iter().any(|known| known.as_str() == step) {
+        if !order.is_inside(step, around) {
             let place = self.place(each, range);
-            let near = nearest(step, inside.iter().map(StepId::as_str)).map(ToOwned::to_owned);
+            let near = self.nearest(step, order.inside(around).map(StepId::as_str)).map(ToOwned::to_owned);
             let message = format!("the loop has no step `{step}`");
             self.say(Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)));
             return;

@@ -1,5 +1,6 @@
 //! What all parts of the check share: the source, the diagnostics so far, mappings with known keys.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -12,7 +13,7 @@ use super::names::Use;
 use super::workflow::{PresetTraits, ReadingFault};
 use super::workspace::Workspace;
 use crate::codes;
-use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, Withheld, line_and_column, listed, nearest};
+use crate::diagnostic::{Diagnostic, Fix, Lines, Repair, Severity, Withheld, listed, nearest};
 use crate::plan::{AgentSpec, InputType};
 use crate::yaml::{Edit, Entry, Intent, Kind, Node, Style};
 
@@ -87,14 +88,24 @@ impl Report {
     }
 }
 
+/// Names that are compared with misspelled ones in one check: a large file may have a mistake in each step, and a proposal for
+/// the first of them is enough.
+const COMPARED_NAMES_MAX: usize = 50_000;
+
 /// The state of one check.
 pub(super) struct Reader<'a> {
     /// The text that is read.
     pub(super) source: &'a str,
+    /// Where its lines begin.
+    pub(super) lines: Lines,
     /// How the file is named.
     pub(super) file: &'a str,
     /// What was said so far.
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Where the diagnostics of tags stand.
+    pub(super) tags: BTreeSet<usize>,
+    /// How many names were compared with misspelled ones.
+    pub(super) compared: Cell<usize>,
     /// The presets that were given at the start in the place of other presets, by the names that they take.
     pub(super) strangers: BTreeMap<String, String>,
     /// Edits that are to be judged, each with the index of its diagnostic.
@@ -150,7 +161,9 @@ impl<'n> Fields<'n> {
 
 impl Reader<'_> {
     pub(super) fn say(&mut self, report: Report) {
-        let (line, column) = line_and_column(self.source, report.range.start);
+        if report.code == codes::TAG {
+            self.tags.insert(report.range.start);
+        }
         let repair = match report.repair {
             Proposal::Nothing => Repair::Unknown,
             Proposal::Withheld(why) => Repair::Withheld(why),
@@ -164,13 +177,25 @@ impl Reader<'_> {
             code: report.code,
             message: report.message,
             file: self.file.to_owned(),
-            line,
-            column,
+            // Set when all are known, in the text as it is in the file.
+            line: 0,
+            column: 0,
             range: report.range,
             note: report.note,
             hint: report.hint,
             repair,
         });
+    }
+
+    /// The one of `known` that is nearest to `name`, if one is near and not too many names were compared before.
+    pub(super) fn nearest<'k>(
+        &self,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<&'k str> {
+        let count = |_: &&str| self.compared.set(self.compared.get() + 1);
+        let is_affordable = self.compared.get() < COMPARED_NAMES_MAX;
+        is_affordable.then(|| nearest(name, known.into_iter().inspect(count))).flatten()
     }
 
     pub(super) fn wrong_type(&mut self, node: &Node, what: &str, wanted: &str) {
@@ -187,6 +212,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut known: Vec<(&str, &Entry)> = Vec::new();
+        let mut first_of: BTreeMap<&str, &Entry> = BTreeMap::new();
         let mut rest = entries.as_slice();
         let mut previous: Option<&Entry> = None;
         while let Some((entry, others)) = rest.split_first() {
@@ -206,8 +232,8 @@ impl Reader<'_> {
                 self.merge_key(entry);
                 continue;
             }
-            if let Some((_, first)) = known.iter().find(|(name, _)| *name == key) {
-                let (line, _) = line_and_column(self.source, first.key.range.start);
+            if let Some(first) = first_of.get(key) {
+                let line = self.lines.line(first.key.range.start);
                 let message = format!("`{key}` stands here a second time");
                 self.say(
                     Report::error(codes::DUPLICATE_KEY, &entry.key.range, message)
@@ -215,6 +241,7 @@ impl Reader<'_> {
                 );
                 continue;
             }
+            first_of.insert(key, entry);
             known.push((key, entry));
         }
         known

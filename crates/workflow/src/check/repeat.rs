@@ -1,6 +1,6 @@
 //! `repeat`: loops over the steps of a group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use backstay_model::StepId;
 
@@ -112,26 +112,4 @@ impl Reader<'_> {
         }
         Some(count)
     }
-}
-
-/// For each loop, the steps in it.
-pub(super) fn inside_loops<'a>(
-    declared: &BTreeSet<StepId>,
-    lists: impl IntoIterator<Item = &'a [Step]>,
-) -> BTreeMap<StepId, BTreeSet<StepId>> {
-    let mut loops = BTreeMap::new();
-    let mut waiting: Vec<&Step> = lists.into_iter().flatten().collect();
-    while let Some(step) = waiting.pop() {
-        waiting.extend(step.children());
-        if declared.contains(&step.id) {
-            let mut inside = BTreeSet::new();
-            let mut inner: Vec<&Step> = step.children().iter().collect();
-            while let Some(step) = inner.pop() {
-                inside.insert(step.id.clone());
-                inner.extend(step.children());
-            }
-            loops.insert(step.id.clone(), inside);
-        }
-    }
-    loops
 }

@@ -131,7 +131,11 @@ impl Reader<'_> {
     /// `prompt: Fix issue #123`: YAML reads the rest as a comment.
     fn cut_at_hash(&mut self, node: &Node, text: &str, what: &str) -> bool {
         let end = node.range.end;
-        let rest = self.source.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
+        let rest = self.source.get(end..).unwrap_or_default();
+        if !rest.starts_with(" #") {
+            return false;
+        }
+        let rest = rest.lines().next().unwrap_or_default();
         let is_cut = rest
             .strip_prefix(" #")
             .is_some_and(|comment| comment.starts_with(|c: char| !c.is_whitespace() && c != '#' && c != '!'));

@@ -10,7 +10,7 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Expression, SourceError, Template, TemplateKind, interpolations};
-use crate::plan::{AfterCrash, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
+use crate::plan::{AfterCrash, ExitCodes, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
 use crate::yaml::{Kind, Node, Plain};
 
 const VERBS: &[&str] = &["run", "command", "agent", "steps"];
@@ -47,6 +47,35 @@ fn network_retries() -> RetryPolicy {
         errors: vec![RetryClass::Network],
         backoff_base_ms: 10_000,
         backoff_max_ms: 120_000,
+    }
+}
+
+impl Step {
+    /// A step about which the file says nothing else.
+    pub(super) fn bare(id: StepId, verb: Verb) -> Step {
+        Step {
+            id,
+            verb,
+            needs: Vec::new(),
+            condition: None,
+            env: Vec::new(),
+            timeout_ms: None,
+            idle_timeout_ms: None,
+            output: OutputFormat::default(),
+            accept_exit: ExitCodes::default(),
+            after_crash: AfterCrash::Ask,
+            retry: RetryPolicy::default(),
+            repeat: None,
+            schema: None,
+            reads_only: false,
+            workspace: None,
+        }
+    }
+
+    /// What keeps the place of a step that could not be read, so that the order of the others is known. The file is refused,
+    /// so it is in no plan that runs.
+    pub(super) fn unreadable(id: StepId) -> Step {
+        Step::bare(id, Verb::Group { steps: Vec::new() })
     }
 }
 
@@ -177,7 +206,7 @@ impl Reader<'_> {
             return None;
         };
         if let Some(first) = self.ids.get(text) {
-            let (line, _) = crate::diagnostic::line_and_column(self.source, first.start);
+            let line = self.lines.line(first.start);
             self.say(
                 Report::error(codes::DUPLICATE_ID, &node.range, format!("another step has the id `{text}`"))
                     .hint(format!("it is in line {line}; ids are unique in the file, groups included")),

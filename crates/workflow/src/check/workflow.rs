@@ -1,15 +1,15 @@
 //! The whole file.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::keys;
 use super::names::Site;
-use super::order::ended_before;
+use super::order::Order;
 use super::reader::{Reader, Report, first_line};
-use super::repeat::inside_loops;
 use crate::codes;
-use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, line_and_column};
+use crate::diagnostic::{Diagnostic, Fix, Lines, Repair, Severity};
 use crate::expression::TemplateKind;
 use backstay_model::event::Access;
 
@@ -100,6 +100,9 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         specs: BTreeMap::new(),
         sessions: Vec::new(),
         strangers: BTreeMap::new(),
+        lines: Lines::new(&mended.text),
+        tags: BTreeSet::new(),
+        compared: Cell::new(0),
         edits: Vec::new(),
         repeated: BTreeMap::new(),
         told_keys: BTreeMap::new(),
@@ -114,8 +117,9 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
     });
     let mut diagnostics = reader.diagnostics;
     let original = |range: &Range<usize>| mended.original(input.text, range);
+    let lines_of_file = Lines::new(input.text);
     for (index, places) in &reader.repeated {
-        let lines = places.iter().map(|range| line_and_column(input.text, original(range).start).0);
+        let lines = places.iter().map(|range| lines_of_file.line(original(range).start));
         diagnostics[*index].note = Some(also_in(lines));
     }
     for diagnostic in &mut diagnostics {
@@ -136,10 +140,8 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         hint: trap.hint.clone(),
         repair: trap.repair.clone(),
     }));
-    for diagnostic in &mut diagnostics {
-        (diagnostic.line, diagnostic.column) = line_and_column(input.text, diagnostic.range.start);
-    }
     diagnostics.sort_by_key(|diagnostic| (diagnostic.range.start, diagnostic.code));
+    set_lines_and_columns(&mut diagnostics, input.text, &lines_of_file);
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     match plan {
         Some(mut plan) if !failed => {
@@ -229,10 +231,10 @@ impl Reader<'_> {
         self.workspaces(fields.entry("workspace"), &mut steps, &mut finally);
         let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
         let budget = fields.get("budget").and_then(|node| self.budget(node));
-        let loops = inside_loops(&self.loops, [steps.as_slice(), &finally]);
-        let ended = ended_before(&steps, &finally);
-        self.session_sources(&ended);
-        self.names(&ended, &loops);
+        let loops = std::mem::take(&mut self.loops);
+        let order = Order::new(&steps, &finally, &loops);
+        self.session_sources(&order);
+        self.names(&order);
         let plan = Plan {
             v: PLAN_VERSION,
             name: name.unwrap_or_else(|| stem(input.path)),
@@ -260,11 +262,7 @@ impl Reader<'_> {
     fn tags(&mut self, node: &Node) {
         if let Some(tag) = &node.tag {
             let first = node.range.start.saturating_sub(tag.len() + 2);
-            let is_told = self
-                .diagnostics
-                .iter()
-                .any(|said| said.code == codes::TAG && (first..=node.range.end).contains(&said.range.start));
-            if !is_told {
+            if self.tags.range(first..=node.range.end).next().is_none() {
                 let message = format!("the tag `{tag}` means nothing here");
                 let range = first_line(self.source, &node.range);
                 self.say(Report::error(codes::TAG, &range, message).hint("remove it, or quote the text"));
@@ -288,6 +286,22 @@ impl Reader<'_> {
             outputs.extend(value.map(|value| OutputSpec { name: name.to_owned(), value }));
         }
         outputs
+    }
+}
+
+/// Sets the line and the column of each diagnostic; they are in the order of the file.
+fn set_lines_and_columns(diagnostics: &mut [Diagnostic], text: &str, lines: &Lines) {
+    // Of many diagnostics in one long line each counts on from the one before.
+    let (mut counted, mut column) = (0, 0);
+    for diagnostic in diagnostics {
+        let at = text.floor_char_boundary(diagnostic.range.start);
+        let start = lines.start(at);
+        if start > counted {
+            (counted, column) = (start, 0);
+        }
+        column += text[counted..at].chars().count();
+        counted = at;
+        (diagnostic.line, diagnostic.column) = (lines.line(at), column + 1);
     }
 }
 

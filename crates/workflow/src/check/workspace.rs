@@ -13,7 +13,7 @@ use super::reader::{Reader, Report, first_line};
 use super::step::Draft;
 use crate::codes;
 use crate::expression::{Template, TemplateKind};
-use crate::plan::{AfterCrash, ExitCodes, OutputFormat, RetryPolicy, Step, Verb, Worktree};
+use crate::plan::{AfterCrash, Step, Verb, Worktree};
 use crate::yaml::{Entry, Kind, Node};
 
 /// The id of the step that makes the worktree of a whole run; behind `STEP_` it is that of the one for a step.
@@ -160,21 +160,5 @@ impl Reader<'_> {
 
 /// The step that makes a worktree. What it had done when it was broken off is seen when it is done again.
 fn maker(id: StepId, worktree: Worktree, condition: Option<crate::expression::Expression>) -> Step {
-    Step {
-        id,
-        verb: Verb::Worktree(worktree),
-        needs: Vec::new(),
-        condition,
-        env: Vec::new(),
-        timeout_ms: None,
-        idle_timeout_ms: None,
-        output: OutputFormat::Text,
-        accept_exit: ExitCodes::default(),
-        after_crash: AfterCrash::Rerun,
-        retry: RetryPolicy::default(),
-        repeat: None,
-        schema: None,
-        reads_only: false,
-        workspace: None,
-    }
+    Step { condition, after_crash: AfterCrash::Rerun, ..Step::bare(id, Verb::Worktree(worktree)) }
 }
