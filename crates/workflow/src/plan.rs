@@ -13,6 +13,8 @@ use crate::expression::{Expression, Script, Template};
 
 /// The schema version of a stored plan.
 pub const PLAN_VERSION: u32 = 1;
+/// Groups inside each other, the outermost included. A plan this deep can still be read from its JSON.
+pub const GROUP_DEPTH_MAX: usize = 16;
 
 /// A checked workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -726,19 +726,6 @@ proptest::proptest! {
     }
 }
 
-/// The bound on checking the largest file: it takes far less, and a cubic rule would take minutes.
-const LARGEST_FILE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-
-#[test]
-fn the_largest_file_in_plain_order_is_checked_at_once() {
-    let steps: String = (0..1_000).map(|n| format!("  - {{id: s{n}, run: make}}\n")).collect();
-    let (done, end) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        done.send(checked(&format!("backstay: 1\nname: large\nsteps:\n{steps}")).is_ok())
-    });
-    assert_eq!(end.recv_timeout(LARGEST_FILE_PATIENCE), Ok(true));
-}
-
 #[test]
 fn what_is_wrong_in_a_step_hides_no_other_mistake_of_it_and_makes_none_elsewhere() {
     let text = r#"backstay: 1

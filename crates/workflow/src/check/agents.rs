@@ -71,6 +71,7 @@ impl Reader<'_> {
     }
 
     fn agent(&mut self, node: &Node) -> Option<AgentSpec> {
+        let said_before = self.diagnostics.len();
         let fields = self.fields(node, &keys::AGENT);
         let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA));
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
@@ -106,16 +107,16 @@ impl Reader<'_> {
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
             (None, None) => {
-                self.without_command(node, &fields);
+                self.without_command(node, &fields, said_before);
                 return None;
             }
         };
         Some(AgentSpec { kind, env })
     }
 
-    fn without_command(&mut self, node: &Node, fields: &Fields<'_>) {
+    fn without_command(&mut self, node: &Node, fields: &Fields<'_>, said_before: usize) {
         if matches!(node.kind, Kind::Map(_))
-            && !self.diagnostics.iter().any(|said| node.range.contains(&said.range.start))
+            && !self.diagnostics[said_before..].iter().any(|said| node.range.contains(&said.range.start))
         {
             self.say(
                 Report::error(

@@ -30,16 +30,26 @@ pub(super) enum Site {
     End,
 }
 
-/// One expression.
-pub(super) struct Use {
+/// The expressions of one text.
+pub(super) struct Uses {
     site: Site,
     node: Node,
     /// The text of the whole scalar or file.
     text: String,
-    /// The bytes of the expression in it.
-    inner: Range<usize>,
-    /// Names that blocks of the same text define.
+    /// The bytes of each expression in it.
+    inners: Vec<Range<usize>>,
+    /// Names that blocks of the text define.
     local: Vec<String>,
+}
+
+/// One expression.
+struct Use<'e> {
+    site: &'e Site,
+    node: &'e Node,
+    /// The bytes of the expression in the text of its scalar or file.
+    inner: &'e Range<usize>,
+    /// Names that blocks of the same text define.
+    local: &'e [String],
 }
 
 const STEP_FIELDS: &[(&str, Type)] = &[
@@ -121,26 +131,31 @@ impl Type {
 }
 
 impl Reader<'_> {
-    pub(super) fn note_use(&mut self, node: &Node, site: &Site, text: &str, inner: Range<usize>) {
-        let local = locals(text);
-        self.uses.push(Use { site: site.clone(), node: node.clone(), text: text.to_owned(), inner, local });
+    /// Notes the expressions at the bytes `inners` of `text`.
+    pub(super) fn note_uses(&mut self, node: &Node, site: &Site, text: &str, inners: Vec<Range<usize>>) {
+        if !inners.is_empty() {
+            let (local, text) = (locals(text), text.to_owned());
+            self.uses.push(Uses { site: site.clone(), node: node.clone(), text, inners, local });
+        }
     }
 
     /// Checks every expression that was met.
     pub(super) fn names(&mut self, order: &Order<'_>) {
-        for each in std::mem::take(&mut self.uses) {
-            let source = &each.text[each.inner.clone()];
-            let words = tokens(source);
-            self.filters(&each, &words);
-            for path in paths(&words) {
-                self.path(&each, &path, order);
-                self.comparison(&each, &words, &path);
+        for Uses { site, node, text, inners, local } in std::mem::take(&mut self.uses) {
+            for inner in &inners {
+                let each = Use { site: &site, node: &node, inner, local: &local };
+                let words = tokens(&text[inner.clone()]);
+                self.filters(&each, &words);
+                for path in paths(&words) {
+                    self.path(&each, &path, order);
+                    self.comparison(&each, &words, &path);
+                }
             }
         }
     }
 
     /// `value | filter`: an unknown one would be told only when the expression is evaluated.
-    fn filters(&mut self, each: &Use, words: &[Token<'_>]) {
+    fn filters(&mut self, each: &Use<'_>, words: &[Token<'_>]) {
         for pair in words.windows(2) {
             let [pipe, name] = pair else { continue };
             if pipe.text != "|" || name.kind != TokenKind::Name || is_filter(name.text) {
@@ -154,12 +169,12 @@ impl Reader<'_> {
         }
     }
 
-    fn place(&self, each: &Use, range: &Range<usize>) -> Range<usize> {
+    fn place(&self, each: &Use<'_>, range: &Range<usize>) -> Range<usize> {
         let start = each.inner.start;
         each.node.locate(self.source, &(start + range.start..start + range.end))
     }
 
-    fn path(&mut self, each: &Use, path: &Path<'_>, order: &Order<'_>) {
+    fn path(&mut self, each: &Use<'_>, path: &Path<'_>, order: &Order<'_>) {
         let Some((root, range)) = path.names.first() else { return };
         match (*root, path.names.get(1)) {
             ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
@@ -223,7 +238,7 @@ impl Reader<'_> {
 
     fn step_path(
         &mut self,
-        each: &Use,
+        each: &Use<'_>,
         path: &Path<'_>,
         (step, range): (&str, &Range<usize>),
         order: &Order<'_>,
@@ -240,7 +255,7 @@ impl Reader<'_> {
         self.step_field(each, path);
         // What could not be read has no place in the order.
         let is_placed = |site: &StepId| order.contains(site.as_str()) && order.contains(step);
-        let may_be_open = match &each.site {
+        let may_be_open = match each.site {
             Site::Step(site) => is_placed(site) && !order.has_ended(step, site.as_str()),
             Site::Loop(site) => {
                 is_placed(site) && !order.has_ended(step, site.as_str()) && !order.is_inside(step, site)
@@ -249,7 +264,7 @@ impl Reader<'_> {
             Site::Start => true,
         };
         if may_be_open {
-            let hint = match &each.site {
+            let hint = match each.site {
                 Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
                 Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
                 Site::Loop(site) => format!("`until` sees what is in `{site}` and what is before it"),
@@ -262,7 +277,7 @@ impl Reader<'_> {
         }
     }
 
-    fn step_field(&mut self, each: &Use, path: &Path<'_>) {
+    fn step_field(&mut self, each: &Use<'_>, path: &Path<'_>) {
         if let Some((field, range)) = path.names.get(2)
             && !STEP_FIELDS.iter().any(|(known, _)| known == field)
         {
@@ -288,13 +303,13 @@ impl Reader<'_> {
     /// `previous`, and `previous.x`.
     fn previous_path(
         &mut self,
-        each: &Use,
+        each: &Use<'_>,
         path: &Path<'_>,
         root: &Range<usize>,
         step: Option<(&str, &Range<usize>)>,
         order: &Order<'_>,
     ) {
-        let around = match &each.site {
+        let around = match each.site {
             // What could not be read stands in no loop.
             Site::Step(site) | Site::Loop(site) if !order.contains(site.as_str()) => return,
             Site::Step(site) => order.loop_around(site.as_str()),
@@ -330,7 +345,7 @@ impl Reader<'_> {
     }
 
     /// `path == literal` and `literal == path`.
-    fn comparison(&mut self, each: &Use, words: &[Token<'_>], path: &Path<'_>) {
+    fn comparison(&mut self, each: &Use<'_>, words: &[Token<'_>], path: &Path<'_>) {
         let after = words.get(path.words.end).zip(words.get(path.words.end + 1));
         let before = path.words.start.checked_sub(2).map(|at| (&words[at + 1], &words[at]));
         let Some((_, literal)) =

@@ -1,6 +1,6 @@
 //! What all parts of the check share: the source, the diagnostics so far, mappings with known keys.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use backstay_model::StepId;
 use backstay_model::Code;
 
 use super::keys::Keys;
-use super::names::Use;
+use super::names::Uses;
 use super::workflow::{PresetTraits, ReadingFault};
 use super::workspace::Workspace;
 use crate::codes;
@@ -104,6 +104,10 @@ pub(super) struct Reader<'a> {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Where the diagnostics of tags stand.
     pub(super) tags: BTreeSet<usize>,
+    /// The words behind `*`, which may be aliases; filled when the first anchor is looked at.
+    pub(super) behind_stars: OnceCell<BTreeSet<&'a str>>,
+    /// How many groups are around the step at hand.
+    pub(super) groups_around: usize,
     /// How many names were compared with misspelled ones.
     pub(super) compared: Cell<usize>,
     /// The presets that were given at the start in the place of other presets, by the names that they take.
@@ -127,7 +131,7 @@ pub(super) struct Reader<'a> {
     /// Variables of the environment that hold a text from a `${{ }}`, at each level around the step at hand.
     pub(super) text_variables: Vec<Vec<String>>,
     /// Every expression, for the check of names at the end.
-    pub(super) uses: Vec<Use>,
+    pub(super) uses: Vec<Uses>,
     /// The presets that there are.
     pub(super) presets: &'a BTreeMap<String, PresetTraits>,
     /// The agents of the plan: those of the file, those given at the start, and the presets that steps name.

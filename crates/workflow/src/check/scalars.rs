@@ -41,7 +41,7 @@ impl Reader<'_> {
             .rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ','))
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let Some(name) = before[start..].strip_prefix('&') else { return };
-        if self.source.contains(&format!("*{name}")) && !name.is_empty() {
+        if !name.is_empty() && self.has_alias(name) {
             return;
         }
         let range = start..before.len();
@@ -50,6 +50,15 @@ impl Reader<'_> {
                 .note("YAML takes this as an anchor, and no alias names it")
                 .hint("remove it; if it belongs to the text, put the text in quotes"),
         );
+    }
+
+    /// Whether `*` and `name` stand anywhere in the file.
+    fn has_alias(&self, name: &str) -> bool {
+        let source = self.source;
+        let words =
+            || source.split('*').skip(1).map(|rest| rest.split_whitespace().next().unwrap_or_default());
+        let behind_stars = self.behind_stars.get_or_init(|| words().collect());
+        behind_stars.range(name..).next().is_some_and(|word| word.starts_with(name))
     }
 
     fn not_a_text(&mut self, node: &Node, text: &str, what: &str) {

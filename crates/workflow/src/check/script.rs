@@ -49,9 +49,8 @@ impl Reader<'_> {
             }
         };
         // The names are looked at also where the place is wrong.
-        for found in interpolations(text) {
-            self.note_use(node, site, text, found.inner);
-        }
+        let inners = interpolations(text).into_iter().map(|found| found.inner).collect();
+        self.note_uses(node, site, text, inners);
         let dialect = dialect.unwrap_or_default();
         let inputs = &self.inputs;
         let kind_of = |names: &[&str]| value_kind(inputs, names);

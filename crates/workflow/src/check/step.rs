@@ -10,8 +10,10 @@ use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
 use crate::codes;
 use crate::expression::{Expression, SourceError, Template, TemplateKind, interpolations};
-use crate::plan::{AfterCrash, ExitCodes, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
-use crate::yaml::{Kind, Node, Plain};
+use crate::plan::{
+    AfterCrash, ExitCodes, GROUP_DEPTH_MAX, OutputFormat, RetryClass, RetryPolicy, Step, Verb,
+};
+use crate::yaml::{Entry, Kind, Node, Plain};
 
 const VERBS: &[&str] = &["run", "command", "agent", "steps"];
 const LATER_VERBS: &[&str] = &["ask", "workflow"];
@@ -266,8 +268,23 @@ impl Reader<'_> {
         } else if let Some(node) = fields.get("agent") {
             self.agent_verb(node, fields, site)
         } else {
-            fields.get("steps").map(|node| Verb::Group { steps: self.steps(node, "`steps`") })
+            fields.entry("steps").and_then(|entry| self.group(entry))
         }
+    }
+
+    fn group(&mut self, entry: &Entry) -> Option<Verb> {
+        if self.groups_around == GROUP_DEPTH_MAX {
+            let message = format!("a group inside {GROUP_DEPTH_MAX} others");
+            self.say(
+                Report::error(codes::TOO_DEEP, &entry.key.range, message)
+                    .hint("put its steps into the list of the group around it"),
+            );
+            return None;
+        }
+        self.groups_around += 1;
+        let steps = self.steps(&entry.value, "`steps`");
+        self.groups_around -= 1;
+        Some(Verb::Group { steps })
     }
 
     fn shell(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
@@ -300,9 +317,8 @@ impl Reader<'_> {
     ) -> Option<Template> {
         match Template::parse_as(text, kind) {
             Ok(template) => {
-                for found in interpolations(text) {
-                    self.note_use(node, site, text, found.inner);
-                }
+                let inners = interpolations(text).into_iter().map(|found| found.inner).collect();
+                self.note_uses(node, site, text, inners);
                 Some(template)
             }
             Err(error) => {
@@ -330,7 +346,8 @@ impl Reader<'_> {
                 self.source_error(node, &SourceError { range, ..error });
                 return None;
             }
-            self.note_use(node, site, text, lead + found.inner.start..lead + found.inner.end);
+            let inner = lead + found.inner.start..lead + found.inner.end;
+            self.note_uses(node, site, text, vec![inner]);
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,
                 &first_line(self.source, &node.range),
@@ -344,7 +361,7 @@ impl Reader<'_> {
         }
         match Expression::parse(text) {
             Ok(expression) => {
-                self.note_use(node, site, text, 0..text.len());
+                self.note_uses(node, site, text, std::iter::once(0..text.len()).collect());
                 Some(expression)
             }
             Err(error) => {

@@ -1,6 +1,6 @@
 //! The whole file.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -102,6 +102,8 @@ pub fn check(input: &CheckInput<'_>) -> Result<Checked, Vec<Diagnostic>> {
         strangers: BTreeMap::new(),
         lines: Lines::new(&mended.text),
         tags: BTreeSet::new(),
+        behind_stars: OnceCell::new(),
+        groups_around: 0,
         compared: Cell::new(0),
         edits: Vec::new(),
         repeated: BTreeMap::new(),

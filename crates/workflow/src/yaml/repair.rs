@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use super::tree::{Entry, Kind, Node, Style, parse};
+use super::tree::{Entry, Kind, Node, ParseError, Style, parse};
 use crate::diagnostic::{Fix, Withheld};
 
-/// Edits that are judged one by one where together they do not fit.
+/// Edits that are judged one by one where together they do not fit: each takes two readings of the file.
 const JUDGED_ALONE_MAX: usize = 100;
+/// Bytes that are read to judge edits one by one. In a large file fewer are judged.
+const JUDGED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The widths of a tab that are tried.
 const TAB_COLUMNS: std::ops::RangeInclusive<usize> = 1..=8;
 
@@ -32,8 +34,9 @@ pub(crate) fn judge(source: &str, before: &Node, edits: &[Edit]) -> Vec<Result<(
     if fits(source, before, edits).is_ok() {
         return vec![Ok(()); edits.len()];
     }
+    let alone_max = (JUDGED_BYTES_MAX / (2 * source.len().max(1))).clamp(1, JUDGED_ALONE_MAX);
     let judged = |(index, edit): (usize, &Edit)| {
-        if index < JUDGED_ALONE_MAX { alone(edit) } else { Err(Withheld::ChangesMore) }
+        if index < alone_max { alone(edit) } else { Err(Withheld::ChangesMore) }
     };
     let mut verdicts: Vec<Result<(), Withheld>> = edits.iter().enumerate().map(judged).collect();
     // Those that are made are made together: then they have to fit together, or only the first is made.
@@ -64,9 +67,9 @@ fn fits(source: &str, before: &Node, edits: &[Edit]) -> Result<(), Withheld> {
         .collect();
     let texts: Vec<(&Range<usize>, String)> =
         ordered.iter().map(|edit| (&edit.fix.range, edit.fix.replacement.clone())).collect();
-    let unreadable = |_: (usize, String)| Withheld::Unreadable;
-    let marked = parse(&edited(source, &marks)).map_err(unreadable)?;
-    let after = parse(&edited(source, &texts)).map_err(unreadable)?;
+    let unreadable = |_: ParseError| Withheld::Unreadable;
+    let marked = parse(&edited(source, pairs(&marks))).map_err(unreadable)?;
+    let after = parse(&edited(source, pairs(&texts))).map_err(unreadable)?;
     let comparison = Comparison { mark: &mark, edits: &ordered };
     let (marked_rest, after_rest) = comparison.without_first_entry(&marked, &after)?;
     let is_confined = comparison.is_confined(before, &marked_rest);
@@ -87,12 +90,26 @@ fn mark(source: &str) -> String {
 }
 
 /// `source` with each of the ranges, which are in order and apart, replaced by its text.
-fn edited(source: &str, replacements: &[(&Range<usize>, String)]) -> String {
-    let mut text = source.to_owned();
-    for (range, replacement) in replacements.iter().rev() {
-        text.replace_range((*range).clone(), replacement);
+pub(super) fn edited<'e>(
+    source: &str,
+    replacements: impl IntoIterator<Item = (&'e Range<usize>, &'e str)>,
+) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut copied = 0;
+    for (range, replacement) in replacements {
+        text.push_str(&source[copied..range.start]);
+        text.push_str(replacement);
+        copied = range.end;
     }
+    text.push_str(&source[copied..]);
     text
+}
+
+/// References to ranges and their texts.
+fn pairs<'e>(
+    replacements: &'e [(&'e Range<usize>, String)],
+) -> impl Iterator<Item = (&'e Range<usize>, &'e str)> {
+    replacements.iter().map(|(range, text)| (*range, text.as_str()))
 }
 
 struct Comparison<'e> {
@@ -209,8 +226,8 @@ pub(super) fn without_tabs(source: &str, ranges: &[Range<usize>]) -> Result<Vec<
     for (columns, stops) in ways {
         let blanks: Vec<String> =
             ranges.iter().map(|range| spaces(&source[range.clone()], columns, stops)).collect();
-        let replaced: Vec<(&Range<usize>, String)> = ranges.iter().zip(blanks.iter().cloned()).collect();
-        let Ok(tree) = parse(&edited(source, &replaced)) else { continue };
+        let replaced = ranges.iter().zip(blanks.iter().map(String::as_str));
+        let Ok(tree) = parse(&edited(source, replaced)) else { continue };
         match &found {
             None => found = Some((tree, blanks)),
             Some((other, _)) if is_same(other, &tree) => {}

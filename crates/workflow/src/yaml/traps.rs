@@ -5,13 +5,15 @@ use std::ops::Range;
 use backstay_model::Code;
 
 use super::comment::{Comment, comment};
-use super::repair::{Edit, Intent, judge, without_tabs};
-use super::tree::{Node, SECOND_DOCUMENT, parse};
+use super::repair::{Edit, Intent, edited, judge, without_tabs};
+use super::tree::{DEPTH_MAX, NODES_MAX, Node, ParseError, ParseErrorKind, parse};
 use crate::codes;
 use crate::diagnostic::{Fix, Repair, Withheld, quoted};
 
 /// Places after which reading is given up.
 const TRAPS_MAX: usize = 100;
+/// Bytes after which it is given up in a large file, each reading of which takes a while.
+const READ_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The widths of a tab with which reading may go on.
 const TAB_COLUMNS: [usize; 4] = [2, 4, 8, 1];
 
@@ -187,19 +189,17 @@ impl Mended {
 }
 
 fn replaced(source: &str, replacements: &[Replacement]) -> String {
-    let mut text = source.to_owned();
-    for replacement in replacements.iter().rev() {
-        text.replace_range(replacement.range.clone(), &replacement.text);
-    }
-    text
+    edited(source, replacements.iter().map(|replacement| (&replacement.range, replacement.text.as_str())))
 }
 
 /// Reads `source`, mending what can be mended so that one mistake does not hide the others.
 pub(crate) fn mend(source: &str) -> Mended {
     let mut mended =
         Mended { text: source.to_owned(), tree: None, traps: Vec::new(), replacements: Vec::new() };
-    while mended.traps.len() < TRAPS_MAX {
-        let (at, info) = match parse(&mended.text) {
+    let mut read_bytes = 0;
+    while mended.traps.len() < TRAPS_MAX && read_bytes < READ_BYTES_MAX {
+        read_bytes += mended.text.len();
+        let error = match parse(&mended.text) {
             Ok(tree) => {
                 mended.tree = Some(tree);
                 break;
@@ -207,11 +207,16 @@ pub(crate) fn mend(source: &str) -> Mended {
             Err(error) => error,
         };
         let there = |range: &Range<usize>| mended.original(source, range);
-        let way_on = candidates(&mended.text, at)
-            .into_iter()
-            .find(|candidate| leads_on(&mended, source, at, candidate));
+        let candidates = match error.kind {
+            ParseErrorKind::Syntax(_) | ParseErrorKind::AliasOfItself => candidates(&mended.text, error.at),
+            ParseErrorKind::SecondDocument | ParseErrorKind::TooLarge | ParseErrorKind::TooDeep => Vec::new(),
+        };
+        let way_on = candidates.into_iter().find(|candidate| {
+            read_bytes += mended.text.len();
+            leads_on(&mended, source, error.at, candidate)
+        });
         let Some(Candidate { trap, fix, meaning }) = way_on else {
-            let trap = other_fault(&mended.text, at, &info);
+            let trap = other_fault(&mended.text, &error);
             let range = there(&trap.range);
             mended.traps.push(Trap { range, ..trap });
             break;
@@ -240,7 +245,7 @@ fn leads_on(mended: &Mended, source: &str, at: usize, candidate: &Candidate) -> 
     let same_place = if range.start <= at { at + replacement.len() - range.len().min(at) } else { at };
     match parse(&text) {
         Ok(_) => true,
-        Err((further, _)) => further > same_place,
+        Err(error) => error.at > same_place,
     }
 }
 
@@ -259,24 +264,40 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |found| found + 1)
 }
 
-fn other_fault(text: &str, at: usize, info: &str) -> Trap {
-    if info == SECOND_DOCUMENT {
-        return Trap {
-            code: codes::YAML,
-            message: info.to_owned(),
-            range: at..at + text[at..].lines().next().map_or(0, str::len),
-            note: None,
-            hint: Some("put each workflow into a file of its own, or remove the line `---`".to_owned()),
-            repair: Repair::Unknown,
-        };
-    }
+fn other_fault(text: &str, error: &ParseError) -> Trap {
+    let at = error.at;
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+    let (range, message, hint) = match &error.kind {
+        ParseErrorKind::SecondDocument => (
+            at..at + text[at..].lines().next().map_or(0, str::len),
+            "a workflow file holds one document".to_owned(),
+            Some("put each workflow into a file of its own, or remove the line `---`"),
+        ),
+        ParseErrorKind::TooDeep => (
+            at..end,
+            format!("more than {DEPTH_MAX} lists and mappings inside each other"),
+            Some("put a deep value into a file, and let a step read the file"),
+        ),
+        ParseErrorKind::TooLarge => (
+            at..end,
+            format!("the file has more than {NODES_MAX} values, with what its aliases stand for"),
+            Some("put a part of the steps into a workflow of its own"),
+        ),
+        ParseErrorKind::AliasOfItself => {
+            (at..end, "this is not YAML: an alias inside the value that it names".to_owned(), None)
+        }
+        ParseErrorKind::Syntax(info) => (
+            at..end,
+            format!("this is not YAML: {info}"),
+            info.contains("plain scalar").then_some("put the text in quotes"),
+        ),
+    };
     Trap {
         code: codes::YAML,
-        message: format!("this is not YAML: {info}"),
-        range: at..end,
+        message,
+        range,
         note: None,
-        hint: info.contains("plain scalar").then(|| "put the text in quotes".to_owned()),
+        hint: hint.map(ToOwned::to_owned),
         repair: Repair::Unknown,
     }
 }
