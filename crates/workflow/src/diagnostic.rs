@@ -1,4 +1,4 @@
-//! What `check` says: where, what and how to mend it.
+//! Diagnostics: the place, the error and the way to correct it.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,39 +7,39 @@ use backstay_model::Code;
 use serde::{Serialize, Serializer};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// There is no plan.
+    /// The file has no plan.
     Error,
-    /// There is one; somebody should look.
+    /// The file has a plan, which may not do what its author meant.
     Warning,
 }
 
-/// A change of the file that mends it.
+/// A change of the file that corrects it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fix {
-    /// The bytes of the file that go.
+    /// The bytes of the file that it replaces.
     pub range: Range<usize>,
-    /// What comes in their place.
+    /// The text in their place.
     pub replacement: String,
 }
 
-/// What `check --fix` does about a diagnostic.
+/// The reaction of `check --fix` to a diagnostic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
-    /// Nothing: no edit is known that mends it.
+    /// No edit is known.
     #[default]
     Unknown,
-    /// It makes this edit. The file was read with the edit: one value changes, to what the author wrote.
+    /// It makes this edit. The file was read with the edit: one value changes, to the text that the author wrote.
     Edit(Fix),
     /// It leaves the file as it is, although an edit is known.
     Withheld(Withheld),
 }
 
-/// Why an edit is not made.
+/// The reason why an edit is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Withheld {
@@ -67,17 +67,17 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// One thing that is wrong with a workflow file.
+/// One error or warning about a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Whether the file is refused.
     pub severity: Severity,
     /// The stable code; see [`crate::codes`].
     #[serde(serialize_with = "code_text")]
     pub code: Code,
-    /// What is wrong, in a few words.
+    /// The error, in a few words.
     pub message: String,
-    /// The file, as it was named.
+    /// The path of the file, as the user gave it.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -85,11 +85,11 @@ pub struct Diagnostic {
     pub column: usize,
     /// The bytes of the file that it is about.
     pub range: Range<usize>,
-    /// What stands at the caret.
+    /// The text at the caret.
     pub note: Option<String>,
-    /// How to mend it.
+    /// The way to correct it.
     pub hint: Option<String>,
-    /// What `check --fix` does about it.
+    /// The reaction of `check --fix`.
     pub repair: Repair,
 }
 
@@ -97,7 +97,7 @@ fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(code)
 }
 
-/// Where the lines of a text begin.
+/// The first byte of each line of a text.
 pub(crate) struct Lines {
     starts: Vec<usize>,
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Fields, Reader, Report};
+use super::references::Site;
 use super::workflow::AgentOverride;
 use crate::codes;
 use crate::expression::{Template, TemplateKind};
@@ -15,7 +15,7 @@ const VIA: &[(&str, Via)] =
     &[("stdin", Via::Stdin), ("arg", Via::Arg), ("file", Via::File), ("env", Via::Env)];
 
 impl Reader<'_> {
-    /// Reads the agents of the file, and puts those given at the start in their place.
+    /// Reads the agents of the file and applies `--agent`.
     pub(super) fn agents(&mut self, node: Option<&Node>, overrides: &BTreeMap<String, AgentOverride>) {
         for (name, entry) in node.map(|node| self.entries(node, "`agents`")).unwrap_or_default() {
             let agent = self.agent(&entry.value);
@@ -38,7 +38,7 @@ impl Reader<'_> {
                     _ => {
                         let message =
                             format!("the command given for the agent `{name}` has an open quote or is empty");
-                        self.say(Report::error(codes::WRONG_VALUE, &start, message));
+                        self.report(Report::error(codes::WRONG_VALUE, &start, message));
                         None
                     }
                 },
@@ -55,14 +55,14 @@ impl Reader<'_> {
                 && let (Some(meant), Some(new)) = (meant.preset(), new.preset())
                 && meant != new
             {
-                self.strangers.insert(name.clone(), new.to_owned());
+                self.replaced_presets.insert(name.clone(), new.to_owned());
             }
             self.agents.insert(name.clone(), agent.is_some());
             self.specs.extend(agent.map(|agent| (name.clone(), agent)));
         }
     }
 
-    /// The agent that a preset is without a definition, if there is one of this name.
+    /// Returns the agent of the preset `name`, which needs no definition in the file.
     pub(super) fn preset(&self, name: &str) -> Option<AgentSpec> {
         self.presets.contains_key(name).then(|| AgentSpec {
             kind: AgentKind::Preset { preset: name.to_owned(), model: None, args: Vec::new(), via: None },
@@ -71,13 +71,13 @@ impl Reader<'_> {
     }
 
     fn agent(&mut self, node: &Node) -> Option<AgentSpec> {
-        let said_before = self.diagnostics.len();
+        let reported_before = self.diagnostics.len();
         let fields = self.fields(node, &keys::AGENT);
         let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA));
         let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
         let kind = match (fields.entry("command"), fields.entry("use")) {
             (Some(_), Some(used)) => {
-                self.say(
+                self.report(
                     Report::error(
                         codes::CONFLICTING_KEYS,
                         &used.key.range,
@@ -88,7 +88,7 @@ impl Reader<'_> {
                 return None;
             }
             (Some(command), None) => {
-                self.only_of_presets(&fields, &["model", "args"], "this agent");
+                self.refuse_without_preset(&fields, &["model", "args"], "this agent");
                 let command = self.command(&command.value, &Site::Start)?;
                 let reading = self.reading(&fields)?;
                 if reading.is_some() {
@@ -102,23 +102,23 @@ impl Reader<'_> {
                     self.unknown_preset(name, &used.value.range);
                     return None;
                 }
-                self.only_of_commands(&fields, name);
+                self.refuse_with_preset(&fields, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
             (None, None) => {
-                self.without_command(node, &fields, said_before);
+                self.without_command(node, &fields, reported_before);
                 return None;
             }
         };
         Some(AgentSpec { kind, env })
     }
 
-    fn without_command(&mut self, node: &Node, fields: &Fields<'_>, said_before: usize) {
+    fn without_command(&mut self, node: &Node, fields: &Fields<'_>, reported_before: usize) {
         if matches!(node.kind, Kind::Map(_))
-            && !self.diagnostics[said_before..].iter().any(|said| node.range.contains(&said.range.start))
+            && !self.diagnostics[reported_before..].iter().any(|said| node.range.contains(&said.range.start))
         {
-            self.say(
+            self.report(
                 Report::error(
                     codes::MISSING_KEY,
                     &super::reader::first_line(self.source, &fields.range),
@@ -147,19 +147,19 @@ impl Reader<'_> {
         (model, args.unwrap_or_default())
     }
 
-    /// Says which keys of `fields` need an agent that is known by a preset.
-    pub(super) fn only_of_presets(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
+    /// Reports keys of `fields` that only an agent with a preset can have.
+    pub(super) fn refuse_without_preset(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
         for key in keys {
             let Some(entry) = fields.entry(key) else { continue };
             let message = format!("`{key}` needs a preset, and {agent} is a command");
-            self.say(
+            self.report(
                 Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
                     .hint("say `use: codex`, say, in place of its `command`, or remove it"),
             );
         }
     }
 
-    /// A list of arguments, or a text that is split like a shell would.
+    /// Reads a list of arguments, or a text that is split into arguments as a shell splits it.
     pub(super) fn command(&mut self, node: &Node, site: &Site) -> Option<Vec<Template>> {
         let command = match &node.kind {
             Kind::List(items) => {
@@ -173,7 +173,7 @@ impl Reader<'_> {
                 let text = self.text(node, "`command`")?;
                 self.template(node, text, TemplateKind::Text, site)?;
                 let Some(words) = split_words(text) else {
-                    self.say(
+                    self.report(
                         Report::error(
                             codes::WRONG_VALUE,
                             &node.range,
@@ -190,7 +190,7 @@ impl Reader<'_> {
             }
         };
         if command.is_empty() {
-            self.say(Report::error(codes::WRONG_VALUE, &node.range, "`command` needs a program"));
+            self.report(Report::error(codes::WRONG_VALUE, &node.range, "`command` needs a program"));
             return None;
         }
         Some(command)
@@ -211,7 +211,7 @@ impl Reader<'_> {
         for (name, entry) in self.entries(node, "`env`") {
             let valid = super::inputs::is_name(name);
             if !valid {
-                self.say(Report::error(
+                self.report(Report::error(
                     codes::INVALID_ID,
                     &entry.key.range,
                     format!("`{name}` can not name a variable"),
@@ -239,7 +239,7 @@ impl Reader<'_> {
                 crate::diagnostic::listed(presets.into_iter())
             ),
         };
-        self.say(
+        self.report(
             Report::error(codes::UNKNOWN_AGENT, range, format!("there is no preset `{name}`")).hint(hint),
         );
     }
@@ -252,7 +252,7 @@ impl Reader<'_> {
             || format!("define it:  agents: {{{name}: {{command: [program, argument]}}}}"),
             |near| format!("did you mean `{near}`?"),
         );
-        self.say(
+        self.report(
             Report::error(codes::UNKNOWN_AGENT, range, format!("there is no agent `{name}`{place}"))
                 .hint(hint),
         );

@@ -76,7 +76,7 @@ impl Reader<'_> {
             Some(near) => format!("did you mean `{near}`?"),
             None => "`needs` names steps of the same list; a group is waited for as a whole".to_owned(),
         };
-        self.say(
+        self.report(
             Report::error(codes::UNKNOWN_NEED, range, format!("no step `{need}` in this list")).hint(hint),
         );
     }
@@ -93,14 +93,14 @@ impl Reader<'_> {
             // Without any `needs` a step waits only for steps above it: such edges alone make no circle.
             let Some((from, Need { position: to, range })) = last else { return };
             let name = |position: usize| entries[position].id.as_ref().map_or("", StepId::as_str);
-            let way = way(&circle, entries).into_iter().map(name).collect::<Vec<_>>();
+            let way = shortened(&circle, entries).into_iter().map(name).collect::<Vec<_>>();
             let report = Report::error(
                 codes::CYCLE,
                 &range,
-                format!("these steps wait for each other: {}", drawn(&way)),
+                format!("these steps wait for each other: {}", arrows(&way)),
             )
             .hint(format!("remove `{}` from the `needs` of `{}`", name(to), name(from)));
-            self.say(report);
+            self.report(report);
             if let Some(needs) = &mut entries[from].needs {
                 needs.retain(|need| need.position != to);
             }
@@ -141,31 +141,31 @@ fn edges(entries: &[Entry]) -> Vec<Vec<usize>> {
 /// A path along edges that ends where it begins.
 fn find_circle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     #[derive(Clone, Copy)]
-    enum Visit {
+    enum Mark {
         NotYet,
         OnPath { at: usize },
         Done,
     }
-    let mut visits = vec![Visit::NotYet; edges.len()];
+    let mut marks = vec![Mark::NotYet; edges.len()];
     for first in 0..edges.len() {
-        if !matches!(visits[first], Visit::NotYet) {
+        if !matches!(marks[first], Mark::NotYet) {
             continue;
         }
-        visits[first] = Visit::OnPath { at: 0 };
+        marks[first] = Mark::OnPath { at: 0 };
         let mut path = vec![(first, edges[first].iter())];
         while let Some((step, rest)) = path.last_mut() {
             let Some(next) = rest.next() else {
-                visits[*step] = Visit::Done;
+                marks[*step] = Mark::Done;
                 path.pop();
                 continue;
             };
-            match visits[*next] {
-                Visit::Done => {}
-                Visit::OnPath { at } => {
+            match marks[*next] {
+                Mark::Done => {}
+                Mark::OnPath { at } => {
                     return Some(path[at..].iter().map(|(step, _)| *step).chain([*next]).collect());
                 }
-                Visit::NotYet => {
-                    visits[*next] = Visit::OnPath { at: path.len() };
+                Mark::NotYet => {
+                    marks[*next] = Mark::OnPath { at: path.len() };
                     path.push((*next, edges[*next].iter()));
                 }
             }
@@ -174,19 +174,19 @@ fn find_circle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
     None
 }
 
-/// The circle without the steps that only stand between others: a step without `needs` waits for all above it, so from it
-/// the way leads straight to the last of them.
-fn way(circle: &[usize], entries: &[Entry]) -> Vec<usize> {
+/// The circle without steps that are reached and left along unwritten needs: a step without `needs` waits for all steps above
+/// it, so it also waits for the next step that remains.
+fn shortened(circle: &[usize], entries: &[Entry]) -> Vec<usize> {
     let is_written = |position: usize| entries[position].needs.is_some();
-    let is_told = |at: usize| {
+    let is_reported = |at: usize| {
         let is_end = at == 0 || at + 1 == circle.len();
         is_end || is_written(circle[at - 1]) || is_written(circle[at])
     };
-    (0..circle.len()).filter(|at| is_told(*at)).map(|at| circle[at]).collect()
+    (0..circle.len()).filter(|at| is_reported(*at)).map(|at| circle[at]).collect()
 }
 
 /// `a → b → a`.
-fn drawn(names: &[&str]) -> String {
+fn arrows(names: &[&str]) -> String {
     if names.len() <= CIRCLE_NAMES_MAX {
         return names.join(" → ");
     }
@@ -232,7 +232,7 @@ mod tests {
         let entries = list(&[Some(&[3]), None, None, None]);
         let circle = find_circle(&edges(&entries)).unwrap();
         assert_eq!(circle, [0, 3, 2, 1, 0]);
-        assert_eq!(way(&circle, &entries), [0, 3, 0]);
+        assert_eq!(shortened(&circle, &entries), [0, 3, 0]);
         assert_eq!(find_circle(&edges(&list(&[None, Some(&[]), Some(&[0]), None]))), None);
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn a_long_circle_is_told_by_its_ends() {
         let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(drawn(&names[..3]), "s0 → s1 → s2");
-        assert_eq!(drawn(&names), "s0 → s1 → s2 → s3 → s4 → … 5 more … → s10 → s11");
+        assert_eq!(arrows(&names[..3]), "s0 → s1 → s2");
+        assert_eq!(arrows(&names), "s0 → s1 → s2 → s3 → s4 → … 5 more … → s10 → s11");
     }
 }

@@ -118,8 +118,8 @@ struct Waits {
     prefix: Vec<usize>,
     /// Whether all needs stand above the steps that have them.
     is_downward: bool,
-    /// What the prefixes do not answer. It takes the square of the number of steps in bits, so it is made only where it is
-    /// asked for: a list in plain order never does.
+    /// The answers that `prefix` does not have. It takes the square of the number of steps in bits, so it is made when it is
+    /// first needed: never for a list in plain order.
     closure: OnceCell<Closure>,
 }
 
@@ -153,8 +153,7 @@ impl Waits {
     }
 }
 
-/// The positions in such an order that each stands behind those of its needs. A circle, which is reported elsewhere, ends
-/// where it began.
+/// The positions, each behind those of its needs. An edge that closes a circle is ignored: `needs.rs` reports it.
 fn sorted(needs: &[Vec<usize>]) -> Vec<usize> {
     let mut order = Vec::with_capacity(needs.len());
     let mut is_seen = vec![false; needs.len()];

@@ -1,4 +1,4 @@
-//! One step, and lists of them.
+//! One step, and lists of steps.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use backstay_model::StepId;
 use backstay_model::event::Access;
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
+use super::references::Site;
 use crate::codes;
 use crate::expression::{Expression, SourceError, Template, TemplateKind, interpolations};
 use crate::plan::{
@@ -20,7 +20,7 @@ const LATER_VERBS: &[&str] = &["ask", "workflow"];
 const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
 pub(super) const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
-/// Nothing keeps a script from writing, so there is nothing fuller than `write`.
+/// Backstay does not limit what a script writes, so `full` would be the same as `write`.
 const ACCESS_OF_SCRIPTS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write)];
 /// Keys that belong to one verb.
 const KEYS_OF_VERBS: &[(&str, &str)] = &[
@@ -35,14 +35,15 @@ const KEYS_OF_VERBS: &[(&str, &str)] = &[
 
 /// A step whose `needs` are not resolved yet.
 pub(super) struct Draft {
-    /// Its id; none where it is wrong.
+    /// Its id; none if it has no valid one.
     pub(super) id: Option<StepId>,
-    /// None where something else is wrong.
+    /// The step; none if its id or its verb is wrong.
     pub(super) step: Option<Step>,
+    /// Its `needs` with their bytes; none if the file does not say them.
     pub(super) needs: Option<Vec<(StepId, Range<usize>)>>,
 }
 
-/// What is tried again of an agent where the file says nothing: its provider may not be reached for a while.
+/// The default retries of an agent with a preset: its provider may be unreachable for a while.
 fn network_retries() -> RetryPolicy {
     RetryPolicy {
         retries_max: 3,
@@ -74,8 +75,8 @@ impl Step {
         }
     }
 
-    /// What keeps the place of a step that could not be read, so that the order of the others is known. The file is refused,
-    /// so it is in no plan that runs.
+    /// A placeholder for a step with a wrong verb: it keeps the order of the other steps. The file has an error, so no run gets
+    /// this step.
     pub(super) fn unreadable(id: StepId) -> Step {
         Step::bare(id, Verb::Group { steps: Vec::new() })
     }
@@ -88,7 +89,7 @@ impl Reader<'_> {
         self.resolve(drafts)
     }
 
-    /// The step, behind the one that makes its worktree if it asks for one.
+    /// Reads one step. The step that makes its worktree, if it has one, stands before it.
     fn step(&mut self, node: &Node) -> Vec<Draft> {
         if !matches!(node.kind, Kind::Map(_)) {
             self.wrong_type(node, "a step", "a mapping");
@@ -102,7 +103,7 @@ impl Reader<'_> {
         let is_agent = fields.get("agent").is_some();
         let is_group = fields.get("steps").is_some();
         if is_group {
-            self.not_on_groups(&fields);
+            self.refuse_on_groups(&fields);
         }
         let needs = fields.get("needs").map(|node| self.needs(node));
         let condition = fields.get("if").and_then(|node| self.condition(node, "`if`", &site));
@@ -123,7 +124,7 @@ impl Reader<'_> {
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
         let schema = fields.get("schema").and_then(|node| self.schema(node, fields.entry("output")));
-        let is_read = verb.as_ref().is_some_and(|verb| self.is_by_read_agent(verb));
+        let is_read = verb.as_ref().is_some_and(|verb| self.has_described_output(verb));
         let default = if is_read { network_retries() } else { RetryPolicy::default() };
         let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or(default);
         let repeat = self.repeat(&fields, id.as_ref(), verb.as_ref());
@@ -153,7 +154,7 @@ impl Reader<'_> {
         maker.into_iter().chain([draft]).collect()
     }
 
-    /// Whether the step says that it changes nothing in its folder.
+    /// Whether `access: read` promises that the step changes nothing in its folder.
     fn reads_only(&mut self, fields: &Fields<'_>, verb: Option<&Verb>) -> bool {
         let Some(entry) = fields.entry("access") else { return false };
         match verb {
@@ -164,18 +165,18 @@ impl Reader<'_> {
             Some(Verb::Group { .. } | Verb::Worktree(_)) => {
                 let report =
                     Report::error(codes::CONFLICTING_KEYS, &entry.key.range, "`access` is of single steps");
-                self.say(report.hint("say it at each step of the group"));
+                self.report(report.hint("say it at each step of the group"));
                 false
             }
             None => false,
         }
     }
 
-    fn not_on_groups(&mut self, fields: &Fields<'_>) {
+    fn refuse_on_groups(&mut self, fields: &Fields<'_>) {
         for key in ["timeout", "retry", "idle_timeout", "output", "accept_exit", "after_crash"] {
             let Some(entry) = fields.entry(key) else { continue };
             let message = format!("`{key}` on a group is not supported yet in this version");
-            self.say(
+            self.report(
                 Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
                     .hint("until then: say it at each step of the group"),
             );
@@ -188,7 +189,7 @@ impl Reader<'_> {
                 return None; // It is told there what names a step.
             }
             let range = first_line(self.source, &fields.range);
-            self.say(
+            self.report(
                 Report::error(codes::MISSING_KEY, &range, "a step needs an `id`")
                     .hint("for example `id: build`"),
             );
@@ -196,20 +197,20 @@ impl Reader<'_> {
         };
         let text = self.text(node, "`id`")?;
         let Ok(id) = text.parse::<StepId>() else {
-            self.say(
+            self.report(
                 Report::error(
                     codes::INVALID_ID,
                     &node.range,
                     format!("`{text}` can not be the id of a step"),
                 )
                 .note("letters a to z, digits and _, at most 64")
-                .hint(format!("write `{}`", super::inputs::as_name(text))),
+                .hint(format!("write `{}`", super::inputs::suggested_name(text))),
             );
             return None;
         };
         if let Some(first) = self.ids.get(text) {
             let line = self.lines.line(first.start);
-            self.say(
+            self.report(
                 Report::error(codes::DUPLICATE_ID, &node.range, format!("another step has the id `{text}`"))
                     .hint(format!("it is in line {line}; ids are unique in the file, groups included")),
             );
@@ -221,9 +222,9 @@ impl Reader<'_> {
 
     fn verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
         let there: Vec<&str> = VERBS.iter().copied().filter(|verb| fields.get(verb).is_some()).collect();
-        let is_told = |key: &str| LATER_VERBS.contains(&key) || keys::FOREIGN_VERBS.contains(&key);
+        let is_reported = |key: &str| LATER_VERBS.contains(&key) || keys::FOREIGN_VERBS.contains(&key);
         match there.as_slice() {
-            [] if has_key(node, is_told) => return None,
+            [] if has_key(node, is_reported) => return None,
             [] => {
                 let range = fields.entry("id").map_or(&fields.range, |entry| &entry.value.range);
                 let range = first_line(self.source, range);
@@ -233,13 +234,13 @@ impl Reader<'_> {
                 } else {
                     "give it one of `run`, `command`, `agent`, `steps`"
                 };
-                self.say(report.hint(hint));
+                self.report(report.hint(hint));
                 return None;
             }
             [_] => {}
             [first, second, ..] => {
                 let range = fields.entry(second).map_or(0..0, |entry| entry.key.range.clone());
-                self.say(
+                self.report(
                     Report::error(
                         codes::TWO_VERBS,
                         &range,
@@ -253,7 +254,7 @@ impl Reader<'_> {
         for (key, verb) in KEYS_OF_VERBS {
             if let Some(entry) = fields.entry(key).filter(|_| there != [*verb]) {
                 let message = format!("`{key}` belongs to `{verb}`");
-                self.say(
+                self.report(
                     Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
                         .hint(format!("remove `{key}`")),
                 );
@@ -275,7 +276,7 @@ impl Reader<'_> {
     fn group(&mut self, entry: &Entry) -> Option<Verb> {
         if self.groups_around == GROUP_DEPTH_MAX {
             let message = format!("a group inside {GROUP_DEPTH_MAX} others");
-            self.say(
+            self.report(
                 Report::error(codes::TOO_DEEP, &entry.key.range, message)
                     .hint("put its steps into the list of the group around it"),
             );
@@ -297,7 +298,7 @@ impl Reader<'_> {
             _ => self.text(node, "`shell`")?.split_whitespace().map(ToOwned::to_owned).collect(),
         };
         if words.is_empty() {
-            self.say(Report::error(codes::WRONG_VALUE, &node.range, "`shell` needs a program"));
+            self.report(Report::error(codes::WRONG_VALUE, &node.range, "`shell` needs a program"));
             return None;
         }
         Some(words)
@@ -305,7 +306,7 @@ impl Reader<'_> {
 
     pub(super) fn source_error(&mut self, node: &Node, error: &SourceError) {
         let range = first_line(self.source, &node.locate(self.source, &error.range));
-        self.say(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
+        self.report(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
     }
 
     pub(super) fn template(
@@ -318,7 +319,7 @@ impl Reader<'_> {
         match Template::parse_as(text, kind) {
             Ok(template) => {
                 let inners = interpolations(text).into_iter().map(|found| found.inner).collect();
-                self.note_uses(node, site, text, inners);
+                self.note_expressions(node, site, text, inners);
                 Some(template)
             }
             Err(error) => {
@@ -347,7 +348,7 @@ impl Reader<'_> {
                 return None;
             }
             let inner = lead + found.inner.start..lead + found.inner.end;
-            self.note_uses(node, site, text, vec![inner]);
+            self.note_expressions(node, site, text, vec![inner]);
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,
                 &first_line(self.source, &node.range),
@@ -356,12 +357,12 @@ impl Reader<'_> {
             .hint(format!("write it without `${{{{ }}}}`:  {}: {bare}", what.trim_matches('`')));
             let risky = bare.contains([':', '#', '\'', '"', '{', '[', '\\', ',']);
             let replacement = if risky { crate::diagnostic::quoted(bare) } else { bare.to_owned() };
-            self.say(report.fix(node, node.range.clone(), replacement, bare));
+            self.report(report.fix(node, node.range.clone(), replacement, bare));
             return None;
         }
         match Expression::parse(text) {
             Ok(expression) => {
-                self.note_uses(node, site, text, std::iter::once(0..text.len()).collect());
+                self.note_expressions(node, site, text, std::iter::once(0..text.len()).collect());
                 Some(expression)
             }
             Err(error) => {
@@ -382,9 +383,9 @@ impl Reader<'_> {
             let Some(text) = self.text(item, "`needs`") else { continue };
             match text.parse::<StepId>() {
                 Ok(id) => needs.push((id, item.range.clone())),
-                Err(error) => self.say(
+                Err(error) => self.report(
                     Report::error(codes::INVALID_ID, &item.range, error.to_string())
-                        .hint(format!("write `{}`", super::inputs::as_name(text))),
+                        .hint(format!("write `{}`", super::inputs::suggested_name(text))),
                 ),
             }
         }

@@ -44,11 +44,11 @@ const STEP_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// What to write in place of `name`.
-pub(crate) fn in_place_of(name: &str) -> Option<&'static str> {
+pub(crate) fn foreign_name_hint(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(foreign, _)| *foreign == name).map(|(_, answer)| *answer)
 }
 
 /// What to write in place of `field` of a step.
-pub(crate) fn in_place_of_field(field: &str) -> Option<&'static str> {
+pub(crate) fn foreign_field_hint(field: &str) -> Option<&'static str> {
     STEP_FIELDS.iter().find(|(foreign, _)| *foreign == field).map(|(_, answer)| *answer)
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use environment::is_filter;
 pub use error::{EvalError, EvalErrorKind, SourceError};
 pub use evaluate::RenderedScript;
-pub(crate) use foreign::{in_place_of, in_place_of_field};
+pub(crate) use foreign::{foreign_field_hint, foreign_name_hint};
 pub(crate) use interpolation::interpolations;
 pub(crate) use kind::kind_of;
 pub use parse::TemplateKind;

@@ -8,7 +8,7 @@ use minijinja::Error;
 
 use super::environment::environment;
 use super::token::{Token, TokenKind, tokens};
-use super::{Expression, SourceError, Template, in_place_of, interpolations};
+use super::{Expression, SourceError, Template, foreign_name_hint, interpolations};
 use crate::codes;
 
 /// Names that are operators.
@@ -145,7 +145,7 @@ fn foreign_call(words: &[Token<'_>]) -> Result<(), SourceError> {
         if token.kind == TokenKind::Name
             && is_call
             && is_root
-            && let Some(answer) = in_place_of(token.text)
+            && let Some(answer) = foreign_name_hint(token.text)
         {
             return Err(SourceError {
                 code: codes::UNKNOWN_NAME,

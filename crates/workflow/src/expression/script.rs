@@ -67,32 +67,32 @@ impl Script {
         let read = shell::read(source, &found);
         let kinds: Vec<ValueKind> =
             found.iter().map(|each| kind_of(source[each.inner.clone()].trim(), context.kind_of)).collect();
-        let mut reading = Reading::default();
+        let mut builder = ScriptBuilder::default();
         let mut copied = 0;
         for ((interpolation, place), kind) in found.iter().zip(&read.places).zip(&kinds) {
-            reading.text.push_str(&source[copied..interpolation.outer.start]);
+            builder.text.push_str(&source[copied..interpolation.outer.start]);
             copied = interpolation.outer.end;
-            reading.one(source, interpolation, *place, *kind);
+            builder.interpolation(source, interpolation, *place, *kind);
         }
-        reading.text.push_str(&source[copied..]);
+        builder.text.push_str(&source[copied..]);
         if let Some(at) = source[copied..].find("${{") {
             let start = copied + at;
-            reading.errors.push(SourceError {
+            builder.errors.push(SourceError {
                 code: codes::EXPRESSION,
                 message: "`${{` without its `}}`".to_owned(),
                 range: start..start + 3,
                 hint: None,
             });
         }
-        reading.obscurity(&read, &found, context);
+        builder.obscurity(&read, &found, context);
         for finding in read.findings(&kinds, context.environment) {
-            reading.finding(source, &found, &finding);
+            builder.finding(source, &found, &finding);
         }
-        if reading.errors.is_empty() {
-            let script = Script { text: reading.text, variables: reading.variables, whole: None };
-            Ok(ParsedScript { script, warnings: reading.warnings })
+        if builder.errors.is_empty() {
+            let script = Script { text: builder.text, variables: builder.variables, whole: None };
+            Ok(ParsedScript { script, warnings: builder.warnings })
         } else {
-            Err(reading.errors)
+            Err(builder.errors)
         }
     }
 
@@ -128,7 +128,7 @@ pub(crate) fn argument_errors(
         let Source::Value(value) = finding.source else { return None };
         let (number, each) = owners.get(value)?;
         let source = arguments[*number][each.inner.clone()].trim();
-        let (error, is_error) = said_of(finding, source, each.outer.clone());
+        let (error, is_error) = message_of(finding, source, each.outer.clone());
         Some((*number, error, is_error))
     });
     said.collect()
@@ -142,17 +142,17 @@ pub(crate) enum IsError {
 }
 
 #[derive(Default)]
-struct Reading {
+struct ScriptBuilder {
     text: String,
     variables: Vec<ScriptVariable>,
     warnings: Vec<SourceError>,
     errors: Vec<SourceError>,
     /// Where something was said of a finding.
-    said: BTreeSet<(usize, backstay_model::Code)>,
+    reported: BTreeSet<(usize, backstay_model::Code)>,
 }
 
-impl Reading {
-    fn one(&mut self, source: &str, found: &Interpolation, place: Place, kind: ValueKind) {
+impl ScriptBuilder {
+    fn interpolation(&mut self, source: &str, found: &Interpolation, place: Place, kind: ValueKind) {
         let (outer, inner) = (&found.outer, &found.inner);
         if place == Place::Comment {
             self.text.push_str(&source[outer.clone()].replace('\n', " "));
@@ -224,8 +224,8 @@ impl Reading {
             }
             Source::Variable(_) | Source::Output => ("", finding.range.clone()),
         };
-        let (said, is_error) = said_of(finding, text, range);
-        if self.said.insert((said.range.start, said.code)) {
+        let (said, is_error) = message_of(finding, text, range);
+        if self.reported.insert((said.range.start, said.code)) {
             let known = if is_error == IsError::Error { &mut self.errors } else { &mut self.warnings };
             known.push(said);
         }
@@ -264,7 +264,7 @@ fn refused(place: Place, outer: &Range<usize>) -> Option<SourceError> {
 }
 
 /// What to say of a finding, whose expression is `source` if a `${{ }}` itself stands there.
-fn said_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError, IsError) {
+fn message_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError, IsError) {
     let holder = match &finding.source {
         Source::Value(_) => "this value".to_owned(),
         Source::Variable(name) if name == "@" => "an argument that may come from a `${{ }}`".to_owned(),

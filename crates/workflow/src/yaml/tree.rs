@@ -1,4 +1,4 @@
-//! The tree of a YAML document; every node knows its bytes.
+//! The tree of a YAML document, with the bytes of every node.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub(crate) enum ParseErrorKind {
     TooDeep,
 }
 
-/// How a scalar is written.
+/// The notation of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Without quotes: it may be a number.
@@ -53,7 +53,7 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// What a node is.
+/// The kind of a node, with its content.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Scalar { text: String, style: Style },
@@ -71,7 +71,7 @@ pub(crate) struct Node {
     pub(crate) tag: Option<String>,
 }
 
-/// What a scalar without quotes says.
+/// The value of a scalar without quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Plain {
     Nothing,
@@ -82,7 +82,7 @@ pub(crate) enum Plain {
 }
 
 impl Node {
-    /// What the scalar says; a quoted one is a text. `None` if the node is no scalar.
+    /// Returns the value of the scalar; a quoted one is a text. `None` if the node is no scalar.
     pub(crate) fn plain(&self) -> Option<Plain> {
         let Kind::Scalar { text, style } = &self.kind else { return None };
         if *style != Style::Plain {
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// What the node is, for people.
+    /// Returns the kind of the node in words for a diagnostic.
     pub(crate) fn describe(&self) -> &'static str {
         match (&self.kind, self.plain()) {
             (Kind::List(_), _) => "a list",
@@ -123,7 +123,7 @@ impl Node {
         }
     }
 
-    /// The bytes in `source` of the bytes `inner` of this scalar's text; the whole node where that can not be told.
+    /// Returns the bytes in `source` of the part `inner` of this scalar's text; those of the whole node if they are not certain.
     pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
         let Kind::Scalar { text, style } = &self.kind else { return self.range.clone() };
         let wanted = text.get(inner.clone()).unwrap_or_default().lines().next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Names in expressions: that they exist, that they are known by then, and that comparisons can be true.
+//! Names in expressions: each must exist and have its value by then, and comparisons must be able to hold.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
 use crate::expression::{
-    Path, Token, TokenKind, ValueKind, in_place_of, in_place_of_field, is_filter, paths, tokens,
+    Path, Token, TokenKind, ValueKind, foreign_field_hint, foreign_name_hint, is_filter, paths, tokens,
 };
 use crate::plan::InputType;
 use crate::yaml::Node;
@@ -31,7 +31,7 @@ pub(super) enum Site {
 }
 
 /// The expressions of one text.
-pub(super) struct Uses {
+pub(super) struct ExpressionText {
     site: Site,
     node: Node,
     /// The text of the whole scalar or file.
@@ -43,7 +43,7 @@ pub(super) struct Uses {
 }
 
 /// One expression.
-struct Use<'e> {
+struct Reference<'e> {
     site: &'e Site,
     node: &'e Node,
     /// The bytes of the expression in the text of its scalar or file.
@@ -69,7 +69,7 @@ const RUN_FIELDS: &[(&str, Type)] =
     &[("id", Type::Text), ("workflow", Type::Text), ("cwd", Type::Text), ("ok", Type::Boolean)];
 const STATUSES: &[&str] = &["succeeded", "failed", "skipped", "cancelled"];
 const LATER_ROOTS: &[&str] = &["it", "item", "workspace", "secrets", "budget", "cycle"];
-/// Filters that are proposed for one that does not exist: our own, and the usual ones of the engine.
+/// Filters that are proposed for an unknown filter: our own, and the usual ones of the engine.
 const FILTERS: &[&str] = &[
     "json",
     "from_json",
@@ -132,18 +132,30 @@ impl Type {
 
 impl Reader<'_> {
     /// Notes the expressions at the bytes `inners` of `text`.
-    pub(super) fn note_uses(&mut self, node: &Node, site: &Site, text: &str, inners: Vec<Range<usize>>) {
+    pub(super) fn note_expressions(
+        &mut self,
+        node: &Node,
+        site: &Site,
+        text: &str,
+        inners: Vec<Range<usize>>,
+    ) {
         if !inners.is_empty() {
             let (local, text) = (locals(text), text.to_owned());
-            self.uses.push(Uses { site: site.clone(), node: node.clone(), text, inners, local });
+            self.expressions.push(ExpressionText {
+                site: site.clone(),
+                node: node.clone(),
+                text,
+                inners,
+                local,
+            });
         }
     }
 
-    /// Checks every expression that was met.
-    pub(super) fn names(&mut self, order: &Order<'_>) {
-        for Uses { site, node, text, inners, local } in std::mem::take(&mut self.uses) {
+    /// Checks every expression of the file.
+    pub(super) fn check_references(&mut self, order: &Order<'_>) {
+        for ExpressionText { site, node, text, inners, local } in std::mem::take(&mut self.expressions) {
             for inner in &inners {
-                let each = Use { site: &site, node: &node, inner, local: &local };
+                let each = Reference { site: &site, node: &node, inner, local: &local };
                 let words = tokens(&text[inner.clone()]);
                 self.filters(&each, &words);
                 for path in paths(&words) {
@@ -154,8 +166,8 @@ impl Reader<'_> {
         }
     }
 
-    /// `value | filter`: an unknown one would be told only when the expression is evaluated.
-    fn filters(&mut self, each: &Use<'_>, words: &[Token<'_>]) {
+    /// Reports unknown filters: the engine reports them only when it evaluates the expression.
+    fn filters(&mut self, each: &Reference<'_>, words: &[Token<'_>]) {
         for pair in words.windows(2) {
             let [pipe, name] = pair else { continue };
             if pipe.text != "|" || name.kind != TokenKind::Name || is_filter(name.text) {
@@ -165,16 +177,16 @@ impl Reader<'_> {
             let near = nearest(name.text, FILTERS.iter().copied()).map(ToOwned::to_owned);
             let report =
                 Report::error(codes::UNKNOWN_NAME, &place, format!("there is no filter `{}`", name.text));
-            self.say(report.maybe_hint(near.map(did_you_mean)));
+            self.report(report.maybe_hint(near.map(did_you_mean)));
         }
     }
 
-    fn place(&self, each: &Use<'_>, range: &Range<usize>) -> Range<usize> {
+    fn place(&self, each: &Reference<'_>, range: &Range<usize>) -> Range<usize> {
         let start = each.inner.start;
         each.node.locate(self.source, &(start + range.start..start + range.end))
     }
 
-    fn path(&mut self, each: &Use<'_>, path: &Path<'_>, order: &Order<'_>) {
+    fn path(&mut self, each: &Reference<'_>, path: &Path<'_>, order: &Order<'_>) {
         let Some((root, range)) = path.names.first() else { return };
         match (*root, path.names.get(1)) {
             ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
@@ -184,7 +196,7 @@ impl Reader<'_> {
                     || format!("declare it under `inputs`:  {name}: {{type: string}}"),
                     did_you_mean,
                 );
-                self.say(
+                self.report(
                     Report::error(codes::UNKNOWN_NAME, &place, format!("no input `{name}` is declared"))
                         .hint(hint),
                 );
@@ -196,7 +208,7 @@ impl Reader<'_> {
             ("run", Some((field, range))) if !RUN_FIELDS.iter().any(|(known, _)| known == field) => {
                 let place = self.place(each, range);
                 let all = listed(RUN_FIELDS.iter().map(|(known, _)| *known));
-                self.say(
+                self.report(
                     Report::error(codes::UNKNOWN_NAME, &place, format!("`run` has no `{field}`"))
                         .hint(format!("it has {all}")),
                 );
@@ -205,7 +217,7 @@ impl Reader<'_> {
             (root, _) if FUNCTIONS.contains(&root) || each.local.iter().any(|local| local == root) => {}
             (root, _) if LATER_ROOTS.contains(&root) => {
                 let place = self.place(each, range);
-                self.say(
+                self.report(
                     Report::error(
                         codes::NOT_SUPPORTED,
                         &place,
@@ -220,7 +232,7 @@ impl Reader<'_> {
                     format!("did you mean `inputs.{root}`?")
                 } else if self.ids.contains_key(root) {
                     format!("did you mean `steps.{root}`?")
-                } else if let Some(answer) = in_place_of(root) {
+                } else if let Some(answer) = foreign_name_hint(root) {
                     answer.to_owned()
                 } else {
                     nearest(root, ["inputs", "steps", "run"]).map_or_else(
@@ -228,7 +240,7 @@ impl Reader<'_> {
                         |near| did_you_mean(near.to_owned()),
                     )
                 };
-                self.say(
+                self.report(
                     Report::error(codes::UNKNOWN_NAME, &place, format!("nothing is named `{root}`"))
                         .hint(hint),
                 );
@@ -238,7 +250,7 @@ impl Reader<'_> {
 
     fn step_path(
         &mut self,
-        each: &Use<'_>,
+        each: &Reference<'_>,
         path: &Path<'_>,
         (step, range): (&str, &Range<usize>),
         order: &Order<'_>,
@@ -246,7 +258,7 @@ impl Reader<'_> {
         let place = self.place(each, range);
         if !self.ids.contains_key(step) {
             let near = self.nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
-            self.say(
+            self.report(
                 Report::error(codes::UNKNOWN_NAME, &place, format!("there is no step `{step}`"))
                     .maybe_hint(near.map(did_you_mean)),
             );
@@ -270,14 +282,14 @@ impl Reader<'_> {
                 Site::Loop(site) => format!("`until` sees what is in `{site}` and what is before it"),
                 Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
             };
-            self.say(
+            self.report(
                 Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
                     .hint(hint),
             );
         }
     }
 
-    fn step_field(&mut self, each: &Use<'_>, path: &Path<'_>) {
+    fn step_field(&mut self, each: &Reference<'_>, path: &Path<'_>) {
         if let Some((field, range)) = path.names.get(2)
             && !STEP_FIELDS.iter().any(|(known, _)| known == field)
         {
@@ -295,15 +307,15 @@ impl Reader<'_> {
                     |near| did_you_mean(near.to_owned()),
                 )
             };
-            let hint = in_place_of_field(field).map_or_else(near, ToOwned::to_owned);
-            self.say(Report::error(code, &place, message).hint(hint));
+            let hint = foreign_field_hint(field).map_or_else(near, ToOwned::to_owned);
+            self.report(Report::error(code, &place, message).hint(hint));
         }
     }
 
     /// `previous`, and `previous.x`.
     fn previous_path(
         &mut self,
-        each: &Use<'_>,
+        each: &Reference<'_>,
         path: &Path<'_>,
         root: &Range<usize>,
         step: Option<(&str, &Range<usize>)>,
@@ -320,7 +332,7 @@ impl Reader<'_> {
         let Some(around) = around else {
             let place = self.place(each, root);
             let report = Report::error(codes::UNKNOWN_NAME, &place, "`previous` is known only in a loop");
-            self.say(
+            self.report(
                 report.hint("it holds the results of the loop's last pass: say it at a step under `repeat`"),
             );
             return;
@@ -333,7 +345,9 @@ impl Reader<'_> {
             let place = self.place(each, range);
             let near = self.nearest(step, order.inside(around).map(StepId::as_str)).map(ToOwned::to_owned);
             let message = format!("the loop has no step `{step}`");
-            self.say(Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)));
+            self.report(
+                Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)),
+            );
             return;
         }
         self.step_field(each, path);
@@ -345,7 +359,7 @@ impl Reader<'_> {
     }
 
     /// `path == literal` and `literal == path`.
-    fn comparison(&mut self, each: &Use<'_>, words: &[Token<'_>], path: &Path<'_>) {
+    fn comparison(&mut self, each: &Reference<'_>, words: &[Token<'_>], path: &Path<'_>) {
         let after = words.get(path.words.end).zip(words.get(path.words.end + 1));
         let before = path.words.start.checked_sub(2).map(|at| (&words[at + 1], &words[at]));
         let Some((_, literal)) =
@@ -371,7 +385,7 @@ impl Reader<'_> {
             };
             let message =
                 format!("`{name}` is {}, this is {}: they are never equal", is.name(), compared.name());
-            self.say(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
+            self.report(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
         } else if path.names.len() == 3
             && matches!(path.names[0].0, "steps" | "previous")
             && path.names[2].0 == "status"
@@ -379,7 +393,7 @@ impl Reader<'_> {
         {
             let report =
                 Report::error(codes::UNKNOWN_STATUS, &place, format!("no step has the status `{text}`"));
-            self.say(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
+            self.report(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
         }
     }
 }
@@ -401,7 +415,7 @@ fn type_of(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> Type
     }
 }
 
-/// What is known of the text of the value that a dotted name stands for.
+/// The kind of the text of the value that a dotted name stands for.
 pub(super) fn value_kind(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> ValueKind {
     match type_of(inputs, names) {
         Type::Number => ValueKind::Number,
