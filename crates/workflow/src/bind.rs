@@ -88,7 +88,9 @@ impl Coded for InputProblem {
     fn hint(&self) -> Option<String> {
         match self {
             InputProblem::Unknown { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
-            InputProblem::Unknown { declared, .. } if declared.is_empty() => Some("it takes none".to_owned()),
+            InputProblem::Unknown { declared, .. } if declared.is_empty() => {
+                Some("the workflow has no inputs".to_owned())
+            }
             InputProblem::Unknown { declared, .. } => {
                 Some(format!("it has {}", listed(declared.iter().map(String::as_str))))
             }

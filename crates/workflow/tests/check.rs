@@ -555,12 +555,12 @@ fn what_an_agent_cannot_do_is_told_with_a_way_out() {
         (
             "agent: mine\n    access: full",
             "BKS-W009",
-            "let a preset do it (`--agent mine=codex`, say), or remove it",
+            "use a preset, for example with `--agent mine=codex`, or remove the key",
         ),
         (
             "agent: {use: mine, args: [x]}",
             "BKS-W009",
-            "let a preset do it (`--agent mine=codex`, say), or remove it",
+            "use a preset, for example with `--agent mine=codex`, or remove the key",
         ),
         (
             "agent: codex\n    on_limit: fallback",

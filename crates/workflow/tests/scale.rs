@@ -195,7 +195,23 @@ fn all_edits_of_a_large_workflow_are_made_at_once() {
 fn one_step_more_than_the_limit_is_refused() {
     let said = checked(&plain_list(STEPS_MAX + 1)).unwrap_err();
     let said: Vec<String> = said.iter().map(|said| format!("{} {}", said.code, said.message)).collect();
-    assert_eq!(said, ["BKS-W013 10001 steps are more than 10000"]);
+    assert_eq!(said, ["BKS-W013 the workflow has 10001 steps, and at most 10000 are allowed"]);
+}
+
+#[test]
+fn a_script_with_a_value_in_each_line_is_checked_in_time() {
+    let lines = STEPS_MAX / 4;
+    for (name, line) in [
+        ("values", &(|n| format!("      echo ${{{{ inputs.what ~ '{n}' }}}}\n")) as &dyn Fn(usize) -> String),
+        ("variables", &|n| format!("      v{n}=\"${{{{ inputs.what }}}}$v{}\"\n", n.saturating_sub(1))),
+        ("functions", &|n| format!("      f{n}() {{ echo \"${{{{ inputs.what }}}}\"; }}; f{n} \"$v\"\n")),
+    ] {
+        let script: String = (0..lines).map(line).collect();
+        let text = workflow([format!("  - id: long\n    run: |\n{script}")]);
+        let plan =
+            checked_in_time(name, &text).unwrap_or_else(|all| panic!("{name}: {}", all[0].message)).plan;
+        assert_eq!(plan.walk().count(), 1);
+    }
 }
 
 /// One step inside `groups` groups.

@@ -108,8 +108,12 @@ impl Reader<'_> {
         {
             let name = agent.unwrap_or("codex");
             self.report(
-                Report::error(codes::MISSING_KEY, &entry.value.range, "no agent is there to fall back to")
-                    .hint(format!("name one:  agent: {{use: {name}, fallback: [claude]}}")),
+                Report::error(
+                    codes::MISSING_KEY,
+                    &entry.value.range,
+                    "`on_limit: fallback` needs a second agent",
+                )
+                .hint(format!("name one:  agent: {{use: {name}, fallback: [claude]}}")),
             );
         }
         let Some((agent, spec)) = agent.and_then(|agent| Some((agent, self.specs.get(agent)?))) else {
@@ -155,7 +159,9 @@ impl Reader<'_> {
             let message = format!("`{key}` is ignored: it needs a preset, and `{agent}` is a command");
             let report = Report::warning(codes::CONFLICTING_KEYS, &entry.key.range, message);
             self.report(
-                report.hint(format!("let a preset do it (`--agent {agent}=codex`, say), or remove it")),
+                report.hint(format!(
+                    "use a preset, for example with `--agent {agent}=codex`, or remove the key"
+                )),
             );
         }
     }
@@ -276,7 +282,7 @@ impl Reader<'_> {
             Some(tokens) => Some(Budget { tokens, on_exceeded: on_exceeded.unwrap_or_default() }),
             None => {
                 let range = first_line(self.source, &tokens.range);
-                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is no amount of tokens");
+                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is not a number of tokens");
                 self.report(report.hint("write `800k`, `4M` or a whole number"));
                 None
             }
@@ -307,7 +313,7 @@ impl Reader<'_> {
         let said = match (self.read_file)(path) {
             Ok(text) => match (self.schema_fault)(&text) {
                 None => return Some(text.trim().to_owned()),
-                Some(fault) => format!("`{path}` is no JSON Schema: {fault}"),
+                Some(fault) => format!("`{path}` is not a JSON Schema: {fault}"),
             },
             Err(error) => format!("the schema `{path}` can not be read: {error}"),
         };

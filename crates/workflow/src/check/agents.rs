@@ -154,7 +154,7 @@ impl Reader<'_> {
             let message = format!("`{key}` needs a preset, and {agent} is a command");
             self.report(
                 Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
-                    .hint("say `use: codex`, say, in place of its `command`, or remove it"),
+                    .hint("write for example `use: codex` in place of its `command`, or remove the key"),
             );
         }
     }

@@ -38,7 +38,7 @@ impl Reader<'_> {
                     Report::error(
                         codes::INVALID_EXIT_CODES,
                         &range,
-                        format!("`{text}` is no exit code from 0 to 255"),
+                        format!("`{text}` is not an exit code from 0 to 255"),
                     )
                     .hint("write `0`, `[0, 1]` or `0-125`"),
                 );
@@ -86,8 +86,8 @@ impl Reader<'_> {
             if !matches!(node.plain(), Some(Plain::Integer(_))) {
                 let place = first_line(self.source, &node.range);
                 self.report(
-                    Report::error(codes::WRONG_TYPE, &place, "`retry` is a number, and this is none")
-                        .hint("write how often it is tried again:  retry: 2"),
+                    Report::error(codes::WRONG_TYPE, &place, "`retry` is not a number")
+                        .hint("write the number of attempts after the first:  retry: 2"),
                 );
                 return None;
             }

@@ -44,7 +44,7 @@ pub(crate) const WORKFLOW: Keys = Keys {
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
         ("concurrency", "start one run after the other"),
         ("triggers", "start the run from cron or a systemd timer"),
-        ("defaults", "say it at each step"),
+        ("defaults", "write it at each step"),
     ],
     foreign: &[
         (
@@ -67,8 +67,8 @@ pub(crate) const WORKFLOW: Keys = Keys {
         ("handler_on", "write the steps under `finally`, with `if: run.ok` or `if: not run.ok`"),
         ("max_parallel", "not there yet: steps with `needs: []` all run side by side"),
         ("max_active_steps", "not there yet: steps with `needs: []` all run side by side"),
-        ("timeout", "say `timeout` at each step"),
-        ("timeout_sec", "say `timeout` at each step, with a unit: `timeout: 20m`"),
+        ("timeout", "write `timeout` at each step"),
+        ("timeout_sec", "write `timeout` at each step, with a unit: `timeout: 20m`"),
     ],
 };
 
@@ -182,7 +182,7 @@ pub(crate) const STEP: Keys = Keys {
         ("model", "it belongs to the agent:  agent: {use: claude, model: opus}"),
         ("fallback", "it belongs to the agent:  agent: {use: claude, fallback: [codex]}"),
         ("args", "it belongs to the agent:  agent: {use: claude, args: [...]}"),
-        ("outputs", "a step has one `output`; `outputs` is of the workflow"),
+        ("outputs", "a step has one `output`; `outputs` belongs to the workflow"),
         ("stdout", "the output is kept: read it as `steps.ID.output`"),
     ],
 };

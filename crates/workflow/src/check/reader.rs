@@ -239,7 +239,7 @@ impl Reader<'_> {
             }
             if let Some(first) = first_of.get(key) {
                 let line = self.lines.line(first.key.range.start);
-                let message = format!("`{key}` stands here a second time");
+                let message = format!("the key `{key}` is here a second time");
                 self.report(
                     Report::error(codes::DUPLICATE_KEY, &entry.key.range, message)
                         .hint(format!("the first is in line {line}; remove one of them")),

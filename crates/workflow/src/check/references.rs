@@ -20,7 +20,7 @@ use crate::yaml::Node;
 pub(super) enum Site {
     /// When this step starts.
     Step(StepId),
-    /// At the end of a pass of this loop.
+    /// At the end of a cycle of this loop.
     Loop(StepId),
     /// In a step whose id is wrong: the order is not checked.
     Unknown,
@@ -241,7 +241,7 @@ impl Reader<'_> {
                     )
                 };
                 self.report(
-                    Report::error(codes::UNKNOWN_NAME, &place, format!("nothing is named `{root}`"))
+                    Report::error(codes::UNKNOWN_NAME, &place, format!("no value has the name `{root}`"))
                         .hint(hint),
                 );
             }
@@ -279,12 +279,16 @@ impl Reader<'_> {
             let hint = match each.site {
                 Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
                 Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
-                Site::Loop(site) => format!("`until` sees what is in `{site}` and what is before it"),
-                Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
+                Site::Loop(site) => format!("`until` can read the steps in `{site}` and the steps before it"),
+                Site::Start | Site::Unknown | Site::End => "use it in a step that comes after it".to_owned(),
             };
             self.report(
-                Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
-                    .hint(hint),
+                Report::error(
+                    codes::ORDER,
+                    &place,
+                    format!("`{step}` may not have ended when this is evaluated"),
+                )
+                .hint(hint),
             );
         }
     }
@@ -333,7 +337,9 @@ impl Reader<'_> {
             let place = self.place(each, root);
             let report = Report::error(codes::UNKNOWN_NAME, &place, "`previous` is known only in a loop");
             self.report(
-                report.hint("it holds the results of the loop's last pass: say it at a step under `repeat`"),
+                report.hint(
+                    "it holds the results of the loop's previous cycle: use it in a step under `repeat`",
+                ),
             );
             return;
         };

@@ -167,7 +167,7 @@ impl Reader<'_> {
         .note(format!("YAML reads the rest as a comment: what is left is \"{kept}\""));
         self.report(if is_doubtful {
             report
-                .hint(format!("quote it:  {replacement}  or, for a comment, put a blank after the `#`"))
+                .hint(format!("quote it:  {replacement}  or, for a comment, put a space after the `#`"))
                 .withheld(Withheld::MayBeComment)
         } else {
             report.hint(format!("quote it:  {replacement}")).fix(
@@ -208,10 +208,10 @@ impl Reader<'_> {
             return None;
         };
         if is_zero(text) {
-            let message = format!("{what} is no time at all: `{text}`");
+            let message = format!("{what} is zero: `{text}`");
             self.report(
                 Report::error(codes::INVALID_DURATION, &node.range, message)
-                    .hint("leave it out where there is no limit"),
+                    .hint("remove it to have no limit"),
             );
             return None;
         }
@@ -220,7 +220,7 @@ impl Reader<'_> {
             let report = Report::error(
                 codes::INVALID_DURATION,
                 &node.range,
-                format!("{what} is no duration: `{text}`"),
+                format!("{what} is not a duration: `{text}`"),
             );
             let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
             self.report(if bare {

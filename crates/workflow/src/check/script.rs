@@ -155,7 +155,7 @@ impl Reader<'_> {
             self.report(Report::error(codes::VALUE_AS_CODE, &range, message).hint(hint));
         } else {
             let message = format!("programs run what is in `{name}`, or load code by it");
-            let hint = "check that the value can only be what is meant";
+            let hint = "make sure that the value is one of a few known texts";
             self.report(Report::warning(codes::EVALUATED_AGAIN, &range, message).hint(hint));
         }
     }

@@ -163,9 +163,12 @@ impl Reader<'_> {
                 self.word(&entry.value, "`access` of a script", ACCESS_OF_SCRIPTS) == Some(Access::Read)
             }
             Some(Verb::Group { .. } | Verb::Worktree(_)) => {
-                let report =
-                    Report::error(codes::CONFLICTING_KEYS, &entry.key.range, "`access` is of single steps");
-                self.report(report.hint("say it at each step of the group"));
+                let report = Report::error(
+                    codes::CONFLICTING_KEYS,
+                    &entry.key.range,
+                    "`access` belongs to single steps",
+                );
+                self.report(report.hint("write it at each step of the group"));
                 false
             }
             None => false,
@@ -178,7 +181,7 @@ impl Reader<'_> {
             let message = format!("`{key}` on a group is not supported yet in this version");
             self.report(
                 Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
-                    .hint("until then: say it at each step of the group"),
+                    .hint("until then: write it at each step of the group"),
             );
         }
     }

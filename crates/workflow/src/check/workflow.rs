@@ -173,7 +173,7 @@ impl Reader<'_> {
                 Report::error(
                     codes::NOT_A_WORKFLOW,
                     &first_line(self.source, &tree.range),
-                    "this is no workflow",
+                    "the file is not a workflow",
                 )
                 .hint("a workflow begins with `backstay: 1` and has `steps`"),
             );
@@ -249,7 +249,10 @@ impl Reader<'_> {
         };
         let count = plan.walk().count();
         if count > backstay_model::limits::STEPS_MAX {
-            let message = format!("{count} steps are more than {}", backstay_model::limits::STEPS_MAX);
+            let message = format!(
+                "the workflow has {count} steps, and at most {} are allowed",
+                backstay_model::limits::STEPS_MAX
+            );
             self.report(
                 Report::error(codes::TOO_MANY_STEPS, &start, message)
                     .hint("put a part of them into a workflow of its own"),

@@ -90,10 +90,10 @@ impl Reader<'_> {
                 Some(Workspace::Made { by, range }) => {
                     if in_loop {
                         let message =
-                            "a worktree for each pass of a loop is not supported yet in this version";
+                            "a worktree for each cycle of a loop is not supported yet in this version";
                         self.report(
                             Report::error(codes::NOT_SUPPORTED, &range, message)
-                                .hint("say `workspace` at the loop itself: all passes work in one"),
+                                .hint("write `workspace` at the loop itself: all cycles work in one"),
                         );
                     }
                     Some(by)
@@ -151,7 +151,7 @@ impl Reader<'_> {
             return None;
         };
         if self.ids.contains_key(name) {
-            let message = format!("the worktree is made by a step `{name}`, and there is one already");
+            let message = format!("the worktree needs a step `{name}`, and another step has this id");
             self.report(Report::error(codes::DUPLICATE_ID, range, message).hint("give that step another id"));
             return None;
         }

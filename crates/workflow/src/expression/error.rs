@@ -88,7 +88,7 @@ impl Coded for EvalError {
             EvalErrorKind::Undefined => {
                 "test it with `is defined`, or give it a value with the filter `default(…)`"
             }
-            EvalErrorKind::NothingPrinted => "say what to print instead: `… if … is not none else ''`",
+            EvalErrorKind::NothingPrinted => "write what to print instead: `… if … is not none else ''`",
             EvalErrorKind::OutOfFuel => "move the work into a step",
             EvalErrorKind::WrongKind => "turn a text into a whole number with the filter `int`",
             // The message has the way out: a run that fails shows nothing else.

@@ -182,7 +182,7 @@ fn failed(source: &str, error: &Error) -> EvalError {
         _ => EvalErrorKind::Failed,
     };
     let message = match (&kind, detail) {
-        (EvalErrorKind::OutOfFuel, _) => "it takes too many steps".to_owned(),
+        (EvalErrorKind::OutOfFuel, _) => "the evaluation takes too many steps".to_owned(),
         (_, "") => cause.kind().to_string(),
         (_, detail) => detail.to_owned(),
     };

@@ -39,7 +39,7 @@ pub struct Expression {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
-    /// The steps that it names as `previous`: their results in the loop's last pass.
+    /// The steps that it names as `previous`: their results in the loop's previous cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<StepId>,
 }
@@ -51,7 +51,7 @@ pub struct Template {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
-    /// The steps that it names as `previous`: their results in the loop's last pass.
+    /// The steps that it names as `previous`: their results in the loop's previous cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<StepId>,
 }
@@ -86,7 +86,7 @@ pub struct Values {
     pub inputs: Value,
     /// `steps`: the results of those steps that the expression names.
     pub steps: BTreeMap<StepId, StepValues>,
-    /// `previous`: the results of the loop's last pass, of those steps that the expression names; none in its first.
+    /// `previous`: the results of the loop's previous cycle, of those steps that the expression names; none in its first.
     pub previous: Option<BTreeMap<StepId, StepValues>>,
     /// `run`.
     pub run: RunValues,
@@ -126,6 +126,6 @@ pub struct StepValues {
     pub artifacts: Vec<String>,
     /// How many attempts it took.
     pub attempts: u32,
-    /// How many passes it took, if it is a loop; else 0.
+    /// The number of its cycles, if it is a loop; else 0.
     pub cycles: u32,
 }

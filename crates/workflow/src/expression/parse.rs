@@ -109,7 +109,7 @@ fn named_steps(source: &str, root: &str, names: &HashSet<String>) -> Result<Vec<
             continue;
         }
         let Some(step) = parts.next() else {
-            // Whether there was a pass before is a question of its own.
+            // `previous` alone asks whether there was a cycle before.
             if root == "previous" {
                 continue;
             }

@@ -191,11 +191,9 @@ impl ScriptBuilder {
         let Some(first) = found.first() else { return };
         if let Some((why, range)) = &read.obscurity {
             let message = match why {
-                Obscurity::TooDeep => {
-                    "the script is nested too deeply to see where its values stand".to_owned()
-                }
+                Obscurity::TooDeep => "the script is nested too deeply to check its values".to_owned(),
                 Obscurity::Unfinished(what) => {
-                    format!("{what} here keeps from seeing where the values stand")
+                    format!("the values behind {what} can not be checked")
                 }
             };
             let hint = "close it, or write it in another way, such as `$( )` in place of backticks";
@@ -209,7 +207,8 @@ impl ScriptBuilder {
             self.warnings.push(source_error(codes::EVALUATED_AGAIN, message, &(at..at + 1), hint));
         }
         if context.dialect == ShellDialect::Other {
-            let message = "`zsh` and `ksh` evaluate values at places that are not known here".to_owned();
+            let message =
+                "`zsh` and `ksh` may evaluate values at places that this check does not know".to_owned();
             let hint =
                 "leave `shell` out: the default is bash; or read the values from variables under `env`";
             self.warnings.push(source_error(codes::EVALUATED_AGAIN, message, &first.outer, hint));
@@ -250,12 +249,12 @@ fn refused(place: Place, outer: &Range<usize>) -> Option<SourceError> {
         ),
         Place::QuotedHereDocument => (
             codes::SINGLE_QUOTED,
-            "nothing is replaced in a here-document whose end is quoted",
+            "the shell replaces nothing in a here-document whose end is quoted",
             "write the end without quotes: `<<EOF`",
         ),
         Place::Nowhere => (
             codes::UNSAFE_POSITION,
-            "no value can stand here",
+            "a value is not possible here",
             "remove the backslash before it, or put the value into a variable under `env`",
         ),
         Place::Bare | Place::Quoted | Place::Comment => return None,
@@ -284,7 +283,9 @@ fn message_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceEr
             format!("`perl -n` and `perl -p` run {holder} as a command here if it ends with `|`")
         }
         Role::Operator => {
-            format!("{holder} is split into words here, and a word such as `-v` or `-c` evaluates the next")
+            format!(
+                "the shell splits {holder} into words here, and a word such as `-v` or `-c` evaluates the next"
+            )
         }
         Role::ProgramName => format!("{holder} is the name of the command that runs"),
         Role::ProgramFile => format!("{holder} is the name of the file that runs"),
