@@ -1,7 +1,7 @@
 //! A script in one line, for people.
 
-/// The first line of a script that does something: no blank line, no comment, and no `set` of the shell's options. The first
-/// line where there is no other.
+/// Returns the first line of a script that is not empty, a comment or a `set` of the shell's options; else the first line that
+/// is not empty.
 #[must_use]
 pub fn first_command(script: &str) -> &str {
     let lines = || script.lines().map(str::trim).filter(|line| !line.is_empty());

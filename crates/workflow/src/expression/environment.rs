@@ -10,7 +10,7 @@ use super::filters;
 /// Instructions that one evaluation may take.
 const FUEL: u64 = 1_000_000;
 
-/// Said by the engine where `none` is printed; told from other errors by this text.
+/// The message of the engine's error for a printed `none`; it identifies that error.
 pub(super) const NOTHING_TO_PRINT: &str = "`none` can not be printed";
 
 /// The environment in which expressions and templates are read and evaluated.
@@ -51,7 +51,7 @@ fn new_environment<'source>() -> Result<Environment<'source>, Error> {
 
 /// Whether there is a filter of this name.
 pub(crate) fn is_filter(name: &str) -> bool {
-    // Where the engine itself cannot be set up, every expression says so.
+    // If the engine itself can not be set up, every expression reports that.
     environment().is_ok_and(|environment| {
         let applied = environment.empty_state().apply_filter(name, &[Value::UNDEFINED]);
         !matches!(applied, Err(error) if error.kind() == ErrorKind::UnknownFilter)
@@ -65,7 +65,7 @@ fn print(output: &mut Output<'_>, _state: &mut State<'_, '_>, value: &Value) -> 
     })
 }
 
-/// How a value is printed: a text as it is, everything else as JSON.
+/// Prints a value: a text as it is, everything else as JSON.
 pub(super) fn spell(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, "a value that is not defined can not be printed"));

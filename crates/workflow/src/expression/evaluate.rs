@@ -11,7 +11,7 @@ use super::{EvalError, EvalErrorKind, Expression, Script, ScriptVariable, Templa
 /// A script that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedScript {
-    /// What the shell reads.
+    /// The text that the shell reads.
     pub text: String,
     /// The variables that it refers to, by name.
     pub env: Vec<(String, String)>,

@@ -59,7 +59,7 @@ pub struct Template {
 /// A script in which each `${{ }}` became a reference to a variable: text never goes into a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
-    /// What the shell reads, unless `whole` is set.
+    /// The text that the shell reads, unless `whole` is set.
     pub text: String,
     /// The variables and what they hold.
     pub variables: Vec<ScriptVariable>,
@@ -72,14 +72,14 @@ pub struct Script {
 pub struct ScriptVariable {
     /// Its name, `BACKSTAY_V1` and so on.
     pub name: String,
-    /// What it holds.
+    /// The expression whose value it holds.
     pub expression: Expression,
-    /// What its text has to be.
+    /// The required kind of its value.
     #[serde(default, skip_serializing_if = "ValueKind::is_text")]
     pub kind: ValueKind,
 }
 
-/// What an expression can see.
+/// The values that an expression can use.
 #[derive(Clone, Debug, Serialize)]
 pub struct Values {
     /// `inputs`: an object.
@@ -92,7 +92,7 @@ pub struct Values {
     pub run: RunValues,
 }
 
-/// `run`: what an expression can see of the run itself.
+/// `run`: the properties of the run that an expression can use.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunValues {
     /// Its id.
@@ -110,7 +110,7 @@ pub struct RunValues {
 pub struct StepValues {
     /// Whether it succeeded.
     pub ok: bool,
-    /// How it ended.
+    /// Its status.
     pub status: StepStatus,
     /// The exit code of its main process.
     pub exit_code: Option<i32>,
@@ -124,7 +124,7 @@ pub struct StepValues {
     pub output_path: Option<String>,
     /// The paths of its artifacts.
     pub artifacts: Vec<String>,
-    /// How many attempts it took.
+    /// The number of its attempts.
     pub attempts: u32,
     /// The number of its cycles, if it is a loop; else 0.
     pub cycles: u32,

@@ -14,7 +14,7 @@ use crate::codes;
 /// Names that are operators.
 const OPERATOR_WORDS: &[&str] = &["and", "or", "not", "in", "is", "if", "else"];
 
-/// What may stand in a template.
+/// The constructs that a template may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateKind {
     /// Values and blocks (`${% if … %}`): prompts.
@@ -136,7 +136,7 @@ fn first_place(source: &str, word: &str) -> Range<usize> {
     start..(start + word.len()).min(source.len())
 }
 
-/// Refuses the call of a function that other tools have. Behind `|` and `is` the name is a filter's or a test's.
+/// Refuses the call of a function of another tool. Behind `|` and `is` the name is that of a filter or a test.
 fn foreign_call(words: &[Token<'_>]) -> Result<(), SourceError> {
     for (index, token) in words.iter().enumerate() {
         let is_call = words.get(index + 1).is_some_and(|next| next.text == "(");
@@ -180,7 +180,7 @@ fn names_argument(words: &[Token<'_>], index: usize) -> bool {
     false
 }
 
-/// Operators of other languages, with what to write instead.
+/// Refuses operators of other languages, each with its counterpart here.
 fn foreign_operator(source: &str) -> Result<(), SourceError> {
     let words = tokens(source);
     // A call first: its answer changes more of the expression than that of an operator beside it.

@@ -9,12 +9,12 @@ use super::shell::{self, ArgumentPart, Finding, Obscurity, Place, Role, Source};
 use super::{Expression, Script, ScriptVariable, SourceError, ValueKind};
 use crate::codes;
 
-/// A script and what may go wrong with it.
+/// A script and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedScript {
     /// The script.
     pub script: Script,
-    /// Places that should be looked at.
+    /// The warnings, in the order of the script.
     pub warnings: Vec<SourceError>,
 }
 
@@ -30,7 +30,7 @@ pub enum ShellDialect {
     Other,
 }
 
-/// What a script is read with.
+/// The surroundings of a script.
 pub struct ScriptContext<'a> {
     /// The kind of the value that a dotted name stands for.
     pub kind_of: &'a dyn Fn(&[&str]) -> ValueKind,
@@ -49,7 +49,7 @@ impl Script {
         Script::parse_with_warnings(source).map(|parsed| parsed.script)
     }
 
-    /// Reads a script, and says where a value might be taken as code in spite of everything.
+    /// Reads a script and warns of places where a value may still become code.
     ///
     /// # Errors
     /// As for [`Script::parse`].
@@ -58,7 +58,7 @@ impl Script {
         Script::parse_in(source, &ScriptContext { kind_of: &|_| ValueKind::Text, environment: &[], dialect })
     }
 
-    /// Reads a script, with what is known of its surroundings.
+    /// Reads a script in its surroundings.
     ///
     /// # Errors
     /// As for [`Script::parse`].
@@ -103,7 +103,7 @@ impl Script {
     }
 }
 
-/// Where the arguments of a command would be code: the number of the argument, and what is to be said.
+/// Returns the errors of a command's arguments that would be code, each with the number of its argument.
 pub(crate) fn argument_errors(
     arguments: &[&str],
     kind_of_path: &dyn Fn(&[&str]) -> ValueKind,
@@ -147,7 +147,7 @@ struct ScriptBuilder {
     variables: Vec<ScriptVariable>,
     warnings: Vec<SourceError>,
     errors: Vec<SourceError>,
-    /// Where something was said of a finding.
+    /// The places and codes of the findings so far.
     reported: BTreeSet<(usize, backstay_model::Code)>,
 }
 
@@ -186,7 +186,7 @@ impl ScriptBuilder {
         name
     }
 
-    /// What keeps the script from being followed.
+    /// Reports the reasons why the script can not be analysed.
     fn obscurity(&mut self, read: &shell::Script, found: &[Interpolation], context: &ScriptContext<'_>) {
         let Some(first) = found.first() else { return };
         if let Some((why, range)) = &read.obscurity {
@@ -262,7 +262,7 @@ fn refused(place: Place, outer: &Range<usize>) -> Option<SourceError> {
     Some(source_error(code, message.to_owned(), outer, hint))
 }
 
-/// What to say of a finding, whose expression is `source` if a `${{ }}` itself stands there.
+/// Returns the diagnostic of a finding. `source` is its expression if the `${{ }}` itself stands there.
 fn message_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError, IsError) {
     let holder = match &finding.source {
         Source::Value(_) => "this value".to_owned(),

@@ -104,7 +104,7 @@ impl AgentSpec {
 /// The options of a step for its agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentOptions {
-    /// The agents that replace it after a limit, in order, by their names in [`Plan::agents`].
+    /// The agents that replace it after a limit, in order, by their names in [`Plan::agents`](super::Plan::agents).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<String>,
     /// The access mode of the agent.

@@ -107,7 +107,7 @@ pub enum Verb {
     },
     /// An agent with a prompt.
     Agent {
-        /// Its name in [`Plan::agents`].
+        /// Its name in [`Plan::agents`](super::Plan::agents).
         agent: String,
         /// The prompt, or the text of `prompt_file`.
         prompt: Template,
