@@ -178,7 +178,7 @@ fn read(spec: &InputSpec, given: &Given) -> Result<Value, InputProblem> {
         Ok(_) | Err(_) => Err(InputProblem::WrongType {
             name: spec.name.clone(),
             wanted,
-            found: text.lines().next().unwrap_or_default().chars().take(60).collect(),
+            found: crate::text::line(text).chars().take(60).collect(),
         }),
     }
 }

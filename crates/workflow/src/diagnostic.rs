@@ -147,7 +147,7 @@ impl Diagnostic {
             let left = line.chars().count().saturating_sub(self.column - 1).max(1);
             let length = text
                 .get(self.range.clone())
-                .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
+                .map_or(1, |part| crate::text::line(part).chars().count().clamp(1, left));
             let room = columns.saturating_sub(margin.len() + BAR.width());
             let Excerpt { shown, before, carets } = excerpt(line, self.column - 1, length, room);
             out.push_str(&format!("{number}{BAR}{shown}\n{margin}{BAR}{}", " ".repeat(before)));

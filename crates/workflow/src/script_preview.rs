@@ -6,7 +6,7 @@
 pub fn first_command(script: &str) -> &str {
     let lines = || script.lines().map(str::trim).filter(|line| !line.is_empty());
     let does_something = |line: &&str| !line.starts_with('#') && !sets_options_only(line) && *line != ":";
-    lines().find(does_something).or_else(|| lines().next()).unwrap_or_default()
+    lines().find(does_something).or_else(|| lines().next()).unwrap_or("")
 }
 
 /// Whether a line is a `set -euo pipefail` or the like, with nothing behind it and no arguments of the script.

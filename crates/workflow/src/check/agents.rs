@@ -74,7 +74,7 @@ impl Reader<'_> {
         let reported_before = self.diagnostics.len();
         let fields = self.fields(node, &keys::AGENT);
         let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA));
-        let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
+        let env = fields.get("env").map_or_else(Vec::new, |node| self.env(node, &Site::Start));
         let kind = match (fields.entry("command"), fields.entry("use")) {
             (Some(_), Some(used)) => {
                 self.report(

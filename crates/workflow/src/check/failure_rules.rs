@@ -28,7 +28,7 @@ impl Reader<'_> {
     }
 
     fn exit_range(&mut self, node: &Node) -> Option<(i32, i32)> {
-        let text = node.text().unwrap_or_default();
+        let text = node.text().unwrap_or("");
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (first.trim().parse::<u8>(), last.trim().parse::<u8>()) {
             (Ok(first), Ok(last)) if first <= last => Some((i32::from(first), i32::from(last))),

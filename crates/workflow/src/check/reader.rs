@@ -263,14 +263,14 @@ impl Reader<'_> {
 
     /// Whether YAML made a key of what follows a comma, as of `b` in `{ask: a, b}`.
     fn is_split_off(&self, entry: &Entry) -> bool {
-        let after = self.source.get(entry.key.range.end..).unwrap_or_default().trim_start();
+        let after = crate::text::part(self.source, entry.key.range.end..).trim_start();
         matches!(&entry.key.kind, Kind::Scalar { style: Style::Plain, .. }) && after.starts_with([',', '}'])
     }
 
     fn split_off_keys(&mut self, grown: &[Entry], previous: Option<&Entry>) {
         let [first, ..] = grown else { return };
         let last = grown.last().unwrap_or(first);
-        let key = first.key.text().unwrap_or_default();
+        let key = first.key.text().unwrap_or("");
         let report =
             Report::error(codes::FLOW_COMMA, &first.key.range, format!("`{key}` became a key of its own"))
                 .note("inside `{}` a comma ends the value before it");
@@ -278,7 +278,7 @@ impl Reader<'_> {
         let report = match value {
             Some(value) if matches!(value.kind, Kind::Scalar { style: Style::Plain, .. }) => {
                 let range = value.range.start..last.key.range.end;
-                let text = self.source.get(range.clone()).unwrap_or_default();
+                let text = crate::text::part(self.source, range.clone());
                 let quoted = crate::diagnostic::quoted(text);
                 let (node, swallowed) = (value.range.clone(), grown.len());
                 let intent = Intent::Value { node, text: text.to_owned(), swallowed };
@@ -333,6 +333,6 @@ impl Reader<'_> {
 
 /// The part of `range` in its first line, so that the carets below it stay in one line.
 pub(super) fn first_line(source: &str, range: &Range<usize>) -> Range<usize> {
-    let text = source.get(range.clone()).unwrap_or_default();
-    range.start..range.start + text.lines().next().unwrap_or_default().len()
+    let line = crate::text::line(crate::text::part(source, range.clone()));
+    range.start..range.start + line.len()
 }

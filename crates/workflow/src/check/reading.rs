@@ -39,7 +39,7 @@ impl Reader<'_> {
         for (index, entry) in told.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
             json.text.push_str(separator);
-            json.scalar(&entry.key, &quoted(entry.key.text().unwrap_or_default()));
+            json.scalar(&entry.key, &quoted(entry.key.text()?));
             json.text.push(':');
             self.as_json(&entry.value, &mut json)?;
         }

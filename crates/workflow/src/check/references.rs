@@ -438,7 +438,7 @@ fn did_you_mean(near: String) -> String {
 fn locals(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for block in text.split("${%").skip(1) {
-        let words = tokens(block.split("%}").next().unwrap_or_default());
+        let words = tokens(block.split_once("%}").map_or(block, |(inner, _)| inner));
         if !matches!(words.first().map(|word| word.text), Some("for" | "set")) {
             continue;
         }

@@ -36,7 +36,7 @@ impl Reader<'_> {
 
     /// `prompt: &now do it`: YAML takes the first word as an anchor. Warns of an anchor without an alias.
     fn unused_anchor(&mut self, node: &Node, what: &str) {
-        let before = self.source.get(..node.range.start).unwrap_or_default().trim_end_matches(' ');
+        let before = crate::text::part(self.source, ..node.range.start).trim_end_matches(' ');
         let start = before
             .rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ','))
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
@@ -56,7 +56,7 @@ impl Reader<'_> {
     fn has_alias(&self, name: &str) -> bool {
         let source = self.source;
         let words =
-            || source.split('*').skip(1).map(|rest| rest.split_whitespace().next().unwrap_or_default());
+            || source.split('*').skip(1).map(|rest| rest.split(char::is_whitespace).next().unwrap_or(""));
         let behind_stars = self.behind_stars.get_or_init(|| words().collect());
         behind_stars.range(name..).next().is_some_and(|word| word.starts_with(name))
     }
@@ -95,9 +95,9 @@ impl Reader<'_> {
 
     /// Reports `!x`, which YAML takes as a tag.
     pub(super) fn tagged(&mut self, node: &Node, tag: &str, what: &str) {
-        let before = self.source.get(..node.range.end).unwrap_or_default();
+        let before = crate::text::part(self.source, ..node.range.end);
         let line = before.rfind('\n').map_or(0, |at| at + 1);
-        let rest = self.source.get(line..).unwrap_or_default().lines().next().unwrap_or_default();
+        let rest = crate::text::line(crate::text::part(self.source, line..));
         let Some(at) = rest.find(tag).map(|at| line + at) else {
             let message = format!("{what} has the tag `{tag}`");
             return self.report(Report::error(codes::TAG, &node.range, message).hint("remove the tag"));
@@ -140,18 +140,18 @@ impl Reader<'_> {
     /// `prompt: Fix issue #123`: YAML reads the rest as a comment.
     fn cut_at_hash(&mut self, node: &Node, text: &str, what: &str) -> bool {
         let end = node.range.end;
-        let rest = self.source.get(end..).unwrap_or_default();
+        let rest = crate::text::part(self.source, end..);
         if !rest.starts_with(" #") {
             return false;
         }
-        let rest = rest.lines().next().unwrap_or_default();
+        let rest = crate::text::line(rest);
         let is_cut = rest
             .strip_prefix(" #")
             .is_some_and(|comment| comment.starts_with(|c: char| !c.is_whitespace() && c != '#' && c != '!'));
         if !is_cut {
             return false;
         }
-        let kept = self.source.get(node.range.clone()).unwrap_or_default();
+        let kept = crate::text::part(self.source, node.range.clone());
         let (cut, is_doubtful) = match comment(rest) {
             Comment::None => (rest.trim_end(), false),
             Comment::Certain(at) => (&rest[..at], false),

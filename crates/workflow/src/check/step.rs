@@ -107,7 +107,7 @@ impl Reader<'_> {
         }
         let needs = fields.get("needs").map(|node| self.needs(node));
         let condition = fields.get("if").and_then(|node| self.condition(node, "`if`", &site));
-        let env = fields.get("env").map(|node| self.env(node, &site)).unwrap_or_default();
+        let env = fields.get("env").map_or_else(Vec::new, |node| self.env(node, &site));
         let timeout = fields.get("timeout").and_then(|node| self.duration(node, "`timeout`"));
         let idle_timeout_ms =
             fields.get("idle_timeout").and_then(|node| self.duration(node, "`idle_timeout`"));

@@ -213,11 +213,11 @@ impl Reader<'_> {
         if let Some(node) = fields.get("description") {
             self.text(node, "`description`");
         }
-        let inputs = fields.get("inputs").map(|node| self.inputs(node)).unwrap_or_default();
+        let inputs = fields.get("inputs").map_or_else(Vec::new, |node| self.inputs(node));
         self.agents(fields.get("agents"), &input.agents);
-        let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
+        let env = fields.get("env").map_or_else(Vec::new, |node| self.env(node, &Site::Start));
         self.enter_environment(fields.get("env"));
-        let mut steps = fields.get("steps").map(|node| self.steps(node, "`steps`")).unwrap_or_default();
+        let mut steps = fields.get("steps").map_or_else(Vec::new, |node| self.steps(node, "`steps`"));
         match fields.get("steps") {
             None if is_workflow => {
                 self.report(Report::error(codes::MISSING_KEY, &start, "a workflow needs `steps`"));
@@ -228,9 +228,9 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        let mut finally = fields.get("finally").map(|node| self.steps(node, "`finally`")).unwrap_or_default();
+        let mut finally = fields.get("finally").map_or_else(Vec::new, |node| self.steps(node, "`finally`"));
         self.workspaces(fields.entry("workspace"), &mut steps, &mut finally);
-        let outputs = fields.get("outputs").map(|node| self.outputs(node)).unwrap_or_default();
+        let outputs = fields.get("outputs").map_or_else(Vec::new, |node| self.outputs(node));
         let budget = fields.get("budget").and_then(|node| self.budget(node));
         let loops = std::mem::take(&mut self.loops);
         let order = Order::new(&steps, &finally, &loops);

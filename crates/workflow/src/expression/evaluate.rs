@@ -174,7 +174,7 @@ fn failed(source: &str, error: &Error) -> EvalError {
         }
         below = next.source();
     }
-    let detail = cause.detail().unwrap_or_default();
+    let detail = cause.detail().unwrap_or("");
     let kind = match cause.kind() {
         ErrorKind::UndefinedError => EvalErrorKind::Undefined,
         ErrorKind::OutOfFuel => EvalErrorKind::OutOfFuel,

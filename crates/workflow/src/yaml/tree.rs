@@ -126,7 +126,7 @@ impl Node {
     /// Returns the bytes in `source` of the part `inner` of this scalar's text; those of the whole node if they are not certain.
     pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
         let Kind::Scalar { text, style } = &self.kind else { return self.range.clone() };
-        let wanted = text.get(inner.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+        let wanted = crate::text::line(crate::text::part(text, inner.clone()));
         if wanted.is_empty() {
             return self.range.clone();
         }

@@ -247,7 +247,7 @@ impl<'a> EvaluationFinder<'a> {
         }
         let words: Vec<Word> = arguments.iter().map(as_word).collect();
         let Some(first) = words.first() else { return };
-        let name = first.literal().unwrap_or_default();
+        let name = first.literal_text();
         let is_declaration = DECLARATIONS.contains(&name.as_str());
         if is_declaration {
             self.declaration(arguments, is_always_run);

@@ -236,7 +236,7 @@ impl<'a> FlowReader<'a> {
         }
         let words: Vec<Word> = arguments.iter().map(as_word).collect();
         let Some(name) = words.first() else { return };
-        let name = name.literal().unwrap_or_default();
+        let name = name.literal_text();
         let mut given = Mentions::default();
         for (argument, word) in arguments.iter().zip(&words).skip(1) {
             match argument {

@@ -136,7 +136,7 @@ impl Interpreter {
         if word.starts_with("--") || self.long(word).is_some() {
             return ("", None);
         }
-        let letters = word.get(1..).unwrap_or_default();
+        let letters = crate::text::part(word, 1..);
         match letters.char_indices().find(|(_, letter)| self.short(*letter).is_some()) {
             Some((end, letter)) => (&letters[..end], Some(letter)),
             None => (letters, None),

@@ -85,7 +85,7 @@ impl Nested {
             CommandKind::Simple { assignments, arguments } => {
                 let own: Vec<Word> = arguments.iter().map(as_word).collect();
                 for word in own.iter().take(2) {
-                    self.called(word.literal().unwrap_or_default());
+                    self.called(word.literal_text());
                 }
                 let treatment = treatment(&own);
                 for hazard in treatment.hazards.iter().filter(|hazard| hazard.role == Role::Script) {

@@ -73,7 +73,7 @@ impl EvaluationFinder<'_> {
         match &command.kind {
             CommandKind::Simple { assignments, arguments } => {
                 let words: Vec<Word> = arguments.iter().map(as_word).collect();
-                let name = words.first().and_then(Word::literal).unwrap_or_default();
+                let name = words.first().map_or_else(String::new, Word::literal_text);
                 if self.flow.is_tainted(&name) {
                     sources.push(Source::Output);
                 }

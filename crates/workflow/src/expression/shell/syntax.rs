@@ -193,6 +193,11 @@ impl Word {
         Some(text)
     }
 
+    /// Its text as [`Word::literal`]; empty if something in it is expanded.
+    pub(super) fn literal_text(&self) -> String {
+        self.literal().unwrap_or_default()
+    }
+
     /// The text before the first part that is expanded.
     pub(super) fn literal_prefix(&self) -> String {
         let literals = self.parts.iter().map_while(|part| match part {
@@ -215,7 +220,7 @@ impl Word {
             match part {
                 Part::Literal { text, .. } if left >= text.len() => left -= text.len(),
                 Part::Literal { text, quoted } if left > 0 => {
-                    let text = text.get(left..).unwrap_or_default().to_owned();
+                    let text = crate::text::part(text, left..).to_owned();
                     parts.push(Part::Literal { text, quoted: *quoted });
                     left = 0;
                 }
