@@ -750,6 +750,53 @@ steps:
 }
 
 #[test]
+fn a_step_reads_what_has_surely_ended_across_lists_and_unreadable_steps() {
+    for (steps, expected) in [
+        // The step between has no verb; it still waits for `a`, and `c` for it.
+        (
+            "- {id: a, run: x}\n- {id: b, rum: x}\n- {id: c, run: x, if: steps.a.ok}",
+            &["BKS-W030 4", "BKS-W003 4"][..],
+        ),
+        (
+            "- {id: a, run: x}\n- {id: b, rum: x}\n- {id: c, run: x, needs: [b], if: steps.a.ok}",
+            &["BKS-W030 4", "BKS-W003 4"],
+        ),
+        // Through needs, upwards and downwards.
+        (
+            "- {id: a, run: x}\n- {id: b, run: x, needs: [c], if: steps.a.ok}\n- {id: c, run: x}",
+            &["BKS-W035 4", "BKS-W037 4"],
+        ),
+        (
+            "- {id: a, run: x}\n- {id: b, run: x, needs: [c], if: steps.a.ok}\n- {id: c, run: x, needs: [a]}",
+            &[],
+        ),
+        (
+            "- {id: a, run: x}\n- {id: b, run: x, needs: []}\n- {id: c, run: x, if: steps.a.ok and steps.b.ok}",
+            &[],
+        ),
+        (
+            "- {id: a, run: x}\n- {id: b, run: x, needs: []}\n- {id: c, run: x, needs: [b], if: steps.a.ok}",
+            &["BKS-W037 5"],
+        ),
+        // From a group to what the group waits for, and to what is in it.
+        ("- {id: g, steps: [{id: a, run: x}]}\n- {id: h, steps: [{id: b, run: x, if: steps.a.ok}]}", &[]),
+        (
+            "- {id: g, steps: [{id: a, run: x}]}\n- {id: h, needs: [], steps: [{id: b, run: x, if: steps.a.ok}]}",
+            &["BKS-W037 4"],
+        ),
+        ("- {id: g, steps: [{id: a, run: x, if: steps.g.ok}]}", &["BKS-W037 3"]),
+        ("- {id: g, if: steps.a.ok, steps: [{id: a, run: x}]}", &["BKS-W037 3"]),
+    ] {
+        let text = format!("backstay: 1\nsteps:\n{steps}\n");
+        let places = places(&text);
+        let lines: Vec<&str> = places.iter().map(|place| place.split(':').next().unwrap()).collect();
+        assert_eq!(lines, expected, "{text}");
+    }
+    let finally = "backstay: 1\nsteps:\n  - {id: a, run: x, needs: []}\nfinally:\n  - {id: b, run: x, if: steps.a.ok}\n";
+    assert!(places(finally).is_empty());
+}
+
+#[test]
 fn a_loop_says_what_it_lacks_and_sees_only_what_it_may() {
     let of = |repeat: &str| {
         format!(
