@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::keys;
 use super::order::Order;
-use super::reader::{Reader, Report, first_line};
+use super::reader::{Fields, Reader, Report, first_line};
 use super::references::Site;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, Lines, Repair, Severity};
@@ -182,32 +182,8 @@ impl Reader<'_> {
         let is_workflow = matches!(tree.kind, Kind::Map(_));
         let fields = self.fields(if is_workflow { tree } else { &empty }, &keys::WORKFLOW);
         let start = first_line(self.source, &tree.range);
-        let is_block = !self.source[tree.range.clone()].starts_with('{');
-        let line = self.source[..tree.range.start].rfind('\n').map_or(0, |at| at + 1);
-        let (first, separator) = match is_block {
-            true => (tree.range.start, format!("\n{}", &self.source[line..tree.range.start])),
-            false => (tree.range.start + 1, ", ".to_owned()),
-        };
-        match fields.get("backstay") {
-            _ if !is_workflow => {}
-            None => self.report(
-                Report::error(codes::NOT_A_WORKFLOW, &start, "the file does not say that it is a workflow")
-                    .hint("begin it with `backstay: 1`")
-                    .edit(
-                        first..first,
-                        format!("backstay: 1{separator}"),
-                        Intent::FirstEntry { key: "backstay", value: "1" },
-                    ),
-            ),
-            Some(node) if node.plain() != Some(Plain::Integer(1)) => self.report(
-                Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`").hint(
-                    match node.text() {
-                        Some("1") => "write the number without quotes:  backstay: 1",
-                        _ => "write `backstay: 1`, or use a newer version",
-                    },
-                ),
-            ),
-            Some(_) => {}
+        if is_workflow {
+            self.check_version(tree, &fields, &start);
         }
         let name = fields.get("name").and_then(|node| self.text(node, "`name`")).map(ToOwned::to_owned);
         if let Some(node) = fields.get("description") {
@@ -260,6 +236,36 @@ impl Reader<'_> {
         }
         self.check_tags(tree);
         plan
+    }
+
+    /// Checks `backstay: 1`, with which a file says that it is a workflow.
+    fn check_version(&mut self, tree: &Node, fields: &Fields<'_>, start: &Range<usize>) {
+        let is_block = !self.source[tree.range.clone()].starts_with('{');
+        let line = self.source[..tree.range.start].rfind('\n').map_or(0, |at| at + 1);
+        let (first, separator) = match is_block {
+            true => (tree.range.start, format!("\n{}", &self.source[line..tree.range.start])),
+            false => (tree.range.start + 1, ", ".to_owned()),
+        };
+        match fields.get("backstay") {
+            None => self.report(
+                Report::error(codes::NOT_A_WORKFLOW, start, "the file does not say that it is a workflow")
+                    .hint("begin it with `backstay: 1`")
+                    .edit(
+                        first..first,
+                        format!("backstay: 1{separator}"),
+                        Intent::FirstEntry { key: "backstay", value: "1" },
+                    ),
+            ),
+            Some(node) if node.plain() != Some(Plain::Integer(1)) => self.report(
+                Report::error(codes::NOT_A_WORKFLOW, &node.range, "this version reads `backstay: 1`").hint(
+                    match node.text() {
+                        Some("1") => "write the number without quotes:  backstay: 1",
+                        _ => "write `backstay: 1`, or use a newer version",
+                    },
+                ),
+            ),
+            Some(_) => {}
+        }
     }
 
     /// Reports every tag that has no report yet: YAML reads it, and no tag has a meaning in a workflow.
