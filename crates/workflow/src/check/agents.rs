@@ -103,6 +103,8 @@ impl Reader<'_> {
                     return None;
                 }
                 self.refuse_with_preset(&fields, name);
+                self.expect_via(fields.get("via"), via, name);
+                self.expect_taken(&fields, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
@@ -112,6 +114,30 @@ impl Reader<'_> {
             }
         };
         Some(AgentSpec { kind, env })
+    }
+
+    /// Reports a `via`, at `node`, that the preset `name` does not have.
+    fn expect_via(&mut self, node: Option<&Node>, via: Option<Via>, name: &str) {
+        let (Some(node), Some(via), Some(traits)) = (node, via, self.presets.get(name)) else { return };
+        if !traits.vias.contains(&via) {
+            let has = crate::diagnostic::listed(traits.vias.iter().map(|via| via.name()));
+            let message = format!("`{name}` takes no prompt via {}", via.name());
+            self.report(Report::error(codes::ACCESS, &node.range, message).hint(format!("it has {has}")));
+        }
+    }
+
+    /// Reports a model or arguments in `fields` for which the preset `name` has no place.
+    pub(super) fn expect_taken(&mut self, fields: &Fields<'_>, name: &str) {
+        let Some(traits) = self.presets.get(name).cloned() else { return };
+        let (model, args) = ("`model = [\"--model\", \"{model}\"]`, and `{model}`", "`{args}`");
+        for (key, is_taken, place) in
+            [("model", traits.takes_model, model), ("args", traits.takes_args, args)]
+        {
+            let Some(entry) = fields.entry(key).filter(|_| !is_taken) else { continue };
+            let message = format!("`{name}` has no place for `{key}`");
+            let hint = format!("under `[agents.{name}]` add {place} in `start`, or remove it here");
+            self.report(Report::error(codes::ACCESS, &entry.key.range, message).hint(hint));
+        }
     }
 
     fn without_command(&mut self, node: &Node, fields: &Fields<'_>, reported_before: usize) {

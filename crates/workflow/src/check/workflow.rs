@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Fix, Lines, Repair, Severity};
 use crate::expression::TemplateKind;
 use backstay_model::event::Access;
 
-use crate::plan::{OutputSpec, PLAN_VERSION, Plan};
+use crate::plan::{OutputSpec, PLAN_VERSION, Plan, Via};
 use crate::yaml::{Edit, Intent, Kind, Node, Plain, recover, verify};
 
 /// The replacement of an agent by `--agent NAME=…`.
@@ -30,6 +30,12 @@ pub enum AgentOverride {
 pub struct PresetTraits {
     /// The access modes that it has.
     pub access: BTreeSet<Access>,
+    /// The ways in which it takes its prompt.
+    pub vias: BTreeSet<Via>,
+    /// Whether it takes a model.
+    pub takes_model: bool,
+    /// Whether it takes further arguments.
+    pub takes_args: bool,
     /// Whether it can resume a session.
     pub can_resume: bool,
     /// Whether it can resume a copy of a session.

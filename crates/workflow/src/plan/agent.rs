@@ -8,7 +8,7 @@ use super::EnvSpec;
 use crate::expression::Template;
 
 /// The way of a prompt to its agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// On its stdin.
@@ -20,6 +20,19 @@ pub enum Via {
     File,
     /// In the variable `BACKSTAY_PROMPT`.
     Env,
+}
+
+impl Via {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Via::Stdin => "stdin",
+            Via::Arg => "arg",
+            Via::File => "file",
+            Via::Env => "env",
+        }
+    }
 }
 
 /// An agent that steps can name.
