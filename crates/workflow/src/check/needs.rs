@@ -178,11 +178,11 @@ fn find_circle(edges: &[Vec<usize>]) -> Option<Vec<usize>> {
 /// it, so it also waits for the next step that remains.
 fn shortened(circle: &[usize], entries: &[Entry]) -> Vec<usize> {
     let is_written = |position: usize| entries[position].needs.is_some();
-    let is_reported = |at: usize| {
+    let is_kept = |at: usize| {
         let is_end = at == 0 || at + 1 == circle.len();
         is_end || is_written(circle[at - 1]) || is_written(circle[at])
     };
-    (0..circle.len()).filter(|at| is_reported(*at)).map(|at| circle[at]).collect()
+    (0..circle.len()).filter(|at| is_kept(*at)).map(|at| circle[at]).collect()
 }
 
 /// `a → b → a`.
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_found_and_told_without_the_steps_between() {
+    fn a_circle_is_found_and_drawn_without_the_steps_between() {
         // The first needs the last, which waits for all above it.
         let entries = list(&[Some(&[3]), None, None, None]);
         let circle = find_circle(&edges(&entries)).unwrap();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_circle_is_told_by_its_ends() {
+    fn a_long_circle_is_drawn_by_its_ends() {
         let names: Vec<String> = (0..12).map(|n| format!("s{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(arrows(&names[..3]), "s0 → s1 → s2");
