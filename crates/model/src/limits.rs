@@ -43,4 +43,4 @@ pub const STEP_ID_CHARS_MAX: usize = 64;
 /// Losses of one effect in a row after which a person is asked.
 pub const LOSSES_IN_A_ROW_MAX: u32 = 3;
 /// Steps in one workflow, groups included.
-pub const STEPS_MAX: usize = 1_000;
+pub const STEPS_MAX: usize = 10_000;

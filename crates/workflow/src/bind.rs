@@ -1,4 +1,4 @@
-//! Inputs at the start of a run: what was given against what is declared.
+//! Binds the given inputs of a run to the declared ones.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::codes;
 use crate::diagnostic::{listed, nearest};
 use crate::plan::{InputSpec, InputType, Plan};
 
-/// One value, as it was given.
+/// One given value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
     /// A text (`--input k=v`), read by the declared type.
     Text(String),
-    /// JSON (`--inputs FILE.json`), which has to be of the declared type.
+    /// JSON (`--inputs FILE.json`), which must have the declared type.
     Json(String),
 }
 
@@ -36,41 +36,41 @@ impl Inputs {
     }
 }
 
-/// Something wrong with the inputs that were given.
+/// An error in the given inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputProblem {
-    /// The workflow does not declare it.
+    /// The workflow does not declare the input.
     #[error("the workflow has no input `{name}`")]
     Unknown {
-        /// What was given.
+        /// The given name.
         name: String,
         /// A declared input that is spelled alike.
         near: Option<String>,
         /// All declared inputs.
         declared: Vec<String>,
     },
-    /// It is required.
+    /// A required input was not given.
     #[error("the input `{name}` is required")]
     Missing {
-        /// Which.
+        /// Its name.
         name: String,
-        /// What it is for.
+        /// Its description.
         description: Option<String>,
     },
-    /// It is of another type.
+    /// A value has another type than declared.
     #[error("the input `{name}` is {wanted}, `{found}` is not")]
     WrongType {
-        /// Which.
+        /// Its name.
         name: String,
-        /// What it is.
+        /// Its declared type, in words.
         wanted: &'static str,
-        /// What was given, cut to one line.
+        /// The given text, cut to one line.
         found: String,
     },
-    /// It has a zero byte somewhere: no variable, argument or path could hold it.
+    /// A value has a zero byte: no variable, argument or path can hold it.
     #[error("the input `{name}` has a zero byte")]
     ZeroByte {
-        /// Which.
+        /// Its name.
         name: String,
     },
 }
@@ -88,7 +88,9 @@ impl Coded for InputProblem {
     fn hint(&self) -> Option<String> {
         match self {
             InputProblem::Unknown { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
-            InputProblem::Unknown { declared, .. } if declared.is_empty() => Some("it takes none".to_owned()),
+            InputProblem::Unknown { declared, .. } if declared.is_empty() => {
+                Some("the workflow has no inputs".to_owned())
+            }
             InputProblem::Unknown { declared, .. } => {
                 Some(format!("it has {}", listed(declared.iter().map(String::as_str))))
             }
@@ -112,10 +114,10 @@ impl Coded for InputProblem {
 }
 
 impl Plan {
-    /// The inputs of a run: what was given, and defaults for the rest.
+    /// Returns the inputs of a run: the given ones, and defaults for the others.
     ///
     /// # Errors
-    /// Everything that is wrong with what was given, at once.
+    /// All errors in the given inputs at once.
     pub fn bind_inputs(&self, given: &BTreeMap<String, Given>) -> Result<Inputs, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let declared = || self.inputs.iter().map(|input| input.name.as_str());
@@ -176,7 +178,7 @@ fn read(spec: &InputSpec, given: &Given) -> Result<Value, InputProblem> {
         Ok(_) | Err(_) => Err(InputProblem::WrongType {
             name: spec.name.clone(),
             wanted,
-            found: text.lines().next().unwrap_or_default().chars().take(60).collect(),
+            found: crate::text::line(text).chars().take(60).collect(),
         }),
     }
 }

@@ -46,6 +46,7 @@ codes! {
     LOOP_FAILS = "BKS-W040", "a loop that fails at the first failure of what it waits for";
     PROMPT_NAMES_FILE = "BKS-W041", "a prompt names a file whose content the agent's program adds";
     READING = "BKS-W042", "what is said of the output of an agent's command can not be used";
+    TOO_DEEP = "BKS-W043", "groups deeper inside each other than a workflow may have";
     EXPRESSION = "BKS-W050", "an expression that can not be read";
     FOREIGN_OPERATOR = "BKS-W051", "an operator of another language";
     UNKNOWN_NAME = "BKS-W052", "a name that nothing defines";

@@ -1,4 +1,4 @@
-//! What `check` says: where, what and how to mend it.
+//! Diagnostics: the place, the error and the way to correct it.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,39 +7,39 @@ use backstay_model::Code;
 use serde::{Serialize, Serializer};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// There is no plan.
+    /// The file has no plan.
     Error,
-    /// There is one; somebody should look.
+    /// The file has a plan, which may not do what its author meant.
     Warning,
 }
 
-/// A change of the file that mends it.
+/// A change of the file that corrects it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fix {
-    /// The bytes of the file that go.
+    /// The bytes of the file that it replaces.
     pub range: Range<usize>,
-    /// What comes in their place.
+    /// The text in their place.
     pub replacement: String,
 }
 
-/// What `check --fix` does about a diagnostic.
+/// The reaction of `check --fix` to a diagnostic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repair {
-    /// Nothing: no edit is known that mends it.
+    /// No edit is known.
     #[default]
     Unknown,
-    /// It makes this edit. The file was read with the edit: one value changes, to what the author wrote.
+    /// It makes this edit. The file was read with the edit: one value changes, to the text that the author wrote.
     Edit(Fix),
     /// It leaves the file as it is, although an edit is known.
     Withheld(Withheld),
 }
 
-/// Why an edit is not made.
+/// The reason why an edit is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Withheld {
@@ -67,17 +67,17 @@ impl fmt::Display for Withheld {
     }
 }
 
-/// One thing that is wrong with a workflow file.
+/// One error or warning about a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Whether the file is refused.
     pub severity: Severity,
     /// The stable code; see [`crate::codes`].
     #[serde(serialize_with = "code_text")]
     pub code: Code,
-    /// What is wrong, in a few words.
+    /// The error, in a few words.
     pub message: String,
-    /// The file, as it was named.
+    /// The path of the file, as the user gave it.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
@@ -85,11 +85,11 @@ pub struct Diagnostic {
     pub column: usize,
     /// The bytes of the file that it is about.
     pub range: Range<usize>,
-    /// What stands at the caret.
+    /// The text at the caret.
     pub note: Option<String>,
-    /// How to mend it.
+    /// The way to correct it.
     pub hint: Option<String>,
-    /// What `check --fix` does about it.
+    /// The reaction of `check --fix`.
     pub repair: Repair,
 }
 
@@ -97,11 +97,26 @@ fn code_text<S: Serializer>(code: &Code, serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_str(code)
 }
 
-/// The line and column, both from 1, of the byte `offset`.
-pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+/// The first byte of each line of a text.
+pub(crate) struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(crate) fn new(text: &str) -> Lines {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { starts: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// The number of the line, from 1, in which the byte `offset` stands.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The first byte of the line in which the byte `offset` stands.
+    pub(crate) fn start(&self, offset: usize) -> usize {
+        self.starts[self.line(offset) - 1]
+    }
 }
 
 impl Diagnostic {
@@ -126,11 +141,13 @@ impl Diagnostic {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let mut out = headed(&format!("{severity} {} {}", self.code, self.message), &place, &margin, columns);
-        if let Some(line) = text.lines().nth(self.line - 1) {
+        let before = text.get(..self.range.start).unwrap_or(text);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        if let Some(line) = text[start..].lines().next() {
             let left = line.chars().count().saturating_sub(self.column - 1).max(1);
             let length = text
                 .get(self.range.clone())
-                .map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().clamp(1, left));
+                .map_or(1, |part| crate::text::line(part).chars().count().clamp(1, left));
             let room = columns.saturating_sub(margin.len() + BAR.width());
             let Excerpt { shown, before, carets } = excerpt(line, self.column - 1, length, room);
             out.push_str(&format!("{number}{BAR}{shown}\n{margin}{BAR}{}", " ".repeat(before)));
@@ -249,10 +266,13 @@ pub fn apply_fixes(text: &str, diagnostics: &[Diagnostic]) -> Fixed {
 /// The one of `known` that is nearest to `name`, if one is near.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = name.chars().count().div_ceil(3).max(1);
+    let length = name.chars().count();
+    let near = length.div_ceil(3).max(1);
+    let name = name.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (distance(&name.to_lowercase(), candidate), candidate))
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= near)
+        .map(|candidate| (distance(&name, candidate), candidate))
         .filter(|(distance, _)| *distance <= near)
         .min()
         .map(|(_, candidate)| candidate)

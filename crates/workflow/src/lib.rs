@@ -8,6 +8,7 @@ pub mod expression;
 pub mod plan;
 mod schema;
 mod script_preview;
+mod text;
 mod yaml;
 
 pub use bind::{Given, InputProblem, Inputs};

@@ -1,12 +1,12 @@
 //! A script in one line, for people.
 
-/// The first line of a script that does something: no blank line, no comment, and no `set` of the shell's options. The first
-/// line where there is no other.
+/// Returns the first line of a script that is not empty, a comment or a `set` of the shell's options; else the first line that
+/// is not empty.
 #[must_use]
 pub fn first_command(script: &str) -> &str {
     let lines = || script.lines().map(str::trim).filter(|line| !line.is_empty());
     let does_something = |line: &&str| !line.starts_with('#') && !sets_options_only(line) && *line != ":";
-    lines().find(does_something).or_else(|| lines().next()).unwrap_or_default()
+    lines().find(does_something).or_else(|| lines().next()).unwrap_or("")
 }
 
 /// Whether a line is a `set -euo pipefail` or the like, with nothing behind it and no arguments of the script.

@@ -1,13 +1,12 @@
-//! Steps that are done by agents.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Steps with the verb `agent`.
 
 use backstay_model::StepId;
 use backstay_model::event::Access;
 
 use super::keys;
-use super::names::Site;
+use super::order::Order;
 use super::reader::{Fields, Reader, Report, first_line};
+use super::references::Site;
 use crate::codes;
 use crate::expression::{Template, TemplateKind, interpolations};
 use crate::plan::{AgentOptions, AgentSpec, Budget, OnExceeded, OnLimit, SessionRule, Verb};
@@ -16,10 +15,10 @@ use crate::yaml::{Entry, Kind, Node};
 const ACCESS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write), ("full", Access::Full)];
 const ON_LIMIT: &[(&str, OnLimit)] =
     &[("wait", OnLimit::Wait), ("fallback", OnLimit::Fallback), ("fail", OnLimit::Fail)];
-/// Keys that mean nothing to an agent that is a command.
+/// Keys that an agent with a `command` ignores.
 const PRESET_KEYS: &[&str] = &["access", "session", "on_limit", "max_wait"];
 
-/// Those that mean something where the command's output tells of limits.
+/// Those of them that count where the description of the command's output names limits.
 const LIMIT_KEYS: &[&str] = &["on_limit", "max_wait"];
 
 #[derive(Clone, Copy)]
@@ -35,7 +34,7 @@ impl Reader<'_> {
         let name_node = used.as_ref().map_or(Some(node), |used| used.get("use"));
         if name_node.is_none() {
             let range = first_line(self.source, &node.range);
-            self.say(Report::error(codes::MISSING_KEY, &range, "`agent` needs `use`"));
+            self.report(Report::error(codes::MISSING_KEY, &range, "`agent` needs `use`"));
         }
         let agent = name_node.and_then(|name| self.agent_name(name, "`agent`"));
         let mut options = AgentOptions::default();
@@ -50,13 +49,13 @@ impl Reader<'_> {
         // What else is wrong with the step is said too, whoever does it.
         self.read_options(agent.as_deref(), used.as_ref(), fields, site, &mut options);
         if let (Some(agent), Some(used)) = (&agent, &used)
-            && let Some(stranger) = self.strangers.get(agent).cloned()
+            && let Some(replacement) = self.replaced_presets.get(agent).cloned()
         {
-            self.ignored_by_stranger(used, agent, &stranger);
+            self.ignored_by_replacement(used, agent, &replacement);
             (options.model, options.args) = (None, Vec::new());
         }
         if let (Some(agent), Some(prompt)) = (&agent, &prompt) {
-            self.files_in_prompt(std::iter::once(agent).chain(&options.fallback), prompt, fields);
+            self.warn_of_files_in_prompt(std::iter::once(agent).chain(&options.fallback), prompt, fields);
         }
         Some(Verb::Agent { agent: agent?, prompt: prompt?, options: Box::new(options) })
     }
@@ -64,7 +63,7 @@ impl Reader<'_> {
     fn agent_name(&mut self, node: &Node, what: &str) -> Option<String> {
         let name = self.text(node, what)?;
         if !interpolations(name).is_empty() {
-            self.say(
+            self.report(
                 Report::error(
                     codes::NOT_SUPPORTED,
                     &node.range,
@@ -85,7 +84,7 @@ impl Reader<'_> {
         Some(name.to_owned())
     }
 
-    /// What the step says beside its agent and prompt.
+    /// Reads the options of the step beside its agent and prompt.
     fn read_options(
         &mut self,
         agent: Option<&str>,
@@ -108,9 +107,13 @@ impl Reader<'_> {
             && let Some(entry) = fields.entry("on_limit")
         {
             let name = agent.unwrap_or("codex");
-            self.say(
-                Report::error(codes::MISSING_KEY, &entry.value.range, "no agent is there to fall back to")
-                    .hint(format!("name one:  agent: {{use: {name}, fallback: [claude]}}")),
+            self.report(
+                Report::error(
+                    codes::MISSING_KEY,
+                    &entry.value.range,
+                    "`on_limit: fallback` needs a second agent",
+                )
+                .hint(format!("name one:  agent: {{use: {name}, fallback: [claude]}}")),
             );
         }
         let Some((agent, spec)) = agent.and_then(|agent| Some((agent, self.specs.get(agent)?))) else {
@@ -129,45 +132,49 @@ impl Reader<'_> {
                 self.ignored_by_commands(used, &["model", "args"], agent);
             }
         }
-        // What is said of a stranger is said elsewhere: it is not given them.
+        // A replaced preset does not get them; that has its own warning.
         if let (Some(used), Some(preset)) = (used, preset)
-            && !self.strangers.contains_key(agent)
+            && !self.replaced_presets.contains_key(agent)
         {
             self.expect_taken(used, &preset);
         }
         let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
         for agent in agents {
-            self.can_do(&agent, fields, options);
+            self.check_traits(&agent, fields, options);
         }
     }
 
-    /// Says that the model and the arguments of a step are not handed to `stranger`, which does the work of `agent`: they are words
-    /// of one program.
-    fn ignored_by_stranger(&mut self, used: &Fields<'_>, agent: &str, stranger: &str) {
+    /// Warns that the model and the arguments of a step do not reach `replacement`, which does the work of `agent`: another
+    /// program does not understand them.
+    fn ignored_by_replacement(&mut self, used: &Fields<'_>, agent: &str, replacement: &str) {
         for key in ["model", "args"] {
             let Some(entry) = used.entry(key) else { continue };
             let message = format!(
-                "`{key}` is ignored: it is meant for `{agent}`, and `{stranger}` does the step in its place"
+                "`{key}` is ignored: it is meant for `{agent}`, and `{replacement}` does the step in its place"
             );
             let report = Report::warning(codes::CONFLICTING_KEYS, &entry.key.range, message);
-            self.say(report.hint(format!(
-                "define an agent with the {key} of `{stranger}` under `agents`, and put that in its place"
+            self.report(report.hint(format!(
+                "define an agent with the {key} of `{replacement}` under `agents`, and put that in its place"
             )));
         }
     }
 
-    /// Says which keys of a step change nothing while `agent` does it, which is a command.
+    /// Warns of keys of a step that `agent`, a command, ignores.
     fn ignored_by_commands(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
         for key in keys {
             let Some(entry) = fields.entry(key) else { continue };
             let message = format!("`{key}` is ignored: it needs a preset, and `{agent}` is a command");
             let report = Report::warning(codes::CONFLICTING_KEYS, &entry.key.range, message);
-            self.say(report.hint(format!("let a preset do it (`--agent {agent}=codex`, say), or remove it")));
+            self.report(
+                report.hint(format!(
+                    "use a preset, for example with `--agent {agent}=codex`, or remove the key"
+                )),
+            );
         }
     }
 
-    /// Says what the agent's preset has no way to do.
-    fn can_do(&mut self, agent: &str, fields: &Fields<'_>, options: &AgentOptions) {
+    /// Reports options that the agent's preset does not have.
+    fn check_traits(&mut self, agent: &str, fields: &Fields<'_>, options: &AgentOptions) {
         let traits = self.specs.get(agent).and_then(|spec| self.presets.get(spec.preset()?));
         let Some(traits) = traits.cloned() else { return };
         let named = fields.get("access");
@@ -178,7 +185,7 @@ impl Reader<'_> {
             let has = crate::diagnostic::listed(traits.access.iter().map(|access| access.name()));
             let default = if named.is_none() { ", which a step has without `access`" } else { "" };
             let message = format!("`{agent}` has no access mode `{}`{default}", options.access.name());
-            self.say(Report::error(codes::ACCESS, &range, message).hint(format!("it has {has}")));
+            self.report(Report::error(codes::ACCESS, &range, message).hint(format!("it has {has}")));
         }
         let lacks = match &options.session {
             SessionRule::From { fork: true, .. } if !traits.can_fork => "a copy of a session",
@@ -187,14 +194,14 @@ impl Reader<'_> {
         };
         if let Some(entry) = fields.entry("session") {
             let message = format!("`{agent}` cannot go on with {lacks}");
-            self.say(
+            self.report(
                 Report::error(codes::ACCESS, &entry.value.range, message).hint("write `session: fresh`"),
             );
         }
     }
 
-    /// Says which files a prompt names in such a way that the program of one of `agents` adds their content.
-    fn files_in_prompt<'a>(
+    /// Warns of files in a prompt whose content the program of one of `agents` would add.
+    fn warn_of_files_in_prompt<'a>(
         &mut self,
         agents: impl Iterator<Item = &'a String>,
         prompt: &Template,
@@ -209,7 +216,7 @@ impl Reader<'_> {
                 let message =
                     format!("`{agent}` adds the content of `{named}` to the prompt where that is a file");
                 let report = Report::warning(codes::PROMPT_NAMES_FILE, &entry.key.range, message);
-                self.say(report.hint("name the file without that sign to let the agent read it itself"));
+                self.report(report.hint("name the file without that sign to let the agent read it itself"));
             }
         }
     }
@@ -229,7 +236,7 @@ impl Reader<'_> {
         };
         let Some(from) = fields.get("from") else {
             let range = first_line(self.source, &node.range);
-            self.say(
+            self.report(
                 Report::error(codes::MISSING_KEY, &range, "`session` needs `from`")
                     .hint("name the step whose session it is: `session: {from: plan}`"),
             );
@@ -238,7 +245,7 @@ impl Reader<'_> {
         let text = self.text(from, "`from`")?;
         let Ok(step) = text.parse::<StepId>() else {
             let message = format!("`{text}` can not be the id of a step");
-            self.say(Report::error(codes::INVALID_ID, &from.range, message));
+            self.report(Report::error(codes::INVALID_ID, &from.range, message));
             return None;
         };
         if let Site::Step(id) = site {
@@ -247,26 +254,26 @@ impl Reader<'_> {
         Some(SessionRule::From { step, fork })
     }
 
-    /// Checks that each step whose session another one goes on with has ended by then.
-    pub(super) fn session_sources(&mut self, ended: &BTreeMap<StepId, BTreeSet<StepId>>) {
+    /// Checks that a step whose session another step resumes has ended when that one starts.
+    pub(super) fn check_session_sources(&mut self, order: &Order<'_>) {
         for (step, from, range) in std::mem::take(&mut self.sessions) {
             let report = if !self.ids.contains_key(from.as_str()) {
-                let near = crate::diagnostic::nearest(from.as_str(), self.ids.keys().map(String::as_str));
+                let near = self.nearest(from.as_str(), self.ids.keys().map(String::as_str));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
                 Report::error(codes::UNKNOWN_NAME, &range, format!("there is no step `{from}`"))
                     .maybe_hint(hint)
-            } else if ended.get(&step).is_some_and(|ended| ended.contains(&from)) {
+            } else if order.has_ended(from.as_str(), step.as_str()) {
                 continue;
             } else {
                 let message = format!("`{from}` may not have ended when `{step}` starts");
                 Report::error(codes::ORDER, &range, message)
                     .hint(format!("put `{step}` after it, or add it to `needs`"))
             };
-            self.say(report);
+            self.report(report);
         }
     }
 
-    /// What the agents of the run may use.
+    /// Reads the budget of the run.
     pub(super) fn budget(&mut self, node: &Node) -> Option<Budget> {
         let fields = self.fields(node, &keys::BUDGET);
         let words = [("ask", OnExceeded::Ask), ("stop", OnExceeded::Stop)];
@@ -275,7 +282,7 @@ impl Reader<'_> {
             if matches!(node.kind, Kind::Map(_)) {
                 let range = first_line(self.source, &node.range);
                 let report = Report::error(codes::MISSING_KEY, &range, "`budget` needs `tokens`");
-                self.say(report.hint("for example `tokens: 4M`"));
+                self.report(report.hint("for example `tokens: 4M`"));
             }
             return None;
         };
@@ -283,26 +290,26 @@ impl Reader<'_> {
             Some(tokens) => Some(Budget { tokens, on_exceeded: on_exceeded.unwrap_or_default() }),
             None => {
                 let range = first_line(self.source, &tokens.range);
-                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is no amount of tokens");
-                self.say(report.hint("write `800k`, `4M` or a whole number"));
+                let report = Report::error(codes::WRONG_VALUE, &range, "`tokens` is not a number of tokens");
+                self.report(report.hint("write `800k`, `4M` or a whole number"));
                 None
             }
         }
     }
 
-    /// Whether an agent does it of which it is known how it says what went wrong.
-    pub(super) fn is_by_read_agent(&self, verb: &Verb) -> bool {
+    /// Whether the verb is an agent with a known form of output, which names the cause of a failure.
+    pub(super) fn has_described_output(&self, verb: &Verb) -> bool {
         match verb {
             Verb::Agent { agent, .. } => self.specs.get(agent).is_some_and(AgentSpec::is_read),
             Verb::Run { .. } | Verb::Command { .. } | Verb::Worktree(_) | Verb::Group { .. } => false,
         }
     }
 
-    /// The schema in the file that `node` names.
+    /// Reads the schema file that `node` names.
     pub(super) fn schema(&mut self, node: &Node, output: Option<&Entry>) -> Option<String> {
         let path = self.text(node, "`schema`")?;
         if let Some(output) = output.filter(|output| output.value.text() == Some("text")) {
-            self.say(
+            self.report(
                 Report::error(
                     codes::CONFLICTING_KEYS,
                     &output.key.range,
@@ -314,11 +321,13 @@ impl Reader<'_> {
         let said = match (self.read_file)(path) {
             Ok(text) => match (self.schema_fault)(&text) {
                 None => return Some(text.trim().to_owned()),
-                Some(fault) => format!("`{path}` is no JSON Schema: {fault}"),
+                Some(fault) => format!("`{path}` is not a JSON Schema: {fault}"),
             },
             Err(error) => format!("the schema `{path}` can not be read: {error}"),
         };
-        self.say(Report::error(codes::SCHEMA, &node.range, said).hint("its path is relative to this file"));
+        self.report(
+            Report::error(codes::SCHEMA, &node.range, said).hint("its path is relative to this file"),
+        );
         None
     }
 
@@ -326,14 +335,14 @@ impl Reader<'_> {
     fn expect_task(&mut self, node: &Node, text: &str) {
         if text.trim().is_empty() {
             let report = Report::error(codes::WRONG_VALUE, &node.range, "the prompt is empty");
-            self.say(report.hint("say what the agent is to do"));
+            self.report(report.hint("say what the agent is to do"));
         }
     }
 
     fn prompt(&mut self, agent: &Node, fields: &Fields<'_>, site: &Site) -> Option<Template> {
         match (fields.entry("prompt"), fields.entry("prompt_file")) {
             (Some(_), Some(file)) => {
-                self.say(
+                self.report(
                     Report::error(
                         codes::CONFLICTING_KEYS,
                         &file.key.range,
@@ -344,7 +353,7 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                self.say(
+                self.report(
                     Report::error(
                         codes::MISSING_KEY,
                         &first_line(self.source, &agent.range),
@@ -368,7 +377,7 @@ impl Reader<'_> {
                     }
                     Err(error) => {
                         let message = format!("the prompt file `{path}` can not be read: {error}");
-                        self.say(
+                        self.report(
                             Report::error(codes::PROMPT_FILE, &file.value.range, message)
                                 .hint("its path is relative to this file"),
                         );

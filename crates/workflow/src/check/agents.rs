@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Fields, Reader, Report};
+use super::references::Site;
 use super::workflow::AgentOverride;
 use crate::codes;
 use crate::expression::{Template, TemplateKind};
@@ -15,7 +15,7 @@ const VIA: &[(&str, Via)] =
     &[("stdin", Via::Stdin), ("arg", Via::Arg), ("file", Via::File), ("env", Via::Env)];
 
 impl Reader<'_> {
-    /// Reads the agents of the file, and puts those given at the start in their place.
+    /// Reads the agents of the file and applies `--agent`.
     pub(super) fn agents(&mut self, node: Option<&Node>, overrides: &BTreeMap<String, AgentOverride>) {
         for (name, entry) in node.map(|node| self.entries(node, "`agents`")).unwrap_or_default() {
             let agent = self.agent(&entry.value);
@@ -38,7 +38,7 @@ impl Reader<'_> {
                     _ => {
                         let message =
                             format!("the command given for the agent `{name}` has an open quote or is empty");
-                        self.say(Report::error(codes::WRONG_VALUE, &start, message));
+                        self.report(Report::error(codes::WRONG_VALUE, &start, message));
                         None
                     }
                 },
@@ -55,14 +55,14 @@ impl Reader<'_> {
                 && let (Some(meant), Some(new)) = (meant.preset(), new.preset())
                 && meant != new
             {
-                self.strangers.insert(name.clone(), new.to_owned());
+                self.replaced_presets.insert(name.clone(), new.to_owned());
             }
             self.agents.insert(name.clone(), agent.is_some());
             self.specs.extend(agent.map(|agent| (name.clone(), agent)));
         }
     }
 
-    /// The agent that a preset is without a definition, if there is one of this name.
+    /// Returns the agent of the preset `name`, which needs no definition in the file.
     pub(super) fn preset(&self, name: &str) -> Option<AgentSpec> {
         self.presets.contains_key(name).then(|| AgentSpec {
             kind: AgentKind::Preset { preset: name.to_owned(), model: None, args: Vec::new(), via: None },
@@ -71,12 +71,13 @@ impl Reader<'_> {
     }
 
     fn agent(&mut self, node: &Node) -> Option<AgentSpec> {
+        let reported_before = self.diagnostics.len();
         let fields = self.fields(node, &keys::AGENT);
         let via = fields.get("via").and_then(|node| self.word(node, "`via`", VIA));
-        let env = fields.get("env").map(|node| self.env(node, &Site::Start)).unwrap_or_default();
+        let env = fields.get("env").map_or_else(Vec::new, |node| self.env(node, &Site::Start));
         let kind = match (fields.entry("command"), fields.entry("use")) {
             (Some(_), Some(used)) => {
-                self.say(
+                self.report(
                     Report::error(
                         codes::CONFLICTING_KEYS,
                         &used.key.range,
@@ -87,7 +88,7 @@ impl Reader<'_> {
                 return None;
             }
             (Some(command), None) => {
-                self.only_of_presets(&fields, &["model", "args"], "this agent");
+                self.refuse_without_preset(&fields, &["model", "args"], "this agent");
                 let command = self.command(&command.value, &Site::Start)?;
                 let reading = self.reading(&fields)?;
                 if reading.is_some() {
@@ -101,31 +102,31 @@ impl Reader<'_> {
                     self.unknown_preset(name, &used.value.range);
                     return None;
                 }
-                self.only_of_commands(&fields, name);
+                self.refuse_with_preset(&fields, name);
                 self.expect_via(fields.get("via"), via, name);
                 self.expect_taken(&fields, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
             (None, None) => {
-                self.without_command(node, &fields);
+                self.without_command(node, &fields, reported_before);
                 return None;
             }
         };
         Some(AgentSpec { kind, env })
     }
 
-    /// Says that the preset `name` cannot be given its prompt via `via`, which stands at `node`.
+    /// Reports a `via`, at `node`, that the preset `name` does not have.
     fn expect_via(&mut self, node: Option<&Node>, via: Option<Via>, name: &str) {
         let (Some(node), Some(via), Some(traits)) = (node, via, self.presets.get(name)) else { return };
         if !traits.vias.contains(&via) {
             let has = crate::diagnostic::listed(traits.vias.iter().map(|via| via.name()));
             let message = format!("`{name}` takes no prompt via {}", via.name());
-            self.say(Report::error(codes::ACCESS, &node.range, message).hint(format!("it has {has}")));
+            self.report(Report::error(codes::ACCESS, &node.range, message).hint(format!("it has {has}")));
         }
     }
 
-    /// Says that the preset `name` has no place for the model or the arguments that `fields` give it.
+    /// Reports a model or arguments in `fields` for which the preset `name` has no place.
     pub(super) fn expect_taken(&mut self, fields: &Fields<'_>, name: &str) {
         let Some(traits) = self.presets.get(name).cloned() else { return };
         let (model, args) = ("`model = [\"--model\", \"{model}\"]`, and `{model}`", "`{args}`");
@@ -135,15 +136,15 @@ impl Reader<'_> {
             let Some(entry) = fields.entry(key).filter(|_| !is_taken) else { continue };
             let message = format!("`{name}` has no place for `{key}`");
             let hint = format!("under `[agents.{name}]` add {place} in `start`, or remove it here");
-            self.say(Report::error(codes::ACCESS, &entry.key.range, message).hint(hint));
+            self.report(Report::error(codes::ACCESS, &entry.key.range, message).hint(hint));
         }
     }
 
-    fn without_command(&mut self, node: &Node, fields: &Fields<'_>) {
+    fn without_command(&mut self, node: &Node, fields: &Fields<'_>, reported_before: usize) {
         if matches!(node.kind, Kind::Map(_))
-            && !self.diagnostics.iter().any(|said| node.range.contains(&said.range.start))
+            && !self.diagnostics[reported_before..].iter().any(|said| node.range.contains(&said.range.start))
         {
-            self.say(
+            self.report(
                 Report::error(
                     codes::MISSING_KEY,
                     &super::reader::first_line(self.source, &fields.range),
@@ -172,19 +173,19 @@ impl Reader<'_> {
         (model, args.unwrap_or_default())
     }
 
-    /// Says which keys of `fields` need an agent that is known by a preset.
-    pub(super) fn only_of_presets(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
+    /// Reports keys of `fields` that only an agent with a preset can have.
+    pub(super) fn refuse_without_preset(&mut self, fields: &Fields<'_>, keys: &[&str], agent: &str) {
         for key in keys {
             let Some(entry) = fields.entry(key) else { continue };
             let message = format!("`{key}` needs a preset, and {agent} is a command");
-            self.say(
+            self.report(
                 Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
-                    .hint("say `use: codex`, say, in place of its `command`, or remove it"),
+                    .hint("write for example `use: codex` in place of its `command`, or remove the key"),
             );
         }
     }
 
-    /// A list of arguments, or a text that is split like a shell would.
+    /// Reads a list of arguments, or a text that is split into arguments as a shell splits it.
     pub(super) fn command(&mut self, node: &Node, site: &Site) -> Option<Vec<Template>> {
         let command = match &node.kind {
             Kind::List(items) => {
@@ -198,7 +199,7 @@ impl Reader<'_> {
                 let text = self.text(node, "`command`")?;
                 self.template(node, text, TemplateKind::Text, site)?;
                 let Some(words) = split_words(text) else {
-                    self.say(
+                    self.report(
                         Report::error(
                             codes::WRONG_VALUE,
                             &node.range,
@@ -215,7 +216,7 @@ impl Reader<'_> {
             }
         };
         if command.is_empty() {
-            self.say(Report::error(codes::WRONG_VALUE, &node.range, "`command` needs a program"));
+            self.report(Report::error(codes::WRONG_VALUE, &node.range, "`command` needs a program"));
             return None;
         }
         Some(command)
@@ -236,7 +237,7 @@ impl Reader<'_> {
         for (name, entry) in self.entries(node, "`env`") {
             let valid = super::inputs::is_name(name);
             if !valid {
-                self.say(Report::error(
+                self.report(Report::error(
                     codes::INVALID_ID,
                     &entry.key.range,
                     format!("`{name}` can not name a variable"),
@@ -257,14 +258,14 @@ impl Reader<'_> {
 
     fn unknown_preset(&mut self, name: &str, range: &std::ops::Range<usize>) {
         let presets: Vec<&str> = self.presets.keys().map(String::as_str).collect();
-        let hint = match crate::diagnostic::nearest(name, presets.iter().copied()) {
+        let hint = match self.nearest(name, presets.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(
                 "there are {}; `[agents.{name}]` in ~/.config/backstay/config.toml makes another",
                 crate::diagnostic::listed(presets.into_iter())
             ),
         };
-        self.say(
+        self.report(
             Report::error(codes::UNKNOWN_AGENT, range, format!("there is no preset `{name}`")).hint(hint),
         );
     }
@@ -272,12 +273,12 @@ impl Reader<'_> {
     pub(super) fn unknown_agent(&mut self, name: &str, range: &std::ops::Range<usize>, place: &str) {
         let place = if place.is_empty() { String::new() } else { format!(" {place}") };
         let known = self.agents.keys().chain(self.presets.keys()).map(String::as_str);
-        let near = crate::diagnostic::nearest(name, known).map(ToOwned::to_owned);
+        let near = self.nearest(name, known).map(ToOwned::to_owned);
         let hint = near.map_or_else(
             || format!("define it:  agents: {{{name}: {{command: [program, argument]}}}}"),
             |near| format!("did you mean `{near}`?"),
         );
-        self.say(
+        self.report(
             Report::error(codes::UNKNOWN_AGENT, range, format!("there is no agent `{name}`{place}"))
                 .hint(hint),
         );

@@ -17,7 +17,7 @@ pub(super) const TYPES: &[(&str, InputType)] = &[
     ("script", InputType::Script),
 ];
 
-/// What other tools call our types.
+/// Types of other tools, each with our name for it.
 const FOREIGN_TYPES: &[(&str, &str)] = &[
     ("int", "number"),
     ("integer", "number"),
@@ -39,8 +39,8 @@ impl Reader<'_> {
         let mut inputs = Vec::new();
         for (name, entry) in self.entries(node, "`inputs`") {
             if !is_name(name) {
-                let hint = format!("write `{}`", as_name(name));
-                self.say(
+                let hint = format!("write `{}`", suggested_name(name));
+                self.report(
                     Report::error(
                         codes::INVALID_ID,
                         &entry.key.range,
@@ -75,7 +75,7 @@ impl Reader<'_> {
             .map(ToOwned::to_owned);
         if let Some(required) = fields.get("required") {
             match required.plain() {
-                Some(Plain::Boolean(true)) if fields.get("default").is_some() => self.say(
+                Some(Plain::Boolean(true)) if fields.get("default").is_some() => self.report(
                     Report::error(
                         codes::CONFLICTING_KEYS,
                         &required.range,
@@ -83,7 +83,7 @@ impl Reader<'_> {
                     )
                     .hint("remove one of the two"),
                 ),
-                Some(Plain::Boolean(false)) if fields.get("default").is_none() => self.say(
+                Some(Plain::Boolean(false)) if fields.get("default").is_none() => self.report(
                     Report::error(
                         codes::CONFLICTING_KEYS,
                         &required.range,
@@ -135,7 +135,7 @@ impl Reader<'_> {
             "no" | "off" | "n" => "false",
             _ => return self.wrong_type(node, "the default of this input", "a boolean"),
         };
-        self.say(
+        self.report(
             Report::error(codes::WRONG_TYPE, &node.range, format!("`{text}` is a text, not a boolean"))
                 .hint(format!("write `{meant}`"))
                 .fix(node, node.range.clone(), meant, meant),
@@ -168,14 +168,14 @@ impl Reader<'_> {
     }
 }
 
-/// Whether expressions can name it.
+/// Whether `text` can be a name in an expression.
 pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The nearest text that expressions can name.
-pub(super) fn as_name(text: &str) -> String {
+/// A text like `text` that can be a name in an expression.
+pub(super) fn suggested_name(text: &str) -> String {
     let mut name: String =
         text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
     while name.starts_with(|c: char| c.is_ascii_digit() || c == '_') {

@@ -1,26 +1,26 @@
-//! The keys of the language: those of this version, and those that come later with what to do until then.
+//! The keys of the language: the keys of this version, and later keys with the way to do without them.
 
 /// The keys of one kind of mapping.
 pub(crate) struct Keys {
-    /// What the mapping is called.
+    /// The name of the mapping in diagnostics.
     pub(crate) of: &'static str,
-    /// The keys that are read.
+    /// The keys of this version.
     pub(crate) known: &'static [&'static str],
-    /// The keys of the language that are not supported yet, with what to do instead.
+    /// The keys of the language that are not supported yet, each with a substitute.
     pub(crate) later: &'static [(&'static str, &'static str)],
-    /// Keys of other tools, with what says the same here.
+    /// Keys of other tools, each with its counterpart here.
     pub(crate) foreign: &'static [(&'static str, &'static str)],
 }
 
 impl Keys {
-    /// What to write in place of a key that other tools have, however they spell it.
+    /// Returns the counterpart of another tool's key, in any spelling of the key.
     pub(crate) fn answer(&self, key: &str) -> Option<&'static str> {
         let key = key.to_lowercase().replace('-', "_");
         self.foreign.iter().find(|(name, _)| *name == key).map(|(_, answer)| *answer)
     }
 }
 
-/// The keys of other tools that say what a step does.
+/// The verbs of other tools.
 pub(crate) const FOREIGN_VERBS: &[&str] = &[
     "script", "cmd", "cmds", "commands", "bash", "exec", "uses", "task", "call", "executor", "jobs", "tasks",
 ];
@@ -44,7 +44,7 @@ pub(crate) const WORKFLOW: Keys = Keys {
         ("secrets", "variables of the environment reach every step; those named like secrets are redacted"),
         ("concurrency", "start one run after the other"),
         ("triggers", "start the run from cron or a systemd timer"),
-        ("defaults", "say it at each step"),
+        ("defaults", "write it at each step"),
     ],
     foreign: &[
         (
@@ -67,8 +67,8 @@ pub(crate) const WORKFLOW: Keys = Keys {
         ("handler_on", "write the steps under `finally`, with `if: run.ok` or `if: not run.ok`"),
         ("max_parallel", "not there yet: steps with `needs: []` all run side by side"),
         ("max_active_steps", "not there yet: steps with `needs: []` all run side by side"),
-        ("timeout", "say `timeout` at each step"),
-        ("timeout_sec", "say `timeout` at each step, with a unit: `timeout: 20m`"),
+        ("timeout", "write `timeout` at each step"),
+        ("timeout_sec", "write `timeout` at each step, with a unit: `timeout: 20m`"),
     ],
 };
 
@@ -182,7 +182,7 @@ pub(crate) const STEP: Keys = Keys {
         ("model", "it belongs to the agent:  agent: {use: claude, model: opus}"),
         ("fallback", "it belongs to the agent:  agent: {use: claude, fallback: [codex]}"),
         ("args", "it belongs to the agent:  agent: {use: claude, args: [...]}"),
-        ("outputs", "a step has one `output`; `outputs` is of the workflow"),
+        ("outputs", "a step has one `output`; `outputs` belongs to the workflow"),
         ("stdout", "the output is kept: read it as `steps.ID.output`"),
     ],
 };
@@ -200,7 +200,7 @@ pub(crate) const INPUT: Keys = Keys {
     ],
 };
 
-/// The keys of an agent that say what its output means.
+/// The keys of an agent that describe its output.
 pub(crate) const READING_KEYS: &[&str] = &["stream", "lines", "signs"];
 
 pub(crate) const AGENT: Keys = Keys {

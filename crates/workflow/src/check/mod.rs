@@ -1,16 +1,17 @@
-//! From a file to a plan, or to everything that is wrong with it.
+//! From a file to a plan, or to the diagnostics of everything that is wrong with it.
 
+mod agent_overrides;
 mod agent_step;
 mod agents;
-mod ends;
+mod failure_rules;
 mod inputs;
 pub(crate) mod keys;
-mod names;
+mod needs;
 mod order;
 mod reader;
 mod reading;
+mod references;
 mod repeat;
-mod replaced;
 mod scalars;
 mod script;
 mod step;

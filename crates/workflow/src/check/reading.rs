@@ -1,4 +1,4 @@
-//! What an agent says of the output of its command: `stream`, `lines` and `signs`, as in a preset.
+//! `stream`, `lines` and `signs` of an agent: they describe the output of its command, as a preset does.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use crate::codes;
 use crate::expression::{Template, interpolations};
 use crate::yaml::{Kind, Node, Plain};
 
-/// One line of JSON that says what nodes say, and where each part of it comes from.
+/// Nodes as one line of JSON, with the place in the file of each part of it.
 #[derive(Default)]
 struct AsJson {
     text: String,
-    /// The bytes in the file of what ends at an offset of `text`, in order of the offsets.
+    /// For each part of `text`: the offset of its end, and its bytes in the file. In the order of the offsets.
     places: Vec<(usize, Range<usize>)>,
 }
 
@@ -22,7 +22,7 @@ impl AsJson {
         self.places.push((self.text.len(), node.range.clone()));
     }
 
-    /// The bytes in the file of what stands before the offset `at`.
+    /// The bytes in the file of the part before the offset `at`.
     fn place(&self, at: usize) -> Option<Range<usize>> {
         let before = self.places.partition_point(|(end, _)| *end <= at);
         self.places.get(before.saturating_sub(1)).map(|(_, range)| range.clone())
@@ -30,7 +30,7 @@ impl AsJson {
 }
 
 impl Reader<'_> {
-    /// What `fields` say of the output, as one line of JSON; nothing if they say nothing. Outer `None`: it is wrong.
+    /// The description of the output in `fields` as one line of JSON; `Some(None)` without a description, `None` after an error.
     pub(super) fn reading(&mut self, fields: &Fields<'_>) -> Option<Option<String>> {
         let told: Vec<_> = READING_KEYS.iter().filter_map(|key| fields.entry(key)).collect();
         let Some(first) = told.first() else { return Some(None) };
@@ -39,7 +39,7 @@ impl Reader<'_> {
         for (index, entry) in told.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
             json.text.push_str(separator);
-            json.scalar(&entry.key, &quoted(entry.key.text().unwrap_or_default()));
+            json.scalar(&entry.key, &quoted(entry.key.text()?));
             json.text.push(':');
             self.as_json(&entry.value, &mut json)?;
         }
@@ -47,7 +47,7 @@ impl Reader<'_> {
         let Some(fault) = (self.reading_fault)(&json.text) else { return Some(Some(json.text)) };
         let range = fault.at.and_then(|at| json.place(at)).unwrap_or_else(|| first.key.range.clone());
         let range = first_line(self.source, &range);
-        self.say(Report::error(codes::READING, &range, fault.message).maybe_hint(fault.hint));
+        self.report(Report::error(codes::READING, &range, fault.message).maybe_hint(fault.hint));
         None
     }
 
@@ -57,7 +57,7 @@ impl Reader<'_> {
                 if !interpolations(text).is_empty() {
                     let message = "`${{ }}` has no value where the output of a command is described";
                     let report = Report::error(codes::READING, &node.range, message);
-                    self.say(report.hint("write the text itself"));
+                    self.report(report.hint("write the text itself"));
                     return None;
                 }
                 let written = match node.plain() {
@@ -91,7 +91,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Checks that the program of `command` is named as it is: the record of the run names it.
+    /// Reports a program of `command` that an expression names: the record of the run names the program.
     pub(super) fn expect_program(&mut self, node: Option<&Node>, command: &[Template]) -> Option<()> {
         let program = command.first()?;
         if interpolations(&program.source).is_empty() {
@@ -100,14 +100,14 @@ impl Reader<'_> {
         let range = node.map_or(0..0, |node| first_line(self.source, &node.range));
         let message = "the program of a command whose output is described is named by a value";
         let report = Report::error(codes::READING, &range, message);
-        self.say(report.hint(
+        self.report(report.hint(
             "name it here, and give the value as an argument:  command: [./start, \"${{ inputs.tool }}\"]",
         ));
         None
     }
 
-    /// Says which keys of `fields` say something of the output of a preset, which knows that itself.
-    pub(super) fn only_of_commands(&mut self, fields: &Fields<'_>, preset: &str) {
+    /// Reports keys of `fields` that describe the output of a preset: the preset already does.
+    pub(super) fn refuse_with_preset(&mut self, fields: &Fields<'_>, preset: &str) {
         for key in READING_KEYS {
             let Some(entry) = fields.entry(key) else { continue };
             let message =
@@ -115,7 +115,7 @@ impl Reader<'_> {
             let hint = format!(
                 "change it under `[agents.{preset}]` in ~/.config/backstay/config.toml, or remove it"
             );
-            self.say(Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message).hint(hint));
+            self.report(Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message).hint(hint));
         }
     }
 }

@@ -1,12 +1,12 @@
 //! `repeat`: loops over the steps of a group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use backstay_model::StepId;
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
+use super::references::Site;
 use super::scalars::is_zero;
 use crate::codes;
 use crate::expression::{Expression, paths, tokens};
@@ -29,7 +29,7 @@ impl Reader<'_> {
             Some(Verb::Group { steps }) => steps.as_slice(),
             Some(_) => {
                 let message = "`repeat` goes on a group";
-                self.say(
+                self.report(
                     Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
                         .hint("put the step under `steps:` of a step with this `repeat`"),
                 );
@@ -49,7 +49,7 @@ impl Reader<'_> {
             Some(node) => {
                 let until = self.condition(node, "`until`", &site);
                 if let Some(until) = &until {
-                    self.ends_at_first_failure(node, until, children);
+                    self.warn_of_failing_loop(node, until, children);
                 }
                 until
             }
@@ -71,8 +71,8 @@ impl Reader<'_> {
         Some(Repeat { until: until?, max_cycles: max_cycles?, on_exhausted, min_cycle_ms })
     }
 
-    /// Warns of a loop until a check succeeds, where the check's first failure fails the loop.
-    fn ends_at_first_failure(&mut self, node: &Node, until: &Expression, children: &[Step]) {
+    /// Warns of a loop that repeats until a step succeeds, but fails as soon as that step fails.
+    fn warn_of_failing_loop(&mut self, node: &Node, until: &Expression, children: &[Step]) {
         let words = tokens(&until.source);
         let ends: BTreeSet<&str> = paths(&words)
             .iter()
@@ -92,7 +92,7 @@ impl Reader<'_> {
             }
             let range = first_line(self.source, &node.range);
             let message = format!("the loop fails in its first cycle in which `{id}` does not exit with 0");
-            self.say(Report::warning(codes::LOOP_FAILS, &range, message).hint(format!(
+            self.report(Report::warning(codes::LOOP_FAILS, &range, message).hint(format!(
                 "add `accept_exit: 0-125` to `{id}`, and write `until: steps.{id}.exit_code == 0`"
             )));
         }
@@ -100,38 +100,16 @@ impl Reader<'_> {
 
     fn missing<T>(&mut self, node: &Node, key: &str, hint: &str) -> Option<T> {
         let range = first_line(self.source, &node.range);
-        self.say(Report::error(codes::MISSING_KEY, &range, format!("`repeat` needs `{key}`")).hint(hint));
+        self.report(Report::error(codes::MISSING_KEY, &range, format!("`repeat` needs `{key}`")).hint(hint));
         None
     }
 
     fn at_least_one(&mut self, node: &Node, count: u32) -> Option<u32> {
         if count == 0 {
             let message = "`max_cycles` is a number from 1 on, this is 0";
-            self.say(Report::error(codes::WRONG_VALUE, &node.range, message));
+            self.report(Report::error(codes::WRONG_VALUE, &node.range, message));
             return None;
         }
         Some(count)
     }
-}
-
-/// For each loop, the steps in it.
-pub(super) fn inside_loops<'a>(
-    declared: &BTreeSet<StepId>,
-    lists: impl IntoIterator<Item = &'a [Step]>,
-) -> BTreeMap<StepId, BTreeSet<StepId>> {
-    let mut loops = BTreeMap::new();
-    let mut waiting: Vec<&Step> = lists.into_iter().flatten().collect();
-    while let Some(step) = waiting.pop() {
-        waiting.extend(step.children());
-        if declared.contains(&step.id) {
-            let mut inside = BTreeSet::new();
-            let mut inner: Vec<&Step> = step.children().iter().collect();
-            while let Some(step) = inner.pop() {
-                inside.insert(step.id.clone());
-                inner.extend(step.children());
-            }
-            loops.insert(step.id.clone(), inside);
-        }
-    }
-    loops
 }

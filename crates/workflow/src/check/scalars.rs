@@ -7,7 +7,7 @@ use crate::yaml::{Comment, Kind, Node, Plain, Style, comment};
 use super::reader::{Reader, Report, first_line};
 
 impl Reader<'_> {
-    /// A text. A number, a boolean or nothing is none, and what YAML would cut or tag is said.
+    /// Reads a text. Reports a number, a boolean, an empty value, and a text that YAML cuts or tags.
     pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         let Kind::Scalar { text, style } = &node.kind else {
             self.wrong_type(node, what, "a text");
@@ -34,27 +34,36 @@ impl Reader<'_> {
         }
     }
 
-    /// `prompt: &now do it`: YAML takes the first word as an anchor. Nothing wants one that no alias names.
+    /// `prompt: &now do it`: YAML takes the first word as an anchor. Warns of an anchor without an alias.
     fn unused_anchor(&mut self, node: &Node, what: &str) {
-        let before = self.source.get(..node.range.start).unwrap_or_default().trim_end_matches(' ');
+        let before = crate::text::part(self.source, ..node.range.start).trim_end_matches(' ');
         let start = before
             .rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ','))
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let Some(name) = before[start..].strip_prefix('&') else { return };
-        if self.source.contains(&format!("*{name}")) && !name.is_empty() {
+        if !name.is_empty() && self.has_alias(name) {
             return;
         }
         let range = start..before.len();
-        self.say(
+        self.report(
             Report::warning(codes::ALIAS, &range, format!("{what} begins behind `&{name}`"))
                 .note("YAML takes this as an anchor, and no alias names it")
                 .hint("remove it; if it belongs to the text, put the text in quotes"),
         );
     }
 
+    /// Whether `*` and `name` stand anywhere in the file.
+    fn has_alias(&self, name: &str) -> bool {
+        let source = self.source;
+        let words =
+            || source.split('*').skip(1).map(|rest| rest.split(char::is_whitespace).next().unwrap_or(""));
+        let behind_stars = self.behind_stars.get_or_init(|| words().collect());
+        behind_stars.range(name..).next().is_some_and(|word| word.starts_with(name))
+    }
+
     fn not_a_text(&mut self, node: &Node, text: &str, what: &str) {
         let replacement = quoted(text);
-        self.say(
+        self.report(
             Report::error(
                 codes::NOT_A_STRING,
                 &node.range,
@@ -72,7 +81,7 @@ impl Reader<'_> {
             return false;
         }
         let replacement = quoted(text);
-        self.say(
+        self.report(
             Report::error(
                 codes::NOT_A_STRING,
                 &node.range,
@@ -84,14 +93,14 @@ impl Reader<'_> {
         true
     }
 
-    /// `!x`: a tag. True if there was one.
+    /// Reports `!x`, which YAML takes as a tag.
     pub(super) fn tagged(&mut self, node: &Node, tag: &str, what: &str) {
-        let before = self.source.get(..node.range.end).unwrap_or_default();
+        let before = crate::text::part(self.source, ..node.range.end);
         let line = before.rfind('\n').map_or(0, |at| at + 1);
-        let rest = self.source.get(line..).unwrap_or_default().lines().next().unwrap_or_default();
+        let rest = crate::text::line(crate::text::part(self.source, line..));
         let Some(at) = rest.find(tag).map(|at| line + at) else {
             let message = format!("{what} has the tag `{tag}`");
-            return self.say(Report::error(codes::TAG, &node.range, message).hint("remove the tag"));
+            return self.report(Report::error(codes::TAG, &node.range, message).hint("remove the tag"));
         };
         let in_line = &self.source[at..line + rest.len()];
         let (end, is_doubtful) = match comment(in_line) {
@@ -121,7 +130,7 @@ impl Reader<'_> {
         let said = if what == "`if`" { "write it as a word" } else { "quote it" };
         let report = Report::error(codes::TAG, &range, format!("{what} is lost: YAML takes `!` as a tag"))
             .hint(format!("{said}:  {replacement}"));
-        self.say(if is_doubtful {
+        self.report(if is_doubtful {
             report.withheld(Withheld::MayBeComment)
         } else {
             report.fix(node, range, replacement, meant)
@@ -131,14 +140,18 @@ impl Reader<'_> {
     /// `prompt: Fix issue #123`: YAML reads the rest as a comment.
     fn cut_at_hash(&mut self, node: &Node, text: &str, what: &str) -> bool {
         let end = node.range.end;
-        let rest = self.source.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
+        let rest = crate::text::part(self.source, end..);
+        if !rest.starts_with(" #") {
+            return false;
+        }
+        let rest = crate::text::line(rest);
         let is_cut = rest
             .strip_prefix(" #")
             .is_some_and(|comment| comment.starts_with(|c: char| !c.is_whitespace() && c != '#' && c != '!'));
         if !is_cut {
             return false;
         }
-        let kept = self.source.get(node.range.clone()).unwrap_or_default();
+        let kept = crate::text::part(self.source, node.range.clone());
         let (cut, is_doubtful) = match comment(rest) {
             Comment::None => (rest.trim_end(), false),
             Comment::Certain(at) => (&rest[..at], false),
@@ -152,9 +165,9 @@ impl Reader<'_> {
             format!("{} is cut at \" #\"", what.trim_matches('`')),
         )
         .note(format!("YAML reads the rest as a comment: what is left is \"{kept}\""));
-        self.say(if is_doubtful {
+        self.report(if is_doubtful {
             report
-                .hint(format!("quote it:  {replacement}  or, for a comment, put a blank after the `#`"))
+                .hint(format!("quote it:  {replacement}  or, for a comment, put a space after the `#`"))
                 .withheld(Withheld::MayBeComment)
         } else {
             report.hint(format!("quote it:  {replacement}")).fix(
@@ -167,13 +180,13 @@ impl Reader<'_> {
         true
     }
 
-    /// A whole number from `min` on.
+    /// Reads a whole number from 0 on.
     pub(super) fn count(&mut self, node: &Node, what: &str) -> Option<u32> {
         match node.plain() {
             Some(Plain::Integer(number)) => {
                 let count = u32::try_from(number).ok();
                 if count.is_none() {
-                    self.say(Report::error(
+                    self.report(Report::error(
                         codes::WRONG_VALUE,
                         &node.range,
                         format!("{what} is a number from 0 to {}, this is {number}", u32::MAX),
@@ -195,10 +208,10 @@ impl Reader<'_> {
             return None;
         };
         if is_zero(text) {
-            let message = format!("{what} is no time at all: `{text}`");
-            self.say(
+            let message = format!("{what} is zero: `{text}`");
+            self.report(
                 Report::error(codes::INVALID_DURATION, &node.range, message)
-                    .hint("leave it out where there is no limit"),
+                    .hint("remove it to have no limit"),
             );
             return None;
         }
@@ -207,10 +220,10 @@ impl Reader<'_> {
             let report = Report::error(
                 codes::INVALID_DURATION,
                 &node.range,
-                format!("{what} is no duration: `{text}`"),
+                format!("{what} is not a duration: `{text}`"),
             );
             let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-            self.say(if bare {
+            self.report(if bare {
                 report.hint(format!("a duration has a unit: `{text}s`, `{text}m`, `{text}h`"))
             } else {
                 report.hint("write it like `90s`, `20m`, `2h30m`")
@@ -259,7 +272,7 @@ impl Reader<'_> {
             (None, near) => near.map(|near| format!("did you mean `{near}`?")),
         };
         let range = first_line(self.source, &node.range);
-        self.say(
+        self.report(
             Report::error(codes::WRONG_VALUE, &range, format!("{what} is one of {all}, not `{text}`"))
                 .maybe_hint(hint),
         );

@@ -1,7 +1,7 @@
-//! Scripts and commands: that no value in them is code.
+//! Scripts and commands: no value in them may become code.
 
-use super::names::{Site, value_kind};
 use super::reader::{Reader, Report, first_line};
+use super::references::{Site, value_kind};
 use crate::codes;
 use crate::expression::{
     CODE_VARIABLES, IsError, PROGRAM_VARIABLES, Script, ScriptContext, ShellDialect, SourceError, Template,
@@ -41,17 +41,16 @@ impl Reader<'_> {
             (None, Some(found)) => {
                 let range = node.locate(self.source, &found.outer);
                 let message = format!("`${{{{ }}}}` can not stand in a script for `{program}`");
-                self.say(
+                self.report(
                     Report::error(codes::UNSAFE_POSITION, &range, message)
                         .hint("put the value under `env` and read the variable"),
                 );
                 return None;
             }
         };
-        // The names are looked at also where the place is wrong.
-        for found in interpolations(text) {
-            self.note_use(node, site, text, found.inner);
-        }
+        // The names are checked also where an expression may not stand.
+        let inners = interpolations(text).into_iter().map(|found| found.inner).collect();
+        self.note_expressions(node, site, text, inners);
         let dialect = dialect.unwrap_or_default();
         let inputs = &self.inputs;
         let kind_of = |names: &[&str]| value_kind(inputs, names);
@@ -73,12 +72,12 @@ impl Reader<'_> {
 
     fn source_warning(&mut self, node: &Node, warning: &SourceError) {
         let range = first_line(self.source, &node.locate(self.source, &warning.range));
-        self.say(
+        self.report(
             Report::warning(warning.code, &range, warning.message.clone()).maybe_hint(warning.hint.clone()),
         );
     }
 
-    /// `run: ${{ inputs.x }}`: the outer `None` if it is none, the inner one if `x` may not be code.
+    /// Reads `run: ${{ inputs.x }}`. `None` for any other script, `Some(None)` if `x` is not of type `script`.
     fn whole_input(&mut self, node: &Node, text: &str) -> Option<Option<Script>> {
         let trimmed = text.trim();
         let found = interpolations(trimmed);
@@ -92,7 +91,7 @@ impl Reader<'_> {
             None => Some(None),
             Some(_) => {
                 let range = first_line(self.source, &node.range);
-                self.say(
+                self.report(
                     Report::error(codes::SCRIPT_INPUT, &range, format!("the input `{name}` can not be code"))
                         .hint(format!("declare it:  {name}: {{type: script}}")),
                 );
@@ -101,7 +100,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Says which values in the arguments of a command would be code; each argument has its own node, or all have one.
+    /// Reports values in the arguments of a command that would be code. Each argument has its own node, or all have one.
     pub(super) fn arguments(&mut self, nodes: &[&Node], arguments: &[Template]) {
         let texts: Vec<&str> = arguments.iter().map(|argument| argument.source.as_str()).collect();
         let inputs = &self.inputs;
@@ -121,7 +120,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes which variables of `env` hold a text from a `${{ }}`, for the scripts below; left by a pop of `text_variables`.
+    /// Pushes to `text_variables` the variables of `env` that hold a text from a `${{ }}`. The caller pops them.
     pub(super) fn enter_environment(&mut self, env: Option<&Node>) {
         let mut names = Vec::new();
         if let Some(Node { kind: Kind::Map(entries), .. }) = env {
@@ -143,7 +142,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Says that a shell, or another program, would run what is in the variable `name`.
+    /// Reports a variable whose value a shell or another program would run.
     pub(super) fn code_variable(&mut self, name: &str, node: &Node, text: &str) {
         let is_code = CODE_VARIABLES.contains(&name);
         if !(is_code || PROGRAM_VARIABLES.contains(&name)) || !self.holds_text(text) {
@@ -153,11 +152,11 @@ impl Reader<'_> {
         if is_code {
             let message = format!("a shell runs what is in `{name}`, and this value can be any text");
             let hint = "write the text into the file, and choose among texts with `if`";
-            self.say(Report::error(codes::VALUE_AS_CODE, &range, message).hint(hint));
+            self.report(Report::error(codes::VALUE_AS_CODE, &range, message).hint(hint));
         } else {
             let message = format!("programs run what is in `{name}`, or load code by it");
-            let hint = "check that the value can only be what is meant";
-            self.say(Report::warning(codes::EVALUATED_AGAIN, &range, message).hint(hint));
+            let hint = "make sure that the value is one of a few known texts";
+            self.report(Report::warning(codes::EVALUATED_AGAIN, &range, message).hint(hint));
         }
     }
 }

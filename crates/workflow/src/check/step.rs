@@ -1,4 +1,4 @@
-//! One step, and lists of them.
+//! One step, and lists of steps.
 
 use std::ops::Range;
 
@@ -6,19 +6,21 @@ use backstay_model::StepId;
 use backstay_model::event::Access;
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Fields, Reader, Report, first_line};
+use super::references::Site;
 use crate::codes;
 use crate::expression::{Expression, SourceError, Template, TemplateKind, interpolations};
-use crate::plan::{AfterCrash, OutputFormat, RetryClass, RetryPolicy, Step, Verb};
-use crate::yaml::{Kind, Node, Plain};
+use crate::plan::{
+    AfterCrash, ExitCodes, GROUP_DEPTH_MAX, OutputFormat, RetryClass, RetryPolicy, Step, Verb,
+};
+use crate::yaml::{Entry, Kind, Node, Plain};
 
 const VERBS: &[&str] = &["run", "command", "agent", "steps"];
 const LATER_VERBS: &[&str] = &["ask", "workflow"];
 const AGENT_TIMEOUT_MS: u64 = 2 * 3_600_000;
 pub(super) const SHELL: &[&str] = &["bash", "--noprofile", "--norc", "-eo", "pipefail"];
 const OUTPUT: &[(&str, OutputFormat)] = &[("text", OutputFormat::Text), ("json", OutputFormat::Json)];
-/// Nothing keeps a script from writing, so there is nothing fuller than `write`.
+/// Backstay does not limit what a script writes, so `full` would be the same as `write`.
 const ACCESS_OF_SCRIPTS: &[(&str, Access)] = &[("read", Access::Read), ("write", Access::Write)];
 /// Keys that belong to one verb.
 const KEYS_OF_VERBS: &[(&str, &str)] = &[
@@ -33,20 +35,50 @@ const KEYS_OF_VERBS: &[(&str, &str)] = &[
 
 /// A step whose `needs` are not resolved yet.
 pub(super) struct Draft {
-    /// Its id; none where it is wrong.
+    /// Its id; none if it has no valid one.
     pub(super) id: Option<StepId>,
-    /// None where something else is wrong.
+    /// The step; none if its id or its verb is wrong.
     pub(super) step: Option<Step>,
+    /// Its `needs` with their bytes; none if the file does not say them.
     pub(super) needs: Option<Vec<(StepId, Range<usize>)>>,
 }
 
-/// What is tried again of an agent where the file says nothing: its provider may not be reached for a while.
+/// The default retries of an agent with a preset: its provider may be unreachable for a while.
 fn network_retries() -> RetryPolicy {
     RetryPolicy {
         retries_max: 3,
         errors: vec![RetryClass::Network],
         backoff_base_ms: 10_000,
         backoff_max_ms: 120_000,
+    }
+}
+
+impl Step {
+    /// A step about which the file says nothing else.
+    pub(super) fn bare(id: StepId, verb: Verb) -> Step {
+        Step {
+            id,
+            verb,
+            needs: Vec::new(),
+            condition: None,
+            env: Vec::new(),
+            timeout_ms: None,
+            idle_timeout_ms: None,
+            output: OutputFormat::default(),
+            accept_exit: ExitCodes::default(),
+            after_crash: AfterCrash::Ask,
+            retry: RetryPolicy::default(),
+            repeat: None,
+            schema: None,
+            reads_only: false,
+            workspace: None,
+        }
+    }
+
+    /// A placeholder for a step with a wrong verb: it keeps the order of the other steps. The file has an error, so no run gets
+    /// this step.
+    pub(super) fn unreadable(id: StepId) -> Step {
+        Step::bare(id, Verb::Group { steps: Vec::new() })
     }
 }
 
@@ -57,7 +89,7 @@ impl Reader<'_> {
         self.resolve(drafts)
     }
 
-    /// The step, behind the one that makes its worktree if it asks for one.
+    /// Reads one step. The step that makes its worktree, if it has one, stands before it.
     fn step(&mut self, node: &Node) -> Vec<Draft> {
         if !matches!(node.kind, Kind::Map(_)) {
             self.wrong_type(node, "a step", "a mapping");
@@ -71,11 +103,11 @@ impl Reader<'_> {
         let is_agent = fields.get("agent").is_some();
         let is_group = fields.get("steps").is_some();
         if is_group {
-            self.not_on_groups(&fields);
+            self.refuse_on_groups(&fields);
         }
         let needs = fields.get("needs").map(|node| self.needs(node));
         let condition = fields.get("if").and_then(|node| self.condition(node, "`if`", &site));
-        let env = fields.get("env").map(|node| self.env(node, &site)).unwrap_or_default();
+        let env = fields.get("env").map_or_else(Vec::new, |node| self.env(node, &site));
         let timeout = fields.get("timeout").and_then(|node| self.duration(node, "`timeout`"));
         let idle_timeout_ms =
             fields.get("idle_timeout").and_then(|node| self.duration(node, "`idle_timeout`"));
@@ -92,7 +124,7 @@ impl Reader<'_> {
         let after_crash =
             fields.get("after_crash").and_then(|node| self.after_crash(node, &site)).unwrap_or(default);
         let schema = fields.get("schema").and_then(|node| self.schema(node, fields.entry("output")));
-        let is_read = verb.as_ref().is_some_and(|verb| self.is_by_read_agent(verb));
+        let is_read = verb.as_ref().is_some_and(|verb| self.has_described_output(verb));
         let default = if is_read { network_retries() } else { RetryPolicy::default() };
         let retry = fields.get("retry").and_then(|node| self.retry(node)).unwrap_or(default);
         let repeat = self.repeat(&fields, id.as_ref(), verb.as_ref());
@@ -122,7 +154,7 @@ impl Reader<'_> {
         maker.into_iter().chain([draft]).collect()
     }
 
-    /// Whether the step says that it changes nothing in its folder.
+    /// Whether `access: read` promises that the step changes nothing in its folder.
     fn reads_only(&mut self, fields: &Fields<'_>, verb: Option<&Verb>) -> bool {
         let Some(entry) = fields.entry("access") else { return false };
         match verb {
@@ -131,22 +163,25 @@ impl Reader<'_> {
                 self.word(&entry.value, "`access` of a script", ACCESS_OF_SCRIPTS) == Some(Access::Read)
             }
             Some(Verb::Group { .. } | Verb::Worktree(_)) => {
-                let report =
-                    Report::error(codes::CONFLICTING_KEYS, &entry.key.range, "`access` is of single steps");
-                self.say(report.hint("say it at each step of the group"));
+                let report = Report::error(
+                    codes::CONFLICTING_KEYS,
+                    &entry.key.range,
+                    "`access` belongs to single steps",
+                );
+                self.report(report.hint("write it at each step of the group"));
                 false
             }
             None => false,
         }
     }
 
-    fn not_on_groups(&mut self, fields: &Fields<'_>) {
+    fn refuse_on_groups(&mut self, fields: &Fields<'_>) {
         for key in ["timeout", "retry", "idle_timeout", "output", "accept_exit", "after_crash"] {
             let Some(entry) = fields.entry(key) else { continue };
             let message = format!("`{key}` on a group is not supported yet in this version");
-            self.say(
+            self.report(
                 Report::error(codes::NOT_SUPPORTED, &entry.key.range, message)
-                    .hint("until then: say it at each step of the group"),
+                    .hint("until then: write it at each step of the group"),
             );
         }
     }
@@ -157,7 +192,7 @@ impl Reader<'_> {
                 return None; // It is told there what names a step.
             }
             let range = first_line(self.source, &fields.range);
-            self.say(
+            self.report(
                 Report::error(codes::MISSING_KEY, &range, "a step needs an `id`")
                     .hint("for example `id: build`"),
             );
@@ -165,20 +200,20 @@ impl Reader<'_> {
         };
         let text = self.text(node, "`id`")?;
         let Ok(id) = text.parse::<StepId>() else {
-            self.say(
+            self.report(
                 Report::error(
                     codes::INVALID_ID,
                     &node.range,
                     format!("`{text}` can not be the id of a step"),
                 )
                 .note("letters a to z, digits and _, at most 64")
-                .hint(format!("write `{}`", super::inputs::as_name(text))),
+                .hint(format!("write `{}`", super::inputs::suggested_name(text))),
             );
             return None;
         };
         if let Some(first) = self.ids.get(text) {
-            let (line, _) = crate::diagnostic::line_and_column(self.source, first.start);
-            self.say(
+            let line = self.lines.line(first.start);
+            self.report(
                 Report::error(codes::DUPLICATE_ID, &node.range, format!("another step has the id `{text}`"))
                     .hint(format!("it is in line {line}; ids are unique in the file, groups included")),
             );
@@ -190,9 +225,9 @@ impl Reader<'_> {
 
     fn verb(&mut self, node: &Node, fields: &Fields<'_>, site: &Site) -> Option<Verb> {
         let there: Vec<&str> = VERBS.iter().copied().filter(|verb| fields.get(verb).is_some()).collect();
-        let is_told = |key: &str| LATER_VERBS.contains(&key) || keys::FOREIGN_VERBS.contains(&key);
+        let is_reported = |key: &str| LATER_VERBS.contains(&key) || keys::FOREIGN_VERBS.contains(&key);
         match there.as_slice() {
-            [] if has_key(node, is_told) => return None,
+            [] if has_key(node, is_reported) => return None,
             [] => {
                 let range = fields.entry("id").map_or(&fields.range, |entry| &entry.value.range);
                 let range = first_line(self.source, range);
@@ -202,13 +237,13 @@ impl Reader<'_> {
                 } else {
                     "give it one of `run`, `command`, `agent`, `steps`"
                 };
-                self.say(report.hint(hint));
+                self.report(report.hint(hint));
                 return None;
             }
             [_] => {}
             [first, second, ..] => {
                 let range = fields.entry(second).map_or(0..0, |entry| entry.key.range.clone());
-                self.say(
+                self.report(
                     Report::error(
                         codes::TWO_VERBS,
                         &range,
@@ -222,7 +257,7 @@ impl Reader<'_> {
         for (key, verb) in KEYS_OF_VERBS {
             if let Some(entry) = fields.entry(key).filter(|_| there != [*verb]) {
                 let message = format!("`{key}` belongs to `{verb}`");
-                self.say(
+                self.report(
                     Report::error(codes::CONFLICTING_KEYS, &entry.key.range, message)
                         .hint(format!("remove `{key}`")),
                 );
@@ -237,8 +272,23 @@ impl Reader<'_> {
         } else if let Some(node) = fields.get("agent") {
             self.agent_verb(node, fields, site)
         } else {
-            fields.get("steps").map(|node| Verb::Group { steps: self.steps(node, "`steps`") })
+            fields.entry("steps").and_then(|entry| self.group(entry))
         }
+    }
+
+    fn group(&mut self, entry: &Entry) -> Option<Verb> {
+        if self.groups_around == GROUP_DEPTH_MAX {
+            let message = format!("a group inside {GROUP_DEPTH_MAX} others");
+            self.report(
+                Report::error(codes::TOO_DEEP, &entry.key.range, message)
+                    .hint("put its steps into the list of the group around it"),
+            );
+            return None;
+        }
+        self.groups_around += 1;
+        let steps = self.steps(&entry.value, "`steps`");
+        self.groups_around -= 1;
+        Some(Verb::Group { steps })
     }
 
     fn shell(&mut self, node: Option<&Node>) -> Option<Vec<String>> {
@@ -251,7 +301,7 @@ impl Reader<'_> {
             _ => self.text(node, "`shell`")?.split_whitespace().map(ToOwned::to_owned).collect(),
         };
         if words.is_empty() {
-            self.say(Report::error(codes::WRONG_VALUE, &node.range, "`shell` needs a program"));
+            self.report(Report::error(codes::WRONG_VALUE, &node.range, "`shell` needs a program"));
             return None;
         }
         Some(words)
@@ -259,7 +309,7 @@ impl Reader<'_> {
 
     pub(super) fn source_error(&mut self, node: &Node, error: &SourceError) {
         let range = first_line(self.source, &node.locate(self.source, &error.range));
-        self.say(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
+        self.report(Report::error(error.code, &range, error.message.clone()).maybe_hint(error.hint.clone()));
     }
 
     pub(super) fn template(
@@ -271,9 +321,8 @@ impl Reader<'_> {
     ) -> Option<Template> {
         match Template::parse_as(text, kind) {
             Ok(template) => {
-                for found in interpolations(text) {
-                    self.note_use(node, site, text, found.inner);
-                }
+                let inners = interpolations(text).into_iter().map(|found| found.inner).collect();
+                self.note_expressions(node, site, text, inners);
                 Some(template)
             }
             Err(error) => {
@@ -301,7 +350,8 @@ impl Reader<'_> {
                 self.source_error(node, &SourceError { range, ..error });
                 return None;
             }
-            self.note_use(node, site, text, lead + found.inner.start..lead + found.inner.end);
+            let inner = lead + found.inner.start..lead + found.inner.end;
+            self.note_expressions(node, site, text, vec![inner]);
             let report = Report::error(
                 codes::WRAPPED_EXPRESSION,
                 &first_line(self.source, &node.range),
@@ -310,12 +360,12 @@ impl Reader<'_> {
             .hint(format!("write it without `${{{{ }}}}`:  {}: {bare}", what.trim_matches('`')));
             let risky = bare.contains([':', '#', '\'', '"', '{', '[', '\\', ',']);
             let replacement = if risky { crate::diagnostic::quoted(bare) } else { bare.to_owned() };
-            self.say(report.fix(node, node.range.clone(), replacement, bare));
+            self.report(report.fix(node, node.range.clone(), replacement, bare));
             return None;
         }
         match Expression::parse(text) {
             Ok(expression) => {
-                self.note_use(node, site, text, 0..text.len());
+                self.note_expressions(node, site, text, std::iter::once(0..text.len()).collect());
                 Some(expression)
             }
             Err(error) => {
@@ -336,9 +386,9 @@ impl Reader<'_> {
             let Some(text) = self.text(item, "`needs`") else { continue };
             match text.parse::<StepId>() {
                 Ok(id) => needs.push((id, item.range.clone())),
-                Err(error) => self.say(
+                Err(error) => self.report(
                     Report::error(codes::INVALID_ID, &item.range, error.to_string())
-                        .hint(format!("write `{}`", super::inputs::as_name(text))),
+                        .hint(format!("write `{}`", super::inputs::suggested_name(text))),
                 ),
             }
         }

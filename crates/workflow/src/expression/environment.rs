@@ -1,5 +1,7 @@
 //! The one configuration of the template engine.
 
+use std::sync::LazyLock;
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
@@ -8,11 +10,20 @@ use super::filters;
 /// Instructions that one evaluation may take.
 const FUEL: u64 = 1_000_000;
 
-/// Said by the engine where `none` is printed; told from other errors by this text.
+/// The message of the engine's error for a printed `none`; it identifies that error.
 pub(super) const NOTHING_TO_PRINT: &str = "`none` can not be printed";
 
 /// The environment in which expressions and templates are read and evaluated.
 pub(super) fn environment<'source>() -> Result<Environment<'source>, Error> {
+    /// A constant: to make it takes longer than to read an expression, and a copy shares its filters.
+    static ENVIRONMENT: LazyLock<Result<Environment<'static>, Error>> = LazyLock::new(new_environment);
+    match &*ENVIRONMENT {
+        Ok(environment) => Ok(environment.clone()),
+        Err(error) => Err(Error::new(error.kind(), error.to_string())),
+    }
+}
+
+fn new_environment<'source>() -> Result<Environment<'source>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(
         SyntaxConfig::builder()
@@ -40,7 +51,7 @@ pub(super) fn environment<'source>() -> Result<Environment<'source>, Error> {
 
 /// Whether there is a filter of this name.
 pub(crate) fn is_filter(name: &str) -> bool {
-    // Where the engine itself cannot be set up, every expression says so.
+    // If the engine itself can not be set up, every expression reports that.
     environment().is_ok_and(|environment| {
         let applied = environment.empty_state().apply_filter(name, &[Value::UNDEFINED]);
         !matches!(applied, Err(error) if error.kind() == ErrorKind::UnknownFilter)
@@ -54,7 +65,7 @@ fn print(output: &mut Output<'_>, _state: &mut State<'_, '_>, value: &Value) -> 
     })
 }
 
-/// How a value is printed: a text as it is, everything else as JSON.
+/// Prints a value: a text as it is, everything else as JSON.
 pub(super) fn spell(value: &Value) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::new(ErrorKind::UndefinedError, "a value that is not defined can not be printed"));

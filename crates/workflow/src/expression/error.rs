@@ -1,4 +1,4 @@
-//! What can be wrong with an expression: in its text, and with the values it meets.
+//! The errors of an expression: in its text, and in its evaluation.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use crate::codes;
 pub struct SourceError {
     /// The stable code.
     pub code: Code,
-    /// What is wrong, in a few words.
+    /// The error, in a few words.
     pub message: String,
     /// The bytes of the text that it is about.
     pub range: Range<usize>,
-    /// How to mend it.
+    /// The way to correct it.
     pub hint: Option<String>,
 }
 
@@ -30,12 +30,12 @@ impl Coded for SourceError {
     }
 }
 
-/// Why an expression has no value.
+/// The reason why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvalErrorKind {
     /// A condition gave something else than true or false.
     NotBoolean {
-        /// What it gave.
+        /// The kind of its value.
         found: String,
     },
     /// It needs a value that is not defined.
@@ -60,11 +60,11 @@ pub enum EvalErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{expression}`: {message}")]
 pub struct EvalError {
-    /// Why.
+    /// The reason.
     pub kind: EvalErrorKind,
     /// The text of the expression, or of the template around it.
     pub expression: String,
-    /// What is wrong, in a few words.
+    /// The error, in a few words.
     pub message: String,
 }
 
@@ -91,10 +91,10 @@ impl Coded for EvalError {
             EvalErrorKind::Undefined => {
                 "test it with `is defined`, or give it a value with the filter `default(…)`"
             }
-            EvalErrorKind::NothingPrinted => "say what to print instead: `… if … is not none else ''`",
+            EvalErrorKind::NothingPrinted => "write what to print instead: `… if … is not none else ''`",
             EvalErrorKind::OutOfFuel => "move the work into a step",
             EvalErrorKind::WrongKind => "turn a text into a whole number with the filter `int`",
-            // The message has the way out: a run that fails shows nothing else.
+            // The message has the way to correct it: a failed run shows only the message.
             EvalErrorKind::NulInVariable
             | EvalErrorKind::TooLarge
             | EvalErrorKind::EmptyPrompt

@@ -11,7 +11,7 @@ use super::{EvalError, EvalErrorKind, Expression, Script, ScriptVariable, Templa
 /// A script that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenderedScript {
-    /// What the shell reads.
+    /// The text that the shell reads.
     pub text: String,
     /// The variables that it refers to, by name.
     pub env: Vec<(String, String)>,
@@ -174,7 +174,7 @@ fn failed(source: &str, error: &Error) -> EvalError {
         }
         below = next.source();
     }
-    let detail = cause.detail().unwrap_or_default();
+    let detail = cause.detail().unwrap_or("");
     let kind = match cause.kind() {
         ErrorKind::UndefinedError => EvalErrorKind::Undefined,
         ErrorKind::OutOfFuel => EvalErrorKind::OutOfFuel,
@@ -182,7 +182,7 @@ fn failed(source: &str, error: &Error) -> EvalError {
         _ => EvalErrorKind::Failed,
     };
     let message = match (&kind, detail) {
-        (EvalErrorKind::OutOfFuel, _) => "it takes too many steps".to_owned(),
+        (EvalErrorKind::OutOfFuel, _) => "the evaluation takes too many steps".to_owned(),
         (_, "") => cause.kind().to_string(),
         (_, detail) => detail.to_owned(),
     };

@@ -5,9 +5,9 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::environment::spell;
 
-/// Lines that `head` and `tail` keep where nothing else is said.
+/// Lines that `head` and `tail` keep by default.
 const LINES: usize = 20;
-/// Characters that `truncate` keeps where nothing else is said.
+/// Characters that `truncate` keeps by default.
 const CHARS: usize = 255;
 /// Characters of a slug.
 const SLUG_CHARS: usize = 50;
@@ -21,7 +21,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("fence", fence);
     environment.add_filter("slug", slug);
     environment.add_filter("truncate", truncate);
-    // Those of the engine take what is no text as the engine spells it, and would make the text `None` of nothing.
+    // The filters of the engine use its own spelling of values: they would make the text `None` of `none`.
     environment.add_filter("upper", |value: &Value| spell(value).map(|text| text.to_uppercase()));
     environment.add_filter("lower", |value: &Value| spell(value).map(|text| text.to_lowercase()));
     environment.add_filter("trim", trim);

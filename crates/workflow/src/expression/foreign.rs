@@ -1,4 +1,4 @@
-//! Names that expressions of other tools have, and what to write here in their place.
+//! Names in expressions of other tools, each with its counterpart here.
 
 const AFTER_ALL: &str = "put the step under `finally`: its steps run at the end, whatever happened";
 const NO_VARIABLES: &str =
@@ -6,7 +6,7 @@ const NO_VARIABLES: &str =
 const NO_CONTEXT: &str = "ask git or the system in a step before, and read it as `steps.ID.output`";
 const NO_MATRIX: &str = "not there yet: write one step for each value, with `needs: []` to run side by side";
 
-/// Each with its answer.
+/// The names, each with its counterpart.
 const NAMES: &[(&str, &str)] = &[
     ("always", AFTER_ALL),
     ("failure", "put the step under `finally`, with `if: not run.ok`, or `if: not steps.ID.ok` for one step"),
@@ -33,7 +33,7 @@ const NAMES: &[(&str, &str)] = &[
     ("hashFiles", "do it in a step before, and read it as `steps.ID.output`"),
 ];
 
-/// What a step of other tools has, and what to write here in its place.
+/// Fields of steps in other tools, each with its counterpart here.
 const STEP_FIELDS: &[(&str, &str)] = &[
     ("outcome", "write `ok`, or `status`:  steps.ID.status == 'succeeded'"),
     ("conclusion", "write `ok`, or `status`:  steps.ID.status == 'succeeded'"),
@@ -43,12 +43,12 @@ const STEP_FIELDS: &[(&str, &str)] = &[
     ("code", "write `exit_code`"),
 ];
 
-/// What to write in place of `name`.
-pub(crate) fn in_place_of(name: &str) -> Option<&'static str> {
+/// Returns the counterpart of `name`.
+pub(crate) fn foreign_name_hint(name: &str) -> Option<&'static str> {
     NAMES.iter().find(|(foreign, _)| *foreign == name).map(|(_, answer)| *answer)
 }
 
-/// What to write in place of `field` of a step.
-pub(crate) fn in_place_of_field(field: &str) -> Option<&'static str> {
+/// Returns the counterpart of `field` of a step.
+pub(crate) fn foreign_field_hint(field: &str) -> Option<&'static str> {
     STEP_FIELDS.iter().find(|(foreign, _)| *foreign == field).map(|(_, answer)| *answer)
 }

@@ -1,4 +1,4 @@
-//! Where `${{ }}` stands in a text.
+//! Finds each `${{ }}` in a text.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ pub(crate) fn interpolations(text: &str) -> Vec<Interpolation> {
     found
 }
 
-/// Where the `}}` that ends the expression from `at` on stands: not in a string, not inside other braces.
+/// Returns the first byte of the `}}` that ends the expression at `at`: not in a string, not inside other braces.
 fn end(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut depth = 0_u32;

@@ -1,6 +1,6 @@
-//! What the text of an expression's value can be, as far as its words say.
+//! Guesses the kind of an expression's value from its words.
 //!
-//! This may be wrong about a value: scripts check the kind of each value again before they start.
+//! The guess may be wrong: the kind of each value is checked again before a script starts.
 
 use super::ValueKind;
 use super::token::{Token, TokenKind, paths, tokens};
@@ -9,7 +9,7 @@ use super::token::{Token, TokenKind, paths, tokens};
 const NUMBER_FILTERS: &[&str] = &["int", "float", "length", "count", "round", "abs"];
 const COMPARISONS: &[&str] = &["==", "!=", "<", ">", "<=", ">=", "in", "is", "not"];
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "//", "%", "**", "(", ")"];
-/// What may stand on both sides of something that has another kind.
+/// Operators after which a value may have another kind.
 const OTHER_OPERATORS: &[&str] =
     &["~", "+", "-", "*", "/", "//", "%", "**", "if", "else", "and", "or", "not"];
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use environment::is_filter;
 pub use error::{EvalError, EvalErrorKind, SourceError};
 pub use evaluate::RenderedScript;
-pub(crate) use foreign::{in_place_of, in_place_of_field};
+pub(crate) use foreign::{foreign_field_hint, foreign_name_hint};
 pub(crate) use interpolation::interpolations;
 pub(crate) use kind::kind_of;
 pub use parse::TemplateKind;
@@ -39,7 +39,7 @@ pub struct Expression {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
-    /// The steps that it names as `previous`: their results in the loop's last pass.
+    /// The steps that it names as `previous`: their results in the loop's previous cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<StepId>,
 }
@@ -51,7 +51,7 @@ pub struct Template {
     pub source: String,
     /// The steps that it names.
     pub steps: Vec<StepId>,
-    /// The steps that it names as `previous`: their results in the loop's last pass.
+    /// The steps that it names as `previous`: their results in the loop's previous cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub previous: Vec<StepId>,
 }
@@ -59,7 +59,7 @@ pub struct Template {
 /// A script in which each `${{ }}` became a reference to a variable: text never goes into a script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
-    /// What the shell reads, unless `whole` is set.
+    /// The text that the shell reads, unless `whole` is set.
     pub text: String,
     /// The variables and what they hold.
     pub variables: Vec<ScriptVariable>,
@@ -72,27 +72,27 @@ pub struct Script {
 pub struct ScriptVariable {
     /// Its name, `BACKSTAY_V1` and so on.
     pub name: String,
-    /// What it holds.
+    /// The expression whose value it holds.
     pub expression: Expression,
-    /// What its text has to be.
+    /// The required kind of its value.
     #[serde(default, skip_serializing_if = "ValueKind::is_text")]
     pub kind: ValueKind,
 }
 
-/// What an expression can see.
+/// The values that an expression can use.
 #[derive(Clone, Debug, Serialize)]
 pub struct Values {
     /// `inputs`: an object.
     pub inputs: Value,
     /// `steps`: the results of those steps that the expression names.
     pub steps: BTreeMap<StepId, StepValues>,
-    /// `previous`: the results of the loop's last pass, of those steps that the expression names; none in its first.
+    /// `previous`: the results of the loop's previous cycle, of those steps that the expression names; none in its first.
     pub previous: Option<BTreeMap<StepId, StepValues>>,
     /// `run`.
     pub run: RunValues,
 }
 
-/// `run`: what an expression can see of the run itself.
+/// `run`: the properties of the run that an expression can use.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunValues {
     /// Its id.
@@ -110,7 +110,7 @@ pub struct RunValues {
 pub struct StepValues {
     /// Whether it succeeded.
     pub ok: bool,
-    /// How it ended.
+    /// Its status.
     pub status: StepStatus,
     /// The exit code of its main process.
     pub exit_code: Option<i32>,
@@ -124,8 +124,8 @@ pub struct StepValues {
     pub output_path: Option<String>,
     /// The paths of its artifacts.
     pub artifacts: Vec<String>,
-    /// How many attempts it took.
+    /// The number of its attempts.
     pub attempts: u32,
-    /// How many passes it took, if it is a loop; else 0.
+    /// The number of its cycles, if it is a loop; else 0.
     pub cycles: u32,
 }

@@ -8,13 +8,13 @@ use minijinja::Error;
 
 use super::environment::environment;
 use super::token::{Token, TokenKind, tokens};
-use super::{Expression, SourceError, Template, in_place_of, interpolations};
+use super::{Expression, SourceError, Template, foreign_name_hint, interpolations};
 use crate::codes;
 
 /// Names that are operators.
 const OPERATOR_WORDS: &[&str] = &["and", "or", "not", "in", "is", "if", "else"];
 
-/// What may stand in a template.
+/// The constructs that a template may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateKind {
     /// Values and blocks (`${% if … %}`): prompts.
@@ -109,7 +109,7 @@ fn named_steps(source: &str, root: &str, names: &HashSet<String>) -> Result<Vec<
             continue;
         }
         let Some(step) = parts.next() else {
-            // Whether there was a pass before is a question of its own.
+            // `previous` alone asks whether there was a cycle before.
             if root == "previous" {
                 continue;
             }
@@ -136,7 +136,7 @@ fn first_place(source: &str, word: &str) -> Range<usize> {
     start..(start + word.len()).min(source.len())
 }
 
-/// Refuses the call of a function that other tools have. Behind `|` and `is` the name is a filter's or a test's.
+/// Refuses the call of a function of another tool. Behind `|` and `is` the name is that of a filter or a test.
 fn foreign_call(words: &[Token<'_>]) -> Result<(), SourceError> {
     for (index, token) in words.iter().enumerate() {
         let is_call = words.get(index + 1).is_some_and(|next| next.text == "(");
@@ -145,7 +145,7 @@ fn foreign_call(words: &[Token<'_>]) -> Result<(), SourceError> {
         if token.kind == TokenKind::Name
             && is_call
             && is_root
-            && let Some(answer) = in_place_of(token.text)
+            && let Some(answer) = foreign_name_hint(token.text)
         {
             return Err(SourceError {
                 code: codes::UNKNOWN_NAME,
@@ -180,7 +180,7 @@ fn names_argument(words: &[Token<'_>], index: usize) -> bool {
     false
 }
 
-/// Operators of other languages, with what to write instead.
+/// Refuses operators of other languages, each with its counterpart here.
 fn foreign_operator(source: &str) -> Result<(), SourceError> {
     let words = tokens(source);
     // A call first: its answer changes more of the expression than that of an operator beside it.

@@ -9,12 +9,12 @@ use super::shell::{self, ArgumentPart, Finding, Obscurity, Place, Role, Source};
 use super::{Expression, Script, ScriptVariable, SourceError, ValueKind};
 use crate::codes;
 
-/// A script and what may go wrong with it.
+/// A script and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedScript {
     /// The script.
     pub script: Script,
-    /// Places that should be looked at.
+    /// The warnings, in the order of the script.
     pub warnings: Vec<SourceError>,
 }
 
@@ -30,7 +30,7 @@ pub enum ShellDialect {
     Other,
 }
 
-/// What a script is read with.
+/// The surroundings of a script.
 pub struct ScriptContext<'a> {
     /// The kind of the value that a dotted name stands for.
     pub kind_of: &'a dyn Fn(&[&str]) -> ValueKind,
@@ -49,7 +49,7 @@ impl Script {
         Script::parse_with_warnings(source).map(|parsed| parsed.script)
     }
 
-    /// Reads a script, and says where a value might be taken as code in spite of everything.
+    /// Reads a script and warns of places where a value may still become code.
     ///
     /// # Errors
     /// As for [`Script::parse`].
@@ -58,7 +58,7 @@ impl Script {
         Script::parse_in(source, &ScriptContext { kind_of: &|_| ValueKind::Text, environment: &[], dialect })
     }
 
-    /// Reads a script, with what is known of its surroundings.
+    /// Reads a script in its surroundings.
     ///
     /// # Errors
     /// As for [`Script::parse`].
@@ -67,32 +67,32 @@ impl Script {
         let read = shell::read(source, &found);
         let kinds: Vec<ValueKind> =
             found.iter().map(|each| kind_of(source[each.inner.clone()].trim(), context.kind_of)).collect();
-        let mut reading = Reading::default();
+        let mut builder = ScriptBuilder::default();
         let mut copied = 0;
         for ((interpolation, place), kind) in found.iter().zip(&read.places).zip(&kinds) {
-            reading.text.push_str(&source[copied..interpolation.outer.start]);
+            builder.text.push_str(&source[copied..interpolation.outer.start]);
             copied = interpolation.outer.end;
-            reading.one(source, interpolation, *place, *kind);
+            builder.interpolation(source, interpolation, *place, *kind);
         }
-        reading.text.push_str(&source[copied..]);
+        builder.text.push_str(&source[copied..]);
         if let Some(at) = source[copied..].find("${{") {
             let start = copied + at;
-            reading.errors.push(SourceError {
+            builder.errors.push(SourceError {
                 code: codes::EXPRESSION,
                 message: "`${{` without its `}}`".to_owned(),
                 range: start..start + 3,
                 hint: None,
             });
         }
-        reading.obscurity(&read, &found, context);
+        builder.obscurity(&read, &found, context);
         for finding in read.findings(&kinds, context.environment) {
-            reading.finding(source, &found, &finding);
+            builder.finding(source, &found, &finding);
         }
-        if reading.errors.is_empty() {
-            let script = Script { text: reading.text, variables: reading.variables, whole: None };
-            Ok(ParsedScript { script, warnings: reading.warnings })
+        if builder.errors.is_empty() {
+            let script = Script { text: builder.text, variables: builder.variables, whole: None };
+            Ok(ParsedScript { script, warnings: builder.warnings })
         } else {
-            Err(reading.errors)
+            Err(builder.errors)
         }
     }
 
@@ -103,7 +103,7 @@ impl Script {
     }
 }
 
-/// Where the arguments of a command would be code: the number of the argument, and what is to be said.
+/// Returns the errors of a command's arguments that would be code, each with the number of its argument.
 pub(crate) fn argument_errors(
     arguments: &[&str],
     kind_of_path: &dyn Fn(&[&str]) -> ValueKind,
@@ -128,7 +128,7 @@ pub(crate) fn argument_errors(
         let Source::Value(value) = finding.source else { return None };
         let (number, each) = owners.get(value)?;
         let source = arguments[*number][each.inner.clone()].trim();
-        let (error, is_error) = said_of(finding, source, each.outer.clone());
+        let (error, is_error) = message_of(finding, source, each.outer.clone());
         Some((*number, error, is_error))
     });
     said.collect()
@@ -142,17 +142,17 @@ pub(crate) enum IsError {
 }
 
 #[derive(Default)]
-struct Reading {
+struct ScriptBuilder {
     text: String,
     variables: Vec<ScriptVariable>,
     warnings: Vec<SourceError>,
     errors: Vec<SourceError>,
-    /// Where something was said of a finding.
-    said: BTreeSet<(usize, backstay_model::Code)>,
+    /// The places and codes of the findings so far.
+    reported: BTreeSet<(usize, backstay_model::Code)>,
 }
 
-impl Reading {
-    fn one(&mut self, source: &str, found: &Interpolation, place: Place, kind: ValueKind) {
+impl ScriptBuilder {
+    fn interpolation(&mut self, source: &str, found: &Interpolation, place: Place, kind: ValueKind) {
         let (outer, inner) = (&found.outer, &found.inner);
         if place == Place::Comment {
             self.text.push_str(&source[outer.clone()].replace('\n', " "));
@@ -186,16 +186,14 @@ impl Reading {
         name
     }
 
-    /// What keeps the script from being followed.
+    /// Reports the reasons why the script can not be analysed.
     fn obscurity(&mut self, read: &shell::Script, found: &[Interpolation], context: &ScriptContext<'_>) {
         let Some(first) = found.first() else { return };
         if let Some((why, range)) = &read.obscurity {
             let message = match why {
-                Obscurity::TooDeep => {
-                    "the script is nested too deeply to see where its values stand".to_owned()
-                }
+                Obscurity::TooDeep => "the script is nested too deeply to check its values".to_owned(),
                 Obscurity::Unfinished(what) => {
-                    format!("{what} here keeps from seeing where the values stand")
+                    format!("the values behind {what} can not be checked")
                 }
             };
             let hint = "close it, or write it in another way, such as `$( )` in place of backticks";
@@ -209,7 +207,8 @@ impl Reading {
             self.warnings.push(source_error(codes::EVALUATED_AGAIN, message, &(at..at + 1), hint));
         }
         if context.dialect == ShellDialect::Other {
-            let message = "`zsh` and `ksh` evaluate values at places that are not known here".to_owned();
+            let message =
+                "`zsh` and `ksh` may evaluate values at places that this check does not know".to_owned();
             let hint =
                 "leave `shell` out: the default is bash; or read the values from variables under `env`";
             self.warnings.push(source_error(codes::EVALUATED_AGAIN, message, &first.outer, hint));
@@ -224,8 +223,8 @@ impl Reading {
             }
             Source::Variable(_) | Source::Output => ("", finding.range.clone()),
         };
-        let (said, is_error) = said_of(finding, text, range);
-        if self.said.insert((said.range.start, said.code)) {
+        let (said, is_error) = message_of(finding, text, range);
+        if self.reported.insert((said.range.start, said.code)) {
             let known = if is_error == IsError::Error { &mut self.errors } else { &mut self.warnings };
             known.push(said);
         }
@@ -250,12 +249,12 @@ fn refused(place: Place, outer: &Range<usize>) -> Option<SourceError> {
         ),
         Place::QuotedHereDocument => (
             codes::SINGLE_QUOTED,
-            "nothing is replaced in a here-document whose end is quoted",
+            "the shell replaces nothing in a here-document whose end is quoted",
             "write the end without quotes: `<<EOF`",
         ),
         Place::Nowhere => (
             codes::UNSAFE_POSITION,
-            "no value can stand here",
+            "a value is not possible here",
             "remove the backslash before it, or put the value into a variable under `env`",
         ),
         Place::Bare | Place::Quoted | Place::Comment => return None,
@@ -263,8 +262,8 @@ fn refused(place: Place, outer: &Range<usize>) -> Option<SourceError> {
     Some(source_error(code, message.to_owned(), outer, hint))
 }
 
-/// What to say of a finding, whose expression is `source` if a `${{ }}` itself stands there.
-fn said_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError, IsError) {
+/// Returns the diagnostic of a finding. `source` is its expression if the `${{ }}` itself stands there.
+fn message_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError, IsError) {
     let holder = match &finding.source {
         Source::Value(_) => "this value".to_owned(),
         Source::Variable(name) if name == "@" => "an argument that may come from a `${{ }}`".to_owned(),
@@ -284,7 +283,9 @@ fn said_of(finding: &Finding, source: &str, range: Range<usize>) -> (SourceError
             format!("`perl -n` and `perl -p` run {holder} as a command here if it ends with `|`")
         }
         Role::Operator => {
-            format!("{holder} is split into words here, and a word such as `-v` or `-c` evaluates the next")
+            format!(
+                "the shell splits {holder} into words here, and a word such as `-v` or `-c` evaluates the next"
+            )
         }
         Role::ProgramName => format!("{holder} is the name of the command that runs"),
         Role::ProgramFile => format!("{holder} is the name of the file that runs"),

@@ -1,8 +1,8 @@
-//! The words of an expression with their places, for diagnostics. Its meaning is the template engine's affair.
+//! The words of an expression with their places, for diagnostics. The template engine evaluates the expression.
 
 use std::ops::Range;
 
-/// What a word is.
+/// The kind of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// A name.
@@ -18,7 +18,7 @@ pub(crate) enum TokenKind {
 /// One word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
-    /// What it is.
+    /// Its kind.
     pub(crate) kind: TokenKind,
     /// Its text.
     pub(crate) text: &'a str,

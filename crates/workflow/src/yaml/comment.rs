@@ -1,17 +1,17 @@
-//! Where a text without quotes ends and a comment begins.
+//! Finds the comment behind a text without quotes.
 
-/// What of a text may be a comment.
+/// The part of a text that may be a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Comment {
-    /// Nothing: `#123` is the number of an issue.
+    /// No part: `#123` is the number of an issue.
     None,
     /// All from this byte on.
     Certain(usize),
-    /// Perhaps all from this byte on: `#word` behind one blank.
+    /// Perhaps all from this byte on: `#word` behind one space.
     Doubtful(usize),
 }
 
-/// What of `text`, a line or its end, may be a comment.
+/// Returns the part of `text`, a line or its end, that may be a comment.
 pub(crate) fn comment(text: &str) -> Comment {
     for (at, _) in text.match_indices('#') {
         let before = &text[..at];

@@ -1,4 +1,4 @@
-//! YAML with the place of everything in it.
+//! YAML trees with the bytes of every value, and the recovery from text that is not YAML.
 
 mod comment;
 mod repair;
@@ -6,6 +6,6 @@ mod traps;
 mod tree;
 
 pub(crate) use comment::{Comment, comment};
-pub(crate) use repair::{Edit, Intent, judge};
-pub(crate) use traps::mend;
+pub(crate) use repair::{Edit, Intent, verify};
+pub(crate) use traps::recover;
 pub(crate) use tree::{Entry, Kind, Node, Plain, Style};

@@ -1,41 +1,44 @@
-//! Whether an edit leaves in the file what its author wrote: the trees with and without it are compared.
+//! Verifies edits of a file: an edit may change only the value that it is for. The trees before and after it are compared.
 
 use std::ops::Range;
 
-use super::tree::{Entry, Kind, Node, Style, parse};
+use super::tree::{Entry, Kind, Node, ParseError, Style, parse};
 use crate::diagnostic::{Fix, Withheld};
 
-/// Edits that are judged one by one where together they do not fit.
-const JUDGED_ALONE_MAX: usize = 100;
-/// The widths of a tab that are tried.
+/// Edits that are verified one by one if they fail together: each takes two readings of the file.
+const VERIFIED_ALONE_MAX: usize = 100;
+/// Bytes that are read to verify edits one by one. In a large file fewer are verified.
+const VERIFIED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The widths of a tab that [`without_tabs`] tries.
 const TAB_COLUMNS: std::ops::RangeInclusive<usize> = 1..=8;
 
-/// An edit, and what the file says after it.
+/// An edit and its intended effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) fix: Fix,
     pub(crate) intent: Intent,
 }
 
-/// What an edit is for.
+/// The intended effect of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// The scalar at these bytes says this text. As many entries after it as `swallowed` were a part of the text.
+    /// The scalar at the bytes `node` has the value `text`. The `swallowed` entries after it become part of the text.
     Value { node: Range<usize>, text: String, swallowed: usize },
     /// The mapping of the whole file begins with `key: value`.
     FirstEntry { key: &'static str, value: &'static str },
 }
 
-/// Judges edits of `source`, whose tree is `before`: for each, whether it does what it is for and nothing else.
-pub(crate) fn judge(source: &str, before: &Node, edits: &[Edit]) -> Vec<Result<(), Withheld>> {
+/// Verifies edits of `source`, whose tree is `before`: each must have its intended effect and no other.
+pub(crate) fn verify(source: &str, before: &Node, edits: &[Edit]) -> Vec<Result<(), Withheld>> {
     let alone = |edit: &Edit| fits(source, before, std::slice::from_ref(edit));
     if fits(source, before, edits).is_ok() {
         return vec![Ok(()); edits.len()];
     }
-    let judged = |(index, edit): (usize, &Edit)| {
-        if index < JUDGED_ALONE_MAX { alone(edit) } else { Err(Withheld::ChangesMore) }
+    let verified_alone_max = (VERIFIED_BYTES_MAX / (2 * source.len().max(1))).clamp(1, VERIFIED_ALONE_MAX);
+    let verified = |(index, edit): (usize, &Edit)| {
+        if index < verified_alone_max { alone(edit) } else { Err(Withheld::ChangesMore) }
     };
-    let mut verdicts: Vec<Result<(), Withheld>> = edits.iter().enumerate().map(judged).collect();
+    let mut verdicts: Vec<Result<(), Withheld>> = edits.iter().enumerate().map(verified).collect();
     // Those that are made are made together: then they have to fit together, or only the first is made.
     let made = || edits.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok());
     let together: Vec<Edit> = made().map(|(edit, _)| edit.clone()).collect();
@@ -64,9 +67,9 @@ fn fits(source: &str, before: &Node, edits: &[Edit]) -> Result<(), Withheld> {
         .collect();
     let texts: Vec<(&Range<usize>, String)> =
         ordered.iter().map(|edit| (&edit.fix.range, edit.fix.replacement.clone())).collect();
-    let unreadable = |_: (usize, String)| Withheld::Unreadable;
-    let marked = parse(&edited(source, &marks)).map_err(unreadable)?;
-    let after = parse(&edited(source, &texts)).map_err(unreadable)?;
+    let unreadable = |_: ParseError| Withheld::Unreadable;
+    let marked = parse(&edited(source, pairs(&marks))).map_err(unreadable)?;
+    let after = parse(&edited(source, pairs(&texts))).map_err(unreadable)?;
     let comparison = Comparison { mark: &mark, edits: &ordered };
     let (marked_rest, after_rest) = comparison.without_first_entry(&marked, &after)?;
     let is_confined = comparison.is_confined(before, &marked_rest);
@@ -77,7 +80,7 @@ fn fits(source: &str, before: &Node, edits: &[Edit]) -> Result<(), Withheld> {
     }
 }
 
-/// A word that the text does not have.
+/// A word that does not occur in the text.
 fn mark(source: &str) -> String {
     let mut mark = "edited_".to_owned();
     while source.contains(&mark) {
@@ -87,12 +90,26 @@ fn mark(source: &str) -> String {
 }
 
 /// `source` with each of the ranges, which are in order and apart, replaced by its text.
-fn edited(source: &str, replacements: &[(&Range<usize>, String)]) -> String {
-    let mut text = source.to_owned();
-    for (range, replacement) in replacements.iter().rev() {
-        text.replace_range((*range).clone(), replacement);
+pub(super) fn edited<'e>(
+    source: &str,
+    replacements: impl IntoIterator<Item = (&'e Range<usize>, &'e str)>,
+) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut copied = 0;
+    for (range, replacement) in replacements {
+        text.push_str(&source[copied..range.start]);
+        text.push_str(replacement);
+        copied = range.end;
     }
+    text.push_str(&source[copied..]);
     text
+}
+
+/// References to ranges and their texts.
+fn pairs<'e>(
+    replacements: &'e [(&'e Range<usize>, String)],
+) -> impl Iterator<Item = (&'e Range<usize>, &'e str)> {
+    replacements.iter().map(|(range, text)| (*range, text.as_str()))
 }
 
 struct Comparison<'e> {
@@ -124,7 +141,7 @@ impl Comparison<'_> {
         self.edits.get(index.parse::<usize>().ok()?).copied()
     }
 
-    /// Whether the marks stand in place of the values that are to change, and all else is as before.
+    /// Whether the marks stand in place of the values to change, and all other values are as before.
     fn is_confined(&self, before: &Node, marked: &Node) -> bool {
         if let Some(edit) = self.edit(marked) {
             return matches!(&edit.intent, Intent::Value { node, .. } if node.start == before.range.start);
@@ -151,7 +168,7 @@ impl Comparison<'_> {
         all && before.next().is_none()
     }
 
-    /// Whether in place of each mark stands what was meant, and all else is as it is with the marks.
+    /// Whether each mark is replaced by the intended text, and all other values are as with the marks.
     fn is_meant(&self, marked: &Node, after: &Node) -> bool {
         if let Some(edit) = self.edit(marked) {
             return after.tag.is_none()
@@ -182,7 +199,7 @@ fn is_same_scalar(left: &Node, right: &Node) -> bool {
     ) && left.tag == right.tag
 }
 
-/// Whether two trees say the same, wherever it stands.
+/// Whether two trees have the same values, wherever these stand.
 pub(super) fn is_same(left: &Node, right: &Node) -> bool {
     left.tag == right.tag
         && match (&left.kind, &right.kind) {
@@ -199,7 +216,7 @@ pub(super) fn is_same(left: &Node, right: &Node) -> bool {
         }
 }
 
-/// The blanks at the beginnings of lines, `ranges`, in spaces: those that every width of a tab agrees on.
+/// Returns the indentations at `ranges` in spaces, if all widths of a tab make the same tree.
 ///
 /// # Errors
 /// [`Withheld`] if no width makes a file that can be read, or two make different ones.
@@ -207,22 +224,22 @@ pub(super) fn without_tabs(source: &str, ranges: &[Range<usize>]) -> Result<Vec<
     let mut found: Option<(Node, Vec<String>)> = None;
     let ways = TAB_COLUMNS.flat_map(|columns| [(columns, true), (columns, false)]);
     for (columns, stops) in ways {
-        let blanks: Vec<String> =
+        let indentations: Vec<String> =
             ranges.iter().map(|range| spaces(&source[range.clone()], columns, stops)).collect();
-        let replaced: Vec<(&Range<usize>, String)> = ranges.iter().zip(blanks.iter().cloned()).collect();
-        let Ok(tree) = parse(&edited(source, &replaced)) else { continue };
+        let replaced = ranges.iter().zip(indentations.iter().map(String::as_str));
+        let Ok(tree) = parse(&edited(source, replaced)) else { continue };
         match &found {
-            None => found = Some((tree, blanks)),
+            None => found = Some((tree, indentations)),
             Some((other, _)) if is_same(other, &tree) => {}
             Some(_) => return Err(Withheld::TabWidth),
         }
     }
-    found.map(|(_, blanks)| blanks).ok_or(Withheld::Unreadable)
+    found.map(|(_, indentations)| indentations).ok_or(Withheld::Unreadable)
 }
 
-/// A blank with tabs as one of spaces; with `stops` a tab leads to the next multiple of `columns`.
-fn spaces(blank: &str, columns: usize, stops: bool) -> String {
-    let width = blank.chars().fold(0, |width, character| match character {
+/// An indentation with its tabs as spaces; with `stops` a tab leads to the next multiple of `columns`.
+fn spaces(indentation: &str, columns: usize, stops: bool) -> String {
+    let width = indentation.chars().fold(0, |width, character| match character {
         '\t' if stops => (width / columns + 1) * columns,
         '\t' => width + columns,
         _ => width + 1,

@@ -1,21 +1,23 @@
-//! Text that is not YAML although it looks like it: what it trips over, and the text that was meant.
+//! Text that looks like YAML and is not: the traps in it, and the text that the author meant.
 
 use std::ops::Range;
 
 use backstay_model::Code;
 
 use super::comment::{Comment, comment};
-use super::repair::{Edit, Intent, judge, without_tabs};
-use super::tree::{Node, SECOND_DOCUMENT, parse};
+use super::repair::{Edit, Intent, edited, verify, without_tabs};
+use super::tree::{DEPTH_MAX, NODES_MAX, Node, ParseError, ParseErrorKind, parse};
 use crate::codes;
 use crate::diagnostic::{Fix, Repair, Withheld, quoted};
 
-/// Places after which reading is given up.
+/// The largest number of traps in one file; the rest of the file is not read.
 const TRAPS_MAX: usize = 100;
-/// The widths of a tab with which reading may go on.
+/// The largest number of bytes that are read in search of traps: each trap takes some readings of the whole file.
+const READ_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The widths of a tab that recovery tries.
 const TAB_COLUMNS: [usize; 4] = [2, 4, 8, 1];
 
-/// Something that YAML reads in another way than it was meant, or not at all.
+/// A text that YAML reads in another way than its author meant, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trap {
     pub(crate) code: Code,
@@ -27,13 +29,13 @@ pub(crate) struct Trap {
     pub(crate) repair: Repair,
 }
 
-/// A text that can be read, and how it came about.
-pub(crate) struct Mended {
+/// A text that can be read, and the replacements that made it so.
+pub(crate) struct Recovered {
     /// The text.
     pub(crate) text: String,
-    /// Its tree; `None` if even mending did not help.
+    /// Its tree; `None` if it still can not be read.
     pub(crate) tree: Option<Node>,
-    /// What was mended, and what could not be.
+    /// The traps of the file: those with a replacement, and at most one without.
     pub(crate) traps: Vec<Trap>,
     replacements: Vec<Replacement>,
 }
@@ -44,31 +46,31 @@ struct Replacement {
     /// Its bytes in the file.
     range: Range<usize>,
     text: String,
-    /// Which trap it is for.
+    /// The index of its trap.
     trap: usize,
     meaning: Meaning,
 }
 
-/// What the author meant by a piece that was replaced.
+/// The author's meaning of a piece that was replaced.
 #[derive(Clone, Debug)]
 enum Meaning {
     /// This text.
     Text(String),
-    /// An indentation, as deep as tabs make it.
+    /// An indentation with tabs.
     Indentation,
-    /// That cannot be told.
+    /// The meaning is not certain.
     Doubtful(Withheld),
 }
 
-/// A trap, and a way on behind it.
+/// A trap and the edit with which the file can be read further.
 struct Candidate {
     trap: Trap,
     fix: Fix,
     meaning: Meaning,
 }
 
-impl Mended {
-    /// The bytes of `source`, which this was made from, that `range` of the mended text was: whole characters.
+impl Recovered {
+    /// Returns the bytes of `source`, the file, that became `range` of the recovered text: whole characters.
     pub(crate) fn original(&self, source: &str, range: &Range<usize>) -> Range<usize> {
         let start = source.floor_char_boundary(self.original_byte(range.start));
         start..source.ceil_char_boundary(self.original_byte(range.end)).max(start)
@@ -89,7 +91,7 @@ impl Mended {
         at.saturating_add_signed(-shift)
     }
 
-    /// Where each replacement stands in the mended text.
+    /// Returns the bytes of each replacement in the recovered text.
     fn places(&self) -> Vec<Range<usize>> {
         let mut shift: isize = 0;
         let place = |replacement: &Replacement| {
@@ -106,9 +108,9 @@ impl Mended {
         self.text = replaced(source, &self.replacements);
     }
 
-    /// Decides which replacements are repairs of the file.
-    fn judge(&mut self, source: &str) {
-        self.judge_tabs(source);
+    /// Decides which replacements `check --fix` makes.
+    fn verify(&mut self, source: &str) {
+        self.verify_tabs(source);
         let places = self.places();
         let edits: Vec<(usize, Edit)> = self
             .replacements
@@ -125,7 +127,7 @@ impl Mended {
             .collect();
         let (traps, edits): (Vec<usize>, Vec<Edit>) = edits.into_iter().unzip();
         let verdicts = match &self.tree {
-            Some(tree) => judge(&self.text, tree, &edits),
+            Some(tree) => verify(&self.text, tree, &edits),
             None => vec![Err(Withheld::Unreadable); edits.len()],
         };
         for (trap, verdict) in traps.into_iter().zip(verdicts) {
@@ -138,8 +140,8 @@ impl Mended {
         }
     }
 
-    /// Gives the tabs the width that is meant, if only one makes sense.
-    fn judge_tabs(&mut self, source: &str) {
+    /// Gives the tabs their width, if all widths with which the file can be read make the same tree.
+    fn verify_tabs(&mut self, source: &str) {
         let is_tab = |replacement: &Replacement| matches!(replacement.meaning, Meaning::Indentation);
         let tabs: Vec<usize> =
             (0..self.replacements.len()).filter(|i| is_tab(&self.replacements[*i])).collect();
@@ -152,7 +154,7 @@ impl Mended {
             with_tabs[*index].text = blank;
         }
         let text = replaced(source, &with_tabs);
-        let bare = Mended { text, tree: None, traps: Vec::new(), replacements: with_tabs };
+        let bare = Recovered { text, tree: None, traps: Vec::new(), replacements: with_tabs };
         let places = bare.places();
         let ranges: Vec<Range<usize>> = tabs.iter().map(|index| places[*index].clone()).collect();
         let verdict = match self.tree {
@@ -187,64 +189,69 @@ impl Mended {
 }
 
 fn replaced(source: &str, replacements: &[Replacement]) -> String {
-    let mut text = source.to_owned();
-    for replacement in replacements.iter().rev() {
-        text.replace_range(replacement.range.clone(), &replacement.text);
-    }
-    text
+    edited(source, replacements.iter().map(|replacement| (&replacement.range, replacement.text.as_str())))
 }
 
-/// Reads `source`, mending what can be mended so that one mistake does not hide the others.
-pub(crate) fn mend(source: &str) -> Mended {
-    let mut mended =
-        Mended { text: source.to_owned(), tree: None, traps: Vec::new(), replacements: Vec::new() };
-    while mended.traps.len() < TRAPS_MAX {
-        let (at, info) = match parse(&mended.text) {
+/// Reads `source` and replaces traps, so that one mistake does not hide the others.
+pub(crate) fn recover(source: &str) -> Recovered {
+    let mut recovered =
+        Recovered { text: source.to_owned(), tree: None, traps: Vec::new(), replacements: Vec::new() };
+    let mut read_bytes = 0;
+    while recovered.traps.len() < TRAPS_MAX && read_bytes < READ_BYTES_MAX {
+        read_bytes += recovered.text.len();
+        let error = match parse(&recovered.text) {
             Ok(tree) => {
-                mended.tree = Some(tree);
+                recovered.tree = Some(tree);
                 break;
             }
             Err(error) => error,
         };
-        let there = |range: &Range<usize>| mended.original(source, range);
-        let way_on = candidates(&mended.text, at)
-            .into_iter()
-            .find(|candidate| leads_on(&mended, source, at, candidate));
-        let Some(Candidate { trap, fix, meaning }) = way_on else {
-            let trap = other_fault(&mended.text, at, &info);
+        let there = |range: &Range<usize>| recovered.original(source, range);
+        let candidates = match error.kind {
+            ParseErrorKind::Syntax(_) | ParseErrorKind::AliasOfItself => {
+                candidates(&recovered.text, error.at)
+            }
+            ParseErrorKind::SecondDocument | ParseErrorKind::TooLarge | ParseErrorKind::TooDeep => Vec::new(),
+        };
+        let found = candidates.into_iter().find(|candidate| {
+            read_bytes += recovered.text.len();
+            makes_progress(&recovered, source, error.at, candidate)
+        });
+        let Some(Candidate { trap, fix, meaning }) = found else {
+            let trap = unrecoverable(&recovered.text, &error);
             let range = there(&trap.range);
-            mended.traps.push(Trap { range, ..trap });
+            recovered.traps.push(Trap { range, ..trap });
             break;
         };
         let (range, trap_range) = (there(&fix.range), there(&trap.range));
-        let replacement = Replacement { range, text: fix.replacement, trap: mended.traps.len(), meaning };
-        mended.traps.push(Trap { range: trap_range, ..trap });
-        mended.insert(replacement, source);
+        let replacement = Replacement { range, text: fix.replacement, trap: recovered.traps.len(), meaning };
+        recovered.traps.push(Trap { range: trap_range, ..trap });
+        recovered.insert(replacement, source);
     }
-    mended.judge(source);
-    mended
+    recovered.verify(source);
+    recovered
 }
 
-/// Whether the text can be read further with it. What looks like a trap before the fault is none.
-fn leads_on(mended: &Mended, source: &str, at: usize, candidate: &Candidate) -> bool {
+/// Whether the text can be read further with the candidate. A candidate that does not help is no trap.
+fn makes_progress(recovered: &Recovered, source: &str, at: usize, candidate: &Candidate) -> bool {
     let Fix { range, replacement } = &candidate.fix;
     // Also beside each other: between two replacements there is no telling what was whose in the file.
-    let original = mended.original(source, range);
+    let original = recovered.original(source, range);
     let touches =
         |other: &Replacement| other.range.start <= original.end && original.start <= other.range.end;
-    if mended.replacements.iter().any(touches) {
+    if recovered.replacements.iter().any(touches) {
         return false;
     }
-    let mut text = mended.text.clone();
+    let mut text = recovered.text.clone();
     text.replace_range(range.clone(), replacement);
     let same_place = if range.start <= at { at + replacement.len() - range.len().min(at) } else { at };
     match parse(&text) {
         Ok(_) => true,
-        Err((further, _)) => further > same_place,
+        Err(error) => error.at > same_place,
     }
 }
 
-/// Everything near the byte `at`, where reading failed, that could be the cause.
+/// Returns the possible causes near the byte `at`, where reading failed.
 fn candidates(text: &str, at: usize) -> Vec<Candidate> {
     let line = line_start(text, at);
     // The parser may notice a line late.
@@ -259,29 +266,45 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |found| found + 1)
 }
 
-fn other_fault(text: &str, at: usize, info: &str) -> Trap {
-    if info == SECOND_DOCUMENT {
-        return Trap {
-            code: codes::YAML,
-            message: info.to_owned(),
-            range: at..at + text[at..].lines().next().map_or(0, str::len),
-            note: None,
-            hint: Some("put each workflow into a file of its own, or remove the line `---`".to_owned()),
-            repair: Repair::Unknown,
-        };
-    }
+fn unrecoverable(text: &str, error: &ParseError) -> Trap {
+    let at = error.at;
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());
+    let (range, message, hint) = match &error.kind {
+        ParseErrorKind::SecondDocument => (
+            at..at + text[at..].lines().next().map_or(0, str::len),
+            "a workflow file holds one document".to_owned(),
+            Some("put each workflow into a file of its own, or remove the line `---`"),
+        ),
+        ParseErrorKind::TooDeep => (
+            at..end,
+            format!("more than {DEPTH_MAX} lists and mappings inside each other"),
+            Some("put a deep value into a file, and let a step read the file"),
+        ),
+        ParseErrorKind::TooLarge => (
+            at..end,
+            format!("the file has more than {NODES_MAX} values, with what its aliases stand for"),
+            Some("put a part of the steps into a workflow of its own"),
+        ),
+        ParseErrorKind::AliasOfItself => {
+            (at..end, "this is not YAML: an alias inside the value that it names".to_owned(), None)
+        }
+        ParseErrorKind::Syntax(info) => (
+            at..end,
+            format!("this is not YAML: {info}"),
+            info.contains("plain scalar").then_some("put the text in quotes"),
+        ),
+    };
     Trap {
         code: codes::YAML,
-        message: format!("this is not YAML: {info}"),
-        range: at..end,
+        message,
+        range,
         note: None,
-        hint: info.contains("plain scalar").then(|| "put the text in quotes".to_owned()),
+        hint: hint.map(ToOwned::to_owned),
         repair: Repair::Unknown,
     }
 }
 
-/// The tabs at the beginning of the line at `start`, with several indentations in their place.
+/// Returns the tabs in the indentation of the line at `start` as a trap, once for each possible width.
 fn tab_traps(text: &str, start: usize) -> Vec<Candidate> {
     let line = &text[start..];
     let blank = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
@@ -303,7 +326,7 @@ fn tab_traps(text: &str, start: usize) -> Vec<Candidate> {
     std::iter::once(indentation(text, start)).chain(widths).map(candidate).collect()
 }
 
-/// The spaces that the line at `start` was most likely meant to begin with: those of the content before it.
+/// Returns the most likely indentation of the line at `start`: that of the content before it.
 fn indentation(text: &str, start: usize) -> String {
     let before = text[..start].lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let content = before.trim_start_matches([' ', '-']);
@@ -311,7 +334,7 @@ fn indentation(text: &str, start: usize) -> String {
     " ".repeat(before.len() - content.len() + deeper)
 }
 
-/// The value of a line `key: value` or `- value`, if it begins with what YAML reserves or has a `: ` in it.
+/// Returns the value of a line `key: value` or `- value` as a trap, if it begins with a reserved character or contains `: `.
 fn value_trap(text: &str, line_start: usize) -> Option<Candidate> {
     let line = text[line_start..].lines().next()?;
     let at = value_start(line);
@@ -369,7 +392,7 @@ fn value_trap(text: &str, line_start: usize) -> Option<Candidate> {
     None
 }
 
-/// Where the value of a line begins: behind the dashes of lists, a key, and an anchor.
+/// Returns the first byte of the value of a line: behind the dashes of lists, a key, and an anchor.
 fn value_start(line: &str) -> usize {
     let mut at = line.len() - line.trim_start().len();
     while let Some(rest) = line[at..].strip_prefix("- ") {
@@ -389,7 +412,7 @@ fn is_anchor_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// Where the value after `key:` begins, if the text begins with one word and a colon.
+/// Returns the first byte behind `key:`, if the text begins with one word and a colon.
 fn key_end(text: &str) -> Option<usize> {
     let colon = text.find(':')?;
     let key = &text[..colon];

@@ -1,17 +1,39 @@
-//! The tree of a YAML document; every node knows its bytes.
+//! The tree of a YAML document, with the bytes of every node.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use backstay_model::limits::STEPS_MAX;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-/// What is said of a second document.
-pub(super) const SECOND_DOCUMENT: &str = "a workflow file holds one document";
+/// Nodes in one document, aliases counted as what they stand for: a hundred for each step of the largest workflow.
+pub(crate) const NODES_MAX: usize = 100 * STEPS_MAX;
+/// Lists and mappings inside each other. A value this deep can still be stored as JSON and read again.
+pub(crate) const DEPTH_MAX: usize = 100;
 
-/// Nodes in one document, aliases counted as what they stand for.
-const NODES_MAX: usize = 200_000;
+/// Why a text is not read as a document, and at which byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ParseError {
+    pub(crate) at: usize,
+    pub(crate) kind: ParseErrorKind,
+}
 
-/// How a scalar is written.
+/// Why a text is not read as a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ParseErrorKind {
+    /// It is not YAML: what the parser says.
+    Syntax(String),
+    /// An alias stands inside the value that it names.
+    AliasOfItself,
+    /// A second document begins.
+    SecondDocument,
+    /// It has too many nodes.
+    TooLarge,
+    /// Its lists and mappings are too deep inside each other.
+    TooDeep,
+}
+
+/// The notation of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Without quotes: it may be a number.
@@ -31,7 +53,7 @@ pub(crate) struct Entry {
     pub(crate) value: Node,
 }
 
-/// What a node is.
+/// The kind of a node, with its content.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Scalar { text: String, style: Style },
@@ -49,7 +71,7 @@ pub(crate) struct Node {
     pub(crate) tag: Option<String>,
 }
 
-/// What a scalar without quotes says.
+/// The value of a scalar without quotes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Plain {
     Nothing,
@@ -60,7 +82,7 @@ pub(crate) enum Plain {
 }
 
 impl Node {
-    /// What the scalar says; a quoted one is a text. `None` if the node is no scalar.
+    /// Returns the value of the scalar; a quoted one is a text. `None` if the node is no scalar.
     pub(crate) fn plain(&self) -> Option<Plain> {
         let Kind::Scalar { text, style } = &self.kind else { return None };
         if *style != Style::Plain {
@@ -89,7 +111,7 @@ impl Node {
         }
     }
 
-    /// What the node is, for people.
+    /// Returns the kind of the node in words for a diagnostic.
     pub(crate) fn describe(&self) -> &'static str {
         match (&self.kind, self.plain()) {
             (Kind::List(_), _) => "a list",
@@ -101,10 +123,10 @@ impl Node {
         }
     }
 
-    /// The bytes in `source` of the bytes `inner` of this scalar's text; the whole node where that can not be told.
+    /// Returns the bytes in `source` of the part `inner` of this scalar's text; those of the whole node if they are not certain.
     pub(crate) fn locate(&self, source: &str, inner: &Range<usize>) -> Range<usize> {
         let Kind::Scalar { text, style } = &self.kind else { return self.range.clone() };
-        let wanted = text.get(inner.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+        let wanted = crate::text::line(crate::text::part(text, inner.clone()));
         if wanted.is_empty() {
             return self.range.clone();
         }
@@ -131,7 +153,7 @@ impl Node {
 ///
 /// # Errors
 /// The first thing that is not YAML, with its byte.
-pub(crate) fn parse(source: &str) -> Result<Node, (usize, String)> {
+pub(crate) fn parse(source: &str) -> Result<Node, ParseError> {
     let bytes: Vec<usize> = source.char_indices().map(|(at, _)| at).chain([source.len()]).collect();
     let mut builder = Builder {
         source,
@@ -163,15 +185,16 @@ struct Builder<'a> {
     source: &'a str,
     bytes: Vec<usize>,
     open: Vec<Open>,
-    anchors: HashMap<usize, (Node, usize)>,
+    anchors: HashMap<usize, (Node, Extent)>,
     root: Option<Node>,
     nodes: usize,
     documents: usize,
 }
 
 impl Builder<'_> {
-    fn failed(&self, error: &ScanError) -> (usize, String) {
-        (self.byte(error.marker().index()), error.info().to_owned())
+    fn failed(&self, error: &ScanError) -> ParseError {
+        let at = self.byte(error.marker().index());
+        ParseError { at, kind: ParseErrorKind::Syntax(error.info().to_owned()) }
     }
 
     fn byte(&self, index: usize) -> usize {
@@ -191,13 +214,13 @@ impl Builder<'_> {
         value.map_or(range.clone(), |value| range.end - value.trim_start().len()..range.end)
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), (usize, String)> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), ParseError> {
         let range = self.range(span);
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err((range.start, SECOND_DOCUMENT.to_owned()));
+                    return Err(ParseError { at: range.start, kind: ParseErrorKind::SecondDocument });
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -213,23 +236,34 @@ impl Builder<'_> {
             }
             Event::SequenceStart(anchor, tag) => {
                 let tag = spelled(tag.as_deref());
+                self.expect_depth(1, range.start)?;
                 self.open.push(Open::List { items: Vec::new(), start: range.start, anchor, tag });
             }
             Event::MappingStart(anchor, tag) => {
                 let tag = spelled(tag.as_deref());
+                self.expect_depth(1, range.start)?;
                 self.open.push(Open::Map { entries: Vec::new(), key: None, start: range.start, anchor, tag });
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some((node, size)) => self.add(Node { kind: node.kind, range, tag: None }, 0, size)?,
-                None => return Err((range.start, "an alias of what is not finished yet".to_owned())),
+                Some((node, extent)) => {
+                    self.expect_depth(extent.depth, range.start)?;
+                    self.add(Node { kind: node.kind, range, tag: None }, 0, extent.nodes)?;
+                }
+                None => return Err(ParseError { at: range.start, kind: ParseErrorKind::AliasOfItself }),
             },
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Ok(())
     }
 
-    fn close(&mut self, end: usize) -> Result<(), (usize, String)> {
+    /// Checks that `levels` more lists and mappings may begin at the byte `at`.
+    fn expect_depth(&self, levels: usize, at: usize) -> Result<(), ParseError> {
+        let is_allowed = self.open.len() + levels <= DEPTH_MAX;
+        is_allowed.then_some(()).ok_or(ParseError { at, kind: ParseErrorKind::TooDeep })
+    }
+
+    fn close(&mut self, end: usize) -> Result<(), ParseError> {
         let (kind, start, anchor, tag) = match self.open.pop() {
             Some(Open::List { items, start, anchor, tag }) => (Kind::List(items), start, anchor, tag),
             Some(Open::Map { entries, start, anchor, tag, .. }) => (Kind::Map(entries), start, anchor, tag),
@@ -240,13 +274,13 @@ impl Builder<'_> {
         self.add(Node { kind, range: start..end, tag }, anchor, 1)
     }
 
-    fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), (usize, String)> {
+    fn add(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), ParseError> {
         self.nodes += size;
         if self.nodes > NODES_MAX {
-            return Err((node.range.start, "the document is too large".to_owned()));
+            return Err(ParseError { at: node.range.start, kind: ParseErrorKind::TooLarge });
         }
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), count(&node)));
+            self.anchors.insert(anchor, (node.clone(), extent(&node)));
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
@@ -264,12 +298,26 @@ fn spelled(tag: Option<&Tag>) -> Option<String> {
     tag.map(|tag| format!("{}{}", tag.handle, tag.suffix))
 }
 
-fn count(node: &Node) -> usize {
+/// How much a node holds.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// Nodes, itself included.
+    nodes: usize,
+    /// Lists and mappings inside each other, itself included.
+    depth: usize,
+}
+
+fn extent(node: &Node) -> Extent {
+    let outside = |inner: Extent, other: Extent| Extent {
+        nodes: inner.nodes + other.nodes,
+        depth: inner.depth.max(other.depth + 1),
+    };
     match &node.kind {
-        Kind::Scalar { .. } => 1,
-        Kind::List(items) => 1 + items.iter().map(count).sum::<usize>(),
+        Kind::Scalar { .. } => Extent { nodes: 1, depth: 0 },
+        Kind::List(items) => items.iter().map(extent).fold(Extent { nodes: 1, depth: 1 }, outside),
         Kind::Map(entries) => {
-            1 + entries.iter().map(|entry| count(&entry.key) + count(&entry.value)).sum::<usize>()
+            let nodes = entries.iter().flat_map(|entry| [&entry.key, &entry.value]);
+            nodes.map(extent).fold(Extent { nodes: 1, depth: 1 }, outside)
         }
     }
 }

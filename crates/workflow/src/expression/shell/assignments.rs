@@ -1,12 +1,12 @@
-//! What an assignment evaluates: an index, a variable that is a number, one that a shell runs.
+//! The evaluations of an assignment: of an index, of a number, of a variable that a shell runs.
 
 use std::ops::Range;
 
-use super::findings::{CODE_VARIABLES, INTEGER_VARIABLES, Judge, PROGRAM_VARIABLES, Source};
+use super::findings::{CODE_VARIABLES, EvaluationFinder, INTEGER_VARIABLES, PROGRAM_VARIABLES, Source};
 use super::programs::{Certainty, Role};
 use super::syntax::{Argument, AssignedValue, Assignment, Word, name_length};
 
-impl Judge<'_> {
+impl EvaluationFinder<'_> {
     /// `declare`, `local`, `export` and the like.
     pub(super) fn declaration(&mut self, arguments: &[Argument], is_always_run: bool) {
         let mut letters = String::new();
@@ -129,7 +129,7 @@ impl Judge<'_> {
             || self.flow.references.contains(name)
     }
 
-    /// What is stored in a variable, if that evaluates it.
+    /// Reports a value that its assignment evaluates.
     pub(super) fn stored(&mut self, name: &str, sources: Vec<Source>, range: &Range<usize>) {
         if self.flow.references.contains(name) {
             self.find(sources, Role::VariableName, Certainty::Certain, range);

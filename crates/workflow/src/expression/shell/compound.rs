@@ -87,7 +87,7 @@ impl Parser<'_> {
             let expression = self.arithmetic(Close::Parentheses);
             return CommandKind::Arithmetic { expression, body: self.for_body() };
         }
-        let variable = self.word().literal().unwrap_or_default();
+        let variable = self.word().literal_text();
         self.blanks();
         let mut words = Vec::new();
         if self.keyword() == "in" {

@@ -1,4 +1,4 @@
-//! Where a script evaluates what a value, or a variable that may hold one, says.
+//! Finds the places where a script evaluates a value, or a variable that may hold one.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::syntax::{
     Argument, Command, CommandKind, List, Operation, Parameter, Part, Prefix, Redirect, Word, name_length,
 };
 
-/// Values that a command is said to read.
+/// The largest number of values that are kept as the input of a command.
 const SOURCES_MAX: usize = 16;
 /// Variables of bash that it evaluates when they are assigned.
 pub(super) const INTEGER_VARIABLES: &[&str] =
@@ -51,7 +51,7 @@ pub(crate) const PROGRAM_VARIABLES: &[&str] = &[
     "MAKEFLAGS",
 ];
 
-/// How a value comes to the place.
+/// The way of a value to the place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     /// The `${{ }}` with this number stands there.
@@ -62,23 +62,23 @@ pub(crate) enum Source {
     Output,
 }
 
-/// A place where what a value says may be evaluated.
+/// A place where a value may be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) source: Source,
     pub(crate) role: Role,
-    /// Whether it is known that the command does so.
+    /// Whether the command is known to evaluate it.
     pub(crate) is_certain: bool,
     /// The bytes of the word or command in the script; those of the `${{ }}` are known by its number.
     pub(crate) range: Range<usize>,
 }
 
-pub(super) struct Judge<'a> {
+pub(super) struct EvaluationFinder<'a> {
     pub(super) flow: &'a Flow,
     pub(super) kinds: &'a [ValueKind],
     pub(super) documents: &'a [Word],
     fed_functions: &'a BTreeSet<String>,
-    /// What the command at hand reads.
+    /// The values in the input of the current command.
     pub(super) input: Vec<Source>,
     /// The place of a program that is a text in the script.
     outer: Option<Range<usize>>,
@@ -88,13 +88,13 @@ pub(super) struct Judge<'a> {
     pub(super) findings: Vec<Finding>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> EvaluationFinder<'a> {
     pub(super) fn new(
         flow: &'a Flow,
         kinds: &'a [ValueKind],
         fed_functions: &'a BTreeSet<String>,
-    ) -> Judge<'a> {
-        Judge {
+    ) -> EvaluationFinder<'a> {
+        EvaluationFinder {
             flow,
             kinds,
             documents: &[],
@@ -147,7 +147,7 @@ impl<'a> Judge<'a> {
                 self.output_of_command(command, &mut input);
                 input.sort();
                 input.dedup();
-                // What more there is would be found at the same place.
+                // Further values would be found at the same place.
                 input.truncate(SOURCES_MAX);
             }
         }
@@ -185,7 +185,7 @@ impl<'a> Judge<'a> {
         self.input = outer;
     }
 
-    /// Whatever the script has.
+    /// Returns all values of the script.
     fn anything(&self) -> Vec<Source> {
         if self.flow.has_values { vec![Source::Output] } else { Vec::new() }
     }
@@ -247,7 +247,7 @@ impl<'a> Judge<'a> {
         }
         let words: Vec<Word> = arguments.iter().map(as_word).collect();
         let Some(first) = words.first() else { return };
-        let name = first.literal().unwrap_or_default();
+        let name = first.literal_text();
         let is_declaration = DECLARATIONS.contains(&name.as_str());
         if is_declaration {
             self.declaration(arguments, is_always_run);
@@ -288,7 +288,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The texts that stand for a word: those of a variable in it, or of an alias.
+    /// Returns the texts of a word: those of a variable in it, or of an alias.
     fn constants(&self, word: &Word) -> Vec<Vec<String>> {
         let mut parts =
             word.parts.iter().filter(|part| !matches!(part, Part::Literal { text, .. } if text.is_empty()));
@@ -346,7 +346,7 @@ impl<'a> Judge<'a> {
         self.find(sources, Role::VariableName, certainty, &word.range);
     }
 
-    /// Looks at what stands in a word that is arithmetic; the expansions in it are left to [`Judge::word`].
+    /// Reports values in an arithmetic word. [`EvaluationFinder::word`] checks the expansions in it.
     pub(super) fn arithmetic(&mut self, word: &Word) {
         let mut sources = self.sources(word);
         for part in &word.parts {
@@ -362,7 +362,7 @@ impl<'a> Judge<'a> {
         tainted.map(|name| Source::Variable(name.to_owned())).collect()
     }
 
-    /// What the expansions in a word evaluate.
+    /// Reports values that the expansions in a word evaluate.
     pub(super) fn word(&mut self, word: &Word) {
         for part in &word.parts {
             match part {
@@ -373,7 +373,7 @@ impl<'a> Judge<'a> {
                     self.list(list, &input, false);
                 }
                 Part::OutputProcess(list) => {
-                    // What it reads is not followed: anything may come.
+                    // Its input is not followed: it may hold every value.
                     let any = self.anything();
                     self.list(list, &any, false);
                 }
@@ -390,8 +390,8 @@ impl<'a> Judge<'a> {
         if let Some(index) = &parameter.index {
             self.index(name, index);
         }
-        let holder = |judge: &Self| {
-            let is_tainted = judge.flow.is_tainted(name);
+        let holder = |finder: &Self| {
+            let is_tainted = finder.flow.is_tainted(name);
             if is_tainted { vec![Source::Variable(name.clone())] } else { Vec::new() }
         };
         if parameter.prefix == Prefix::Indirect

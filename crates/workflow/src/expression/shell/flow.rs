@@ -1,73 +1,54 @@
-//! Which variables of a script may hold a value of a `${{ }}`, however it came there.
+//! Finds the variables of a script that may hold the value of a `${{ }}`, directly or through other variables.
 //!
-//! Order, conditions and scopes are left out: a variable that may hold a value somewhere counts as holding one everywhere.
+//! It ignores order, conditions and scopes: a variable that may hold a value at one place counts as holding it everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mentions::{Mentions, anything};
 use super::programs::{Role, is_special, treatment};
 use super::reading::{Program, ValueKind};
 use super::simple::DECLARATIONS;
-use super::sources::prints_number;
 use super::syntax::{
-    Argument, AssignedValue, Assignment, Command, CommandKind, List, Operation, Parameter, Part, Prefix,
-    Redirect, Word, is_name, name_length,
+    Argument, AssignedValue, Assignment, Command, CommandKind, List, Operation, Parameter, Part, Redirect,
+    Word, is_name, name_length,
 };
 
 /// Stands for the arguments of the script, of functions and of nested shells.
 pub(super) const ARGUMENTS: &str = "@";
-/// Stands for everything that was opened by `exec`.
+/// Stands for all descriptors that `exec` opened.
 const DESCRIPTORS: &str = "<descriptors>";
-/// Stands for every value there is.
-const VALUES: &str = "<values>";
-/// Stands for a variable that is not known.
+/// Stands for every value of the script.
+pub(super) const VALUES: &str = "<values>";
+/// Stands for an unknown variable.
 const ANY: &str = "<any>";
-/// Texts of one variable that are remembered.
+/// The largest number of texts that are kept for one variable.
 const CONSTANTS_MAX: usize = 32;
-/// Commands that print the variables that there are.
-const LISTERS: &[&str] =
+/// Commands that print all variables.
+pub(super) const LISTERS: &[&str] =
     &["env", "printenv", "set", "declare", "typeset", "export", "local", "readonly", "compgen"];
 
-/// Whether it belongs to a value.
+/// Whether the variable stands for a `${{ }}`.
 pub(super) fn is_script_variable(name: &str) -> bool {
     name.strip_prefix("BACKSTAY_V").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// What is known of the variables of a script.
+/// The variables of a script.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// Those that may hold a value.
+    /// The variables that may hold a value.
     pub(super) tainted: BTreeSet<String>,
-    /// Those of which an assignment is arithmetic.
+    /// The variables whose assignments are arithmetic.
     pub(super) integers: BTreeSet<String>,
-    /// Those that stand for another variable.
+    /// The variables that refer to another variable.
     pub(super) references: BTreeSet<String>,
-    /// Those that are arrays.
+    /// The arrays.
     pub(super) arrays: BTreeSet<String>,
-    /// Those that are unset, or declared in another way than by `-A`, at some place.
+    /// The variables that are unset, or declared without `-A`, at some place.
     pub(super) rebound: BTreeSet<String>,
-    /// The texts, split into words, that are assigned.
+    /// The assigned texts of each variable, split into words.
     pub(super) constants: BTreeMap<String, Vec<Vec<String>>>,
     functions: BTreeSet<String>,
     pub(super) has_values: bool,
-}
-
-/// What a text may hold.
-#[derive(Clone, Debug, Default)]
-struct Mentions {
-    has_value: bool,
-    names: BTreeSet<String>,
-}
-
-/// Whatever the script has.
-fn anything() -> Mentions {
-    Mentions { has_value: false, names: BTreeSet::from([VALUES.to_owned()]) }
-}
-
-impl Mentions {
-    fn add(&mut self, other: &Mentions) {
-        self.has_value |= other.has_value;
-        self.names.extend(other.names.iter().cloned());
-    }
 }
 
 impl Flow {
@@ -81,7 +62,7 @@ impl Flow {
     }
 }
 
-/// The name under which a parameter is known.
+/// Returns the name under which a parameter is kept.
 pub(super) fn normalized(name: &str) -> &str {
     let is_argument = name == "*" || (name != "0" && name.starts_with(|c: char| c.is_ascii_digit()));
     if is_argument { ARGUMENTS } else { name }
@@ -93,8 +74,8 @@ pub(super) fn names_in(text: &str) -> impl Iterator<Item = &str> {
 }
 
 pub(super) struct FlowReader<'a> {
-    kinds: &'a [ValueKind],
-    documents: &'a [Word],
+    pub(super) kinds: &'a [ValueKind],
+    pub(super) documents: &'a [Word],
     fed_functions: &'a BTreeSet<String>,
     flow: Flow,
     edges: Vec<(String, Mentions)>,
@@ -119,7 +100,7 @@ impl<'a> FlowReader<'a> {
         reader
     }
 
-    /// Reads the functions of a program, which have to be known before [`FlowReader::program`].
+    /// Reads the functions of a program. Call it before [`FlowReader::program`].
     pub(super) fn functions(&mut self, list: &List) {
         for command in list.pipelines.iter().flat_map(|pipeline| &pipeline.commands) {
             match &command.kind {
@@ -144,7 +125,7 @@ impl<'a> FlowReader<'a> {
         self.list(&program.list, &input);
     }
 
-    /// What follows from all that was read.
+    /// Follows all assignments and returns the result.
     pub(super) fn finish(mut self) -> Flow {
         let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         let mut reached: Vec<&str> = Vec::new();
@@ -255,7 +236,7 @@ impl<'a> FlowReader<'a> {
         }
         let words: Vec<Word> = arguments.iter().map(as_word).collect();
         let Some(name) = words.first() else { return };
-        let name = name.literal().unwrap_or_default();
+        let name = name.literal_text();
         let mut given = Mentions::default();
         for (argument, word) in arguments.iter().zip(&words).skip(1) {
             match argument {
@@ -298,7 +279,7 @@ impl<'a> FlowReader<'a> {
         }
     }
 
-    /// Variables that a builtin stores something in.
+    /// Reads the variables that a builtin assigns.
     fn stored(&mut self, name: &str, words: &[Word], input: &Mentions, given: Mentions) {
         let mut known = given;
         match name {
@@ -446,87 +427,6 @@ impl<'a> FlowReader<'a> {
                 self.edge(&parameter.name, &mentions);
             }
             Operation::Slice(word) | Operation::Word(word) => self.word(word, input),
-        }
-    }
-
-    fn mentioned(&self, word: &Word) -> Mentions {
-        let mut mentions = Mentions::default();
-        self.mentioned_by_word(word, &mut mentions);
-        mentions
-    }
-
-    fn mentioned_by_word(&self, word: &Word, mentions: &mut Mentions) {
-        for part in &word.parts {
-            match part {
-                Part::Literal { text, .. } => mentions.names.extend(names_in(text).map(ToOwned::to_owned)),
-                Part::Value(number) => {
-                    mentions.has_value |= self.kinds.get(*number).is_none_or(|kind| *kind == ValueKind::Text);
-                }
-                Part::Parameter(parameter) => {
-                    if parameter.prefix != Prefix::Length {
-                        mentions.names.insert(normalized(&parameter.name).to_owned());
-                    }
-                    if parameter.prefix == Prefix::Indirect {
-                        mentions.names.insert(VALUES.to_owned());
-                    }
-                    if let Operation::Assign(word) | Operation::Word(word) = &parameter.operation {
-                        self.mentioned_by_word(word, mentions);
-                    }
-                }
-                Part::Substitution(list) | Part::OutputProcess(list) => {
-                    if !prints_number(list) {
-                        self.mentioned_by_list(list, mentions);
-                    }
-                }
-                Part::Arithmetic(_) => {}
-            }
-        }
-    }
-
-    fn mentioned_by_list(&self, list: &List, mentions: &mut Mentions) {
-        for command in list.pipelines.iter().flat_map(|pipeline| &pipeline.commands) {
-            self.mentioned_by_command(command, mentions);
-        }
-    }
-
-    fn mentioned_by_command(&self, command: &Command, mentions: &mut Mentions) {
-        for redirect in &command.redirects {
-            match redirect {
-                Redirect::HereDocument(number) => {
-                    self.documents
-                        .get(*number)
-                        .into_iter()
-                        .for_each(|word| self.mentioned_by_word(word, mentions));
-                }
-                Redirect::HereString(word) | Redirect::Input(word) | Redirect::Duplicate(word) => {
-                    self.mentioned_by_word(word, mentions);
-                }
-                Redirect::Output(_) => {}
-            }
-        }
-        match &command.kind {
-            CommandKind::Simple { assignments, arguments } => {
-                for word in assignments.iter().flat_map(|assignment| assignment.value.words()) {
-                    self.mentioned_by_word(word, mentions);
-                }
-                let words: Vec<Word> = arguments.iter().map(as_word).collect();
-                words.iter().for_each(|word| self.mentioned_by_word(word, mentions));
-                if words.first().and_then(Word::literal).is_some_and(|name| LISTERS.contains(&name.as_str()))
-                {
-                    mentions.names.insert(VALUES.to_owned());
-                }
-            }
-            CommandKind::Group(lists) => lists.iter().for_each(|list| self.mentioned_by_list(list, mentions)),
-            CommandKind::For { words, body, .. } => {
-                words.iter().for_each(|word| self.mentioned_by_word(word, mentions));
-                self.mentioned_by_list(body, mentions);
-            }
-            CommandKind::Arithmetic { body, .. } => self.mentioned_by_list(body, mentions),
-            CommandKind::Case { lists, .. } => {
-                lists.iter().for_each(|list| self.mentioned_by_list(list, mentions))
-            }
-            CommandKind::Condition(_) => {}
-            CommandKind::Function { body, .. } => self.mentioned_by_command(body, mentions),
         }
     }
 }

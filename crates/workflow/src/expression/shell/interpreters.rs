@@ -1,8 +1,8 @@
-//! How a program that runs text is given it: the types. `tables` has the programs.
+//! The ways of a program that runs text to take it: the types. `tables` has the programs.
 
 use super::tables::PROGRAMS;
 
-/// What a word is to a program.
+/// The meaning of a word for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
     /// The program, unless an option named one.
@@ -29,7 +29,7 @@ pub(super) enum Operand {
     Data,
 }
 
-/// What the value of an option is.
+/// The meaning of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OptionValue {
     /// The program that runs in place of an operand.
@@ -50,7 +50,7 @@ pub(super) enum OptionValue {
     AttachedData,
 }
 
-/// How a program is given what it runs. Options are letters, or whole names with their dashes.
+/// The ways of a program to take the text that it runs. Options are letters, or whole names with their dashes.
 pub(super) struct Interpreter {
     pub(super) names: &'static [&'static str],
     pub(super) programs: &'static str,
@@ -78,7 +78,7 @@ pub(super) struct Interpreter {
     pub(super) options_after_operands: bool,
     /// Whether a word that begins with `+` is code.
     pub(super) plus_is_code: bool,
-    /// Whether it runs its input where it is not told what else to run.
+    /// Whether it runs its input without another program.
     pub(super) runs_input: bool,
     /// The operands that it may have and still run its input.
     pub(super) operands_before_input: usize,
@@ -99,7 +99,7 @@ impl Interpreter {
         self.operands.get(number).or(self.operands.last()).copied().unwrap_or(Operand::Data)
     }
 
-    /// What the value of the option with this letter is.
+    /// Returns the meaning of the value of the option with this letter.
     pub(super) fn short(&self, letter: char) -> Option<OptionValue> {
         let kinds = [
             (self.programs, OptionValue::Program),
@@ -114,7 +114,7 @@ impl Interpreter {
         kinds.iter().find(|(letters, _)| letters.contains(letter)).map(|(_, value)| *value)
     }
 
-    /// What the value of the option with this name is. Programs of GNU take the beginning of a name for the whole.
+    /// Returns the meaning of the value of the option with this name. Programs of GNU take the beginning of a name for the whole.
     pub(super) fn long(&self, name: &str) -> Option<OptionValue> {
         let kinds = [
             (self.long_programs, OptionValue::Program),
@@ -136,7 +136,7 @@ impl Interpreter {
         if word.starts_with("--") || self.long(word).is_some() {
             return ("", None);
         }
-        let letters = word.get(1..).unwrap_or_default();
+        let letters = crate::text::part(word, 1..);
         match letters.char_indices().find(|(_, letter)| self.short(*letter).is_some()) {
             Some((end, letter)) => (&letters[..end], Some(letter)),
             None => (letters, None),

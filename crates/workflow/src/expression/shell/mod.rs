@@ -1,14 +1,16 @@
-//! Scripts of bash and of POSIX shells: where each `${{ }}` stands, and what the shell would evaluate again.
+//! Scripts of bash and of POSIX shells: the place of each `${{ }}`, and the places where the shell evaluates its value again.
 //!
-//! `parser`, `compound`, `simple`, `redirects` and `words` read a script into the types of `syntax`. `flow` says which variables
-//! may hold a value, `sources` which words do, `programs` what commands do with their words, `tables`, `interpreters` and
-//! `options` how programs are given code. `findings` and `assignments` put these together; `nested` finds the programs in a script. `reading` is the way in.
+//! `parser`, `compound`, `simple`, `redirects` and `words` read a script into the types of `syntax`. `flow` and `mentions` find the
+//! variables that may hold a value, `sources` the words that may hold one. `programs` knows the roles of a command's words;
+//! `tables`, `interpreters` and `options` know how programs take code. `findings` and `assignments` combine all of this, and
+//! `nested` finds the programs inside a script. `reading` has the entry points.
 
 mod assignments;
 mod compound;
 mod findings;
 mod flow;
 mod interpreters;
+mod mentions;
 mod nested;
 mod options;
 mod parser;

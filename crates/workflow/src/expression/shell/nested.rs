@@ -1,4 +1,4 @@
-//! The programs in a script, and what it feeds its functions.
+//! Finds the programs inside a script, and the functions that get an input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::programs::{Role, treatment};
 use super::reading::Program;
 use super::syntax::{COPROCESS, Command, CommandKind, List, Operation, Part, Redirect, Word};
 
-/// Programs in programs that are read.
+/// The largest number of programs inside each other that are read.
 const NESTING_MAX: u32 = 3;
 
 /// The programs of shells that are texts in a program (`bash -c '…'`, `trap '…' EXIT`), and its functions that are given an input.
@@ -32,7 +32,7 @@ pub(super) fn nested_programs(program: &Program) -> (Vec<Program>, BTreeSet<Stri
 struct Nested {
     level: u32,
     found: Vec<Program>,
-    /// How many pipes and redirects of input there are around this place.
+    /// The number of pipes and redirects of input around the current place.
     feeds: u32,
     /// Commands that have an input.
     fed: BTreeSet<String>,
@@ -85,7 +85,7 @@ impl Nested {
             CommandKind::Simple { assignments, arguments } => {
                 let own: Vec<Word> = arguments.iter().map(as_word).collect();
                 for word in own.iter().take(2) {
-                    self.called(word.literal().unwrap_or_default());
+                    self.called(word.literal_text());
                 }
                 let treatment = treatment(&own);
                 for hazard in treatment.hazards.iter().filter(|hazard| hazard.role == Role::Script) {

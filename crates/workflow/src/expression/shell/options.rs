@@ -1,9 +1,9 @@
-//! What an interpreter does with its options and operands.
+//! Finds the program among the options and operands of an interpreter.
 
 use super::interpreters::{Interpreter, Operand, OptionValue};
 use super::programs::{Reading, Role};
 
-/// Where an interpreter's program stands, as far as its options say.
+/// The place of an interpreter's program, after the options so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ProgramAt {
     Unknown,
@@ -13,7 +13,7 @@ enum ProgramAt {
     Option,
 }
 
-/// What one word with an option means.
+/// The meaning of one word with an option.
 enum OptionKind {
     Flag,
     /// What follows in the word says which option it is.
@@ -78,7 +78,7 @@ impl Reading<'_> {
         self.lacks_program |= program == ProgramAt::Operand && operands == 0;
     }
 
-    /// Looks at an operand; whether it is a command of its own, with all that follows.
+    /// Reads an operand. Returns whether it begins a command of its own.
     fn operand(
         &mut self,
         known: &Interpreter,
@@ -139,7 +139,7 @@ impl Reading<'_> {
         false
     }
 
-    /// Looks at the value of an option; where the program stands then, if that changes.
+    /// Reads the value of an option. Returns the new place of the program, if it changes.
     fn option_value_of(
         &mut self,
         known: &Interpreter,

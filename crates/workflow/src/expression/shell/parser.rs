@@ -74,7 +74,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn rest(&self) -> &'a str {
-        self.text.get(self.at..self.limit).unwrap_or_default()
+        crate::text::part(self.text, self.at..self.limit)
     }
 
     pub(super) fn next(&self) -> Option<char> {
@@ -306,7 +306,7 @@ impl<'a> Parser<'a> {
                 self.bashism();
                 self.skip(8);
                 self.spaces();
-                let name = self.word().literal().unwrap_or_default();
+                let name = self.word().literal_text();
                 self.spaces();
                 if self.rest().starts_with('(') {
                     self.skip(1);

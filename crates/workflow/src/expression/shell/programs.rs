@@ -1,13 +1,13 @@
-//! Which words of a command are more than data to it: code, arithmetic, the name of a variable, the name of a program.
+//! Finds the words of a command that are more than data to it: code, arithmetic, names of variables or programs.
 //!
-//! This knows the builtins of bash and the usual interpreters and launchers. What another program makes of its arguments is
-//! not known here.
+//! It knows the builtins of bash and the usual interpreters and launchers. It does not know what other programs do with
+//! their arguments.
 
 use super::interpreters::Interpreter;
 use super::simple::DECLARATIONS;
 use super::syntax::{Part, Word, name_length};
 
-/// What a command does with one of its words.
+/// The role of a word in its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// Runs it as a script of a shell.
@@ -30,7 +30,7 @@ pub(crate) enum Role {
     ProgramFile,
 }
 
-/// How sure the role is.
+/// The certainty of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Certainty {
     Certain,
@@ -49,7 +49,7 @@ pub(super) struct Hazard {
     pub(super) certainty: Certainty,
 }
 
-/// What a command does with its words and its input.
+/// The roles of a command's words and of its input.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Treatment {
     pub(super) hazards: Vec<Hazard>,
@@ -63,11 +63,11 @@ const LAUNCHERS: &[&str] = &[
     "nice", "nohup", "runuser", "setpriv", "setsid", "stdbuf", "strace", "sudo", "taskset", "time",
     "timeout", "unshare", "xargs",
 ];
-/// Commands of which no argument is a command, whatever it is called.
+/// Commands whose arguments are never commands.
 const INERT: &[&str] =
     &["echo", "printf", "grep", "egrep", "fgrep", "rg", "git", "cat", "ls", "test", "[", "cd"];
 
-/// What the command does.
+/// Returns the roles of the words of a command.
 pub(super) fn treatment(words: &[Word]) -> Treatment {
     let mut reading = Reading {
         texts: words.iter().map(Word::literal).collect(),
@@ -88,7 +88,7 @@ pub(super) struct Reading<'a> {
     texts: Vec<Option<String>>,
     pub(super) treatment: Treatment,
     certainty: Certainty,
-    /// Commands in commands that are still followed.
+    /// The largest number of commands inside each other that are followed.
     budget: u32,
     /// Whether a shell has `-c` and nothing behind it.
     pub(super) lacks_program: bool,

@@ -1,4 +1,4 @@
-//! Reads a script, or the arguments of a command, and says where values are evaluated.
+//! Reads a script, or the arguments of a command, and finds the places where values are evaluated.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::super::interpolation::Interpolation;
-use super::findings::{Finding, Judge};
+use super::findings::{EvaluationFinder, Finding};
 use super::flow::{ARGUMENTS, FlowReader};
 use super::nested::nested_programs;
 use super::parser::{Obscurity, Parser};
@@ -14,7 +14,7 @@ use super::syntax::{
     Argument, Command, CommandKind, List, Operation, Parameter, Part, Pipeline, Place, Prefix, Word,
 };
 
-/// What is known of the text of a value.
+/// The kind of a value's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueKind {
@@ -28,23 +28,23 @@ pub enum ValueKind {
 }
 
 impl ValueKind {
-    /// Whether nothing is known of it.
+    /// Whether it may be any text.
     #[must_use]
     pub fn is_text(&self) -> bool {
         *self == ValueKind::Text
     }
 }
 
-/// A script as it was read.
+/// A script after reading.
 pub(crate) struct Script {
     programs: Vec<Program>,
     /// The functions that read something of the script.
     fed_functions: BTreeSet<String>,
     /// Where each `${{ }}` stands.
     pub(crate) places: Vec<Place>,
-    /// Why it can not be followed, and where.
+    /// The reason why the script can not be analysed, and its place.
     pub(crate) obscurity: Option<(Obscurity, Range<usize>)>,
-    /// The first place of what bash knows and other shells may not.
+    /// The first place with a construct of bash that other shells may not have.
     pub(crate) first_bashism: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn read(text: &str, interpolations: &[Interpolation]) -> Script {
 }
 
 impl Script {
-    /// Where values of these kinds, and variables of the environment that hold one, are evaluated again.
+    /// Returns the places where values of these kinds, and variables of the environment that hold one, are evaluated again.
     pub(crate) fn findings(&self, kinds: &[ValueKind], environment: &[String]) -> Vec<Finding> {
         let mut reader = FlowReader::new(kinds, environment, &self.fed_functions);
         self.programs.iter().for_each(|program| reader.functions(&program.list));
@@ -79,13 +79,13 @@ impl Script {
             reader.program(program);
         }
         let flow = reader.finish();
-        let mut judge = Judge::new(&flow, kinds, &self.fed_functions);
-        self.programs.iter().for_each(|program| judge.program(program));
-        judge.findings
+        let mut finder = EvaluationFinder::new(&flow, kinds, &self.fed_functions);
+        self.programs.iter().for_each(|program| finder.program(program));
+        finder.findings
     }
 }
 
-/// Where the arguments of one command, of which each has texts and values in turn, are evaluated again.
+/// Returns the places where the arguments of one command are evaluated again. Each argument has texts and values in turn.
 pub(crate) fn findings_of_command(words: &[Vec<ArgumentPart<'_>>], kinds: &[ValueKind]) -> Vec<Finding> {
     let word = |parts: &Vec<ArgumentPart<'_>>| {
         let parts = parts.iter().map(|part| match part {

@@ -101,7 +101,7 @@ impl Parser<'_> {
             }
         }
         if document.is_quoted {
-            let text = self.text.get(start..body_end).unwrap_or_default().to_owned();
+            let text = crate::text::part(self.text, start..body_end).to_owned();
             parts.0.push(Part::Literal { text, quoted: true });
         }
         (self.limit, self.in_backticks) = outer;

@@ -25,7 +25,7 @@ impl Parser<'_> {
                 }
                 Some('(') => match arguments.as_slice() {
                     [Argument::Word(name)] if assignments.is_empty() => {
-                        let name = name.literal().unwrap_or_default();
+                        let name = name.literal_text();
                         self.skip(1);
                         self.spaces();
                         self.expect(')', "`(`");
@@ -133,7 +133,7 @@ impl Parser<'_> {
     /// Whether the subscript that begins at `from` ends with `]=` or `]+=`.
     pub(super) fn is_assigned_at_subscript(&mut self, from: usize) -> bool {
         let Some(end) = self.closing(from, ']') else { return false };
-        let after = self.text.get(end + 1..self.limit).unwrap_or_default();
+        let after = crate::text::part(self.text, end + 1..self.limit);
         after.starts_with('=') || after.starts_with("+=")
     }
 }

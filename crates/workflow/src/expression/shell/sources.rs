@@ -1,11 +1,11 @@
-//! Which values a word may hold, and which a command may print.
+//! Finds the values that a word may hold, and the values that a command may print.
 
-use super::findings::{Judge, Source};
+use super::findings::{EvaluationFinder, Source};
 use super::flow::as_word;
 use super::reading::ValueKind;
 use super::syntax::{Command, CommandKind, List, Operation, Part, Prefix, Redirect, Word};
 
-impl Judge<'_> {
+impl EvaluationFinder<'_> {
     /// Unquoted expansions in a word that may hold a value.
     pub(super) fn unquoted(&self, word: &Word) -> Vec<Source> {
         // Double quotes leave a quoted text, though it may be empty.
@@ -73,7 +73,7 @@ impl Judge<'_> {
         match &command.kind {
             CommandKind::Simple { assignments, arguments } => {
                 let words: Vec<Word> = arguments.iter().map(as_word).collect();
-                let name = words.first().and_then(Word::literal).unwrap_or_default();
+                let name = words.first().map_or_else(String::new, Word::literal_text);
                 if self.flow.is_tainted(&name) {
                     sources.push(Source::Output);
                 }
@@ -104,7 +104,7 @@ impl Judge<'_> {
     }
 }
 
-/// What another command makes of values is not the values themselves.
+/// A command that changes its input does not print the values themselves.
 fn indirect(sources: Vec<Source>) -> Vec<Source> {
     let indirect = sources.into_iter().map(|source| match source {
         Source::Value(_) | Source::Output => Source::Output,

@@ -1,11 +1,11 @@
-//! What is left of a script after reading it: commands, words and expansions, without formatting.
+//! The syntax of a script: commands, words and expansions, without formatting.
 
 use std::ops::Range;
 
 /// The function that stands for what `coproc` runs, named like the array through which it is read.
 pub(super) const COPROCESS: &str = "COPROC";
 
-/// Where one `${{ }}` stands, which decides how the reference to its variable is spelled.
+/// The place of one `${{ }}`, which decides the spelling of the reference to its variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In a command, without quotes.
@@ -85,7 +85,7 @@ pub(super) enum Argument {
 #[derive(Clone, Debug)]
 pub(super) struct Assignment {
     pub(super) name: String,
-    /// What stands in `name[…]=`.
+    /// The index in `name[…]=`.
     pub(super) index: Option<Word>,
     pub(super) value: AssignedValue,
     pub(super) range: Range<usize>,
@@ -152,7 +152,7 @@ pub(super) struct Parameter {
     pub(super) operation: Operation,
 }
 
-/// What stands before the name.
+/// The operator before the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prefix {
     None,
@@ -193,6 +193,11 @@ impl Word {
         Some(text)
     }
 
+    /// Its text as [`Word::literal`]; empty if something in it is expanded.
+    pub(super) fn literal_text(&self) -> String {
+        self.literal().unwrap_or_default()
+    }
+
     /// The text before the first part that is expanded.
     pub(super) fn literal_prefix(&self) -> String {
         let literals = self.parts.iter().map_while(|part| match part {
@@ -215,7 +220,7 @@ impl Word {
             match part {
                 Part::Literal { text, .. } if left >= text.len() => left -= text.len(),
                 Part::Literal { text, quoted } if left > 0 => {
-                    let text = text.get(left..).unwrap_or_default().to_owned();
+                    let text = crate::text::part(text, left..).to_owned();
                     parts.push(Part::Literal { text, quoted: *quoted });
                     left = 0;
                 }

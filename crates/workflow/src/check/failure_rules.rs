@@ -1,8 +1,8 @@
-//! What an end means: which codes are a success, what follows a failure or a crash.
+//! `accept_exit`, `after_crash` and `retry`: the exit codes of a success, and the reaction to a failure or a crash.
 
 use super::keys;
-use super::names::Site;
 use super::reader::{Reader, Report, first_line};
+use super::references::Site;
 use crate::codes;
 use crate::plan::{AfterCrash, ExitCodes, RetryClass, RetryPolicy};
 use crate::yaml::{Kind, Node, Plain};
@@ -28,17 +28,17 @@ impl Reader<'_> {
     }
 
     fn exit_range(&mut self, node: &Node) -> Option<(i32, i32)> {
-        let text = node.text().unwrap_or_default();
+        let text = node.text().unwrap_or("");
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (first.trim().parse::<u8>(), last.trim().parse::<u8>()) {
             (Ok(first), Ok(last)) if first <= last => Some((i32::from(first), i32::from(last))),
             _ => {
                 let range = first_line(self.source, &node.range);
-                self.say(
+                self.report(
                     Report::error(
                         codes::INVALID_EXIT_CODES,
                         &range,
-                        format!("`{text}` is no exit code from 0 to 255"),
+                        format!("`{text}` is not an exit code from 0 to 255"),
                     )
                     .hint("write `0`, `[0, 1]` or `0-125`"),
                 );
@@ -51,7 +51,7 @@ impl Reader<'_> {
         if let Kind::Map(_) = &node.kind {
             let fields = self.fields(node, &keys::PROBE);
             let Some(probe) = fields.get("probe") else {
-                self.say(Report::error(
+                self.report(Report::error(
                     codes::MISSING_KEY,
                     &first_line(self.source, &node.range),
                     "`after_crash` needs `probe`",
@@ -85,9 +85,9 @@ impl Reader<'_> {
         if let Kind::Scalar { .. } = &node.kind {
             if !matches!(node.plain(), Some(Plain::Integer(_))) {
                 let place = first_line(self.source, &node.range);
-                self.say(
-                    Report::error(codes::WRONG_TYPE, &place, "`retry` is a number, and this is none")
-                        .hint("write how often it is tried again:  retry: 2"),
+                self.report(
+                    Report::error(codes::WRONG_TYPE, &place, "`retry` is not a number")
+                        .hint("write the number of attempts after the first:  retry: 2"),
                 );
                 return None;
             }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         }
         let fields = self.fields(node, &keys::RETRY);
         let Some(max) = fields.get("max") else {
-            self.say(
+            self.report(
                 Report::error(
                     codes::MISSING_KEY,
                     &first_line(self.source, &node.range),

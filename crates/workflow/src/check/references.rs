@@ -1,15 +1,16 @@
-//! Names in expressions: that they exist, that they are known by then, and that comparisons can be true.
+//! Names in expressions: each must exist and have its value by then, and comparisons must be able to hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use backstay_model::StepId;
 
+use super::order::Order;
 use super::reader::{Reader, Report};
 use crate::codes;
 use crate::diagnostic::{listed, nearest};
 use crate::expression::{
-    Path, Token, TokenKind, ValueKind, in_place_of, in_place_of_field, is_filter, paths, tokens,
+    Path, Token, TokenKind, ValueKind, foreign_field_hint, foreign_name_hint, is_filter, paths, tokens,
 };
 use crate::plan::InputType;
 use crate::yaml::Node;
@@ -19,7 +20,7 @@ use crate::yaml::Node;
 pub(super) enum Site {
     /// When this step starts.
     Step(StepId),
-    /// At the end of a pass of this loop.
+    /// At the end of a cycle of this loop.
     Loop(StepId),
     /// In a step whose id is wrong: the order is not checked.
     Unknown,
@@ -29,16 +30,26 @@ pub(super) enum Site {
     End,
 }
 
-/// One expression.
-pub(super) struct Use {
+/// The expressions of one text.
+pub(super) struct ExpressionText {
     site: Site,
     node: Node,
     /// The text of the whole scalar or file.
     text: String,
-    /// The bytes of the expression in it.
-    inner: Range<usize>,
-    /// Names that blocks of the same text define.
+    /// The bytes of each expression in it.
+    inners: Vec<Range<usize>>,
+    /// Names that blocks of the text define.
     local: Vec<String>,
+}
+
+/// One expression.
+struct Reference<'e> {
+    site: &'e Site,
+    node: &'e Node,
+    /// The bytes of the expression in the text of its scalar or file.
+    inner: &'e Range<usize>,
+    /// Names that blocks of the same text define.
+    local: &'e [String],
 }
 
 const STEP_FIELDS: &[(&str, Type)] = &[
@@ -58,7 +69,7 @@ const RUN_FIELDS: &[(&str, Type)] =
     &[("id", Type::Text), ("workflow", Type::Text), ("cwd", Type::Text), ("ok", Type::Boolean)];
 const STATUSES: &[&str] = &["succeeded", "failed", "skipped", "cancelled"];
 const LATER_ROOTS: &[&str] = &["it", "item", "workspace", "secrets", "budget", "cycle"];
-/// Filters that are proposed for one that does not exist: our own, and the usual ones of the engine.
+/// Filters that are proposed for an unknown filter: our own, and the usual ones of the engine.
 const FILTERS: &[&str] = &[
     "json",
     "from_json",
@@ -119,40 +130,44 @@ impl Type {
     }
 }
 
-/// For each of some steps, other steps.
-type Steps = BTreeMap<StepId, BTreeSet<StepId>>;
-
-/// What is known of the order.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    /// For each step, what has ended whenever it starts.
-    ended: &'a Steps,
-    /// For each loop, what is in it.
-    loops: &'a Steps,
-}
-
 impl Reader<'_> {
-    pub(super) fn note_use(&mut self, node: &Node, site: &Site, text: &str, inner: Range<usize>) {
-        let local = locals(text);
-        self.uses.push(Use { site: site.clone(), node: node.clone(), text: text.to_owned(), inner, local });
+    /// Notes the expressions at the bytes `inners` of `text`.
+    pub(super) fn note_expressions(
+        &mut self,
+        node: &Node,
+        site: &Site,
+        text: &str,
+        inners: Vec<Range<usize>>,
+    ) {
+        if !inners.is_empty() {
+            let (local, text) = (locals(text), text.to_owned());
+            self.expressions.push(ExpressionText {
+                site: site.clone(),
+                node: node.clone(),
+                text,
+                inners,
+                local,
+            });
+        }
     }
 
-    /// Checks every expression that was met.
-    pub(super) fn names(&mut self, ended: &Steps, loops: &Steps) {
-        let known = Known { ended, loops };
-        for each in std::mem::take(&mut self.uses) {
-            let source = &each.text[each.inner.clone()];
-            let words = tokens(source);
-            self.filters(&each, &words);
-            for path in paths(&words) {
-                self.path(&each, &path, known);
-                self.comparison(&each, &words, &path);
+    /// Checks every expression of the file.
+    pub(super) fn check_references(&mut self, order: &Order<'_>) {
+        for ExpressionText { site, node, text, inners, local } in std::mem::take(&mut self.expressions) {
+            for inner in &inners {
+                let each = Reference { site: &site, node: &node, inner, local: &local };
+                let words = tokens(&text[inner.clone()]);
+                self.filters(&each, &words);
+                for path in paths(&words) {
+                    self.path(&each, &path, order);
+                    self.comparison(&each, &words, &path);
+                }
             }
         }
     }
 
-    /// `value | filter`: an unknown one would be told only when the expression is evaluated.
-    fn filters(&mut self, each: &Use, words: &[Token<'_>]) {
+    /// Reports unknown filters: the engine reports them only when it evaluates the expression.
+    fn filters(&mut self, each: &Reference<'_>, words: &[Token<'_>]) {
         for pair in words.windows(2) {
             let [pipe, name] = pair else { continue };
             if pipe.text != "|" || name.kind != TokenKind::Name || is_filter(name.text) {
@@ -162,38 +177,38 @@ impl Reader<'_> {
             let near = nearest(name.text, FILTERS.iter().copied()).map(ToOwned::to_owned);
             let report =
                 Report::error(codes::UNKNOWN_NAME, &place, format!("there is no filter `{}`", name.text));
-            self.say(report.maybe_hint(near.map(did_you_mean)));
+            self.report(report.maybe_hint(near.map(did_you_mean)));
         }
     }
 
-    fn place(&self, each: &Use, range: &Range<usize>) -> Range<usize> {
+    fn place(&self, each: &Reference<'_>, range: &Range<usize>) -> Range<usize> {
         let start = each.inner.start;
         each.node.locate(self.source, &(start + range.start..start + range.end))
     }
 
-    fn path(&mut self, each: &Use, path: &Path<'_>, known: Known<'_>) {
+    fn path(&mut self, each: &Reference<'_>, path: &Path<'_>, order: &Order<'_>) {
         let Some((root, range)) = path.names.first() else { return };
         match (*root, path.names.get(1)) {
             ("inputs", Some((name, range))) if !self.inputs.contains_key(*name) => {
-                let near = nearest(name, self.inputs.keys().map(String::as_str)).map(ToOwned::to_owned);
+                let near = self.nearest(name, self.inputs.keys().map(String::as_str)).map(ToOwned::to_owned);
                 let place = self.place(each, range);
                 let hint = near.map_or_else(
                     || format!("declare it under `inputs`:  {name}: {{type: string}}"),
                     did_you_mean,
                 );
-                self.say(
+                self.report(
                     Report::error(codes::UNKNOWN_NAME, &place, format!("no input `{name}` is declared"))
                         .hint(hint),
                 );
             }
-            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), known),
+            ("steps", Some((step, range))) => self.step_path(each, path, (step, range), order),
             ("previous", name) => {
-                self.previous_path(each, path, range, name.map(|(name, range)| (*name, range)), known)
+                self.previous_path(each, path, range, name.map(|(name, range)| (*name, range)), order)
             }
             ("run", Some((field, range))) if !RUN_FIELDS.iter().any(|(known, _)| known == field) => {
                 let place = self.place(each, range);
                 let all = listed(RUN_FIELDS.iter().map(|(known, _)| *known));
-                self.say(
+                self.report(
                     Report::error(codes::UNKNOWN_NAME, &place, format!("`run` has no `{field}`"))
                         .hint(format!("it has {all}")),
                 );
@@ -202,7 +217,7 @@ impl Reader<'_> {
             (root, _) if FUNCTIONS.contains(&root) || each.local.iter().any(|local| local == root) => {}
             (root, _) if LATER_ROOTS.contains(&root) => {
                 let place = self.place(each, range);
-                self.say(
+                self.report(
                     Report::error(
                         codes::NOT_SUPPORTED,
                         &place,
@@ -217,7 +232,7 @@ impl Reader<'_> {
                     format!("did you mean `inputs.{root}`?")
                 } else if self.ids.contains_key(root) {
                     format!("did you mean `steps.{root}`?")
-                } else if let Some(answer) = in_place_of(root) {
+                } else if let Some(answer) = foreign_name_hint(root) {
                     answer.to_owned()
                 } else {
                     nearest(root, ["inputs", "steps", "run"]).map_or_else(
@@ -225,8 +240,8 @@ impl Reader<'_> {
                         |near| did_you_mean(near.to_owned()),
                     )
                 };
-                self.say(
-                    Report::error(codes::UNKNOWN_NAME, &place, format!("nothing is named `{root}`"))
+                self.report(
+                    Report::error(codes::UNKNOWN_NAME, &place, format!("no value has the name `{root}`"))
                         .hint(hint),
                 );
             }
@@ -235,46 +250,50 @@ impl Reader<'_> {
 
     fn step_path(
         &mut self,
-        each: &Use,
+        each: &Reference<'_>,
         path: &Path<'_>,
         (step, range): (&str, &Range<usize>),
-        known: Known<'_>,
+        order: &Order<'_>,
     ) {
         let place = self.place(each, range);
         if !self.ids.contains_key(step) {
-            let near = nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
-            self.say(
+            let near = self.nearest(step, self.ids.keys().map(String::as_str)).map(ToOwned::to_owned);
+            self.report(
                 Report::error(codes::UNKNOWN_NAME, &place, format!("there is no step `{step}`"))
                     .maybe_hint(near.map(did_you_mean)),
             );
             return;
         }
         self.step_field(each, path);
-        let ended = known.ended;
-        let has = |steps: &BTreeSet<StepId>| steps.iter().any(|known| known.as_str() == step);
-        let known = match &each.site {
-            Site::Step(site) => ended.get(site).is_none_or(has),
-            Site::Loop(site) => ended.get(site).is_none_or(has) || known.loops.get(site).is_none_or(has),
-            Site::Unknown | Site::End => true,
-            Site::Start => false,
+        // What could not be read has no place in the order.
+        let is_placed = |site: &StepId| order.contains(site.as_str()) && order.contains(step);
+        let may_be_open = match each.site {
+            Site::Step(site) => is_placed(site) && !order.has_ended(step, site.as_str()),
+            Site::Loop(site) => {
+                is_placed(site) && !order.has_ended(step, site.as_str()) && !order.is_inside(step, site)
+            }
+            Site::Unknown | Site::End => false,
+            Site::Start => true,
         };
-        // A step that could not be read has no place in the order.
-        let in_plan = ended.keys().any(|id| id.as_str() == step);
-        if !known && (in_plan || each.site == Site::Start) {
-            let hint = match &each.site {
+        if may_be_open {
+            let hint = match each.site {
                 Site::Step(site) if site.as_str() == step => "a step can not read its own result".to_owned(),
                 Site::Step(site) => format!("put `{site}` after `{step}`, or add `{step}` to its `needs`"),
-                Site::Loop(site) => format!("`until` sees what is in `{site}` and what is before it"),
-                Site::Start | Site::Unknown | Site::End => "say it at a step that comes after it".to_owned(),
+                Site::Loop(site) => format!("`until` can read the steps in `{site}` and the steps before it"),
+                Site::Start | Site::Unknown | Site::End => "use it in a step that comes after it".to_owned(),
             };
-            self.say(
-                Report::error(codes::ORDER, &place, format!("`{step}` may not have ended by then"))
-                    .hint(hint),
+            self.report(
+                Report::error(
+                    codes::ORDER,
+                    &place,
+                    format!("`{step}` may not have ended when this is evaluated"),
+                )
+                .hint(hint),
             );
         }
     }
 
-    fn step_field(&mut self, each: &Use, path: &Path<'_>) {
+    fn step_field(&mut self, each: &Reference<'_>, path: &Path<'_>) {
         if let Some((field, range)) = path.names.get(2)
             && !STEP_FIELDS.iter().any(|(known, _)| known == field)
         {
@@ -292,50 +311,49 @@ impl Reader<'_> {
                     |near| did_you_mean(near.to_owned()),
                 )
             };
-            let hint = in_place_of_field(field).map_or_else(near, ToOwned::to_owned);
-            self.say(Report::error(code, &place, message).hint(hint));
+            let hint = foreign_field_hint(field).map_or_else(near, ToOwned::to_owned);
+            self.report(Report::error(code, &place, message).hint(hint));
         }
     }
 
     /// `previous`, and `previous.x`.
     fn previous_path(
         &mut self,
-        each: &Use,
+        each: &Reference<'_>,
         path: &Path<'_>,
         root: &Range<usize>,
         step: Option<(&str, &Range<usize>)>,
-        known: Known<'_>,
+        order: &Order<'_>,
     ) {
-        let inside = match &each.site {
-            // A step that could not be read stands in no loop.
-            Site::Step(site) if !known.ended.contains_key(site) => return,
-            Site::Step(site) => {
-                let around = known.loops.values().filter(|inside| inside.contains(site));
-                around.min_by_key(|inside| inside.len())
-            }
-            Site::Loop(site) => known.loops.get(site),
+        let around = match each.site {
+            // What could not be read stands in no loop.
+            Site::Step(site) | Site::Loop(site) if !order.contains(site.as_str()) => return,
+            Site::Step(site) => order.loop_around(site.as_str()),
+            Site::Loop(site) => Some(site),
             Site::Unknown => return,
             Site::Start | Site::End => None,
         };
-        let Some(inside) = inside else {
+        let Some(around) = around else {
             let place = self.place(each, root);
             let report = Report::error(codes::UNKNOWN_NAME, &place, "`previous` is known only in a loop");
-            self.say(
-                report.hint("it holds the results of the loop's last pass: say it at a step under `repeat`"),
+            self.report(
+                report.hint(
+                    "it holds the results of the loop's previous cycle: use it in a step under `repeat`",
+                ),
             );
             return;
         };
         let Some((step, range)) = step else { return };
-        // A step that could not be read stands in no plan.
-        let is_unread = self.ids.contains_key(step) && !known.ended.keys().any(|id| id.as_str() == step);
-        if is_unread {
+        if self.ids.contains_key(step) && !order.contains(step) {
             return;
         }
-        if !inside.iter().any(|known| known.as_str() == step) {
+        if !order.is_inside(step, around) {
             let place = self.place(each, range);
-            let near = nearest(step, inside.iter().map(StepId::as_str)).map(ToOwned::to_owned);
+            let near = self.nearest(step, order.inside(around).map(StepId::as_str)).map(ToOwned::to_owned);
             let message = format!("the loop has no step `{step}`");
-            self.say(Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)));
+            self.report(
+                Report::error(codes::UNKNOWN_NAME, &place, message).maybe_hint(near.map(did_you_mean)),
+            );
             return;
         }
         self.step_field(each, path);
@@ -347,7 +365,7 @@ impl Reader<'_> {
     }
 
     /// `path == literal` and `literal == path`.
-    fn comparison(&mut self, each: &Use, words: &[Token<'_>], path: &Path<'_>) {
+    fn comparison(&mut self, each: &Reference<'_>, words: &[Token<'_>], path: &Path<'_>) {
         let after = words.get(path.words.end).zip(words.get(path.words.end + 1));
         let before = path.words.start.checked_sub(2).map(|at| (&words[at + 1], &words[at]));
         let Some((_, literal)) =
@@ -373,7 +391,7 @@ impl Reader<'_> {
             };
             let message =
                 format!("`{name}` is {}, this is {}: they are never equal", is.name(), compared.name());
-            self.say(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
+            self.report(Report::error(codes::COMPARED_TYPES, &place, message).hint(hint));
         } else if path.names.len() == 3
             && matches!(path.names[0].0, "steps" | "previous")
             && path.names[2].0 == "status"
@@ -381,7 +399,7 @@ impl Reader<'_> {
         {
             let report =
                 Report::error(codes::UNKNOWN_STATUS, &place, format!("no step has the status `{text}`"));
-            self.say(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
+            self.report(report.hint(format!("a status is one of {}", listed(STATUSES.iter().copied()))));
         }
     }
 }
@@ -403,7 +421,7 @@ fn type_of(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> Type
     }
 }
 
-/// What is known of the text of the value that a dotted name stands for.
+/// The kind of the text of the value that a dotted name stands for.
 pub(super) fn value_kind(inputs: &BTreeMap<String, Option<InputType>>, names: &[&str]) -> ValueKind {
     match type_of(inputs, names) {
         Type::Number => ValueKind::Number,
@@ -420,7 +438,7 @@ fn did_you_mean(near: String) -> String {
 fn locals(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for block in text.split("${%").skip(1) {
-        let words = tokens(block.split("%}").next().unwrap_or_default());
+        let words = tokens(block.split_once("%}").map_or(block, |(inner, _)| inner));
         if !matches!(words.first().map(|word| word.text), Some("for" | "set")) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Agents that `--agent` put in the place of those that the file names.
+//! Agents that `--agent` puts in the place of agents of the file.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use super::workflow::AgentOverride;
 use crate::plan::{AgentKind, AgentSpec, Plan, Step, Verb};
 
 impl Plan {
-    /// Names each agent that was given at the start by what it is, so that every screen, limit and event says who works:
-    /// another agent by its own name, a command as `cmd:PROGRAM`.
+    /// Renames each agent that `--agent` replaced, so that screens, limits and events name the agent that works: another
+    /// agent by its own name, a command by `cmd:PROGRAM`.
     pub(super) fn replace_agents(&mut self, given: &BTreeMap<String, AgentOverride>) {
         let mut agents = self.agents.clone();
         agents.retain(|name, _| !given.contains_key(name));
