@@ -219,26 +219,35 @@ fn said_words(said: &Said) -> Option<(Paint, String)> {
 
 fn continues_words(continues: &StepContinues, times: &Times) -> String {
     let next = &continues.next;
-    let waits = || LimitWait::of(continues).map(|limit| super::limit_words(&limit, times));
-    match (&continues.because, continues.due_at) {
-        (Because::Limit { .. }, _) => {
-            waits().unwrap_or_else(|| format!("{} met a limit; {next} goes on", continues.agent))
-        }
+    let goes_on = || wait_words(continues, times).unwrap_or_else(|| format!("{next} goes on"));
+    match (&continues.because, continues.wait) {
+        (Because::Limit { .. }, Some(_)) => goes_on(),
+        (Because::Limit { .. }, None) => format!("{} met a limit; {}", continues.agent, goes_on()),
         (
-            Because::LoginNeeded { message } | Because::Refused { message } | Because::NotStarted { message },
+            Because::Unreachable { message, .. }
+            | Because::LoginNeeded { message }
+            | Because::Refused { message }
+            | Because::NotStarted { message },
             _,
-        ) => format!("{message}; {}", waits().unwrap_or_else(|| format!("{next} goes on"))),
+        ) => format!("{message}; {}", goes_on()),
         (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
-        (Because::SessionBusy, Some(due_at)) => {
-            format!("another process works in its session; it tries again at {}", times.minute(due_at))
+        (Because::SessionBusy, Some(wait)) => {
+            format!("another process works in its session; it tries again at {}", times.minute(wait.until))
         }
         (Because::SessionBusy, None) => {
             "another process works in its session; it begins a new one".to_owned()
         }
         (Because::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
     }
+}
+
+/// What the next attempt of an agent waits for; `None` if it begins at once.
+fn wait_words(continues: &StepContinues, times: &Times) -> Option<String> {
+    let wait = continues.wait?;
+    let limit = LimitWait::of(continues).map(|limit| super::limit_words(&limit, times));
+    Some(limit.unwrap_or_else(|| format!("{} is asked again {}", continues.next, times.minute(wait.until))))
 }
 
 fn millis(millis: u64) -> String {

@@ -341,6 +341,7 @@ fn fill(event: Event, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<Ste
 fn because(because: &Because) -> String {
     match because {
         Because::Limit { message, .. }
+        | Because::Unreachable { message, .. }
         | Because::LoginNeeded { message }
         | Because::Refused { message }
         | Because::NotStarted { message }

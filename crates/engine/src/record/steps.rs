@@ -42,8 +42,8 @@ impl RunRecord {
             }
             Event::StepContinues(continues) => {
                 let record = self.entry(scope, step, at);
-                record.stage = match continues.due_at {
-                    Some(due_at) => StepStage::Backoff { due_at },
+                record.stage = match continues.wait {
+                    Some(wait) => StepStage::Backoff { due_at: wait.until },
                     None => StepStage::Started,
                 };
                 record.limit = LimitWait::of(&continues);

@@ -1,6 +1,6 @@
 //! A run in a line: what its index row holds.
 
-use backstay_model::event::{Because, StepContinues};
+use backstay_model::event::{Because, StepContinues, WaitReason};
 use backstay_model::{QuestionId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -53,10 +53,10 @@ impl LimitWait {
     /// The limit that the next attempt waits for, if it waits for one.
     #[must_use]
     pub fn of(continues: &StepContinues) -> Option<LimitWait> {
-        let until = continues.limit_ends_at()?;
+        let wait = continues.wait.filter(|wait| wait.reason == WaitReason::Limit)?;
         // The limit of another agent was told earlier.
         let is_its_own = continues.next == continues.agent;
         let is_end_unknown = is_its_own && matches!(continues.because, Because::Limit { reset_at: None, .. });
-        Some(LimitWait { agent: continues.next.clone(), until, is_end_known: !is_end_unknown })
+        Some(LimitWait { agent: continues.next.clone(), until: wait.until, is_end_known: !is_end_unknown })
     }
 }

@@ -316,8 +316,8 @@ impl RunMachine {
                 }
             }
             Event::StepContinues(continues) => {
-                let phase = match continues.due_at {
-                    Some(due_at) => LeafPhase::Backoff { due_at },
+                let phase = match continues.wait {
+                    Some(wait) => LeafPhase::Backoff { due_at: wait.until },
                     None => LeafPhase::Working(Progress::Wanted),
                 };
                 self.want_next_attempt(place, phase);

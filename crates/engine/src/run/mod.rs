@@ -9,6 +9,7 @@ mod agent_work;
 mod agents;
 mod apply;
 mod asks;
+mod availability;
 mod budget;
 mod definition;
 mod desired;

@@ -182,7 +182,11 @@ impl Turn<'_> {
 
     fn fail_attempt(&mut self, place: &Place, step: &Step, attempt: Attempt, failed: Failed) {
         let Failed { exit_code, failure, message, output } = failed;
-        let failures = self.machine.leaf(place).map_or(0, |leaf| leaf.failures);
+        // Each agent has its own tries of a network that may be another one.
+        let failures = self.machine.leaf(place).map_or(0, |leaf| match failure {
+            FailureClass::Network => leaf.agent.network_tries,
+            _ => leaf.failures,
+        });
         let class = retry_class(failure);
         let again = class.is_some_and(|class| step.retry.errors.contains(&class))
             && failures < step.retry.retries_max;

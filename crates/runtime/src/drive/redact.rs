@@ -56,6 +56,7 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         Event::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
         Event::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
+            | Because::Unreachable { message, .. }
             | Because::LoginNeeded { message }
             | Because::Refused { message }
             | Because::NotStarted { message }

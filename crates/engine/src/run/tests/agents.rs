@@ -340,14 +340,14 @@ fn a_limit_without_an_end_is_waited_for_longer_each_time() {
 fn limits_in_a_row_are_waited_for_no_longer_than_max_wait() {
     let mut bench = one("");
     let facts = bench.meets_limit("a", Some(7 * HOUR_MS));
-    assert_eq!(facts[1], "a failed: limit (the wait of 7h01m is longer than `max_wait`, 6h00m)");
+    assert_eq!(facts[1], "a failed: limit (the wait of 7h00m is longer than `max_wait`, 6h00m)");
 
     let mut bench = one("max_wait: 90m");
     bench.meets_limit("a", Some(HOUR_MS));
     bench.now = bench.machine.next_timer().unwrap();
     bench.settle();
     let facts = bench.meets_limit("a", Some(HOUR_MS));
-    assert!(facts[1].starts_with("a failed: limit (the wait of 2h02m is longer than"), "{facts:?}");
+    assert!(facts[1].starts_with("a failed: limit (the wait of 2h01m is longer than"), "{facts:?}");
 }
 
 #[test]
@@ -432,7 +432,8 @@ fn the_network_is_tried_three_times_in_the_same_session() {
         bench.later(HOUR_MS);
         assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
     }
-    assert_eq!(bench.fails("a", away())[1], "a failed: away");
+    let facts = bench.fails("a", away());
+    assert_eq!(facts[1], "a continues after 4 by codex later: unreachable", "then it is waited for");
 }
 
 #[test]
@@ -722,7 +723,7 @@ fn what_follows_a_limit_stands_in_the_log_whole() {
     bench.meets_limit("a", Some(HOUR_MS));
     let [continues] = bench.continued().try_into().unwrap();
     let reset_at: Timestamp = bench.now.plus(Duration::from_millis(HOUR_MS));
-    let due_at = continues.due_at.unwrap();
+    let due_at = continues.wait.unwrap().until;
     let because = Because::Limit { reset_at: Some(reset_at), until: due_at, message: "limit".to_owned() };
     assert_eq!(continues.because, because);
     assert!(bench.machine.desired().values().all(|wish| !matches!(wish, Desired::Start(_))));
