@@ -9,7 +9,7 @@ use backstay_model::{Frame, Recorded, Scope, Seq};
 
 use super::one_line;
 use super::time::{Times, duration};
-use super::words::counted;
+use super::words::{counted, failure_words};
 use super::{Line, Paint};
 
 /// The line of `event`; none for what only machines need to know.
@@ -112,7 +112,10 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             };
             (paint, format!("{} ({})", finished.summary, millis(finished.duration_ms)))
         }
-        Event::StepRetryScheduled(retry) => (Paint::Warn, format!("{}; tried again", failure(retry.failure))),
+        Event::StepRetryScheduled(retry) => {
+            let (next, at) = (retry.attempt.next(), times.second(retry.due_at));
+            (Paint::Warn, format!("{}; try {next} at {at}", retry.message))
+        }
         Event::StepContinues(continues) => (Paint::Warn, continues_words(continues, times)),
         Event::AgentSaid(said) => return said_words(&said.what),
         Event::StepStalled(stalled) => {
@@ -173,28 +176,16 @@ fn attempt(finished: &EffectFinished) -> Option<(Paint, String)> {
         AttemptEnd::Succeeded | AttemptEnd::Cancelled => None,
         AttemptEnd::Interrupted => Some((Paint::Warn, "stopped, to be taken up again".to_owned())),
         AttemptEnd::Failed { failure: class } => {
-            let message = finished.message.clone().unwrap_or_else(|| failure(class).to_owned());
+            let ended = match (class, finished.exit_code, finished.signal) {
+                (FailureClass::Exit, Some(code), _) => format!("exit {code}"),
+                (FailureClass::Exit | FailureClass::Crash, None, Some(signal)) => {
+                    format!("ended by signal {signal}")
+                }
+                _ => failure_words(class).to_owned(),
+            };
+            let message = finished.message.as_ref().unwrap_or(&ended);
             Some((Paint::Warn, format!("try {}: {message}", finished.attempt)))
         }
-    }
-}
-
-fn failure(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::Exit => "an exit code that is not accepted",
-        FailureClass::Timeout => "timeout",
-        FailureClass::Stall => "silent for too long",
-        FailureClass::Crash => "lost with a crash",
-        FailureClass::InvalidOutput => "not the output that was promised",
-        FailureClass::RateLimit => "rate limit",
-        FailureClass::Network => "no network",
-        FailureClass::Spawn => "could not be started",
-        FailureClass::Expression => "an expression failed",
-        FailureClass::Exhausted => "its cycles are used up",
-        FailureClass::Login => "not logged in",
-        FailureClass::Refused => "refused by the provider",
-        FailureClass::Budget => "the budget is used up",
-        FailureClass::Session => "its session is not as it should be",
     }
 }
 
@@ -230,7 +221,10 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
             | Because::NotStarted { message },
             _,
         ) => format!("{message}; {}", goes_on()),
-        (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
+        (Because::CutShort { message }, Some(wait)) => {
+            format!("{message}; it is started again at {}", times.second(wait.until))
+        }
+        (Because::CutShort { message }, None) => format!("{message}; it is started again"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
         (Because::SessionBusy, Some(wait)) => {

@@ -94,7 +94,7 @@ impl Turn<'_> {
             if self.is_full() {
                 return;
             }
-            let Some(LeafPhase::Backoff { due_at }) =
+            let Some(LeafPhase::Backoff { due_at, .. }) =
                 self.machine.leaf(&place).map(|leaf| leaf.phase.clone())
             else {
                 continue;

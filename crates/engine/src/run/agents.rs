@@ -27,6 +27,8 @@ const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
 /// How long an agent is not asked whose provider cannot be reached; doubled with each in a row, up to the longest.
 const OUTAGE_MS: u64 = 2 * 60_000;
 const OUTAGE_MAX_MS: u64 = 15 * 60_000;
+/// The pause before an agent is started again whose process was ended from outside; so much more each time.
+const RESTART_MS: u64 = 5_000;
 /// How long a session is waited for that another process works in; doubled each time, so often.
 const BUSY_SESSION_MS: u64 = 30_000;
 const BUSY_SESSION_TRIES_MAX: u32 = 5;
@@ -374,13 +376,22 @@ impl Turn<'_> {
                 if turn.cuts < LOSSES_IN_A_ROW_MAX
                     && matches!(step.after_crash, AfterCrash::Resume | AfterCrash::Rerun) =>
             {
-                continues(Because::CutShort { message: text() })
+                let because = Because::CutShort { message: text() };
+                let (agent, next, wait) =
+                    (current.clone(), current.clone(), self.pause_after_cuts(turn.cuts));
+                Some(Next::Continues(StepContinues { attempt, agent, next, because, wait }))
             }
             (FailureClass::InvalidOutput, _) if ended.is_some() => {
                 once(Once::Repair, Because::InvalidOutput { problem: text() })
             }
             _ => None,
         }
+    }
+
+    /// The pause before an agent is started again whose process was ended from outside so often before: none the first time.
+    fn pause_after_cuts(&self, cuts: u32) -> Option<AgentWait> {
+        let pause = Duration::from_millis(RESTART_MS.saturating_mul(u64::from(cuts)));
+        (cuts > 0).then(|| AgentWait { until: self.env.now.plus(pause), reason: WaitReason::Restart })
     }
 
     /// The agent again in its session, in which another process works; `None` once it was waited for often enough.

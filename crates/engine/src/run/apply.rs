@@ -309,7 +309,10 @@ impl RunMachine {
             Event::StepSkipped(skipped) => self.fold_skipped(place, skipped),
             Event::StepFinished(finished) => self.fold_finished(place, finished),
             Event::StepRetryScheduled(retry) => {
-                self.want_next_attempt(place, LeafPhase::Backoff { due_at: retry.due_at });
+                self.want_next_attempt(
+                    place,
+                    LeafPhase::Backoff { due_at: retry.due_at, after: retry.failure },
+                );
                 if let Some(leaf) = self.leaf_mut(place) {
                     leaf.failures += 1;
                     leaf.agent.fold_retry(retry.failure);
@@ -317,7 +320,9 @@ impl RunMachine {
             }
             Event::StepContinues(continues) => {
                 let phase = match continues.wait {
-                    Some(wait) => LeafPhase::Backoff { due_at: wait.until },
+                    Some(wait) => {
+                        LeafPhase::Backoff { due_at: wait.until, after: continues.because.failure() }
+                    }
                     None => LeafPhase::Working(Progress::Wanted),
                 };
                 self.want_next_attempt(place, phase);

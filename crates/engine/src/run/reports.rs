@@ -199,7 +199,7 @@ impl Turn<'_> {
         // Between half of the pause and the whole of it, so that what failed together does not come back together.
         let jitter_ms = self.env.chance_below(pause_ms / 2 + 1, u64::from(attempt.0));
         let due_at = self.env.now.plus(std::time::Duration::from_millis(pause_ms - jitter_ms));
-        self.emit_at(place, StepRetryScheduled { attempt, failure, due_at });
+        self.emit_at(place, StepRetryScheduled { attempt, failure, message, due_at });
     }
 
     /// After an asked-for stop the step is done again on resume, unless it has a probe that can tell better.

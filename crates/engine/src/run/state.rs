@@ -17,7 +17,7 @@ use super::agents::{AgentTurn, SaidUntil};
 use super::budget::Used;
 use super::place::Place;
 use crate::Performer;
-use crate::record::LimitWait;
+use crate::record::{LimitWait, RetryWait};
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub(super) enum LeafPhase {
     Backoff {
         /// That moment.
         due_at: Timestamp,
+        /// What went wrong with the last one.
+        after: FailureClass,
     },
     /// A person is asked whether more may be used, before the attempt begins.
     Held {
@@ -365,7 +367,7 @@ impl RunMachine {
             return None;
         }
         let due = |place: &Place| match self.leaf(place).map(|leaf| &leaf.phase) {
-            Some(LeafPhase::Backoff { due_at }) => Some(*due_at),
+            Some(LeafPhase::Backoff { due_at, .. }) => Some(*due_at),
             _ => None,
         };
         self.active.iter().filter_map(due).chain(self.next_ask_due()).chain(self.next_passes_due()).min()
@@ -460,6 +462,19 @@ impl RunMachine {
             _ => None,
         };
         self.active.iter().filter_map(waits).min_by_key(|limit| limit.until)
+    }
+
+    /// The next attempt that waits for a moment, which is no limit's end: the first that is due.
+    #[must_use]
+    pub fn waits_for_retry(&self) -> Option<RetryWait> {
+        let waits = |place: &Place| match self.leaf(place)? {
+            Leaf { phase: LeafPhase::Backoff { due_at, after }, agent, .. } if agent.waits_for.is_none() => {
+                let (step, attempt) = (place.step.clone(), self.attempt(place));
+                Some(RetryWait { step, attempt, failure: *after, until: *due_at })
+            }
+            _ => None,
+        };
+        self.active.iter().filter_map(waits).min_by_key(|retry| retry.until)
     }
 
     pub(super) fn leaf(&self, place: &Place) -> Option<&Leaf> {

@@ -151,6 +151,7 @@ impl RunMachine {
             question: self.questions.keys().next().copied(),
             next_timer: self.next_timer(),
             limit: self.waits_for_limit().cloned(),
+            retry: self.waits_for_retry(),
         };
         fitted(summary)
     }
@@ -178,8 +179,11 @@ fn fitted(mut summary: RunSummary) -> RunSummary {
 
 #[cfg(test)]
 mod tests {
+    use backstay_model::Attempt;
+    use backstay_model::event::FailureClass;
+
     use super::*;
-    use crate::record::LimitWait;
+    use crate::record::{LimitWait, RetryWait};
 
     #[test]
     fn a_summary_fits_its_row_whatever_its_texts_are() {
@@ -200,6 +204,12 @@ mod tests {
                     agent: "a".repeat(100),
                     until: Timestamp::from_micros(i64::MAX),
                     is_end_known: true,
+                }),
+                retry: Some(RetryWait {
+                    step: "s".repeat(64).parse().unwrap(),
+                    attempt: Attempt(u32::MAX),
+                    failure: FailureClass::InvalidOutput,
+                    until: Timestamp::from_micros(i64::MAX),
                 }),
             });
             let stored = serde_json::to_string(&summary).unwrap();

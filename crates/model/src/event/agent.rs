@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FailureClass;
 use crate::{Attempt, Digest, EffectId, Text, Timestamp};
 
 /// What an agent may do.
@@ -377,6 +378,38 @@ pub enum Because {
     },
 }
 
+impl Because {
+    /// What went wrong, as a class.
+    #[must_use]
+    pub const fn failure(&self) -> FailureClass {
+        match self {
+            Because::Limit { .. } => FailureClass::RateLimit,
+            Because::Unreachable { .. } => FailureClass::Network,
+            Because::LoginNeeded { .. } => FailureClass::Login,
+            Because::Refused { .. } => FailureClass::Refused,
+            Because::NotStarted { .. } => FailureClass::Spawn,
+            Because::CutShort { .. } => FailureClass::Crash,
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => FailureClass::Session,
+            Because::InvalidOutput { .. } => FailureClass::InvalidOutput,
+        }
+    }
+
+    /// What went wrong, for people; `None` where the class says all.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Because::Limit { message, .. }
+            | Because::Unreachable { message, .. }
+            | Because::LoginNeeded { message }
+            | Because::Refused { message }
+            | Because::NotStarted { message }
+            | Because::CutShort { message }
+            | Because::InvalidOutput { problem: message } => Some(message),
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => None,
+        }
+    }
+}
+
 /// An attempt of an agent will be followed by another one that counts against nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepContinues {
@@ -413,6 +446,8 @@ pub enum WaitReason {
     Network,
     /// Another process works in its session.
     Session,
+    /// Its process was ended from outside more than once.
+    Restart,
 }
 
 /// The name of a session that is chosen before its start: a UUID made of `digest`.

@@ -54,6 +54,7 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         Event::StepFinished(finished) => secrets.redact(&mut finished.summary),
         Event::RunFailed(failed) => secrets.redact(&mut failed.reason),
         Event::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
+        Event::StepRetryScheduled(retry) => secrets.redact(&mut retry.message),
         Event::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
             | Because::Unreachable { message, .. }
@@ -94,7 +95,6 @@ pub(super) fn in_event(secrets: &Secrets, event: &mut Event) {
         | Event::CheckoutFree(_)
         | Event::StepStarted(_)
         | Event::StepSkipped(_)
-        | Event::StepRetryScheduled(_)
         | Event::StepStalled(_)
         | Event::StepTimedOut(_)
         | Event::StepsReset(_)

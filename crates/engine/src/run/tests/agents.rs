@@ -263,17 +263,27 @@ fn after_crash_rerun_begins_anew() {
 fn an_agent_whose_process_was_killed_goes_on_three_times() {
     let killed = || agent(TurnEnd::CutShort, None, ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) });
     let mut bench = one("");
-    for attempt in 1..=3 {
+    // At once the first time, then with growing pauses: what ends it may need a while to go away.
+    for (attempt, pause_s) in [(1, 0), (2, 5), (3, 10)] {
         bench.begins_session("a", "s1");
+        let mut facts = bench.end("a", killed());
+        let later = if pause_s > 0 { " later" } else { "" };
+        if pause_s > 0 {
+            assert_eq!(bench.wait(), Duration::from_secs(pause_s));
+            assert_eq!(bench.machine.waits_for_limit(), None);
+            bench.later(pause_s * 1_000);
+            facts.extend(bench.settle().into_iter().skip(1));
+        }
         assert_eq!(
-            bench.end("a", killed()),
+            facts,
             [
                 format!("a ended {attempt} failed Crash"),
-                format!("a continues after {attempt} by codex: cut short"),
+                format!("a continues after {attempt} by codex{later}: cut short"),
                 format!("a starting {} codex in s1", attempt + 1)
             ]
         );
     }
+    bench.begins_session("a", "s1");
     assert_eq!(bench.end("a", killed())[1], "a failed: ended by signal 9 in the middle of the agent's turn");
     assert!(one("after_crash: fail").end("a", killed())[1].starts_with("a failed: ended by signal 9"));
     let mut bench = one("after_crash: rerun");
@@ -403,6 +413,8 @@ fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_pres
             let facts = bench.end("a", end());
             assert_eq!(facts[0], format!("a ended {attempt} failed Crash"), "{flow}");
             assert!(facts[1].starts_with(&format!("a continues after {attempt} ")), "{facts:?}");
+            bench.later(10_000);
+            bench.settle();
         }
         assert_eq!(bench.end("a", end())[1], "a failed: ended by signal 9", "{flow}");
     }

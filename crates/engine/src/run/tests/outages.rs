@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backstay_model::Timestamp;
+use backstay_model::event::FailureClass;
 
 use super::Bench;
 use super::agents::{HOUR_MS, one, with_fallback};
@@ -141,6 +142,11 @@ fn an_outage_is_not_shown_as_a_limit() {
     assert_eq!(bench.machine.waits_for_limit(), None);
     let record = bench.record.step(&"a".parse().unwrap()).unwrap();
     assert_eq!(record.limit, None);
+    let retry = record.retry().expect("it waits");
+    assert_eq!((retry.attempt.0, retry.failure), (6, FailureClass::Network));
+    assert_eq!(bench.machine.waits_for_retry(), Some(retry));
+    let told: Vec<_> = record.attempts.iter().map(|attempt| attempt.message.as_deref()).collect();
+    assert_eq!(told, [Some("no credit"), Some("away"), Some("away"), Some("away"), Some("away")]);
 }
 
 #[test]
