@@ -152,6 +152,12 @@ impl<'a> Page<'a> {
         retries.min_by_key(|retry| retry.until).filter(|_| !is_at_work)
     }
 
+    /// The moment that the run waits for, and why, if it is at nothing else.
+    pub(crate) fn waits(&self, times: &Times) -> Option<String> {
+        let limit = self.limit().map(|limit| limit_words(limit, times));
+        limit.or_else(|| self.retry().map(|retry| retry_words(&retry, times)))
+    }
+
     /// Whether nothing is at work because another run works in the checkout.
     fn waits_for_checkout(&self) -> bool {
         let is_at_work = self.record.steps.iter().any(|step| step.stage == StepStage::Working);
@@ -182,10 +188,9 @@ impl<'a> Page<'a> {
         }
         match record.status {
             RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
-            RunStatus::Running => match self.limit() {
+            RunStatus::Running => match self.waits(times) {
                 None if self.waits_for_checkout() => (Paint::Warn, format!("waits for the checkout{since}")),
-                Some(limit) => (Paint::Warn, limit_words(limit, times)),
-                None if let Some(retry) = self.retry() => (Paint::Warn, retry_words(&retry, times)),
+                Some(waits) => (Paint::Warn, waits),
                 None => (Paint::Busy, format!("running {took}")),
             },
             RunStatus::Waiting => (Paint::Warn, format!("waits for a person{since}")),

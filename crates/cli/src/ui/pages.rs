@@ -476,6 +476,22 @@ fn a_run_whose_agent_cannot_work_names_what_another_try_needs() {
 }
 
 #[test]
+fn the_state_of_a_failed_agent_is_no_exit_code_where_a_reason_stands_beside() {
+    let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
+    let agent = by_presets().steps[2].attempts[0].agent.clone().unwrap();
+    let state = |record: &RunRecord| {
+        let step = plan.walk().find(|step| step.id == id("quick")).unwrap();
+        let page = page(record, &plan, Held::Nobody, &signs);
+        super::state::State::of(&page, step, record.step(&id("quick"))).words(&times())
+    };
+    assert_eq!(state(&record), "exit 101", "of a command it says most");
+    let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
+    step.attempts.last_mut().unwrap().agent = Some(agent);
+    step.summary = Some("exit 101 in the middle of the agent's turn: out of memory".to_owned());
+    assert_eq!(state(&record), "failed");
+}
+
+#[test]
 fn what_a_failed_run_shows_is_of_its_last_pass_and_of_what_was_not_reset() {
     let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
     let failed_in = |record: &RunRecord| {

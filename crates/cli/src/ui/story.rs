@@ -247,3 +247,48 @@ fn wait_words(continues: &StepContinues, times: &Times) -> Option<String> {
 fn millis(millis: u64) -> String {
     duration(std::time::Duration::from_millis(millis))
 }
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::event::{AgentWait, StepRetryScheduled, WaitReason};
+    use backstay_model::{Attempt, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn what_follows_a_failed_try_says_what_failed_and_what_is_waited_for() {
+        // Noon of the first day of 1970.
+        let until = Timestamp::from_micros(43_200_000_000);
+        let times = Times::utc(until);
+        let continues = |next: &str, because, reason: Option<WaitReason>| {
+            let wait = reason.map(|reason| AgentWait { until, reason });
+            let (agent, next) = ("codex".to_owned(), next.to_owned());
+            Event::from(StepContinues { attempt: Attempt(2), agent, next, because, wait })
+        };
+        let retry = |failure, message: &str| {
+            let message = message.to_owned();
+            Event::from(StepRetryScheduled { attempt: Attempt(2), failure, message, due_at: until })
+        };
+        let away = || Because::Unreachable { until: Some(until), message: "away".to_owned() };
+        let cut = || Because::CutShort { message: "ended by signal 9".to_owned() };
+        let limit = || Because::Limit { reset_at: None, until, message: "no more".to_owned() };
+        for (event, expected) in [
+            (retry(FailureClass::Network, "away"), "away; try 3 at 12:00:00"),
+            (retry(FailureClass::Exit, "exit 7"), "exit 7; try 3 at 12:00:00"),
+            (continues("claude", away(), None), "away; claude goes on"),
+            (continues("codex", away(), Some(WaitReason::Network)), "away; codex is asked again 12:00"),
+            (continues("codex", cut(), None), "ended by signal 9; it is started again"),
+            (
+                continues("codex", cut(), Some(WaitReason::Restart)),
+                "ended by signal 9; it is started again at 12:00:00",
+            ),
+            (continues("claude", limit(), None), "codex met a limit; claude goes on"),
+            (
+                continues("codex", limit(), Some(WaitReason::Limit)),
+                "codex's limit has no known end: asks again 12:00",
+            ),
+        ] {
+            assert_eq!(words(&event, &times).map(|(_, text)| text).as_deref(), Some(expected));
+        }
+    }
+}
