@@ -478,16 +478,24 @@ fn resume_now_asks_an_agent_again_that_met_a_limit_and_goes_on_in_its_session() 
     let fake = world.fake("fake");
     fake.turn(1, "tool t1 'echo one'; fails 'you hit your usage limit'").turn(2, "message done; ends");
     world.write("flow.yaml", "backstay: 1\nname: flow\nsteps: [{id: fix, agent: fake, prompt: x}]\n");
-    assert!(world.run(&["run", "flow.yaml", "--detach"]).status.success());
+    let owner = world.start(&["run", "flow.yaml"]);
     let _waits = world.record_when("waits for the limit", |record| {
         record.steps.iter().any(|step| step.limit.as_ref().is_some_and(|limit| !limit.is_end_known))
     });
+    owner.kill();
+    // In a pipe no screen shows what it waits for.
+    let resumed = world.start(&["resume", "@last"]);
+    resumed.wait_for("fake's limit has no known end: asks again");
+    resumed.wait_for("--now` tries at once");
+    let _owned = world.record_when("is owned again", |record| !record.interruptions.is_empty());
     let shown = String::from_utf8(world.run(&["show"]).stdout).unwrap();
     assert!(shown.contains("--now") && shown.contains("asks the agent again at once"), "{shown}");
     let output = world.run(&["resume", "@last", "--now"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let calls = fake.calls();
     assert!(calls.len() == 2 && calls[1].contains("resume session-1"), "{calls:?}");
+    let (status, out) = resumed.end();
+    assert!(status.success(), "{out}");
 }
 
 #[test]
@@ -523,10 +531,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
                 *clock.0.lock().unwrap() = moved;
-                let said = store
-                    .say(run, ResumeRequested { by: actor(), now: false })
-                    .await
-                    .unwrap();
+                let said = store.say(run, ResumeRequested { by: actor(), now: false }).await.unwrap();
                 store.verdict(run, said).await.unwrap();
             }
         };

@@ -72,6 +72,31 @@ fn a_run_is_suspended_by_who_says_so_when_its_owner_dies_before_it_answers() {
 }
 
 #[test]
+fn a_run_without_an_owner_is_suspended_and_cancelled_though_the_configuration_is_broken() {
+    let world = World::new();
+    let _go = world.gate("go");
+    world.write("flow.yaml", FLOW);
+    let begun = world.gate("begun");
+    let owner = world.start(&["run", "flow.yaml"]);
+    assert_eq!(begun.wait(), "begun\n");
+    owner.kill();
+    world.configure("[agents.mine\n");
+    for (command, status) in [("suspend", RunStatus::Suspended), ("cancel", RunStatus::Cancelled)] {
+        let output = world.run(&[command, "@last"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{command}: {said}");
+        assert!(
+            said.contains("goes on without the configuration") && said.contains("config.toml:1"),
+            "{said}"
+        );
+        assert_eq!(world.record().status, status, "{said}");
+    }
+    // What begins work is refused before it says anything to the run.
+    assert_eq!(world.run(&["retry", "@last"]).status.code(), Some(2));
+    assert_eq!(world.record().status, RunStatus::Cancelled);
+}
+
+#[test]
 fn a_skip_is_settled_and_the_run_given_up_when_its_owner_dies_before_it_answers() {
     let world = World::new();
     let go = world.gate("go");

@@ -172,6 +172,9 @@ fn the_session_is_known_before_the_start_where_it_can_be_chosen() {
     let fork = session("gemini", fork()).unwrap_err();
     assert!(matches!(fork, CommandError::NoWay { .. }), "{fork}");
     assert_eq!(fork.code().to_string(), "BKS-A001");
+    let hint = fork.hint().unwrap();
+    assert!(hint.starts_with("`fork = […]` under `[agents.gemini]`"), "{hint}");
+    assert!(hint.contains("a run keeps the presets") && hint.contains("retry RUN --workflow FILE"), "{hint}");
 }
 
 #[test]

@@ -49,7 +49,14 @@ struct State {
     by_position: BTreeMap<Position, (Topic, Seq)>,
     keys: HashMap<(Topic, String), (Digest, Appended)>,
     entries: BTreeMap<(String, String, Topic), EntryIndex>,
-    owners: HashMap<OwnerId, (OwnerIdentity, Arc<AtomicBool>)>,
+    owners: HashMap<OwnerId, MemoryOwner>,
+}
+
+#[derive(Debug)]
+struct MemoryOwner {
+    identity: OwnerIdentity,
+    alive: Arc<AtomicBool>,
+    registered_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -147,7 +154,7 @@ impl Shared {
 
     fn claim(&self, topic: &Topic, identity: &OwnerIdentity, mode: ClaimMode) -> Result<Claimed, ClaimError> {
         let mut state = self.lock();
-        if !state.owners.get(&identity.owner).is_some_and(|(_, alive)| alive.load(Ordering::SeqCst)) {
+        if !state.owners.get(&identity.owner).is_some_and(|owner| owner.alive.load(Ordering::SeqCst)) {
             return Err(ClaimError::NotRegistered(identity.owner));
         }
         let found = state.topic(topic);
@@ -164,7 +171,8 @@ impl Shared {
             (Some(owner), ClaimMode::Fair) => return Err(ClaimError::Owned { topic: topic.clone(), owner }),
         };
         let live = state.topics.get(topic).into_iter().flat_map(|topic| topic.live.values());
-        let last_sign = live.map(|live| live.at).max();
+        let registered_at = found.owner.and_then(|owner| state.owners.get(&owner)).map(|it| it.registered_at);
+        let last_sign = live.map(|live| live.at).max().max(registered_at);
         let event = OwnerChanged {
             owner: identity.owner,
             epoch: found.epoch.next(),
@@ -222,7 +230,7 @@ impl State {
     }
 
     fn owner_view(&self, topic: &TopicState) -> Option<OwnerView> {
-        let (identity, alive) = self.owners.get(&topic.owner?)?;
+        let MemoryOwner { identity, alive, .. } = self.owners.get(&topic.owner?)?;
         let alive = alive.load(Ordering::SeqCst);
         Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, alive })
     }

@@ -95,6 +95,9 @@ pub enum Stdin {
     Text(String),
 }
 
+/// Why a change of the configuration does not reach a run that there is, and how it does.
+const FROZEN: &str = "a run keeps the presets that it began with, and `backstay retry RUN --workflow FILE` takes those that there are now";
+
 /// A preset cannot do what is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -156,19 +159,19 @@ impl Coded for CommandError {
             CommandError::NoWay { agent, command } => {
                 let key = command.key();
                 Some(format!(
-                    "`{key} = […]` under `[agents.{agent}]` in ~/.config/backstay/config.toml says how"
+                    "`{key} = […]` under `[agents.{agent}]` in ~/.config/backstay/config.toml says how; {FROZEN}"
                 ))
             }
             CommandError::NoAccess { agent, access } => {
                 let name = access.name();
                 Some(format!(
-                    "`{name} = {{ args = […] }}` under `[agents.{agent}.access]` in ~/.config/backstay/config.toml says how"
+                    "`{name} = {{ args = […] }}` under `[agents.{agent}.access]` in ~/.config/backstay/config.toml says how; {FROZEN}"
                 ))
             }
             CommandError::NoVia { agent, via } => {
                 let name = via.name();
                 Some(format!(
-                    "`{name} = …` under `[agents.{agent}.prompt]` in ~/.config/backstay/config.toml says how"
+                    "`{name} = …` under `[agents.{agent}.prompt]` in ~/.config/backstay/config.toml says how; {FROZEN}"
                 ))
             }
             CommandError::Missing { .. } => None,

@@ -9,11 +9,12 @@ use backstay_model::{RunId, Seq, StepId, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, StopSwitch, Store};
 use serde::Serialize;
 
+use crate::configuration::TrustedConfiguration;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::{Exit, of_drive};
 use crate::foreground;
-use crate::output::{self, Document};
+use crate::output::{self, Document, describe_any};
 
 /// How long an owner is waited for in silence. One that lives answers within a second.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -95,9 +96,21 @@ fn unless_owned<T>(done: Result<T, DriveError>) -> Result<Option<T>, CliError> {
     }
 }
 
-/// This process as an owner that begins no work of an agent.
+/// This process as an owner that stops a run or settles what was said to it. A configuration that cannot be read is no reason
+/// to let a run go on that somebody wants stopped.
 async fn owner(context: &Context, store: &Store) -> Result<Owner, CliError> {
-    foreground::owner(context, store, &context.configuration(store.folder())?.trusted_part()?).await
+    let read = context.configuration(store.folder()).and_then(|configuration| configuration.trusted_part());
+    let trusted = match read {
+        Ok(trusted) => trusted,
+        Err(error) => {
+            output::note(&format!(
+                "warning: this goes on without the configuration: {}",
+                describe_any(&error)
+            ));
+            TrustedConfiguration::built_in()?
+        }
+    };
+    foreground::owner(context, store, &trusted).await
 }
 
 /// Who takes up a run that nobody owns.

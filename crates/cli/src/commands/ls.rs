@@ -15,7 +15,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{self, Document};
 use crate::ui::{
-    Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, one_line, table,
+    Held, Line, Paint, Times, beginnings, clock, cut_with_mark, limit_words, one_line, retry_words, table,
     unowned_limit_words,
 };
 
@@ -261,6 +261,12 @@ fn waits_for(row: &RunRow, times: &Times) -> String {
     }
     if let (Some(limit), None, None) = (&summary.limit, &summary.why, &summary.question) {
         return limit_words(limit, times);
+    }
+    if let (Some(retry), None, None) = (&summary.retry, &summary.why, &summary.question)
+        && summary.at.len() == 1
+        && !is_interrupted(row)
+    {
+        return retry_words(retry, times);
     }
     match (&summary.why, &summary.question, Held::of(row.owner.as_ref())) {
         (_, Some(_), _) => "asks: backstay inbox".to_owned(),

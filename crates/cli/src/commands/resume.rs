@@ -1,11 +1,13 @@
 //! `backstay resume`.
 
+use std::collections::BTreeMap;
+
 use backstay_engine::record::{RunRecord, RunStatus};
 use backstay_exec::OpenScreen;
 use backstay_files::shell_word;
 use backstay_log::ClaimMode;
 use backstay_model::event::{InputEvent, ResumeRequested};
-use backstay_runtime::SayError;
+use backstay_runtime::{RunView, SayError};
 
 use super::input::{self, Successor};
 use crate::args::ResumeArgs;
@@ -14,6 +16,7 @@ use crate::error::CliError;
 use crate::exit::{Exit, of_status};
 use crate::foreground::{self, Look};
 use crate::output;
+use crate::ui::Page;
 
 /// Goes on with a suspended or interrupted run.
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
@@ -39,6 +42,9 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     }
     context.trusted(&store)?;
     super::retry::note_if_changed(context, &store, run, "resume").await;
+    if !args.now && (args.detach || args.json || !context.is_live) {
+        note_wait(context, &view);
+    }
     let (mut said, mut is_wanted) = (None, false);
     if args.now || matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
         let event = InputEvent::from(ResumeRequested { by: context.actor(), now: args.now });
@@ -65,6 +71,15 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     }
     let mode = if args.take_over { ClaimMode::TakeOver } else { ClaimMode::Fair };
     foreground::work(context, &store, run, mode, look).await
+}
+
+/// Says what the run waits for, where no screen shows it.
+fn note_wait(context: &Context, view: &RunView) {
+    let signs = BTreeMap::new();
+    if let Some(waits) = Page::of(view, &signs).waits(&context.times()) {
+        let run = view.record.run;
+        output::note(&format!("{waits}; `backstay resume {run} --now` tries at once"));
+    }
 }
 
 /// Says that a run has ended, and what can still be done with it.

@@ -122,7 +122,7 @@ impl Teller {
         }
         self.live.look().await?;
         let page = self.live.page();
-        let next = nexts(&page, usize::MAX);
+        let next = nexts(&page, &context.times(), usize::MAX);
         let asked = self.questions.lines(&self.store, &self.live, &context.times()).await?;
         asked.iter().try_for_each(|line| self.line(line))?;
         if next != self.told_next {

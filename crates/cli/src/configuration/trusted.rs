@@ -62,6 +62,16 @@ impl Configuration {
 }
 
 impl TrustedConfiguration {
+    /// What counts where nobody configured anything.
+    pub(crate) fn built_in() -> Result<TrustedConfiguration, CliError> {
+        Ok(TrustedConfiguration {
+            presets: Presets::layered(&[])?,
+            notify: None,
+            retention: None,
+            left_out: None,
+        })
+    }
+
     /// The agents that there are.
     pub(crate) fn presets(&self) -> &Presets {
         &self.presets

@@ -2,7 +2,8 @@
 
 use super::one_line;
 use super::time::Times;
-use backstay_engine::record::{AgentRecord, Figure, LimitWait, Usage};
+use super::words::failure_words;
+use backstay_engine::record::{AgentRecord, Figure, LimitWait, RetryWait, Usage};
 
 /// What an agent at work did last, and beside it how long ago and how much.
 pub(crate) fn agent_sign(agent: &AgentRecord, times: &Times) -> (String, Vec<String>) {
@@ -33,6 +34,12 @@ pub(crate) fn unowned_limit_words(limit: &LimitWait, times: &Times) -> String {
         true => format!("no owner, and {agent}'s limit ends {}", times.minute(*until)),
         false => format!("no owner, and {agent} can be asked again {}", times.minute(*until)),
     }
+}
+
+/// What failed, which try comes next, and when: `fix waits for try 3 at 12:03:10 (no network)`.
+pub(crate) fn retry_words(retry: &RetryWait, times: &Times) -> String {
+    let RetryWait { step, attempt, failure, until } = retry;
+    format!("{step} waits for try {attempt} at {} ({})", times.second(*until), failure_words(*failure))
 }
 
 /// What the agents of a run used: `2.41 M tokens (81 % cached) · cost unknown`; `+ ?` where some told nothing of it.

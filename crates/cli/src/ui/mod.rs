@@ -32,7 +32,7 @@ mod tries;
 mod typed;
 mod words;
 
-pub(crate) use agents::{amount, dollars, limit_words, unowned_limit_words};
+pub(crate) use agents::{amount, dollars, limit_words, retry_words, unowned_limit_words};
 pub(crate) use console::{Console, Deed, Parts, Role, can_suspend, laid_out};
 pub(crate) use difference::DiffPaint;
 pub(crate) use entries::{Entries, Entry};

@@ -1,8 +1,11 @@
 //! Why a run ended or stands still, what it asks, and what can be done next.
 
+use std::borrow::Cow;
+
 use backstay_engine::record::{
     InterventionRecord, PlanRecord, QuestionRecord, RunRecord, RunStatus, StepRecord, StepStage, busy_words,
 };
+use backstay_files::shell_word;
 use backstay_model::event::{FailureClass, QuestionOption, StepStatus};
 use backstay_model::{QuestionId, StepId};
 use backstay_workflow::plan::{Step, Verb};
@@ -40,7 +43,7 @@ fn next_lines_with(page: &Page<'_>, asked: Vec<Line>, times: &Times, columns: us
         let text = format!("its events and files, {}; this record is what is left", times.minute(at));
         lines.extend(say_all("freed", &text, columns));
     }
-    lines.extend(nexts(page, columns));
+    lines.extend(nexts(page, times, columns));
     lines.extend(worktrees(page, columns));
     for plan in &record.plans {
         lines.extend(say_all("plan", &plan_words(plan, times), columns));
@@ -136,8 +139,10 @@ pub(crate) fn answers(name: &str, question: &QuestionRecord) -> Vec<(String, Str
 }
 
 /// The commands that make sense now.
-pub(crate) fn nexts(page: &Page<'_>, columns: usize) -> Vec<Line> {
-    commands("next", &steps_from_here(page, &short(page.record.run)), columns)
+pub(crate) fn nexts(page: &Page<'_>, times: &Times, columns: usize) -> Vec<Line> {
+    let steps = steps_from_here(page, &short(page.record.run), times);
+    let steps: Vec<_> = steps.iter().map(|(command, does)| (command.clone(), does.as_ref())).collect();
+    commands("next", &steps, columns)
 }
 
 /// Where the work is of a run that has ended and worked beside the checkout.
@@ -209,56 +214,91 @@ fn first_failed_in<'a>(planned: &Step, record: &'a RunRecord) -> Option<&'a Step
 }
 
 /// What ends the wait for a limit, whose end may have been told wrong, or lifted.
-fn ask_at_once(id: &str) -> (String, &'static str) {
-    (format!("backstay resume {id} --now"), "asks the agent again at once")
+fn ask_at_once(id: &str) -> Next {
+    (format!("backstay resume {id} --now"), Cow::Borrowed("asks the agent again at once"))
 }
 
-/// Commands that make sense now, with what they do.
-fn steps_from_here(page: &Page<'_>, id: &str) -> Vec<(String, &'static str)> {
+/// A command, and what it does.
+type Next = (String, Cow<'static, str>);
+
+/// Commands that make sense now.
+fn steps_from_here(page: &Page<'_>, id: &str, times: &Times) -> Vec<Next> {
     let record = page.record;
     if record.trimmed_at.is_some() {
         return Vec::new();
     }
+    let resume = |does| vec![(format!("backstay resume {id}"), Cow::Borrowed(does))];
     if page.is_interrupted() {
-        let does = match page.limit() {
+        let mut commands = resume(match page.limit() {
             Some(_) => "waits for the limit here, and goes on",
             None if page.agents_alive() == 0 && page.has_work_in_the_dark() => {
                 "finds out what became of the work"
             }
             None => "finds the agents again and goes on",
-        };
-        let mut commands = vec![(format!("backstay resume {id}"), does)];
+        });
         commands.extend(page.limit().map(|_| ask_at_once(id)));
         return commands;
     }
     match record.status {
-        RunStatus::Queued if page.held == Held::Nobody => {
-            vec![(format!("backstay resume {id}"), "works on it here")]
+        RunStatus::Queued if page.held == Held::Nobody => resume("works on it here"),
+        RunStatus::Suspended | RunStatus::Suspending => resume("goes on where it stands"),
+        RunStatus::Failed => after_failure(page, id, times),
+        RunStatus::Cancelled => {
+            vec![(format!("backstay retry {id}"), Cow::Borrowed("takes it up again"))]
         }
-        RunStatus::Suspended | RunStatus::Suspending => {
-            vec![(format!("backstay resume {id}"), "goes on where it stands")]
-        }
-        RunStatus::Failed => {
-            let mut commands = vec![(format!("backstay retry {id}"), "tries what did not succeed again")];
-            if let Some(step) = failed(page) {
-                if let Some(log_in) = login_of(step) {
-                    commands.insert(0, (log_in.to_owned(), "logs in, before it is tried again"));
-                }
-                commands.push((format!("backstay skip {id} {}", step.step), "goes on without it"));
-                if step.failure != Some(FailureClass::Spawn) {
-                    commands.push((format!("backstay logs {id} {}", step.step), "what it said"));
-                }
-            }
-            commands
-        }
-        RunStatus::Cancelled => vec![(format!("backstay retry {id}"), "takes it up again")],
         RunStatus::Running => page.limit().map(|_| ask_at_once(id)).into_iter().collect(),
         RunStatus::Queued | RunStatus::Waiting | RunStatus::Cancelling | RunStatus::Completed => Vec::new(),
     }
 }
 
-/// The command that logs in with the agent of `step`, where that failed for want of a login.
-fn login_of(step: &StepRecord) -> Option<&'static str> {
-    let agent = step.attempts.last()?.agent.as_ref()?;
-    (step.failure == Some(FailureClass::Login)).then(|| log_in(&agent.preset)).flatten()
+/// What can be done with a run that failed: first what another try needs to end otherwise.
+fn after_failure(page: &Page<'_>, id: &str, times: &Times) -> Vec<Next> {
+    let again = |does: Cow<'static, str>| (format!("backstay retry {id}"), does);
+    let Some(step) = failed(page) else {
+        return vec![again("tries what did not succeed again".into())];
+    };
+    let mut commands = Vec::new();
+    let agent = step.attempts.last().and_then(|attempt| attempt.agent.as_ref());
+    let name = step.agent.as_deref().unwrap_or("the agent");
+    let does = match step.failure {
+        Some(FailureClass::Login) => match agent.and_then(|agent| log_in(&agent.preset)) {
+            Some(log_in) => {
+                commands.push((log_in.to_owned(), "logs in, before it is tried again".into()));
+                "tries what did not succeed again".into()
+            }
+            None => format!("tries again, once you are logged in with {name}").into(),
+        },
+        Some(FailureClass::Refused) => {
+            format!("tries again, once the provider of {name} no longer refuses it").into()
+        }
+        Some(FailureClass::RateLimit) => {
+            match agent.and_then(|agent| agent.limit_ends_at).filter(|end| *end > times.now) {
+                Some(end) => {
+                    format!("tries again, after {}, when {name}'s limit ends", times.minute(end)).into()
+                }
+                None => "tries what did not succeed again".into(),
+            }
+        }
+        _ => "tries what did not succeed again".into(),
+    };
+    commands.push(again(does));
+    commands.extend(with_another_agent(page, step, id));
+    commands.push((format!("backstay skip {id} {}", step.step), "goes on without it".into()));
+    if step.failure != Some(FailureClass::Spawn) {
+        commands.push((format!("backstay logs {id} {}", step.step), "what it said".into()));
+    }
+    commands
+}
+
+/// The command by which another agent does the step, where its own cannot work.
+fn with_another_agent(page: &Page<'_>, step: &StepRecord, id: &str) -> Option<Next> {
+    let is_unfit = matches!(
+        step.failure,
+        Some(FailureClass::Login | FailureClass::Refused | FailureClass::RateLimit | FailureClass::Spawn)
+    );
+    let planned = page.plan.walk().find(|planned| planned.id == step.step).filter(|_| is_unfit)?;
+    let Verb::Agent { agent, .. } = &planned.verb else { return None };
+    let file = page.record.workflow.as_ref().map(|workflow| workflow.file.as_str())?;
+    let command = format!("backstay retry {id} --workflow {} --agent {agent}=OTHER", shell_word(file));
+    Some((command, format!("has another agent do what {agent} does").into()))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::{
-    AttemptRecord, LimitWait, QuestionRecord, RunRecord, RunStatus, StepProgress, StepRecord, StepStage,
+    AttemptRecord, LimitWait, QuestionRecord, RetryWait, RunRecord, RunStatus, StepProgress, StepRecord,
+    StepStage,
 };
 use backstay_log::OwnerView;
 use backstay_model::event::QuestionKind;
@@ -12,7 +13,7 @@ use backstay_runtime::RunView;
 use backstay_workflow::plan::Plan;
 use camino::Utf8Path;
 
-use super::agents::{limit_words, unowned_limit_words, usage_words};
+use super::agents::{limit_words, retry_words, unowned_limit_words, usage_words};
 use super::beats::Beat;
 use super::nexts::next_lines;
 use super::rows::step_table;
@@ -143,6 +144,20 @@ impl<'a> Page<'a> {
         limits.min_by_key(|limit| limit.until).filter(|_| !is_at_work)
     }
 
+    /// The next try that the run waits for, if it is at nothing else: the first that is due.
+    fn retry(&self) -> Option<RetryWait> {
+        let steps = &self.record.steps;
+        let is_at_work = steps.iter().any(|step| step.stage == StepStage::Working);
+        let retries = steps.iter().filter_map(StepRecord::retry);
+        retries.min_by_key(|retry| retry.until).filter(|_| !is_at_work)
+    }
+
+    /// The moment that the run waits for, and why, if it is at nothing else.
+    pub(crate) fn waits(&self, times: &Times) -> Option<String> {
+        let limit = self.limit().map(|limit| limit_words(limit, times));
+        limit.or_else(|| self.retry().map(|retry| retry_words(&retry, times)))
+    }
+
     /// Whether nothing is at work because another run works in the checkout.
     fn waits_for_checkout(&self) -> bool {
         let is_at_work = self.record.steps.iter().any(|step| step.stage == StepStage::Working);
@@ -173,9 +188,9 @@ impl<'a> Page<'a> {
         }
         match record.status {
             RunStatus::Queued => (Paint::Warn, format!("queued{since}")),
-            RunStatus::Running => match self.limit() {
+            RunStatus::Running => match self.waits(times) {
                 None if self.waits_for_checkout() => (Paint::Warn, format!("waits for the checkout{since}")),
-                Some(limit) => (Paint::Warn, limit_words(limit, times)),
+                Some(waits) => (Paint::Warn, waits),
                 None => (Paint::Busy, format!("running {took}")),
             },
             RunStatus::Waiting => (Paint::Warn, format!("waits for a person{since}")),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use backstay_engine::record::{
     AgentRecord, AttemptRecord, Interruption, LimitWait, QuestionRecord, RunRecord, RunStatus, RunSummary,
-    StepRecord, StepStage,
+    StepRecord, StepStage, WorkflowRef,
 };
 use backstay_model::event::{
     Access, FailureClass, QuestionKind, QuestionOption, SkipReason, StepStatus, Tokens,
 };
-use backstay_model::{Attempt, RunId, Scope, Seq, StepId, Timestamp};
+use backstay_model::{Attempt, Digest, RunId, Scope, Seq, StepId, Timestamp};
 use backstay_runtime::RunRow;
 use backstay_workflow::CheckInput;
 use backstay_workflow::plan::Plan;
@@ -126,7 +126,11 @@ fn done(name: &str, status: StepStatus, from: &str, until: &str, summary: &str) 
 
 /// A run with steps in every state at once.
 pub(super) fn running() -> RunRecord {
-    let mut again = step("again", StepStage::Backoff { due_at: at("10:26:52") }, "10:21:00");
+    let mut again = step(
+        "again",
+        StepStage::Backoff { due_at: at("10:26:52"), next: Attempt(3), after: FailureClass::Network },
+        "10:21:00",
+    );
     again.attempts.push(attempt(2, at("10:23:00")));
     let mut found = step("a_rather_long_name_of_a_step", StepStage::Working, "10:14:00");
     found.attempts[0].reattached = 1;
@@ -298,6 +302,7 @@ pub(super) fn by_presets() -> RunRecord {
         usage: None,
         session_usage: None,
         trouble: None,
+        limit_ends_at: None,
         turn_ok: None,
         spool_end: 4_711,
     };
@@ -325,6 +330,33 @@ fn watch_of_agents_by_presets() {
     insta::assert_snapshot!(screens(|columns| {
         watch_page(&page(&record, &plan, owner(), &signs), &times(), columns)
     }));
+}
+
+#[test]
+fn a_run_that_waits_for_its_next_try_says_what_failed_which_try_comes_and_when() {
+    let (mut record, plan, signs) = (running(), plan(), BTreeMap::new());
+    record.steps.retain(|step| matches!(step.stage, StepStage::Backoff { .. }));
+    let shown = |record: &RunRecord| {
+        let lines = watch_page(&page(record, &plan, owner(), &signs), &times(), 120);
+        lines.iter().map(|line| line.render(Style::default(), 120)).collect::<Vec<_>>()
+    };
+    let line = |record: &RunRecord, of: &str| {
+        shown(record).into_iter().find(|line| line.contains(of)).unwrap_or_else(|| panic!("{of}"))
+    };
+    let head = line(&record, "waits for try");
+    assert!(head.contains("again waits for try 3 at 10:26:52 (no network)"), "{head}");
+    assert!(
+        line(&record, "↻").contains("again 10:26:52   5:40  bash     try 3 next: no network"),
+        "{:?}",
+        shown(&record)
+    );
+    record.steps[0].attempts[1].message = Some("connect ECONNREFUSED".to_owned());
+    assert!(line(&record, "↻").contains("try 3 next: connect ECONNREFUSED"), "{:?}", shown(&record));
+    let retry = record.steps[0].retry().unwrap();
+    assert_eq!(
+        super::agents::retry_words(&retry, &times()),
+        "again waits for try 3 at 10:26:52 (no network)"
+    );
 }
 
 #[test]
@@ -370,20 +402,94 @@ fn show_of_a_failed_run() {
 }
 
 #[test]
-fn a_run_that_failed_for_want_of_a_login_names_the_command_that_logs_in() {
+fn a_run_whose_agent_cannot_work_names_what_another_try_needs() {
     let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
     let agent = by_presets().steps[2].attempts[0].agent.clone().unwrap();
-    let next = |record: &RunRecord| -> Vec<String> {
-        let lines = super::nexts::nexts(&page(record, &plan, Held::Nobody, &signs), 80);
-        lines.iter().map(|line| line.render(Style::default(), 80).trim().to_owned()).collect()
+    let digest = Digest::of(b"");
+    let (name, file) = ("ship-issues".to_owned(), "flow.yaml".to_owned());
+    record.workflow = Some(WorkflowRef { name, file, plan: digest, source: digest });
+    let next = |failure, preset: &str, limit_ends_at| -> Vec<String> {
+        let mut record = record.clone();
+        let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
+        (step.failure, step.agent) = (Some(failure), Some("mine".to_owned()));
+        let agent = AgentRecord { preset: preset.to_owned(), limit_ends_at, ..agent.clone() };
+        step.attempts.last_mut().unwrap().agent = Some(agent);
+        let lines = super::nexts::nexts(&page(&record, &plan, Held::Nobody, &signs), &times(), 200);
+        let line = |line: &Line| line.render(Style::default(), 200);
+        let words = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.iter().map(line).map(words).collect()
     };
+    let retry = "backstay retry run_01JDX7Q2ZK";
+    let other =
+        format!("{retry} --workflow flow.yaml --agent codex=OTHER has another agent do what codex does");
+    let table: [(FailureClass, &str, Option<Timestamp>, Vec<String>); 6] = [
+        (
+            FailureClass::Login,
+            "claude",
+            None,
+            vec![
+                "next claude auth login logs in, before it is tried again".to_owned(),
+                format!("{retry} tries what did not succeed again"),
+                other.clone(),
+            ],
+        ),
+        (
+            FailureClass::Login,
+            "mine",
+            None,
+            vec![format!("next {retry} tries again, once you are logged in with mine"), other.clone()],
+        ),
+        (
+            FailureClass::Refused,
+            "mine",
+            None,
+            vec![
+                format!("next {retry} tries again, once the provider of mine no longer refuses it"),
+                other.clone(),
+            ],
+        ),
+        (
+            FailureClass::RateLimit,
+            "mine",
+            Some(at("14:05:00")),
+            vec![format!("next {retry} tries again, after 14:05, when mine's limit ends"), other.clone()],
+        ),
+        (
+            FailureClass::RateLimit,
+            "mine",
+            None,
+            vec![format!("next {retry} tries what did not succeed again"), other],
+        ),
+        (
+            FailureClass::Exit,
+            "mine",
+            None,
+            vec![
+                format!("next {retry} tries what did not succeed again"),
+                "backstay skip run_01JDX7Q2ZK quick goes on without it".to_owned(),
+            ],
+        ),
+    ];
+    for (failure, preset, limit_ends_at, expected) in table {
+        let told = next(failure, preset, limit_ends_at);
+        assert_eq!(told[..expected.len()], expected, "{failure:?} {preset}");
+    }
+}
+
+#[test]
+fn the_state_of_a_failed_agent_is_no_exit_code_where_a_reason_stands_beside() {
+    let (mut record, plan, signs) = (failed(), plan(), BTreeMap::new());
+    let agent = by_presets().steps[2].attempts[0].agent.clone().unwrap();
+    let state = |record: &RunRecord| {
+        let step = plan.walk().find(|step| step.id == id("quick")).unwrap();
+        let page = page(record, &plan, Held::Nobody, &signs);
+        super::state::State::of(&page, step, record.step(&id("quick"))).words(&times())
+    };
+    assert_eq!(state(&record), "exit 101", "of a command it says most");
     let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
-    step.failure = Some(FailureClass::Login);
-    step.attempts.last_mut().unwrap().agent = Some(AgentRecord { preset: "claude".to_owned(), ..agent });
-    assert!(next(&record)[0].starts_with("next  claude auth login"), "{:?}", next(&record));
-    let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
-    step.failure = Some(FailureClass::Exit);
-    assert!(next(&record)[0].starts_with("next  backstay retry"), "{:?}", next(&record));
+    step.attempts.last_mut().unwrap().agent = Some(agent);
+    step.summary = Some("exit 101 in the middle of the agent's turn: out of memory".to_owned());
+    assert_eq!(state(&record), "failed");
 }
 
 #[test]
@@ -433,6 +539,7 @@ fn ls_of_runs_in_every_state() {
                 until: at("14:05:00"),
                 is_end_known: true,
             }),
+            retry: None,
         },
         owner: None,
         wake_at: (status == RunStatus::Running).then(|| at("10:26:40")),

@@ -1,6 +1,6 @@
 //! Tables.
 
-use backstay_engine::record::{StepRecord, StepStage};
+use backstay_engine::record::{RetryWait, StepRecord, StepStage};
 use backstay_model::{Frame, Scope, StepId};
 use backstay_workflow::plan::{Step, Verb};
 
@@ -9,6 +9,7 @@ use super::line::{Line, cut_in_the_middle, cut_with_mark, width};
 use super::page::Page;
 use super::state::State;
 use super::time::{Times, clock};
+use super::words::failure_words;
 use super::{Paint, one_line};
 
 /// On a screen with fewer columns than this, what does a step gives way to its name.
@@ -276,6 +277,10 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
     if let Some(limit) = &record.limit {
         return (limit_words(limit, times), Vec::new());
     }
+    if let Some(retry) = record.retry() {
+        // The state tells when.
+        return (retry_sign(record, &retry), tries_and_finds(record, 0));
+    }
     let said = match seen.and_then(|sign| sign.said.as_deref()) {
         Some(said) if is_working => one_line(said),
         _ => record.summary.as_deref().filter(|_| !is_working).map(one_line).unwrap_or_default(),
@@ -289,6 +294,14 @@ fn sign(page: &Page<'_>, step: &Step, record: Option<&StepRecord>, times: &Times
     }
     beside.extend(tries_and_finds(record, tries));
     (said, beside)
+}
+
+/// Which try comes next, and what went wrong with the last one.
+fn retry_sign(record: &StepRecord, retry: &RetryWait) -> String {
+    let last = record.attempts.iter().rfind(|attempt| !attempt.probe);
+    let message = last.and_then(|attempt| attempt.message.as_deref()).map(one_line);
+    let why = message.unwrap_or_else(|| failure_words(retry.failure).to_owned());
+    format!("try {} next: {why}", retry.attempt)
 }
 
 fn tries_and_finds(record: &StepRecord, tries: usize) -> Vec<String> {

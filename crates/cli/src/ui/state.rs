@@ -98,7 +98,7 @@ impl State {
             StepStage::Started if page.record.checkout_busy.is_some() => State::Waits,
             StepStage::Started => State::BetweenTries,
             StepStage::Waiting => State::WaitsAnew,
-            StepStage::Backoff { due_at } => match &record.limit {
+            StepStage::Backoff { due_at, .. } => match &record.limit {
                 Some(limit) => State::Limited { until: limit.until },
                 None => State::Again { due_at },
             },
@@ -106,7 +106,11 @@ impl State {
             StepStage::InDoubt if is_in_doubt(record) => State::InDoubt,
             StepStage::InDoubt => State::Asks,
             StepStage::Done { status } => {
-                State::Done { status, exit_code: record.exit_code, failure: record.failure }
+                // How an agent failed is told beside: its exit code says least of it.
+                let by_agent = record.attempts.last().is_some_and(|attempt| attempt.agent.is_some());
+                let has_reason = by_agent && status == StepStatus::Failed && record.summary.is_some();
+                let exit_code = record.exit_code.filter(|_| !has_reason);
+                State::Done { status, exit_code, failure: record.failure }
             }
         }
     }

@@ -10,7 +10,7 @@ use backstay_model::{Frame, Recorded, Seq};
 
 use super::one_line;
 use super::time::{Times, duration};
-use super::words::counted;
+use super::words::{counted, failure_words};
 use super::{Line, Paint};
 
 /// The line of `event`; none for what only machines need to know.
@@ -122,7 +122,8 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             (paint, format!("{} ({})", finished.summary, millis(finished.duration_ms)))
         }
         Event::Fact(FactEvent::StepRetryScheduled(retry)) => {
-            (Paint::Warn, format!("{}; tried again", failure(retry.failure)))
+            let (next, at) = (retry.attempt.next(), times.second(retry.due_at));
+            (Paint::Warn, format!("{}; try {next} at {at}", retry.message))
         }
         Event::Fact(FactEvent::StepContinues(continues)) => (Paint::Warn, continues_words(continues, times)),
         Event::Fact(FactEvent::AgentSaid(said)) => return said_words(&said.what),
@@ -194,28 +195,19 @@ fn attempt(finished: &EffectFinished) -> Option<(Paint, String)> {
         AttemptEnd::Succeeded | AttemptEnd::Cancelled => None,
         AttemptEnd::Interrupted => Some((Paint::Warn, "stopped, to be taken up again".to_owned())),
         AttemptEnd::Failed { failure: class } => {
-            let message = finished.message.clone().unwrap_or_else(|| failure(class).to_owned());
+            let process = finished.result.process();
+            let exit_code = process.and_then(|process| process.exit_code);
+            let signal = process.and_then(|process| process.signal);
+            let ended = match (class, exit_code, signal) {
+                (FailureClass::Exit, Some(code), _) => format!("exit {code}"),
+                (FailureClass::Exit | FailureClass::Crash, None, Some(signal)) => {
+                    format!("ended by signal {signal}")
+                }
+                _ => failure_words(class).to_owned(),
+            };
+            let message = finished.message.as_ref().unwrap_or(&ended);
             Some((Paint::Warn, format!("try {}: {message}", finished.attempt)))
         }
-    }
-}
-
-fn failure(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::Exit => "an exit code that is not accepted",
-        FailureClass::Timeout => "timeout",
-        FailureClass::Stall => "silent for too long",
-        FailureClass::Crash => "lost with a crash",
-        FailureClass::InvalidOutput => "not the output that was promised",
-        FailureClass::RateLimit => "rate limit",
-        FailureClass::Network => "no network",
-        FailureClass::Spawn => "could not be started",
-        FailureClass::Expression => "an expression failed",
-        FailureClass::Exhausted => "its cycles are used up",
-        FailureClass::Login => "not logged in",
-        FailureClass::Refused => "refused by the provider",
-        FailureClass::Budget => "the budget is used up",
-        FailureClass::Session => "its session is not as it should be",
     }
 }
 
@@ -240,20 +232,25 @@ fn said_words(said: &Said) -> Option<(Paint, String)> {
 
 fn continues_words(continues: &StepContinues, times: &Times) -> String {
     let next = &continues.next;
-    let waits = || LimitWait::of(continues).map(|limit| super::limit_words(&limit, times));
-    match (&continues.because, continues.due_at) {
-        (Because::Limit { .. }, _) => {
-            waits().unwrap_or_else(|| format!("{} met a limit; {next} goes on", continues.agent))
-        }
+    let goes_on = || wait_words(continues, times).unwrap_or_else(|| format!("{next} goes on"));
+    match (&continues.because, continues.wait) {
+        (Because::Limit { .. }, Some(_)) => goes_on(),
+        (Because::Limit { .. }, None) => format!("{} met a limit; {}", continues.agent, goes_on()),
         (
-            Because::LoginNeeded { message } | Because::Refused { message } | Because::NotStarted { message },
+            Because::Unreachable { message, .. }
+            | Because::LoginNeeded { message }
+            | Because::Refused { message }
+            | Because::NotStarted { message },
             _,
-        ) => format!("{message}; {}", waits().unwrap_or_else(|| format!("{next} goes on"))),
-        (Because::CutShort { message }, _) => format!("{message}; it goes on in its session"),
+        ) => format!("{message}; {}", goes_on()),
+        (Because::CutShort { message }, Some(wait)) => {
+            format!("{message}; it is started again at {}", times.second(wait.until))
+        }
+        (Because::CutShort { message }, None) => format!("{message}; it is started again"),
         (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
         (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
-        (Because::SessionBusy, Some(due_at)) => {
-            format!("another process works in its session; it tries again at {}", times.minute(due_at))
+        (Because::SessionBusy, Some(wait)) => {
+            format!("another process works in its session; it tries again at {}", times.minute(wait.until))
         }
         (Because::SessionBusy, None) => {
             "another process works in its session; it begins a new one".to_owned()
@@ -262,6 +259,58 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
     }
 }
 
+/// What the next attempt of an agent waits for; `None` if it begins at once.
+fn wait_words(continues: &StepContinues, times: &Times) -> Option<String> {
+    let wait = continues.wait?;
+    let limit = LimitWait::of(continues).map(|limit| super::limit_words(&limit, times));
+    Some(limit.unwrap_or_else(|| format!("{} is asked again {}", continues.next, times.minute(wait.until))))
+}
+
 fn millis(millis: u64) -> String {
     duration(std::time::Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::event::{AgentWait, StepRetryScheduled, WaitReason};
+    use backstay_model::{Attempt, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn what_follows_a_failed_try_says_what_failed_and_what_is_waited_for() {
+        // Noon of the first day of 1970.
+        let until = Timestamp::from_micros(43_200_000_000);
+        let times = Times::utc(until);
+        let continues = |next: &str, because, reason: Option<WaitReason>| {
+            let wait = reason.map(|reason| AgentWait { until, reason });
+            let (agent, next) = ("codex".to_owned(), next.to_owned());
+            Event::from(StepContinues { attempt: Attempt(2), agent, next, because, wait })
+        };
+        let retry = |failure, message: &str| {
+            let message = message.to_owned();
+            Event::from(StepRetryScheduled { attempt: Attempt(2), failure, message, due_at: until })
+        };
+        let away = || Because::Unreachable { until: Some(until), message: "away".to_owned() };
+        let cut = || Because::CutShort { message: "ended by signal 9".to_owned() };
+        let limit = || Because::Limit { reset_at: None, until, message: "no more".to_owned() };
+        for (event, expected) in [
+            (retry(FailureClass::Network, "away"), "away; try 3 at 12:00:00"),
+            (retry(FailureClass::Exit, "exit 7"), "exit 7; try 3 at 12:00:00"),
+            (continues("claude", away(), None), "away; claude goes on"),
+            (continues("codex", away(), Some(WaitReason::Network)), "away; codex is asked again 12:00"),
+            (continues("codex", cut(), None), "ended by signal 9; it is started again"),
+            (
+                continues("codex", cut(), Some(WaitReason::Restart)),
+                "ended by signal 9; it is started again at 12:00:00",
+            ),
+            (continues("claude", limit(), None), "codex met a limit; claude goes on"),
+            (
+                continues("codex", limit(), Some(WaitReason::Limit)),
+                "codex's limit has no known end: asks again 12:00",
+            ),
+        ] {
+            assert_eq!(words(&event, &times).map(|(_, text)| text).as_deref(), Some(expected));
+        }
+    }
 }

@@ -7,14 +7,28 @@ use backstay_engine::record::{Interruption, RunRecord};
 use backstay_model::StepId;
 use backstay_model::event::AttemptEnd;
 
+use super::line::cut_with_mark;
+use super::one_line;
 use super::time::{Times, duration};
 
+/// Columns of the reason of a failed try.
+const MESSAGE_COLUMNS_MAX: usize = 100;
 /// So many interruptions have a line each; more are summed up.
 const INTERRUPTIONS_MAX: usize = 3;
 
-/// The tries that failed and were followed by another, by the class of the failure, with the agents: `2 network (codex) · 6 rate_limit (codex, claude)`.
+/// The tries that failed with one class.
+#[derive(Default)]
+struct FailedTries<'a> {
+    count: usize,
+    agents: BTreeSet<&'a str>,
+    /// Why the last of them did, where that is known.
+    message: Option<&'a str>,
+}
+
+/// The tries that failed and were followed by another, by the class of the failure, with the agents and the last reason:
+/// `2 network (codex): connection refused · 1 refused (claude): no credit`.
 pub(super) fn failed_tries(record: &RunRecord) -> Option<String> {
-    let mut by_class: BTreeMap<&str, (usize, BTreeSet<&str>)> = BTreeMap::new();
+    let mut by_class: BTreeMap<&str, FailedTries<'_>> = BTreeMap::new();
     for step in &record.steps {
         let followed = step.attempts.split_last().map(|(_last, before)| before);
         for attempt in followed.into_iter().flatten() {
@@ -24,15 +38,19 @@ pub(super) fn failed_tries(record: &RunRecord) -> Option<String> {
                 _ if attempt.lost.is_some() => "lost",
                 _ => continue,
             };
-            let (count, agents) = by_class.entry(class).or_default();
-            *count += 1;
-            agents.extend(attempt.agent.as_ref().map(|agent| agent.preset.as_str()));
+            let tries = by_class.entry(class).or_default();
+            tries.count += 1;
+            tries.agents.extend(attempt.agent.as_ref().map(|agent| agent.preset.as_str()));
+            tries.message = attempt.message.as_deref().or(tries.message);
         }
     }
-    let words = by_class.into_iter().map(|(class, (count, agents))| {
+    let words = by_class.into_iter().map(|(class, FailedTries { count, agents, message })| {
         let agents: Vec<&str> = agents.into_iter().collect();
         let agents = if agents.is_empty() { String::new() } else { format!(" ({})", agents.join(", ")) };
-        format!("{count} {class}{agents}")
+        let message = message.map_or_else(String::new, |message| {
+            format!(": {}", cut_with_mark(&one_line(message), MESSAGE_COLUMNS_MAX))
+        });
+        format!("{count} {class}{agents}{message}")
     });
     let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join(" · "))
@@ -49,7 +67,7 @@ pub(super) fn interruptions(record: &RunRecord, times: &Times) -> Vec<String> {
 
 fn told(interruption: &Interruption, times: &Times) -> String {
     let text = format!(
-        "for {} from {} (pid {} was gone)",
+        "for at most {} from {} (pid {} was gone)",
         duration(interruption.until.since(interruption.from)),
         times.second(interruption.from),
         interruption.pid,
@@ -69,7 +87,7 @@ fn summed(all: &[Interruption], last: &Interruption, times: &Times) -> String {
         names.into_iter().cloned().collect::<Vec<_>>()
     };
     let text = format!(
-        "{} times, for {} in all, the last time from {} (pid {} was gone)",
+        "{} times, for at most {} in all, the last time from {} (pid {} was gone)",
         all.len(),
         duration(length),
         times.second(last.from),
@@ -101,6 +119,12 @@ mod tests {
             failed(4, FailureClass::Exit),
         ];
         assert_eq!(failed_tries(&record).as_deref(), Some("2 network · 1 rate_limit"));
+        let told = [(0, "limit reached"), (1, "connection refused"), (3, "exit 7")];
+        for (index, message) in told {
+            record.steps[0].attempts[index].message = Some(message.to_owned());
+        }
+        let expected = "2 network: connection refused · 1 rate_limit: limit reached";
+        assert_eq!(failed_tries(&record).as_deref(), Some(expected), "and who took over is not to guess");
     }
 
     #[test]
@@ -110,7 +134,7 @@ mod tests {
         let told = interruptions(&record, &times());
         assert_eq!(
             told,
-            ["for 12s from 10:20:01 (pid 4121 was gone); found again: a_rather_long_name_of_a_step"]
+            ["for at most 12s from 10:20:01 (pid 4121 was gone); found again: a_rather_long_name_of_a_step"]
         );
         record.interruptions = vec![one.clone(); INTERRUPTIONS_MAX];
         assert_eq!(interruptions(&record, &times()).len(), INTERRUPTIONS_MAX);
@@ -125,7 +149,7 @@ mod tests {
         assert_eq!(
             interruptions(&record, &times()),
             [
-                "4 times, for 40s in all, the last time from 10:25:00 (pid 7 was gone); found again: a_rather_long_name_of_a_step; lost: quick"
+                "4 times, for at most 40s in all, the last time from 10:25:00 (pid 7 was gone); found again: a_rather_long_name_of_a_step; lost: quick"
             ]
         );
     }

@@ -101,12 +101,22 @@ pub(crate) struct EffectLedger {
     effects: BTreeMap<EffectId, EffectState>,
     /// Those that are not settled: what deciding costs is what is open, not what there ever was.
     open: BTreeSet<EffectId>,
+    /// Those that can begin.
+    free: BTreeSet<EffectId>,
+    /// Those that wait for a moment, by that.
+    timers: BTreeSet<(Timestamp, EffectId)>,
 }
 
 /// Reading.
 impl EffectLedger {
     pub(crate) fn new(root: Root) -> EffectLedger {
-        EffectLedger { root, effects: BTreeMap::new(), open: BTreeSet::new() }
+        EffectLedger {
+            root,
+            effects: BTreeMap::new(),
+            open: BTreeSet::new(),
+            free: BTreeSet::new(),
+            timers: BTreeSet::new(),
+        }
     }
 
     /// The id of a piece of work of this topic.
@@ -181,18 +191,12 @@ impl EffectLedger {
 
     /// The effects that can begin, with their attempts.
     pub(crate) fn wanted(&self) -> impl Iterator<Item = (&EffectId, Attempt)> {
-        let is_free = |phase| phase == EffectPhase::Wanted(Hold::Nothing);
-        self.open()
-            .filter(move |(_, phase)| is_free(*phase))
-            .map(|(effect, _)| (effect, self.attempt(effect)))
+        self.free.iter().map(|effect| (effect, self.attempt(effect)))
     }
 
-    /// The effects that wait for a moment, with that.
+    /// The effects that wait for a moment, the first one first.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (&EffectId, Timestamp)> {
-        self.open().filter_map(|(effect, phase)| match phase {
-            EffectPhase::Wanted(Hold::Until(due_at)) => Some((effect, due_at)),
-            _ => None,
-        })
+        self.timers.iter().map(|(due_at, effect)| (effect, *due_at))
     }
 
     /// The effects of `scope` that are not settled, with their phases.
@@ -220,8 +224,36 @@ impl EffectLedger {
         if !matches!(state.phase, EffectPhase::Wanted(_)) {
             state.attempt = state.attempt.next();
         }
-        state.phase = EffectPhase::Wanted(hold);
-        self.open.insert(effect.clone());
+        self.enter(effect, EffectPhase::Wanted(hold));
+    }
+
+    /// The only place that changes a phase; nothing happens to an effect that was never wanted.
+    fn enter(&mut self, effect: &EffectId, phase: EffectPhase) {
+        let Some(state) = self.effects.get_mut(effect) else { return };
+        match std::mem::replace(&mut state.phase, phase) {
+            EffectPhase::Wanted(Hold::Nothing) => {
+                self.free.remove(effect);
+            }
+            EffectPhase::Wanted(Hold::Until(due_at)) => {
+                self.timers.remove(&(due_at, effect.clone()));
+            }
+            EffectPhase::Settled => {
+                self.open.insert(effect.clone());
+            }
+            _ => {}
+        }
+        match phase {
+            EffectPhase::Wanted(Hold::Nothing) => {
+                self.free.insert(effect.clone());
+            }
+            EffectPhase::Wanted(Hold::Until(due_at)) => {
+                self.timers.insert((due_at, effect.clone()));
+            }
+            EffectPhase::Settled => {
+                self.open.remove(effect);
+            }
+            _ => {}
+        }
     }
 
     /// What is wanted waits for what `hold` says from here.
@@ -239,11 +271,10 @@ impl EffectLedger {
 
     /// Nothing of `effect` is wanted any more. The number of an attempt that did not begin is free again.
     fn settle(&mut self, effect: &EffectId) {
-        self.open.remove(effect);
         if let Some(state) = self.effects.get_mut(effect) {
             state.attempt = state.last_begun();
-            state.phase = EffectPhase::Settled;
         }
+        self.enter(effect, EffectPhase::Settled);
     }
 
     /// Whoever begins the work anew has no losses in a row.
@@ -280,7 +311,7 @@ impl EffectLedger {
         let Some(state) = self.effects.get_mut(&starting.effect) else { return };
         state.host = Some(EffectHost { host: starting.host.clone(), boot: starting.boot.clone() });
         if let EffectPhase::Wanted(_) = state.phase {
-            state.phase = EffectPhase::Starting;
+            self.enter(&starting.effect, EffectPhase::Starting);
         }
     }
 
@@ -288,7 +319,7 @@ impl EffectLedger {
         let Some(state) = self.effects.get_mut(effect) else { return };
         state.known_to_run = Some(attempt);
         if state.phase == EffectPhase::Starting {
-            state.phase = EffectPhase::Running;
+            self.enter(effect, EffectPhase::Running);
         }
     }
 
@@ -308,7 +339,7 @@ impl EffectLedger {
     pub(crate) fn fold_finished(&mut self, finished: &EffectFinished) {
         let Some(state) = self.effects.get_mut(&finished.effect) else { return };
         state.losses = if finished.unrequested { state.losses + 1 } else { 0 };
-        state.phase = EffectPhase::Reported;
+        self.enter(&finished.effect, EffectPhase::Reported);
         if finished.effect.call == EffectCall::Probe && finished.end == AttemptEnd::Interrupted {
             self.want(&finished.effect, Hold::Nothing);
         }
@@ -318,15 +349,14 @@ impl EffectLedger {
     pub(crate) fn fold_lost(&mut self, lost: &EffectLost) {
         let Some(state) = self.effects.get_mut(&lost.effect) else { return };
         state.losses += 1;
-        state.phase = EffectPhase::Reported;
+        self.enter(&lost.effect, EffectPhase::Reported);
         if lost.effect.call == EffectCall::Probe {
             self.want(&lost.effect, Hold::Nothing);
         }
     }
 
     pub(crate) fn fold_in_doubt(&mut self, doubt: &EffectInDoubt) {
-        let Some(state) = self.effects.get_mut(&doubt.effect) else { return };
-        state.phase = EffectPhase::InDoubt(doubt.question);
+        self.enter(&doubt.effect, EffectPhase::InDoubt(doubt.question));
         let probe = probe_of(&doubt.effect);
         if doubt.question.is_some() {
             self.settle(&probe);
@@ -346,9 +376,7 @@ impl EffectLedger {
                 self.want(&resolved.effect, Hold::Nothing);
             }
             Resolution::Done { .. } | Resolution::Failed => {
-                if let Some(state) = self.effects.get_mut(&resolved.effect) {
-                    state.phase = EffectPhase::Reported;
-                }
+                self.enter(&resolved.effect, EffectPhase::Reported);
             }
         }
     }

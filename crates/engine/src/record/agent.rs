@@ -54,6 +54,9 @@ pub struct AgentRecord {
     pub session_usage: Option<Tokens>,
     /// What is or was in its way, in its words, without a sign of life since.
     pub trouble: Option<String>,
+    /// When the limit that is in its way ends, as it told that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_ends_at: Option<Timestamp>,
     /// Whether its turn ended well, once it ended.
     pub turn_ok: Option<bool>,
     /// The offset behind the last line of its output that is in this record.
@@ -80,6 +83,7 @@ impl AgentRecord {
             usage: None,
             session_usage: None,
             trouble: None,
+            limit_ends_at: None,
             turn_ok: None,
             spool_end: 0,
         }
@@ -108,7 +112,9 @@ impl AgentRecord {
                 self.tools += 1;
                 self.does(at, line);
             }
-            Said::ToolFinished { .. } => (self.line_at, self.trouble) = (Some(at), None),
+            Said::ToolFinished { .. } => {
+                (self.line_at, self.trouble, self.limit_ends_at) = (Some(at), None, None);
+            }
             Said::FilesTouched { paths } => {
                 let room = FILES_MAX.saturating_sub(self.files.len());
                 self.files.extend(paths.into_iter().take(room));
@@ -121,8 +127,10 @@ impl AgentRecord {
                     self.usage = Some(before.map_or(used, |before| used.minus(&before)));
                 }
             },
-            Said::Limit { message, .. }
-            | Said::LoginNeeded { message }
+            Said::Limit { reset_at, message } => {
+                (self.trouble, self.limit_ends_at) = (Some(message), reset_at.or(self.limit_ends_at));
+            }
+            Said::LoginNeeded { message }
             | Said::Refused { message }
             | Said::NetworkTrouble { message }
             | Said::Error { message } => self.trouble = Some(message),
@@ -141,7 +149,7 @@ impl AgentRecord {
     }
 
     fn does(&mut self, at: Timestamp, line: String) {
-        (self.line, self.line_at, self.trouble) = (Some(line), Some(at), None);
+        (self.line, self.line_at, self.trouble, self.limit_ends_at) = (Some(line), Some(at), None, None);
     }
 }
 

@@ -23,6 +23,6 @@ pub use plans::{Pause, PlanRecord, StepProgress};
 pub use run::{RUN_RECORD_FOLD, RUN_RECORD_SCHEMA, RunRecord};
 pub use status::RunStatus;
 pub use step_event::{StepEventKind, StepEventRow, StepScope};
-pub use summary::{LimitWait, RunSummary};
+pub use summary::{LimitWait, RetryWait, RunSummary};
 pub use usage::{Figure, Forgotten, Usage, counted};
 pub use words::{busy_words, why_suspended};

@@ -9,7 +9,7 @@ use backstay_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{AgentRecord, LimitWait};
+use super::{AgentRecord, LimitWait, RetryWait};
 
 /// Which workflow a run follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,10 @@ pub enum StepStage {
     Backoff {
         /// That moment.
         due_at: Timestamp,
+        /// The number of that attempt.
+        next: Attempt,
+        /// What went wrong with the last one.
+        after: FailureClass,
     },
     /// It is not known what became of its work.
     InDoubt,
@@ -288,6 +292,21 @@ impl StepRecord {
 
     pub(super) fn stick(&mut self, message: String) {
         (self.stage, self.summary, self.stalled_at) = (StepStage::Stuck, Some(message), None);
+    }
+
+    /// One of its attempts failed, and another one follows.
+    pub(super) fn fail_attempt(&mut self, attempt: Attempt, message: Option<&str>) {
+        let failed = self.attempts.iter_mut().rfind(|record| record.attempt == attempt && !record.probe);
+        if let (Some(failed), Some(message)) = (failed, message) {
+            failed.message = Some(message.to_owned());
+        }
+    }
+
+    /// The next attempt that it waits for, if it does.
+    #[must_use]
+    pub fn retry(&self) -> Option<RetryWait> {
+        let StepStage::Backoff { due_at, next, after } = self.stage else { return None };
+        Some(RetryWait { step: self.step.clone(), attempt: next, failure: after, until: due_at })
     }
 
     /// Something is known of its work again.

@@ -289,7 +289,7 @@ fn fill(fact: FactEvent, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<
             StepEventRow { reason: Some(skipped.reason.to_string()), ..row(StepEventKind::Skipped) }
         }
         FactEvent::StepRetryScheduled(retry) => {
-            let (attempt, reason) = (Some(retry.attempt), Some(retry.failure.as_str().to_owned()));
+            let (attempt, reason) = (Some(retry.attempt), Some(retry.message));
             StepEventRow { attempt, reason, ..row(StepEventKind::RetryScheduled) }
         }
         FactEvent::StepContinues(continues) => {
@@ -348,17 +348,19 @@ fn fill(fact: FactEvent, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<
 
 /// Why an agent gets another attempt, in a line.
 fn because(because: &Because) -> String {
-    match because {
-        Because::Limit { message, .. }
-        | Because::LoginNeeded { message }
-        | Because::Refused { message }
-        | Because::NotStarted { message }
-        | Because::CutShort { message } => message.clone(),
-        Because::SessionUnknown => "its session is not there: it begins a new one".to_owned(),
-        Because::SessionInUse => "its session is there already: it goes on with it".to_owned(),
-        Because::SessionBusy => "another process works in its session".to_owned(),
-        Because::InvalidOutput { problem } => problem.clone(),
-    }
+    let of_session = match because {
+        Because::SessionUnknown => "its session is not there: it begins a new one",
+        Because::SessionInUse => "its session is there already: it goes on with it",
+        Because::SessionBusy => "another process works in its session",
+        Because::Limit { .. }
+        | Because::Unreachable { .. }
+        | Because::LoginNeeded { .. }
+        | Because::Refused { .. }
+        | Because::NotStarted { .. }
+        | Because::CutShort { .. }
+        | Because::InvalidOutput { .. } => because.failure().as_str(),
+    };
+    because.message().unwrap_or(of_session).to_owned()
 }
 
 /// What an agent said, in a line; none for what is only counted.
@@ -464,7 +466,12 @@ mod tests {
             (
                 recorded(
                     "code",
-                    StepRetryScheduled { attempt, failure: FailureClass::RateLimit, due_at: AT },
+                    StepRetryScheduled {
+                        attempt,
+                        failure: FailureClass::RateLimit,
+                        message: "rate_limit".to_owned(),
+                        due_at: AT,
+                    },
                 ),
                 "retry_scheduled\",\"scope\":\"run\",\"step\":\"code\",\"attempt\":2,\"reason\":\"rate_limit\"}",
             ),

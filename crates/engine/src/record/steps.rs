@@ -39,12 +39,17 @@ impl RunRecord {
                 record.output = finished.output;
             }
             FactEvent::StepRetryScheduled(retry) => {
-                self.entry(scope, step, at).stage = StepStage::Backoff { due_at: retry.due_at }
+                let record = self.entry(scope, step, at);
+                record.fail_attempt(retry.attempt, Some(&retry.message));
+                let (due_at, next, after) = (retry.due_at, retry.attempt.next(), retry.failure);
+                record.stage = StepStage::Backoff { due_at, next, after };
             }
             FactEvent::StepContinues(continues) => {
                 let record = self.entry(scope, step, at);
-                record.stage = match continues.due_at {
-                    Some(due_at) => StepStage::Backoff { due_at },
+                record.fail_attempt(continues.attempt, continues.because.message());
+                let (next, after) = (continues.attempt.next(), continues.because.failure());
+                record.stage = match continues.wait {
+                    Some(wait) => StepStage::Backoff { due_at: wait.until, next, after },
                     None => StepStage::Started,
                 };
                 record.limit = LimitWait::of(&continues);

@@ -1,7 +1,7 @@
 //! A run in a line: what its index row holds.
 
-use backstay_model::event::{Because, StepContinues};
-use backstay_model::{QuestionId, RunId, StepId, Timestamp};
+use backstay_model::event::{Because, FailureClass, StepContinues, WaitReason};
+use backstay_model::{Attempt, QuestionId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::RunStatus;
@@ -35,6 +35,22 @@ pub struct RunSummary {
     /// The agent whose limit is waited for: the first that ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitWait>,
+    /// The next attempt that waits for a moment, which is no limit's end: the first that is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryWait>,
+}
+
+/// A step waits for its next attempt, after one that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryWait {
+    /// The step.
+    pub step: StepId,
+    /// The number of the next attempt.
+    pub attempt: Attempt,
+    /// What went wrong with the last one.
+    pub failure: FailureClass,
+    /// When the next one is due.
+    pub until: Timestamp,
 }
 
 /// A step waits until an agent may work again.
@@ -53,10 +69,10 @@ impl LimitWait {
     /// The limit that the next attempt waits for, if it waits for one.
     #[must_use]
     pub fn of(continues: &StepContinues) -> Option<LimitWait> {
-        let until = continues.limit_ends_at()?;
+        let wait = continues.wait.filter(|wait| wait.reason == WaitReason::Limit)?;
         // The limit of another agent was told earlier.
         let is_its_own = continues.next == continues.agent;
         let is_end_unknown = is_its_own && matches!(continues.because, Because::Limit { reset_at: None, .. });
-        Some(LimitWait { agent: continues.next.clone(), until, is_end_known: !is_end_unknown })
+        Some(LimitWait { agent: continues.next.clone(), until: wait.until, is_end_known: !is_end_unknown })
     }
 }

@@ -1,16 +1,17 @@
-//! Attempts of an agent that follow each other: after a limit, in another one's instance, in the session that it worked in.
+//! Attempts of an agent that follow each other: after a limit, in another one's place, in the session that it worked in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, Because, FailureClass, Said, SessionWish, StepContinues, TimerFired,
+    AgentSaid, AgentStarting, AgentWait, Because, FailureClass, Said, SessionWish, StepContinues, TimerFired,
+    WaitReason,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, EffectId, Timestamp};
-use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, Step, Verb};
+use backstay_workflow::plan::{AfterCrash, AgentOptions, OnLimit, RetryClass, Step, Verb};
 
 use super::RunMachine;
+use super::availability::{Availability, LIMIT_JITTER_MS, LIMIT_SLACK, Outages, Pause};
 use super::handover::{Predecessor, WorkDone};
 use super::instance::StepInstance;
 use super::reports::duration;
@@ -18,53 +19,19 @@ use crate::record::LimitWait;
 use crate::topic::DecisionPass;
 use crate::{AgentEnded, Report, Trouble};
 
-/// How long limits in a row are waited for where the step does not say, in milliseconds.
+/// How long limits in a row, and outages, are waited for where the step does not say, in milliseconds.
 const MAX_WAIT_MS: u64 = 6 * 3_600_000;
-/// Agents say the end of a limit to the minute; what comes sooner meets it again.
-const LIMIT_SLACK: Duration = Duration::from_secs(60);
-/// The longest that is added to the end of a limit by chance, so that not all that wait come back at once.
-const LIMIT_JITTER_MS: u64 = 15_000;
 /// How long a limit is waited for that does not say its end; doubled with each in a row, up to the longest.
 const UNKNOWN_LIMIT_MS: u64 = 5 * 60_000;
 const UNKNOWN_LIMIT_MAX_MS: u64 = 3_600_000;
+/// How long an agent is not asked whose provider cannot be reached; doubled with each in a row, up to the longest.
+const OUTAGE_MS: u64 = 2 * 60_000;
+const OUTAGE_MAX_MS: u64 = 15 * 60_000;
+/// The pause before an agent is started again whose process was ended from outside; so much more each time.
+const RESTART_MS: u64 = 5_000;
 /// How long a session is waited for that another process works in; doubled each time, so often.
 const BUSY_SESSION_MS: u64 = 30_000;
 const BUSY_SESSION_TRIES_MAX: u32 = 5;
-
-/// Which of a step's agents cannot work, since the step was last begun.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Availability {
-    /// Agents that are not installed, not logged in or refused by their provider. Waiting does not help.
-    unfit: BTreeSet<String>,
-    /// The agents that met a limit, each with the time until which it is not asked again.
-    limits: BTreeMap<String, Timestamp>,
-}
-
-impl Availability {
-    /// Takes in why `agent` gets no attempt, or another one.
-    fn note(&mut self, agent: &str, because: &Because) {
-        match because {
-            Because::Limit { until, .. } => {
-                self.limits.insert(agent.to_owned(), *until);
-            }
-            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {
-                self.unfit.insert(agent.to_owned());
-            }
-            Because::CutShort { .. }
-            | Because::SessionUnknown
-            | Because::SessionInUse
-            | Because::SessionBusy
-            | Because::InvalidOutput { .. } => {}
-        }
-    }
-
-    /// The first of `agents` that can work at once, else the one whose limit ends first, and when. `None` if none can work.
-    fn choose<'a>(&self, agents: &[&'a String], now: Timestamp) -> Option<(&'a str, Option<Timestamp>)> {
-        let fit = agents.iter().filter(|agent| !self.unfit.contains(**agent));
-        let limited_until = |agent: &String| self.limits.get(agent).copied().filter(|until| *until > now);
-        fit.map(|agent| (agent.as_str(), limited_until(agent))).min_by_key(|(_, until)| *until)
-    }
-}
 
 /// How the attempts of a step's agent follow each other, since the step was last begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +64,8 @@ pub(super) struct AgentAttempts {
     done: Vec<Once>,
     /// Which of the step's agents cannot work.
     availability: Availability,
+    /// How often the current agent was tried again after its provider could not be reached.
+    pub(super) network_tries: u32,
     /// Since when limits follow each other without a sign of life between.
     limited_since: Option<Timestamp>,
     /// How many do.
@@ -109,6 +78,19 @@ enum Once {
     FreshSession,
     KnownSession,
     Repair,
+}
+
+/// What becomes of an agent whose provider could not be reached.
+enum AfterOutage {
+    /// The step's `retry` has tries left.
+    Retry,
+    /// It is not asked before then.
+    Pause(Timestamp),
+    /// It is not asked again.
+    GiveUp {
+        /// How long it was waited for in all.
+        waited: Duration,
+    },
 }
 
 /// What follows an attempt of an agent that failed.
@@ -139,7 +121,11 @@ impl AgentAttempts {
         }
         match failure {
             FailureClass::Timeout | FailureClass::Stall | FailureClass::Crash => {}
-            FailureClass::RateLimit | FailureClass::Network => self.forget_empty_session(),
+            FailureClass::RateLimit => self.forget_empty_session(),
+            FailureClass::Network => {
+                self.forget_empty_session();
+                self.network_tries = self.network_tries.saturating_add(1);
+            }
             FailureClass::Exit
             | FailureClass::InvalidOutput
             | FailureClass::Spawn
@@ -154,7 +140,7 @@ impl AgentAttempts {
 
     pub(super) fn fold_continues(&mut self, at: Timestamp, continues: &StepContinues) {
         self.repair = None;
-        self.availability.note(&continues.agent, &continues.because);
+        self.availability.note(at, &continues.agent, &continues.because);
         self.waits_for = LimitWait::of(continues);
         if self.waits_for.is_some() || matches!(continues.because, Because::Limit { .. }) {
             self.limited_since.get_or_insert(at);
@@ -175,7 +161,7 @@ impl AgentAttempts {
                 (self.session, self.anew) = (None, true);
                 self.done.push(Once::FreshSession);
             }
-            Because::SessionBusy if continues.due_at.is_some() => self.busy_in_a_row += 1,
+            Because::SessionBusy if continues.wait.is_some() => self.busy_in_a_row += 1,
             Because::SessionBusy => {
                 (self.session, self.anew, self.busy_in_a_row) = (None, true, 0);
                 self.done.push(Once::FreshSession);
@@ -188,12 +174,16 @@ impl AgentAttempts {
                 self.repair = Some(problem.clone());
                 self.done.push(Once::Repair);
             }
+            Because::Unreachable { .. } => self.forget_empty_session(),
             Because::CutShort { .. } => self.cuts += 1,
             Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {}
         }
         if continues.next != continues.agent {
             (self.agent, self.starting) = (Some(continues.next.clone()), None);
             (self.session, self.anew) = (None, false);
+            // One that could not be reached before had its tries.
+            let had_tries = self.availability.outages(&continues.next).count > 0;
+            self.network_tries = if had_tries { u32::MAX } else { 0 };
             let done = std::mem::take(&mut self.done_so_far).by(&continues.agent);
             self.predecessor = done.or(self.predecessor.take());
         }
@@ -317,7 +307,7 @@ impl DecisionPass<'_> {
         let agents: Vec<&String> = std::iter::once(first).chain(&options.fallback).collect();
         let continues = |because: Because| {
             let (agent, next) = (current.clone(), current.clone());
-            Some(Next::Continues(StepContinues { attempt, agent, next, because, due_at: None }))
+            Some(Next::Continues(StepContinues { attempt, agent, next, because, wait: None }))
         };
         let other = |because: Because| {
             self.by_available(turn, &agents, (attempt, current, message), because, options)
@@ -332,6 +322,16 @@ impl DecisionPass<'_> {
                 let until = self.limit_end(turn, attempt, *reset_at);
                 other(Because::Limit { reset_at: *reset_at, until, message: message.clone() })
             }
+            (FailureClass::Network, _) => match self.next_try_after_outage(turn, step, current, attempt) {
+                AfterOutage::Retry => None,
+                AfterOutage::Pause(until) => {
+                    other(Because::Unreachable { until: Some(until), message: text() })
+                }
+                AfterOutage::GiveUp { waited } => {
+                    other(Because::Unreachable { until: None, message: text() })
+                        .or_else(|| Some(Next::Fails(given_up(message, waited, options))))
+                }
+            },
             (FailureClass::Login, _) => other(Because::LoginNeeded { message: text() }),
             (FailureClass::Refused, _) => other(Because::Refused { message: text() }),
             (FailureClass::Spawn, _) => other(Because::NotStarted { message: text() }),
@@ -351,13 +351,22 @@ impl DecisionPass<'_> {
                 if turn.cuts < LOSSES_IN_A_ROW_MAX
                     && matches!(step.after_crash, AfterCrash::Resume | AfterCrash::Rerun) =>
             {
-                continues(Because::CutShort { message: text() })
+                let because = Because::CutShort { message: text() };
+                let (agent, next, wait) =
+                    (current.clone(), current.clone(), self.pause_after_cuts(turn.cuts));
+                Some(Next::Continues(StepContinues { attempt, agent, next, because, wait }))
             }
             (FailureClass::InvalidOutput, _) if ended.is_some() => {
                 once(Once::Repair, Because::InvalidOutput { problem: text() })
             }
             _ => None,
         }
+    }
+
+    /// The pause before an agent is started again whose process was ended from outside so often before: none the first time.
+    fn pause_after_cuts(&self, cuts: u32) -> Option<AgentWait> {
+        let pause = Duration::from_millis(RESTART_MS.saturating_mul(u64::from(cuts)));
+        (cuts > 0).then(|| AgentWait { until: self.context.now.plus(pause), reason: WaitReason::Restart })
     }
 
     /// The agent again in its session, in which another process works; `None` once it was waited for often enough.
@@ -376,8 +385,34 @@ impl DecisionPass<'_> {
             agent: current.to_owned(),
             next: current.to_owned(),
             because: Because::SessionBusy,
-            due_at: Some(self.context.now.plus(pause)),
+            wait: Some(AgentWait { until: self.context.now.plus(pause), reason: WaitReason::Session }),
         })
+    }
+
+    /// What becomes of the agent `current`, whose provider could not be reached.
+    fn next_try_after_outage(
+        &self,
+        turn: &AgentAttempts,
+        step: &Step,
+        current: &str,
+        attempt: Attempt,
+    ) -> AfterOutage {
+        let Verb::Agent { options, .. } = &step.verb else { return AfterOutage::Retry };
+        let retries = &step.retry;
+        let Outages { count, paused } = turn.availability.outages(current);
+        if retries.retries_max == 0 || !retries.errors.contains(&RetryClass::Network) {
+            return AfterOutage::GiveUp { waited: Duration::ZERO };
+        }
+        if turn.network_tries < retries.retries_max {
+            return AfterOutage::Retry;
+        }
+        let longest_ms = OUTAGE_MS.saturating_mul(1 << count.min(20)).min(OUTAGE_MAX_MS);
+        let pause_ms = longest_ms.min(millis(max_wait(options).saturating_sub(paused)));
+        if pause_ms == 0 {
+            return AfterOutage::GiveUp { waited: paused };
+        }
+        let jitter_ms = self.context.random_below(pause_ms / 8 + 1, u64::from(attempt.0));
+        AfterOutage::Pause(self.context.now.plus(Duration::from_millis(pause_ms - jitter_ms)))
     }
 
     /// Until when an agent that met a limit is not asked again.
@@ -400,31 +435,49 @@ impl DecisionPass<'_> {
         options: &AgentOptions,
     ) -> Option<Next> {
         let now = self.context.now;
-        let max_wait = Duration::from_millis(options.max_wait_ms.unwrap_or(MAX_WAIT_MS));
+        let longest = max_wait(options);
         let since = turn.limited_since.unwrap_or(now);
-        let is_too_long = |until: Timestamp| until.since(since) > max_wait;
+        // Pauses for the network are bounded where they are made.
+        let is_too_long =
+            |pause: &Pause| pause.wait.reason == WaitReason::Limit && pause.told.since(since) > longest;
         let stays = match (&because, options.on_limit) {
             (Because::Limit { .. }, OnLimit::Fail) => return None,
             // It may wait, but not that long: then it does not have to where another agent can work.
-            (Because::Limit { until, .. }, OnLimit::Wait) if !is_too_long(*until) => {
-                Some((current, Some(*until)))
+            (Because::Limit { reset_at, until, .. }, OnLimit::Wait) => {
+                let pause = Pause::of_limit(*reset_at, *until);
+                (!is_too_long(&pause)).then_some((current, Some(pause)))
             }
             _ => None,
         };
         let mut availability = turn.availability.clone();
-        availability.note(current, &because);
-        let (next, due_at) = stays.or_else(|| availability.choose(agents, now))?;
-        if let Some(due_at) = due_at.filter(|due_at| is_too_long(*due_at)) {
-            let wait = duration(millis(due_at.since(since)));
+        availability.note(now, current, &because);
+        let (next, pause) = stays.or_else(|| availability.choose(agents, now))?;
+        if let Some(pause) = pause.filter(is_too_long) {
+            let wait = duration(millis(pause.told.since(since)));
             let whose = if next == current { String::new() } else { format!(" for the limit of `{next}`") };
-            let longest = duration(millis(max_wait));
+            let longest = duration(millis(longest));
             return Some(Next::Fails(format!(
                 "{message} (the wait of {wait}{whose} is longer than `max_wait`, {longest})"
             )));
         }
         let (agent, next) = (current.to_owned(), next.to_owned());
-        Some(Next::Continues(StepContinues { attempt, agent, next, because, due_at }))
+        let wait = pause.map(|pause| pause.wait);
+        Some(Next::Continues(StepContinues { attempt, agent, next, because, wait }))
     }
+}
+
+/// How long limits in a row, and outages, are waited for.
+fn max_wait(options: &AgentOptions) -> Duration {
+    Duration::from_millis(options.max_wait_ms.unwrap_or(MAX_WAIT_MS))
+}
+
+/// That an agent cannot be reached and is not waited for any more.
+fn given_up(message: &str, waited: Duration, options: &AgentOptions) -> String {
+    if waited.is_zero() {
+        return message.to_owned();
+    }
+    let (waited, longest) = (duration(millis(waited)), duration(millis(max_wait(options))));
+    format!("{message} (waited {waited} for the network; `max_wait` is {longest})")
 }
 
 fn millis(duration: Duration) -> u64 {

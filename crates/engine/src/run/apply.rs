@@ -116,8 +116,18 @@ impl RunMachine {
         let Some(plan) = self.plan.clone() else { return };
         let Some(node) = plan.node(step) else { return };
         let around = plan.groups_around(step);
-        let near = node.dependents.iter().chain(&node.children).chain(&around).chain([step]);
+        let near = node.children.iter().chain(&around).chain([step]);
         near.filter_map(|step| plan.node(step)).for_each(|node| self.agenda.add(node.position));
+        // Behind what was left out before its turn stands what waits for the same.
+        let mut waiting: Vec<&StepId> = node.dependents.iter().collect();
+        while let Some(node) = waiting.pop().and_then(|step| plan.node(step)) {
+            self.agenda.add(node.position);
+            let result = self.current_instance(&plan, &node.step.id);
+            let result = result.as_ref().and_then(|instance| self.result(instance));
+            if result.is_some_and(|result| result.is_before_its_turn) {
+                waiting.extend(&node.dependents);
+            }
+        }
     }
 
     /// The time in which the run was suspended is no step's.
@@ -178,13 +188,17 @@ impl RunMachine {
     }
 
     fn fold_step(&mut self, at: Timestamp, instance: &StepInstance, fact: &FactEvent) {
+        // What is in flight no more is called off, whatever else follows from its end.
+        if matches!(self.phase, Phase::Cancelling { .. }) {
+            self.look_around(&instance.step);
+        }
         match fact {
             FactEvent::StepStarted(started) => {
                 let state = self.state_of(instance);
                 (state.started_at, state.has_begun) = (Some(at), false);
                 state.phase = match started.agent {
                     None => StepPhase::Open,
-                    Some(_) => StepPhase::Active(Leaf { failures: 0, skip: None, agent: Box::default() }),
+                    Some(_) => StepPhase::Active(Leaf::default()),
                 };
                 self.look_around(&instance.step);
             }
@@ -196,12 +210,13 @@ impl RunMachine {
             FactEvent::StepFinished(finished) => self.fold_finished(instance, finished),
             FactEvent::StepRetryScheduled(retry) => {
                 if let Some(leaf) = self.leaf_mut(instance) {
-                    leaf.failures += 1;
+                    (leaf.failures, leaf.last_failure) = (leaf.failures + 1, Some(retry.failure));
                     leaf.agent.fold_retry(retry.failure);
                 }
             }
             FactEvent::StepContinues(continues) => {
                 if let Some(leaf) = self.leaf_mut(instance) {
+                    leaf.last_failure = Some(continues.because.failure());
                     leaf.agent.fold_continues(at, continues);
                 }
             }

@@ -5,6 +5,7 @@ mod agent_attempts;
 mod agent_spec;
 mod apply;
 mod attempt_outcome;
+mod availability;
 mod budget;
 mod effect_spec;
 mod handover;

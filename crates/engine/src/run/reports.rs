@@ -181,7 +181,11 @@ impl DecisionPass<'_> {
 
     fn fail_attempt(&mut self, instance: &StepInstance, step: &Step, attempt: Attempt, failed: Failed) {
         let Failed { exit_code, failure, message, output } = failed;
-        let failures = self.topic.run.leaf(instance).map_or(0, |leaf| leaf.failures);
+        // Each agent has its own tries of a network that may be another one.
+        let failures = self.topic.run.leaf(instance).map_or(0, |leaf| match failure {
+            FailureClass::Network => leaf.agent.network_tries,
+            _ => leaf.failures,
+        });
         let class = retry_class(failure);
         let again = class.is_some_and(|class| step.retry.errors.contains(&class))
             && failures < step.retry.retries_max;
@@ -194,7 +198,7 @@ impl DecisionPass<'_> {
         // Between half of the pause and the whole of it, so that what failed together does not come back together.
         let jitter_ms = self.context.random_below(pause_ms / 2 + 1, u64::from(attempt.0));
         let due_at = self.context.now.plus(Duration::from_millis(pause_ms - jitter_ms));
-        self.emit_at(instance, StepRetryScheduled { attempt, failure, due_at });
+        self.emit_at(instance, StepRetryScheduled { attempt, failure, message, due_at });
     }
 
     /// After an asked-for stop the step is done again on resume, unless it has a probe that can tell better.

@@ -95,7 +95,7 @@ impl DecisionPass<'_> {
     pub(super) fn fire_timers(&mut self, timers: Timers) {
         let now = self.context.now;
         let is_over = |due_at| due_at <= now || timers == Timers::All;
-        let over = self.topic.effects.waiting().filter(|(_, due_at)| is_over(*due_at));
+        let over = self.topic.effects.waiting().take_while(|(_, due_at)| is_over(*due_at));
         let over: Vec<_> = over.map(|(effect, due_at)| (effect.scope.clone(), due_at)).collect();
         for (scope, due_at) in over {
             if self.is_full() {

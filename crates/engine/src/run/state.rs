@@ -77,10 +77,12 @@ pub enum RunEnd {
 }
 
 /// A leaf step whose turn came and that has no result yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Leaf {
     /// Attempts of it that failed, since the step was last reset.
     pub(super) failures: u32,
+    /// What went wrong with the last attempt, where another one follows.
+    pub(super) last_failure: Option<FailureClass>,
     /// Somebody wants it left out: the input's number and the output to show.
     pub(super) skip: Option<(Seq, Option<Text>)>,
     /// How the attempts of its agent follow each other.

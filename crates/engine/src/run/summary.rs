@@ -6,7 +6,7 @@ use backstay_model::{EffectCall, Scope, StepId, Timestamp, limits};
 use super::instance::StepInstance;
 use super::state::{Phase, RunEnd};
 use crate::effect::{EffectPhase, Hold};
-use crate::record::{LimitWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
+use crate::record::{LimitWait, RetryWait, RunStatus, RunSummary, StepProgress, busy_words, why_suspended};
 use crate::topic::TopicMachine;
 
 /// The schema of a stored summary.
@@ -110,6 +110,18 @@ impl TopicMachine {
         limits.min_by_key(|limit| limit.until)
     }
 
+    /// The next attempt that waits for a moment, which is no limit's end: the first that is due.
+    #[must_use]
+    pub fn waits_for_retry(&self) -> Option<RetryWait> {
+        let retries = self.effects.waiting().filter_map(|(effect, until)| {
+            let instance = StepInstance::of(&effect.scope)?;
+            let leaf = self.run.leaf(&instance).filter(|leaf| leaf.agent.waits_for.is_none())?;
+            let attempt = self.effects.attempt(effect);
+            Some(RetryWait { step: instance.step, attempt, failure: leaf.last_failure?, until })
+        });
+        retries.min_by_key(|retry| retry.until)
+    }
+
     /// The steps at work, in the order of their scopes.
     fn steps_at_work(&self) -> impl Iterator<Item = &StepId> {
         let main = self.effects.open().filter(|(effect, _)| effect.call == EffectCall::Main);
@@ -165,6 +177,7 @@ impl TopicMachine {
             question: self.first_question(),
             next_timer: self.next_timer(),
             limit: self.waits_for_limit().cloned(),
+            retry: self.waits_for_retry(),
         };
         fitted(summary)
     }
@@ -192,8 +205,11 @@ fn fitted(mut summary: RunSummary) -> RunSummary {
 
 #[cfg(test)]
 mod tests {
+    use backstay_model::Attempt;
+    use backstay_model::event::FailureClass;
+
     use super::*;
-    use crate::record::LimitWait;
+    use crate::record::{LimitWait, RetryWait};
 
     #[test]
     fn a_summary_fits_its_row_whatever_its_texts_are() {
@@ -214,6 +230,12 @@ mod tests {
                     agent: "a".repeat(100),
                     until: Timestamp::from_micros(i64::MAX),
                     is_end_known: true,
+                }),
+                retry: Some(RetryWait {
+                    step: "s".repeat(64).parse().unwrap(),
+                    attempt: Attempt(u32::MAX),
+                    failure: FailureClass::InvalidOutput,
+                    until: Timestamp::from_micros(i64::MAX),
                 }),
             });
             let stored = serde_json::to_string(&summary).unwrap();

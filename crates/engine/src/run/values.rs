@@ -14,12 +14,65 @@ use super::instance::{Repetition, StepInstance};
 use super::plan_index::PlanIndex;
 use crate::topic::TopicMachine;
 
+/// What keeps a text from being one JSON value that expressions can read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotOneValue {
+    /// It has no value.
+    #[error("it is empty")]
+    Empty,
+    /// A value stands first, and more behind it.
+    #[error("there is more behind the value: `{0}`")]
+    More(String),
+    /// Its value is not whole.
+    #[error("it ends in the middle of a value")]
+    Cut,
+    /// From here on it is no JSON.
+    #[error("line {line}, column {column} is no JSON: `{from}`")]
+    Broken {
+        /// From 1.
+        line: usize,
+        /// From 1, in bytes.
+        column: usize,
+        /// What stands there.
+        from: String,
+    },
+    /// It is JSON of which nothing can be made.
+    #[error("it has a number that is too large, or is nested too deep")]
+    BeyondBounds,
+}
+
+/// Characters that an error shows of a text.
+const SHOWN_CHARS: usize = 40;
+
 /// The JSON of `text`, if it is one value that expressions can read.
-pub(super) fn as_json(text: &str) -> Result<&str, serde_json::Error> {
-    let json = serde_json::from_str::<&serde_json::value::RawValue>(text.trim())?;
-    // A number beyond all bounds or a nesting too deep is JSON too, but nothing could be made of it.
-    serde_json::from_str::<Value>(json.get())?;
-    Ok(json.get())
+pub(super) fn as_json(text: &str) -> Result<&str, NotOneValue> {
+    let text = text.trim();
+    let json = serde_json::from_str::<&serde_json::value::RawValue>(text)
+        .map_err(|error| not_one_value(text, &error))?;
+    match serde_json::from_str::<Value>(json.get()) {
+        Ok(_) => Ok(json.get()),
+        Err(_no_number_or_depth_that_counts) => Err(NotOneValue::BeyondBounds),
+    }
+}
+
+fn not_one_value(text: &str, error: &serde_json::Error) -> NotOneValue {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&serde_json::value::RawValue>();
+    let first = values.next();
+    let shown = |from: &str| -> String {
+        let line = from.trim_start().lines().next().unwrap_or_default();
+        line.chars().take(SHOWN_CHARS).collect()
+    };
+    match first {
+        None => NotOneValue::Empty,
+        Some(Ok(_)) => NotOneValue::More(shown(&text[values.byte_offset()..])),
+        Some(Err(_)) if error.is_eof() => NotOneValue::Cut,
+        Some(Err(_)) => {
+            let (line, column) = (error.line(), error.column());
+            let rest = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+            let from = rest.get(column.saturating_sub(1)..).unwrap_or(rest);
+            NotOneValue::Broken { line, column, from: shown(from) }
+        }
+    }
 }
 
 /// Whether `text` is a blob, which its sender has checked, or JSON.
@@ -131,4 +184,32 @@ fn repetitions_before(repetitions: &[Repetition]) -> Option<Vec<Repetition>> {
         _ => return None,
     }
     Some(repetitions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_json;
+
+    #[test]
+    fn what_keeps_a_text_from_being_one_json_value_is_said_in_words() {
+        for (text, expected) in [
+            ("", "it is empty"),
+            ("  \n ", "it is empty"),
+            ("{\"n\": 1} and more", "there is more behind the value: `and more`"),
+            ("1 2", "there is more behind the value: `2`"),
+            ("{\"n\": [1, 2", "it ends in the middle of a value"),
+            ("\"abc", "it ends in the middle of a value"),
+            ("I cannot.", "line 1, column 1 is no JSON: `I cannot.`"),
+            ("{\"n\": 1,\n  m: 2}", "line 2, column 3 is no JSON: `m: 2}`"),
+            ("{\"ä\": x}", "line 1, column 8 is no JSON: `x}`"),
+            ("1e999", "it has a number that is too large, or is nested too deep"),
+        ] {
+            assert_eq!(
+                as_json(text).map_err(|problem| problem.to_string()),
+                Err(expected.to_owned()),
+                "{text}"
+            );
+        }
+        assert_eq!(as_json(" {\"n\": 1}\n"), Ok("{\"n\": 1}"));
+    }
 }

@@ -130,7 +130,7 @@ impl TopicMachine {
             }
             FactEvent::StepRetryScheduled(retry) => effects.want(&main, Hold::Until(retry.due_at)),
             FactEvent::StepContinues(continues) => {
-                effects.want(&main, continues.due_at.map_or(Hold::Nothing, Hold::Until));
+                effects.want(&main, continues.wait.map_or(Hold::Nothing, |wait| Hold::Until(wait.until)));
             }
             FactEvent::TimerFired(_) => effects.hold(&main, Hold::Nothing),
             FactEvent::CycleStarted(started) => {

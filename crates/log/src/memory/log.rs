@@ -8,7 +8,7 @@ use backstay_model::limits::{FOLD_BYTES_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{LogId, Position, Recorded, Seq, Topic};
 
 use super::guard::MemoryGuard;
-use super::{MemoryLog, MemoryTopic};
+use super::{MemoryLog, MemoryOwner, MemoryTopic};
 use crate::contract::{
     Batch, ClaimMode, Claimed, Direction, EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard,
     OwnerIdentity, Page, Pending, TopicFilter, TopicRow,
@@ -143,7 +143,9 @@ impl Log for MemoryLog {
 
     fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
         let alive = Arc::new(AtomicBool::new(true));
-        self.0.lock().owners.insert(identity.owner, (identity.clone(), alive.clone()));
+        let registered_at = self.0.clock.now();
+        let owner = MemoryOwner { identity: identity.clone(), alive: alive.clone(), registered_at };
+        self.0.lock().owners.insert(identity.owner, owner);
         let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
         ready(Ok(guard))
     }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use backstay_model::event::{FactEvent, OwnerChanged};
-use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
+use backstay_model::{LiveEvent, OwnerId, Position, Scope, Seq, Timestamp, Topic};
+use rusqlite::OptionalExtension;
 
 use super::commit::{Cached, Committer, Failed, Slot};
 use super::flush_index;
@@ -181,7 +182,7 @@ impl<'c, 'g> Group<'c, 'g> {
             return Ok(ClaimAnswer::Changed);
         }
         let last_sign = match owner {
-            Some(_) => self.committer.last_live(topic)?,
+            Some(owner) => self.committer.last_live(topic)?.max(self.committer.last_renewal(*owner)?),
             None => None,
         };
         let changed = OwnerChanged {
@@ -395,7 +396,18 @@ impl Committer {
         Ok(newest.map(Timestamp::from_micros))
     }
 
-    fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
+    /// When `owner` last said that it lives.
+    fn last_renewal(&self, owner: OwnerId) -> Result<Option<Timestamp>, Failed> {
+        let renewed_at = self
+            .connection
+            .query_row("SELECT renewed_at FROM owner WHERE id = ?1", [owner.to_string()], |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional()?;
+        Ok(renewed_at.map(Timestamp::from_micros))
+    }
+
+    fn is_registered(&self, owner: OwnerId) -> Result<bool, Failed> {
         let found = self.connection.query_row(
             "SELECT count(*) FROM owner WHERE id = ?1",
             [owner.to_string()],

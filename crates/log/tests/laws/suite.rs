@@ -423,6 +423,13 @@ pub(crate) async fn l15_a_claim_takes_what_is_free_and_fences_who_had_it(store: 
     let taken = log.claim(&topic("a"), second.as_ref(), ClaimMode::Fair, false).await.unwrap();
     assert_eq!((taken.epoch, taken.reason), (claimed.epoch.next(), ClaimReason::OwnerDead));
     assert_eq!(taken.event.last_sign, Some(sign.at), "its owner lived until then");
+    // Where nothing was at work, what an owner says of itself tells how long it lived.
+    let third = log.register_owner(owner('C')).await.unwrap();
+    let quiet = log.claim(&topic("quiet"), third.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    assert_eq!(quiet.event.last_sign, None);
+    drop(third);
+    let taken_quiet = log.claim(&topic("quiet"), second.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    assert!(taken_quiet.event.last_sign >= Some(sign.at), "{:?}", taken_quiet.event);
     let late = log.submit(batch("a", Authority::Owner(owner('A').owner, claimed.epoch), &["late"])).wait();
     assert!(matches!(late, Err(AppendError::Fenced { .. })), "{late:?}");
     let mut release = batch("a", Authority::Owner(owner('B').owner, taken.epoch), &["bye"]);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FailureClass;
 use crate::{Attempt, Digest, EffectId, Text, Timestamp};
 
 /// What an agent may do.
@@ -335,17 +336,25 @@ pub enum Because {
         /// In the agent's words.
         message: String,
     },
-    /// It has no credentials that are accepted; another agent takes its place, at once or when its limit ends.
+    /// Its provider cannot be reached, and the tries of the step's `retry` are used up.
+    Unreachable {
+        /// Until when the agent is not asked again; absent if it is not, before the step is begun anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// In the agent's words.
+        message: String,
+    },
+    /// It has no credentials that are accepted; another agent takes its place, at once or after a wait.
     LoginNeeded {
         /// In the agent's words.
         message: String,
     },
-    /// Its provider refuses the account or the request; another agent takes its place, at once or when its limit ends.
+    /// Its provider refuses the account or the request; another agent takes its place, at once or after a wait.
     Refused {
         /// In the provider's words.
         message: String,
     },
-    /// It could not be started; another agent takes its place, at once or when its limit ends.
+    /// It could not be started; another agent takes its place, at once or after a wait.
     NotStarted {
         /// Why.
         message: String,
@@ -369,6 +378,38 @@ pub enum Because {
     },
 }
 
+impl Because {
+    /// What went wrong, as a class.
+    #[must_use]
+    pub const fn failure(&self) -> FailureClass {
+        match self {
+            Because::Limit { .. } => FailureClass::RateLimit,
+            Because::Unreachable { .. } => FailureClass::Network,
+            Because::LoginNeeded { .. } => FailureClass::Login,
+            Because::Refused { .. } => FailureClass::Refused,
+            Because::NotStarted { .. } => FailureClass::Spawn,
+            Because::CutShort { .. } => FailureClass::Crash,
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => FailureClass::Session,
+            Because::InvalidOutput { .. } => FailureClass::InvalidOutput,
+        }
+    }
+
+    /// What went wrong, for people; `None` where the class says all.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Because::Limit { message, .. }
+            | Because::Unreachable { message, .. }
+            | Because::LoginNeeded { message }
+            | Because::Refused { message }
+            | Because::NotStarted { message }
+            | Because::CutShort { message }
+            | Because::InvalidOutput { problem: message } => Some(message),
+            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => None,
+        }
+    }
+}
+
 /// An attempt of an agent will be followed by another one that counts against nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepContinues {
@@ -381,28 +422,32 @@ pub struct StepContinues {
     /// Why.
     #[serde(flatten)]
     pub because: Because,
-    /// When the next attempt is due; absent if at once.
+    /// What the next attempt waits for; absent if it begins at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<Timestamp>,
+    pub wait: Option<AgentWait>,
 }
 
-impl StepContinues {
-    /// When the limit of `next` ends, if the next attempt waits for that.
-    #[must_use]
-    pub fn limit_ends_at(&self) -> Option<Timestamp> {
-        match &self.because {
-            // Where one agent cannot work, the limit of another one is waited for.
-            Because::Limit { .. }
-            | Because::LoginNeeded { .. }
-            | Because::Refused { .. }
-            | Because::NotStarted { .. } => self.due_at,
-            Because::CutShort { .. }
-            | Because::SessionUnknown
-            | Because::SessionInUse
-            | Because::SessionBusy
-            | Because::InvalidOutput { .. } => None,
-        }
-    }
+/// What the next attempt of an agent waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentWait {
+    /// When the next attempt is due.
+    pub until: Timestamp,
+    /// Why not earlier.
+    pub reason: WaitReason,
+}
+
+/// Why the next attempt of an agent waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// It met a limit of its provider, which may have been told earlier.
+    Limit,
+    /// Its provider could not be reached.
+    Network,
+    /// Another process works in its session.
+    Session,
+    /// Its process was ended from outside more than once.
+    Restart,
 }
 
 /// The name of a session that is chosen before its start: a UUID made of `digest`.

@@ -20,8 +20,8 @@ mod tree;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{
-    Access, AgentRunning, AgentSaid, AgentStarting, Because, Said, SaidOn, SessionWish, StepContinues,
-    Tokens, Usage, UsageSpan, session_name,
+    Access, AgentRunning, AgentSaid, AgentStarting, AgentWait, Because, Said, SaidOn, SessionWish,
+    StepContinues, Tokens, Usage, UsageSpan, WaitReason, session_name,
 };
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectHandle, EffectInDoubt, EffectLost,

@@ -34,7 +34,8 @@ pub struct OwnerChanged {
     /// The owner before, if it had not given the topic up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<OwnerId>,
-    /// The time of the newest live event of the topic that is still there: the owner before was alive then.
+    /// When the owner before was last known to live: the time of the newest live event of the topic that is still there, or of
+    /// the last time that this owner said so, whichever is later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sign: Option<Timestamp>,
 }

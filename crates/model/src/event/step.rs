@@ -132,6 +132,8 @@ pub struct StepRetryScheduled {
     pub attempt: Attempt,
     /// What went wrong.
     pub failure: FailureClass,
+    /// The same for people, in a line.
+    pub message: String,
     /// When the next attempt is due; jitter is in it.
     pub due_at: Timestamp,
 }

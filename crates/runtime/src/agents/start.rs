@@ -156,7 +156,8 @@ pub(crate) fn command(
 /// What the agent is told: one that takes no schema is told it, too.
 fn told(preset: &Preset, work: &AgentTask) -> String {
     match &work.schema {
-        Some(schema) if preset.schema_form().is_none() => format!(
+        // A prompt that asks for another answer has it already.
+        Some(schema) if preset.schema_form().is_none() && !work.prompt.contains(schema.as_str()) => format!(
             "{}\n\nYour last message has to be one JSON value and nothing around it. It has to match this JSON Schema: {schema}",
             work.prompt
         ),
@@ -236,6 +237,9 @@ mod tests {
         assert_eq!(stdin.as_deref(), Some("Do it."));
         let (_, stdin, _) = started(&preset("gemini"), &work);
         assert!(stdin.unwrap().ends_with("It has to match this JSON Schema: {}"));
+        let again = "Answer again. It has to match this JSON Schema: {}";
+        let (_, stdin, _) = started(&preset("gemini"), &AgentTask { prompt: again.to_owned(), ..work });
+        assert_eq!(stdin.as_deref(), Some(again), "it is told once");
     }
 
     #[test]

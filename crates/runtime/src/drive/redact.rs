@@ -56,8 +56,10 @@ pub(super) fn in_fact(secrets: &Secrets, fact: &mut FactEvent) {
         FactEvent::StepFinished(finished) => secrets.redact(&mut finished.summary),
         FactEvent::RunFailed(failed) => secrets.redact(&mut failed.reason),
         FactEvent::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
+        FactEvent::StepRetryScheduled(retry) => secrets.redact(&mut retry.message),
         FactEvent::StepContinues(continues) => match &mut continues.because {
             Because::Limit { message, .. }
+            | Because::Unreachable { message, .. }
             | Because::LoginNeeded { message }
             | Because::Refused { message }
             | Because::NotStarted { message }
@@ -86,7 +88,6 @@ pub(super) fn in_fact(secrets: &Secrets, fact: &mut FactEvent) {
         | FactEvent::CheckoutFree(_)
         | FactEvent::StepStarted(_)
         | FactEvent::StepSkipped(_)
-        | FactEvent::StepRetryScheduled(_)
         | FactEvent::StepStalled(_)
         | FactEvent::StepTimedOut(_)
         | FactEvent::StepsReset(_)

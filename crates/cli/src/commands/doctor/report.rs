@@ -122,6 +122,7 @@ mod tests {
             question: None,
             next_timer: None,
             limit: None,
+            retry: None,
         };
         let wake_at = (status == RunStatus::Running).then(|| "2026-11-21T10:26:40Z".parse().unwrap());
         RunRow { run, summary, owner: None, wake_at, head: Seq(9) }

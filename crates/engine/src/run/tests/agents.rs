@@ -285,17 +285,27 @@ fn after_crash_rerun_begins_anew() {
 fn an_agent_whose_process_was_killed_goes_on_three_times() {
     let killed = || agent(TurnEnd::Truncated, None, ProcessEnded { signal: Some(9), ..ended(EndedBy::Exit) });
     let mut bench = one("");
-    for attempt in 1..=3 {
+    // At once the first time, then with growing pauses: what ends it may need a while to go away.
+    for (attempt, pause_s) in [(1, 0), (2, 5), (3, 10)] {
         bench.begins_session("a", "s1");
+        let mut facts = bench.end("a", killed());
+        let later = if pause_s > 0 { " later" } else { "" };
+        if pause_s > 0 {
+            assert_eq!(bench.wait(), Duration::from_secs(pause_s));
+            assert_eq!(bench.machine.waits_for_limit(), None);
+            bench.later(pause_s * 1_000);
+            facts.extend(bench.settle().into_iter().skip(1));
+        }
         assert_eq!(
-            bench.end("a", killed()),
+            facts,
             [
                 format!("a ended {attempt} failed Crash"),
-                format!("a continues after {attempt} by codex: cut short"),
+                format!("a continues after {attempt} by codex{later}: cut short"),
                 format!("a starting {} codex in s1", attempt + 1)
             ]
         );
     }
+    bench.begins_session("a", "s1");
     assert_eq!(bench.end("a", killed())[1], "a failed: ended by signal 9 in the middle of the agent's turn");
     assert!(one("after_crash: fail").end("a", killed())[1].starts_with("a failed: ended by signal 9"));
     let mut bench = one("after_crash: rerun");
@@ -362,14 +372,14 @@ fn a_limit_without_an_end_is_waited_for_longer_each_time() {
 fn limits_in_a_row_are_waited_for_no_longer_than_max_wait() {
     let mut bench = one("");
     let facts = bench.meets_limit("a", Some(7 * HOUR_MS));
-    assert_eq!(facts[1], "a failed: limit (the wait of 7h01m is longer than `max_wait`, 6h00m)");
+    assert_eq!(facts[1], "a failed: limit (the wait of 7h00m is longer than `max_wait`, 6h00m)");
 
     let mut bench = one("max_wait: 90m");
     bench.meets_limit("a", Some(HOUR_MS));
     bench.now = bench.machine.next_timer().unwrap();
     bench.settle();
     let facts = bench.meets_limit("a", Some(HOUR_MS));
-    assert!(facts[1].starts_with("a failed: limit (the wait of 2h02m is longer than"), "{facts:?}");
+    assert!(facts[1].starts_with("a failed: limit (the wait of 2h01m is longer than"), "{facts:?}");
 }
 
 #[test]
@@ -425,6 +435,8 @@ fn an_agent_that_is_a_command_is_begun_again_after_a_kill_from_outside_as_a_pres
             let facts = bench.end("a", end());
             assert_eq!(facts[0], format!("a ended {attempt} failed Crash"), "{flow}");
             assert!(facts[1].starts_with(&format!("a continues after {attempt} ")), "{facts:?}");
+            bench.later(10_000);
+            bench.settle();
         }
         assert_eq!(bench.end("a", end())[1], "a failed: ended by signal 9", "{flow}");
     }
@@ -454,7 +466,8 @@ fn the_network_is_tried_three_times_in_the_same_session() {
         bench.later(HOUR_MS);
         assert_eq!(bench.settle()[1], format!("a starting {} codex in s1", attempt + 1));
     }
-    assert_eq!(bench.fails("a", away())[1], "a failed: away");
+    let facts = bench.fails("a", away());
+    assert_eq!(facts[1], "a continues after 4 by codex later: unreachable", "then it is waited for");
 }
 
 #[test]
@@ -647,7 +660,10 @@ fn an_answer_without_the_shape_is_mended_once_in_the_same_session() {
     let output = mended.record.step(&"a".parse().unwrap()).unwrap().output.clone();
     assert_eq!(output, Some(Text::of("{\"n\": 2}")));
     let facts = bench.ends_well("a", "I cannot.");
-    assert!(facts[1].starts_with("a failed: the output is not one JSON value"), "{facts:?}");
+    assert!(
+        facts[1].starts_with("a failed: the output is not one JSON value: line 1, column 1 is no JSON"),
+        "{facts:?}"
+    );
     let output = bench.record.step(&"a".parse().unwrap()).unwrap().output.clone();
     assert_eq!(output, Some(Text::of("\"I cannot.\"")), "the text is kept");
 }
@@ -744,7 +760,7 @@ fn what_follows_a_limit_stands_in_the_log_whole() {
     bench.meets_limit("a", Some(HOUR_MS));
     let [continues] = bench.continued().try_into().unwrap();
     let reset_at: Timestamp = bench.now.plus(Duration::from_millis(HOUR_MS));
-    let due_at = continues.due_at.unwrap();
+    let due_at = continues.wait.unwrap().until;
     let because = Because::Limit { reset_at: Some(reset_at), until: due_at, message: "limit".to_owned() };
     assert_eq!(continues.because, because);
     assert!(bench.machine.desired().values().all(|wish| !matches!(wish, Desired::Start(_))));

@@ -601,6 +601,7 @@ fn describe(emitted: &Emitted) -> String {
         FactEvent::StepContinues(continues) => {
             let because = match &continues.because {
                 Because::Limit { .. } => "limit".to_owned(),
+                Because::Unreachable { .. } => "unreachable".to_owned(),
                 Because::LoginNeeded { .. } => "login".to_owned(),
                 Because::Refused { .. } => "refused".to_owned(),
                 Because::NotStarted { .. } => "not started".to_owned(),
@@ -610,7 +611,7 @@ fn describe(emitted: &Emitted) -> String {
                 Because::SessionBusy => "session busy".to_owned(),
                 Because::InvalidOutput { problem } => problem.clone(),
             };
-            let when = if continues.due_at.is_some() { " later" } else { "" };
+            let when = if continues.wait.is_some() { " later" } else { "" };
             format!("continues after {} by {}{when}: {because}", continues.attempt, continues.next)
         }
         FactEvent::EffectRunning(running) => format!("running {}{}", probe(&running.effect), running.attempt),

@@ -140,13 +140,13 @@ fn two_agents_that_cannot_work_fail_the_run_or_let_it_wait_and_none_is_started_i
         pairs.flat_map(|(codex, claude)| ["fallback", "wait"].map(|on_limit| (codex, claude, on_limit)))
     }) {
         // Where the wait is too long, `on_limit: wait` takes the next agent.
-        for max_wait in ["6h", "1h"] {
+        for max_wait in ["3h", "1h"] {
             let case =
                 format!("codex {codex:?}, claude {claude:?}, on_limit {on_limit}, max_wait {max_wait}");
             let mut bench = with_fallback(&format!("on_limit: {on_limit}, max_wait: {max_wait}"));
             let (mut unfit, mut limits) = (BTreeSet::new(), BTreeMap::new());
             let mut in_a_row = 0;
-            for _ in 0..40 {
+            for _ in 0..100 {
                 if bench.try_in_flight("a").is_none() {
                     let Some(due_at) = bench.machine.next_timer() else { break };
                     (bench.now, in_a_row) = (due_at, 0);
@@ -211,7 +211,7 @@ fn an_agent_whose_limit_ends_is_waited_for_where_the_other_one_cannot_work() {
     let facts = bench.fails("a", refused());
     assert_eq!(
         facts[1],
-        "a failed: no credit (the wait of 1h01m for the limit of `codex` is longer than `max_wait`, 30m)"
+        "a failed: no credit (the wait of 1h00m for the limit of `codex` is longer than `max_wait`, 30m)"
     );
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod fallback;
 mod loops;
 mod order;
+mod outages;
 mod outputs;
 mod plan_change;
 mod plans;
