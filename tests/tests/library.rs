@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use backstay_engine::record::{RunStatus, StepStage};
-use backstay_log::{Authority, Batch, ClaimMode, NewEvent, Part, TopicFilter};
+use backstay_log::{Authority, Batch, ClaimMode, NewEvent, TopicAppend, TopicFilter};
 use backstay_model::event::{Event, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested};
 use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
 use backstay_runtime::{DriveEnd, DriveError, Kept, Sink, StopSwitch};
@@ -36,8 +36,8 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
             let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
             let mut said = Vec::new();
             for _ in 0..INPUTS {
-                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone()]);
-                said.push(store.log().submit(Batch::of(part)).await.expect("it is taken").parts[0].first);
+                let part = TopicAppend::new(Topic::run(run), Authority::Input, vec![input.clone()]);
+                said.push(store.log().submit(Batch::of(part)).await.expect("it is taken").topics[0].first);
             }
             tokio::task::spawn_blocking(move || go.iter().for_each(backstay_tests::Gate::open))
                 .await
@@ -130,7 +130,7 @@ fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
             let payload = input.encode().expect("events have a JSON form");
             let input = NewEvent { kind: input.kind(), scope: Scope::Run, payload, trace: None };
             for _ in 0..INPUTS_BEHIND / 500 {
-                let part = Part::new(Topic::run(run), Authority::Anybody, vec![input.clone(); 500]);
+                let part = TopicAppend::new(Topic::run(run), Authority::Input, vec![input.clone(); 500]);
                 store.log().submit(Batch::of(part)).await.expect("it is taken");
             }
             tokio::task::spawn_blocking(move || open_gate.open()).await.unwrap();

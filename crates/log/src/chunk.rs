@@ -14,13 +14,13 @@ const EVENT_BYTES: usize = 256;
 /// of it is cheap: all who get it share it.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    all: Arc<All>,
+    shared: Arc<SharedItems>,
     /// Those before are not of this chunk.
     from: usize,
 }
 
 #[derive(Debug)]
-struct All {
+struct SharedItems {
     items: Box<[SharedDelivery]>,
     bytes: usize,
 }
@@ -28,11 +28,11 @@ struct All {
 impl Chunk {
     pub(crate) fn new(items: Vec<SharedDelivery>) -> Chunk {
         let bytes = items.iter().map(cost).sum();
-        Chunk { all: Arc::new(All { items: items.into(), bytes }), from: 0 }
+        Chunk { shared: Arc::new(SharedItems { items: items.into(), bytes }), from: 0 }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.all.bytes
+        self.shared.bytes
     }
 
     /// The position of its last item.
@@ -41,9 +41,9 @@ impl Chunk {
     }
 
     /// What of it is behind `looked`.
-    pub(crate) fn behind(&self, looked: Position) -> Chunk {
-        let skipped = self.partition_point(|item| item.g() <= looked);
-        Chunk { all: Arc::clone(&self.all), from: self.from + skipped }
+    pub(crate) fn after(&self, position: Position) -> Chunk {
+        let skipped = self.partition_point(|item| item.g() <= position);
+        Chunk { shared: Arc::clone(&self.shared), from: self.from + skipped }
     }
 
     /// The numbers of its first and last event, if it has any.
@@ -63,7 +63,7 @@ impl Deref for Chunk {
     type Target = [SharedDelivery];
 
     fn deref(&self) -> &[SharedDelivery] {
-        &self.all.items[self.from..]
+        &self.shared.items[self.from..]
     }
 }
 

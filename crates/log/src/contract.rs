@@ -22,7 +22,7 @@ use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
 /// A future that a store hands out; boxed so that a store can be a trait object.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub type LogFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How long an acknowledged append lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,11 +52,11 @@ pub enum Authority {
     /// As the topic's owner. Refused with `Fenced` unless this is the current owner and epoch.
     Owner(OwnerId, Epoch),
     /// As anybody: inputs. Raises `wake_at` of the topic to now. Refused with `Closed` after the end.
-    Anybody,
+    Input,
     /// As anybody, of a topic that has ended: opens it again. Refused with `NotClosed` otherwise.
     Reopen,
     /// As the only user of a topic that has no owner and no inputs (an embedder's own).
-    Own,
+    Exclusive,
     /// As whoever frees what a topic that has ended takes. Refused with `NotClosed` otherwise.
     Retention,
 }
@@ -72,10 +72,10 @@ pub enum Precondition {
 
 /// What becomes of the topic with the append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Afterwards {
+pub enum TopicTransition {
     /// It stays as it is.
     #[default]
-    Stays,
+    Unchanged,
     /// Its owner gives it up; it can be claimed at once.
     Released,
     /// It ends: the log refuses inputs from now on, and its owner gives it up.
@@ -118,7 +118,7 @@ pub struct EntryIndex {
 
 /// One topic's share of a batch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct TopicAppend {
     /// Whose.
     pub topic: Topic,
     /// By which right.
@@ -128,28 +128,28 @@ pub struct Part {
     /// What is appended, in order.
     pub events: Vec<NewEvent>,
     /// What becomes of the topic.
-    pub afterwards: Afterwards,
+    pub transition: TopicTransition,
     /// The topic's row, if it changes.
     pub index: Option<TopicIndex>,
     /// Rows of things in it, where they change.
     pub entries: Vec<EntryIndex>,
-    /// Live events of these scopes are dropped: a fact in this part carries the whole.
+    /// Live events of these scopes are dropped: a fact in this append carries the whole.
     pub live_done: Vec<Scope>,
     /// The topic's events up to this number are gone from now on; it is the last of a batch. Nobody but the topic's owner,
     /// its only user, or `Retention` may say so. What they take is freed by and by.
     pub trim: Option<Seq>,
 }
 
-impl Part {
+impl TopicAppend {
     /// A share with `events` and nothing else.
     #[must_use]
-    pub fn new(topic: Topic, authority: Authority, events: Vec<NewEvent>) -> Part {
-        Part {
+    pub fn new(topic: Topic, authority: Authority, events: Vec<NewEvent>) -> TopicAppend {
+        TopicAppend {
             topic,
             authority,
             preconditions: Vec::new(),
             events,
-            afterwards: Afterwards::Stays,
+            transition: TopicTransition::Unchanged,
             index: None,
             entries: Vec::new(),
             live_done: Vec::new(),
@@ -162,7 +162,7 @@ impl Part {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The shares, each of another topic.
-    pub parts: Vec<Part>,
+    pub appends: Vec<TopicAppend>,
     /// Makes repeating harmless: the same key (of the first topic) and body give the first numbers, another body is a
     /// conflict. Looked up before epoch, preconditions and `Closed`.
     pub key: Option<String>,
@@ -173,14 +173,14 @@ pub struct Batch {
 impl Batch {
     /// A synced batch of one topic.
     #[must_use]
-    pub fn of(part: Part) -> Batch {
-        Batch { parts: vec![part], key: None, durability: Durability::Synced }
+    pub fn of(append: TopicAppend) -> Batch {
+        Batch { appends: vec![append], key: None, durability: Durability::Synced }
     }
 }
 
 /// What was acknowledged for one topic of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppendedPart {
+pub struct AppendedTopic {
     /// Whose.
     pub topic: Topic,
     /// The number of its first event; the rest follow without a hole. The head, if there was none.
@@ -194,8 +194,8 @@ pub struct AppendedPart {
 /// The acknowledgement of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// One for each part, in order.
-    pub parts: Vec<AppendedPart>,
+    /// One for each append, in order.
+    pub topics: Vec<AppendedTopic>,
     /// The position of the last event.
     pub g: Position,
     /// True if the key was known and nothing was appended now.
@@ -215,7 +215,7 @@ pub struct Page {
 
 /// What a fold has made of a topic's events up to a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptFold {
+pub struct FoldSnapshot {
     /// The fold's name.
     pub fold: String,
     /// The version of its stored form and of what it means; another one is not given back.
@@ -360,18 +360,18 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     /// written is dropped.
     fn submit_live(&self, topic: Topic, event: NewEvent);
 
-    /// Keeps what a fold has made of `topic` up to a batch's end, for [`kept_fold`](Log::kept_fold). It is a cache: it may be
+    /// Keeps what a fold has made of `topic` up to a batch's end, for [`load_fold`](Log::load_fold). It is a cache: it may be
     /// dropped now or at any time.
-    fn keep_fold(&self, topic: &Topic, kept: KeptFold);
+    fn save_fold(&self, topic: &Topic, kept: FoldSnapshot);
 
     /// What was kept of the fold of this name, if it is of this version and still fits the topic. Folding the events after
     /// its number gives what folding all of them gives.
-    fn kept_fold(
+    fn load_fold(
         &self,
         topic: &Topic,
         fold: &str,
         version: u32,
-    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>>;
+    ) -> LogFuture<'_, Result<Option<FoldSnapshot>, ReadError>>;
 
     /// Reads up to `limit` events (at most 1,000) of `topic` after or before `at`. A forward page is cut back to a
     /// batch's end, or extended to it where the first batch alone is longer than `limit`.
@@ -383,7 +383,7 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         at: Seq,
         direction: Direction,
         limit: usize,
-    ) -> Pending<'_, Result<Page, ReadError>>;
+    ) -> LogFuture<'_, Result<Page, ReadError>>;
 
     /// Reads up to `limit` events (at most 1,000) of `topic` after or before `at` that `filter` takes. Those of one batch may
     /// be on two pages. Only what is taken is read.
@@ -394,22 +394,22 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         direction: Direction,
         limit: usize,
         filter: &EventFilter,
-    ) -> Pending<'_, Result<Page, ReadError>>;
+    ) -> LogFuture<'_, Result<Page, ReadError>>;
 
     /// Reads up to `limit` events of all topics after the position `after`, in order of position.
-    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>>;
+    fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>>;
 
     /// The last number of `topic`, 0 if nothing was ever appended.
-    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>>;
+    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>>;
 
     /// The cursor that stands right behind `seq` of `topic`, for handing out.
-    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>>;
+    fn cursor(&self, topic: &Topic, seq: Seq) -> LogFuture<'_, Result<Cursor, ReadError>>;
 
     /// Checks a cursor in full and gives the number it stands behind, for reading on from it.
     ///
     /// Resolves to a [`ReadError::Cursor`] if it is of another log or topic (told before the store is touched), ahead of
     /// the head, or behind an event that was lost.
-    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>>;
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> LogFuture<'_, Result<Seq, ReadError>>;
 
     /// Follows `topic` from `after`: history first, then live. The cursor is checked before the store is touched.
     ///
@@ -422,7 +422,10 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
     fn follow(&self, topic: &Topic, after: Seq) -> Subscription;
 
     /// Makes this process an owner: takes its lock, writes its row, renews it every 10 s until the guard is dropped.
-    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>>;
+    fn register_owner(
+        &self,
+        identity: OwnerIdentity,
+    ) -> LogFuture<'_, Result<Box<dyn OwnerGuard>, OpenError>>;
 
     /// Claims `topic` for the owner of `guard` by appending `owner_changed` with the next epoch. In `Fair` mode a claim of
     /// a topic whose owner holds its lock waits up to 30 s of this process's own monotonic clock only if `patient`; else
@@ -433,19 +436,19 @@ pub trait Log: Send + Sync + fmt::Debug + 'static {
         guard: &'a dyn OwnerGuard,
         mode: ClaimMode,
         patient: bool,
-    ) -> Pending<'a, Result<Claimed, ClaimError>>;
+    ) -> LogFuture<'a, Result<Claimed, ClaimError>>;
 
     /// The topics that match, the newest first.
-    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>>;
+    fn topics(&self, filter: TopicFilter) -> LogFuture<'_, Result<Vec<TopicRow>, ReadError>>;
 
     /// One topic's row; none if nothing was ever appended.
-    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>>;
+    fn topic(&self, topic: &Topic) -> LogFuture<'_, Result<Option<TopicRow>, ReadError>>;
 
     /// The entries of `kind`, those in `state` if given, in order of id.
-    fn entries(&self, kind: &str, state: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>>;
+    fn entries(&self, kind: &str, state: Option<&str>) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>>;
 
     /// Resolves when something was appended anywhere after `after`, by any process; gives the newest position seen.
-    fn changed(&self, after: Position) -> Pending<'_, Position>;
+    fn changed(&self, after: Position) -> LogFuture<'_, Position>;
 }
 
 /// The error of an append, for code that only submits.

@@ -6,36 +6,36 @@
 // What is printed is for the command to say: a macro that prints panics where nobody takes it.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod admission;
 pub mod blobs;
 mod chunk;
 pub mod clock;
 pub mod contract;
 pub mod crash;
 pub mod cursor;
+mod disk_space;
 pub mod error;
-mod judge;
+mod fanout;
 mod memory;
-mod rings;
-mod room;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;
 
-pub use blobs::{BlobStore, BlobSum, Collected};
+pub use blobs::{BlobStore, BlobTotals, CollectedBlobs};
 pub use chunk::Chunk;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
-    Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, Durability,
-    EntryIndex, EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page,
-    Part, Pending, Precondition, SubmitResult, TopicFilter, TopicIndex, TopicRow,
+    Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, Durability, EntryIndex,
+    EntryRow, EventFilter, FoldSnapshot, Log, LogFuture, NewEvent, OwnerGuard, OwnerIdentity, OwnerView,
+    Page, Precondition, SubmitResult, TopicAppend, TopicFilter, TopicIndex, TopicRow, TopicTransition,
 };
 pub use cursor::{Cursor, CursorError};
+pub use disk_space::is_out_of_space;
 pub use error::{
-    AloneError, AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, LookError, Measure,
+    AppendError, BlobError, ClaimError, DamagedEvent, ExclusiveError, InspectError, InvalidBatch, Measure,
     OpenError, ReadError, ScrubError, StoreError,
 };
 pub use memory::MemoryLog;
-pub use room::has_no_room;
-pub use sqlite::{Boot, OpenOptions, SqliteLog, care};
+pub use sqlite::{Boot, OpenOptions, SqliteLog, maintenance};
 pub use subscribe::{SharedDelivery, Subscription};
 pub use ticket::Ticket;

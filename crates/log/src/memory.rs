@@ -15,15 +15,16 @@ use backstay_model::{
 };
 use tokio::sync::watch;
 
+use crate::admission::{Standing, TopicState, body_digest, check_batch, check_event};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
-    Afterwards, Appended, AppendedPart, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex,
-    KeptFold, NewEvent, OwnerIdentity, OwnerView, Page, Part, Pending, TopicFilter, TopicIndex, TopicRow,
+    Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, FoldSnapshot,
+    LogFuture, NewEvent, OwnerIdentity, OwnerView, Page, TopicAppend, TopicFilter, TopicIndex, TopicRow,
+    TopicTransition,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
-use crate::judge::{Standing, TopicState, body_digest, check_event, check_shape};
 use crate::subscribe::{LivePage, Source};
 
 /// A log in memory. Its clones are handles on the same log.
@@ -60,7 +61,7 @@ struct MemoryTopic {
     index: Option<TopicIndex>,
     wake_at: Option<Timestamp>,
     /// By name.
-    folds: HashMap<String, KeptFold>,
+    folds: HashMap<String, FoldSnapshot>,
     /// How many topics were made before it.
     nth: usize,
 }
@@ -99,26 +100,26 @@ impl Shared {
     }
 
     fn submit(&self, batch: &Batch) -> Result<Appended, AppendError> {
-        check_shape(batch)?;
+        check_batch(batch)?;
         let mut state = self.lock();
-        let key = batch.key.as_ref().map(|key| (batch.parts[0].topic.clone(), key.clone()));
+        let key = batch.key.as_ref().map(|key| (batch.appends[0].topic.clone(), key.clone()));
         if let Some((known, appended)) = key.as_ref().and_then(|key| state.keys.get(key)) {
             return if *known == body_digest(batch) {
                 Ok(Appended { repeated: true, ..appended.clone() })
             } else {
-                let (topic, key) = key.unwrap_or_else(|| (batch.parts[0].topic.clone(), String::new()));
+                let (topic, key) = key.unwrap_or_else(|| (batch.appends[0].topic.clone(), String::new()));
                 Err(AppendError::KeyConflict { topic, key })
             };
         }
-        for part in &batch.parts {
-            state.topic(&part.topic).judge(part)?;
-            if let Some(topic) = state.topics.get(&part.topic) {
-                topic.refuse_trim(part)?;
+        for append in &batch.appends {
+            state.topic(&append.topic).admit(append)?;
+            if let Some(topic) = state.topics.get(&append.topic) {
+                topic.refuse_trim(append)?;
             }
         }
         let now = self.clock.now();
-        let parts = batch.parts.iter().map(|part| state.write(part, now)).collect();
-        let appended = Appended { parts, g: state.g, repeated: false };
+        let topics = batch.appends.iter().map(|append| state.write(append, now)).collect();
+        let appended = Appended { topics, g: state.g, repeated: false };
         if let Some(key) = key {
             state.keys.insert(key, (body_digest(batch), appended.clone()));
         }
@@ -179,8 +180,8 @@ impl Shared {
             .map_err(|invalid| StoreError::Corrupt { path: "memory".into(), what: invalid.to_string() })?;
         let kind = Event::OwnerChanged(event.clone()).kind();
         let new = NewEvent { kind, scope: Scope::Run, payload, trace: None };
-        let part = Part::new(topic.clone(), Authority::Own, vec![new]);
-        let appended = state.write(&part, self.clock.now());
+        let append = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![new]);
+        let appended = state.write(&append, self.clock.now());
         if let Some(topic) = state.topics.get_mut(topic) {
             topic.state.epoch = event.epoch;
             topic.state.owner = Some(event.owner);
@@ -238,21 +239,21 @@ impl State {
         }
     }
 
-    fn write(&mut self, part: &Part, now: Timestamp) -> AppendedPart {
+    fn write(&mut self, append: &TopicAppend, now: Timestamp) -> AppendedTopic {
         let mut g = self.g;
         let nth = self.topics.len();
         let new = || MemoryTopic { nth, ..MemoryTopic::default() };
-        let topic = self.topics.entry(part.topic.clone()).or_insert_with(new);
+        let topic = self.topics.entry(append.topic.clone()).or_insert_with(new);
         let at = topic.state.time(now);
         let (before, floor) = (topic.state.head, topic.state.floor);
-        let last = part.events.len();
-        for (index, event) in part.events.iter().enumerate() {
+        let last = append.events.len();
+        for (index, event) in append.events.iter().enumerate() {
             g = g.next();
-            let seq = topic.state.number(part.authority, at);
+            let seq = topic.state.number(append.authority, at);
             let NewEvent { kind, scope, payload, trace } = event.clone();
             let more = index + 1 < last;
             topic.events.push(Recorded {
-                topic: part.topic.clone(),
+                topic: append.topic.clone(),
                 seq,
                 g,
                 at,
@@ -262,54 +263,54 @@ impl State {
                 trace,
                 more,
             });
-            self.by_position.insert(g, (part.topic.clone(), seq));
+            self.by_position.insert(g, (append.topic.clone(), seq));
         }
-        topic.state.conclude(part);
-        topic.live.retain(|_, live| !part.live_done.contains(&live.scope));
-        if let Some(index) = &part.index {
+        topic.state.apply_transition(append);
+        topic.live.retain(|_, live| !append.live_done.contains(&live.scope));
+        if let Some(index) = &append.index {
             topic.wake_at = index.wake_at;
             topic.index = Some(index.clone());
         }
-        if crate::judge::is_input(part.authority) {
+        if crate::admission::is_input(append.authority) {
             topic.wake_at = Some(now);
         }
         let last = topic.state.head;
         for gone in topic.free(floor) {
             self.by_position.remove(&gone.g);
         }
-        if matches!(part.afterwards, Afterwards::Deleted) {
+        if matches!(append.transition, TopicTransition::Deleted) {
             topic.forget();
-            self.entries.retain(|(.., of), _| *of != part.topic);
+            self.entries.retain(|(.., of), _| *of != append.topic);
         }
-        for entry in &part.entries {
-            let id = (entry.kind.clone(), entry.id.clone(), part.topic.clone());
+        for entry in &append.entries {
+            let id = (entry.kind.clone(), entry.id.clone(), append.topic.clone());
             self.entries.insert(id, entry.clone());
         }
         self.g = g;
-        let first = if part.events.is_empty() { last } else { before.next() };
-        AppendedPart { topic: part.topic.clone(), first, last, at }
+        let first = if append.events.is_empty() { last } else { before.next() };
+        AppendedTopic { topic: append.topic.clone(), first, last, at }
     }
 }
 
 impl MemoryTopic {
     fn matches(&self, filter: &TopicFilter) -> bool {
         let kind = self.index.as_ref().map(|index| index.kind.as_str());
-        self.is_there()
+        self.exists()
             && filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
             && !(filter.open_only && self.state.is_closed())
             && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
     }
 
     /// One that was deleted leaves its numbers, until something is said to it again.
-    fn is_there(&self) -> bool {
+    fn exists(&self) -> bool {
         self.state.floor == Seq(0) || self.index.is_some() || !self.events.is_empty()
     }
 
     /// Refuses to free a piece of a batch.
-    fn refuse_trim(&self, part: &Part) -> Result<(), AppendError> {
-        let Some(seq) = part.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
-        let ends = self.events.get(self.behind(seq) - 1).is_some_and(|event| !event.more);
-        let (topic, head) = (part.topic.clone(), self.state.head);
+    fn refuse_trim(&self, append: &TopicAppend) -> Result<(), AppendError> {
+        let Some(seq) = append.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
+        let ends = self.events.get(self.index_after(seq) - 1).is_some_and(|event| !event.more);
+        let (topic, head) = (append.topic.clone(), self.state.head);
         if ends { Ok(()) } else { Err(AppendError::NotABatchEnd { topic, seq, head }) }
     }
 
@@ -327,7 +328,7 @@ impl MemoryTopic {
     }
 
     /// Where the events behind `seq` begin: numbers are dense from the floor.
-    fn behind(&self, seq: Seq) -> usize {
+    fn index_after(&self, seq: Seq) -> usize {
         let kept = seq.0.saturating_sub(self.state.floor.0);
         usize::try_from(kept).unwrap_or(usize::MAX).min(self.events.len())
     }
@@ -344,9 +345,9 @@ impl MemoryTopic {
     fn page(&self, at: Seq, direction: Direction, limit: usize) -> Page {
         let limit = limit.min(PAGE_EVENTS_MAX);
         let events = match direction {
-            Direction::Forward => whole_batches(&self.events, self.behind(at), limit),
+            Direction::Forward => whole_batches(&self.events, self.index_after(at), limit),
             Direction::Backward => {
-                let end = self.behind(Seq(at.0.saturating_sub(1)));
+                let end = self.index_after(Seq(at.0.saturating_sub(1)));
                 self.events[end.saturating_sub(limit)..end].iter().rev().cloned().collect()
             }
         };
@@ -368,7 +369,7 @@ fn whole_batches(events: &[Recorded], start: usize, limit: usize) -> Vec<Recorde
 }
 
 impl Source for Shared {
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>> {
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>> {
         let resolved = Shared::resolve(self, cursor);
         Box::pin(std::future::ready(resolved))
     }
@@ -379,7 +380,7 @@ impl Source for Shared {
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>> {
+    ) -> LogFuture<'static, Result<LivePage, ReadError>> {
         let state = self.lock();
         let newest = state.g;
         let found = state.topics.get(topic).map_or_else(

@@ -10,10 +10,10 @@ use backstay_model::{Delivery, Gap, LiveEvent, LogId, Position, Recorded, Seq, T
 use tokio::sync::watch;
 
 use crate::chunk::Chunk;
-use crate::contract::{Page, Pending};
+use crate::contract::{LogFuture, Page};
 use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
-use crate::rings::Ring;
+use crate::fanout::Ring;
 
 /// What a subscriber is given at once: a page, and the live events that belong between its events.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct LivePage {
 /// Where a subscription pulls from. A wake-up only says that there is more; the source says what.
 pub(crate) trait Source: Send + Sync + fmt::Debug {
     /// Checks a cursor against the store and gives the number it stands behind.
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>>;
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>>;
 
     /// Events after `seq` and live events after `g`.
     fn page(
@@ -38,7 +38,7 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>>;
+    ) -> LogFuture<'static, Result<LivePage, ReadError>>;
 }
 
 /// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
@@ -49,15 +49,15 @@ pub struct Subscription {
     source: Arc<dyn Source>,
     ring: Option<Arc<Ring>>,
     /// Where the ring sees what was taken.
-    place: Option<Arc<AtomicU64>>,
+    progress: Option<Arc<AtomicU64>>,
     log: LogId,
     topic: Topic,
     start: Option<Cursor>,
-    waiting: VecDeque<Chunk>,
+    queued: VecDeque<Chunk>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
     /// Everything of the topic up to here was pulled; none before the first look.
-    looked: Option<Position>,
+    complete_until: Option<Position>,
     wake: watch::Receiver<Position>,
 }
 
@@ -104,11 +104,11 @@ impl From<SharedDelivery> for Delivery {
 
 /// How hard to look for something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum PullScope {
     /// As far as somebody said that there is something.
-    Told,
+    Announced,
     /// In the store too.
-    Everywhere,
+    Store,
 }
 
 impl Subscription {
@@ -126,14 +126,14 @@ impl Subscription {
         Subscription {
             source,
             ring: None,
-            place: None,
+            progress: None,
             log,
             topic,
             start,
-            waiting: VecDeque::new(),
+            queued: VecDeque::new(),
             pulled: (seq, g),
             delivered: (seq, g),
-            looked: None,
+            complete_until: None,
             wake,
         }
     }
@@ -141,8 +141,8 @@ impl Subscription {
     /// The subscription, with a ring to take what is newest from.
     pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
         let wake = ring.wake();
-        let place = Some(ring.join());
-        Subscription { ring: Some(ring), place, wake, ..self }
+        let progress = Some(ring.add_reader());
+        Subscription { ring: Some(ring), progress, wake, ..self }
     }
 
     /// The topic it follows.
@@ -181,14 +181,14 @@ impl Subscription {
     /// As [`next`](Subscription::next).
     pub async fn next_shared(&mut self) -> Result<SharedDelivery, ReadError> {
         loop {
-            if self.waiting.is_empty() {
-                self.pull(Look::Told).await?;
+            if self.queued.is_empty() {
+                self.pull(PullScope::Announced).await?;
             }
             if let Some(delivery) = self.take_next() {
                 return Ok(delivery);
             }
-            let looked = self.looked.unwrap_or(Position(0));
-            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+            let complete_until = self.complete_until.unwrap_or(Position(0));
+            if self.wake.wait_for(|newest| *newest > complete_until).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
         }
@@ -200,17 +200,17 @@ impl Subscription {
     /// As [`next`](Subscription::next).
     pub async fn next_chunk(&mut self) -> Result<Chunk, ReadError> {
         loop {
-            if self.waiting.is_empty() {
-                self.pull(Look::Told).await?;
+            if self.queued.is_empty() {
+                self.pull(PullScope::Announced).await?;
             }
-            if let Some(chunk) = self.waiting.pop_front() {
+            if let Some(chunk) = self.queued.pop_front() {
                 if let Some(last) = chunk.iter().rev().find(|item| !matches!(item, SharedDelivery::Live(_))) {
                     self.note_delivered(last);
                 }
                 return Ok(chunk);
             }
-            let looked = self.looked.unwrap_or(Position(0));
-            if self.wake.wait_for(|newest| *newest > looked).await.is_err() {
+            let complete_until = self.complete_until.unwrap_or(Position(0));
+            if self.wake.wait_for(|newest| *newest > complete_until).await.is_err() {
                 return Err(StoreError::Stopped.into());
             }
         }
@@ -221,17 +221,17 @@ impl Subscription {
     /// # Errors
     /// As [`next`](Subscription::next).
     pub async fn try_next(&mut self) -> Result<Option<Delivery>, ReadError> {
-        if self.waiting.is_empty() {
-            self.pull(Look::Everywhere).await?;
+        if self.queued.is_empty() {
+            self.pull(PullScope::Store).await?;
         }
         Ok(self.take_next().map(Delivery::from))
     }
 
     fn take_next(&mut self) -> Option<SharedDelivery> {
-        let chunk = self.waiting.front_mut()?;
+        let chunk = self.queued.front_mut()?;
         let delivery = chunk.take_first();
         if chunk.is_empty() {
-            self.waiting.pop_front();
+            self.queued.pop_front();
         }
         if let Some(delivery) = &delivery {
             self.note_delivered(delivery);
@@ -247,13 +247,13 @@ impl Subscription {
         }
     }
 
-    async fn pull(&mut self, look: Look) -> Result<(), ReadError> {
+    async fn pull(&mut self, scope: PullScope) -> Result<(), ReadError> {
         if let Some(cursor) = &self.start {
             let seq = self.source.resolve(cursor).await?;
             self.pulled.0 = seq;
             self.start = None;
         }
-        if self.pull_from_ring(look) {
+        if self.pull_from_ring(scope) {
             return Ok(());
         }
         let (seq, g) = self.pulled;
@@ -270,11 +270,13 @@ impl Subscription {
     }
 
     /// Takes what the ring has. False if the store has to be looked at.
-    fn pull_from_ring(&mut self, look: Look) -> bool {
+    fn pull_from_ring(&mut self, scope: PullScope) -> bool {
         // Before its first look it does not know what it has.
-        let (Some(ring), Some(looked)) = (self.ring.as_ref(), self.looked) else { return false };
-        let Some(found) = ring.after(looked, PAGE_EVENTS_MAX) else { return false };
-        if found.chunks.is_empty() && (look == Look::Everywhere || *self.wake.borrow() > found.until) {
+        let (Some(ring), Some(complete_until)) = (self.ring.as_ref(), self.complete_until) else {
+            return false;
+        };
+        let Some(found) = ring.read_after(complete_until, PAGE_EVENTS_MAX) else { return false };
+        if found.chunks.is_empty() && (scope == PullScope::Store || *self.wake.borrow() > found.until) {
             return false;
         }
         for chunk in found.chunks {
@@ -282,23 +284,23 @@ impl Subscription {
             if let Some((first, last)) = chunk.numbers() {
                 if first != self.pulled.0.next() {
                     // What is in between is not here; the store says what became of it.
-                    return !self.waiting.is_empty();
+                    return !self.queued.is_empty();
                 }
                 self.pulled.0 = last;
             }
             self.pulled.1 = chunk.last_g();
-            self.looked = Some(chunk.last_g());
-            self.waiting.push_back(chunk);
+            self.complete_until = Some(chunk.last_g());
+            self.queued.push_back(chunk);
         }
-        self.looked = Some(found.until);
-        self.say_looked();
+        self.complete_until = Some(found.until);
+        self.report_progress();
         true
     }
 
     /// Lets the ring go of what was taken.
-    fn say_looked(&self) {
-        if let (Some(place), Some(looked)) = (&self.place, self.looked) {
-            place.store(looked.0, Ordering::Release);
+    fn report_progress(&self) {
+        if let (Some(progress), Some(complete_until)) = (&self.progress, self.complete_until) {
+            progress.store(complete_until.0, Ordering::Release);
         }
     }
 
@@ -334,9 +336,9 @@ impl Subscription {
         let newest_taken = items.iter().map(SharedDelivery::g).max().unwrap_or(Position(0));
         self.pulled.1 = self.pulled.1.max(newest_taken);
         if !items.is_empty() {
-            self.waiting.push_back(Chunk::new(items));
+            self.queued.push_back(Chunk::new(items));
         }
-        self.looked = self.looked.max(Some(if whole { newest } else { self.pulled.1 }));
-        self.say_looked();
+        self.complete_until = self.complete_until.max(Some(if whole { newest } else { self.pulled.1 }));
+        self.report_progress();
     }
 }

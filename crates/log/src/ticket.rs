@@ -19,23 +19,23 @@ pub struct Ticket(State);
 
 enum State {
     Known(Option<SubmitResult>),
-    Waiting(oneshot::Receiver<Answer>, Option<Arc<dyn Drive>>),
+    Waiting(oneshot::Receiver<Ack>, Option<Arc<dyn CommitDriver>>),
 }
 
 /// What a ticket resolves to. The batch goes back to whoever handed it in, so that its memory is freed by the thread that
 /// took it: the one that writes has better things to do.
-pub(crate) struct Answer {
+pub(crate) struct Ack {
     pub(crate) result: SubmitResult,
     pub(crate) spent: Option<Batch>,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Ack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.result.fmt(f)
     }
 }
 
-impl Answer {
+impl Ack {
     fn into_result(self) -> SubmitResult {
         drop(self.spent);
         self.result
@@ -43,12 +43,12 @@ impl Answer {
 }
 
 /// Whoever gets a batch written that nobody has begun to write yet.
-pub(crate) trait Drive: Send + Sync {
+pub(crate) trait CommitDriver: Send + Sync {
     /// Writes what waits on this thread, unless somebody else is writing.
-    fn lead(&self);
+    fn commit_inline(&self);
 
     /// Has a thread write what waits.
-    fn announce(&self);
+    fn wake_writer(&self);
 }
 
 impl Ticket {
@@ -58,13 +58,13 @@ impl Ticket {
     }
 
     /// A ticket and the end by which it is resolved.
-    pub(crate) fn pair() -> (oneshot::Sender<Answer>, Ticket) {
+    pub(crate) fn pair() -> (oneshot::Sender<Ack>, Ticket) {
         let (sender, receiver) = oneshot::channel();
         (sender, Ticket(State::Waiting(receiver, None)))
     }
 
     /// The ticket, for a batch that may not have been announced yet.
-    pub(crate) fn driven_by(mut self, by: Arc<dyn Drive>) -> Ticket {
+    pub(crate) fn driven_by(mut self, by: Arc<dyn CommitDriver>) -> Ticket {
         if let State::Waiting(_, drive) = &mut self.0 {
             *drive = Some(by);
         }
@@ -85,7 +85,7 @@ impl Ticket {
             if let Ok(answer) = answer.try_recv() {
                 return answer.into_result();
             }
-            drive.lead();
+            drive.commit_inline();
             if let Ok(answer) = answer.try_recv() {
                 return answer.into_result();
             }
@@ -105,7 +105,7 @@ impl Drop for Ticket {
         if let State::Waiting(_, drive) = &mut self.0
             && let Some(drive) = drive.take()
         {
-            drive.announce();
+            drive.wake_writer();
         }
     }
 }
@@ -122,7 +122,7 @@ impl Future for Ticket {
             },
             State::Waiting(receiver, drive) => {
                 if let Some(drive) = drive.take() {
-                    drive.announce();
+                    drive.wake_writer();
                 }
                 match Pin::new(receiver).poll(context) {
                     Poll::Pending => Poll::Pending,

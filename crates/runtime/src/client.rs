@@ -5,7 +5,7 @@ use std::sync::Arc;
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{Definition, RetryOutlook, RunMachine};
 use backstay_log::{
-    AppendError, Authority, Batch, Direction, KeptFold, OwnerView, Part, Precondition, TopicFilter,
+    AppendError, Authority, Batch, Direction, FoldSnapshot, OwnerView, Precondition, TopicAppend, TopicFilter,
 };
 use backstay_model::event::{Event, PlanRef, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
@@ -135,7 +135,7 @@ impl Store {
             // Somebody else may have kept it, and nobody has made it anew.
             return Ok(None);
         }
-        let kept = self.log.kept_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
+        let kept = self.log.load_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
         // What cannot be understood is folded anew.
         Ok(kept.and_then(|kept| serde_json::from_slice(&kept.state).ok()))
     }
@@ -144,8 +144,8 @@ impl Store {
         match serde_json::to_vec(record) {
             Ok(state) => {
                 let fold = RECORD_FOLD.to_owned();
-                let kept = KeptFold { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
-                self.log.keep_fold(topic, kept);
+                let kept = FoldSnapshot { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
+                self.log.save_fold(topic, kept);
             }
             Err(error) => tracing::debug!(%topic, %error, "a record has no JSON form"),
         }
@@ -182,15 +182,18 @@ impl Store {
                 self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
             }
             machine.would_accept(&event).map_err(SayError::Refused)?;
-            let mut part =
-                Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+            let mut part = TopicAppend::new(
+                Topic::run(run),
+                Authority::Input,
+                vec![new_event(run, Scope::Run, &event)?],
+            );
             if let Event::Reopened(Reopened { .. }) = event {
                 part.authority = Authority::Reopen;
                 // Its events may be freed at any moment: it is opened as it was read, or not.
                 part.preconditions = vec![Precondition::Exactly(machine.head())];
             }
             match self.log.submit(Batch::of(part)).await {
-                Ok(appended) => return Ok(appended.parts.first().map_or(Seq(0), |part| part.last)),
+                Ok(appended) => return Ok(appended.topics.first().map_or(Seq(0), |part| part.last)),
                 // Somebody was first, with whatever it was.
                 Err(AppendError::Conflict { .. }) => {}
                 Err(AppendError::Deleted { .. }) => return Err(RunError::Unknown(run).into()),

@@ -1,6 +1,6 @@
 //! What can go wrong, by operation.
 
-use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
+use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, is_out_of_space};
 use backstay_model::event::{DecodeError, RefusalCode, Verdict};
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
@@ -261,7 +261,7 @@ impl DriveError {
     /// Whether there was no room for something. The run is suspended, or on its way to that: nothing of it has failed.
     #[must_use]
     pub fn has_no_room(&self) -> bool {
-        matches!(self, DriveError::NoRoom { .. }) || has_no_room(self)
+        matches!(self, DriveError::NoRoom { .. }) || is_out_of_space(self)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backstay_agent::Presets;
-use backstay_log::{Authority, Batch, NewEvent, Part, TopicIndex};
+use backstay_log::{Authority, Batch, NewEvent, TopicAppend, TopicIndex};
 use backstay_model::event::{Actor, Event, PlanRef, RunRequested};
 use backstay_model::{Digest, Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
@@ -68,7 +68,7 @@ impl Store {
         let mut machine = backstay_engine::run::RunMachine::new(run);
         machine.receive(Seq(1), event.clone());
         let mut part =
-            Part::new(Topic::run(run), Authority::Anybody, vec![new_event(run, Scope::Run, &event)?]);
+            TopicAppend::new(Topic::run(run), Authority::Input, vec![new_event(run, Scope::Run, &event)?]);
         part.index = Some(index_row(run, &machine, self.clock.wall())?);
         self.log.submit(Batch::of(part)).await?;
         Ok(run)

@@ -20,7 +20,7 @@ const LOCK: &str = "collect.lock";
 
 /// Some blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BlobSum {
+pub struct BlobTotals {
     /// Their number.
     pub blobs: u64,
     /// What they take, in bytes.
@@ -29,14 +29,14 @@ pub struct BlobSum {
 
 /// What a collection did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct CollectedBlobs {
     /// What went, or would go.
-    pub gone: BlobSum,
+    pub gone: BlobTotals,
     /// What nothing names either, and is too young to go.
-    pub young: BlobSum,
+    pub young: BlobTotals,
 }
 
-impl BlobSum {
+impl BlobTotals {
     fn add(&mut self, file: &Seen) {
         self.blobs += u64::from(file.digest.is_some());
         self.size_bytes += file.size_bytes;
@@ -97,15 +97,17 @@ impl BlobStore {
         cutoff: SystemTime,
         only_look: bool,
         named: impl FnOnce() -> Result<HashSet<Digest>, E>,
-    ) -> Result<Result<Collected, E>, BlobError> {
-        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(Collected::default())) };
-        let Some(folder) = super::open(folder)? else { return Ok(named().map(|_| Collected::default())) };
+    ) -> Result<Result<CollectedBlobs, E>, BlobError> {
+        let Kept::Folder { folder, .. } = &self.0 else { return Ok(Ok(CollectedBlobs::default())) };
+        let Some(folder) = super::open(folder)? else {
+            return Ok(named().map(|_| CollectedBlobs::default()));
+        };
         let seen = seen_blobs(&folder, cutoff)?;
         let named = match named() {
             Ok(named) => named,
             Err(error) => return Ok(Err(error)),
         };
-        let mut collected = Collected::default();
+        let mut collected = CollectedBlobs::default();
         for file in seen {
             if file.digest.is_some_and(|digest| named.contains(&digest)) {
                 continue;
@@ -255,10 +257,10 @@ mod tests {
             };
             blobs.collect(cutoff, only_look, ask).unwrap().unwrap()
         };
-        let of = |blobs| BlobSum { blobs, size_bytes: 5 * blobs };
+        let of = |blobs| BlobTotals { blobs, size_bytes: 5 * blobs };
         // When it was looked at, `again` was old; it was made young before it would have gone.
-        assert_eq!(look(false), Collected { gone: of(1), young: of(1) });
-        assert_eq!(look(false), Collected { gone: of(0), young: of(2) });
+        assert_eq!(look(false), CollectedBlobs { gone: of(1), young: of(1) });
+        assert_eq!(look(false), CollectedBlobs { gone: of(0), young: of(2) });
         let mut left: Vec<_> = blobs.list().unwrap();
         left.sort();
         let mut expected = vec![(named, 5), (young, 5), (again, 5)];
@@ -274,7 +276,7 @@ mod tests {
         age(folder.path(), old);
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let seen = blobs.collect(cutoff, true, || Ok::<_, Infallible>(HashSet::new())).unwrap().unwrap();
-        assert_eq!(seen.gone, BlobSum { blobs: 1, size_bytes: 5 });
+        assert_eq!(seen.gone, BlobTotals { blobs: 1, size_bytes: 5 });
         assert_eq!(blobs.collect(cutoff, false, || Err("the log")).unwrap(), Err("the log"));
         assert_eq!(blobs.get(old).unwrap(), b"older");
     }
@@ -290,7 +292,7 @@ mod tests {
         let cutoff = SystemTime::UNIX_EPOCH + CUTOFF;
         let named = || Ok::<_, Infallible>(HashSet::from([digest]));
         let collected = blobs.collect(cutoff, false, named).unwrap().unwrap();
-        assert_eq!(collected.gone, BlobSum { blobs: 0, size_bytes: 4 });
+        assert_eq!(collected.gone, BlobTotals { blobs: 0, size_bytes: 4 });
         assert!(!draft.exists());
     }
 }

@@ -17,7 +17,7 @@ use backstay_model::Digest;
 
 use crate::error::BlobError;
 
-pub use self::collect::{BlobSum, Collected, Guard};
+pub use self::collect::{BlobTotals, CollectedBlobs, Guard};
 pub use self::scrubbed::{BlobState, BlobsScrubbed};
 
 /// A store of blobs. Cheap to clone; equal bytes are kept once.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BlobStore, Kept, failed, name_of};
 use crate::error::BlobError;
-use crate::sqlite::care::{Names, Secret};
+use crate::sqlite::maintenance::{Names, Secret};
 
 /// The version of [`Record`]'s form.
 const RECORD_VERSION: u32 = 1;
@@ -77,7 +77,7 @@ impl BlobStore {
             let name = name_of(digest);
             let read = folder.read(&name, u64::MAX);
             let mut bytes = read.map_err(|source| failed("read", &folder.path().join(&name), source))?;
-            match secret.blank_whole(&mut bytes, names(digest)) {
+            match secret.mask_json(&mut bytes, names(digest)) {
                 Ok(0) | Err(_) => continue,
                 Ok(_) => {}
             }

@@ -1,10 +1,10 @@
 //! What can go wrong with a log, with stable codes.
 
-mod care;
+mod maintenance;
 mod operation;
 mod store;
 
-pub use care::{AloneError, LookError, ScrubError};
+pub use maintenance::{ExclusiveError, InspectError, ScrubError};
 pub use operation::{
     AppendError, BlobError, ClaimError, DamagedEvent, InvalidBatch, Measure, OpenError, ReadError,
 };

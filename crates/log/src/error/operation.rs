@@ -40,17 +40,17 @@ impl Measure {
 /// A batch that no store would take, whatever is in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBatch {
-    /// It has no parts.
-    #[error("the batch has no parts")]
+    /// It has no appends.
+    #[error("the batch has no appends")]
     NoParts,
-    /// Two parts are of one topic.
-    #[error("two parts of the batch are of the topic {0}")]
+    /// Two appends are of one topic.
+    #[error("two appends of the batch are of the topic {0}")]
     TopicTwice(Topic),
     /// Only an owner may release or end a topic.
     #[error("only its owner may release or end the topic {0}")]
     EndByInput(Topic),
     /// Events of a topic are freed by its owner, its only user, or after its end; a whole topic without anything else in
-    /// the part.
+    /// the append.
     #[error("the topic {0} cannot be freed in this way")]
     NotToFree(Topic),
     /// A trace is 32 lower-case hexadecimal digits.

@@ -10,15 +10,15 @@ use backstay_model::{LogId, Position, Recorded, Seq, Topic};
 use super::guard::MemoryGuard;
 use super::{MemoryLog, MemoryTopic};
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryRow, EventFilter, KeptFold, Log, NewEvent, OwnerGuard,
-    OwnerIdentity, Page, Pending, TopicFilter, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryRow, EventFilter, FoldSnapshot, Log, LogFuture, NewEvent,
+    OwnerGuard, OwnerIdentity, Page, TopicFilter, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{ClaimError, OpenError, ReadError};
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
-fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+fn ready<'a, T: Send + 'a>(value: T) -> LogFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
@@ -35,25 +35,25 @@ impl Log for MemoryLog {
         self.0.submit_live(&topic, event);
     }
 
-    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
+    fn save_fold(&self, topic: &Topic, kept: FoldSnapshot) {
         let mut state = self.0.lock();
         let Some(found) = state.topics.get_mut(topic) else { return };
         let known = found.folds.get(&kept.fold).filter(|known| known.version == kept.version);
         let is_end = |event: &Recorded| event.seq == kept.seq && !event.more;
         if kept.state.len() <= FOLD_BYTES_MAX
             && kept.seq > known.map_or(found.state.floor, |known| known.seq)
-            && found.events.get(found.behind(kept.seq) - 1).is_some_and(is_end)
+            && found.events.get(found.index_after(kept.seq) - 1).is_some_and(is_end)
         {
             found.folds.insert(kept.fold.clone(), kept);
         }
     }
 
-    fn kept_fold(
+    fn load_fold(
         &self,
         topic: &Topic,
         fold: &str,
         version: u32,
-    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+    ) -> LogFuture<'_, Result<Option<FoldSnapshot>, ReadError>> {
         let state = self.0.lock();
         let kept = state.topics.get(topic).and_then(|found| found.folds.get(fold));
         ready(Ok(kept.filter(|kept| kept.version == version).cloned()))
@@ -65,7 +65,7 @@ impl Log for MemoryLog {
         at: Seq,
         direction: Direction,
         limit: usize,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         ready(Ok(self.0.page(topic, at, direction, limit)))
     }
 
@@ -76,7 +76,7 @@ impl Log for MemoryLog {
         direction: Direction,
         limit: usize,
         filter: &EventFilter,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         let state = self.0.lock();
         let Some(topic) = state.topics.get(topic) else {
             return ready(Ok(Page { events: Vec::new(), head: Seq(0), gap: None }));
@@ -95,13 +95,13 @@ impl Log for MemoryLog {
         ready(Ok(Page { events, head, gap: topic.gap(at, direction) }))
     }
 
-    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
+    fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>> {
         let state = self.0.lock();
         let mut found = Vec::new();
         for (topic, seq) in
             state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
         {
-            let event = |topic: &MemoryTopic| topic.events.get(topic.behind(*seq) - 1).cloned();
+            let event = |topic: &MemoryTopic| topic.events.get(topic.index_after(*seq) - 1).cloned();
             found.extend(state.topics.get(topic).and_then(event));
             let whole = found.last().is_some_and(|last| !last.more);
             if found.len() >= limit.min(PAGE_EVENTS_MAX) && whole {
@@ -111,11 +111,11 @@ impl Log for MemoryLog {
         ready(Ok(found))
     }
 
-    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
+    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>> {
         ready(Ok(self.0.lock().topic(topic).head))
     }
 
-    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
+    fn cursor(&self, topic: &Topic, seq: Seq) -> LogFuture<'_, Result<Cursor, ReadError>> {
         let page = self.0.page(topic, Seq(seq.0.saturating_add(1)), Direction::Backward, 1);
         let g = page.events.first().map_or(Position(0), |event| event.g);
         ready(if seq > page.head {
@@ -125,7 +125,7 @@ impl Log for MemoryLog {
         })
     }
 
-    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> LogFuture<'_, Result<Seq, ReadError>> {
         let checked = cursor.check(self.0.id, topic);
         ready(checked.map_err(ReadError::from).and_then(|()| self.0.resolve(cursor)))
     }
@@ -141,7 +141,10 @@ impl Log for MemoryLog {
         Subscription::new(self.0.clone(), self.0.id, topic.clone(), Err(after), wake)
     }
 
-    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
+    fn register_owner(
+        &self,
+        identity: OwnerIdentity,
+    ) -> LogFuture<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
         let alive = Arc::new(AtomicBool::new(true));
         self.0.lock().owners.insert(identity.owner, (identity.clone(), alive.clone()));
         let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
@@ -154,21 +157,21 @@ impl Log for MemoryLog {
         guard: &'a dyn OwnerGuard,
         mode: ClaimMode,
         _patient: bool,
-    ) -> Pending<'a, Result<Claimed, ClaimError>> {
+    ) -> LogFuture<'a, Result<Claimed, ClaimError>> {
         ready(self.0.claim(topic, guard.identity(), mode))
     }
 
-    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
+    fn topics(&self, filter: TopicFilter) -> LogFuture<'_, Result<Vec<TopicRow>, ReadError>> {
         ready(Ok(self.0.topics(&filter)))
     }
 
-    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
+    fn topic(&self, topic: &Topic) -> LogFuture<'_, Result<Option<TopicRow>, ReadError>> {
         let state = self.0.lock();
-        let found = state.topics.get(topic).filter(|found| found.is_there());
+        let found = state.topics.get(topic).filter(|found| found.exists());
         ready(Ok(found.map(|found| state.row(topic, found))))
     }
 
-    fn entries(&self, kind: &str, wanted: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
+    fn entries(&self, kind: &str, wanted: Option<&str>) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>> {
         let state = self.0.lock();
         let found = state
             .entries
@@ -179,7 +182,7 @@ impl Log for MemoryLog {
         ready(Ok(found))
     }
 
-    fn changed(&self, after: Position) -> Pending<'_, Position> {
+    fn changed(&self, after: Position) -> LogFuture<'_, Position> {
         let mut newest = self.0.newest.subscribe();
         Box::pin(async move {
             match newest.wait_for(|newest| *newest > after).await {

@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::{fault, schema};
+use super::{error_map, schema};
 use crate::crash::crash_point;
+use crate::disk_space::is_out_of_space;
 use crate::error::StoreError;
-use crate::room::has_no_room;
 
 /// Pages in the log after which the thread begins.
 const BEGIN_PAGES: u32 = 400;
@@ -57,7 +57,7 @@ impl Checkpointer {
                 counted.store(now.unsigned_abs(), Ordering::Relaxed);
                 Ok(())
             }))
-            .map_err(|source| fault::sqlite("set up", path, source))?;
+            .map_err(|source| error_map::sqlite("set up", path, source))?;
         let (little_left, under_way) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (begin, begun) = mpsc::sync_channel(1);
         let failed = Arc::new(AtomicBool::new(false));
@@ -70,7 +70,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("backstay-checkpoint".to_owned())
             .spawn(move || work.run(&begun))
-            .map_err(|source| fault::io("start a thread for", path, source))?;
+            .map_err(|source| error_map::io("start a thread for", path, source))?;
         Ok(Checkpointer { pages, little_left, under_way, failed, begin: Some(begin), thread: Some(thread) })
     }
 
@@ -120,7 +120,7 @@ fn move_all(connection: &Connection, failed: &AtomicBool) {
     match checkpoint(connection) {
         Ok(passed) => tracing::trace!(?passed, "the log was moved into the database"),
         // The log only gets longer; the next one may do better. Who writes hears of a full disk itself.
-        Err(error) if has_no_room(&error) => {
+        Err(error) if is_out_of_space(&error) => {
             tracing::debug!(%error, "the log was not moved into the database")
         }
         Err(error) => {
@@ -134,7 +134,7 @@ fn move_all(connection: &Connection, failed: &AtomicBool) {
 /// After a flush that failed the next one may succeed and say nothing about what was lost; frames that are read back from the
 /// log then may not be those that were written.
 fn note_failed_flush(error: &rusqlite::Error, failed: &AtomicBool) {
-    if fault::is_failed_flush(error) && !failed.swap(true, Ordering::SeqCst) {
+    if error_map::is_failed_flush(error) && !failed.swap(true, Ordering::SeqCst) {
         tracing::error!(%error, "a flush failed while the log was moved; this process writes no more");
     }
 }

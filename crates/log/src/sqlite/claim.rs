@@ -19,7 +19,7 @@ use crate::ticket::block_on;
 /// An owner that holds its lock and was not renewed for so long of the claimer's own clock is silent.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
 /// How often a patient claimer looks whether the owner was renewed, or gave the topic up.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One claim, from the first look to the answer. It runs on a thread of its own and may wait there.
 pub(super) struct Claim {
@@ -140,7 +140,7 @@ impl Claim {
     /// Waits until the owner's lock is free, and at most for the next look.
     fn wait(&self, watch: Option<&Watch>) -> Result<(), ClaimError> {
         if let Some(lock) = watch.and_then(|watch| watch.lock.as_ref())
-            && lock.acquire_within(LOOK_EVERY)?
+            && lock.acquire_within(CHECK_INTERVAL)?
         {
             lock.release();
         }

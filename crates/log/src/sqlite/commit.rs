@@ -10,13 +10,13 @@ use std::time::Duration;
 use backstay_model::{Epoch, Position, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::fault;
-use super::placed::Placed;
+use super::database_file::DatabaseFile;
+use super::error_map;
+use super::pending_index::{PendingIndex, StoreState};
 use super::schema::FLAG_CONTROL;
 use super::sql::{position, standing, stored, unsigned};
-use super::tail::{StoreState, Tail};
+use crate::admission::TopicState;
 use crate::error::StoreError;
-use crate::judge::TopicState;
 
 /// With more foreign rows than this the cache is rebuilt from nothing, topic by topic as they are asked for.
 const FOLD_ROWS_MAX: u64 = 10_000;
@@ -33,8 +33,8 @@ const HEAD_ROW: &str = "SELECT at, last_input, last_fact, seq, topic_id FROM eve
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
-    placed: Placed,
-    pub(super) tail: Arc<Tail>,
+    database_file: DatabaseFile,
+    pub(super) pending_index: Arc<PendingIndex>,
     pub(super) seen: Position,
     pub(super) generation: i64,
     slots: HashMap<Topic, Slot>,
@@ -47,7 +47,7 @@ pub(super) struct Committer {
     /// Other processes have written since the last commit of this one.
     pub(super) foreign: bool,
     /// What the transaction does that nobody waits for.
-    pub(super) chore: Chore,
+    pub(super) task: BackgroundTask,
     /// Rows of events that are gone may still be there.
     pub(super) sweeps: bool,
     /// Payloads of topics that ended may be worth packing.
@@ -70,7 +70,7 @@ pub(super) struct Cached {
 
 /// What is done when nobody asks for anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chore {
+pub(super) enum BackgroundTask {
     /// Entries that wait are written to the index.
     Index,
     /// What is gone is freed.
@@ -79,14 +79,14 @@ pub(super) enum Chore {
     Pack,
 }
 
-impl Chore {
+impl BackgroundTask {
     /// What to say if it failed. A reader finds what waits in memory, sees nothing of what is gone, and reads payloads where
     /// they were.
-    pub(super) const fn undone(self) -> &'static str {
+    pub(super) const fn failure(self) -> &'static str {
         match self {
-            Chore::Index => "the index was not written",
-            Chore::Sweep => "what is gone was not freed",
-            Chore::Pack => "what has ended was not packed",
+            BackgroundTask::Index => "the index was not written",
+            BackgroundTask::Sweep => "what is gone was not freed",
+            BackgroundTask::Pack => "what has ended was not packed",
         }
     }
 }
@@ -113,10 +113,10 @@ impl Failed {
     /// What it means for those whose batches were in the transaction.
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
-            Failed::Before(source) => fault::sqlite("write", path, source),
+            Failed::Before(source) => error_map::sqlite("write", path, source),
             Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what },
             Failed::Displaced(error) => error,
-            Failed::Commit(source) => match fault::sqlite("commit to", path, source) {
+            Failed::Commit(source) => match error_map::sqlite("commit to", path, source) {
                 StoreError::Sqlite { path, source, .. } => StoreError::OutcomeUnknown { path, source },
                 known => known,
             },
@@ -125,22 +125,22 @@ impl Failed {
 
     /// Whether what was flushed before may be gone too.
     pub(super) fn is_failed_flush(&self) -> bool {
-        matches!(self, Failed::Before(source) | Failed::Commit(source) if fault::is_failed_flush(source))
+        matches!(self, Failed::Before(source) | Failed::Commit(source) if error_map::is_failed_flush(source))
     }
 }
 
 impl Committer {
     pub(super) fn new(
         connection: Connection,
-        placed: Placed,
-        tail: Arc<Tail>,
+        database_file: DatabaseFile,
+        pending_index: Arc<PendingIndex>,
         waiting_max: usize,
         pack_after: Duration,
     ) -> Committer {
         Committer {
             connection,
-            placed,
-            tail,
+            database_file,
+            pending_index,
             seen: Position(0),
             generation: -1,
             slots: HashMap::new(),
@@ -149,7 +149,7 @@ impl Committer {
             stored_names: HashMap::new(),
             waiting_max,
             foreign: false,
-            chore: Chore::Index,
+            task: BackgroundTask::Index,
             sweeps: false,
             packs: false,
             unpackable: None,
@@ -158,7 +158,7 @@ impl Committer {
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.placed.path()
+        self.database_file.path()
     }
 
     /// The newest position that this process has seen or made.
@@ -168,9 +168,9 @@ impl Committer {
 
     /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
-        self.chore = Chore::Index;
+        self.task = BackgroundTask::Index;
         // An event in a file without a name would be lost with this process.
-        self.placed.check().map_err(Failed::Displaced)?;
+        self.database_file.check().map_err(Failed::Displaced)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }
@@ -215,8 +215,8 @@ impl Committer {
         }
         self.foreign = state.newest > self.seen;
         self.seen = state.newest.max(self.seen);
-        let mut tail = self.tail.lock();
-        if !tail.agree(&self.connection, &state)? {
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(&self.connection, &state)? {
             // Marks only grow, and nobody else writes now.
             return Err(Failed::Corrupt("its index is behind what this process has seen of it".to_owned()));
         }
@@ -292,7 +292,7 @@ impl Committer {
 
     /// The head is what the tail, the index, or the floor says, whichever is the greatest.
     fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), Failed> {
-        let waiting = self.tail.lock().of(id).last().map(|entry| (entry.seq, entry.g));
+        let waiting = self.pending_index.lock().of(id).last().map(|entry| (entry.seq, entry.g));
         let newest = match waiting {
             Some(newest) => Some(newest),
             None => self

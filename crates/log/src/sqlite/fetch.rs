@@ -4,7 +4,7 @@ use backstay_model::{Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::kinds;
+use super::kind_table;
 use super::packed::{Unfit, Unpacker};
 use super::readers::Failed;
 use super::schema::{FLAG_MORE, FLAG_PLAIN};
@@ -25,7 +25,7 @@ const SWEEP_GAP: u64 = 8;
 
 /// Where an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EventLocation {
     pub(super) seq: Seq,
     pub(super) g: Position,
 }
@@ -57,13 +57,13 @@ impl<'s> Fetch<'s> {
     }
 
     /// Adds the events at `places`.
-    pub(super) fn get(&mut self, places: &[Place]) -> Result<(), Failed> {
-        self.events.reserve(places.len());
-        let mut rest = places;
+    pub(super) fn get(&mut self, positions: &[EventLocation]) -> Result<(), Failed> {
+        self.events.reserve(positions.len());
+        let mut rest = positions;
         while let Some(first) = rest.first()
             && self.failed.is_none()
         {
-            let near = |pair: &[Place]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
+            let near = |pair: &[EventLocation]| pair[0].g.0.abs_diff(pair[1].g.0) <= SWEEP_GAP;
             let length = 1 + rest.windows(2).take_while(|pair| near(pair)).count();
             let (now, later) = rest.split_at(length);
             let last = now.last().unwrap_or(first);
@@ -73,8 +73,8 @@ impl<'s> Fetch<'s> {
         Ok(())
     }
 
-    fn sweep(&mut self, places: &[Place], from: Position, to: Position) -> Result<(), Failed> {
-        let dense = to.0 - from.0 + 1 == places.len() as u64;
+    fn sweep(&mut self, positions: &[EventLocation], from: Position, to: Position) -> Result<(), Failed> {
+        let dense = to.0 - from.0 + 1 == positions.len() as u64;
         let sql = match self.direction {
             Direction::Forward if dense => SWEEP_DENSE,
             Direction::Forward => SWEEP,
@@ -87,10 +87,10 @@ impl<'s> Fetch<'s> {
             statement.raw_bind_parameter(3, self.id)?;
         }
         let mut rows = statement.raw_query();
-        let mut places = places.iter();
+        let mut positions = positions.iter();
         while let Some(row) = rows.next()? {
             let seq = Seq(integer(row, 0)?.cast_unsigned());
-            let Some(place) = places.as_slice().first() else { break };
+            let Some(place) = positions.as_slice().first() else { break };
             if seq != place.seq {
                 let between = match self.direction {
                     Direction::Forward => seq < place.seq,
@@ -102,7 +102,7 @@ impl<'s> Fetch<'s> {
                 }
                 break;
             }
-            places.next();
+            positions.next();
             match decode(row, self.topic, *place, self.id, &mut self.unpacker) {
                 Ok(event) => self.events.push(event),
                 Err(failed @ Failed::Read(_)) => {
@@ -112,9 +112,9 @@ impl<'s> Fetch<'s> {
                 Err(failed) => return Err(failed),
             }
         }
-        if let Some(lost) = places.next() {
+        if let Some(lost) = positions.next() {
             let failed = match self.direction {
-                Direction::Forward => hole(self.topic, lost.seq, places.as_slice()),
+                Direction::Forward => hole(self.topic, lost.seq, positions.as_slice()),
                 Direction::Backward => missing(self.topic, lost.seq),
             };
             self.fail(failed);
@@ -131,7 +131,7 @@ impl<'s> Fetch<'s> {
     }
 }
 
-pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[Place]) -> Failed {
+pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[EventLocation]) -> Failed {
     match rest.first() {
         Some(next) => Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
         None => missing(topic, expected),
@@ -147,7 +147,7 @@ fn missing(topic: &Topic, seq: Seq) -> Failed {
 pub(super) fn decode(
     row: &Row<'_>,
     topic: &Topic,
-    Place { seq, g }: Place,
+    EventLocation { seq, g }: EventLocation,
     id: i64,
     unpacker: &mut Unpacker<'_>,
 ) -> Result<Recorded, Failed> {
@@ -171,7 +171,7 @@ pub(super) fn decode(
         (scope, trace)
     };
     let kind = row.get_ref(3)?.as_bytes().map_err(|error| damaged(error.to_string()))?;
-    let kind = kinds::kind(kind).map_err(|error| damaged(error.to_string()))?;
+    let kind = kind_table::kind(kind).map_err(|error| damaged(error.to_string()))?;
     let payload = match text(6)? {
         "" => match unpacker.payload(id, seq) {
             Ok(payload) => payload,

@@ -13,7 +13,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use backstay_files::Dir;
 use backstay_model::Position;
 
-use super::fault;
+use super::error_map;
 use crate::crash::crash_point;
 use crate::error::StoreError;
 
@@ -60,7 +60,7 @@ impl WalFlush {
             (Some(folder), Some(name)) => Dir::open_found(folder).and_then(|dir| dir.open_to_write(name)),
             _ => Err(std::io::ErrorKind::InvalidInput.into()),
         };
-        let file = opened.map_err(|source| fault::io("open the write-ahead log", &path, source))?;
+        let file = opened.map_err(|source| error_map::io("open the write-ahead log", &path, source))?;
         Ok(WalFlush { file, path, state: Mutex::default(), changed: Condvar::new() })
     }
 

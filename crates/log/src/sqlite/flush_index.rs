@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 use rusqlite::Connection;
 
 use super::commit::{Committer, Failed};
+use super::pending_index::{IndexRow, Marks};
 use super::sql::stored;
-use super::tail::{IndexRow, Marks};
 
 /// Entries that a commit carries for each of its own events; at least and at most these parts of what may wait. So a round
 /// is done long before as much waits again, and no commit is held up for long.
@@ -35,15 +35,15 @@ static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
 /// Adds the next piece to the transaction under way, if it is time for one, and says what the marks are after its commit.
 pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Result<Option<Marks>, Failed> {
     let next = {
-        let tail = committer.tail.lock();
-        let due = tail.round_under_way() || tail.count() + events > committer.waiting_max;
+        let pending_index = committer.pending_index.lock();
+        let due = pending_index.round_under_way() || pending_index.count() + events > committer.waiting_max;
         if !(due || idle) {
             return Ok(None);
         }
         let least = (committer.waiting_max / STEP_MIN_PART).max(1);
         let most = (committer.waiting_max / STEP_MAX_PART).max(1);
         let size = if idle { most } else { (events * STEP_PER_EVENT).clamp(least, most) };
-        tail.step(size)
+        pending_index.step(size)
     };
     let Some(step) = next else { return Ok(None) };
     let mut numbers = HashMap::with_capacity(step.names.len());

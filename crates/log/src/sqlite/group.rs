@@ -9,19 +9,20 @@ use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 use super::commit::{Cached, Committer, Failed, Slot};
 use super::flush_index;
 use super::packing::due_before;
+use super::pending_index::{Entry, Marks};
 use super::queue::{ClaimAnswer, ClaimRequest};
 use super::rows::{self, EventRow};
 use super::schema::{FLAG_CONTROL, FLAG_MORE, FLAG_PLAIN};
 use super::sql::{standing_number, stored};
-use super::tail::{Entry, Marks};
+use crate::admission::{Standing, TopicState, body_digest, is_input};
 use crate::clock::Clock;
 use crate::contract::{
-    Appended, AppendedPart, Authority, Batch, Claimed, EntryIndex, NewEvent, OwnerIdentity, Part, TopicIndex,
+    Appended, AppendedTopic, Authority, Batch, Claimed, EntryIndex, NewEvent, OwnerIdentity, TopicAppend,
+    TopicIndex,
 };
 use crate::crash::crash_point;
 use crate::error::{AppendError, ClaimError};
-use crate::judge::{Standing, TopicState, body_digest, is_input};
-use crate::rings::Rings;
+use crate::fanout::Fanout;
 use crate::subscribe::SharedDelivery;
 
 /// A transaction under way.
@@ -57,33 +58,33 @@ impl<'c, 'g> Group<'c, 'g> {
     ) -> Result<Result<Appended, AppendError>, Failed> {
         let digest = batch.key.as_ref().map(|key| (key, body_digest(batch).to_string()));
         if let Some((key, digest)) = &digest
-            && let Some(known) = self.committer.known(&batch.parts[0].topic, key, digest)?
+            && let Some(known) = self.committer.known(&batch.appends[0].topic, key, digest)?
         {
             return Ok(known);
         }
-        let mut slots = Vec::with_capacity(batch.parts.len());
-        for part in &batch.parts {
-            let slot = self.committer.load(&part.topic)?;
-            let judged = match slot {
-                Some(slot) => self.committer.cached(slot).state.judge(part),
-                None => TopicState::default().judge(part),
+        let mut slots = Vec::with_capacity(batch.appends.len());
+        for append in &batch.appends {
+            let slot = self.committer.load(&append.topic)?;
+            let admitted = match slot {
+                Some(slot) => self.committer.cached(slot).state.admit(append),
+                None => TopicState::default().admit(append),
             };
-            if let Err(refused) = judged {
+            if let Err(refused) = admitted {
                 return Ok(Err(refused));
             }
             if let Some(slot) = slot
-                && let Some(refused) = self.refuse_trim(slot, part)?
+                && let Some(refused) = self.refuse_trim(slot, append)?
             {
                 return Ok(Err(refused));
             }
             slots.push(slot);
         }
-        let mut parts = Vec::with_capacity(batch.parts.len());
-        for (part, slot) in batch.parts.iter().zip(slots) {
-            let slot = slot.map_or_else(|| self.committer.load_or_make(&part.topic), Ok)?;
-            parts.push(self.write(slot, part, part.events.iter().map(Cow::Borrowed), false, now)?);
+        let mut topics = Vec::with_capacity(batch.appends.len());
+        for (append, slot) in batch.appends.iter().zip(slots) {
+            let slot = slot.map_or_else(|| self.committer.load_or_make(&append.topic), Ok)?;
+            topics.push(self.write(slot, append, append.events.iter().map(Cow::Borrowed), false, now)?);
         }
-        let appended = Appended { parts, g: self.committer.seen, repeated: false };
+        let appended = Appended { topics, g: self.committer.seen, repeated: false };
         if let Some((key, digest)) = &digest {
             self.committer.remember(&appended, key, digest)?;
         }
@@ -91,36 +92,36 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 
     /// Refuses to free a piece of a batch.
-    fn refuse_trim(&mut self, slot: Slot, part: &Part) -> Result<Option<AppendError>, Failed> {
+    fn refuse_trim(&mut self, slot: Slot, append: &TopicAppend) -> Result<Option<AppendError>, Failed> {
         let Cached { id, state } = self.committer.cached(slot);
         let (id, head, floor) = (*id, state.head, state.floor);
-        let Some(seq) = part.trim.filter(|until| *until > floor && *until < head) else { return Ok(None) };
+        let Some(seq) = append.trim.filter(|until| *until > floor && *until < head) else { return Ok(None) };
         let of_this_group = self.rows.iter().find(|row| row.id == id && row.seq == seq);
         let ends = match of_this_group {
             Some(row) => row.flags & FLAG_MORE == 0,
             None => self.committer.end_of_batch(id, seq)?.is_some(),
         };
-        Ok((!ends).then(|| AppendError::NotABatchEnd { topic: part.topic.clone(), seq, head }))
+        Ok((!ends).then(|| AppendError::NotABatchEnd { topic: append.topic.clone(), seq, head }))
     }
 
-    /// Numbers a part that was judged, and writes what it changes beside the events.
+    /// Numbers an append that was admitted, and writes what it changes beside the events.
     fn write(
         &mut self,
         slot: Slot,
-        part: &Part,
+        append: &TopicAppend,
         events: impl ExactSizeIterator<Item = Cow<'g, NewEvent>>,
         claims: bool,
         now: Timestamp,
-    ) -> Result<AppendedPart, Failed> {
+    ) -> Result<AppendedTopic, Failed> {
         let mut g = self.committer.seen;
         let count = events.len();
         let cached = self.committer.cached(slot);
-        let changes = cached.state.changes_control(part);
+        let changes = cached.state.changes_ownership(append);
         let id = cached.id;
         let at = cached.state.time(now);
         let before = cached.state.head;
         for (index, event) in events.enumerate() {
-            let seq = cached.state.number(part.authority, at);
+            let seq = cached.state.number(append.authority, at);
             g = g.next();
             let last = index + 1 == count;
             let flags = if !last {
@@ -133,11 +134,11 @@ impl<'c, 'g> Group<'c, 'g> {
             let (last_input, last_fact) = (cached.state.last_input, cached.state.last_fact);
             let scope = rows::scope_text(event.as_ref());
             let flags = flags | if scope.is_empty() && event.trace.is_none() { FLAG_PLAIN } else { 0 };
-            let topic = part.topic.clone();
+            let topic = append.topic.clone();
             self.rows.push(EventRow { g, id, topic, seq, at, flags, last_input, last_fact, scope, event });
         }
         let floor = cached.state.floor;
-        cached.state.conclude(part);
+        cached.state.apply_transition(append);
         let last = cached.state.head;
         let standing = standing_number(cached.state.standing);
         let owner = cached.state.owner;
@@ -152,13 +153,13 @@ impl<'c, 'g> Group<'c, 'g> {
                 self.committer.pack_later(id, now)?;
             }
         }
-        self.committer.write_beside(id, part, now)?;
+        self.committer.write_beside(id, append, now)?;
         if changes && count == 0 {
             self.committer.outdate_caches()?;
         }
-        self.committer.trim(id, part, last, floor)?;
+        self.committer.trim(id, append, last, floor)?;
         let first = if count == 0 { last } else { before.next() };
-        Ok(AppendedPart { topic: part.topic.clone(), first, last, at })
+        Ok(AppendedTopic { topic: append.topic.clone(), first, last, at })
     }
 
     /// Makes the claimer the topic's owner, if what it found out still holds.
@@ -196,9 +197,9 @@ impl<'c, 'g> Group<'c, 'g> {
         let event = Event::OwnerChanged(changed.clone());
         let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
         let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
-        let part = Part::new(topic.clone(), Authority::Own, Vec::new());
+        let append = TopicAppend::new(topic.clone(), Authority::Exclusive, Vec::new());
         let slot = self.committer.load_or_make(topic)?;
-        let appended = self.write(slot, &part, std::iter::once(Cow::Owned(new)), true, clock.now())?;
+        let appended = self.write(slot, &append, std::iter::once(Cow::Owned(new)), true, clock.now())?;
         let cached = self.committer.cached(slot);
         cached.state.owner = Some(changed.owner);
         cached.state.epoch = changed.epoch;
@@ -274,7 +275,7 @@ pub(super) struct Written<'g> {
 
 impl Written<'_> {
     /// Hands it to those who follow its topics.
-    pub(super) fn publish(&self, rings: &Rings) {
+    pub(super) fn publish(&self, fanout: &Fanout) {
         let mut live = self.live.iter().peekable();
         let mut events = self.rows.iter().peekable();
         let items = std::iter::from_fn(|| {
@@ -284,7 +285,7 @@ impl Written<'_> {
                 None => events.next().map(|row| SharedDelivery::Event(Arc::new(row.recorded()))),
             }
         });
-        rings.publish(items, self.foreign, self.before, self.until);
+        fanout.publish(items, self.foreign, self.before, self.until);
     }
 }
 
@@ -306,36 +307,36 @@ impl LiveRow<'_> {
 impl Committer {
     /// Tells the tail what was committed.
     fn publish(&mut self, rows: &[EventRow<'_>], marks: Option<Marks>) {
-        let mut tail = self.tail.lock();
+        let mut pending_index = self.pending_index.lock();
         for row in rows {
-            let kind = tail.names.number(row.event.kind.as_str());
-            let scope = tail.names.number(&row.scope);
-            tail.push(row.id, Entry { g: row.g, seq: row.seq, kind, scope });
+            let kind = pending_index.names.number(row.event.kind.as_str());
+            let scope = pending_index.names.number(&row.scope);
+            pending_index.push(row.id, Entry { g: row.g, seq: row.seq, kind, scope });
         }
         if let Some(marks) = marks {
-            tail.adopt(marks);
+            pending_index.advance(marks);
         }
     }
 
     /// Writes what changes beside the events.
-    fn write_beside(&mut self, id: i64, part: &Part, now: Timestamp) -> Result<(), Failed> {
-        if let Some(index) = &part.index {
+    fn write_beside(&mut self, id: i64, append: &TopicAppend, now: Timestamp) -> Result<(), Failed> {
+        if let Some(index) = &append.index {
             self.write_index(id, index)?;
         }
-        for entry in &part.entries {
+        for entry in &append.entries {
             self.write_entry(id, entry)?;
         }
-        if is_input(part.authority) {
+        if is_input(append.authority) {
             self.connection
                 .prepare_cached("UPDATE topic SET wake_at = ?2 WHERE id = ?1")?
                 .execute((id, now.as_micros()))?;
         }
-        for scope in &part.live_done {
+        for scope in &append.live_done {
             self.connection
                 .prepare_cached("DELETE FROM live WHERE topic_id = ?1 AND scope = ?2")?
                 .execute((id, scope.to_string()))?;
         }
-        if !part.live_done.is_empty() && part.events.is_empty() {
+        if !append.live_done.is_empty() && append.events.is_empty() {
             // The newest row may have been a live event that is gone now; its position must not be drawn again.
             self.connection.execute("UPDATE meta SET g_floor = max(g_floor, ?1)", [stored(self.seen.0)])?;
         }

@@ -9,21 +9,21 @@ use tokio::sync::watch;
 
 use super::checkpoint::Checkpointer;
 use super::commit::Committer;
-use super::core::Core;
+use super::database_file::DatabaseFile;
 use super::flush::WalFlush;
-use super::lock::{LockFile, Strength, Turnstile};
-use super::open_here::OpenHere;
+use super::lock::{LockFile, LockMode, WriterLock};
+use super::open_databases::OpenDatabase;
 use super::owners::OwnerLocks;
-use super::placed::Placed;
+use super::pending_index::PendingIndex;
 use super::readers::{self, Readers};
 use super::store::{Inner, SqliteLog};
-use super::tail::Tail;
 use super::writer::Writer;
-use super::{bell, fault, filesystem, schema, wal};
+use super::writer_core::WriterCore;
+use super::{error_map, filesystem, schema, wakeup, wal};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{OpenError, StoreError};
-use crate::rings::Rings;
+use crate::fanout::Fanout;
 
 /// Modes of what is in a store: nobody else reads or writes it.
 const DATABASE: &str = "log.db";
@@ -80,22 +80,22 @@ impl SqliteLog {
     pub fn open(folder: &Path, options: OpenOptions) -> Result<SqliteLog, OpenError> {
         let root = find(folder, options.create)?;
         let (folder, path) = (root.path(), root.path().join(DATABASE));
-        let there = root.status(DATABASE).map_err(|source| fault::io("look at", &path, source))?;
+        let there = root.status(DATABASE).map_err(|source| error_map::io("look at", &path, source))?;
         let is_new = there.is_none_or(|there| there.size_bytes == 0);
-        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer)?;
-        let store_lock = LockFile::open(&root, "store.lock", Strength::Shared)?;
+        let (mut connection, database_file) = DatabaseFile::connect(&path, schema::connect_writer)?;
+        let store_lock = LockFile::open(&root, "store.lock", LockMode::Shared)?;
         store_lock.acquire()?;
         if !store_lock.is_in_place()? {
             // While this process waited, the store was replaced by another one.
             return SqliteLog::open(folder, options);
         }
-        let turnstile = Turnstile::open(&root)?;
+        let writer_lock = WriterLock::open(&root)?;
         let boot = match options.boot {
             Boot::Ask => boot_id(),
             Boot::Is(boot) => Some(boot),
         };
         let (id, flush) = {
-            let _turn = turnstile.enter()?;
+            let _turn = writer_lock.enter()?;
             let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
             let flush = WalFlush::open(&path)?;
             // Of one that was compacted the log is short until somebody writes much: whoever owns runs.
@@ -104,19 +104,28 @@ impl SqliteLog {
             }
             (id, flush)
         };
-        let newest = readers::newest(&connection).map_err(|source| fault::sqlite("read", &path, source))?;
+        let newest =
+            readers::newest(&connection).map_err(|source| error_map::sqlite("read", &path, source))?;
         let newest = watch::Sender::new(newest);
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
-        let tail = Arc::new(Tail::default());
+        let pending_index = Arc::new(PendingIndex::default());
         let (waiting_max, pack_after) = (options.index_waiting_max, options.pack_after);
-        let committer = Committer::new(connection, placed.clone(), tail.clone(), waiting_max, pack_after);
-        let bell_file = bell::open(&root)?;
+        let committer =
+            Committer::new(connection, database_file.clone(), pending_index.clone(), waiting_max, pack_after);
+        let wakeup_file = wakeup::open(&root)?;
         let clock = options.clock.clone();
-        let rings = Arc::new(Rings::default());
-        let core =
-            Core::new(committer, turnstile, clock, bell_file, newest.clone(), rings.clone(), checkpointer);
+        let fanout = Arc::new(Fanout::default());
+        let core = WriterCore::new(
+            committer,
+            writer_lock,
+            clock,
+            wakeup_file,
+            newest.clone(),
+            fanout.clone(),
+            checkpointer,
+        );
         let writer = Writer::start(core, flush, options.copy_of.as_deref().map(only_read))?;
-        let readers = Arc::new(Readers::start(id, placed, tail)?);
+        let readers = Arc::new(Readers::start(id, database_file, pending_index)?);
         let owners = OwnerLocks::new(options.copy_of.as_deref().unwrap_or(folder).join("owners"));
         let blobs = BlobStore::in_folder(&folder.join("blobs"));
         Ok(SqliteLog::new(Inner {
@@ -127,11 +136,11 @@ impl SqliteLog {
             follower: OnceLock::new(),
             readers,
             newest,
-            rings,
+            fanout,
             owners,
             blobs,
             _store_lock: store_lock,
-            _open_here: OpenHere::note(&path),
+            _open_here: OpenDatabase::note(&path),
         }))
     }
 }
@@ -146,7 +155,7 @@ fn only_read(folder: &Path) -> StoreError {
 /// is this user's alone, whatever the umask.
 fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
     let missing = || OpenError::Missing { path: folder.to_owned() };
-    let failed = |source| OpenError::from(fault::io("look at", folder, source));
+    let failed = |source| OpenError::from(error_map::io("look at", folder, source));
     let root = match std::fs::symlink_metadata(folder) {
         Ok(found) if !found.is_dir() && !found.is_symlink() => {
             let what = "it is not a folder".to_owned();
@@ -165,13 +174,13 @@ fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
         }
         root.set_private().and_then(|()| root.open_or_create(DATABASE)).map_err(failed)?;
     }
-    root.make_folder("owners").map_err(|source| fault::io("make a folder in", root.path(), source))?;
+    root.make_folder("owners").map_err(|source| error_map::io("make a folder in", root.path(), source))?;
     Ok(root)
 }
 
 /// Makes the folder of a store, and those above it that are not there: those are the user's, with the umask.
 fn make(folder: &Path) -> Result<Dir, StoreError> {
-    let failed = |source| fault::io("make the folder", folder, source);
+    let failed = |source| error_map::io("make the folder", folder, source);
     let (Some(above), Some(name)) = (folder.parent(), folder.file_name()) else {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
     };

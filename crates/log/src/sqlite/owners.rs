@@ -10,16 +10,16 @@ use backstay_files::{Dir, if_there};
 use backstay_model::OwnerId;
 use tokio::sync::oneshot;
 
-use super::fault;
+use super::error_map;
 use super::flush::WalFlush;
-use super::lock::{LockFile, Strength, Turnstile};
+use super::lock::{LockFile, LockMode, WriterLock};
 use super::queue::Command;
 use super::store::Inner;
 use crate::contract::{OwnerGuard, OwnerIdentity};
 use crate::error::StoreError;
 
 /// How often an owner says that it lives.
-const RENEW_EVERY: Duration = Duration::from_secs(10);
+const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The name of an owner's lock.
 fn name_of(owner: OwnerId) -> String {
@@ -37,18 +37,18 @@ impl OwnerLocks {
     }
 
     fn open(&self) -> Result<Option<Dir>, StoreError> {
-        if_there(Dir::open_found(&self.0)).map_err(|source| fault::io("open the folder", &self.0, source))
+        if_there(Dir::open_found(&self.0)).map_err(|source| error_map::io("open the folder", &self.0, source))
     }
 
     /// Makes the owner's file and takes its lock, before anybody can see the file.
     fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
         let draft = format!("{owner}.new");
-        let gone = || fault::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
+        let gone = || error_map::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
         let folder = self.open()?.ok_or_else(gone)?;
-        let lock = LockFile::open(&folder, &draft, Strength::Exclusive)?;
+        let lock = LockFile::open(&folder, &draft, LockMode::Exclusive)?;
         lock.acquire()?;
         let named = folder.rename(&draft, name_of(owner));
-        named.map_err(|source| fault::io("rename", &self.0.join(&draft), source))?;
+        named.map_err(|source| error_map::io("rename", &self.0.join(&draft), source))?;
         Ok(lock)
     }
 
@@ -65,7 +65,7 @@ impl OwnerLocks {
     /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
     pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
         match self.open()? {
-            Some(folder) => LockFile::open_there(&folder, &name_of(owner), Strength::Shared),
+            Some(folder) => LockFile::open_there(&folder, &name_of(owner), LockMode::Shared),
             None => Ok(None),
         }
     }
@@ -101,9 +101,9 @@ impl SqliteGuard {
 
 /// Allocates the blocks of the write-ahead log: an owner writes much.
 fn warm(folder: &Path) -> Result<(), StoreError> {
-    let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
-    let turnstile = Turnstile::open(&root)?;
-    let _turn = turnstile.enter()?;
+    let root = Dir::open(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
+    let writer_lock = WriterLock::open(&root)?;
+    let _turn = writer_lock.enter()?;
     WalFlush::open(&folder.join("log.db"))?.warm();
     Ok(())
 }
@@ -127,7 +127,7 @@ fn start(
     std::thread::Builder::new()
         .name("backstay-owner".to_owned())
         .spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(RENEW_EVERY) {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(RENEW_INTERVAL) {
                 match renew(&inner, &identity) {
                     Ok(answer) => drop(answer),
                     Err(StoreError::Stopped) => return,
@@ -138,7 +138,7 @@ fn start(
                 }
             }
         })
-        .map_err(|source| fault::io("start a thread for", path, source))
+        .map_err(|source| error_map::io("start a thread for", path, source))
 }
 
 impl OwnerGuard for SqliteGuard {

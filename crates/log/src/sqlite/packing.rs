@@ -9,7 +9,7 @@ use backstay_model::{Seq, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params_from_iter};
 
-use super::commit::{Chore, Committer, Failed};
+use super::commit::{BackgroundTask, Committer, Failed};
 use super::packed::{BYTES_FULL, EVENTS_MAX, pack};
 use super::sql::{stored, unsigned};
 use crate::crash::crash_point;
@@ -45,7 +45,7 @@ impl Committer {
     /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
     /// the index.
     pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
-        self.chore = Chore::Pack;
+        self.task = BackgroundTask::Pack;
         if let Some(id) = self.unpackable.take() {
             return Ok(forget(&self.connection, id)?);
         }

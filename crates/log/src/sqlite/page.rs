@@ -4,7 +4,7 @@ use backstay_model::limits::{BATCH_EVENTS_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{Gap, Kind, LiveEvent, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::Connection;
 
-use super::fetch::{Fetch, Place, decode, hole};
+use super::fetch::{EventLocation, Fetch, decode, hole};
 use super::packed::Unpacker;
 use super::readers::Failed;
 use super::snapshot::{Snapshot, Span, Wanted};
@@ -38,13 +38,13 @@ pub(super) fn page(
         Direction::Forward => forward(snapshot, topic, &span, at.max(span.floor).min(span.head), limit)?,
         Direction::Backward => {
             let before = at.min(span.head.next());
-            let places = places(snapshot, &span, Wanted { at: before, direction, count: limit }, None)?;
+            let positions = positions(snapshot, &span, Wanted { at: before, direction, count: limit }, None)?;
             let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
             let expected = Seq(before.0.saturating_sub(1));
-            if places.first().map(|place| place.seq).unwrap_or(span.floor) != expected.max(span.floor) {
-                fetch.fail(hole(topic, expected, &places));
+            if positions.first().map(|place| place.seq).unwrap_or(span.floor) != expected.max(span.floor) {
+                fetch.fail(hole(topic, expected, &positions));
             }
-            fetch.get(&places)?;
+            fetch.get(&positions)?;
             fetch.done()?
         }
     };
@@ -71,9 +71,9 @@ pub(super) fn matching(
     let wanted = Wanted { at, direction, count: limit.min(PAGE_EVENTS_MAX) };
     let Some(span) = snapshot.span(topic, wanted, Some(filter))? else { return Ok(EMPTY) };
     let numbers = StoredFilter::find(snapshot.connection, filter)?;
-    let places = places(snapshot, &span, wanted, Some(&numbers))?;
+    let positions = positions(snapshot, &span, wanted, Some(&numbers))?;
     let mut fetch = Fetch::new(snapshot.connection, topic, &span, direction);
-    fetch.get(&places)?;
+    fetch.get(&positions)?;
     Ok(Page { events: fetch.done()?, head: span.head, gap: gap(&span, at, direction) })
 }
 
@@ -89,19 +89,19 @@ fn forward(
     let mut count = limit;
     loop {
         let wanted = Wanted { at, direction: Direction::Forward, count };
-        let mut places = places(snapshot, span, wanted, None)?;
-        let dense = places.iter().zip(at.0 + 1..).take_while(|(place, seq)| place.seq.0 == *seq).count();
-        if dense < places.len() {
-            let failed = hole(topic, Seq(at.0 + dense as u64 + 1), &places[dense..]);
-            places.truncate(dense);
-            fetch.get(&places)?;
+        let mut positions = positions(snapshot, span, wanted, None)?;
+        let dense = positions.iter().zip(at.0 + 1..).take_while(|(place, seq)| place.seq.0 == *seq).count();
+        if dense < positions.len() {
+            let failed = hole(topic, Seq(at.0 + dense as u64 + 1), &positions[dense..]);
+            positions.truncate(dense);
+            fetch.get(&positions)?;
             fetch.fail(failed);
         } else {
-            fetch.get(&places)?;
+            fetch.get(&positions)?;
         }
         // Only a first batch that is longer than what was read is read further.
         let is_open = fetch.events.iter().all(|event| event.more);
-        match places.last() {
+        match positions.last() {
             Some(last) if is_open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
             _ => break,
         }
@@ -123,16 +123,16 @@ fn forward(
 }
 
 /// Where the wanted events are, in the wanted order: as the index says, and then, or before, what waits in memory.
-fn places(
+fn positions(
     snapshot: &Snapshot<'_>,
     span: &Span,
     wanted: Wanted,
     filter: Option<&StoredFilter>,
-) -> Result<Vec<Place>, Failed> {
+) -> Result<Vec<EventLocation>, Failed> {
     let Wanted { at, direction, count } = wanted;
     let at = if direction == Direction::Forward { at.max(span.floor) } else { at };
     let wanted = Wanted { at, ..wanted };
-    let waiting = span.waiting.iter().map(|entry| Place { seq: entry.seq, g: entry.g });
+    let waiting = span.waiting.iter().map(|entry| EventLocation { seq: entry.seq, g: entry.g });
     let mut found = Vec::with_capacity(count.min(span.waiting.len().max(64)));
     if filter.is_none()
         && let Some(run) = dense(snapshot.connection, span, wanted)?
@@ -144,7 +144,7 @@ fn places(
             if span.first_waiting.is_none_or(|first| at.next() < first) {
                 indexed(snapshot.connection, span, wanted, filter, &mut found)?;
             }
-            let last = found.last().map_or(at, |last: &Place| last.seq);
+            let last = found.last().map_or(at, |last: &EventLocation| last.seq);
             if let Some(doubled) = span.waiting.iter().find(|entry| entry.seq <= last && entry.seq > at) {
                 return Err(doubly(doubled.seq));
             }
@@ -165,7 +165,7 @@ fn places(
 
 /// If the wanted events are in the index and stand side by side in the log, their places follow from the first and the
 /// last.
-fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<Place>>, Failed> {
+fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<EventLocation>>, Failed> {
     let Wanted { at, direction, count } = wanted;
     let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
     let last = Seq(at.0.saturating_add(count as u64).min(indexed.0));
@@ -180,7 +180,7 @@ fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<
     Ok(Some(
         (at.next().0..=last.0)
             .zip(from.0..)
-            .map(|(seq, g)| Place { seq: Seq(seq), g: Position(g) })
+            .map(|(seq, g)| EventLocation { seq: Seq(seq), g: Position(g) })
             .collect(),
     ))
 }
@@ -201,7 +201,7 @@ fn indexed(
     span: &Span,
     wanted: Wanted,
     filter: Option<&StoredFilter>,
-    found: &mut Vec<Place>,
+    found: &mut Vec<EventLocation>,
 ) -> Result<(), Failed> {
     let (range, order) = match wanted.direction {
         Direction::Forward => ("> ?2", "ASC"),
@@ -220,7 +220,7 @@ fn indexed(
     let mut rows = statement.raw_query();
     for _ in 0..wanted.count {
         let Some(row) = rows.next()? else { break };
-        found.push(Place { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
+        found.push(EventLocation { seq: Seq(unsigned(row, 0)?), g: position(row, 1)? });
     }
     Ok(())
 }
@@ -270,7 +270,7 @@ pub(super) fn read_all(
             Some(topic) => topic.clone(),
             None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
         };
-        let place = Place { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
+        let place = EventLocation { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
         match decode(row, &topic, place, row.get(9)?, &mut unpacker) {
             Ok(event) => events.push(event),
             Err(Failed::Read(_)) if !events.is_empty() => break,

@@ -8,9 +8,9 @@ use backstay_model::event::ClaimReason;
 use backstay_model::{Epoch, OwnerId, Topic};
 use tokio::sync::oneshot;
 
-use crate::contract::{Batch, Claimed, Durability, KeptFold, NewEvent, OwnerIdentity};
+use crate::contract::{Batch, Claimed, Durability, FoldSnapshot, NewEvent, OwnerIdentity};
 use crate::error::{ClaimError, StoreError};
-use crate::ticket::Answer;
+use crate::ticket::Ack;
 
 /// Commands that may share one commit.
 pub(super) const GROUP_MAX: usize = 1_024;
@@ -43,9 +43,9 @@ pub(super) enum ClaimAnswer {
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Command {
-    Append { batch: Batch, reply: oneshot::Sender<Answer> },
+    Append { batch: Batch, reply: oneshot::Sender<Ack> },
     Live { topic: Topic, event: NewEvent },
-    KeepFold { topic: Topic, kept: KeptFold },
+    SaveFold { topic: Topic, kept: FoldSnapshot },
     Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
     Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
 }
@@ -56,7 +56,7 @@ impl Command {
         match self {
             Command::Append { batch, .. } => batch.durability,
             Command::Claim { .. } => Durability::Synced,
-            Command::Live { .. } | Command::KeepFold { .. } | Command::Renew { .. } => Durability::Buffered,
+            Command::Live { .. } | Command::SaveFold { .. } | Command::Renew { .. } => Durability::Buffered,
         }
     }
 
@@ -64,7 +64,7 @@ impl Command {
     pub(super) fn refuse(self, error: &StoreError) {
         let heard = match self {
             Command::Append { reply, batch } => {
-                reply.send(Answer { result: Err(error.clone().into()), spent: Some(batch) }).is_ok()
+                reply.send(Ack { result: Err(error.clone().into()), spent: Some(batch) }).is_ok()
             }
             Command::Claim { reply, .. } => reply.send(ClaimAnswer::Refused(error.clone().into())).is_ok(),
             Command::Renew { reply, .. } => reply.send(Err(error.clone())).is_ok(),
@@ -72,7 +72,7 @@ impl Command {
                 tracing::debug!(%topic, %error, "a live event was dropped");
                 true
             }
-            Command::KeepFold { topic, .. } => {
+            Command::SaveFold { topic, .. } => {
                 tracing::debug!(%topic, %error, "a fold was not kept");
                 true
             }
@@ -85,7 +85,7 @@ impl Command {
 
 /// When the writing thread has to look after things that no command asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Upkeep {
+pub(super) enum BackgroundWork {
     #[default]
     None,
     /// What is to be seen to could not be; nobody tries for this long.
@@ -93,16 +93,16 @@ pub(super) enum Upkeep {
     /// Index entries wait, or rows that are gone; they are seen to when nobody has written for this long.
     Index,
     /// A ring of the bell was held back.
-    Bell,
+    Wakeup,
 }
 
-impl Upkeep {
+impl BackgroundWork {
     const fn due_in(self) -> Option<Duration> {
         match self {
-            Upkeep::None => None,
-            Upkeep::Later(left) => Some(left),
-            Upkeep::Index => Some(Duration::from_millis(100)),
-            Upkeep::Bell => Some(super::bell::RING_EVERY),
+            BackgroundWork::None => None,
+            BackgroundWork::Later(left) => Some(left),
+            BackgroundWork::Index => Some(Duration::from_millis(100)),
+            BackgroundWork::Wakeup => Some(super::wakeup::NOTIFY_INTERVAL),
         }
     }
 }
@@ -111,7 +111,7 @@ impl Upkeep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wake {
     Commands,
-    Upkeep(Upkeep),
+    BackgroundWork(BackgroundWork),
     Closed,
 }
 
@@ -126,7 +126,7 @@ struct State {
     committing: bool,
     /// So many flush, and look at the queue again afterwards.
     flushing: usize,
-    upkeep: Upkeep,
+    background_work: BackgroundWork,
 }
 
 impl State {
@@ -147,9 +147,9 @@ pub(super) struct Queue {
 
 /// Which of the two writing threads: the second only commits what needs no flush while there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hand {
-    First,
-    Second,
+pub(super) enum WriterThread {
+    Primary,
+    Secondary,
 }
 
 impl Queue {
@@ -160,7 +160,7 @@ impl Queue {
     /// Takes a command, or says why not. With `announce`, the writing thread is told at once; else whoever waits for the
     /// answer writes it, or tells the thread.
     pub(super) fn push(&self, command: Command, announce: bool) -> Result<(), StoreError> {
-        let limit = if matches!(command, Command::Live { .. } | Command::KeepFold { .. }) {
+        let limit = if matches!(command, Command::Live { .. } | Command::SaveFold { .. }) {
             WAITING_LIVE_MAX
         } else {
             WAITING_MAX
@@ -220,10 +220,10 @@ impl Queue {
 
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         let news = !std::mem::replace(&mut state.announced, true);
-        let hand = if state.flushing > 0 { &self.second } else { &self.first };
+        let thread = if state.flushing > 0 { &self.second } else { &self.first };
         drop(state);
         if news {
-            hand.notify_one();
+            thread.notify_one();
         }
     }
 
@@ -244,14 +244,14 @@ impl Queue {
     }
 
     /// Asks for upkeep, if more is not asked for already.
-    pub(super) fn look_after(&self, upkeep: Upkeep) {
+    pub(super) fn schedule(&self, background_work: BackgroundWork) {
         let mut state = self.lock();
-        let is_news = match (upkeep, state.upkeep) {
-            (Upkeep::Later(new), Upkeep::Later(old)) => new != old,
+        let is_news = match (background_work, state.background_work) {
+            (BackgroundWork::Later(new), BackgroundWork::Later(old)) => new != old,
             (new, old) => new > old,
         };
         if is_news {
-            state.upkeep = upkeep;
+            state.background_work = background_work;
             drop(state);
             self.first.notify_one();
         }
@@ -269,7 +269,7 @@ impl Queue {
     }
 
     /// Waits until a writing thread has something to do. The first one is woken for upkeep too.
-    pub(super) fn wait(&self, hand: Hand) -> Wake {
+    pub(super) fn wait(&self, thread: WriterThread) -> Wake {
         let mut state = self.lock();
         loop {
             if std::mem::take(&mut state.announced) {
@@ -281,20 +281,20 @@ impl Queue {
             if state.closed && state.may_commit() {
                 return Wake::Commands;
             }
-            let (changed, due) = match hand {
-                Hand::First => (&self.first, state.upkeep.due_in()),
-                Hand::Second => (&self.second, None),
+            let (changed, due) = match thread {
+                WriterThread::Primary => (&self.first, state.background_work.due_in()),
+                WriterThread::Secondary => (&self.second, None),
             };
             let Some(due) = due else {
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let asked = state.upkeep;
+            let asked = state.background_work;
             let (woken, waited) = changed.wait_timeout(state, due).unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            if waited.timed_out() && state.upkeep == asked && !state.announced {
-                state.upkeep = Upkeep::None;
-                return Wake::Upkeep(asked);
+            if waited.timed_out() && state.background_work == asked && !state.announced {
+                state.background_work = BackgroundWork::None;
+                return Wake::BackgroundWork(asked);
             }
         }
     }

@@ -8,13 +8,13 @@ use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, Transaction};
 use tokio::sync::oneshot;
 
-use super::placed::Placed;
+use super::database_file::DatabaseFile;
+use super::pending_index::PendingIndex;
 use super::schema::NEWEST;
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
-use super::tail::Tail;
-use super::{fault, page, places};
-use crate::contract::{Direction, Pending};
+use super::{error_map, page, positions};
+use crate::contract::{Direction, LogFuture};
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{ReadError, StoreError};
 use crate::subscribe::{LivePage, Source};
@@ -36,14 +36,18 @@ pub(super) struct Readers {
 /// Connections that nobody reads with now. There are never more than there were readers at once.
 #[derive(Debug)]
 struct Pool {
-    placed: Placed,
-    tail: Arc<Tail>,
+    database_file: DatabaseFile,
+    pending_index: Arc<PendingIndex>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
     /// Starts the threads.
-    pub(super) fn start(id: LogId, placed: Placed, tail: Arc<Tail>) -> Result<Readers, StoreError> {
+    pub(super) fn start(
+        id: LogId,
+        database_file: DatabaseFile,
+        pending_index: Arc<PendingIndex>,
+    ) -> Result<Readers, StoreError> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..READERS {
@@ -51,9 +55,9 @@ impl Readers {
             std::thread::Builder::new()
                 .name("backstay-reader".to_owned())
                 .spawn(move || serve(&inbox))
-                .map_err(|source| fault::io("start a thread for", placed.path(), source))?;
+                .map_err(|source| error_map::io("start a thread for", database_file.path(), source))?;
         }
-        let pool = Pool { placed, tail, idle: Mutex::default() };
+        let pool = Pool { database_file, pending_index, idle: Mutex::default() };
         Ok(Readers { id, pool: Arc::new(pool), jobs })
     }
 
@@ -62,7 +66,7 @@ impl Readers {
     pub(super) fn run<T: Send + 'static>(
         &self,
         read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
-    ) -> Pending<'static, Result<T, ReadError>> {
+    ) -> LogFuture<'static, Result<T, ReadError>> {
         let (pool, jobs) = (self.pool.clone(), self.jobs.clone());
         Box::pin(async move {
             if may_block() {
@@ -94,13 +98,13 @@ impl Pool {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.placed.connect_reader()?,
+            None => self.database_file.connect_reader()?,
         };
         let found = loop {
-            match transact(&mut connection, &self.tail, read) {
+            match transact(&mut connection, &self.pending_index, read) {
                 Ok(found) => break Ok(found),
                 Err(Failed::IndexMovedOn) => {}
-                Err(failed) => break Err(failed.into_error(self.placed.path())),
+                Err(failed) => break Err(failed.into_error(self.database_file.path())),
             }
         };
         self.idle().push(connection);
@@ -110,11 +114,11 @@ impl Pool {
 
 fn transact<T>(
     connection: &mut Connection,
-    tail: &Tail,
+    pending_index: &PendingIndex,
     read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>,
 ) -> Result<T, Failed> {
     let transaction: Transaction<'_> = connection.transaction()?;
-    read(&Snapshot { connection: &transaction, tail })
+    read(&Snapshot { connection: &transaction, pending_index })
 }
 
 /// Why a read gave nothing.
@@ -148,7 +152,7 @@ impl From<StoreError> for Failed {
 impl Failed {
     fn into_error(self, path: &Path) -> ReadError {
         match self {
-            Failed::Sqlite(source) => fault::sqlite("read", path, source).into(),
+            Failed::Sqlite(source) => error_map::sqlite("read", path, source).into(),
             Failed::Read(error) => error,
             Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what }.into(),
             // `run` begins again instead.
@@ -171,12 +175,12 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Position> {
 }
 
 impl Source for Readers {
-    fn resolve(&self, cursor: &Cursor) -> Pending<'static, Result<Seq, ReadError>> {
+    fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>> {
         if let Err(error) = cursor.check(self.id, cursor.topic()) {
             return Box::pin(std::future::ready(Err(error.into())));
         }
         let cursor = cursor.clone();
-        self.run(move |snapshot| places::resolve(snapshot, &cursor))
+        self.run(move |snapshot| positions::resolve(snapshot, &cursor))
     }
 
     fn page(
@@ -185,7 +189,7 @@ impl Source for Readers {
         seq: Seq,
         g: Position,
         limit: usize,
-    ) -> Pending<'static, Result<LivePage, ReadError>> {
+    ) -> LogFuture<'static, Result<LivePage, ReadError>> {
         let topic = topic.clone();
         self.run(move |snapshot| {
             let newest = newest(snapshot.connection)?;

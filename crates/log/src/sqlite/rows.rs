@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use backstay_model::{Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::{CachedStatement, Connection};
 
+use super::row_checksum::ChecksummedRow;
 use super::schema::FLAG_MORE;
 use super::sql::stored;
-use super::sum::Summed;
 use crate::contract::NewEvent;
 
 const COLUMNS: usize = 11;
@@ -91,7 +91,7 @@ fn bind(statement: &mut CachedStatement<'_>, base: usize, row: &EventRow<'_>) ->
     let (scope, trace) = (row.scope.as_ref(), event.trace.as_deref());
     let (at, flags) = (row.at.as_micros(), row.flags);
     let (kind, payload) = (event.kind.as_str(), event.payload.as_str());
-    let summed = Summed { at, flags, kind, scope, trace, payload };
+    let summed = ChecksummedRow { at, flags, kind, scope, trace, payload };
     statement.raw_bind_parameter(base + 1, stored(row.g.0))?;
     statement.raw_bind_parameter(base + 2, row.id)?;
     statement.raw_bind_parameter(base + 3, stored(row.seq.0))?;

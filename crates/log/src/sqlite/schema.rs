@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::database_files;
-use super::fault;
+use super::error_map;
 use crate::clock::draw_log_id;
 use crate::error::{OpenError, StoreError};
 
@@ -18,7 +18,7 @@ const APPLICATION_ID: i64 = 0x4261_636b;
 const DEVELOPMENT_APPLICATION_ID: i64 = 0x424b_5354;
 /// The version of the tables below, and of what is in them.
 pub(super) const FORMAT: i64 = 1;
-/// SQLite's own wait for its lock. The turnstile comes before it, so it is only a backstop.
+/// SQLite's own wait for its lock. The writer lock comes before it, so it is only a backstop.
 const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -95,14 +95,14 @@ CREATE INDEX live_scope ON live (topic_id, scope);
 CREATE TABLE key (
     topic_id INTEGER NOT NULL,
     key TEXT NOT NULL,
-    part INTEGER NOT NULL,
-    part_topic TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    nth_topic TEXT NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     at INTEGER NOT NULL,
     g INTEGER NOT NULL,
     digest TEXT NOT NULL,
-    PRIMARY KEY (topic_id, key, part)
+    PRIMARY KEY (topic_id, key, nth)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE owner (
     id TEXT PRIMARY KEY,
@@ -162,11 +162,12 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     database_files::check(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| error_map::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
         .and_then(|()| configure(&connection))
-        .map_err(|e| fault::sqlite("set up", path, e))?;
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -180,13 +181,14 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     database_files::check(path)?;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| fault::sqlite("open", path, e))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| error_map::sqlite("open", path, e))?;
     connection
         .busy_timeout(BUSY)
         .and_then(|()| configure(&connection))
         .and_then(|()| connection.pragma_update(None, "query_only", true))
         .and_then(|()| connection.pragma_update(None, "cache_size", -READER_CACHE_KIB))
-        .map_err(|e| fault::sqlite("set up", path, e))?;
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -194,7 +196,9 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, StoreError> {
 /// Opens a connection that moves the write-ahead log into the database.
 pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect_writer(path)?;
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(|e| fault::sqlite("set up", path, e))?;
+    connection
+        .pragma_update(None, "synchronous", "NORMAL")
+        .map_err(|e| error_map::sqlite("set up", path, e))?;
     Ok(connection)
 }
 
@@ -229,7 +233,7 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, O
     match application {
         0 if tables == 0 => Ok(Found::Blank),
         APPLICATION_ID => {
-            match number("user_version").map_err(|source| fault::sqlite("read", path, source))? {
+            match number("user_version").map_err(|source| error_map::sqlite("read", path, source))? {
                 FORMAT => Ok(Found::Store),
                 found if found > FORMAT => {
                     Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT })
@@ -252,7 +256,7 @@ pub(super) fn prepare(
     now: Timestamp,
     boot: Option<&str>,
 ) -> Result<LogId, OpenError> {
-    let failed = |source| OpenError::Store(fault::sqlite("set up", path, source));
+    let failed = |source| OpenError::Store(error_map::sqlite("set up", path, source));
     match recognize(connection, path)? {
         Found::Blank => {
             set_up(connection, path).map_err(failed)?;
@@ -274,7 +278,7 @@ fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &st
         Some(rusqlite::ErrorCode::NotADatabase) => {
             OpenError::NotAStore { path: path.to_owned(), what: what.to_owned() }
         }
-        _ => fault::sqlite(action, path, source).into(),
+        _ => error_map::sqlite(action, path, source).into(),
     }
 }
 
@@ -324,7 +328,7 @@ fn create(
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
     })();
-    made.map_err(|source| fault::sqlite("make", path, source).into())
+    made.map_err(|source| error_map::sqlite("make", path, source).into())
 }
 
 /// After a new boot, commits that were not flushed may be gone: positions jump over all that they can have had.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use backstay_model::{Kind, Position, Scope, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::pending_index::{Entry, PendingIndex, StoreState};
 use super::readers::Failed;
 use super::sql::unsigned;
-use super::tail::{Entry, StoreState, Tail};
 use crate::contract::{Direction, EventFilter};
 
 const SPAN: &str =
@@ -16,7 +16,7 @@ const SPAN: &str =
 /// One read transaction, and the tail.
 pub(super) struct Snapshot<'s> {
     pub(super) connection: &'s Connection,
-    pub(super) tail: &'s Tail,
+    pub(super) pending_index: &'s PendingIndex,
 }
 
 /// A topic as a reader sees it.
@@ -58,13 +58,13 @@ impl Snapshot<'_> {
             .optional()?;
         let Some(mut span) = found else { return Ok(None) };
         let state = StoreState::read(self.connection)?;
-        let mut tail = self.tail.lock();
-        if !tail.agree(self.connection, &state)? {
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(self.connection, &state)? {
             return Err(Failed::IndexMovedOn);
         }
-        let numbers = filter.map(|filter| Numbers::of(filter, &tail.names));
+        let numbers = filter.map(|filter| Numbers::of(filter, &pending_index.names));
         // What was committed after the transaction began is not in its rows.
-        let entries = tail.of(span.id);
+        let entries = pending_index.of(span.id);
         let entries = &entries[..entries.partition_point(|entry| entry.g <= state.events)];
         let entries = &entries[entries.partition_point(|entry| entry.seq <= span.floor)..];
         span.first_waiting = entries.first().map(|entry| entry.seq);
@@ -88,11 +88,11 @@ impl Snapshot<'_> {
     /// The heads of all topics that have entries waiting.
     pub(super) fn heads(&self) -> Result<HashMap<i64, Seq>, Failed> {
         let state = StoreState::read(self.connection)?;
-        let mut tail = self.tail.lock();
-        if !tail.agree(self.connection, &state)? {
+        let mut pending_index = self.pending_index.lock();
+        if !pending_index.sync(self.connection, &state)? {
             return Err(Failed::IndexMovedOn);
         }
-        Ok(tail.heads_until(state.events))
+        Ok(pending_index.heads_until(state.events))
     }
 }
 
@@ -103,7 +103,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn of(filter: &EventFilter, names: &super::tail::Names) -> Numbers {
+    fn of(filter: &EventFilter, names: &super::pending_index::Names) -> Numbers {
         let EventFilter { kinds, scopes } = filter;
         let kinds: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
         let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();

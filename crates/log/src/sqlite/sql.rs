@@ -3,7 +3,7 @@
 use backstay_model::Position;
 use rusqlite::Row;
 
-use crate::judge::Standing;
+use crate::admission::Standing;
 
 /// A number as SQLite stores it. Numbers here count events, so they never reach the sign; what a caller gives beyond it
 /// (such as "from the head") means the greatest there is.

@@ -11,27 +11,27 @@ use backstay_model::{Epoch, LogId, OwnerId, Payload, Position, Recorded, Seq, Ti
 use rusqlite::Row;
 use tokio::sync::{oneshot, watch};
 
-use super::bell::{self, Ear};
 use super::claim::Claim;
 use super::lock::LockFile;
-use super::open_here::OpenHere;
+use super::open_databases::OpenDatabase;
 use super::owners::{OwnerLocks, SqliteGuard};
 use super::queue::Command;
 use super::readers::{self, Failed, Readers};
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
+use super::wakeup::{self, Listener};
 use super::writer::Writer;
-use super::{fault, folds, page, places, schema};
+use super::{error_map, fold_cache, page, positions, schema};
+use crate::admission::{check_batch, check_event};
 use crate::blobs::BlobStore;
 use crate::clock::Clock;
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, EventFilter, KeptFold, Log, NewEvent,
-    OwnerGuard, OwnerIdentity, OwnerView, Page, Pending, TopicFilter, TopicIndex, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryRow, EventFilter, FoldSnapshot, Log, LogFuture,
+    NewEvent, OwnerGuard, OwnerIdentity, OwnerView, Page, TopicFilter, TopicIndex, TopicRow,
 };
 use crate::cursor::Cursor;
 use crate::error::{ClaimError, OpenError, ReadError, StoreError};
-use crate::judge::{check_event, check_shape};
-use crate::rings::Rings;
+use crate::fanout::Fanout;
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
@@ -51,12 +51,12 @@ pub(super) struct Inner {
     pub(super) follower: OnceLock<Option<Follower>>,
     pub(super) readers: Arc<Readers>,
     pub(super) newest: watch::Sender<Position>,
-    pub(super) rings: Arc<Rings>,
+    pub(super) fanout: Arc<Fanout>,
     pub(super) owners: OwnerLocks,
     pub(super) blobs: BlobStore,
     pub(super) _store_lock: LockFile,
     /// The last to go: after it, others may look at the file again.
-    pub(super) _open_here: OpenHere,
+    pub(super) _open_here: OpenDatabase,
 }
 
 impl Inner {
@@ -78,7 +78,7 @@ impl Inner {
 
     /// What follows the newest position, other processes' included.
     fn wake(&self) -> watch::Receiver<Position> {
-        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.rings) {
+        let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.fanout) {
             Ok(follower) => Some(follower),
             Err(error) => {
                 tracing::error!(%error, "what other processes append is only seen with the next own append");
@@ -94,7 +94,7 @@ impl Inner {
 #[derive(Debug)]
 pub(super) struct Follower {
     stop: Arc<AtomicBool>,
-    bell: File,
+    wakeup: File,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -102,15 +102,15 @@ impl Follower {
     fn start(
         folder: &Path,
         newest: &watch::Sender<Position>,
-        rings: &Arc<Rings>,
+        fanout: &Arc<Fanout>,
     ) -> Result<Follower, StoreError> {
-        let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
-        let bell = bell::open(&root)?;
-        let ear = Ear::open(&root)?;
+        let root = Dir::open(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
+        let wakeup = wakeup::open(&root)?;
+        let listener = Listener::open(&root)?;
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, newest, rings) = (stop.clone(), newest.clone(), rings.clone());
+        let (stopped, newest, fanout) = (stop.clone(), newest.clone(), fanout.clone());
         let follow = move || {
             while !stopped.load(Ordering::SeqCst) {
                 match readers::newest(&connection) {
@@ -121,27 +121,27 @@ impl Follower {
                             newer
                         });
                         if newer {
-                            rings.tell_all(found);
+                            fanout.notify_all(found);
                         }
                     }
                     // The next look, a second later at most, may do better; readers get their own errors.
                     Err(error) => tracing::warn!(%error, "the store could not be looked at"),
                 }
-                ear.listen();
+                listener.wait();
             }
         };
         let thread = std::thread::Builder::new()
             .name("backstay-follower".to_owned())
             .spawn(follow)
-            .map_err(|source| fault::io("start a thread for", folder, source))?;
-        Ok(Follower { stop, bell, thread: Some(thread) })
+            .map_err(|source| error_map::io("start a thread for", folder, source))?;
+        Ok(Follower { stop, wakeup, thread: Some(thread) })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        bell::strike(&self.bell);
+        wakeup::notify(&self.wakeup);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
             if let Err(_panic) = thread.join() {
@@ -185,7 +185,7 @@ impl SqliteLog {
     }
 }
 
-fn ready<'a, T: Send + 'a>(value: T) -> Pending<'a, T> {
+fn ready<'a, T: Send + 'a>(value: T) -> LogFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
@@ -203,7 +203,7 @@ fn on_thread<T: Send + 'static>(
                 tracing::debug!("a claim for which nobody waits any more");
             }
         })
-        .map_err(|source| fault::io("start a thread for", path, source))?;
+        .map_err(|source| error_map::io("start a thread for", path, source))?;
     Ok(answer)
 }
 
@@ -213,7 +213,7 @@ impl Log for SqliteLog {
     }
 
     fn submit(&self, batch: Batch) -> Ticket {
-        if let Err(refused) = check_shape(&batch) {
+        if let Err(refused) = check_batch(&batch) {
             return Ticket::ready(Err(refused));
         }
         let (reply, ticket) = Ticket::pair();
@@ -233,23 +233,23 @@ impl Log for SqliteLog {
         }
     }
 
-    fn keep_fold(&self, topic: &Topic, kept: KeptFold) {
-        if let Err(error) = self.0.writer.send(Command::KeepFold { topic: topic.clone(), kept }) {
+    fn save_fold(&self, topic: &Topic, kept: FoldSnapshot) {
+        if let Err(error) = self.0.writer.send(Command::SaveFold { topic: topic.clone(), kept }) {
             tracing::debug!(%error, "a fold was not kept");
         }
     }
 
-    fn kept_fold(
+    fn load_fold(
         &self,
         topic: &Topic,
         fold: &str,
         version: u32,
-    ) -> Pending<'_, Result<Option<KeptFold>, ReadError>> {
+    ) -> LogFuture<'_, Result<Option<FoldSnapshot>, ReadError>> {
         if self.0.writer.check().is_err() {
             return ready(Ok(None));
         }
         let (topic, fold) = (topic.clone(), fold.to_owned());
-        self.0.readers.run(move |snapshot| folds::find(snapshot, &topic, &fold, version))
+        self.0.readers.run(move |snapshot| fold_cache::find(snapshot, &topic, &fold, version))
     }
 
     fn read(
@@ -258,7 +258,7 @@ impl Log for SqliteLog {
         at: Seq,
         direction: Direction,
         limit: usize,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         let topic = topic.clone();
         self.0.readers.run(move |snapshot| page::page(snapshot, &topic, at, direction, limit))
     }
@@ -270,47 +270,50 @@ impl Log for SqliteLog {
         direction: Direction,
         limit: usize,
         filter: &EventFilter,
-    ) -> Pending<'_, Result<Page, ReadError>> {
+    ) -> LogFuture<'_, Result<Page, ReadError>> {
         let (topic, filter) = (topic.clone(), filter.clone());
         self.0.readers.run(move |snapshot| page::matching(snapshot, &topic, at, direction, limit, &filter))
     }
 
-    fn read_all(&self, after: Position, limit: usize) -> Pending<'_, Result<Vec<Recorded>, ReadError>> {
+    fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>> {
         self.0.readers.run(move |snapshot| page::read_all(snapshot, after, limit))
     }
 
-    fn head(&self, topic: &Topic) -> Pending<'_, Result<Seq, ReadError>> {
+    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>> {
         let topic = topic.clone();
-        self.0.readers.run(move |snapshot| places::head(snapshot, &topic))
+        self.0.readers.run(move |snapshot| positions::head(snapshot, &topic))
     }
 
-    fn cursor(&self, topic: &Topic, seq: Seq) -> Pending<'_, Result<Cursor, ReadError>> {
+    fn cursor(&self, topic: &Topic, seq: Seq) -> LogFuture<'_, Result<Cursor, ReadError>> {
         let (id, topic) = (self.0.id, topic.clone());
-        self.0.readers.run(move |snapshot| places::cursor(snapshot, id, &topic, seq))
+        self.0.readers.run(move |snapshot| positions::cursor(snapshot, id, &topic, seq))
     }
 
-    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> Pending<'_, Result<Seq, ReadError>> {
+    fn resolve(&self, topic: &Topic, cursor: &Cursor) -> LogFuture<'_, Result<Seq, ReadError>> {
         if let Err(error) = cursor.check(self.0.id, topic) {
             return ready(Err(error.into()));
         }
         let cursor = cursor.clone();
-        self.0.readers.run(move |snapshot| places::resolve(snapshot, &cursor))
+        self.0.readers.run(move |snapshot| positions::resolve(snapshot, &cursor))
     }
 
     fn subscribe(&self, topic: &Topic, after: &Cursor) -> Result<Subscription, ReadError> {
         after.check(self.0.id, topic)?;
         let source = self.0.readers.clone();
         let made = Subscription::new(source, self.0.id, topic.clone(), Ok(after.clone()), self.0.wake());
-        Ok(made.with_ring(self.0.rings.of(topic)))
+        Ok(made.with_ring(self.0.fanout.ring(topic)))
     }
 
     fn follow(&self, topic: &Topic, after: Seq) -> Subscription {
         let source = self.0.readers.clone();
         let made = Subscription::new(source, self.0.id, topic.clone(), Err(after), self.0.wake());
-        made.with_ring(self.0.rings.of(topic))
+        made.with_ring(self.0.fanout.ring(topic))
     }
 
-    fn register_owner(&self, identity: OwnerIdentity) -> Pending<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
+    fn register_owner(
+        &self,
+        identity: OwnerIdentity,
+    ) -> LogFuture<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
         let inner = Arc::downgrade(&self.0);
         let registered = on_thread(&self.0.folder, move |_| SqliteGuard::register(&inner, identity));
         Box::pin(async move {
@@ -327,7 +330,7 @@ impl Log for SqliteLog {
         guard: &'a dyn OwnerGuard,
         mode: ClaimMode,
         patient: bool,
-    ) -> Pending<'a, Result<Claimed, ClaimError>> {
+    ) -> LogFuture<'a, Result<Claimed, ClaimError>> {
         let claimer = guard.identity().clone();
         let claim = Claim { inner: self.0.clone(), topic: topic.clone(), claimer, mode, patient };
         let claimed = on_thread(&self.0.folder, move |reply| claim.run(reply));
@@ -339,12 +342,12 @@ impl Log for SqliteLog {
         })
     }
 
-    fn topics(&self, filter: TopicFilter) -> Pending<'_, Result<Vec<TopicRow>, ReadError>> {
+    fn topics(&self, filter: TopicFilter) -> LogFuture<'_, Result<Vec<TopicRow>, ReadError>> {
         let owners = self.0.owners.clone();
         self.0.readers.run(move |snapshot| topics(snapshot, &owners, &filter))
     }
 
-    fn topic(&self, topic: &Topic) -> Pending<'_, Result<Option<TopicRow>, ReadError>> {
+    fn topic(&self, topic: &Topic) -> LogFuture<'_, Result<Option<TopicRow>, ReadError>> {
         let (owners, topic) = (self.0.owners.clone(), topic.clone());
         self.0.readers.run(move |snapshot| {
             let sql = format!("{TOPIC} WHERE topic.name = ?1");
@@ -353,7 +356,7 @@ impl Log for SqliteLog {
             match rows.next()? {
                 Some(row) => {
                     let found =
-                        TopicRow { head: places::head(snapshot, &topic)?, ..topic_row(row, &owners)? };
+                        TopicRow { head: positions::head(snapshot, &topic)?, ..topic_row(row, &owners)? };
                     Ok((!is_deleted(&found, row)?).then_some(found))
                 }
                 None => Ok(None),
@@ -361,12 +364,12 @@ impl Log for SqliteLog {
         })
     }
 
-    fn entries(&self, kind: &str, state: Option<&str>) -> Pending<'_, Result<Vec<EntryRow>, ReadError>> {
+    fn entries(&self, kind: &str, state: Option<&str>) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>> {
         let (kind, state) = (kind.to_owned(), state.map(str::to_owned));
         self.0.readers.run(move |snapshot| entries(snapshot, &kind, state.as_deref()))
     }
 
-    fn changed(&self, after: Position) -> Pending<'_, Position> {
+    fn changed(&self, after: Position) -> LogFuture<'_, Position> {
         let mut newest = self.0.wake();
         Box::pin(async move {
             match newest.wait_for(|newest| *newest > after).await {

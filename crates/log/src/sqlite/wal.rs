@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use backstay_files::{Dir, if_there};
 
-use super::fault;
-use super::open_here::is_open_here;
+use super::error_map;
+use super::open_databases::is_open_in_process;
 use crate::error::StoreError;
 
 /// How a database begins.
@@ -47,7 +47,7 @@ const LOOKS: usize = 3;
 /// # Errors
 /// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
 pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
-    if is_open_here(path) {
+    if is_open_in_process(path) {
         return Ok(());
     }
     let mut last = None;
@@ -65,10 +65,10 @@ pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Io`] if it cannot be read.
 pub(super) fn is_database(path: &Path) -> Result<bool, StoreError> {
-    if is_open_here(path) {
+    if is_open_in_process(path) {
         return Ok(true);
     }
-    let database = DatabaseHeader::read(path).map_err(|source| fault::io("look at", path, source))?;
+    let database = DatabaseHeader::read(path).map_err(|source| error_map::io("look at", path, source))?;
     Ok(!matches!(database, DatabaseHeader::Foreign))
 }
 
@@ -78,7 +78,7 @@ fn look(path: &Path) -> Result<Option<String>, StoreError> {
     let (wal_path, shm_path) = (beside(path, "-wal"), beside(path, "-shm"));
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |source| fault::io("look at", &path, source)
+        move |source| error_map::io("look at", &path, source)
     };
     let shared = SharedHeader::read(&shm_path).map_err(failed(&shm_path))?;
     let wal = WalHeader::read(&wal_path).map_err(failed(&wal_path))?;

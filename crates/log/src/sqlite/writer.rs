@@ -9,12 +9,12 @@ use std::thread::JoinHandle;
 
 use backstay_model::Position;
 
-use super::core::{Core, Owed};
-use super::fault;
+use super::error_map;
 use super::flush::WalFlush;
-use super::queue::{Command, Hand, Queue, Upkeep, Wake};
+use super::queue::{BackgroundWork, Command, Queue, Wake, WriterThread};
+use super::writer_core::{PendingAck, WriterCore};
 use crate::error::StoreError;
-use crate::ticket::Drive;
+use crate::ticket::CommitDriver;
 
 /// Rounds that a caller does: the one that its own batch is in. Then, if more waits, the thread goes on.
 const ROUNDS_OF_A_CALLER: usize = 1;
@@ -34,7 +34,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Queue,
-    core: Mutex<Core>,
+    core: Mutex<WriterCore>,
     flush: WalFlush,
     groups: AtomicU64,
 }
@@ -42,7 +42,7 @@ pub(super) struct Shared {
 impl Writer {
     /// Starts the threads. With a `refusal` nothing is taken.
     pub(super) fn start(
-        core: Core,
+        core: WriterCore,
         flush: WalFlush,
         refusal: Option<StoreError>,
     ) -> Result<Writer, StoreError> {
@@ -53,13 +53,13 @@ impl Writer {
             flush,
             groups: AtomicU64::new(0),
         });
-        let threads = [Hand::First, Hand::Second].into_iter().map(|hand| {
+        let threads = [WriterThread::Primary, WriterThread::Secondary].into_iter().map(|thread| {
             let theirs = shared.clone();
-            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(hand))
+            std::thread::Builder::new().name("backstay-writer".to_owned()).spawn(move || theirs.run(thread))
         });
         let threads = threads
             .collect::<Result<_, _>>()
-            .map_err(|source| fault::io("start a thread for", &path, source))?;
+            .map_err(|source| error_map::io("start a thread for", &path, source))?;
         Ok(Writer { shared, refusal, threads })
     }
 
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
-    pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn Drive>, StoreError> {
+    pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn CommitDriver>, StoreError> {
         self.check()?;
         let announce = crate::ticket::on_async_worker();
         self.shared.queue.push(command, announce)?;
@@ -97,16 +97,16 @@ impl Drop for Writer {
                 tracing::error!("a writing thread panicked");
             }
         }
-        self.shared.look_after(Core::close);
+        self.shared.schedule(WriterCore::close);
     }
 }
 
-impl Drive for Shared {
-    fn lead(&self) {
+impl CommitDriver for Shared {
+    fn commit_inline(&self) {
         self.write(ROUNDS_OF_A_CALLER);
     }
 
-    fn announce(&self) {
+    fn wake_writer(&self) {
         self.queue.announce();
     }
 }
@@ -119,45 +119,49 @@ impl Shared {
             if !self.queue.begin_commit() {
                 return;
             }
-            let mut owed = Vec::new();
+            let mut pending_acks = Vec::new();
             let mut committing = Busy::committing(&self.queue);
             for _ in 0..GROUPS_OF_A_ROUND {
                 let group = self.queue.take();
                 if group.is_empty() {
                     break;
                 }
-                self.commit(group, &mut owed);
+                self.commit(group, &mut pending_acks);
             }
-            committing.then_flush(!owed.is_empty());
-            Owed::settle(owed, &self.flush);
+            committing.then_flush(!pending_acks.is_empty());
+            PendingAck::resolve(pending_acks, &self.flush);
         }
     }
 
-    fn commit(&self, group: Vec<Command>, owed: &mut Vec<Owed>) {
+    fn commit(&self, group: Vec<Command>, pending_acks: &mut Vec<PendingAck>) {
         let Ok(mut core) = self.core.lock() else {
             // A commit panicked: what is known of the store may be half a truth.
             group.into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
             return;
         };
-        core.commit(group, &self.flush, owed);
-        let upkeep = core.upkeep();
+        core.commit(group, &self.flush, pending_acks);
+        let background_work = core.background_work();
         drop(core);
         self.groups.fetch_add(1, Ordering::Relaxed);
-        self.queue.look_after(upkeep);
+        self.queue.schedule(background_work);
     }
 
-    fn run(&self, hand: Hand) {
+    fn run(&self, thread: WriterThread) {
         let mut groups = 0;
         loop {
-            match self.queue.wait(hand) {
+            match self.queue.wait(thread) {
                 Wake::Commands => self.write(usize::MAX),
-                Wake::Upkeep(Upkeep::Bell) => self.look_after(Core::ring),
-                Wake::Upkeep(Upkeep::Index | Upkeep::Later(_) | Upkeep::None) => {
+                Wake::BackgroundWork(BackgroundWork::Wakeup) => {
+                    self.schedule(WriterCore::send_deferred_wakeup)
+                }
+                Wake::BackgroundWork(
+                    BackgroundWork::Index | BackgroundWork::Later(_) | BackgroundWork::None,
+                ) => {
                     let now = self.groups.load(Ordering::Relaxed);
                     if std::mem::replace(&mut groups, now) == now {
-                        self.look_after(|core| core.do_chores(&self.queue));
+                        self.schedule(|core| core.run_background_tasks(&self.queue));
                     } else {
-                        self.queue.look_after(Upkeep::Index);
+                        self.queue.schedule(BackgroundWork::Index);
                     }
                 }
                 Wake::Closed => return,
@@ -165,12 +169,12 @@ impl Shared {
         }
     }
 
-    fn look_after(&self, work: impl FnOnce(&mut Core)) {
+    fn schedule(&self, work: impl FnOnce(&mut WriterCore)) {
         if let Ok(mut core) = self.core.lock() {
             work(&mut core);
-            let upkeep = core.upkeep();
+            let background_work = core.background_work();
             drop(core);
-            self.queue.look_after(upkeep);
+            self.queue.schedule(background_work);
         }
     }
 }

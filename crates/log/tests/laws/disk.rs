@@ -29,8 +29,8 @@ pub(crate) fn append_flushed(log: &SqliteLog, name: &str) {
     let limit: u64 = name.parse().unwrap();
     for number in 0..limit {
         let text = format!("{number} {filling}");
-        match log.submit(batch("a", Authority::Own, &[&text])).wait() {
-            Ok(appended) => println!("ack {} {number}", appended.parts[0].last),
+        match log.submit(batch("a", Authority::Exclusive, &[&text])).wait() {
+            Ok(appended) => println!("ack {} {number}", appended.topics[0].last),
             Err(error) => {
                 println!("refused {}", error.code());
                 refused += 1;
@@ -120,7 +120,7 @@ impl Disk {
             let found: String = event.payload.decode().unwrap();
             assert!(found.starts_with(&format!("{text} ")), "{what}: {line} was acknowledged");
         }
-        let next = append(&log, "a", &["next"]).parts[0].first;
+        let next = append(&log, "a", &["next"]).topics[0].first;
         assert_eq!(next, Seq(events.len() as u64 + 1), "{what}");
         assert_eq!(log.head(&topic("a")).await.unwrap(), next);
         assert_eq!(everything(&log).await.len() as u64, next.0, "{what}");
@@ -158,7 +158,7 @@ async fn l7_a_flush_of_a_commit_that_fails_ends_writing_and_nothing_acknowledged
         let disk = Disk::new();
         // Only one flush fails: the next would succeed, and say nothing about what was lost.
         let said = listen(disk.start(ENOUGH, &format!("fdatasync:log.db-wal:{nth}:EIO")));
-        assert_eq!(disk.told().lines().count(), 1, "{nth}: the fault came");
+        assert_eq!(disk.told().lines().count(), 1, "{nth}: the error_map came");
         let refused: Vec<_> = said.iter().skip_while(|line| line.starts_with("ack")).collect();
         assert_eq!(
             refused,
@@ -175,7 +175,7 @@ async fn l7_a_flush_of_a_checkpoint_that_fails_ends_writing_and_nothing_acknowle
     for (file, nth) in [("log.db-wal", 1), ("log.db-wal", 2), ("store/log.db", 1)] {
         let disk = Disk::new();
         let said = listen(disk.start(ENOUGH, &format!("fsync:{file}:{nth}:EIO")));
-        assert_eq!(disk.told().lines().count(), 1, "{file} {nth}: the fault came");
+        assert_eq!(disk.told().lines().count(), 1, "{file} {nth}: the error_map came");
         let refused: Vec<_> = said.iter().skip_while(|line| line.starts_with("ack")).collect();
         assert_eq!(refused, vec!["refused BKS-L007"; TRIES_AFTER + 1], "{file} {nth}");
         assert!(said.len() > 50, "{file} {nth}: it wrote until there was something to move: {}", said.len());
@@ -190,7 +190,7 @@ async fn l17_short_writes_on_a_full_disk_are_told_and_nothing_acknowledged_is_lo
         for nth in [1, 2, 8, 31] {
             let disk = Disk::new();
             let said = listen(disk.start(MOVED_ONCE, &format!("write:{file}:{nth}+:ENOSPC")));
-            assert!(disk.told().lines().count() > 1, "{file} {nth}: the fault came");
+            assert!(disk.told().lines().count() > 1, "{file} {nth}: the error_map came");
             let refused = said.iter().filter(|line| line.starts_with("refused"));
             assert!(
                 refused.clone().all(|line| line == "refused BKS-L002"),
@@ -216,7 +216,7 @@ async fn l7_a_write_that_fails_once_is_told_and_nothing_acknowledged_is_lost() {
             .collect();
         said.extend(process.kill("ack").into_iter().map(|line| format!("ack {line}")));
         said.pop();
-        assert_eq!(disk.told().lines().count(), 1, "{nth}: the fault came");
+        assert_eq!(disk.told().lines().count(), 1, "{nth}: the error_map came");
         disk.check(&acknowledged(&said), &format!("write {nth}")).await;
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_log::{
-    Afterwards, AppendError, Batch, Boot, ClaimError, ClaimMode, CursorError, Direction, Log, OpenError,
-    OpenOptions, OwnerIdentity, ReadError, SqliteLog, StoreError,
+    AppendError, Batch, Boot, ClaimError, ClaimMode, CursorError, Direction, Log, OpenError, OpenOptions,
+    OwnerIdentity, ReadError, SqliteLog, StoreError, TopicTransition,
 };
 use backstay_model::event::ClaimReason;
 use backstay_model::{Coded, Delivery, Scope, Seq};
@@ -32,16 +32,16 @@ async fn l7_what_was_acknowledged_is_there_after_reopening() {
     let log = open(folder.path());
     let id = log.id();
     append(&log, "a", &["1"]);
-    log.submit(buffered(batch("a", Authority::Own, &["2"]))).wait().unwrap();
-    let keyed = Batch { key: Some("k".to_owned()), ..batch("a", Authority::Own, &["3"]) };
+    log.submit(buffered(batch("a", Authority::Exclusive, &["2"]))).wait().unwrap();
+    let keyed = Batch { key: Some("k".to_owned()), ..batch("a", Authority::Exclusive, &["3"]) };
     let first = log.submit(keyed.clone()).wait().unwrap();
     drop(log);
     let log = open(folder.path());
     assert_eq!(log.id(), id);
     assert_eq!(texts(&read_by(&log, "a", 10).await), ["1", "2", "3"]);
     let again = log.submit(keyed).wait().unwrap();
-    assert_eq!((again.repeated, again.parts), (true, first.parts), "l8: keys survive reopening");
-    assert_eq!(append(&log, "a", &["4"]).parts[0].first, Seq(4));
+    assert_eq!((again.repeated, again.topics), (true, first.topics), "l8: keys survive reopening");
+    assert_eq!(append(&log, "a", &["4"]).topics[0].first, Seq(4));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn l7_who_waits_for_a_store_that_is_replaced_gets_the_new_one() {
     let [store, aside, new] = ["store", "aside", "new"].map(|name| folder.path().join(name));
     let old_id = open(&store).id();
     let new_id = open(&new).id();
-    let alone = backstay_log::care::Alone::take(&store).unwrap();
+    let alone = backstay_log::maintenance::ExclusiveStore::acquire(&store).unwrap();
     let opening = std::thread::spawn({
         let store = store.clone();
         move || open(&store).id()
@@ -81,7 +81,7 @@ fn a_store_that_many_make_at_once_is_made_once() {
         .collect();
     assert!(opened.iter().all(|log| log.id() == opened[0].id()));
     for (number, log) in opened.iter().enumerate() {
-        assert_eq!(append(log, "a", &["x"]).parts[0].first, Seq(number as u64 + 1));
+        assert_eq!(append(log, "a", &["x"]).topics[0].first, Seq(number as u64 + 1));
     }
 }
 
@@ -178,8 +178,8 @@ async fn l17_a_full_disk_is_an_error_and_going_on_works_when_there_is_room() {
     let text = "x".repeat(32 * 1024);
     let mut acknowledged = 0;
     let error = loop {
-        match log.submit(batch("a", Authority::Own, &[&text])).wait() {
-            Ok(appended) => acknowledged = appended.parts[0].last.0,
+        match log.submit(batch("a", Authority::Exclusive, &[&text])).wait() {
+            Ok(appended) => acknowledged = appended.topics[0].last.0,
             Err(error) => break error,
         }
         assert!(acknowledged < 1_000, "the disk does not fill");
@@ -188,7 +188,7 @@ async fn l17_a_full_disk_is_an_error_and_going_on_works_when_there_is_room() {
     assert!(error.hint().is_some());
     assert_eq!(numbers(&read_by(&log, "a", 7).await), (1..=acknowledged).collect::<Vec<_>>());
     std::fs::remove_file(&ballast).unwrap();
-    assert_eq!(append(&log, "a", &["room"]).parts[0].first.0, acknowledged + 1);
+    assert_eq!(append(&log, "a", &["room"]).topics[0].first.0, acknowledged + 1);
     drop(log);
     let log = open(&mount.0.join("store"));
     assert_eq!(log.head(&topic("a")).await.unwrap().0, acknowledged + 1);
@@ -279,11 +279,11 @@ async fn a_lock_that_is_not_free_names_its_holder() {
     let lock = std::fs::File::options().write(true).open(folder.path().join("writer.lock")).unwrap();
     lock.lock().unwrap();
     std::fs::write(folder.path().join("writer.lock"), "4242\n").unwrap();
-    let busy = log.submit(batch("a", Authority::Own, &["2"])).await.unwrap_err();
+    let busy = log.submit(batch("a", Authority::Exclusive, &["2"])).await.unwrap_err();
     assert!(matches!(&busy, AppendError::Store(StoreError::LockBusy { pid: Some(4242), .. })), "{busy:?}");
     assert!(busy.hint().unwrap().contains("4242"));
     lock.unlock().unwrap();
-    assert_eq!(append(&log, "a", &["2"]).parts[0].first, Seq(2));
+    assert_eq!(append(&log, "a", &["2"]).topics[0].first, Seq(2));
 }
 
 #[tokio::test]
@@ -295,7 +295,7 @@ async fn l6_a_release_without_an_event_reaches_the_other_processes() {
     let fact = |texts: &[&str]| batch("a", Authority::Owner(owner('A').owner, epoch), texts);
     first.submit(fact(&["1"])).wait().unwrap();
     let mut release = fact(&[]);
-    release.parts[0].afterwards = Afterwards::Released;
+    release.appends[0].transition = TopicTransition::Released;
     second.submit(release).wait().unwrap();
     let late = first.submit(fact(&["2"])).wait();
     assert!(matches!(late, Err(AppendError::Fenced { owner: None, .. })), "{late:?}");
@@ -309,12 +309,12 @@ async fn l14_another_process_does_not_draw_the_position_of_a_dropped_live_event(
     let mut subscription = first.follow(&topic("a"), Seq(1));
     first.submit_live(topic("a"), event("live 1"));
     let Delivery::Live(dropped) = subscription.next().await.unwrap() else { panic!("not live") };
-    let mut done = batch("a", Authority::Own, &[]);
-    done.parts[0].live_done = vec![Scope::Run];
+    let mut done = batch("a", Authority::Exclusive, &[]);
+    done.appends[0].live_done = vec![Scope::Run];
     first.submit(done).wait().unwrap();
     let second = open(folder.path());
     second.submit_live(topic("a"), event("live 2"));
-    let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+    let delivery = tokio::time::timeout(crate::suite::TIMEOUT, subscription.next()).await.unwrap();
     assert!(matches!(delivery.unwrap(), Delivery::Live(live) if live.g > dropped.g));
 }
 
@@ -322,13 +322,13 @@ async fn l14_another_process_does_not_draw_the_position_of_a_dropped_live_event(
 async fn l8_a_key_is_known_to_the_other_processes() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = [open(folder.path()), open(folder.path())];
-    let keyed = |text: &str| Batch { key: Some("k".to_owned()), ..batch("a", Authority::Own, &[text]) };
+    let keyed = |text: &str| Batch { key: Some("k".to_owned()), ..batch("a", Authority::Exclusive, &[text]) };
     let answer = first.submit(keyed("1")).wait().unwrap();
     let again = second.submit(keyed("1")).wait().unwrap();
-    assert_eq!((again.repeated, again.parts, again.g), (true, answer.parts, answer.g));
+    assert_eq!((again.repeated, again.topics, again.g), (true, answer.topics, answer.g));
     assert!(matches!(second.submit(keyed("2")).wait(), Err(AppendError::KeyConflict { .. })));
-    assert_eq!(append(&second, "a", &["2"]).parts[0].first, Seq(2));
-    assert_eq!(append(&first, "a", &["3"]).parts[0].first, Seq(3));
+    assert_eq!(append(&second, "a", &["2"]).topics[0].first, Seq(2));
+    assert_eq!(append(&first, "a", &["3"]).topics[0].first, Seq(3));
 }
 
 #[tokio::test]
@@ -384,13 +384,13 @@ async fn l9_l11_a_subscriber_gets_what_two_processes_append_in_turn() {
         let name = if number % 4 == 3 { "b" } else { "a" };
         let text = number.to_string();
         let said = vec![text.as_str(); 1 + number % 3];
-        let appended = log.submit(buffered(batch(name, Authority::Own, &said))).await.unwrap();
+        let appended = log.submit(buffered(batch(name, Authority::Exclusive, &said))).await.unwrap();
         if name == "a" {
             expected.extend(said.iter().map(|said| (*said).to_owned()));
         }
         if name == "a" && number % 6 == 0 {
-            while eager.seq() < appended.parts[0].last {
-                let delivery = tokio::time::timeout(crate::suite::PATIENCE, eager.next()).await.unwrap();
+            while eager.seq() < appended.topics[0].last {
+                let delivery = tokio::time::timeout(crate::suite::TIMEOUT, eager.next()).await.unwrap();
                 let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
                 assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
             }
@@ -399,7 +399,7 @@ async fn l9_l11_a_subscriber_gets_what_two_processes_append_in_turn() {
     for subscription in [&mut eager, &mut lazy] {
         while subscription.seq().0 < expected.len() as u64 {
             let before = subscription.seq();
-            let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+            let delivery = tokio::time::timeout(crate::suite::TIMEOUT, subscription.next()).await.unwrap();
             let Delivery::Event(event) = delivery.unwrap() else { panic!("not an event") };
             assert_eq!(event.seq, before.next());
             assert_eq!(event.payload.decode::<String>().unwrap(), expected[event.seq.0 as usize - 1]);
@@ -418,7 +418,7 @@ async fn l10_what_a_ring_no_longer_holds_is_read_from_the_table() {
     let text = "x".repeat(20_000);
     let said = vec![text.as_str(); 40];
     for _ in 0..5 {
-        log.submit(buffered(batch("a", Authority::Own, &said))).await.unwrap();
+        log.submit(buffered(batch("a", Authority::Exclusive, &said))).await.unwrap();
     }
     for expected in 1..=200 {
         let Delivery::Event(event) = subscription.next().await.unwrap() else { panic!("not an event") };
@@ -432,7 +432,7 @@ fn l3_an_append_that_nobody_waits_for_is_written_when_its_ticket_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path());
     let changed = log.changed(backstay_model::Position(0));
-    drop(log.submit(batch("a", Authority::Own, &["1"])));
+    drop(log.submit(batch("a", Authority::Exclusive, &["1"])));
     assert_eq!(backstay_log::ticket::block_on(changed).0, 1);
 }
 
@@ -446,22 +446,22 @@ async fn l7_flushed_and_unflushed_appends_share_one_queue() {
             let log = log.clone();
             std::thread::spawn(move || {
                 for number in 0..200_u64 {
-                    let said = batch(&format!("t{writer}"), Authority::Own, &[&number.to_string()]);
+                    let said = batch(&format!("t{writer}"), Authority::Exclusive, &[&number.to_string()]);
                     let said = if (writer + number).is_multiple_of(2) { said } else { buffered(said) };
-                    assert_eq!(log.submit(said).wait().unwrap().parts[0].first, Seq(number + 1));
+                    assert_eq!(log.submit(said).wait().unwrap().topics[0].first, Seq(number + 1));
                 }
             })
         })
         .collect();
     for number in 0..200_u64 {
         let said = |writer: u64| {
-            let said = batch(&format!("k{writer}"), Authority::Own, &[&number.to_string()]);
+            let said = batch(&format!("k{writer}"), Authority::Exclusive, &[&number.to_string()]);
             if (writer + number).is_multiple_of(2) { said } else { buffered(said) }
         };
         let tickets = [0, 1, 2, 3].map(|writer| log.submit(said(writer)));
         for ticket in tickets {
-            let appended = tokio::time::timeout(crate::suite::PATIENCE, ticket).await.unwrap();
-            assert_eq!(appended.unwrap().parts[0].first, Seq(number + 1));
+            let appended = tokio::time::timeout(crate::suite::TIMEOUT, ticket).await.unwrap();
+            assert_eq!(appended.unwrap().topics[0].first, Seq(number + 1));
         }
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
@@ -477,7 +477,7 @@ async fn l11_what_another_process_appended_is_not_hidden_by_an_own_commit() {
     append(&first, "a", &["1"]);
     let mut subscription = first.follow(&topic("a"), Seq(0));
     for number in 2..40_u64 {
-        let delivery = tokio::time::timeout(crate::suite::PATIENCE, subscription.next()).await.unwrap();
+        let delivery = tokio::time::timeout(crate::suite::TIMEOUT, subscription.next()).await.unwrap();
         assert!(matches!(delivery.unwrap(), Delivery::Event(event) if event.seq == Seq(number - 1)));
         assert_eq!(subscription.try_next().await.unwrap(), None);
         append(&second, "a", &["theirs"]);
@@ -497,7 +497,7 @@ fn l18_what_a_page_costs_does_not_depend_on_what_follows_it() {
     let hundred: Vec<&str> = hundred.iter().map(String::as_str).collect();
     for (name, batches) in [("short", 20), ("long", 400)] {
         for _ in 0..batches {
-            log.submit(buffered(batch(name, Authority::Own, &hundred))).wait().unwrap();
+            log.submit(buffered(batch(name, Authority::Exclusive, &hundred))).wait().unwrap();
         }
     }
     let median = |name: &str| {
@@ -552,7 +552,7 @@ async fn a_database_that_is_not_at_its_path_any_more_takes_no_event_and_none_is_
         append(&log, "a", &["1"]);
         change(&store, &aside);
         let was_there = store.join("log.db").exists();
-        let refused = log.submit(batch("a", Authority::Own, &["2"])).wait();
+        let refused = log.submit(batch("a", Authority::Exclusive, &["2"])).wait();
         assert!(matches!(refused, Err(AppendError::Store(StoreError::Gone { .. }))), "{case}: {refused:?}");
         assert_eq!(StoreError::Gone { path: store.clone() }.code().0, "BKS-L011");
         drop(log);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_log::{
-    Afterwards, AppendError, Authority, Batch, ClaimError, ClaimMode, Cursor, CursorError, Direction,
-    EntryIndex, EventFilter, Log, Measure, NewEvent, Part, Precondition, ReadError, TopicFilter, TopicIndex,
+    AppendError, Authority, Batch, ClaimError, ClaimMode, Cursor, CursorError, Direction, EntryIndex,
+    EventFilter, Log, Measure, NewEvent, Precondition, ReadError, TopicAppend, TopicFilter, TopicIndex,
+    TopicTransition,
 };
 use backstay_model::event::{ClaimReason, Event};
 use backstay_model::{Delivery, Epoch, Kind, Payload, Position, Recorded, Scope, Seq, Timestamp};
@@ -61,14 +62,16 @@ pub(crate) async fn l2_numbers_are_dense_from_one_and_go_on(store: Fixture) {
     for expected in [(1, 2), (3, 3), (4, 6)] {
         let texts: Vec<_> = (expected.0..=expected.1).map(|_| "x").collect();
         let appended = append(log, "a", &texts);
-        assert_eq!((appended.parts[0].first.0, appended.parts[0].last.0), expected);
+        assert_eq!((appended.topics[0].first.0, appended.topics[0].last.0), expected);
     }
-    assert_eq!(append(log, "b", &["x"]).parts[0].first, Seq(1));
-    let part =
-        Part { afterwards: Afterwards::Closed, ..Part::new(topic("a"), Authority::Own, events(&["end"])) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    assert_eq!(append(log, "b", &["x"]).topics[0].first, Seq(1));
+    let append = TopicAppend {
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic("a"), Authority::Exclusive, events(&["end"]))
+    };
+    log.submit(Batch::of(append)).wait().unwrap();
     let reopened = log.submit(batch("a", Authority::Reopen, &["again"])).wait().unwrap();
-    assert_eq!(reopened.parts[0].first, Seq(8));
+    assert_eq!(reopened.topics[0].first, Seq(8));
     assert_eq!(numbers(&read_by(log, "a", 100).await), (1..=8).collect::<Vec<_>>());
 }
 
@@ -96,7 +99,9 @@ pub(crate) async fn l3_a_filter_takes_kinds_and_scopes(store: Fixture) {
         let scope = if number % 2 == 0 { Scope::Run } else { scope("build@loop~3") };
         let made = NewEvent { kind, scope, ..event(&number.to_string()) };
         for name in ["a", "b"] {
-            log.submit(Batch::of(Part::new(topic(name), Authority::Own, vec![made.clone()]))).wait().unwrap();
+            log.submit(Batch::of(TopicAppend::new(topic(name), Authority::Exclusive, vec![made.clone()])))
+                .wait()
+                .unwrap();
         }
     }
     let kinds = |names: &[&'static str]| names.iter().map(|name| Kind::new(name)).collect::<Vec<_>>();
@@ -147,22 +152,22 @@ pub(crate) async fn l4_what_is_not_there_is_empty_and_backwards_is_forwards_reve
 pub(crate) async fn l5_a_batch_is_there_whole_or_not_at_all(store: Fixture) {
     let log = store.log.as_ref();
     append(log, "b", &["x"]);
-    let stale = Part {
+    let stale = TopicAppend {
         preconditions: vec![Precondition::Exactly(Seq(0))],
-        ..Part::new(topic("b"), Authority::Own, events(&["late"]))
+        ..TopicAppend::new(topic("b"), Authority::Exclusive, events(&["late"]))
     };
-    let parts = vec![Part::new(topic("a"), Authority::Own, events(&["1", "2"])), stale];
-    let refused = log.submit(Batch { parts, ..batch("a", Authority::Own, &[]) }).wait();
+    let appends = vec![TopicAppend::new(topic("a"), Authority::Exclusive, events(&["1", "2"])), stale];
+    let refused = log.submit(Batch { appends, ..batch("a", Authority::Exclusive, &[]) }).wait();
     assert!(matches!(refused, Err(AppendError::Conflict { .. })), "{refused:?}");
     assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(0));
     assert_eq!(log.topic(&topic("a")).await.unwrap(), None);
     assert_eq!(log.head(&topic("b")).await.unwrap(), Seq(1));
-    let parts = vec![
-        Part::new(topic("a"), Authority::Own, events(&["1", "2"])),
-        Part::new(topic("b"), Authority::Own, events(&["3"])),
+    let appends = vec![
+        TopicAppend::new(topic("a"), Authority::Exclusive, events(&["1", "2"])),
+        TopicAppend::new(topic("b"), Authority::Exclusive, events(&["3"])),
     ];
-    let appended = log.submit(Batch { parts, ..batch("a", Authority::Own, &[]) }).wait().unwrap();
-    let numbered: Vec<_> = appended.parts.iter().map(|part| (part.first.0, part.last.0)).collect();
+    let appended = log.submit(Batch { appends, ..batch("a", Authority::Exclusive, &[]) }).wait().unwrap();
+    let numbered: Vec<_> = appended.topics.iter().map(|append| (append.first.0, append.last.0)).collect();
     assert_eq!(numbered, [(1, 2), (2, 2)]);
     assert_eq!(texts(&log.read_all(Position(0), 9).await.unwrap()), ["x", "1", "2", "3"]);
 }
@@ -171,8 +176,8 @@ pub(crate) async fn l6_a_stale_writer_is_refused_with_the_actual_head(store: Fix
     let log = store.log.as_ref();
     append(log, "a", &["1", "2"]);
     let at = |seq| {
-        let part = Part::new(topic("a"), Authority::Own, events(&["x"]));
-        Batch::of(Part { preconditions: vec![Precondition::Exactly(Seq(seq))], ..part })
+        let append = TopicAppend::new(topic("a"), Authority::Exclusive, events(&["x"]));
+        Batch::of(TopicAppend { preconditions: vec![Precondition::Exactly(Seq(seq))], ..append })
     };
     let refused = log.submit(at(1)).wait();
     let (expected, actual) = (Seq(1), Seq(2));
@@ -180,7 +185,7 @@ pub(crate) async fn l6_a_stale_writer_is_refused_with_the_actual_head(store: Fix
         matches!(&refused, Err(AppendError::Conflict { expected: e, actual: a, .. }) if (*e, *a) == (expected, actual)),
         "{refused:?}"
     );
-    assert_eq!(log.submit(at(2)).wait().unwrap().parts[0].first, Seq(3));
+    assert_eq!(log.submit(at(2)).wait().unwrap().topics[0].first, Seq(3));
 }
 
 pub(crate) async fn l6_an_old_epoch_is_refused_also_when_the_numbers_fit(store: Fixture) {
@@ -192,9 +197,9 @@ pub(crate) async fn l6_an_old_epoch_is_refused_also_when_the_numbers_fit(store: 
     let new = log.claim(&topic("a"), second.as_ref(), ClaimMode::TakeOver, false).await.unwrap();
     assert_eq!((new.epoch, new.head, new.reason), (Epoch(2), Seq(2), ClaimReason::TakenOver));
     assert_eq!(new.event.previous, Some(owner('A').owner));
-    let late = Part {
+    let late = TopicAppend {
         preconditions: vec![Precondition::Exactly(Seq(2))],
-        ..Part::new(topic("a"), Authority::Owner(owner('A').owner, Epoch(1)), events(&["late"]))
+        ..TopicAppend::new(topic("a"), Authority::Owner(owner('A').owner, Epoch(1)), events(&["late"]))
     };
     let refused = log.submit(Batch::of(late)).wait();
     assert!(
@@ -202,14 +207,14 @@ pub(crate) async fn l6_an_old_epoch_is_refused_also_when_the_numbers_fit(store: 
         "{refused:?}"
     );
     log.submit(batch("a", Authority::Owner(owner('B').owner, Epoch(2)), &["mine"])).wait().unwrap();
-    let embedder = log.submit(batch("a", Authority::Own, &["x"])).wait();
+    let embedder = log.submit(batch("a", Authority::Exclusive, &["x"])).wait();
     assert!(matches!(embedder, Err(AppendError::Owned { current: Epoch(2), .. })), "{embedder:?}");
     let claim = read_by(log, "a", 10).await.swap_remove(1);
     assert_eq!(Event::decode(&claim).unwrap(), Event::OwnerChanged(new.event));
 }
 
 fn keyed(name: &str, key: &str, texts: &[&str]) -> Batch {
-    Batch { key: Some(key.to_owned()), ..batch(name, Authority::Own, texts) }
+    Batch { key: Some(key.to_owned()), ..batch(name, Authority::Exclusive, texts) }
 }
 
 pub(crate) async fn l8_the_same_key_gives_the_first_numbers(store: Fixture) {
@@ -217,7 +222,7 @@ pub(crate) async fn l8_the_same_key_gives_the_first_numbers(store: Fixture) {
     let first = log.submit(keyed("a", "k", &["1", "2"])).wait().unwrap();
     append(log, "a", &["between"]);
     let again = log.submit(keyed("a", "k", &["1", "2"])).wait().unwrap();
-    assert_eq!((again.parts, again.g, again.repeated), (first.parts, first.g, true));
+    assert_eq!((again.topics, again.g, again.repeated), (first.topics, first.g, true));
     let other = log.submit(keyed("a", "k", &["1", "3"])).wait();
     assert!(matches!(&other, Err(AppendError::KeyConflict { key, .. }) if key == "k"), "{other:?}");
     assert!(!log.submit(keyed("b", "k", &["1", "2"])).wait().unwrap().repeated);
@@ -227,8 +232,8 @@ pub(crate) async fn l8_the_same_key_gives_the_first_numbers(store: Fixture) {
 pub(crate) async fn l8_the_key_is_looked_up_before_everything_else(store: Fixture) {
     let log = store.log.as_ref();
     let mut last = keyed("a", "end", &["end"]);
-    last.parts[0].preconditions = vec![Precondition::Exactly(Seq(0))];
-    last.parts[0].afterwards = Afterwards::Closed;
+    last.appends[0].preconditions = vec![Precondition::Exactly(Seq(0))];
+    last.appends[0].transition = TopicTransition::Closed;
     log.submit(last.clone()).wait().unwrap();
     let again = log.submit(last).wait().unwrap();
     assert!(again.repeated);
@@ -244,7 +249,7 @@ fn sixteen_writers(log: &Arc<dyn Log>, each: usize) -> Vec<std::thread::JoinHand
                 let mut tickets = std::collections::VecDeque::new();
                 for number in 0..each {
                     let text = format!("{writer}.{number}");
-                    tickets.push_back(log.submit(buffered(batch("a", Authority::Own, &[&text]))));
+                    tickets.push_back(log.submit(buffered(batch("a", Authority::Exclusive, &[&text]))));
                     if tickets.len() > 32 {
                         tickets.pop_front().unwrap().wait().unwrap();
                     }
@@ -280,7 +285,7 @@ pub(crate) async fn l10_a_slow_subscriber_gets_all_of_it(store: Fixture) {
     assert!(matches!(subscription.next().await.unwrap(), Delivery::Event(event) if event.seq == Seq(1)));
     for number in 1..=2_000 {
         // Nobody reads meanwhile; each of these would wait for ever if a subscriber could hold a writer up.
-        log.submit(buffered(batch("a", Authority::Own, &[&number.to_string()]))).await.unwrap();
+        log.submit(buffered(batch("a", Authority::Exclusive, &[&number.to_string()]))).await.unwrap();
     }
     for number in 1..=2_000_u64 {
         let Delivery::Event(event) = subscription.next().await.unwrap() else { panic!("not an event") };
@@ -330,9 +335,9 @@ pub(crate) async fn l14_live_events_never_change_a_number(store: Fixture) {
     log.submit_live(topic("a"), event("to nobody"));
     append(log, "a", &["1"]);
     log.submit_live(topic("a"), event("half"));
-    let mut whole = batch("a", Authority::Own, &["whole"]);
-    whole.parts[0].live_done = vec![Scope::Run];
-    assert_eq!(log.submit(whole).wait().unwrap().parts[0].first, Seq(2));
+    let mut whole = batch("a", Authority::Exclusive, &["whole"]);
+    whole.appends[0].live_done = vec![Scope::Run];
+    assert_eq!(log.submit(whole).wait().unwrap().topics[0].first, Seq(2));
     assert_eq!(texts(&read_by(log, "a", 10).await), ["1", "whole"]);
     let mut subscription = log.follow(&topic("a"), Seq(0));
     for expected in ["1", "whole"] {
@@ -376,13 +381,13 @@ pub(crate) async fn l14_positions_of_dropped_live_events_are_not_drawn_again(sto
     let mut subscription = log.follow(&topic("a"), Seq(1));
     for text in ["live 1", "live 2"] {
         log.submit_live(topic("a"), event(text));
-        let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap().unwrap();
+        let delivery = tokio::time::timeout(TIMEOUT, subscription.next()).await.unwrap().unwrap();
         assert!(
             matches!(&delivery, Delivery::Live(live) if live.payload.decode::<String>().unwrap() == text),
             "{delivery:?}"
         );
-        let mut done = batch("a", Authority::Own, &[]);
-        done.parts[0].live_done = vec![Scope::Run];
+        let mut done = batch("a", Authority::Exclusive, &[]);
+        done.appends[0].live_done = vec![Scope::Run];
         log.submit(done).wait().unwrap();
     }
 }
@@ -395,7 +400,7 @@ pub(crate) async fn l14_what_was_said_before_the_cursor_is_not_said_again(store:
     let mut subscription = log.follow(&topic("a"), Seq(2));
     assert_eq!(subscription.try_next().await.unwrap(), None);
     log.submit_live(topic("a"), event("late"));
-    let delivery = tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap().unwrap();
+    let delivery = tokio::time::timeout(TIMEOUT, subscription.next()).await.unwrap().unwrap();
     assert!(matches!(&delivery, Delivery::Live(live) if live.payload.as_str() == "\"late\""), "{delivery:?}");
 }
 
@@ -426,7 +431,7 @@ pub(crate) async fn l15_a_claim_takes_what_is_free_and_fences_who_had_it(store: 
     let late = log.submit(batch("a", Authority::Owner(owner('A').owner, claimed.epoch), &["late"])).wait();
     assert!(matches!(late, Err(AppendError::Fenced { .. })), "{late:?}");
     let mut release = batch("a", Authority::Owner(owner('B').owner, taken.epoch), &["bye"]);
-    release.parts[0].afterwards = Afterwards::Released;
+    release.appends[0].transition = TopicTransition::Released;
     log.submit(release).wait().unwrap();
     assert_eq!(log.topic(&topic("a")).await.unwrap().unwrap().owner, None);
     let again = log.claim(&topic("a"), second.as_ref(), ClaimMode::Fair, false).await.unwrap();
@@ -442,15 +447,15 @@ pub(crate) async fn l20_what_was_said_stops_a_park(store: Fixture) {
         [("a", 0, 0, 2), ("b", 1, 0, 1), ("c", 1, 1, 1), ("d", 2, 0, 0), ("e", 2, 1, 0), ("f", 2, 2, 0)]
     {
         let epoch = log.claim(&topic(name), guard.as_ref(), ClaimMode::Fair, false).await.unwrap().epoch;
-        let say = || log.submit(batch(name, Authority::Anybody, &["said"])).wait().unwrap();
+        let say = || log.submit(batch(name, Authority::Input, &["said"])).wait().unwrap();
         (0..before).for_each(|_| drop(say()));
         let park = |seen: u64| {
-            let part = Part::new(topic(name), Authority::Owner(me, epoch), events(&["parked"]));
-            Batch::of(Part {
+            let append = TopicAppend::new(topic(name), Authority::Owner(me, epoch), events(&["parked"]));
+            Batch::of(TopicAppend {
                 preconditions: vec![Precondition::NoInputAfter(Seq(1 + seen))],
-                afterwards: Afterwards::Released,
+                transition: TopicTransition::Released,
                 index: Some(row("run", "waiting", None)),
-                ..part
+                ..append
             })
         };
         let parked = log.submit(park(seen)).wait();
@@ -477,7 +482,7 @@ pub(crate) async fn l20_a_thousand_inputs_refuse_no_owner(store: Fixture) {
         let log = log.clone();
         std::thread::spawn(move || {
             let tickets: Vec<_> =
-                (0..1_000).map(|_| log.submit(batch("a", Authority::Anybody, &["said"]))).collect();
+                (0..1_000).map(|_| log.submit(batch("a", Authority::Input, &["said"]))).collect();
             tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
         })
     };
@@ -499,12 +504,12 @@ pub(crate) async fn l20_an_inbox_has_an_end(store: Fixture) {
     let log = store.log.as_ref();
     let said: Vec<_> = std::iter::repeat_n("x", 1_000).collect();
     for _ in 0..10 {
-        log.submit(buffered(batch("a", Authority::Anybody, &said))).wait().unwrap();
+        log.submit(buffered(batch("a", Authority::Input, &said))).wait().unwrap();
     }
-    let refused = log.submit(batch("a", Authority::Anybody, &["one more"])).wait();
+    let refused = log.submit(batch("a", Authority::Input, &["one more"])).wait();
     assert!(matches!(refused, Err(AppendError::InboxFull { .. })), "{refused:?}");
     append(log, "a", &["a fact"]);
-    log.submit(batch("a", Authority::Anybody, &["one more"])).wait().unwrap();
+    log.submit(batch("a", Authority::Input, &["one more"])).wait().unwrap();
 }
 
 pub(crate) async fn l21_no_page_ends_inside_a_batch(store: Fixture) {
@@ -512,7 +517,7 @@ pub(crate) async fn l21_no_page_ends_inside_a_batch(store: Fixture) {
     let sizes = [1, 4, 2, 1, 6, 3];
     let mut ends = Vec::new();
     for size in sizes {
-        ends.push(append(log, "a", &vec!["x"; size]).parts[0].last.0);
+        ends.push(append(log, "a", &vec!["x"; size]).topics[0].last.0);
     }
     let whole = read_by(log, "a", 1_000).await;
     let told: Vec<_> = whole.iter().filter(|event| !event.more).map(|event| event.seq.0).collect();
@@ -541,8 +546,8 @@ fn row(kind: &str, state: &str, wake_at: Option<i64>) -> TopicIndex {
 pub(crate) async fn inputs_wake_and_an_ended_topic_takes_none(store: Fixture) {
     let log = store.log.as_ref();
     store.clock.set(7);
-    let mut requested = batch("a", Authority::Anybody, &["requested"]);
-    requested.parts[0].index = Some(row("run", "queued", None));
+    let mut requested = batch("a", Authority::Input, &["requested"]);
+    requested.appends[0].index = Some(row("run", "queued", None));
     log.submit(requested).wait().unwrap();
     let found = log.topic(&topic("a")).await.unwrap().unwrap();
     assert_eq!(found.index, Some(row("run", "queued", Some(7))));
@@ -551,9 +556,9 @@ pub(crate) async fn inputs_wake_and_an_ended_topic_takes_none(store: Fixture) {
     let guard = log.register_owner(owner('A')).await.unwrap();
     let epoch = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap().epoch;
     let mut end = batch("a", Authority::Owner(owner('A').owner, epoch), &["end"]);
-    end.parts[0].afterwards = Afterwards::Closed;
+    end.appends[0].transition = TopicTransition::Closed;
     log.submit(end).wait().unwrap();
-    let late = log.submit(batch("a", Authority::Anybody, &["late"])).wait();
+    let late = log.submit(batch("a", Authority::Input, &["late"])).wait();
     assert!(matches!(late, Err(AppendError::Closed { .. })), "{late:?}");
     let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::TakeOver, false).await;
     assert!(matches!(claimed, Err(ClaimError::Closed { .. })), "{claimed:?}");
@@ -565,9 +570,9 @@ pub(crate) async fn inputs_wake_and_an_ended_topic_takes_none(store: Fixture) {
 pub(crate) async fn rows_are_found_by_kind_state_and_time(store: Fixture) {
     let log = store.log.as_ref();
     for (name, kind, wake_at) in [("a", "run", Some(10)), ("b", "run", Some(30)), ("c", "session", None)] {
-        let mut made = batch(name, Authority::Own, &["x"]);
-        made.parts[0].index = Some(row(kind, "open", wake_at));
-        made.parts[0].entries = vec![EntryIndex {
+        let mut made = batch(name, Authority::Exclusive, &["x"]);
+        made.appends[0].index = Some(row(kind, "open", wake_at));
+        made.appends[0].entries = vec![EntryIndex {
             kind: "question".to_owned(),
             id: format!("q-{name}"),
             state: if name == "a" { "answered" } else { "open" }.to_owned(),
@@ -576,9 +581,11 @@ pub(crate) async fn rows_are_found_by_kind_state_and_time(store: Fixture) {
         }];
         log.submit(made).wait().unwrap();
     }
-    let part =
-        Part { afterwards: Afterwards::Closed, ..Part::new(topic("b"), Authority::Own, events(&["end"])) };
-    log.submit(Batch::of(part)).wait().unwrap();
+    let append = TopicAppend {
+        transition: TopicTransition::Closed,
+        ..TopicAppend::new(topic("b"), Authority::Exclusive, events(&["end"]))
+    };
+    log.submit(Batch::of(append)).wait().unwrap();
     let run = || Some("run".to_owned());
     for (filter, expected) in [
         (TopicFilter::default(), vec!["c", "b", "a"]),
@@ -600,7 +607,7 @@ pub(crate) async fn times_never_go_back(store: Fixture) {
     let log = store.log.as_ref();
     for (now, expected) in [(100, 100), (40, 100), (101, 101)] {
         store.clock.set(now);
-        assert_eq!(append(log, "a", &["x"]).parts[0].at, Timestamp::from_micros(expected), "at {now}");
+        assert_eq!(append(log, "a", &["x"]).topics[0].at, Timestamp::from_micros(expected), "at {now}");
     }
     let times: Vec<_> = read_by(log, "a", 10).await.iter().map(|event| event.at.as_micros()).collect();
     assert_eq!(times, [100, 100, 101]);
@@ -617,7 +624,7 @@ pub(crate) async fn limits_are_typed_errors(store: Fixture) {
         (&many[..], Measure::BatchEvents),
         (&heavy[..], Measure::BatchBytes),
     ] {
-        let refused = log.submit(batch("a", Authority::Own, texts)).wait();
+        let refused = log.submit(batch("a", Authority::Exclusive, texts)).wait();
         assert!(
             matches!(&refused, Err(AppendError::TooLarge { measure: what, .. }) if *what == measure),
             "{refused:?} is not {measure:?}"
@@ -629,11 +636,11 @@ pub(crate) async fn limits_are_typed_errors(store: Fixture) {
         "{long_key:?}"
     );
     let twice = Batch {
-        parts: vec![
-            Part::new(topic("a"), Authority::Own, events(&["1"])),
-            Part::new(topic("a"), Authority::Own, events(&["2"])),
+        appends: vec![
+            TopicAppend::new(topic("a"), Authority::Exclusive, events(&["1"])),
+            TopicAppend::new(topic("a"), Authority::Exclusive, events(&["2"])),
         ],
-        ..batch("a", Authority::Own, &[])
+        ..batch("a", Authority::Exclusive, &[])
     };
     assert!(matches!(log.submit(twice).wait(), Err(AppendError::Invalid(_))));
     assert_eq!(log.head(&topic("a")).await.unwrap(), Seq(0));
@@ -663,18 +670,18 @@ proptest! {
 
 fn any_batch(name: &str, what: u8, seq: u64, size: usize) -> Batch {
     let texts = vec!["x"; size];
-    let mut made = batch(name, Authority::Own, &texts);
+    let mut made = batch(name, Authority::Exclusive, &texts);
     match what {
         0 => {}
-        1 => made.parts[0].authority = Authority::Anybody,
-        2 => made.parts[0].preconditions = vec![Precondition::Exactly(Seq(seq))],
-        3 => made.parts[0].preconditions = vec![Precondition::NoInputAfter(Seq(seq))],
+        1 => made.appends[0].authority = Authority::Input,
+        2 => made.appends[0].preconditions = vec![Precondition::Exactly(Seq(seq))],
+        3 => made.appends[0].preconditions = vec![Precondition::NoInputAfter(Seq(seq))],
         4 => made.key = Some(format!("k{seq}")),
-        _ if seq == 0 => made.parts[0].afterwards = Afterwards::Closed,
-        _ => made.parts[0].authority = Authority::Reopen,
+        _ if seq == 0 => made.appends[0].transition = TopicTransition::Closed,
+        _ => made.appends[0].authority = Authority::Reopen,
     }
     buffered(made)
 }
 
 /// A bound for what must not hang; it is never waited for when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);

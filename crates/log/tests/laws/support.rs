@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backstay_log::{
     Appended, Authority, Batch, Clock, Direction, Durability, Log, MemoryLog, NewEvent, OpenOptions,
-    OwnerIdentity, Part, SqliteLog,
+    OwnerIdentity, SqliteLog, TopicAppend,
 };
 use backstay_model::{Kind, OwnerId, Payload, Recorded, Scope, Seq, Timestamp, Topic};
 use tempfile::TempDir;
@@ -100,7 +100,7 @@ pub(crate) fn events(texts: &[&str]) -> Vec<NewEvent> {
 }
 
 pub(crate) fn batch(name: &str, authority: Authority, texts: &[&str]) -> Batch {
-    Batch::of(Part::new(topic(name), authority, events(texts)))
+    Batch::of(TopicAppend::new(topic(name), authority, events(texts)))
 }
 
 pub(crate) fn buffered(batch: Batch) -> Batch {
@@ -109,7 +109,7 @@ pub(crate) fn buffered(batch: Batch) -> Batch {
 
 /// Appends as the topic's only user.
 pub(crate) fn append(log: &dyn Log, name: &str, texts: &[&str]) -> Appended {
-    log.submit(batch(name, Authority::Own, texts)).wait().unwrap()
+    log.submit(batch(name, Authority::Exclusive, texts)).wait().unwrap()
 }
 
 /// Every event of the topic, by pages of `limit`.

@@ -7,7 +7,7 @@ use backstay_agent::Preset;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
-use backstay_log::care::{Finding, FreshIndex, Inspect, InspectedTopic, Names, Secret, Structural};
+use backstay_log::maintenance::{Finding, Inspect, InspectedTopic, Names, RebuiltIndex, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
@@ -75,7 +75,7 @@ pub(super) struct RunInspector<'s> {
     /// Runs that have not ended.
     pub(super) open_runs: u64,
     /// What the index rows should say now, where they are to be written anew.
-    pub(super) fresh: Option<(Timestamp, Vec<FreshIndex>)>,
+    pub(super) fresh: Option<(Timestamp, Vec<RebuiltIndex>)>,
 }
 
 impl<'s> RunInspector<'s> {
@@ -112,7 +112,7 @@ impl<'s> RunInspector<'s> {
     fn text(&self, bytes: Vec<u8>, names: Names) -> Result<String, Structural> {
         let mut bytes = bytes;
         if let Some(secret) = self.without {
-            secret.blank_whole(&mut bytes, names)?;
+            secret.mask_json(&mut bytes, names)?;
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -260,7 +260,11 @@ impl<'s> RunInspector<'s> {
         let (Some((now, _)), Some(run)) = (&self.fresh, topic.topic.run_id()) else { return };
         let made = index_row(run, machine, *now).and_then(|index| {
             let entries = machine.open_questions().map(|asked| question_entry(run, asked));
-            Ok(FreshIndex { topic: topic.topic.clone(), index, entries: entries.collect::<Result<_, _>>()? })
+            Ok(RebuiltIndex {
+                topic: topic.topic.clone(),
+                index,
+                entries: entries.collect::<Result<_, _>>()?,
+            })
         });
         match (made, &mut self.fresh) {
             (Ok(made), Some((_, fresh))) => fresh.push(made),

@@ -12,7 +12,7 @@ use backstay_exec::{
     StartError,
 };
 use backstay_log::crash::crash_point;
-use backstay_log::{ClaimMode, has_no_room};
+use backstay_log::{ClaimMode, is_out_of_space};
 use backstay_model::event::{Heartbeat, LostEvidence, TreeOutcome};
 use backstay_model::{Attempt, EffectCall, EffectId, Epoch, StorePath};
 use camino::Utf8PathBuf;
@@ -103,7 +103,7 @@ pub(super) enum Trouble {
 impl Trouble {
     pub(super) fn of(error: &(dyn std::error::Error + 'static)) -> Trouble {
         let message = chain(error);
-        if has_no_room(error) {
+        if is_out_of_space(error) {
             Trouble::NoRoom(message)
         } else if is_damage(error) {
             Trouble::Damage(message)

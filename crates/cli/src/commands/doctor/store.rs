@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use backstay_engine::record::RunStatus;
-use backstay_log::care::glance;
+use backstay_log::maintenance::quick_check;
 use backstay_log::{Direction, ReadError, SqliteLog, TopicFilter};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Coded, OwnerId, Position, Seq, Timestamp, Topic};
@@ -106,7 +106,7 @@ fn broken(found: String) -> Finding {
 fn measure(folder: &Utf8Path, database: &Utf8Path) -> (std::io::Result<Room>, Option<String>) {
     let measured = room(folder);
     let is_small = measured.as_ref().is_ok_and(|room| room.database_bytes <= GLANCE_BYTES_MAX);
-    let wrong = if is_small { glance(database.as_std_path()) } else { Ok(None) };
+    let wrong = if is_small { quick_check(database.as_std_path()) } else { Ok(None) };
     (measured, wrong.unwrap_or_else(|error| Some(describe_any(&error))))
 }
 

@@ -16,20 +16,20 @@ static OPEN: Mutex<BTreeMap<FileId, usize>> = Mutex::new(BTreeMap::new());
 
 /// A database is open as long as this lives.
 #[derive(Debug)]
-pub(super) struct OpenHere(Option<FileId>);
+pub(super) struct OpenDatabase(Option<FileId>);
 
-impl OpenHere {
+impl OpenDatabase {
     /// Takes note that the database at `path` is open.
-    pub(super) fn note(path: &Path) -> OpenHere {
+    pub(super) fn note(path: &Path) -> OpenDatabase {
         let file = file_id(path);
         if let Some(file) = file {
             *OPEN.lock().unwrap_or_else(PoisonError::into_inner).entry(file).or_default() += 1;
         }
-        OpenHere(file)
+        OpenDatabase(file)
     }
 }
 
-impl Drop for OpenHere {
+impl Drop for OpenDatabase {
     fn drop(&mut self) {
         let Some(file) = self.0 else { return };
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +43,7 @@ impl Drop for OpenHere {
 }
 
 /// Whether this process has the database at `path` open. It was looked at when it was opened.
-pub(super) fn is_open_here(path: &Path) -> bool {
+pub(super) fn is_open_in_process(path: &Path) -> bool {
     file_id(path).is_some_and(|file| OPEN.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&file))
 }
 
@@ -60,12 +60,12 @@ mod tests {
     fn a_database_is_open_until_its_last_user_closes_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
-        assert!(!is_open_here(&path));
+        assert!(!is_open_in_process(&path));
         std::fs::write(&path, "x").unwrap();
-        let (one, two) = (OpenHere::note(&path), OpenHere::note(&path));
+        let (one, two) = (OpenDatabase::note(&path), OpenDatabase::note(&path));
         drop(one);
-        assert!(is_open_here(&path));
+        assert!(is_open_in_process(&path));
         drop(two);
-        assert!(!is_open_here(&path));
+        assert!(!is_open_in_process(&path));
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use backstay_model::Seq;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::fault;
+use super::super::error_map;
 use super::super::schema;
 use super::super::sql::{stored, unsigned};
-use super::alone::Alone;
-use super::look;
-use crate::error::{LookError, StoreError};
+use super::exclusive::ExclusiveStore;
+use super::read_only;
+use crate::error::{InspectError, StoreError};
 
 /// Free room in the database for which it is not built anew: that takes as long as all that is in it.
 const WORTH_BYTES: u64 = 256 * 1024;
@@ -28,13 +28,13 @@ pub struct Compacted {
 /// log to nothing. What is in the store stays as it is. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store, or cannot be written: what was not done is as it was.
-pub fn compact(alone: &Alone) -> Result<Compacted, LookError> {
-    let path = alone.folder().join("log.db");
-    let before_bytes = size_bytes(alone.folder())?;
+/// [`InspectError`] if it is not a store, or cannot be written: what was not done is as it was.
+pub fn compact(store: &ExclusiveStore) -> Result<Compacted, InspectError> {
+    let path = store.folder().join("log.db");
+    let before_bytes = size_bytes(store.folder())?;
     let mut connection = schema::connect_writer(&path)?;
-    look::recognize(&connection, &path)?;
-    let failed = |source| fault::sqlite("compact", &path, source);
+    read_only::recognize(&connection, &path)?;
+    let failed = |source| error_map::sqlite("compact", &path, source);
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     sweep(&mut connection).map_err(failed)?;
     truncate(&connection).map_err(failed)?;
@@ -44,7 +44,7 @@ pub fn compact(alone: &Alone) -> Result<Compacted, LookError> {
         truncate(&connection).map_err(failed)?;
     }
     drop(connection);
-    Ok(Compacted { before_bytes, after_bytes: size_bytes(alone.folder())? })
+    Ok(Compacted { before_bytes, after_bytes: size_bytes(store.folder())? })
 }
 
 /// Removes, in one transaction, what the table `sweep` says is gone, and the names that nothing has any more.
@@ -88,7 +88,7 @@ fn size_bytes(folder: &Path) -> Result<u64, StoreError> {
         match std::fs::metadata(&path) {
             Ok(there) => Ok(sum + there.len()),
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(sum),
-            Err(source) => Err(fault::io("look at", &path, source)),
+            Err(source) => Err(error_map::io("look at", &path, source)),
         }
     })
 }

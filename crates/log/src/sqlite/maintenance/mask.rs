@@ -10,7 +10,7 @@ const NESTED_MAX: usize = 4;
 /// A shorter value would be found where it is none.
 const BYTES_MIN: usize = 6;
 /// What stands in the place of each byte. Lengths stay, so that offsets and sizes that the log tells still hold.
-pub(super) const BLANK: u8 = b'*';
+pub(super) const MASK: u8 = b'*';
 
 /// A value that is to be blanked.
 pub struct Secret {
@@ -59,23 +59,23 @@ impl Secret {
     }
 
     /// Blanks the value wherever it is in `bytes`; says where it was.
-    pub fn blank_places(&self, bytes: &mut [u8]) -> Vec<Range<usize>> {
-        let mut places = Vec::new();
+    pub fn mask_bytes(&self, bytes: &mut [u8]) -> Vec<Range<usize>> {
+        let mut positions = Vec::new();
         for form in &self.forms {
             let mut from = 0;
             while let Some(at) = find(&bytes[from..], form.as_bytes()) {
                 let place = from + at..from + at + form.len();
                 from = place.end;
-                bytes[place.clone()].fill(BLANK);
-                places.push(place);
+                bytes[place.clone()].fill(MASK);
+                positions.push(place);
             }
         }
-        places
+        positions
     }
 
     /// Whether the value is in `bytes`.
     #[must_use]
-    pub fn is_in(&self, bytes: &[u8]) -> bool {
+    pub fn occurs_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| find(bytes, form.as_bytes()).is_some())
     }
 }
@@ -116,12 +116,12 @@ mod tests {
         let twice = serde_json::Value::from(once).to_string();
         for text in ["x pass\"word\nEND y".to_owned(), once.to_owned(), twice] {
             let mut bytes = text.clone().into_bytes();
-            assert_eq!(secret.blank_places(&mut bytes).len(), 1);
+            assert_eq!(secret.mask_bytes(&mut bytes).len(), 1);
             let blank = String::from_utf8(bytes).unwrap();
             assert!(!blank.contains("word") && blank.contains("***"), "{blank}");
             assert!(!text.starts_with('{') || serde_json::from_str::<serde_json::Value>(&blank).is_ok());
         }
-        assert!(!secret.is_in(b"pass word END"));
+        assert!(!secret.occurs_in(b"pass word END"));
         assert_eq!(format!("{secret:?}"), "Secret");
     }
 
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_value_is_found_behind_its_own_beginnings() {
         let mut bytes = b"aaaaaaab aaaaaab".to_vec();
-        assert_eq!(Secret::new("aaaaaab").unwrap().blank_places(&mut bytes).len(), 2);
+        assert_eq!(Secret::new("aaaaaab").unwrap().mask_bytes(&mut bytes).len(), 2);
         assert_eq!(bytes, b"a******* *******");
     }
 }

@@ -10,10 +10,10 @@ use rusqlite::ErrorCode;
 /// Whether `error`, or what caused it, says that there is no room: a full disk, a share of it that is used up, or a file that
 /// would be longer than `ulimit -f` lets it be. Every place where that can come from tells it by its cause.
 #[must_use]
-pub fn has_no_room(error: &(dyn Error + 'static)) -> bool {
+pub fn is_out_of_space(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if says_no_room(error) {
+        if reports_full_disk(error) {
             return true;
         }
         next = error.source();
@@ -21,10 +21,10 @@ pub fn has_no_room(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-fn says_no_room(error: &(dyn Error + 'static)) -> bool {
+fn reports_full_disk(error: &(dyn Error + 'static)) -> bool {
     // What is shared hides what it is.
     if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
-        return says_no_room(shared.as_ref());
+        return reports_full_disk(shared.as_ref());
     }
     let io = error.downcast_ref::<io::Error>();
     let io = io.or_else(|| error.downcast_ref::<Arc<io::Error>>().map(AsRef::as_ref));
@@ -59,9 +59,9 @@ mod tests {
             Box::new(io(io::ErrorKind::FileTooLarge)),
         ];
         for error in errors {
-            assert!(has_no_room(&*error), "{error:?}");
+            assert!(is_out_of_space(&*error), "{error:?}");
         }
-        assert!(!has_no_room(&io(io::ErrorKind::PermissionDenied)));
-        assert!(!has_no_room(&StoreError::Stopped));
+        assert!(!is_out_of_space(&io(io::ErrorKind::PermissionDenied)));
+        assert!(!is_out_of_space(&StoreError::Stopped));
     }
 }

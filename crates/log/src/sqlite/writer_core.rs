@@ -7,37 +7,37 @@ use std::time::Duration;
 use backstay_model::Position;
 use tokio::sync::watch;
 
-use super::bell::Bell;
+use super::backoff::Backoff;
 use super::checkpoint::Checkpointer;
 use super::commit::{Committer, Failed};
 use super::flush::{Request, WalFlush};
 use super::group::{Group, Written};
-use super::lock::Turnstile;
-use super::patience::Patience;
-use super::queue::{ClaimAnswer, Command, Queue, Upkeep};
+use super::lock::WriterLock;
+use super::queue::{BackgroundWork, ClaimAnswer, Command, Queue};
+use super::wakeup::WakeupSender;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{Durability, SubmitResult};
 use crate::crash::crash_point;
 use crate::error::StoreError;
-use crate::rings::Rings;
-use crate::ticket::Answer;
+use crate::fanout::Fanout;
+use crate::ticket::Ack;
 
 /// Pieces of what is gone that a process frees before it ends.
 const SWEEPS_AT_CLOSE: u32 = 64;
 
 /// The writing end of the store.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct WriterCore {
     committer: Committer,
-    turnstile: Turnstile,
+    writer_lock: WriterLock,
     clock: Arc<dyn Clock>,
     real: SystemClock,
-    bell: Bell,
+    wakeup: WakeupSender,
     newest: watch::Sender<Position>,
-    rings: Arc<Rings>,
+    fanout: Arc<Fanout>,
     checkpointer: Checkpointer,
     poisoned: bool,
-    patience: Patience,
+    backoff: Backoff,
 }
 
 /// What to say to whoever sent a command.
@@ -50,40 +50,55 @@ enum Reply {
 
 /// An answer that waits for a flush.
 #[derive(Debug)]
-pub(super) struct Owed {
+pub(super) struct PendingAck {
     command: Command,
     reply: Reply,
     request: Request,
 }
 
-impl Owed {
+impl PendingAck {
     /// Answers once the flush is done.
-    pub(super) fn settle(owed: Vec<Owed>, flush: &WalFlush) {
-        let Some(request) = owed.iter().map(|owed| owed.request).max() else { return };
+    pub(super) fn resolve(pending_acks: Vec<PendingAck>, flush: &WalFlush) {
+        let Some(request) = pending_acks.iter().map(|pending_acks| pending_acks.request).max() else {
+            return;
+        };
         match flush.wait(request) {
-            Ok(()) => owed.into_iter().for_each(|owed| owed.reply.send(owed.command)),
+            Ok(()) => pending_acks
+                .into_iter()
+                .for_each(|pending_acks| pending_acks.reply.send(pending_acks.command)),
             Err(()) => {
                 let error = StoreError::Poisoned { path: flush.path().to_owned() };
-                owed.into_iter().for_each(|owed| owed.command.refuse(&error));
+                pending_acks.into_iter().for_each(|pending_acks| pending_acks.command.refuse(&error));
             }
         }
     }
 }
 
-impl Core {
+impl WriterCore {
     pub(super) fn new(
         committer: Committer,
-        turnstile: Turnstile,
+        writer_lock: WriterLock,
         clock: Arc<dyn Clock>,
-        bell: File,
+        wakeup: File,
         newest: watch::Sender<Position>,
-        rings: Arc<Rings>,
+        fanout: Arc<Fanout>,
         checkpointer: Checkpointer,
-    ) -> Core {
-        let bell = Bell::new(bell);
+    ) -> WriterCore {
+        let wakeup = WakeupSender::new(wakeup);
         let real = SystemClock::default();
-        let (poisoned, patience) = (false, Patience::default());
-        Core { committer, turnstile, clock, real, bell, newest, rings, checkpointer, poisoned, patience }
+        let (poisoned, backoff) = (false, Backoff::default());
+        WriterCore {
+            committer,
+            writer_lock,
+            clock,
+            real,
+            wakeup,
+            newest,
+            fanout,
+            checkpointer,
+            poisoned,
+            backoff,
+        }
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -91,7 +106,12 @@ impl Core {
     }
 
     /// Writes and commits a group, and answers those who asked for no more. The others are owed a flush.
-    pub(super) fn commit(&mut self, group: Vec<Command>, flush: &WalFlush, owed: &mut Vec<Owed>) {
+    pub(super) fn commit(
+        &mut self,
+        group: Vec<Command>,
+        flush: &WalFlush,
+        pending_acks: &mut Vec<PendingAck>,
+    ) {
         crash_point("log.append.before");
         let mut replies = Vec::with_capacity(group.len());
         let written = if self.poisoned || flush.has_failed() {
@@ -104,12 +124,12 @@ impl Core {
             return;
         }
         crash_point("log.append.after_commit");
-        self.tell();
+        self.notify_all();
         let mut request = None;
         for (command, reply) in group.into_iter().zip(replies) {
             if reply.needs_flush(&command) {
                 let request = *request.get_or_insert_with(|| flush.ask(self.committer.newest()));
-                owed.push(Owed { command, reply, request });
+                pending_acks.push(PendingAck { command, reply, request });
             } else {
                 reply.send(command);
             }
@@ -117,14 +137,14 @@ impl Core {
     }
 
     /// Tells this process and the others how far the log is.
-    fn tell(&mut self) {
+    fn notify_all(&mut self) {
         let newest = self.committer.newest();
         self.newest.send_if_modified(|seen| {
             let newer = newest > *seen;
             *seen = newest.max(*seen);
             newer
         });
-        self.bell.ring(self.uptime());
+        self.wakeup.notify(self.uptime());
     }
 
     /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
@@ -132,7 +152,7 @@ impl Core {
         if self.checkpointer.has_failed() {
             return Err(StoreError::Poisoned { path: self.path().to_owned() });
         }
-        let turn = self.turnstile.enter()?;
+        let turn = self.writer_lock.enter()?;
         let written = transact(&mut self.committer, group, self.clock.as_ref(), answers, idle);
         let written = match written {
             Ok(written) => written,
@@ -145,43 +165,43 @@ impl Core {
         };
         self.checkpointer.after_commit(&self.committer.connection);
         drop(turn);
-        written.publish(&self.rings);
+        written.publish(&self.fanout);
         Ok(())
     }
 
     /// What has to be looked after when nobody asks for anything.
-    pub(super) fn upkeep(&self) -> Upkeep {
-        if self.bell.is_held_back() {
-            Upkeep::Bell
-        } else if self.has_chores() && !self.poisoned {
-            self.patience.left(self.uptime()).map_or(Upkeep::Index, Upkeep::Later)
+    pub(super) fn background_work(&self) -> BackgroundWork {
+        if self.wakeup.has_deferred() {
+            BackgroundWork::Wakeup
+        } else if self.has_background_tasks() && !self.poisoned {
+            self.backoff.remaining(self.uptime()).map_or(BackgroundWork::Index, BackgroundWork::Later)
         } else {
-            Upkeep::None
+            BackgroundWork::None
         }
     }
 
-    /// Rings for what was held back.
-    pub(super) fn ring(&mut self) {
-        self.bell.ring_held_back(self.uptime());
+    /// Sends a deferred notification.
+    pub(super) fn send_deferred_wakeup(&mut self) {
+        self.wakeup.notify_deferred(self.uptime());
     }
 
-    fn has_chores(&self) -> bool {
-        self.committer.sweeps || self.committer.packs || self.committer.tail.lock().count() > 0
+    fn has_background_tasks(&self) -> bool {
+        self.committer.sweeps || self.committer.packs || self.committer.pending_index.lock().count() > 0
     }
 
     /// Writes all of the index that waits, then frees what is gone, then packs, until somebody wants to append or to end.
-    pub(super) fn do_chores(&mut self, queue: &Queue) {
-        while queue.is_idle() && self.has_chores() {
+    pub(super) fn run_background_tasks(&mut self, queue: &Queue) {
+        while queue.is_idle() && self.has_background_tasks() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
                 let now = self.uptime();
-                if self.patience.failed(chain(&error), now) {
-                    let again_in = self.patience.left(now);
+                if self.backoff.failed(chain(&error), now) {
+                    let again_in = self.backoff.remaining(now);
                     let error = chain(&error);
-                    tracing::warn!(error, ?again_in, "{}", self.committer.chore.undone());
+                    tracing::warn!(error, ?again_in, "{}", self.committer.task.failure());
                 }
                 return;
             }
-            self.patience.succeeded();
+            self.backoff.succeeded();
         }
     }
 
@@ -190,10 +210,10 @@ impl Core {
     }
 
     /// Writes all of the index that waits, and frees a little of what is gone: the rest is for whoever stays.
-    fn end_chores(&mut self) {
+    fn finish_background_tasks(&mut self) {
         let mut pieces = SWEEPS_AT_CLOSE;
-        while self.committer.tail.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
-            pieces -= u32::from(self.committer.tail.lock().count() == 0);
+        while self.committer.pending_index.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
+            pieces -= u32::from(self.committer.pending_index.lock().count() == 0);
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
                 tracing::debug!(%error, "the store is not left in order; the next to open it does that");
                 return;
@@ -203,9 +223,9 @@ impl Core {
 
     /// Leaves the store in order.
     pub(super) fn close(&mut self) {
-        self.ring();
+        self.send_deferred_wakeup();
         if !self.poisoned {
-            self.end_chores();
+            self.finish_background_tasks();
             self.checkpointer.at_close(&self.committer.connection);
         }
     }
@@ -233,8 +253,8 @@ fn transact<'g>(
                 group.live(topic, event, now)?;
                 Reply::Done
             }
-            Command::KeepFold { topic, kept } => {
-                group.committer.keep_fold(topic, kept)?;
+            Command::SaveFold { topic, kept } => {
+                group.committer.save_fold(topic, kept)?;
                 Reply::Done
             }
             Command::Renew { identity, .. } => {
@@ -258,7 +278,7 @@ impl Reply {
     fn send(self, command: Command) {
         let heard = match (self, command) {
             (Reply::Append(result), Command::Append { reply, batch }) => {
-                reply.send(Answer { result, spent: Some(batch) }).is_ok()
+                reply.send(Ack { result, spent: Some(batch) }).is_ok()
             }
             (Reply::Claim(answer), Command::Claim { reply, .. }) => reply.send(answer).is_ok(),
             (Reply::Done, Command::Renew { reply, .. }) => reply.send(Ok(())).is_ok(),
@@ -272,41 +292,44 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::super::placed::Placed;
-    use super::super::{bell, schema};
+    use super::super::database_file::DatabaseFile;
+    use super::super::{schema, wakeup};
     use super::*;
-    use crate::contract::{Afterwards, Authority, Batch, Log, NewEvent, Part};
+    use crate::contract::{Authority, Batch, Log, NewEvent, TopicAppend, TopicTransition};
     use crate::{OpenOptions, SqliteLog};
     use backstay_model::{Kind, Payload, Scope};
     use std::path::Path;
 
     /// A store with so many topics that have ended, and what writes to it, which packs them at once.
-    fn ended(folder: &Path, topics: usize) -> Core {
+    fn ended(folder: &Path, topics: usize) -> WriterCore {
         let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
         let payload = Payload::encode(&"much the same").unwrap();
         let event = NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload, trace: None };
         for index in 0..topics {
             let topic = format!("t{index}").parse().unwrap();
-            let part = Part::new(topic, Authority::Own, vec![event.clone(); 20]);
-            log.submit(Batch::of(Part { afterwards: Afterwards::Closed, ..part })).wait().unwrap();
+            let append = TopicAppend::new(topic, Authority::Exclusive, vec![event.clone(); 20]);
+            log.submit(Batch::of(TopicAppend { transition: TopicTransition::Closed, ..append }))
+                .wait()
+                .unwrap();
         }
         drop(log);
         let path = folder.join("log.db");
-        let (mut connection, placed) = Placed::connect(&path, schema::connect_writer).unwrap();
+        let (mut connection, database_file) = DatabaseFile::connect(&path, schema::connect_writer).unwrap();
         let checkpointer = Checkpointer::start(&mut connection, &path).unwrap();
-        let committer = Committer::new(connection, placed, Arc::default(), 1_024, Duration::ZERO);
+        let committer = Committer::new(connection, database_file, Arc::default(), 1_024, Duration::ZERO);
         let root = backstay_files::Dir::open_found(folder).unwrap();
-        let turnstile = Turnstile::open(&root).unwrap();
-        let bell = bell::open(&root).unwrap();
+        let writer_lock = WriterLock::open(&root).unwrap();
+        let wakeup = wakeup::open(&root).unwrap();
         let newest = watch::Sender::new(Position(0));
         let clock = Arc::new(SystemClock::default());
-        let mut core = Core::new(committer, turnstile, clock, bell, newest, Arc::default(), checkpointer);
+        let mut core =
+            WriterCore::new(committer, writer_lock, clock, wakeup, newest, Arc::default(), checkpointer);
         core.write(&[], &mut Vec::new(), false).unwrap();
-        assert!(core.has_chores());
+        assert!(core.has_background_tasks());
         core
     }
 
-    fn packed(core: &Core) -> i64 {
+    fn packed(core: &WriterCore) -> i64 {
         let count = "SELECT count(*) FROM packed";
         core.committer.connection.query_row(count, (), |row| row.get(0)).unwrap()
     }
@@ -317,10 +340,10 @@ mod tests {
         let mut core = ended(folder.path(), 3);
         let queue = Queue::default();
         queue.close();
-        core.do_chores(&queue);
+        core.run_background_tasks(&queue);
         core.close();
         assert_eq!(packed(&core), 0);
-        core.do_chores(&Queue::default());
+        core.run_background_tasks(&Queue::default());
         assert_eq!(packed(&core), 3);
     }
 
@@ -329,8 +352,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut core = ended(folder.path(), 1);
         core.committer.connection.execute_batch("DROP TABLE packed").unwrap();
-        core.do_chores(&Queue::default());
-        assert!(matches!(core.upkeep(), Upkeep::Later(_)));
-        assert_eq!(core.committer.chore.undone(), "what has ended was not packed");
+        core.run_background_tasks(&Queue::default());
+        assert!(matches!(core.background_work(), BackgroundWork::Later(_)));
+        assert_eq!(core.committer.task.failure(), "what has ended was not packed");
     }
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{fault, schema};
+use super::{error_map, schema};
 use crate::error::StoreError;
 
 /// A database file, by its path and by what the system knows it by. The number of a file is not given again while a
 /// connection has it open.
 #[derive(Clone, Debug)]
-pub(super) struct Placed {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     file: FileNumber,
 }
@@ -31,21 +31,22 @@ impl FileNumber {
     }
 }
 
-impl Placed {
+impl DatabaseFile {
     /// Opens the database at `path` with `connect`, and notes which file that is.
     pub(super) fn connect(
         path: &Path,
         connect: impl FnOnce(&Path) -> Result<Connection, StoreError>,
-    ) -> Result<(Connection, Placed), StoreError> {
-        let placed = Placed::at(path)?;
+    ) -> Result<(Connection, DatabaseFile), StoreError> {
+        let database_file = DatabaseFile::at(path)?;
         let connection = connect(path)?;
-        placed.check()?;
-        Ok((connection, placed))
+        database_file.check()?;
+        Ok((connection, database_file))
     }
 
-    fn at(path: &Path) -> Result<Placed, StoreError> {
-        let found = std::fs::symlink_metadata(path).map_err(|source| fault::io("look at", path, source))?;
-        Ok(Placed { path: path.to_owned(), file: FileNumber::of(&found) })
+    fn at(path: &Path) -> Result<DatabaseFile, StoreError> {
+        let found =
+            std::fs::symlink_metadata(path).map_err(|source| error_map::io("look at", path, source))?;
+        Ok(DatabaseFile { path: path.to_owned(), file: FileNumber::of(&found) })
     }
 
     /// The path that it was opened at.
@@ -61,7 +62,7 @@ impl Placed {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Err(StoreError::Gone { path: self.path.clone() })
             }
-            Err(source) => Err(fault::io("look at", &self.path, source)),
+            Err(source) => Err(error_map::io("look at", &self.path, source)),
         }
     }
 

@@ -4,9 +4,9 @@ use backstay_model::{Payload, Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::super::packed::{Unfit, Unpacker};
+use super::super::row_checksum::ChecksummedRow;
 use super::super::schema::FLAG_MORE;
 use super::super::sql::unsigned;
-use super::super::sum::Summed;
 use super::check::Finding;
 
 const KEYS: &str = "SELECT g, topic_id, seq, at, flags, last_input, last_fact, kind, scope FROM event WHERE g >= ?1 ORDER BY g";
@@ -109,20 +109,20 @@ pub(super) struct Whole {
     /// The flags of its row.
     pub(super) flags: i64,
     /// Whether its row is what was written, as far as that can be told.
-    pub(super) is_as_written: bool,
+    pub(super) matches_checksum: bool,
 }
 
 impl Whole {
     /// The flags that its row has to have with another payload. What was damaged before stays told as damaged.
     pub(super) fn flags_with(&self, payload: &str) -> i64 {
-        if !self.is_as_written {
+        if !self.matches_checksum {
             return self.flags;
         }
         let scope = match &self.recorded.scope {
             backstay_model::Scope::Run => String::new(),
             scope => scope.to_string(),
         };
-        Summed {
+        ChecksummedRow {
             at: self.recorded.at.as_micros(),
             flags: self.flags,
             kind: self.recorded.kind.as_str(),
@@ -163,7 +163,7 @@ pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64
             Err(Unfit::Sqlite(error)) => return Err(error.to_string()),
         };
     }
-    let summed = Summed {
+    let summed = ChecksummedRow {
         at: at.as_micros(),
         flags,
         kind: &kind,
@@ -171,7 +171,7 @@ pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64
         trace: trace.as_deref(),
         payload: &payload,
     };
-    let is_as_written = summed.is_as_written();
+    let matches_checksum = summed.matches_checksum();
     let scope = match scope.as_str() {
         "" => backstay_model::Scope::Run,
         scope => scope.parse().map_err(|invalid: backstay_model::InvalidScope| invalid.to_string())?,
@@ -193,5 +193,5 @@ pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64
         trace,
         more: flags & FLAG_MORE != 0,
     };
-    Ok(Whole { recorded, flags, is_as_written })
+    Ok(Whole { recorded, flags, matches_checksum })
 }

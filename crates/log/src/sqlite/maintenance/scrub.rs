@@ -6,16 +6,16 @@ use std::path::Path;
 use backstay_model::{Payload, Recorded, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::super::fault;
+use super::super::error_map;
 use super::super::packed::{self, DamagedBlock, Unpacker};
 use super::super::schema;
 use super::super::sql::unsigned;
-use super::alone::Alone;
-use super::blanks::Secret;
 use super::compact::truncate;
 use super::events;
+use super::exclusive::ExclusiveStore;
 use super::json::{Names, Structural};
-use super::look;
+use super::mask::Secret;
+use super::read_only;
 use crate::error::ScrubError;
 
 /// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
@@ -59,14 +59,14 @@ pub struct DatabaseScrubbed {
 /// # Errors
 /// [`ScrubError`]; what was changed until then is blanked, and trying again is safe.
 pub fn scrub_database(
-    alone: &Alone,
+    store: &ExclusiveStore,
     secret: &Secret,
     understood: &mut dyn FnMut(&Recorded) -> Result<(), String>,
 ) -> Result<DatabaseScrubbed, ScrubError> {
-    let path = alone.folder().join("log.db");
+    let path = store.folder().join("log.db");
     let mut connection = schema::connect_writer(&path)?;
-    look::recognize(&connection, &path)?;
-    let failed = |source| ScrubError::Store(fault::sqlite("scrub", &path, source));
+    read_only::recognize(&connection, &path)?;
+    let failed = |source| ScrubError::Store(error_map::sqlite("scrub", &path, source));
     // Cells that are overwritten are filled with zeros, and the commit is on the disk when it returns.
     connection.pragma_update(None, "secure_delete", true).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
@@ -75,8 +75,8 @@ pub fn scrub_database(
     let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
     // What has it is packed again later.
     let damaged = packed::put_back(&transaction, &has_it).map_err(failed)?;
-    let events = blank_events(&transaction, &path, secret, understood)?;
-    let rows = blank_rows(&transaction, &path, secret)?;
+    let events = mask_events(&transaction, &path, secret, understood)?;
+    let rows = mask_rows(&transaction, &path, secret)?;
     transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     wipe(&connection).map_err(failed)?;
@@ -89,7 +89,7 @@ fn refuse_structure(transaction: &Transaction<'_>, path: &Path, secret: &Secret)
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE instr({column}, ?1))");
             let is_there: bool = transaction
                 .query_row(&sql, [form], |row| row.get(0))
-                .map_err(|source| ScrubError::Store(fault::sqlite("scrub", path, source)))?;
+                .map_err(|source| ScrubError::Store(error_map::sqlite("scrub", path, source)))?;
             if is_there {
                 let what = "things are found by it".to_owned();
                 return Err(ScrubError::Structure {
@@ -102,13 +102,13 @@ fn refuse_structure(transaction: &Transaction<'_>, path: &Path, secret: &Secret)
     Ok(())
 }
 
-fn blank_events(
+fn mask_events(
     transaction: &Transaction<'_>,
     path: &Path,
     secret: &Secret,
     understood: &mut dyn FnMut(&Recorded) -> Result<(), String>,
 ) -> Result<u64, ScrubError> {
-    let failed = |source| ScrubError::Store(fault::sqlite("scrub", path, source));
+    let failed = |source| ScrubError::Store(error_map::sqlite("scrub", path, source));
     let mut found: BTreeMap<u64, (String, u64)> = BTreeMap::new();
     for form in secret.forms() {
         let mut statement = transaction
@@ -131,7 +131,7 @@ fn blank_events(
         let whole = events::whole(&mut Unpacker::new(transaction), &topic, Seq(*seq), *g).map_err(odd)?;
         let text = whole.recorded.payload.as_str();
         let (text, count) =
-            secret.blank_whole_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;
+            secret.mask_json_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;
         if count == 0 {
             continue;
         }
@@ -147,8 +147,8 @@ fn blank_events(
     Ok(changed)
 }
 
-fn blank_rows(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<u64, ScrubError> {
-    let failed = |source| ScrubError::Store(fault::sqlite("scrub", path, source));
+fn mask_rows(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Result<u64, ScrubError> {
+    let failed = |source| ScrubError::Store(error_map::sqlite("scrub", path, source));
     let mut count = 0;
     for (table, column) in TEXTS {
         let mut found: BTreeSet<String> = BTreeSet::new();
@@ -165,7 +165,7 @@ fn blank_rows(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Re
                 place: format!("a row of the table {table}"),
                 what: structural.to_string(),
             };
-            let (blank, blanked) = secret.blank_whole_text(&text, Names::Ours).map_err(odd)?;
+            let (blank, blanked) = secret.mask_json_text(&text, Names::Ours).map_err(odd)?;
             if blanked > 0 {
                 let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {column} = ?1");
                 count += transaction.execute(&sql, (text, blank)).map_err(failed)? as u64;

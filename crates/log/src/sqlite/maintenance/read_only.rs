@@ -5,50 +5,50 @@ use std::path::{Path, PathBuf};
 use backstay_files::{Dir, if_there};
 use rusqlite::{Connection, Transaction};
 
-use super::super::lock::{LockFile, Strength};
+use super::super::lock::{LockFile, LockMode};
 use super::super::schema::{self, Found};
-use super::super::{fault, filesystem, wal};
-use super::alone::Alone;
-use crate::error::{LookError, OpenError, StoreError};
+use super::super::{error_map, filesystem, wal};
+use super::exclusive::ExclusiveStore;
+use crate::error::{InspectError, OpenError, StoreError};
 
 /// The database's name in the store's folder.
 const DATABASE: &str = "log.db";
 
 /// An open database, for reading. Nobody can have the store alone meanwhile.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct ReadOnlyStore {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
     _lock: Option<LockFile>,
 }
 
-impl Look {
+impl ReadOnlyStore {
     /// Opens the store in `folder`.
-    pub(super) fn open(folder: &Path) -> Result<Look, LookError> {
+    pub(super) fn open(folder: &Path) -> Result<ReadOnlyStore, InspectError> {
         let root = root(folder)?;
         filesystem::refuse_network(root.path())?;
-        let lock = LockFile::open_there(&root, "store.lock", Strength::Shared)?;
+        let lock = LockFile::open_there(&root, "store.lock", LockMode::Shared)?;
         if let Some(lock) = &lock {
             lock.acquire()?;
         }
-        Look::connect(root, lock)
+        ReadOnlyStore::connect(root, lock)
     }
 
     /// The same for whoever has the store alone.
-    pub(super) fn open_alone(alone: &Alone) -> Result<Look, LookError> {
-        Look::connect(root(alone.folder())?, None)
+    pub(super) fn open_exclusive(alone: &ExclusiveStore) -> Result<ReadOnlyStore, InspectError> {
+        ReadOnlyStore::connect(root(alone.folder())?, None)
     }
 
-    fn connect(root: Dir, lock: Option<LockFile>) -> Result<Look, LookError> {
+    fn connect(root: Dir, lock: Option<LockFile>) -> Result<ReadOnlyStore, InspectError> {
         let path = root.path().join(DATABASE);
         let connection = schema::connect_reader(&path)?;
         recognize(&connection, &path)?;
-        Ok(Look { connection, path, _lock: lock })
+        Ok(ReadOnlyStore { connection, path, _lock: lock })
     }
 
     /// One read transaction: everything in it is of one moment.
     pub(super) fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
-        let failed = |source| fault::sqlite("read", &self.path, source);
+        let failed = |source| error_map::sqlite("read", &self.path, source);
         let transaction = self.connection.transaction().map_err(failed)?;
         // A transaction begins with its first read.
         transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |_row| Ok(())).map_err(failed)?;
@@ -57,16 +57,16 @@ impl Look {
 }
 
 /// The folder of a store, whose database has to be there.
-fn root(folder: &Path) -> Result<Dir, LookError> {
-    let failed = |source| fault::io("look at", folder, source);
-    let missing = || LookError::from(OpenError::Missing { path: folder.to_owned() });
+fn root(folder: &Path) -> Result<Dir, InspectError> {
+    let failed = |source| error_map::io("look at", folder, source);
+    let missing = || InspectError::from(OpenError::Missing { path: folder.to_owned() });
     let root = if_there(Dir::open_found(folder)).map_err(failed)?.ok_or_else(missing)?;
     wal::refuse_damage(&root.path().join(DATABASE))?;
     if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
 }
 
 /// Refuses a database that is no store of today's format.
-pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), LookError> {
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), InspectError> {
     match schema::recognize(connection, path)? {
         Found::Store => Ok(()),
         Found::Blank => {

@@ -6,13 +6,13 @@ use backstay_model::{LogId, OwnerId, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::super::fault;
+use super::super::error_map;
 use super::super::owners::OwnerLocks;
 use super::super::schema::FORMAT;
 use super::super::sql::unsigned;
-use super::alone::holders;
-use super::look::Look;
-use crate::error::{LookError, StoreError};
+use super::exclusive::holders;
+use super::read_only::ReadOnlyStore;
+use crate::error::{InspectError, StoreError};
 
 /// A store in numbers. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -36,16 +36,16 @@ pub struct StoreInfo {
     /// Payloads of live events.
     pub live_bytes: u64,
     /// Topics, by name.
-    pub topics: Vec<TopicRoom>,
+    pub topics: Vec<TopicSize>,
     /// Owners that live, as they registered.
-    pub owners: Vec<LivingOwner>,
+    pub owners: Vec<LiveOwner>,
     /// Every process that has the store open, owner or not; empty where the system does not tell.
     pub open_in: Vec<u32>,
 }
 
 /// What one topic takes in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TopicRoom {
+pub struct TopicSize {
     /// Its name.
     pub topic: String,
     /// Its events.
@@ -56,7 +56,7 @@ pub struct TopicRoom {
 
 /// A process that owns topics or may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LivingOwner {
+pub struct LiveOwner {
     /// Its id.
     pub owner: String,
     /// The machine.
@@ -71,14 +71,14 @@ pub struct LivingOwner {
 /// nothing. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store or cannot be read.
-pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, LookError> {
+/// [`InspectError`] if it is not a store or cannot be read.
+pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, InspectError> {
     let open_in = holders(&folder.join("store.lock"))?;
-    let mut look = Look::open(database)?;
+    let mut look = ReadOnlyStore::open(database)?;
     let path = look.path.clone();
     let locks = OwnerLocks::new(folder.join("owners"));
     let transaction = look.begin()?;
-    let failed = |source| fault::sqlite("read", &path, source);
+    let failed = |source| error_map::sqlite("read", &path, source);
     let (log, created_at) = transaction
         .query_row("SELECT log_id, created_at FROM meta", (), |row| {
             Ok((row.get::<_, String>(0)?, row.get(1)?))
@@ -118,11 +118,11 @@ fn wal_bytes(database: &Path) -> Result<u64, StoreError> {
     match std::fs::symlink_metadata(&path) {
         Ok(there) => Ok(there.len()),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(source) => Err(fault::io("look at", &path, source)),
+        Err(source) => Err(error_map::io("look at", &path, source)),
     }
 }
 
-fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicRoom>> {
+fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicSize>> {
     let mut statement = connection.prepare(
         "SELECT topic.name, ifnull(room.events, 0), ifnull(room.size_bytes, 0) + \
          (SELECT ifnull(sum(length(data)), 0) FROM packed WHERE packed.topic_id = topic.id) FROM topic LEFT JOIN \
@@ -130,18 +130,18 @@ fn topics(connection: &Connection) -> rusqlite::Result<Vec<TopicRoom>> {
          ON room.topic_id = topic.id ORDER BY topic.name",
     )?;
     let rows = statement.query_map((), |row| {
-        Ok(TopicRoom { topic: row.get(0)?, events: unsigned(row, 1)?, event_bytes: unsigned(row, 2)? })
+        Ok(TopicSize { topic: row.get(0)?, events: unsigned(row, 1)?, event_bytes: unsigned(row, 2)? })
     })?;
     rows.collect()
 }
 
-fn owners(connection: &Connection, locks: &OwnerLocks, path: &Path) -> Result<Vec<LivingOwner>, StoreError> {
-    let read = || -> rusqlite::Result<Vec<LivingOwner>> {
+fn owners(connection: &Connection, locks: &OwnerLocks, path: &Path) -> Result<Vec<LiveOwner>, StoreError> {
+    let read = || -> rusqlite::Result<Vec<LiveOwner>> {
         let mut statement = connection.prepare(
             "SELECT owner.id, host, pid, (SELECT count(*) FROM topic WHERE topic.owner = owner.id) FROM owner ORDER BY owner.id",
         )?;
         let rows = statement.query_map((), |row| {
-            Ok(LivingOwner {
+            Ok(LiveOwner {
                 owner: row.get(0)?,
                 host: row.get(1)?,
                 pid: row.get(2)?,
@@ -151,7 +151,7 @@ fn owners(connection: &Connection, locks: &OwnerLocks, path: &Path) -> Result<Ve
         rows.collect()
     };
     let mut living = Vec::new();
-    for owner in read().map_err(|source| fault::sqlite("read", path, source))? {
+    for owner in read().map_err(|source| error_map::sqlite("read", path, source))? {
         let id: OwnerId = owner.owner.parse().map_err(|invalid: backstay_model::InvalidId| {
             StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }
         })?;

@@ -4,7 +4,7 @@ use backstay_model::{Position, Seq, Timestamp, Topic};
 
 use super::commit::{Committer, Failed};
 use super::sql::{position, stored, unsigned};
-use crate::contract::{Appended, AppendedPart};
+use crate::contract::{Appended, AppendedTopic};
 use crate::error::AppendError;
 
 impl Committer {
@@ -18,17 +18,17 @@ impl Committer {
         let Some(slot) = self.load(topic)? else { return Ok(None) };
         let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(
-            "SELECT part_topic, first, last, at, g, digest FROM key WHERE topic_id = ?1 AND key = ?2 ORDER BY part",
+            "SELECT nth_topic, first, last, at, g, digest FROM key WHERE topic_id = ?1 AND key = ?2 ORDER BY nth",
         )?;
         let mut rows = statement.query((id, key))?;
-        let mut appended = Appended { parts: Vec::new(), g: Position(0), repeated: true };
+        let mut appended = Appended { topics: Vec::new(), g: Position(0), repeated: true };
         while let Some(row) = rows.next()? {
             if row.get_ref(5)?.as_str().map_err(rusqlite::Error::from)? != digest {
                 return Ok(Some(Err(AppendError::KeyConflict { topic: topic.clone(), key: key.to_owned() })));
             }
             let name = row.get::<_, String>(0)?;
             appended.g = position(row, 4)?;
-            appended.parts.push(AppendedPart {
+            appended.topics.push(AppendedTopic {
                 topic: name.parse().map_err(|invalid: backstay_model::InvalidTopic| {
                     Failed::Corrupt(format!("the key `{key}`: {invalid}"))
                 })?,
@@ -37,25 +37,25 @@ impl Committer {
                 at: Timestamp::from_micros(row.get(3)?),
             });
         }
-        Ok((!appended.parts.is_empty()).then_some(Ok(appended)))
+        Ok((!appended.topics.is_empty()).then_some(Ok(appended)))
     }
 
     pub(super) fn remember(&mut self, appended: &Appended, key: &str, digest: &str) -> Result<(), Failed> {
-        let slot = self.load_or_make(&appended.parts[0].topic)?;
+        let slot = self.load_or_make(&appended.topics[0].topic)?;
         let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(
-            "INSERT INTO key (topic_id, key, part, part_topic, first, last, at, g, digest) \
+            "INSERT INTO key (topic_id, key, nth, nth_topic, first, last, at, g, digest) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
-        for (index, part) in appended.parts.iter().enumerate() {
+        for (index, append) in appended.topics.iter().enumerate() {
             statement.execute((
                 id,
                 key,
                 i64::try_from(index).unwrap_or(i64::MAX),
-                part.topic.as_str(),
-                stored(part.first.0),
-                stored(part.last.0),
-                part.at.as_micros(),
+                append.topic.as_str(),
+                stored(append.first.0),
+                stored(append.last.0),
+                append.at.as_micros(),
                 stored(appended.g.0),
                 digest,
             ))?;

@@ -39,7 +39,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Whether the event at `g` of `topic` is in the index.
-    pub(super) fn hold(&self, topic: i64, g: Position) -> bool {
+    pub(super) fn include(&self, topic: i64, g: Position) -> bool {
         g <= self.flushed || (g <= self.until && topic < self.topic) || (topic == self.topic && g <= self.g)
     }
 }
@@ -133,11 +133,11 @@ pub(super) struct Step {
 
 /// The tail of one process, shared by its writer and its readers.
 #[derive(Debug, Default)]
-pub(super) struct Tail(Mutex<Waiting>);
+pub(super) struct PendingIndex(Mutex<PendingEntries>);
 
 /// What waits, and up to where it is complete.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct PendingEntries {
     marks: Marks,
     covered: Position,
     topics: BTreeMap<i64, Vec<Entry>>,
@@ -145,25 +145,25 @@ pub(super) struct Waiting {
     pub(super) names: Names,
 }
 
-impl Tail {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
+impl PendingIndex {
+    pub(super) fn lock(&self) -> MutexGuard<'_, PendingEntries> {
         // Nothing that is done under the lock panics halfway, so a poisoned lock still guards a whole tail.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiting {
+impl PendingEntries {
     /// Makes the tail agree with what `connection` sees in its transaction: `state`. False if the tail is ahead of the
     /// index that `connection` sees; then what the tail has given to the index meanwhile would be missed, and the caller
     /// has to look at the database again.
-    pub(super) fn agree(&mut self, connection: &Connection, state: &StoreState) -> rusqlite::Result<bool> {
+    pub(super) fn sync(&mut self, connection: &Connection, state: &StoreState) -> rusqlite::Result<bool> {
         if state.marks < self.marks {
             return Ok(false);
         }
         if state.marks.generation != self.marks.generation {
-            *self = Waiting { marks: state.marks, ..Waiting::default() };
+            *self = PendingEntries { marks: state.marks, ..PendingEntries::default() };
         }
-        self.adopt(state.marks);
+        self.advance(state.marks);
         if state.events > self.covered {
             self.scan(connection)?;
             self.covered = self.covered.max(state.events);
@@ -173,12 +173,12 @@ impl Waiting {
 
     /// Takes in the rows that this process has not seen yet and the index does not have.
     fn scan(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        crash_point("log.tail.scan");
+        crash_point("log.pending_index.scan");
         let mut statement = connection.prepare_cached(SCAN)?;
         let mut rows = statement.query([stored(self.covered.max(self.marks.flushed).0)])?;
         while let Some(row) = rows.next()? {
             let (g, topic) = (position(row, 0)?, row.get(1)?);
-            if self.marks.hold(topic, g) {
+            if self.marks.include(topic, g) {
                 self.covered = self.covered.max(g);
                 continue;
             }
@@ -199,7 +199,7 @@ impl Waiting {
     }
 
     /// Lets go of what is in the index by now.
-    pub(super) fn adopt(&mut self, marks: Marks) {
+    pub(super) fn advance(&mut self, marks: Marks) {
         if marks <= self.marks {
             return;
         }
@@ -210,7 +210,7 @@ impl Waiting {
         let until = if before.flushed == marks.flushed { marks.topic } else { i64::MAX };
         let mut emptied = Vec::new();
         for (topic, entries) in self.topics.range_mut(from..=until) {
-            let gone = entries.partition_point(|entry| marks.hold(*topic, entry.g));
+            let gone = entries.partition_point(|entry| marks.include(*topic, entry.g));
             entries.drain(..gone);
             self.count -= gone;
             if entries.is_empty() {

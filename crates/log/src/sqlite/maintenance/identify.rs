@@ -5,12 +5,12 @@ use std::path::Path;
 use backstay_model::{LogId, Position};
 
 use super::super::schema::{self, Found};
-use super::super::{fault, readers, wal};
-use crate::error::{LookError, OpenError, StoreError};
+use super::super::{error_map, readers, wal};
+use crate::error::{InspectError, OpenError, StoreError};
 
 /// What a database is at the first look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peeked {
+pub enum StoreIdentity {
     /// Nothing was written to it yet.
     Blank,
     /// A log.
@@ -22,7 +22,7 @@ pub enum Peeked {
     },
 }
 
-/// Refuses a store of whose database a part is gone that SQLite would not miss. For who looks at a copy: what tells of the
+/// Refuses a store whose database lacks a part that SQLite would not miss. For who looks at a copy: what tells of the
 /// damage lies beside the original. Writes nothing. Blocks.
 ///
 /// # Errors
@@ -35,21 +35,21 @@ pub fn refuse_damage(folder: &Path) -> Result<(), StoreError> {
 /// shared memory beside the database. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if there is no database, it is none of a store, is newer, damaged, or cannot be read.
-pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
+/// [`InspectError`] if there is no database, it is none of a store, is newer, damaged, or cannot be read.
+pub fn identify(folder: &Path) -> Result<StoreIdentity, InspectError> {
     // SQLite would remove what tells of the damage.
     refuse_damage(folder)?;
     let path = folder.join("log.db");
-    if !path.try_exists().map_err(|source| fault::io("look at", &path, source))? {
+    if !path.try_exists().map_err(|source| error_map::io("look at", &path, source))? {
         return Err(OpenError::Missing { path: folder.to_owned() }.into());
     }
     if !wal::is_database(&path)? {
         return Err(OpenError::NotAStore { path, what: "not a database".to_owned() }.into());
     }
     let connection = schema::connect_reader(&path)?;
-    let failed = |source| fault::sqlite("read", &path, source);
+    let failed = |source| error_map::sqlite("read", &path, source);
     if let Found::Blank = schema::recognize(&connection, &path)? {
-        return Ok(Peeked::Blank);
+        return Ok(StoreIdentity::Blank);
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     let log = id.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
@@ -57,5 +57,5 @@ pub fn peek(folder: &Path) -> Result<Peeked, LookError> {
         what: invalid.to_string(),
     })?;
     let newest = readers::newest(&connection).map_err(failed)?;
-    Ok(Peeked::Log { log, newest })
+    Ok(StoreIdentity::Log { log, newest })
 }

@@ -6,17 +6,17 @@
 use crc32fast::Hasher;
 
 /// The row has a check value: CRC-32, in the 32 bits from [`SHIFT`] on.
-const FLAG_SUM: i64 = 8;
+const FLAG_CHECKSUM: i64 = 8;
 const SHIFT: u32 = 8;
 /// The bits that say something else.
-const OTHERS: i64 = FLAG_SUM - 1;
+const OTHERS: i64 = FLAG_CHECKSUM - 1;
 /// The length of no text, and the greatest that is told from others.
 const NO_TEXT: u16 = u16::MAX;
 const LENGTH_MAX: u16 = u16::MAX - 1;
 
 /// What the row of an event says. `flags` may have a check value or not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Summed<'r> {
+pub(super) struct ChecksummedRow<'r> {
     pub(super) at: i64,
     pub(super) flags: i64,
     pub(super) kind: &'r str,
@@ -25,15 +25,15 @@ pub(super) struct Summed<'r> {
     pub(super) payload: &'r str,
 }
 
-impl Summed<'_> {
+impl ChecksummedRow<'_> {
     /// The flags with the check value of the rest.
     pub(super) fn flags(&self) -> i64 {
-        (self.flags & OTHERS) | FLAG_SUM | (i64::from(self.sum()) << SHIFT)
+        (self.flags & OTHERS) | FLAG_CHECKSUM | (i64::from(self.sum()) << SHIFT)
     }
 
     /// Whether the row is what was written; a row without a check value may be.
-    pub(super) fn is_as_written(&self) -> bool {
-        self.flags & FLAG_SUM == 0 || self.flags == self.flags()
+    pub(super) fn matches_checksum(&self) -> bool {
+        self.flags & FLAG_CHECKSUM == 0 || self.flags == self.flags()
     }
 
     /// Over the time, the lengths of the short texts, the other flags, and the texts.
@@ -58,7 +58,7 @@ impl Summed<'_> {
 mod tests {
     use super::*;
 
-    const ROW: Summed<'_> = Summed {
+    const ROW: ChecksummedRow<'_> = ChecksummedRow {
         at: 1_700_000_000_000_000,
         flags: 1,
         kind: "noted",
@@ -75,24 +75,24 @@ mod tests {
 
     #[test]
     fn every_change_of_a_row_is_told_and_rows_of_earlier_versions_are_taken() {
-        assert!(ROW.is_as_written(), "it has no value yet");
-        let written = Summed { flags: ROW.flags(), ..ROW };
-        assert!(written.is_as_written());
+        assert!(ROW.matches_checksum(), "it has no value yet");
+        let written = ChecksummedRow { flags: ROW.flags(), ..ROW };
+        assert!(written.matches_checksum());
         for (number, changed) in [
-            Summed { at: 1_700_000_000_000_001, ..written },
-            Summed { flags: written.flags ^ 1, ..written },
-            Summed { flags: written.flags ^ (1 << 20), ..written },
-            Summed { flags: written.flags | (1 << 50), ..written },
-            Summed { kind: "moted", ..written },
-            Summed { kind: "notedb", scope: "uild@loop~3", ..written },
-            Summed { scope: "build@loop~4", ..written },
-            Summed { trace: Some(""), ..written },
-            Summed { payload: r#"{"v":1,"text":"hullo"}"#, ..written },
+            ChecksummedRow { at: 1_700_000_000_000_001, ..written },
+            ChecksummedRow { flags: written.flags ^ 1, ..written },
+            ChecksummedRow { flags: written.flags ^ (1 << 20), ..written },
+            ChecksummedRow { flags: written.flags | (1 << 50), ..written },
+            ChecksummedRow { kind: "moted", ..written },
+            ChecksummedRow { kind: "notedb", scope: "uild@loop~3", ..written },
+            ChecksummedRow { scope: "build@loop~4", ..written },
+            ChecksummedRow { trace: Some(""), ..written },
+            ChecksummedRow { payload: r#"{"v":1,"text":"hullo"}"#, ..written },
         ]
         .into_iter()
         .enumerate()
         {
-            assert!(!changed.is_as_written(), "{number}: {changed:?}");
+            assert!(!changed.matches_checksum(), "{number}: {changed:?}");
         }
     }
 }

@@ -8,33 +8,34 @@ use std::time::Duration;
 
 use backstay_files::Dir;
 
-use super::super::fault;
-use super::super::lock::{LockFile, Strength};
-use crate::error::{AloneError, StoreError};
+use super::super::error_map;
+use super::super::lock::{LockFile, LockMode};
+use crate::error::{ExclusiveError, StoreError};
 
 /// The lock that whoever has the store open shares.
 const LOCK: &str = "store.lock";
 
 /// A store that no other process has open, until this is dropped.
 #[derive(Debug)]
-pub struct Alone {
+pub struct ExclusiveStore {
     folder: PathBuf,
     lock: LockFile,
 }
 
-impl Alone {
+impl ExclusiveStore {
     /// Waits a few seconds until no other process has the store in `folder` open, and keeps them out.
     ///
     /// # Errors
-    /// [`AloneError::InTheWay`] names who has it open.
-    pub fn take(folder: &Path) -> Result<Alone, AloneError> {
-        let root = Dir::open_found(folder).map_err(|source| fault::io("open the folder", folder, source))?;
-        let lock = LockFile::open(&root, LOCK, Strength::Exclusive)?;
+    /// [`ExclusiveError::InUse`] names who has it open.
+    pub fn acquire(folder: &Path) -> Result<ExclusiveStore, ExclusiveError> {
+        let root =
+            Dir::open_found(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
+        let lock = LockFile::open(&root, LOCK, LockMode::Exclusive)?;
         match lock.acquire() {
-            Ok(()) => Ok(Alone { folder: root.path().to_owned(), lock }),
+            Ok(()) => Ok(ExclusiveStore { folder: root.path().to_owned(), lock }),
             Err(StoreError::LockBusy { .. }) => {
                 let pids = holders(&root.path().join(LOCK))?;
-                Err(AloneError::InTheWay { path: folder.to_owned(), pids })
+                Err(ExclusiveError::InUse { path: folder.to_owned(), pids })
             }
             Err(error) => Err(error.into()),
         }
@@ -43,12 +44,13 @@ impl Alone {
     /// The same without waiting: none if another process has the store open.
     ///
     /// # Errors
-    /// [`AloneError::Store`] if its lock cannot be used.
-    pub fn take_now(folder: &Path) -> Result<Option<Alone>, AloneError> {
-        let root = Dir::open_found(folder).map_err(|source| fault::io("open the folder", folder, source))?;
-        let lock = LockFile::open(&root, LOCK, Strength::Exclusive)?;
+    /// [`ExclusiveError::Store`] if its lock cannot be used.
+    pub fn try_acquire(folder: &Path) -> Result<Option<ExclusiveStore>, ExclusiveError> {
+        let root =
+            Dir::open_found(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
+        let lock = LockFile::open(&root, LOCK, LockMode::Exclusive)?;
         let is_taken = lock.acquire_within(Duration::ZERO)?;
-        Ok(is_taken.then(|| Alone { folder: root.path().to_owned(), lock }))
+        Ok(is_taken.then(|| ExclusiveStore { folder: root.path().to_owned(), lock }))
     }
 
     /// The store's folder.
@@ -58,7 +60,7 @@ impl Alone {
     }
 }
 
-impl Drop for Alone {
+impl Drop for ExclusiveStore {
     fn drop(&mut self) {
         self.lock.release();
     }
@@ -72,7 +74,7 @@ pub fn holders(path: &Path) -> Result<Vec<u32>, StoreError> {
     let inode = match std::fs::symlink_metadata(path) {
         Ok(there) => there.ino(),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(fault::io("look at", path, source)),
+        Err(source) => return Err(error_map::io("look at", path, source)),
     };
     let Ok(locks) = File::open("/proc/locks") else { return Ok(Vec::new()) };
     let mut pids: Vec<u32> =
@@ -114,11 +116,11 @@ mod tests {
     fn this_process_is_named_when_it_is_in_the_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.lock");
-        let lock = LockFile::open(&Dir::open_found(folder.path()).unwrap(), LOCK, Strength::Shared).unwrap();
+        let lock = LockFile::open(&Dir::open_found(folder.path()).unwrap(), LOCK, LockMode::Shared).unwrap();
         assert_eq!(holders(&path).unwrap(), Vec::<u32>::new());
         lock.acquire().unwrap();
         assert_eq!(holders(&path).unwrap(), [std::process::id()]);
         drop(lock);
-        assert!(Alone::take(folder.path()).is_ok());
+        assert!(ExclusiveStore::acquire(folder.path()).is_ok());
     }
 }

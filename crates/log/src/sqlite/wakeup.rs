@@ -9,101 +9,101 @@ use std::time::Duration;
 
 use backstay_files::Dir;
 
-use super::fault;
+use super::error_map;
 use crate::error::StoreError;
 
 /// The bell is rung at most this often; a last ring follows what was held back.
-pub(super) const RING_EVERY: Duration = Duration::from_millis(1);
+pub(super) const NOTIFY_INTERVAL: Duration = Duration::from_millis(1);
 /// How often a follower looks without having been rung for, should a ring ever be lost.
-const BACKSTOP: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The end that rings.
 #[derive(Debug)]
-pub(super) struct Bell {
+pub(super) struct WakeupSender {
     file: File,
-    rung: Option<Duration>,
-    held_back: bool,
+    last: Option<Duration>,
+    deferred: bool,
 }
 
 /// The bell's name in the store's folder.
-const NAME: &str = "bell";
+const NAME: &str = "wakeup";
 
 /// Opens the bell's file, making it if need be.
 pub(super) fn open(folder: &Dir) -> Result<File, StoreError> {
     folder
         .open_or_create(NAME)
-        .map_err(|source| fault::io("open the bell", &folder.path().join(NAME), source))
+        .map_err(|source| error_map::io("open the wakeup", &folder.path().join(NAME), source))
 }
 
-impl Bell {
-    pub(super) const fn new(file: File) -> Bell {
-        Bell { file, rung: None, held_back: false }
+impl WakeupSender {
+    pub(super) const fn new(file: File) -> WakeupSender {
+        WakeupSender { file, last: None, deferred: false }
     }
 
-    /// Rings at the monotonic moment `now`, or holds the ring back if it rang a moment ago.
-    pub(super) fn ring(&mut self, now: Duration) {
-        if self.rung.is_some_and(|rung| now.saturating_sub(rung) < RING_EVERY) {
-            self.held_back = true;
+    /// Notifies at the monotonic time `now`, or defers that if the last notification was a moment ago.
+    pub(super) fn notify(&mut self, now: Duration) {
+        if self.last.is_some_and(|last| now.saturating_sub(last) < NOTIFY_INTERVAL) {
+            self.deferred = true;
             return;
         }
-        self.rung = Some(now);
-        self.held_back = false;
-        strike(&self.file);
+        self.last = Some(now);
+        self.deferred = false;
+        notify(&self.file);
     }
 
-    /// Whether a ring was held back, and has to follow within [`RING_EVERY`].
-    pub(super) const fn is_held_back(&self) -> bool {
-        self.held_back
+    /// Whether a notification was deferred, and has to follow within [`NOTIFY_INTERVAL`].
+    pub(super) const fn has_deferred(&self) -> bool {
+        self.deferred
     }
 
-    /// Rings if a ring was held back.
-    pub(super) fn ring_held_back(&mut self, now: Duration) {
-        if self.held_back {
-            self.rung = Some(now);
-            self.held_back = false;
-            strike(&self.file);
+    /// Sends the deferred notification, if there is one.
+    pub(super) fn notify_deferred(&mut self, now: Duration) {
+        if self.deferred {
+            self.last = Some(now);
+            self.deferred = false;
+            notify(&self.file);
         }
     }
 }
 
 /// Strikes the bell: one byte, always the same one, so that the file does not grow.
-pub(super) fn strike(file: &File) {
+pub(super) fn notify(file: &File) {
     if let Err(error) = file.write_all_at(b".", 0) {
         // Followers look once a second anyway.
-        tracing::debug!(%error, "the bell cannot be rung");
+        tracing::debug!(%error, "followers cannot be notified");
     }
 }
 
 /// Waits for the bell, or for the backstop: where the system has no watch on a file left, for that alone.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(super) struct Ear(Option<std::os::fd::OwnedFd>);
+pub(super) struct Listener(Option<std::os::fd::OwnedFd>);
 
 #[cfg(target_os = "linux")]
-impl Ear {
-    pub(super) fn open(folder: &Dir) -> Result<Ear, StoreError> {
+impl Listener {
+    pub(super) fn open(folder: &Dir) -> Result<Listener, StoreError> {
         use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let path = folder.path().join(NAME);
         let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(|inotify| {
             add_watch(&inotify, &path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).map(|_| inotify)
         });
         match opened {
-            Ok(inotify) => Ok(Ear(Some(inotify))),
+            Ok(inotify) => Ok(Listener(Some(inotify))),
             Err(error) if is_used_up(error) => {
                 tracing::debug!(%error, path = %path.display(), "no watch is left: the log is looked at once a second");
-                Ok(Ear(None))
+                Ok(Listener(None))
             }
-            Err(error) => Err(fault::io("watch the bell", &path, error.into())),
+            Err(error) => Err(error_map::io("watch the wakeup", &path, error.into())),
         }
     }
 
     /// Returns once the bell was rung, and at the latest after the backstop.
-    pub(super) fn listen(&self) {
+    pub(super) fn wait(&self) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(inotify) = &self.0 else { return std::thread::park_timeout(BACKSTOP) };
-        let backstop = Timespec { tv_sec: BACKSTOP.as_secs().cast_signed(), tv_nsec: 0 };
+        let Some(inotify) = &self.0 else { return std::thread::park_timeout(POLL_INTERVAL) };
+        let backstop = Timespec { tv_sec: POLL_INTERVAL.as_secs().cast_signed(), tv_nsec: 0 };
         if let Err(error) = poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&backstop)) {
-            tracing::debug!(%error, "waiting for the bell was interrupted");
+            tracing::debug!(%error, "the wait for a wakeup was interrupted");
         }
         let mut buffer = [0_u8; 4096];
         // Which rings they were says nothing; they are only taken off the queue, until none is left.
@@ -121,16 +121,16 @@ fn is_used_up(error: rustix::io::Errno) -> bool {
 /// Waits for the backstop only: this system has no watch on a file here yet.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
-pub(super) struct Ear;
+pub(super) struct Listener;
 
 #[cfg(not(target_os = "linux"))]
-impl Ear {
-    pub(super) fn open(_folder: &Dir) -> Result<Ear, StoreError> {
-        Ok(Ear)
+impl Listener {
+    pub(super) fn open(_folder: &Dir) -> Result<Listener, StoreError> {
+        Ok(Listener)
     }
 
     /// Returns after the backstop.
-    pub(super) fn listen(&self) {
-        std::thread::park_timeout(BACKSTOP);
+    pub(super) fn wait(&self) {
+        std::thread::park_timeout(POLL_INTERVAL);
     }
 }

@@ -5,17 +5,17 @@ use std::path::Path;
 use backstay_model::{LogId, Timestamp, Topic};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::super::fault;
+use super::super::error_map;
 use super::super::schema;
-use super::alone::Alone;
-use super::restore::{Raised, raise};
+use super::exclusive::ExclusiveStore;
+use super::skip_positions::{SkippedPositions, raise};
 use crate::clock::draw_log_id;
 use crate::contract::{EntryIndex, TopicIndex};
-use crate::error::{LookError, StoreError};
+use crate::error::{InspectError, StoreError};
 
 /// What the events of one topic say of its index rows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FreshIndex {
+pub struct RebuiltIndex {
     /// Which topic.
     pub topic: Topic,
     /// Its row.
@@ -28,21 +28,21 @@ pub struct FreshIndex {
 /// that one are refused here from now on. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if the database cannot be written, or the system gives no random numbers.
-pub fn renew_log_id(alone: &Alone, now: Timestamp) -> Result<LogId, LookError> {
-    let path = alone.folder().join("log.db");
+/// [`InspectError`] if the database cannot be written, or the system gives no random numbers.
+pub fn assign_new_log_id(store: &ExclusiveStore, now: Timestamp) -> Result<LogId, InspectError> {
+    let path = store.folder().join("log.db");
     let id = draw_log_id(now)?;
     let connection = connect(&path)?;
     let written =
         connection.execute("UPDATE meta SET log_id = ?1, generation = generation + 1", [id.to_string()]);
-    written.map_err(|source| fault::sqlite("write", &path, source))?;
+    written.map_err(|source| error_map::sqlite("write", &path, source))?;
     Ok(id)
 }
 
 /// A connection whose commits are on the disk when they return.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = schema::connect_writer(path)?;
-    let failed = |source| fault::sqlite("write", path, source);
+    let failed = |source| error_map::sqlite("write", path, source);
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     Ok(connection)
 }
@@ -52,11 +52,15 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 /// The store is of today's format. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if the database cannot be written.
-pub fn renew_index(alone: &Alone, fresh: &[FreshIndex], now: Timestamp) -> Result<Raised, LookError> {
-    let path = alone.folder().join("log.db");
+/// [`InspectError`] if the database cannot be written.
+pub fn rebuild_index(
+    store: &ExclusiveStore,
+    fresh: &[RebuiltIndex],
+    now: Timestamp,
+) -> Result<SkippedPositions, InspectError> {
+    let path = store.folder().join("log.db");
     let mut connection = connect(&path)?;
-    let failed = |source| fault::sqlite("write", &path, source);
+    let failed = |source| error_map::sqlite("write", &path, source);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     transaction
         .execute_batch(
@@ -74,8 +78,8 @@ pub fn renew_index(alone: &Alone, fresh: &[FreshIndex], now: Timestamp) -> Resul
     Ok(raised)
 }
 
-fn write(transaction: &Transaction<'_>, topic: &FreshIndex, labels: &str) -> rusqlite::Result<()> {
-    let FreshIndex { topic: name, index, entries } = topic;
+fn write(transaction: &Transaction<'_>, topic: &RebuiltIndex, labels: &str) -> rusqlite::Result<()> {
+    let RebuiltIndex { topic: name, index, entries } = topic;
     let id: i64 =
         transaction.query_row("SELECT id FROM topic WHERE name = ?1", [name.as_str()], |row| row.get(0))?;
     transaction.execute(

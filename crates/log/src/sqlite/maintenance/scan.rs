@@ -8,15 +8,15 @@ use backstay_model::Seq;
 use super::super::packed::Unpacker;
 use super::check::{Inspect, topic_rows};
 use super::events;
-use super::look::Look;
-use crate::error::LookError;
+use super::read_only::ReadOnlyStore;
+use crate::error::InspectError;
 
 /// Shows every event of the store in `folder` that can be read to `inspect`, by topic. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at.
-pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> {
-    let mut look = Look::open(folder)?;
+/// [`InspectError`] if it is not a store, or cannot be looked at.
+pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError> {
+    let mut look = ReadOnlyStore::open(folder)?;
     let transaction = look.begin()?;
     let mut damaged = Vec::new();
     let rows = topic_rows(&transaction, &mut damaged);
@@ -35,9 +35,9 @@ pub fn visit(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), LookError> 
 /// The last number that each topic of the store in `folder` does not have any more. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at.
-pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, LookError> {
-    let mut look = Look::open(folder)?;
+/// [`InspectError`] if it is not a store, or cannot be looked at.
+pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, InspectError> {
+    let mut look = ReadOnlyStore::open(folder)?;
     let transaction = look.begin()?;
     let rows = topic_rows(&transaction, &mut Vec::new());
     Ok(rows.into_values().map(|row| (row.name, Seq(row.floor))).collect())

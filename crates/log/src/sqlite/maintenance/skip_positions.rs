@@ -5,15 +5,15 @@ use std::path::Path;
 use backstay_model::{Position, Timestamp};
 use rusqlite::{Transaction, TransactionBehavior};
 
-use super::super::fault;
+use super::super::error_map;
 use super::super::schema::{self, LOST_SPAN, NEWEST};
 use super::super::sql::{position, stored};
-use super::look::Look;
-use crate::error::LookError;
+use super::read_only::ReadOnlyStore;
+use crate::error::InspectError;
 
 /// Positions that the copy never gives to an event, because the original may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raised {
+pub struct SkippedPositions {
     /// The newest position of the copy.
     pub after: Position,
     /// The last one that is left out.
@@ -24,11 +24,11 @@ pub struct Raised {
 /// of the original that stands there is told as lost. Nobody else may have the store open. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store or cannot be written.
-pub fn raise_positions(folder: &Path, now: Timestamp) -> Result<Raised, LookError> {
-    let path = Look::open(folder)?.path;
+/// [`InspectError`] if it is not a store or cannot be written.
+pub fn skip_positions(folder: &Path, now: Timestamp) -> Result<SkippedPositions, InspectError> {
+    let path = ReadOnlyStore::open(folder)?.path;
     let mut connection = schema::connect_writer(&path)?;
-    let raised = (|| -> rusqlite::Result<Raised> {
+    let raised = (|| -> rusqlite::Result<SkippedPositions> {
         // What is written here is on the disk when this returns.
         connection.pragma_update(None, "synchronous", "FULL")?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -36,11 +36,11 @@ pub fn raise_positions(folder: &Path, now: Timestamp) -> Result<Raised, LookErro
         transaction.commit()?;
         Ok(raised)
     })();
-    Ok(raised.map_err(|source| fault::sqlite("write", &path, source))?)
+    Ok(raised.map_err(|source| error_map::sqlite("write", &path, source))?)
 }
 
 /// Lets positions jump in a transaction.
-pub(super) fn raise(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Raised> {
+pub(super) fn raise(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<SkippedPositions> {
     let after = transaction.query_row(NEWEST, (), |row| position(row, 0))?;
     let until = Position(after.0.saturating_add(LOST_SPAN));
     transaction.execute(
@@ -48,5 +48,5 @@ pub(super) fn raise(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::
         (stored(after.0), stored(until.0), now.as_micros()),
     )?;
     transaction.execute("UPDATE meta SET g_floor = ?1, generation = generation + 1", [stored(until.0)])?;
-    Ok(Raised { after, until })
+    Ok(SkippedPositions { after, until })
 }

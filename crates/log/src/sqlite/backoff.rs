@@ -9,7 +9,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// What is known of work that nobody waits for.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     failing: Option<Failing>,
 }
 
@@ -20,7 +20,7 @@ struct Failing {
     error: String,
 }
 
-impl Patience {
+impl Backoff {
     /// Notes that it failed at `now` (of a clock that never goes back). True if that is worth telling: the error is another
     /// one, or it is waited for longer than before.
     pub(super) fn failed(&mut self, error: String, now: Duration) -> bool {
@@ -41,7 +41,7 @@ impl Patience {
     }
 
     /// How long it must not be tried at `now`; none if it may be.
-    pub(super) fn left(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn remaining(&self, now: Duration) -> Option<Duration> {
         let left = self.failing.as_ref()?.not_before.saturating_sub(now);
         (!left.is_zero()).then_some(left)
     }
@@ -53,22 +53,22 @@ mod tests {
 
     #[test]
     fn it_waits_twice_as_long_each_time_up_to_a_bound_and_tells_of_each_step() {
-        let mut patience = Patience::default();
-        assert_eq!(patience.left(Duration::ZERO), None);
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.remaining(Duration::ZERO), None);
         let mut now = Duration::from_secs(7);
         let mut told = Vec::new();
         for expected_ms in [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000, 30_000] {
-            told.push(patience.failed("full".to_owned(), now));
-            assert_eq!(patience.left(now), Some(Duration::from_millis(expected_ms)));
+            told.push(backoff.failed("full".to_owned(), now));
+            assert_eq!(backoff.remaining(now), Some(Duration::from_millis(expected_ms)));
             now += Duration::from_millis(expected_ms);
-            assert_eq!(patience.left(now), None);
+            assert_eq!(backoff.remaining(now), None);
         }
         assert_eq!(told, [true, true, true, true, true, true, true, true, true, false, false]);
-        assert!(patience.failed("another".to_owned(), now), "another error is news");
-        assert!(!patience.failed("another".to_owned(), now));
-        patience.succeeded();
-        assert_eq!(patience.left(now), None);
-        assert!(patience.failed("another".to_owned(), now), "and so is the same one after a success");
-        assert_eq!(patience.left(now), Some(WAIT_FIRST));
+        assert!(backoff.failed("another".to_owned(), now), "another error is news");
+        assert!(!backoff.failed("another".to_owned(), now));
+        backoff.succeeded();
+        assert_eq!(backoff.remaining(now), None);
+        assert!(backoff.failed("another".to_owned(), now), "and so is the same one after a success");
+        assert_eq!(backoff.remaining(now), Some(WAIT_FIRST));
     }
 }

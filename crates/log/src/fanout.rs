@@ -1,4 +1,4 @@
-//! Rings: the newest events of the topics that are followed, shared by all who follow them.
+//! Fanout: rings hold the newest events of the topics that are followed, shared by all who follow them.
 //!
 //! A ring is made with a topic's first subscriber and freed with its last. It holds what this process has appended since, up
 //! to a number of bytes; whoever is further behind, or misses what another process appended, reads the table. So nobody
@@ -24,7 +24,7 @@ const ALL_BYTES_MAX: usize = 32 << 20;
 
 /// The rings of one log in one process.
 #[derive(Debug, Default)]
-pub(crate) struct Rings {
+pub(crate) struct Fanout {
     topics: Mutex<HashMap<Topic, Weak<Ring>>>,
     common: Arc<Common>,
 }
@@ -35,7 +35,7 @@ struct Common {
     /// Everything that this process appended up to here is in the rings, or was.
     until: AtomicU64,
     /// Behind this position no other process has appended anything, up to `until`.
-    alone_from: AtomicU64,
+    uncontested_from: AtomicU64,
     rings: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -43,13 +43,13 @@ struct Common {
 /// The newest events of one topic.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    held: Mutex<Held>,
+    state: Mutex<RingState>,
     wake: watch::Sender<Position>,
     common: Arc<Common>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct RingState {
     /// Everything of the topic behind this position was put into the ring.
     from: Position,
     chunks: VecDeque<Chunk>,
@@ -57,25 +57,25 @@ struct Held {
     /// How far each of those is who follow the topic.
     readers: Vec<Weak<AtomicU64>>,
     /// With so many bytes it looks again who is how far.
-    look_at_bytes: usize,
+    check_readers_at_bytes: usize,
 }
 
 /// What a ring has for somebody who has everything up to some position.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct RingRead {
     /// What comes next, about as much as was asked for.
     pub(crate) chunks: Vec<Chunk>,
     /// With these, the reader has everything up to here.
     pub(crate) until: Position,
 }
 
-impl Rings {
+impl Fanout {
     fn lock(&self) -> MutexGuard<'_, HashMap<Topic, Weak<Ring>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ring of `topic`, made now if nobody follows it yet.
-    pub(crate) fn of(&self, topic: &Topic) -> Arc<Ring> {
+    pub(crate) fn ring(&self, topic: &Topic) -> Arc<Ring> {
         let mut topics = self.lock();
         if let Some(ring) = topics.get(topic).and_then(Weak::upgrade) {
             return ring;
@@ -85,9 +85,9 @@ impl Rings {
         }
         self.common.rings.fetch_add(1, Ordering::Relaxed);
         let from = Position(self.common.until.load(Ordering::Acquire));
-        let held = Held { from, ..Held::default() };
+        let state = RingState { from, ..RingState::default() };
         let wake = watch::Sender::new(Position(0));
-        let ring = Arc::new(Ring { held: Mutex::new(held), wake, common: self.common.clone() });
+        let ring = Arc::new(Ring { state: Mutex::new(state), wake, common: self.common.clone() });
         topics.insert(topic.clone(), Arc::downgrade(&ring));
         ring
     }
@@ -103,7 +103,7 @@ impl Rings {
     ) {
         let topics = self.lock();
         if foreign {
-            self.common.alone_from.store(before.0, Ordering::Release);
+            self.common.uncontested_from.store(before.0, Ordering::Release);
         }
         // Rings are made under the same lock, so none is missed.
         let followed = self.common.rings.load(Ordering::Relaxed) > 0;
@@ -126,24 +126,24 @@ impl Rings {
         self.common.until.store(until.0, Ordering::Release);
         drop(topics);
         for (ring, g) in touched {
-            ring.tell(g);
+            ring.notify(g);
         }
         if foreign && followed {
             // What the others appended is in no ring, and nobody else says so: this commit is the newest now.
-            self.tell_all(until);
+            self.notify_all(until);
         }
     }
 
     /// Wakes everybody: another process has appended something up to `newest`.
-    pub(crate) fn tell_all(&self, newest: Position) {
+    pub(crate) fn notify_all(&self, newest: Position) {
         let rings: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
-        rings.iter().for_each(|ring| ring.tell(newest));
+        rings.iter().for_each(|ring| ring.notify(newest));
     }
 }
 
 impl Ring {
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, RingState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What wakes those who follow the topic.
@@ -152,13 +152,13 @@ impl Ring {
     }
 
     /// A place for somebody who follows the topic, to say up to which position everything was taken.
-    pub(crate) fn join(&self) -> Arc<AtomicU64> {
-        let place = Arc::new(AtomicU64::new(0));
-        self.lock().readers.push(Arc::downgrade(&place));
-        place
+    pub(crate) fn add_reader(&self) -> Arc<AtomicU64> {
+        let progress = Arc::new(AtomicU64::new(0));
+        self.lock().readers.push(Arc::downgrade(&progress));
+        progress
     }
 
-    fn tell(&self, newest: Position) {
+    fn notify(&self, newest: Position) {
         self.wake.send_if_modified(|seen| {
             let newer = newest > *seen;
             *seen = newest.max(*seen);
@@ -167,75 +167,75 @@ impl Ring {
     }
 
     fn push(&self, chunk: Chunk) {
-        let mut held = self.lock();
+        let mut state = self.lock();
         let bytes = chunk.bytes();
-        held.bytes += bytes;
-        held.chunks.push_back(chunk);
+        state.bytes += bytes;
+        state.chunks.push_back(chunk);
         let mut all = self.common.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        all -= self.drop_read(&mut held);
-        while held.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
-            let Some(oldest) = held.chunks.pop_front() else { break };
-            held.from = oldest.last_g();
+        all -= self.drop_consumed(&mut state);
+        while state.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
+            let Some(oldest) = state.chunks.pop_front() else { break };
+            state.from = oldest.last_g();
             let freed = oldest.bytes();
-            held.bytes -= freed;
+            state.bytes -= freed;
             all = self.common.bytes.fetch_sub(freed, Ordering::Relaxed) - freed;
         }
     }
 
     /// Lets go of what everybody has. Returns how many bytes that were.
-    fn drop_read(&self, held: &mut Held) -> usize {
-        if held.bytes < held.look_at_bytes.max(READ_BYTES_MAX) {
+    fn drop_consumed(&self, state: &mut RingState) -> usize {
+        if state.bytes < state.check_readers_at_bytes.max(READ_BYTES_MAX) {
             return 0;
         }
         let mut least = u64::MAX;
-        held.readers.retain(|reader| {
-            let place = reader.upgrade();
-            least = place.as_ref().map_or(least, |place| least.min(place.load(Ordering::Acquire)));
-            place.is_some()
+        state.readers.retain(|reader| {
+            let progress = reader.upgrade();
+            least = progress.as_ref().map_or(least, |progress| least.min(progress.load(Ordering::Acquire)));
+            progress.is_some()
         });
-        let before = held.bytes;
-        while let Some(oldest) = held.chunks.front().filter(|oldest| oldest.last_g().0 <= least) {
-            (held.from, held.bytes) = (oldest.last_g(), held.bytes - oldest.bytes());
-            held.chunks.pop_front();
+        let before = state.bytes;
+        while let Some(oldest) = state.chunks.front().filter(|oldest| oldest.last_g().0 <= least) {
+            (state.from, state.bytes) = (oldest.last_g(), state.bytes - oldest.bytes());
+            state.chunks.pop_front();
         }
-        held.look_at_bytes = held.bytes + READ_BYTES_MAX;
-        self.common.bytes.fetch_sub(before - held.bytes, Ordering::Relaxed);
-        before - held.bytes
+        state.check_readers_at_bytes = state.bytes + READ_BYTES_MAX;
+        self.common.bytes.fetch_sub(before - state.bytes, Ordering::Relaxed);
+        before - state.bytes
     }
 
     /// About `limit` items behind `looked`, for somebody who has everything up to there; none if the ring does not go
     /// back that far, or another process has appended since.
-    pub(crate) fn after(&self, looked: Position, limit: usize) -> Option<Found> {
+    pub(crate) fn read_after(&self, after: Position, limit: usize) -> Option<RingRead> {
         let until = Position(self.common.until.load(Ordering::Acquire));
-        let held = self.lock();
-        if looked < held.from {
+        let state = self.lock();
+        if after < state.from {
             return None;
         }
-        let first = held.chunks.partition_point(|chunk| chunk.last_g() <= looked);
+        let first = state.chunks.partition_point(|chunk| chunk.last_g() <= after);
         let mut chunks: Vec<Chunk> = Vec::new();
         let mut count = 0;
-        for chunk in held.chunks.range(first..) {
+        for chunk in state.chunks.range(first..) {
             if count >= limit {
                 break;
             }
-            let chunk = chunk.behind(looked);
+            let chunk = chunk.after(after);
             count += chunk.len();
             chunks.push(chunk);
         }
-        let is_cut = first + chunks.len() < held.chunks.len();
-        drop(held);
-        if looked.0 < self.common.alone_from.load(Ordering::Acquire) {
+        let is_cut = first + chunks.len() < state.chunks.len();
+        drop(state);
+        if after.0 < self.common.uncontested_from.load(Ordering::Acquire) {
             return None;
         }
-        let last = chunks.last().map_or(looked, Chunk::last_g);
-        Some(Found { chunks, until: if is_cut { last } else { last.max(until) } })
+        let last = chunks.last().map_or(after, Chunk::last_g);
+        Some(RingRead { chunks, until: if is_cut { last } else { last.max(until) } })
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.common.bytes.fetch_sub(held.bytes, Ordering::Relaxed);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.common.bytes.fetch_sub(state.bytes, Ordering::Relaxed);
         self.common.rings.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -263,13 +263,13 @@ mod tests {
 
     #[test]
     fn a_ring_lets_go_of_what_everybody_has_and_of_nothing_else() {
-        let rings = Rings::default();
-        let ring = rings.of(&"a".parse().unwrap());
-        let (quick, slow) = (ring.join(), ring.join());
+        let fanout = Fanout::default();
+        let ring = fanout.ring(&"a".parse().unwrap());
+        let (quick, slow) = (ring.add_reader(), ring.add_reader());
         let held = |ring: &Ring| ring.lock().chunks.len();
         let publish = |from: u64, until: u64| {
             for g in from..=until {
-                rings.publish(std::iter::once(item(g)), false, Position(g - 1), Position(g));
+                fanout.publish(std::iter::once(item(g)), false, Position(g - 1), Position(g));
             }
         };
         publish(1, 2_000);
@@ -278,8 +278,8 @@ mod tests {
         slow.store(1_500, Ordering::Release);
         publish(2_001, 4_000);
         assert!((2_500..3_500).contains(&held(&ring)), "{}", held(&ring));
-        assert!(ring.after(Position(1_500), 10).is_some(), "the slow one finds what it has not");
-        assert!(ring.after(Position(10), 10).is_none(), "who begins now reads the table");
+        assert!(ring.read_after(Position(1_500), 10).is_some(), "the slow one finds what it has not");
+        assert!(ring.read_after(Position(10), 10).is_none(), "who begins now reads the table");
         drop(slow);
         publish(4_001, 6_000);
         assert!(held(&ring) < 3_000, "who is gone holds nothing up: {}", held(&ring));

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::blanks::{BLANK, Secret};
+use super::mask::{MASK, Secret};
 
 /// JSON inside JSON is looked into so deep.
 const DEPTH_MAX: usize = 6;
 /// Hexadecimal texts of at least so many characters are ids.
 const ID_CHARACTERS_MIN: usize = 32;
 /// What stands in the place of each digit of a number.
-const BLANK_DIGIT: u8 = b'1';
+const MASK_DIGIT: u8 = b'1';
 
 /// Whose text a JSON text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Edit {
     fn apply(&self, bytes: &mut [u8]) {
         for byte in &mut bytes[self.place.clone()] {
             match self.fill {
-                Fill::Stars => *byte = BLANK,
-                Fill::Digits if byte.is_ascii_digit() => *byte = BLANK_DIGIT,
+                Fill::Stars => *byte = MASK,
+                Fill::Digits if byte.is_ascii_digit() => *byte = MASK_DIGIT,
                 Fill::Digits => {}
             }
         }
@@ -65,7 +65,7 @@ impl Secret {
     ///
     /// # Errors
     /// [`Structural`] if the text is ours, and the value not only in its strings. Nothing was changed then.
-    pub fn blank_whole(&self, bytes: &mut [u8], names: Names) -> Result<u64, Structural> {
+    pub fn mask_json(&self, bytes: &mut [u8], names: Names) -> Result<u64, Structural> {
         let edits = match std::str::from_utf8(bytes) {
             Ok(text) => self.edits(text, names, 0)?,
             Err(_no_text) => self.byte_edits(bytes),
@@ -77,10 +77,10 @@ impl Secret {
     /// The same in a copy of a text.
     ///
     /// # Errors
-    /// As [`blank_whole`](Secret::blank_whole).
-    pub fn blank_whole_text(&self, text: &str, names: Names) -> Result<(String, u64), Structural> {
+    /// As [`mask_json`](Secret::mask_json).
+    pub fn mask_json_text(&self, text: &str, names: Names) -> Result<(String, u64), Structural> {
         let mut bytes = text.as_bytes().to_vec();
-        let count = self.blank_whole(&mut bytes, names)?;
+        let count = self.mask_json(&mut bytes, names)?;
         // Whole characters are replaced by whole characters.
         Ok((String::from_utf8_lossy(&bytes).into_owned(), count))
     }
@@ -110,8 +110,8 @@ impl Secret {
     }
 
     fn byte_edits(&self, bytes: &[u8]) -> Vec<Edit> {
-        let places = self.blank_places(&mut bytes.to_vec());
-        places.into_iter().map(|place| Edit { place, fill: Fill::Stars }).collect()
+        let positions = self.mask_bytes(&mut bytes.to_vec());
+        positions.into_iter().map(|place| Edit { place, fill: Fill::Stars }).collect()
     }
 
     fn token_edits(
@@ -284,7 +284,7 @@ mod tests {
 
     fn blanked(secret: &str, text: &str, names: Names) -> Result<String, Structural> {
         let mut bytes = text.as_bytes().to_vec();
-        Secret::new(secret).unwrap().blank_whole(&mut bytes, names)?;
+        Secret::new(secret).unwrap().mask_json(&mut bytes, names)?;
         assert_eq!(bytes.len(), text.len(), "lengths stay");
         Ok(String::from_utf8(bytes).unwrap())
     }

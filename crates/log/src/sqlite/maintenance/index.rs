@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
+use super::super::pending_index::Marks;
 use super::super::sql::unsigned;
-use super::super::tail::Marks;
 use super::check::Finding;
 use super::events::Key;
 use backstay_model::{Position, Seq};
@@ -59,20 +59,20 @@ pub(super) fn compare(
                 let (Some(key), Some(entry)) = (keys.next(), entries.next()) else { return };
                 if key.g != entry.g {
                     odd(key.topic, key.seq, format!("it is at {}, the index says {}", key.g, entry.g));
-                } else if !marks.hold(key.topic, Position(key.g)) {
+                } else if !marks.include(key.topic, Position(key.g)) {
                     odd(key.topic, key.seq, "the index has it, and its marks say that it has not".to_owned());
                 }
             }
             (Some(place), other) if other.is_none_or(|other| place < other) => {
                 let Some(key) = keys.next() else { return };
-                if marks.hold(key.topic, Position(key.g)) {
+                if marks.include(key.topic, Position(key.g)) {
                     odd(key.topic, key.seq, "the index does not have it".to_owned());
                 }
             }
             _ => {
                 // Whether its event is lost is told where numbers are compared.
                 let Some(entry) = entries.next() else { return };
-                if !marks.hold(entry.topic, Position(entry.g)) {
+                if !marks.include(entry.topic, Position(entry.g)) {
                     odd(entry.topic, entry.seq, "the index has it, and there is no such event".to_owned());
                 }
             }

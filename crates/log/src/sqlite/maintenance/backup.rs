@@ -8,9 +8,9 @@ use rusqlite::Connection;
 
 use super::super::schema::{self, FORMAT};
 use super::super::sql::unsigned;
-use super::super::{fault, readers};
-use super::look::Look;
-use crate::error::{LookError, StoreError};
+use super::super::{error_map, readers};
+use super::read_only::ReadOnlyStore;
+use crate::error::{InspectError, StoreError};
 
 /// A copy that is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +31,12 @@ pub struct DatabaseCopy {
 /// transaction, holds nobody up, and leaves out what was deleted. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if the store cannot be read, or the copy not be written.
-pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, LookError> {
-    let look = Look::open(store)?;
+/// [`InspectError`] if the store cannot be read, or the copy not be written.
+pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, InspectError> {
+    let look = ReadOnlyStore::open(store)?;
     let copying = schema::connect_writer(&look.path)?;
     let text = target.to_str().ok_or_else(|| {
-        fault::io(
+        error_map::io(
             "name",
             target,
             std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
@@ -49,11 +49,13 @@ pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, LookEr
         }
         _ => Err(std::io::ErrorKind::InvalidInput.into()),
     };
-    let (file, folder) = made.map_err(|source| fault::io("make", target, source))?;
-    copying.execute("VACUUM INTO ?1", [text]).map_err(|source| fault::sqlite("copy", &look.path, source))?;
-    file.sync_all().and_then(|()| folder.sync()).map_err(|source| fault::io("flush", target, source))?;
+    let (file, folder) = made.map_err(|source| error_map::io("make", target, source))?;
+    copying
+        .execute("VACUUM INTO ?1", [text])
+        .map_err(|source| error_map::sqlite("copy", &look.path, source))?;
+    file.sync_all().and_then(|()| folder.sync()).map_err(|source| error_map::io("flush", target, source))?;
     let copy = schema::connect_reader(target)?;
-    let unreadable = |source| fault::sqlite("read", target, source);
+    let unreadable = |source| error_map::sqlite("read", target, source);
     let (log, events) = describe(&copy).map_err(unreadable)?;
     let log = log.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
         path: target.to_owned(),

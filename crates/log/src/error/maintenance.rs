@@ -8,7 +8,7 @@ use crate::error::{BlobError, OpenError, StoreError};
 
 /// A store cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum InspectError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -20,50 +20,50 @@ pub enum LookError {
     Blob(#[from] BlobError),
 }
 
-impl LookError {
+impl InspectError {
     /// Whether it says what the store is, and not that it could not be looked at.
     #[must_use]
     pub const fn is_finding(&self) -> bool {
         match self {
-            LookError::Open(
+            InspectError::Open(
                 OpenError::NewerStore { .. }
                 | OpenError::DevelopmentStore { .. }
                 | OpenError::NotAStore { .. }
                 | OpenError::Missing { .. },
             )
-            | LookError::Open(OpenError::Store(StoreError::Corrupt { .. }))
-            | LookError::Store(StoreError::Corrupt { .. }) => true,
-            LookError::Open(OpenError::NetworkFileSystem { .. } | OpenError::Store(_))
-            | LookError::Store(_)
-            | LookError::Blob(_) => false,
+            | InspectError::Open(OpenError::Store(StoreError::Corrupt { .. }))
+            | InspectError::Store(StoreError::Corrupt { .. }) => true,
+            InspectError::Open(OpenError::NetworkFileSystem { .. } | OpenError::Store(_))
+            | InspectError::Store(_)
+            | InspectError::Blob(_) => false,
         }
     }
 }
 
-impl Coded for LookError {
+impl Coded for InspectError {
     fn code(&self) -> Code {
         match self {
-            LookError::Open(error) => error.code(),
-            LookError::Store(error) => error.code(),
-            LookError::Blob(error) => error.code(),
+            InspectError::Open(error) => error.code(),
+            InspectError::Store(error) => error.code(),
+            InspectError::Blob(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            LookError::Open(error) => error.hint(),
-            LookError::Store(error) => error.hint(),
-            LookError::Blob(error) => error.hint(),
+            InspectError::Open(error) => error.hint(),
+            InspectError::Store(error) => error.hint(),
+            InspectError::Blob(error) => error.hint(),
         }
     }
 }
 
 /// A store cannot be had alone.
 #[derive(Debug, thiserror::Error)]
-pub enum AloneError {
+pub enum ExclusiveError {
     /// Other processes have it open.
     #[error("{path} is open in {}", named(.pids))]
-    InTheWay {
+    InUse {
         /// The store.
         path: PathBuf,
         /// Those processes, where the system tells.
@@ -84,20 +84,20 @@ fn named(pids: &[u32]) -> String {
     }
 }
 
-impl Coded for AloneError {
+impl Coded for ExclusiveError {
     fn code(&self) -> Code {
         match self {
-            AloneError::InTheWay { .. } => Code("BKS-L091"),
-            AloneError::Store(error) => error.code(),
+            ExclusiveError::InUse { .. } => Code("BKS-L091"),
+            ExclusiveError::Store(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            AloneError::InTheWay { .. } => {
+            ExclusiveError::InUse { .. } => {
                 Some("`backstay suspend` its runs and close what watches them, then try again".to_owned())
             }
-            AloneError::Store(error) => error.hint(),
+            ExclusiveError::Store(error) => error.hint(),
         }
     }
 }
@@ -123,7 +123,7 @@ pub enum ScrubError {
     },
     /// The store cannot be looked at.
     #[error(transparent)]
-    Look(#[from] LookError),
+    Look(#[from] InspectError),
     /// A blob cannot be written.
     #[error(transparent)]
     Blob(#[from] BlobError),

@@ -11,14 +11,14 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::super::packed::Unpacker;
+use super::super::pending_index::StoreState;
 use super::super::sql::unsigned;
-use super::super::tail::StoreState;
-use super::alone::Alone;
 use super::events::{self, Key};
+use super::exclusive::ExclusiveStore;
 use super::index;
-use super::look::Look;
+use super::read_only::ReadOnlyStore;
 use crate::contract::{EntryIndex, TopicIndex};
-use crate::error::{LookError, OpenError, StoreError};
+use crate::error::{InspectError, OpenError, StoreError};
 
 /// Messages of SQLite's own check at most.
 const MESSAGES_MAX: i64 = 100;
@@ -174,20 +174,26 @@ pub(super) struct Row {
 /// Checks the store in `folder` and shows every event to `inspect`. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`LookError`] if it is not a store, or cannot be looked at for a reason that is not damage.
-pub fn check(folder: &Path, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
-    check_look(Look::open(folder), inspect)
+/// [`InspectError`] if it is not a store, or cannot be looked at for a reason that is not damage.
+pub fn check(folder: &Path, inspect: &mut dyn Inspect) -> Result<CheckReport, InspectError> {
+    check_opened(ReadOnlyStore::open(folder), inspect)
 }
 
 /// The same for whoever has the store alone.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_alone(alone: &Alone, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
-    check_look(Look::open_alone(alone), inspect)
+pub fn check_exclusive(
+    store: &ExclusiveStore,
+    inspect: &mut dyn Inspect,
+) -> Result<CheckReport, InspectError> {
+    check_opened(ReadOnlyStore::open_exclusive(store), inspect)
 }
 
-fn check_look(look: Result<Look, LookError>, inspect: &mut dyn Inspect) -> Result<CheckReport, LookError> {
+fn check_opened(
+    look: Result<ReadOnlyStore, InspectError>,
+    inspect: &mut dyn Inspect,
+) -> Result<CheckReport, InspectError> {
     let mut report = CheckReport::default();
     let mut look = match look {
         Ok(look) => look,
@@ -222,7 +228,7 @@ fn check_look(look: Result<Look, LookError>, inspect: &mut dyn Inspect) -> Resul
     }
     let unpacker = Unpacker::new(&transaction);
     let mut looking =
-        Looking { connection: &transaction, unpacker, entries: &entries, report: &mut report, inspect };
+        Checker { connection: &transaction, unpacker, entries: &entries, report: &mut report, inspect };
     looking.owners(&rows);
     let mut ids: HashSet<i64> = rows.keys().copied().collect();
     ids.extend(keys.iter().map(|key| key.topic));
@@ -241,13 +247,13 @@ fn check_look(look: Result<Look, LookError>, inspect: &mut dyn Inspect) -> Resul
 }
 
 /// Damage that keeps the database from being opened at all is what a check is for.
-fn unreadable(error: LookError) -> Result<CheckReport, LookError> {
+fn unreadable(error: InspectError) -> Result<CheckReport, InspectError> {
     let what = match error {
-        LookError::Open(OpenError::Store(StoreError::Corrupt { what, .. }))
-        | LookError::Store(StoreError::Corrupt { what, .. }) => what,
-        LookError::Open(OpenError::Store(StoreError::Sqlite { source, .. }))
-        | LookError::Store(StoreError::Sqlite { source, .. }) => source.to_string(),
-        LookError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
+        InspectError::Open(OpenError::Store(StoreError::Corrupt { what, .. }))
+        | InspectError::Store(StoreError::Corrupt { what, .. }) => what,
+        InspectError::Open(OpenError::Store(StoreError::Sqlite { source, .. }))
+        | InspectError::Store(StoreError::Sqlite { source, .. }) => source.to_string(),
+        InspectError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
         other => return Err(other),
     };
     let what = format!("nothing of it was looked at: {what}");
@@ -322,7 +328,7 @@ fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
 }
 
 /// What is looked at, and what was found of it.
-struct Looking<'l> {
+struct Checker<'l> {
     connection: &'l Connection,
     unpacker: Unpacker<'l>,
     entries: &'l [index::Entry],
@@ -330,7 +336,7 @@ struct Looking<'l> {
     inspect: &'l mut dyn Inspect,
 }
 
-impl Looking<'_> {
+impl Checker<'_> {
     fn find(&mut self, finding: Finding) {
         self.report.findings.push(finding);
     }
@@ -386,7 +392,7 @@ impl Looking<'_> {
             self.report.events += 1;
             match events::whole(&mut self.unpacker, &topic, Seq(key.seq), key.g) {
                 Ok(whole) => {
-                    if !whole.is_as_written {
+                    if !whole.matches_checksum {
                         let what = "it is not what was written: its check value is another one".to_owned();
                         let (topic, seq) = (name.clone(), Seq(key.seq));
                         self.find(Finding::EventDamaged { topic, seq, what });

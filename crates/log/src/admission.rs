@@ -1,4 +1,4 @@
-//! What every store decides alike: whether a batch makes sense, and whether a topic takes its part.
+//! What every store decides alike: whether a batch makes sense, and whether a topic admits an append.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use backstay_model::limits::{
 };
 use backstay_model::{Digest, Epoch, OwnerId, Seq, Timestamp};
 
-use crate::contract::{Afterwards, Authority, Batch, NewEvent, Part, Precondition};
+use crate::contract::{Authority, Batch, NewEvent, Precondition, TopicAppend, TopicTransition};
 use crate::error::{AppendError, InvalidBatch, Measure};
 
 /// Whether a topic is over, and how.
@@ -60,25 +60,25 @@ impl Default for TopicState {
 
 /// Whether events of this authority are inputs.
 pub(crate) const fn is_input(authority: Authority) -> bool {
-    matches!(authority, Authority::Anybody | Authority::Reopen)
+    matches!(authority, Authority::Input | Authority::Reopen)
 }
 
-/// Whether a part changes who may append to its topic.
-const fn is_control(part: &Part) -> bool {
-    !matches!(part.afterwards, Afterwards::Stays) || matches!(part.authority, Authority::Reopen)
+/// Whether an append changes who may append to its topic.
+const fn is_control(append: &TopicAppend) -> bool {
+    !matches!(append.transition, TopicTransition::Unchanged) || matches!(append.authority, Authority::Reopen)
 }
 
-/// The last number that is gone with `part`, where more than before is.
-pub(crate) fn trimmed(part: &Part, head: Seq, floor: Seq) -> Option<Seq> {
-    let gone = if matches!(part.afterwards, Afterwards::Deleted) { Some(head) } else { part.trim };
+/// The last number that is gone with `append`, where more than before is.
+pub(crate) fn trimmed(append: &TopicAppend, head: Seq, floor: Seq) -> Option<Seq> {
+    let gone = if matches!(append.transition, TopicTransition::Deleted) { Some(head) } else { append.trim };
     gone.filter(|gone| *gone > floor)
 }
 
 impl TopicState {
-    /// Judges `part` by what the topic is now.
-    pub(crate) fn judge(&self, part: &Part) -> Result<(), AppendError> {
-        let topic = || part.topic.clone();
-        match part.authority {
+    /// Admits `append` to the topic as it is now, or refuses it.
+    pub(crate) fn admit(&self, append: &TopicAppend) -> Result<(), AppendError> {
+        let topic = || append.topic.clone();
+        match append.authority {
             Authority::Owner(owner, epoch) if self.owner != Some(owner) || self.epoch != epoch => {
                 return Err(AppendError::Fenced {
                     topic: topic(),
@@ -87,7 +87,7 @@ impl TopicState {
                     owner: self.owner,
                 });
             }
-            Authority::Anybody | Authority::Reopen | Authority::Retention
+            Authority::Input | Authority::Reopen | Authority::Retention
                 if self.standing == Standing::Deleted =>
             {
                 return Err(AppendError::Deleted { topic: topic() });
@@ -95,29 +95,29 @@ impl TopicState {
             Authority::Reopen | Authority::Retention if !self.is_closed() => {
                 return Err(AppendError::NotClosed { topic: topic() });
             }
-            Authority::Anybody | Authority::Own if self.is_closed() => {
+            Authority::Input | Authority::Exclusive if self.is_closed() => {
                 return Err(AppendError::Closed { topic: topic() });
             }
-            Authority::Own if self.owner.is_some() => {
+            Authority::Exclusive if self.owner.is_some() => {
                 return Err(AppendError::Owned { topic: topic(), current: self.epoch });
             }
             // Only the fold knows which inputs are settled; the log bounds what nobody has looked at: the inputs
             // since the last fact. An owner that appends anything starts the count anew.
-            Authority::Anybody
-                if self.head.0 - self.last_fact.0 + part.events.len() as u64 > INBOX_INPUTS_MAX as u64 =>
+            Authority::Input
+                if self.head.0 - self.last_fact.0 + append.events.len() as u64 > INBOX_INPUTS_MAX as u64 =>
             {
                 return Err(AppendError::InboxFull { topic: topic() });
             }
             Authority::Owner(..)
-            | Authority::Anybody
+            | Authority::Input
             | Authority::Reopen
-            | Authority::Own
+            | Authority::Exclusive
             | Authority::Retention => {}
         }
-        if let Some(until) = part.trim.filter(|until| *until > self.head) {
+        if let Some(until) = append.trim.filter(|until| *until > self.head) {
             return Err(AppendError::NotABatchEnd { topic: topic(), seq: until, head: self.head });
         }
-        for precondition in &part.preconditions {
+        for precondition in &append.preconditions {
             match *precondition {
                 Precondition::Exactly(expected) if expected != self.head => {
                     return Err(AppendError::Conflict { topic: topic(), expected, actual: self.head });
@@ -153,59 +153,59 @@ impl TopicState {
         self.standing == Standing::Closed
     }
 
-    /// Whether `part`, which was judged, changes who may append.
-    pub(crate) fn changes_control(&self, part: &Part) -> bool {
-        is_control(part) || self.begins_anew(part)
+    /// Whether `append`, which was admitted, changes who may append.
+    pub(crate) fn changes_ownership(&self, append: &TopicAppend) -> bool {
+        is_control(append) || self.restarts(append)
     }
 
-    fn begins_anew(&self, part: &Part) -> bool {
-        self.standing == Standing::Deleted && !(part.events.is_empty() && part.index.is_none())
+    fn restarts(&self, append: &TopicAppend) -> bool {
+        self.standing == Standing::Deleted && !(append.events.is_empty() && append.index.is_none())
     }
 
-    /// Does what comes after the events of `part`.
-    pub(crate) fn conclude(&mut self, part: &Part) {
-        if matches!(part.authority, Authority::Reopen) || self.begins_anew(part) {
+    /// Applies the transition that follows the events of `append`.
+    pub(crate) fn apply_transition(&mut self, append: &TopicAppend) {
+        if matches!(append.authority, Authority::Reopen) || self.restarts(append) {
             self.standing = Standing::Open;
         }
-        match part.afterwards {
-            Afterwards::Stays => {}
-            Afterwards::Released => self.owner = None,
-            Afterwards::Closed => {
+        match append.transition {
+            TopicTransition::Unchanged => {}
+            TopicTransition::Released => self.owner = None,
+            TopicTransition::Closed => {
                 self.owner = None;
                 self.standing = Standing::Closed;
             }
-            Afterwards::Deleted => {
+            TopicTransition::Deleted => {
                 self.owner = None;
                 // What was never there is not gone.
                 self.standing = if self.head > Seq(0) { Standing::Deleted } else { Standing::Open };
             }
         }
-        if let Some(floor) = trimmed(part, self.head, self.floor) {
+        if let Some(floor) = trimmed(append, self.head, self.floor) {
             self.floor = floor;
         }
     }
 }
 
 /// Refuses what no store would take.
-pub(crate) fn check_shape(batch: &Batch) -> Result<(), AppendError> {
-    if batch.parts.is_empty() {
+pub(crate) fn check_batch(batch: &Batch) -> Result<(), AppendError> {
+    if batch.appends.is_empty() {
         return Err(InvalidBatch::NoParts.into());
     }
-    let events = batch.parts.iter().map(|part| part.events.len()).sum();
+    let events = batch.appends.iter().map(|append| append.events.len()).sum();
     within(Measure::BatchEvents, events, BATCH_EVENTS_MAX)?;
     let mut topics = HashSet::new();
     let mut bytes = 0;
-    for part in &batch.parts {
-        if !topics.insert(&part.topic) {
-            return Err(InvalidBatch::TopicTwice(part.topic.clone()).into());
+    for append in &batch.appends {
+        if !topics.insert(&append.topic) {
+            return Err(InvalidBatch::TopicTwice(append.topic.clone()).into());
         }
-        check_end(part)?;
-        for event in &part.events {
+        check_rights(append)?;
+        for event in &append.events {
             check_event(event)?;
             bytes += event.payload.as_str().len();
         }
-        let summaries = part.index.iter().map(|row| &row.summary);
-        for summary in summaries.chain(part.entries.iter().map(|row| &row.summary)) {
+        let summaries = append.index.iter().map(|row| &row.summary);
+        for summary in summaries.chain(append.entries.iter().map(|row| &row.summary)) {
             within(Measure::SummaryBytes, summary.as_str().len(), SUMMARY_BYTES_MAX)?;
         }
     }
@@ -215,21 +215,21 @@ pub(crate) fn check_shape(batch: &Batch) -> Result<(), AppendError> {
 }
 
 /// Refuses an end or a trim by somebody who has no right to it, whatever the topic is.
-fn check_end(part: &Part) -> Result<(), InvalidBatch> {
-    let topic = || part.topic.clone();
-    let allowed = match (part.authority, part.afterwards) {
-        (Authority::Anybody | Authority::Reopen, Afterwards::Stays) => part.trim.is_none(),
-        (Authority::Anybody | Authority::Reopen, _) => return Err(InvalidBatch::EndByInput(topic())),
+fn check_rights(append: &TopicAppend) -> Result<(), InvalidBatch> {
+    let topic = || append.topic.clone();
+    let allowed = match (append.authority, append.transition) {
+        (Authority::Input | Authority::Reopen, TopicTransition::Unchanged) => append.trim.is_none(),
+        (Authority::Input | Authority::Reopen, _) => return Err(InvalidBatch::EndByInput(topic())),
         (
-            Authority::Owner(..) | Authority::Own,
-            Afterwards::Stays | Afterwards::Released | Afterwards::Closed,
+            Authority::Owner(..) | Authority::Exclusive,
+            TopicTransition::Unchanged | TopicTransition::Released | TopicTransition::Closed,
         )
-        | (Authority::Retention, Afterwards::Stays) => true,
-        (Authority::Own | Authority::Retention, Afterwards::Deleted) => {
-            part.events.is_empty() && part.index.is_none() && part.entries.is_empty()
+        | (Authority::Retention, TopicTransition::Unchanged) => true,
+        (Authority::Exclusive | Authority::Retention, TopicTransition::Deleted) => {
+            append.events.is_empty() && append.index.is_none() && append.entries.is_empty()
         }
-        (Authority::Owner(..), Afterwards::Deleted)
-        | (Authority::Retention, Afterwards::Released | Afterwards::Closed) => false,
+        (Authority::Owner(..), TopicTransition::Deleted)
+        | (Authority::Retention, TopicTransition::Released | TopicTransition::Closed) => false,
     };
     if allowed { Ok(()) } else { Err(InvalidBatch::NotToFree(topic())) }
 }
@@ -257,10 +257,10 @@ pub(crate) fn body_digest(batch: &Batch) -> Digest {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
-    for part in &batch.parts {
-        text(part.topic.as_str());
-        text(&part.events.len().to_string());
-        for event in &part.events {
+    for append in &batch.appends {
+        text(append.topic.as_str());
+        text(&append.events.len().to_string());
+        for event in &append.events {
             text(event.kind.as_str());
             text(&event.scope.to_string());
             text(event.payload.as_str());

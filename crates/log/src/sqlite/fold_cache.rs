@@ -7,11 +7,11 @@ use backstay_model::{Digest, Seq, Topic};
 use rusqlite::OptionalExtension;
 
 use super::commit::{Committer, Failed};
-use super::places;
+use super::positions;
 use super::readers;
 use super::snapshot::{Snapshot, only};
 use super::sql::{position, stored, unsigned};
-use crate::contract::KeptFold;
+use crate::contract::FoldSnapshot;
 
 const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, digest, state) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET version = excluded.version, seq = excluded.seq, g = excluded.g, \
@@ -19,7 +19,7 @@ const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, diges
 
 impl Committer {
     /// Keeps what a fold made of the topic, unless it is of the middle of a batch, or too large.
-    pub(super) fn keep_fold(&mut self, topic: &Topic, kept: &KeptFold) -> Result<(), Failed> {
+    pub(super) fn save_fold(&mut self, topic: &Topic, kept: &FoldSnapshot) -> Result<(), Failed> {
         let Some(slot) = self.load(topic)? else { return Ok(()) };
         let cached = self.cached(slot);
         let (id, state) = (cached.id, &cached.state);
@@ -48,7 +48,7 @@ pub(super) fn find(
     topic: &Topic,
     fold: &str,
     version: u32,
-) -> Result<Option<KeptFold>, readers::Failed> {
+) -> Result<Option<FoldSnapshot>, readers::Failed> {
     let found = snapshot
         .connection
         .prepare_cached(
@@ -68,7 +68,7 @@ pub(super) fn find(
     let span = snapshot.span(topic, only(seq), None)?.unwrap_or_default();
     let fits = span.floor < seq
         && seq <= span.head
-        && places::position_of(snapshot.connection, &span, seq)? == Some(g)
+        && positions::position_of(snapshot.connection, &span, seq)? == Some(g)
         && Digest::of(&state).to_string() == digest;
-    Ok(fits.then(|| KeptFold { fold: fold.to_owned(), version, seq, state }))
+    Ok(fits.then(|| FoldSnapshot { fold: fold.to_owned(), version, seq, state }))
 }
