@@ -159,7 +159,7 @@ fn fill_the_log(world: &World) {
             let part = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![event.clone()]);
             match store.log().submit(Batch::of(part)).await {
                 Ok(_) => {}
-                Err(AppendError::Store(StoreError::DiskFull { .. })) => return,
+                Err(AppendError::Store(StoreError::OutOfSpace { .. })) => return,
                 Err(other) => panic!("{other}"),
             }
         }

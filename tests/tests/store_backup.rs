@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use backstay_engine::record::RunStatus;
 use backstay_log::crash::CRASH_POINT_VARIABLE;
+use backstay_log::prelude::*;
+use backstay_log::prelude::*;
 use backstay_log::{
     Authority, Batch, CursorError, Direction, Log, NewEvent, OpenOptions, ReadError, SqliteLog, TopicAppend,
 };

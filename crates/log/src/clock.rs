@@ -1,7 +1,6 @@
 //! Where a store gets its time from.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use backstay_model::{LogId, Timestamp};
@@ -50,8 +49,8 @@ pub(crate) fn draw_log_id(at: Timestamp) -> Result<LogId, OpenError> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|source| StoreError::Io {
         action: "draw an id from",
-        path: "the system's random numbers".into(),
-        source: Arc::new(source.into()),
+        location: "the system's random numbers".into(),
+        source: source.into(),
     })?;
     Ok(LogId::new(at, u128::from_ne_bytes(bytes)))
 }

@@ -17,6 +17,7 @@ mod disk_space;
 pub mod error;
 mod fanout;
 mod memory;
+pub mod prelude;
 mod sqlite;
 pub mod subscribe;
 pub mod ticket;
@@ -26,14 +27,16 @@ pub use chunk::Chunk;
 pub use clock::{Clock, SystemClock};
 pub use contract::{
     Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, Durability, EntryIndex,
-    EntryRow, EventFilter, FoldSnapshot, Log, LogFuture, NewEvent, OwnerGuard, OwnerIdentity, OwnerView,
-    Page, Precondition, SubmitResult, TopicAppend, TopicFilter, TopicIndex, TopicRow, TopicTransition,
+    EntryKind, EntryRow, EventFilter, FoldCache, FoldSnapshot, HostId, Incarnation, IncarnationCause,
+    IndexState, Log, LogFuture, LogIndex, LogMaintenance, LogOwnership, LogReader, LogWriter, NewEvent,
+    OwnerGuard, OwnerIdentity, OwnerState, OwnerView, Page, Precondition, SubmitResult, TopicAppend,
+    TopicFilter, TopicIndex, TopicKind, TopicRow, TopicTransition,
 };
 pub use cursor::{Cursor, CursorError};
 pub use disk_space::is_out_of_space;
 pub use error::{
-    AppendError, BlobError, ClaimError, DamagedEvent, ExclusiveError, InspectError, InvalidBatch, Measure,
-    OpenError, ReadError, ScrubError, StoreError,
+    AppendError, BlobError, Cause, ClaimError, DamagedEvent, ExclusiveError, InspectError, InvalidBatch,
+    Location, Measure, OpenError, ReadError, ScrubError, StoreError,
 };
 pub use memory::MemoryLog;
 pub use sqlite::{Boot, OpenOptions, SqliteLog, maintenance};

@@ -5,23 +5,23 @@ mod log;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backstay_model::event::{ClaimReason, Event, OwnerChanged};
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{
-    Digest, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
+    Digest, Epoch, Gap, LiveEvent, LogId, OwnerId, Position, Recorded, Scope, Seq, Timestamp, Topic,
 };
+use guard::Proof;
 use tokio::sync::watch;
 
 use crate::admission::{Standing, TopicState, body_digest, check_batch, check_event};
 use crate::blobs::BlobStore;
 use crate::clock::{Clock, SystemClock};
 use crate::contract::{
-    Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, FoldSnapshot,
-    LogFuture, NewEvent, OwnerIdentity, OwnerView, Page, TopicAppend, TopicFilter, TopicIndex, TopicRow,
-    TopicTransition,
+    Appended, AppendedTopic, Authority, Batch, ClaimMode, Claimed, Direction, EntryIndex, EntryKind,
+    FoldSnapshot, LogFuture, NewEvent, OwnerIdentity, OwnerState, OwnerView, Page, TopicAppend, TopicFilter,
+    TopicIndex, TopicRow, TopicTransition,
 };
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{AppendError, ClaimError, OpenError, ReadError, StoreError};
@@ -29,14 +29,15 @@ use crate::subscribe::{LivePage, Source};
 
 /// A log in memory. Its clones are handles on the same log.
 ///
-/// Owners live in one process here, so an owner that holds its proof is never silent: a patient claim of its topic
-/// fails at once.
+/// All owners live in one process, so an owner that holds its proof is never silent: `WaitUntilFree` fails at once. Positions and
+/// epochs have gaps, as those of a database's sequences have: who computes with them is found out here.
 #[derive(Clone, Debug)]
 pub struct MemoryLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     id: LogId,
+    created_at: Timestamp,
     clock: Arc<dyn Clock>,
     blobs: BlobStore,
     state: Mutex<State>,
@@ -49,8 +50,8 @@ struct State {
     topics: HashMap<Topic, MemoryTopic>,
     by_position: BTreeMap<Position, (Topic, Seq)>,
     keys: HashMap<(Topic, String), (Digest, Appended)>,
-    entries: BTreeMap<(String, String, Topic), EntryIndex>,
-    owners: HashMap<OwnerId, (OwnerIdentity, Arc<AtomicBool>)>,
+    entries: BTreeMap<(EntryKind, String, Topic), EntryIndex>,
+    owners: HashMap<OwnerId, (OwnerIdentity, Arc<Proof>)>,
 }
 
 #[derive(Debug, Default)]
@@ -80,10 +81,26 @@ impl MemoryLog {
     /// # Errors
     /// [`OpenError`] if the system gives no random bytes for its id.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Result<MemoryLog, OpenError> {
-        let id = crate::clock::draw_log_id(clock.now())?;
+        let created_at = clock.now();
+        let id = crate::clock::draw_log_id(created_at)?;
         let state = Mutex::new(State::default());
         let newest = watch::Sender::new(Position(0));
-        Ok(MemoryLog(Arc::new(Shared { id, clock, blobs: BlobStore::in_memory(), state, newest })))
+        Ok(MemoryLog(Arc::new(Shared {
+            id,
+            created_at,
+            clock,
+            blobs: BlobStore::in_memory(),
+            state,
+            newest,
+        })))
+    }
+
+    /// Ends the session of `owner`, as a database ends that of a client that it cannot reach: its guard is lost from now on,
+    /// and its topics can be claimed. For tests of owners.
+    pub fn end_session(&self, owner: OwnerId) {
+        if let Some((_, proof)) = self.0.lock().owners.get(&owner) {
+            proof.end_session();
+        }
     }
 
     /// The blobs that belong to this log.
@@ -91,6 +108,20 @@ impl MemoryLog {
     pub fn blobs(&self) -> &BlobStore {
         &self.0.blobs
     }
+}
+
+/// How far apart two positions are at most.
+const POSITION_STEP_MAX: u64 = 1 << 20;
+/// How far apart two epochs of a topic are at most.
+const EPOCH_STEP_MAX: u64 = 3;
+
+/// A step from `number` on, from 1 to `max`: the same for the same number, and without a pattern.
+fn step(number: u64, max: u64) -> u64 {
+    1 + (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % max
+}
+
+fn next_position(g: Position) -> Position {
+    Position(g.0 + step(g.0, POSITION_STEP_MAX))
 }
 
 impl Shared {
@@ -133,7 +164,7 @@ impl Shared {
             return;
         }
         let mut state = self.lock();
-        let g = state.g.next();
+        let g = next_position(state.g);
         let now = self.clock.now();
         let Some(found) = state.topics.get_mut(topic) else {
             tracing::debug!(%topic, "a live event of an unknown topic was dropped");
@@ -148,7 +179,8 @@ impl Shared {
 
     fn claim(&self, topic: &Topic, identity: &OwnerIdentity, mode: ClaimMode) -> Result<Claimed, ClaimError> {
         let mut state = self.lock();
-        if !state.owners.get(&identity.owner).is_some_and(|(_, alive)| alive.load(Ordering::SeqCst)) {
+        let proof = state.owners.get(&identity.owner).map(|(_, proof)| proof.state());
+        if proof != Some(OwnerState::Held) {
             return Err(ClaimError::NotRegistered(identity.owner));
         }
         let found = state.topic(topic);
@@ -160,24 +192,28 @@ impl Shared {
         let owner = state.owner_view(&found);
         let reason = match (owner, mode) {
             (None, _) => ClaimReason::Unowned,
-            (Some(owner), _) if !owner.alive => ClaimReason::OwnerDead,
+            (Some(OwnerView { state: OwnerState::Dead, .. }), _) => ClaimReason::OwnerDead,
+            (Some(OwnerView { state: OwnerState::SessionGone, .. }), _) => ClaimReason::SessionGone,
             (Some(_), ClaimMode::TakeOver) => ClaimReason::TakenOver,
-            (Some(owner), ClaimMode::Fair) => return Err(ClaimError::Owned { topic: topic.clone(), owner }),
+            (Some(owner), ClaimMode::IfFree | ClaimMode::WaitUntilFree) => {
+                return Err(ClaimError::Owned { topic: topic.clone(), owner });
+            }
         };
         let live = state.topics.get(topic).into_iter().flat_map(|topic| topic.live.values());
         let last_sign = live.map(|live| live.at).max();
         let event = OwnerChanged {
             owner: identity.owner,
-            epoch: found.epoch.next(),
+            epoch: Epoch(found.epoch.0 + step(found.epoch.0, EPOCH_STEP_MAX)),
             host: identity.host.clone(),
             pid: identity.pid,
             reason,
             previous: found.owner,
             last_sign: found.owner.and(last_sign),
         };
-        let payload = Event::OwnerChanged(event.clone())
-            .encode()
-            .map_err(|invalid| StoreError::Corrupt { path: "memory".into(), what: invalid.to_string() })?;
+        let payload = Event::OwnerChanged(event.clone()).encode().map_err(|invalid| StoreError::Corrupt {
+            location: "memory".into(),
+            what: invalid.to_string(),
+        })?;
         let kind = Event::OwnerChanged(event.clone()).kind();
         let new = NewEvent { kind, scope: Scope::Run, payload, trace: None };
         let append = TopicAppend::new(topic.clone(), Authority::Exclusive, vec![new]);
@@ -212,7 +248,7 @@ impl Shared {
         let state = self.lock();
         let mut found: Vec<_> = state.topics.iter().filter(|(_, topic)| topic.matches(filter)).collect();
         found.sort_by_key(|(_, topic)| std::cmp::Reverse(topic.nth));
-        let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
+        let limit = filter.limit.unwrap_or(usize::MAX);
         found.into_iter().take(limit).map(|(name, topic)| state.row(name, topic)).collect()
     }
 }
@@ -223,9 +259,8 @@ impl State {
     }
 
     fn owner_view(&self, topic: &TopicState) -> Option<OwnerView> {
-        let (identity, alive) = self.owners.get(&topic.owner?)?;
-        let alive = alive.load(Ordering::SeqCst);
-        Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, alive })
+        let (identity, proof) = self.owners.get(&topic.owner?)?;
+        Some(OwnerView { identity: identity.clone(), epoch: topic.epoch, state: proof.state() })
     }
 
     fn row(&self, name: &Topic, topic: &MemoryTopic) -> TopicRow {
@@ -248,7 +283,7 @@ impl State {
         let (before, floor) = (topic.state.head, topic.state.floor);
         let last = append.events.len();
         for (index, event) in append.events.iter().enumerate() {
-            g = g.next();
+            g = next_position(g);
             let seq = topic.state.number(append.authority, at);
             let NewEvent { kind, scope, payload, trace } = event.clone();
             let more = index + 1 < last;
@@ -294,7 +329,7 @@ impl State {
 
 impl MemoryTopic {
     fn matches(&self, filter: &TopicFilter) -> bool {
-        let kind = self.index.as_ref().map(|index| index.kind.as_str());
+        let kind = self.index.as_ref().map(|index| &index.kind);
         self.exists()
             && filter.kind.as_ref().is_none_or(|wanted| kind == Some(wanted))
             && !(filter.open_only && self.state.is_closed())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{Definition, RetryOutlook, RunMachine};
 use backstay_log::{
-    AppendError, Authority, Batch, Direction, FoldSnapshot, OwnerView, Precondition, TopicAppend, TopicFilter,
+    AppendError, Authority, Batch, Direction, FoldSnapshot, OwnerView, Precondition, TopicAppend,
+    TopicFilter, TopicKind,
 };
 use backstay_model::event::{Event, PlanRef, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
@@ -56,7 +57,7 @@ impl RunRow {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -64,7 +65,7 @@ impl RunView {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -74,7 +75,7 @@ impl Store {
     /// # Errors
     /// [`RunError`] if the log cannot be read.
     pub async fn runs(&self, filter: TopicFilter) -> Result<Vec<RunRow>, RunError> {
-        let rows = self.log.topics(TopicFilter { kind: Some("run".to_owned()), ..filter }).await?;
+        let rows = self.log.topics(TopicFilter { kind: Some(TopicKind::RUN), ..filter }).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
             let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { continue };

@@ -202,6 +202,14 @@ pub enum DriveError {
         /// The epoch that holds now.
         current: Epoch,
     },
+    /// This process lost its proof that it lives, so others may own its runs.
+    #[error(
+        "this process is not the owner of {run} any more: it lost its lock or its session with the store"
+    )]
+    OwnerLost {
+        /// Which run.
+        run: RunId,
+    },
     /// This owner is working on it already.
     #[error("this process is working on {run} already")]
     DrivenHere {
@@ -286,6 +294,7 @@ impl Coded for DriveError {
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
             DriveError::StoreGone(_) => Code("BKS-R083"),
+            DriveError::OwnerLost { .. } => Code("BKS-R089"),
         }
     }
 
@@ -299,6 +308,9 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
+            DriveError::OwnerLost { run } => {
+                Some(format!("agents in flight go on; `backstay resume {run}` takes the run again"))
+            }
             DriveError::StoreGone(gone) => Some(gone.hint()),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backstay_agent::Presets;
-use backstay_log::{Authority, Batch, NewEvent, TopicAppend, TopicIndex};
+use backstay_log::{Authority, Batch, IndexState, NewEvent, TopicAppend, TopicIndex, TopicKind};
 use backstay_model::event::{Actor, Event, PlanRef, RunRequested};
 use backstay_model::{Digest, Payload, RunId, Scope, Seq, Text, Topic};
 use backstay_workflow::plan::Plan;
@@ -145,8 +145,8 @@ pub(crate) fn index_row(
 ) -> Result<TopicIndex, RunError> {
     let summary = machine.summary();
     Ok(TopicIndex {
-        kind: "run".to_owned(),
-        state: summary.status.as_str().to_owned(),
+        kind: TopicKind::RUN,
+        state: IndexState::new(summary.status.as_str()),
         labels: vec![("workflow".to_owned(), summary.workflow.clone())],
         wake_at: machine.wake_at(now),
         summary: Payload::encode(&summary).map_err(|error| RunError::Definition {

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backstay_log::{Authority, Batch, Durability, Log, SharedDelivery, Ticket, TopicAppend};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, Batch, Durability, SharedDelivery, Ticket, TopicAppend};
 use backstay_model::{Payload, Seq};
 use tokio::sync::broadcast;
 

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Authority, Batch, Direction, Durability, Log, OpenOptions, SqliteLog, TopicAppend, ticket::block_on,
+    Authority, Batch, Direction, Durability, OpenOptions, SqliteLog, TopicAppend, ticket::block_on,
 };
 use backstay_model::{Payload, Seq};
 

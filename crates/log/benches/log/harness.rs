@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backstay_log::{Authority, Batch, Durability, Log, NewEvent, OpenOptions, SqliteLog, TopicAppend};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, Batch, Durability, NewEvent, OpenOptions, SqliteLog, TopicAppend};
 use backstay_model::{Kind, Payload, Scope, Topic};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

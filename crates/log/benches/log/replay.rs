@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    Authority, Batch, Direction, Durability, Log, OpenOptions, SqliteLog, TopicAppend, TopicTransition,
+    Authority, Batch, Direction, Durability, OpenOptions, SqliteLog, TopicAppend, TopicTransition,
     ticket::block_on,
 };
 use backstay_model::{Payload, Seq, Topic};

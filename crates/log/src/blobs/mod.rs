@@ -177,7 +177,7 @@ fn sync(dir: &Dir) -> Result<(), BlobError> {
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> BlobError {
-    BlobError::Io { action, path: path.to_owned(), source }
+    BlobError::Io { action, location: path.into(), source: source.into() }
 }
 
 #[cfg(test)]

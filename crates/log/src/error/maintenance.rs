@@ -1,9 +1,8 @@
 //! Errors of looking after a store.
 
-use std::path::PathBuf;
-
 use backstay_model::{Code, Coded};
 
+use super::Location;
 use crate::error::{BlobError, OpenError, StoreError};
 
 /// A store cannot be looked at.
@@ -62,10 +61,10 @@ impl Coded for InspectError {
 #[derive(Debug, thiserror::Error)]
 pub enum ExclusiveError {
     /// Other processes have it open.
-    #[error("{path} is open in {}", named(.pids))]
+    #[error("{location} is open in {}", named(.pids))]
     InUse {
         /// The store.
-        path: PathBuf,
+        location: Location,
         /// Those processes, where the system tells.
         pids: Vec<u32>,
     },

@@ -1,11 +1,9 @@
 //! Errors of the operations, one enum for each.
 
-use std::io;
-use std::path::PathBuf;
-
 use backstay_model::limits::{INBOX_INPUTS_MAX, KEY_CHARS_MAX};
 use backstay_model::{Code, Coded, Digest, Epoch, OwnerId, Seq, Topic};
 
+use super::{Cause, Location};
 use crate::contract::OwnerView;
 use crate::cursor::CursorError;
 use crate::error::StoreError;
@@ -332,40 +330,42 @@ impl Coded for ClaimError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     /// It was made by a newer version.
-    #[error("the store {path} has format {found}, this version knows up to {known}")]
+    #[error("the store {location} has format {found}, this version knows up to {known}")]
     NewerStore {
         /// The store.
-        path: PathBuf,
+        location: Location,
         /// Its format.
         found: i64,
         /// The newest format known here.
         known: i64,
     },
     /// It was made before the first release.
-    #[error("the store {path} has a format of the time before the first release, which is not read any more")]
+    #[error(
+        "the store {location} has a format of the time before the first release, which is not read any more"
+    )]
     DevelopmentStore {
         /// The store.
-        path: PathBuf,
+        location: Location,
     },
     /// It is something else.
-    #[error("{path} is not a Backstay store: {what}")]
+    #[error("{location} is not a Backstay store: {what}")]
     NotAStore {
         /// What was opened.
-        path: PathBuf,
+        location: Location,
         /// What it is instead.
         what: String,
     },
     /// There is no store, and none was to be made.
-    #[error("there is no store at {path}")]
+    #[error("there is no store at {location}")]
     Missing {
         /// Where it was looked for.
-        path: PathBuf,
+        location: Location,
     },
     /// Locks and shared memory cannot be trusted there.
-    #[error("{path} is on a network file system ({kind})")]
+    #[error("{location} is on a network file system ({kind})")]
     NetworkFileSystem {
         /// The store.
-        path: PathBuf,
+        location: Location,
         /// The file system.
         kind: &'static str,
     },
@@ -421,14 +421,15 @@ pub enum BlobError {
         actual: Digest,
     },
     /// A file cannot be used.
-    #[error("cannot {action} {path}")]
+    #[error("cannot {action} {location}")]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file.
-        path: PathBuf,
+        location: Location,
         /// What the system says.
-        source: io::Error,
+        #[source]
+        source: Cause,
     },
 }
 

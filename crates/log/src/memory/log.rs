@@ -1,20 +1,20 @@
-//! What the log in memory does for its users: each call is over at once.
+//! The contract over the log in memory: every future is ready at once.
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use backstay_model::limits::{FOLD_BYTES_MAX, PAGE_EVENTS_MAX};
 use backstay_model::{LogId, Position, Recorded, Seq, Topic};
 
-use super::guard::MemoryGuard;
+use super::guard::{MemoryGuard, Proof};
 use super::{MemoryLog, MemoryTopic};
 use crate::contract::{
-    Batch, ClaimMode, Claimed, Direction, EntryRow, EventFilter, FoldSnapshot, Log, LogFuture, NewEvent,
-    OwnerGuard, OwnerIdentity, Page, TopicFilter, TopicRow,
+    Batch, ClaimMode, Claimed, Direction, EntryKind, EntryRow, EventFilter, FoldCache, FoldSnapshot,
+    Incarnation, IncarnationCause, IndexState, LogFuture, LogIndex, LogMaintenance, LogOwnership, LogReader,
+    LogWriter, NewEvent, OwnerGuard, OwnerIdentity, Page, TopicFilter, TopicRow,
 };
 use crate::cursor::{Cursor, CursorError};
-use crate::error::{ClaimError, OpenError, ReadError};
+use crate::error::{ClaimError, OpenError, ReadError, StoreError};
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
@@ -22,11 +22,7 @@ fn ready<'a, T: Send + 'a>(value: T) -> LogFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
-impl Log for MemoryLog {
-    fn id(&self) -> LogId {
-        self.0.id
-    }
-
+impl LogWriter for MemoryLog {
     fn submit(&self, batch: Batch) -> Ticket {
         Ticket::ready(self.0.submit(&batch))
     }
@@ -34,17 +30,19 @@ impl Log for MemoryLog {
     fn submit_live(&self, topic: Topic, event: NewEvent) {
         self.0.submit_live(&topic, event);
     }
+}
 
-    fn save_fold(&self, topic: &Topic, kept: FoldSnapshot) {
+impl FoldCache for MemoryLog {
+    fn save_fold(&self, topic: &Topic, snapshot: FoldSnapshot) {
         let mut state = self.0.lock();
         let Some(found) = state.topics.get_mut(topic) else { return };
-        let known = found.folds.get(&kept.fold).filter(|known| known.version == kept.version);
-        let is_end = |event: &Recorded| event.seq == kept.seq && !event.more;
-        if kept.state.len() <= FOLD_BYTES_MAX
-            && kept.seq > known.map_or(found.state.floor, |known| known.seq)
-            && found.events.get(found.index_after(kept.seq) - 1).is_some_and(is_end)
+        let known = found.folds.get(&snapshot.fold).filter(|known| known.version == snapshot.version);
+        let is_end = |event: &Recorded| event.seq == snapshot.seq && !event.more;
+        if snapshot.state.len() <= FOLD_BYTES_MAX
+            && snapshot.seq > known.map_or(found.state.floor, |known| known.seq)
+            && found.events.get(found.index_after(snapshot.seq) - 1).is_some_and(is_end)
         {
-            found.folds.insert(kept.fold.clone(), kept);
+            found.folds.insert(snapshot.fold.clone(), snapshot);
         }
     }
 
@@ -55,8 +53,14 @@ impl Log for MemoryLog {
         version: u32,
     ) -> LogFuture<'_, Result<Option<FoldSnapshot>, ReadError>> {
         let state = self.0.lock();
-        let kept = state.topics.get(topic).and_then(|found| found.folds.get(fold));
-        ready(Ok(kept.filter(|kept| kept.version == version).cloned()))
+        let snapshot = state.topics.get(topic).and_then(|found| found.folds.get(fold));
+        ready(Ok(snapshot.filter(|snapshot| snapshot.version == version).cloned()))
+    }
+}
+
+impl LogReader for MemoryLog {
+    fn id(&self) -> LogId {
+        self.0.id
     }
 
     fn read(
@@ -82,17 +86,26 @@ impl Log for MemoryLog {
             return ready(Ok(Page { events: Vec::new(), head: Seq(0), gap: None }));
         };
         let (found, head) = (&topic.events, topic.state.head);
-        let taken = |event: &&Recorded| filter.takes(&event.kind, &event.scope);
+        let matches = |event: &&Recorded| filter.matches(&event.kind, &event.scope);
         let limit = limit.min(PAGE_EVENTS_MAX);
         let events = match direction {
             Direction::Forward => {
-                found.iter().filter(|event| event.seq > at).filter(taken).take(limit).cloned().collect()
+                found.iter().filter(|event| event.seq > at).filter(matches).take(limit).cloned().collect()
             }
-            Direction::Backward => {
-                found.iter().rev().filter(|event| event.seq < at).filter(taken).take(limit).cloned().collect()
-            }
+            Direction::Backward => found
+                .iter()
+                .rev()
+                .filter(|event| event.seq < at)
+                .filter(matches)
+                .take(limit)
+                .cloned()
+                .collect(),
         };
         ready(Ok(Page { events, head, gap: topic.gap(at, direction) }))
+    }
+
+    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>> {
+        ready(Ok(self.0.lock().topic(topic).head))
     }
 
     fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>> {
@@ -111,8 +124,15 @@ impl Log for MemoryLog {
         ready(Ok(found))
     }
 
-    fn head(&self, topic: &Topic) -> LogFuture<'_, Result<Seq, ReadError>> {
-        ready(Ok(self.0.lock().topic(topic).head))
+    fn changed(&self, after: Position) -> LogFuture<'_, Position> {
+        let mut newest = self.0.newest.subscribe();
+        Box::pin(async move {
+            match newest.wait_for(|newest| *newest > after).await {
+                Ok(newest) => *newest,
+                // The sender lives in this log, which the caller holds.
+                Err(_closed) => after,
+            }
+        })
     }
 
     fn cursor(&self, topic: &Topic, seq: Seq) -> LogFuture<'_, Result<Cursor, ReadError>> {
@@ -140,14 +160,16 @@ impl Log for MemoryLog {
         let wake = self.0.newest.subscribe();
         Subscription::new(self.0.clone(), self.0.id, topic.clone(), Err(after), wake)
     }
+}
 
+impl LogOwnership for MemoryLog {
     fn register_owner(
         &self,
         identity: OwnerIdentity,
     ) -> LogFuture<'_, Result<Box<dyn OwnerGuard>, OpenError>> {
-        let alive = Arc::new(AtomicBool::new(true));
-        self.0.lock().owners.insert(identity.owner, (identity.clone(), alive.clone()));
-        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, alive });
+        let proof = Arc::new(Proof::default());
+        self.0.lock().owners.insert(identity.owner, (identity.clone(), proof.clone()));
+        let guard: Box<dyn OwnerGuard> = Box::new(MemoryGuard { identity, proof });
         ready(Ok(guard))
     }
 
@@ -156,11 +178,12 @@ impl Log for MemoryLog {
         topic: &Topic,
         guard: &'a dyn OwnerGuard,
         mode: ClaimMode,
-        _patient: bool,
     ) -> LogFuture<'a, Result<Claimed, ClaimError>> {
         ready(self.0.claim(topic, guard.identity(), mode))
     }
+}
 
+impl LogIndex for MemoryLog {
     fn topics(&self, filter: TopicFilter) -> LogFuture<'_, Result<Vec<TopicRow>, ReadError>> {
         ready(Ok(self.0.topics(&filter)))
     }
@@ -171,25 +194,35 @@ impl Log for MemoryLog {
         ready(Ok(found.map(|found| state.row(topic, found))))
     }
 
-    fn entries(&self, kind: &str, wanted: Option<&str>) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>> {
+    fn entries(
+        &self,
+        kind: &EntryKind,
+        wanted: Option<&IndexState>,
+    ) -> LogFuture<'_, Result<Vec<EntryRow>, ReadError>> {
         let state = self.0.lock();
         let found = state
             .entries
             .iter()
-            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == wanted))
+            .filter(|((of, ..), entry)| of == kind && wanted.is_none_or(|wanted| entry.state == *wanted))
             .map(|((.., topic), entry)| EntryRow { topic: topic.clone(), entry: entry.clone() })
             .collect();
         ready(Ok(found))
     }
+}
 
-    fn changed(&self, after: Position) -> LogFuture<'_, Position> {
-        let mut newest = self.0.newest.subscribe();
-        Box::pin(async move {
-            match newest.wait_for(|newest| *newest > after).await {
-                Ok(newest) => *newest,
-                // The sender lives in this log, which the caller holds.
-                Err(_closed) => after,
-            }
-        })
+impl LogMaintenance for MemoryLog {
+    fn incarnation(&self) -> LogFuture<'_, Result<Incarnation, ReadError>> {
+        ready(Ok(Incarnation {
+            number: 1,
+            cause: IncarnationCause::Created,
+            at: self.0.created_at,
+            lost_after: Position(0),
+            floor: Position(0),
+        }))
+    }
+
+    /// Nothing here is more durable than the process.
+    fn durable_position(&self) -> LogFuture<'_, Result<Position, StoreError>> {
+        ready(Ok(*self.0.newest.borrow()))
     }
 }

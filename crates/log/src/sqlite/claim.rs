@@ -12,7 +12,7 @@ use super::lock::LockFile;
 use super::queue::{ClaimAnswer, ClaimRequest, Command};
 use super::readers::Failed;
 use super::store::Inner;
-use crate::contract::{ClaimMode, Claimed, OwnerIdentity, OwnerView};
+use crate::contract::{ClaimMode, Claimed, HostId, OwnerIdentity, OwnerState, OwnerView};
 use crate::error::{ClaimError, ReadError, StoreError};
 use crate::ticket::block_on;
 
@@ -27,7 +27,6 @@ pub(super) struct Claim {
     pub(super) topic: Topic,
     pub(super) claimer: OwnerIdentity,
     pub(super) mode: ClaimMode,
-    pub(super) patient: bool,
 }
 
 /// What is known of a topic's owner.
@@ -82,26 +81,28 @@ impl Claim {
             let found = snapshot
                 .connection
                 .query_row(
-                    "SELECT epoch, owner, ifnull(host, ''), ifnull(pid, 0), ifnull(renewals, 0) FROM topic \
+                    "SELECT epoch, owner, ifnull(host, ''), ifnull(pid, 0), ifnull(renewals, 0), \
+                     ifnull(host_id, '') FROM topic \
                      LEFT JOIN owner ON owner.id = topic.owner WHERE name = ?1",
                     [topic.as_str()],
                     |row| {
                         let epoch = Epoch(super::sql::unsigned(row, 0)?);
                         let owner: Option<String> = row.get(1)?;
-                        Ok((epoch, owner, row.get::<_, String>(2)?, row.get::<_, u32>(3)?, row.get(4)?))
+                        let host_id = HostId::new(row.get(5)?);
+                        Ok((epoch, owner, row.get(2)?, host_id, row.get(3)?, row.get(4)?))
                     },
                 )
                 .optional()?;
-            let Some((epoch, owner, host, pid, renewals)) = found else {
+            let Some((epoch, owner, host, host_id, pid, renewals)) = found else {
                 return Ok(Seen { owner: None, epoch: Epoch(0), renewals: 0 });
             };
             let Some(owner) = owner else { return Ok(Seen { owner: None, epoch, renewals: 0 }) };
             let owner: OwnerId = owner.parse().map_err(|invalid: backstay_model::InvalidId| {
                 Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?;
-            let alive = locks.is_alive(owner)?;
-            let identity = OwnerIdentity { owner, host, pid };
-            Ok(Seen { owner: Some(OwnerView { identity, epoch, alive }), epoch, renewals })
+            let state = locks.state(owner)?;
+            let identity = OwnerIdentity { owner, host, host_id, pid };
+            Ok(Seen { owner: Some(OwnerView { identity, epoch, state }), epoch, renewals })
         });
         read.await
     }
@@ -109,15 +110,16 @@ impl Claim {
     /// Why the topic may be claimed now; none if the claimer has to wait.
     fn reason(&self, seen: &Seen, watch: &mut Option<Watch>) -> Result<Option<ClaimReason>, ClaimError> {
         let Some(owner) = &seen.owner else { return Ok(Some(ClaimReason::Unowned)) };
-        if !owner.alive {
-            return Ok(Some(ClaimReason::OwnerDead));
-        }
-        if self.mode == ClaimMode::TakeOver {
-            return Ok(Some(ClaimReason::TakenOver));
+        match owner.state {
+            OwnerState::Held => {}
+            OwnerState::SessionGone => return Ok(Some(ClaimReason::SessionGone)),
+            OwnerState::Dead => return Ok(Some(ClaimReason::OwnerDead)),
         }
         let owned = || ClaimError::Owned { topic: self.topic.clone(), owner: owner.clone() };
-        if !self.patient {
-            return Err(owned());
+        match self.mode {
+            ClaimMode::TakeOver => return Ok(Some(ClaimReason::TakenOver)),
+            ClaimMode::IfFree => return Err(owned()),
+            ClaimMode::WaitUntilFree => {}
         }
         let now = self.inner.clock().monotonic();
         let id = owner.identity.owner;
@@ -162,6 +164,6 @@ impl Claim {
 fn as_claim_error(error: ReadError) -> ClaimError {
     match error {
         ReadError::Store(error) => error.into(),
-        other => StoreError::Corrupt { path: "log.db".into(), what: other.to_string() }.into(),
+        other => StoreError::Corrupt { location: "log.db".into(), what: other.to_string() }.into(),
     }
 }

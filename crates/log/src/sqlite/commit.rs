@@ -114,10 +114,12 @@ impl Failed {
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
             Failed::Before(source) => error_map::sqlite("write", path, source),
-            Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what },
+            Failed::Corrupt(what) => StoreError::Corrupt { location: path.into(), what },
             Failed::Displaced(error) => error,
             Failed::Commit(source) => match error_map::sqlite("commit to", path, source) {
-                StoreError::Sqlite { path, source, .. } => StoreError::OutcomeUnknown { path, source },
+                StoreError::Backend { location, source, .. } => {
+                    StoreError::OutcomeUnknown { location, source }
+                }
                 known => known,
             },
         }

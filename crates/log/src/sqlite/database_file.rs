@@ -58,9 +58,9 @@ impl DatabaseFile {
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match std::fs::symlink_metadata(&self.path) {
             Ok(found) if FileNumber::of(&found) == self.file => Ok(()),
-            Ok(_) => Err(StoreError::Gone { path: self.path.clone() }),
+            Ok(_) => Err(StoreError::Gone { location: (&self.path).into() }),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Err(StoreError::Gone { path: self.path.clone() })
+                Err(StoreError::Gone { location: (&self.path).into() })
             }
             Err(source) => Err(error_map::io("look at", &self.path, source)),
         }

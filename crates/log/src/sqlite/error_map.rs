@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use backstay_files::Dir;
 use rusqlite::ErrorCode;
 
-use crate::error::StoreError;
+use crate::error::{Location, StoreError};
 
 /// `SQLITE_IOERR_FSYNC`: a flush failed, and what it covered may be gone.
 const IOERR_FSYNC: i32 = 1034;
@@ -23,19 +22,23 @@ const PROBE_BYTES: usize = 8 * 1024;
 
 /// What `source` means while trying to `action` the database at `path`.
 pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error) -> StoreError {
-    let path = path.to_owned();
+    let location = Location::from(path);
     match source.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::DiskFull { path, source: Arc::new(source) },
+        Some(ErrorCode::DiskFull) => {
+            // The kind tells it also where an error shows only its cause.
+            let source = io::Error::new(io::ErrorKind::StorageFull, source).into();
+            StoreError::OutOfSpace { location, source }
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-            StoreError::ReadOnly { path, source: Arc::new(source) }
+            StoreError::ReadOnly { location, source: source.into() }
         }
         _ if is_failed_write(&source)
-            && let Some(refused) = refused_room(&path) =>
+            && let Some(refused) = refused_room(path) =>
         {
-            StoreError::DiskFull { path, source: Arc::new(refused) }
+            StoreError::OutOfSpace { location, source: refused.into() }
         }
-        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, what: source.to_string() },
-        _ => StoreError::Sqlite { action, path, source: Arc::new(source) },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { location, what: source.to_string() },
+        _ => StoreError::Backend { action, location, source: source.into() },
     }
 }
 
@@ -74,11 +77,11 @@ pub(super) fn is_failed_flush(source: &rusqlite::Error) -> bool {
 
 /// What `source` means while trying to `action` the file at `path`.
 pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> StoreError {
-    let path = path.to_owned();
+    let location = Location::from(path);
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            StoreError::ReadOnly { path, source: Arc::new(source) }
+            StoreError::ReadOnly { location, source: source.into() }
         }
-        _ => StoreError::Io { action, path, source: Arc::new(source) },
+        _ => StoreError::Io { action, location, source: source.into() },
     }
 }

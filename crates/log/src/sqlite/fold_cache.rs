@@ -19,24 +19,24 @@ const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, diges
 
 impl Committer {
     /// Keeps what a fold made of the topic, unless it is of the middle of a batch, or too large.
-    pub(super) fn save_fold(&mut self, topic: &Topic, kept: &FoldSnapshot) -> Result<(), Failed> {
+    pub(super) fn save_fold(&mut self, topic: &Topic, snapshot: &FoldSnapshot) -> Result<(), Failed> {
         let Some(slot) = self.load(topic)? else { return Ok(()) };
         let cached = self.cached(slot);
         let (id, state) = (cached.id, &cached.state);
-        let in_range = state.floor < kept.seq && kept.seq <= state.head;
-        if !in_range || kept.state.len() > FOLD_BYTES_MAX {
+        let in_range = state.floor < snapshot.seq && snapshot.seq <= state.head;
+        if !in_range || snapshot.state.len() > FOLD_BYTES_MAX {
             return Ok(());
         }
-        let Some(g) = self.end_of_batch(id, kept.seq)? else { return Ok(()) };
-        let digest = Digest::of(&kept.state).to_string();
+        let Some(g) = self.end_of_batch(id, snapshot.seq)? else { return Ok(()) };
+        let digest = Digest::of(&snapshot.state).to_string();
         self.connection.prepare_cached(KEEP)?.execute((
             id,
-            &kept.fold,
-            kept.version,
-            stored(kept.seq.0),
+            &snapshot.fold,
+            snapshot.version,
+            stored(snapshot.seq.0),
             stored(g.0),
             digest,
-            &kept.state,
+            &snapshot.state,
         ))?;
         Ok(())
     }

@@ -350,17 +350,19 @@ impl Committer {
         Ok(())
     }
 
+    /// Writes a topic's index row if it changes.
     fn write_index(&mut self, id: i64, index: &TopicIndex) -> Result<(), Failed> {
         let labels = serde_json::to_string(&index.labels)
             .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))?;
         self.connection
             .prepare_cached(
-                "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1",
+                "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1 \
+                 AND (kind, state, labels, wake_at, summary) IS NOT (?2, ?3, ?4, ?5, ?6)",
             )?
             .execute((
                 id,
-                &index.kind,
-                &index.state,
+                index.kind.as_str(),
+                index.state.as_str(),
                 labels,
                 index.wake_at.map(Timestamp::as_micros),
                 index.summary.as_str(),
@@ -368,24 +370,25 @@ impl Committer {
         Ok(())
     }
 
+    /// Writes an entry's index row if it changes.
     fn write_entry(&mut self, id: i64, entry: &EntryIndex) -> Result<(), Failed> {
         self.connection
             .prepare_cached(
                 "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-                 ON CONFLICT DO UPDATE SET state = excluded.state, due_at = excluded.due_at, summary = excluded.summary",
+                 ON CONFLICT DO UPDATE SET state = excluded.state, due_at = excluded.due_at, summary = excluded.summary \
+                 WHERE (state, due_at, summary) IS NOT (excluded.state, excluded.due_at, excluded.summary)",
             )?
             .execute((
-                &entry.kind,
+                entry.kind.as_str(),
                 &entry.id,
                 id,
-                &entry.state,
+                entry.state.as_str(),
                 entry.due_at.map(Timestamp::as_micros),
                 entry.summary.as_str(),
             ))?;
         Ok(())
     }
 
-    /// Whether `owner` is registered.
     /// The time of the newest live event of a topic that is still there.
     fn last_live(&self, topic: &Topic) -> Result<Option<Timestamp>, Failed> {
         let newest = self.connection.query_row(
@@ -396,6 +399,7 @@ impl Committer {
         Ok(newest.map(Timestamp::from_micros))
     }
 
+    /// Whether `owner` is registered.
     fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
         let found = self.connection.query_row(
             "SELECT count(*) FROM owner WHERE id = ?1",
@@ -408,10 +412,16 @@ impl Committer {
     fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), Failed> {
         self.connection
             .prepare_cached(
-                "INSERT INTO owner (id, host, pid, renewed_at, renewals) VALUES (?1, ?2, ?3, ?4, 0) \
+                "INSERT INTO owner (id, host, host_id, pid, renewed_at, renewals) VALUES (?1, ?2, ?3, ?4, ?5, 0) \
                  ON CONFLICT DO UPDATE SET renewed_at = excluded.renewed_at, renewals = renewals + 1",
             )?
-            .execute((identity.owner.to_string(), &identity.host, identity.pid, now.as_micros()))?;
+            .execute((
+                identity.owner.to_string(),
+                &identity.host,
+                identity.host_id.as_str(),
+                identity.pid,
+                now.as_micros(),
+            ))?;
         Ok(())
     }
 }

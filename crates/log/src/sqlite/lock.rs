@@ -10,7 +10,7 @@ use std::time::Duration;
 use backstay_files::{Dir, if_there};
 
 use super::error_map;
-use crate::error::StoreError;
+use crate::error::{Cause, StoreError};
 
 /// How long a lock is waited for before it is an error.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -106,7 +106,11 @@ impl LockFile {
     pub(super) fn acquire(&self) -> Result<(), StoreError> {
         if !self.acquire_within(LOCK_WAIT)? {
             let waited_ms = u64::try_from(LOCK_WAIT.as_millis()).unwrap_or(u64::MAX);
-            return Err(StoreError::LockBusy { path: self.path.clone(), waited_ms, pid: self.holder() });
+            return Err(StoreError::Busy {
+                location: (&self.path).into(),
+                waited_ms,
+                holder_pid: self.holder(),
+            });
         }
         if self.mode == LockMode::Exclusive {
             self.write_holder();
@@ -137,14 +141,21 @@ impl LockFile {
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         match std::mem::take(&mut *state) {
             Wait::Done(Ok(())) => Ok(true),
-            Wait::Done(Err(source)) => {
-                Err(StoreError::Io { action: "lock", path: self.path.clone(), source })
-            }
+            Wait::Done(Err(source)) => Err(StoreError::Io {
+                action: "lock",
+                location: (&self.path).into(),
+                source: Cause::shared(source),
+            }),
             Wait::Idle | Wait::Wanted | Wait::Abandoned => {
                 *state = Wait::Abandoned;
                 Ok(false)
             }
         }
+    }
+
+    /// Notes that the file has another name now.
+    pub(super) fn moved_to(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     /// Whether the file is still the one at its path; another one may be there after its folder was replaced.

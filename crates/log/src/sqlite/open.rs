@@ -147,19 +147,19 @@ impl SqliteLog {
 
 /// What is said to who wants to write to a copy of the store in `folder`.
 fn only_read(folder: &Path) -> StoreError {
-    let source = Arc::new(std::io::Error::other("it is open for reading only"));
-    StoreError::ReadOnly { path: folder.to_owned(), source }
+    let source = std::io::Error::other("it is open for reading only").into();
+    StoreError::ReadOnly { location: folder.into(), source }
 }
 
 /// Opens the folder of the store: makes it and what is in it from the start, or checks that there is a store. What is made
 /// is this user's alone, whatever the umask.
 fn find(folder: &Path, create: bool) -> Result<Dir, OpenError> {
-    let missing = || OpenError::Missing { path: folder.to_owned() };
+    let missing = || OpenError::Missing { location: folder.into() };
     let failed = |source| OpenError::from(error_map::io("look at", folder, source));
     let root = match std::fs::symlink_metadata(folder) {
         Ok(found) if !found.is_dir() && !found.is_symlink() => {
             let what = "it is not a folder".to_owned();
-            return Err(OpenError::NotAStore { path: folder.to_owned(), what });
+            return Err(OpenError::NotAStore { location: folder.into(), what });
         }
         Ok(_) => Dir::open_found(folder).map_err(failed)?,
         Err(source) if source.kind() == std::io::ErrorKind::NotFound && create => make(folder)?,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::flush::WalFlush;
 use super::lock::{LockFile, LockMode, WriterLock};
 use super::queue::Command;
 use super::store::Inner;
-use crate::contract::{OwnerGuard, OwnerIdentity};
+use crate::contract::{OwnerGuard, OwnerIdentity, OwnerState};
 use crate::error::StoreError;
 
 /// How often an owner says that it lives.
@@ -45,21 +46,22 @@ impl OwnerLocks {
         let draft = format!("{owner}.new");
         let gone = || error_map::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
         let folder = self.open()?.ok_or_else(gone)?;
-        let lock = LockFile::open(&folder, &draft, LockMode::Exclusive)?;
+        let mut lock = LockFile::open(&folder, &draft, LockMode::Exclusive)?;
         lock.acquire()?;
         let named = folder.rename(&draft, name_of(owner));
         named.map_err(|source| error_map::io("rename", &self.0.join(&draft), source))?;
+        lock.moved_to(self.0.join(name_of(owner)));
         Ok(lock)
     }
 
-    /// Whether the owner's lock is held. Its file is gone once it gave its proof up in order.
-    pub(super) fn is_alive(&self, owner: OwnerId) -> Result<bool, StoreError> {
-        let Some(lock) = self.watch(owner)? else { return Ok(false) };
-        let free = lock.try_acquire()?;
-        if free {
-            lock.release();
+    /// The state of an owner: it is held while its lock is. The file of the lock is gone once the owner gave its proof up.
+    pub(super) fn state(&self, owner: OwnerId) -> Result<OwnerState, StoreError> {
+        let Some(lock) = self.watch(owner)? else { return Ok(OwnerState::Dead) };
+        if !lock.try_acquire()? {
+            return Ok(OwnerState::Held);
         }
-        Ok(!free)
+        lock.release();
+        Ok(OwnerState::Dead)
     }
 
     /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
@@ -77,6 +79,7 @@ pub(super) struct SqliteGuard {
     identity: OwnerIdentity,
     locks: OwnerLocks,
     lock: LockFile,
+    is_lost: AtomicBool,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -95,7 +98,8 @@ impl SqliteGuard {
         let path = locks.0.join(name_of(identity.owner));
         let (stop, stopped) = mpsc::channel();
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
-        Ok(SqliteGuard { identity, locks, lock, stop: Some(stop), thread: Some(thread) })
+        let is_lost = AtomicBool::new(false);
+        Ok(SqliteGuard { identity, locks, lock, is_lost, stop: Some(stop), thread: Some(thread) })
     }
 }
 
@@ -144,6 +148,18 @@ fn start(
 impl OwnerGuard for SqliteGuard {
     fn identity(&self) -> &OwnerIdentity {
         &self.identity
+    }
+
+    /// Others look for the lock at its path. If the file there is another one, or none, they take this owner for dead.
+    fn is_lost(&self) -> bool {
+        let is_in_place = self.lock.is_in_place().unwrap_or_else(|error| {
+            tracing::warn!(owner = %self.identity.owner, %error, "an owner cannot look at its lock, and starts nothing");
+            false
+        });
+        if !is_in_place {
+            self.is_lost.store(true, Ordering::SeqCst);
+        }
+        self.is_lost.load(Ordering::SeqCst)
     }
 }
 

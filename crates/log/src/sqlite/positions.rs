@@ -3,6 +3,7 @@
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::incarnation;
 use super::readers::Failed;
 use super::snapshot::{HEAD, Snapshot, Span, only, waiting_at};
 use super::sql::{stored, unsigned};
@@ -47,12 +48,7 @@ pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, F
         return Ok(seq);
     }
     if seq > found.head {
-        let lost: i64 = snapshot.connection.query_row(
-            "SELECT count(*) FROM lost WHERE after_g < ?1 AND ?1 <= until_g",
-            [stored(g.0)],
-            |row| row.get(0),
-        )?;
-        return Err(if lost > 0 {
+        return Err(if incarnation::is_lost(snapshot.connection, g)? {
             CursorError::Lost { topic, seq, head: found.head }.into()
         } else {
             CursorError::Ahead { topic, seq, head: found.head }.into()

@@ -45,7 +45,7 @@ pub(super) enum ClaimAnswer {
 pub(super) enum Command {
     Append { batch: Batch, reply: oneshot::Sender<Ack> },
     Live { topic: Topic, event: NewEvent },
-    SaveFold { topic: Topic, kept: FoldSnapshot },
+    SaveFold { topic: Topic, snapshot: FoldSnapshot },
     Claim { request: ClaimRequest, reply: oneshot::Sender<ClaimAnswer> },
     Renew { identity: OwnerIdentity, reply: oneshot::Sender<Result<(), StoreError>> },
 }

@@ -154,7 +154,7 @@ impl Failed {
         match self {
             Failed::Sqlite(source) => error_map::sqlite("read", path, source).into(),
             Failed::Read(error) => error,
-            Failed::Corrupt(what) => StoreError::Corrupt { path: path.to_owned(), what }.into(),
+            Failed::Corrupt(what) => StoreError::Corrupt { location: path.into(), what }.into(),
             // `run` begins again instead.
             Failed::IndexMovedOn => StoreError::Stopped.into(),
         }

@@ -9,7 +9,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::database_files;
 use super::error_map;
+use super::incarnation;
 use crate::clock::draw_log_id;
+use crate::contract::IncarnationCause;
 use crate::error::{OpenError, StoreError};
 
 /// Says in the file's header that it is a store: the bytes `Back`.
@@ -22,8 +24,6 @@ pub(super) const FORMAT: i64 = 1;
 const BUSY: Duration = Duration::from_secs(5);
 /// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
-/// How far positions jump when commits may have been lost with the power.
-pub(super) const LOST_SPAN: u64 = 1 << 24;
 
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -38,10 +38,12 @@ CREATE TABLE meta (
     round_topic INTEGER NOT NULL DEFAULT 0,
     round_g INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE TABLE lost (
-    after_g INTEGER PRIMARY KEY,
-    until_g INTEGER NOT NULL,
-    at INTEGER NOT NULL
+CREATE TABLE incarnation (
+    number INTEGER PRIMARY KEY,
+    cause TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    lost_after INTEGER NOT NULL,
+    floor INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE topic (
     id INTEGER PRIMARY KEY,
@@ -107,6 +109,7 @@ CREATE TABLE key (
 CREATE TABLE owner (
     id TEXT PRIMARY KEY,
     host TEXT NOT NULL,
+    host_id TEXT NOT NULL,
     pid INTEGER NOT NULL,
     renewed_at INTEGER NOT NULL,
     renewals INTEGER NOT NULL
@@ -236,15 +239,15 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, O
             match number("user_version").map_err(|source| error_map::sqlite("read", path, source))? {
                 FORMAT => Ok(Found::Store),
                 found if found > FORMAT => {
-                    Err(OpenError::NewerStore { path: path.to_owned(), found, known: FORMAT })
+                    Err(OpenError::NewerStore { location: path.into(), found, known: FORMAT })
                 }
-                _ => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+                _ => Err(OpenError::DevelopmentStore { location: path.into() }),
             }
         }
-        DEVELOPMENT_APPLICATION_ID => Err(OpenError::DevelopmentStore { path: path.to_owned() }),
+        DEVELOPMENT_APPLICATION_ID => Err(OpenError::DevelopmentStore { location: path.into() }),
         _ => {
             let what = "it is another program's database".to_owned();
-            Err(OpenError::NotAStore { path: path.to_owned(), what })
+            Err(OpenError::NotAStore { location: path.into(), what })
         }
     }
 }
@@ -269,14 +272,14 @@ pub(super) fn prepare(
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     id.parse().map_err(|invalid: backstay_model::InvalidId| {
-        StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }.into()
+        StoreError::Corrupt { location: path.into(), what: invalid.to_string() }.into()
     })
 }
 
 fn foreign(action: &'static str, path: &Path, source: rusqlite::Error, what: &str) -> OpenError {
     match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => {
-            OpenError::NotAStore { path: path.to_owned(), what: what.to_owned() }
+            OpenError::NotAStore { location: path.into(), what: what.to_owned() }
         }
         _ => error_map::sqlite(action, path, source).into(),
     }
@@ -324,6 +327,7 @@ fn create(
             "INSERT INTO meta (id, log_id, created_at, boot_id, g_floor, generation) VALUES (1, ?1, ?2, ?3, 0, 0)",
             (id.to_string(), now.as_micros(), boot),
         )?;
+        incarnation::create(&transaction, now)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()
@@ -331,19 +335,13 @@ fn create(
     made.map_err(|source| error_map::sqlite("make", path, source).into())
 }
 
-/// After a new boot, commits that were not flushed may be gone: positions jump over all that they can have had.
+/// Begins another incarnation after a new boot, because commits that were not flushed may be lost.
 fn note_boot(connection: &mut Connection, now: Timestamp, boot: Option<&str>) -> rusqlite::Result<()> {
     let known: Option<String> = connection.query_row("SELECT boot_id FROM meta", (), |row| row.get(0))?;
     let Some(boot) = boot.filter(|boot| known.as_deref() != Some(*boot)) else { return Ok(()) };
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     if known.is_some() {
-        let newest: i64 = transaction.query_row(NEWEST, (), |row| row.get(0))?;
-        let until = newest.saturating_add_unsigned(LOST_SPAN);
-        transaction.execute(
-            "INSERT INTO lost (after_g, until_g, at) VALUES (?1, ?2, ?3)",
-            (newest, until, now.as_micros()),
-        )?;
-        transaction.execute("UPDATE meta SET g_floor = ?1", [until])?;
+        incarnation::begin(&transaction, IncarnationCause::Boot, now)?;
     }
     transaction.execute("UPDATE meta SET boot_id = ?1", [boot])?;
     transaction.commit()

@@ -57,7 +57,7 @@ pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
             return Ok(());
         }
     }
-    last.map_or(Ok(()), |what| Err(StoreError::Corrupt { path: path.to_owned(), what }))
+    last.map_or(Ok(()), |what| Err(StoreError::Corrupt { location: path.into(), what }))
 }
 
 /// Whether the file at `path` begins as a database does, or has nothing in it yet.

@@ -77,7 +77,7 @@ impl Writer {
     /// Returns once everything up to `position`, which was committed, is on the disk.
     pub(super) fn flush_until(&self, position: Position) -> Result<(), StoreError> {
         let flush = &self.shared.flush;
-        flush.wait_until(position).map_err(|()| StoreError::Poisoned { path: flush.path().to_owned() })
+        flush.wait_until(position).map_err(|()| StoreError::Poisoned { location: flush.path().into() })
     }
 
     /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.

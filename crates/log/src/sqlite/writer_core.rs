@@ -67,7 +67,7 @@ impl PendingAck {
                 .into_iter()
                 .for_each(|pending_acks| pending_acks.reply.send(pending_acks.command)),
             Err(()) => {
-                let error = StoreError::Poisoned { path: flush.path().to_owned() };
+                let error = StoreError::Poisoned { location: flush.path().into() };
                 pending_acks.into_iter().for_each(|pending_acks| pending_acks.command.refuse(&error));
             }
         }
@@ -115,7 +115,7 @@ impl WriterCore {
         crash_point("log.append.before");
         let mut replies = Vec::with_capacity(group.len());
         let written = if self.poisoned || flush.has_failed() {
-            Err(StoreError::Poisoned { path: self.path().to_owned() })
+            Err(StoreError::Poisoned { location: self.path().into() })
         } else {
             self.write(&group, &mut replies, false)
         };
@@ -150,7 +150,7 @@ impl WriterCore {
     /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
     fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>, idle: bool) -> Result<(), StoreError> {
         if self.checkpointer.has_failed() {
-            return Err(StoreError::Poisoned { path: self.path().to_owned() });
+            return Err(StoreError::Poisoned { location: self.path().into() });
         }
         let turn = self.writer_lock.enter()?;
         let written = transact(&mut self.committer, group, self.clock.as_ref(), answers, idle);
@@ -253,8 +253,8 @@ fn transact<'g>(
                 group.live(topic, event, now)?;
                 Reply::Done
             }
-            Command::SaveFold { topic, kept } => {
-                group.committer.save_fold(topic, kept)?;
+            Command::SaveFold { topic, snapshot } => {
+                group.committer.save_fold(topic, snapshot)?;
                 Reply::Done
             }
             Command::Renew { identity, .. } => {
@@ -295,7 +295,7 @@ mod tests {
     use super::super::database_file::DatabaseFile;
     use super::super::{schema, wakeup};
     use super::*;
-    use crate::contract::{Authority, Batch, Log, NewEvent, TopicAppend, TopicTransition};
+    use crate::contract::{Authority, Batch, LogWriter, NewEvent, TopicAppend, TopicTransition};
     use crate::{OpenOptions, SqliteLog};
     use backstay_model::{Kind, Payload, Scope};
     use std::path::Path;

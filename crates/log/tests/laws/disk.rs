@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use backstay_log::{Authority, Log, SqliteLog};
+use backstay_log::prelude::*;
+use backstay_log::{Authority, SqliteLog};
 use backstay_model::{Coded, Seq};
 
 use crate::processes::{Process, everything, open};
@@ -158,7 +159,7 @@ async fn l7_a_flush_of_a_commit_that_fails_ends_writing_and_nothing_acknowledged
         let disk = Disk::new();
         // Only one flush fails: the next would succeed, and say nothing about what was lost.
         let said = listen(disk.start(ENOUGH, &format!("fdatasync:log.db-wal:{nth}:EIO")));
-        assert_eq!(disk.told().lines().count(), 1, "{nth}: the error_map came");
+        assert_eq!(disk.told().lines().count(), 1, "{nth}: the fault came");
         let refused: Vec<_> = said.iter().skip_while(|line| line.starts_with("ack")).collect();
         assert_eq!(
             refused,
@@ -175,7 +176,7 @@ async fn l7_a_flush_of_a_checkpoint_that_fails_ends_writing_and_nothing_acknowle
     for (file, nth) in [("log.db-wal", 1), ("log.db-wal", 2), ("store/log.db", 1)] {
         let disk = Disk::new();
         let said = listen(disk.start(ENOUGH, &format!("fsync:{file}:{nth}:EIO")));
-        assert_eq!(disk.told().lines().count(), 1, "{file} {nth}: the error_map came");
+        assert_eq!(disk.told().lines().count(), 1, "{file} {nth}: the fault came");
         let refused: Vec<_> = said.iter().skip_while(|line| line.starts_with("ack")).collect();
         assert_eq!(refused, vec!["refused BKS-L007"; TRIES_AFTER + 1], "{file} {nth}");
         assert!(said.len() > 50, "{file} {nth}: it wrote until there was something to move: {}", said.len());
@@ -190,7 +191,7 @@ async fn l17_short_writes_on_a_full_disk_are_told_and_nothing_acknowledged_is_lo
         for nth in [1, 2, 8, 31] {
             let disk = Disk::new();
             let said = listen(disk.start(MOVED_ONCE, &format!("write:{file}:{nth}+:ENOSPC")));
-            assert!(disk.told().lines().count() > 1, "{file} {nth}: the error_map came");
+            assert!(disk.told().lines().count() > 1, "{file} {nth}: the fault came");
             let refused = said.iter().filter(|line| line.starts_with("refused"));
             assert!(
                 refused.clone().all(|line| line == "refused BKS-L002"),
@@ -216,7 +217,7 @@ async fn l7_a_write_that_fails_once_is_told_and_nothing_acknowledged_is_lost() {
             .collect();
         said.extend(process.kill("ack").into_iter().map(|line| format!("ack {line}")));
         said.pop();
-        assert_eq!(disk.told().lines().count(), 1, "{nth}: the error_map came");
+        assert_eq!(disk.told().lines().count(), 1, "{nth}: the fault came");
         disk.check(&acknowledged(&said), &format!("write {nth}")).await;
     }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    AppendError, Authority, Batch, Boot, ClaimMode, Direction, EntryIndex, EventFilter, FoldSnapshot, Log,
-    NewEvent, OpenError, OpenOptions, SqliteLog, TopicAppend, TopicFilter, TopicIndex, TopicTransition,
+    AppendError, Authority, Batch, Boot, ClaimMode, Direction, EntryIndex, EntryKind, EventFilter,
+    FoldSnapshot, IndexState, Log, NewEvent, OpenError, OpenOptions, SqliteLog, TopicAppend, TopicFilter,
+    TopicIndex, TopicKind, TopicTransition,
 };
 use backstay_model::{Coded, Delivery, Kind, Payload, Seq};
 
@@ -62,18 +64,18 @@ async fn make(folder: &Path) {
     log.submit(keyed()).wait().unwrap();
     let summary = |text: &str| Payload::encode(&text).unwrap();
     let guard = log.register_owner(owner('A')).await.unwrap();
-    log.claim(&topic("c"), guard.as_ref(), ClaimMode::Fair, false).await.unwrap();
+    log.claim(&topic("c"), guard.as_ref(), ClaimMode::IfFree).await.unwrap();
     let index = TopicIndex {
-        kind: "run".to_owned(),
-        state: "waiting".to_owned(),
+        kind: TopicKind::RUN,
+        state: IndexState::new("waiting"),
         labels: vec![("workflow".to_owned(), "report".to_owned())],
         wake_at: None,
         summary: summary("s"),
     };
     let entry = EntryIndex {
-        kind: "question".to_owned(),
+        kind: EntryKind::QUESTION,
         id: "q-1".to_owned(),
-        state: "open".to_owned(),
+        state: IndexState::new("open"),
         due_at: None,
         summary: summary("q"),
     };
@@ -109,9 +111,12 @@ async fn everything_is_there(folder: &Path) {
         assert_eq!((texts(&of_b).concat(), of_b[0].scope.to_string()), ("b1".into(), "build@loop~3".into()));
         assert_eq!(of_b[0].trace.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
         let of_c = log.topic(&topic("c")).await.unwrap().unwrap();
-        assert_eq!((of_c.head, of_c.index.unwrap().state), (Seq(2), "waiting".to_owned()));
+        assert_eq!((of_c.head, of_c.index.unwrap().state), (Seq(2), IndexState::new("waiting")));
         assert_eq!(of_c.owner.unwrap().identity.owner, owner('A').owner);
-        assert_eq!(log.entries("question", Some("open")).await.unwrap()[0].entry.id, "q-1");
+        assert_eq!(
+            log.entries(&EntryKind::QUESTION, Some(&IndexState::new("open"))).await.unwrap()[0].entry.id,
+            "q-1"
+        );
         let kind = EventFilter { kinds: vec![Kind::new("owner_changed")], ..EventFilter::default() };
         let claims = log.read_matching(&topic("c"), Seq(0), Direction::Forward, 9, &kind).await.unwrap();
         assert_eq!(numbers(&claims.events), [1]);

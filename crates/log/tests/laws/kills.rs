@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
 use backstay_log::{
-    Authority, Batch, Direction, Durability, EventFilter, Log, NewEvent, OpenOptions, SqliteLog, Ticket,
+    Authority, Batch, Direction, Durability, EventFilter, NewEvent, OpenOptions, SqliteLog, Ticket,
     TopicAppend,
 };
 use backstay_model::{Kind, Recorded, Seq};

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
-use backstay_log::{
-    Authority, Batch, Direction, Durability, Log, NewEvent, SqliteLog, Subscription, TopicAppend,
-};
+use backstay_log::{Authority, Batch, Direction, Durability, NewEvent, SqliteLog, Subscription, TopicAppend};
 use backstay_model::{Kind, Payload, Scope, Seq};
 
 use crate::processes::{Process, open};

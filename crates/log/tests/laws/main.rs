@@ -8,6 +8,7 @@ mod copies;
 #[cfg(target_os = "linux")]
 mod disk;
 mod formats;
+mod index_rows;
 mod kills;
 mod large;
 mod model;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backstay_log::maintenance::{self, Finding, Inspect, InspectedTopic};
+use backstay_log::prelude::*;
 use backstay_log::{
     Authority, Batch, Direction, EventFilter, Log, OpenOptions, ReadError, SqliteLog, TopicAppend,
     TopicTransition,
@@ -71,7 +72,7 @@ impl Inspect for Nobody {
         self.0 += 1;
     }
 
-    fn end(&mut self, _topic: &InspectedTopic) {}
+    fn topic_end(&mut self, _topic: &InspectedTopic) {}
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use backstay_log::prelude::*;
 use backstay_log::{
-    AppendError, Authority, Batch, ClaimError, ClaimMode, Log, OpenOptions, OwnerIdentity, SqliteLog,
+    AppendError, Authority, Batch, ClaimError, ClaimMode, HostId, OpenOptions, OwnerIdentity, SqliteLog,
     TopicAppend,
 };
 use backstay_model::event::ClaimReason;
@@ -93,9 +94,10 @@ fn append_when_told(log: &SqliteLog) {
 /// Claims a topic and keeps it until it dies or its input ends; says what became of its last append.
 fn own_until_told(log: &SqliteLog, name: &str) {
     let owner: OwnerId = name.parse().unwrap();
-    let identity = OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() };
+    let host_id = HostId::new("h1".to_owned());
+    let identity = OwnerIdentity { owner, host: "here".to_owned(), host_id, pid: std::process::id() };
     let guard = backstay_log::ticket::block_on(log.register_owner(identity)).unwrap();
-    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false);
+    let claimed = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree);
     let claimed = backstay_log::ticket::block_on(claimed).unwrap();
     println!("claimed {}", claimed.epoch);
     for line in std::io::stdin().lines() {
@@ -255,13 +257,13 @@ async fn l15_when_the_owner_dies_another_process_has_its_topic_at_once() {
     let mut process = Process::start("own", folder.path(), &owner('A').owner.to_string());
     assert_eq!(process.hear("claimed").as_deref(), Some("1"));
     let guard = log.register_owner(owner('B')).await.unwrap();
-    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await;
+    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await;
     let pid = process.child.id();
     assert!(
-        matches!(&refused, Err(ClaimError::Owned { owner, .. }) if owner.identity.pid == pid && owner.alive),
+        matches!(&refused, Err(ClaimError::Owned { owner, .. }) if owner.identity.pid == pid && owner.is_held()),
         "{refused:?}"
     );
-    let waiting = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, true);
+    let waiting = log.claim(&topic("a"), guard.as_ref(), ClaimMode::WaitUntilFree);
     let began = now();
     process.kill("");
     let claimed = waiting.await.unwrap();
@@ -281,9 +283,9 @@ async fn l15_a_stopped_owner_is_not_robbed_and_is_fenced_when_it_was_taken_over(
     };
     signal("-STOP");
     let guard = log.register_owner(owner('B')).await.unwrap();
-    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::Fair, false).await;
+    let refused = log.claim(&topic("a"), guard.as_ref(), ClaimMode::IfFree).await;
     assert!(matches!(refused, Err(ClaimError::Owned { .. })), "{refused:?}");
-    log.claim(&topic("a"), guard.as_ref(), ClaimMode::TakeOver, false).await.unwrap();
+    log.claim(&topic("a"), guard.as_ref(), ClaimMode::TakeOver).await.unwrap();
     signal("-CONT");
     process.tell("append");
     assert_eq!(process.hear("late").as_deref(), Some("true"));

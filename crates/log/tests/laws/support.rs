@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backstay_log::{
-    Appended, Authority, Batch, Clock, Direction, Durability, Log, MemoryLog, NewEvent, OpenOptions,
+    Appended, Authority, Batch, Clock, Direction, Durability, HostId, Log, MemoryLog, NewEvent, OpenOptions,
     OwnerIdentity, SqliteLog, TopicAppend,
 };
 use backstay_model::{Kind, OwnerId, Payload, Recorded, Scope, Seq, Timestamp, Topic};
@@ -43,6 +43,7 @@ impl Clock for FixedClock {
 pub(crate) struct Fixture {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<FixedClock>,
+    lose: Box<dyn Fn(OwnerId)>,
     _folder: Option<TempDir>,
 }
 
@@ -50,7 +51,8 @@ impl Fixture {
     pub(crate) fn memory() -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let log = Arc::new(MemoryLog::with_clock(clock.clone()).unwrap());
-        Fixture { log, clock, _folder: None }
+        let of_log = MemoryLog::clone(&log);
+        Fixture { log, clock, lose: Box::new(move |owner| of_log.end_session(owner)), _folder: None }
     }
 
     pub(crate) fn sqlite() -> Fixture {
@@ -62,12 +64,19 @@ impl Fixture {
         Fixture::sqlite_with(OpenOptions { pack_after: Duration::ZERO, ..OpenOptions::default() })
     }
 
+    /// Takes the proof of an owner of this process away.
+    pub(crate) fn lose(&self, owner: OwnerId) {
+        (self.lose)(owner);
+    }
+
     fn sqlite_with(options: OpenOptions) -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions { clock: clock.clone(), ..options };
         let log = Arc::new(SqliteLog::open(&folder.path().join(".backstay"), options).unwrap());
-        Fixture { log, clock, _folder: Some(folder) }
+        let owners = folder.path().join(".backstay/owners");
+        let lose = move |owner: OwnerId| std::fs::remove_file(owners.join(format!("{owner}.lock"))).unwrap();
+        Fixture { log, clock, lose: Box::new(lose), _folder: Some(folder) }
     }
 }
 
@@ -83,7 +92,12 @@ pub(crate) fn topic(name: &str) -> Topic {
 
 pub(crate) fn owner(ulid_end: char) -> OwnerIdentity {
     let owner: OwnerId = format!("own_01JDX7Q2ZK8VQ5T3W9M4N6P7R{ulid_end}").parse().unwrap();
-    OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() }
+    OwnerIdentity {
+        owner,
+        host: "here".to_owned(),
+        host_id: HostId::new("h1".to_owned()),
+        pid: std::process::id(),
+    }
 }
 
 pub(crate) fn event(text: &str) -> NewEvent {

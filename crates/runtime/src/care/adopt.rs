@@ -80,7 +80,7 @@ pub(crate) fn adopt(
     })?;
     // An older format is brought up to date by opening it.
     let options = OpenOptions { create: false, ..OpenOptions::default() };
-    let old = backstay_log::Log::id(&SqliteLog::open(folder.as_std_path(), options)?);
+    let old = backstay_log::LogReader::id(&SqliteLog::open(folder.as_std_path(), options)?);
     let alone = ExclusiveStore::acquire(folder.as_std_path())?;
     let mut inspector = inspector(folder).renewing(now);
     let report = maintenance::check_exclusive(&alone, &mut inspector)?;

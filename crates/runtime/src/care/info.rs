@@ -67,7 +67,7 @@ impl Inspect for Named {
         }
     }
 
-    fn end(&mut self, _topic: &InspectedTopic) {}
+    fn topic_end(&mut self, _topic: &InspectedTopic) {}
 }
 
 /// Measures the store that `source` has open for reading, while others may use it. Changes nothing. Blocks.
@@ -83,7 +83,7 @@ pub fn info(source: &ReadSource) -> Result<StoreRoom, InspectError> {
         BlobStore::in_folder(folder.join("blobs").as_std_path()).list()?.into_iter().collect();
     let mut attempts = attempt_bytes(folder).map_err(|source| StoreError::Io {
         action: "measure",
-        path: folder.join("runs").into(),
+        location: folder.join("runs").into(),
         source: source.into(),
     })?;
     let mut runs = Vec::new();

@@ -7,6 +7,7 @@ use backstay_agent::Preset;
 use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
+use backstay_log::EntryKind;
 use backstay_log::maintenance::{Finding, Inspect, InspectedTopic, Names, RebuiltIndex, Secret, Structural};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
@@ -290,7 +291,7 @@ impl<'s> RunInspector<'s> {
             return self.odd(topic, "it has no index row");
         };
         let status = machine.status();
-        if index.state != status.as_str() {
+        if index.state.as_str() != status.as_str() {
             self.odd(topic, format!("its row says {}, its events say {}", index.state, status.as_str()));
         }
         if machine.is_at_rest() && index.wake_at.is_some() {
@@ -324,7 +325,7 @@ impl<'s> RunInspector<'s> {
         let rows: BTreeSet<String> = topic
             .entries
             .iter()
-            .filter(|entry| entry.kind == "question" && entry.state == "open")
+            .filter(|entry| entry.kind == EntryKind::QUESTION && entry.state.as_str() == "open")
             .map(|entry| entry.id.clone())
             .collect();
         for id in open.difference(&rows) {
@@ -381,7 +382,7 @@ impl Inspect for RunInspector<'_> {
         }
     }
 
-    fn end(&mut self, topic: &InspectedTopic) {
+    fn topic_end(&mut self, topic: &InspectedTopic) {
         if let Some(run) = topic.topic.run_id() {
             let told = match topic.is_whole && topic.floor == Seq(0) {
                 true => Told::Whole,

@@ -3,7 +3,8 @@
 use backstay_engine::run::{Outcome, Phase, Work};
 use backstay_exec::Secrets;
 use backstay_log::{
-    AppendError, Authority, Batch, EntryIndex, NewEvent, Precondition, TopicAppend, TopicTransition,
+    AppendError, Authority, Batch, EntryIndex, EntryKind, IndexState, NewEvent, Precondition, TopicAppend,
+    TopicTransition,
 };
 use backstay_model::event::{Event, Heartbeat, OwnerReleased, QuestionAsked};
 use backstay_model::{EffectId, Payload, RunId, Scope, Seq};
@@ -150,9 +151,9 @@ impl Drive<'_> {
                     let id = closed.question.to_string();
                     entries.retain(|entry| entry.id != id);
                     entries.push(EntryIndex {
-                        kind: "question".to_owned(),
+                        kind: EntryKind::QUESTION,
                         id,
-                        state: "closed".to_owned(),
+                        state: IndexState::new("closed"),
                         due_at: None,
                         summary: encode(self.run, &closed)?,
                     });
@@ -167,9 +168,9 @@ impl Drive<'_> {
 /// The index row of an open question of `run`.
 pub(crate) fn question_entry(run: RunId, asked: &QuestionAsked) -> Result<EntryIndex, RunError> {
     Ok(EntryIndex {
-        kind: "question".to_owned(),
+        kind: EntryKind::QUESTION,
         id: asked.question.to_string(),
-        state: "open".to_owned(),
+        state: IndexState::new("open"),
         due_at: None,
         summary: encode(
             run,

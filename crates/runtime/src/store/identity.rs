@@ -24,7 +24,7 @@ pub(super) fn is_still(folder: &Utf8Path, entry: &RegisteredStore) -> Result<boo
 pub(super) fn peek_copy(copy: &Utf8Path, folder: &Utf8Path) -> Result<StoreIdentity, InspectError> {
     identify(copy.as_std_path()).map_err(|error| match error {
         InspectError::Open(OpenError::NotAStore { what, .. }) => {
-            InspectError::Open(OpenError::NotAStore { path: folder.join(DATABASE).into(), what })
+            InspectError::Open(OpenError::NotAStore { location: folder.join(DATABASE).into(), what })
         }
         error => error,
     })

@@ -163,7 +163,7 @@ impl OpenStore {
     pub fn register_made(mut self) -> Result<(), StoreOpenError> {
         self.folder = real(&self.folder)?;
         let StoreIdentity::Log { log, newest } = identify(self.folder.as_std_path())? else {
-            return Err(OpenError::Missing { path: self.folder.into() }.into());
+            return Err(OpenError::Missing { location: self.folder.into() }.into());
         };
         match self.put(log, newest) {
             // It is used unregistered.
@@ -360,10 +360,10 @@ impl OpenStore {
     fn open_log(&self, entry: Option<RegisteredStore>) -> Result<Store, StoreOpenError> {
         let log = self.log()?;
         let noted = match entry {
-            Some(entry) if entry.log == backstay_log::Log::id(&log) => Some(entry.head),
+            Some(entry) if entry.log == backstay_log::LogReader::id(&log) => Some(entry.head),
             Some(_) => {
                 let what = "it was replaced while it was opened".to_owned();
-                return Err(OpenError::NotAStore { path: self.folder.clone().into(), what }.into());
+                return Err(OpenError::NotAStore { location: self.folder.clone().into(), what }.into());
             }
             None => None,
         };
@@ -373,7 +373,7 @@ impl OpenStore {
     /// Registers an open store, at this path.
     fn register(&self, log: SqliteLog) -> Result<Store, StoreOpenError> {
         let head = log.durable_position().map_err(OpenError::from)?;
-        self.put(backstay_log::Log::id(&log), head)?;
+        self.put(backstay_log::LogReader::id(&log), head)?;
         self.store(log, Some(head))
     }
 
@@ -407,7 +407,7 @@ impl OpenStore {
     /// Opens the copy of a database for reading.
     fn mirrored(self, mirror: Mirror, reason: ReadOnlyReason) -> Result<Opened, StoreOpenError> {
         if peek_copy(mirror.path(), &self.folder)? == StoreIdentity::Blank {
-            return Err(OpenError::Missing { path: self.folder.into() }.into());
+            return Err(OpenError::Missing { location: self.folder.into() }.into());
         }
         let copy_of = Some(self.folder.clone().into());
         let options = OpenOptions { create: false, copy_of, ..OpenOptions::default() };

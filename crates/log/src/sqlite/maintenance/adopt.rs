@@ -5,12 +5,12 @@ use std::path::Path;
 use backstay_model::{LogId, Timestamp, Topic};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::super::error_map;
 use super::super::schema;
+use super::super::{error_map, incarnation};
 use super::exclusive::ExclusiveStore;
-use super::skip_positions::{SkippedPositions, raise};
+use super::skip_positions::SkippedPositions;
 use crate::clock::draw_log_id;
-use crate::contract::{EntryIndex, TopicIndex};
+use crate::contract::{EntryIndex, IncarnationCause, TopicIndex};
 use crate::error::{InspectError, StoreError};
 
 /// What the events of one topic say of its index rows.
@@ -70,12 +70,12 @@ pub fn rebuild_index(
         .map_err(failed)?;
     for topic in fresh {
         let labels = serde_json::to_string(&topic.index.labels)
-            .map_err(|error| StoreError::Corrupt { path: path.clone(), what: error.to_string() })?;
+            .map_err(|error| StoreError::Corrupt { location: (&path).into(), what: error.to_string() })?;
         write(&transaction, topic, &labels).map_err(failed)?;
     }
-    let raised = raise(&transaction, now).map_err(failed)?;
+    let begun = incarnation::begin(&transaction, IncarnationCause::Adoption, now).map_err(failed)?;
     transaction.commit().map_err(failed)?;
-    Ok(raised)
+    Ok(begun.into())
 }
 
 fn write(transaction: &Transaction<'_>, topic: &RebuiltIndex, labels: &str) -> rusqlite::Result<()> {
@@ -86,8 +86,8 @@ fn write(transaction: &Transaction<'_>, topic: &RebuiltIndex, labels: &str) -> r
         "UPDATE topic SET kind = ?2, state = ?3, labels = ?4, wake_at = ?5, summary = ?6 WHERE id = ?1",
         (
             id,
-            &index.kind,
-            &index.state,
+            index.kind.as_str(),
+            index.state.as_str(),
             labels,
             index.wake_at.map(Timestamp::as_micros),
             index.summary.as_str(),
@@ -97,10 +97,10 @@ fn write(transaction: &Transaction<'_>, topic: &RebuiltIndex, labels: &str) -> r
         transaction.execute(
             "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             (
-                &entry.kind,
+                entry.kind.as_str(),
                 &entry.id,
                 id,
-                &entry.state,
+                entry.state.as_str(),
                 entry.due_at.map(Timestamp::as_micros),
                 entry.summary.as_str(),
             ),

@@ -58,7 +58,7 @@ pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, Inspec
     let unreadable = |source| error_map::sqlite("read", target, source);
     let (log, events) = describe(&copy).map_err(unreadable)?;
     let log = log.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
-        path: target.to_owned(),
+        location: target.into(),
         what: invalid.to_string(),
     })?;
     let newest = readers::newest(&copy).map_err(unreadable)?;

@@ -6,159 +6,22 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use backstay_model::{Digest, OwnerId, Recorded, Seq, Timestamp, Topic};
+use backstay_model::{OwnerId, Seq, Timestamp, Topic};
 use rusqlite::Connection;
-use serde::Serialize;
 
 use super::super::packed::Unpacker;
 use super::super::pending_index::StoreState;
 use super::super::sql::unsigned;
 use super::events::{self, Key};
 use super::exclusive::ExclusiveStore;
+use super::findings::{CheckReport, Finding, Inspect, InspectedTopic};
 use super::index;
 use super::read_only::ReadOnlyStore;
-use crate::contract::{EntryIndex, TopicIndex};
+use crate::contract::{EntryIndex, EntryKind, IndexState, TopicIndex, TopicKind};
 use crate::error::{InspectError, OpenError, StoreError};
 
 /// Messages of SQLite's own check at most.
 const MESSAGES_MAX: i64 = 100;
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "finding", rename_all = "snake_case")]
-pub enum Finding {
-    /// The database itself is damaged; what it says is in `what`.
-    Database {
-        /// What is wrong.
-        what: String,
-    },
-    /// Events are not there or cannot be read any more.
-    EventsLost {
-        /// Whose.
-        topic: String,
-        /// The first.
-        from: Seq,
-        /// The last.
-        to: Seq,
-    },
-    /// An event is there and cannot be understood.
-    EventDamaged {
-        /// Whose.
-        topic: String,
-        /// Which.
-        seq: Seq,
-        /// What is wrong.
-        what: String,
-    },
-    /// The index by topic says something else than the events. It can be built anew.
-    Index {
-        /// Whose event.
-        topic: String,
-        /// Which.
-        seq: Seq,
-        /// What is wrong.
-        what: String,
-    },
-    /// A row about a topic, or of a thing in it, says something else than its events.
-    Row {
-        /// Whose.
-        topic: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// A blob that an event names is not there.
-    BlobMissing {
-        /// Which.
-        digest: Digest,
-        /// Whose event names it.
-        topic: String,
-        /// The first that does.
-        seq: Seq,
-    },
-    /// A blob is not what was kept.
-    BlobDamaged {
-        /// Which.
-        digest: Digest,
-        /// Whose event names it; absent if none does.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        topic: Option<String>,
-        /// What is wrong.
-        what: String,
-    },
-    /// What a process said is not what the log says of it.
-    Spool {
-        /// Whose.
-        topic: String,
-        /// The event that tells length and digest.
-        seq: Seq,
-        /// The file, relative to the store.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// A file that an attempt left is not there, or not what the log says of it.
-    File {
-        /// Whose.
-        topic: String,
-        /// The event that tells of it.
-        seq: Seq,
-        /// The file, relative to the store.
-        path: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// An attempt left a folder, and no event tells of it: events are lost that were there when it began.
-    EventsUnknown {
-        /// The folder, relative to the store.
-        path: String,
-    },
-}
-
-/// A topic as its row has it.
-#[derive(Clone, Debug)]
-pub struct InspectedTopic {
-    /// Its name.
-    pub topic: Topic,
-    /// Its index row.
-    pub index: Option<TopicIndex>,
-    /// Rows of things in it.
-    pub entries: Vec<EntryIndex>,
-    /// Whether it has ended.
-    pub closed: bool,
-    /// Who owns it.
-    pub owner: Option<OwnerId>,
-    /// Its epoch.
-    pub epoch: backstay_model::Epoch,
-    /// The last number that was trimmed.
-    pub floor: Seq,
-    /// Whether all its events could be given.
-    pub is_whole: bool,
-    /// Whether it was deleted: only its name and its numbers are left.
-    pub is_deleted: bool,
-}
-
-/// Whoever knows more of events than the log does.
-pub trait Inspect {
-    /// Takes the next event of a topic; those of one topic come together and in order. One that cannot be read is left out.
-    fn event(&mut self, recorded: &Recorded);
-
-    /// All events of the topic were given.
-    fn end(&mut self, topic: &InspectedTopic);
-
-    /// All topics were given; the transaction is over.
-    fn over(&mut self) {}
-}
-
-/// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CheckReport {
-    /// Topics that were looked at.
-    pub topics: u64,
-    /// Events that were looked at.
-    pub events: u64,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-}
 
 /// A row of `topic`, as far as it can be read.
 #[derive(Clone, Debug, Default)]
@@ -242,7 +105,7 @@ fn check_opened(
     }
     drop(transaction);
     tracing::debug!(path = %path.display(), findings = report.findings.len(), "a store was checked");
-    inspect.over();
+    inspect.finish();
     Ok(report)
 }
 
@@ -251,8 +114,8 @@ fn unreadable(error: InspectError) -> Result<CheckReport, InspectError> {
     let what = match error {
         InspectError::Open(OpenError::Store(StoreError::Corrupt { what, .. }))
         | InspectError::Store(StoreError::Corrupt { what, .. }) => what,
-        InspectError::Open(OpenError::Store(StoreError::Sqlite { source, .. }))
-        | InspectError::Store(StoreError::Sqlite { source, .. }) => source.to_string(),
+        InspectError::Open(OpenError::Store(StoreError::Backend { source, .. }))
+        | InspectError::Store(StoreError::Backend { source, .. }) => source.to_string(),
         InspectError::Open(OpenError::NotAStore { what, .. }) if what == "not a database" => what,
         other => return Err(other),
     };
@@ -314,8 +177,8 @@ fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
         let labels: String = row.get(8).map_err(say)?;
         let summary: String = row.get(10).map_err(say)?;
         Ok(Some(TopicIndex {
-            kind,
-            state: row.get(7).map_err(say)?,
+            kind: TopicKind::from_name(kind),
+            state: IndexState::from_name(row.get(7).map_err(say)?),
             labels: serde_json::from_str(&labels).map_err(|error| error.to_string())?,
             wake_at: row.get::<_, Option<i64>>(9).map_err(say)?.map(Timestamp::from_micros),
             summary: backstay_model::Payload::from_text(summary).map_err(|error| error.to_string())?,
@@ -417,7 +280,7 @@ impl Checker<'_> {
             is_whole,
             is_deleted: row.index.is_none() && row.floor > 0 && keys.is_empty(),
         };
-        self.inspect.end(&inspected);
+        self.inspect.topic_end(&inspected);
     }
 
     /// Numbers are dense from the floor on, up to what the index knows. False if some are missing.
@@ -498,9 +361,9 @@ impl Checker<'_> {
                 let summary = backstay_model::Payload::from_text(text);
                 let is_whole = summary.is_ok();
                 let entry = EntryIndex {
-                    kind: row.get(0)?,
+                    kind: EntryKind::from_name(row.get(0)?),
                     id: row.get(1)?,
-                    state: row.get(2)?,
+                    state: IndexState::from_name(row.get(2)?),
                     due_at: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_micros),
                     summary: summary.unwrap_or_else(|_damaged| backstay_model::Payload::from_trusted("null")),
                 };

@@ -7,7 +7,7 @@ use super::super::packed::{Unfit, Unpacker};
 use super::super::row_checksum::ChecksummedRow;
 use super::super::schema::FLAG_MORE;
 use super::super::sql::unsigned;
-use super::check::Finding;
+use super::findings::Finding;
 
 const KEYS: &str = "SELECT g, topic_id, seq, at, flags, last_input, last_fact, kind, scope FROM event WHERE g >= ?1 ORDER BY g";
 const WHOLE: &str = "SELECT at, flags, kind, scope, trace, payload, topic_id FROM event WHERE g = ?1";

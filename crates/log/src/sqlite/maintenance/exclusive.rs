@@ -33,9 +33,9 @@ impl ExclusiveStore {
         let lock = LockFile::open(&root, LOCK, LockMode::Exclusive)?;
         match lock.acquire() {
             Ok(()) => Ok(ExclusiveStore { folder: root.path().to_owned(), lock }),
-            Err(StoreError::LockBusy { .. }) => {
+            Err(StoreError::Busy { .. }) => {
                 let pids = holders(&root.path().join(LOCK))?;
-                Err(ExclusiveError::InUse { path: folder.to_owned(), pids })
+                Err(ExclusiveError::InUse { location: folder.into(), pids })
             }
             Err(error) => Err(error.into()),
         }

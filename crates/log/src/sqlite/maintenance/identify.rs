@@ -41,10 +41,10 @@ pub fn identify(folder: &Path) -> Result<StoreIdentity, InspectError> {
     refuse_damage(folder)?;
     let path = folder.join("log.db");
     if !path.try_exists().map_err(|source| error_map::io("look at", &path, source))? {
-        return Err(OpenError::Missing { path: folder.to_owned() }.into());
+        return Err(OpenError::Missing { location: folder.into() }.into());
     }
     if !wal::is_database(&path)? {
-        return Err(OpenError::NotAStore { path, what: "not a database".to_owned() }.into());
+        return Err(OpenError::NotAStore { location: path.into(), what: "not a database".to_owned() }.into());
     }
     let connection = schema::connect_reader(&path)?;
     let failed = |source| error_map::sqlite("read", &path, source);
@@ -53,7 +53,7 @@ pub fn identify(folder: &Path) -> Result<StoreIdentity, InspectError> {
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;
     let log = id.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
-        path: path.clone(),
+        location: (&path).into(),
         what: invalid.to_string(),
     })?;
     let newest = readers::newest(&connection).map_err(failed)?;

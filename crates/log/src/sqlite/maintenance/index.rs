@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::super::pending_index::Marks;
 use super::super::sql::unsigned;
-use super::check::Finding;
 use super::events::Key;
+use super::findings::Finding;
 use backstay_model::{Position, Seq};
 
 /// An entry of the index.

@@ -12,6 +12,7 @@ use super::super::schema::FORMAT;
 use super::super::sql::unsigned;
 use super::exclusive::holders;
 use super::read_only::ReadOnlyStore;
+use crate::contract::OwnerState;
 use crate::error::{InspectError, StoreError};
 
 /// A store in numbers. Sizes are in bytes.
@@ -85,7 +86,7 @@ pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, InspectError> {
         })
         .map_err(failed)?;
     let log = log.parse().map_err(|invalid: backstay_model::InvalidId| StoreError::Corrupt {
-        path: path.clone(),
+        location: (&path).into(),
         what: invalid.to_string(),
     })?;
     let pragma = |name| transaction.pragma_query_value(None, name, |row| unsigned(row, 0)).map_err(failed);
@@ -153,9 +154,9 @@ fn owners(connection: &Connection, locks: &OwnerLocks, path: &Path) -> Result<Ve
     let mut living = Vec::new();
     for owner in read().map_err(|source| error_map::sqlite("read", path, source))? {
         let id: OwnerId = owner.owner.parse().map_err(|invalid: backstay_model::InvalidId| {
-            StoreError::Corrupt { path: path.to_owned(), what: invalid.to_string() }
+            StoreError::Corrupt { location: path.into(), what: invalid.to_string() }
         })?;
-        if locks.is_alive(id)? {
+        if locks.state(id)? == OwnerState::Held {
             living.push(owner);
         }
     }

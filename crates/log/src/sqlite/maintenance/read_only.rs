@@ -59,7 +59,7 @@ impl ReadOnlyStore {
 /// The folder of a store, whose database has to be there.
 fn root(folder: &Path) -> Result<Dir, InspectError> {
     let failed = |source| error_map::io("look at", folder, source);
-    let missing = || InspectError::from(OpenError::Missing { path: folder.to_owned() });
+    let missing = || InspectError::from(OpenError::Missing { location: folder.into() });
     let root = if_there(Dir::open_found(folder)).map_err(failed)?.ok_or_else(missing)?;
     wal::refuse_damage(&root.path().join(DATABASE))?;
     if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
@@ -71,7 +71,7 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), Insp
         Found::Store => Ok(()),
         Found::Blank => {
             let what = "nothing is in it yet".to_owned();
-            Err(OpenError::NotAStore { path: path.to_owned(), what }.into())
+            Err(OpenError::NotAStore { location: path.into(), what }.into())
         }
     }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use backstay_model::Seq;
 
 use super::super::packed::Unpacker;
-use super::check::{Inspect, topic_rows};
+use super::check::topic_rows;
 use super::events;
+use super::findings::Inspect;
 use super::read_only::ReadOnlyStore;
 use crate::error::InspectError;
 

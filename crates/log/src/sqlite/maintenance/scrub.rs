@@ -22,7 +22,7 @@ use crate::error::ScrubError;
 const TEXTS: [(&str, &str); 4] =
     [("topic", "labels"), ("topic", "summary"), ("entry", "summary"), ("live", "payload")];
 /// Columns by which things are found: a value that is in one is refused.
-const STRUCTURE: [(&str, &str); 15] = [
+const STRUCTURE: [(&str, &str); 17] = [
     ("meta", "log_id"),
     ("meta", "boot_id"),
     ("event", "kind"),
@@ -37,6 +37,8 @@ const STRUCTURE: [(&str, &str); 15] = [
     ("key", "key"),
     ("owner", "id"),
     ("owner", "host"),
+    ("owner", "host_id"),
+    ("incarnation", "cause"),
     ("sqlite_schema", "sql"),
 ];
 /// Tables that are caches as a whole, where the store has them.

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use backstay_log::prelude::*;
 use backstay_log::ticket::block_on;
 use backstay_log::{
-    AppendError, Authority, Batch, ClaimMode, Direction, Durability, FoldSnapshot, Log, OwnerIdentity,
+    AppendError, Authority, Batch, ClaimMode, Direction, Durability, FoldSnapshot, HostId, OwnerIdentity,
     SqliteLog, TopicAppend, TopicFilter, TopicTransition,
 };
 use backstay_model::{Coded, Epoch, OwnerId, Position, Recorded};
@@ -81,14 +82,15 @@ fn said(event: &Recorded) -> Event {
 /// A role: does what it is asked until its input ends.
 pub(crate) fn obey(log: &SqliteLog, name: &str) {
     let owner: OwnerId = name.parse().unwrap();
-    let identity = OwnerIdentity { owner, host: "here".to_owned(), pid: std::process::id() };
+    let host_id = HostId::new("h1".to_owned());
+    let identity = OwnerIdentity { owner, host: "here".to_owned(), host_id, pid: std::process::id() };
     let guard = block_on(log.register_owner(identity)).unwrap();
     let mut epochs: HashMap<String, Epoch> = HashMap::new();
     for line in std::io::stdin().lines() {
         let ask = serde_json::from_str(&line.unwrap()).unwrap();
         let answer = match ask {
             Ask::Claim { topic: name } => {
-                match block_on(log.claim(&topic(&name), guard.as_ref(), ClaimMode::Fair, false)) {
+                match block_on(log.claim(&topic(&name), guard.as_ref(), ClaimMode::IfFree)) {
                     Ok(claimed) => {
                         epochs.insert(name, claimed.epoch);
                         Answer::Claimed { epoch: claimed.epoch.0, head: claimed.head.0 }
