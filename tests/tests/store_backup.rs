@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use backstay_engine::record::RunStatus;
 use backstay_log::crash::CRASH_POINT_VARIABLE;
 use backstay_log::prelude::*;
-use backstay_log::prelude::*;
 use backstay_log::{
-    Authority, Batch, CursorError, Direction, Log, NewEvent, OpenOptions, ReadError, SqliteLog, TopicAppend,
+    Authority, Batch, CursorError, Direction, NewEvent, OpenOptions, ReadError, SqliteLog, TopicAppend,
 };
 use backstay_model::{Kind, Payload, Recorded, Scope, Seq, Topic};
 use backstay_tests::folder::{contents, copy_folder, files, listing, said};
@@ -310,7 +309,7 @@ fn l7_a_backup_under_full_load_is_one_moment_with_everything_acknowledged_before
                     let parts = [format!("w{writer}"), format!("pair{writer}")]
                         .map(|name| TopicAppend::new(topic(&name), Authority::Exclusive, events.clone()));
                     let batch = Batch {
-                        parts: parts.into(),
+                        appends: parts.into(),
                         ..Batch::of(TopicAppend::new(topic("x"), Authority::Exclusive, Vec::new()))
                     };
                     let appended = log.submit(batch).wait().expect("it is appended");

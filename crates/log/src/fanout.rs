@@ -12,15 +12,12 @@ use backstay_model::{Position, Topic};
 use tokio::sync::watch;
 
 use crate::chunk::Chunk;
+use crate::limits::{RING_BYTES_MAX, RINGS_BYTES_MAX};
 use crate::subscribe::SharedDelivery;
 
-/// Bytes of payloads that one ring holds.
-const RING_BYTES_MAX: usize = 8 << 20;
 /// Bytes of payloads that a ring holds although all who follow the topic have them: each time it has so many more, it looks
 /// who is how far.
 const READ_BYTES_MAX: usize = 256 << 10;
-/// Bytes of payloads that all rings of a log hold together.
-const ALL_BYTES_MAX: usize = 32 << 20;
 
 /// The rings of one log in one process.
 #[derive(Debug, Default)]
@@ -154,7 +151,10 @@ impl Ring {
     /// A place for somebody who follows the topic, to say up to which position everything was taken.
     pub(crate) fn add_reader(&self) -> Arc<AtomicU64> {
         let progress = Arc::new(AtomicU64::new(0));
-        self.lock().readers.push(Arc::downgrade(&progress));
+        let mut state = self.lock();
+        state.readers.retain(|reader| reader.strong_count() > 0);
+        state.readers.push(Arc::downgrade(&progress));
+        drop(state);
         progress
     }
 
@@ -173,7 +173,7 @@ impl Ring {
         state.chunks.push_back(chunk);
         let mut all = self.common.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         all -= self.drop_consumed(&mut state);
-        while state.bytes > RING_BYTES_MAX || all > ALL_BYTES_MAX {
+        while state.bytes > RING_BYTES_MAX || all > RINGS_BYTES_MAX {
             let Some(oldest) = state.chunks.pop_front() else { break };
             state.from = oldest.last_g();
             let freed = oldest.bytes();

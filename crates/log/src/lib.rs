@@ -16,6 +16,7 @@ pub mod cursor;
 mod disk_space;
 pub mod error;
 mod fanout;
+pub mod limits;
 mod memory;
 pub mod prelude;
 mod sqlite;

@@ -20,7 +20,7 @@ use crate::error::StoreError;
 
 /// With more foreign rows than this the cache is rebuilt from nothing, topic by topic as they are asked for.
 const FOLD_ROWS_MAX: u64 = 10_000;
-/// With more topics than this the cache is rebuilt from nothing.
+/// With more topics or names than this the cache is rebuilt from nothing.
 const TOPICS_MAX: usize = 65_536;
 
 const FOLD: &str =
@@ -206,7 +206,9 @@ impl Committer {
     fn check(&mut self) -> Result<(), Failed> {
         let state = StoreState::read(&self.connection)?;
         let new = state.newest.0.saturating_sub(self.seen.0);
-        if state.marks.generation != self.generation || new > FOLD_ROWS_MAX || self.topics.len() > TOPICS_MAX
+        if state.marks.generation != self.generation
+            || new > FOLD_ROWS_MAX
+            || self.topics.len().max(self.stored_names.len()) > TOPICS_MAX
         {
             self.forget();
             self.generation = state.marks.generation;

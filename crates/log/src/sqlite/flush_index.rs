@@ -79,11 +79,12 @@ fn number_in(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 fn insert(connection: &Connection, rows: &[IndexRow], numbers: &HashMap<u32, i64>) -> Result<(), Failed> {
     let mut rest = rows;
     let mut last = [(None, 0); 2];
-    let mut number = |which: usize, ours: u32| {
+    let mut number = |which: usize, ours: u32| -> Result<i64, Failed> {
         if last[which].0 != Some(ours) {
-            last[which] = (Some(ours), numbers.get(&ours).copied().unwrap_or_default());
+            let unknown = || Failed::Corrupt(format!("the name {ours} of an index entry has no number"));
+            last[which] = (Some(ours), *numbers.get(&ours).ok_or_else(unknown)?);
         }
-        last[which].1
+        Ok(last[which].1)
     };
     for (size, sql) in SIZES.iter().zip(INSERTS.iter()) {
         if rest.len() < *size {
@@ -97,8 +98,8 @@ fn insert(connection: &Connection, rows: &[IndexRow], numbers: &HashMap<u32, i64
                 statement.raw_bind_parameter(base + 1, row.topic)?;
                 statement.raw_bind_parameter(base + 2, stored(row.seq.0))?;
                 statement.raw_bind_parameter(base + 3, stored(row.g.0))?;
-                statement.raw_bind_parameter(base + 4, number(0, row.kind))?;
-                statement.raw_bind_parameter(base + 5, number(1, row.scope))?;
+                statement.raw_bind_parameter(base + 4, number(0, row.kind)?)?;
+                statement.raw_bind_parameter(base + 5, number(1, row.scope)?)?;
             }
             statement.raw_execute().map_err(|source| doubled(source, now))?;
             rest = later;

@@ -38,7 +38,7 @@ pub(super) struct LockFile {
 
 #[derive(Debug)]
 struct Helper {
-    requests: mpsc::Sender<()>,
+    requests: mpsc::SyncSender<()>,
     handoff: Arc<Handoff>,
 }
 
@@ -194,7 +194,7 @@ impl LockFile {
     }
 
     fn start_helper(&self) -> Result<Helper, StoreError> {
-        let (requests, inbox) = mpsc::channel::<()>();
+        let (requests, inbox) = mpsc::sync_channel::<()>(1);
         let handoff = Arc::new(Handoff::default());
         let (file, mode, theirs) = (self.file.clone(), self.mode, handoff.clone());
         std::thread::Builder::new()

@@ -80,7 +80,7 @@ pub(super) struct SqliteGuard {
     locks: OwnerLocks,
     lock: LockFile,
     is_lost: AtomicBool,
-    stop: Option<mpsc::Sender<()>>,
+    stop: Option<mpsc::SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,7 +96,7 @@ impl SqliteGuard {
         let written = renew(inner, &identity)?;
         crate::ticket::block_on(written).unwrap_or(Err(StoreError::Stopped))?;
         let path = locks.0.join(name_of(identity.owner));
-        let (stop, stopped) = mpsc::channel();
+        let (stop, stopped) = mpsc::sync_channel(1);
         let thread = start(inner.clone(), identity.clone(), stopped, &path)?;
         let is_lost = AtomicBool::new(false);
         Ok(SqliteGuard { identity, locks, lock, is_lost, stop: Some(stop), thread: Some(thread) })

@@ -10,14 +10,9 @@ use tokio::sync::oneshot;
 
 use crate::contract::{Batch, Claimed, Durability, FoldSnapshot, NewEvent, OwnerIdentity};
 use crate::error::{ClaimError, StoreError};
+use crate::limits::{COMMIT_COMMANDS_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX, QUEUED_LIVE_MAX};
 use crate::ticket::Ack;
 
-/// Commands that may share one commit.
-pub(super) const GROUP_MAX: usize = 1_024;
-/// Commands that may wait to be written; another one is refused.
-const WAITING_MAX: usize = 16_384;
-/// Live events and folds are dropped when this much waits.
-const WAITING_LIVE_MAX: usize = 1_024;
 /// When this much waits, the writing thread begins, whether or not somebody waits for an answer yet.
 const WAITING_UNANNOUNCED_MAX: usize = 64;
 
@@ -57,6 +52,19 @@ impl Command {
             Command::Append { batch, .. } => batch.durability,
             Command::Claim { .. } => Durability::Synced,
             Command::Live { .. } | Command::SaveFold { .. } | Command::Renew { .. } => Durability::Buffered,
+        }
+    }
+
+    /// Bytes of its payloads.
+    fn bytes(&self) -> usize {
+        match self {
+            Command::Append { batch, .. } => {
+                let events = batch.appends.iter().flat_map(|append| &append.events);
+                events.map(|event| event.payload.as_str().len()).sum()
+            }
+            Command::Live { event, .. } => event.payload.as_str().len(),
+            Command::SaveFold { snapshot, .. } => snapshot.state.len(),
+            Command::Claim { .. } | Command::Renew { .. } => 0,
         }
     }
 
@@ -120,6 +128,8 @@ struct State {
     commands: VecDeque<Command>,
     announced: bool,
     closed: bool,
+    /// Bytes of their payloads.
+    bytes: usize,
     /// Of the commands, those that need no flush.
     buffered: usize,
     /// Somebody commits, and looks at the queue again before he does anything else.
@@ -161,19 +171,21 @@ impl Queue {
     /// answer writes it, or tells the thread.
     pub(super) fn push(&self, command: Command, announce: bool) -> Result<(), StoreError> {
         let limit = if matches!(command, Command::Live { .. } | Command::SaveFold { .. }) {
-            WAITING_LIVE_MAX
+            QUEUED_LIVE_MAX
         } else {
-            WAITING_MAX
+            QUEUED_COMMANDS_MAX
         };
+        let bytes = command.bytes();
         let mut state = self.lock();
         let waiting = state.commands.len();
         if state.closed {
             return Err(StoreError::Stopped);
         }
-        if waiting >= limit {
+        if waiting >= limit || (waiting > 0 && state.bytes + bytes > QUEUED_BYTES_MAX) {
             return Err(StoreError::Overloaded { waiting });
         }
         state.buffered += usize::from(command.durability() == Durability::Buffered);
+        state.bytes += bytes;
         state.commands.push_back(command);
         // Otherwise whoever is busy finds it by himself.
         if state.may_commit() && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
@@ -230,10 +242,11 @@ impl Queue {
     /// What may share the next commit.
     pub(super) fn take(&self) -> Vec<Command> {
         let mut state = self.lock();
-        let count = state.commands.len().min(GROUP_MAX);
+        let count = state.commands.len().min(COMMIT_COMMANDS_MAX);
         let taken: Vec<Command> = state.commands.drain(..count).collect();
         let buffered = taken.iter().filter(|command| command.durability() == Durability::Buffered);
         state.buffered -= buffered.count();
+        state.bytes -= taken.iter().map(Command::bytes).sum::<usize>();
         taken
     }
 
@@ -297,5 +310,37 @@ impl Queue {
                 return Wake::BackgroundWork(asked);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backstay_model::{Kind, Payload, Scope};
+
+    use super::*;
+    use crate::contract::{Authority, TopicAppend};
+
+    /// An append of about half a MiB.
+    fn append() -> Command {
+        let payload = Payload::encode(&"x".repeat(60_000)).unwrap();
+        let event = NewEvent { kind: Kind::new("noted"), scope: Scope::Run, payload, trace: None };
+        let append = TopicAppend::new("a".parse().unwrap(), Authority::Exclusive, vec![event; 9]);
+        Command::Append { batch: Batch::of(append), reply: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_its_bytes_and_one_command_is_always_taken() {
+        let queue = Queue::default();
+        let size = append().bytes();
+        for _ in 0..QUEUED_BYTES_MAX / size {
+            queue.push(append(), false).unwrap();
+        }
+        let refused = queue.push(append(), false);
+        assert!(
+            matches!(refused, Err(StoreError::Overloaded { waiting }) if waiting == QUEUED_BYTES_MAX / size)
+        );
+        assert_eq!(queue.take().len(), QUEUED_BYTES_MAX / size);
+        queue.push(append(), false).unwrap();
+        assert_eq!(queue.lock().bytes, size, "what was taken waits no more");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, Transaction};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::database_file::DatabaseFile;
 use super::pending_index::PendingIndex;
@@ -17,6 +17,7 @@ use super::{error_map, page, positions};
 use crate::contract::{Direction, LogFuture};
 use crate::cursor::{Cursor, CursorError};
 use crate::error::{ReadError, StoreError};
+use crate::limits::{IDLE_READERS_MAX, QUEUED_READS_MAX};
 use crate::subscribe::{LivePage, Source};
 use crate::ticket::may_block;
 
@@ -30,10 +31,12 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Readers {
     id: LogId,
     pool: Arc<Pool>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::SyncSender<Job>,
+    /// One permit for each job that may be in the queue or at work.
+    slots: Arc<Semaphore>,
 }
 
-/// Connections that nobody reads with now. There are never more than there were readers at once.
+/// Connections that nobody reads with now.
 #[derive(Debug)]
 struct Pool {
     database_file: DatabaseFile,
@@ -48,7 +51,7 @@ impl Readers {
         database_file: DatabaseFile,
         pending_index: Arc<PendingIndex>,
     ) -> Result<Readers, StoreError> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
+        let (jobs, inbox) = mpsc::sync_channel::<Job>(QUEUED_READS_MAX);
         let inbox = Arc::new(Mutex::new(inbox));
         for _ in 0..READERS {
             let inbox = inbox.clone();
@@ -58,7 +61,8 @@ impl Readers {
                 .map_err(|source| error_map::io("start a thread for", database_file.path(), source))?;
         }
         let pool = Pool { database_file, pending_index, idle: Mutex::default() };
-        Ok(Readers { id, pool: Arc::new(pool), jobs })
+        let slots = Arc::new(Semaphore::new(QUEUED_READS_MAX));
+        Ok(Readers { id, pool: Arc::new(pool), jobs, slots })
     }
 
     /// Runs `read` in one read transaction, in another one if the index moved on meanwhile: on one of the threads, or on the
@@ -67,16 +71,19 @@ impl Readers {
         &self,
         read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> LogFuture<'static, Result<T, ReadError>> {
-        let (pool, jobs) = (self.pool.clone(), self.jobs.clone());
+        let (pool, jobs, slots) = (self.pool.clone(), self.jobs.clone(), self.slots.clone());
         Box::pin(async move {
             if may_block() {
                 return pool.read(&read);
             }
+            // The queue has room for as many jobs as there are slots, so that handing one over never blocks.
+            let Ok(slot) = slots.acquire_owned().await else { return Err(StoreError::Stopped.into()) };
             let (reply, answer) = oneshot::channel();
             let job: Job = Box::new(move || {
                 if reply.send(pool.read(&read)).is_err() {
                     tracing::trace!("a read for which nobody waits any more");
                 }
+                drop(slot);
             });
             if jobs.send(job).is_err() {
                 return Err(StoreError::Stopped.into());
@@ -107,7 +114,11 @@ impl Pool {
                 Err(failed) => break Err(failed.into_error(self.database_file.path())),
             }
         };
-        self.idle().push(connection);
+        let mut idle = self.idle();
+        if idle.len() < IDLE_READERS_MAX {
+            idle.push(connection);
+        }
+        drop(idle);
         found
     }
 }

@@ -40,6 +40,7 @@ pub(crate) use reading::{
     l2_numbers_are_dense_from_one_and_go_on, l3_a_filter_takes_kinds_and_scopes,
     l3_any_page_size_gives_the_same_sequence,
     l4_what_is_not_there_is_empty_and_backwards_is_forwards_reversed, l21_no_page_ends_inside_a_batch,
+    reads_that_nobody_waits_for_hold_no_other_up,
 };
 
 /// Runs every law of this folder against the store that `$fixture` makes.
@@ -77,6 +78,7 @@ macro_rules! laws {
             an_incarnation_draws_positions_above_its_floor,
             inputs_wake_and_an_ended_topic_takes_none,
             rows_are_found_by_kind_state_and_time,
+            reads_that_nobody_waits_for_hold_no_other_up,
             times_never_go_back,
             limits_are_typed_errors,
         );

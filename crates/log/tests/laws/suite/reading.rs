@@ -2,6 +2,7 @@
 
 use backstay_log::{Authority, Batch, Direction, EventFilter, NewEvent, TopicAppend, TopicTransition};
 use backstay_model::{Kind, Position, Recorded, Scope, Seq};
+use futures_util::FutureExt;
 
 use crate::support::{Fixture, append, batch, event, events, numbers, read_by, topic};
 
@@ -116,5 +117,16 @@ pub(crate) async fn l21_no_page_ends_inside_a_batch(store: Fixture) {
             assert!(ends.contains(&after.0), "a page of {limit} ends at {after}");
             assert!(page.events.len() <= limit.max(6), "a page of {limit} has {}", page.events.len());
         }
+    }
+}
+
+pub(crate) async fn reads_that_nobody_waits_for_hold_no_other_up(store: Fixture) {
+    let log = store.log.as_ref();
+    append(log, "a", &["1"]);
+    for _ in 0..10 {
+        let all: Vec<_> =
+            (0..100).map(|_| log.read(&topic("a"), Seq(0), Direction::Forward, 10).now_or_never()).collect();
+        drop(all);
+        assert_eq!(numbers(&read_by(log, "a", 10).await), [1]);
     }
 }
