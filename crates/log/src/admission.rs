@@ -1,4 +1,4 @@
-//! What every store decides alike: whether a batch makes sense, and whether a topic admits an append.
+//! Admission, the same for every store: whether a batch is valid, and whether its topics take their appends.
 
 use std::collections::HashSet;
 
@@ -10,36 +10,36 @@ use backstay_model::{Digest, Epoch, OwnerId, Seq, Timestamp};
 use crate::contract::{Authority, Batch, NewEvent, Precondition, TopicAppend, TopicTransition};
 use crate::error::{AppendError, InvalidBatch, Measure};
 
-/// Whether a topic is over, and how.
+/// Whether a topic takes appends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It goes on.
+    /// It takes facts and inputs.
     #[default]
     Open,
     /// It has ended.
     Closed,
-    /// It is gone; only its only user may begin it anew.
+    /// It was deleted; only its only user may begin it again.
     Deleted,
 }
 
-/// What deciding about a topic needs, all of it in constant space.
+/// The state of a topic that admission needs, in constant space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicState {
-    /// The last number.
+    /// The number of the last event.
     pub(crate) head: Seq,
-    /// Events up to this number are gone.
+    /// Events up to this number were trimmed.
     pub(crate) floor: Seq,
     /// The time of the last event.
     pub(crate) at: Timestamp,
-    /// The last input, 0 if none.
+    /// The number of the last input, 0 if there is none.
     pub(crate) last_input: Seq,
-    /// The last event that is no input, 0 if none.
+    /// The number of the last fact, 0 if there is none.
     pub(crate) last_fact: Seq,
     /// The epoch of the last claim.
     pub(crate) epoch: Epoch,
-    /// Who owns it.
+    /// The owner, if it has one.
     pub(crate) owner: Option<OwnerId>,
-    /// Whether it is over.
+    /// Whether it takes appends.
     pub(crate) standing: Standing,
 }
 
@@ -58,17 +58,17 @@ impl Default for TopicState {
     }
 }
 
-/// Whether events of this authority are inputs.
+/// Returns whether events of this authority are inputs.
 pub(crate) const fn is_input(authority: Authority) -> bool {
     matches!(authority, Authority::Input | Authority::Reopen)
 }
 
-/// Whether an append changes who may append to its topic.
+/// Returns whether an append changes who may append to its topic.
 const fn is_control(append: &TopicAppend) -> bool {
     !matches!(append.transition, TopicTransition::Unchanged) || matches!(append.authority, Authority::Reopen)
 }
 
-/// The last number that is gone with `append`, where more than before is.
+/// Returns the number up to which `append` trims, if it trims more than before.
 pub(crate) fn trimmed(append: &TopicAppend, head: Seq, floor: Seq) -> Option<Seq> {
     let gone = if matches!(append.transition, TopicTransition::Deleted) { Some(head) } else { append.trim };
     gone.filter(|gone| *gone > floor)
@@ -131,7 +131,7 @@ impl TopicState {
         Ok(())
     }
 
-    /// When the next events are said to be appended: never before the last.
+    /// Returns the time of the next events: never before that of the last one.
     pub(crate) fn time(&self, now: Timestamp) -> Timestamp {
         self.at.max(now)
     }
@@ -148,12 +148,12 @@ impl TopicState {
         self.head
     }
 
-    /// Whether it has ended, and is still there.
+    /// Returns whether it has ended and was not deleted.
     pub(crate) fn is_closed(&self) -> bool {
         self.standing == Standing::Closed
     }
 
-    /// Whether `append`, which was admitted, changes who may append.
+    /// Returns whether `append`, which was admitted, changes who may append.
     pub(crate) fn changes_ownership(&self, append: &TopicAppend) -> bool {
         is_control(append) || self.restarts(append)
     }
@@ -186,7 +186,7 @@ impl TopicState {
     }
 }
 
-/// Refuses what no store would take.
+/// Refuses a batch that is not valid whatever its topics are.
 pub(crate) fn check_batch(batch: &Batch) -> Result<(), AppendError> {
     if batch.appends.is_empty() {
         return Err(InvalidBatch::NoParts.into());
@@ -214,7 +214,7 @@ pub(crate) fn check_batch(batch: &Batch) -> Result<(), AppendError> {
     within(Measure::KeyChars, key_chars, KEY_CHARS_MAX)
 }
 
-/// Refuses an end or a trim by somebody who has no right to it, whatever the topic is.
+/// Refuses a transition or a trim for which the authority has no right.
 fn check_rights(append: &TopicAppend) -> Result<(), InvalidBatch> {
     let topic = || append.topic.clone();
     let allowed = match (append.authority, append.transition) {
@@ -234,7 +234,7 @@ fn check_rights(append: &TopicAppend) -> Result<(), InvalidBatch> {
     if allowed { Ok(()) } else { Err(InvalidBatch::NotToFree(topic())) }
 }
 
-/// Refuses an event that no store would take.
+/// Refuses an event that is not valid.
 pub(crate) fn check_event(event: &NewEvent) -> Result<(), AppendError> {
     let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if let Some(trace) = &event.trace
@@ -249,8 +249,8 @@ fn within(measure: Measure, actual: usize, limit: usize) -> Result<(), AppendErr
     if actual <= limit { Ok(()) } else { Err(AppendError::TooLarge { measure, actual, limit }) }
 }
 
-/// Tells a repetition from another append under the same key: topic, kind, scope and payload of every event, without
-/// times. Each text is preceded by its length, so that no two bodies read alike.
+/// Returns the digest that tells a repeated append from another one with the same key. It covers topic, kind, scope and payload of
+/// every event, without times. Each text is preceded by its length, so that no two bodies have the same bytes.
 pub(crate) fn body_digest(batch: &Batch) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let mut text = |text: &str| {

@@ -1,4 +1,4 @@
-//! Where a store gets its time from.
+//! The clocks of a store.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,12 +7,12 @@ use backstay_model::{LogId, Timestamp};
 
 use crate::error::{OpenError, StoreError};
 
-/// The two clocks that a store needs. Tests give fixed ones.
+/// The two clocks that a store needs. Tests use fixed ones.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The wall clock, for the times of events.
     fn now(&self) -> Timestamp;
 
-    /// A clock that never goes back, for watching an owner; its zero is anywhere.
+    /// A clock that never goes back, for watching an owner. Its zero has no meaning.
     fn monotonic(&self) -> Duration;
 }
 

@@ -1,8 +1,8 @@
 //! Fanout: rings hold the newest events of the topics that are followed, shared by all who follow them.
 //!
-//! A ring is made with a topic's first subscriber and freed with its last. It holds what this process has appended since, up
-//! to a number of bytes; whoever is further behind, or misses what another process appended, reads the table. So nobody
-//! holds a writer up, and nobody loses anything.
+//! A ring is made with a topic's first subscriber and freed with its last. It holds the events that this process has appended since,
+//! up to a number of bytes. A subscriber that is further behind, or misses an event of another process, reads the table. So no
+//! subscriber holds a writer up, and none loses an event.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,8 +15,7 @@ use crate::chunk::Chunk;
 use crate::limits::{RING_BYTES_MAX, RINGS_BYTES_MAX};
 use crate::subscribe::SharedDelivery;
 
-/// Bytes of payloads that a ring holds although all who follow the topic have them: each time it has so many more, it looks
-/// who is how far.
+/// Each time a ring has so many more bytes of payloads, it drops the events that every subscriber has.
 const READ_BYTES_MAX: usize = 256 << 10;
 
 /// The rings of one log in one process.
@@ -26,12 +25,12 @@ pub(crate) struct Fanout {
     common: Arc<Common>,
 }
 
-/// What all rings share.
+/// The state that all rings share.
 #[derive(Debug, Default)]
 struct Common {
-    /// Everything that this process appended up to here is in the rings, or was.
+    /// Every event that this process appended up to this position is in a ring, or was.
     until: AtomicU64,
-    /// Behind this position no other process has appended anything, up to `until`.
+    /// After this position, up to `until`, no other process has appended.
     uncontested_from: AtomicU64,
     rings: AtomicUsize,
     bytes: AtomicUsize,
@@ -47,22 +46,22 @@ pub(crate) struct Ring {
 
 #[derive(Debug, Default)]
 struct RingState {
-    /// Everything of the topic behind this position was put into the ring.
+    /// The ring got every event of the topic after this position.
     from: Position,
     chunks: VecDeque<Chunk>,
     bytes: usize,
-    /// How far each of those is who follow the topic.
+    /// The position up to which each subscriber has everything.
     readers: Vec<Weak<AtomicU64>>,
-    /// With so many bytes it looks again who is how far.
+    /// With so many bytes the ring asks its subscribers for their positions again.
     check_readers_at_bytes: usize,
 }
 
-/// What a ring has for somebody who has everything up to some position.
+/// The events of a ring after some position.
 #[derive(Debug)]
 pub(crate) struct RingRead {
-    /// What comes next, about as much as was asked for.
+    /// The next events, about as many as requested.
     pub(crate) chunks: Vec<Chunk>,
-    /// With these, the reader has everything up to here.
+    /// With these, the reader has everything up to this position.
     pub(crate) until: Position,
 }
 
@@ -71,7 +70,7 @@ impl Fanout {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The ring of `topic`, made now if nobody follows it yet.
+    /// Returns the ring of `topic`; makes one if the topic has no subscriber yet.
     pub(crate) fn ring(&self, topic: &Topic) -> Arc<Ring> {
         let mut topics = self.lock();
         if let Some(ring) = topics.get(topic).and_then(Weak::upgrade) {
@@ -89,8 +88,8 @@ impl Fanout {
         ring
     }
 
-    /// Hands out what this process has committed: `items` in order of position, all behind `before`, up to `until`. To be
-    /// called in the order of the commits. `foreign`: other processes have appended between the last call and `before`.
+    /// Hands out a commit of this process: `items` in order of position, after `before` and up to `until`. Calls come in the order
+    /// of the commits. `foreign` says that other processes have appended between the last call and `before`.
     pub(crate) fn publish(
         &self,
         items: impl Iterator<Item = SharedDelivery>,
@@ -107,7 +106,7 @@ impl Fanout {
         let mut touched: Vec<(Arc<Ring>, Position)> = Vec::new();
         let mut items = items.take(if followed { usize::MAX } else { 0 }).peekable();
         while let Some(first) = items.next() {
-            // What one commit appends to a topic side by side is handed out as one.
+            // Neighbouring events of one topic are handed out as one chunk.
             let ring = first.topic().and_then(|topic| topics.get(topic)).and_then(Weak::upgrade);
             let topic = first.topic().cloned();
             let mut together = vec![first];
@@ -126,12 +125,12 @@ impl Fanout {
             ring.notify(g);
         }
         if foreign && followed {
-            // What the others appended is in no ring, and nobody else says so: this commit is the newest now.
+            // Events of other processes are in no ring: their subscribers have to read the table.
             self.notify_all(until);
         }
     }
 
-    /// Wakes everybody: another process has appended something up to `newest`.
+    /// Wakes every subscriber: another process has appended up to `newest`.
     pub(crate) fn notify_all(&self, newest: Position) {
         let rings: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
         rings.iter().for_each(|ring| ring.notify(newest));
@@ -143,12 +142,12 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What wakes those who follow the topic.
+    /// Returns the receiver that wakes a subscriber of the topic.
     pub(crate) fn wake(&self) -> watch::Receiver<Position> {
         self.wake.subscribe()
     }
 
-    /// A place for somebody who follows the topic, to say up to which position everything was taken.
+    /// Adds a subscriber. It stores the position up to which it has everything in the returned cell.
     pub(crate) fn add_reader(&self) -> Arc<AtomicU64> {
         let progress = Arc::new(AtomicU64::new(0));
         let mut state = self.lock();
@@ -182,7 +181,7 @@ impl Ring {
         }
     }
 
-    /// Lets go of what everybody has. Returns how many bytes that were.
+    /// Drops the events that every subscriber has. Returns their bytes.
     fn drop_consumed(&self, state: &mut RingState) -> usize {
         if state.bytes < state.check_readers_at_bytes.max(READ_BYTES_MAX) {
             return 0;
@@ -203,8 +202,8 @@ impl Ring {
         before - state.bytes
     }
 
-    /// About `limit` items behind `looked`, for somebody who has everything up to there; none if the ring does not go
-    /// back that far, or another process has appended since.
+    /// Returns about `limit` items after `after` for a reader that has everything up to there; `None` if the ring does not go back that
+    /// far, or another process has appended since.
     pub(crate) fn read_after(&self, after: Position, limit: usize) -> Option<RingRead> {
         let until = Position(self.common.until.load(Ordering::Acquire));
         let state = self.lock();

@@ -1,9 +1,9 @@
 //! The event log: its contract, and the stores that keep it.
 //!
 //! [`contract`] says in words and types what every store promises; the laws in this crate's tests hold each store to it.
-//! [`MemoryLog`] forgets with the process; [`SqliteLog`] is one folder that several processes share without a daemon.
+//! [`MemoryLog`] lives in memory; [`SqliteLog`] is a folder that several processes share without a daemon.
 
-// What is printed is for the command to say: a macro that prints panics where nobody takes it.
+// Only the command prints: a printing macro panics when its output is closed.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod admission;

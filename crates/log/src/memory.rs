@@ -1,4 +1,4 @@
-//! The store that forgets with its process: for tests, dry runs and embedders that want no file.
+//! The store in memory: for tests, dry runs and embedders without a file.
 
 mod guard;
 mod log;
@@ -61,14 +61,14 @@ struct MemoryTopic {
     live: BTreeMap<Position, LiveEvent>,
     index: Option<TopicIndex>,
     wake_at: Option<Timestamp>,
-    /// By name.
+    /// Snapshots of folds, by name.
     folds: HashMap<String, FoldSnapshot>,
-    /// How many topics were made before it.
+    /// The number of topics that were made before it.
     nth: usize,
 }
 
 impl MemoryLog {
-    /// An empty log with the clocks of this machine.
+    /// Returns an empty log with the clocks of this machine.
     ///
     /// # Errors
     /// [`OpenError`] if the system gives no random bytes for its id.
@@ -76,7 +76,7 @@ impl MemoryLog {
         MemoryLog::with_clock(Arc::new(SystemClock::default()))
     }
 
-    /// An empty log with `clock`.
+    /// Returns an empty log with `clock`.
     ///
     /// # Errors
     /// [`OpenError`] if the system gives no random bytes for its id.
@@ -103,19 +103,19 @@ impl MemoryLog {
         }
     }
 
-    /// The blobs that belong to this log.
+    /// Returns the blobs of this log.
     #[must_use]
     pub fn blobs(&self) -> &BlobStore {
         &self.0.blobs
     }
 }
 
-/// How far apart two positions are at most.
+/// The greatest distance of two neighbouring positions.
 const POSITION_STEP_MAX: u64 = 1 << 20;
-/// How far apart two epochs of a topic are at most.
+/// The greatest distance of two neighbouring epochs.
 const EPOCH_STEP_MAX: u64 = 3;
 
-/// A step from `number` on, from 1 to `max`: the same for the same number, and without a pattern.
+/// Returns a step from 1 to `max`, always the same for one `number`, and without a visible pattern.
 fn step(number: u64, max: u64) -> u64 {
     1 + (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % max
 }
@@ -336,12 +336,12 @@ impl MemoryTopic {
             && filter.due_by.is_none_or(|due| self.wake_at.is_some_and(|wake| wake <= due))
     }
 
-    /// One that was deleted leaves its numbers, until something is said to it again.
+    /// Returns whether lists show it. A deleted topic keeps only its numbers until it gets an append.
     fn exists(&self) -> bool {
         self.state.floor == Seq(0) || self.index.is_some() || !self.events.is_empty()
     }
 
-    /// Refuses to free a piece of a batch.
+    /// Refuses a trim that would split a batch.
     fn refuse_trim(&self, append: &TopicAppend) -> Result<(), AppendError> {
         let Some(seq) = append.trim.filter(|until| *until > self.state.floor) else { return Ok(()) };
         let ends = self.events.get(self.index_after(seq) - 1).is_some_and(|event| !event.more);
@@ -349,7 +349,7 @@ impl MemoryTopic {
         if ends { Ok(()) } else { Err(AppendError::NotABatchEnd { topic, seq, head }) }
     }
 
-    /// Lets go of what is gone by now; `floor`: what was gone before.
+    /// Removes the trimmed events; `floor` is the floor before the append.
     fn free(&mut self, floor: Seq) -> Vec<Recorded> {
         let count = usize::try_from(self.state.floor.0 - floor.0).unwrap_or(usize::MAX);
         self.folds.retain(|_, kept| kept.seq > self.state.floor);
@@ -362,7 +362,7 @@ impl MemoryTopic {
         (self.index, self.wake_at) = (None, None);
     }
 
-    /// Where the events behind `seq` begin: numbers are dense from the floor.
+    /// Returns the index of the first event after `seq`: numbers are dense from the floor on.
     fn index_after(&self, seq: Seq) -> usize {
         let kept = seq.0.saturating_sub(self.state.floor.0);
         usize::try_from(kept).unwrap_or(usize::MAX).min(self.events.len())
@@ -390,7 +390,7 @@ impl MemoryTopic {
     }
 }
 
-/// Up to `limit` events from `start`, cut back to a batch's end, or the first batch if it alone is longer.
+/// Returns up to `limit` events from `start`, cut back to the end of a batch, or the first batch if it alone is longer.
 fn whole_batches(events: &[Recorded], start: usize, limit: usize) -> Vec<Recorded> {
     if limit == 0 {
         return Vec::new();

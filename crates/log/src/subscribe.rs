@@ -1,4 +1,4 @@
-//! Subscriptions: history first, then live; every event once and in order.
+//! Subscriptions: history first, then new events; every event once and in order.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::cursor::Cursor;
 use crate::error::{ReadError, StoreError};
 use crate::fanout::Ring;
 
-/// What a subscriber is given at once: a page, and the live events that belong between its events.
+/// A page, and the live events that belong between its events.
 #[derive(Debug)]
 pub(crate) struct LivePage {
     /// The events.
@@ -26,12 +26,12 @@ pub(crate) struct LivePage {
     pub(crate) newest: Position,
 }
 
-/// Where a subscription pulls from. A wake-up only says that there is more; the source says what.
+/// The source of a subscription's pages. A wakeup says only that there is more.
 pub(crate) trait Source: Send + Sync + fmt::Debug {
-    /// Checks a cursor against the store and gives the number it stands behind.
+    /// Checks a cursor and returns the number that it stands behind.
     fn resolve(&self, cursor: &Cursor) -> LogFuture<'static, Result<Seq, ReadError>>;
 
-    /// Events after `seq` and live events after `g`.
+    /// Reads events after `seq` and live events after `g`.
     fn page(
         &self,
         topic: &Topic,
@@ -41,14 +41,14 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
     ) -> LogFuture<'static, Result<LivePage, ReadError>>;
 }
 
-/// Follows one topic. It never ends by itself and never loses an event; a slow reader just reads on from the store.
+/// Follows one topic. It never ends by itself and loses no event; a slow reader reads on from the store.
 ///
-/// It holds at most one page in memory; what is newest it shares with the others who follow the topic.
+/// It holds at most one page in memory, and shares the newest events with the other subscribers of the topic.
 #[derive(Debug)]
 pub struct Subscription {
     source: Arc<dyn Source>,
     ring: Option<Arc<Ring>>,
-    /// Where the ring sees what was taken.
+    /// The position up to which this subscription has everything, for the ring.
     progress: Option<Arc<AtomicU64>>,
     log: LogId,
     topic: Topic,
@@ -56,24 +56,24 @@ pub struct Subscription {
     queued: VecDeque<Chunk>,
     pulled: (Seq, Position),
     delivered: (Seq, Position),
-    /// Everything of the topic up to here was pulled; none before the first look.
+    /// Every event up to this position was pulled; `None` before the first pull.
     complete_until: Option<Position>,
     wake: watch::Receiver<Position>,
 }
 
-/// What a subscriber gets, shared with the others who get it. As [`Delivery`], without a copy for each.
+/// A [`Delivery`] that all subscribers share, without a copy for each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SharedDelivery {
     /// A durable event, once and in order.
     Event(Arc<Recorded>),
     /// A live event, at most once.
     Live(Arc<LiveEvent>),
-    /// Some events are gone; reading goes on at `first`.
+    /// Some events were trimmed; reading goes on at `first`.
     Gap(Gap),
 }
 
 impl SharedDelivery {
-    /// Its position; a gap has none.
+    /// Returns its position; a gap has none.
     pub(crate) fn g(&self) -> Position {
         match self {
             SharedDelivery::Event(event) => event.g,
@@ -82,7 +82,7 @@ impl SharedDelivery {
         }
     }
 
-    /// Its topic; a gap does not say.
+    /// Returns its topic; a gap has none.
     pub(crate) fn topic(&self) -> Option<&Topic> {
         match self {
             SharedDelivery::Event(event) => Some(&event.topic),
@@ -102,12 +102,12 @@ impl From<SharedDelivery> for Delivery {
     }
 }
 
-/// How hard to look for something new.
+/// How far a pull reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PullScope {
-    /// As far as somebody said that there is something.
+    /// The ring, and the store only if a wakeup announced more.
     Announced,
-    /// In the store too.
+    /// The ring and the store.
     Store,
 }
 
@@ -138,21 +138,20 @@ impl Subscription {
         }
     }
 
-    /// The subscription, with a ring to take what is newest from.
+    /// Returns the subscription with a ring for the newest events.
     pub(crate) fn with_ring(self, ring: Arc<Ring>) -> Subscription {
         let wake = ring.wake();
         let progress = Some(ring.add_reader());
         Subscription { ring: Some(ring), progress, wake, ..self }
     }
 
-    /// The topic it follows.
+    /// Returns the topic that it follows.
     #[must_use]
     pub const fn topic(&self) -> &Topic {
         &self.topic
     }
 
-    /// The cursor behind the last event that was handed out, if it is known: `None` before the first event of a
-    /// subscription that began at a number.
+    /// Returns the cursor behind the last delivered event. `None` before the first event of a subscription that began at a number.
     #[must_use]
     pub fn cursor(&self) -> Option<Cursor> {
         let (seq, g) = self.delivered;
@@ -160,13 +159,13 @@ impl Subscription {
         known.then(|| Cursor::new(self.log, self.topic.clone(), seq, g))
     }
 
-    /// The number of the last event that was handed out, or the one it began behind.
+    /// Returns the number of the last delivered event, or the number that the subscription began behind.
     #[must_use]
     pub const fn seq(&self) -> Seq {
         self.delivered.0
     }
 
-    /// The next delivery, waiting for it if need be. Dropping the future loses nothing.
+    /// Returns the next delivery and waits for it if there is none yet. Dropping the future loses nothing.
     ///
     /// # Errors
     /// [`ReadError`] if the cursor it began with does not fit, the store cannot be read, or an event is damaged; after a
@@ -175,7 +174,7 @@ impl Subscription {
         self.next_shared().await.map(Delivery::from)
     }
 
-    /// As [`next`](Subscription::next), sharing what is delivered with the others who follow the topic.
+    /// As [`next`](Subscription::next), without a copy for this subscriber.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
@@ -194,7 +193,8 @@ impl Subscription {
         }
     }
 
-    /// As [`next_shared`](Subscription::next_shared), with all that came together: never empty, and the fastest way to follow.
+    /// As [`next_shared`](Subscription::next_shared), for all deliveries that came together. It is never empty, and the fastest way to
+    /// follow a topic.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
@@ -216,7 +216,7 @@ impl Subscription {
         }
     }
 
-    /// The next delivery if there is one now.
+    /// Returns the next delivery, if there is one now.
     ///
     /// # Errors
     /// As [`next`](Subscription::next).
@@ -269,7 +269,7 @@ impl Subscription {
         Ok(())
     }
 
-    /// Takes what the ring has. False if the store has to be looked at.
+    /// Takes the events of the ring. Returns false if the store has to be read.
     fn pull_from_ring(&mut self, scope: PullScope) -> bool {
         // Before its first look it does not know what it has.
         let (Some(ring), Some(complete_until)) = (self.ring.as_ref(), self.complete_until) else {
@@ -297,14 +297,14 @@ impl Subscription {
         true
     }
 
-    /// Lets the ring go of what was taken.
+    /// Tells the ring which events it may drop.
     fn report_progress(&self) {
         if let (Some(progress), Some(complete_until)) = (&self.progress, self.complete_until) {
             progress.store(complete_until.0, Ordering::Release);
         }
     }
 
-    /// Merges a page and its live events by position. Where either was cut, nothing behind the cut is taken yet.
+    /// Merges a page and its live events by position. If one of them was cut, nothing after the cut is taken yet.
     fn queue(&mut self, found: LivePage) {
         let LivePage { mut page, mut live, newest } = found;
         let mut whole = true;

@@ -1,11 +1,11 @@
-//! Errors of looking after a store.
+//! Errors of the maintenance of a store.
 
 use backstay_model::{Code, Coded};
 
 use super::Location;
 use crate::error::{BlobError, OpenError, StoreError};
 
-/// A store cannot be looked at.
+/// A store cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// It cannot be opened.
@@ -20,7 +20,7 @@ pub enum InspectError {
 }
 
 impl InspectError {
-    /// Whether it says what the store is, and not that it could not be looked at.
+    /// Returns whether the error is a finding about the store, and not a failure to read it.
     #[must_use]
     pub const fn is_finding(&self) -> bool {
         match self {
@@ -57,7 +57,7 @@ impl Coded for InspectError {
     }
 }
 
-/// A store cannot be had alone.
+/// A store cannot be opened exclusively.
 #[derive(Debug, thiserror::Error)]
 pub enum ExclusiveError {
     /// Other processes have it open.
@@ -65,10 +65,10 @@ pub enum ExclusiveError {
     InUse {
         /// The store.
         location: Location,
-        /// Those processes, where the system tells.
+        /// Those processes, where the system names them.
         pids: Vec<u32>,
     },
-    /// Its lock cannot be used.
+    /// The store's lock cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -101,23 +101,23 @@ impl Coded for ExclusiveError {
     }
 }
 
-/// A secret cannot be taken out of a store. Nothing of it was, unless the cause says otherwise.
+/// A secret cannot be removed from a store. Nothing was changed, unless the cause says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum ScrubError {
-    /// The value is so short that it would be found where it is none.
+    /// The value is so short that it would match other texts.
     #[error("a value of {size_bytes} bytes is too short: it has to have {least_bytes}")]
     TooShort {
         /// Its length.
         size_bytes: usize,
-        /// The shortest that is taken.
+        /// The shortest length that is allowed.
         least_bytes: usize,
     },
-    /// The value is a part of what the store is made of, and not only in texts.
+    /// The value is part of a name, an id or a number that the store needs.
     #[error("{place} cannot be understood without the value: {what}")]
     Structure {
-        /// What has it, such as `event 7 of run.…`.
+        /// Where it is, such as `event 7 of run.…`.
         place: String,
-        /// What is wrong with that without the value.
+        /// Why that cannot be masked.
         what: String,
     },
     /// The store cannot be looked at.

@@ -8,7 +8,7 @@ use crate::contract::OwnerView;
 use crate::cursor::CursorError;
 use crate::error::StoreError;
 
-/// What was measured and found too large.
+/// The measure of a batch that is too large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Events of one batch.
@@ -35,7 +35,7 @@ impl Measure {
     }
 }
 
-/// A batch that no store would take, whatever is in it.
+/// A batch that is not valid, whatever its topics are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBatch {
     /// It has no appends.
@@ -47,8 +47,8 @@ pub enum InvalidBatch {
     /// Only an owner may release or end a topic.
     #[error("only its owner may release or end the topic {0}")]
     EndByInput(Topic),
-    /// Events of a topic are freed by its owner, its only user, or after its end; a whole topic without anything else in
-    /// the append.
+    /// The authority may not trim or delete in this way: `Owner` and `Exclusive` may trim, `Exclusive` and `Retention` may delete, and
+    /// an append that deletes has nothing else.
     #[error("the topic {0} cannot be freed in this way")]
     NotToFree(Topic),
     /// A trace is 32 lower-case hexadecimal digits.
@@ -56,8 +56,7 @@ pub enum InvalidBatch {
     Trace(String),
 }
 
-/// An append was not taken. Nothing of its batch is there, except where [`StoreError::OutcomeUnknown`] says that
-/// this is open.
+/// An append was refused or failed. Nothing of its batch was written, except that [`StoreError::OutcomeUnknown`] leaves it open.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// The writer is not, or no longer, the topic's owner.
@@ -69,10 +68,10 @@ pub enum AppendError {
         epoch: Epoch,
         /// The topic's epoch.
         current: Epoch,
-        /// Who owns it now, if anybody does.
+        /// The owner now, if there is one.
         owner: Option<OwnerId>,
     },
-    /// The topic is somebody's; only its owner and inputs may append.
+    /// The topic has an owner: only the owner and inputs may append.
     #[error("{topic} has an owner since epoch {current}")]
     Owned {
         /// The topic.
@@ -98,17 +97,17 @@ pub enum AppendError {
         /// The topic.
         topic: Topic,
     },
-    /// The topic does not end where the writer expected.
+    /// The head is not the one that the writer expected.
     #[error("{topic} ends at {actual}, the writer expected {expected}")]
     Conflict {
         /// The topic.
         topic: Topic,
-        /// Where the writer expected it to end.
+        /// The head that the writer expected.
         expected: Seq,
-        /// Where it ends.
+        /// The head.
         actual: Seq,
     },
-    /// Something was said to the topic that the writer has not seen.
+    /// The topic has an input that the writer has not seen.
     #[error("an input at {input} of {topic} is newer than {after}")]
     NewerInput {
         /// The topic.
@@ -118,17 +117,17 @@ pub enum AppendError {
         /// The last input.
         input: Seq,
     },
-    /// Events can be freed only up to the end of a batch.
+    /// The trim does not stand at the end of a batch.
     #[error("no batch of {topic} ends at {seq}; its head is {head}")]
     NotABatchEnd {
         /// The topic.
         topic: Topic,
-        /// The number up to which events were to be freed.
+        /// The number up to which the append trims.
         seq: Seq,
         /// The topic's head.
         head: Seq,
     },
-    /// The idempotency key was used for something else.
+    /// The idempotency key was used for another batch.
     #[error("the idempotency key `{key}` of {topic} was used for another append")]
     KeyConflict {
         /// The batch's first topic.
@@ -147,12 +146,12 @@ pub enum AppendError {
     TooLarge {
         /// What is too large.
         measure: Measure,
-        /// How large it is.
+        /// Its size.
         actual: usize,
-        /// How large it may be.
+        /// The limit.
         limit: usize,
     },
-    /// The batch makes no sense.
+    /// The batch is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidBatch),
     /// The store cannot be written.
@@ -206,28 +205,28 @@ impl Coded for AppendError {
     }
 }
 
-/// An event is there but cannot be read. Reading can go on behind it.
+/// An event exists but cannot be read. Reading can go on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {seq} of {topic} cannot be read: {what}")]
 pub struct DamagedEvent {
-    /// Whose event.
+    /// The topic.
     pub topic: Topic,
-    /// Which event.
+    /// The event's number.
     pub seq: Seq,
-    /// What is wrong with it.
+    /// The damage.
     pub what: String,
 }
 
 /// A read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The cursor does not fit.
+    /// The cursor does not fit the log or the topic.
     #[error(transparent)]
     Cursor(#[from] CursorError),
     /// An event cannot be read.
     #[error(transparent)]
     Damaged(#[from] DamagedEvent),
-    /// Events are missing where none may be.
+    /// An event is missing though its neighbours exist.
     #[error("{topic} has no event {expected}; the next one is {found}")]
     Hole {
         /// The topic.
@@ -271,15 +270,15 @@ impl Coded for ReadError {
     }
 }
 
-/// A topic was not given to the claimer.
+/// A claim was not granted.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// Somebody has it, and lives.
+    /// The topic has an owner that holds its proof.
     #[error("{topic} belongs to process {} on {}", .owner.identity.pid, .owner.identity.host)]
     Owned {
         /// The topic.
         topic: Topic,
-        /// Who has it.
+        /// The owner.
         owner: OwnerView,
     },
     /// The topic has ended.
@@ -294,7 +293,7 @@ pub enum ClaimError {
         /// The topic.
         topic: Topic,
     },
-    /// The guard is of another log, or its proof was given up.
+    /// The guard is of another log, or it was lost.
     #[error("this process is not registered as the owner {0}")]
     NotRegistered(OwnerId),
     /// The store cannot be used.
@@ -339,7 +338,7 @@ pub enum OpenError {
         /// The newest format known here.
         known: i64,
     },
-    /// It was made before the first release.
+    /// It has a format from before the first release.
     #[error(
         "the store {location} has a format of the time before the first release, which is not read any more"
     )]
@@ -347,21 +346,21 @@ pub enum OpenError {
         /// The store.
         location: Location,
     },
-    /// It is something else.
+    /// It is not a store.
     #[error("{location} is not a Backstay store: {what}")]
     NotAStore {
-        /// What was opened.
+        /// The path that was opened.
         location: Location,
-        /// What it is instead.
+        /// What was found instead.
         what: String,
     },
-    /// There is no store, and none was to be made.
+    /// There is no store, and the caller did not ask for a new one.
     #[error("there is no store at {location}")]
     Missing {
-        /// Where it was looked for.
+        /// The path where it should be.
         location: Location,
     },
-    /// Locks and shared memory cannot be trusted there.
+    /// It is on a network file system, whose locks and shared memory cannot be trusted.
     #[error("{location} is on a network file system ({kind})")]
     NetworkFileSystem {
         /// The store.
@@ -403,19 +402,19 @@ impl Coded for OpenError {
     }
 }
 
-/// A blob cannot be kept or given.
+/// A blob cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// There is no such blob.
+    /// The blob does not exist.
     #[error("there is no blob {digest}")]
     Missing {
-        /// What was asked for.
+        /// The requested digest.
         digest: Digest,
     },
-    /// Its bytes are not those that were kept.
+    /// Its bytes do not have its digest.
     #[error("the blob {digest} is damaged: its bytes have the digest {actual}")]
     Damaged {
-        /// What was asked for.
+        /// The requested digest.
         digest: Digest,
         /// The digest of what is there.
         actual: Digest,
@@ -423,11 +422,11 @@ pub enum BlobError {
     /// A file cannot be used.
     #[error("cannot {action} {location}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file.
         location: Location,
-        /// What the system says.
+        /// What the system said.
         #[source]
         source: Cause,
     },

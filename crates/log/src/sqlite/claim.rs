@@ -1,4 +1,4 @@
-//! Claims: who may take a topic over, and when.
+//! Claims: when a topic may be claimed, and by whom.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::contract::{ClaimMode, Claimed, HostId, OwnerIdentity, OwnerState, Own
 use crate::error::{ClaimError, ReadError, StoreError};
 use crate::ticket::block_on;
 
-/// An owner that holds its lock and was not renewed for so long of the claimer's own clock is silent.
+/// An owner is silent if it holds its lock and did not renew its row for this time of the claimer's own clock.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
-/// How often a patient claimer looks whether the owner was renewed, or gave the topic up.
+/// How often a waiting claim reads the owner's row. The lock itself is waited for, and not polled.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One claim, from the first look to the answer. It runs on a thread of its own and may wait there.
+/// One claim, from the first read to the answer. It runs on a thread of its own, which may wait.
 pub(super) struct Claim {
     pub(super) inner: Arc<Inner>,
     pub(super) topic: Topic,
@@ -29,7 +29,7 @@ pub(super) struct Claim {
     pub(super) mode: ClaimMode,
 }
 
-/// What is known of a topic's owner.
+/// The owner of the topic, as it was read.
 #[derive(Clone, Debug)]
 struct Seen {
     owner: Option<OwnerView>,
@@ -37,7 +37,7 @@ struct Seen {
     renewals: i64,
 }
 
-/// How long a claimer has been watching which owner.
+/// The owner that a claim waits for, and since when.
 struct Watch {
     owner: OwnerId,
     lock: Option<LockFile>,
@@ -47,7 +47,7 @@ struct Watch {
 }
 
 impl Claim {
-    /// Claims the topic. Stops before the claim if `reply` is not waited for any more.
+    /// Claims the topic. Stops early if the caller does not wait for `reply` any more.
     pub(super) fn run(
         &self,
         reply: &oneshot::Sender<Result<Claimed, ClaimError>>,
@@ -107,7 +107,7 @@ impl Claim {
         read.await
     }
 
-    /// Why the topic may be claimed now; none if the claimer has to wait.
+    /// Returns why the topic may be claimed now; `None` if the claim has to wait.
     fn reason(&self, seen: &Seen, watch: &mut Option<Watch>) -> Result<Option<ClaimReason>, ClaimError> {
         let Some(owner) = &seen.owner else { return Ok(Some(ClaimReason::Unowned)) };
         match owner.state {
@@ -139,7 +139,7 @@ impl Claim {
         if now.saturating_sub(began) >= SILENT_AFTER { Err(owned()) } else { Ok(None) }
     }
 
-    /// Waits until the owner's lock is free, and at most for the next look.
+    /// Waits until the owner's lock is free, at most for [`CHECK_INTERVAL`].
     fn wait(&self, watch: Option<&Watch>) -> Result<(), ClaimError> {
         if let Some(lock) = watch.and_then(|watch| watch.lock.as_ref())
             && lock.acquire_within(CHECK_INTERVAL)?

@@ -1,6 +1,6 @@
-//! One transaction: check what others have committed, judge, number, write.
+//! One transaction: take in the commits of other processes, admit the batches, number their events, write the rows.
 //!
-//! Everything in memory here is a cache of the rows up to `seen`. It is thrown away whenever a commit failed.
+//! All state here is a cache of the rows up to `seen`. It is dropped whenever a commit fails.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,9 +18,9 @@ use super::sql::{position, standing, stored, unsigned};
 use crate::admission::TopicState;
 use crate::error::StoreError;
 
-/// With more foreign rows than this the cache is rebuilt from nothing, topic by topic as they are asked for.
+/// The cache is dropped if other processes have written more rows than this; topics are then loaded when they are used.
 const FOLD_ROWS_MAX: u64 = 10_000;
-/// With more topics or names than this the cache is rebuilt from nothing.
+/// The cache is dropped if it has more topics or names than this.
 const TOPICS_MAX: usize = 65_536;
 
 const FOLD: &str =
@@ -29,7 +29,7 @@ const LOAD: &str = "SELECT id, floor, closed, epoch, owner FROM topic WHERE name
 const INDEX_HEAD: &str = "SELECT seq, g FROM topic_event WHERE topic_id = ?1 ORDER BY seq DESC LIMIT 1";
 const HEAD_ROW: &str = "SELECT at, last_input, last_fact, seq, topic_id FROM event WHERE g = ?1";
 
-/// The writing end of the database, and what it knows of the topics.
+/// The connection that writes, and its cache of topics.
 #[derive(Debug)]
 pub(super) struct Committer {
     pub(super) connection: Connection,
@@ -40,25 +40,25 @@ pub(super) struct Committer {
     slots: HashMap<Topic, Slot>,
     slots_by_id: HashMap<i64, Slot>,
     topics: Vec<Cached>,
-    /// The numbers of names in the database.
+    /// The numbers of names in the table `name`.
     pub(super) stored_names: HashMap<Arc<str>, i64>,
-    /// With more waiting index entries than this, commits carry some of them.
+    /// A commit writes index entries once more than this wait.
     pub(super) waiting_max: usize,
-    /// Other processes have written since the last commit of this one.
+    /// Whether other processes have written since the last commit of this process.
     pub(super) foreign: bool,
-    /// What the transaction does that nobody waits for.
+    /// The background task of the transaction.
     pub(super) task: BackgroundTask,
-    /// Rows of events that are gone may still be there.
+    /// Whether rows of trimmed events may be left.
     pub(super) sweeps: bool,
-    /// Payloads of topics that ended may be worth packing.
+    /// Whether topics that ended may have payloads to pack.
     pub(super) packs: bool,
-    /// A topic whose pages are damaged, and that is still to be packed.
+    /// A topic that cannot be packed because its pages are damaged.
     pub(super) unpackable: Option<i64>,
-    /// How long ago a topic has to have ended.
+    /// The age from which a topic that ended is packed.
     pub(super) pack_after: Duration,
 }
 
-/// A topic's place in the cache, good within one transaction.
+/// The index of a topic in the cache, valid within one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(usize);
 
@@ -68,20 +68,20 @@ pub(super) struct Cached {
     pub(super) state: TopicState,
 }
 
-/// What is done when nobody asks for anything.
+/// Work that the writer does when no command waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BackgroundTask {
-    /// Entries that wait are written to the index.
+    /// Writes waiting index entries.
     Index,
-    /// What is gone is freed.
+    /// Removes rows of trimmed events.
     Sweep,
-    /// What has ended is packed.
+    /// Packs payloads of topics that ended.
     Pack,
 }
 
 impl BackgroundTask {
-    /// What to say if it failed. A reader finds what waits in memory, sees nothing of what is gone, and reads payloads where
-    /// they were.
+    /// Returns the message for a failure. Readers are not affected: they find waiting entries in memory, see no trimmed event, and
+    /// read unpacked payloads.
     pub(super) const fn failure(self) -> &'static str {
         match self {
             BackgroundTask::Index => "the index was not written",
@@ -91,15 +91,15 @@ impl BackgroundTask {
     }
 }
 
-/// Why a transaction ended without a commit.
+/// The reason why a transaction was not committed.
 pub(super) enum Failed {
-    /// SQLite could not do something; nothing of the transaction is there.
+    /// A statement failed; nothing of the transaction was written.
     Before(rusqlite::Error),
-    /// The commit itself failed.
+    /// The commit failed; the transaction may have been written.
     Commit(rusqlite::Error),
     /// The database contradicts itself.
     Corrupt(String),
-    /// The file is not the store's any more.
+    /// The file at the store's path is not the one that was opened.
     Displaced(StoreError),
 }
 
@@ -110,7 +110,7 @@ impl From<rusqlite::Error> for Failed {
 }
 
 impl Failed {
-    /// What it means for those whose batches were in the transaction.
+    /// Returns the error for the batches of the transaction.
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
             Failed::Before(source) => error_map::sqlite("write", path, source),
@@ -125,7 +125,7 @@ impl Failed {
         }
     }
 
-    /// Whether what was flushed before may be gone too.
+    /// Returns whether a flush failed, so that earlier commits may be lost too.
     pub(super) fn is_failed_flush(&self) -> bool {
         matches!(self, Failed::Before(source) | Failed::Commit(source) if error_map::is_failed_flush(source))
     }
@@ -163,15 +163,15 @@ impl Committer {
         self.database_file.path()
     }
 
-    /// The newest position that this process has seen or made.
+    /// Returns the newest position that this process has read or written.
     pub(super) const fn newest(&self) -> Position {
         self.seen
     }
 
-    /// Begins a transaction and brings the cache up to date. To be called in this process's turn.
+    /// Begins a transaction and updates the cache. The caller holds the writer lock.
     pub(super) fn begin(&mut self) -> Result<(), Failed> {
         self.task = BackgroundTask::Index;
-        // An event in a file without a name would be lost with this process.
+        // An event in an unlinked file would be lost with this process.
         self.database_file.check().map_err(Failed::Displaced)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
@@ -183,7 +183,7 @@ impl Committer {
         committed.map(|_| ()).map_err(Failed::Commit)
     }
 
-    /// Ends the transaction without a trace.
+    /// Rolls the transaction back and drops the cache.
     pub(super) fn roll_back(&mut self) {
         self.forget();
         self.seen = Position(0);
@@ -227,7 +227,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Takes over what others appended to topics that are in the cache.
+    /// Applies the events of other processes to the cached topics.
     fn fold(&mut self) -> Result<(), Failed> {
         let mut changed = Vec::new();
         let mut statement = self.connection.prepare_cached(FOLD)?;
@@ -254,7 +254,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Brings a topic into the cache, if there is such a topic.
+    /// Loads a topic into the cache; returns `None` if it does not exist.
     pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, Failed> {
         if let Some(slot) = self.slots.get(topic) {
             return Ok(Some(*slot));
@@ -262,7 +262,7 @@ impl Committer {
         Ok(self.find(topic)?.map(|cached| self.keep(topic, cached)))
     }
 
-    /// What is known of the topic in this slot.
+    /// Returns the cached topic in `slot`.
     pub(super) fn cached(&mut self, slot: Slot) -> &mut Cached {
         &mut self.topics[slot.0]
     }
@@ -294,7 +294,7 @@ impl Committer {
         Ok(Some(Cached { id, state }))
     }
 
-    /// The head is what the tail, the index, or the floor says, whichever is the greatest.
+    /// The head is the greatest number in the pending index, the index or the floor.
     fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), Failed> {
         let waiting = self.pending_index.lock().of(id).last().map(|entry| (entry.seq, entry.g));
         let newest = match waiting {
@@ -331,7 +331,7 @@ impl Committer {
         slot
     }
 
-    /// Brings a topic into the cache, and makes it if there is none.
+    /// Loads a topic into the cache; creates it if it does not exist.
     pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, Failed> {
         if let Some(slot) = self.load(topic)? {
             return Ok(slot);
@@ -341,7 +341,7 @@ impl Committer {
         Ok(self.keep(topic, Cached { id, state: TopicState::default() }))
     }
 
-    /// What is known of a topic, the rows of this transaction included.
+    /// Returns the state of a topic, including the rows of this transaction.
     pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, Failed> {
         let slot = self.load(topic)?;
         Ok(slot.map(|slot| self.cached(slot).state.clone()).unwrap_or_default())

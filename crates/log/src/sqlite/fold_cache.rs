@@ -1,6 +1,6 @@
-//! What folds have made of topics, kept so that long topics need not be folded from their beginning.
+//! Snapshots of folds, so that a long topic need not be folded from its beginning.
 //!
-//! It is a cache: what does not fit what the topic is now, or is damaged, is as good as not there.
+//! It is a cache: a snapshot that does not fit its topic, or is damaged, is not returned.
 
 use backstay_model::limits::FOLD_BYTES_MAX;
 use backstay_model::{Digest, Seq, Topic};
@@ -18,7 +18,7 @@ const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, diges
      digest = excluded.digest, state = excluded.state WHERE excluded.version <> version OR excluded.seq > seq";
 
 impl Committer {
-    /// Keeps what a fold made of the topic, unless it is of the middle of a batch, or too large.
+    /// Writes a snapshot, unless it ends inside a batch or is too large.
     pub(super) fn save_fold(&mut self, topic: &Topic, snapshot: &FoldSnapshot) -> Result<(), Failed> {
         let Some(slot) = self.load(topic)? else { return Ok(()) };
         let cached = self.cached(slot);
@@ -42,7 +42,7 @@ impl Committer {
     }
 }
 
-/// What a fold of this name and version made of `topic`, if it was kept and still fits.
+/// Returns the snapshot of this fold and version, if there is one that fits the topic.
 pub(super) fn find(
     snapshot: &Snapshot<'_>,
     topic: &Topic,

@@ -1,4 +1,4 @@
-//! What shares one commit: batches are judged and numbered one after the other, and their rows written together.
+//! One commit for many commands: batches are admitted and numbered one after the other, and their rows are written together.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::error::{AppendError, ClaimError};
 use crate::fanout::Fanout;
 use crate::subscribe::SharedDelivery;
 
-/// A transaction under way.
+/// An open transaction.
 pub(super) struct Group<'c, 'g> {
     pub(super) committer: &'c mut Committer,
     rows: Vec<EventRow<'g>>,
@@ -33,7 +33,7 @@ pub(super) struct Group<'c, 'g> {
     before: Position,
 }
 
-/// A live event that has its place.
+/// A live event with its position.
 struct LiveRow<'g> {
     topic: &'g Topic,
     event: &'g NewEvent,
@@ -43,14 +43,14 @@ struct LiveRow<'g> {
 }
 
 impl<'c, 'g> Group<'c, 'g> {
-    /// Begins a transaction. To be called in this process's turn.
+    /// Begins a transaction. The caller holds the writer lock.
     pub(super) fn begin(committer: &'c mut Committer) -> Result<Group<'c, 'g>, Failed> {
         committer.begin()?;
         let before = committer.seen;
         Ok(Group { committer, rows: Vec::new(), live: Vec::new(), before })
     }
 
-    /// Judges a batch and numbers it, or says why it is not taken.
+    /// Admits a batch and numbers its events, or refuses it.
     pub(super) fn append(
         &mut self,
         batch: &'g Batch,
@@ -91,7 +91,7 @@ impl<'c, 'g> Group<'c, 'g> {
         Ok(Ok(appended))
     }
 
-    /// Refuses to free a piece of a batch.
+    /// Refuses a trim that would split a batch.
     fn refuse_trim(&mut self, slot: Slot, append: &TopicAppend) -> Result<Option<AppendError>, Failed> {
         let Cached { id, state } = self.committer.cached(slot);
         let (id, head, floor) = (*id, state.head, state.floor);
@@ -104,7 +104,7 @@ impl<'c, 'g> Group<'c, 'g> {
         Ok((!ends).then(|| AppendError::NotABatchEnd { topic: append.topic.clone(), seq, head }))
     }
 
-    /// Numbers an append that was admitted, and writes what it changes beside the events.
+    /// Numbers an append that was admitted, and writes its changes of other rows.
     fn write(
         &mut self,
         slot: Slot,
@@ -162,7 +162,7 @@ impl<'c, 'g> Group<'c, 'g> {
         Ok(AppendedTopic { topic: append.topic.clone(), first, last, at })
     }
 
-    /// Makes the claimer the topic's owner, if what it found out still holds.
+    /// Makes the claimer the topic's owner, if the topic's owner and epoch are still those that the claimer read.
     pub(super) fn claim(&mut self, request: &ClaimRequest, clock: &dyn Clock) -> Result<ClaimAnswer, Failed> {
         let ClaimRequest { topic, claimer, owner, epoch, reason } = request;
         if !self.committer.is_registered(claimer.owner)? {
@@ -212,7 +212,7 @@ impl<'c, 'g> Group<'c, 'g> {
         Ok(ClaimAnswer::Granted(Box::new(claimed)))
     }
 
-    /// Writes a live event; one of an unknown topic is dropped.
+    /// Writes a live event. A live event of an unknown topic is dropped.
     pub(super) fn live(
         &mut self,
         topic: &'g Topic,
@@ -237,8 +237,8 @@ impl<'c, 'g> Group<'c, 'g> {
         self.committer.renew(identity, now)
     }
 
-    /// Writes the rows, some of the index if much of it waits, and commits. `idle`: nothing else is to be done at
-    /// that time, so that the index may have all of it, then what is gone may go, and then what is old be packed.
+    /// Writes the rows and some waiting index entries, and commits. With `idle` (the current time) no command waits, so the
+    /// commit does the next background task: all index entries first, then trimmed rows, then packing.
     pub(super) fn commit(self, idle: Option<Timestamp>) -> Result<Written<'g>, Failed> {
         let Group { committer, rows, live, before } = self;
         rows::insert(&committer.connection, &rows)?;
@@ -264,7 +264,7 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 }
 
-/// What was committed.
+/// The events of a commit.
 pub(super) struct Written<'g> {
     rows: Vec<EventRow<'g>>,
     live: Vec<LiveRow<'g>>,
@@ -274,7 +274,7 @@ pub(super) struct Written<'g> {
 }
 
 impl Written<'_> {
-    /// Hands it to those who follow its topics.
+    /// Hands them to the subscribers of their topics.
     pub(super) fn publish(&self, fanout: &Fanout) {
         let mut live = self.live.iter().peekable();
         let mut events = self.rows.iter().peekable();
@@ -305,7 +305,7 @@ impl LiveRow<'_> {
 }
 
 impl Committer {
-    /// Tells the tail what was committed.
+    /// Adds the committed events to the pending index.
     fn publish(&mut self, rows: &[EventRow<'_>], marks: Option<Marks>) {
         let mut pending_index = self.pending_index.lock();
         for row in rows {
@@ -318,7 +318,7 @@ impl Committer {
         }
     }
 
-    /// Writes what changes beside the events.
+    /// Writes index rows and removes live events.
     fn write_beside(&mut self, id: i64, append: &TopicAppend, now: Timestamp) -> Result<(), Failed> {
         if let Some(index) = &append.index {
             self.write_index(id, index)?;
@@ -337,13 +337,13 @@ impl Committer {
                 .execute((id, scope.to_string()))?;
         }
         if !append.live_done.is_empty() && append.events.is_empty() {
-            // The newest row may have been a live event that is gone now; its position must not be drawn again.
+            // The newest row may have been a removed live event; its position must not be drawn again.
             self.connection.execute("UPDATE meta SET g_floor = max(g_floor, ?1)", [stored(self.seen.0)])?;
         }
         Ok(())
     }
 
-    /// No row above `seen` will tell the other processes, so their caches have to go.
+    /// Makes the other processes drop their caches: no new row tells them of the change.
     fn outdate_caches(&mut self) -> Result<(), Failed> {
         self.generation += 1;
         self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
@@ -389,7 +389,7 @@ impl Committer {
         Ok(())
     }
 
-    /// The time of the newest live event of a topic that is still there.
+    /// Returns the time of the topic's newest live event.
     fn last_live(&self, topic: &Topic) -> Result<Option<Timestamp>, Failed> {
         let newest = self.connection.query_row(
             "SELECT max(live.at) FROM live JOIN topic ON topic.id = live.topic_id WHERE topic.name = ?1",
@@ -399,7 +399,7 @@ impl Committer {
         Ok(newest.map(Timestamp::from_micros))
     }
 
-    /// Whether `owner` is registered.
+    /// Returns whether `owner` is registered.
     fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
         let found = self.connection.query_row(
             "SELECT count(*) FROM owner WHERE id = ?1",

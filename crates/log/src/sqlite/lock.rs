@@ -12,22 +12,22 @@ use backstay_files::{Dir, if_there};
 use super::error_map;
 use crate::error::{Cause, StoreError};
 
-/// How long a lock is waited for before it is an error.
+/// How long this process waits for a lock before that is an error.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// What a holder writes into the file, in bytes.
+/// Bytes that a holder writes into the file.
 const HOLDER_BYTES: usize = 11;
 
-/// How strongly a lock is held.
+/// How a lock is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LockMode {
-    /// With others.
+    /// Together with other shared holders.
     Shared,
     /// By one holder only.
     Exclusive,
 }
 
-/// A lock file. A lock that is not free is waited for by a helper thread, since a `flock` cannot be given up halfway.
+/// A lock file. A helper thread waits for a lock that is not free, because a blocking `flock` cannot be cancelled.
 #[derive(Debug)]
 pub(super) struct LockFile {
     file: Arc<File>,
@@ -48,17 +48,17 @@ struct Handoff {
     changed: Condvar,
 }
 
-/// Where a request for the lock stands between the waiter and its helper.
+/// The state of a request for the lock, shared by the waiter and its helper.
 #[derive(Debug, Default)]
 enum Wait {
-    /// Nobody wants it and the helper does not wait.
+    /// No request.
     #[default]
     Idle,
-    /// The helper waits for it, and somebody wants it.
+    /// The helper waits for the lock, and the waiter for the helper.
     Wanted,
-    /// The helper still waits for it, but nobody wants it any more.
+    /// The helper still waits for the lock; the waiter has given up.
     Abandoned,
-    /// The helper is done; what it got is to be taken.
+    /// The helper has finished; the waiter has not taken the result yet.
     Done(Result<(), Arc<std::io::Error>>),
 }
 
@@ -69,7 +69,7 @@ impl Handoff {
 }
 
 impl LockFile {
-    /// Opens the lock `name` in `folder`, making it if need be.
+    /// Opens the lock `name` in `folder`; creates its file if there is none.
     pub(super) fn open(folder: &Dir, name: &str, mode: LockMode) -> Result<LockFile, StoreError> {
         let path = folder.path().join(name);
         let file =
@@ -77,7 +77,7 @@ impl LockFile {
         Ok(LockFile { file: Arc::new(file), path, mode, helper: Mutex::new(None) })
     }
 
-    /// Opens a lock that is there, for waiting on its holder; none if its file is gone.
+    /// Opens an existing lock; returns `None` if there is no such file.
     pub(super) fn open_there(
         folder: &Dir,
         name: &str,
@@ -89,7 +89,7 @@ impl LockFile {
         Ok(file.map(|file| LockFile { file: Arc::new(file), path, mode, helper: Mutex::new(None) }))
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free; returns whether it was.
     pub(super) fn try_acquire(&self) -> Result<bool, StoreError> {
         let tried = match self.mode {
             LockMode::Shared => self.file.try_lock_shared(),
@@ -102,7 +102,7 @@ impl LockFile {
         }
     }
 
-    /// Takes the lock, waiting for it at most [`LOCK_WAIT`], and says in the file who has it.
+    /// Takes the lock, waits for it at most [`LOCK_WAIT`], and writes its holder into the file.
     pub(super) fn acquire(&self) -> Result<(), StoreError> {
         if !self.acquire_within(LOCK_WAIT)? {
             let waited_ms = u64::try_from(LOCK_WAIT.as_millis()).unwrap_or(u64::MAX);
@@ -118,7 +118,7 @@ impl LockFile {
         Ok(())
     }
 
-    /// Takes the lock, waiting at most `limit`; false if it was not free in time.
+    /// Takes the lock and waits for it at most `limit`; returns false if it was not free in time.
     pub(super) fn acquire_within(&self, limit: Duration) -> Result<bool, StoreError> {
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = helper.as_ref().is_some_and(|helper| !matches!(*helper.handoff.lock(), Wait::Idle));
@@ -158,7 +158,7 @@ impl LockFile {
         self.path = path;
     }
 
-    /// Whether the file is still the one at its path; another one may be there after its folder was replaced.
+    /// Returns whether the file is still the one at its path. After its folder was replaced there is another one, or none.
     pub(super) fn is_in_place(&self) -> Result<bool, StoreError> {
         let failed = |source| error_map::io("look at the lock", &self.path, source);
         let own = self.file.metadata().map_err(failed)?;
@@ -169,26 +169,26 @@ impl LockFile {
         }
     }
 
-    /// Gives the lock up.
+    /// Releases the lock.
     pub(super) fn release(&self) {
         if let Err(error) = self.file.unlock() {
-            // The system frees it at the latest when the file is closed.
+            // The system releases it when the file is closed, at the latest.
             tracing::error!(path = %self.path.display(), %error, "a lock could not be given up");
         }
     }
 
-    /// Who has the lock, as it wrote itself.
+    /// Returns the process that holds the lock, as it wrote itself into the file.
     pub(super) fn holder(&self) -> Option<u32> {
         let mut text = [0; HOLDER_BYTES];
         let length = self.file.read_at(&mut text, 0).ok()?;
         std::str::from_utf8(&text[..length]).ok()?.trim().parse().ok()
     }
 
-    /// Writes this process's id into the file, over whatever stood there.
+    /// Writes this process's id into the file.
     pub(super) fn write_holder(&self) {
         let text = format!("{:<10}\n", std::process::id());
         if let Err(error) = self.file.write_all_at(text.as_bytes(), 0) {
-            // The lock holds without it; only a message about it will be poorer.
+            // The lock holds without it; only messages lack the holder.
             tracing::debug!(path = %self.path.display(), %error, "a lock does not name its holder");
         }
     }
@@ -218,7 +218,7 @@ impl LockFile {
 }
 
 impl Drop for LockFile {
-    /// Whoever still waits for the lock on its behalf shall not keep it.
+    /// The helper may still wait for the lock; it must not keep it.
     fn drop(&mut self) {
         if let Some(helper) = self.helper.get_mut().unwrap_or_else(PoisonError::into_inner) {
             let mut state = helper.handoff.lock();
@@ -229,7 +229,7 @@ impl Drop for LockFile {
     }
 }
 
-/// Gives what the helper got to whoever wants it, or gives it up.
+/// Gives the lock that the helper got to the waiter, or releases it if the waiter has given up.
 fn hand_over(file: &File, handoff: &Handoff, locked: std::io::Result<()>) {
     let mut state = handoff.lock();
     if matches!(*state, Wait::Wanted) {
@@ -243,16 +243,17 @@ fn hand_over(file: &File, handoff: &Handoff, locked: std::io::Result<()>) {
     }
 }
 
-/// The two locks by which processes take turns at writing.
+/// The lock of the writer: processes take turns at writing.
 ///
-/// The first makes a queue of the waiting ones, so that whoever has just written does not get the second again at once.
+/// It is two locks. The first one queues the waiting processes, so that a process that has just written does not get the second one
+/// again at once.
 #[derive(Debug)]
 pub(super) struct WriterLock {
     turn: LockFile,
     writer: LockFile,
 }
 
-/// The right to write, until it is dropped.
+/// The right to write; dropping it ends the turn.
 #[derive(Debug)]
 pub(super) struct WriterLockGuard<'a>(&'a LockFile);
 
@@ -265,7 +266,7 @@ impl WriterLock {
         })
     }
 
-    /// Waits for this process's turn.
+    /// Waits for the turn of this process.
     pub(super) fn enter(&self) -> Result<WriterLockGuard<'_>, StoreError> {
         self.turn.acquire()?;
         let writer = self.writer.acquire();

@@ -1,6 +1,6 @@
 //! The store in a folder: one SQLite database that several processes share without a daemon.
 //!
-//! How they take turns, and why nothing in memory is believed before it was checked, is in `docs/formats.md`.
+//! `docs/formats.md` says how processes take turns at writing, and when a process trusts its cache.
 
 mod backoff;
 mod checkpoint;

@@ -1,4 +1,4 @@
-//! Who lives: an owner holds the lock on a file of its own, and renews a row.
+//! Owners: a living owner holds the lock on a file of its own, and renews its row.
 
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
@@ -19,10 +19,10 @@ use super::store::Inner;
 use crate::contract::{OwnerGuard, OwnerIdentity, OwnerState};
 use crate::error::StoreError;
 
-/// How often an owner says that it lives.
+/// How often an owner renews its row.
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The name of an owner's lock.
+/// Returns the file name of an owner's lock.
 fn name_of(owner: OwnerId) -> String {
     format!("{owner}.lock")
 }
@@ -32,7 +32,7 @@ fn name_of(owner: OwnerId) -> String {
 pub(super) struct OwnerLocks(PathBuf);
 
 impl OwnerLocks {
-    /// Those in `folder`.
+    /// Returns the locks in `folder`.
     pub(super) const fn new(folder: PathBuf) -> OwnerLocks {
         OwnerLocks(folder)
     }
@@ -41,7 +41,7 @@ impl OwnerLocks {
         if_there(Dir::open_found(&self.0)).map_err(|source| error_map::io("open the folder", &self.0, source))
     }
 
-    /// Makes the owner's file and takes its lock, before anybody can see the file.
+    /// Creates the owner's lock file and takes its lock before the file has its name.
     fn take(&self, owner: OwnerId) -> Result<LockFile, StoreError> {
         let draft = format!("{owner}.new");
         let gone = || error_map::io("open the folder", &self.0, std::io::ErrorKind::NotFound.into());
@@ -64,7 +64,7 @@ impl OwnerLocks {
         Ok(OwnerState::Dead)
     }
 
-    /// The owner's lock, for waiting until it is free. Watchers share it, so that none takes another for the owner.
+    /// Opens the owner's lock to wait until it is free. Watchers take it shared, so that none takes another for the owner.
     pub(super) fn watch(&self, owner: OwnerId) -> Result<Option<LockFile>, StoreError> {
         match self.open()? {
             Some(folder) => LockFile::open_there(&folder, &name_of(owner), LockMode::Shared),
@@ -73,7 +73,7 @@ impl OwnerLocks {
     }
 }
 
-/// This process's proof that it may own topics.
+/// The proof that this process may own topics.
 #[derive(Debug)]
 pub(super) struct SqliteGuard {
     identity: OwnerIdentity,
@@ -103,7 +103,7 @@ impl SqliteGuard {
     }
 }
 
-/// Allocates the blocks of the write-ahead log: an owner writes much.
+/// Allocates the blocks of the write-ahead log in advance, because an owner writes much.
 fn warm(folder: &Path) -> Result<(), StoreError> {
     let root = Dir::open(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
     let writer_lock = WriterLock::open(&root)?;
@@ -135,7 +135,7 @@ fn start(
                 match renew(&inner, &identity) {
                     Ok(answer) => drop(answer),
                     Err(StoreError::Stopped) => return,
-                    // The lock is the proof; a row that is renewed late harms only who cannot see the lock.
+                    // The lock is the proof. A late row matters only to a claimer that waits.
                     Err(error) => {
                         tracing::warn!(owner = %identity.owner, %error, "the owner was not renewed")
                     }

@@ -1,7 +1,7 @@
-//! The index entries that wait in memory: which events a topic has that the index in the database does not know yet.
+//! The pending index: entries of events that the index in the database does not have yet, by topic.
 //!
-//! The database and this tail together know every event up to `covered`. The [`Marks`] in the database say which events are
-//! in its index, so that every process, and every process after a crash, draws the same line between the two.
+//! The index and the pending index together have every event up to `covered`. The [`Marks`] in the database tell which events are
+//! in its index, so every process, also after a crash, splits the events in the same way.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem::size_of;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row};
 use super::sql::{position, stored, unsigned};
 use crate::crash::crash_point;
 
-/// Names that the tail remembers before it forgets those that nothing waits under any more.
+/// With more names than this, names without waiting entries are dropped.
 const NAMES_MAX: usize = 65_536;
 
 /// Reads [`StoreState`].
@@ -22,41 +22,41 @@ pub(super) const STATE: &str = "SELECT (SELECT ifnull(max(g), 0) FROM event), (S
 
 const SCAN: &str = "SELECT g, topic_id, seq, kind, scope FROM event WHERE g > ?1 ORDER BY g";
 
-/// Which events are in the database's index. They only ever grow, in the order of their fields.
+/// Which events are in the database's index. Marks only grow, compared field by field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Marks {
-    /// Raised by what rows do not tell.
+    /// Rises with each change that no row tells of.
     pub(super) generation: i64,
-    /// Every event up to here is in the index.
+    /// Every event up to this position is in the index.
     pub(super) flushed: Position,
-    /// A round of flushing is under way for the events up to here; 0 if none is.
+    /// A round of flushing writes the events up to this position; 0 if no round is under way.
     pub(super) until: Position,
-    /// The round is done with the topics before this one.
+    /// The round has written the topics before this one.
     pub(super) topic: i64,
-    /// In that topic the round is done with the events up to here.
+    /// In that topic the round has written the events up to this position.
     pub(super) g: Position,
 }
 
 impl Marks {
-    /// Whether the event at `g` of `topic` is in the index.
+    /// Returns whether the event at `g` of `topic` is in the index.
     pub(super) fn include(&self, topic: i64, g: Position) -> bool {
         g <= self.flushed || (g <= self.until && topic < self.topic) || (topic == self.topic && g <= self.g)
     }
 }
 
-/// What one look at the database says about how far it is.
+/// The newest positions and marks of the database, of one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StoreState {
     /// The newest event.
     pub(super) events: Position,
-    /// The newest position that was drawn or skipped.
+    /// The newest position, also if it was skipped or its live event was removed.
     pub(super) newest: Position,
-    /// How far the index is.
+    /// The marks of the index.
     pub(super) marks: Marks,
 }
 
 impl StoreState {
-    /// Looks, in the transaction that `connection` is in.
+    /// Reads it in the current transaction of `connection`.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<StoreState> {
         connection.prepare_cached(STATE)?.query_row((), StoreState::of)
     }
@@ -74,7 +74,7 @@ impl StoreState {
     }
 }
 
-/// What the index says of one event. Names are those of [`Names`].
+/// One index entry. `kind` and `scope` are numbers of [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) g: Position,
@@ -83,7 +83,7 @@ pub(super) struct Entry {
     pub(super) scope: u32,
 }
 
-/// Small numbers for names, good in this process only.
+/// Small numbers for names, valid in this process only.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     numbers: HashMap<Arc<str>, u32>,
@@ -91,7 +91,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The number of `text`, drawn now if it is new.
+    /// Returns the number of `text`, and draws one if it is new.
     pub(super) fn number(&mut self, text: &str) -> u32 {
         if let Some(number) = self.numbers.get(text) {
             return *number;
@@ -103,7 +103,7 @@ impl Names {
         number
     }
 
-    /// The number of `text`, if anything has it.
+    /// Returns the number of `text`, if it has one.
     pub(super) fn find(&self, text: &str) -> Option<u32> {
         self.numbers.get(text).copied()
     }
@@ -113,7 +113,7 @@ impl Names {
     }
 }
 
-/// One row of the index, as it is about to be written. Names are those of [`Names`].
+/// One row of the index to be written. `kind` and `scope` are numbers of [`Names`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IndexRow {
     pub(super) topic: i64,
@@ -123,7 +123,7 @@ pub(super) struct IndexRow {
     pub(super) scope: u32,
 }
 
-/// A piece of a round: rows in the order of the index, and what the marks are once they are in it.
+/// A step of a round: rows in the order of the index, and the marks after they are written.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) rows: Vec<IndexRow>,
@@ -131,11 +131,11 @@ pub(super) struct Step {
     pub(super) after: Marks,
 }
 
-/// The tail of one process, shared by its writer and its readers.
+/// The pending index of one process, shared by its writer and its readers.
 #[derive(Debug, Default)]
 pub(super) struct PendingIndex(Mutex<PendingEntries>);
 
-/// What waits, and up to where it is complete.
+/// The pending entries, and the position up to which they are complete.
 #[derive(Debug, Default)]
 pub(super) struct PendingEntries {
     marks: Marks,
@@ -147,15 +147,14 @@ pub(super) struct PendingEntries {
 
 impl PendingIndex {
     pub(super) fn lock(&self) -> MutexGuard<'_, PendingEntries> {
-        // Nothing that is done under the lock panics halfway, so a poisoned lock still guards a whole tail.
+        // Nothing that is done under the lock panics halfway, so a poisoned lock still guards a valid state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl PendingEntries {
-    /// Makes the tail agree with what `connection` sees in its transaction: `state`. False if the tail is ahead of the
-    /// index that `connection` sees; then what the tail has given to the index meanwhile would be missed, and the caller
-    /// has to look at the database again.
+    /// Brings the entries up to `state`, which `connection` reads in its transaction. Returns false if entries have moved into the
+    /// index after that transaction began: the caller would miss them, and has to begin another transaction.
     pub(super) fn sync(&mut self, connection: &Connection, state: &StoreState) -> rusqlite::Result<bool> {
         if state.marks < self.marks {
             return Ok(false);
@@ -171,7 +170,7 @@ impl PendingEntries {
         Ok(true)
     }
 
-    /// Takes in the rows that this process has not seen yet and the index does not have.
+    /// Reads the rows that neither this process nor the index has yet.
     fn scan(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         crash_point("log.pending_index.scan");
         let mut statement = connection.prepare_cached(SCAN)?;
@@ -189,7 +188,7 @@ impl PendingEntries {
         Ok(())
     }
 
-    /// Adds an event's entry, unless the tail is past it.
+    /// Adds an event's entry, unless its position is covered already.
     pub(super) fn push(&mut self, topic: i64, entry: Entry) {
         if entry.g > self.covered {
             self.covered = entry.g;
@@ -198,7 +197,7 @@ impl PendingEntries {
         }
     }
 
-    /// Lets go of what is in the index by now.
+    /// Drops the entries that are in the index now.
     pub(super) fn advance(&mut self, marks: Marks) {
         if marks <= self.marks {
             return;
@@ -227,22 +226,22 @@ impl PendingEntries {
         }
     }
 
-    /// How many entries wait.
+    /// Returns the number of pending entries.
     pub(super) const fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether some process has begun a round that is not done.
+    /// Returns whether a process has begun a round that is not finished.
     pub(super) fn round_under_way(&self) -> bool {
         self.marks.until > Position(0)
     }
 
-    /// What waits of `topic`, by number.
+    /// Returns the pending entries of `topic`, by number.
     pub(super) fn of(&self, topic: i64) -> &[Entry] {
         self.topics.get(&topic).map_or(&[], Vec::as_slice)
     }
 
-    /// The last number of every topic that has entries at or before `until` waiting.
+    /// Returns the last number of every topic that has pending entries at or before `until`.
     pub(super) fn heads_until(&self, until: Position) -> HashMap<i64, Seq> {
         let head = |entries: &[Entry]| {
             let end = entries.partition_point(|entry| entry.g <= until);
@@ -251,7 +250,7 @@ impl PendingEntries {
         self.topics.iter().filter_map(|(topic, entries)| Some((*topic, head(entries)?))).collect()
     }
 
-    /// The next piece of the round under way, or of a new one; none if nothing waits.
+    /// Returns the next step of the current round, or of a new one; `None` if nothing is pending.
     pub(super) fn step(&self, size: usize) -> Option<Step> {
         let mut marks = self.marks;
         if marks.until == Position(0) {

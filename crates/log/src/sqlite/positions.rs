@@ -1,4 +1,4 @@
-//! Where events are: by number to position, and by cursor.
+//! From numbers to positions, and checking cursors.
 
 use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
@@ -9,12 +9,12 @@ use super::snapshot::{HEAD, Snapshot, Span, only, waiting_at};
 use super::sql::{stored, unsigned};
 use crate::cursor::{Cursor, CursorError};
 
-/// The head of `topic`.
+/// Returns the head of `topic`.
 pub(super) fn head(snapshot: &Snapshot<'_>, topic: &Topic) -> Result<Seq, Failed> {
     Ok(snapshot.span(topic, HEAD, None)?.unwrap_or_default().head)
 }
 
-/// The cursor behind `seq`.
+/// Returns the cursor behind `seq`.
 pub(super) fn cursor(snapshot: &Snapshot<'_>, log: LogId, topic: &Topic, seq: Seq) -> Result<Cursor, Failed> {
     let found = snapshot.span(topic, only(seq), None)?.unwrap_or_default();
     if seq > found.head {
@@ -39,7 +39,7 @@ pub(super) fn position_of(
     Ok(found.map(Position))
 }
 
-/// Checks a cursor of this log against what is there.
+/// Checks a cursor of this log, and returns the number that it stands behind.
 pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, Failed> {
     let topic = cursor.topic().clone();
     let (seq, g) = (cursor.seq(), cursor.position());
@@ -55,7 +55,7 @@ pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, F
         });
     }
     match position_of(snapshot.connection, &found, seq)? {
-        // The number was given again after the event that the cursor knew was lost.
+        // The event of the cursor was lost, and its number was drawn again.
         Some(now) if now != g => Err(CursorError::Lost { topic, seq, head: found.head }.into()),
         Some(_) | None => Ok(seq),
     }

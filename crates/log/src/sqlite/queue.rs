@@ -1,4 +1,4 @@
-//! What waits to be written, and when the writing thread has to wake up for it.
+//! The queue of commands, and when a writing thread wakes up for it.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,12 @@ use crate::error::{ClaimError, StoreError};
 use crate::limits::{COMMIT_COMMANDS_MAX, QUEUED_BYTES_MAX, QUEUED_COMMANDS_MAX, QUEUED_LIVE_MAX};
 use crate::ticket::Ack;
 
-/// When this much waits, the writing thread begins, whether or not somebody waits for an answer yet.
+/// Background tasks begin when no command came for this time.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+/// With more queued commands than this, a writing thread begins even if no caller waits for an answer yet.
 const WAITING_UNANNOUNCED_MAX: usize = 64;
 
-/// What a claim found out before it asked for the topic. It only holds while that is still so.
+/// A claim with the owner and epoch that the claimer read. It is granted only while they are current.
 #[derive(Clone, Debug)]
 pub(super) struct ClaimRequest {
     pub(super) topic: Topic,
@@ -26,16 +28,16 @@ pub(super) struct ClaimRequest {
     pub(super) reason: ClaimReason,
 }
 
-/// What became of a claim.
+/// The answer to a claim.
 #[derive(Debug)]
 pub(super) enum ClaimAnswer {
     Granted(Box<Claimed>),
-    /// The topic's owner is another one by now: look again.
+    /// The topic's owner or epoch has changed: the claimer has to read them again.
     Changed,
     Refused(ClaimError),
 }
 
-/// What the writer is asked for.
+/// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Command {
     Append { batch: Batch, reply: oneshot::Sender<Ack> },
@@ -46,7 +48,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// How durable it has to be before it is answered.
+    /// Returns the durability that its answer waits for.
     pub(super) const fn durability(&self) -> Durability {
         match self {
             Command::Append { batch, .. } => batch.durability,
@@ -68,7 +70,7 @@ impl Command {
         }
     }
 
-    /// Answers that it could not be done.
+    /// Answers it with an error.
     pub(super) fn refuse(self, error: &StoreError) {
         let heard = match self {
             Command::Append { reply, batch } => {
@@ -91,16 +93,16 @@ impl Command {
     }
 }
 
-/// When the writing thread has to look after things that no command asks for.
+/// Work of the writing thread that no command requests. The greatest one comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum BackgroundWork {
     #[default]
     None,
-    /// What is to be seen to could not be; nobody tries for this long.
+    /// A background task failed; it is not tried again for this long.
     Later(Duration),
-    /// Index entries wait, or rows that are gone; they are seen to when nobody has written for this long.
+    /// A background task is due once no command came for [`IDLE_AFTER`].
     Index,
-    /// A ring of the bell was held back.
+    /// A wakeup was deferred.
     Wakeup,
 }
 
@@ -109,13 +111,13 @@ impl BackgroundWork {
         match self {
             BackgroundWork::None => None,
             BackgroundWork::Later(left) => Some(left),
-            BackgroundWork::Index => Some(Duration::from_millis(100)),
+            BackgroundWork::Index => Some(IDLE_AFTER),
             BackgroundWork::Wakeup => Some(super::wakeup::NOTIFY_INTERVAL),
         }
     }
 }
 
-/// Why the writing thread is awake.
+/// Why a writing thread wakes up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wake {
     Commands,
@@ -130,24 +132,24 @@ struct State {
     closed: bool,
     /// Bytes of their payloads.
     bytes: usize,
-    /// Of the commands, those that need no flush.
+    /// Number of commands that need no flush.
     buffered: usize,
-    /// Somebody commits, and looks at the queue again before he does anything else.
+    /// A thread commits; it looks at the queue again when it has finished.
     committing: bool,
-    /// So many flush, and look at the queue again afterwards.
+    /// Number of threads that flush; each looks at the queue again afterwards.
     flushing: usize,
     background_work: BackgroundWork,
 }
 
 impl State {
-    /// Whether it would be good to commit now. During a flush, what needs one as well waits for the next, which is then
-    /// for all of it; what needs none does not wait.
+    /// Returns whether a commit should begin now. During a flush, commands that need one wait, so that the next flush is for all
+    /// of them; commands that need none do not wait.
     const fn may_commit(&self) -> bool {
         !self.committing && (self.flushing == 0 || self.buffered > 0)
     }
 }
 
-/// The queue between those who hand something over and whoever writes it.
+/// The queue between the callers and the writing threads.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -155,7 +157,7 @@ pub(super) struct Queue {
     second: Condvar,
 }
 
-/// Which of the two writing threads: the second only commits what needs no flush while there is one.
+/// One of the two writing threads. The secondary one only commits commands that need no flush, during a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriterThread {
     Primary,
@@ -167,8 +169,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a command, or says why not. With `announce`, the writing thread is told at once; else whoever waits for the
-    /// answer writes it, or tells the thread.
+    /// Queues a command. With `announce` a writing thread is woken at once; otherwise the caller that waits for the answer writes it
+    /// or wakes the thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] if the queue is full, [`StoreError::Stopped`] if it is closed.
     pub(super) fn push(&self, command: Command, announce: bool) -> Result<(), StoreError> {
         let limit = if matches!(command, Command::Live { .. } | Command::SaveFold { .. }) {
             QUEUED_LIVE_MAX
@@ -187,19 +192,19 @@ impl Queue {
         state.buffered += usize::from(command.durability() == Durability::Buffered);
         state.bytes += bytes;
         state.commands.push_back(command);
-        // Otherwise whoever is busy finds it by himself.
+        // A thread that commits or flushes looks at the queue by itself.
         if state.may_commit() && (announce || waiting >= WAITING_UNANNOUNCED_MAX) {
             self.tell(state);
         }
         Ok(())
     }
 
-    /// Tells the writing thread that something waits.
+    /// Wakes a writing thread if commands wait.
     pub(super) fn announce(&self) {
         self.look_again(self.lock());
     }
 
-    /// Makes the caller the one who commits. False if it should not now: whoever is busy looks at the queue afterwards.
+    /// Makes the caller the committing thread; returns false if another thread is, or nothing should be committed now.
     pub(super) fn begin_commit(&self) -> bool {
         let mut state = self.lock();
         let may = state.may_commit() && !state.commands.is_empty();
@@ -207,7 +212,7 @@ impl Queue {
         may
     }
 
-    /// The caller commits no more; it flushes now if `flush`.
+    /// Ends the caller's commit; with `flush` it begins to flush.
     pub(super) fn end_commit(&self, flush: bool) {
         let mut state = self.lock();
         state.committing = false;
@@ -223,7 +228,7 @@ impl Queue {
         }
     }
 
-    /// The caller has flushed. If something waits by now, a writing thread goes on with it, unless the caller does.
+    /// Ends the caller's flush, and wakes a writing thread if commands wait.
     pub(super) fn end_flush(&self) {
         let mut state = self.lock();
         state.flushing -= 1;
@@ -239,7 +244,7 @@ impl Queue {
         }
     }
 
-    /// What may share the next commit.
+    /// Removes the commands of the next commit from the queue.
     pub(super) fn take(&self) -> Vec<Command> {
         let mut state = self.lock();
         let count = state.commands.len().min(COMMIT_COMMANDS_MAX);
@@ -250,13 +255,13 @@ impl Queue {
         taken
     }
 
-    /// Whether there is time for what nobody waits for: nothing is to be written, and nobody waits for the end.
+    /// Returns whether there is time for background tasks: no command waits, and the queue is not closed.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.lock();
         state.commands.is_empty() && !state.closed
     }
 
-    /// Asks for upkeep, if more is not asked for already.
+    /// Schedules background work, unless more urgent work is scheduled.
     pub(super) fn schedule(&self, background_work: BackgroundWork) {
         let mut state = self.lock();
         let is_news = match (background_work, state.background_work) {
@@ -270,7 +275,7 @@ impl Queue {
         }
     }
 
-    /// Nothing more will be handed over.
+    /// Closes the queue: it takes no more commands.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.notify_both();
@@ -281,7 +286,7 @@ impl Queue {
         self.second.notify_one();
     }
 
-    /// Waits until a writing thread has something to do. The first one is woken for upkeep too.
+    /// Waits until the thread has something to do. Only the primary one does background work.
     pub(super) fn wait(&self, thread: WriterThread) -> Wake {
         let mut state = self.lock();
         loop {

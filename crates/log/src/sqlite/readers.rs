@@ -1,5 +1,4 @@
-//! The reading end: a few threads with a connection each. A read never waits for a writer, and a read transaction lives
-//! for one page.
+//! Reading: a few threads with a connection each. A read never waits for a writer, and a read transaction lasts for one page.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -26,7 +25,7 @@ const READERS: usize = 3;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads that read, and the connections that they share with whoever may block to read.
+/// The reading threads, and the connections that they share with callers that may block.
 #[derive(Debug)]
 pub(super) struct Readers {
     id: LogId,
@@ -36,7 +35,7 @@ pub(super) struct Readers {
     slots: Arc<Semaphore>,
 }
 
-/// Connections that nobody reads with now.
+/// Connections that no reader uses.
 #[derive(Debug)]
 struct Pool {
     database_file: DatabaseFile,
@@ -65,8 +64,8 @@ impl Readers {
         Ok(Readers { id, pool: Arc::new(pool), jobs, slots })
     }
 
-    /// Runs `read` in one read transaction, in another one if the index moved on meanwhile: on one of the threads, or on the
-    /// caller's if it blocks anyway.
+    /// Runs `read` in one read transaction, on a reading thread or on the caller's if it may block. If entries have moved into the
+    /// index meanwhile, `read` runs again in another transaction.
     pub(super) fn run<T: Send + 'static>(
         &self,
         read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
@@ -132,13 +131,13 @@ fn transact<T>(
     read(&Snapshot { connection: &transaction, pending_index })
 }
 
-/// Why a read gave nothing.
+/// The reason why a read failed.
 #[derive(Debug)]
 pub(super) enum Failed {
     Sqlite(rusqlite::Error),
     Read(ReadError),
     Corrupt(String),
-    /// Entries went from memory into the index after the transaction began: it has to begin again.
+    /// Entries have moved into the index after the transaction began: another transaction is needed.
     IndexMovedOn,
 }
 
@@ -180,7 +179,7 @@ fn serve(inbox: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-/// The newest position of the log.
+/// Returns the newest position of the log.
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Position> {
     connection.prepare_cached(NEWEST)?.query_row((), |row| unsigned(row, 0)).map(Position)
 }

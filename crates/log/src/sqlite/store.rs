@@ -29,13 +29,13 @@ use crate::fanout::Fanout;
 use crate::subscribe::Subscription;
 use crate::ticket::Ticket;
 
-/// A log in a folder, shared by any number of processes of one machine. Its clones are handles on the same open store.
+/// A log in a folder, shared by any number of processes of one machine. Clones are handles on the same open store.
 ///
-/// The last handle waits until what was submitted is written.
+/// Dropping the last handle waits until every submitted batch is written.
 #[derive(Clone, Debug)]
 pub struct SqliteLog(Arc<Inner>);
 
-/// What one process has open of a store. Fields are dropped in order: the writer first, the store's lock last.
+/// The open store of one process. Fields are dropped in order: the writer first, the store's lock last.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) id: LogId,
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) owners: OwnerLocks,
     pub(super) blobs: BlobStore,
     pub(super) _store_lock: LockFile,
-    /// The last to go: after it, others may look at the file again.
+    /// Dropped last: from then on this process may open the file in other ways.
     pub(super) _open_here: OpenDatabase,
 }
 
@@ -70,7 +70,7 @@ impl Inner {
         &self.readers
     }
 
-    /// What follows the newest position, other processes' included.
+    /// Returns a receiver of the newest position, which the commits of other processes raise too.
     fn wake(&self) -> watch::Receiver<Position> {
         let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.fanout) {
             Ok(follower) => Some(follower),
@@ -95,13 +95,13 @@ impl SqliteLog {
         &self.0.folder
     }
 
-    /// The newest position of the log that this process knows of.
+    /// Returns the newest position that this process knows of.
     #[must_use]
     pub fn newest(&self) -> Position {
         *self.0.newest.borrow()
     }
 
-    /// The same, once everything up to it is on the disk. Flushes only if this process has not done so since. Blocks.
+    /// Returns the same once everything up to it is on the disk. Flushes only if that was not done yet. Blocks.
     ///
     /// # Errors
     /// [`StoreError::Poisoned`] if it cannot be flushed.
@@ -122,7 +122,7 @@ fn ready<'a, T: Send + 'a>(value: T) -> LogFuture<'a, T> {
     Box::pin(std::future::ready(value))
 }
 
-/// Runs `work` on a thread of its own; it may wait for other processes.
+/// Runs `work` on a thread of its own, where it may wait for other processes.
 fn on_thread<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&oneshot::Sender<T>) -> T + Send + 'static,

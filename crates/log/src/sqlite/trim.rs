@@ -1,7 +1,7 @@
-//! Freeing what topics take: at once as far as anybody can see, and by and by in the tables.
+//! Trimming and deleting: at once for readers, and step by step in the tables.
 //!
-//! A trim raises the topic's floor, in the commit that asks for it; readers see nothing at or below. The rows go later, a
-//! piece at a time, by whichever process has nothing else to do. The table `sweep` says what is still to go.
+//! A trim raises the topic's floor in its own commit; readers see nothing at or below it. An idle process removes the rows later, some
+//! at a time. The table `sweep` has the topics whose rows are left.
 
 use backstay_model::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
@@ -13,7 +13,7 @@ use crate::admission::trimmed;
 use crate::contract::{TopicAppend, TopicTransition};
 use crate::crash::crash_point;
 
-/// Rows that one commit frees.
+/// Rows that one commit removes.
 const PIECE: usize = 512;
 
 const MARK: &str = "INSERT INTO sweep (topic_id, until_seq) VALUES (?1, ?2) \
@@ -22,7 +22,7 @@ const POSITIONS: &str =
     "SELECT seq, g FROM topic_event WHERE topic_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
 
 impl Committer {
-    /// Where the committed event `seq` of a topic is, if it is the last of its batch.
+    /// Returns the position of the committed event `seq` of a topic, if it ends a batch.
     pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, Failed> {
         let waiting =
             self.pending_index.lock().of(id).iter().find(|entry| entry.seq == seq).map(|entry| entry.g);
@@ -42,7 +42,7 @@ impl Committer {
         Ok((flags & FLAG_MORE == 0).then_some(g))
     }
 
-    /// Writes down what is gone with `append`, whose events are numbered up to `head` by now. `floor`: what was gone before.
+    /// Writes the trim or deletion of `append`. `head` is the topic's head after the append, `floor` its floor before.
     pub(super) fn trim(
         &mut self,
         id: i64,
@@ -52,7 +52,7 @@ impl Committer {
     ) -> Result<(), Failed> {
         if matches!(append.transition, TopicTransition::Deleted) {
             self.forget_topic(id)?;
-            // A live event that is gone now may have had the newest position.
+            // A removed live event may have had the newest position.
             self.connection
                 .prepare_cached("UPDATE meta SET g_floor = max(g_floor, ?1)")?
                 .execute([stored(self.seen.0)])?;
@@ -62,7 +62,7 @@ impl Committer {
             .prepare_cached("UPDATE topic SET floor = ?2 WHERE id = ?1")?
             .execute((id, stored(until.0)))?;
         self.connection.prepare_cached(MARK)?.execute((id, stored(until.0)))?;
-        // What was folded of them is of no use without them.
+        // Snapshots of folds may stand at trimmed events.
         self.connection.prepare_cached("DELETE FROM snapshot WHERE topic_id = ?1")?.execute([id])?;
         self.generation += 1;
         self.connection
@@ -85,8 +85,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Frees the next piece of what is gone. To be called in a transaction in which no event waits for the index: so what
-    /// the index does not have of a topic is not there.
+    /// Removes the next trimmed rows. No index entry may be pending in this transaction: so an event that is not in the index does not
+    /// exist.
     pub(super) fn sweep(&mut self) -> Result<(), Failed> {
         self.task = BackgroundTask::Sweep;
         let next = self
@@ -125,7 +125,7 @@ fn free_piece(connection: &Connection, id: i64, until: Seq) -> rusqlite::Result<
     Ok(positions.len())
 }
 
-/// Whether something is still to go.
+/// Returns whether trimmed rows are left.
 pub(super) fn is_due(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM sweep)")?.query_row((), |row| row.get(0))
 }

@@ -1,7 +1,7 @@
-//! The bell: how a process learns that another one has committed.
+//! Wakeups: how a process learns that another one has committed.
 //!
-//! After a commit one byte is written to a file that every follower watches. It only says "look"; the database says
-//! what. The write-ahead log itself is no bell: its frames are written before the commit can be seen.
+//! After a commit one byte is written to a file that every process watches. It says only that there is news. The write-ahead log
+//! cannot serve for that, because its frames are written before the commit can be read.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -12,12 +12,12 @@ use backstay_files::Dir;
 use super::error_map;
 use crate::error::StoreError;
 
-/// The bell is rung at most this often; a last ring follows what was held back.
+/// At most one wakeup is sent in this time; a deferred one follows.
 pub(super) const NOTIFY_INTERVAL: Duration = Duration::from_millis(1);
-/// How often a follower looks without having been rung for, should a ring ever be lost.
+/// How often a follower reads the newest position without a wakeup, should one be lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The end that rings.
+/// The sending end.
 #[derive(Debug)]
 pub(super) struct WakeupSender {
     file: File,
@@ -25,10 +25,10 @@ pub(super) struct WakeupSender {
     deferred: bool,
 }
 
-/// The bell's name in the store's folder.
+/// The file's name in the store's folder.
 const NAME: &str = "wakeup";
 
-/// Opens the bell's file, making it if need be.
+/// Opens the file; creates it if there is none.
 pub(super) fn open(folder: &Dir) -> Result<File, StoreError> {
     folder
         .open_or_create(NAME)
@@ -66,15 +66,15 @@ impl WakeupSender {
     }
 }
 
-/// Strikes the bell: one byte, always the same one, so that the file does not grow.
+/// Writes one byte, always at the start, so that the file does not grow.
 pub(super) fn notify(file: &File) {
     if let Err(error) = file.write_all_at(b".", 0) {
-        // Followers look once a second anyway.
+        // Followers read the newest position once a second anyway.
         tracing::debug!(%error, "followers cannot be notified");
     }
 }
 
-/// Waits for the bell, or for the backstop: where the system has no watch on a file left, for that alone.
+/// The receiving end. Where the system has no watch on a file left, it only waits for [`POLL_INTERVAL`].
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 pub(super) struct Listener(Option<std::os::fd::OwnedFd>);
@@ -97,7 +97,7 @@ impl Listener {
         }
     }
 
-    /// Returns once the bell was rung, and at the latest after the backstop.
+    /// Returns after a wakeup, and after [`POLL_INTERVAL`] at the latest.
     pub(super) fn wait(&self) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let Some(inotify) = &self.0 else { return std::thread::park_timeout(POLL_INTERVAL) };
@@ -106,19 +106,19 @@ impl Listener {
             tracing::debug!(%error, "the wait for a wakeup was interrupted");
         }
         let mut buffer = [0_u8; 4096];
-        // Which rings they were says nothing; they are only taken off the queue, until none is left.
+        // The events say nothing more; they are only read until none is left.
         while rustix::io::read(inotify, &mut buffer[..]).is_ok_and(|length| length > 0) {}
     }
 }
 
-/// Whether the system has no more watches on files: each user has few, and editors and containers use them up.
+/// Returns whether the user has no watches on files left. There are few, and editors and containers use them.
 #[cfg(target_os = "linux")]
 fn is_used_up(error: rustix::io::Errno) -> bool {
     use rustix::io::Errno;
     matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM | Errno::NOSYS)
 }
 
-/// Waits for the backstop only: this system has no watch on a file here yet.
+/// The receiving end on a system without a watch on files here yet: it only waits for [`POLL_INTERVAL`].
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) struct Listener;
@@ -129,7 +129,7 @@ impl Listener {
         Ok(Listener)
     }
 
-    /// Returns after the backstop.
+    /// Returns after [`POLL_INTERVAL`].
     pub(super) fn wait(&self) {
         std::thread::park_timeout(POLL_INTERVAL);
     }

@@ -1,7 +1,7 @@
-//! Who writes: whoever waits for an answer, if nobody else is writing; else a thread of its own.
+//! Writing: by the caller that waits for an answer, if no other thread writes, or else by a thread for it.
 //!
-//! What waits together shares a commit, and who commits goes on until nothing waits, so that a caller never has to be woken
-//! up only to write. The flush to the disk comes after, when all locks are free again.
+//! Commands that wait together share a commit, and the committing thread goes on until none waits, so no caller is woken only to
+//! write. The flush to the disk follows when all locks are free again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,21 +16,21 @@ use super::writer_core::{PendingAck, WriterCore};
 use crate::error::StoreError;
 use crate::ticket::CommitDriver;
 
-/// Rounds that a caller does: the one that its own batch is in. Then, if more waits, the thread goes on.
+/// Rounds that a caller does: the one with its own batch. A writing thread does the rest.
 const ROUNDS_OF_A_CALLER: usize = 1;
-/// What comes in while a group is committed still gets into the same flush, so many times.
+/// Commits that share one flush: commands that arrive during a commit get into the next one of the round.
 const GROUPS_OF_A_ROUND: usize = 4;
 
-/// The handle on everything that writes. Dropping it finishes what waits, and waits for that.
+/// The handle on the writing threads. Dropping it waits until every queued command is written.
 #[derive(Debug)]
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// What is said to who wants to write, where nothing may be written.
+    /// The answer to every command, if the store was opened for reading only.
     refusal: Option<StoreError>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the callers and the thread share.
+/// The state that callers and threads share.
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Queue,
@@ -40,7 +40,7 @@ pub(super) struct Shared {
 }
 
 impl Writer {
-    /// Starts the threads. With a `refusal` nothing is taken.
+    /// Starts the threads. With a `refusal` no command is taken.
     pub(super) fn start(
         core: WriterCore,
         flush: WalFlush,
@@ -63,24 +63,24 @@ impl Writer {
         Ok(Writer { shared, refusal, threads })
     }
 
-    /// Says why nothing is taken, if so.
+    /// Fails if the store was opened for reading only.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         self.refusal.clone().map_or(Ok(()), Err)
     }
 
-    /// Hands a command to the thread, or says why it cannot be taken.
+    /// Queues a command for a writing thread.
     pub(super) fn send(&self, command: Command) -> Result<(), StoreError> {
         self.check()?;
         self.shared.queue.push(command, true)
     }
 
-    /// Returns once everything up to `position`, which was committed, is on the disk.
+    /// Returns once every commit up to `position` is on the disk.
     pub(super) fn flush_until(&self, position: Position) -> Result<(), StoreError> {
         let flush = &self.shared.flush;
         flush.wait_until(position).map_err(|()| StoreError::Poisoned { location: flush.path().into() })
     }
 
-    /// Hands a command over whose answer is waited for. If the caller is an async worker, the thread writes it.
+    /// Queues a command whose answer the caller waits for. If the caller is an async worker, a thread writes it.
     pub(super) fn hand_over(&self, command: Command) -> Result<Arc<dyn CommitDriver>, StoreError> {
         self.check()?;
         let announce = crate::ticket::on_async_worker();
@@ -112,8 +112,8 @@ impl CommitDriver for Shared {
 }
 
 impl Shared {
-    /// Writes what waits, unless somebody else is writing: whoever that is looks at the queue again afterwards. Returns
-    /// after so many `rounds` of commits with one flush, or once nothing waits.
+    /// Writes queued commands unless another thread does, which then looks at the queue again. Returns after `rounds` rounds (some
+    /// commits and one flush), or once the queue is empty.
     fn write(&self, rounds: usize) {
         for _ in 0..rounds {
             if !self.queue.begin_commit() {
@@ -135,7 +135,7 @@ impl Shared {
 
     fn commit(&self, group: Vec<Command>, pending_acks: &mut Vec<PendingAck>) {
         let Ok(mut core) = self.core.lock() else {
-            // A commit panicked: what is known of the store may be half a truth.
+            // A commit panicked: the cache may be wrong.
             group.into_iter().for_each(|command| command.refuse(&StoreError::Stopped));
             return;
         };
@@ -179,7 +179,7 @@ impl Shared {
     }
 }
 
-/// What the caller is busy with. The queue is told when it ends, whatever happened.
+/// The caller's commit or flush. Dropping it tells the queue that it has ended.
 struct Busy<'q> {
     queue: &'q Queue,
     doing: Doing,
@@ -197,7 +197,7 @@ impl<'q> Busy<'q> {
         Busy { queue, doing: Doing::Committing }
     }
 
-    /// The commits are done.
+    /// The commits have ended.
     fn then_flush(&mut self, flush: bool) {
         self.doing = if flush { Doing::Flushing } else { Doing::Nothing };
         self.queue.end_commit(flush);

@@ -1,4 +1,4 @@
-//! What one process writes with: its connection, its locks, its bell. Used by one thread at a time.
+//! The writer of one process: connection, locks and wakeups. One thread uses it at a time.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::error::StoreError;
 use crate::fanout::Fanout;
 use crate::ticket::Ack;
 
-/// Pieces of what is gone that a process frees before it ends.
+/// Steps of freeing trimmed rows that a process does before it ends.
 const SWEEPS_AT_CLOSE: u32 = 64;
 
-/// The writing end of the store.
+/// The writer of one process.
 #[derive(Debug)]
 pub(super) struct WriterCore {
     committer: Committer,
@@ -40,7 +40,7 @@ pub(super) struct WriterCore {
     backoff: Backoff,
 }
 
-/// What to say to whoever sent a command.
+/// The answer to a command.
 #[derive(Debug)]
 enum Reply {
     Append(SubmitResult),
@@ -48,7 +48,7 @@ enum Reply {
     Done,
 }
 
-/// An answer that waits for a flush.
+/// An acknowledgement that waits for a flush.
 #[derive(Debug)]
 pub(super) struct PendingAck {
     command: Command,
@@ -57,7 +57,7 @@ pub(super) struct PendingAck {
 }
 
 impl PendingAck {
-    /// Answers once the flush is done.
+    /// Sends the acknowledgements once the flush has ended.
     pub(super) fn resolve(pending_acks: Vec<PendingAck>, flush: &WalFlush) {
         let Some(request) = pending_acks.iter().map(|pending_acks| pending_acks.request).max() else {
             return;
@@ -105,7 +105,7 @@ impl WriterCore {
         self.committer.path()
     }
 
-    /// Writes and commits a group, and answers those who asked for no more. The others are owed a flush.
+    /// Writes and commits a group, and answers the commands that need no flush. The others are added to `pending_acks`.
     pub(super) fn commit(
         &mut self,
         group: Vec<Command>,
@@ -136,7 +136,7 @@ impl WriterCore {
         }
     }
 
-    /// Tells this process and the others how far the log is.
+    /// Notifies the subscribers of this process and of the others.
     fn notify_all(&mut self) {
         let newest = self.committer.newest();
         self.newest.send_if_modified(|seen| {
@@ -147,7 +147,7 @@ impl WriterCore {
         self.wakeup.notify(self.uptime());
     }
 
-    /// Writes and commits a group in this process's turn. The answers say what to reply once this returned.
+    /// Writes and commits a group under the writer lock. `answers` gets one answer for each command.
     fn write(&mut self, group: &[Command], answers: &mut Vec<Reply>, idle: bool) -> Result<(), StoreError> {
         if self.checkpointer.has_failed() {
             return Err(StoreError::Poisoned { location: self.path().into() });
@@ -169,7 +169,7 @@ impl WriterCore {
         Ok(())
     }
 
-    /// What has to be looked after when nobody asks for anything.
+    /// Returns the background work that is due.
     pub(super) fn background_work(&self) -> BackgroundWork {
         if self.wakeup.has_deferred() {
             BackgroundWork::Wakeup
@@ -180,7 +180,7 @@ impl WriterCore {
         }
     }
 
-    /// Sends a deferred notification.
+    /// Sends the deferred wakeup.
     pub(super) fn send_deferred_wakeup(&mut self) {
         self.wakeup.notify_deferred(self.uptime());
     }
@@ -189,7 +189,7 @@ impl WriterCore {
         self.committer.sweeps || self.committer.packs || self.committer.pending_index.lock().count() > 0
     }
 
-    /// Writes all of the index that waits, then frees what is gone, then packs, until somebody wants to append or to end.
+    /// Does background tasks until a command comes or the queue is closed: index entries, then trimmed rows, then packing.
     pub(super) fn run_background_tasks(&mut self, queue: &Queue) {
         while queue.is_idle() && self.has_background_tasks() {
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
@@ -209,7 +209,7 @@ impl WriterCore {
         crate::clock::Clock::monotonic(&self.real)
     }
 
-    /// Writes all of the index that waits, and frees a little of what is gone: the rest is for whoever stays.
+    /// Writes all pending index entries and frees some trimmed rows; other processes free the rest.
     fn finish_background_tasks(&mut self) {
         let mut pieces = SWEEPS_AT_CLOSE;
         while self.committer.pending_index.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
@@ -221,7 +221,7 @@ impl WriterCore {
         }
     }
 
-    /// Leaves the store in order.
+    /// Finishes the writer's work before the process closes the store.
     pub(super) fn close(&mut self) {
         self.send_deferred_wakeup();
         if !self.poisoned {
@@ -231,7 +231,7 @@ impl WriterCore {
     }
 }
 
-/// An error with its causes.
+/// Returns the text of an error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", chain(cause)))
 }
@@ -268,8 +268,8 @@ fn transact<'g>(
 }
 
 impl Reply {
-    /// Whether the answer has to wait until what was committed is on the disk. A repeated append does too: the first
-    /// one may have died between its commit and its flush. A refusal says nothing that could be lost.
+    /// Returns whether the answer has to wait for a flush. A repeated append does too, because the process of the first one may have
+    /// died between its commit and its flush. A refusal promises nothing.
     fn needs_flush(&self, command: &Command) -> bool {
         let refused = matches!(self, Reply::Append(Err(_)) | Reply::Claim(ClaimAnswer::Refused(_)));
         !refused && command.durability() == Durability::Synced
@@ -300,7 +300,7 @@ mod tests {
     use backstay_model::{Kind, Payload, Scope};
     use std::path::Path;
 
-    /// A store with so many topics that have ended, and what writes to it, which packs them at once.
+    /// Returns the writer of a store with `topics` topics that ended, which packs them at once.
     fn ended(folder: &Path, topics: usize) -> WriterCore {
         let log = SqliteLog::open(folder, OpenOptions::default()).unwrap();
         let payload = Payload::encode(&"much the same").unwrap();
