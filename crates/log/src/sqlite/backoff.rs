@@ -1,13 +1,13 @@
-//! How often work that keeps failing is tried again, and told of.
+//! Backoff: when work that fails is tried again, and when a failure is logged.
 
 use std::time::Duration;
 
-/// How long nothing is tried after the first failure.
+/// The wait after the first failure.
 const WAIT_FIRST: Duration = Duration::from_millis(200);
-/// How long at most, however often it failed.
+/// The longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// What is known of work that nobody waits for.
+/// The state of work that may fail.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failing: Option<Failing>,
@@ -21,8 +21,7 @@ struct Failing {
 }
 
 impl Backoff {
-    /// Notes that it failed at `now` (of a clock that never goes back). True if that is worth telling: the error is another
-    /// one, or it is waited for longer than before.
+    /// Notes a failure at the monotonic time `now`. Returns whether to log it: the error is a new one, or the wait is longer than before.
     pub(super) fn failed(&mut self, error: String, now: Duration) -> bool {
         let (wait, is_news) = match &self.failing {
             None => (WAIT_FIRST, true),
@@ -35,12 +34,12 @@ impl Backoff {
         is_news
     }
 
-    /// Notes that it succeeded.
+    /// Notes a success.
     pub(super) fn succeeded(&mut self) {
         self.failing = None;
     }
 
-    /// How long it must not be tried at `now`; none if it may be.
+    /// Returns how long the work must wait at `now`; `None` if it may be tried.
     pub(super) fn remaining(&self, now: Duration) -> Option<Duration> {
         let left = self.failing.as_ref()?.not_before.saturating_sub(now);
         (!left.is_zero()).then_some(left)

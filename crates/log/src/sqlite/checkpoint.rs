@@ -1,7 +1,7 @@
-//! Moving the write-ahead log into the database: by a thread in the background, so that no commit waits for it.
+//! Checkpoints: a background thread moves the write-ahead log into the database, so that no commit waits for it.
 //!
-//! While others write, the thread never quite catches up. When little is left, the next commit moves the rest itself, and
-//! the log begins anew. Should the thread not come to it at all, a commit does it when the log is long.
+//! While others write, the thread never moves all of it. When little is left, the next commit moves the rest, and the log begins
+//! again. If the thread does not run, a commit moves everything once the log is long.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::error::StoreError;
 
 /// Pages in the log after which the thread begins.
 const BEGIN_PAGES: u32 = 400;
-/// Pages in the log after which a commit does what the thread did not.
+/// Pages in the log after which a commit moves them itself.
 const PAGES_MAX: u32 = 16_384;
 /// A commit moves the rest if this little is left.
 const REST_PAGES: u32 = 128;
-/// Where the thread does not catch up, a commit moves the rest if it is this part of the whole.
+/// If the thread does not catch up, a commit moves the rest if it is this part of the whole.
 const REST_PART: u32 = 8;
 /// How often in a row the thread tries to catch up.
 const PASSES: usize = 3;
 
-/// The thread, and what it and the commits tell each other.
+/// The background thread, and the state that it shares with commits.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     /// Pages in the log after the last commit of this process.
@@ -40,7 +40,7 @@ pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What SQLite says of a checkpoint.
+/// The result of a checkpoint.
 #[derive(Clone, Copy, Debug)]
 struct Passed {
     pages: u32,
@@ -74,12 +74,12 @@ impl Checkpointer {
         Ok(Checkpointer { pages, little_left, under_way, failed, begin: Some(begin), thread: Some(thread) })
     }
 
-    /// Whether a flush has failed.
+    /// Returns whether a flush has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Looks at how long the log is. To be called in this process's turn.
+    /// Starts a checkpoint if the log is long enough. The caller holds the writer lock.
     pub(super) fn after_commit(&self, writing: &Connection) {
         let pages = self.pages.load(Ordering::Relaxed);
         if pages < BEGIN_PAGES {
@@ -98,7 +98,7 @@ impl Checkpointer {
         }
     }
 
-    /// Moves what is there, so that the next process has little to recover.
+    /// Moves the whole log, so that the next process has little to recover.
     pub(super) fn at_close(&self, writing: &Connection) {
         if self.pages.load(Ordering::Relaxed) > 0 && !self.has_failed() {
             move_all(writing, &self.failed);

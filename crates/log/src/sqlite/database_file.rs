@@ -1,4 +1,4 @@
-//! The database file that is open, and whether it is still the one at its path.
+//! The open database file, and whether it is still the one at its path.
 
 use std::fs::Metadata;
 use std::io;
@@ -10,15 +10,15 @@ use rusqlite::Connection;
 use super::{error_map, schema};
 use crate::error::StoreError;
 
-/// A database file, by its path and by what the system knows it by. The number of a file is not given again while a
-/// connection has it open.
+/// A database file, by its path and by its number in the file system. The system does not reuse the number while a connection has the file
+/// open.
 #[derive(Clone, Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
     file: FileNumber,
 }
 
-/// Which file it is, until it is closed.
+/// The number of a file, valid until it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileNumber {
     device: u64,
@@ -32,7 +32,7 @@ impl FileNumber {
 }
 
 impl DatabaseFile {
-    /// Opens the database at `path` with `connect`, and notes which file that is.
+    /// Opens the database at `path` with `connect`, and remembers its file.
     pub(super) fn connect(
         path: &Path,
         connect: impl FnOnce(&Path) -> Result<Connection, StoreError>,
@@ -49,12 +49,12 @@ impl DatabaseFile {
         Ok(DatabaseFile { path: path.to_owned(), file: FileNumber::of(&found) })
     }
 
-    /// The path that it was opened at.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Fails if the path has another file now, or none. One system call.
+    /// Fails if the path has another file now, or none. It takes one system call.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match std::fs::symlink_metadata(&self.path) {
             Ok(found) if FileNumber::of(&found) == self.file => Ok(()),
@@ -66,7 +66,7 @@ impl DatabaseFile {
         }
     }
 
-    /// Another connection to the same file, for reading.
+    /// Opens another connection to the same file, for reading.
     pub(super) fn connect_reader(&self) -> Result<Connection, StoreError> {
         self.check()?;
         let connection = schema::connect_reader(&self.path)?;

@@ -1,4 +1,4 @@
-//! What SQLite's and the system's errors mean to a user of the store.
+//! Maps errors of SQLite and of the system to errors of the store.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,19 +8,19 @@ use rusqlite::ErrorCode;
 
 use crate::error::{Location, StoreError};
 
-/// `SQLITE_IOERR_FSYNC`: a flush failed, and what it covered may be gone.
+/// `SQLITE_IOERR_FSYNC`: a flush failed, and earlier commits may be lost.
 const IOERR_FSYNC: i32 = 1034;
-/// `SQLITE_IOERR_DIR_FSYNC`: the same of a folder.
+/// `SQLITE_IOERR_DIR_FSYNC`: the same for a folder.
 const IOERR_DIR_FSYNC: i32 = 1290;
 
 /// `SQLITE_IOERR_WRITE`, `SQLITE_IOERR_TRUNCATE`, `SQLITE_IOERR_SHMSIZE`.
 const IOERR_WRITE: i32 = 778;
 const IOERR_TRUNCATE: i32 = 1546;
 const IOERR_SHMSIZE: i32 = 4874;
-/// Bytes by which it is found out whether there is room: more than one frame of the log.
+/// Bytes of a test write: more than one frame of the log.
 const PROBE_BYTES: usize = 8 * 1024;
 
-/// What `source` means while trying to `action` the database at `path`.
+/// Returns the error of `action` on the database at `path`.
 pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error) -> StoreError {
     let location = Location::from(path);
     match source.sqlite_error_code() {
@@ -42,14 +42,14 @@ pub(super) fn sqlite(action: &'static str, path: &Path, source: rusqlite::Error)
     }
 }
 
-/// Whether `source` says that something could not be written. SQLite knows a full disk, and no other lack of room.
+/// Returns whether `source` is a failed write. SQLite reports a full disk as such, but not a quota or a limit.
 fn is_failed_write(source: &rusqlite::Error) -> bool {
     matches!(source, rusqlite::Error::SqliteFailure(failure, _)
         if [IOERR_WRITE, IOERR_TRUNCATE, IOERR_SHMSIZE].contains(&failure.extended_code))
 }
 
-/// What the system says to a write beside the database at `path`, if it is that there is no room for it: the user's share of
-/// the disk is used up, or a file would be longer than `ulimit -f` lets it be.
+/// Writes a test file beside the database at `path`, and returns the error if no space is left: a used-up quota, or a file that would be
+/// longer than `ulimit -f` allows.
 fn refused_room(path: &Path) -> Option<io::Error> {
     let longest = ["", "-wal", "-shm"].iter().filter_map(|suffix| {
         let mut name = path.as_os_str().to_owned();
@@ -69,13 +69,13 @@ fn refused_room(path: &Path) -> Option<io::Error> {
     written.err().filter(backstay_model::is_no_room)
 }
 
-/// Whether `source` says that a flush to the disk failed.
+/// Returns whether `source` is a failed flush.
 pub(super) fn is_failed_flush(source: &rusqlite::Error) -> bool {
     matches!(source, rusqlite::Error::SqliteFailure(failure, _)
         if [IOERR_FSYNC, IOERR_DIR_FSYNC].contains(&failure.extended_code))
 }
 
-/// What `source` means while trying to `action` the file at `path`.
+/// Returns the error of `action` on the file at `path`.
 pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> StoreError {
     let location = Location::from(path);
     match source.kind() {

@@ -1,4 +1,4 @@
-//! The events of places, fetched from their rows.
+//! Fetching events by their positions.
 
 use backstay_model::{Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use rusqlite::types::ValueRef;
@@ -15,7 +15,7 @@ use crate::error::{DamagedEvent, ReadError};
 
 const SWEEP: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 AND topic_id = ?3 ORDER BY g";
-/// For places without one in between of another topic; that each row has the expected number is checked.
+/// For positions without an event of another topic in between; the number of each row is checked.
 const SWEEP_DENSE: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
      WHERE g BETWEEN ?1 AND ?2 ORDER BY g";
 const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FROM event \
@@ -23,14 +23,14 @@ const SWEEP_BACK: &str = "SELECT seq, at, flags, kind, scope, trace, payload FRO
 /// Events of a topic that are no further apart than this are read in one sweep.
 const SWEEP_GAP: u64 = 8;
 
-/// Where an event is.
+/// The number and position of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EventLocation {
     pub(super) seq: Seq,
     pub(super) g: Position,
 }
 
-/// Fetches events by their places, in the order they are given, until one cannot be read.
+/// Fetches events by their positions, in the given order, until one cannot be read.
 pub(super) struct Fetch<'s> {
     connection: &'s Connection,
     unpacker: Unpacker<'s>,
@@ -56,7 +56,7 @@ impl<'s> Fetch<'s> {
         self.failed.get_or_insert(failed);
     }
 
-    /// Adds the events at `places`.
+    /// Adds the events at `positions`.
     pub(super) fn get(&mut self, positions: &[EventLocation]) -> Result<(), Failed> {
         self.events.reserve(positions.len());
         let mut rest = positions;
@@ -97,7 +97,7 @@ impl<'s> Fetch<'s> {
                     Direction::Backward => seq > place.seq,
                 };
                 if between {
-                    // An event that a filter did not take.
+                    // An event that the filter does not select.
                     continue;
                 }
                 break;
@@ -122,7 +122,7 @@ impl<'s> Fetch<'s> {
         Ok(())
     }
 
-    /// What could be read; the error only if nothing could.
+    /// Returns the events that could be read; an error only if none could.
     pub(super) fn done(self) -> Result<Vec<Recorded>, Failed> {
         match self.failed {
             Some(failed) if self.events.is_empty() => Err(failed),
@@ -196,7 +196,7 @@ pub(super) fn decode(
     })
 }
 
-/// A number of the row; the tables are strict, so there is nothing else in its column.
+/// Reads a number of the row. The tables are strict, so its column has nothing else.
 fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
     match row.get_ref(index)? {
         ValueRef::Integer(number) => Ok(number),
@@ -204,7 +204,7 @@ fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
     }
 }
 
-/// Whether a payload ends as it begins. It was checked when it came in, so it is not parsed here.
+/// Returns whether a payload ends as it begins. It was checked when it was appended, so it is not parsed here.
 fn looks_whole(payload: &str) -> bool {
     let ends = (payload.as_bytes().first(), payload.as_bytes().last());
     match ends {

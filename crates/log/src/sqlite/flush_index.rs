@@ -1,8 +1,8 @@
-//! Moves index entries that wait in memory into the database, a piece at a time, inside of commits.
+//! Moves pending index entries into the database, some at a time, inside of commits.
 //!
-//! A round takes all that waits when it begins, in the order of the index, so that each page of the index is written
-//! once a round. A piece of it shares the commit of the appends that came to more than may wait; the rest follows with
-//! the next commits, whichever process makes them.
+//! A round takes every entry that is pending when it begins, in the order of the index, so that each page of the index is written once in
+//! a round. Its first step is part of the commit with which too many entries are pending; the others follow with the next commits of any
+//! process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -13,8 +13,8 @@ use super::commit::{Committer, Failed};
 use super::pending_index::{IndexRow, Marks};
 use super::sql::stored;
 
-/// Entries that a commit carries for each of its own events; at least and at most these parts of what may wait. So a round
-/// is done long before as much waits again, and no commit is held up for long.
+/// Entries that a commit writes for each of its own events, within a least and a greatest part of the entries that may wait. So a round
+/// ends long before as many are pending again, and no commit takes long.
 const STEP_PER_EVENT: usize = 3;
 const STEP_MIN_PART: usize = 256;
 const STEP_MAX_PART: usize = 32;
@@ -32,7 +32,7 @@ static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
     })
 });
 
-/// Adds the next piece to the transaction under way, if it is time for one, and says what the marks are after its commit.
+/// Adds the next step to the open transaction if one is due, and returns the marks after its commit.
 pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Result<Option<Marks>, Failed> {
     let next = {
         let pending_index = committer.pending_index.lock();
@@ -59,7 +59,7 @@ pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Resu
     Ok(Some(step.after))
 }
 
-/// The number of a name in the database, drawn now if it is new.
+/// Returns the number of a name in the database, and draws one if it is new.
 fn name_number(committer: &mut Committer, name: &Arc<str>) -> Result<i64, Failed> {
     if let Some(number) = committer.stored_names.get(name) {
         return Ok(*number);

@@ -1,4 +1,4 @@
-//! Idempotency keys: what was answered to an append, so that it can be answered again.
+//! Idempotency keys: acknowledgements that are given again to a repeated append.
 
 use backstay_model::{Position, Seq, Timestamp, Topic};
 
@@ -8,7 +8,7 @@ use crate::contract::{Appended, AppendedTopic};
 use crate::error::AppendError;
 
 impl Committer {
-    /// What was answered when the key was used first.
+    /// Returns the answer to the first append with the key; `None` if the key is new.
     pub(super) fn known(
         &mut self,
         topic: &Topic,

@@ -1,4 +1,4 @@
-//! Names of kinds that are read over and over: kept once, so that reading an event does not copy its kind.
+//! A table of kinds, so that reading an event does not copy the name of its kind.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use backstay_model::Kind;
 
-/// So many different kinds are kept for the life of the process; others are copied each time they are read.
+/// The greatest number of kinds in the table. Other kinds are copied each time they are read.
 const KINDS_MAX: usize = 1_024;
 /// A kind with a longer name is copied.
 const BYTES_MAX: usize = 64;
@@ -15,11 +15,11 @@ const BYTES_MAX: usize = 64;
 static KEPT: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
 
 thread_local! {
-    /// The kind that this thread has read last: most events have the kind of the one before.
+    /// The kind that this thread read last: most events have the kind of the one before.
     static LAST: Cell<&'static str> = const { Cell::new("") };
 }
 
-/// The kind of this name, which has to be a text.
+/// Returns the kind with this name, which must be UTF-8.
 pub(super) fn kind(name: &[u8]) -> Result<Kind, Utf8Error> {
     let last = LAST.get();
     if last.as_bytes() == name {

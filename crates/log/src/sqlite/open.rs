@@ -28,31 +28,31 @@ use crate::fanout::Fanout;
 /// Modes of what is in a store: nobody else reads or writes it.
 const DATABASE: &str = "log.db";
 
-/// Which boot of the machine this is: after another one, commits may have been lost with the power.
+/// The boot of the machine: after a new boot, commits may have been lost with the power.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Boot {
-    /// Asks the system, where it can tell.
+    /// Asks the system, if it can tell.
     #[default]
     Ask,
-    /// This one.
+    /// This boot, for tests.
     Is(String),
 }
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// Whether the store is made if it is not there.
+    /// Whether a missing store is created.
     pub create: bool,
-    /// Where its time comes from.
+    /// The store's clock.
     pub clock: Arc<dyn Clock>,
-    /// Which boot this is.
+    /// The boot of the machine.
     pub boot: Boot,
-    /// How many entries of the index by topic may wait in memory, 24 bytes each. With more, commits carry some of them.
+    /// The number of index entries that may wait in memory, 24 bytes each. With more, commits write some of them.
     pub index_waiting_max: usize,
-    /// How long ago a topic has to have ended before its payloads are packed.
+    /// The age from which the payloads of a topic that ended are packed.
     pub pack_after: Duration,
-    /// The folder of the store whose database this is a copy of. The copy is only read: it takes nothing, and what is kept in it
-    /// beside the events is not believed. Which owners live is known in that folder.
+    /// The folder of the store of which this database is a copy. The copy is only read: it takes no append, and its snapshots of folds are
+    /// not used. The locks of owners are those in that folder.
     pub copy_of: Option<PathBuf>,
 }
 
@@ -70,10 +70,10 @@ impl Default for OpenOptions {
 }
 
 impl SqliteLog {
-    /// The format of stores: no other one is opened.
+    /// The format of stores. Other formats are refused.
     pub const FORMAT: i64 = super::schema::FORMAT;
 
-    /// Opens the store in `folder`, and makes it if need be. Blocks.
+    /// Opens the store in `folder`, or creates it. Blocks.
     ///
     /// # Errors
     /// [`OpenError`] if it is not a store, of a newer version, on a network file system, or cannot be used.
@@ -98,7 +98,7 @@ impl SqliteLog {
             let _turn = writer_lock.enter()?;
             let id = schema::prepare(&mut connection, &path, options.clock.now(), boot.as_deref())?;
             let flush = WalFlush::open(&path)?;
-            // Of one that was compacted the log is short until somebody writes much: whoever owns runs.
+            // The log of a compacted store stays short until an owner registers.
             if is_new {
                 flush.warm();
             }
@@ -145,7 +145,7 @@ impl SqliteLog {
     }
 }
 
-/// What is said to who wants to write to a copy of the store in `folder`.
+/// The answer to a command on a copy of the store in `folder`.
 fn only_read(folder: &Path) -> StoreError {
     let source = std::io::Error::other("it is open for reading only").into();
     StoreError::ReadOnly { location: folder.into(), source }
@@ -189,7 +189,7 @@ fn make(folder: &Path) -> Result<Dir, StoreError> {
     above.make_folder(name).map_err(failed)
 }
 
-/// Which boot this is, on Linux.
+/// Returns the id of this boot, on Linux.
 #[cfg(target_os = "linux")]
 fn boot_id() -> Option<String> {
     match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
@@ -201,7 +201,7 @@ fn boot_id() -> Option<String> {
     }
 }
 
-/// Other systems do not tell it in a file; there, positions lost with the power are not told apart.
+/// Other systems have no file for it; there, a new boot begins no incarnation.
 #[cfg(not(target_os = "linux"))]
 const fn boot_id() -> Option<String> {
     None

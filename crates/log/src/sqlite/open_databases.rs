@@ -1,8 +1,8 @@
-//! Which databases this process has open.
+//! The databases that this process has open.
 //!
 //! The system forgets all locks that a process holds on a file as soon as the process closes any descriptor of that file
 //! (fcntl(2), POSIX.1-2017), and SQLite holds such locks on a database that is open. So nothing but SQLite may open and close a
-//! database that this process has open already: this is the one list of the kind that a process has, and so the one global.
+//! database that this process has open already: this list is one for the whole process, and therefore a global.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -14,12 +14,12 @@ type FileId = (u64, u64);
 
 static OPEN: Mutex<BTreeMap<FileId, usize>> = Mutex::new(BTreeMap::new());
 
-/// A database is open as long as this lives.
+/// Marks a database as open until it is dropped.
 #[derive(Debug)]
 pub(super) struct OpenDatabase(Option<FileId>);
 
 impl OpenDatabase {
-    /// Takes note that the database at `path` is open.
+    /// Marks the database at `path` as open.
     pub(super) fn note(path: &Path) -> OpenDatabase {
         let file = file_id(path);
         if let Some(file) = file {
@@ -42,7 +42,7 @@ impl Drop for OpenDatabase {
     }
 }
 
-/// Whether this process has the database at `path` open. It was looked at when it was opened.
+/// Returns whether this process has the database at `path` open.
 pub(super) fn is_open_in_process(path: &Path) -> bool {
     file_id(path).is_some_and(|file| OPEN.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&file))
 }

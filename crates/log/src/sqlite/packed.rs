@@ -1,8 +1,7 @@
 //! Payloads of ended topics, packed: those of up to 256 events in one zstd frame.
 //!
-//! A packed event keeps its row, with an empty payload, which is no JSON; so numbers, positions, kinds and scopes are where
-//! they always are. Its payload is in the block that has its number. Blocks are written by whoever has nothing else to do,
-//! some time after a topic has ended; see `packing`.
+//! A packed event keeps its row, with an empty payload, which is not JSON; numbers, positions, kinds and scopes stay there. Its payload
+//! is in the block with its number. An idle process writes the blocks some time after a topic has ended; see `packing`.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -13,19 +12,19 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::sql::{stored, unsigned};
 
-/// Events of one block at most.
+/// The greatest number of events in a block.
 pub(super) const EVENTS_MAX: usize = 256;
-/// With so many bytes of payloads a block is full.
+/// Bytes of payloads with which a block is full.
 pub(super) const BYTES_FULL: usize = 1 << 20;
-/// Bytes of payloads in a block at most: with the longest payload there is, behind what is not full yet.
+/// The most bytes of payloads in a block: one that is nearly full, and the longest payload.
 const BYTES_MAX: u64 = (2 * BYTES_FULL + PAYLOAD_BYTES_MAX) as u64;
-/// How hard zstd tries. Higher levels win a tenth and take many times as long.
+/// The level of zstd. Higher levels save a tenth and take many times as long.
 const LEVEL: i32 = 3;
 /// How far back a frame refers to itself at most, as a power of two of bytes: as the level does. A reader needs that much memory.
 const WINDOW_LOG: u32 = 21;
-/// Blocks that are held to read at most.
+/// The most unpacked blocks in memory.
 const HELD_MAX: usize = 32;
-/// Bytes of payloads in them at most, where there is more than one.
+/// The most bytes of payloads in them, if there is more than one.
 const HELD_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
@@ -40,7 +39,7 @@ const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
 pub(super) enum Unfit {
     /// The database cannot be read.
     Sqlite(rusqlite::Error),
-    /// What is there makes no sense.
+    /// The block contradicts itself.
     Damaged(String),
 }
 
@@ -58,11 +57,11 @@ struct Block {
     texts: Texts,
 }
 
-/// Texts that stand behind each other.
+/// Texts, one after the other.
 #[derive(Debug, PartialEq, Eq)]
 struct Texts {
     all: String,
-    /// Where each of them ends.
+    /// The end of each text.
     ends: Vec<usize>,
 }
 
@@ -80,14 +79,14 @@ impl Texts {
     }
 }
 
-/// Gives payloads of packed events. It holds the blocks that it took the last ones from, one of each topic: so each block
-/// is unpacked once also where events of several topics are read in turn.
+/// Reads payloads of packed events. It keeps the last block of each topic, so each block is unpacked once even if events of several
+/// topics are read in turn.
 #[derive(Debug)]
 pub(super) struct Unpacker<'c> {
     pub(super) connection: &'c Connection,
-    /// The one that was used last is the last.
+    /// The most recently used one is the last.
     blocks: Vec<Block>,
-    /// How many blocks were unpacked.
+    /// The number of blocks that were unpacked.
     #[cfg(test)]
     unpacked: usize,
 }
@@ -102,7 +101,7 @@ impl<'c> Unpacker<'c> {
         }
     }
 
-    /// The payload of the packed event `seq` of a topic.
+    /// Returns the payload of the packed event `seq` of a topic.
     pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, Unfit> {
         let held = self.blocks.iter().position(|block| block.topic == topic);
         let held = held.map(|index| self.blocks.remove(index)).filter(|block| block.get(seq).is_some());
@@ -123,7 +122,7 @@ impl<'c> Unpacker<'c> {
         found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))
     }
 
-    /// Lets go of what was not used for longest, so that a block of so many bytes may be held too.
+    /// Drops the least recently used blocks until one of `size_bytes` fits.
     fn make_room(&mut self, size_bytes: usize) {
         let mut held_bytes = size_bytes;
         let fits = self.blocks.iter().rev().take(HELD_MAX - 1).take_while(|block| {
@@ -204,7 +203,7 @@ fn unpack(data: &[u8]) -> io::Result<Texts> {
     Ok(Texts { all, ends })
 }
 
-/// A block that cannot be unpacked, so that nobody can tell what is in it.
+/// A block that cannot be unpacked, so its content is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedBlock {
     /// The topic of its events.
@@ -222,8 +221,7 @@ impl fmt::Display for DamagedBlock {
     }
 }
 
-/// Puts the payloads of those blocks back into their rows that have a text which `is_wanted`. Gives those that are passed
-/// over.
+/// Moves the payloads of each block with a text that `is_wanted` back into their rows. Returns the blocks that cannot be unpacked.
 pub(super) fn put_back(
     connection: &Connection,
     is_wanted: &dyn Fn(&str) -> bool,
@@ -266,7 +264,7 @@ fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite
     Ok(())
 }
 
-/// Frees the blocks of which no event is left.
+/// Removes the blocks of which every event was trimmed.
 pub(super) fn free(connection: &Connection, topic: i64, until: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM packed WHERE topic_id = ?1 AND last <= ?2")?

@@ -1,7 +1,7 @@
-//! Packing: what writes the blocks of `packed`, some time after a topic has ended.
+//! Packing: writes the blocks of `packed` some time after a topic has ended.
 //!
-//! The table `pack` says which topics are still to be looked at. One commit packs one block; a topic of which nothing more is
-//! worth it goes out of the table.
+//! The table `pack` has the topics that are to be packed. One commit packs one block; a topic without enough payloads for another block
+//! leaves the table.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::packed::{BYTES_FULL, EVENTS_MAX, pack};
 use super::sql::{stored, unsigned};
 use crate::crash::crash_point;
 
-/// Fewer than this are left as they are: little is won.
+/// Fewer events than this are not packed: that would save little.
 const EVENTS_MIN: usize = 8;
 
-/// A row that is not where its index says is none of them.
+/// Selects only rows that are where the index says.
 const ROWS: &str = "SELECT event.g, event.topic_id, event.seq, at, flags, last_input, last_fact, event.kind, event.scope, \
      trace, payload FROM topic_event JOIN event ON event.g = topic_event.g AND event.topic_id = topic_event.topic_id AND \
      event.seq = topic_event.seq WHERE topic_event.topic_id = ?1 AND topic_event.seq > ?2 ORDER BY topic_event.seq LIMIT ?3";
@@ -30,7 +30,7 @@ const NEXT: &str = "SELECT pack.topic_id, topic.closed = 1, topic.floor FROM pac
 const BLOCKS: &str = "SELECT first, last FROM packed WHERE topic_id = ?1 AND last > ?2 ORDER BY last";
 
 impl Committer {
-    /// Notes that the topic has ended: it is packed some time later.
+    /// Notes that the topic has ended, so that it is packed later.
     pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
         self.connection
             .prepare_cached(
@@ -42,8 +42,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Packs the next block of a topic that ended before `until`. To be called in a transaction in which no event waits for
-    /// the index.
+    /// Packs the next block of a topic that ended before `until`. No index entry may be pending in this transaction.
     pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
         self.task = BackgroundTask::Pack;
         if let Some(id) = self.unpackable.take() {
@@ -75,7 +74,7 @@ impl Committer {
     }
 }
 
-/// Nothing more of the topic is to be packed.
+/// Removes the topic from `pack`.
 fn forget(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM pack WHERE topic_id = ?1")?.execute([id]).map(|_| ())
 }
@@ -94,15 +93,15 @@ struct Run {
     size_bytes: usize,
 }
 
-/// Why a run has no more events.
+/// Why a run ends.
 enum End {
-    /// It is full, or nothing follows.
+    /// It is full, or no event follows.
     Done,
-    /// What follows cannot be packed with it. Another run may begin behind this event.
+    /// The next event cannot be packed with it. Another run may begin behind that event.
     Before(Seq),
 }
 
-/// Packs the first run behind `after` that is worth it. False if there is none.
+/// Packs the first run after `after` that is long enough. Returns false if there is none.
 fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, Failed> {
     loop {
         let (run, end) = gather(connection, id, behind_blocks(connection, id, after)?)?;
@@ -117,7 +116,7 @@ fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, F
     }
 }
 
-/// The end of the blocks that stand side by side behind `after`. There may be others behind what comes then.
+/// Returns the end of the blocks that follow each other after `after`.
 fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, Failed> {
     let mut statement = connection.prepare_cached(BLOCKS)?;
     let mut rows = statement.query((id, stored(after.0)))?;
@@ -130,7 +129,7 @@ fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq
     Ok(after)
 }
 
-/// The run behind `after`. It ends at a row that cannot be read: readers and checks tell of that.
+/// Returns the run after `after`. It ends at a row that cannot be read; readers and checks report that row.
 fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Failed> {
     let mut run = Run::default();
     let mut statement = connection.prepare_cached(ROWS)?;
@@ -165,7 +164,7 @@ fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
     connection
         .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
         .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;
-    // A row that gets shorter leaves its page half empty; one that goes lets pages be joined.
+    // A shorter row would leave its page half empty; a removed row lets SQLite join pages.
     let mut delete = connection.prepare_cached("DELETE FROM event WHERE g = ?1")?;
     for event in &run.events {
         delete.execute(params_from_iter(event.columns.first()))?;
@@ -177,7 +176,7 @@ fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The moment before which a topic has to have ended to be packed.
+/// Returns the time before which a topic must have ended to be packed.
 pub(super) fn due_before(now: Timestamp, age: Duration) -> Timestamp {
     let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(now.as_micros().saturating_sub(age))

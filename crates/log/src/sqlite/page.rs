@@ -13,14 +13,14 @@ use crate::contract::{Direction, EventFilter, Page};
 
 const READ_ALL: &str = "SELECT seq, at, flags, event.kind, scope, trace, payload, g, topic.name, topic_id FROM event \
      JOIN topic ON topic.id = event.topic_id WHERE g > ?1 AND seq > topic.floor ORDER BY g";
-/// Events that are read at least to find the end of a first batch.
+/// The least number of events to read for the end of a first batch.
 const FURTHER_MIN: usize = 64;
-/// Whether fewer events than this stand side by side is not asked.
+/// Fewer events than this are always read by their positions.
 const DENSE_MIN: u64 = 16;
 
 const EMPTY: Page = Page { events: Vec::new(), head: Seq(0), gap: None };
 
-/// One page of `topic`.
+/// Reads one page of `topic`.
 pub(super) fn page(
     snapshot: &Snapshot<'_>,
     topic: &Topic,
@@ -59,7 +59,7 @@ fn gap(span: &Span, at: Seq, direction: Direction) -> Option<Gap> {
     })
 }
 
-/// The events that `filter` takes: those of a page may be of different batches, and end anywhere.
+/// Reads the events that `filter` selects. A page may end inside a batch.
 pub(super) fn matching(
     snapshot: &Snapshot<'_>,
     topic: &Topic,
@@ -99,7 +99,7 @@ fn forward(
         } else {
             fetch.get(&positions)?;
         }
-        // Only a first batch that is longer than what was read is read further.
+        // Only a first batch that is longer than the page is read further.
         let is_open = fetch.events.iter().all(|event| event.more);
         match positions.last() {
             Some(last) if is_open && fetch.failed.is_none() && last.seq < span.head => at = last.seq,
@@ -122,7 +122,7 @@ fn forward(
     Ok(fetch.events)
 }
 
-/// Where the wanted events are, in the wanted order: as the index says, and then, or before, what waits in memory.
+/// Returns the positions of the wanted events, in the wanted order, from the index and the pending index.
 fn positions(
     snapshot: &Snapshot<'_>,
     span: &Span,
@@ -163,8 +163,8 @@ fn positions(
     Ok(found)
 }
 
-/// If the wanted events are in the index and stand side by side in the log, their places follow from the first and the
-/// last.
+/// Returns the positions of the wanted events if they are in the index and follow each other in the log: then the first and the last
+/// tell the others.
 fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<EventLocation>>, Failed> {
     let Wanted { at, direction, count } = wanted;
     let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
@@ -225,7 +225,7 @@ fn indexed(
     Ok(())
 }
 
-/// A filter as a condition on the index, in the numbers of the database.
+/// A filter as a condition on the index, by the numbers of the table `name`.
 struct StoredFilter(String);
 
 impl StoredFilter {
@@ -251,7 +251,7 @@ impl StoredFilter {
     }
 }
 
-/// Events of all topics after `after`.
+/// Reads events of all topics after `after`.
 pub(super) fn read_all(
     snapshot: &Snapshot<'_>,
     after: Position,
@@ -281,7 +281,7 @@ pub(super) fn read_all(
     Ok(events)
 }
 
-/// Live events of `topic` after the position `g` and the number `seq`.
+/// Reads live events of `topic` after the position `g` and the number `seq`.
 pub(super) fn live(
     snapshot: &Snapshot<'_>,
     topic: &Topic,

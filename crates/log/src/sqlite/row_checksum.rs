@@ -1,20 +1,20 @@
-//! A check value in each event's row: a byte that became another one, which makes sense too, is told by it.
+//! A checksum in each event's row: it detects a changed byte that SQLite and the payload's form do not.
 //!
-//! It stands in `flags`, above the bits of [`schema`](super::schema), so that it costs four bytes and no column. Only a check of
-//! the store looks at it. It is of what nothing else tells: numbers and positions are told by the index and by the neighbours.
+//! It is in `flags`, above the bits of [`schema`](super::schema), so that it costs four bytes and no column. Only a check of the store
+//! reads it. It does not cover numbers and positions, which the index and the neighbouring rows confirm.
 
 use crc32fast::Hasher;
 
-/// The row has a check value: CRC-32, in the 32 bits from [`SHIFT`] on.
+/// The row has a checksum: CRC-32, in the 32 bits from [`SHIFT`] on.
 const FLAG_CHECKSUM: i64 = 8;
 const SHIFT: u32 = 8;
-/// The bits that say something else.
+/// The other bits.
 const OTHERS: i64 = FLAG_CHECKSUM - 1;
-/// The length of no text, and the greatest that is told from others.
+/// The length of a missing text, and the greatest length that is distinguished.
 const NO_TEXT: u16 = u16::MAX;
 const LENGTH_MAX: u16 = u16::MAX - 1;
 
-/// What the row of an event says. `flags` may have a check value or not.
+/// The content of an event's row. `flags` may have a checksum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChecksummedRow<'r> {
     pub(super) at: i64,
@@ -26,17 +26,17 @@ pub(super) struct ChecksummedRow<'r> {
 }
 
 impl ChecksummedRow<'_> {
-    /// The flags with the check value of the rest.
+    /// Returns the flags with the checksum of the row.
     pub(super) fn flags(&self) -> i64 {
         (self.flags & OTHERS) | FLAG_CHECKSUM | (i64::from(self.sum()) << SHIFT)
     }
 
-    /// Whether the row is what was written; a row without a check value may be.
+    /// Returns whether the row has its checksum. A row without one counts as unchanged.
     pub(super) fn matches_checksum(&self) -> bool {
         self.flags & FLAG_CHECKSUM == 0 || self.flags == self.flags()
     }
 
-    /// Over the time, the lengths of the short texts, the other flags, and the texts.
+    /// The checksum of the time, the lengths of the short texts, the other flags, and the texts.
     fn sum(&self) -> u32 {
         let length =
             |text: &str| u16::try_from(text.len()).unwrap_or(LENGTH_MAX).min(LENGTH_MAX).to_le_bytes();

@@ -14,15 +14,15 @@ use crate::clock::draw_log_id;
 use crate::contract::IncarnationCause;
 use crate::error::{OpenError, StoreError};
 
-/// Says in the file's header that it is a store: the bytes `Back`.
+/// Marks the file as a store in its header: the bytes `Back`.
 const APPLICATION_ID: i64 = 0x4261_636b;
 /// The header of stores that were made while the formats were developed: the bytes `BKST`.
 const DEVELOPMENT_APPLICATION_ID: i64 = 0x424b_5354;
-/// The version of the tables below, and of what is in them.
+/// The version of the tables and of their content.
 pub(super) const FORMAT: i64 = 1;
-/// SQLite's own wait for its lock. The writer lock comes before it, so it is only a backstop.
+/// SQLite's own wait for its lock. It is only a backstop, because writers hold the writer lock first.
 const BUSY: Duration = Duration::from_secs(5);
-/// Between two tries to turn the write-ahead log on: what is in the way is a look at one page.
+/// The pause between two attempts to turn the write-ahead log on. A reader of one page is in the way, and SQLite cannot wait for it.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 const TABLES: &str = "
@@ -152,15 +152,15 @@ CREATE TABLE packed (
 CREATE UNIQUE INDEX packed_last ON packed (topic_id, last);
 ";
 
-/// An event is followed by others of its batch in its topic.
+/// More events of the batch follow in this topic.
 pub(super) const FLAG_MORE: i64 = 1;
-/// With an event, who may append to its topic has changed.
+/// The event changes the topic's owner, epoch or `closed`.
 pub(super) const FLAG_CONTROL: i64 = 2;
 
-/// An event has no scope and no trace, so that nobody needs to look for them.
+/// The event has no scope and no trace.
 pub(super) const FLAG_PLAIN: i64 = 4;
 
-/// Opens a connection that writes to a database that is there. Whoever makes a store makes its file first.
+/// Opens a connection that writes. The file must exist.
 pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -175,8 +175,8 @@ pub(super) fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// What a connection that reads keeps of pages, in KiB. The system keeps them too, and there are several such connections:
-/// with the default of 2 MB each, a process that follows a growing log grows with it for long.
+/// The page cache of a reading connection, in KiB. The system caches pages too, and there are several such connections: with the default
+/// of 2 MB each, a process that follows a growing log would grow with it.
 const READER_CACHE_KIB: i64 = 512;
 
 /// Opens a connection that only reads.
@@ -205,28 +205,27 @@ pub(super) fn connect_checkpointer(path: &Path) -> Result<Connection, StoreError
     Ok(connection)
 }
 
-/// Whoever closes the database last leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing
-/// it cheaper. And a statement is planned once, not anew for each value that is bound to it, which costs more than most
-/// statements here.
+/// The last close leaves the write-ahead log as it is: its blocks stay allocated, which makes flushing cheaper. And a statement is
+/// planned once, not again for each bound value, which would cost more than most statements here.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // A view or a default of a database that somebody else made calls no function that does anything.
+    // A view or default in a database of another user must not call functions with side effects.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
-/// What a database is.
+/// The kind of a database.
 pub(super) enum Found {
     /// A store of today's format.
     Store,
-    /// A database in which nothing is yet.
+    /// An empty database.
     Blank,
 }
 
-/// What the database at `path` is.
+/// Recognizes the database at `path`.
 ///
 /// # Errors
-/// [`OpenError`] if it is something else, or a store of another format.
+/// [`OpenError`] if it is not a store, or a store of another format.
 pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
     let foreign = |source| foreign("open", path, source, "not a database");
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -252,7 +251,7 @@ pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, O
     }
 }
 
-/// Makes the tables, or checks those that are there. To be called by the holder of the writer's lock.
+/// Creates the tables, or checks the existing ones. The caller holds the writer lock.
 pub(super) fn prepare(
     connection: &mut Connection,
     path: &Path,
@@ -290,11 +289,11 @@ pub(super) fn set_up(connection: &Connection, path: &Path) -> rusqlite::Result<(
     if mode != "wal" {
         tracing::warn!(path = %path.display(), mode, "the database does not use a write-ahead log");
     }
-    // What has to be on the disk is flushed after the commit, outside of the locks: see `flush`.
+    // Commits are flushed afterwards, without a lock: see `flush`.
     connection.pragma_update(None, "synchronous", "NORMAL")
 }
 
-/// Turns the write-ahead log on. SQLite does not wait by itself where somebody looks at the file in this moment.
+/// Turns the write-ahead log on. SQLite does not wait by itself while another process reads the file.
 #[expect(
     clippy::disallowed_methods,
     reason = "SQLite gives nothing to wait for here, and the tries are bounded"

@@ -1,4 +1,4 @@
-//! Damage of the database and its write-ahead log that SQLite passes over in silence, seen before SQLite opens them.
+//! Damage of the database and its write-ahead log that SQLite does not report, found before SQLite opens them.
 //!
 //! SQLite takes an empty database for a new one, and removes the log beside it. It takes a frame with a wrong checksum for
 //! the end of the log, and what was committed behind it is gone. So the files are looked at first, as they are. What had
@@ -42,10 +42,10 @@ const REMAINS: [&str; 2] = ["runs", "blobs"];
 /// How often files that contradict each other are looked at: another process may just write them.
 const LOOKS: usize = 3;
 
-/// Refuses a database at `path` of which a part is gone that SQLite would not miss.
+/// Refuses the database at `path` if a part is missing that SQLite would not report.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
+/// [`StoreError::Corrupt`] names the missing part; [`StoreError::Io`] if the files cannot be read. Nothing was changed.
 pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
     if is_open_in_process(path) {
         return Ok(());
@@ -60,7 +60,7 @@ pub(super) fn refuse_damage(path: &Path) -> Result<(), StoreError> {
     last.map_or(Ok(()), |what| Err(StoreError::Corrupt { location: path.into(), what }))
 }
 
-/// Whether the file at `path` begins as a database does, or has nothing in it yet.
+/// Returns whether the file at `path` begins as a database does, or is empty.
 ///
 /// # Errors
 /// [`StoreError::Io`] if it cannot be read.

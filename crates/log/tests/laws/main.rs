@@ -12,6 +12,7 @@ mod index_rows;
 mod kills;
 mod large;
 mod model;
+mod opening;
 mod packing;
 mod processes;
 #[macro_use]

@@ -1,6 +1,7 @@
 //! What the laws share: a store to try, and short ways to say things.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -163,4 +164,34 @@ pub(crate) fn all_tests() -> bool {
 #[expect(clippy::disallowed_methods, reason = "laws about real time need it")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// A file system of its own, taken away with the test.
+pub(crate) struct Mount(pub(crate) std::path::PathBuf);
+
+impl Mount {
+    pub(crate) fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Mount(at.to_owned()));
+        }
+        skipped("a file system cannot be mounted by this user");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+/// Opens the store in `folder`, or makes it.
+pub(crate) fn open(folder: &Path) -> SqliteLog {
+    SqliteLog::open(folder, OpenOptions::default()).unwrap()
 }

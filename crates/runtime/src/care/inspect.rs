@@ -8,7 +8,9 @@ use backstay_engine::record::{RunRecord, RunStatus, RunSummary};
 use backstay_engine::run::{Definition, Desired, Phase, RunMachine};
 use backstay_exec::spool::Stream;
 use backstay_log::EntryKind;
-use backstay_log::maintenance::{Finding, Inspect, InspectedTopic, Names, RebuiltIndex, Secret, Structural};
+use backstay_log::maintenance::{
+    Finding, Inspect, InspectedTopic, JsonText, RebuiltIndex, Secret, Structural,
+};
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::event::{Event, PlanChanged, PlanRef, Reopened, Spool};
 use backstay_model::{Attempt, Digest, EffectId, Payload, Recorded, RunId, Seq, StorePath, Text, Timestamp};
@@ -110,7 +112,7 @@ impl<'s> RunInspector<'s> {
     }
 
     /// A text as it is, or as it would be.
-    fn text(&self, bytes: Vec<u8>, names: Names) -> Result<String, Structural> {
+    fn text(&self, bytes: Vec<u8>, names: JsonText) -> Result<String, Structural> {
         let mut bytes = bytes;
         if let Some(secret) = self.without {
             secret.mask_json(&mut bytes, names)?;
@@ -123,7 +125,7 @@ impl<'s> RunInspector<'s> {
             return Ok(payload.clone());
         }
         let text = payload.as_str().as_bytes().to_vec();
-        let text = self.text(text, Names::Ours).map_err(|structural| structural.to_string())?;
+        let text = self.text(text, JsonText::Internal).map_err(|structural| structural.to_string())?;
         Payload::from_text(text).map_err(|invalid| invalid.to_string())
     }
 
@@ -188,7 +190,7 @@ impl<'s> RunInspector<'s> {
     }
 
     /// A blob that is not there or damaged is told where all blobs are looked at; one that cannot be read, here.
-    fn blob_text(&mut self, digest: Digest, names: Names) -> Option<String> {
+    fn blob_text(&mut self, digest: Digest, names: JsonText) -> Option<String> {
         match self.blobs.get(digest) {
             Ok(bytes) => match self.text(bytes, names) {
                 Ok(text) => Some(text),
@@ -212,10 +214,10 @@ impl<'s> RunInspector<'s> {
     fn define(&mut self, topic: &InspectedTopic, machine: &mut RunMachine) -> bool {
         let Some(request) = machine.request().cloned() else { return false };
         self.presets(topic, &request.presets);
-        let plan = self.blob_text(request.plan, Names::Ours);
+        let plan = self.blob_text(request.plan, JsonText::Internal);
         let inputs = match &request.inputs {
             Text::Inline(text) => Some(text.clone()),
-            Text::Blob { digest, .. } => self.blob_text(*digest, Names::Theirs),
+            Text::Blob { digest, .. } => self.blob_text(*digest, JsonText::External),
         };
         let (Some(plan), Some(inputs)) = (plan, inputs) else { return false };
         let plan = match serde_json::from_str(&plan) {
@@ -233,7 +235,7 @@ impl<'s> RunInspector<'s> {
             }
         }
         for digest in machine.missing_texts() {
-            let Some(text) = self.blob_text(digest, Names::Theirs) else { return false };
+            let Some(text) = self.blob_text(digest, JsonText::External) else { return false };
             machine.give_text(digest, Arc::from(text));
         }
         true
@@ -241,7 +243,7 @@ impl<'s> RunInspector<'s> {
 
     fn presets(&mut self, topic: &InspectedTopic, presets: &BTreeMap<String, Digest>) {
         for (name, digest) in presets {
-            let Some(text) = self.blob_text(*digest, Names::Ours) else { continue };
+            let Some(text) = self.blob_text(*digest, JsonText::Internal) else { continue };
             if let Err(error) = Preset::from_stored(name, &text) {
                 self.odd(topic, format!("the preset {name} cannot be understood: {error}"));
             }
@@ -250,7 +252,7 @@ impl<'s> RunInspector<'s> {
 
     /// The record that a freed run is.
     fn record(&mut self, recorded: &Recorded, digest: Digest) {
-        let Some(text) = self.blob_text(digest, Names::Ours) else { return };
+        let Some(text) = self.blob_text(digest, JsonText::Internal) else { return };
         if let Err(error) = serde_json::from_str::<RunRecord>(&text) {
             self.damaged(recorded, format!("the record that it names cannot be understood: {error}"));
         }

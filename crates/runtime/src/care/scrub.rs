@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use backstay_files::{Dir, Refused, if_there};
-use backstay_log::maintenance::{self, ExclusiveStore, Finding, Names, Secret};
+use backstay_log::maintenance::{self, ExclusiveStore, Finding, JsonText, Secret};
 use backstay_log::{BlobStore, ScrubError};
 use backstay_model::event::Event;
 use backstay_model::{Digest, Recorded, Timestamp};
@@ -67,7 +67,7 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
         rehearse_file(&store, &file.path, secret)?;
     }
     let database = maintenance::scrub_database(&alone, secret, &mut is_understood)?;
-    let names = |digest| if ours.contains(&digest) { Names::Ours } else { Names::Theirs };
+    let names = |digest| if ours.contains(&digest) { JsonText::Internal } else { JsonText::External };
     let blobs = BlobStore::in_folder(folder.join("blobs").as_std_path()).scrub(secret, &names, now)?;
     let mut scrubbed = StoreScrubbed {
         events: database.events,
@@ -77,22 +77,21 @@ pub fn scrub(folder: &Utf8Path, secret: &Secret, now: Timestamp) -> Result<Store
     };
     for file in &found {
         let (path, form) = (folder.join(&file.path), Form::of(&file.path));
-        let is_changed = match form {
-            Form::Blob | Form::Database | Form::Configuration => false,
-            Form::Own => {
-                scrub_whole(&store, &file.path, Names::Ours, secret).map_err(failed("scrub", &path))?
-            }
-            Form::Whole => {
-                scrub_whole(&store, &file.path, Names::Theirs, secret).map_err(failed("scrub", &path))?
-            }
-            Form::Stream => {
-                let has = has(&store, &file.path, form, secret).map_err(failed("read", &path))?;
-                if has {
-                    scrub_file(&store, folder, &file.path, secret, now)?;
+        let is_changed =
+            match form {
+                Form::Blob | Form::Database | Form::Configuration => false,
+                Form::Own => scrub_whole(&store, &file.path, JsonText::Internal, secret)
+                    .map_err(failed("scrub", &path))?,
+                Form::Whole => scrub_whole(&store, &file.path, JsonText::External, secret)
+                    .map_err(failed("scrub", &path))?,
+                Form::Stream => {
+                    let has = has(&store, &file.path, form, secret).map_err(failed("read", &path))?;
+                    if has {
+                        scrub_file(&store, folder, &file.path, secret, now)?;
+                    }
+                    has
                 }
-                has
-            }
-        };
+            };
         scrubbed.files += u64::from(is_changed);
     }
     scrubbed.left = left(&store, secret).map_err(failed("read", folder))?;
@@ -150,7 +149,7 @@ fn rehearse_file(store: &Dir, relative: &Utf8Path, secret: &Secret) -> Result<()
     let path = relative.to_owned();
     let mut bytes = read.map_err(|source| StoreScrubError::Io { action: "read", path, source })?;
     let odd = |what| ScrubError::Structure { place: relative.to_string(), what };
-    match secret.mask_json(&mut bytes, Names::Ours) {
+    match secret.mask_json(&mut bytes, JsonText::Internal) {
         Ok(0) => Ok(()),
         Ok(_) => Ok(backstay_exec::care::understand_own(name, &bytes).map_err(odd)?),
         Err(structural) => Err(odd(structural.to_string()).into()),
@@ -290,7 +289,7 @@ fn open_read_only(store: &Dir, name: &Utf8Path) -> io::Result<File> {
 }
 
 /// Blanks the value in a file that is read as a whole. True if it was there.
-fn scrub_whole(store: &Dir, name: &Utf8Path, names: Names, secret: &Secret) -> io::Result<bool> {
+fn scrub_whole(store: &Dir, name: &Utf8Path, names: JsonText, secret: &Secret) -> io::Result<bool> {
     let mut bytes = store.read(name, u64::MAX)?;
     let count = secret.mask_json(&mut bytes, names).map_err(io::Error::other)?;
     if count > 0 {
@@ -306,8 +305,8 @@ fn has(store: &Dir, name: &Utf8Path, form: Form, secret: &Secret) -> io::Result<
         Ok(secret.mask_json(&mut bytes, names) != Ok(0))
     };
     match form {
-        Form::Own | Form::Blob => return in_whole(Names::Ours),
-        Form::Whole => return in_whole(Names::Theirs),
+        Form::Own | Form::Blob => return in_whole(JsonText::Internal),
+        Form::Whole => return in_whole(JsonText::External),
         Form::Database if secret.is_numeric() => return Ok(false),
         Form::Database | Form::Stream | Form::Configuration => {}
     }

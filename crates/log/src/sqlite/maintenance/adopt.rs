@@ -1,4 +1,4 @@
-//! Taking over a store that somebody else may have written: nothing that is only a cache of its events is believed.
+//! Adoption of a store that another user may have written: its caches are not trusted, and are built again from events.
 
 use std::path::Path;
 
@@ -13,19 +13,19 @@ use crate::clock::draw_log_id;
 use crate::contract::{EntryIndex, IncarnationCause, TopicIndex};
 use crate::error::{InspectError, StoreError};
 
-/// What the events of one topic say of its index rows.
+/// The index rows of a topic, rebuilt from its events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RebuiltIndex {
-    /// Which topic.
+    /// The topic.
     pub topic: Topic,
-    /// Its row.
+    /// Its index row.
     pub index: TopicIndex,
-    /// Rows of things in it.
+    /// Its entries.
     pub entries: Vec<EntryIndex>,
 }
 
-/// Gives the log that `alone` holds an id of its own: another folder has its log too, and goes on with the old id. Cursors of
-/// that one are refused here from now on. Blocks.
+/// Gives the log in `store` a new id, because another folder has the same log and keeps the old id. Cursors of that log are refused here
+/// from now on. Blocks.
 ///
 /// # Errors
 /// [`InspectError`] if the database cannot be written, or the system gives no random numbers.
@@ -39,7 +39,7 @@ pub fn assign_new_log_id(store: &ExclusiveStore, now: Timestamp) -> Result<LogId
     Ok(id)
 }
 
-/// A connection whose commits are on the disk when they return.
+/// Opens a connection whose commits are on the disk when they return.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = schema::connect_writer(path)?;
     let failed = |source| error_map::sqlite("write", path, source);
@@ -47,9 +47,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Drops what was kept of folds, what was answered to repeated appends and what was said in passing, and writes the index
-/// anew. A topic that is not in `fresh` keeps its row, and is not due any more. Positions jump as in a copy that is restored.
-/// The store is of today's format. Blocks.
+/// Removes the snapshots of folds, idempotency keys and live events, and writes the index rows in `fresh`. A topic that is not in `fresh`
+/// keeps its row without a `wake_at`. Another incarnation begins. The store has the current format. Blocks.
 ///
 /// # Errors
 /// [`InspectError`] if the database cannot be written.

@@ -1,4 +1,4 @@
-//! A copy of the database, of one moment, while others go on writing.
+//! A consistent copy of the database, while others go on writing.
 
 use std::path::Path;
 
@@ -12,26 +12,26 @@ use super::super::{error_map, readers};
 use super::read_only::ReadOnlyStore;
 use crate::error::{InspectError, StoreError};
 
-/// A copy that is on the disk.
+/// A copy of a database on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseCopy {
-    /// The log that it is of.
+    /// The log's id.
     pub log: LogId,
     /// The version of its tables.
     pub format: i64,
-    /// The newest position in it.
+    /// Its newest position.
     pub newest: Position,
-    /// Its events.
+    /// The number of its events.
     pub events: u64,
 }
 
-/// Copies the database of the store in `store` to `target`, which must not be there. Returns once the copy is on the disk.
+/// Copies the database of the store in `store` to `target`, which must not exist. Returns once the copy is on the disk.
 ///
-/// SQLite's own online backup begins anew with each commit of another process; this copy is made within one read
-/// transaction, holds nobody up, and leaves out what was deleted. Blocks.
+/// SQLite's own online backup begins again with each commit of another process. This copy is made within one read transaction, holds no
+/// writer up, and leaves out free pages. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if the store cannot be read, or the copy not be written.
+/// [`InspectError`] if the store cannot be read, or the copy cannot be written.
 pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, InspectError> {
     let look = ReadOnlyStore::open(store)?;
     let copying = schema::connect_writer(&look.path)?;
@@ -42,7 +42,7 @@ pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, Inspec
             std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
         )
     })?;
-    // SQLite copies into a file that is empty, too: so the copy is its user's alone from the start.
+    // SQLite copies into an empty file as well, so the copy belongs to its user alone from the start.
     let made = match (target.parent(), target.file_name()) {
         (Some(folder), Some(name)) => {
             Dir::open_found(folder).and_then(|folder| Ok((folder.create_new(name)?, folder)))

@@ -1,7 +1,6 @@
-//! Whether a store is whole: every event against its neighbours, the index against the events, rows against what they are
-//! made of.
+//! A check of a store: every event against its neighbours, the index against the events, and rows against events.
 //!
-//! All of it is one read transaction, so that what others write meanwhile is not taken for damage.
+//! It is one read transaction, so that concurrent appends are not taken for damage.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -20,7 +19,7 @@ use super::read_only::ReadOnlyStore;
 use crate::contract::{EntryIndex, EntryKind, IndexState, TopicIndex, TopicKind};
 use crate::error::{InspectError, OpenError, StoreError};
 
-/// Messages of SQLite's own check at most.
+/// The most messages of SQLite's own check.
 const MESSAGES_MAX: i64 = 100;
 
 /// A row of `topic`, as far as it can be read.
@@ -37,12 +36,12 @@ pub(super) struct Row {
 /// Checks the store in `folder` and shows every event to `inspect`. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if it is not a store, or cannot be looked at for a reason that is not damage.
+/// [`InspectError`] if it is not a store, or cannot be read for a reason that is not damage.
 pub fn check(folder: &Path, inspect: &mut dyn Inspect) -> Result<CheckReport, InspectError> {
     check_opened(ReadOnlyStore::open(folder), inspect)
 }
 
-/// The same for whoever has the store alone.
+/// The same for a store that this process has open exclusively.
 ///
 /// # Errors
 /// As [`check`].
@@ -109,7 +108,7 @@ fn check_opened(
     Ok(report)
 }
 
-/// Damage that keeps the database from being opened at all is what a check is for.
+/// Returns damage that prevents opening the database as a finding.
 fn unreadable(error: InspectError) -> Result<CheckReport, InspectError> {
     let what = match error {
         InspectError::Open(OpenError::Store(StoreError::Corrupt { what, .. }))
@@ -169,7 +168,7 @@ pub(super) fn topic_rows(connection: &Connection, findings: &mut Vec<Finding>) -
     found
 }
 
-/// The index row, and what is wrong with it.
+/// Returns the index row, and the damage of one that cannot be read.
 fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
     let read = || -> Result<Option<TopicIndex>, String> {
         let say = |error: rusqlite::Error| error.to_string();
@@ -190,7 +189,7 @@ fn index_of(row: &rusqlite::Row<'_>) -> (Option<TopicIndex>, Option<String>) {
     }
 }
 
-/// What is looked at, and what was found of it.
+/// The state of a check.
 struct Checker<'l> {
     connection: &'l Connection,
     unpacker: Unpacker<'l>,
@@ -204,7 +203,7 @@ impl Checker<'_> {
         self.report.findings.push(finding);
     }
 
-    /// Owners that topics have must be known, and a topic that has ended has none.
+    /// Checks that the owners of topics are known, and that a topic that ended has none.
     fn owners(&mut self, rows: &BTreeMap<i64, Row>) {
         let known = (|| -> rusqlite::Result<HashSet<String>> {
             let mut statement = self.connection.prepare("SELECT id FROM owner")?;
@@ -234,7 +233,7 @@ impl Checker<'_> {
         }
     }
 
-    /// One topic, with its events that can be read.
+    /// Checks one topic with its readable events.
     fn topic(&mut self, id: i64, row: Option<&Row>, keys: &[Key]) {
         self.report.topics += 1;
         let name = row.map_or_else(|| format!("topic {id}"), |row| row.name.clone());
@@ -283,7 +282,7 @@ impl Checker<'_> {
         self.inspect.topic_end(&inspected);
     }
 
-    /// Numbers are dense from the floor on, up to what the index knows. False if some are missing.
+    /// Checks that numbers are dense from the floor to the head. Returns false if some are missing.
     fn numbers(&mut self, id: i64, name: &str, floor: u64, keys: &[Key]) -> bool {
         let from = self.entries.partition_point(|entry| entry.topic < id);
         let to = self.entries.partition_point(|entry| entry.topic <= id);
@@ -312,7 +311,7 @@ impl Checker<'_> {
         is_whole
     }
 
-    /// What an event says of those before and behind it.
+    /// Checks what each event says of its neighbours.
     fn neighbours(&mut self, name: &str, floor: u64, keys: &[Key]) {
         for (index, key) in keys.iter().enumerate() {
             let next = keys.get(index + 1).filter(|next| next.seq == key.seq + 1);

@@ -1,4 +1,4 @@
-//! Giving the room back that freed topics leave in the database's files.
+//! Compaction: gives the space of trimmed and deleted topics back to the file system.
 
 use std::path::Path;
 
@@ -12,23 +12,23 @@ use super::exclusive::ExclusiveStore;
 use super::read_only;
 use crate::error::{InspectError, StoreError};
 
-/// Free room in the database for which it is not built anew: that takes as long as all that is in it.
+/// With fewer free bytes the database is not rebuilt, because that takes as long as copying it.
 const WORTH_BYTES: u64 = 256 * 1024;
 
-/// What became smaller.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
-    /// What the database and its write-ahead log took before, in bytes.
+    /// Bytes of the database and its write-ahead log before.
     pub before_bytes: u64,
-    /// What they take now.
+    /// Bytes of both after.
     pub after_bytes: u64,
 }
 
-/// Removes the rows of what is gone for everybody, builds the database anew without its free pages, and cuts the write-ahead
-/// log to nothing. What is in the store stays as it is. Blocks.
+/// Removes trimmed rows, rebuilds the database without free pages, and truncates the write-ahead log. The content of the store does not
+/// change. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if it is not a store, or cannot be written: what was not done is as it was.
+/// [`InspectError`] if it is not a store, or cannot be written. Trying again is safe.
 pub fn compact(store: &ExclusiveStore) -> Result<Compacted, InspectError> {
     let path = store.folder().join("log.db");
     let before_bytes = size_bytes(store.folder())?;
@@ -47,7 +47,7 @@ pub fn compact(store: &ExclusiveStore) -> Result<Compacted, InspectError> {
     Ok(Compacted { before_bytes, after_bytes: size_bytes(store.folder())? })
 }
 
-/// Removes, in one transaction, what the table `sweep` says is gone, and the names that nothing has any more.
+/// Removes the rows in the table `sweep` and unused names in one transaction.
 fn sweep(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let due: Vec<(i64, Seq)> = transaction
@@ -72,7 +72,7 @@ fn sweep(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Moves the write-ahead log into the database, and cuts it to nothing.
+/// Moves the write-ahead log into the database, and truncates it.
 pub(super) fn truncate(connection: &Connection) -> rusqlite::Result<()> {
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
     if busy == 0 {

@@ -1,4 +1,4 @@
-//! Having a store alone, and who is in the way.
+//! Exclusive use of a store, and the processes that prevent it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -12,10 +12,10 @@ use super::super::error_map;
 use super::super::lock::{LockFile, LockMode};
 use crate::error::{ExclusiveError, StoreError};
 
-/// The lock that whoever has the store open shares.
+/// The lock that every process with an open store shares.
 const LOCK: &str = "store.lock";
 
-/// A store that no other process has open, until this is dropped.
+/// A store that no other process can open until this is dropped.
 #[derive(Debug)]
 pub struct ExclusiveStore {
     folder: PathBuf,
@@ -23,10 +23,10 @@ pub struct ExclusiveStore {
 }
 
 impl ExclusiveStore {
-    /// Waits a few seconds until no other process has the store in `folder` open, and keeps them out.
+    /// Waits a few seconds until no other process has the store in `folder` open, and prevents others from opening it.
     ///
     /// # Errors
-    /// [`ExclusiveError::InUse`] names who has it open.
+    /// [`ExclusiveError::InUse`] names the processes that have it open.
     pub fn acquire(folder: &Path) -> Result<ExclusiveStore, ExclusiveError> {
         let root =
             Dir::open_found(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
@@ -41,7 +41,7 @@ impl ExclusiveStore {
         }
     }
 
-    /// The same without waiting: none if another process has the store open.
+    /// The same without waiting; returns `None` if another process has the store open.
     ///
     /// # Errors
     /// [`ExclusiveError::Store`] if its lock cannot be used.
@@ -53,7 +53,7 @@ impl ExclusiveStore {
         Ok(is_taken.then(|| ExclusiveStore { folder: root.path().to_owned(), lock }))
     }
 
-    /// The store's folder.
+    /// Returns the store's folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -66,7 +66,7 @@ impl Drop for ExclusiveStore {
     }
 }
 
-/// The processes that hold a lock on the file at `path`, in order; none where the system does not tell.
+/// Returns the processes that hold a lock on the file at `path`, in order; empty where the system does not tell.
 ///
 /// # Errors
 /// [`StoreError::Io`] if the file cannot be looked at.
@@ -84,7 +84,7 @@ pub fn holders(path: &Path) -> Result<Vec<u32>, StoreError> {
     Ok(pids)
 }
 
-/// The process that holds the lock that a line of `/proc/locks` tells of, if it is on this file:
+/// Returns the process of a line of `/proc/locks` that holds a lock on this file:
 /// `1: FLOCK  ADVISORY  READ 4242 fe:00:1234567 0 EOF`. One that only waits has `->` in front.
 fn holder(line: &str, inode: u64) -> Option<u32> {
     let mut words = line.split_whitespace().skip(1);

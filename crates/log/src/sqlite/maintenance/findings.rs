@@ -1,143 +1,143 @@
-//! What a check of a store finds, and what it shows to others while it looks.
+//! Findings of a check, and the trait of its visitors.
 
 use backstay_model::{Digest, OwnerId, Recorded, Seq, Topic};
 use serde::Serialize;
 
 use crate::contract::{EntryIndex, TopicIndex};
 
-/// Something that is not as it should be.
+/// One finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
-    /// The database itself is damaged; what it says is in `what`.
+    /// The database itself is damaged.
     Database {
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// Events are not there or cannot be read any more.
+    /// Events are missing or cannot be read.
     EventsLost {
-        /// Whose.
+        /// The topic.
         topic: String,
-        /// The first.
+        /// The first number.
         from: Seq,
-        /// The last.
+        /// The last number.
         to: Seq,
     },
-    /// An event is there and cannot be understood.
+    /// An event exists and cannot be decoded.
     EventDamaged {
-        /// Whose.
+        /// The topic.
         topic: String,
         /// Which.
         seq: Seq,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// The index by topic says something else than the events. It can be built anew.
+    /// The index by topic contradicts the events. It can be rebuilt.
     Index {
-        /// Whose event.
+        /// The topic.
         topic: String,
         /// Which.
         seq: Seq,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// A row about a topic, or of a thing in it, says something else than its events.
+    /// An index row of a topic or an entry contradicts the events.
     Row {
-        /// Whose.
+        /// The topic.
         topic: String,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// A blob that an event names is not there.
+    /// A blob that an event names is missing.
     BlobMissing {
         /// Which.
         digest: Digest,
-        /// Whose event names it.
+        /// The topic of the event that names it.
         topic: String,
-        /// The first that does.
+        /// The first event that names it.
         seq: Seq,
     },
-    /// A blob is not what was kept.
+    /// A blob is damaged.
     BlobDamaged {
         /// Which.
         digest: Digest,
-        /// Whose event names it; absent if none does.
+        /// The topic of the event that names it; `None` if no event does.
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<String>,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// What a process said is not what the log says of it.
+    /// The output of a process contradicts the log.
     Spool {
-        /// Whose.
+        /// The topic.
         topic: String,
-        /// The event that tells length and digest.
+        /// The event with its length and digest.
         seq: Seq,
         /// The file, relative to the store.
         path: String,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// A file that an attempt left is not there, or not what the log says of it.
+    /// A file of an attempt is missing, or contradicts the log.
     File {
-        /// Whose.
+        /// The topic.
         topic: String,
-        /// The event that tells of it.
+        /// The event that names it.
         seq: Seq,
         /// The file, relative to the store.
         path: String,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// An attempt left a folder, and no event tells of it: events are lost that were there when it began.
+    /// An attempt has a folder, but no event: events are lost that existed when it began.
     EventsUnknown {
         /// The folder, relative to the store.
         path: String,
     },
 }
 
-/// A topic as its row has it.
+/// A topic's row.
 #[derive(Clone, Debug)]
 pub struct InspectedTopic {
     /// Its name.
     pub topic: Topic,
     /// Its index row.
     pub index: Option<TopicIndex>,
-    /// Rows of things in it.
+    /// Its entries.
     pub entries: Vec<EntryIndex>,
     /// Whether it has ended.
     pub closed: bool,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Option<OwnerId>,
     /// Its epoch.
     pub epoch: backstay_model::Epoch,
     /// The last number that was trimmed.
     pub floor: Seq,
-    /// Whether all its events could be given.
+    /// Whether all its events could be read.
     pub is_whole: bool,
     /// Whether it was deleted: only its name and its numbers are left.
     pub is_deleted: bool,
 }
 
-/// Whoever knows more of events than the log does.
+/// A visitor of a check or a scan that understands the events.
 pub trait Inspect {
-    /// Takes the next event of a topic; those of one topic come together and in order. One that cannot be read is left out.
+    /// Takes the next event of a topic. Events of one topic come together and in order; unreadable ones are left out.
     fn event(&mut self, recorded: &Recorded);
 
-    /// All events of the topic were given.
+    /// Takes the topic after its last event.
     fn topic_end(&mut self, topic: &InspectedTopic);
 
-    /// All topics were given; the transaction is over.
+    /// Ends the visit; the transaction has ended.
     fn finish(&mut self) {}
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
-    /// Topics that were looked at.
+    /// The number of checked topics.
     pub topics: u64,
-    /// Events that were looked at.
+    /// The number of checked events.
     pub events: u64,
-    /// What is wrong.
+    /// The damage.
     pub findings: Vec<Finding>,
 }

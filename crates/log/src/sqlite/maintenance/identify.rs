@@ -1,4 +1,4 @@
-//! Which log a database is of, without opening it as a store.
+//! Identifies the log of a store without opening the store.
 
 use std::path::Path;
 
@@ -8,36 +8,36 @@ use super::super::schema::{self, Found};
 use super::super::{error_map, readers, wal};
 use crate::error::{InspectError, OpenError, StoreError};
 
-/// What a database is at the first look.
+/// The identity of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreIdentity {
-    /// Nothing was written to it yet.
+    /// The database is empty.
     Blank,
     /// A log.
     Log {
-        /// Which.
+        /// Its id.
         log: LogId,
         /// Its newest position.
         newest: Position,
     },
 }
 
-/// Refuses a store whose database lacks a part that SQLite would not miss. For who looks at a copy: what tells of the
-/// damage lies beside the original. Writes nothing. Blocks.
+/// Refuses a store whose database lacks a part that SQLite would not report. To be called before a copy is read: the traces of the
+/// damage are beside the original. Writes nothing. Blocks.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] says what is gone; [`StoreError::Io`] if the files cannot be read.
+/// [`StoreError::Corrupt`] names the missing part; [`StoreError::Io`] if the files cannot be read.
 pub fn refuse_damage(folder: &Path) -> Result<(), StoreError> {
     wal::refuse_damage(&folder.join("log.db"))
 }
 
-/// Says which log the store in `folder` has, and how far it goes. Writes nothing, except what every reader does to the
-/// shared memory beside the database. Blocks.
+/// Returns the id and the newest position of the log in `folder`. Writes nothing but the shared memory beside the database, as every
+/// reader does. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if there is no database, it is none of a store, is newer, damaged, or cannot be read.
+/// [`InspectError`] if there is no database, or it is not of a store, newer, damaged, or cannot be read.
 pub fn identify(folder: &Path) -> Result<StoreIdentity, InspectError> {
-    // SQLite would remove what tells of the damage.
+    // SQLite would remove the traces of the damage.
     refuse_damage(folder)?;
     let path = folder.join("log.db");
     if !path.try_exists().map_err(|source| error_map::io("look at", &path, source))? {

@@ -1,4 +1,4 @@
-//! What a store is, and what takes its room.
+//! Sizes and owners of a store.
 
 use std::path::{Path, PathBuf};
 
@@ -22,54 +22,54 @@ pub struct StoreInfo {
     pub log: LogId,
     /// The version of its tables.
     pub format: i64,
-    /// When it was made.
+    /// When the store was made.
     pub created_at: Timestamp,
-    /// The database without its write-ahead log.
+    /// Size of the database without its write-ahead log.
     pub database_bytes: u64,
-    /// What of it is free and will be used again.
+    /// Free space in it, which is used again.
     pub free_bytes: u64,
-    /// The write-ahead log as a file; it is made long in advance.
+    /// Size of the write-ahead log, which is allocated in advance.
     pub wal_bytes: u64,
-    /// All events.
+    /// The number of events.
     pub events: u64,
-    /// Their payloads.
+    /// Size of their payloads.
     pub event_bytes: u64,
-    /// Payloads of live events.
+    /// Size of the payloads of live events.
     pub live_bytes: u64,
     /// Topics, by name.
     pub topics: Vec<TopicSize>,
-    /// Owners that live, as they registered.
+    /// Living owners, as they registered.
     pub owners: Vec<LiveOwner>,
     /// Every process that has the store open, owner or not; empty where the system does not tell.
     pub open_in: Vec<u32>,
 }
 
-/// What one topic takes in the database.
+/// The size of one topic in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TopicSize {
     /// Its name.
     pub topic: String,
-    /// Its events.
+    /// The number of its events.
     pub events: u64,
-    /// Their payloads, in bytes: as they are stored, where they are packed.
+    /// Bytes of their payloads; packed ones count as stored.
     pub event_bytes: u64,
 }
 
-/// A process that owns topics or may.
+/// A living owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LiveOwner {
     /// Its id.
     pub owner: String,
-    /// The machine.
+    /// The name of its machine.
     pub host: String,
-    /// The process.
+    /// Its process id.
     pub pid: u32,
-    /// Topics that it owns.
+    /// The number of topics that it owns.
     pub topics: u64,
 }
 
-/// Looks at the store in `folder`, whose database is looked at in `database`: the same folder, or one with a copy of it. Changes
-/// nothing. Blocks.
+/// Returns the sizes of the store in `folder`. Its database is read in the folder `database`, which is the same or has a copy of it.
+/// Changes nothing. Blocks.
 ///
 /// # Errors
 /// [`InspectError`] if it is not a store or cannot be read.

@@ -1,32 +1,32 @@
-//! Where a value stands in JSON, and blanking it there so that it stays JSON of the same length.
+//! Masking a value in JSON, which stays JSON of the same length.
 
 use std::ops::Range;
 
 use super::mask::{MASK, Secret};
 
-/// JSON inside JSON is looked into so deep.
+/// The greatest depth of JSON inside JSON.
 const DEPTH_MAX: usize = 6;
-/// Hexadecimal texts of at least so many characters are ids.
+/// Hexadecimal texts of at least this length are ids.
 const ID_CHARACTERS_MIN: usize = 32;
-/// What stands in the place of each digit of a number.
+/// Replaces each digit of a number.
 const MASK_DIGIT: u8 = b'1';
 
-/// Whose text a JSON text is.
+/// Where a JSON text comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// Ours: whoever reads it looks for names of fields, ids and numbers.
-    Ours,
-    /// Somebody's: all of it may be the secret.
-    Theirs,
+pub enum JsonText {
+    /// Written by Backstay: names of fields, ids and numbers must stay.
+    Internal,
+    /// Written by others: every part of it may be the secret.
+    External,
 }
 
-/// The value stands where nothing may be changed.
+/// The value is at a place that must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Structural {
-    /// In a name of ours.
+    /// In the name of a field.
     #[error("it is a part of the name of a field")]
     Name,
-    /// In our fields together with what is between them.
+    /// In several fields and the text between them.
     #[error("it goes beyond the text of a field")]
     Across,
     /// In an id.
@@ -34,7 +34,7 @@ pub enum Structural {
     Id,
 }
 
-/// What is to be written over, and with what.
+/// A range of bytes and its replacement.
 #[derive(Clone, Debug)]
 struct Edit {
     place: Range<usize>,
@@ -60,12 +60,12 @@ impl Edit {
 }
 
 impl Secret {
-    /// Blanks the value in a whole text, and says how often it was there. JSON stays JSON, and the length stays: in strings its
-    /// bytes become `*`, in numbers its digits become `1`. In a text of ours numbers are not looked at.
+    /// Masks the value in a whole text, and returns how often it was there. JSON stays JSON of the same length: in strings its bytes become
+    /// `*`, in numbers its digits become `1`. In an internal text numbers are not masked.
     ///
     /// # Errors
-    /// [`Structural`] if the text is ours, and the value not only in its strings. Nothing was changed then.
-    pub fn mask_json(&self, bytes: &mut [u8], names: Names) -> Result<u64, Structural> {
+    /// [`Structural`] if the text is internal and has the value outside of its strings. Nothing was changed then.
+    pub fn mask_json(&self, bytes: &mut [u8], names: JsonText) -> Result<u64, Structural> {
         let edits = match std::str::from_utf8(bytes) {
             Ok(text) => self.edits(text, names, 0)?,
             Err(_no_text) => self.byte_edits(bytes),
@@ -74,18 +74,18 @@ impl Secret {
         Ok(edits.len() as u64)
     }
 
-    /// The same in a copy of a text.
+    /// The same for a copy of a text.
     ///
     /// # Errors
     /// As [`mask_json`](Secret::mask_json).
-    pub fn mask_json_text(&self, text: &str, names: Names) -> Result<(String, u64), Structural> {
+    pub fn mask_json_text(&self, text: &str, names: JsonText) -> Result<(String, u64), Structural> {
         let mut bytes = text.as_bytes().to_vec();
         let count = self.mask_json(&mut bytes, names)?;
         // Whole characters are replaced by whole characters.
         Ok((String::from_utf8_lossy(&bytes).into_owned(), count))
     }
 
-    fn edits(&self, text: &str, names: Names, depth: usize) -> Result<Vec<Edit>, Structural> {
+    fn edits(&self, text: &str, names: JsonText, depth: usize) -> Result<Vec<Edit>, Structural> {
         if depth > DEPTH_MAX || !is_json(text) {
             return Ok(self.byte_edits(text.as_bytes()));
         }
@@ -102,7 +102,7 @@ impl Secret {
             };
             !tokens.iter().any(is_within)
         });
-        if names == Names::Ours && !across.is_empty() {
+        if names == JsonText::Internal && !across.is_empty() {
             return Err(Structural::Across);
         }
         edits.append(&mut across);
@@ -118,7 +118,7 @@ impl Secret {
         &self,
         json: &[u8],
         tokens: &[Range<usize>],
-        names: Names,
+        names: JsonText,
         depth: usize,
     ) -> Result<Vec<Edit>, Structural> {
         let mut edits = Vec::new();
@@ -126,7 +126,7 @@ impl Secret {
             if json[token.start] == b'"' {
                 let string = Decoded::of(json, token.start + 1..token.end - 1);
                 edits.extend(self.string_edits(&string, is_name(json, token.end), names, depth)?);
-            } else if names == Names::Theirs {
+            } else if names == JsonText::External {
                 let found = self.byte_edits(&json[token.clone()]).into_iter();
                 edits.extend(found.map(|edit| Edit {
                     place: token.start + edit.place.start..token.start + edit.place.end,
@@ -141,11 +141,11 @@ impl Secret {
         &self,
         string: &Decoded,
         is_name: bool,
-        names: Names,
+        names: JsonText,
         depth: usize,
     ) -> Result<Vec<Edit>, Structural> {
-        let inner = self.edits(&string.text, Names::Theirs, depth + 1)?;
-        if names == Names::Ours && !inner.is_empty() {
+        let inner = self.edits(&string.text, JsonText::External, depth + 1)?;
+        if names == JsonText::Internal && !inner.is_empty() {
             let is_all = inner.first().is_some_and(|edit| edit.place == (0..string.text.len()));
             if is_name {
                 return Err(Structural::Name);
@@ -282,7 +282,7 @@ fn unit(rest: &[u8], at: usize) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn blanked(secret: &str, text: &str, names: Names) -> Result<String, Structural> {
+    fn blanked(secret: &str, text: &str, names: JsonText) -> Result<String, Structural> {
         let mut bytes = text.as_bytes().to_vec();
         Secret::new(secret).unwrap().mask_json(&mut bytes, names)?;
         assert_eq!(bytes.len(), text.len(), "lengths stay");
@@ -293,22 +293,22 @@ mod tests {
     fn in_a_text_of_ours_only_strings_are_blanked() {
         let text = r#"{"at": 1234567, "said":"is 1234567 and \u0031234567"}"#;
         assert_eq!(
-            blanked("1234567", text, Names::Ours).unwrap(),
+            blanked("1234567", text, JsonText::Internal).unwrap(),
             r#"{"at": 1234567, "said":"is ******* and ************"}"#
         );
-        assert_eq!(blanked("status", r#"{"status" :"x"}"#, Names::Ours), Err(Structural::Name));
+        assert_eq!(blanked("status", r#"{"status" :"x"}"#, JsonText::Internal), Err(Structural::Name));
         let id = r#"["0123456789abcdef0123456789abcdef"]"#;
-        assert_eq!(blanked("456789", id, Names::Ours), Err(Structural::Id));
+        assert_eq!(blanked("456789", id, JsonText::Internal), Err(Structural::Id));
         let all = "0123456789abcdef0123456789abcdef";
-        assert_eq!(blanked(all, id, Names::Ours).unwrap(), format!("[\"{}\"]", "*".repeat(32)));
+        assert_eq!(blanked(all, id, JsonText::Internal).unwrap(), format!("[\"{}\"]", "*".repeat(32)));
     }
 
     #[test]
     fn somebodys_json_stays_json_wherever_the_value_stands() {
         let text =
             r#"{"secret-1":[12345678.5,"a\\nsecret-1"],"in":"{\"pin\":345678,\"x\":\"\\nsecret-1\"}"}"#;
-        let after = blanked("345678", text, Names::Theirs).unwrap();
-        let after = blanked("secret-1", &after, Names::Theirs).unwrap();
+        let after = blanked("345678", text, JsonText::External).unwrap();
+        let after = blanked("secret-1", &after, JsonText::External).unwrap();
         assert_eq!(
             after,
             r#"{"********":[12111111.5,"a\\n********"],"in":"{\"pin\":111111,\"x\":\"\\n********\"}"}"#
@@ -319,10 +319,14 @@ mod tests {
     #[test]
     fn a_value_that_begins_like_an_escape_does_not_tear_one_apart() {
         for text in [r#"{"said":"\nhunter2"}"#, r#"{"said":"{\"a\":\"\\nhunter2\"}"}"#] {
-            assert_eq!(blanked("nhunter2", text, Names::Ours).unwrap(), text, "the value is not there");
+            assert_eq!(
+                blanked("nhunter2", text, JsonText::Internal).unwrap(),
+                text,
+                "the value is not there"
+            );
         }
         assert_eq!(
-            blanked("nhunter2", r#"{"said":"\nnhunter2"}"#, Names::Ours).unwrap(),
+            blanked("nhunter2", r#"{"said":"\nnhunter2"}"#, JsonText::Internal).unwrap(),
             r#"{"said":"\n********"}"#
         );
     }
@@ -331,11 +335,11 @@ mod tests {
     fn a_value_that_is_json_itself_goes() {
         let secret = r#"{"key":"abc"}"#;
         assert_eq!(
-            blanked(secret, &format!(" {secret} "), Names::Theirs).unwrap(),
+            blanked(secret, &format!(" {secret} "), JsonText::External).unwrap(),
             format!(" {} ", "*".repeat(13))
         );
         let ours = serde_json::json!({ "inline": format!("x{secret}") }).to_string();
-        assert_eq!(blanked(r#"line":"x"#, &ours, Names::Ours), Err(Structural::Across));
-        assert_eq!(blanked(secret, &ours, Names::Ours).unwrap(), r#"{"inline":"x*****************"}"#);
+        assert_eq!(blanked(r#"line":"x"#, &ours, JsonText::Internal), Err(Structural::Across));
+        assert_eq!(blanked(secret, &ours, JsonText::Internal).unwrap(), r#"{"inline":"x*****************"}"#);
     }
 }

@@ -1,25 +1,25 @@
-//! A secret's value, and blanking it in bytes.
+//! A secret's value, and masking it in bytes.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::error::ScrubError;
 
-/// The forms of a value that are looked for: as it is, and as it stands in JSON, in JSON inside JSON, and so on.
+/// The number of forms in which a value is searched: as it is, escaped for JSON, for JSON inside JSON, and so on.
 const NESTED_MAX: usize = 4;
-/// A shorter value would be found where it is none.
+/// A shorter value would match other texts.
 const BYTES_MIN: usize = 6;
-/// What stands in the place of each byte. Lengths stay, so that offsets and sizes that the log tells still hold.
+/// Replaces each byte. Lengths stay, so that offsets and sizes in the log stay true.
 pub(super) const MASK: u8 = b'*';
 
-/// A value that is to be blanked.
+/// A value to mask.
 pub struct Secret {
-    /// Longest first: what holds another form is found before that one.
+    /// Longest first: a form that contains another one is found before it.
     forms: Vec<String>,
 }
 
 impl Secret {
-    /// Takes a value; white space around it is not part of it.
+    /// Returns a secret with this value, without the white space around it.
     ///
     /// # Errors
     /// [`ScrubError::TooShort`] under 6 bytes.
@@ -40,25 +40,25 @@ impl Secret {
         Ok(Secret { forms })
     }
 
-    /// Every form that is looked for.
+    /// Returns every form that is searched.
     pub(super) fn forms(&self) -> &[String] {
         &self.forms
     }
 
-    /// Bytes of the longest form: what is read in pieces has to overlap by one less.
+    /// Returns the bytes of the longest form. Pieces of a file have to overlap by one byte less.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         self.forms.iter().map(String::len).max().unwrap_or_default()
     }
 
-    /// Whether it may be a part of any number.
+    /// Returns whether it may be part of a number.
     #[must_use]
     pub fn is_numeric(&self) -> bool {
         let is_of_number = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
         self.forms.iter().all(|form| form.bytes().all(is_of_number))
     }
 
-    /// Blanks the value wherever it is in `bytes`; says where it was.
+    /// Masks every occurrence of the value in `bytes`, and returns their ranges.
     pub fn mask_bytes(&self, bytes: &mut [u8]) -> Vec<Range<usize>> {
         let mut positions = Vec::new();
         for form in &self.forms {
@@ -73,7 +73,7 @@ impl Secret {
         positions
     }
 
-    /// Whether the value is in `bytes`.
+    /// Returns whether the value is in `bytes`.
     #[must_use]
     pub fn occurs_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| find(bytes, form.as_bytes()).is_some())
@@ -86,7 +86,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// As it stands between quotes in JSON.
+/// Returns the text as JSON writes it between quotes.
 fn escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()

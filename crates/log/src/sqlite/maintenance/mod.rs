@@ -27,7 +27,7 @@ pub use exclusive::{ExclusiveStore, holders};
 pub use findings::{CheckReport, Finding, Inspect, InspectedTopic};
 pub use identify::{StoreIdentity, identify, refuse_damage};
 pub use info::{LiveOwner, StoreInfo, TopicSize, info};
-pub use json::{Names, Structural};
+pub use json::{JsonText, Structural};
 pub use mask::Secret;
 pub use quick_check::quick_check;
 pub use scan::{floors, scan};

@@ -1,4 +1,4 @@
-//! A short look at whether the database of a store is whole.
+//! A short check of the database of a store.
 
 use std::path::Path;
 
@@ -6,9 +6,8 @@ use super::super::error_map;
 use super::read_only::ReadOnlyStore;
 use crate::error::InspectError;
 
-/// Lets SQLite look whether the database of the store in `folder` is built as it should be, and gives the first thing that
-/// is not. What the rows say is the matter of [`check`](super::check()). It reads all of the database: for whoever knows
-/// that it is small. Changes nothing. Blocks.
+/// Lets SQLite check the structure of the database of the store in `folder`, and returns the first damage. [`check`](super::check()) checks
+/// the rows, too. It reads the whole database, so the caller knows that it is small. Changes nothing. Blocks.
 ///
 /// # Errors
 /// [`InspectError`] if it is not a store, or cannot be read.

@@ -1,4 +1,4 @@
-//! A look at a store that changes nothing in it.
+//! A store that is open for reading only.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::error::{InspectError, OpenError, StoreError};
 /// The database's name in the store's folder.
 const DATABASE: &str = "log.db";
 
-/// An open database, for reading. Nobody can have the store alone meanwhile.
+/// A database that is open for reading. No process can use the store exclusively meanwhile.
 #[derive(Debug)]
 pub(super) struct ReadOnlyStore {
     pub(super) connection: Connection,
@@ -34,7 +34,7 @@ impl ReadOnlyStore {
         ReadOnlyStore::connect(root, lock)
     }
 
-    /// The same for whoever has the store alone.
+    /// The same for a store that this process has open exclusively.
     pub(super) fn open_exclusive(alone: &ExclusiveStore) -> Result<ReadOnlyStore, InspectError> {
         ReadOnlyStore::connect(root(alone.folder())?, None)
     }
@@ -46,7 +46,7 @@ impl ReadOnlyStore {
         Ok(ReadOnlyStore { connection, path, _lock: lock })
     }
 
-    /// One read transaction: everything in it is of one moment.
+    /// Begins a read transaction, whose reads are consistent.
     pub(super) fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let failed = |source| error_map::sqlite("read", &self.path, source);
         let transaction = self.connection.transaction().map_err(failed)?;
@@ -56,7 +56,7 @@ impl ReadOnlyStore {
     }
 }
 
-/// The folder of a store, whose database has to be there.
+/// Opens the folder of a store, whose database must exist.
 fn root(folder: &Path) -> Result<Dir, InspectError> {
     let failed = |source| error_map::io("look at", folder, source);
     let missing = || InspectError::from(OpenError::Missing { location: folder.into() });
@@ -65,7 +65,7 @@ fn root(folder: &Path) -> Result<Dir, InspectError> {
     if root.has(DATABASE).map_err(failed)? { Ok(root) } else { Err(missing()) }
 }
 
-/// Refuses a database that is no store of today's format.
+/// Refuses a database that is not a store of the current format.
 pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), InspectError> {
     match schema::recognize(connection, path)? {
         Found::Store => Ok(()),

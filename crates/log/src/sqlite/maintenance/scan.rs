@@ -1,4 +1,4 @@
-//! Looks at a store that judge nothing.
+//! Scans of a store without a check.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::error::InspectError;
 /// Shows every event of the store in `folder` that can be read to `inspect`, by topic. Changes nothing. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if it is not a store, or cannot be looked at.
+/// [`InspectError`] if it is not a store, or cannot be read.
 pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError> {
     let mut look = ReadOnlyStore::open(folder)?;
     let transaction = look.begin()?;
@@ -33,10 +33,10 @@ pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError
     Ok(())
 }
 
-/// The last number that each topic of the store in `folder` does not have any more. Blocks.
+/// Returns the last trimmed number of each topic of the store in `folder`. Blocks.
 ///
 /// # Errors
-/// [`InspectError`] if it is not a store, or cannot be looked at.
+/// [`InspectError`] if it is not a store, or cannot be read.
 pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, InspectError> {
     let mut look = ReadOnlyStore::open(folder)?;
     let transaction = look.begin()?;

@@ -1,4 +1,4 @@
-//! Taking a value out of the database: out of its rows, its free pages and its write-ahead log.
+//! Removing a value from the database: from rows, free pages and the write-ahead log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,15 +13,15 @@ use super::super::sql::unsigned;
 use super::compact::truncate;
 use super::events;
 use super::exclusive::ExclusiveStore;
-use super::json::{Names, Structural};
+use super::json::{JsonText, Structural};
 use super::mask::Secret;
 use super::read_only;
 use crate::error::ScrubError;
 
-/// Texts beside events that are blanked: table and column. They are caches of events, or are gone soon.
+/// Texts beside events that are masked: table and column. They are caches of events, or are removed soon.
 const TEXTS: [(&str, &str); 4] =
     [("topic", "labels"), ("topic", "summary"), ("entry", "summary"), ("live", "payload")];
-/// Columns by which things are found: a value that is in one is refused.
+/// Columns with names and ids. A value that is in one of them is refused.
 const STRUCTURE: [(&str, &str); 17] = [
     ("meta", "log_id"),
     ("meta", "boot_id"),
@@ -41,25 +41,25 @@ const STRUCTURE: [(&str, &str); 17] = [
     ("incarnation", "cause"),
     ("sqlite_schema", "sql"),
 ];
-/// Tables that are caches as a whole, where the store has them.
+/// Tables that are only caches.
 const CACHES: [&str; 1] = ["snapshot"];
 
-/// What was blanked in the database.
+/// The result of scrubbing the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseScrubbed {
-    /// Events that had the value.
+    /// The number of events with the value.
     pub events: u64,
-    /// Other rows that had it.
+    /// The number of other rows with the value.
     pub rows: u64,
-    /// Blocks of payloads that were passed over, as nobody can tell whether they have it.
+    /// Blocks of payloads that cannot be unpacked, so they may still have the value.
     pub damaged: Vec<DamagedBlock>,
 }
 
-/// Blanks the value in the payloads of events and in the rows that are made of them, and leaves nothing of it in the files
-/// of the database. `understood` says whether an event still makes sense; if one does not, nothing is changed. Blocks.
+/// Masks the value in the payloads of events and in index rows, and leaves none of it in the files of the database. `understood` decides
+/// whether a masked event can still be decoded; if one cannot, nothing is changed. Blocks.
 ///
 /// # Errors
-/// [`ScrubError`]; what was changed until then is blanked, and trying again is safe.
+/// [`ScrubError`]. What was masked until then stays masked, and trying again is safe.
 pub fn scrub_database(
     store: &ExclusiveStore,
     secret: &Secret,
@@ -75,7 +75,7 @@ pub fn scrub_database(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     refuse_structure(&transaction, &path, secret)?;
     let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
-    // What has it is packed again later.
+    // Blocks with the value are unpacked now and packed again later.
     let damaged = packed::put_back(&transaction, &has_it).map_err(failed)?;
     let events = mask_events(&transaction, &path, secret, understood)?;
     let rows = mask_rows(&transaction, &path, secret)?;
@@ -132,8 +132,9 @@ fn mask_events(
             name.parse().map_err(|invalid: backstay_model::InvalidTopic| odd(invalid.to_string()))?;
         let whole = events::whole(&mut Unpacker::new(transaction), &topic, Seq(*seq), *g).map_err(odd)?;
         let text = whole.recorded.payload.as_str();
-        let (text, count) =
-            secret.mask_json_text(text, Names::Ours).map_err(|structural| odd(structural.to_string()))?;
+        let (text, count) = secret
+            .mask_json_text(text, JsonText::Internal)
+            .map_err(|structural| odd(structural.to_string()))?;
         if count == 0 {
             continue;
         }
@@ -167,7 +168,7 @@ fn mask_rows(transaction: &Transaction<'_>, path: &Path, secret: &Secret) -> Res
                 place: format!("a row of the table {table}"),
                 what: structural.to_string(),
             };
-            let (blank, blanked) = secret.mask_json_text(&text, Names::Ours).map_err(odd)?;
+            let (blank, blanked) = secret.mask_json_text(&text, JsonText::Internal).map_err(odd)?;
             if blanked > 0 {
                 let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {column} = ?1");
                 count += transaction.execute(&sql, (text, blank)).map_err(failed)? as u64;
@@ -192,7 +193,7 @@ fn drop_caches(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What was deleted or changed before may still be on free pages and in the write-ahead log.
+/// Removes earlier values from free pages and from the write-ahead log.
 fn wipe(connection: &Connection) -> rusqlite::Result<()> {
     truncate(connection)?;
     connection.execute_batch("VACUUM")?;
