@@ -10,7 +10,7 @@ const AGENT: &str = r#"#!/bin/bash
 # A turn is a file of its own; the calls are counted, so each has its number.
 if [ "$1" = --version ]; then echo "fake-cli 1.2.3"; exit 0; fi
 here=$(dirname "$0")
-if [ "$1" = screen ]; then echo "the screen of $2 in $PWD: ${*:3}, $FAKE_ACCESS, $FAKE_PLACE"; read -r line; echo "$line" >> notes; exit 3; fi
+if [ "$1" = screen ]; then echo "the screen of $2 in $PWD: ${*:3}, $FAKE_ACCESS, $FAKE_PLACE"; [ -f "$here/screen" ] && . "$here/screen"; read -r line; echo "$line" >> notes; exit 3; fi
 number=$(( $(wc -l 2>/dev/null < "$here/calls" || echo 0) + 1 ))
 echo "$*" >> "$here/calls"
 PROMPT=$(cat)
@@ -91,6 +91,12 @@ impl Fake<'_> {
     /// What it does in every call that has no turn of its own; its sessions have its name then.
     pub fn turns(&self, script: &str) -> &Self {
         self.world.write(&format!("{}/turn", self.name), script);
+        self
+    }
+
+    /// What it does on its own screen before it waits for a line: a piece of bash.
+    pub fn on_screen(&self, script: &str) -> &Self {
+        self.world.write(&format!("{}/screen", self.name), script);
         self
     }
 

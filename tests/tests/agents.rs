@@ -269,7 +269,9 @@ fn a_suspended_agent_goes_on_in_its_own_session_by_the_preset_that_it_began_with
     assert!(world.run(&["suspend", "@last"]).status.success());
     let (status, out) = run.end();
     assert_eq!(status.code(), Some(5), "{out}");
-    world.configure("[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\n");
+    world.configure(
+        "[agents.fake]\nprogram = \"/nowhere/else\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\n",
+    );
     let (status, out) = world.start(&["resume", "@last"]).end();
     assert!(status.success(), "{out}");
     went_on(&world);

@@ -13,7 +13,6 @@ fn at_work<'w>(world: &'w World, fake: &Fake<'w>) -> backstay_tests::Started {
 
 /// The same, where the agent does `first` before it says something.
 fn at_work_after<'w>(world: &'w World, fake: &Fake<'w>, first: &str) -> backstay_tests::Started {
-    let begun = world.gate("begun");
     let git = |words: &[&str]| {
         let status = backstay_tests::git_command(world.path()).args(words).status();
         assert!(status.expect("git starts").success());
@@ -21,6 +20,12 @@ fn at_work_after<'w>(world: &'w World, fake: &Fake<'w>, first: &str) -> backstay
     git(&["init", "-q"]);
     // The registry of stores lies in the folder of the test, and who ended writes it a moment later.
     world.write(".gitignore", "/state/\n");
+    at_work_without_git(world, fake, first)
+}
+
+/// The same in a folder that is in no checkout, so no lease of one keeps anybody out.
+fn at_work_without_git<'w>(world: &'w World, fake: &Fake<'w>, first: &str) -> backstay_tests::Started {
+    let begun = world.gate("begun");
     fake.turn(1, &format!("{first}message 'I begin.'; echo here > {}; sleep 1000", begun.path()));
     fake.turn(2, "message 'All is green.'; ends");
     world.write("flow.yaml", FLOW);
@@ -117,4 +122,88 @@ fn what_cannot_be_taken_over_stops_nothing() {
     attach.wait_for("this is not in its record");
     assert!(attach.end().0.success());
     assert_eq!(world.record().interventions, []);
+}
+
+/// Asserts that the command is refused for the screen of the process `pid`, and says how to end that.
+fn assert_refused(world: &World, command: &[&str], pid: &str) {
+    let output = world.run(command);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+    assert!(said.contains("the screen of fake is open in the session session-1 of run_"), "{said}");
+    assert!(said.contains(&format!("(pid {pid})")) && said.contains("--take-over` ends it"), "{said}");
+    assert!(said.contains("BKS-R089"), "{said}");
+}
+
+#[test]
+fn no_agent_begins_in_a_session_while_a_person_is_on_its_screen() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.on_screen("echo $$ > screen-pid; echo \"screen ready\"");
+    let run = at_work_without_git(&world, &fake, "");
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("screen ready");
+    assert_eq!(run.end().0.code(), Some(5));
+    let pid = world.read("screen-pid");
+    for command in [&["resume", "@last"][..], &["resume", "@last", "--detach"]] {
+        assert_refused(&world, command, pid.trim());
+    }
+    let mut second = Terminal::start(&world, &["attach", "@last", "fix"]);
+    second.wait_for("the screen of fake is open in the session session-1");
+    assert_eq!(second.end().0.code(), Some(1));
+    assert_eq!(fake.calls().len(), 1, "no second agent was started");
+    attach.press(b"mended by hand\r");
+    assert!(attach.end().0.success());
+    let record = world.record();
+    assert_eq!((record.status, record.interventions.len()), (RunStatus::Completed, 1));
+    // A run that has ended is not begun again either while somebody looks at what its agent did.
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("screen ready");
+    assert_refused(&world, &["retry", "@last", "--from", "fix"], world.read("screen-pid").trim());
+    attach.press(b"only looking\r");
+    assert!(attach.end().0.success());
+    assert!(world.run(&["retry", "@last", "--from", "fix"]).status.success());
+    assert!(world.run(&["store", "check"]).status.success());
+}
+
+#[test]
+fn a_screen_that_outlives_its_killed_attach_is_ended_before_the_run_goes_on() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    // The terminal's end does not end it.
+    fake.on_screen("trap '' HUP; echo $$ > screen-pid; echo \"screen ready\"; exec sleep 1000");
+    let run = at_work(&world, &fake);
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("screen ready");
+    assert_eq!(run.end().0.code(), Some(5));
+    backstay_tests::send(attach.pid(), Signal::KILL);
+    drop(attach);
+    let pid = world.read("screen-pid");
+    assert_refused(&world, &["resume", "@last"], pid.trim());
+    assert_eq!(fake.calls().len(), 1, "no second agent was started");
+    let resumed = world.run(&["resume", "@last", "--take-over"]);
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(resumed.status.success(), "{said}");
+    assert!(said.contains(&format!("ended the screen of fake (pid {})", pid.trim())), "{said}");
+    // Whose parent is gone may be dead and not collected.
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "it lives on: {state}");
+    assert_eq!((world.record().status, fake.calls().len()), (RunStatus::Completed, 2));
+}
+
+#[test]
+fn who_takes_a_run_over_from_a_living_attach_ends_its_screen_and_what_was_done_is_recorded() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.on_screen("echo \"screen ready\"");
+    let run = at_work_without_git(&world, &fake, "");
+    let mut attach = Terminal::start(&world, &["attach", "@last", "fix"]);
+    attach.wait_for("screen ready");
+    assert_eq!(run.end().0.code(), Some(5));
+    let resumed = world.run(&["resume", "@last", "--take-over"]);
+    assert!(resumed.status.success(), "{resumed:?}");
+    let (status, seen) = attach.end();
+    assert!(status.success() && seen.contains("the screen was ended to let run_"), "{status:?}: {seen}");
+    let record = world.record();
+    assert_eq!((record.status, record.interventions.len()), (RunStatus::Completed, 1));
+    assert_eq!(fake.calls().len(), 2, "one agent went on with it");
 }

@@ -87,6 +87,16 @@ fn what_is_done_already_needs_no_agent_and_what_cannot_be_run_is_told() {
     let output = world.run(&["exec", "fakee", "Do it."]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `fake`?"), "{output:?}");
+    for (arguments, words) in [
+        (&["fake", ""][..], "the prompt for `fake` is empty"),
+        (&["fake", " \n"], "the prompt for `fake` is empty"),
+        (&["fake", "Do it.", "--via", "arg"], "`fake` takes no prompt via arg"),
+    ] {
+        let output = world.run(&[&["exec"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{arguments:?}: {output:?}");
+    }
+    assert_eq!(fake.calls(), [""; 0]);
     let output = world.run(&["exec", "cmd: cat", "Say it."]);
     assert!(output.status.success(), "{output:?}");
 }

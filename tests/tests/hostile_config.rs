@@ -22,7 +22,7 @@ const AGENTS: &str = r#"
 program = "HERE/evil"
 version = ["asked-for-its-version"]
 login = { args = ["asked-for-its-login"] }
-start = ["started", "{prompt}"]
+start = ["started", "{session}", "{access}", "{prompt}"]
 screen = ["opened", "{session}"]
 session = "chosen"
 prompt = { stdin = [] }

@@ -16,7 +16,7 @@ fn world_with_agent(executed: &str) -> World {
     fs::write(&program, format!("#!/bin/sh\necho \"$0 $*\" >> {executed}\n")).expect("a file can be written");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it can be made executable");
     world.configure(&format!(
-        "[agents.helper]\nprogram = \"{program}\"\nversion = [\"its-version\"]\nstart = [\"work\", \"{{prompt}}\"]\nscreen = [\"screen\", \"{{session}}\"]\nsession = \"chosen\"\nprompt = {{ stdin = [] }}\naccess.write = {{ args = [\"--write\"] }}\n"
+        "[agents.helper]\nprogram = \"{program}\"\nversion = [\"its-version\"]\nstart = [\"work\", \"{{session}}\", \"{{access}}\", \"{{prompt}}\"]\nscreen = [\"screen\", \"{{session}}\"]\nsession = \"chosen\"\nprompt = {{ stdin = [] }}\naccess.write = {{ args = [\"--write\"] }}\n"
     ));
     world
 }

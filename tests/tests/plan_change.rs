@@ -133,7 +133,7 @@ fn what_cannot_be_told_of_a_changed_file_stops_no_retry_and_no_resume() {
     let retried = world.run(&["retry"]);
     assert_eq!(retried.status.code(), Some(1), "it ran, and failed as before: {retried:?}");
     assert!(
-        said(&retried.stderr).contains("whether its workflow file has changed cannot be told"),
+        said(&retried.stderr).contains("whether its workflow file or its agents have changed cannot be told"),
         "{retried:?}"
     );
     assert_eq!(world.read("ran"), "a\nb\nb\n");
@@ -148,7 +148,7 @@ fn what_cannot_be_told_of_a_changed_file_stops_no_retry_and_no_resume() {
     let resumed = world.run(&["resume", "@last"]);
     assert!(resumed.status.success(), "{resumed:?}");
     assert!(
-        said(&resumed.stderr).contains("whether its workflow file has changed cannot be told"),
+        said(&resumed.stderr).contains("whether its workflow file or its agents have changed cannot be told"),
         "{resumed:?}"
     );
 }
@@ -272,4 +272,27 @@ fn diff_and_logs_of_a_run_by_an_edited_file_stay_true() {
     assert!(shown.contains("c new, a removed, b removed; re-run: c"), "{shown}");
     let listed = said(&world.run(&["ls", "--all"]).stdout);
     assert!(listed.contains("1/1"), "{listed}");
+}
+
+#[test]
+fn a_run_whose_agent_is_configured_otherwise_now_says_that_it_keeps_what_it_began_with() {
+    let world = World::new();
+    let fake = world.fake("fake");
+    fake.turns("[ \"$SETTING\" = today ] || fails broken; message mended; ends");
+    world.write("flow.yaml", "backstay: 1\nname: flow\nsteps: [{id: fix, agent: fake, prompt: Do it.}]\n");
+    assert_eq!(world.run(&["run", "flow.yaml"]).status.code(), Some(1));
+    let id = world.record().run;
+    let unchanged = world.run(&["retry", "@last"]);
+    assert!(!said(&unchanged.stderr).contains("configured otherwise"), "{unchanged:?}");
+    let settings = world.read("user/backstay/config.toml");
+    world.configure(&settings.replace("[agents.fake]\n", "[agents.fake]\nenv = { SETTING = \"today\" }\n"));
+    let by_old = world.run(&["retry", "@last"]);
+    let note = format!(
+        "the agent fake is configured otherwise now: the run keeps the settings that it began with; `backstay retry {id} --workflow flow.yaml` takes those that it has today"
+    );
+    assert!(said(&by_old.stderr).contains(&note), "{by_old:?}");
+    assert_eq!(by_old.status.code(), Some(1), "the agent that it began with fails again");
+    let by_new = world.run(&["retry", "@last", "--workflow", "flow.yaml"]);
+    assert!(by_new.status.success(), "{by_new:?}");
+    assert!(!said(&by_new.stderr).contains("configured otherwise"), "{by_new:?}");
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use backstay_model::event::Access;
+use backstay_workflow::plan::Via;
 use backstay_workflow::{CheckInput, PresetTraits, check};
 
 const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
@@ -12,7 +13,15 @@ const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
 /// A preset that can be allowed anything; that each can is what its own tests say.
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
+    PresetTraits {
+        access,
+        vias: [Via::Stdin, Via::Arg].into(),
+        takes_model: true,
+        takes_args: true,
+        can_resume: true,
+        can_fork: true,
+        file_prefix: None,
+    }
 }
 
 fn root() -> PathBuf {

@@ -281,6 +281,168 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place_and_what_was_meant() 
     assert!(matches!(error, PresetError::Form { .. }));
 }
 
+/// An agent with which nothing is wrong; each test puts one line in place of another, or adds one.
+const MINE: &str = "program = \"mine\"\nstart = [\"{session}\", \"{access}\", \"{prompt}\"]\nsession = \"chosen\"\nprompt = { via = \"arg\", arg = [\"{prompt}\"] }\naccess.write.args = [\"--write\"]\n";
+
+/// [`MINE`] with `lines`, each in place of the one with the same key.
+fn mine(lines: &[&str]) -> Result<Preset, PresetError> {
+    let key = |line: &str| line.split([' ', '.']).next().unwrap().to_owned();
+    let is_kept = |line: &&str| !lines.iter().any(|new| key(new) == key(line));
+    let text: Vec<&str> = MINE.lines().filter(is_kept).chain(lines.iter().copied()).collect();
+    let text = format!("[agents.mine]\n{}\n", text.join("\n"));
+    Ok(Presets::with_configuration("config.toml", &text)?.get("mine").unwrap().clone())
+}
+
+#[test]
+fn a_preset_by_which_no_agent_can_be_told_its_task_is_refused() {
+    let lost_argument = "the agent would be started without its prompt, which goes in via arg";
+    let no_session = "the agent would not be told which session it is to use";
+    for (lines, message, hint) in [
+        (
+            &["access = {}"][..],
+            "it has no access mode: a step needs `access.read`, `access.write` or `access.full`".to_owned(),
+            "add `access.write = { args = [] }`, with the arguments that let it change files",
+        ),
+        (
+            &["prompt = {}"],
+            "its prompt goes in via stdin, and it has no `prompt.stdin`".to_owned(),
+            "add `prompt.stdin = []`, or name another way in `prompt.via`",
+        ),
+        (
+            &["prompt = { via = \"file\", arg = [\"{prompt}\"] }"],
+            "its prompt goes in via file, and it has no `prompt.file`".to_owned(),
+            "add `prompt.file = [\"{prompt_file}\"]`, or name another way in `prompt.via`",
+        ),
+        (
+            &["start = [\"{session}\", \"{access}\"]"],
+            format!("`start` has no `{{prompt}}`: {lost_argument}"),
+            "add `\"{prompt}\"` to `start`",
+        ),
+        (
+            &["resume = [\"{session}\"]"],
+            format!("`resume` has no `{{prompt}}`: {lost_argument}"),
+            "add `\"{prompt}\"` to `resume`",
+        ),
+        (
+            &["prompt = { via = \"arg\", arg = [\"--\"] }"],
+            format!("`prompt.arg` has no `{{prompt}}`: {lost_argument}"),
+            "add `\"{prompt}\"` to `prompt.arg`",
+        ),
+        (
+            &["prompt = { via = \"arg\", arg = [] }", "start = [\"{session}\", \"{access}\"]"],
+            format!("`start` has no `{{prompt}}`: {lost_argument}"),
+            "add `\"{prompt}\"` to `start`",
+        ),
+        (
+            &["prompt = { via = \"file\", file = [\"-f\"] }"],
+            "`prompt.file` has no `{prompt_file}`: the agent would be started without its prompt, which goes in via file".to_owned(),
+            "add `\"{prompt_file}\"` to `prompt.file`",
+        ),
+        (
+            &["prompt.stdin = [\"-\"]", "start = [\"{session}\", \"{access}\"]"],
+            "`start` has no `{prompt}`: the arguments in `prompt.stdin` would never be passed".to_owned(),
+            "add `\"{prompt}\"` to `start`",
+        ),
+        (
+            &["prompt.stdin = []", "start = [\"{session}\", \"{access}\", \"--task={prompt}\"]"],
+            "`start` has `{prompt}` inside an argument, and its prompt goes in via stdin".to_owned(),
+            "make it an argument of its own, or set `prompt.via = \"arg\"`",
+        ),
+        (
+            &["start = [\"{access}\", \"{prompt}\"]"],
+            format!("`start` has no `{{session}}`: {no_session}"),
+            "add `\"{session}\"` to `start`",
+        ),
+        (
+            &["session = \"from_stream\"", "stream = \"codex\"", "resume = [\"--last\", \"{prompt}\"]"],
+            format!("`resume` has no `{{session}}`: {no_session}"),
+            "add `\"{session}\"` to `resume`",
+        ),
+        (
+            &["fork = [\"{session}\", \"{prompt}\"]"],
+            format!("`fork` has no `{{new_session}}`: {no_session}"),
+            "add `\"{new_session}\"` to `fork`",
+        ),
+        (
+            &["screen = [\"--screen\"]"],
+            format!("`screen` has no `{{session}}`: {no_session}"),
+            "add `\"{session}\"` to `screen`",
+        ),
+        (
+            &["start = [\"{session}\", \"{prompt}\"]"],
+            "`start` has no `{access}`: the arguments in its access modes would never be passed".to_owned(),
+            "add `\"{access}\"` to `start`",
+        ),
+        (
+            &["model = [\"-m\", \"{model}\"]"],
+            "`start` has no `{model}`: the arguments in `model` would never be passed".to_owned(),
+            "add `\"{model}\"` to `start`",
+        ),
+        (
+            &[
+                "schema = { args = [\"{schema}\"], as = \"text\" }",
+                "start = [\"{session}\", \"{access}\", \"{schema}\", \"{prompt}\"]",
+                "resume = [\"{session}\", \"{prompt}\"]",
+            ],
+            "`resume` has no `{schema}`: the agent would not be told the schema of its answer".to_owned(),
+            "add `\"{schema}\"` to `resume`",
+        ),
+    ] {
+        let error = mine(lines).unwrap_err();
+        assert_eq!(error.to_string(), format!("config.toml:1:9: the agent mine: {message}"), "{lines:?}");
+        assert_eq!((error.code().to_string().as_str(), error.hint().as_deref()), ("BKS-A013", Some(hint)));
+    }
+}
+
+#[test]
+fn a_preset_takes_a_model_and_arguments_where_they_have_a_place() {
+    let by_setting =
+        ["model = [\"-m\", \"{model}\"]", "start = [\"{session}\", \"{access}\", \"{model}\", \"{prompt}\"]"];
+    for (lines, model, args) in [
+        (&[][..], false, false),
+        (&by_setting[..], true, false),
+        // Without `model` there is nothing that stands there.
+        (&by_setting[1..], false, false),
+        (
+            &["start = [\"{session}\", \"{access}\", \"--model={model}\", \"{args}\", \"{prompt}\"]"],
+            true,
+            true,
+        ),
+    ] {
+        let preset = mine(lines).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+        assert_eq!((preset.takes_model(), preset.takes_args()), (model, args), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_preset_is_told_its_task_in_each_of_these_forms() {
+    use DeliveryVia::{Arg, Env, File, Stdin};
+    for (lines, expected) in [
+        (&[][..], &[Arg][..]),
+        (
+            &[
+                "prompt = { via = \"arg\", arg = [] }",
+                "start = [\"{session}\", \"{access}\", \"-p={prompt}\"]",
+            ],
+            &[Arg],
+        ),
+        (&["prompt = { via = \"env\", env = \"TASK\" }", "start = [\"--{session}\", \"{access}\"]"], &[Env]),
+        (
+            &["prompt = { stdin = [], arg = [\"{prompt}\"] }", "start = [\"{session}\", \"{access}\"]"],
+            &[Stdin],
+        ),
+        (&["prompt = { stdin = [], arg = [\"--\"], file = [\"@{prompt_file}\"] }"], &[Stdin, File]),
+        (&["start = [\"{session}\", \"{prompt}\"]", "access.write.env = { MAY = \"write\" }"], &[Arg]),
+        (
+            &["session = \"from_stream\"", "stream = \"codex\"", "start = [\"{access}\", \"{prompt}\"]"],
+            &[Arg],
+        ),
+    ] {
+        let preset = mine(lines).unwrap_or_else(|error| panic!("{lines:?}: {error}"));
+        assert_eq!(preset.vias().collect::<Vec<_>>(), expected, "{lines:?}");
+    }
+}
+
 #[test]
 fn the_page_about_agents_is_true() {
     let page = PAGE;

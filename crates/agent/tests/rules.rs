@@ -10,7 +10,9 @@ use camino::Utf8Path;
 
 /// An agent with these tables `lines`, which is told nothing else about them.
 fn agent(lines: &str) -> Result<Preset, PresetError> {
-    let text = format!("[agents.mine]\nprogram = \"mine\"\nstart = []\nstream = \"json_lines\"\n{lines}");
+    let text = format!(
+        "[agents.mine]\nprogram = \"mine\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\nstream = \"json_lines\"\n{lines}"
+    );
     Ok(Presets::with_configuration("config.toml", &text)?.get("mine").unwrap().clone())
 }
 
@@ -354,49 +356,49 @@ fn rules_that_make_no_sense_are_refused_with_their_place() {
     for (lines, message) in [
         (
             one("{ when = { t = \"a\" } }"),
-            "config.toml:5:9: rule 1 of `lines`: it says nothing of its lines; add one of `session`",
+            "config.toml:7:9: rule 1 of `lines`: it says nothing of its lines; add one of `session`",
         ),
-        (one("{ message = \"a..b\" }"), "config.toml:5:22: `a..b` is no path to a value"),
-        (one("{ message = \"$.a\" }"), "config.toml:5:22: `$.a` is no path to a value"),
-        (one("{ message = \"a[0]\" }"), "config.toml:5:22: `a[0]` is no path to a value"),
+        (one("{ message = \"a..b\" }"), "config.toml:7:22: `a..b` is no path to a value"),
+        (one("{ message = \"$.a\" }"), "config.toml:7:22: `$.a` is no path to a value"),
+        (one("{ message = \"a[0]\" }"), "config.toml:7:22: `a[0]` is no path to a value"),
         (
             one("{ message = \"a\", delta = \"b\" }"),
-            "config.toml:5:9: rule 1 of `lines`: it has both `message`",
+            "config.toml:7:9: rule 1 of `lines`: it has both `message`",
         ),
-        (one("{ mesage = \"a\" }"), "config.toml:5:12: unknown field `mesage`"),
-        (one("{ message = 5 }"), "config.toml:5:22: invalid type"),
-        (one("{ when = { t = 1.5 }, life = true }"), "config.toml:5:25: expected a text, a whole number"),
-        (one("{ when = { \"a..b\" = 1 }, life = true }"), "config.toml:5:21: `a..b` is no path"),
+        (one("{ mesage = \"a\" }"), "config.toml:7:12: unknown field `mesage`"),
+        (one("{ message = 5 }"), "config.toml:7:22: invalid type"),
+        (one("{ when = { t = 1.5 }, life = true }"), "config.toml:7:25: expected a text, a whole number"),
+        (one("{ when = { \"a..b\" = 1 }, life = true }"), "config.toml:7:21: `a..b` is no path"),
         (
             one("{ usage = { span = \"call\", input = \"a\" } }"),
-            "config.toml:5:9: rule 1 of `lines`: `usage` with `span = \"call\"` needs `call`",
+            "config.toml:7:9: rule 1 of `lines`: `usage` with `span = \"call\"` needs `call`",
         ),
         (
             one("{ usage = { span = \"turn\", call = \"c\", input = \"a\" } }"),
-            "config.toml:5:9: rule 1 of `lines`: `usage` has `call`",
+            "config.toml:7:9: rule 1 of `lines`: `usage` has `call`",
         ),
-        (one("{ usage = { span = \"turn\" } }"), "config.toml:5:9: rule 1 of `lines`: `usage` tells nothing"),
+        (one("{ usage = { span = \"turn\" } }"), "config.toml:7:9: rule 1 of `lines`: `usage` tells nothing"),
         (
             one("{ usage = { span = \"turn\", input = [] } }"),
-            "config.toml:5:9: rule 1 of `lines`: a sum needs at least one path",
+            "config.toml:7:9: rule 1 of `lines`: a sum needs at least one path",
         ),
-        (one("{ usage = { span = \"run\", input = \"a\" } }"), "config.toml:5:29: unknown variant `run`"),
-        (one("{ usage = { input = \"a\" } }"), "config.toml:5:20: missing field `span`"),
+        (one("{ usage = { span = \"run\", input = \"a\" } }"), "config.toml:7:29: unknown variant `run`"),
+        (one("{ usage = { input = \"a\" } }"), "config.toml:7:20: missing field `span`"),
         (
             one("{ tool_started = { call = \"a\", name = \"{b\" } }"),
-            "config.toml:5:48: `{b` has a `{` without its `}`",
+            "config.toml:7:48: `{b` has a `{` without its `}`",
         ),
         (
             one("{ error = { message = \"a\", resets = \"b\" } }"),
-            "config.toml:5:9: rule 1 of `lines`: `error` has `resets`",
+            "config.toml:7:9: rule 1 of `lines`: `error` has `resets`",
         ),
         (
             one("{ turn_ended = { ok = \"yes\" } }"),
-            "config.toml:5:32: expected true, false, or values of the line",
+            "config.toml:7:32: expected true, false, or values of the line",
         ),
         (
             "\n[[agents.mine.lines]]\nwhen = { t = \"a\" }\n".to_owned(),
-            "config.toml:6:1: rule 1 of `lines`: it says nothing",
+            "config.toml:8:1: rule 1 of `lines`: it says nothing",
         ),
         (String::new(), "config.toml:1:9: the agent mine: `stream = \"json_lines\"` needs rules"),
         (

@@ -71,6 +71,8 @@ pub(crate) enum CliError {
     TestNotRun { command: String, why: String },
     #[error("no question waits for an answer")]
     NoQuestion,
+    #[error("the prompt for `{agent}` is empty")]
+    EmptyPrompt { agent: String },
     #[error("`{question}` names a question or a run, and no answer is given")]
     NoAnswer { question: String },
     #[error("{} questions are open: {}", .questions.len(), .questions.join(", "))]
@@ -208,6 +210,7 @@ impl Coded for CliError {
             CliError::TestNotRun { .. } => Code("BKS-C083"),
             CliError::NoQuestion => Code("BKS-C080"),
             CliError::NoAnswer { .. } => Code("BKS-C081"),
+            CliError::EmptyPrompt { .. } => Code("BKS-C086"),
             CliError::NotAgreed { .. } => Code("BKS-C082"),
             CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
@@ -304,6 +307,9 @@ impl Coded for CliError {
                 Some("nothing was written; `--test COMMAND` names another, `--no-try` writes this one".to_owned())
             }
             CliError::NoQuestion => Some("`backstay ls` shows what the runs do".to_owned()),
+            CliError::EmptyPrompt { agent } => {
+                Some(format!("say what it is to do:  backstay exec {agent:?} \"Fix the failing test.\""))
+            }
             CliError::NoAnswer { question } => Some(format!("`backstay answer {question} ANSWER`")),
             CliError::NotAgreed { command, .. } => Some(format!("{command} does it without asking")),
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),

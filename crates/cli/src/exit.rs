@@ -115,6 +115,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NoQuestion
         | CliError::TestNotRun { .. }
         | CliError::NoAnswer { .. }
+        | CliError::EmptyPrompt { .. }
         | CliError::NotAgreed { .. }
         | CliError::Workflow { .. }
         | CliError::Mistakes { .. }

@@ -23,6 +23,7 @@ mod process;
 mod protocol;
 mod record;
 mod redact;
+mod screen;
 mod spec;
 pub mod spool;
 mod tolerate;
@@ -40,5 +41,8 @@ pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, Secrets, secrets_of};
+pub use screen::{
+    EndScreenError, KeptClosed, OpenScreen, ScreenHold, ScreenSession, ScreenState, end_screen, screen_state,
+};
 pub use spec::{ProcessSpec, Redaction, SPEC_VERSION, validate};
 pub use whole::{FileProblem, file_problems};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use backstay_agent::{CommandError, ScreenCommand, ScreenRequest};
 use backstay_engine::record::{AttemptRecord, RunRecord};
+use backstay_engine::run::Phase;
+use backstay_exec::{EndScreenError, ScreenHold, ScreenSession};
 use backstay_model::event::{Actor, CheckoutBusy, Intervened, TreeOutcome};
 use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
 use backstay_workflow::expression::EvalError;
@@ -12,6 +14,7 @@ use camino::Utf8PathBuf;
 
 use crate::agents::StrangePreset;
 use crate::error::RunError;
+use crate::screen::ScreenIsOpen;
 use crate::store::Store;
 use crate::trees::{Checkout, Lease, Leased, RunRefs, Tenant, TreeError, TreeMoment, TreeName, outcome};
 
@@ -51,6 +54,15 @@ pub enum AttachError {
     /// The checkout cannot be taken.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// Somebody is on an agent's screen already.
+    #[error(transparent)]
+    ScreenIsOpen(ScreenIsOpen),
+    /// An agent's screen cannot be ended.
+    #[error(transparent)]
+    EndScreen(#[from] EndScreenError),
+    /// Somebody let the run go on.
+    #[error("{0} goes on: somebody resumed it meanwhile")]
+    GoesOn(RunId),
     /// What its agent was started with cannot be made again.
     #[error("what the agent of `{step}` was started with cannot be told")]
     Values {
@@ -76,6 +88,9 @@ impl Coded for AttachError {
             AttachError::Run(error) => error.code(),
             AttachError::Tree(error) => error.code(),
             AttachError::Values { .. } => Code("BKS-R088"),
+            AttachError::ScreenIsOpen(error) => error.code(),
+            AttachError::EndScreen(_) => Code("BKS-R090"),
+            AttachError::GoesOn(_) => Code("BKS-R091"),
             AttachError::Thread(_) => Code("BKS-R001"),
         }
     }
@@ -87,6 +102,12 @@ impl Coded for AttachError {
             }
             AttachError::Command(error) => error.hint(),
             AttachError::Busy(_) => Some("wait for it, or suspend it".to_owned()),
+            AttachError::ScreenIsOpen(error) => error.hint(),
+            AttachError::EndScreen(EndScreenError::Survives { pid }) => {
+                Some(format!("end it:  kill -9 {pid}"))
+            }
+            AttachError::EndScreen(_) => Some("leave that screen where it is open".to_owned()),
+            AttachError::GoesOn(run) => Some(format!("`backstay watch {run}` shows it at work")),
             AttachError::NoFolder(_) | AttachError::Strange(_) | AttachError::Values { .. } => None,
             AttachError::Start { .. } => {
                 Some("put it on PATH; `backstay doctor` says what is found".to_owned())
@@ -130,12 +151,40 @@ impl Takeover {
         &self.session
     }
 
-    /// Opens the agent's screen on this terminal, and waits until it is left. The run has to stand still meanwhile; no other
-    /// run begins to work in the checkout. Blocks.
+    /// Takes the right to be on a screen of the run, which has to stand still. It does not go on until this is dropped.
+    ///
+    /// # Errors
+    /// [`AttachError`] if somebody has it, or the run goes on.
+    pub async fn take_screen(&self) -> Result<ScreenHold, AttachError> {
+        let (run, folder) = (self.run, self.store.run_folder(self.run));
+        let on = ScreenSession { agent: self.agent.clone(), session: self.session.clone() };
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut tries = LEASE_TRIES;
+            loop {
+                match ScreenHold::take(&folder, on.clone()) {
+                    // Somebody lets the run go on at this moment, or is about to say who has the screen.
+                    Ok(Err(None)) if tries > 0 => {
+                        tries -= 1;
+                        std::thread::park_timeout(LEASE_AGAIN);
+                    }
+                    Ok(taken) => return Ok(taken),
+                    Err(source) => return Err(RunError::Folder { path: folder, source }),
+                }
+            }
+        });
+        let hold = taken.await??.map_err(|screen| AttachError::ScreenIsOpen(ScreenIsOpen { run, screen }))?;
+        // Who resumed it before this was taken is found here; who does so later finds it taken.
+        let machine = self.store.machine(run).await?;
+        let stands_still = matches!(machine.phase(), Phase::Suspended { .. } | Phase::Ended(_));
+        if stands_still && !machine.has_unsettled_inputs() { Ok(hold) } else { Err(AttachError::GoesOn(run)) }
+    }
+
+    /// Opens the agent's screen on this terminal, and waits until it is left. No other run begins to work in the checkout
+    /// meanwhile. Blocks.
     ///
     /// # Errors
     /// [`AttachError`] if it cannot be opened; nothing was changed then.
-    pub fn open(&self, by: Actor) -> Result<Intervened, AttachError> {
+    pub fn open(&self, by: Actor, hold: &mut ScreenHold) -> Result<Intervened, AttachError> {
         if !self.folder.is_dir() {
             return Err(AttachError::NoFolder(self.folder.clone()));
         }
@@ -151,7 +200,7 @@ impl Takeover {
         };
         let before = self.keep(TreeMoment::Before);
         let from = self.store.clock.wall();
-        let status = self.run_screen()?;
+        let status = self.run_screen(hold)?;
         let until = self.store.clock.wall();
         let after = self.keep(TreeMoment::After);
         Ok(Intervened {
@@ -185,19 +234,19 @@ impl Takeover {
         }
     }
 
-    fn run_screen(&self) -> Result<ExitStatus, AttachError> {
+    fn run_screen(&self, hold: &mut ScreenHold) -> Result<ExitStatus, AttachError> {
         let (program, arguments) =
             self.screen.argv.split_first().ok_or_else(|| AttachError::NoSession(self.step.clone()))?;
         let failed = |source| AttachError::Start { program: program.clone(), source };
-        Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .current_dir(&self.folder)
             .envs(&self.screen.env)
             // What the workflow says of a variable beats the preset, as with attempts.
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .env("PWD", self.folder.as_str())
-            .status()
-            .map_err(failed)
+            .env("PWD", self.folder.as_str());
+        hold.run(&mut command).map_err(failed)
     }
 
     /// As with attempts, that the checkout cannot be kept stops no work.

@@ -175,8 +175,11 @@ impl Store {
     /// Says `event` to `run`. Once this returns it is durable; its verdict follows from an owner.
     ///
     /// # Errors
-    /// [`SayError::Refused`] if the run would refuse it now; nothing was appended then.
+    /// [`SayError::Refused`] if the run would refuse it now, [`SayError::ScreenIsOpen`] if it would go on while a person is on
+    /// an agent's screen; nothing was appended then.
     pub async fn say(&self, run: RunId, event: Event) -> Result<Seq, SayError> {
+        let goes_on = matches!(event, Event::ResumeRequested(_) | Event::Reopened(_));
+        let _screens_closed = if goes_on { Some(self.keep_screens_closed(run).await?) } else { None };
         loop {
             let mut machine = self.machine(run).await?;
             if let Event::Reopened(Reopened { plan: Some(plan), .. }) = &event {
@@ -230,6 +233,10 @@ impl Store {
             return Err(self.trimmed(run, gap.first).await);
         }
         let plan = machine.plan_ref().ok_or(RunError::Unknown(run))?;
+        // It would be another folder in each process.
+        if let Some(request) = machine.request().filter(|request| !request.cwd.starts_with('/')) {
+            return Err(RunError::RelativeFolder { run, cwd: request.cwd.clone() });
+        }
         machine.define(self.definition(run, &plan).await?);
         self.give_what_is_missing(&mut machine).await?;
         Ok(machine)

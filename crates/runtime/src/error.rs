@@ -6,6 +6,7 @@ use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
 use crate::drive::StoreGone;
 use crate::registry::RegistryError;
+use crate::screen::ScreenIsOpen;
 
 /// A run cannot be read or asked for.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,14 @@ pub enum RunError {
         what: &'static str,
         /// What the decoder says.
         source: serde_json::Error,
+    },
+    /// The folder that it works in is none by itself.
+    #[error("{run} works in {cwd:?}, which is not an absolute path")]
+    RelativeFolder {
+        /// Whose.
+        run: RunId,
+        /// The folder.
+        cwd: String,
     },
     /// The plan names a preset that is not there.
     #[error("there is no preset `{preset}`")]
@@ -104,6 +113,7 @@ impl Coded for RunError {
             RunError::Blob(error) => error.code(),
             RunError::Append(error) => error.code(),
             RunError::Definition { .. } => Code("BKS-R004"),
+            RunError::RelativeFolder { .. } => Code("BKS-R092"),
             RunError::Chance(_) => Code("BKS-R005"),
             RunError::UnknownPreset { .. } => Code("BKS-R007"),
             RunError::Registry(error) => error.code(),
@@ -122,6 +132,10 @@ impl Coded for RunError {
             RunError::Trimmed { .. } => {
                 Some("start it anew with `backstay run`; `backstay show` says how it ended".to_owned())
             }
+            RunError::RelativeFolder { .. } => Some(
+                "the store was not written by this program; `backstay run` in that folder starts it anew"
+                    .to_owned(),
+            ),
             RunError::Read(error) => error.hint(),
             RunError::Decode(DecodeError::UnknownKind { .. } | DecodeError::NewerVersion { .. }) => {
                 Some("the run was written by a newer version: use that one".to_owned())
@@ -154,6 +168,9 @@ pub enum SayError {
     /// The run refuses it, or another input was first.
     #[error("{}", verdict_text(.0))]
     Refused(Verdict),
+    /// A person is on an agent's own screen.
+    #[error(transparent)]
+    ScreenIsOpen(ScreenIsOpen),
 }
 
 fn verdict_text(verdict: &Verdict) -> String {
@@ -169,12 +186,14 @@ impl Coded for SayError {
         match self {
             SayError::Run(error) => error.code(),
             SayError::Refused(_) => Code("BKS-R006"),
+            SayError::ScreenIsOpen(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             SayError::Run(error) => error.hint(),
+            SayError::ScreenIsOpen(error) => error.hint(),
             SayError::Refused(Verdict::Refused { code: RefusalCode::InvalidAnswer, .. }) => {
                 Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
             }
@@ -294,7 +313,7 @@ impl Coded for DriveError {
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
             DriveError::StoreGone(_) => Code("BKS-R083"),
-            DriveError::OwnerLost { .. } => Code("BKS-R089"),
+            DriveError::OwnerLost { .. } => Code("BKS-R093"),
         }
     }
 

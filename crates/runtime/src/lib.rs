@@ -21,11 +21,12 @@ mod owner;
 mod registry;
 mod request;
 mod retention;
+mod screen;
 mod sink;
 mod store;
 mod trees;
 
-pub use agents::{Spoken, StrangePreset, preset_traits, reading_fault, schema_fault};
+pub use agents::{Spoken, StrangePreset, changed_presets, preset_traits, reading_fault, schema_fault};
 pub use attach::{AttachError, Takeover};
 pub use ballast::{Room, room};
 pub use client::{RunRow, RunView};
@@ -38,6 +39,7 @@ pub use owner::{Owner, OwnerSettings};
 pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+pub use screen::ScreenIsOpen;
 pub use sink::{Sink, TracingSink};
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,

@@ -66,6 +66,7 @@ codes! {
     NUL_IN_VARIABLE = "BKS-W105", "a value with a zero byte, which no variable can hold";
     WRONG_KIND = "BKS-W106", "a value that a script needs as a number, or as true or false, and that is something else";
     LARGE_VALUE = "BKS-W107", "a value of a script that is larger than a variable can be";
+    EMPTY_PROMPT = "BKS-W108", "a prompt that its values leave empty";
     UNKNOWN_INPUT = "BKS-W110", "an input that the workflow does not declare";
     MISSING_INPUT = "BKS-W111", "an input that is required and was not given";
     INPUT_TYPE = "BKS-W112", "an input of the wrong type";

@@ -91,7 +91,7 @@ pub struct InputSpec {
 }
 
 /// How an agent gets its prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// On its stdin.
@@ -103,6 +103,19 @@ pub enum Via {
     File,
     /// In the variable `BACKSTAY_PROMPT`.
     Env,
+}
+
+impl Via {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Via::Stdin => "stdin",
+            Via::Arg => "arg",
+            Via::File => "file",
+            Via::Env => "env",
+        }
+    }
 }
 
 /// What does a step that names an agent.

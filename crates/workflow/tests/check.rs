@@ -7,7 +7,7 @@ use backstay_model::Coded;
 use backstay_model::event::Access;
 use backstay_workflow::plan::{
     AfterCrash, AgentKind, AgentOptions, Budget, ExitCodes, InputType, OnExceeded, OnLimit, OutputFormat,
-    Plan, RetryClass, SessionRule, Verb,
+    Plan, RetryClass, SessionRule, Verb, Via,
 };
 use backstay_workflow::{
     AgentOverride, CheckInput, Checked, Diagnostic, Given, PresetTraits, Severity, apply_fixes, check,
@@ -36,13 +36,17 @@ fn checked_with(text: &str, agents: BTreeMap<String, AgentOverride>) -> Result<C
 fn presets() -> BTreeMap<String, PresetTraits> {
     let able = PresetTraits {
         access: BTreeSet::from([Access::Read, Access::Write, Access::Full]),
+        vias: BTreeSet::from([Via::Stdin, Via::Arg]),
+        takes_model: true,
+        takes_args: true,
         can_resume: true,
         can_fork: true,
         file_prefix: None,
     };
     let claude = PresetTraits { file_prefix: Some("@".to_owned()), ..able.clone() };
     let plain = PresetTraits { access: BTreeSet::from([Access::Write]), ..PresetTraits::default() };
-    [("codex", able), ("claude", claude), ("plain", plain)]
+    let reader = PresetTraits { access: BTreeSet::from([Access::Read]), ..PresetTraits::default() };
+    [("codex", able), ("claude", claude), ("plain", plain), ("reader", reader)]
         .map(|(name, traits)| (name.to_owned(), traits))
         .into()
 }
@@ -296,6 +300,52 @@ fn an_agent_can_be_given_at_the_start() {
     assert_eq!(with_preset.agents, BTreeSet::from(["codex".to_owned()]), "the file's own names");
     let unknown = given(AgentOverride::Agent("cluade".to_owned()));
     assert_eq!(checked_with(&text, unknown).unwrap_err()[0].hint.as_deref(), Some("did you mean `claude`?"));
+}
+
+#[test]
+fn what_an_agent_has_no_way_to_be_told_is_an_error() {
+    let with_via = |via: &str| {
+        let told = format!("agents: {{told: {{use: codex, via: {via}}}, ");
+        in_step("agent: told\n    prompt: x").replace("agents: {", &told)
+    };
+    let reader = checked_presets(&in_step("agent: reader\n    prompt: x"));
+    let without_write =
+        "`reader` has no access mode `write`, which a step has without `access`: it has `read`";
+    assert_eq!(reader, [without_write]);
+    let reader = checked_presets(&in_step("agent: reader\n    access: full\n    prompt: x"));
+    assert_eq!(reader, ["`reader` has no access mode `full`: it has `read`"]);
+    let fallback = checked_presets(&in_step("agent: {use: codex, fallback: [reader]}\n    prompt: x"));
+    assert_eq!(fallback, [without_write]);
+    assert_eq!(checked_presets(&in_step("agent: reader\n    access: read\n    prompt: x")), [""; 0]);
+    let no_way = "`codex` takes no prompt via file: it has `stdin`, `arg`";
+    assert_eq!(checked_presets(&with_via("file")), [no_way]);
+    assert_eq!(checked_presets(&with_via("arg")), [""; 0]);
+    let taken = |key: &str| {
+        let place = match key {
+            "model" => "`model = [\"--model\", \"{model}\"]`, and `{model}`",
+            _ => "`{args}`",
+        };
+        format!(
+            "`plain` has no place for `{key}`: under `[agents.plain]` add {place} in `start`, or remove it here"
+        )
+    };
+    let step = in_step("agent: {use: plain, model: m1, args: [-x]}\n    prompt: x");
+    assert_eq!(checked_presets(&step), [taken("model"), taken("args")]);
+    let spec = in_step("agent: told\n    prompt: x")
+        .replace("agents: {", "agents: {told: {use: plain, args: [-x]}, ");
+    assert_eq!(checked_presets(&spec), [taken("args")]);
+    let able = in_step("agent: {use: codex, model: m1, args: [-x]}\n    prompt: x");
+    assert_eq!(checked_presets(&able), [""; 0]);
+    for empty in ["prompt: ''", "prompt: |\n\n", "prompt: '  '"] {
+        let text = in_step(&format!("agent: codex\n    {empty}"));
+        assert_eq!(checked_presets(&text), ["the prompt is empty: say what the agent is to do"], "{empty}");
+    }
+}
+
+/// What is wrong with `text`, each with its hint.
+fn checked_presets(text: &str) -> Vec<String> {
+    let found = checked(text).err().unwrap_or_default();
+    found.into_iter().map(|said| format!("{}: {}", said.message, said.hint.unwrap_or_default())).collect()
 }
 
 #[test]

@@ -3,13 +3,22 @@
 use std::path::PathBuf;
 
 use backstay_model::event::Access;
+use backstay_workflow::plan::Via;
 use backstay_workflow::{CheckInput, PresetTraits, check, json_schema};
 
 const PRESETS: [&str; 4] = ["codex", "claude", "gemini", "opencode"];
 
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
+    PresetTraits {
+        access,
+        vias: [Via::Stdin, Via::Arg].into(),
+        takes_model: true,
+        takes_args: true,
+        can_resume: true,
+        can_fork: true,
+        file_prefix: None,
+    }
 }
 
 fn docs(name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use backstay_model::event::Access;
 use backstay_testkit::{Random, mutate};
 use backstay_workflow::plan::{Plan, Verb};
 use backstay_workflow::{
@@ -17,8 +18,12 @@ fn checked(text: &str) -> Result<Checked, Vec<Diagnostic>> {
         schema_fault: &|_| None,
         reading_fault: &|_| None,
         agents: BTreeMap::new(),
-        presets: BTreeMap::from([("codex".to_owned(), PresetTraits::default())]),
+        presets: BTreeMap::from([("codex".to_owned(), able())]),
     })
+}
+
+fn able() -> PresetTraits {
+    PresetTraits { access: [Access::Write].into(), ..PresetTraits::default() }
 }
 
 fn diagnostics(text: &str) -> Vec<Diagnostic> {

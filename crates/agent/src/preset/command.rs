@@ -210,6 +210,16 @@ impl DeliveryVia {
             DeliveryVia::Env => "env",
         }
     }
+
+    /// The setting of a preset that says how a prompt goes in so.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            DeliveryVia::Stdin => "prompt.stdin",
+            DeliveryVia::Arg => "prompt.arg",
+            DeliveryVia::File => "prompt.file",
+            DeliveryVia::Env => "prompt.env",
+        }
+    }
 }
 
 /// The command line with which `preset` does what `request` asks for.
@@ -226,13 +236,7 @@ pub fn command_line(preset: &Preset, request: &Request) -> Result<CommandLine, C
     };
     let template = template.ok_or_else(|| CommandError::NoWay { agent: agent(), command })?;
     let via = request.via.unwrap_or(preset.prompt.via);
-    let nothing = Vec::new();
-    let delivery = match via {
-        DeliveryVia::Stdin => preset.prompt.stdin.as_ref(),
-        DeliveryVia::Arg => preset.prompt.arg.as_ref(),
-        DeliveryVia::File => preset.prompt.file.as_ref(),
-        DeliveryVia::Env => preset.prompt.env.as_ref().map(|_| &nothing),
-    };
+    let delivery = preset.prompt.delivery(via);
     let delivery = delivery.ok_or_else(|| CommandError::NoVia { agent: agent(), via })?;
     let filling = Filling { preset, request, session, via };
 

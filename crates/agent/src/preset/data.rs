@@ -51,6 +51,18 @@ pub(super) struct Prompt {
     pub(super) file_prefix: Option<String>,
 }
 
+impl Prompt {
+    /// The arguments with which a prompt goes in via `via`; none where it does not.
+    pub(super) fn delivery(&self, via: DeliveryVia) -> Option<&[Piece]> {
+        match via {
+            DeliveryVia::Stdin => self.stdin.as_deref(),
+            DeliveryVia::Arg => self.arg.as_deref(),
+            DeliveryVia::File => self.file.as_deref(),
+            DeliveryVia::Env => self.env.as_ref().map(|_| [].as_slice()),
+        }
+    }
+}
+
 /// What an access mode puts on the command line and into the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mode {

@@ -83,7 +83,7 @@ pub enum PresetError {
         /// What is wrong.
         message: String,
         /// What helps.
-        cure: &'static str,
+        cure: Box<str>,
     },
     /// A field is missing.
     #[error("{file}: the agent {agent} has no `{field}`")]
@@ -113,7 +113,7 @@ impl Coded for PresetError {
             PresetError::Version { .. } => {
                 Some(format!("write `preset = {VERSION}`, or use the program that the file was written for"))
             }
-            PresetError::Contradiction { cure, .. } => Some((*cure).to_owned()),
+            PresetError::Contradiction { cure, .. } => Some(cure.to_string()),
             PresetError::Missing { field, agent, .. } => {
                 let names = BUILT_IN.map(|(name, _)| name).join(", ");
                 Some(format!("add `{field} = …` under `[agents.{agent}]`, or change one of {names}"))
@@ -176,7 +176,9 @@ impl Presets {
             if found != VERSION {
                 return Err(PresetError::Version { file: source(&name), agent: name, found });
             }
-            match patch.complete(&name) {
+            // A stored preset is not held to this: a run goes on by what it began with.
+            let usable = patch.complete(&name).and_then(|preset| preset.expect_usable().map(|()| preset));
+            match usable {
                 Ok(preset) => Ok((name, preset)),
                 Err(fault) => Err(incomplete(source(&name), name, fault)),
             }
@@ -229,7 +231,9 @@ impl Preset {
 fn incomplete(file: String, agent: String, fault: Incomplete) -> PresetError {
     match fault {
         Incomplete::Missing(field) => PresetError::Missing { file, agent, field },
-        fault => PresetError::Contradiction { file, agent, message: fault.to_string(), cure: fault.cure() },
+        fault => {
+            PresetError::Contradiction { file, agent, message: fault.to_string(), cure: fault.cure().into() }
+        }
     }
 }
 

@@ -71,7 +71,7 @@ impl Preset {
         patch.complete(name).map_err(|fault: Incomplete| ReadingError {
             at: None,
             message: fault.to_string().replace("stream = \"json_lines\"", "stream: json_lines"),
-            hint: Some(fault.cure().to_owned()),
+            hint: Some(fault.cure()),
         })
     }
 }

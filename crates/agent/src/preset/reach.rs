@@ -159,10 +159,10 @@ mod tests {
             login.args = ["who"]
             stream = "json_lines"
             lines = [{ when = { type = "t" }, message = "m" }]
-            start = ["{prompt}"]
-            resume = ["r"]
-            fork = ["f"]
-            screen = ["s"]
+            start = ["{session}", "{access}", "{model}", "{schema}", "{prompt}"]
+            resume = ["{session}", "{schema}", "{prompt}"]
+            fork = ["{session}", "{new_session}", "{schema}", "{prompt}"]
+            screen = ["{session}"]
             session = "chosen"
             model = ["-m", "{model}"]
             schema = { args = ["{schema}"], as = "path" }

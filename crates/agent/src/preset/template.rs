@@ -115,7 +115,7 @@ impl fmt::Display for Piece {
 }
 
 impl Place {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Place::Session => "session",
             Place::NewSession => "new_session",

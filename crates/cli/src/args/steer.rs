@@ -93,7 +93,7 @@ pub(crate) struct ResumeArgs {
     /// Ask again at once what waits for a moment: an agent that met a limit, a step before its next try.
     #[arg(long)]
     pub(crate) now: bool,
-    /// Take it from the process that owns it.
+    /// Take it from the process that owns it, and end the screen that somebody has open on one of its agents.
     #[arg(long)]
     pub(crate) take_over: bool,
     /// Leave it to a process in the background.

@@ -4,11 +4,12 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use backstay_engine::record::RunStatus;
+use backstay_exec::ScreenHold;
 use backstay_model::event::{
     Event, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
 };
 use backstay_model::{Position, RunId};
-use backstay_runtime::{Checkout, Store, Takeover};
+use backstay_runtime::{AttachError, Checkout, Store, Takeover};
 use camino::Utf8PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,24 +46,23 @@ pub(crate) async fn attach(context: &Context, args: AttachArgs) -> Result<Exit, 
             output::note(&format!("{run} ended meanwhile"));
         }
     }
-    output::note(&format!(
-        "{run} stands still; the session {} of {} is yours until you leave its screen",
-        takeover.session(),
-        takeover.agent()
-    ));
-    let worked = open(context, takeover).await;
-    let recorded = match &worked {
-        Ok(done) => hand_back(context, &store, run, done).await,
-        Err(_) => Ok(false),
+    let recorded = match open(context, run, takeover).await {
+        Ok((done, screen)) => {
+            let recorded = hand_back(context, &store, run, &done).await;
+            // Whoever waits for the screen to be left finds what was done on it.
+            if is_taken_over(run, &screen) {
+                return recorded.map(|_| Exit::Completed);
+            }
+            recorded
+        }
+        Err(error) => Err(error),
     };
     // Whatever went wrong, what was only held up goes on.
     if goes_on && !args.stay {
         let resumed = go_on(context, &store, run, &args).await;
-        worked?;
         recorded?;
         return resumed;
     }
-    worked?;
     if recorded? {
         output::note(&format!("next  backstay resume {run}"));
     }
@@ -88,12 +88,39 @@ async fn stand_still(context: &Context, store: &Store, run: RunId) -> Result<Run
 }
 
 /// Opens the screen. Signals of the keyboard are for whoever is on it.
-async fn open(context: &Context, takeover: Takeover) -> Result<Intervened, CliError> {
+async fn open(
+    context: &Context,
+    run: RunId,
+    takeover: Takeover,
+) -> Result<(Intervened, ScreenHold), CliError> {
+    let mut screen = takeover.take_screen().await?;
+    output::note(&format!(
+        "{run} stands still; the session {} of {} is yours until you leave its screen",
+        takeover.session(),
+        takeover.agent()
+    ));
     let ignored = |kind| signal(kind).map_err(CliError::Signals);
     let _held = (ignored(SignalKind::interrupt())?, ignored(SignalKind::quit())?);
     let by = context.actor();
-    let worked = tokio::task::spawn_blocking(move || takeover.open(by)).await;
-    Ok(worked??)
+    let worked = tokio::task::spawn_blocking(move || {
+        let done = takeover.open(by, &mut screen)?;
+        Ok::<_, AttachError>((done, screen))
+    });
+    Ok(worked.await??)
+}
+
+/// Whether somebody ended the screen to let the run go on. Says so.
+fn is_taken_over(run: RunId, screen: &ScreenHold) -> bool {
+    let is_taken = screen.is_taken_over().unwrap_or_else(|error| {
+        tracing::warn!(%run, %error, "whether the screen was ended for the run to go on cannot be read");
+        false
+    });
+    if is_taken {
+        output::note(&format!(
+            "the screen was ended to let {run} go on; `backstay watch {run}` shows it at work"
+        ));
+    }
+    is_taken
 }
 
 /// Writes down what was done, if the run still takes it, and says it.
@@ -139,6 +166,10 @@ async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<O
 }
 
 async fn go_on(context: &Context, store: &Store, run: RunId, args: &AttachArgs) -> Result<Exit, CliError> {
+    if store.view(run).await?.record.status != RunStatus::Suspended {
+        output::note(&format!("{run} goes on: somebody resumed it; `backstay watch {run}` shows it at work"));
+        return Ok(Exit::Completed);
+    }
     if args.detach {
         let said = store.say(run, Event::from(ResumeRequested { by: context.actor(), now: false })).await?;
         crate::detach::go_on(context, store, run)?;

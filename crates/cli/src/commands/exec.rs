@@ -22,6 +22,9 @@ pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, 
     if args.prompt == "-" {
         args.prompt = read_stdin()?;
     }
+    if args.prompt.trim().is_empty() {
+        return Err(CliError::EmptyPrompt { agent: args.agent });
+    }
     let can_resume =
         context.configuration_here()?.traits()?.get(&args.agent).is_some_and(|agent| agent.can_resume);
     let text = workflow(&args, can_resume);

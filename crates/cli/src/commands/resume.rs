@@ -1,6 +1,7 @@
 //! `backstay resume`.
 
 use backstay_engine::record::{RunRecord, RunStatus};
+use backstay_exec::OpenScreen;
 use backstay_files::shell_word;
 use backstay_log::ClaimMode;
 use backstay_model::event::{Event, ResumeRequested};
@@ -18,6 +19,14 @@ use crate::output;
 pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, CliError> {
     let store = context.store().await?;
     let run = context.run(&store, args.run.as_deref()).await?;
+    if args.take_over
+        && let Some(OpenScreen { pid, on }) = store.end_screen(run).await?
+    {
+        output::note(&format!(
+            "ended the screen of {} (pid {pid}), which was open in {}",
+            on.agent, on.session
+        ));
+    }
     let view = store.view(run).await?;
     let status = view.record.status;
     if status.is_ended() {
@@ -30,7 +39,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
     }
     context.trusted(&store)?;
     super::retry::note_if_changed(context, &store, run, "resume").await;
-    let mut said = None;
+    let (mut said, mut is_wanted) = (None, false);
     if args.now || matches!(status, RunStatus::Suspended | RunStatus::Suspending) {
         let event = Event::from(ResumeRequested { by: context.actor(), now: args.now });
         match store.say(run, event).await {
@@ -39,6 +48,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
             Err(SayError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }
+        is_wanted = true;
     }
     if args.detach {
         crate::detach::go_on(context, &store, run)?;
@@ -49,7 +59,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         return super::run::detached(run, args.json);
     }
     let look = if args.json { Look::Json } else { Look::Page };
-    if said.is_some() && !args.take_over {
+    if is_wanted && !args.take_over {
         // An owner that was still stopping what is at work hears the wish, and goes on itself.
         return foreground::work_or_watch(context, &store, run, look).await;
     }

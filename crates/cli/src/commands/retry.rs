@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use backstay_engine::run::{ForeignPlan, RetryOutlook};
 use backstay_model::event::{Event, PlanRef, Redefinition, Reopened, StepRedefined};
 use backstay_model::{Digest, Payload, RunId, StepId};
-use backstay_runtime::{RunError, RunRequest, RunView, Store};
+use backstay_runtime::{RunError, RunRequest, RunView, Store, changed_presets};
 use backstay_workflow::Given;
 use backstay_workflow::plan::{InputSpec, Plan};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -169,49 +169,79 @@ fn words(step: &StepRedefined) -> String {
     format!("{} ({})", step.step, step.redefinition.as_str())
 }
 
-/// Says so if the file that the run's plan is of, or a file that it names, is not what it was.
+/// Says so if the file that the run's plan is of, a file that it names, or an agent of it is not what it was.
 ///
 /// The run goes on by its plan: that this cannot be told now stops nothing, and is said too.
 pub(super) async fn note_if_changed(context: &Context, store: &Store, run: RunId, command: &str) {
-    match change_of_file(context, store, run, command).await {
-        Ok(Some(change)) => output::note(&change),
-        Ok(None) => {}
+    match changes(context, store, run, command).await {
+        Ok(changes) => changes.iter().for_each(|change| output::note(change)),
         Err(error) => output::note(&format!(
-            "whether its workflow file has changed cannot be told: {}; the run goes on by the plan that it has",
+            "whether its workflow file or its agents have changed cannot be told: {}; the run goes on by the plan that it has",
             output::describe_any(&error)
         )),
     }
 }
 
-/// What there is to say of a file that is not what it was.
-async fn change_of_file(
+async fn changes(
     context: &Context,
     store: &Store,
     run: RunId,
     command: &str,
-) -> Result<Option<String>, CliError> {
+) -> Result<Vec<String>, CliError> {
     let own = plan_of(store, run).await?;
-    let path = match Utf8Path::new(&own.file).file_name() {
-        Some(name) => Utf8Path::new(&own.folder).join(name),
-        None => return Ok(None),
-    };
+    let file = Utf8Path::new(&own.file).file_name().map(|name| Utf8Path::new(&own.folder).join(name));
     // What is gone, or was never in a file, cannot be taken in its place.
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let file = WorkflowFile::read(context, &path)?;
-    if Digest::of(file.text.as_bytes()) == own.source && !names_changed_file(context, &file, &own, run)? {
-        return Ok(None);
-    }
-    let shown = path.strip_prefix(&context.cwd).unwrap_or(&path);
-    let word = shell_word(shown.as_str());
-    let cure = match command {
-        "retry" => format!("`backstay retry {run} --workflow {word}` takes it as it is now"),
-        _ => format!(
-            "`backstay cancel {run}` and then `backstay retry {run} --workflow {word}` take it as it is now"
-        ),
+    let file = file.filter(|path| path.is_file());
+    let cure = file.as_ref().map(|path| {
+        let word = shell_word(path.strip_prefix(&context.cwd).unwrap_or(path).as_str());
+        let retry = format!("`backstay retry {run} --workflow {word}`");
+        if command == "retry" { retry } else { format!("`backstay cancel {run}`, then {retry},") }
+    });
+    let of_file = match (&file, &cure) {
+        (Some(path), Some(cure)) => change_of_file(context, &own, run, path, cure)?,
+        _ => None,
     };
-    Ok(Some(format!("{shown} has changed since: the run goes on by the plan that it has; {cure}")))
+    Ok(of_file.into_iter().chain(change_of_agents(context, store, &own, cure.as_deref())?).collect())
+}
+
+/// What there is to say of agents that are set otherwise now.
+fn change_of_agents(
+    context: &Context,
+    store: &Store,
+    own: &PlanRef,
+    cure: Option<&str>,
+) -> Result<Option<String>, CliError> {
+    let configuration = context.configuration(store.folder())?;
+    let changed = changed_presets(own, configuration.trusted()?.presets())?;
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let (agents, settings) = match changed.as_slice() {
+        [agent] => (format!("the agent {agent} is"), "it has"),
+        agents => (format!("the agents {} are", agents.join(", ")), "they have"),
+    };
+    Ok(Some(format!(
+        "{agents} configured otherwise now: the run keeps the settings that it began with; {} takes those that {settings} today",
+        cure.unwrap_or("a new run")
+    )))
+}
+
+/// What there is to say of a file that is not what it was.
+fn change_of_file(
+    context: &Context,
+    own: &PlanRef,
+    run: RunId,
+    path: &Utf8Path,
+    cure: &str,
+) -> Result<Option<String>, CliError> {
+    let file = WorkflowFile::read(context, path)?;
+    if Digest::of(file.text.as_bytes()) == own.source && !names_changed_file(context, &file, own, run)? {
+        return Ok(None);
+    }
+    let shown = path.strip_prefix(&context.cwd).unwrap_or(path);
+    Ok(Some(format!(
+        "{shown} has changed since: the run goes on by the plan that it has; {cure} takes it as it is now"
+    )))
 }
 
 /// Whether the same text comes to another plan, because a prompt's or a schema's file is another one.

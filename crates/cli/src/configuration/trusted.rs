@@ -151,8 +151,11 @@ mod tests {
             [backstay_agent::Pattern::from("no more".to_owned())]
         );
         assert_eq!((trusted.left_out(), untrusted.bell()), (None, false));
-        let new =
-            configuration("", "[agents.mine]\nprogram = \"x\"\nstart = []\naccess.read.args = []\n", false);
+        let new = configuration(
+            "",
+            "[agents.mine]\nprogram = \"x\"\nstart = []\nprompt.stdin = []\naccess.read.args = []\n",
+            false,
+        );
         assert!(new.traits().unwrap().contains_key("mine"), "a check knows of it");
         assert!(new.trusted_part().unwrap().presets().get("mine").is_none(), "and nothing is started by it");
     }

@@ -2,7 +2,7 @@
 
 use backstay_model::event::{Access, AgentStarting, SessionWish, session_name};
 use backstay_model::{Digest, StepId};
-use backstay_workflow::expression::{EvalError, Template, Values};
+use backstay_workflow::expression::{EvalError, EvalErrorKind, Template, Values};
 use backstay_workflow::plan::{
     AfterCrash, AgentKind, AgentOptions, AgentSpec, SessionRule, Step, Verb, Via, command_preset,
 };
@@ -73,7 +73,7 @@ impl RunMachine {
         let Verb::Agent { agent: first, prompt, options } = &step.verb else { return Ok(()) };
         let (name, spec) = agent;
         let leaf = self.leaf(place);
-        let task = prompt.render(values)?;
+        let task = task_of(prompt, values)?;
         let (preset, model, args, via) = match &spec.kind {
             AgentKind::Command { command, via, reading: Some(_) } => {
                 let preset = command_preset(name);
@@ -191,6 +191,20 @@ fn with_predecessor(task: String, leaf: Option<&Leaf>) -> String {
         Some(predecessor) => predecessor.hand_over(&task),
         None => task,
     }
+}
+
+/// What an agent is to do: no agent is started, and nothing paid, for a prompt that its values leave empty.
+fn task_of(prompt: &Template, values: &Values) -> Result<String, EvalError> {
+    let task = prompt.render(values)?;
+    if task.trim().is_empty() {
+        return Err(EvalError {
+            kind: EvalErrorKind::EmptyPrompt,
+            expression: prompt.source.trim().to_owned(),
+            message: "the prompt is empty: give what it prints a value, or leave the step out with `if`"
+                .to_owned(),
+        });
+    }
+    Ok(task)
 }
 
 fn render_all(parts: &[Template], values: &Values) -> Result<Vec<String>, EvalError> {

@@ -15,7 +15,7 @@ mod version;
 pub(crate) use attend::{AttendError, Attendant, Attended, Finding, Heard, Taken};
 pub(crate) use observe::Answer;
 pub(crate) use pin::{Pinned, pin};
-pub use pin::{preset_traits, reading_fault};
+pub use pin::{changed_presets, preset_traits, reading_fault};
 pub(crate) use shape::Shape;
 pub use shape::schema_fault;
 pub use spoken::Spoken;

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use backstay_agent::{Preset, Presets, ReadingError};
+use backstay_agent::{DeliveryVia, Preset, Presets, ReadingError};
 use backstay_model::Digest;
-use backstay_workflow::plan::Plan;
+use backstay_model::event::PlanRef;
+use backstay_workflow::plan::{Plan, Via};
 use backstay_workflow::{PresetTraits, ReadingFault};
 
 use crate::error::RunError;
@@ -15,11 +16,23 @@ use crate::error::RunError;
 pub fn preset_traits(presets: &Presets) -> BTreeMap<String, PresetTraits> {
     let traits = |preset: &Preset| PresetTraits {
         access: preset.access().collect(),
+        vias: preset.vias().map(via).collect(),
+        takes_model: preset.takes_model(),
+        takes_args: preset.takes_args(),
         can_resume: preset.can_resume(),
         can_fork: preset.can_fork(),
         file_prefix: preset.file_prefix().map(ToOwned::to_owned),
     };
     presets.iter().map(|preset| (preset.name().to_owned(), traits(preset))).collect()
+}
+
+fn via(delivery: DeliveryVia) -> Via {
+    match delivery {
+        DeliveryVia::Stdin => Via::Stdin,
+        DeliveryVia::Arg => Via::Arg,
+        DeliveryVia::File => Via::File,
+        DeliveryVia::Env => Via::Env,
+    }
 }
 
 /// The presets that a run goes by.
@@ -53,14 +66,36 @@ pub(crate) fn pin(plan: &Plan, presets: &Presets) -> Result<Pinned, RunError> {
     Ok(pinned)
 }
 
+/// The agents of a run's plan that are set otherwise in `presets` than in what the run goes by.
+///
+/// # Errors
+/// [`RunError`] if a preset has no stored form.
+pub fn changed_presets<'own>(own: &'own PlanRef, presets: &Presets) -> Result<Vec<&'own str>, RunError> {
+    let mut changed = Vec::new();
+    for (name, digest) in &own.presets {
+        // What is made of a command of the plan has none there, and what is gone from there takes nothing's place.
+        let Some(preset) = presets.get(name) else { continue };
+        if digest_of(name, preset)?.0 != *digest {
+            changed.push(name.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+/// The stored form of `preset`, and its digest.
+fn digest_of(name: &str, preset: &Preset) -> Result<(Digest, String), RunError> {
+    let stored =
+        preset.stored().map_err(|source| RunError::PresetForm { preset: name.to_owned(), source })?;
+    Ok((Digest::of(stored.as_bytes()), stored))
+}
+
 impl Pinned {
     fn add(&mut self, name: &str, preset: &Preset) -> Result<(), RunError> {
         if self.presets.contains_key(name) {
             return Ok(());
         }
-        let stored =
-            preset.stored().map_err(|source| RunError::PresetForm { preset: name.to_owned(), source })?;
-        self.presets.insert(name.to_owned(), Digest::of(stored.as_bytes()));
+        let (digest, stored) = digest_of(name, preset)?;
+        self.presets.insert(name.to_owned(), digest);
         self.texts.push(Arc::from(stored));
         Ok(())
     }

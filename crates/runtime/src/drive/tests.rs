@@ -189,3 +189,19 @@ fn an_owner_that_lost_its_proof_starts_nothing_whenever_it_finds_out() {
         assert!(held >= 4, "it was asked {held} times before it started work");
     });
 }
+
+#[test]
+fn a_run_in_a_folder_that_is_no_absolute_path_is_not_worked_on() {
+    let keep = tempfile::tempdir().unwrap();
+    let folder = Utf8PathBuf::from_path_buf(keep.path().to_owned()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let registry = Registry::in_folder(&folder.join("registry"));
+        let store = Store::open(&folder.join("store"), &registry).create().await.unwrap();
+        let run = request(&store, Utf8Path::new("here")).await;
+        let owner = owner(&store, &folder.join("keeper")).await;
+        let error = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await.unwrap_err();
+        assert_eq!(error.code().to_string(), "BKS-R092", "{error}");
+        assert!(error.to_string().contains("\"here\", which is not an absolute path"), "{error}");
+    });
+}

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 
 use backstay_exec::care::is_held;
+use backstay_exec::{ScreenState, screen_state};
 use backstay_files::{Dir, FileKind, if_there};
 use backstay_model::event::CheckoutBusy;
 use backstay_model::{Epoch, RunId};
@@ -220,6 +221,10 @@ fn is_worked_on(note: &Note) -> io::Result<bool> {
     let store = real_folder(&note.store);
     let Some(root) = if_there(Dir::open(store.as_std_path()))? else { return Ok(false) };
     let run = Utf8PathBuf::from(format!("runs/{}", note.run));
+    // A screen outlives the process that opened it.
+    if matches!(screen_state(&store.join(&run))?, ScreenState::Open(_)) {
+        return Ok(true);
+    }
     for step in folders(&root, &run)? {
         for attempt in folders(&root, &step)? {
             if is_held(&store.join(&attempt))? {
@@ -314,6 +319,21 @@ mod tests {
         assert_eq!((busy.held_by, busy.pid), (None, Some(std::process::id())));
         drop(screen);
         assert_eq!(named(&checkout.lease(&owner(ONE, 3)).unwrap()), ONE);
+    }
+
+    #[test]
+    fn a_run_with_an_open_screen_keeps_the_checkout_without_the_process_that_opened_it() {
+        let (_folder, checkout) = checkout();
+        let one = tenant(&checkout, ONE, None);
+        drop(checkout.lease(&one).unwrap());
+        let run = one.store.join("runs").join(ONE);
+        fs::create_dir_all(&run).unwrap();
+        let on = backstay_exec::ScreenSession { agent: "mine".to_owned(), session: "s1".to_owned() };
+        let screen = backstay_exec::ScreenHold::take(&run, on).unwrap().unwrap();
+        let Leased::Busy(busy) = checkout.lease(&tenant(&checkout, TWO, None)).unwrap() else { panic!() };
+        assert_eq!(busy.held_by, Some(ONE.parse().unwrap()));
+        drop(screen);
+        assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, None)).unwrap()), TWO);
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl Reader<'_> {
             return;
         };
         // The step says what it wants; who does it may be named here or at the start, and the same holds for both.
-        if spec.preset().is_none() {
+        let preset = spec.preset().map(str::to_owned);
+        if preset.is_none() {
             // That it changes nothing is a promise that any program can make.
             let is_promise = options.access == Access::Read;
             let limits = if spec.is_read() { LIMIT_KEYS } else { &[] };
@@ -127,6 +128,12 @@ impl Reader<'_> {
             if let Some(used) = used {
                 self.ignored_by_commands(used, &["model", "args"], agent);
             }
+        }
+        // What is said of a stranger is said elsewhere: it is not given them.
+        if let (Some(used), Some(preset)) = (used, preset)
+            && !self.strangers.contains_key(agent)
+        {
+            self.expect_taken(used, &preset);
         }
         let agents: Vec<String> = std::iter::once(agent.to_owned()).chain(options.fallback.clone()).collect();
         for agent in agents {
@@ -163,12 +170,15 @@ impl Reader<'_> {
     fn can_do(&mut self, agent: &str, fields: &Fields<'_>, options: &AgentOptions) {
         let traits = self.specs.get(agent).and_then(|spec| self.presets.get(spec.preset()?));
         let Some(traits) = traits.cloned() else { return };
-        if let Some(entry) = fields.entry("access")
+        let named = fields.get("access");
+        if let Some(node) = named.or_else(|| fields.get("agent"))
             && !traits.access.contains(&options.access)
         {
+            let range = first_line(self.source, &node.range);
             let has = crate::diagnostic::listed(traits.access.iter().map(|access| access.name()));
-            let message = format!("`{agent}` has no access mode `{}`", options.access.name());
-            self.say(Report::error(codes::ACCESS, &entry.value.range, message).hint(format!("it has {has}")));
+            let default = if named.is_none() { ", which a step has without `access`" } else { "" };
+            let message = format!("`{agent}` has no access mode `{}`{default}", options.access.name());
+            self.say(Report::error(codes::ACCESS, &range, message).hint(format!("it has {has}")));
         }
         let lacks = match &options.session {
             SessionRule::From { fork: true, .. } if !traits.can_fork => "a copy of a session",
@@ -312,6 +322,14 @@ impl Reader<'_> {
         None
     }
 
+    /// Says that the prompt `text`, which `node` says, gives the agent no task.
+    fn expect_task(&mut self, node: &Node, text: &str) {
+        if text.trim().is_empty() {
+            let report = Report::error(codes::WRONG_VALUE, &node.range, "the prompt is empty");
+            self.say(report.hint("say what the agent is to do"));
+        }
+    }
+
     fn prompt(&mut self, agent: &Node, fields: &Fields<'_>, site: &Site) -> Option<Template> {
         match (fields.entry("prompt"), fields.entry("prompt_file")) {
             (Some(_), Some(file)) => {
@@ -338,12 +356,16 @@ impl Reader<'_> {
             }
             (Some(prompt), None) => {
                 let text = self.text(&prompt.value, "`prompt`")?;
+                self.expect_task(&prompt.value, text);
                 self.template(&prompt.value, text, TemplateKind::Prompt, site)
             }
             (None, Some(file)) => {
                 let path = self.text(&file.value, "`prompt_file`")?;
                 match (self.read_file)(path) {
-                    Ok(text) => self.template(&file.value, &text, TemplateKind::Prompt, site),
+                    Ok(text) => {
+                        self.expect_task(&file.value, &text);
+                        self.template(&file.value, &text, TemplateKind::Prompt, site)
+                    }
                     Err(error) => {
                         let message = format!("the prompt file `{path}` can not be read: {error}");
                         self.say(

@@ -102,6 +102,8 @@ impl Reader<'_> {
                     return None;
                 }
                 self.only_of_commands(&fields, name);
+                self.expect_via(fields.get("via"), via, name);
+                self.expect_taken(&fields, name);
                 let (model, args) = self.model_and_args(&fields, &Site::Start);
                 AgentKind::Preset { preset: name.to_owned(), model, args, via }
             }
@@ -111,6 +113,30 @@ impl Reader<'_> {
             }
         };
         Some(AgentSpec { kind, env })
+    }
+
+    /// Says that the preset `name` cannot be given its prompt via `via`, which stands at `node`.
+    fn expect_via(&mut self, node: Option<&Node>, via: Option<Via>, name: &str) {
+        let (Some(node), Some(via), Some(traits)) = (node, via, self.presets.get(name)) else { return };
+        if !traits.vias.contains(&via) {
+            let has = crate::diagnostic::listed(traits.vias.iter().map(|via| via.name()));
+            let message = format!("`{name}` takes no prompt via {}", via.name());
+            self.say(Report::error(codes::ACCESS, &node.range, message).hint(format!("it has {has}")));
+        }
+    }
+
+    /// Says that the preset `name` has no place for the model or the arguments that `fields` give it.
+    pub(super) fn expect_taken(&mut self, fields: &Fields<'_>, name: &str) {
+        let Some(traits) = self.presets.get(name).cloned() else { return };
+        let (model, args) = ("`model = [\"--model\", \"{model}\"]`, and `{model}`", "`{args}`");
+        for (key, is_taken, place) in
+            [("model", traits.takes_model, model), ("args", traits.takes_args, args)]
+        {
+            let Some(entry) = fields.entry(key).filter(|_| !is_taken) else { continue };
+            let message = format!("`{name}` has no place for `{key}`");
+            let hint = format!("under `[agents.{name}]` add {place} in `start`, or remove it here");
+            self.say(Report::error(codes::ACCESS, &entry.key.range, message).hint(hint));
+        }
     }
 
     fn without_command(&mut self, node: &Node, fields: &Fields<'_>) {

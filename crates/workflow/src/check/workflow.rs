@@ -13,7 +13,7 @@ use crate::diagnostic::{Diagnostic, Fix, Repair, Severity, line_and_column};
 use crate::expression::TemplateKind;
 use backstay_model::event::Access;
 
-use crate::plan::{OutputSpec, PLAN_VERSION, Plan};
+use crate::plan::{OutputSpec, PLAN_VERSION, Plan, Via};
 use crate::yaml::{Edit, Intent, Kind, Node, Plain, judge, mend};
 
 /// What `--agent NAME=…` puts in an agent's place.
@@ -30,6 +30,12 @@ pub enum AgentOverride {
 pub struct PresetTraits {
     /// What it can be allowed.
     pub access: BTreeSet<Access>,
+    /// How it can be given its prompt.
+    pub vias: BTreeSet<Via>,
+    /// Whether a model can be chosen.
+    pub takes_model: bool,
+    /// Whether it can be given further arguments.
+    pub takes_args: bool,
     /// Whether it can go on with a session.
     pub can_resume: bool,
     /// Whether it can go on with a copy of one.

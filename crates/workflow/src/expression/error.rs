@@ -50,6 +50,8 @@ pub enum EvalErrorKind {
     TooLarge,
     /// A script needs a number, or true or false, and it is something else.
     WrongKind,
+    /// What an agent is to be told is empty.
+    EmptyPrompt,
     /// Anything else: a filter refuses its argument, an operator does not fit.
     Failed,
 }
@@ -76,6 +78,7 @@ impl Coded for EvalError {
             EvalErrorKind::NulInVariable => codes::NUL_IN_VARIABLE,
             EvalErrorKind::TooLarge => codes::LARGE_VALUE,
             EvalErrorKind::WrongKind => codes::WRONG_KIND,
+            EvalErrorKind::EmptyPrompt => codes::EMPTY_PROMPT,
             EvalErrorKind::Failed => codes::EVALUATION,
         }
     }
@@ -92,7 +95,10 @@ impl Coded for EvalError {
             EvalErrorKind::OutOfFuel => "move the work into a step",
             EvalErrorKind::WrongKind => "turn a text into a whole number with the filter `int`",
             // The message has the way out: a run that fails shows nothing else.
-            EvalErrorKind::NulInVariable | EvalErrorKind::TooLarge | EvalErrorKind::Failed => return None,
+            EvalErrorKind::NulInVariable
+            | EvalErrorKind::TooLarge
+            | EvalErrorKind::EmptyPrompt
+            | EvalErrorKind::Failed => return None,
         };
         Some(hint.to_owned())
     }

@@ -101,6 +101,26 @@ fn used(span: UsageSpan, input: u64) -> Said {
 }
 
 #[test]
+fn a_prompt_that_its_values_leave_empty_fails_its_step_and_starts_no_agent() {
+    let why = "`${{ steps.a.output }}`: the prompt is empty: give what it prints a value, or leave the step out with `if`";
+    for nothing in ["", " \n\t"] {
+        let mut bench =
+            Bench::begun("- {id: a, run: 'true'}\n- {id: b, agent: codex, prompt: '${{ steps.a.output }}'}");
+        assert_eq!(
+            bench.print("a", nothing),
+            [
+                "a ended 1 succeeded".to_owned(),
+                "a succeeded: exit 0".to_owned(),
+                "b started".to_owned(),
+                format!("b failed: `b`: {why}"),
+            ],
+            "{nothing:?}"
+        );
+        assert_eq!(bench.look(), [format!("run failed: b: `b`: {why}")], "{nothing:?}");
+    }
+}
+
+#[test]
 fn an_agent_by_preset_is_told_and_its_answer_is_its_output() {
     let mut bench = Bench::begun(
         "- {id: a, agent: {use: codex, model: m, args: [-c, x]}, access: read, prompt: \"Do ${{ run.workflow }}.\"}\n- {id: b, run: 'echo ${{ steps.a.output }} ${{ steps.a.summary }}'}",

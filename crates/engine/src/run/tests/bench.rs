@@ -15,6 +15,7 @@ use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, OwnerId, Position, QuestionId, Recorded, RunId, Scope, Seq,
     Text, Timestamp, Topic,
 };
+use backstay_workflow::plan::Via;
 use backstay_workflow::{CheckInput, PresetTraits, check};
 
 use super::super::{Definition, Desired, Emitted, Input, Outcome, RunMachine, Work};
@@ -432,7 +433,15 @@ fn definition_of(file: &str, inputs: &str) -> Arc<Definition> {
 /// A preset that can everything.
 fn able() -> PresetTraits {
     let access = [Access::Read, Access::Write, Access::Full].into();
-    PresetTraits { access, can_resume: true, can_fork: true, file_prefix: None }
+    PresetTraits {
+        access,
+        vias: [Via::Stdin, Via::Arg].into(),
+        takes_model: true,
+        takes_args: true,
+        can_resume: true,
+        can_fork: true,
+        file_prefix: None,
+    }
 }
 
 pub(super) fn exited(code: i32) -> ProcessEnded {

@@ -87,7 +87,7 @@ fn a_wait_is_counted_from_when_the_process_last_wrote_something() {
 
 #[test]
 fn a_failure_of_an_agent_whose_output_is_text_counts_wherever_it_stands_on_either_stream() {
-    let text = "[agents.mine]\nprogram = \"mine\"\nstart = []\nsigns = { success = [\"done\"], failure = [\"fatal:\"], login = [\"no key\"] }";
+    let text = "[agents.mine]\nprogram = \"mine\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\nsigns = { success = [\"done\"], failure = [\"fatal:\"], login = [\"no key\"] }";
     let mine = Presets::with_configuration("config.toml", text).unwrap().get("mine").unwrap().clone();
     let more = "more of it\n".repeat(2_000);
     let failed = format!("fatal: no key\n{more}");
@@ -163,7 +163,7 @@ fn a_process_that_works_in_the_background_or_begins_another_turn_is_not_over() {
 
 #[test]
 fn an_agent_whose_model_thinks_in_another_turn_is_not_over() {
-    let rules = "[agents.mine]\nprogram = \"mine\"\nstart = []\nstream = \"json_lines\"\nlines = [{ when = { type = \"begins\" }, turn_started = true }, { when = { type = \"ends\" }, turn_ended = { ok = true } }]";
+    let rules = "[agents.mine]\nprogram = \"mine\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\nstream = \"json_lines\"\nlines = [{ when = { type = \"begins\" }, turn_started = true }, { when = { type = \"ends\" }, turn_ended = { ok = true } }]";
     let mine = Presets::with_configuration("config.toml", rules).unwrap().get("mine").unwrap().clone();
     let mine = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
     for (mut observer, ends_turn, begins_turn) in [

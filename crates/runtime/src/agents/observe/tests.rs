@@ -79,6 +79,8 @@ fn of_a_line_with_more_facts_than_are_told_what_decides_is_told_and_the_rest_is_
     let rules = r#"[agents.mine]
 program = "mine"
 start = []
+prompt.stdin = []
+access.write.args = []
 stream = "json_lines"
 signs.limit = ["slow down"]
 lines = [
@@ -123,7 +125,7 @@ lines = [
 
 #[test]
 fn of_many_lines_of_text_that_say_how_the_turn_ended_those_are_facts_that_change_it() {
-    let preset = "[agents.mine]\nprogram = \"mine\"\nstart = []\nsigns.success = [\"ok\"]\nsigns.failure = [\"fatal\"]";
+    let preset = "[agents.mine]\nprogram = \"mine\"\nstart = []\nprompt.stdin = []\naccess.write.args = []\nsigns.success = [\"ok\"]\nsigns.failure = [\"fatal\"]";
     let mine = Presets::with_configuration("config.toml", preset).unwrap().get("mine").unwrap().clone();
     let mut observer = Observer::new(mine, "/work/project", SaidUntil::default(), &Secrets::of(&[]));
     let many = "ok 1\n".repeat(5_000);
