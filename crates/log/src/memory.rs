@@ -196,7 +196,7 @@ impl Shared {
             (Some(OwnerView { state: OwnerState::SessionGone, .. }), _) => ClaimReason::SessionGone,
             (Some(_), ClaimMode::TakeOver) => ClaimReason::TakenOver,
             (Some(owner), ClaimMode::IfFree | ClaimMode::WaitUntilFree) => {
-                return Err(ClaimError::Owned { topic: topic.clone(), owner });
+                return Err(ClaimError::Owned { topic: topic.clone(), owner: Box::new(owner) });
             }
         };
         let live = state.topics.get(topic).into_iter().flat_map(|topic| topic.live.values());

@@ -279,7 +279,7 @@ pub enum ClaimError {
         /// The topic.
         topic: Topic,
         /// The owner.
-        owner: OwnerView,
+        owner: Box<OwnerView>,
     },
     /// The topic has ended.
     #[error("{topic} has ended")]

@@ -115,7 +115,7 @@ impl Claim {
             OwnerState::SessionGone => return Ok(Some(ClaimReason::SessionGone)),
             OwnerState::Dead => return Ok(Some(ClaimReason::OwnerDead)),
         }
-        let owned = || ClaimError::Owned { topic: self.topic.clone(), owner: owner.clone() };
+        let owned = || ClaimError::Owned { topic: self.topic.clone(), owner: Box::new(owner.clone()) };
         match self.mode {
             ClaimMode::TakeOver => return Ok(Some(ClaimReason::TakenOver)),
             ClaimMode::IfFree => return Err(owned()),

@@ -129,9 +129,7 @@ impl Owner {
     async fn become_owner(&self, run: RunId, mode: ClaimMode) -> Result<Option<Epoch>, DriveError> {
         match self.claim(&Topic::run(run), mode).await {
             Ok(claimed) => Ok(Some(claimed.epoch)),
-            Err(ClaimError::Owned { owner, .. }) => {
-                Err(DriveError::OwnedElsewhere { run, owner: Box::new(owner) })
-            }
+            Err(ClaimError::Owned { owner, .. }) => Err(DriveError::OwnedElsewhere { run, owner }),
             Err(ClaimError::Closed { .. }) => Ok(None),
             Err(ClaimError::Deleted { .. }) => Err(DriveError::Run(RunError::Unknown(run))),
             Err(error) => Err(DriveError::Claim(error)),
