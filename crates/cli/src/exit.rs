@@ -184,9 +184,9 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::NotUtf8 { .. }
         | CliError::PathName { .. }
         | CliError::ReadFile { .. } => Exit::Usage,
-        CliError::Drive(DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. }) => {
-            Exit::OwnedElsewhere
-        }
+        CliError::Drive(
+            DriveError::OwnedElsewhere { .. } | DriveError::Fenced { .. } | DriveError::OwnerLost { .. },
+        ) => Exit::OwnedElsewhere,
         CliError::OutputClosed => Exit::Completed,
         CliError::Drive(_)
         | CliError::Store(

@@ -152,7 +152,7 @@ fn write(folder: &Path, digest: Digest, bytes: &[u8], draft: u64) -> Result<(), 
     if let Err(error) = written {
         if let Err(left) = shard.remove(&draft) {
             // A draft that stays behind costs room and harms nothing: it has no blob's name.
-            tracing::debug!(draft, %left, "a draft of a blob stays behind");
+            tracing::debug!(draft, %left, "a draft of a blob was not removed");
         }
         return Err(error);
     }

@@ -127,6 +127,8 @@ pub trait LogOwnership: Send + Sync {
     /// Claims `topic` for the owner of `guard` by appending `owner_changed` with a new epoch. An epoch is greater than the one
     /// before by one or more. From the claim on, the store MUST refuse facts of every earlier epoch.
     ///
+    /// A claim by a guard that was lost is refused with [`ClaimError::NotRegistered`].
+    ///
     /// The reason tells what the claim found: `unowned`, `owner_dead` ([`OwnerState::Dead`]), `session_gone`
     /// ([`OwnerState::SessionGone`]), `owner_silent`, or `taken_over`. A store MUST NOT grant `session_gone` before the guard of
     /// that session says that it is lost.

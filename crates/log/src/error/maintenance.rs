@@ -105,7 +105,7 @@ impl Coded for ExclusiveError {
 #[derive(Debug, thiserror::Error)]
 pub enum ScrubError {
     /// The value is so short that it would match other texts.
-    #[error("a value of {size_bytes} bytes is too short: it has to have {least_bytes}")]
+    #[error("a value of {size_bytes} bytes is too short; it must have at least {least_bytes}")]
     TooShort {
         /// Its length.
         size_bytes: usize,
@@ -113,7 +113,7 @@ pub enum ScrubError {
         least_bytes: usize,
     },
     /// The value is part of a name, an id or a number that the store needs.
-    #[error("{place} cannot be understood without the value: {what}")]
+    #[error("{place} cannot be decoded without the value: {what}")]
     Structure {
         /// Where it is, such as `event 7 of run.…`.
         place: String,
@@ -145,7 +145,7 @@ impl Coded for ScrubError {
     fn hint(&self) -> Option<String> {
         match self {
             ScrubError::TooShort { .. } => Some(
-                "it would be found where it is no secret; change it where it is used, or scrub what stands around it, too"
+                "a short value matches other texts; change the secret where it is used, or scrub a longer text that contains it"
                     .to_owned(),
             ),
             ScrubError::Structure { .. } => Some(

@@ -49,10 +49,10 @@ pub enum InvalidBatch {
     EndByInput(Topic),
     /// The authority may not trim or delete in this way: `Owner` and `Exclusive` may trim, `Exclusive` and `Retention` may delete, and
     /// an append that deletes has nothing else.
-    #[error("the topic {0} cannot be freed in this way")]
+    #[error("this authority may not trim or delete the topic {0}")]
     NotToFree(Topic),
     /// A trace is 32 lower-case hexadecimal digits.
-    #[error("`{0}` is not a trace of 32 lower-case hexadecimal digits")]
+    #[error("the trace `{0}` is not 32 lower-case hexadecimal digits")]
     Trace(String),
 }
 
@@ -108,7 +108,7 @@ pub enum AppendError {
         actual: Seq,
     },
     /// The topic has an input that the writer has not seen.
-    #[error("an input at {input} of {topic} is newer than {after}")]
+    #[error("{topic} has an input at {input}; the writer has read up to {after}")]
     NewerInput {
         /// The topic.
         topic: Topic,
@@ -118,7 +118,7 @@ pub enum AppendError {
         input: Seq,
     },
     /// The trim does not stand at the end of a batch.
-    #[error("no batch of {topic} ends at {seq}; its head is {head}")]
+    #[error("{topic} cannot be trimmed up to {seq}: no batch ends there (its head is {head})")]
     NotABatchEnd {
         /// The topic.
         topic: Topic,
@@ -136,13 +136,13 @@ pub enum AppendError {
         key: String,
     },
     /// Too many inputs wait for the owner.
-    #[error("{INBOX_INPUTS_MAX} inputs wait in {topic} already")]
+    #[error("{topic} has {INBOX_INPUTS_MAX} inputs that no owner has read")]
     InboxFull {
         /// The topic.
         topic: Topic,
     },
     /// The batch is larger than a batch may be.
-    #[error("{actual} {}, at most {limit} are possible", .measure.unit())]
+    #[error("{actual} {} exceed the limit of {limit}", .measure.unit())]
     TooLarge {
         /// What is too large.
         measure: Measure,
@@ -188,7 +188,9 @@ impl Coded for AppendError {
                 "Read what is new, then decide again.".to_owned()
             }
             AppendError::KeyConflict { .. } => "Use another key for another append.".to_owned(),
-            AppendError::InboxFull { .. } => "Let an owner settle what waits.".to_owned(),
+            AppendError::InboxFull { .. } => {
+                "Let an owner of the topic read them, then try again.".to_owned()
+            }
             AppendError::TooLarge { measure: Measure::PayloadBytes | Measure::BatchBytes, .. } => {
                 "Keep large values as blobs and append their digests.".to_owned()
             }
@@ -340,7 +342,7 @@ pub enum OpenError {
     },
     /// It has a format from before the first release.
     #[error(
-        "the store {location} has a format of the time before the first release, which is not read any more"
+        "the store {location} has a format from before the first release, which this version does not read"
     )]
     DevelopmentStore {
         /// The store.

@@ -94,7 +94,7 @@ impl Checkpointer {
             && let Some(begin) = &self.begin
             && begin.try_send(()).is_err()
         {
-            tracing::trace!("the thread that moves the log has been told already");
+            tracing::trace!("a checkpoint is due already");
         }
     }
 
@@ -110,7 +110,7 @@ impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.begin = None;
         if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
-            tracing::error!("the thread that moves the log panicked");
+            tracing::error!("the checkpoint thread panicked");
         }
     }
 }
@@ -118,13 +118,13 @@ impl Drop for Checkpointer {
 fn move_all(connection: &Connection, failed: &AtomicBool) {
     crash_point("log.checkpoint.before");
     match checkpoint(connection) {
-        Ok(passed) => tracing::trace!(?passed, "the log was moved into the database"),
+        Ok(passed) => tracing::trace!(?passed, "a checkpoint ended"),
         // The log only gets longer; the next one may do better. Who writes hears of a full disk itself.
         Err(error) if is_out_of_space(&error) => {
-            tracing::debug!(%error, "the log was not moved into the database")
+            tracing::debug!(%error, "a checkpoint failed")
         }
         Err(error) => {
-            tracing::warn!(%error, "the log was not moved into the database");
+            tracing::warn!(%error, "a checkpoint failed");
             note_failed_flush(&error, failed);
         }
     }
@@ -165,7 +165,7 @@ impl Work {
                     true
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the log cannot be moved in the background");
+                    tracing::warn!(%error, "the checkpoint thread cannot open the database");
                     false
                 }
             };
@@ -186,7 +186,7 @@ impl Work {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the log was not moved in the background");
+                    tracing::debug!(%error, "a background checkpoint failed");
                     note_failed_flush(&error, &self.failed);
                     return;
                 }

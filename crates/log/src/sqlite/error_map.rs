@@ -64,7 +64,7 @@ fn refused_room(path: &Path) -> Option<io::Error> {
     let probe = format!("log.probe-{}", std::process::id());
     let written = folder.create(&probe).and_then(|mut file| file.write_all(&[0; PROBE_BYTES]));
     if let Err(error) = folder.remove(&probe) {
-        tracing::debug!(probe, %error, "there is no probe to remove");
+        tracing::debug!(probe, %error, "the test file was not removed");
     }
     written.err().filter(backstay_model::is_no_room)
 }

@@ -50,7 +50,7 @@ impl Follower {
                         }
                     }
                     // The next look, a second later at most, may do better; readers get their own errors.
-                    Err(error) => tracing::warn!(%error, "the store could not be looked at"),
+                    Err(error) => tracing::warn!(%error, "the newest position could not be read"),
                 }
                 listener.wait();
             }

@@ -173,7 +173,7 @@ impl LockFile {
     pub(super) fn release(&self) {
         if let Err(error) = self.file.unlock() {
             // The system releases it when the file is closed, at the latest.
-            tracing::error!(path = %self.path.display(), %error, "a lock could not be given up");
+            tracing::error!(path = %self.path.display(), %error, "a lock was not released");
         }
     }
 
@@ -239,7 +239,7 @@ fn hand_over(file: &File, handoff: &Handoff, locked: std::io::Result<()>) {
     }
     *state = Wait::Idle;
     if let Err(error) = locked.and_then(|()| file.unlock()) {
-        tracing::debug!(%error, "a lock that nobody waits for any more");
+        tracing::debug!(%error, "an abandoned lock was not released");
     }
 }
 

@@ -195,7 +195,7 @@ fn boot_id() -> Option<String> {
     match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(text) => Some(text.trim().to_owned()),
         Err(error) => {
-            tracing::debug!(%error, "which boot this is cannot be told");
+            tracing::debug!(%error, "the id of this boot cannot be read");
             None
         }
     }

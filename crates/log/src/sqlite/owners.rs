@@ -137,7 +137,7 @@ fn start(
                     Err(StoreError::Stopped) => return,
                     // The lock is the proof. A late row matters only to a claimer that waits.
                     Err(error) => {
-                        tracing::warn!(owner = %identity.owner, %error, "the owner was not renewed")
+                        tracing::warn!(owner = %identity.owner, %error, "the row of an owner was not renewed")
                     }
                 }
             }
@@ -153,7 +153,7 @@ impl OwnerGuard for SqliteGuard {
     /// Others look for the lock at its path. If the file there is another one, or none, they take this owner for dead.
     fn is_lost(&self) -> bool {
         let is_in_place = self.lock.is_in_place().unwrap_or_else(|error| {
-            tracing::warn!(owner = %self.identity.owner, %error, "an owner cannot look at its lock, and starts nothing");
+            tracing::warn!(owner = %self.identity.owner, %error, "an owner cannot check its lock, and starts nothing");
             false
         });
         if !is_in_place {
@@ -172,7 +172,7 @@ impl Drop for SqliteGuard {
         let removed =
             Dir::open_found(&self.locks.0).and_then(|folder| folder.remove(name_of(self.identity.owner)));
         if let Err(error) = removed {
-            tracing::debug!(owner = %self.identity.owner, %error, "an owner's lock file stays behind");
+            tracing::debug!(owner = %self.identity.owner, %error, "the lock file of an owner was not removed");
         }
         self.lock.release();
     }

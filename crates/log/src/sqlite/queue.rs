@@ -83,12 +83,12 @@ impl Command {
                 true
             }
             Command::SaveFold { topic, .. } => {
-                tracing::debug!(%topic, %error, "a fold was not kept");
+                tracing::debug!(%topic, %error, "a snapshot of a fold was not written");
                 true
             }
         };
         if !heard {
-            tracing::debug!(%error, "a write failed for which nobody waits");
+            tracing::debug!(%error, "a write failed, and its caller has stopped waiting");
         }
     }
 }

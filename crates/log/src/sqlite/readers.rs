@@ -80,7 +80,7 @@ impl Readers {
             let (reply, answer) = oneshot::channel();
             let job: Job = Box::new(move || {
                 if reply.send(pool.read(&read)).is_err() {
-                    tracing::trace!("a read for which nobody waits any more");
+                    tracing::trace!("the caller of a read has stopped waiting");
                 }
                 drop(slot);
             });

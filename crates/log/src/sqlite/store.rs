@@ -75,7 +75,7 @@ impl Inner {
         let follower = self.follower.get_or_init(|| match Follower::start(&self.folder, &self.newest, &self.fanout) {
             Ok(follower) => Some(follower),
             Err(error) => {
-                tracing::error!(%error, "what other processes append is only seen with the next own append");
+                tracing::error!(%error, "appends of other processes are noticed only with the next own append");
                 None
             }
         });
@@ -133,7 +133,7 @@ fn on_thread<T: Send + 'static>(
         .spawn(move || {
             let result = work(&reply);
             if reply.send(result).is_err() {
-                tracing::debug!("a claim for which nobody waits any more");
+                tracing::debug!("the caller of a claim has stopped waiting");
             }
         })
         .map_err(|source| error_map::io("start a thread for", path, source))?;
@@ -298,7 +298,7 @@ impl LogIndex for SqliteLog {
 impl FoldCache for SqliteLog {
     fn save_fold(&self, topic: &Topic, snapshot: FoldSnapshot) {
         if let Err(error) = self.0.writer.send(Command::SaveFold { topic: topic.clone(), snapshot }) {
-            tracing::debug!(%error, "a fold was not kept");
+            tracing::debug!(%error, "a snapshot of a fold was not written");
         }
     }
 

@@ -90,7 +90,7 @@ impl Listener {
         match opened {
             Ok(inotify) => Ok(Listener(Some(inotify))),
             Err(error) if is_used_up(error) => {
-                tracing::debug!(%error, path = %path.display(), "no watch is left: the log is looked at once a second");
+                tracing::debug!(%error, path = %path.display(), "no watch on a file is left: the newest position is read once a second");
                 Ok(Listener(None))
             }
             Err(error) => Err(error_map::io("watch the wakeup", &path, error.into())),

@@ -215,7 +215,7 @@ impl WriterCore {
         while self.committer.pending_index.lock().count() > 0 || (self.committer.sweeps && pieces > 0) {
             pieces -= u32::from(self.committer.pending_index.lock().count() == 0);
             if let Err(error) = self.write(&[], &mut Vec::new(), true) {
-                tracing::debug!(%error, "the store is not left in order; the next to open it does that");
+                tracing::debug!(%error, "background tasks are left for the next process");
                 return;
             }
         }
@@ -285,7 +285,7 @@ impl Reply {
             _ => true,
         };
         if !heard {
-            tracing::trace!("nobody waits for the answer any more");
+            tracing::trace!("the caller of a command has stopped waiting");
         }
     }
 }

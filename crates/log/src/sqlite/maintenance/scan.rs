@@ -29,7 +29,7 @@ pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError
             inspect.event(&whole.recorded);
         }
     }
-    tracing::debug!(damaged = damaged.len(), "the events of a store were visited");
+    tracing::debug!(damaged = damaged.len(), "a store was scanned");
     Ok(())
 }
 
