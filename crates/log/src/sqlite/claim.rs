@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::lock::LockFile;
 use super::queue::{ClaimAnswer, ClaimRequest, Command};
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::store::Inner;
 use crate::contract::{ClaimMode, Claimed, HostId, OwnerIdentity, OwnerState, OwnerView};
 use crate::error::{ClaimError, ReadError, StoreError};
@@ -98,7 +98,7 @@ impl Claim {
             };
             let Some(owner) = owner else { return Ok(Seen { owner: None, epoch, renewals: 0 }) };
             let owner: OwnerId = owner.parse().map_err(|invalid: backstay_model::InvalidId| {
-                Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
+                ReadFailure::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?;
             let state = locks.state(owner)?;
             let identity = OwnerIdentity { owner, host, host_id, pid };

@@ -92,7 +92,7 @@ impl BackgroundTask {
 }
 
 /// The reason why a transaction was not committed.
-pub(super) enum Failed {
+pub(super) enum CommitFailure {
     /// A statement failed; nothing of the transaction was written.
     Before(rusqlite::Error),
     /// The commit failed; the transaction may have been written.
@@ -103,20 +103,20 @@ pub(super) enum Failed {
     Displaced(StoreError),
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(source: rusqlite::Error) -> Failed {
-        Failed::Before(source)
+impl From<rusqlite::Error> for CommitFailure {
+    fn from(source: rusqlite::Error) -> CommitFailure {
+        CommitFailure::Before(source)
     }
 }
 
-impl Failed {
+impl CommitFailure {
     /// Returns the error for the batches of the transaction.
     pub(super) fn into_error(self, path: &Path) -> StoreError {
         match self {
-            Failed::Before(source) => error_map::sqlite("write", path, source),
-            Failed::Corrupt(what) => StoreError::Corrupt { location: path.into(), what },
-            Failed::Displaced(error) => error,
-            Failed::Commit(source) => match error_map::sqlite("commit to", path, source) {
+            CommitFailure::Before(source) => error_map::sqlite("write", path, source),
+            CommitFailure::Corrupt(what) => StoreError::Corrupt { location: path.into(), what },
+            CommitFailure::Displaced(error) => error,
+            CommitFailure::Commit(source) => match error_map::sqlite("commit to", path, source) {
                 StoreError::Backend { location, source, .. } => {
                     StoreError::OutcomeUnknown { location, source }
                 }
@@ -127,7 +127,7 @@ impl Failed {
 
     /// Returns whether a flush failed, so that earlier commits may be lost too.
     pub(super) fn is_failed_flush(&self) -> bool {
-        matches!(self, Failed::Before(source) | Failed::Commit(source) if error_map::is_failed_flush(source))
+        matches!(self, CommitFailure::Before(source) | CommitFailure::Commit(source) if error_map::is_failed_flush(source))
     }
 }
 
@@ -169,18 +169,18 @@ impl Committer {
     }
 
     /// Begins a transaction and updates the cache. The caller holds the writer lock.
-    pub(super) fn begin(&mut self) -> Result<(), Failed> {
+    pub(super) fn begin(&mut self) -> Result<(), CommitFailure> {
         self.task = BackgroundTask::Index;
         // An event in an unlinked file would be lost with this process.
-        self.database_file.check().map_err(Failed::Displaced)?;
+        self.database_file.check().map_err(CommitFailure::Displaced)?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.raw_execute()?;
         self.check()
     }
 
     /// Commits.
-    pub(super) fn commit(&mut self) -> Result<(), Failed> {
+    pub(super) fn commit(&mut self) -> Result<(), CommitFailure> {
         let committed = self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
-        committed.map(|_| ()).map_err(Failed::Commit)
+        committed.map(|_| ()).map_err(CommitFailure::Commit)
     }
 
     /// Rolls the transaction back and drops the cache.
@@ -203,7 +203,7 @@ impl Committer {
         self.stored_names.clear();
     }
 
-    fn check(&mut self) -> Result<(), Failed> {
+    fn check(&mut self) -> Result<(), CommitFailure> {
         let state = StoreState::read(&self.connection)?;
         let new = state.newest.0.saturating_sub(self.seen.0);
         if state.marks.generation != self.generation
@@ -222,13 +222,15 @@ impl Committer {
         let mut pending_index = self.pending_index.lock();
         if !pending_index.sync(&self.connection, &state)? {
             // Marks only grow, and nobody else writes now.
-            return Err(Failed::Corrupt("its index is behind what this process has seen of it".to_owned()));
+            return Err(CommitFailure::Corrupt(
+                "its index is behind what this process has seen of it".to_owned(),
+            ));
         }
         Ok(())
     }
 
     /// Applies the events of other processes to the cached topics.
-    fn fold(&mut self) -> Result<(), Failed> {
+    fn fold(&mut self) -> Result<(), CommitFailure> {
         let mut changed = Vec::new();
         let mut statement = self.connection.prepare_cached(FOLD)?;
         let mut rows = statement.query([stored(self.seen.0)])?;
@@ -255,7 +257,7 @@ impl Committer {
     }
 
     /// Loads a topic into the cache; returns `None` if it does not exist.
-    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, Failed> {
+    pub(super) fn load(&mut self, topic: &Topic) -> Result<Option<Slot>, CommitFailure> {
         if let Some(slot) = self.slots.get(topic) {
             return Ok(Some(*slot));
         }
@@ -267,7 +269,7 @@ impl Committer {
         &mut self.topics[slot.0]
     }
 
-    fn find(&self, topic: &Topic) -> Result<Option<Cached>, Failed> {
+    fn find(&self, topic: &Topic) -> Result<Option<Cached>, CommitFailure> {
         let loaded = self
             .connection
             .prepare_cached(LOAD)?
@@ -287,7 +289,7 @@ impl Committer {
         let Some((id, mut state, owner)) = loaded else { return Ok(None) };
         if let Some(owner) = owner {
             state.owner = Some(owner.parse().map_err(|invalid: backstay_model::InvalidId| {
-                Failed::Corrupt(format!("the owner of {topic}: {invalid}"))
+                CommitFailure::Corrupt(format!("the owner of {topic}: {invalid}"))
             })?);
         }
         self.find_head(topic, id, &mut state)?;
@@ -295,7 +297,7 @@ impl Committer {
     }
 
     /// The head is the greatest number in the pending index, the index or the floor.
-    fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), Failed> {
+    fn find_head(&self, topic: &Topic, id: i64, state: &mut TopicState) -> Result<(), CommitFailure> {
         let waiting = self.pending_index.lock().of(id).last().map(|entry| (entry.seq, entry.g));
         let newest = match waiting {
             Some(newest) => Some(newest),
@@ -317,7 +319,9 @@ impl Committer {
             })
             .optional()?;
         if of_head != Some(true) {
-            return Err(Failed::Corrupt(format!("the event {head} of {topic} is not where its index says")));
+            return Err(CommitFailure::Corrupt(format!(
+                "the event {head} of {topic} is not where its index says"
+            )));
         }
         state.head = head;
         Ok(())
@@ -332,7 +336,7 @@ impl Committer {
     }
 
     /// Loads a topic into the cache; creates it if it does not exist.
-    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, Failed> {
+    pub(super) fn load_or_make(&mut self, topic: &Topic) -> Result<Slot, CommitFailure> {
         if let Some(slot) = self.load(topic)? {
             return Ok(slot);
         }
@@ -342,7 +346,7 @@ impl Committer {
     }
 
     /// Returns the state of a topic, including the rows of this transaction.
-    pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, Failed> {
+    pub(super) fn state(&mut self, topic: &Topic) -> Result<TopicState, CommitFailure> {
         let slot = self.load(topic)?;
         Ok(slot.map(|slot| self.cached(slot).state.clone()).unwrap_or_default())
     }

@@ -5,8 +5,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::kind_table;
-use super::packed::{Unfit, Unpacker};
-use super::readers::Failed;
+use super::packed::{UnpackError, Unpacker};
+use super::readers::ReadFailure;
 use super::schema::{FLAG_MORE, FLAG_PLAIN};
 use super::snapshot::Span;
 use super::sql::stored;
@@ -38,7 +38,7 @@ pub(super) struct Fetch<'s> {
     id: i64,
     direction: Direction,
     pub(super) events: Vec<Recorded>,
-    pub(super) failed: Option<Failed>,
+    pub(super) failed: Option<ReadFailure>,
 }
 
 impl<'s> Fetch<'s> {
@@ -52,12 +52,12 @@ impl<'s> Fetch<'s> {
         Fetch { connection, unpacker, topic, id: span.id, direction, events: Vec::new(), failed: None }
     }
 
-    pub(super) fn fail(&mut self, failed: Failed) {
+    pub(super) fn fail(&mut self, failed: ReadFailure) {
         self.failed.get_or_insert(failed);
     }
 
     /// Adds the events at `positions`.
-    pub(super) fn get(&mut self, positions: &[EventLocation]) -> Result<(), Failed> {
+    pub(super) fn get(&mut self, positions: &[EventLocation]) -> Result<(), ReadFailure> {
         self.events.reserve(positions.len());
         let mut rest = positions;
         while let Some(first) = rest.first()
@@ -73,7 +73,12 @@ impl<'s> Fetch<'s> {
         Ok(())
     }
 
-    fn sweep(&mut self, positions: &[EventLocation], from: Position, to: Position) -> Result<(), Failed> {
+    fn sweep(
+        &mut self,
+        positions: &[EventLocation],
+        from: Position,
+        to: Position,
+    ) -> Result<(), ReadFailure> {
         let dense = to.0 - from.0 + 1 == positions.len() as u64;
         let sql = match self.direction {
             Direction::Forward if dense => SWEEP_DENSE,
@@ -105,7 +110,7 @@ impl<'s> Fetch<'s> {
             positions.next();
             match decode(row, self.topic, *place, self.id, &mut self.unpacker) {
                 Ok(event) => self.events.push(event),
-                Err(failed @ Failed::Read(_)) => {
+                Err(failed @ ReadFailure::Read(_)) => {
                     self.fail(failed);
                     return Ok(());
                 }
@@ -123,7 +128,7 @@ impl<'s> Fetch<'s> {
     }
 
     /// Returns the events that could be read; an error only if none could.
-    pub(super) fn done(self) -> Result<Vec<Recorded>, Failed> {
+    pub(super) fn done(self) -> Result<Vec<Recorded>, ReadFailure> {
         match self.failed {
             Some(failed) if self.events.is_empty() => Err(failed),
             _ => Ok(self.events),
@@ -131,16 +136,16 @@ impl<'s> Fetch<'s> {
     }
 }
 
-pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[EventLocation]) -> Failed {
+pub(super) fn hole(topic: &Topic, expected: Seq, rest: &[EventLocation]) -> ReadFailure {
     match rest.first() {
-        Some(next) => Failed::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
+        Some(next) => ReadFailure::Read(ReadError::Hole { topic: topic.clone(), expected, found: next.seq }),
         None => missing(topic, expected),
     }
 }
 
-fn missing(topic: &Topic, seq: Seq) -> Failed {
+fn missing(topic: &Topic, seq: Seq) -> ReadFailure {
     let what = "its row is not there".to_owned();
-    Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
+    ReadFailure::Read(DamagedEvent { topic: topic.clone(), seq, what }.into())
 }
 
 /// Reads a row, which is the event at `place` of `topic`, whose number in the database is `id`.
@@ -150,8 +155,8 @@ pub(super) fn decode(
     EventLocation { seq, g }: EventLocation,
     id: i64,
     unpacker: &mut Unpacker<'_>,
-) -> Result<Recorded, Failed> {
-    let damaged = |what: String| Failed::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
+) -> Result<Recorded, ReadFailure> {
+    let damaged = |what: String| ReadFailure::Read(DamagedEvent { topic: topic.clone(), seq, what }.into());
     let text = |index: usize| match row.get_ref(index)?.as_str() {
         Ok(text) => Ok(text),
         Err(error) => Err(damaged(error.to_string())),
@@ -175,8 +180,8 @@ pub(super) fn decode(
     let payload = match text(6)? {
         "" => match unpacker.payload(id, seq) {
             Ok(payload) => payload,
-            Err(Unfit::Damaged(what)) => return Err(damaged(what)),
-            Err(Unfit::Sqlite(error)) => return Err(error.into()),
+            Err(UnpackError::Damaged(what)) => return Err(damaged(what)),
+            Err(UnpackError::Sqlite(error)) => return Err(error.into()),
         },
         payload => payload,
     };
@@ -197,10 +202,10 @@ pub(super) fn decode(
 }
 
 /// Reads a number of the row. The tables are strict, so its column has nothing else.
-fn integer(row: &Row<'_>, index: usize) -> Result<i64, Failed> {
+fn integer(row: &Row<'_>, index: usize) -> Result<i64, ReadFailure> {
     match row.get_ref(index)? {
         ValueRef::Integer(number) => Ok(number),
-        other => Err(Failed::Corrupt(format!("a number is stored as {}", other.data_type()))),
+        other => Err(ReadFailure::Corrupt(format!("a number is stored as {}", other.data_type()))),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use rusqlite::Connection;
 
-use super::commit::{Committer, Failed};
+use super::commit::{CommitFailure, Committer};
 use super::pending_index::{IndexRow, Marks};
 use super::sql::stored;
 
@@ -33,7 +33,11 @@ static INSERTS: LazyLock<[String; SIZES.len()]> = LazyLock::new(|| {
 });
 
 /// Adds the next step to the open transaction if one is due, and returns the marks after its commit.
-pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Result<Option<Marks>, Failed> {
+pub(super) fn step(
+    committer: &mut Committer,
+    events: usize,
+    idle: bool,
+) -> Result<Option<Marks>, CommitFailure> {
     let next = {
         let pending_index = committer.pending_index.lock();
         let due = pending_index.round_under_way() || pending_index.count() + events > committer.waiting_max;
@@ -60,7 +64,7 @@ pub(super) fn step(committer: &mut Committer, events: usize, idle: bool) -> Resu
 }
 
 /// Returns the number of a name in the database, and draws one if it is new.
-fn name_number(committer: &mut Committer, name: &Arc<str>) -> Result<i64, Failed> {
+fn name_number(committer: &mut Committer, name: &Arc<str>) -> Result<i64, CommitFailure> {
     if let Some(number) = committer.stored_names.get(name) {
         return Ok(*number);
     }
@@ -76,12 +80,17 @@ fn number_in(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.prepare_cached("SELECT id FROM name WHERE text = ?1")?.query_row([name], |row| row.get(0))
 }
 
-fn insert(connection: &Connection, rows: &[IndexRow], numbers: &HashMap<u32, i64>) -> Result<(), Failed> {
+fn insert(
+    connection: &Connection,
+    rows: &[IndexRow],
+    numbers: &HashMap<u32, i64>,
+) -> Result<(), CommitFailure> {
     let mut rest = rows;
     let mut last = [(None, 0); 2];
-    let mut number = |which: usize, ours: u32| -> Result<i64, Failed> {
+    let mut number = |which: usize, ours: u32| -> Result<i64, CommitFailure> {
         if last[which].0 != Some(ours) {
-            let unknown = || Failed::Corrupt(format!("the name {ours} of an index entry has no number"));
+            let unknown =
+                || CommitFailure::Corrupt(format!("the name {ours} of an index entry has no number"));
             last[which] = (Some(ours), *numbers.get(&ours).ok_or_else(unknown)?);
         }
         Ok(last[which].1)
@@ -109,16 +118,18 @@ fn insert(connection: &Connection, rows: &[IndexRow], numbers: &HashMap<u32, i64
 }
 
 /// A number that the index has already, for another position, means that two events have it.
-fn doubled(source: rusqlite::Error, rows: &[IndexRow]) -> Failed {
+fn doubled(source: rusqlite::Error, rows: &[IndexRow]) -> CommitFailure {
     match (source.sqlite_error_code(), rows) {
-        (Some(rusqlite::ErrorCode::ConstraintViolation), [first, .., last]) => Failed::Corrupt(format!(
-            "one of the events {} to {} has a number that another event of its topic has",
-            first.g, last.g
-        )),
-        (Some(rusqlite::ErrorCode::ConstraintViolation), [only]) => Failed::Corrupt(format!(
+        (Some(rusqlite::ErrorCode::ConstraintViolation), [first, .., last]) => {
+            CommitFailure::Corrupt(format!(
+                "one of the events {} to {} has a number that another event of its topic has",
+                first.g, last.g
+            ))
+        }
+        (Some(rusqlite::ErrorCode::ConstraintViolation), [only]) => CommitFailure::Corrupt(format!(
             "the event at {} has the number {}, which another event of its topic has",
             only.g, only.seq
         )),
-        _ => Failed::Before(source),
+        _ => CommitFailure::Before(source),
     }
 }

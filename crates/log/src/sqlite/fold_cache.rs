@@ -6,7 +6,7 @@ use backstay_model::limits::FOLD_BYTES_MAX;
 use backstay_model::{Digest, Seq, Topic};
 use rusqlite::OptionalExtension;
 
-use super::commit::{Committer, Failed};
+use super::commit::{CommitFailure, Committer};
 use super::positions;
 use super::readers;
 use super::snapshot::{Snapshot, only};
@@ -19,7 +19,7 @@ const KEEP: &str = "INSERT INTO snapshot (topic_id, fold, version, seq, g, diges
 
 impl Committer {
     /// Writes a snapshot, unless it ends inside a batch or is too large.
-    pub(super) fn save_fold(&mut self, topic: &Topic, snapshot: &FoldSnapshot) -> Result<(), Failed> {
+    pub(super) fn save_fold(&mut self, topic: &Topic, snapshot: &FoldSnapshot) -> Result<(), CommitFailure> {
         let Some(slot) = self.load(topic)? else { return Ok(()) };
         let cached = self.cached(slot);
         let (id, state) = (cached.id, &cached.state);
@@ -48,7 +48,7 @@ pub(super) fn find(
     topic: &Topic,
     fold: &str,
     version: u32,
-) -> Result<Option<FoldSnapshot>, readers::Failed> {
+) -> Result<Option<FoldSnapshot>, readers::ReadFailure> {
     let found = snapshot
         .connection
         .prepare_cached(

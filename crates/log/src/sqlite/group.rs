@@ -6,7 +6,7 @@ use std::sync::Arc;
 use backstay_model::event::{Event, OwnerChanged};
 use backstay_model::{LiveEvent, Position, Scope, Seq, Timestamp, Topic};
 
-use super::commit::{Cached, Committer, Failed, Slot};
+use super::commit::{Cached, CommitFailure, Committer, Slot};
 use super::flush_index;
 use super::packing::due_before;
 use super::pending_index::{Entry, Marks};
@@ -44,7 +44,7 @@ struct LiveRow<'g> {
 
 impl<'c, 'g> Group<'c, 'g> {
     /// Begins a transaction. The caller holds the writer lock.
-    pub(super) fn begin(committer: &'c mut Committer) -> Result<Group<'c, 'g>, Failed> {
+    pub(super) fn begin(committer: &'c mut Committer) -> Result<Group<'c, 'g>, CommitFailure> {
         committer.begin()?;
         let before = committer.seen;
         Ok(Group { committer, rows: Vec::new(), live: Vec::new(), before })
@@ -55,7 +55,7 @@ impl<'c, 'g> Group<'c, 'g> {
         &mut self,
         batch: &'g Batch,
         now: Timestamp,
-    ) -> Result<Result<Appended, AppendError>, Failed> {
+    ) -> Result<Result<Appended, AppendError>, CommitFailure> {
         let digest = batch.key.as_ref().map(|key| (key, body_digest(batch).to_string()));
         if let Some((key, digest)) = &digest
             && let Some(known) = self.committer.known(&batch.appends[0].topic, key, digest)?
@@ -92,7 +92,11 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 
     /// Refuses a trim that would split a batch.
-    fn refuse_trim(&mut self, slot: Slot, append: &TopicAppend) -> Result<Option<AppendError>, Failed> {
+    fn refuse_trim(
+        &mut self,
+        slot: Slot,
+        append: &TopicAppend,
+    ) -> Result<Option<AppendError>, CommitFailure> {
         let Cached { id, state } = self.committer.cached(slot);
         let (id, head, floor) = (*id, state.head, state.floor);
         let Some(seq) = append.trim.filter(|until| *until > floor && *until < head) else { return Ok(None) };
@@ -112,7 +116,7 @@ impl<'c, 'g> Group<'c, 'g> {
         events: impl ExactSizeIterator<Item = Cow<'g, NewEvent>>,
         claims: bool,
         now: Timestamp,
-    ) -> Result<AppendedTopic, Failed> {
+    ) -> Result<AppendedTopic, CommitFailure> {
         let mut g = self.committer.seen;
         let count = events.len();
         let cached = self.committer.cached(slot);
@@ -163,7 +167,11 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 
     /// Makes the claimer the topic's owner, if the topic's owner and epoch are still those that the claimer read.
-    pub(super) fn claim(&mut self, request: &ClaimRequest, clock: &dyn Clock) -> Result<ClaimAnswer, Failed> {
+    pub(super) fn claim(
+        &mut self,
+        request: &ClaimRequest,
+        clock: &dyn Clock,
+    ) -> Result<ClaimAnswer, CommitFailure> {
         let ClaimRequest { topic, claimer, owner, epoch, reason } = request;
         if !self.committer.is_registered(claimer.owner)? {
             return Ok(ClaimAnswer::Refused(ClaimError::NotRegistered(claimer.owner)));
@@ -195,7 +203,7 @@ impl<'c, 'g> Group<'c, 'g> {
             last_sign,
         };
         let event = Event::OwnerChanged(changed.clone());
-        let payload = event.encode().map_err(|invalid| Failed::Corrupt(invalid.to_string()))?;
+        let payload = event.encode().map_err(|invalid| CommitFailure::Corrupt(invalid.to_string()))?;
         let new = NewEvent { kind: event.kind(), scope: Scope::Run, payload, trace: None };
         let append = TopicAppend::new(topic.clone(), Authority::Exclusive, Vec::new());
         let slot = self.committer.load_or_make(topic)?;
@@ -218,7 +226,7 @@ impl<'c, 'g> Group<'c, 'g> {
         topic: &'g Topic,
         event: &'g NewEvent,
         now: Timestamp,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), CommitFailure> {
         let Some(slot) = self.committer.load(topic)? else {
             tracing::debug!(%topic, "a live event of an unknown topic was dropped");
             return Ok(());
@@ -233,13 +241,13 @@ impl<'c, 'g> Group<'c, 'g> {
     }
 
     /// Writes an owner's row, or renews it.
-    pub(super) fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), Failed> {
+    pub(super) fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), CommitFailure> {
         self.committer.renew(identity, now)
     }
 
     /// Writes the rows and some waiting index entries, and commits. With `idle` (the current time) no command waits, so the
     /// commit does the next background task: all index entries first, then trimmed rows, then packing.
-    pub(super) fn commit(self, idle: Option<Timestamp>) -> Result<Written<'g>, Failed> {
+    pub(super) fn commit(self, idle: Option<Timestamp>) -> Result<Written<'g>, CommitFailure> {
         let Group { committer, rows, live, before } = self;
         rows::insert(&committer.connection, &rows)?;
         let marks = flush_index::step(committer, rows.len(), idle.is_some())?;
@@ -319,7 +327,7 @@ impl Committer {
     }
 
     /// Writes index rows and removes live events.
-    fn write_beside(&mut self, id: i64, append: &TopicAppend, now: Timestamp) -> Result<(), Failed> {
+    fn write_beside(&mut self, id: i64, append: &TopicAppend, now: Timestamp) -> Result<(), CommitFailure> {
         if let Some(index) = &append.index {
             self.write_index(id, index)?;
         }
@@ -344,14 +352,14 @@ impl Committer {
     }
 
     /// Makes the other processes drop their caches: no new row tells them of the change.
-    fn outdate_caches(&mut self) -> Result<(), Failed> {
+    fn outdate_caches(&mut self) -> Result<(), CommitFailure> {
         self.generation += 1;
         self.connection.execute("UPDATE meta SET generation = ?1", [self.generation])?;
         Ok(())
     }
 
     /// Writes a topic's index row if it changes.
-    fn write_index(&mut self, id: i64, index: &TopicIndex) -> Result<(), Failed> {
+    fn write_index(&mut self, id: i64, index: &TopicIndex) -> Result<(), CommitFailure> {
         let labels = serde_json::to_string(&index.labels)
             .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))?;
         self.connection
@@ -371,7 +379,7 @@ impl Committer {
     }
 
     /// Writes an entry's index row if it changes.
-    fn write_entry(&mut self, id: i64, entry: &EntryIndex) -> Result<(), Failed> {
+    fn write_entry(&mut self, id: i64, entry: &EntryIndex) -> Result<(), CommitFailure> {
         self.connection
             .prepare_cached(
                 "INSERT INTO entry (kind, id, topic_id, state, due_at, summary) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -390,7 +398,7 @@ impl Committer {
     }
 
     /// Returns the time of the topic's newest live event.
-    fn last_live(&self, topic: &Topic) -> Result<Option<Timestamp>, Failed> {
+    fn last_live(&self, topic: &Topic) -> Result<Option<Timestamp>, CommitFailure> {
         let newest = self.connection.query_row(
             "SELECT max(live.at) FROM live JOIN topic ON topic.id = live.topic_id WHERE topic.name = ?1",
             [topic.as_str()],
@@ -400,7 +408,7 @@ impl Committer {
     }
 
     /// Returns whether `owner` is registered.
-    fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, Failed> {
+    fn is_registered(&self, owner: backstay_model::OwnerId) -> Result<bool, CommitFailure> {
         let found = self.connection.query_row(
             "SELECT count(*) FROM owner WHERE id = ?1",
             [owner.to_string()],
@@ -409,7 +417,7 @@ impl Committer {
         Ok(found > 0)
     }
 
-    fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), Failed> {
+    fn renew(&mut self, identity: &OwnerIdentity, now: Timestamp) -> Result<(), CommitFailure> {
         self.connection
             .prepare_cached(
                 "INSERT INTO owner (id, host, host_id, pid, renewed_at, renewals) VALUES (?1, ?2, ?3, ?4, ?5, 0) \

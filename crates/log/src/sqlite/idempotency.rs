@@ -2,7 +2,7 @@
 
 use backstay_model::{Position, Seq, Timestamp, Topic};
 
-use super::commit::{Committer, Failed};
+use super::commit::{CommitFailure, Committer};
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Appended, AppendedTopic};
 use crate::error::AppendError;
@@ -14,7 +14,7 @@ impl Committer {
         topic: &Topic,
         key: &str,
         digest: &str,
-    ) -> Result<Option<Result<Appended, AppendError>>, Failed> {
+    ) -> Result<Option<Result<Appended, AppendError>>, CommitFailure> {
         let Some(slot) = self.load(topic)? else { return Ok(None) };
         let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(
@@ -30,7 +30,7 @@ impl Committer {
             appended.g = position(row, 4)?;
             appended.topics.push(AppendedTopic {
                 topic: name.parse().map_err(|invalid: backstay_model::InvalidTopic| {
-                    Failed::Corrupt(format!("the key `{key}`: {invalid}"))
+                    CommitFailure::Corrupt(format!("the key `{key}`: {invalid}"))
                 })?,
                 first: Seq(unsigned(row, 1)?),
                 last: Seq(unsigned(row, 2)?),
@@ -40,7 +40,12 @@ impl Committer {
         Ok((!appended.topics.is_empty()).then_some(Ok(appended)))
     }
 
-    pub(super) fn remember(&mut self, appended: &Appended, key: &str, digest: &str) -> Result<(), Failed> {
+    pub(super) fn remember(
+        &mut self,
+        appended: &Appended,
+        key: &str,
+        digest: &str,
+    ) -> Result<(), CommitFailure> {
         let slot = self.load_or_make(&appended.topics[0].topic)?;
         let id = self.cached(slot).id;
         let mut statement = self.connection.prepare_cached(

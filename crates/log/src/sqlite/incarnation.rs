@@ -3,7 +3,7 @@
 use backstay_model::{Position, Timestamp};
 use rusqlite::{Connection, Transaction};
 
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::schema::NEWEST;
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Incarnation, IncarnationCause};
@@ -46,7 +46,7 @@ fn insert(
 }
 
 /// The current incarnation.
-pub(super) fn current(connection: &Connection) -> Result<Incarnation, Failed> {
+pub(super) fn current(connection: &Connection) -> Result<Incarnation, ReadFailure> {
     let (number, cause, at, lost_after, floor) = connection.query_row(
         "SELECT number, cause, at, lost_after, floor FROM incarnation ORDER BY number DESC LIMIT 1",
         (),
@@ -60,8 +60,9 @@ pub(super) fn current(connection: &Connection) -> Result<Incarnation, Failed> {
             ))
         },
     )?;
-    let cause = IncarnationCause::from_name(&cause)
-        .ok_or_else(|| Failed::Corrupt(format!("an incarnation began with `{cause}`, which is no cause")))?;
+    let cause = IncarnationCause::from_name(&cause).ok_or_else(|| {
+        ReadFailure::Corrupt(format!("an incarnation began with `{cause}`, which is no cause"))
+    })?;
     Ok(Incarnation { number, cause, at: Timestamp::from_micros(at), lost_after, floor })
 }
 

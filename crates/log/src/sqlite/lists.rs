@@ -5,7 +5,7 @@ use rusqlite::Row;
 
 use super::owners::OwnerLocks;
 use super::positions;
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::snapshot::Snapshot;
 use super::sql::unsigned;
 use crate::contract::{
@@ -22,7 +22,7 @@ pub(super) fn topic(
     snapshot: &Snapshot<'_>,
     owners: &OwnerLocks,
     topic: &Topic,
-) -> Result<Option<TopicRow>, Failed> {
+) -> Result<Option<TopicRow>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(&format!("{TOPIC} WHERE topic.name = ?1"))?;
     let mut rows = statement.query([topic.as_str()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -35,7 +35,7 @@ pub(super) fn topics(
     snapshot: &Snapshot<'_>,
     owners: &OwnerLocks,
     filter: &TopicFilter,
-) -> Result<Vec<TopicRow>, Failed> {
+) -> Result<Vec<TopicRow>, ReadFailure> {
     let sql = format!(
         "{TOPIC} WHERE (?1 IS NULL OR kind = ?1) AND (NOT ?2 OR NOT closed) AND (?3 IS NULL OR wake_at <= ?3) \
          ORDER BY topic.id DESC"
@@ -61,16 +61,16 @@ pub(super) fn topics(
 }
 
 /// A topic that was deleted leaves its name and its numbers, until something is said to it again.
-fn is_deleted(topic: &TopicRow, row: &Row<'_>) -> Result<bool, Failed> {
+fn is_deleted(topic: &TopicRow, row: &Row<'_>) -> Result<bool, ReadFailure> {
     let floor = Seq(unsigned(row, 1)?);
     Ok(topic.index.is_none() && floor > Seq(0) && topic.head == floor)
 }
 
-fn corrupt(what: impl std::fmt::Display) -> Failed {
-    Failed::Corrupt(format!("a topic's row: {what}"))
+fn corrupt(what: impl std::fmt::Display) -> ReadFailure {
+    ReadFailure::Corrupt(format!("a topic's row: {what}"))
 }
 
-fn topic_row(row: &Row<'_>, owners: &OwnerLocks) -> Result<TopicRow, Failed> {
+fn topic_row(row: &Row<'_>, owners: &OwnerLocks) -> Result<TopicRow, ReadFailure> {
     let owner = match row.get::<_, Option<String>>(4)? {
         None => None,
         Some(id) => {
@@ -90,7 +90,7 @@ fn topic_row(row: &Row<'_>, owners: &OwnerLocks) -> Result<TopicRow, Failed> {
     })
 }
 
-fn index_row(row: &Row<'_>) -> Result<Option<TopicIndex>, Failed> {
+fn index_row(row: &Row<'_>) -> Result<Option<TopicIndex>, ReadFailure> {
     let Some(kind) = row.get::<_, Option<String>>(5)? else { return Ok(None) };
     let labels: String = row.get(7)?;
     Ok(Some(TopicIndex {
@@ -107,7 +107,7 @@ pub(super) fn entries(
     snapshot: &Snapshot<'_>,
     kind: &EntryKind,
     state: Option<&IndexState>,
-) -> Result<Vec<EntryRow>, Failed> {
+) -> Result<Vec<EntryRow>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(
         "SELECT topic.name, entry.kind, entry.id, entry.state, due_at, entry.summary FROM entry \
          JOIN topic ON topic.id = entry.topic_id WHERE entry.kind = ?1 AND (?2 IS NULL OR entry.state = ?2) \

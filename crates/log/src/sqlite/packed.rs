@@ -23,29 +23,29 @@ const LEVEL: i32 = 3;
 /// How far back a frame refers to itself at most, as a power of two of bytes: as the level does. A reader needs that much memory.
 const WINDOW_LOG: u32 = 21;
 /// The most unpacked blocks in memory.
-const HELD_MAX: usize = 32;
+const CACHED_BLOCKS_MAX: usize = 32;
 /// The most bytes of payloads in them, if there is more than one.
-const HELD_BYTES_MAX: usize = 8 << 20;
+const CACHED_BYTES_MAX: usize = 8 << 20;
 
 const BLOCK: &str =
     "SELECT first, last, data FROM packed WHERE topic_id = ?1 AND last >= ?2 ORDER BY last LIMIT 1";
 const ALL: &str = "SELECT topic_id, first, last, ifnull(name, 'topic ' || topic_id) FROM packed \
      LEFT JOIN topic ON topic.id = topic_id ORDER BY topic_id, last";
-const PUT_BACK: &str = "UPDATE event SET payload = ?3 \
+const RESTORE: &str = "UPDATE event SET payload = ?3 \
      WHERE g = (SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2) AND payload = ''";
 
 /// Why a payload cannot be unpacked.
 #[derive(Debug)]
-pub(super) enum Unfit {
+pub(super) enum UnpackError {
     /// The database cannot be read.
     Sqlite(rusqlite::Error),
     /// The block contradicts itself.
     Damaged(String),
 }
 
-impl From<rusqlite::Error> for Unfit {
-    fn from(error: rusqlite::Error) -> Unfit {
-        Unfit::Sqlite(error)
+impl From<rusqlite::Error> for UnpackError {
+    fn from(error: rusqlite::Error) -> UnpackError {
+        UnpackError::Sqlite(error)
     }
 }
 
@@ -102,7 +102,7 @@ impl<'c> Unpacker<'c> {
     }
 
     /// Returns the payload of the packed event `seq` of a topic.
-    pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, Unfit> {
+    pub(super) fn payload(&mut self, topic: i64, seq: Seq) -> Result<&str, UnpackError> {
         let held = self.blocks.iter().position(|block| block.topic == topic);
         let held = held.map(|index| self.blocks.remove(index)).filter(|block| block.get(seq).is_some());
         let block = match held {
@@ -113,21 +113,21 @@ impl<'c> Unpacker<'c> {
                 {
                     self.unpacked += 1;
                 }
-                self.make_room(block.texts.all.len());
+                self.evict(block.texts.all.len());
                 block
             }
         };
         self.blocks.push(block);
         let found = self.blocks.last().and_then(|block| block.get(seq));
-        found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))
+        found.ok_or_else(|| UnpackError::Damaged("its payload is in no block".to_owned()))
     }
 
     /// Drops the least recently used blocks until one of `size_bytes` fits.
-    fn make_room(&mut self, size_bytes: usize) {
+    fn evict(&mut self, size_bytes: usize) {
         let mut held_bytes = size_bytes;
-        let fits = self.blocks.iter().rev().take(HELD_MAX - 1).take_while(|block| {
+        let fits = self.blocks.iter().rev().take(CACHED_BLOCKS_MAX - 1).take_while(|block| {
             held_bytes += block.texts.all.len();
-            held_bytes <= HELD_BYTES_MAX
+            held_bytes <= CACHED_BYTES_MAX
         });
         let surplus = self.blocks.len() - fits.count();
         self.blocks.drain(..surplus);
@@ -141,20 +141,22 @@ impl Block {
     }
 }
 
-fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, Unfit> {
+fn read(connection: &Connection, topic: i64, seq: Seq) -> Result<Block, UnpackError> {
     let found = connection
         .prepare_cached(BLOCK)?
         .query_row((topic, stored(seq.0)), |row| {
             Ok((Seq(unsigned(row, 0)?), Seq(unsigned(row, 1)?), row.get::<_, Vec<u8>>(2)?))
         })
         .optional()?;
-    let (first, last, data) = found.ok_or_else(|| Unfit::Damaged("its payload is in no block".to_owned()))?;
-    let texts = unpack(&data)
-        .map_err(|error| Unfit::Damaged(format!("the block of the events {first} to {last}: {error}")))?;
+    let (first, last, data) =
+        found.ok_or_else(|| UnpackError::Damaged("its payload is in no block".to_owned()))?;
+    let texts = unpack(&data).map_err(|error| {
+        UnpackError::Damaged(format!("the block of the events {first} to {last}: {error}"))
+    })?;
     let count = texts.ends.len();
     if count as u64 != (last.0 + 1).saturating_sub(first.0) {
         let what = format!("the block of the events {first} to {last} has {count} payloads");
-        return Err(Unfit::Damaged(what));
+        return Err(UnpackError::Damaged(what));
     }
     Ok(Block { topic, first, texts })
 }
@@ -222,7 +224,7 @@ impl fmt::Display for DamagedBlock {
 }
 
 /// Moves the payloads of each block with a text that `is_wanted` back into their rows. Returns the blocks that cannot be unpacked.
-pub(super) fn put_back(
+pub(super) fn restore_payloads(
     connection: &Connection,
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> rusqlite::Result<Vec<DamagedBlock>> {
@@ -237,21 +239,21 @@ pub(super) fn put_back(
     for (topic, named) in blocks {
         let block = match read(connection, topic, named.last) {
             Ok(block) => block,
-            Err(Unfit::Damaged(_)) => {
+            Err(UnpackError::Damaged(_)) => {
                 damaged.push(named);
                 continue;
             }
-            Err(Unfit::Sqlite(error)) => return Err(error),
+            Err(UnpackError::Sqlite(error)) => return Err(error),
         };
         if block.texts.iter().any(is_wanted) {
-            put_back_block(connection, &block, named.last)?;
+            restore_block(connection, &block, named.last)?;
         }
     }
     Ok(damaged)
 }
 
-fn put_back_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
-    let mut put = connection.prepare_cached(PUT_BACK)?;
+fn restore_block(connection: &Connection, block: &Block, last: Seq) -> rusqlite::Result<()> {
+    let mut put = connection.prepare_cached(RESTORE)?;
     for (seq, text) in (block.first.0..).zip(block.texts.iter()) {
         put.execute((block.topic, stored(seq), text))?;
     }

@@ -9,7 +9,7 @@ use backstay_model::{Seq, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params_from_iter};
 
-use super::commit::{BackgroundTask, Committer, Failed};
+use super::commit::{BackgroundTask, CommitFailure, Committer};
 use super::packed::{BYTES_FULL, EVENTS_MAX, pack};
 use super::sql::{stored, unsigned};
 use crate::crash::crash_point;
@@ -31,7 +31,7 @@ const BLOCKS: &str = "SELECT first, last FROM packed WHERE topic_id = ?1 AND las
 
 impl Committer {
     /// Notes that the topic has ended, so that it is packed later.
-    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), Failed> {
+    pub(super) fn pack_later(&mut self, id: i64, now: Timestamp) -> Result<(), CommitFailure> {
         self.connection
             .prepare_cached(
                 "INSERT INTO pack (topic_id, closed_at) VALUES (?1, ?2) \
@@ -43,7 +43,7 @@ impl Committer {
     }
 
     /// Packs the next block of a topic that ended before `until`. No index entry may be pending in this transaction.
-    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), Failed> {
+    pub(super) fn pack(&mut self, until: Timestamp) -> Result<(), CommitFailure> {
         self.task = BackgroundTask::Pack;
         if let Some(id) = self.unpackable.take() {
             return Ok(forget(&self.connection, id)?);
@@ -60,7 +60,7 @@ impl Committer {
             return Ok(());
         };
         let packed = if is_closed { pack_next(&self.connection, id, floor) } else { Ok(false) };
-        if let Err(Failed::Before(error)) = &packed
+        if let Err(CommitFailure::Before(error)) = &packed
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
         {
             // SQLite writes nothing more in this transaction. The next one goes on with other topics.
@@ -80,7 +80,7 @@ fn forget(connection: &Connection, id: i64) -> rusqlite::Result<()> {
 }
 
 /// A row of `event`, without its payload.
-struct Bare {
+struct RowHeader {
     seq: Seq,
     columns: Vec<Value>,
 }
@@ -88,7 +88,7 @@ struct Bare {
 /// Events that follow each other and may share a block.
 #[derive(Default)]
 struct Run {
-    events: Vec<Bare>,
+    events: Vec<RowHeader>,
     texts: Vec<String>,
     size_bytes: usize,
 }
@@ -102,9 +102,9 @@ enum End {
 }
 
 /// Packs the first run after `after` that is long enough. Returns false if there is none.
-fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, Failed> {
+fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, CommitFailure> {
     loop {
-        let (run, end) = gather(connection, id, behind_blocks(connection, id, after)?)?;
+        let (run, end) = gather(connection, id, end_of_blocks(connection, id, after)?)?;
         if run.events.len() >= EVENTS_MIN {
             write(connection, id, &run)?;
             return Ok(true);
@@ -117,7 +117,7 @@ fn pack_next(connection: &Connection, id: i64, mut after: Seq) -> Result<bool, F
 }
 
 /// Returns the end of the blocks that follow each other after `after`.
-fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, Failed> {
+fn end_of_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq, CommitFailure> {
     let mut statement = connection.prepare_cached(BLOCKS)?;
     let mut rows = statement.query((id, stored(after.0)))?;
     while let Some(row) = rows.next()? {
@@ -130,7 +130,7 @@ fn behind_blocks(connection: &Connection, id: i64, mut after: Seq) -> Result<Seq
 }
 
 /// Returns the run after `after`. It ends at a row that cannot be read; readers and checks report that row.
-fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Failed> {
+fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), CommitFailure> {
     let mut run = Run::default();
     let mut statement = connection.prepare_cached(ROWS)?;
     let mut rows = statement.query((id, stored(after.0), stored(EVENTS_MAX as u64)))?;
@@ -143,7 +143,7 @@ fn gather(connection: &Connection, id: i64, after: Seq) -> Result<(Run, End), Fa
         match row.get::<_, String>(COLUMNS).and_then(|text| Ok((text, columns(row)?))) {
             Ok((text, columns)) if !text.is_empty() => {
                 run.size_bytes += text.len();
-                run.events.push(Bare { seq, columns });
+                run.events.push(RowHeader { seq, columns });
                 run.texts.push(text);
             }
             Ok(_packed) => return Ok((run, End::Before(seq))),
@@ -157,10 +157,10 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
     (0..COLUMNS).map(|column| row.get(column)).collect()
 }
 
-fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), Failed> {
+fn write(connection: &Connection, id: i64, run: &Run) -> Result<(), CommitFailure> {
     let (Some(first), Some(last)) = (run.events.first(), run.events.last()) else { return Ok(()) };
-    let data =
-        pack(&run.texts).map_err(|error| Failed::Corrupt(format!("payloads cannot be packed: {error}")))?;
+    let data = pack(&run.texts)
+        .map_err(|error| CommitFailure::Corrupt(format!("payloads cannot be packed: {error}")))?;
     connection
         .prepare_cached("INSERT INTO packed (topic_id, first, last, data) VALUES (?1, ?2, ?3, ?4)")?
         .execute((id, stored(first.seq.0), stored(last.seq.0), data))?;

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::fetch::{EventLocation, Fetch, decode, hole};
 use super::packed::Unpacker;
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::snapshot::{Snapshot, Span, Wanted};
 use super::sql::{position, stored, unsigned};
 use crate::contract::{Direction, EventFilter, Page};
@@ -27,7 +27,7 @@ pub(super) fn page(
     at: Seq,
     direction: Direction,
     limit: usize,
-) -> Result<Page, Failed> {
+) -> Result<Page, ReadFailure> {
     let limit = limit.min(PAGE_EVENTS_MAX);
     // A page of whole batches may be longer than its limit by all but one event of a batch.
     let count = if direction == Direction::Forward { limit + BATCH_EVENTS_MAX } else { limit };
@@ -67,7 +67,7 @@ pub(super) fn matching(
     direction: Direction,
     limit: usize,
     filter: &EventFilter,
-) -> Result<Page, Failed> {
+) -> Result<Page, ReadFailure> {
     let wanted = Wanted { at, direction, count: limit.min(PAGE_EVENTS_MAX) };
     let Some(span) = snapshot.span(topic, wanted, Some(filter))? else { return Ok(EMPTY) };
     let numbers = StoredFilter::find(snapshot.connection, filter)?;
@@ -83,7 +83,7 @@ fn forward(
     span: &Span,
     after: Seq,
     limit: usize,
-) -> Result<Vec<Recorded>, Failed> {
+) -> Result<Vec<Recorded>, ReadFailure> {
     let mut fetch = Fetch::new(snapshot.connection, topic, span, Direction::Forward);
     let mut at = after;
     let mut count = limit;
@@ -128,7 +128,7 @@ fn positions(
     span: &Span,
     wanted: Wanted,
     filter: Option<&StoredFilter>,
-) -> Result<Vec<EventLocation>, Failed> {
+) -> Result<Vec<EventLocation>, ReadFailure> {
     let Wanted { at, direction, count } = wanted;
     let at = if direction == Direction::Forward { at.max(span.floor) } else { at };
     let wanted = Wanted { at, ..wanted };
@@ -165,7 +165,11 @@ fn positions(
 
 /// Returns the positions of the wanted events if they are in the index and follow each other in the log: then the first and the last
 /// tell the others.
-fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<Vec<EventLocation>>, Failed> {
+fn dense(
+    connection: &Connection,
+    span: &Span,
+    wanted: Wanted,
+) -> Result<Option<Vec<EventLocation>>, ReadFailure> {
     let Wanted { at, direction, count } = wanted;
     let indexed = span.first_waiting.map_or(span.head, |first| Seq(first.0 - 1));
     let last = Seq(at.0.saturating_add(count as u64).min(indexed.0));
@@ -185,15 +189,15 @@ fn dense(connection: &Connection, span: &Span, wanted: Wanted) -> Result<Option<
     ))
 }
 
-fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+fn index_at(connection: &Connection, topic: i64, seq: Seq) -> Result<Option<Position>, ReadFailure> {
     let mut statement =
         connection.prepare_cached("SELECT g FROM topic_event WHERE topic_id = ?1 AND seq = ?2")?;
     let mut rows = statement.query((topic, stored(seq.0)))?;
     Ok(rows.next()?.map(|row| position(row, 0)).transpose()?)
 }
 
-fn doubly(seq: Seq) -> Failed {
-    Failed::Corrupt(format!("two events of a topic have the number {seq}"))
+fn doubly(seq: Seq) -> ReadFailure {
+    ReadFailure::Corrupt(format!("two events of a topic have the number {seq}"))
 }
 
 fn indexed(
@@ -202,7 +206,7 @@ fn indexed(
     wanted: Wanted,
     filter: Option<&StoredFilter>,
     found: &mut Vec<EventLocation>,
-) -> Result<(), Failed> {
+) -> Result<(), ReadFailure> {
     let (range, order) = match wanted.direction {
         Direction::Forward => ("> ?2", "ASC"),
         Direction::Backward => ("< ?2 AND seq > ?3", "DESC"),
@@ -229,7 +233,7 @@ fn indexed(
 struct StoredFilter(String);
 
 impl StoredFilter {
-    fn find(connection: &Connection, filter: &EventFilter) -> Result<StoredFilter, Failed> {
+    fn find(connection: &Connection, filter: &EventFilter) -> Result<StoredFilter, ReadFailure> {
         let kinds: Vec<String> = filter.kinds.iter().map(Kind::to_string).collect();
         let scopes: Vec<String> = filter.scopes.iter().map(Scope::to_string).collect();
         let mut condition = String::new();
@@ -256,7 +260,7 @@ pub(super) fn read_all(
     snapshot: &Snapshot<'_>,
     after: Position,
     limit: usize,
-) -> Result<Vec<Recorded>, Failed> {
+) -> Result<Vec<Recorded>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(READ_ALL)?;
     let mut rows = statement.query([stored(after.0)])?;
     let mut events: Vec<Recorded> = Vec::new();
@@ -268,12 +272,14 @@ pub(super) fn read_all(
         let known = events.last().map(|event| &event.topic).filter(|topic| topic.as_str() == name);
         let topic = match known {
             Some(topic) => topic.clone(),
-            None => name.parse().map_err(|e: backstay_model::InvalidTopic| Failed::Corrupt(e.to_string()))?,
+            None => {
+                name.parse().map_err(|e: backstay_model::InvalidTopic| ReadFailure::Corrupt(e.to_string()))?
+            }
         };
         let place = EventLocation { seq: Seq(unsigned(row, 0)?), g: position(row, 7)? };
         match decode(row, &topic, place, row.get(9)?, &mut unpacker) {
             Ok(event) => events.push(event),
-            Err(Failed::Read(_)) if !events.is_empty() => break,
+            Err(ReadFailure::Read(_)) if !events.is_empty() => break,
             Err(error) => return Err(error),
         }
         whole = events.last().is_none_or(|event| !event.more);
@@ -288,7 +294,7 @@ pub(super) fn live(
     seq: Seq,
     g: Position,
     limit: usize,
-) -> Result<Vec<LiveEvent>, Failed> {
+) -> Result<Vec<LiveEvent>, ReadFailure> {
     let mut statement = snapshot.connection.prepare_cached(
         "SELECT live.g, after_seq, at, live.kind, scope, payload FROM live JOIN topic ON topic.id = live.topic_id \
          WHERE topic.name = ?1 AND live.g > ?2 AND after_seq >= ?3 ORDER BY live.g",

@@ -4,18 +4,23 @@ use backstay_model::{LogId, Position, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::incarnation;
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::snapshot::{HEAD, Snapshot, Span, only, waiting_at};
 use super::sql::{stored, unsigned};
 use crate::cursor::{Cursor, CursorError};
 
 /// Returns the head of `topic`.
-pub(super) fn head(snapshot: &Snapshot<'_>, topic: &Topic) -> Result<Seq, Failed> {
+pub(super) fn head(snapshot: &Snapshot<'_>, topic: &Topic) -> Result<Seq, ReadFailure> {
     Ok(snapshot.span(topic, HEAD, None)?.unwrap_or_default().head)
 }
 
 /// Returns the cursor behind `seq`.
-pub(super) fn cursor(snapshot: &Snapshot<'_>, log: LogId, topic: &Topic, seq: Seq) -> Result<Cursor, Failed> {
+pub(super) fn cursor(
+    snapshot: &Snapshot<'_>,
+    log: LogId,
+    topic: &Topic,
+    seq: Seq,
+) -> Result<Cursor, ReadFailure> {
     let found = snapshot.span(topic, only(seq), None)?.unwrap_or_default();
     if seq > found.head {
         return Err(CursorError::Ahead { topic: topic.clone(), seq, head: found.head }.into());
@@ -28,7 +33,7 @@ pub(super) fn position_of(
     connection: &Connection,
     span: &Span,
     seq: Seq,
-) -> Result<Option<Position>, Failed> {
+) -> Result<Option<Position>, ReadFailure> {
     if let Some(waiting) = waiting_at(span, seq) {
         return Ok(Some(waiting));
     }
@@ -40,7 +45,7 @@ pub(super) fn position_of(
 }
 
 /// Checks a cursor of this log, and returns the number that it stands behind.
-pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, Failed> {
+pub(super) fn resolve(snapshot: &Snapshot<'_>, cursor: &Cursor) -> Result<Seq, ReadFailure> {
     let topic = cursor.topic().clone();
     let (seq, g) = (cursor.seq(), cursor.position());
     let found = snapshot.span(&topic, only(seq), None)?.unwrap_or_default();

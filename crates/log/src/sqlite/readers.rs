@@ -68,7 +68,7 @@ impl Readers {
     /// index meanwhile, `read` runs again in another transaction.
     pub(super) fn run<T: Send + 'static>(
         &self,
-        read: impl Fn(&Snapshot<'_>) -> Result<T, Failed> + Send + 'static,
+        read: impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure> + Send + 'static,
     ) -> LogFuture<'static, Result<T, ReadError>> {
         let (pool, jobs, slots) = (self.pool.clone(), self.jobs.clone(), self.slots.clone());
         Box::pin(async move {
@@ -100,7 +100,7 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read<T>(&self, read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>) -> Result<T, ReadError> {
+    fn read<T>(&self, read: &impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure>) -> Result<T, ReadError> {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -109,7 +109,7 @@ impl Pool {
         let found = loop {
             match transact(&mut connection, &self.pending_index, read) {
                 Ok(found) => break Ok(found),
-                Err(Failed::IndexMovedOn) => {}
+                Err(ReadFailure::IndexMovedOn) => {}
                 Err(failed) => break Err(failed.into_error(self.database_file.path())),
             }
         };
@@ -125,15 +125,15 @@ impl Pool {
 fn transact<T>(
     connection: &mut Connection,
     pending_index: &PendingIndex,
-    read: &impl Fn(&Snapshot<'_>) -> Result<T, Failed>,
-) -> Result<T, Failed> {
+    read: &impl Fn(&Snapshot<'_>) -> Result<T, ReadFailure>,
+) -> Result<T, ReadFailure> {
     let transaction: Transaction<'_> = connection.transaction()?;
     read(&Snapshot { connection: &transaction, pending_index })
 }
 
 /// The reason why a read failed.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(super) enum ReadFailure {
     Sqlite(rusqlite::Error),
     Read(ReadError),
     Corrupt(String),
@@ -141,32 +141,32 @@ pub(super) enum Failed {
     IndexMovedOn,
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(source: rusqlite::Error) -> Failed {
-        Failed::Sqlite(source)
+impl From<rusqlite::Error> for ReadFailure {
+    fn from(source: rusqlite::Error) -> ReadFailure {
+        ReadFailure::Sqlite(source)
     }
 }
 
-impl From<CursorError> for Failed {
-    fn from(error: CursorError) -> Failed {
-        Failed::Read(error.into())
+impl From<CursorError> for ReadFailure {
+    fn from(error: CursorError) -> ReadFailure {
+        ReadFailure::Read(error.into())
     }
 }
 
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Failed {
-        Failed::Read(error.into())
+impl From<StoreError> for ReadFailure {
+    fn from(error: StoreError) -> ReadFailure {
+        ReadFailure::Read(error.into())
     }
 }
 
-impl Failed {
+impl ReadFailure {
     fn into_error(self, path: &Path) -> ReadError {
         match self {
-            Failed::Sqlite(source) => error_map::sqlite("read", path, source).into(),
-            Failed::Read(error) => error,
-            Failed::Corrupt(what) => StoreError::Corrupt { location: path.into(), what }.into(),
+            ReadFailure::Sqlite(source) => error_map::sqlite("read", path, source).into(),
+            ReadFailure::Read(error) => error,
+            ReadFailure::Corrupt(what) => StoreError::Corrupt { location: path.into(), what }.into(),
             // `run` begins again instead.
-            Failed::IndexMovedOn => StoreError::Stopped.into(),
+            ReadFailure::IndexMovedOn => StoreError::Stopped.into(),
         }
     }
 }

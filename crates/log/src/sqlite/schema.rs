@@ -215,7 +215,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The kind of a database.
-pub(super) enum Found {
+pub(super) enum DatabaseKind {
     /// A store of today's format.
     Store,
     /// An empty database.
@@ -226,17 +226,17 @@ pub(super) enum Found {
 ///
 /// # Errors
 /// [`OpenError`] if it is not a store, or a store of another format.
-pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
+pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<DatabaseKind, OpenError> {
     let foreign = |source| foreign("open", path, source, "not a database");
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let application = number("application_id").map_err(foreign)?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(foreign)?;
     match application {
-        0 if tables == 0 => Ok(Found::Blank),
+        0 if tables == 0 => Ok(DatabaseKind::Blank),
         APPLICATION_ID => {
             match number("user_version").map_err(|source| error_map::sqlite("read", path, source))? {
-                FORMAT => Ok(Found::Store),
+                FORMAT => Ok(DatabaseKind::Store),
                 found if found > FORMAT => {
                     Err(OpenError::NewerStore { location: path.into(), found, known: FORMAT })
                 }
@@ -260,11 +260,11 @@ pub(super) fn prepare(
 ) -> Result<LogId, OpenError> {
     let failed = |source| OpenError::Store(error_map::sqlite("set up", path, source));
     match recognize(connection, path)? {
-        Found::Blank => {
+        DatabaseKind::Blank => {
             set_up(connection, path).map_err(failed)?;
             create(connection, path, now, boot)?;
         }
-        Found::Store => {
+        DatabaseKind::Store => {
             set_up(connection, path).map_err(failed)?;
             note_boot(connection, now, boot).map_err(failed)?;
         }

@@ -6,7 +6,7 @@ use backstay_model::{Kind, Position, Scope, Seq, Topic};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::pending_index::{Entry, PendingIndex, StoreState};
-use super::readers::Failed;
+use super::readers::ReadFailure;
 use super::sql::unsigned;
 use crate::contract::{Direction, EventFilter};
 
@@ -46,7 +46,7 @@ impl Snapshot<'_> {
         topic: &Topic,
         wanted: Wanted,
         filter: Option<&EventFilter>,
-    ) -> Result<Option<Span>, Failed> {
+    ) -> Result<Option<Span>, ReadFailure> {
         let found = self
             .connection
             .prepare_cached(SPAN)?
@@ -60,7 +60,7 @@ impl Snapshot<'_> {
         let state = StoreState::read(self.connection)?;
         let mut pending_index = self.pending_index.lock();
         if !pending_index.sync(self.connection, &state)? {
-            return Err(Failed::IndexMovedOn);
+            return Err(ReadFailure::IndexMovedOn);
         }
         let numbers = filter.map(|filter| Numbers::of(filter, &pending_index.names));
         // What was committed after the transaction began is not in its rows.
@@ -86,11 +86,11 @@ impl Snapshot<'_> {
     }
 
     /// Returns the heads of all topics that have pending entries.
-    pub(super) fn heads(&self) -> Result<HashMap<i64, Seq>, Failed> {
+    pub(super) fn heads(&self) -> Result<HashMap<i64, Seq>, ReadFailure> {
         let state = StoreState::read(self.connection)?;
         let mut pending_index = self.pending_index.lock();
         if !pending_index.sync(self.connection, &state)? {
-            return Err(Failed::IndexMovedOn);
+            return Err(ReadFailure::IndexMovedOn);
         }
         Ok(pending_index.heads_until(state.events))
     }

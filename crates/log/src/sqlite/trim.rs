@@ -6,7 +6,7 @@
 use backstay_model::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::commit::{BackgroundTask, Committer, Failed};
+use super::commit::{BackgroundTask, CommitFailure, Committer};
 use super::schema::FLAG_MORE;
 use super::sql::{position, stored, unsigned};
 use crate::admission::trimmed;
@@ -23,7 +23,7 @@ const POSITIONS: &str =
 
 impl Committer {
     /// Returns the position of the committed event `seq` of a topic, if it ends a batch.
-    pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, Failed> {
+    pub(super) fn end_of_batch(&self, id: i64, seq: Seq) -> Result<Option<Position>, CommitFailure> {
         let waiting =
             self.pending_index.lock().of(id).iter().find(|entry| entry.seq == seq).map(|entry| entry.g);
         let g = match waiting {
@@ -49,7 +49,7 @@ impl Committer {
         append: &TopicAppend,
         head: Seq,
         floor: Seq,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), CommitFailure> {
         if matches!(append.transition, TopicTransition::Deleted) {
             self.forget_topic(id)?;
             // A removed live event may have had the newest position.
@@ -87,7 +87,7 @@ impl Committer {
 
     /// Removes the next trimmed rows. No index entry may be pending in this transaction: so an event that is not in the index does not
     /// exist.
-    pub(super) fn sweep(&mut self) -> Result<(), Failed> {
+    pub(super) fn sweep(&mut self) -> Result<(), CommitFailure> {
         self.task = BackgroundTask::Sweep;
         let next = self
             .connection

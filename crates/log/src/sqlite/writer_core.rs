@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::backoff::Backoff;
 use super::checkpoint::Checkpointer;
-use super::commit::{Committer, Failed};
+use super::commit::{CommitFailure, Committer};
 use super::flush::{Request, WalFlush};
 use super::group::{Group, Written};
 use super::lock::WriterLock;
@@ -242,7 +242,7 @@ fn transact<'g>(
     clock: &dyn Clock,
     replies: &mut Vec<Reply>,
     idle: bool,
-) -> Result<Written<'g>, Failed> {
+) -> Result<Written<'g>, CommitFailure> {
     let mut group = Group::begin(committer)?;
     for command in commands {
         let now = clock.now();

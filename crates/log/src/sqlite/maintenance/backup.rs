@@ -33,8 +33,8 @@ pub struct DatabaseCopy {
 /// # Errors
 /// [`InspectError`] if the store cannot be read, or the copy cannot be written.
 pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, InspectError> {
-    let look = ReadOnlyStore::open(store)?;
-    let copying = schema::connect_writer(&look.path)?;
+    let store = ReadOnlyStore::open(store)?;
+    let copying = schema::connect_writer(&store.path)?;
     let text = target.to_str().ok_or_else(|| {
         error_map::io(
             "name",
@@ -52,7 +52,7 @@ pub fn copy_database(store: &Path, target: &Path) -> Result<DatabaseCopy, Inspec
     let (file, folder) = made.map_err(|source| error_map::io("make", target, source))?;
     copying
         .execute("VACUUM INTO ?1", [text])
-        .map_err(|source| error_map::sqlite("copy", &look.path, source))?;
+        .map_err(|source| error_map::sqlite("copy", &store.path, source))?;
     file.sync_all().and_then(|()| folder.sync()).map_err(|source| error_map::io("flush", target, source))?;
     let copy = schema::connect_reader(target)?;
     let unreadable = |source| error_map::sqlite("read", target, source);

@@ -53,16 +53,16 @@ pub fn check_exclusive(
 }
 
 fn check_opened(
-    look: Result<ReadOnlyStore, InspectError>,
+    opened: Result<ReadOnlyStore, InspectError>,
     inspect: &mut dyn Inspect,
 ) -> Result<CheckReport, InspectError> {
     let mut report = CheckReport::default();
-    let mut look = match look {
-        Ok(look) => look,
+    let mut opened = match opened {
+        Ok(opened) => opened,
         Err(error) => return unreadable(error),
     };
-    let path = look.path.clone();
-    let transaction = match look.begin() {
+    let path = opened.path.clone();
+    let transaction = match opened.begin() {
         Ok(transaction) => transaction,
         Err(error) => return unreadable(error.into()),
     };
@@ -89,9 +89,9 @@ fn check_opened(
         }
     }
     let unpacker = Unpacker::new(&transaction);
-    let mut looking =
+    let mut checker =
         Checker { connection: &transaction, unpacker, entries: &entries, report: &mut report, inspect };
-    looking.owners(&rows);
+    checker.owners(&rows);
     let mut ids: HashSet<i64> = rows.keys().copied().collect();
     ids.extend(keys.iter().map(|key| key.topic));
     ids.extend(entries.iter().map(|entry| entry.topic));
@@ -100,7 +100,7 @@ fn check_opened(
     for id in ids {
         let from = keys.partition_point(|key| key.topic < id);
         let to = keys.partition_point(|key| key.topic <= id);
-        looking.topic(id, rows.get(&id), &keys[from..to]);
+        checker.topic(id, rows.get(&id), &keys[from..to]);
     }
     drop(transaction);
     tracing::debug!(path = %path.display(), findings = report.findings.len(), "a store was checked");

@@ -3,7 +3,7 @@
 use backstay_model::{Payload, Position, Recorded, Seq, Timestamp, Topic};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::super::packed::{Unfit, Unpacker};
+use super::super::packed::{UnpackError, Unpacker};
 use super::super::row_checksum::ChecksummedRow;
 use super::super::schema::FLAG_MORE;
 use super::super::sql::unsigned;
@@ -159,8 +159,8 @@ pub(super) fn whole(unpacker: &mut Unpacker<'_>, topic: &Topic, seq: Seq, g: u64
     if payload.is_empty() {
         payload = match unpacker.payload(id, seq) {
             Ok(text) => text.to_owned(),
-            Err(Unfit::Damaged(what)) => return Err(what),
-            Err(Unfit::Sqlite(error)) => return Err(error.to_string()),
+            Err(UnpackError::Damaged(what)) => return Err(what),
+            Err(UnpackError::Sqlite(error)) => return Err(error.to_string()),
         };
     }
     let summed = ChecksummedRow {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use backstay_model::{LogId, Position};
 
-use super::super::schema::{self, Found};
+use super::super::schema::{self, DatabaseKind};
 use super::super::{error_map, readers, wal};
 use crate::error::{InspectError, OpenError, StoreError};
 
@@ -48,7 +48,7 @@ pub fn identify(folder: &Path) -> Result<StoreIdentity, InspectError> {
     }
     let connection = schema::connect_reader(&path)?;
     let failed = |source| error_map::sqlite("read", &path, source);
-    if let Found::Blank = schema::recognize(&connection, &path)? {
+    if let DatabaseKind::Blank = schema::recognize(&connection, &path)? {
         return Ok(StoreIdentity::Blank);
     }
     let id: String = connection.query_row("SELECT log_id FROM meta", (), |row| row.get(0)).map_err(failed)?;

@@ -75,10 +75,10 @@ pub struct LiveOwner {
 /// [`InspectError`] if it is not a store or cannot be read.
 pub fn info(folder: &Path, database: &Path) -> Result<StoreInfo, InspectError> {
     let open_in = holders(&folder.join("store.lock"))?;
-    let mut look = ReadOnlyStore::open(database)?;
-    let path = look.path.clone();
+    let mut store = ReadOnlyStore::open(database)?;
+    let path = store.path.clone();
     let locks = OwnerLocks::new(folder.join("owners"));
-    let transaction = look.begin()?;
+    let transaction = store.begin()?;
     let failed = |source| error_map::sqlite("read", &path, source);
     let (log, created_at) = transaction
         .query_row("SELECT log_id, created_at FROM meta", (), |row| {

@@ -12,9 +12,9 @@ use crate::error::InspectError;
 /// # Errors
 /// [`InspectError`] if it is not a store, or cannot be read.
 pub fn quick_check(folder: &Path) -> Result<Option<String>, InspectError> {
-    let mut look = ReadOnlyStore::open(folder)?;
-    let path = look.path.clone();
-    let transaction = look.begin()?;
+    let mut store = ReadOnlyStore::open(folder)?;
+    let path = store.path.clone();
+    let transaction = store.begin()?;
     let said: String = transaction
         .query_row("PRAGMA quick_check(1)", (), |row| row.get(0))
         .map_err(|source| error_map::sqlite("check", &path, source))?;

@@ -6,7 +6,7 @@ use backstay_files::{Dir, if_there};
 use rusqlite::{Connection, Transaction};
 
 use super::super::lock::{LockFile, LockMode};
-use super::super::schema::{self, Found};
+use super::super::schema::{self, DatabaseKind};
 use super::super::{error_map, filesystem, wal};
 use super::exclusive::ExclusiveStore;
 use crate::error::{InspectError, OpenError, StoreError};
@@ -68,8 +68,8 @@ fn root(folder: &Path) -> Result<Dir, InspectError> {
 /// Refuses a database that is not a store of the current format.
 pub(super) fn recognize(connection: &Connection, path: &Path) -> Result<(), InspectError> {
     match schema::recognize(connection, path)? {
-        Found::Store => Ok(()),
-        Found::Blank => {
+        DatabaseKind::Store => Ok(()),
+        DatabaseKind::Blank => {
             let what = "nothing is in it yet".to_owned();
             Err(OpenError::NotAStore { location: path.into(), what }.into())
         }

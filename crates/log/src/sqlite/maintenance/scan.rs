@@ -17,8 +17,8 @@ use crate::error::InspectError;
 /// # Errors
 /// [`InspectError`] if it is not a store, or cannot be read.
 pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError> {
-    let mut look = ReadOnlyStore::open(folder)?;
-    let transaction = look.begin()?;
+    let mut store = ReadOnlyStore::open(folder)?;
+    let transaction = store.begin()?;
     let mut damaged = Vec::new();
     let rows = topic_rows(&transaction, &mut damaged);
     let mut unpacker = Unpacker::new(&transaction);
@@ -38,8 +38,8 @@ pub fn scan(folder: &Path, inspect: &mut dyn Inspect) -> Result<(), InspectError
 /// # Errors
 /// [`InspectError`] if it is not a store, or cannot be read.
 pub fn floors(folder: &Path) -> Result<HashMap<String, Seq>, InspectError> {
-    let mut look = ReadOnlyStore::open(folder)?;
-    let transaction = look.begin()?;
+    let mut store = ReadOnlyStore::open(folder)?;
+    let transaction = store.begin()?;
     let rows = topic_rows(&transaction, &mut Vec::new());
     Ok(rows.into_values().map(|row| (row.name, Seq(row.floor))).collect())
 }

@@ -76,7 +76,7 @@ pub fn scrub_database(
     refuse_structure(&transaction, &path, secret)?;
     let has_it = |text: &str| secret.forms().iter().any(|form| text.contains(form.as_str()));
     // Blocks with the value are unpacked now and packed again later.
-    let damaged = packed::put_back(&transaction, &has_it).map_err(failed)?;
+    let damaged = packed::restore_payloads(&transaction, &has_it).map_err(failed)?;
     let events = mask_events(&transaction, &path, secret, understood)?;
     let rows = mask_rows(&transaction, &path, secret)?;
     transaction.execute("UPDATE meta SET generation = generation + 1", ()).map_err(failed)?;
