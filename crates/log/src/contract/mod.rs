@@ -6,16 +6,16 @@
 //! even after a trim or a deletion. Each event has a position ([`Position`](backstay_model::Position)) in the log as well:
 //!
 //! ```text
-//! position    7     8      90    4_711    4_712    9_000_001   9_000_002
-//! topic a     1     2              3                               4       <- numbers: dense
-//! topic b                  1                1          2
-//!                                           ^                      ^
-//!                                           |                      acknowledged, and read by topic at once
-//!                                           readable horizon: `changed` gave 4_712, `read_all` ends here
+//! position    7     8     90     4_711    4_712    9_000_001    9_000_002
+//! topic a     1     2               3                                  4    <- numbers: dense
+//! topic b                 1                  2            3
+//!                                            ^                         ^
+//!                                            |                         acknowledged; a read by topic shows it
+//!                                            readable horizon: `changed` gave 4_712, `read_all` ends here
 //! ```
 //!
 //! * A position is opaque. It is compared and handed back; nobody computes with it. Positions rise within a topic. Between two
-//!   of them there MAY be a gap of any size.
+//!   of them there MAY be a gap of any size. Position 0 is before every event, and no position is above 2^63 - 1.
 //! * Within a topic, appends are numbered in the order in which one caller handed them over. Between topics, and between callers,
 //!   no order is promised.
 //! * The *readable horizon* is a position up to which the log is complete: nothing is ever added at or below it. It only
