@@ -47,6 +47,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     g: Position,
+    /// The readable horizon, where it lags behind `g`.
+    lagging: Option<Position>,
     topics: HashMap<Topic, MemoryTopic>,
     by_position: BTreeMap<Position, (Topic, Seq)>,
     keys: HashMap<(Topic, String), (Digest, Appended)>,
@@ -93,6 +95,17 @@ impl MemoryLog {
             state,
             newest,
         })))
+    }
+
+    /// The same with a readable horizon that lags: it moves only when somebody reads by position or waits for it, after the
+    /// answer. For tests of those who read by position.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the system gives no random bytes for its id.
+    pub fn with_lagging_horizon(clock: Arc<dyn Clock>) -> Result<MemoryLog, OpenError> {
+        let log = MemoryLog::with_clock(clock)?;
+        log.0.lock().lagging = Some(Position(0));
+        Ok(log)
     }
 
     /// Ends the session of `owner`, as a database ends that of a client that it cannot reach: its guard is lost from now on,
@@ -254,6 +267,12 @@ impl Shared {
 }
 
 impl State {
+    /// The readable horizon. Where it lags it moves now, for the next who asks.
+    fn horizon(&mut self) -> Position {
+        let newest = self.g;
+        self.lagging.as_mut().map_or(newest, |horizon| std::mem::replace(horizon, newest))
+    }
+
     fn topic(&self, topic: &Topic) -> TopicState {
         self.topics.get(topic).map(|topic| topic.state.clone()).unwrap_or_default()
     }

@@ -109,10 +109,13 @@ impl LogReader for MemoryLog {
     }
 
     fn read_all(&self, after: Position, limit: usize) -> LogFuture<'_, Result<Vec<Recorded>, ReadError>> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        let horizon = state.horizon();
         let mut found = Vec::new();
+        let readable = after < horizon;
+        let range = (Bound::Excluded(after), Bound::Included(horizon));
         for (topic, seq) in
-            state.by_position.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| event)
+            readable.then(|| state.by_position.range(range)).into_iter().flatten().map(|(_, event)| event)
         {
             let event = |topic: &MemoryTopic| topic.events.get(topic.index_after(*seq) - 1).cloned();
             found.extend(state.topics.get(topic).and_then(event));
@@ -125,13 +128,16 @@ impl LogReader for MemoryLog {
     }
 
     fn changed(&self, after: Position) -> LogFuture<'_, Position> {
-        let mut newest = self.0.newest.subscribe();
+        let (shared, mut newest) = (self.0.clone(), self.0.newest.subscribe());
         Box::pin(async move {
-            match newest.wait_for(|newest| *newest > after).await {
-                Ok(newest) => *newest,
-                // The sender lives in this log, which the caller holds.
-                Err(_closed) => after,
+            // The sender lives in this log, which the caller holds.
+            while newest.wait_for(|newest| *newest > after).await.is_ok() {
+                let horizon = shared.lock().horizon();
+                if horizon > after {
+                    return horizon;
+                }
             }
+            after
         })
     }
 

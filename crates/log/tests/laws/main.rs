@@ -25,6 +25,11 @@ mod memory {
     retention_laws!(crate::support::Fixture::memory);
 }
 
+mod lagging_horizon {
+    laws!(crate::support::Fixture::lagging);
+    retention_laws!(crate::support::Fixture::lagging);
+}
+
 mod packing_laws {
     laws!(crate::support::Fixture::packing);
     retention_laws!(crate::support::Fixture::packing);

@@ -10,7 +10,7 @@ use backstay_log::{
     Appended, Authority, Batch, Clock, Direction, Durability, HostId, Log, MemoryLog, NewEvent, OpenOptions,
     OwnerIdentity, SqliteLog, TopicAppend,
 };
-use backstay_model::{Kind, OwnerId, Payload, Recorded, Scope, Seq, Timestamp, Topic};
+use backstay_model::{Kind, OwnerId, Payload, Position, Recorded, Scope, Seq, Timestamp, Topic};
 use tempfile::TempDir;
 
 /// A clock that stands still until a test moves it.
@@ -52,6 +52,14 @@ impl Fixture {
     pub(crate) fn memory() -> Fixture {
         let clock = Arc::new(FixedClock::default());
         let log = Arc::new(MemoryLog::with_clock(clock.clone()).unwrap());
+        let of_log = MemoryLog::clone(&log);
+        Fixture { log, clock, lose: Box::new(move |owner| of_log.end_session(owner)), _folder: None }
+    }
+
+    /// A store whose readable horizon lags behind every acknowledgement.
+    pub(crate) fn lagging() -> Fixture {
+        let clock = Arc::new(FixedClock::default());
+        let log = Arc::new(MemoryLog::with_lagging_horizon(clock.clone()).unwrap());
         let of_log = MemoryLog::clone(&log);
         Fixture { log, clock, lose: Box::new(move |owner| of_log.end_session(owner)), _folder: None }
     }
@@ -120,6 +128,15 @@ pub(crate) fn batch(name: &str, authority: Authority, texts: &[&str]) -> Batch {
 
 pub(crate) fn buffered(batch: Batch) -> Batch {
     Batch { durability: Durability::Buffered, ..batch }
+}
+
+/// Every event of the log, once the horizon has reached `until`.
+pub(crate) async fn read_all_until(log: &dyn Log, until: Position) -> Vec<Recorded> {
+    let mut horizon = Position(0);
+    while horizon < until {
+        horizon = log.changed(horizon).await;
+    }
+    log.read_all(Position(0), 1_000).await.unwrap()
 }
 
 /// Appends as the topic's only user.

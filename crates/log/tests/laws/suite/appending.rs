@@ -1,9 +1,9 @@
 //! Appending: all or nothing, preconditions, keys, limits.
 
 use backstay_log::{AppendError, Authority, Batch, Measure, Precondition, TopicAppend, TopicTransition};
-use backstay_model::{Position, Seq, Timestamp};
+use backstay_model::{Seq, Timestamp};
 
-use crate::support::{Fixture, append, batch, events, read_by, texts, topic};
+use crate::support::{Fixture, append, batch, events, read_all_until, read_by, texts, topic};
 
 pub(crate) async fn l5_a_batch_is_there_whole_or_not_at_all(store: Fixture) {
     let log = store.log.as_ref();
@@ -25,7 +25,7 @@ pub(crate) async fn l5_a_batch_is_there_whole_or_not_at_all(store: Fixture) {
     let appended = log.submit(Batch { appends, ..batch("a", Authority::Exclusive, &[]) }).wait().unwrap();
     let numbered: Vec<_> = appended.topics.iter().map(|append| (append.first.0, append.last.0)).collect();
     assert_eq!(numbered, [(1, 2), (2, 2)]);
-    assert_eq!(texts(&log.read_all(Position(0), 9).await.unwrap()), ["x", "1", "2", "3"]);
+    assert_eq!(texts(&read_all_until(log, appended.g).await), ["x", "1", "2", "3"]);
 }
 
 pub(crate) async fn l6_a_stale_writer_is_refused_with_the_actual_head(store: Fixture) {
