@@ -1,7 +1,7 @@
 //! What can go wrong, by operation.
 
 use backstay_engine::Rejection;
-use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, has_no_room};
+use backstay_log::{AppendError, BlobError, ClaimError, OpenError, OwnerView, ReadError, is_out_of_space};
 use backstay_model::event::DecodeError;
 use backstay_model::{Code, Coded, EffectId, Epoch, RunId, Timestamp};
 
@@ -214,6 +214,14 @@ pub enum DriveError {
         /// The epoch that holds now.
         current: Epoch,
     },
+    /// This process lost its proof that it lives, so others may own its runs.
+    #[error(
+        "this process is not the owner of {run} any more: it lost its lock or its session with the store"
+    )]
+    OwnerLost {
+        /// Which run.
+        run: RunId,
+    },
     /// This owner is working on it already.
     #[error("this process is working on {run} already")]
     DrivenHere {
@@ -273,7 +281,7 @@ impl DriveError {
     /// Whether there was no room for something. The run is suspended, or on its way to that: nothing of it has failed.
     #[must_use]
     pub fn has_no_room(&self) -> bool {
-        matches!(self, DriveError::NoRoom { .. }) || has_no_room(self)
+        matches!(self, DriveError::NoRoom { .. }) || is_out_of_space(self)
     }
 }
 
@@ -298,6 +306,7 @@ impl Coded for DriveError {
             DriveError::NoRoom { .. } => Code("BKS-R017"),
             DriveError::DrivenHere { .. } => Code("BKS-R015"),
             DriveError::StoreGone(_) => Code("BKS-R083"),
+            DriveError::OwnerLost { .. } => Code("BKS-R093"),
         }
     }
 
@@ -311,6 +320,9 @@ impl Coded for DriveError {
                 Some("this process has stopped; agents in flight go on under the new owner".to_owned())
             }
             DriveError::Boot(_) | DriveError::DrivenHere { .. } => None,
+            DriveError::OwnerLost { run } => {
+                Some(format!("agents in flight go on; `backstay resume {run}` takes the run again"))
+            }
             DriveError::StoreGone(gone) => Some(gone.hint()),
             DriveError::OtherHost { host, .. } => Some(format!(
                 "resume it on {host}; if that machine is gone for good, `backstay resume --take-over` lets `after_crash` decide what becomes of its work"

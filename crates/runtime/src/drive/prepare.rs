@@ -7,7 +7,7 @@ use backstay_agent::Preset;
 use backstay_engine::run::{EffectSpec, Task};
 use backstay_exec::{ProcessSpec, StartError};
 use backstay_files::{Dir, if_there};
-use backstay_log::has_no_room;
+use backstay_log::is_out_of_space;
 use backstay_model::event::TreeOutcome;
 use backstay_model::{Digest, EffectCall};
 use backstay_workflow::plan::Via;
@@ -176,7 +176,7 @@ impl Watch {
         let kept = Checkout::around(cwd)
             .and_then(|checkout| checkout.map(|checkout| checkout.keep(&name, folder)).transpose());
         match kept {
-            Err(error) if has_no_room(&error) => Err(error),
+            Err(error) if is_out_of_space(&error) => Err(error),
             kept => Ok(outcome(kept, &self.effect)),
         }
     }
