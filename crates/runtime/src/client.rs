@@ -201,7 +201,7 @@ impl Store {
             }
             let of_step = |step| machine.scope_of(step).unwrap_or_else(|| Scope::step(step.clone()));
             let scope = step.map_or_else(Scope::root, of_step);
-            machine.would_accept(&scope, &input).map_err(SayError::Refused)?;
+            machine.would_accept(&scope, &input).map_err(|rejection| SayError::Refused { run, rejection })?;
             let event = new_event(run, scope, &input.clone().into())?;
             let mut part = TopicAppend::new(Topic::run(run), Authority::Input, vec![event]);
             if input.reopens() {
@@ -286,7 +286,9 @@ impl Store {
         if let Some(plan) = &reopened.plan {
             self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
         }
-        machine.would_accept(&Scope::root(), &reopened.clone().into()).map_err(SayError::Refused)?;
+        machine
+            .would_accept(&Scope::root(), &reopened.clone().into())
+            .map_err(|rejection| SayError::Refused { run, rejection })?;
         Ok(machine.retry_outlook(reopened))
     }
 

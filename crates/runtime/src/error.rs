@@ -167,8 +167,13 @@ pub enum SayError {
     #[error(transparent)]
     Run(#[from] RunError),
     /// The run refuses it, or another input was first.
-    #[error(transparent)]
-    Refused(Rejection),
+    #[error("{rejection}")]
+    Refused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        rejection: Rejection,
+    },
     /// A person is on an agent's own screen.
     #[error(transparent)]
     ScreenIsOpen(ScreenIsOpen),
@@ -178,7 +183,7 @@ impl Coded for SayError {
     fn code(&self) -> Code {
         match self {
             SayError::Run(error) => error.code(),
-            SayError::Refused(_) => Code("BKS-R006"),
+            SayError::Refused { .. } => Code("BKS-R006"),
             SayError::ScreenIsOpen(error) => error.code(),
         }
     }
@@ -187,10 +192,13 @@ impl Coded for SayError {
         match self {
             SayError::Run(error) => error.hint(),
             SayError::ScreenIsOpen(error) => error.hint(),
-            SayError::Refused(Rejection::Answer(_)) => {
+            SayError::Refused { rejection: Rejection::Answer(_), .. } => {
                 Some("`backstay inbox` shows the question, and the commands that answer it".to_owned())
             }
-            SayError::Refused(_) => Some("`backstay show RUN` says where the run stands".to_owned()),
+            SayError::Refused { run, rejection: Rejection::NothingToRetry } => {
+                Some(format!("name the step to begin from: `backstay retry {run} --from STEP`"))
+            }
+            SayError::Refused { .. } => Some("`backstay show RUN` says where the run stands".to_owned()),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn resume(context: &Context, args: ResumeArgs) -> Result<Exit, 
         match store.say(run, event).await {
             Ok(input) => said = Some(input),
             // Somebody else said it first; whoever owns the run goes on with it.
-            Err(SayError::Refused(_)) => {}
+            Err(SayError::Refused { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         is_wanted = true;
