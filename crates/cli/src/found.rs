@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use backstay_agent::{BUILT_IN, Preset, Presets, one_line};
-use backstay_exec::{HelperError, run_within};
+use backstay_exec::{BoundedCommandError, run_within};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
@@ -147,7 +147,7 @@ enum AskError {
     #[error("{0} belongs to this repository, and is not started here")]
     OfRepository(Utf8PathBuf),
     #[error(transparent)]
-    Helper(#[from] HelperError),
+    Helper(#[from] BoundedCommandError),
 }
 
 impl Finder {
@@ -209,7 +209,9 @@ impl Finder {
                 Program::Found { version }
             }
             Err(AskError::Missing) => Program::Missing,
-            Err(AskError::Helper(HelperError::Start(error))) if error.kind() == ErrorKind::NotFound => {
+            Err(AskError::Helper(BoundedCommandError::Start(error)))
+                if error.kind() == ErrorKind::NotFound =>
+            {
                 Program::Missing
             }
             Err(error) => Program::Troubled { why: trouble(command, &error) },
@@ -283,9 +285,11 @@ fn trouble(command: &[String], error: &AskError) -> String {
         AskError::Helper(error) => error,
     };
     match error {
-        HelperError::TimedOut { bound } => format!("`{command}` had not ended after {}", duration(*bound)),
-        HelperError::Start(error) => format!("`{command}` cannot be started: {error}"),
-        HelperError::Read(error) => format!("what `{command}` says cannot be read: {error}"),
+        BoundedCommandError::TimedOut { bound } => {
+            format!("`{command}` had not ended after {}", duration(*bound))
+        }
+        BoundedCommandError::Start(error) => format!("`{command}` cannot be started: {error}"),
+        BoundedCommandError::Read(error) => format!("what `{command}` says cannot be read: {error}"),
     }
 }
 

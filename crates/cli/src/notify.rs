@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use backstay_engine::record::why_suspended;
-use backstay_exec::{HelperError, run_within};
+use backstay_exec::{BoundedCommandError, run_within};
 use backstay_model::event::{Event, FactEvent, SuspendReason};
 use backstay_model::{QuestionId, Recorded, RunId};
 use backstay_runtime::Sink;
@@ -70,11 +70,11 @@ impl Notify {
                 let said = if said.is_empty() { String::new() } else { format!(": {said}") };
                 format!("failed with {}{said}", output.status)
             }
-            Err(HelperError::TimedOut { bound }) => {
+            Err(BoundedCommandError::TimedOut { bound }) => {
                 format!("had not ended after {}, and was ended with all that it had started", duration(bound))
             }
-            Err(HelperError::Start(error)) => format!("cannot be started: {error}"),
-            Err(HelperError::Read(error)) => format!("said what cannot be read: {error}"),
+            Err(BoundedCommandError::Start(error)) => format!("cannot be started: {error}"),
+            Err(BoundedCommandError::Read(error)) => format!("said what cannot be read: {error}"),
         };
         Err(format!("the command of [notify], `{}`, {trouble}", self.command.join(" ")))
     }

@@ -217,7 +217,7 @@ pub enum StopError {
 
 /// A helper program gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum HelperError {
+pub enum BoundedCommandError {
     /// It could not be started.
     #[error("it cannot be started")]
     Start(#[source] io::Error),

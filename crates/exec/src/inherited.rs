@@ -13,7 +13,7 @@ use rustix::fs::Mode;
 use signal_hook::consts::{FORBIDDEN, SIGPIPE, SIGTTIN, SIGTTOU, SIGXFSZ};
 use signal_hook::flag;
 
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 /// The umask that a process was given.
 pub type Umask = u32;
@@ -43,7 +43,7 @@ fn clean_but(left: &[i32]) -> io::Result<()> {
     let is_ours = |signal: &i32| !FORBIDDEN.contains(signal) && *signal != SIGPIPE && !left.contains(signal);
     for signal in ignored()?.into_iter().filter(is_ours) {
         let heard = flag::register(signal, Arc::new(AtomicBool::new(false)));
-        tolerate(heard, "a signal of the system's own has no handler, and is nobody's to send");
+        ignore_error(heard, "a signal of the system's own has no handler, and is nobody's to send");
     }
     Ok(())
 }

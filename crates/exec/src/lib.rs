@@ -8,16 +8,17 @@
 // What is printed is for the command to say: a macro that prints panics where nobody takes it.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod care;
+mod bounded_command;
 mod clock;
 pub mod crash_point;
 mod error;
 mod files;
-mod helper;
+mod human_wait;
+mod ignore;
 mod inherited;
 mod keeper;
-mod keepers;
-mod pause;
+mod keeper_client;
+pub mod maintenance;
 mod platform;
 mod process;
 mod protocol;
@@ -26,18 +27,17 @@ mod redact;
 mod screen;
 mod spec;
 pub mod spool;
-mod tolerate;
 mod tree;
 mod whole;
 
-pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
-pub use helper::run_within;
+pub use bounded_command::run_within;
+pub use error::{BoundedCommandError, RecoverError, SpecError, SpoolError, StartError, StopError};
+pub use human_wait::{HumanWait, NOTE_INTERVAL, Waited, is_waiting, waited};
 pub use inherited::{Umask, open_umask, start_clean};
 pub use keeper::keeper_main;
-pub use keepers::{
+pub use keeper_client::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folders,
 };
-pub use pause::{NOTE_EVERY, Pause, Waited, is_waiting, waited};
 pub use platform::boot_id;
 pub use record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord, SpawnFailure, StopReason};
 pub use redact::{Redactor, Secrets, secrets_of};

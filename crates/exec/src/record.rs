@@ -122,8 +122,8 @@ pub enum EndedBy {
         /// Why.
         reason: StopReason,
     },
-    /// Its keeper was told to end by a signal, as a machine that shuts down tells everybody.
-    Told {
+    /// A signal asked its keeper to end, as a machine does that shuts down.
+    Signalled {
         /// The number of the signal.
         signal: i32,
     },

@@ -17,10 +17,10 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::ignore::ignore_error;
 use crate::platform;
 use crate::spec::MARK_VARIABLE;
-use crate::tolerate::tolerate;
-use crate::tree::{self, Kin, end_all, wait_until_gone};
+use crate::tree::{self, ProcessTree, end_all, wait_until_gone};
 
 /// Held while a screen is open.
 const LOCK: &str = "screen.lock";
@@ -168,7 +168,7 @@ impl ScreenHold {
         fcntl_setfd(&self.lock, FdFlags::CLOEXEC)?;
         let mut child = started?;
         self.file.pid = Some(child.id());
-        tolerate(
+        ignore_error(
             files::replace(&self.folder, NOTE, &self.file),
             "the mark finds the process without its number too, and a full disk must not end what has begun",
         );
@@ -188,8 +188,8 @@ impl ScreenHold {
 
 impl Drop for ScreenHold {
     fn drop(&mut self) {
-        tolerate(self.folder.remove(NOTE), "without its lock the note says nothing");
-        tolerate(
+        ignore_error(self.folder.remove(NOTE), "without its lock the note says nothing");
+        ignore_error(
             flock(&self.lock, FlockOperation::Unlock),
             "the lock ends with the last process that has it",
         );
@@ -226,20 +226,20 @@ pub fn end_screen(folder: &Utf8Path) -> Result<(), EndScreenError> {
     }
     file.taken_by_pid = Some(std::process::id());
     files::replace(&dir, NOTE, &file).map_err(at)?;
-    let kin = Kin {
+    let tree = ProcessTree {
         keeper_pid: file.opener_pid,
         agent_pid: file.pid,
         keeper_started: file.opener_started,
         mark: format!("{MARK_VARIABLE}={}", file.mark),
     };
-    let living = kin.living_by_signs().map_err(at)?;
+    let living = tree.living_by_signs().map_err(at)?;
     for process in living.iter().filter(|process| file.pid.is_none_or(|pid| pid == process.pid)) {
         for asked in [Signal::TERM, Signal::CONT] {
-            tolerate(tree::signal(process, asked), "what hears no request is ended by force");
+            ignore_error(tree::signal(process, asked), "what hears no request is ended by force");
         }
     }
     wait_until_gone(&living, GRACE).map_err(at)?;
-    let ended = end_all(&kin).map_err(at)?;
+    let ended = end_all(&tree).map_err(at)?;
     for _look in 0..CLOSING_TRIES {
         if let ScreenState::Closed(_) = screen_state(folder).map_err(at)? {
             return Ok(());

@@ -34,11 +34,11 @@ fn exit_record_version_1_is_frozen() {
     let failed = record(Attempt(1), EndedBy::SpawnFailed { failure });
     let silent =
         ExitRecord { signal: Some(9), ..record(Attempt(4), EndedBy::Stop { reason: StopReason::Silent }) };
-    let told = ExitRecord { signal: Some(15), ..record(Attempt(3), EndedBy::Told { signal: 15 }) };
+    let told = ExitRecord { signal: Some(15), ..record(Attempt(3), EndedBy::Signalled { signal: 15 }) };
     for (record, golden) in [
         (stopped, include_str!("golden/exit_v1.json")),
         (silent, include_str!("golden/exit_v1_silent.json")),
-        (told, include_str!("golden/exit_v1_told.json")),
+        (told, include_str!("golden/exit_v1_signalled.json")),
         (failed, include_str!("golden/exit_v1_spawn_failed.json")),
     ] {
         assert_eq!(serde_json::from_str::<ExitRecord>(golden).unwrap(), record);

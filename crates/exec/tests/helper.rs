@@ -5,7 +5,7 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use backstay_exec::{HelperError, run_within};
+use backstay_exec::{BoundedCommandError, run_within};
 use support::{Bench, PATIENCE, is_alive, pid_in};
 
 fn shell(script: &str) -> Command {
@@ -39,7 +39,7 @@ fn a_helper_that_hangs_is_ended_with_everything_that_it_started() {
     });
     // Long enough for the script to come up, and the price of this test.
     let error = run_within(script, Vec::new(), Duration::from_secs(1)).unwrap_err();
-    assert!(matches!(error, HelperError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, BoundedCommandError::TimedOut { .. }), "{error:?}");
     for pid in alive.join().unwrap() {
         assert!(!is_alive(pid), "{pid} lives");
     }
@@ -51,12 +51,12 @@ fn what_a_helper_leaves_holding_its_output_is_ended_at_the_bound() {
     let pid_file = bench.path("pid");
     let script = shell(&format!("setsid sh -c 'echo $$ > {pid_file}; exec sleep 600' & exit 0"));
     let error = run_within(script, Vec::new(), Duration::from_secs(1)).unwrap_err();
-    assert!(matches!(error, HelperError::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, BoundedCommandError::TimedOut { .. }), "{error:?}");
     assert!(!is_alive(pid_in(&pid_file)));
 }
 
 #[test]
 fn a_helper_that_is_not_there_is_said() {
     let error = run_within(Command::new("/no/such/program"), Vec::new(), PATIENCE).unwrap_err();
-    assert!(matches!(error, HelperError::Start(_)), "{error:?}");
+    assert!(matches!(error, BoundedCommandError::Start(_)), "{error:?}");
 }

@@ -130,7 +130,7 @@ fn s5_the_folder_of_a_store_that_is_gone_is_not_made_anew() {
     assert!(matches!(started, Err(StartError::Io { .. })), "{started:?}");
     let recovered = support::recover(&folder, Epoch(2));
     assert!(matches!(recovered, Err(RecoverError::Io { .. })), "{recovered:?}");
-    backstay_exec::Pause::begin(&folder, "q").unwrap_err();
+    backstay_exec::HumanWait::begin(&folder, "q").unwrap_err();
     assert!(!gone.exists());
 }
 
@@ -410,11 +410,11 @@ fn s6_a_follower_from_a_place_that_is_not_there_yet_sees_what_comes_after_it() {
 #[test]
 fn a_folder_is_kept_as_long_as_its_keeper_lives_whatever_has_its_number() {
     let bench = Bench::new();
-    assert!(!backstay_exec::care::is_held(&bench.folder()).unwrap(), "nobody was there yet");
+    assert!(!backstay_exec::maintenance::is_keeper_alive(&bench.folder()).unwrap(), "nobody was there yet");
     let running = bench.start(&sh("exec sleep 600")).unwrap();
-    assert!(backstay_exec::care::is_held(&bench.folder()).unwrap());
+    assert!(backstay_exec::maintenance::is_keeper_alive(&bench.folder()).unwrap());
     kill(running.control.keeper_pid());
     running.wait(|event| matches!(event, KeeperEvent::KeeperGone).then_some(()));
-    assert!(!backstay_exec::care::is_held(&bench.folder()).unwrap());
+    assert!(!backstay_exec::maintenance::is_keeper_alive(&bench.folder()).unwrap());
     kill(running.control.pid());
 }

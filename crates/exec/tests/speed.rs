@@ -100,7 +100,7 @@ fn a_beat_tells_the_work_of_the_tree_and_looks_at_nobody_else() {
     for _ in 0..BEATS {
         running.wait(beat);
     }
-    // Beats that came before the first count may have waited to be heard.
+    // Heartbeats that came before the first count may have waited to be heard.
     let each = (reads() - before) / BEATS;
     println!("{each} reads for each beat");
     running.control.stop(Epoch(1), StopReason::Cancel, Duration::ZERO).unwrap();

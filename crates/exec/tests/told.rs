@@ -19,7 +19,7 @@ fn s8_a_keeper_that_is_told_to_end_ends_its_whole_tree_and_leaves_a_record() {
         let child = pid_in(&pid_file);
         send(running.control.keeper_pid(), signal);
         let record = running.end();
-        assert_eq!(record.ended_by, EndedBy::Told { signal: signal.as_raw() });
+        assert_eq!(record.ended_by, EndedBy::Signalled { signal: signal.as_raw() });
         assert_eq!((record.signal, record.survivors), (Some(15), 0));
         assert_eq!(bench.stdout(), b"begun\n");
         assert!(!is_alive(child) && !is_alive(running.control.pid()), "{signal:?}");
@@ -64,7 +64,7 @@ fn s8_where_the_agent_is_told_first_the_record_says_the_same() {
         // As a machine that shuts down tells everybody, the keeper last.
         rustix::process::kill_process_group(support::pid(running.control.pid()), Signal::TERM).unwrap();
         send(running.control.keeper_pid(), Signal::TERM);
-        assert_eq!(running.end().ended_by, EndedBy::Told { signal: 15 }, "{script}");
+        assert_eq!(running.end().ended_by, EndedBy::Signalled { signal: 15 }, "{script}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backstay_engine::record::{QuestionRecord, RunRecord};
-use backstay_exec::{NOTE_EVERY, Pause, Secrets};
+use backstay_exec::{HumanWait, NOTE_INTERVAL, Secrets};
 use backstay_model::event::{Actor, AskRequested, Verdict};
 use backstay_model::{Attempt, Delivery, Digest, EffectId, QuestionId, RunId, Seq, Topic};
 use backstay_runtime::{ReadOnlyReason, RunError, Store, StoreOpenError};
@@ -135,11 +135,12 @@ impl Asker {
             default: args.default.clone(),
             due_at: wait.map(|wait| context.now().plus(wait)),
         };
-        let pause = Pause::begin(&store.attempt_folder(&self.effect, self.attempt), &question.to_string())
-            .map_err(CliError::Pause)?;
+        let pause =
+            HumanWait::begin(&store.attempt_folder(&self.effect, self.attempt), &question.to_string())
+                .map_err(CliError::Pause)?;
         let input = store.say_about(run, self.effect.scope.step_id(), wish.into()).await?;
         output::note(&format!("asked {question}; `backstay inbox` shows it"));
-        let mut noting = tokio::time::interval(NOTE_EVERY);
+        let mut noting = tokio::time::interval(NOTE_INTERVAL);
         let mut reply = std::pin::pin!(wait_for(store, run, question, input));
         loop {
             tokio::select! {

@@ -121,7 +121,7 @@ impl<'a> Page<'a> {
         let is_open = attempt.ended_at.is_none() && attempt.lost.is_none();
         let folder = attempt.folder.as_ref().filter(|_| is_open);
         folder.is_some_and(|folder| {
-            backstay_exec::care::is_held(&self.store.join(folder.as_str())).unwrap_or(false)
+            backstay_exec::maintenance::is_keeper_alive(&self.store.join(folder.as_str())).unwrap_or(false)
         })
     }
 

@@ -8,7 +8,7 @@ use backstay_files::Dir;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::files;
-use crate::keepers::sockets;
+use crate::keeper_client::sockets;
 use crate::record::KeeperFile;
 
 /// Sockets that one keeper makes at most.

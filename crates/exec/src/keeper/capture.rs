@@ -91,26 +91,26 @@ impl Capture {
 }
 
 /// What the agent reads on its stdin.
-pub(super) struct Feed {
+pub(super) struct StdinWriter {
     pipe: Option<PipeWriter>,
     bytes: Vec<u8>,
     fed: usize,
 }
 
-impl Feed {
-    /// Nothing to feed.
-    pub(super) fn none() -> Feed {
-        Feed { pipe: None, bytes: Vec::new(), fed: 0 }
+impl StdinWriter {
+    /// Nothing to stdin.
+    pub(super) fn none() -> StdinWriter {
+        StdinWriter { pipe: None, bytes: Vec::new(), fed: 0 }
     }
 
     /// Feeds `text`; also the end of the pipe for the agent.
-    pub(super) fn of(text: String) -> io::Result<(Feed, PipeReader)> {
+    pub(super) fn of(text: String) -> io::Result<(StdinWriter, PipeReader)> {
         let (theirs, pipe) = io::pipe()?;
         super::setup::set_nonblocking(&pipe)?;
-        Ok((Feed { pipe: Some(pipe), bytes: text.into_bytes(), fed: 0 }, theirs))
+        Ok((StdinWriter { pipe: Some(pipe), bytes: text.into_bytes(), fed: 0 }, theirs))
     }
 
-    /// The pipe, as long as there is something to feed.
+    /// The pipe, as long as there is something to stdin.
     pub(super) fn pipe(&self) -> Option<&PipeWriter> {
         self.pipe.as_ref()
     }
@@ -127,6 +127,6 @@ impl Feed {
                 Ok(_) | Err(_) => break,
             }
         }
-        *self = Feed::none();
+        *self = StdinWriter::none();
     }
 }

@@ -13,12 +13,12 @@ use super::capture::Capture;
 use super::clients::Clients;
 use crate::crash_point::CrashPoints;
 use crate::files;
-use crate::keepers::sockets;
+use crate::ignore::ignore_error;
+use crate::keeper_client::sockets;
 use crate::protocol::FromKeeper;
 use crate::record::{EXIT_RECORD_VERSION, EndedBy, ExitRecord};
 use crate::spec::ProcessSpec;
 use crate::spool::OrderWriter;
-use crate::tolerate::tolerate;
 
 /// Everything that goes into the record, and what writes it.
 pub(super) struct Ended {
@@ -111,7 +111,7 @@ impl Ended {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             written => written?,
         }
-        tolerate(
+        ignore_error(
             sockets::remove(&self.socket),
             "nobody connects to a socket of a folder that has its record",
         );

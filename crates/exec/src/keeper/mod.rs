@@ -4,15 +4,15 @@
 //! one exit record. It needs no runtime: whoever is attached only listens, and may tell it to stop.
 
 mod address;
-mod beat;
 mod capture;
 mod clients;
 mod ending;
 mod finish;
+mod heartbeat;
 mod reaper;
 mod setup;
+mod signals;
 mod supervise;
-mod told;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rustix::io::Errno;
 use rustix::process::{WaitOptions, wait};
 
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 /// What the reaper saw.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ impl Reaper {
     /// Begins to collect; there must be a child.
     pub(super) fn begin(&mut self) {
         if let Some(go) = self.go.take() {
-            tolerate(go.send(()), "the thread waits for it as long as this end is there");
+            ignore_error(go.send(()), "the thread waits for it as long as this end is there");
         }
     }
 

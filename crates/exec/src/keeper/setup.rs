@@ -14,17 +14,18 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
 use super::address::Address;
-use super::capture::{Capture, Feed};
+use super::capture::{Capture, StdinWriter};
 use super::clients::Clients;
 use super::finish::Ended;
 use super::reaper::Reaper;
+use super::signals::{Called, SignalWatch};
 use super::supervise::Supervisor;
-use super::told::{Called, Told};
 use crate::clock::awake;
 use crate::crash_point::CrashPoints;
 use crate::files;
+use crate::ignore::ignore_error;
 use crate::inherited::{Umask, set_umask};
-use crate::keepers::sockets;
+use crate::keeper_client::sockets;
 use crate::platform;
 use crate::process::{self, Streams};
 use crate::protocol::{self, FromKeeper, Lines, StartMessage};
@@ -32,8 +33,7 @@ use crate::record::{EXIT_RECORD_BYTES_MAX, EndedBy, KEEPER_FILE_VERSION, KeeperF
 use crate::redact::{Secrets, secrets_of};
 use crate::spec::{self, MARK_VARIABLE, ProcessSpec, SPEC_VERSION};
 use crate::spool::{OrderWriter, Stream};
-use crate::tolerate::tolerate;
-use crate::tree::{self, Kin};
+use crate::tree::{self, ProcessTree};
 
 /// Hexadecimal digits of a mark.
 const MARK_DIGITS: usize = 32;
@@ -52,10 +52,10 @@ pub(super) struct Prepared {
 pub(super) struct Machinery {
     pub(super) captures: [Capture; 2],
     pub(super) order: OrderWriter,
-    pub(super) feed: Feed,
+    pub(super) stdin: StdinWriter,
     pub(super) clients: Clients,
     pub(super) reaper: Reaper,
-    pub(super) told: Told,
+    pub(super) signals: SignalWatch,
     pub(super) called: Called,
     pub(super) ended: Ended,
 }
@@ -90,7 +90,7 @@ pub(super) fn prepare(
     let parts = Parts { lock, spec, reserve, listener, address, umask: message.umask };
     let prepared = assemble(folder, parts, crash, channel.as_ref());
     if prepared.is_err() {
-        tolerate(sockets::remove(&socket), "a socket where nobody listens only takes room");
+        ignore_error(sockets::remove(&socket), "a socket where nobody listens only takes room");
     }
     prepared
 }
@@ -116,22 +116,22 @@ fn assemble(
     let secrets = Secrets::of(&secrets_of(&spec.env, &spec.redact));
     let (stdout, stdout_theirs) = Capture::create(folder, Stream::Stdout, &spec, &secrets)?;
     let (stderr, stderr_theirs) = Capture::create(folder, Stream::Stderr, &spec, &secrets)?;
-    let (feed, stdin) = match spec.stdin.take() {
-        None => (Feed::none(), Stdio::null()),
-        Some(text) => Feed::of(text).map(|(feed, theirs)| (feed, Stdio::from(theirs)))?,
+    let (stdin, stdin_theirs) = match spec.stdin.take() {
+        None => (StdinWriter::none(), Stdio::null()),
+        Some(text) => StdinWriter::of(text).map(|(stdin, theirs)| (stdin, Stdio::from(theirs)))?,
     };
     let machinery = Machinery {
         captures: [stdout, stderr],
         order: OrderWriter::create(folder)?,
-        feed,
+        stdin,
         clients: Clients::new(listener, channel, spec.epoch)?,
         reaper: Reaper::prepare()?,
-        told: Told::listen()?,
+        signals: SignalWatch::listen()?,
         called: Called::listen()?,
         ended: Ended::new(folder.clone(), lock, reserve, address.file.socket.clone(), &spec),
     };
     crash.pass("keeper.after_machinery");
-    let streams = Streams { stdin, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
+    let streams = Streams { stdin: stdin_theirs, stdout: stdout_theirs.into(), stderr: stderr_theirs.into() };
     address.write()?;
     crash.pass("keeper.after_file");
     Ok(Prepared { spec, address, streams, umask, machinery })
@@ -161,7 +161,7 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
     crash.pass("keeper.after_spawn");
     machinery.reaper.begin();
     address.file.pid = Some(pid);
-    tolerate(
+    ignore_error(
         address.write(),
         "the mark finds the process without its number too, and a full disk must not end what has begun",
     );
@@ -177,13 +177,13 @@ pub(super) fn start(prepared: Prepared, crash: &CrashPoints, channel: &mut Optio
     // Nothing but the agent needs the environment any more, and it holds secrets.
     spec.env.clear();
     spec.redact.clear();
-    let kin = Kin {
+    let tree = ProcessTree {
         keeper_pid: address.file.keeper_pid,
         agent_pid: Some(pid),
         keeper_started: address.file.keeper_started,
         mark: format!("{MARK_VARIABLE}={}", address.file.mark),
     };
-    Started::Running(Box::new(Supervisor::new(spec, kin, pid, started, machinery, address)))
+    Started::Running(Box::new(Supervisor::new(spec, tree, pid, started, machinery, address)))
 }
 
 /// What `keeper.json` will say, but for where the keeper listens.
@@ -212,7 +212,10 @@ pub(super) fn refuse(channel: Option<UnixStream>, error: &io::Error) {
     let Some(mut channel) = channel else { return };
     let refused = FromKeeper::Refused { reason: error.to_string(), no_room: is_no_room(error) };
     let line = protocol::line(&refused).map_err(io::Error::from);
-    tolerate(line.and_then(|line| channel.write_all(&line)), "who does not hear it finds no running process");
+    ignore_error(
+        line.and_then(|line| channel.write_all(&line)),
+        "who does not hear it finds no running process",
+    );
 }
 
 /// A file descriptor that never waits.
@@ -230,7 +233,7 @@ fn close_inherited() -> io::Result<()> {
     }
     for descriptor in inherited.into_iter().filter(|&descriptor| descriptor > 2) {
         // One of them was the list itself, and is closed already. Nothing in this process owns any of the others yet.
-        tolerate(nix::unistd::close(descriptor), "what is not open need not be closed");
+        ignore_error(nix::unistd::close(descriptor), "what is not open need not be closed");
     }
     Ok(())
 }

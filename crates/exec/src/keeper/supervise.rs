@@ -6,24 +6,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::address::Address;
-use super::beat::Beats;
-use super::capture::{Capture, Feed, READ_BYTES, Taken};
+use super::capture::{Capture, READ_BYTES, StdinWriter, Taken};
 use super::clients::{Clients, Command};
 use super::ending::{Ending, living_or_unknown};
 use super::finish::Ended;
+use super::heartbeat::Heartbeats;
 use super::reaper::{Death, Reaper};
 use super::setup::Machinery;
-use super::told::{Called, SIGNALS, Told};
+use super::signals::{Called, SIGNALS, SignalWatch};
 use crate::clock::{after, awake};
 use crate::crash_point::CrashPoints;
-use crate::pause::{self, Waited};
+use crate::human_wait::{Waited, waited_in};
+use crate::ignore::ignore_error;
 use crate::process::timespec;
 use crate::protocol::{FromKeeper, PROTOCOL_VERSION, ToKeeper};
 use crate::record::EndedBy;
 use crate::spec::ProcessSpec;
 use crate::spool::{OrderWriter, Stream};
-use crate::tolerate::tolerate;
-use crate::tree::{Kin, REAPER_SEES_ALL};
+use crate::tree::{ProcessTree, REAPER_SEES_ALL};
 
 /// After the main process ended, what its children still say is waited for at most so long.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -59,30 +59,30 @@ enum Phase {
 #[derive(Clone, Copy)]
 enum Ready {
     Reaper,
-    Told,
+    SignalWatch,
     Called,
     Connection,
     Output(Stream),
-    Feed,
+    StdinWriter,
     Client { index: usize, flags: PollFlags },
 }
 
 /// One running agent.
 pub(super) struct Supervisor {
     spec: ProcessSpec,
-    kin: Kin,
+    tree: ProcessTree,
     pid: u32,
     started: Instant,
     last_output: Instant,
     captures: [Capture; 2],
     order: OrderWriter,
-    feed: Feed,
+    stdin: StdinWriter,
     clients: Clients,
     reaper: Reaper,
-    told: Told,
+    signals: SignalWatch,
     called: Called,
     address: Address,
-    beats: Beats,
+    beats: Heartbeats,
     phase: Phase,
     /// When the main process was seen dead.
     main_ended: Option<Instant>,
@@ -98,29 +98,29 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Looks after the process `pid` of `kin`.
+    /// Looks after the process `pid` of `tree`.
     pub(super) fn new(
         spec: ProcessSpec,
-        kin: Kin,
+        tree: ProcessTree,
         pid: u32,
         started: Instant,
         machinery: Machinery,
         address: Address,
     ) -> Supervisor {
-        let Machinery { captures, order, feed, clients, reaper, told, called, ended } = machinery;
-        let beats = Beats::new(&spec, pid, started);
+        let Machinery { captures, order, stdin, clients, reaper, signals, called, ended } = machinery;
+        let beats = Heartbeats::new(&spec, pid, started);
         Supervisor {
             spec,
-            kin,
+            tree,
             pid,
             started,
             last_output: started,
             captures,
             order,
-            feed,
+            stdin,
             clients,
             reaper,
-            told,
+            signals,
             called,
             address,
             beats,
@@ -179,11 +179,11 @@ impl Supervisor {
                 let gone = if REAPER_SEES_ALL {
                     self.childless
                 } else {
-                    group.is_none() && living_or_unknown(&self.kin).is_some_and(|living| living.is_empty())
+                    group.is_none() && living_or_unknown(&self.tree).is_some_and(|living| living.is_empty())
                 };
                 if gone {
                     self.phase = Phase::Over;
-                } else if let Some(survivors) = ending.act(&self.kin, group, now) {
+                } else if let Some(survivors) = ending.act(&self.tree, group, now) {
                     self.ended.survivors = survivors;
                     self.phase = Phase::Over;
                 }
@@ -192,7 +192,7 @@ impl Supervisor {
         if self.clients.any_attached() && self.beats.is_due(now) {
             let raw_bytes = [self.captures[0].raw_bytes, self.captures[1].raw_bytes];
             let stalled = self.silence_notice().is_some_and(|notice| now >= after(self.last_output, notice));
-            let cpu_ms = self.kin.cpu_ms().unwrap_or(None);
+            let cpu_ms = self.tree.cpu_ms().unwrap_or(None);
             let beat = self.beats.beat(now, raw_bytes, self.main_ended.is_none(), stalled, cpu_ms);
             self.clients.mention(&FromKeeper::Beat { beat });
         }
@@ -245,7 +245,7 @@ impl Supervisor {
     /// Whether the budgets stand still, because the agent waits for a person or did so until a moment ago. To be asked when
     /// one is used up; it gives them back what the waits took.
     fn waits_for_people(&mut self, now: Instant) -> bool {
-        let waited = pause::waited_in(self.ended.folder());
+        let waited = waited_in(self.ended.folder());
         let more = waited.total.saturating_sub(self.waited.total);
         self.waited = Waited { total: waited.total.max(self.waited.total), now: waited.now };
         if waited.now {
@@ -273,7 +273,7 @@ impl Supervisor {
             return;
         }
         // Who cannot be counted counts as one: there is a child.
-        let left_behind = living_or_unknown(&self.kin).map_or(1, |living| living.len());
+        let left_behind = living_or_unknown(&self.tree).map_or(1, |living| living.len());
         if left_behind == 0 {
             self.phase = Phase::Over;
             return;
@@ -285,7 +285,7 @@ impl Supervisor {
 
     fn begin_end(&mut self, ended_by: EndedBy, grace: Duration, now: Instant) {
         self.ended.ended_by = ended_by;
-        self.phase = Phase::Ending(Ending::begin(&self.kin, self.group(), grace, now));
+        self.phase = Phase::Ending(Ending::begin(&self.tree, self.group(), grace, now));
     }
 
     /// The keeper itself was told to end: its agent would go on alone.
@@ -293,12 +293,12 @@ impl Supervisor {
         let grace = Duration::from_millis(self.spec.grace_ms);
         match &mut self.phase {
             Phase::Running if self.main_ended.is_none() => {
-                self.begin_end(EndedBy::Told { signal }, grace, now);
+                self.begin_end(EndedBy::Signalled { signal }, grace, now);
             }
             Phase::Ending(ending) => ending.hurry(after(now, grace)),
             // It was told too, and was faster. What says that it succeeded is believed.
             Phase::Running | Phase::Draining { .. } if self.ended.exit_code != Some(0) => {
-                self.ended.ended_by = EndedBy::Told { signal };
+                self.ended.ended_by = EndedBy::Signalled { signal };
             }
             // It has ended by itself; what it left behind is being ended anyway.
             Phase::Running | Phase::Draining { .. } | Phase::Over => {}
@@ -308,18 +308,20 @@ impl Supervisor {
     /// Whether the main process ended as one does that is told to end, and nobody here had told it: who told it may be
     /// telling the keeper in this moment.
     fn waits_for_word(&self) -> bool {
-        let is_like_told = SIGNALS.iter().any(|&told| {
-            self.ended.signal == Some(told) || self.ended.exit_code == Some(SHELL_SIGNAL_CODE + told)
+        let looks_signalled = SIGNALS.iter().any(|&signal| {
+            self.ended.signal == Some(signal) || self.ended.exit_code == Some(SHELL_SIGNAL_CODE + signal)
         });
-        is_like_told && self.ended.ended_by == EndedBy::Exit
+        looks_signalled && self.ended.ended_by == EndedBy::Exit
     }
 
     /// Waits until something is ready or due.
     fn wait(&self) -> Vec<Ready> {
         let now = awake();
-        let mut tokens = vec![Ready::Told, Ready::Called];
-        let mut descriptors =
-            vec![PollFd::new(&self.told.wake, PollFlags::IN), PollFd::new(&self.called.wake, PollFlags::IN)];
+        let mut tokens = vec![Ready::SignalWatch, Ready::Called];
+        let mut descriptors = vec![
+            PollFd::new(&self.signals.wake, PollFlags::IN),
+            PollFd::new(&self.called.wake, PollFlags::IN),
+        ];
         // Without children the reaper's pipe is closed and would be ready for ever.
         if !self.childless {
             tokens.push(Ready::Reaper);
@@ -335,8 +337,8 @@ impl Supervisor {
                 descriptors.push(PollFd::new(pipe, PollFlags::IN));
             }
         }
-        if let Some(pipe) = self.feed.pipe() {
-            tokens.push(Ready::Feed);
+        if let Some(pipe) = self.stdin.pipe() {
+            tokens.push(Ready::StdinWriter);
             descriptors.push(PollFd::new(pipe, PollFlags::OUT));
         }
         for (index, (stream, waiting)) in self.clients.streams().enumerate() {
@@ -351,7 +353,7 @@ impl Supervisor {
             // No memory, or fewer descriptors allowed than are open. None of them ever waits, so all can be tried.
             Err(_refused) => {
                 let pause = limit.unwrap_or(BLIND_PAUSE).min(BLIND_PAUSE);
-                tolerate(poll(&mut [], Some(&pause)), "without the pause it is only tried more often");
+                ignore_error(poll(&mut [], Some(&pause)), "without the pause it is only tried more often");
                 let all = |token| match token {
                     Ready::Client { index, .. } => Ready::Client { index, flags: PollFlags::all() },
                     other => other,
@@ -392,14 +394,14 @@ impl Supervisor {
                     self.note(death, crash);
                 }
             }
-            Ready::Told => {
-                if let Some(signal) = self.told.take() {
+            Ready::SignalWatch => {
+                if let Some(signal) = self.signals.take() {
                     self.end_as_told(signal, awake());
                 }
             }
             Ready::Called => {
                 if self.called.take() {
-                    tolerate(self.listen_anew(), "who finds nobody there calls again");
+                    ignore_error(self.listen_anew(), "who finds nobody there calls again");
                 }
             }
             Ready::Connection => self.clients.accept(awake()),
@@ -409,7 +411,7 @@ impl Supervisor {
                     self.stall_told = false;
                 }
             }
-            Ready::Feed => self.feed.give(),
+            Ready::StdinWriter => self.stdin.give(),
             Ready::Client { index, flags } => {
                 if flags.contains(PollFlags::OUT) {
                     self.clients.flush(index);
@@ -456,7 +458,7 @@ impl Supervisor {
                         effect: self.spec.effect.clone(),
                         attempt: self.spec.attempt,
                         pid: self.pid,
-                        keeper_pid: self.kin.keeper_pid,
+                        keeper_pid: self.tree.keeper_pid,
                     }];
                     if self.stall_told {
                         messages.push(self.stalled(awake()));

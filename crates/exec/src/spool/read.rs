@@ -146,7 +146,7 @@ pub fn stream_bytes(folder: &Utf8Path, stream: Stream, limit_bytes: u64) -> Resu
             return Err(SpoolError::Short { path, stream, expected_bytes: noted.size_bytes, found_bytes });
         }
         let digest = Digest::of(&bytes);
-        if digest != noted.digest && !crate::care::is_left_of(folder, stream, digest)? {
+        if digest != noted.digest && !crate::maintenance::is_left_of(folder, stream, digest)? {
             return Err(SpoolError::Digest { path, stream, size_bytes: found_bytes });
         }
     }

@@ -16,7 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{failed, open};
 use crate::error::SpoolError;
 use crate::files;
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 /// Bytes of one record.
 const RECORD_BYTES: usize = 16;
@@ -89,7 +89,7 @@ impl TimesWriter {
     pub(crate) fn end(&mut self) {
         if let Some(file) = self.file.take() {
             let kept = self.records.saturating_sub(1) * RECORD_BYTES as u64;
-            tolerate(file.set_len(kept), "what stays is true of the bytes that it was noted for");
+            ignore_error(file.set_len(kept), "what stays is true of the bytes that it was noted for");
         }
     }
 }

@@ -5,14 +5,14 @@ mod linux;
 #[cfg(any(test, not(target_os = "linux")))]
 mod portable;
 
-mod kin;
+mod process_tree;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{REAPER_SEES_ALL, become_reaper, signal, wait_until_gone};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{REAPER_SEES_ALL, become_reaper, signal, wait_until_gone};
 
-pub(crate) use kin::{Kin, end_all, started_of};
+pub(crate) use process_tree::{ProcessTree, end_all, started_of};
 
 #[cfg(target_os = "linux")]
 use linux as system;

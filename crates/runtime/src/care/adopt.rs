@@ -119,11 +119,13 @@ fn close_attempts(folder: &Utf8Path, open: &BTreeSet<Utf8PathBuf>) -> Result<u64
     attempts.extend(open.iter().cloned());
     let mut lost = 0;
     for attempt in attempts {
-        if backstay_exec::care::is_held(&folder.join(&attempt)).map_err(failed("look at", &attempt))? {
+        if backstay_exec::maintenance::is_keeper_alive(&folder.join(&attempt))
+            .map_err(failed("look at", &attempt))?
+        {
             continue;
         }
         let is_closed =
-            backstay_exec::care::close_copy(&store, &attempt).map_err(failed("close", &attempt))?;
+            backstay_exec::maintenance::close_copy(&store, &attempt).map_err(failed("close", &attempt))?;
         lost += u64::from(is_closed && open.contains(&attempt));
     }
     Ok(lost)

@@ -211,7 +211,7 @@ fn close_open(
     folders.extend(begun);
     let mut count = 0;
     for folder in folders {
-        if backstay_exec::care::close_copy(copy, &folder).map_err(io(&folder))? {
+        if backstay_exec::maintenance::close_copy(copy, &folder).map_err(io(&folder))? {
             count += 1;
             let path = folder.join("lost.json");
             note(copy, parts, path.clone()).map_err(io(&path))?;
@@ -259,7 +259,9 @@ impl Copying<'_> {
             .filter_map(|(has_ended, attempt)| has_ended.then_some(attempt))
             .collect();
         self.below("runs", |file| match files::in_attempt(&file.path) {
-            Some((attempt, name)) => backstay_exec::care::belongs_into_copy(name, ended.contains(attempt)),
+            Some((attempt, name)) => {
+                backstay_exec::maintenance::belongs_into_copy(name, ended.contains(attempt))
+            }
             None => true,
         })
     }

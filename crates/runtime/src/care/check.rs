@@ -1,6 +1,6 @@
 //! Whether a store is whole.
 
-use backstay_exec::care::SpoolState;
+use backstay_exec::maintenance::SpoolState;
 use backstay_exec::{SpoolError, file_problems, spool::Stream};
 use backstay_files::Dir;
 use backstay_log::blobs::BlobState;
@@ -157,7 +157,7 @@ fn check_blobs(
 fn check_spool(folder: &Utf8Path, noted: &NotedSpool, found: &mut StoreCheck) {
     let NotedSpool { topic, seq, folder: attempt, stream, spool } = noted;
     found.spools += 1;
-    match backstay_exec::care::spool_state(&folder.join(attempt), *stream, spool) {
+    match backstay_exec::maintenance::spool_state(&folder.join(attempt), *stream, spool) {
         Ok(state) => found.spools_scrubbed += u64::from(state == SpoolState::Scrubbed),
         Err(error) => found.log.findings.push(Finding::Spool {
             topic: topic.clone(),
@@ -213,7 +213,7 @@ fn check_folders(
             None => false,
         };
         let is_there = store.join(at).symlink_metadata().is_ok();
-        match backstay_exec::care::is_lost(&store.join(at)) {
+        match backstay_exec::maintenance::is_lost(&store.join(at)) {
             Ok(false) if !is_known && is_there => {
                 found.log.findings.push(Finding::EventsUnknown { path: at.to_string() });
             }

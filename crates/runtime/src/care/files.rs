@@ -73,7 +73,7 @@ pub(super) fn attempts(store: &Dir) -> io::Result<Vec<Utf8PathBuf>> {
 pub(super) fn at_work(folder: &Utf8Path) -> io::Result<Vec<String>> {
     let mut held = Vec::new();
     for attempt in attempts(&Dir::open(folder.as_std_path())?)? {
-        if backstay_exec::care::is_held(&folder.join(&attempt))? {
+        if backstay_exec::maintenance::is_keeper_alive(&folder.join(&attempt))? {
             held.push(attempt.into_string());
         }
     }
@@ -127,7 +127,7 @@ pub(super) fn make_above(root: &Dir, name: &Utf8Path) -> io::Result<()> {
 
 /// Length and digest of the bytes of a file.
 pub(super) fn digest_of(root: &Dir, name: &Utf8Path) -> io::Result<(u64, Digest)> {
-    backstay_exec::care::digest_of(&mut root.open_file(name)?)
+    backstay_exec::maintenance::digest_of(&mut root.open_file(name)?)
 }
 
 /// Writes `value` as one line of JSON to `folder/name`, whole and safe from a loss of power.

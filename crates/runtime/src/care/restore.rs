@@ -170,7 +170,7 @@ fn build(
     let mut open = files::attempts(&draft).map_err(failed("list", path))?;
     open.extend(std::mem::take(&mut inspector.open_attempts));
     for attempt in open {
-        backstay_exec::care::close_copy(&draft, &attempt).map_err(failed("close", &attempt))?;
+        backstay_exec::maintenance::close_copy(&draft, &attempt).map_err(failed("close", &attempt))?;
     }
     files::sync_folders(&draft).map_err(failed("flush", path))?;
     Ok((raised, check))

@@ -151,7 +151,7 @@ fn rehearse_file(store: &Dir, relative: &Utf8Path, secret: &Secret) -> Result<()
     let odd = |what| ScrubError::Structure { place: relative.to_string(), what };
     match secret.mask_json(&mut bytes, JsonText::Internal) {
         Ok(0) => Ok(()),
-        Ok(_) => Ok(backstay_exec::care::understand_own(name, &bytes).map_err(odd)?),
+        Ok(_) => Ok(backstay_exec::maintenance::understand_own(name, &bytes).map_err(odd)?),
         Err(structural) => Err(odd(structural.to_string()).into()),
     }
 }
@@ -204,7 +204,7 @@ impl Form {
         match (path.as_str(), files::in_attempt(path)) {
             ("log.db" | "log.db-wal" | "log.db-shm", _) => Form::Database,
             (CONFIGURATION_FILE, _) => Form::Configuration,
-            (_, Some((_, name))) if backstay_exec::care::is_own(name) => Form::Own,
+            (_, Some((_, name))) if backstay_exec::maintenance::is_own(name) => Form::Own,
             (_, Some((_, "output"))) => Form::Whole,
             _ if path.starts_with("blobs") && is_blob() => Form::Blob,
             _ => Form::Stream,
@@ -229,7 +229,7 @@ fn scrub_file(
         })
         .map_err(failed)?;
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        backstay_exec::care::note_scrubbed(&folder.join(attempt), name, digest, now)?;
+        backstay_exec::maintenance::note_scrubbed(&folder.join(attempt), name, digest, now)?;
     }
     rewrite(store, relative, |target| {
         let is_whole = matches!(target, Target::New(_));

@@ -105,7 +105,7 @@ fn ended_by(record: &ExitRecord) -> (EndedBy, Option<String>) {
             StopReason::Silent => (EndedBy::IdleTimeout, None),
             StopReason::Over | StopReason::Obstacle => (EndedBy::Exit, None),
         },
-        backstay_exec::EndedBy::Told { signal } => {
+        backstay_exec::EndedBy::Signalled { signal } => {
             (EndedBy::Signalled, Some(format!("its keeper was told to end (signal {signal})")))
         }
         backstay_exec::EndedBy::SpawnFailed { failure } => (EndedBy::SpawnFailed, Some(failure.to_string())),

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
-use backstay_exec::{HelperError, run_within};
+use backstay_exec::{BoundedCommandError, run_within};
 use backstay_model::{InvalidObjectId, ObjectId};
 use camino::Utf8Path;
 use rustix::process::Signal;
@@ -186,9 +186,11 @@ impl Git {
     pub(super) fn output(self, input: Vec<u8>) -> Result<Output, TreeError> {
         let command = self.command_words();
         run_within(self.command, input, self.patience).map_err(|error| match error {
-            HelperError::Start(source) => TreeError::NoGit(source),
-            HelperError::TimedOut { bound } => TreeError::Hanging { command, seconds: bound.as_secs() },
-            HelperError::Read(source) => TreeError::Git { command, message: source.to_string() },
+            BoundedCommandError::Start(source) => TreeError::NoGit(source),
+            BoundedCommandError::TimedOut { bound } => {
+                TreeError::Hanging { command, seconds: bound.as_secs() }
+            }
+            BoundedCommandError::Read(source) => TreeError::Git { command, message: source.to_string() },
         })
     }
 

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 
-use backstay_exec::care::is_held;
+use backstay_exec::maintenance::is_keeper_alive;
 use backstay_exec::{ScreenState, screen_state};
 use backstay_files::{Dir, FileKind, if_there};
 use backstay_model::event::CheckoutBusy;
@@ -227,7 +227,7 @@ fn is_worked_on(note: &Note) -> io::Result<bool> {
     }
     for step in folders(&root, &run)? {
         for attempt in folders(&root, &step)? {
-            if is_held(&store.join(&attempt))? {
+            if is_keeper_alive(&store.join(&attempt))? {
                 return Ok(true);
             }
         }

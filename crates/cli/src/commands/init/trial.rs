@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use backstay_exec::{HelperError, run_within};
+use backstay_exec::{BoundedCommandError, run_within};
 use backstay_model::Timestamp;
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ pub(super) async fn tried(context: &Context, args: &InitArgs, test: &TestCommand
     let ended = tokio::task::spawn_blocking(move || run_within(shell, Vec::new(), BOUND)).await?;
     let output = match ended {
         Ok(output) => output,
-        Err(HelperError::TimedOut { .. }) => return Ok(Trial::TooLong),
+        Err(BoundedCommandError::TimedOut { .. }) => return Ok(Trial::TooLong),
         Err(error) => return Err(CliError::TestNotRun { command: command.clone(), why: error.to_string() }),
     };
     let exit_code = output.status.code().unwrap_or(128);

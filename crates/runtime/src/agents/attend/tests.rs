@@ -3,7 +3,7 @@ use std::time::UNIX_EPOCH;
 
 use backstay_agent::Presets;
 use backstay_engine::{Trouble, TurnEnd};
-use backstay_exec::Pause;
+use backstay_exec::HumanWait;
 use backstay_model::event::Spool;
 use camino::Utf8Path;
 
@@ -293,7 +293,7 @@ fn while_an_agent_asks_a_person_nothing_ends_it() {
     over.feed(&task("codex"), NOW);
     for (observer, seconds, why) in [(limited, 120, EndedFor::Obstacle), (over, 30, EndedFor::NothingToDo)] {
         assert_eq!(ends_in(attempt, &observer), Some((seconds, why)));
-        let _asks = Pause::begin(attempt, "ask").unwrap();
+        let _asks = HumanWait::begin(attempt, "ask").unwrap();
         assert_eq!(ends_in(attempt, &observer), None);
         std::fs::remove_dir_all(attempt.join("waits")).unwrap();
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 /// The folder of the sockets is its user's alone.
 const PRIVATE: u32 = 0o700;
@@ -132,7 +132,7 @@ pub(crate) fn remove(path: &Utf8Path) -> io::Result<()> {
     if let Some(folder) =
         path.parent().filter(|folder| folder.as_str().starts_with(&format!("{}-", in_tmp())))
     {
-        tolerate(std::fs::remove_dir(folder), "another socket may be in it");
+        ignore_error(std::fs::remove_dir(folder), "another socket may be in it");
     }
     Ok(())
 }

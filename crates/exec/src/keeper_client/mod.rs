@@ -8,7 +8,7 @@ mod start;
 use std::process::Child;
 use std::time::Duration;
 
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 use crate::tree;
 
 pub use handle::{KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle};
@@ -42,9 +42,9 @@ fn collect(mut child: Child) {
     }
     let thread = std::thread::Builder::new().name("keeper-end".to_owned()).stack_size(COLLECTOR_BYTES);
     let collected = thread.spawn(move || {
-        tolerate(child.wait(), "what it returned does not matter");
+        ignore_error(child.wait(), "what it returned does not matter");
     });
-    tolerate(collected, "without a thread it stays in the list until this process ends");
+    ignore_error(collected, "without a thread it stays in the list until this process ends");
 }
 
 /// The stack of a thread that only waits.

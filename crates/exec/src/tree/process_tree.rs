@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::clock::awake;
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 use super::{Process, REAPER_SEES_ALL, signal, system, wait_until_gone};
 
@@ -20,7 +20,7 @@ const KILL_MAX: Duration = Duration::from_secs(30);
 
 /// What the processes of one keeper have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Kin {
+pub(crate) struct ProcessTree {
     /// Their keeper, and their session unless they left it.
     pub(crate) keeper_pid: u32,
     /// The agent, and its process group; absent if it is not known.
@@ -31,7 +31,7 @@ pub(crate) struct Kin {
     pub(crate) mark: String,
 }
 
-impl Kin {
+impl ProcessTree {
     /// The living ones, told by descent where the kernel keeps it (a child subreaper that lives), else by all signs.
     pub(crate) fn living(&self) -> io::Result<Vec<Process>> {
         if REAPER_SEES_ALL {
@@ -90,13 +90,13 @@ pub(crate) fn started_of(pid: u32) -> io::Result<u64> {
     system::started_of(pid)
 }
 
-/// Kills all living kin by every sign until a look finds none, and says how many there were and how many are left.
-pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
+/// Kills all living tree by every sign until a look finds none, and says how many there were and how many are left.
+pub(crate) fn end_all(tree: &ProcessTree) -> io::Result<Ended> {
     let mut seen = BTreeSet::new();
     let mut rounds_without_progress = 0;
     let until = awake() + KILL_MAX;
     loop {
-        let living = kin.living_by_signs()?;
+        let living = tree.living_by_signs()?;
         if living.is_empty() {
             return Ok(Ended { ended: count(seen.len()), survivors: 0 });
         }
@@ -107,7 +107,7 @@ pub(crate) fn end_all(kin: &Kin) -> io::Result<Ended> {
             return Ok(Ended { ended: count(seen.len() - living.len()), survivors: count(living.len()) });
         }
         for process in &living {
-            tolerate(
+            ignore_error(
                 signal(process, Signal::KILL),
                 "what may not be killed stays and is counted as a survivor",
             );
@@ -192,10 +192,11 @@ mod tests {
 
     #[test]
     fn what_got_the_numbers_of_agent_or_keeper_later_is_not_ours() {
-        let kin = Kin { mark: "M=1".to_owned(), keeper_pid: 50, keeper_started: 10, agent_pid: Some(60) };
+        let tree =
+            ProcessTree { mark: "M=1".to_owned(), keeper_pid: 50, keeper_started: 10, agent_pid: Some(60) };
         let of = |pid, group, session| Process { group, session, started: 20, ..process(pid, 1) };
         let marked = |process| Process { marked: true, ..process };
-        let found = |all: &[Process]| -> Vec<u32> { kin.by_signs(all).iter().map(|p| p.pid).collect() };
+        let found = |all: &[Process]| -> Vec<u32> { tree.by_signs(all).iter().map(|p| p.pid).collect() };
         let strangers = [of(61, 60, 40), of(62, 60, 0), of(70, 70, 50)];
         assert_eq!(
             found(&strangers),

@@ -11,7 +11,7 @@ use signal_hook::{flag, low_level};
 pub(super) const SIGNALS: [i32; 3] = [SIGTERM, SIGHUP, SIGINT];
 
 /// The last signal that came, and a pipe that becomes readable with each of them.
-pub(super) struct Told {
+pub(super) struct SignalWatch {
     pub(super) wake: PipeReader,
     last: Arc<AtomicUsize>,
 }
@@ -36,9 +36,9 @@ impl Called {
     }
 }
 
-impl Told {
+impl SignalWatch {
     /// From now on these signals are heard, and do not end this process by themselves.
-    pub(super) fn listen() -> io::Result<Told> {
+    pub(super) fn listen() -> io::Result<SignalWatch> {
         let (wake, waker) = io::pipe()?;
         super::setup::set_nonblocking(&wake)?;
         let last = Arc::new(AtomicUsize::new(0));
@@ -47,7 +47,7 @@ impl Told {
             flag::register_usize(signal, Arc::clone(&last), usize::try_from(signal).unwrap_or(0))?;
             low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        Ok(Told { wake, last })
+        Ok(SignalWatch { wake, last })
     }
 
     /// The signal that came since the last call, if one did.

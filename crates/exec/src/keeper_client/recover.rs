@@ -22,7 +22,7 @@ use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
 use crate::spool::{Watch, path_in};
-use crate::tree::{self, Kin, end_all};
+use crate::tree::{self, ProcessTree, end_all};
 
 /// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -159,13 +159,13 @@ fn bury(dir: &Dir, folder: &Utf8Path, whose: Whose<'_>, _lock: &File) -> Result<
             return Err(RecoverError::OtherNamespace { folder: folder.to_owned() });
         }
         Some(keeper) => {
-            let kin = Kin {
+            let tree = ProcessTree {
                 keeper_pid: keeper.keeper_pid,
                 agent_pid: keeper.pid,
                 keeper_started: keeper.keeper_started,
                 mark: format!("{MARK_VARIABLE}={}", keeper.mark),
             };
-            let ended = end_all(&kin).map_err(at)?;
+            let ended = end_all(&tree).map_err(at)?;
             if ended.survivors > 0 {
                 return Err(RecoverError::Survivors { folder: folder.to_owned(), count: ended.survivors });
             }

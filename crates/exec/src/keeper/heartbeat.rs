@@ -13,7 +13,7 @@ use crate::spec::ProcessSpec;
 const LOW_OUTPUT_BYTES: u64 = 64;
 
 /// Makes one beat after another.
-pub(super) struct Beats {
+pub(super) struct Heartbeats {
     attempt: Attempt,
     pid: u32,
     started: Instant,
@@ -23,10 +23,10 @@ pub(super) struct Beats {
     stagnant_beats: u32,
 }
 
-impl Beats {
-    pub(super) fn new(spec: &ProcessSpec, pid: u32, started: Instant) -> Beats {
+impl Heartbeats {
+    pub(super) fn new(spec: &ProcessSpec, pid: u32, started: Instant) -> Heartbeats {
         let interval = Duration::from_millis(spec.beat_ms.max(1));
-        Beats {
+        Heartbeats {
             attempt: spec.attempt,
             pid,
             started,

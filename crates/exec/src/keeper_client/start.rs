@@ -150,7 +150,7 @@ fn talk(
                 | EndedBy::Timeout
                 | EndedBy::IdleTimeout
                 | EndedBy::Stop { .. }
-                | EndedBy::Told { .. } => StartError::Unclear,
+                | EndedBy::Signalled { .. } => StartError::Unclear,
             })
         }
         Ok(Some(FromKeeper::Refused { reason, no_room })) => {

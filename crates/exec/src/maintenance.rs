@@ -43,7 +43,7 @@ struct ScrubbedFile {
 ///
 /// # Errors
 /// What the system says, if the lock cannot be looked at.
-pub fn is_held(folder: &Utf8Path) -> io::Result<bool> {
+pub fn is_keeper_alive(folder: &Utf8Path) -> io::Result<bool> {
     let Some(folder) = if_there(files::open(folder))? else { return Ok(false) };
     match if_there(folder.open_file(files::LOCK))? {
         Some(lock) => files::is_free(&lock).map(|free| !free),
@@ -206,7 +206,7 @@ mod tests {
     use camino::Utf8PathBuf;
 
     use super::*;
-    use crate::keepers::{Recovered, recover};
+    use crate::keeper_client::{Recovered, recover};
 
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
         let keep = tempfile::tempdir().unwrap();

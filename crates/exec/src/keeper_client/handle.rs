@@ -14,10 +14,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::clock::awake;
 use crate::error::StopError;
 use crate::files;
+use crate::ignore::ignore_error;
 use crate::protocol::{self, FromKeeper, Lines, ToKeeper};
 use crate::record::{ExitRecord, StopReason};
 use crate::spool::Watch;
-use crate::tolerate::tolerate;
 
 /// What a keeper tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl KeeperEvents {
     /// only have closed this channel.
     fn read_end(&mut self) -> KeeperEvent {
         let folder = &self.identity.folder;
-        tolerate(wait_for_end(folder), "what cannot be watched is found out by recovering the folder");
+        ignore_error(wait_for_end(folder), "what cannot be watched is found out by recovering the folder");
         // A record that cannot be read is told, with its reason, by recovering the folder.
         let record =
             files::open(folder).and_then(|dir| files::read_if_there(&dir, files::EXIT)).ok().flatten();

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::error::HelperError;
-use crate::tolerate::tolerate;
-use crate::tree::{Kin, Process, end_all, signal, started_of};
+use crate::error::BoundedCommandError;
+use crate::ignore::ignore_error;
+use crate::tree::{Process, ProcessTree, end_all, signal, started_of};
 
 /// The variable that marks every process of one helper.
 const HELPER_VARIABLE: &str = "BACKSTAY_HELPER";
@@ -22,9 +22,13 @@ const DEATH_PATIENCE: Duration = Duration::from_secs(2);
 /// nothing it starts can read from a terminal.
 ///
 /// # Errors
-/// [`HelperError::TimedOut`] if it did not end within `bound`, or something that it started still holds its output: all
+/// [`BoundedCommandError::TimedOut`] if it did not end within `bound`, or something that it started still holds its output: all
 /// of it was killed then.
-pub fn run_within(mut command: Command, input: Vec<u8>, bound: Duration) -> Result<Output, HelperError> {
+pub fn run_within(
+    mut command: Command,
+    input: Vec<u8>,
+    bound: Duration,
+) -> Result<Output, BoundedCommandError> {
     let mark = format!("{:016x}", RandomState::new().build_hasher().finish());
     command.env(HELPER_VARIABLE, &mark).process_group(0);
     command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
@@ -35,25 +39,25 @@ pub fn run_within(mut command: Command, input: Vec<u8>, bound: Duration) -> Resu
     std::thread::Builder::new()
         .name("helper".to_owned())
         .spawn(move || attend(&take, input, &said))
-        .map_err(HelperError::Start)?;
-    let child = command.spawn().map_err(HelperError::Start)?;
+        .map_err(BoundedCommandError::Start)?;
+    let child = command.spawn().map_err(BoundedCommandError::Start)?;
     let pid = child.id();
     let started = started_of(pid);
     if give.send(child).is_err() {
-        return Err(HelperError::Read(io::Error::other("the thread that attends it died")));
+        return Err(BoundedCommandError::Read(io::Error::other("the thread that attends it died")));
     }
     match heard.recv_timeout(bound) {
-        Ok(output) => output.map_err(HelperError::Read),
+        Ok(output) => output.map_err(BoundedCommandError::Read),
         Err(RecvTimeoutError::Timeout) => {
             if let Ok(started) = started {
                 end_tree(pid, started, &mark);
             }
             // Collected, or left to its thread.
-            tolerate(heard.recv_timeout(DEATH_PATIENCE), "what it says now is not wanted any more");
-            Err(HelperError::TimedOut { bound })
+            ignore_error(heard.recv_timeout(DEATH_PATIENCE), "what it says now is not wanted any more");
+            Err(BoundedCommandError::TimedOut { bound })
         }
         Err(RecvTimeoutError::Disconnected) => {
-            Err(HelperError::Read(io::Error::other("the thread that attends it died")))
+            Err(BoundedCommandError::Read(io::Error::other("the thread that attends it died")))
         }
     }
 }
@@ -63,17 +67,17 @@ fn attend(take: &Receiver<Child>, input: Vec<u8>, said: &Sender<io::Result<Outpu
     // It could not be started.
     let Ok(mut child) = take.recv() else { return };
     let stdin = child.stdin.take();
-    // On two threads: it may wait for somebody to read while there is more to feed.
+    // On two threads: it may wait for somebody to read while there is more to stdin.
     let output = std::thread::scope(|scope| {
         if let Some(mut stdin) = stdin {
-            std::thread::Builder::new().name("helper-feed".to_owned()).spawn_scoped(scope, move || {
+            std::thread::Builder::new().name("helper-stdin".to_owned()).spawn_scoped(scope, move || {
                 // What it makes of an input that it does not read is in its status.
-                tolerate(stdin.write_all(&input), "a program may close its stdin");
+                ignore_error(stdin.write_all(&input), "a program may close its stdin");
             })?;
         }
         child.wait_with_output()
     });
-    tolerate(said.send(output), "nobody waits for it any more");
+    ignore_error(said.send(output), "nobody waits for it any more");
 }
 
 fn end_tree(pid: u32, started: u64, mark: &str) {
@@ -81,14 +85,14 @@ fn end_tree(pid: u32, started: u64, mark: &str) {
     if started_of(pid).is_ok_and(|now| now == started)
         && let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw)
     {
-        tolerate(kill_process_group(group, Signal::KILL), "it is gone, or found by its mark");
+        ignore_error(kill_process_group(group, Signal::KILL), "it is gone, or found by its mark");
     }
-    tolerate(signal(&Process::only(pid, started), Signal::KILL), "it is gone, or stuck");
-    let kin = Kin {
+    ignore_error(signal(&Process::only(pid, started), Signal::KILL), "it is gone, or stuck");
+    let tree = ProcessTree {
         keeper_pid: pid,
         agent_pid: Some(pid),
         keeper_started: started,
         mark: format!("{HELPER_VARIABLE}={mark}"),
     };
-    tolerate(end_all(&kin), "what cannot be listed cannot be ended, and nothing of it is waited for");
+    ignore_error(end_all(&tree), "what cannot be listed cannot be ended, and nothing of it is waited for");
 }

@@ -17,40 +17,40 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::awake;
 use crate::files::{self, try_lock};
-use crate::tolerate::tolerate;
+use crate::ignore::ignore_error;
 
 /// The folder in that of the attempt.
 const FOLDER: &str = "waits";
 /// What such a file says, in bytes at most.
 const NOTE_BYTES_MAX: u64 = 1_024;
 /// How often whoever waits should say for how long. Of a wait that is killed, this much may be lost.
-pub const NOTE_EVERY: Duration = Duration::from_secs(5);
+pub const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One wait for a person; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Pause {
+pub struct HumanWait {
     file: File,
     began: Instant,
     /// The same as a number that means one moment to every process of this boot.
     began_ms: u64,
 }
 
-impl Pause {
+impl HumanWait {
     /// Begins to wait in the name of the attempt whose folder this is; it is there. `name` tells its waits apart.
     ///
     /// # Errors
     /// The file cannot be made or locked.
-    pub fn begin(attempt: &Utf8Path, name: &str) -> io::Result<Pause> {
+    pub fn begin(attempt: &Utf8Path, name: &str) -> io::Result<HumanWait> {
         let folder = files::open(attempt)?.make_folder(FOLDER)?;
         // A process id says nothing across sandboxes; each wait has a file of its own.
         let file =
             folder.create_new(format!("{name}.{:016x}", RandomState::new().build_hasher().finish()))?;
         // Only the keeper's look can be in the way, for a moment.
         file.lock()?;
-        Ok(Pause { file, began: awake(), began_ms: since_boot_ms() })
+        Ok(HumanWait { file, began: awake(), began_ms: since_boot_ms() })
     }
 
-    /// Says how long it has been, for when this process is killed. To be called every [`NOTE_EVERY`].
+    /// Says how long it has been, for when this process is killed. To be called every [`NOTE_INTERVAL`].
     ///
     /// # Errors
     /// The file cannot be written.
@@ -61,9 +61,9 @@ impl Pause {
     }
 }
 
-impl Drop for Pause {
+impl Drop for HumanWait {
     fn drop(&mut self) {
-        tolerate(self.note(), "then the budgets have counted some seconds of the wait");
+        ignore_error(self.note(), "then the budgets have counted some seconds of the wait");
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         assert_eq!(waited(folder), Waited::default());
-        let pause = Pause::begin(folder, "q").unwrap();
+        let pause = HumanWait::begin(folder, "q").unwrap();
         assert!(waited(folder).now);
         fs::write(folder.join(FOLDER).join("other.1"), format!("{:20} {:20}\n", 0, 4_000)).unwrap();
         fs::write(folder.join(FOLDER).join("torn.1"), "").unwrap();
