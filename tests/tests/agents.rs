@@ -10,7 +10,7 @@ use backstay_engine::record::{AgentRecord, RunRecord, RunStatus, StepStage};
 use backstay_log::ClaimMode;
 use backstay_model::event::{AttemptEnd, Event, FactEvent, FailureClass, ResumeRequested, Said};
 use backstay_model::{Recorded, StepId, Text, Timestamp};
-use backstay_runtime::{Clock, StopSwitch, SystemClock};
+use backstay_runtime::{Clock, ShutdownHandle, SystemClock};
 use backstay_tests::library::{actor, events, open, owner, request_with};
 use backstay_tests::{Seed, World, all, block_on, send};
 use rustix::process::Signal;
@@ -511,7 +511,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             Presets::with_configuration("config.toml", &world.read("user/backstay/config.toml")).unwrap();
         let run = request_with(&store, &world, &flow(""), presets).await;
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let waits = async {
             let limit = loop {
                 let step = store.view(run).await.unwrap().record.step(&"fix".parse().unwrap()).cloned();

@@ -6,7 +6,7 @@ use backstay_engine::record::RunStatus;
 use backstay_log::{Authority, Batch, NewEvent, TopicAppend, TopicFilter};
 use backstay_model::event::{InputEvent, ResumeRequested};
 use backstay_model::{Payload, RunId, Scope, Topic};
-use backstay_runtime::{Kept, StopSwitch, Store};
+use backstay_runtime::{RunSelection, ShutdownHandle, Store};
 use backstay_tests::library::{actor, open, owner, request};
 use backstay_tests::{PATIENCE, World, block_on};
 
@@ -32,7 +32,7 @@ fn an_owner_that_keeps_works_on_all_that_is_due_and_leaves() {
             runs.push(request(&store, &world, &flow).await);
         }
         let owner = owner(&store).await;
-        owner.keep(Kept::All, &StopSwitch::default()).await.expect("the runs can be listed");
+        owner.keep(RunSelection::All, &ShutdownHandle::default()).await.expect("the runs can be listed");
         for run in runs {
             assert_eq!(store.view(run).await.expect("it can be read").record.status, RunStatus::Completed);
         }
@@ -45,13 +45,13 @@ fn an_owner_with_nothing_to_do_stays_a_moment_and_takes_what_comes() {
     block_on(async {
         let store = open(&world).await;
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let late = async {
             let first = request(&store, &world, FLOW).await;
             tokio::time::sleep(INTO_THE_LINGER).await;
             (first, request(&store, &world, FLOW).await)
         };
-        let (kept, (first, second)) = tokio::join!(owner.keep(Kept::All, &switch), late);
+        let (kept, (first, second)) = tokio::join!(owner.keep(RunSelection::All, &switch), late);
         kept.expect("the runs can be listed");
         assert_eq!(status(&store, first).await, RunStatus::Completed);
         assert_eq!(status(&store, second).await, RunStatus::Completed);
@@ -70,8 +70,8 @@ fn an_owner_stays_for_a_run_that_it_could_not_work_on_and_tries_again() {
         let aside = world.path().join("aside");
         std::fs::rename(&blob, &aside).expect("a blob is a file");
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
-        let mut kept = std::pin::pin!(owner.keep(Kept::All, &switch));
+        let switch = ShutdownHandle::default();
+        let mut kept = std::pin::pin!(owner.keep(RunSelection::All, &switch));
         let early = tokio::time::timeout(BEYOND_THE_LINGER, &mut kept).await;
         assert!(early.is_err(), "a run is due: {early:?}");
         std::fs::rename(&aside, &blob).expect("it can be put back");
@@ -115,7 +115,11 @@ fn a_row_that_nobody_understands_hides_no_run() {
         store.log().submit(Batch::of(part)).await.expect("it is taken");
         let listed = store.runs(TopicFilter::default()).await.expect("the runs can be listed");
         assert_eq!(listed.iter().map(|row| row.run).collect::<Vec<_>>(), [plain, odd]);
-        owner(&store).await.keep(Kept::All, &StopSwitch::default()).await.expect("the runs can be listed");
+        owner(&store)
+            .await
+            .keep(RunSelection::All, &ShutdownHandle::default())
+            .await
+            .expect("the runs can be listed");
         for run in [odd, plain] {
             assert_eq!(status(&store, run).await, RunStatus::Completed);
         }

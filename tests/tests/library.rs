@@ -9,7 +9,7 @@ use backstay_model::event::{
     Event, FactEvent, InputEvent, Reopened, ResumeRequested, Settled, SuspendReason, SuspendRequested,
 };
 use backstay_model::{Delivery, Recorded, Scope, Seq, Topic};
-use backstay_runtime::{DriveEnd, DriveError, Kept, Sink, StopSwitch};
+use backstay_runtime::{DriveEnd, DriveError, RunSelection, ShutdownHandle, Sink};
 use backstay_tests::library::{actor, events, open, owner, request};
 use backstay_tests::{World, block_on};
 
@@ -28,7 +28,7 @@ fn l20_inputs_never_refuse_the_owner_and_each_has_one_verdict() {
         let store = open(&world).await;
         let run = request(&store, &world, &flow).await;
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let said = async {
             tokio::task::spawn_blocking(move || up.iter().for_each(|gate| assert_eq!(gate.wait(), "up\n")))
                 .await
@@ -90,7 +90,7 @@ fn s18_sinks_get_every_event_in_order_and_a_failing_one_disturbs_nobody() {
         let (told, heard) = mpsc::channel();
         owner.add_sink(Failing).expect("a thread");
         owner.add_sink(Telling(told)).expect("a thread");
-        let end = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await.expect("it ends");
+        let end = owner.drive(run, ClaimMode::IfFree, &ShutdownHandle::default()).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Completed));
         drop(owner);
         let all: Vec<Seq> = events(&store, run).await.iter().map(|recorded| recorded.seq).collect();
@@ -139,7 +139,7 @@ fn s18_a_slow_sink_slows_nobody_and_reads_on_from_the_log() {
             }
             tokio::task::spawn_blocking(move || open_gate.open()).await.unwrap();
         };
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), say);
         assert_eq!(end.expect("nobody waited"), DriveEnd::Ended(RunStatus::Completed));
         assert_eq!(heard.try_iter().count(), 0, "the sink has taken nothing yet");
@@ -163,7 +163,7 @@ fn s18_the_sinks_of_a_later_owner_get_what_was_said_while_nobody_owned_the_run()
         let run = request(&store, &world, flow).await;
         let suspend = SuspendRequested { by: actor(), reason: SuspendReason::Asked };
         store.say(run, suspend).await.expect("it holds once an owner comes");
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let first = owner(&store).await;
         let end = first.drive(run, ClaimMode::IfFree, &switch).await.expect("it stands still");
         assert_eq!(end, DriveEnd::Suspended);
@@ -194,7 +194,7 @@ fn index_rows_say_what_the_fold_says_at_every_rest() {
             assert_eq!(rows[0].summary, machine.summary(), "{what}");
         };
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let end = owner.drive(run, ClaimMode::IfFree, &switch).await.expect("it ends");
         assert_eq!(end, DriveEnd::Ended(RunStatus::Failed));
         agree("failed").await;
@@ -219,7 +219,7 @@ fn a_drive_that_cannot_go_on_gives_its_run_up_at_once() {
         let run =
             request(&store, &world, "backstay: 1\nname: free\nsteps:\n  - {id: one, run: echo one}\n").await;
         world.write(".backstay/runs", "no folder");
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let (first, second) = (owner(&store).await, owner(&store).await);
         for owner in [&first, &second] {
             let error =
@@ -244,7 +244,7 @@ fn one_owner_drives_a_run_once_at_a_time() {
         let flow = "backstay: 1\nname: once\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
         let run = request(&store, &world, flow).await;
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let second = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
             let refused = owner.drive(run, ClaimMode::IfFree, &switch).await;
@@ -281,7 +281,7 @@ steps:
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         std::fs::write(folder.join("bad"), "no folder").expect("a file can be written");
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let look = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
             let mut after = Seq(0);
@@ -323,18 +323,18 @@ fn an_owner_that_keeps_gives_its_runs_up_before_it_stops() {
         let flow = "backstay: 1\nname: kept\nsteps:\n  - {id: one, run: \"echo up > up; cat go\"}\n";
         let run = request(&store, &world, flow).await;
         let first = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let stop = async {
             tokio::task::spawn_blocking(move || assert_eq!(up.wait(), "up\n")).await.unwrap();
             switch.stop();
         };
-        let (kept, ()) = tokio::join!(first.keep(Kept::Only(run), &switch), stop);
+        let (kept, ()) = tokio::join!(first.keep(RunSelection::Only(run), &switch), stop);
         kept.expect("it could look");
         // The first owner lives: only what it said gives the run to the second one.
         let row = &store.runs(TopicFilter::default()).await.expect("the runs can be listed")[0];
         assert!(row.owner.is_none() && row.wake_at.is_some(), "{row:?}");
         let second = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let open_gate = async { tokio::task::spawn_blocking(move || go.open()).await.unwrap() };
         let (end, ()) = tokio::join!(second.drive(run, ClaimMode::IfFree, &switch), open_gate);
         assert_eq!(end.expect("it goes on"), DriveEnd::Ended(RunStatus::Completed));
@@ -352,14 +352,14 @@ fn a_living_owner_takes_the_ballast_in_again_once_there_is_room() {
     block_on(async {
         let store = open(&world).await;
         let owner = owner(&store).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         give_back();
         let run =
             request(&store, &world, "backstay: 1\nname: one\nsteps:\n  - {id: one, run: 'true'}\n").await;
         let end = owner.drive(run, ClaimMode::IfFree, &switch).await;
         assert_eq!(end.expect("it is driven"), DriveEnd::Ended(RunStatus::Completed));
         give_back();
-        owner.keep(Kept::All, &switch).await.expect("there is nothing to do");
+        owner.keep(RunSelection::All, &switch).await.expect("there is nothing to do");
         give_back();
     });
 }

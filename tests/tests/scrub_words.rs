@@ -9,7 +9,7 @@ use std::fs;
 use backstay_log::maintenance::{JsonText, Secret};
 use backstay_log::{ScrubError, TopicFilter};
 use backstay_model::{Coded, Digest, Timestamp};
-use backstay_runtime::care::{self, StoreScrubError};
+use backstay_runtime::maintenance::{self, StoreScrubError};
 use backstay_runtime::{ReadSource, Registry, Store};
 use backstay_tests::folder::{contents, copy_folder, said};
 use backstay_tests::{Seed, World, all, block_on};
@@ -141,7 +141,7 @@ fn beside(store: &Utf8Path) -> BTreeMap<Utf8PathBuf, Digest> {
 /// Whether the value was taken out; if it was refused, why.
 fn tried(store: &Utf8Path, secret: &Secret, word: &str) -> Result<(), String> {
     let (events_before, files_before) = (events(store), beside(store));
-    match care::scrub(store, secret, Timestamp::from_micros(1_700_000_000_000_000)) {
+    match maintenance::scrub(store, secret, Timestamp::from_micros(1_700_000_000_000_000)) {
         Ok(scrubbed) => {
             // With an escape in it, the bytes may be there as the form of something else.
             let is_fine = |path: &str| path.contains(word) || (path == "log.db" && word.contains('\\'));
@@ -166,7 +166,7 @@ fn tried(store: &Utf8Path, secret: &Secret, word: &str) -> Result<(), String> {
 
 /// Everything is understood.
 fn assert_whole(store: &Utf8Path, word: &str) {
-    let checked = care::check(&ReadSource::in_place(store.to_owned())).unwrap();
+    let checked = maintenance::check(&ReadSource::in_place(store.to_owned())).unwrap();
     assert!(checked.log.findings.is_empty(), "`{word}`: {:#?}", checked.log.findings);
     block_on(async {
         let registry = Registry::in_folder(&store.join("../registry"));

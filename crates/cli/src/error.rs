@@ -4,7 +4,7 @@ use backstay_exec::SpoolError;
 use backstay_log::{CursorError, InspectError, ReadError};
 use backstay_model::event::Verdict;
 use backstay_model::{Code, Coded, InvalidPayload};
-use backstay_runtime::care::{BackupError, RestoreError, StoreScrubError};
+use backstay_runtime::maintenance::{BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{
     AttachError, DriveError, FreeError, RegistryError, RunError, SayError, StoreOpenError, TreeError,
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use backstay_engine::record::RunStatus;
 use backstay_log::{InspectError, OpenError, is_out_of_space};
-use backstay_runtime::care::{AdoptError, BackupError, RestoreError, StoreScrubError};
+use backstay_runtime::maintenance::{AdoptError, BackupError, RestoreError, StoreScrubError};
 use backstay_runtime::{DriveEnd, DriveError, RunError, StoreOpenError};
 
 use crate::error::CliError;

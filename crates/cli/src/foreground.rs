@@ -8,7 +8,7 @@ use backstay_exec::{Keepers, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::{InputEvent, SuspendReason, SuspendRequested};
 use backstay_model::{Coded, RunId};
-use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, StopSwitch, Store, TracingSink};
+use backstay_runtime::{DriveEnd, DriveError, Owner, OwnerSettings, ShutdownHandle, Store, TracingSink};
 use camino::Utf8Path;
 use futures_util::FutureExt;
 
@@ -104,7 +104,7 @@ pub(crate) async fn work(
     // Without a view nobody sits here who could answer. But what a step has started ends with it: nothing of it can be left
     // to the background.
     let is_left = !has_view && !context.env.contains_key(EFFECT);
-    let switch = if is_left { StopSwitch::at_questions() } else { StopSwitch::default() };
+    let switch = if is_left { ShutdownHandle::at_questions() } else { ShutdownHandle::default() };
     let mut person = Person::listen(if has_view { Listen::ToKeys } else { Listen::ToSignals })?;
     let mut stage = Stage {
         context,
@@ -168,7 +168,7 @@ impl Stage<'_> {
         &mut self,
         drive: impl Future<Output = Result<DriveEnd, DriveError>>,
         person: &mut Person,
-        switch: &StopSwitch,
+        switch: &ShutdownHandle,
         store: &Store,
     ) -> Result<DriveEnd, CliError> {
         let Stage { context, live, view, questions, way } = self;
@@ -295,7 +295,7 @@ enum Word {
 }
 
 /// `q` hands the run over; the first Ctrl-C lets it come to a stand, the second leaves at once.
-fn obey(switch: &StopSwitch, way: Way, word: Word) -> Way {
+fn obey(switch: &ShutdownHandle, way: Way, word: Word) -> Way {
     match (word, way) {
         // A closed terminal is no wish to stop: the run goes on without it.
         (Word::Leave | Word::HangUp, Way::On) | (Word::Leave, Way::Suspending) => {

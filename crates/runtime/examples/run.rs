@@ -9,7 +9,7 @@ use backstay_exec::{Keepers, keeper_main, socket_folders};
 use backstay_log::ClaimMode;
 use backstay_model::event::Actor;
 use backstay_runtime::{
-    DriveEnd, Owner, OwnerSettings, Registry, RunRequest, StopSwitch, Store, preset_traits, schema_fault,
+    DriveEnd, Owner, OwnerSettings, Registry, RunRequest, ShutdownHandle, Store, preset_traits, schema_fault,
 };
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -80,7 +80,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let program = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folders(None));
     let owner = Owner::register(&store, OwnerSettings { keepers, env }).await?;
-    let end = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await?;
+    let end = owner.drive(run, ClaimMode::IfFree, &ShutdownHandle::default()).await?;
     println!("{}", serde_json::to_string_pretty(&store.view(run).await?.record)?);
     Ok(end)
 }

@@ -13,10 +13,12 @@ use backstay_workflow::expression::EvalError;
 use camino::Utf8PathBuf;
 
 use crate::agents::StrangePreset;
+use crate::checkout::{
+    Checkout, Lease, LeaseHolder, Leased, RunRefs, TreeError, TreeMoment, TreeName, outcome,
+};
 use crate::error::RunError;
 use crate::screen::ScreenIsOpen;
 use crate::store::Store;
-use crate::trees::{Checkout, Lease, Leased, RunRefs, Tenant, TreeError, TreeMoment, TreeName, outcome};
 
 /// The bound on waiting for the last owner of the run to let the checkout go: far longer than that takes.
 const LEASE_TRIES: u32 = 200;
@@ -216,11 +218,11 @@ impl Takeover {
     }
 
     fn lease(&self, checkout: &Checkout) -> Result<Option<Lease>, AttachError> {
-        let tenant =
-            Tenant { run: self.run, store: self.store.folder.clone(), within: self.within, epoch: None };
+        let holder =
+            LeaseHolder { run: self.run, store: self.store.folder.clone(), within: self.within, epoch: None };
         let mut tries = LEASE_TRIES;
         loop {
-            match checkout.lease(&tenant)? {
+            match checkout.lease(&holder)? {
                 Leased::Held(lease) => return Ok(Some(lease)),
                 Leased::Shared | Leased::Inherited => return Ok(None),
                 // Who owned this run a moment ago is about to let it go.

@@ -9,14 +9,15 @@
 
 mod agents;
 mod attach;
-mod ballast;
-pub mod care;
+mod checkout;
 mod client;
 mod clock;
+mod disk_reserve;
 mod drive;
+mod due_runs;
 mod error;
 mod host;
-mod keep;
+pub mod maintenance;
 mod owner;
 mod registry;
 mod request;
@@ -24,28 +25,27 @@ mod retention;
 mod screen;
 mod sink;
 mod store;
-mod trees;
 
-pub use agents::{Spoken, StrangePreset, changed_presets, preset_traits, reading_fault, schema_fault};
+pub use agents::{AgentText, StrangePreset, changed_presets, preset_traits, reading_fault, schema_fault};
 pub use attach::{AttachError, Takeover};
-pub use ballast::{Room, room};
+pub use checkout::{
+    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,
+    MissingFilter, Removal, RemovalSafety, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged,
+};
 pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
-pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, StopSwitch, StoreGone};
+pub use disk_reserve::{Room, room};
+pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, ShutdownHandle, StoreGone};
+pub use due_runs::RunSelection;
 pub use error::{DriveError, RunError, SayError};
 pub use host::host_name;
-pub use keep::Kept;
 pub use owner::{Owner, OwnerSettings};
 pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
-pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+pub use retention::{ArchivedRun, FreeError, Freed, PruneReport, Retention};
 pub use screen::ScreenIsOpen;
 pub use sink::{Sink, TracingSink};
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,
     ReadSource, STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
-};
-pub use trees::{
-    ChangedFile, Checkout, CheckoutFault, CheckoutHead, CheckoutState, CheckoutSummary, DiffForm, DiffText,
-    MissingFilter, Removal, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
 };

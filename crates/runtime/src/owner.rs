@@ -9,7 +9,7 @@ use backstay_model::event::Actor;
 use backstay_model::{OwnerId, RunId};
 
 use crate::agents::Versions;
-use crate::ballast;
+use crate::disk_reserve;
 use crate::error::{DriveError, RunError};
 use crate::host::{host_id, host_name};
 use crate::request::chance;
@@ -65,7 +65,7 @@ impl Owner {
         let owner = OwnerId::new(store.clock().wall(), u128::from_le_bytes(chance()?));
         let identity =
             OwnerIdentity { owner, host: host_name(), host_id: host_id(), pid: std::process::id() };
-        ballast::take_in(&store.folder);
+        disk_reserve::take_in(&store.folder);
         let registered = store.log().register_owner(identity).await;
         let guard = registered.map_err(|error| store.or_gone(None, DriveError::Register(error)))?;
         Ok(Owner {

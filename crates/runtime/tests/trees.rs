@@ -7,7 +7,7 @@ use std::process::Command;
 use backstay_model::event::OmissionReason;
 use backstay_model::{Attempt, EffectCall, EffectId, LogId, RunId, Scope};
 use backstay_runtime::{
-    Checkout, Removal, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged, Worth,
+    Checkout, Removal, RemovalSafety, RunRefs, RunWorktree, TreeError, TreeMoment, TreeName, Unmerged,
 };
 use camino::Utf8Path;
 use rustix::fs::{CWD, Mode, mkfifoat};
@@ -336,7 +336,9 @@ fn ignoring() -> Repository {
 fn a_commit_between_the_look_and_the_end_of_a_worktree_keeps_its_branch() {
     let repository = ignoring();
     let (checkout, worktree) = (repository.checkout(), worktree(&repository));
-    let Worth::Nothing { head } = checkout.worth(&worktree).unwrap() else { panic!("nothing is in it") };
+    let RemovalSafety::Nothing { head } = checkout.worth(&worktree).unwrap() else {
+        panic!("nothing is in it")
+    };
     let words = ["-C", worktree.path.as_str(), "commit", "-q", "--allow-empty", "-m", "late"];
     repository.git(&words);
     let branch = format!("refs/heads/backstay/{}", run());
@@ -371,7 +373,7 @@ fn ignored_files_keep_a_worktree_unless_the_checkout_has_them_or_they_are_in_an_
     put(".cache/.gitignore", "*\n");
     put(".cache/thing", "x");
     put(".cache/deep/thing", "x");
-    assert!(matches!(checkout.worth(&worktree).unwrap(), Worth::Nothing { .. }));
+    assert!(matches!(checkout.worth(&worktree).unwrap(), RemovalSafety::Nothing { .. }));
     for (name, text) in [
         ("new.local", ""),
         ("deep/other.local", "two\n"),
@@ -381,7 +383,7 @@ fn ignored_files_keep_a_worktree_unless_the_checkout_has_them_or_they_are_in_an_
     ] {
         put(name, text);
         let worth = checkout.worth(&worktree).unwrap();
-        assert_eq!(worth, Worth::Something(Unmerged::Ignored), "{name}");
+        assert_eq!(worth, RemovalSafety::Something(Unmerged::Ignored), "{name}");
         assert_eq!(checkout.free_worktree(&worktree).unwrap(), Removal::Stays(Unmerged::Ignored), "{name}");
         fs::remove_file(worktree.path.join(name)).unwrap();
     }

@@ -8,7 +8,7 @@ use backstay_engine::record::RunRecord;
 use backstay_log::ClaimMode;
 use backstay_model::Timestamp;
 use backstay_model::event::{AttemptEnd, FailureClass, ResumeRequested, Said};
-use backstay_runtime::{Clock, StopSwitch, SystemClock};
+use backstay_runtime::{Clock, ShutdownHandle, SystemClock};
 use backstay_testkit::{Answer, Endpoint, Refusal, Script};
 use backstay_tests::block_on;
 use backstay_tests::library::{actor, open, owner_with, request_with};
@@ -65,7 +65,7 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
         let presets = Presets::built_in().unwrap();
         let run = request_with(&store, &place.world, &place.world.read("flow.yaml"), presets).await;
         let owner = owner_with(&store, place.variables()).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let waits = async {
             let limit = loop {
                 let record = store.view(run).await.unwrap().record;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_log::ClaimMode;
 use backstay_model::event::{InputEvent, Verdict};
 use backstay_model::{RunId, Seq, StepId, Topic};
-use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, StopSwitch, Store};
+use backstay_runtime::{DriveEnd, DriveError, Owner, RunError, ShutdownHandle, Store};
 use serde::Serialize;
 
 use crate::configuration::TrustedConfiguration;
@@ -79,7 +79,7 @@ pub(crate) async fn bring_to_rest(
     run: RunId,
 ) -> Result<Option<DriveEnd>, CliError> {
     let owner = owner(context, store).await?;
-    unless_owned(owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await)
+    unless_owned(owner.drive(run, ClaimMode::IfFree, &ShutdownHandle::default()).await)
 }
 
 /// Settles what was said to a run that nobody owns, and gives it up again. None if somebody else was first.

@@ -3,8 +3,8 @@
 use backstay_files::shell_word;
 use backstay_log::{BlobTotals, CollectedBlobs};
 use backstay_model::{RunId, Timestamp};
-use backstay_runtime::care::{self, Compaction};
-use backstay_runtime::{FreeError, Freed, PruneReport, Retention, RetiredRun, Unmerged};
+use backstay_runtime::maintenance::{self, Compaction};
+use backstay_runtime::{ArchivedRun, FreeError, Freed, PruneReport, Retention, Unmerged};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub(crate) async fn prune(context: &Context, args: PruneArgs) -> Result<Exit, Cl
 
 /// Makes the files of the store smaller by what is gone. That they stay as large as they are harms nothing else.
 async fn compact(folder: Utf8PathBuf) -> Result<(), CliError> {
-    match tokio::task::spawn_blocking(move || care::compact(&folder)).await? {
+    match tokio::task::spawn_blocking(move || maintenance::compact(&folder)).await? {
         Ok(Compaction::Done(_)) => {}
         Ok(Compaction::InUse) => output::note(
             "other processes have the store open: what is free in log.db is used again, and a `backstay prune` without them gives it back",
@@ -110,7 +110,7 @@ fn print(context: &Context, report: &PruneReport, only_look: bool) -> Result<(),
         .runs
         .iter()
         .zip(ids)
-        .map(|(run, id): (&RetiredRun, String)| {
+        .map(|(run, id): (&ArchivedRun, String)| {
             vec![
                 (Paint::Bold, id),
                 (Paint::Plain, run.workflow.clone()),
@@ -286,7 +286,7 @@ struct Pruned {
 
 impl Pruned {
     fn of(report: &PruneReport, dry_run: bool) -> Pruned {
-        let run = |run: &RetiredRun| PrunedRun {
+        let run = |run: &ArchivedRun| PrunedRun {
             workflow: run.workflow.clone(),
             ended_at: run.ended_at,
             gone: Gone { run: run.run, freed: Given::of(&run.freed) },

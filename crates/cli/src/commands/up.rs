@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backstay_log::TopicFilter;
 use backstay_model::RunId;
-use backstay_runtime::{DriveError, Kept, StopSwitch, Store};
+use backstay_runtime::{DriveError, RunSelection, ShutdownHandle, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::UpArgs;
@@ -34,7 +34,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
     if let Some(run) = args.run {
         // Who works in the background outlives the terminal that it was started from. The handler stays for good.
         let _hangups = signal(SignalKind::hangup()).map_err(CliError::Signals)?;
-        return match keep(context, &store, Kept::Only(run)).await? {
+        return match keep(context, &store, RunSelection::Only(run)).await? {
             Ended::Stopped => Ok(Exit::Completed),
             Ended::Idle(left) => unless_damaged(left),
         };
@@ -49,7 +49,7 @@ pub(crate) async fn up(context: &Context, args: UpArgs) -> Result<Exit, CliError
                 tokio::task::spawn_blocking(move || detach::lock_patiently(&folder)).await??
             }
         };
-        let ended = keep(context, &store, Kept::All).await?;
+        let ended = keep(context, &store, RunSelection::All).await?;
         drop(lock);
         let left = match ended {
             Ended::Stopped => Left::new(),
@@ -71,15 +71,15 @@ fn unless_damaged(left: Left) -> Result<Exit, CliError> {
     }
 }
 
-async fn keep(context: &Context, store: &Store, kept: Kept) -> Result<Ended, CliError> {
+async fn keep(context: &Context, store: &Store, kept: RunSelection) -> Result<Ended, CliError> {
     let trusted = context.trusted(store)?;
     let mut owner = foreground::owner(context, store, &trusted).await?;
-    if kept == Kept::All
+    if kept == RunSelection::All
         && let Some(retention) = trusted.retention()
     {
         owner.retain(retention, context.actor());
     }
-    let switch = StopSwitch::default();
+    let switch = ShutdownHandle::default();
     let mut interrupts = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(CliError::Signals)?;
     let mut kept = std::pin::pin!(owner.keep(kept, &switch));

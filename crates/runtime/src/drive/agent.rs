@@ -9,7 +9,7 @@ use backstay_exec::{ExitRecord, KeeperControl, ProcessSpec};
 use backstay_model::event::AgentRunning;
 use backstay_model::{Attempt, EffectCall, EffectId};
 
-use super::flight::{GRACE, News, Watch, chain};
+use super::in_flight::{GRACE, News, Supervisor, chain};
 use super::run_loop::{Drive, millis};
 use crate::agents::{AgentCase, AttendError, Attendant, Attended, CaseError, Finding, Heard, Taken};
 
@@ -33,7 +33,7 @@ impl Drive<'_> {
     }
 }
 
-impl Watch {
+impl Supervisor {
     /// The agent's preset; none if the work is no such agent's. The secrets that it gives to the agent are known from now on.
     pub(super) fn preset(&mut self) -> Result<Option<Preset>, CaseError> {
         let Some(case) = &self.agent else { return Ok(None) };

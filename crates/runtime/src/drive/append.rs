@@ -74,7 +74,7 @@ impl Drive<'_> {
     }
 
     /// What must not reach the log with `fact`. Of all facts that the machine decides only a start has words that did not come
-    /// through the [`Watch`](super::flight::Watch) of its work: its command.
+    /// through the [`Supervisor`](super::in_flight::Supervisor) of its work: its command.
     fn secrets_in(&self, fact: &FactEvent, starts: &[EffectSpec]) -> Secrets {
         let FactEvent::EffectStarting(starting) = fact else { return self.owner.secrets.clone() };
         let work = starts.iter().find(|work| work.effect == starting.effect);

@@ -7,8 +7,8 @@ use backstay_log::{AppendError, ClaimError, OpenError, ReadError, StoreError};
 use backstay_model::{EffectId, RunId};
 use camino::Utf8PathBuf;
 
-use super::StopSwitch;
-use super::flight::{News, Trouble, Watch, chain};
+use super::ShutdownHandle;
+use super::in_flight::{News, Supervisor, Trouble, chain};
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::store::Store;
@@ -105,7 +105,7 @@ impl Store {
     }
 }
 
-impl Watch {
+impl Supervisor {
     /// Whether the store is gone; if so, the loop is told, with how the work ended.
     pub(super) fn is_displaced(&self, record: Option<&ExitRecord>) -> bool {
         match self.store.home.whereabouts() {
@@ -135,7 +135,7 @@ impl Watch {
 impl Drive<'_> {
     /// What an error of the loop means. If the store is gone, the work in flight is waited for: nobody else would hear how it
     /// ends.
-    pub(super) async fn or_store_gone(&mut self, error: DriveError, switch: &StopSwitch) -> DriveError {
+    pub(super) async fn or_store_gone(&mut self, error: DriveError, switch: &ShutdownHandle) -> DriveError {
         let Some(mut gone) = self.owner.store.gone(Some(self.run), &error) else { return error };
         // What did not begin does not: nobody would record it.
         self.in_flight.retain(|_, flight| !flight.call_off());

@@ -5,21 +5,21 @@ mod append;
 mod artifacts;
 mod checkout;
 mod damage;
-mod ended;
-mod flight;
 mod full_disk;
 mod gone;
+mod in_flight;
+mod ownership;
 mod prepare;
 mod redact;
+mod results;
 mod run_loop;
-mod switch;
-mod tenure;
+mod shutdown;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use append::question_entry;
 pub use checkout::CHECKOUT_RUN;
-pub(crate) use flight::attempt_folder;
 pub use gone::{KeptExit, StoreGone};
-pub use switch::StopSwitch;
-pub use tenure::DriveEnd;
+pub(crate) use in_flight::attempt_folder;
+pub use ownership::DriveEnd;
+pub use shutdown::ShutdownHandle;

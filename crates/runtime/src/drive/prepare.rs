@@ -13,14 +13,14 @@ use backstay_model::{Digest, EffectCall};
 use backstay_workflow::plan::Via;
 use camino::Utf8Path;
 
-use super::flight::{Watch, chain};
+use super::in_flight::{Supervisor, chain};
 use crate::agents::{CommandFault, prompt_text};
-use crate::ballast;
-use crate::retention::remove_below;
-use crate::trees::{
+use crate::checkout::{
     Checkout, RunRefs, TreeError, TreeMoment, TreeName, folder_digest, omitted_digest, outcome,
     worktree_script,
 };
+use crate::disk_reserve;
+use crate::retention::remove_below;
 
 /// A command, with what it reads and its own variables.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl From<CommandFault> for Unready {
     }
 }
 
-impl Watch {
+impl Supervisor {
     /// Writes what the work needs into its folder.
     pub(super) fn prepare(
         &self,
@@ -71,7 +71,7 @@ impl Watch {
             let path = path.to_owned();
             move |source| Unready::Start(StartError::Io { path, source })
         };
-        ballast::take_in(&self.store.folder);
+        disk_reserve::take_in(&self.store.folder);
         // A store that is gone is not made anew in its old place.
         let dir = Dir::open(self.store.folder.as_std_path())
             .and_then(|store| store.make_folder(self.folder.as_std_path()))
@@ -164,7 +164,7 @@ impl Watch {
 
     /// Keeps the checkout that the work works in, if it does in one. That it cannot be kept stops no work, unless there is no
     /// room for it: then there will be none for other things either.
-    pub(super) fn keep_tree(
+    pub(super) fn snapshot_tree(
         &self,
         folder: &Utf8Path,
         moment: TreeMoment,

@@ -9,7 +9,7 @@ use backstay_exec::Secrets;
 use backstay_model::StorePath;
 use backstay_model::event::{Because, FactEvent, Verdict};
 
-use super::flight::{News, Trouble};
+use super::in_flight::{News, Trouble};
 
 /// Takes them out of what is told of an attempt. What an agent said was redacted as it was read by `agents::redact`.
 pub(super) fn in_news(secrets: &Secrets, news: &mut News) {

@@ -15,12 +15,12 @@ use backstay_model::{Attempt, Delivery, EffectId, Epoch, Recorded, RunId, Seq, T
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::StopSwitch;
+use super::ShutdownHandle;
 use super::append::Appending;
-use super::checkout::Tenancy;
-use super::flight::{Flight, News, Trouble};
+use super::checkout::CheckoutLease;
 use super::gone::KeptExit;
-use super::tenure::DriveEnd;
+use super::in_flight::{InFlight, News, Trouble};
+use super::ownership::DriveEnd;
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
 use crate::request::chance;
@@ -67,7 +67,7 @@ pub(super) struct Drive<'a> {
     /// How it was claimed.
     pub(super) mode: ClaimMode,
     pub(super) machine: TopicMachine,
-    pub(super) in_flight: BTreeMap<EffectId, Flight>,
+    pub(super) in_flight: BTreeMap<EffectId, InFlight>,
     /// Begun work of which nothing can be told for now. What works beside it goes on.
     stuck: BTreeMap<EffectId, Stuck>,
     pub(super) news: mpsc::UnboundedSender<News>,
@@ -81,7 +81,7 @@ pub(super) struct Drive<'a> {
     /// Work that should stop could not be told so.
     is_untold: bool,
     /// How it stands to the folder that it works in.
-    pub(super) tenancy: Tenancy,
+    pub(super) lease: CheckoutLease,
     /// Work met a full disk, and nothing was done about it yet.
     no_room: Option<DriveError>,
     /// It was told once to stand still because the disk is full.
@@ -119,7 +119,7 @@ impl<'a> Drive<'a> {
             reports: VecDeque::new(),
             asleep: owner.store.clock.asleep(),
             is_untold: false,
-            tenancy: Tenancy::default(),
+            lease: CheckoutLease::default(),
             no_room: None,
             has_met_full_disk: false,
             is_store_gone: false,
@@ -128,7 +128,7 @@ impl<'a> Drive<'a> {
     }
 
     /// Works until the run is at rest or `switch` is used.
-    pub(super) async fn until_at_rest(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
+    pub(super) async fn until_at_rest(&mut self, switch: &ShutdownHandle) -> Result<DriveEnd, DriveError> {
         loop {
             match self.work(switch).await {
                 Ok(end) => return Ok(end),
@@ -140,7 +140,7 @@ impl<'a> Drive<'a> {
         }
     }
 
-    async fn work(&mut self, switch: &StopSwitch) -> Result<DriveEnd, DriveError> {
+    async fn work(&mut self, switch: &ShutdownHandle) -> Result<DriveEnd, DriveError> {
         loop {
             if self.is_store_gone {
                 let location = self.owner.store.folder.join("log.db").into();
@@ -206,14 +206,14 @@ impl<'a> Drive<'a> {
 
     /// Whether each step at work is known to live, and waits for a person.
     fn only_asks(&self) -> bool {
-        let waits = |(effect, flight): (&EffectId, &Flight)| {
+        let waits = |(effect, flight): (&EffectId, &InFlight)| {
             flight.control.is_some() && is_waiting(&self.owner.store.attempt_folder(effect, flight.attempt))
         };
         self.machine.asks_people_only() && self.stuck.is_empty() && self.in_flight.iter().all(waits)
     }
 
     /// Waits until there is something to decide about. Signs of life and the run's own facts are passed on meanwhile.
-    async fn wait(&mut self, switch: &StopSwitch) -> Result<Woken, DriveError> {
+    async fn wait(&mut self, switch: &ShutdownHandle) -> Result<Woken, DriveError> {
         loop {
             let patience = self.patience();
             let is_news = tokio::select! {
@@ -245,8 +245,8 @@ impl<'a> Drive<'a> {
                 }
             }
         }
-        let tenant = if report.is_none() { self.untold_tenant() } else { None };
-        let input = match (&report, self.slept(), tenant) {
+        let holder = if report.is_none() { self.untold_tenant() } else { None };
+        let input = match (&report, self.slept(), holder) {
             (Some(report), ..) => Input::Report(report.clone()),
             (None, Some(asleep), _) => Input::HostSlept { asleep_ms: millis(asleep) },
             (None, None, Some(busy)) => Input::CheckoutBusy(busy),

@@ -14,7 +14,9 @@ use backstay_model::{Coded, RunId};
 use backstay_workflow::{CheckInput, check};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::{DriveEnd, DriveError, Owner, OwnerSettings, Registry, RunError, RunRequest, StopSwitch, Store};
+use crate::{
+    DriveEnd, DriveError, Owner, OwnerSettings, Registry, RunError, RunRequest, ShutdownHandle, Store,
+};
 
 const FLOW: &str = "backstay: 1\nname: cut\nsteps:\n  - {id: one, run: 'true'}\n";
 
@@ -67,7 +69,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
             .await
             .unwrap();
         let run = request(&store, &folder).await;
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let first = owner(&store, &keeper).await;
         let stop = async {
             // The keeper is started only after its start is durable, and waits for this read.
@@ -82,7 +84,7 @@ fn s5_damaged_files_are_a_loss_after_a_reboot_and_trouble_before_it() {
         let damaged = store.folder().join(format!("runs/{run}/one/1/keeper.json"));
         fs::write(damaged, "{").unwrap();
 
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         let same_boot = owner(&store, &keeper).await;
         let error = same_boot.drive(run, ClaimMode::IfFree, &switch).await.unwrap_err();
         assert!(
@@ -168,7 +170,7 @@ fn an_owner_that_lost_its_proof_starts_nothing_whenever_it_finds_out() {
             .create()
             .await
             .unwrap();
-        let switch = StopSwitch::default();
+        let switch = ShutdownHandle::default();
         // The claim asks first, then the loop at its turns and before it starts work, then the thread that prepares the work.
         let mut held = 0;
         loop {
@@ -200,7 +202,7 @@ fn a_run_in_a_folder_that_is_no_absolute_path_is_not_worked_on() {
         let store = Store::open(&folder.join("store"), &registry).create().await.unwrap();
         let run = request(&store, Utf8Path::new("here")).await;
         let owner = owner(&store, &folder.join("keeper")).await;
-        let error = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await.unwrap_err();
+        let error = owner.drive(run, ClaimMode::IfFree, &ShutdownHandle::default()).await.unwrap_err();
         assert_eq!(error.code().to_string(), "BKS-R092", "{error}");
         assert!(error.to_string().contains("\"here\", which is not an absolute path"), "{error}");
     });

@@ -8,8 +8,8 @@ use backstay_log::{BlobError, BlobStore, BlobTotals, CollectedBlobs, Direction, 
 use backstay_model::limits::PAGE_EVENTS_MAX;
 use backstay_model::{Digest, Position, RunId, Seq, Topic};
 
-use crate::care::blobs_named;
 use crate::error::RunError;
+use crate::maintenance::blobs_named;
 use crate::store::Store;
 
 /// A blob that was kept more recently may be about to be named.

@@ -4,11 +4,11 @@
 //! so lists and pages still show it; one that is *removed* is gone. What is freed in the log is gone at once for every
 //! reader; files follow, and what a crash leaves of them goes with the next time.
 
+mod archive;
 mod blobs;
-mod leavings;
 mod prune;
-mod retire;
+mod run_files;
 
-pub(crate) use leavings::remove_below;
-pub use prune::{PruneReport, Retention, RetiredRun};
-pub use retire::{FreeError, Freed};
+pub use archive::{FreeError, Freed};
+pub use prune::{ArchivedRun, PruneReport, Retention};
+pub(crate) use run_files::remove_below;

@@ -9,8 +9,8 @@ use backstay_model::event::Actor;
 use backstay_model::{RunId, Seq, Timestamp, Topic};
 use camino::Utf8PathBuf;
 
-use super::leavings::folder_bytes;
-use super::retire::{FreeError, Freed};
+use super::archive::{FreeError, Freed};
+use super::run_files::folder_bytes;
 use crate::client::RunRow;
 use crate::error::RunError;
 use crate::store::Store;
@@ -26,7 +26,7 @@ pub struct Retention {
 
 /// A run that was, or would be, freed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetiredRun {
+pub struct ArchivedRun {
     /// Which.
     pub run: RunId,
     /// Its workflow's name.
@@ -41,7 +41,7 @@ pub struct RetiredRun {
 #[derive(Debug, Default)]
 pub struct PruneReport {
     /// The runs, the one that ended first in front.
-    pub runs: Vec<RetiredRun>,
+    pub runs: Vec<ArchivedRun>,
     /// Runs that could not be freed whole, and why.
     pub failed: Vec<(RunId, FreeError)>,
     /// What was left of runs that were freed before and not whole.
@@ -89,14 +89,14 @@ impl Store {
             }
             let (run, ended_at) = (candidate.row.run, candidate.ended_at);
             let freed =
-                if only_look { self.would_free(&candidate).await } else { self.retire(run, by).await };
+                if only_look { self.would_free(&candidate).await } else { self.archive(run, by).await };
             match freed {
                 // Somebody else was first, and left this.
                 Ok(freed) if freed.events == 0 => report.leave(freed),
                 Ok(freed) => {
                     excess = excess.saturating_sub(freed.files_bytes);
                     let workflow = candidate.row.summary.workflow;
-                    report.runs.push(RetiredRun { run, workflow, ended_at, freed });
+                    report.runs.push(ArchivedRun { run, workflow, ended_at, freed });
                 }
                 // It was opened again since the list was read.
                 Err(FreeError::Open(_)) => {}
@@ -132,8 +132,8 @@ impl Store {
 
     async fn would_free(&self, candidate: &Candidate) -> Result<Freed, FreeError> {
         let run = candidate.row.run;
-        let (leavings, cwd) = (self.leavings(run), self.record(run).await?.cwd.map(Utf8PathBuf::from));
-        let freed = tokio::task::spawn_blocking(move || leavings.look(cwd.as_deref())).await??;
+        let (run_files, cwd) = (self.run_files(run), self.record(run).await?.cwd.map(Utf8PathBuf::from));
+        let freed = tokio::task::spawn_blocking(move || run_files.look(cwd.as_deref())).await??;
         Ok(Freed { events: candidate.row.head.0, ..freed })
     }
 
@@ -163,8 +163,8 @@ impl Store {
                 continue;
             }
             let freed = if only_look {
-                let leavings = self.leavings(run);
-                tokio::task::spawn_blocking(move || leavings.look(None)).await?
+                let run_files = self.run_files(run);
+                tokio::task::spawn_blocking(move || run_files.look(None)).await?
             } else {
                 self.free_rest(run).await
             };
@@ -179,10 +179,10 @@ impl Store {
     async fn free_rest(&self, run: RunId) -> Result<Freed, FreeError> {
         // Versions that noted nothing left something, too.
         match self.record(run).await {
-            Ok(record) => self.note_leavings(&record).await?,
+            Ok(record) => self.note_run_files(&record).await?,
             Err(RunError::Unknown(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        self.free_leavings(run, 0).await
+        self.free_run_files(run, 0).await
     }
 }

@@ -9,7 +9,7 @@ use backstay_model::{LogId, Position};
 use camino::Utf8Path;
 
 use super::{DATABASE, private};
-use crate::care::LogIdentity;
+use crate::maintenance::LogIdentity;
 use crate::registry::{OldPlace, Place, RegisteredStore, Registry, RegistryError, Standing, standing};
 
 /// Whether the store in `folder` is the one that `entry` tells of, and has not gone back since.

@@ -19,8 +19,8 @@ use super::private::{self, PrivateError};
 use super::read_only::{ReadOnlyReason, ReadOnlyStore};
 use super::registration::Registration;
 use super::{Access, DATABASE, Store};
-use crate::care::{self, Adopted, refuse_backup};
 use crate::clock::{Clock, SystemClock};
+use crate::maintenance::{self, Adopted, refuse_backup};
 use crate::registry::{RegisteredStore, Registry, RegistryError, Standing};
 
 /// A store that is about to be opened. Awaiting it opens it.
@@ -320,7 +320,8 @@ impl OpenStore {
             standing if self.adopt => {
                 drop(mirror);
                 let identity = identity_of(&self.folder, &self.registry, log)?;
-                let (adopted, head) = care::adopt(&self.folder, standing, identity, SystemClock.wall())?;
+                let (adopted, head) =
+                    maintenance::adopt(&self.folder, standing, identity, SystemClock.wall())?;
                 let log = adopted.content.log;
                 self.put(log, head)?;
                 forget_left(&self.folder, &self.registry, log)?;

@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 
 use super::mirror::MirrorError;
 use super::private::PrivateError;
-use crate::care::{AdoptError, IsBackup};
+use crate::maintenance::{AdoptError, IsBackup};
 use crate::registry::{RegistryError, Standing};
 
 /// A store cannot be opened.

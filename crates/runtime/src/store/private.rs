@@ -19,7 +19,7 @@ const FILES: [&str; 12] = [
     "turn.lock",
     "writer.lock",
     "wakeup",
-    "ballast",
+    "disk_reserve",
     "config.toml",
     "up.lock",
     "up.log",

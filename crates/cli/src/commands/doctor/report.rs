@@ -156,7 +156,7 @@ mod tests {
 
     fn report(free_bytes: u64) -> Report {
         let times = Times::utc("2026-11-21T10:26:40Z".parse().unwrap());
-        let room = Room { database_bytes: 41 << 20, free_bytes, ballast_bytes: 4 << 20 };
+        let room = Room { database_bytes: 41 << 20, free_bytes, disk_reserve_bytes: 4 << 20 };
         let mut findings: Vec<Finding> = agents().iter().map(agent).collect();
         let version = Program::Found { version: Some("git version 2.47.1".to_owned()) };
         findings.push(program("git", Health::Look, "worktrees need it", version));

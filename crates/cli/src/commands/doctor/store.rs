@@ -149,7 +149,7 @@ fn configured(configuration: &Result<Configuration, CliError>) -> Finding {
 }
 
 pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {
-    let Room { database_bytes, free_bytes, ballast_bytes } = measured;
+    let Room { database_bytes, free_bytes, disk_reserve_bytes } = measured;
     let open = rows.iter().filter(|row| !row.summary.status.is_ended()).count();
     let runs = if rows.len() == 1 { "run" } else { "runs" };
     let log = format!(
@@ -163,7 +163,7 @@ pub(super) fn log_and_disk(rows: &[RunRow], measured: Room) -> Vec<Finding> {
         SCARCE_BYTES..LOW_BYTES => Health::Look,
         LOW_BYTES.. => Health::Good,
     };
-    let kept = match ballast_bytes {
+    let kept = match disk_reserve_bytes {
         0 => "nothing is kept for a full disk".to_owned(),
         kept => format!("{} kept for a full disk", bytes(kept)),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backstay_exec::Secrets;
 use backstay_exec::spool::{Follow, Follower, Stream, read_ordered};
 use backstay_model::{RunId, Timestamp};
-use backstay_runtime::{Spoken, Store};
+use backstay_runtime::{AgentText, Store};
 use camino::Utf8Path;
 
 use super::follow::follow;
@@ -68,7 +68,7 @@ pub(super) async fn spoken(
     run: RunId,
     wanted: &Wanted,
     sources: &[Source],
-) -> Result<Option<Spoken>, CliError> {
+) -> Result<Option<AgentText>, CliError> {
     if wanted.is_raw || sources.iter().all(|source| source.preset.is_none()) {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use backstay_exec::Redactor;
 use backstay_exec::spool::{ArrivalTimes, Chunk, Stream};
 use backstay_model::Timestamp;
-use backstay_runtime::Spoken;
+use backstay_runtime::AgentText;
 
 use super::source::Source;
 use super::speech::Speech;
@@ -40,7 +40,7 @@ impl Voice {
     /// `live_from` is the offset in stdout behind which it is read as it is written.
     pub(super) fn of(
         source: &Source,
-        spoken: Option<&Spoken>,
+        spoken: Option<&AgentText>,
         folder: Option<&str>,
         live_from: u64,
         wanted: &Wanted,

@@ -1,7 +1,7 @@
 //! `backstay store adopt`.
 
 use backstay_runtime::Standing;
-use backstay_runtime::care::Adopted;
+use backstay_runtime::maintenance::Adopted;
 use serde::Serialize;
 
 use super::size::size;

@@ -1,6 +1,6 @@
 //! `backstay store backup`.
 
-use backstay_runtime::care;
+use backstay_runtime::maintenance;
 
 use super::check;
 use super::size::size;
@@ -15,7 +15,7 @@ use crate::ui::counted;
 pub(crate) async fn backup(context: &Context, args: &BackupArgs) -> Result<Exit, CliError> {
     let (folder, target, now) = (super::folder(context)?, context.cwd.join(&args.folder), context.now());
     context.check_adopted(&folder).await?;
-    let made = super::blocking(move || care::backup(&folder, &target, now)).await??;
+    let made = super::blocking(move || maintenance::backup(&folder, &target, now)).await??;
     let is_whole = made.check.log.findings.is_empty();
     if args.json {
         output::json(&Document::new(&made))?;

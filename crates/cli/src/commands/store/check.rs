@@ -2,7 +2,7 @@
 
 use backstay_log::maintenance::Finding;
 use backstay_model::{RunId, Topic};
-use backstay_runtime::care::{self, StoreCheck};
+use backstay_runtime::maintenance::{self, StoreCheck};
 
 use crate::args::JsonFlag;
 use crate::context::Context;
@@ -22,7 +22,7 @@ const WAY_ON: &str =
 pub(crate) async fn check(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
     let source = context.read_source(&folder).await?;
-    let found = super::blocking(move || care::check(&source)).await??;
+    let found = super::blocking(move || maintenance::check(&source)).await??;
     let exit = if found.log.findings.is_empty() { Exit::Completed } else { Exit::Failed };
     if args.json {
         output::json(&Document::new(&found))?;

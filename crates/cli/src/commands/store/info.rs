@@ -1,6 +1,6 @@
 //! `backstay store info`.
 
-use backstay_runtime::care::{self, StoreRoom};
+use backstay_runtime::maintenance::{self, StoreRoom};
 
 use super::size::size;
 use crate::args::JsonFlag;
@@ -14,7 +14,7 @@ use crate::ui::{Line, Paint, counted, table};
 pub(crate) async fn info(context: &Context, args: JsonFlag) -> Result<Exit, CliError> {
     let folder = super::folder(context)?;
     let source = context.read_source(&folder).await?;
-    let room = super::blocking(move || care::info(&source)).await??;
+    let room = super::blocking(move || maintenance::info(&source)).await??;
     if args.json {
         output::json(&Document::new(&room))?;
         return Ok(Exit::Completed);

@@ -1,7 +1,7 @@
 //! `backstay store restore`.
 
 use backstay_runtime::STORE_FOLDER;
-use backstay_runtime::care::{self, Place};
+use backstay_runtime::maintenance::{self, Place};
 
 use super::check;
 use crate::args::RestoreStoreArgs;
@@ -22,7 +22,7 @@ pub(crate) async fn restore(context: &Context, args: &RestoreStoreArgs) -> Resul
         super::blocking(move || registry.prepare()).await?.map_err(CliError::Registry)?;
     }
     let target = folder.clone();
-    let restored = super::blocking(move || care::restore(&backup, &target, place, now)).await??;
+    let restored = super::blocking(move || maintenance::restore(&backup, &target, place, now)).await??;
     ignore_in_git(&folder)?;
     let opening = context.opening(&folder);
     super::blocking(move || opening.register_made()).await??;

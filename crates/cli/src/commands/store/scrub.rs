@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use backstay_log::maintenance::Secret;
-use backstay_runtime::care::{self, StoreScrubError};
+use backstay_runtime::maintenance::{self, StoreScrubError};
 
 use crate::args::ScrubArgs;
 use crate::context::Context;
@@ -28,7 +28,7 @@ pub(crate) async fn scrub(context: &Context, args: &ScrubArgs) -> Result<Exit, C
     };
     let now = context.now();
     let secret = Secret::new(&value).map_err(StoreScrubError::from)?;
-    let scrubbed = super::blocking(move || care::scrub(&folder, &secret, now)).await??;
+    let scrubbed = super::blocking(move || maintenance::scrub(&folder, &secret, now)).await??;
     let is_clean = scrubbed.left.is_empty();
     if args.json {
         output::json(&Document::new(&scrubbed))?;

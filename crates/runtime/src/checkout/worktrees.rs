@@ -61,7 +61,7 @@ impl Unmerged {
 
 /// What a worktree is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Worth {
+pub enum RemovalSafety {
     /// Nothing in it would be lost, as long as it has the commit `head` checked out.
     Nothing {
         /// That commit.
@@ -133,10 +133,10 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn worth(&self, worktree: &RunWorktree) -> Result<Worth, TreeError> {
+    pub fn worth(&self, worktree: &RunWorktree) -> Result<RemovalSafety, TreeError> {
         match self.enter(worktree)? {
             Ok(inside) => self.worth_inside(worktree, &inside.checkout),
-            Err(why) => Ok(Worth::Something(why)),
+            Err(why) => Ok(RemovalSafety::Something(why)),
         }
     }
 
@@ -166,12 +166,12 @@ impl Checkout {
         })
     }
 
-    fn worth_inside(&self, worktree: &RunWorktree, inside: &Checkout) -> Result<Worth, TreeError> {
+    fn worth_inside(&self, worktree: &RunWorktree, inside: &Checkout) -> Result<RemovalSafety, TreeError> {
         let words = ["status", "--porcelain", "-z", "--untracked-files=normal", "--ignored=matching"];
         let status = inside.git(&words).bytes()?;
         let mut entries = status.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
         if entries.any(|entry| !entry.starts_with(b"!! ")) {
-            return Ok(Worth::Something(Unmerged::Changes));
+            return Ok(RemovalSafety::Something(Unmerged::Changes));
         }
         let head = inside.git(&["rev-parse", "HEAD"]).text()?;
         let contains = format!("--contains={head}");
@@ -179,16 +179,16 @@ impl Checkout {
             ["for-each-ref", "--format=%(refname)", &contains, "refs/heads", "refs/remotes", "refs/tags"];
         let found = self.git(&ours).text()?;
         if !found.lines().any(|name| Some(name) != worktree.branch.as_deref()) {
-            return Ok(Worth::Something(Unmerged::Commits));
+            return Ok(RemovalSafety::Something(Unmerged::Commits));
         }
         if has_lone_ignored(&status, &inside.root, &self.root) {
-            return Ok(Worth::Something(Unmerged::Ignored));
+            return Ok(RemovalSafety::Something(Unmerged::Ignored));
         }
         let modules = inside.git(&["rev-parse", "--git-path", "modules"]).text()?;
         if inside.root.join(modules).is_dir() {
-            return Ok(Worth::Something(Unmerged::Submodules));
+            return Ok(RemovalSafety::Something(Unmerged::Submodules));
         }
-        Ok(Worth::Nothing { head })
+        Ok(RemovalSafety::Nothing { head })
     }
 
     /// Removes `worktree` if nothing in it would be lost, and its branch if that is named after the run.
@@ -201,8 +201,8 @@ impl Checkout {
             Err(why) => return Ok(Removal::Stays(why)),
         };
         match self.worth_inside(worktree, &inside.checkout)? {
-            Worth::Something(why) => Ok(Removal::Stays(why)),
-            Worth::Nothing { head } => self.remove_worktree(worktree, &head),
+            RemovalSafety::Something(why) => Ok(Removal::Stays(why)),
+            RemovalSafety::Nothing { head } => self.remove_worktree(worktree, &head),
         }
     }
 

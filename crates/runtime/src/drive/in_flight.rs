@@ -20,14 +20,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::checkout::CHECKOUT_RUN;
 use super::damage::is_damage;
-use super::ended::collect;
 use super::gone::KeptExit;
 use super::prepare::Unready;
 use super::redact;
+use super::results::collect;
 use super::run_loop::Drive;
 use crate::agents::{AgentCase, Attendant, Attended, Versions};
+use crate::checkout::TreeMoment;
 use crate::store::Store;
-use crate::trees::TreeMoment;
 
 /// The variable by which an owner is told not to keep checkouts: `off`.
 const TREES: &str = "BACKSTAY_TREES";
@@ -36,7 +36,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// One attempt that this process looks after.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) attempt: Attempt,
     /// The way to its keeper, once there is one.
     pub(super) control: Option<KeeperControl>,
@@ -115,7 +115,7 @@ impl Trouble {
 
 /// What a thread that looks after one attempt needs.
 #[derive(Clone)]
-pub(super) struct Watch {
+pub(super) struct Supervisor {
     pub(super) store: Store,
     keepers: Keepers,
     pub(super) effect: EffectId,
@@ -142,7 +142,7 @@ pub(super) struct Watch {
     news: UnboundedSender<News>,
 }
 
-impl Flight {
+impl InFlight {
     /// Calls off work that was not begun: what prepares it is not waited for. False if it may begin, or is called off.
     pub(super) fn call_off(&self) -> bool {
         self.gate.go(Stage::CalledOff)
@@ -176,7 +176,7 @@ impl Flight {
 impl Drive<'_> {
     /// Starts work whose start is durable.
     pub(super) fn start(&mut self, work: EffectSpec) {
-        let gate = self.take_off(&work.effect, work.attempt, Stage::Preparing);
+        let gate = self.register(&work.effect, work.attempt, Stage::Preparing);
         let agent = self.case_of_work(&work);
         let watch = self.watch(&work.effect, work.attempt, gate, agent, work.env.clone());
         let env = self.env_of(&work);
@@ -188,7 +188,7 @@ impl Drive<'_> {
         let mut env = self.owner.settings.env.clone();
         // Those of a hook of git name the run's checkout: in a worktree git would write into the user's index.
         if self.machine.request().is_some_and(|request| request.cwd != work.cwd) {
-            crate::trees::REPOSITORY_VARIABLES.iter().for_each(|name| drop(env.remove(*name)));
+            crate::checkout::REPOSITORY_VARIABLES.iter().for_each(|name| drop(env.remove(*name)));
         }
         // Of whoever owns the run now it says nothing about this run.
         env.remove(CHECKOUT_RUN);
@@ -198,7 +198,7 @@ impl Drive<'_> {
 
     /// Finds out what became of work that an earlier owner had begun.
     pub(super) fn recover(&mut self, effect: EffectId, attempt: Attempt) {
-        let gate = self.take_off(&effect, attempt, Stage::Passed);
+        let gate = self.register(&effect, attempt, Stage::Passed);
         let agent = self.case_of_effect(&effect, attempt);
         let watch = match self.machine.env_of(&effect) {
             Ok(env) => self.watch(&effect, attempt, gate, agent, env),
@@ -209,9 +209,9 @@ impl Drive<'_> {
         tokio::task::spawn_blocking(move || watch.recover(same_boot, true));
     }
 
-    fn take_off(&mut self, effect: &EffectId, attempt: Attempt, stage: Stage) -> Gate {
+    fn register(&mut self, effect: &EffectId, attempt: Attempt, stage: Stage) -> Gate {
         let gate = Gate::at(stage);
-        let flight = Flight { attempt, control: None, stopping: None, gate: gate.clone() };
+        let flight = InFlight { attempt, control: None, stopping: None, gate: gate.clone() };
         self.in_flight.insert(effect.clone(), flight);
         gate
     }
@@ -224,11 +224,11 @@ impl Drive<'_> {
         gate: Gate,
         agent: Option<AgentCase>,
         env: Vec<(String, String)>,
-    ) -> Watch {
+    ) -> Supervisor {
         let cwd = self.machine.folder_of(effect);
         let keeps = self.owner.settings.env.get(TREES).is_none_or(|wish| wish != "off");
         let keeps = keeps && !self.machine.makes_worktree(effect);
-        Watch {
+        Supervisor {
             store: self.owner.store.clone(),
             keepers: self.owner.settings.keepers.clone(),
             effect: effect.clone(),
@@ -259,7 +259,7 @@ pub(crate) fn attempt_folder(effect: &EffectId, attempt: Attempt) -> Utf8PathBuf
 }
 
 /// A thread that dies without news would leave the loop waiting for ever.
-impl Drop for Watch {
+impl Drop for Supervisor {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.trouble(Trouble::Other("the thread that looks after it died".to_owned()));
@@ -267,7 +267,7 @@ impl Drop for Watch {
     }
 }
 
-impl Watch {
+impl Supervisor {
     pub(super) fn say(&self, mut news: News) {
         redact::in_news(&self.secrets, &mut news);
         // The loop is gone when the drive is over; its successor recovers from the folder.
@@ -299,10 +299,11 @@ impl Watch {
             Err(Unready::Start(error)) => Err(error),
             Err(Unready::Command(error)) => return self.refuse(&error),
         };
-        let before = match prepared.is_ok().then(|| self.keep_tree(&folder, TreeMoment::Before)).transpose() {
-            Ok(before) => before.flatten(),
-            Err(error) => return self.trouble(Trouble::of(&error)),
-        };
+        let before =
+            match prepared.is_ok().then(|| self.snapshot_tree(&folder, TreeMoment::Before)).transpose() {
+                Ok(before) => before.flatten(),
+                Err(error) => return self.trouble(Trouble::of(&error)),
+            };
         // Preparing took its time. At its new place the next owner begins this work.
         if self.is_displaced(None) {
             return;
@@ -476,7 +477,7 @@ impl Watch {
         ) {
             Ok(mut process) => {
                 process.agent = finding.map(|finding| finding.ended);
-                process.after = match self.keep_tree(&folder, TreeMoment::After) {
+                process.after = match self.snapshot_tree(&folder, TreeMoment::After) {
                     Ok(after) => after,
                     Err(error) => return self.trouble(Trouble::of(&error)),
                 };

@@ -5,23 +5,23 @@ use tokio::sync::watch;
 /// Stops drives at once: nothing in flight is stopped, agents go on under their keepers, and the run is given up, so that
 /// the next owner can claim it. For an orderly stand, say `SuspendRequested` to the run instead.
 #[derive(Clone, Debug)]
-pub struct StopSwitch {
+pub struct ShutdownHandle {
     used: watch::Sender<bool>,
     at_questions: bool,
 }
 
-impl Default for StopSwitch {
-    fn default() -> StopSwitch {
-        StopSwitch { used: watch::Sender::new(false), at_questions: false }
+impl Default for ShutdownHandle {
+    fn default() -> ShutdownHandle {
+        ShutdownHandle { used: watch::Sender::new(false), at_questions: false }
     }
 }
 
-impl StopSwitch {
+impl ShutdownHandle {
     /// A switch whose drives also leave a run of which nothing goes on before a person answers, though the steps that ask
     /// are at work: [`DriveEnd::Asking`](super::DriveEnd::Asking).
     #[must_use]
-    pub fn at_questions() -> StopSwitch {
-        StopSwitch { at_questions: true, ..StopSwitch::default() }
+    pub fn at_questions() -> ShutdownHandle {
+        ShutdownHandle { at_questions: true, ..ShutdownHandle::default() }
     }
 
     pub(super) const fn leaves_questions(&self) -> bool {

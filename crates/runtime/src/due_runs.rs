@@ -11,9 +11,9 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use crate::ballast;
 use crate::client::RunRow;
-use crate::drive::{DriveEnd, StopSwitch};
+use crate::disk_reserve;
+use crate::drive::{DriveEnd, ShutdownHandle};
 use crate::error::{DriveError, RunError};
 use crate::owner::Owner;
 
@@ -60,7 +60,7 @@ struct Appointment {
 
 /// Which runs an owner keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum RunSelection {
     /// All of the store that are due.
     All,
     /// One, until it rests.
@@ -70,8 +70,8 @@ pub enum Kept {
 /// The work of an owner that keeps.
 struct Keeping<'a> {
     owner: &'a Owner,
-    kept: Kept,
-    switch: &'a StopSwitch,
+    kept: RunSelection,
+    switch: &'a ShutdownHandle,
     driven: FuturesUnordered<Driven<'a>>,
     at_work: BTreeSet<RunId>,
     refused: BTreeMap<RunId, Refused>,
@@ -91,8 +91,8 @@ impl Owner {
     /// [`DriveError`] if the store is gone, or the list of runs can still not be read after several tries.
     pub async fn keep(
         &self,
-        kept: Kept,
-        switch: &StopSwitch,
+        kept: RunSelection,
+        switch: &ShutdownHandle,
     ) -> Result<BTreeMap<RunId, DriveError>, DriveError> {
         let now = Instant::now();
         let first = Appointment { seen: Position(0), earliest: now, latest: now };
@@ -166,7 +166,7 @@ impl Owner {
         }
         // What comes after this is a reason for the next look, also if this one shows it already.
         let seen = self.store.log.changed(seen).now_or_never().unwrap_or(seen);
-        ballast::take_in(&self.store.folder);
+        disk_reserve::take_in(&self.store.folder);
         let filter = TopicFilter { open_only: true, ..TopicFilter::default() };
         Looked { seen, rows: self.store.runs(filter).await }
     }
@@ -198,7 +198,7 @@ impl Keeping<'_> {
             if !self.is_wanted(row) || !self.is_free(row) || self.at_work.contains(&row.run) {
                 continue;
             }
-            let is_young = self.kept == Kept::All && row.summary.status == RunStatus::Queued;
+            let is_young = self.kept == RunSelection::All && row.summary.status == RunStatus::Queued;
             let wake_at = if is_young { wake_at.plus(YOUNG) } else { wake_at };
             let wait = match self.refused.get(&row.run) {
                 Some(refused) if !refused.is_waited_for && now < refused.until => continue,
@@ -215,7 +215,7 @@ impl Keeping<'_> {
             self.idle_since = None;
             return Ok(appointment(now + LOOK_PACE, now + next.unwrap_or(LOOK_BACKSTOP).min(LOOK_BACKSTOP)));
         }
-        if self.kept != Kept::All {
+        if self.kept != RunSelection::All {
             return Ok(None);
         }
         let until = *self.idle_since.get_or_insert(now) + LINGER;
@@ -298,8 +298,8 @@ impl Keeping<'_> {
 
     fn is_wanted(&self, row: &RunRow) -> bool {
         match self.kept {
-            Kept::All => true,
-            Kept::Only(run) => row.run == run,
+            RunSelection::All => true,
+            RunSelection::Only(run) => row.run == run,
         }
     }
 

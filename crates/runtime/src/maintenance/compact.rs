@@ -4,7 +4,7 @@ use backstay_log::maintenance::{self, Compacted, ExclusiveStore};
 use camino::Utf8Path;
 
 use super::error::CompactError;
-use crate::ballast;
+use crate::disk_reserve;
 
 /// What became of the room that freed runs leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Compaction {
 }
 
 /// Builds the database of the store in `folder` (absolute) anew without what is gone, and gives back what is only kept for
-/// owners at work: the blocks of the write-ahead log, and the ballast. Whoever owns runs next takes them again. Blocks, and
+/// owners at work: the blocks of the write-ahead log, and the disk_reserve. Whoever owns runs next takes them again. Blocks, and
 /// waits for nobody.
 ///
 /// # Errors
@@ -26,6 +26,6 @@ pub fn compact(folder: &Utf8Path) -> Result<Compaction, CompactError> {
         return Ok(Compaction::InUse);
     };
     let compacted = maintenance::compact(&alone)?;
-    ballast::drop_off(folder);
+    disk_reserve::drop_off(folder);
     Ok(Compaction::Done(compacted))
 }

@@ -32,7 +32,7 @@ const OWN: [&str; 11] = [
     "writer.lock",
     "wakeup",
     "owners",
-    "ballast",
+    "disk_reserve",
     ".gitignore",
     "up.lock",
     "up.log",

@@ -9,19 +9,19 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use crate::store::real_folder;
 
 /// The file's name in the store's folder.
-const NAME: &str = "ballast";
+const NAME: &str = "disk_reserve";
 /// Its size: what some hundred commits take.
 const SIZE_BYTES: u64 = 4 * 1024 * 1024;
 /// It takes at most this part of what is free.
 const PART_OF_FREE: u64 = 4;
 
-/// Puts the ballast there, unless it is or room is scarce: when an owner begins, with each attempt, and with each look for what is
+/// Puts the disk_reserve there, unless it is or room is scarce: when an owner begins, with each attempt, and with each look for what is
 /// due, since whoever gave it back may not be there any more when there is room again. A store without it works; it only has nothing to give back.
 pub(crate) fn take_in(folder: &Utf8Path) {
     match try_take_in(folder) {
-        Ok(is_there) => tracing::trace!(%folder, is_there, "the ballast"),
+        Ok(is_there) => tracing::trace!(%folder, is_there, "the disk_reserve"),
         Err(error) => {
-            tracing::debug!(%folder, %error, "there is no ballast");
+            tracing::debug!(%folder, %error, "there is no disk_reserve");
             drop_off(folder);
         }
     }
@@ -46,7 +46,7 @@ pub(crate) fn drop_off(folder: &Utf8Path) -> bool {
     match Dir::open(folder.as_std_path()).and_then(|dir| if_there(dir.remove(NAME))) {
         Ok(removed) => removed.is_some(),
         Err(error) => {
-            tracing::warn!(%folder, %error, "the ballast cannot be removed");
+            tracing::warn!(%folder, %error, "the disk_reserve cannot be removed");
             false
         }
     }
@@ -60,7 +60,7 @@ pub struct Room {
     /// What is free for it, in bytes.
     pub free_bytes: u64,
     /// What is kept for the day when nothing is free, in bytes.
-    pub ballast_bytes: u64,
+    pub disk_reserve_bytes: u64,
 }
 
 /// Measures the store in `folder`, without looking into it.
@@ -74,7 +74,7 @@ pub fn room(folder: &Utf8Path) -> io::Result<Room> {
     Ok(Room {
         database_bytes: size("log.db")? + size("log.db-wal")?,
         free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
-        ballast_bytes: size(NAME)?,
+        disk_reserve_bytes: size(NAME)?,
     })
 }
 

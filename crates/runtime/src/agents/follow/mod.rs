@@ -24,7 +24,7 @@ use camino::Utf8PathBuf;
 use tokio::time::Instant;
 
 use self::quiet::Watches;
-use super::observe::{Answer, Observer};
+use super::translate::{Answer, Observer};
 use crate::clock::Clock;
 
 /// The shortest time between two reports of what an agent said.

@@ -10,9 +10,9 @@ use backstay_log::crash::crash_point;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::retire::{FreeError, Freed};
-use crate::care::replace_durably;
-use crate::trees::{Checkout, Removal, RunRefs, TreeError, Unmerged, Worth};
+use super::archive::{FreeError, Freed};
+use crate::checkout::{Checkout, Removal, RemovalSafety, RunRefs, TreeError, Unmerged};
+use crate::maintenance::replace_durably;
 
 /// The name of the note in a run's folder.
 const NOTE: &str = "freeing.json";
@@ -33,12 +33,12 @@ struct Note {
 
 /// What a run left: its folder in the store, and references in a checkout.
 #[derive(Clone, Debug)]
-pub(super) struct Leavings {
+pub(super) struct RunFiles {
     pub(super) refs: RunRefs,
     pub(super) folder: Utf8PathBuf,
 }
 
-impl Leavings {
+impl RunFiles {
     fn failed(&self) -> impl FnOnce(io::Error) -> FreeError {
         let path = self.folder.clone();
         move |source| FreeError::Files { path, source }
@@ -196,8 +196,8 @@ fn worktrees(checkout: &Checkout, refs: &RunRefs, deed: Deed, freed: &mut Freed)
         let removal = match deed {
             Deed::Remove => checkout.free_worktree(&worktree),
             Deed::Look => checkout.worth(&worktree).map(|worth| match worth {
-                Worth::Something(why) => Removal::Stays(why),
-                Worth::Nothing { .. } => Removal::Gone,
+                RemovalSafety::Something(why) => Removal::Stays(why),
+                RemovalSafety::Nothing { .. } => Removal::Gone,
             }),
         };
         // One that git cannot tell about does not keep the others.
@@ -225,9 +225,9 @@ mod tests {
 
     use super::*;
 
-    fn leavings(folder: &Utf8Path) -> Leavings {
+    fn run_files(folder: &Utf8Path) -> RunFiles {
         let [log, run] = ["log", "run"].map(|kind| format!("{kind}_01JDX7Q2ZK8VQ5T3W9M4N6P7R8"));
-        Leavings {
+        RunFiles {
             refs: RunRefs::new(log.parse().unwrap(), run.parse::<RunId>().unwrap()),
             folder: folder.join("run"),
         }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn what_a_run_left_goes_with_its_note_and_each_byte_is_counted_once() {
         let folder = tempfile::tempdir().unwrap();
-        let left = leavings(Utf8Path::from_path(folder.path()).unwrap());
+        let left = run_files(Utf8Path::from_path(folder.path()).unwrap());
         left.note(Some("/nowhere")).unwrap();
         assert!(!left.folder.exists(), "where nothing is, nothing is noted");
         fs::create_dir_all(left.folder.join("step/1")).unwrap();
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_note_of_a_newer_version_is_not_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        let left = leavings(Utf8Path::from_path(folder.path()).unwrap());
+        let left = run_files(Utf8Path::from_path(folder.path()).unwrap());
         fs::create_dir_all(&left.folder).unwrap();
         fs::write(left.folder.join(NOTE), r#"{"version":2}"#).unwrap();
         assert!(matches!(left.free(), Err(FreeError::Files { .. })));

@@ -9,7 +9,7 @@ use backstay_log::{ClaimError, ClaimMode, Claimed};
 use backstay_model::event::OwnerReleased;
 use backstay_model::{Epoch, RunId, Topic};
 
-use super::StopSwitch;
+use super::ShutdownHandle;
 use super::run_loop::Drive;
 use crate::error::{DriveError, RunError};
 use crate::host::is_gone_soon;
@@ -47,7 +47,7 @@ impl Owner {
         &self,
         run: RunId,
         mode: ClaimMode,
-        switch: &StopSwitch,
+        switch: &ShutdownHandle,
     ) -> Result<DriveEnd, DriveError> {
         let end = self.drive_run(run, mode, switch).await;
         end.map_err(|error| self.store.or_gone(Some(run), error))
@@ -57,7 +57,7 @@ impl Owner {
         &self,
         run: RunId,
         mode: ClaimMode,
-        switch: &StopSwitch,
+        switch: &ShutdownHandle,
     ) -> Result<DriveEnd, DriveError> {
         let _pass = self.admit(run).ok_or(DriveError::DrivenHere { run })?;
         // A run that cannot be understood or worked on here is not claimed.

@@ -11,13 +11,13 @@ use crate::store::Store;
 
 /// What has to be known to read what the agents of a run said, beside their spools.
 #[derive(Debug, Default)]
-pub struct Spoken {
+pub struct AgentText {
     presets: BTreeMap<String, (Digest, Preset)>,
     /// When tools began and ended, by the offset behind the line that said so.
     tools_at: BTreeMap<(EffectId, Attempt), BTreeMap<u64, Timestamp>>,
 }
 
-impl Spoken {
+impl AgentText {
     /// The preset of this name, as the run goes by it.
     #[must_use]
     pub fn preset(&self, name: &str) -> Option<&Preset> {
@@ -42,8 +42,8 @@ impl Store {
     ///
     /// # Errors
     /// [`RunError`] if the run or one of its presets cannot be read.
-    pub async fn spoken(&self, run: RunId) -> Result<Spoken, RunError> {
-        let mut spoken = Spoken::default();
+    pub async fn spoken(&self, run: RunId) -> Result<AgentText, RunError> {
+        let mut spoken = AgentText::default();
         let mut pinned: BTreeMap<String, Digest> = BTreeMap::new();
         let take = |recorded: &backstay_model::Recorded| {
             match Event::decode(recorded)? {

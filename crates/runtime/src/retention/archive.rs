@@ -9,11 +9,11 @@ use backstay_model::event::{Actor, Event, FactEvent, Trimmed};
 use backstay_model::{Code, Coded, Digest, Recorded, RunId, Scope, Seq, Topic};
 use camino::Utf8PathBuf;
 
-use super::leavings::Leavings;
+use super::run_files::RunFiles;
+use crate::checkout::{CheckoutFault, RunRefs, TreeError, Unmerged};
 use crate::error::RunError;
 use crate::request::new_event;
 use crate::store::Store;
-use crate::trees::{CheckoutFault, RunRefs, TreeError, Unmerged};
 
 /// What was given back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,28 +87,28 @@ impl Store {
     ///
     /// # Errors
     /// [`FreeError`]; what was done before stays done, and the next time goes on with the rest.
-    pub async fn retire(&self, run: RunId, by: &Actor) -> Result<Freed, FreeError> {
+    pub async fn archive(&self, run: RunId, by: &Actor) -> Result<Freed, FreeError> {
         let record = self.record(run).await?;
         if !record.status.is_ended() {
             return Err(FreeError::Open(run));
         }
-        self.note_leavings(&record).await?;
+        self.note_run_files(&record).await?;
         crash_point("retention.noted");
         let events = if record.trimmed_at.is_none() { self.trim(&record, by).await? } else { 0 };
         crash_point("retention.freed");
-        self.free_leavings(run, events).await
+        self.free_run_files(run, events).await
     }
 
     /// Removes a run that has ended, with its record.
     ///
     /// # Errors
-    /// As [`retire`](Store::retire).
+    /// As [`archive`](Store::archive).
     pub async fn remove(&self, run: RunId) -> Result<Freed, FreeError> {
         let record = self.record(run).await?;
         if !record.status.is_ended() {
             return Err(FreeError::Open(run));
         }
-        self.note_leavings(&record).await?;
+        self.note_run_files(&record).await?;
         crash_point("retention.noted");
         let mut part = TopicAppend::new(Topic::run(run), Authority::Retention, Vec::new());
         part.preconditions = vec![Precondition::Exactly(record.head)];
@@ -116,7 +116,7 @@ impl Store {
         self.free(run, part).await?;
         crash_point("retention.freed");
         let events = if record.trimmed_at.is_some() { 1 } else { record.head.0 };
-        self.free_leavings(run, events).await
+        self.free_run_files(run, events).await
     }
 
     /// Lets the record take the place of the events.
@@ -149,20 +149,20 @@ impl Store {
     }
 
     /// Frees what it left beside the log.
-    pub(super) async fn free_leavings(&self, run: RunId, events: u64) -> Result<Freed, FreeError> {
-        let leavings = self.leavings(run);
-        let freed = tokio::task::spawn_blocking(move || leavings.free()).await??;
+    pub(super) async fn free_run_files(&self, run: RunId, events: u64) -> Result<Freed, FreeError> {
+        let run_files = self.run_files(run);
+        let freed = tokio::task::spawn_blocking(move || run_files.free()).await??;
         Ok(Freed { events, ..freed })
     }
 
     /// Notes what has to be known to free that, also once the record is gone.
-    pub(super) async fn note_leavings(&self, record: &RunRecord) -> Result<(), FreeError> {
-        let (leavings, cwd) = (self.leavings(record.run), record.cwd.clone());
-        tokio::task::spawn_blocking(move || leavings.note(cwd.as_deref())).await?
+    pub(super) async fn note_run_files(&self, record: &RunRecord) -> Result<(), FreeError> {
+        let (run_files, cwd) = (self.run_files(record.run), record.cwd.clone());
+        tokio::task::spawn_blocking(move || run_files.note(cwd.as_deref())).await?
     }
 
-    pub(super) fn leavings(&self, run: RunId) -> Leavings {
-        Leavings { refs: RunRefs::new(self.log.id(), run), folder: self.run_folder(run) }
+    pub(super) fn run_files(&self, run: RunId) -> RunFiles {
+        RunFiles { refs: RunRefs::new(self.log.id(), run), folder: self.run_folder(run) }
     }
 
     /// The folder with what the attempts of a run left.

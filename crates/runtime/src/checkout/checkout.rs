@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::error::TreeError;
 use super::git::{DIFF_OPTIONS, GIT_PATIENCE, Git};
-use super::keep::TreeName;
+use super::snapshot::TreeName;
 use super::state::CheckoutState;
 
 /// The git checkout around a folder.

@@ -56,7 +56,7 @@ pub(crate) enum Leased {
 
 /// Who wants to work in a checkout.
 #[derive(Clone, Debug)]
-pub(crate) struct Tenant {
+pub(crate) struct LeaseHolder {
     pub(crate) run: RunId,
     /// The folder of its store.
     pub(crate) store: Utf8PathBuf,
@@ -66,7 +66,7 @@ pub(crate) struct Tenant {
     pub(crate) epoch: Option<Epoch>,
 }
 
-impl Tenant {
+impl LeaseHolder {
     /// Whether `last` is an earlier owner of the run. One that is fenced may have the lock for as long as it is stopped.
     fn succeeds(&self, last: &Note) -> bool {
         let is_later = matches!((last.epoch, self.epoch), (Some(last), Some(own)) if last < own);
@@ -93,36 +93,36 @@ struct LockFile {
 }
 
 impl Checkout {
-    /// Takes the checkout for `tenant`, if no other run works in it.
+    /// Takes the checkout for `holder`, if no other run works in it.
     ///
     /// # Errors
     /// [`TreeError::Io`] if the file is not there and cannot be made, or the file system has no locks.
-    pub(crate) fn lease(&self, tenant: &Tenant) -> Result<Leased, TreeError> {
+    pub(crate) fn lease(&self, holder: &LeaseHolder) -> Result<Leased, TreeError> {
         let (mut lock, is_held) = self.lock()?;
         let last = lock.read();
         let busy = |last: Option<Note>| {
             let pid = last.as_ref().map(|last| last.pid);
             // Of the run itself there is a person in a session, or an owner that is about to be gone.
-            let held_by = last.map(|last| last.run).filter(|run| *run != tenant.run);
+            let held_by = last.map(|last| last.run).filter(|run| *run != holder.run);
             Leased::Busy(CheckoutBusy { root: self.root.to_string(), held_by, pid })
         };
-        let is_of = |run: RunId| run == tenant.run || Some(run) == tenant.within;
+        let is_of = |run: RunId| run == holder.run || Some(run) == holder.within;
         Ok(match (is_held, last) {
-            (false, Some(last)) if Some(last.run) == tenant.within => Leased::Shared,
+            (false, Some(last)) if Some(last.run) == holder.within => Leased::Shared,
             // Its holder could not write it.
-            (false, None) if tenant.within.is_some() => Leased::Shared,
-            (false, Some(last)) if tenant.succeeds(&last) => Leased::Inherited,
+            (false, None) if holder.within.is_some() => Leased::Shared,
+            (false, Some(last)) if holder.succeeds(&last) => Leased::Inherited,
             (false, last) => busy(last),
             (true, Some(last)) if !is_of(last.run) && last.is_worked_on() => busy(Some(last)),
             // The step that this run works for lives on: its run has to stay the one that is named.
-            (true, Some(last)) if last.run != tenant.run && is_of(last.run) && last.is_worked_on() => {
+            (true, Some(last)) if last.run != holder.run && is_of(last.run) && last.is_worked_on() => {
                 Leased::Held(Lease { _held: lock.file, named: last.run })
             }
             (true, last) => {
-                let (run, store, epoch) = (tenant.run, tenant.store.clone(), tenant.epoch);
+                let (run, store, epoch) = (holder.run, holder.store.clone(), holder.epoch);
                 let note = Note { run, pid: std::process::id(), store, epoch };
                 let named = if lock.write(&note) { Some(note) } else { last };
-                let named = named.map_or(tenant.run, |named| named.run);
+                let named = named.map_or(holder.run, |named| named.run);
                 Leased::Held(Lease { _held: lock.file, named })
             }
         })
@@ -263,9 +263,9 @@ mod tests {
         (folder, checkout)
     }
 
-    fn tenant(checkout: &Checkout, run: &str, within: Option<&str>) -> Tenant {
+    fn holder(checkout: &Checkout, run: &str, within: Option<&str>) -> LeaseHolder {
         let store = checkout.root().join(format!("store-{run}"));
-        Tenant {
+        LeaseHolder {
             run: run.parse().unwrap(),
             store,
             within: within.map(|run| run.parse().unwrap()),
@@ -283,36 +283,36 @@ mod tests {
     #[test]
     fn who_holds_it_keeps_others_out_and_shares_it_with_what_works_for_it() {
         let (_folder, checkout) = checkout();
-        let held = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        let held = checkout.lease(&holder(&checkout, ONE, None)).unwrap();
         assert_eq!(named(&held), ONE);
-        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
-        let Leased::Busy(busy) = checkout.lease(&tenant(&checkout, TWO, None)).unwrap() else { panic!() };
+        assert!(matches!(checkout.lease(&holder(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
+        let Leased::Busy(busy) = checkout.lease(&holder(&checkout, TWO, None)).unwrap() else { panic!() };
         assert_eq!((busy.held_by, busy.pid), (Some(ONE.parse().unwrap()), Some(std::process::id())));
         assert!(checkout.keep_out().unwrap().is_none());
         drop(held);
         assert!(checkout.keep_out().unwrap().is_some(), "it looks, and names nobody");
-        assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap()), TWO);
+        assert_eq!(named(&checkout.lease(&holder(&checkout, TWO, Some(ONE))).unwrap()), TWO);
     }
 
     #[test]
     fn only_a_later_owner_of_the_same_run_inherits_the_lock_of_an_earlier_one() {
         let (_folder, checkout) = checkout();
-        let owner = |run, epoch| Tenant { epoch: Some(Epoch(epoch)), ..tenant(&checkout, run, None) };
+        let owner = |run, epoch| LeaseHolder { epoch: Some(Epoch(epoch)), ..holder(&checkout, run, None) };
         let held = checkout.lease(&owner(ONE, 2)).unwrap();
-        let copied = Tenant { store: checkout.root().join("copy"), ..owner(ONE, 3) };
+        let copied = LeaseHolder { store: checkout.root().join("copy"), ..owner(ONE, 3) };
         for (asking, inherits) in [
             (owner(ONE, 3), true),
             (owner(ONE, 2), false),
             (owner(ONE, 1), false),
             (owner(TWO, 3), false),
             (copied, false),
-            (tenant(&checkout, ONE, None), false),
+            (holder(&checkout, ONE, None), false),
         ] {
             let leased = checkout.lease(&asking).unwrap();
             assert_eq!(matches!(leased, Leased::Inherited), inherits, "{asking:?}: {leased:?}");
         }
         drop(held);
-        let screen = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        let screen = checkout.lease(&holder(&checkout, ONE, None)).unwrap();
         let Leased::Busy(busy) = checkout.lease(&owner(ONE, 3)).unwrap() else {
             panic!("a person works in it")
         };
@@ -324,26 +324,26 @@ mod tests {
     #[test]
     fn a_run_with_an_open_screen_keeps_the_checkout_without_the_process_that_opened_it() {
         let (_folder, checkout) = checkout();
-        let one = tenant(&checkout, ONE, None);
+        let one = holder(&checkout, ONE, None);
         drop(checkout.lease(&one).unwrap());
         let run = one.store.join("runs").join(ONE);
         fs::create_dir_all(&run).unwrap();
         let on = backstay_exec::ScreenSession { agent: "mine".to_owned(), session: "s1".to_owned() };
         let screen = backstay_exec::ScreenHold::take(&run, on).unwrap().unwrap();
-        let Leased::Busy(busy) = checkout.lease(&tenant(&checkout, TWO, None)).unwrap() else { panic!() };
+        let Leased::Busy(busy) = checkout.lease(&holder(&checkout, TWO, None)).unwrap() else { panic!() };
         assert_eq!(busy.held_by, Some(ONE.parse().unwrap()));
         drop(screen);
-        assert_eq!(named(&checkout.lease(&tenant(&checkout, TWO, None)).unwrap()), TWO);
+        assert_eq!(named(&checkout.lease(&holder(&checkout, TWO, None)).unwrap()), TWO);
     }
 
     #[test]
     fn a_checkout_whose_last_run_cannot_be_looked_at_is_taken_and_locked() {
         let (_folder, checkout) = checkout();
-        let one = tenant(&checkout, ONE, None);
+        let one = holder(&checkout, ONE, None);
         drop(checkout.lease(&one).unwrap());
         fs::create_dir_all(one.store.join("runs")).unwrap();
         fs::write(one.store.join("runs").join(ONE), "no folder").unwrap();
-        let two = checkout.lease(&tenant(&checkout, TWO, None)).unwrap();
+        let two = checkout.lease(&holder(&checkout, TWO, None)).unwrap();
         assert_eq!(named(&two), TWO);
         assert!(matches!(checkout.lease(&one).unwrap(), Leased::Busy(_)));
     }
@@ -351,14 +351,14 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_locked_all_the_same() {
         let (_folder, checkout) = checkout();
-        drop(checkout.lease(&tenant(&checkout, ONE, None)).unwrap());
+        drop(checkout.lease(&holder(&checkout, ONE, None)).unwrap());
         let path = checkout.index.with_file_name(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
         // A superuser writes it all the same.
         let expected = if File::options().write(true).open(&path).is_ok() { TWO } else { ONE };
-        let two = checkout.lease(&tenant(&checkout, TWO, None)).unwrap();
+        let two = checkout.lease(&holder(&checkout, TWO, None)).unwrap();
         assert_eq!(named(&two), expected, "it says what the file says");
-        assert!(matches!(checkout.lease(&tenant(&checkout, ONE, None)).unwrap(), Leased::Busy(_)));
+        assert!(matches!(checkout.lease(&holder(&checkout, ONE, None)).unwrap(), Leased::Busy(_)));
         let mut lock = LockFile { path: path.clone(), file: File::open(&path).unwrap(), is_writable: false };
         let note = Note { run: ONE.parse().unwrap(), pid: 1, store: Utf8PathBuf::from("/"), epoch: None };
         assert!(!lock.write(&note));
@@ -368,10 +368,10 @@ mod tests {
     #[test]
     fn an_empty_file_does_not_keep_a_run_waiting_for_the_one_it_works_for() {
         let (_folder, checkout) = checkout();
-        let held = checkout.lease(&tenant(&checkout, ONE, None)).unwrap();
+        let held = checkout.lease(&holder(&checkout, ONE, None)).unwrap();
         fs::write(checkout.index.with_file_name(FILE), "").unwrap();
-        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
-        assert!(matches!(checkout.lease(&tenant(&checkout, TWO, None)).unwrap(), Leased::Busy(_)));
+        assert!(matches!(checkout.lease(&holder(&checkout, TWO, Some(ONE))).unwrap(), Leased::Shared));
+        assert!(matches!(checkout.lease(&holder(&checkout, TWO, None)).unwrap(), Leased::Busy(_)));
         drop(held);
     }
 }

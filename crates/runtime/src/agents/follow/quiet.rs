@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tokio::time::Instant;
 
 use super::{Attended, EndedFor, Heard, LOOK, Taken};
-use crate::agents::observe::Observer;
+use crate::agents::translate::Observer;
 
 /// How long a process whose turn is over may stay before it is ended; its result is taken all the same.
 pub(super) const OVER_GRACE: Duration = Duration::from_secs(30);
