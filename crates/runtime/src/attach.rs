@@ -7,7 +7,7 @@ use backstay_agent::{CommandError, ScreenCommand, ScreenRequest};
 use backstay_engine::record::{AttemptRecord, RunRecord};
 use backstay_engine::run::Phase;
 use backstay_exec::{EndScreenError, ScreenHold, ScreenSession};
-use backstay_model::event::{Actor, CheckoutBusy, Intervened, TreeOutcome};
+use backstay_model::event::{Actor, CheckoutBusy, ManualIntervention, TreeOutcome};
 use backstay_model::{Code, Coded, EffectCall, EffectId, RunId, StepId};
 use backstay_workflow::expression::EvalError;
 use camino::Utf8PathBuf;
@@ -186,7 +186,7 @@ impl Takeover {
     ///
     /// # Errors
     /// [`AttachError`] if it cannot be opened; nothing was changed then.
-    pub fn open(&self, by: Actor, hold: &mut ScreenHold) -> Result<Intervened, AttachError> {
+    pub fn open(&self, by: Actor, hold: &mut ScreenHold) -> Result<ManualIntervention, AttachError> {
         if !self.folder.is_dir() {
             return Err(AttachError::NoFolder(self.folder.clone()));
         }
@@ -205,7 +205,7 @@ impl Takeover {
         let status = self.run_screen(hold)?;
         let until = self.store.clock.wall();
         let after = self.keep(TreeMoment::After);
-        Ok(Intervened {
+        Ok(ManualIntervention {
             by,
             agent: self.agent.clone(),
             session: self.session.clone(),

@@ -2,7 +2,7 @@
 
 use backstay_agent::Presets;
 use backstay_engine::record::RunRecord;
-use backstay_model::event::{Event, FactEvent, SessionWish};
+use backstay_model::event::{Event, FactEvent, SessionMode};
 use backstay_testkit::{Answer, Script};
 use backstay_tests::library::events;
 use backstay_tests::{World, block_on};
@@ -61,7 +61,7 @@ pub(crate) fn goes_on_in_its_own_session(cli: Cli) {
     });
     let continued = wishes.iter().filter(|recorded| {
         matches!(Event::decode(recorded), Ok(Event::Fact(FactEvent::EffectStarting(starting)))
-            if starting.agent.as_ref().is_some_and(|agent| matches!(agent.session, SessionWish::Continue { .. })))
+            if starting.agent.as_ref().is_some_and(|agent| matches!(agent.session, SessionMode::Continue { .. })))
     });
     assert_eq!(continued.count(), 1);
 }

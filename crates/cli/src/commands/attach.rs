@@ -6,7 +6,7 @@ use std::time::Duration;
 use backstay_engine::record::RunStatus;
 use backstay_exec::ScreenHold;
 use backstay_model::event::{
-    InputEvent, Intervened, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
+    InputEvent, ManualIntervention, ResumeRequested, SuspendReason, SuspendRequested, TreeOutcome,
 };
 use backstay_model::{Position, RunId, StepId};
 use backstay_runtime::{AttachError, Checkout, Store, Takeover};
@@ -93,7 +93,7 @@ async fn open(
     context: &Context,
     run: RunId,
     takeover: Takeover,
-) -> Result<(Intervened, ScreenHold), CliError> {
+) -> Result<(ManualIntervention, ScreenHold), CliError> {
     let mut screen = takeover.take_screen().await?;
     output::note(&format!(
         "{run} stands still; the session {} of {} is yours until you leave its screen",
@@ -129,7 +129,7 @@ async fn hand_back(
     context: &Context,
     store: &Store,
     (run, step): (RunId, &StepId),
-    done: &Intervened,
+    done: &ManualIntervention,
 ) -> Result<bool, CliError> {
     let is_over = store.view(run).await?.record.status.is_ended();
     if !is_over {
@@ -155,7 +155,11 @@ async fn hand_back(
     Ok(!is_over)
 }
 
-async fn changed_files(store: &Store, run: RunId, done: &Intervened) -> Result<Option<usize>, CliError> {
+async fn changed_files(
+    store: &Store,
+    run: RunId,
+    done: &ManualIntervention,
+) -> Result<Option<usize>, CliError> {
     let kept = |outcome: &Option<TreeOutcome>| outcome.as_ref().and_then(TreeOutcome::kept).cloned();
     let (Some(before), Some(after)) = (kept(&done.before), kept(&done.after)) else { return Ok(None) };
     let cwd = store.view(run).await?.record.cwd.map(Utf8PathBuf::from).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 
 use backstay_engine::record::{AttemptRecord, PlanRecord, RunRecord, StepRecord};
 use backstay_model::event::{
-    Event, InputEvent, KeptTree, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem,
+    Event, InputEvent, OmittedFile, OmittedFiles, TreeOutcome, TreeProblem, TreeSnapshot,
 };
 use backstay_model::{Delivery, Digest, ObjectId, RunId, Seq, StepId, Topic};
 use backstay_runtime::{ChangedFile, Checkout, DiffForm, RunError, RunView, Store};
@@ -155,15 +155,15 @@ fn not_freed(view: RunView) -> Result<RunView, RunError> {
 /// The trees around some attempts, and a name for what these are of.
 struct Kept {
     what: String,
-    before: Option<KeptTree>,
-    after: Option<KeptTree>,
+    before: Option<TreeSnapshot>,
+    after: Option<TreeSnapshot>,
     /// Why of some of these attempts no tree is kept.
     problems: Vec<TreeProblem>,
 }
 
 impl Kept {
     /// One of its trees, which has to be there.
-    fn tree<'a>(&self, tree: Option<&'a KeptTree>) -> Result<&'a KeptTree, CliError> {
+    fn tree<'a>(&self, tree: Option<&'a TreeSnapshot>) -> Result<&'a TreeSnapshot, CliError> {
         tree.ok_or_else(|| self.no_tree(None))
     }
 
@@ -223,8 +223,8 @@ fn trees_of(view: &RunView, by: &Places, address: Option<&Address>) -> Result<Ke
 /// The first tree before and the last one after attempts that worked in one place, and why others are not there.
 #[derive(Default)]
 struct Around {
-    before: Option<KeptTree>,
-    after: Option<KeptTree>,
+    before: Option<TreeSnapshot>,
+    after: Option<TreeSnapshot>,
     problems: Vec<TreeProblem>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backstay_engine::record::{AttemptRecord, RunRecord, StepRecord};
 use backstay_exec::SpoolError;
 use backstay_exec::spool::{self, Follow, Follower};
-use backstay_model::event::{KeptTree, OmittedFiles, TreeOutcome};
+use backstay_model::event::{OmittedFiles, TreeOutcome, TreeSnapshot};
 use backstay_model::{EffectCall, EffectId, Scope};
 use backstay_runtime::{Checkout, Store};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -105,8 +105,8 @@ pub(super) async fn diff(store: Store, record: RunRecord, scope: Scope) -> Resul
 
 fn diff_text(
     folder: &Utf8Path,
-    before: &KeptTree,
-    after: Option<&KeptTree>,
+    before: &TreeSnapshot,
+    after: Option<&TreeSnapshot>,
     what: String,
 ) -> Result<(Vec<u8>, OmittedFiles), CliError> {
     let Some(checkout) = Checkout::around(folder)? else {

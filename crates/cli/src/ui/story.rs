@@ -2,7 +2,7 @@
 
 use backstay_engine::record::{LimitWait, busy_words, why_suspended};
 use backstay_model::event::{
-    Answer, AttemptEnd, Because, EffectFinished, Event, FactEvent, FailureClass, InputEvent, LoopEnd,
+    Answer, AttemptEnd, ContinueReason, EffectFinished, Event, FactEvent, FailureClass, InputEvent, LoopEnd,
     Resolution, RunSuspended, Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget,
     Verdict,
 };
@@ -90,7 +90,7 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
             Paint::Dim,
             format!("what was before this was freed by {}: {}", said.by, counted(said.events, "event")),
         ),
-        Event::Input(InputEvent::Intervened(done)) => {
+        Event::Input(InputEvent::ManualIntervention(done)) => {
             let took = duration(done.until.since(done.from));
             let text = format!("{} worked in the session of {} for {took}", done.by, done.agent);
             (Paint::Warn, text)
@@ -234,28 +234,28 @@ fn continues_words(continues: &StepContinues, times: &Times) -> String {
     let next = &continues.next;
     let goes_on = || wait_words(continues, times).unwrap_or_else(|| format!("{next} goes on"));
     match (&continues.because, continues.wait) {
-        (Because::Limit { .. }, Some(_)) => goes_on(),
-        (Because::Limit { .. }, None) => format!("{} met a limit; {}", continues.agent, goes_on()),
+        (ContinueReason::Limit { .. }, Some(_)) => goes_on(),
+        (ContinueReason::Limit { .. }, None) => format!("{} met a limit; {}", continues.agent, goes_on()),
         (
-            Because::Unreachable { message, .. }
-            | Because::LoginNeeded { message }
-            | Because::Refused { message }
-            | Because::NotStarted { message },
+            ContinueReason::Unreachable { message, .. }
+            | ContinueReason::LoginNeeded { message }
+            | ContinueReason::Refused { message }
+            | ContinueReason::NotStarted { message },
             _,
         ) => format!("{message}; {}", goes_on()),
-        (Because::CutShort { message }, Some(wait)) => {
+        (ContinueReason::CutShort { message }, Some(wait)) => {
             format!("{message}; it is started again at {}", times.second(wait.until))
         }
-        (Because::CutShort { message }, None) => format!("{message}; it is started again"),
-        (Because::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
-        (Because::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
-        (Because::SessionBusy, Some(wait)) => {
+        (ContinueReason::CutShort { message }, None) => format!("{message}; it is started again"),
+        (ContinueReason::SessionUnknown, _) => "its session is not there; it begins a new one".to_owned(),
+        (ContinueReason::SessionInUse, _) => "its session is there already; it goes on with it".to_owned(),
+        (ContinueReason::SessionBusy, Some(wait)) => {
             format!("another process works in its session; it tries again at {}", times.minute(wait.until))
         }
-        (Because::SessionBusy, None) => {
+        (ContinueReason::SessionBusy, None) => {
             "another process works in its session; it begins a new one".to_owned()
         }
-        (Because::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
+        (ContinueReason::InvalidOutput { problem }, _) => format!("{problem}; it is asked to mend that"),
     }
 }
 
@@ -291,9 +291,9 @@ mod tests {
             let message = message.to_owned();
             Event::from(StepRetryScheduled { attempt: Attempt(2), failure, message, due_at: until })
         };
-        let away = || Because::Unreachable { until: Some(until), message: "away".to_owned() };
-        let cut = || Because::CutShort { message: "ended by signal 9".to_owned() };
-        let limit = || Because::Limit { reset_at: None, until, message: "no more".to_owned() };
+        let away = || ContinueReason::Unreachable { until: Some(until), message: "away".to_owned() };
+        let cut = || ContinueReason::CutShort { message: "ended by signal 9".to_owned() };
+        let limit = || ContinueReason::Limit { reset_at: None, until, message: "no more".to_owned() };
         for (event, expected) in [
             (retry(FailureClass::Network, "away"), "away; try 3 at 12:00:00"),
             (retry(FailureClass::Exit, "exit 7"), "exit 7; try 3 at 12:00:00"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use backstay_model::Timestamp;
 use backstay_model::event::{
-    Access, AgentRunning, AgentSaid, AgentStarting, Said, SaidOn, SessionWish, Tokens, UsageSpan,
+    Access, AgentRunning, AgentSaid, AgentStarting, Said, SaidOn, SessionMode, Tokens, UsageSpan,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,8 @@ pub struct AgentRecord {
 impl AgentRecord {
     pub(super) fn starting(starting: AgentStarting) -> AgentRecord {
         let copy_of = match starting.session {
-            SessionWish::Fork { from, .. } => Some(from),
-            SessionWish::Fresh { .. } | SessionWish::Continue { .. } => None,
+            SessionMode::Fork { from, .. } => Some(from),
+            SessionMode::Fresh { .. } | SessionMode::Continue { .. } => None,
         };
         AgentRecord {
             copy_of,

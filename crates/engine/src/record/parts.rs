@@ -1,8 +1,8 @@
 //! What a run's record is made of.
 
 use backstay_model::event::{
-    Actor, Answer, AttemptEnd, EffectFinished, EffectResult, FailureClass, Intervened, LoopEnd, LostEvidence,
-    QuestionKind, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
+    Actor, Answer, AttemptEnd, EffectFinished, EffectResult, FailureClass, LoopEnd, LostEvidence,
+    ManualIntervention, QuestionKind, QuestionOption, SkipReason, Spool, StepStatus, TimeBudget, TreeOutcome,
 };
 use backstay_model::{
     Attempt, Digest, Epoch, OwnerId, QuestionId, Scope, Seq, StepId, StorePath, Text, Timestamp,
@@ -48,7 +48,7 @@ pub struct InterventionRecord {
     pub step: StepId,
     /// What it says.
     #[serde(flatten)]
-    pub done: Intervened,
+    pub done: ManualIntervention,
 }
 
 /// A time in which the run had no living owner although it was under way.

@@ -224,7 +224,7 @@ impl RunRecord {
                 let QuestionAnswered { by, question, answer } = answered;
                 self.answers.push(AnswerRecord { input: recorded.seq, question, answer, by });
             }
-            InputEvent::Intervened(done) => {
+            InputEvent::ManualIntervention(done) => {
                 let Some(step) = recorded.scope.step_id().cloned() else { return };
                 self.interventions.push(InterventionRecord { input: recorded.seq, step, done });
             }

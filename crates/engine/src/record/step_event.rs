@@ -1,8 +1,8 @@
 //! Rows of step events: one event of a run's topic, laid out flat for tables and programs.
 
 use backstay_model::event::{
-    AttemptEnd, Because, DecodeError, EffectHandle, EffectResult, Event, FactEvent, Heartbeat, LoopEnd,
-    OutputState, Said, StepStatus,
+    AttemptEnd, ContinueReason, DecodeError, EffectHandle, EffectResult, Event, FactEvent, Heartbeat,
+    LoopEnd, OutputState, Said, StepStatus,
 };
 use backstay_model::{
     Attempt, EffectCall, EffectId, Frame, LiveEvent, Position, Recorded, Scope, Seq, StepId, StorePath,
@@ -347,18 +347,18 @@ fn fill(fact: FactEvent, row: impl Fn(StepEventKind) -> StepEventRow) -> Option<
 }
 
 /// Why an agent gets another attempt, in a line.
-fn because(because: &Because) -> String {
+fn because(because: &ContinueReason) -> String {
     let of_session = match because {
-        Because::SessionUnknown => "its session is not there: it begins a new one",
-        Because::SessionInUse => "its session is there already: it goes on with it",
-        Because::SessionBusy => "another process works in its session",
-        Because::Limit { .. }
-        | Because::Unreachable { .. }
-        | Because::LoginNeeded { .. }
-        | Because::Refused { .. }
-        | Because::NotStarted { .. }
-        | Because::CutShort { .. }
-        | Because::InvalidOutput { .. } => because.failure().as_str(),
+        ContinueReason::SessionUnknown => "its session is not there: it begins a new one",
+        ContinueReason::SessionInUse => "its session is there already: it goes on with it",
+        ContinueReason::SessionBusy => "another process works in its session",
+        ContinueReason::Limit { .. }
+        | ContinueReason::Unreachable { .. }
+        | ContinueReason::LoginNeeded { .. }
+        | ContinueReason::Refused { .. }
+        | ContinueReason::NotStarted { .. }
+        | ContinueReason::CutShort { .. }
+        | ContinueReason::InvalidOutput { .. } => because.failure().as_str(),
     };
     because.message().unwrap_or(of_session).to_owned()
 }

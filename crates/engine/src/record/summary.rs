@@ -1,6 +1,6 @@
 //! A run in a line: what its index row holds.
 
-use backstay_model::event::{Because, FailureClass, StepContinues, WaitReason};
+use backstay_model::event::{ContinueReason, FailureClass, StepContinues, WaitReason};
 use backstay_model::{Attempt, QuestionId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,8 @@ impl LimitWait {
         let wait = continues.wait.filter(|wait| wait.reason == WaitReason::Limit)?;
         // The limit of another agent was told earlier.
         let is_its_own = continues.next == continues.agent;
-        let is_end_unknown = is_its_own && matches!(continues.because, Because::Limit { reset_at: None, .. });
+        let is_end_unknown =
+            is_its_own && matches!(continues.because, ContinueReason::Limit { reset_at: None, .. });
         Some(LimitWait { agent: continues.next.clone(), until: wait.until, is_end_known: !is_end_unknown })
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    AgentSaid, AgentStarting, AgentWait, Because, FailureClass, Said, SessionWish, StepContinues, TimerFired,
-    WaitReason,
+    AgentSaid, AgentStarting, AgentWait, ContinueReason, FailureClass, Said, SessionMode, StepContinues,
+    TimerFired, WaitReason,
 };
 use backstay_model::limits::LOSSES_IN_A_ROW_MAX;
 use backstay_model::{Attempt, EffectCall, EffectId, Timestamp};
@@ -108,8 +108,8 @@ impl AgentAttempts {
         self.intervened = false;
         self.has_answered = false;
         self.session = match starting.map(|starting| &starting.session) {
-            Some(SessionWish::Continue { id, .. }) => Some(id.clone()),
-            Some(SessionWish::Fresh { .. } | SessionWish::Fork { .. }) | None => None,
+            Some(SessionMode::Continue { id, .. }) => Some(id.clone()),
+            Some(SessionMode::Fresh { .. } | SessionMode::Fork { .. }) | None => None,
         };
     }
 
@@ -143,41 +143,43 @@ impl AgentAttempts {
         self.repair = None;
         self.availability.note(at, &continues.agent, &continues.because);
         self.waits_for = LimitWait::of(continues);
-        if self.waits_for.is_some() || matches!(continues.because, Because::Limit { .. }) {
+        if self.waits_for.is_some() || matches!(continues.because, ContinueReason::Limit { .. }) {
             self.limited_since.get_or_insert(at);
         }
         let is_about_session = matches!(
             continues.because,
-            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy
+            ContinueReason::SessionUnknown | ContinueReason::SessionInUse | ContinueReason::SessionBusy
         );
         if !is_about_session {
             self.allow_other_session();
         }
         match &continues.because {
-            Because::Limit { .. } => {
+            ContinueReason::Limit { .. } => {
                 self.forget_empty_session();
                 self.limits_in_a_row += 1;
             }
-            Because::SessionUnknown => {
+            ContinueReason::SessionUnknown => {
                 (self.session, self.anew) = (None, true);
                 self.done.push(Once::FreshSession);
             }
-            Because::SessionBusy if continues.wait.is_some() => self.busy_in_a_row += 1,
-            Because::SessionBusy => {
+            ContinueReason::SessionBusy if continues.wait.is_some() => self.busy_in_a_row += 1,
+            ContinueReason::SessionBusy => {
                 (self.session, self.anew, self.busy_in_a_row) = (None, true, 0);
                 self.done.push(Once::FreshSession);
             }
-            Because::SessionInUse => {
+            ContinueReason::SessionInUse => {
                 self.session = self.starting.as_ref().map(|starting| starting.session.chosen().to_owned());
                 self.done.push(Once::KnownSession);
             }
-            Because::InvalidOutput { problem } => {
+            ContinueReason::InvalidOutput { problem } => {
                 self.repair = Some(problem.clone());
                 self.done.push(Once::Repair);
             }
-            Because::Unreachable { .. } => self.forget_empty_session(),
-            Because::CutShort { .. } => self.cuts += 1,
-            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {}
+            ContinueReason::Unreachable { .. } => self.forget_empty_session(),
+            ContinueReason::CutShort { .. } => self.cuts += 1,
+            ContinueReason::LoginNeeded { .. }
+            | ContinueReason::Refused { .. }
+            | ContinueReason::NotStarted { .. } => {}
         }
         if continues.next != continues.agent {
             (self.agent, self.starting) = (Some(continues.next.clone()), None);
@@ -193,7 +195,7 @@ impl AgentAttempts {
     /// Whether the current attempt was to go on with a session.
     fn goes_on(&self) -> bool {
         let session = self.starting.as_ref().map(|starting| &starting.session);
-        matches!(session, Some(SessionWish::Continue { .. }))
+        matches!(session, Some(SessionMode::Continue { .. }))
     }
 
     /// A wait ended. Before its moment a person ended it, who knows better what the agents can do now.
@@ -220,8 +222,8 @@ impl AgentAttempts {
     /// The provider refused the first request of a new session: there is nothing in it, and some agents never write it down.
     fn forget_empty_session(&mut self) {
         let is_new = self.starting.as_ref().is_some_and(|starting| match starting.session {
-            SessionWish::Fresh { .. } | SessionWish::Fork { .. } => true,
-            SessionWish::Continue { .. } => false,
+            SessionMode::Fresh { .. } | SessionMode::Fork { .. } => true,
+            SessionMode::Continue { .. } => false,
         });
         if is_new && !self.has_answered {
             self.session = None;
@@ -306,14 +308,14 @@ impl DecisionPass<'_> {
         let turn = &self.topic.run.leaf(instance)?.agent;
         let current = turn.agent.as_ref().unwrap_or(first);
         let agents: Vec<&String> = std::iter::once(first).chain(&options.fallback).collect();
-        let continues = |because: Because| {
+        let continues = |because: ContinueReason| {
             let (agent, next) = (current.clone(), current.clone());
             Some(Next::Continues(StepContinues { attempt, agent, next, because, wait: None }))
         };
-        let other = |because: Because| {
+        let other = |because: ContinueReason| {
             self.by_available(turn, &agents, (attempt, current, message), because, options)
         };
-        let once = |once: Once, because: Because| match turn.done.contains(&once) {
+        let once = |once: Once, because: ContinueReason| match turn.done.contains(&once) {
             true => None,
             false => continues(because),
         };
@@ -321,44 +323,44 @@ impl DecisionPass<'_> {
         match (failure, ended.and_then(|ended| ended.trouble.as_ref())) {
             (FailureClass::RateLimit, Some(Trouble::Limit { reset_at, message })) => {
                 let until = self.limit_end(turn, attempt, *reset_at);
-                other(Because::Limit { reset_at: *reset_at, until, message: message.clone() })
+                other(ContinueReason::Limit { reset_at: *reset_at, until, message: message.clone() })
             }
             (FailureClass::Network, _) => match self.next_try_after_outage(turn, step, current, attempt) {
                 AfterOutage::Retry => None,
                 AfterOutage::Pause(until) => {
-                    other(Because::Unreachable { until: Some(until), message: text() })
+                    other(ContinueReason::Unreachable { until: Some(until), message: text() })
                 }
                 AfterOutage::GiveUp { waited } => {
-                    other(Because::Unreachable { until: None, message: text() })
+                    other(ContinueReason::Unreachable { until: None, message: text() })
                         .or_else(|| Some(Next::Fails(given_up(message, waited, options))))
                 }
             },
-            (FailureClass::Login, _) => other(Because::LoginNeeded { message: text() }),
-            (FailureClass::Refused, _) => other(Because::Refused { message: text() }),
-            (FailureClass::Spawn, _) => other(Because::NotStarted { message: text() }),
+            (FailureClass::Login, _) => other(ContinueReason::LoginNeeded { message: text() }),
+            (FailureClass::Refused, _) => other(ContinueReason::Refused { message: text() }),
+            (FailureClass::Spawn, _) => other(ContinueReason::NotStarted { message: text() }),
             (FailureClass::Session, Some(Trouble::SessionUnknown)) => {
-                once(Once::FreshSession, Because::SessionUnknown)
+                once(Once::FreshSession, ContinueReason::SessionUnknown)
             }
             (FailureClass::Session, Some(Trouble::SessionInUse)) if turn.goes_on() => {
                 match self.after_busy_session(turn, attempt, current) {
                     Some(waits) => Some(Next::Continues(waits)),
-                    None => once(Once::FreshSession, Because::SessionBusy),
+                    None => once(Once::FreshSession, ContinueReason::SessionBusy),
                 }
             }
             (FailureClass::Session, Some(Trouble::SessionInUse)) => {
-                once(Once::KnownSession, Because::SessionInUse)
+                once(Once::KnownSession, ContinueReason::SessionInUse)
             }
             (FailureClass::Crash, _)
                 if turn.cuts < LOSSES_IN_A_ROW_MAX
                     && matches!(step.after_crash, AfterCrash::Resume | AfterCrash::Rerun) =>
             {
-                let because = Because::CutShort { message: text() };
+                let because = ContinueReason::CutShort { message: text() };
                 let (agent, next, wait) =
                     (current.clone(), current.clone(), self.pause_after_cuts(turn.cuts));
                 Some(Next::Continues(StepContinues { attempt, agent, next, because, wait }))
             }
             (FailureClass::InvalidOutput, _) if ended.is_some() => {
-                once(Once::Repair, Because::InvalidOutput { problem: text() })
+                once(Once::Repair, ContinueReason::InvalidOutput { problem: text() })
             }
             _ => None,
         }
@@ -385,7 +387,7 @@ impl DecisionPass<'_> {
             attempt,
             agent: current.to_owned(),
             next: current.to_owned(),
-            because: Because::SessionBusy,
+            because: ContinueReason::SessionBusy,
             wait: Some(AgentWait { until: self.context.now.plus(pause), reason: WaitReason::Session }),
         })
     }
@@ -432,7 +434,7 @@ impl DecisionPass<'_> {
         turn: &AgentAttempts,
         agents: &[&String],
         (attempt, current, message): (Attempt, &str, &str),
-        because: Because,
+        because: ContinueReason,
         options: &AgentOptions,
     ) -> Option<Next> {
         let now = self.context.now;
@@ -442,9 +444,9 @@ impl DecisionPass<'_> {
         let is_too_long =
             |pause: &Pause| pause.wait.reason == WaitReason::Limit && pause.told.since(since) > longest;
         let stays = match (&because, options.on_limit) {
-            (Because::Limit { .. }, OnLimit::Fail) => return None,
+            (ContinueReason::Limit { .. }, OnLimit::Fail) => return None,
             // It may wait, but not that long: then it does not have to where another agent can work.
-            (Because::Limit { reset_at, until, .. }, OnLimit::Wait) => {
+            (ContinueReason::Limit { reset_at, until, .. }, OnLimit::Wait) => {
                 let pause = Pause::of_limit(*reset_at, *until);
                 (!is_too_long(&pause)).then_some((current, Some(pause)))
             }

@@ -1,6 +1,6 @@
 //! EffectSpec that an agent does that is known by a preset.
 
-use backstay_model::event::{SessionWish, session_name};
+use backstay_model::event::{SessionMode, session_name};
 use backstay_model::{Digest, StepId};
 use backstay_workflow::expression::{EvalError, EvalErrorKind, Template, Values};
 use backstay_workflow::plan::{
@@ -87,11 +87,11 @@ impl RunMachine {
         preset: &str,
         options: &AgentOptions,
         attempts: Attempts<'_>,
-    ) -> SessionWish {
+    ) -> SessionMode {
         let fresh = session_name(Digest::of(format!("{}:{}:session", work.effect, work.attempt).as_bytes()));
         let last = |step: &StepId| self.sessions.get(&(step.clone(), preset.to_owned())).cloned();
         if let Some(id) = attempts.session(step) {
-            return SessionWish::Continue { id, fresh };
+            return SessionMode::Continue { id, fresh };
         }
         let is_anew = attempts.begins_new_session(step);
         let (found, fork) = match &options.session {
@@ -101,9 +101,9 @@ impl RunMachine {
             SessionRule::From { step, fork } => (last(step), *fork),
         };
         match found {
-            Some(from) if fork => SessionWish::Fork { from, id: fresh },
-            Some(id) => SessionWish::Continue { id, fresh },
-            None => SessionWish::Fresh { id: fresh },
+            Some(from) if fork => SessionMode::Fork { from, id: fresh },
+            Some(id) => SessionMode::Continue { id, fresh },
+            None => SessionMode::Fresh { id: fresh },
         }
     }
 }

@@ -42,7 +42,7 @@ impl RunMachine {
         let leaf = StepInstance::of(scope).and_then(|instance| self.leaf_mut(&instance));
         match (input, leaf) {
             (InputEvent::SkipRequested(skip), Some(leaf)) => leaf.skip = Some((*seq, skip.output.clone())),
-            (InputEvent::Intervened(_), Some(leaf)) => leaf.agent.intervened = true,
+            (InputEvent::ManualIntervention(_), Some(leaf)) => leaf.agent.intervened = true,
             _ => {}
         }
     }

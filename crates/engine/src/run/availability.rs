@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use backstay_model::Timestamp;
-use backstay_model::event::{AgentWait, Because, WaitReason};
+use backstay_model::event::{AgentWait, ContinueReason, WaitReason};
 
 /// Agents say the end of a limit to the minute; what comes sooner meets it again.
 pub(super) const LIMIT_SLACK: Duration = Duration::from_secs(60);
@@ -53,12 +53,12 @@ impl Pause {
 
 impl Availability {
     /// Takes in why `agent` gets no attempt, or another one, as it was at `at`.
-    pub(super) fn note(&mut self, at: Timestamp, agent: &str, because: &Because) {
+    pub(super) fn note(&mut self, at: Timestamp, agent: &str, because: &ContinueReason) {
         match because {
-            Because::Limit { reset_at, until, .. } => {
+            ContinueReason::Limit { reset_at, until, .. } => {
                 self.pauses.insert(agent.to_owned(), Pause::of_limit(*reset_at, *until));
             }
-            Because::Unreachable { until, .. } => {
+            ContinueReason::Unreachable { until, .. } => {
                 let outages = self.outages.entry(agent.to_owned()).or_default();
                 outages.count += 1;
                 let Some(until) = *until else {
@@ -69,14 +69,16 @@ impl Availability {
                 let wait = AgentWait { until, reason: WaitReason::Network };
                 self.pauses.insert(agent.to_owned(), Pause { wait, told: until });
             }
-            Because::LoginNeeded { .. } | Because::Refused { .. } | Because::NotStarted { .. } => {
+            ContinueReason::LoginNeeded { .. }
+            | ContinueReason::Refused { .. }
+            | ContinueReason::NotStarted { .. } => {
                 self.unfit.insert(agent.to_owned());
             }
-            Because::CutShort { .. }
-            | Because::SessionUnknown
-            | Because::SessionInUse
-            | Because::SessionBusy
-            | Because::InvalidOutput { .. } => {}
+            ContinueReason::CutShort { .. }
+            | ContinueReason::SessionUnknown
+            | ContinueReason::SessionInUse
+            | ContinueReason::SessionBusy
+            | ContinueReason::InvalidOutput { .. } => {}
         }
     }
 

@@ -47,7 +47,7 @@ impl TopicMachine {
             InputEvent::QuestionAnswered(answer) => self.would_answer(answer),
             InputEvent::AskRequested(ask) => self.would_ask(ask),
             InputEvent::Reopened(reopened) => run.would_reopen(reopened),
-            InputEvent::Intervened(_) => run.would_note(scope),
+            InputEvent::ManualIntervention(_) => run.would_note(scope),
         }
     }
 
@@ -291,7 +291,7 @@ impl DecisionPass<'_> {
             InputEvent::AskRequested(ask) => self.take_ask(ask),
             InputEvent::Reopened(reopened) => self.reopen(seq, reopened),
             // That a person worked in the session is folded with the verdict.
-            InputEvent::Intervened(_) => {}
+            InputEvent::ManualIntervention(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What outside work is to do, with all values filled in. The runtime makes a process of it: it knows the paths, the git
 //! script and the words that agents are told.
 
-use backstay_model::event::{Access, AgentStarting, SessionWish};
+use backstay_model::event::{Access, AgentStarting, SessionMode};
 use backstay_workflow::plan::Via;
 use serde::Serialize;
 
@@ -70,7 +70,7 @@ pub struct AgentTask {
     /// Arguments beside those of the preset.
     pub args: Vec<String>,
     /// Its session.
-    pub session: SessionWish,
+    pub session: SessionMode,
     /// The JSON Schema of its answer: JSON text.
     pub schema: Option<String>,
 }

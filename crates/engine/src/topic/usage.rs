@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backstay_model::event::{AgentSaid, AgentStarting, BudgetRaised, SessionWish, Tokens, Usage, UsageSpan};
+use backstay_model::event::{AgentSaid, AgentStarting, BudgetRaised, SessionMode, Tokens, Usage, UsageSpan};
 use backstay_model::{Attempt, EffectId};
 
 use crate::record::SessionKey;
@@ -73,8 +73,8 @@ impl UsageLedger {
         let (work, original) = match (usage.span, session.and_then(key_of)) {
             (UsageSpan::Session, Some(session)) => {
                 let original = match starting.map(|starting| &starting.session) {
-                    Some(SessionWish::Fork { from, .. }) => key_of(from).map(CountedWork::Session),
-                    Some(SessionWish::Fresh { .. } | SessionWish::Continue { .. }) | None => None,
+                    Some(SessionMode::Fork { from, .. }) => key_of(from).map(CountedWork::Session),
+                    Some(SessionMode::Fresh { .. } | SessionMode::Continue { .. }) | None => None,
                 };
                 (CountedWork::Session(session), original)
             }

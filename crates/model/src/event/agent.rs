@@ -33,7 +33,7 @@ impl Access {
 /// Which of an agent's own sessions an attempt works in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "session", rename_all = "snake_case")]
-pub enum SessionWish {
+pub enum SessionMode {
     /// A new one.
     Fresh {
         /// Its name, for agents that let others choose it: a UUID.
@@ -55,13 +55,13 @@ pub enum SessionWish {
     },
 }
 
-impl SessionWish {
+impl SessionMode {
     /// The name of the new session, where one may be begun.
     #[must_use]
     pub fn chosen(&self) -> &str {
         match self {
-            SessionWish::Fresh { id } | SessionWish::Fork { id, .. } => id,
-            SessionWish::Continue { fresh, .. } => fresh,
+            SessionMode::Fresh { id } | SessionMode::Fork { id, .. } => id,
+            SessionMode::Continue { fresh, .. } => fresh,
         }
     }
 }
@@ -78,7 +78,7 @@ pub struct AgentStarting {
     pub model: Option<String>,
     /// Its session.
     #[serde(flatten)]
-    pub session: SessionWish,
+    pub session: SessionMode,
 }
 
 /// What is known of an agent once it runs.
@@ -325,7 +325,7 @@ impl Tokens {
 /// Why an agent gets another attempt that counts against nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "snake_case")]
-pub enum Because {
+pub enum ContinueReason {
     /// It met a limit of its provider.
     Limit {
         /// When that ends, as far as the agent said it.
@@ -378,19 +378,21 @@ pub enum Because {
     },
 }
 
-impl Because {
+impl ContinueReason {
     /// What went wrong, as a class.
     #[must_use]
     pub const fn failure(&self) -> FailureClass {
         match self {
-            Because::Limit { .. } => FailureClass::RateLimit,
-            Because::Unreachable { .. } => FailureClass::Network,
-            Because::LoginNeeded { .. } => FailureClass::Login,
-            Because::Refused { .. } => FailureClass::Refused,
-            Because::NotStarted { .. } => FailureClass::Spawn,
-            Because::CutShort { .. } => FailureClass::Crash,
-            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => FailureClass::Session,
-            Because::InvalidOutput { .. } => FailureClass::InvalidOutput,
+            ContinueReason::Limit { .. } => FailureClass::RateLimit,
+            ContinueReason::Unreachable { .. } => FailureClass::Network,
+            ContinueReason::LoginNeeded { .. } => FailureClass::Login,
+            ContinueReason::Refused { .. } => FailureClass::Refused,
+            ContinueReason::NotStarted { .. } => FailureClass::Spawn,
+            ContinueReason::CutShort { .. } => FailureClass::Crash,
+            ContinueReason::SessionUnknown | ContinueReason::SessionInUse | ContinueReason::SessionBusy => {
+                FailureClass::Session
+            }
+            ContinueReason::InvalidOutput { .. } => FailureClass::InvalidOutput,
         }
     }
 
@@ -398,14 +400,16 @@ impl Because {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         match self {
-            Because::Limit { message, .. }
-            | Because::Unreachable { message, .. }
-            | Because::LoginNeeded { message }
-            | Because::Refused { message }
-            | Because::NotStarted { message }
-            | Because::CutShort { message }
-            | Because::InvalidOutput { problem: message } => Some(message),
-            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => None,
+            ContinueReason::Limit { message, .. }
+            | ContinueReason::Unreachable { message, .. }
+            | ContinueReason::LoginNeeded { message }
+            | ContinueReason::Refused { message }
+            | ContinueReason::NotStarted { message }
+            | ContinueReason::CutShort { message }
+            | ContinueReason::InvalidOutput { problem: message } => Some(message),
+            ContinueReason::SessionUnknown | ContinueReason::SessionInUse | ContinueReason::SessionBusy => {
+                None
+            }
         }
     }
 }
@@ -421,7 +425,7 @@ pub struct StepContinues {
     pub next: String,
     /// Why.
     #[serde(flatten)]
-    pub because: Because,
+    pub because: ContinueReason,
     /// What the next attempt waits for; absent if it begins at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<AgentWait>,

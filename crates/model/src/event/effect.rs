@@ -189,7 +189,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// A tree of the folder that a step works in, kept as a commit of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptTree {
+pub struct TreeSnapshot {
     /// The commit's id.
     pub commit: ObjectId,
     /// The id of its tree: two trees with the same id are the same.

@@ -20,21 +20,21 @@ mod tree;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{
-    Access, AgentRunning, AgentSaid, AgentStarting, AgentWait, Because, Said, SaidOn, SessionWish,
+    Access, AgentRunning, AgentSaid, AgentStarting, AgentWait, ContinueReason, Said, SaidOn, SessionMode,
     StepContinues, Tokens, Usage, UsageSpan, WaitReason, session_name,
 };
 pub use effect::{
     AttemptEnd, EffectAttached, EffectClass, EffectFinished, EffectHandle, EffectInDoubt, EffectLost,
-    EffectResolved, EffectResult, EffectRunning, EffectStarting, EffectStuck, FailureClass, KeptTree,
-    LostEvidence, ProcessHandle, ProcessResult, Resolution, Spool,
+    EffectResolved, EffectResult, EffectRunning, EffectStarting, EffectStuck, FailureClass, LostEvidence,
+    ProcessHandle, ProcessResult, Resolution, Spool, TreeSnapshot,
 };
 pub use ownership::{ClaimReason, OwnerChanged, OwnerReleased};
 pub use question::{Answer, AskRequested, QuestionAsked, QuestionClosed, QuestionKind, QuestionOption};
 pub use retention::Trimmed;
 pub use run::{
-    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, Intervened, PlanChanged,
-    PlanRef, QuestionAnswered, Redefinition, RefusalCode, Reopened, ResumeRequested, RunCancelled,
-    RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
+    Actor, BudgetRaised, CancelRequested, CheckoutBusy, CheckoutFree, HostSlept, ManualIntervention,
+    PlanChanged, PlanRef, QuestionAnswered, Redefinition, RefusalCode, Reopened, ResumeRequested,
+    RunCancelled, RunCancelling, RunCompleted, RunFailed, RunRequested, RunResumed, RunStarted, RunSuspended,
     RunSuspending, Settled, SkipRequested, StepRedefined, StepSkip, StepsRedefined, SuspendReason,
     SuspendRequested, Verdict,
 };
@@ -281,7 +281,7 @@ events! {
         /// A step asks something while it works.
         AskRequested = "ask_requested", v 1;
         /// A person worked in the session of a step's agent while the run stood still.
-        Intervened = "intervened", v 1;
+        ManualIntervention = "manual_intervention", v 1;
         /// Somebody wants an ended run to go on from a step.
         Reopened = "reopened", v 1;
     }

@@ -98,7 +98,7 @@ pub enum SuspendReason {
 
 /// A person worked in the session of a step's agent while the run was suspended. Its scope is the step's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intervened {
+pub struct ManualIntervention {
     /// Who.
     pub by: Actor,
     /// The agent's preset.

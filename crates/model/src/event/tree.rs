@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::KeptTree;
+use super::effect::TreeSnapshot;
 
 /// Files that [`OmittedFiles`] names at most.
 const NAMED_MAX: usize = 20;
@@ -12,7 +12,7 @@ const NAMED_MAX: usize = 20;
 #[serde(rename_all = "snake_case")]
 pub enum TreeOutcome {
     /// It is kept.
-    Kept(KeptTree),
+    Kept(TreeSnapshot),
     /// It is not kept.
     NotKept(TreeProblem),
 }
@@ -20,7 +20,7 @@ pub enum TreeOutcome {
 impl TreeOutcome {
     /// The tree, if it is kept.
     #[must_use]
-    pub const fn kept(&self) -> Option<&KeptTree> {
+    pub const fn kept(&self) -> Option<&TreeSnapshot> {
         match self {
             TreeOutcome::Kept(tree) => Some(tree),
             TreeOutcome::NotKept(_) => None,
@@ -166,7 +166,7 @@ mod tests {
             omitted.push(file(path, reason));
         }
         let id = |digit: &str| digit.repeat(40).parse().unwrap();
-        let kept = TreeOutcome::Kept(KeptTree { commit: id("c"), tree: id("d"), omitted });
+        let kept = TreeOutcome::Kept(TreeSnapshot { commit: id("c"), tree: id("d"), omitted });
         let problem = TreeProblem { code: "BKS-R021".to_owned(), message: "no".to_owned() };
         for (outcome, text) in [
             (

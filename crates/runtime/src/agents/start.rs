@@ -12,7 +12,7 @@ use backstay_engine::run::{AgentTask, Opening};
 use backstay_files::Dir;
 use backstay_log::{BlobError, BlobStore};
 use backstay_model::Digest;
-use backstay_model::event::{AgentStarting, SessionWish};
+use backstay_model::event::{AgentStarting, SessionMode};
 use backstay_workflow::plan::Via;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -168,10 +168,10 @@ fn told(preset: &Preset, task: &AgentTask) -> String {
 }
 
 /// The wish, as far as the preset can fulfil it: an agent that cannot go on begins anew.
-fn session_use(preset: &Preset, wish: &SessionWish) -> SessionUse {
+fn session_use(preset: &Preset, wish: &SessionMode) -> SessionUse {
     match wish {
-        SessionWish::Continue { id, .. } if preset.can_resume() => SessionUse::Resume { id: id.clone() },
-        SessionWish::Fork { from, id } if preset.can_fork() => {
+        SessionMode::Continue { id, .. } if preset.can_resume() => SessionUse::Resume { id: id.clone() },
+        SessionMode::Fork { from, id } if preset.can_fork() => {
             SessionUse::Fork { from: from.clone(), id: Some(id.clone()) }
         }
         wish => SessionUse::Start { id: Some(wish.chosen().to_owned()) },
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use backstay_engine::run::Prompt;
 
-    fn work(session: SessionWish) -> AgentTask {
+    fn work(session: SessionMode) -> AgentTask {
         AgentTask {
             preset: String::new(),
             prompt: Prompt { task: "Do it.".to_owned(), opening: Opening::First },
@@ -210,12 +210,12 @@ mod tests {
         }
     }
 
-    fn fresh() -> SessionWish {
-        SessionWish::Fresh { id: "new".to_owned() }
+    fn fresh() -> SessionMode {
+        SessionMode::Fresh { id: "new".to_owned() }
     }
 
-    fn going_on() -> SessionWish {
-        SessionWish::Continue { id: "old".to_owned(), fresh: "new".to_owned() }
+    fn going_on() -> SessionMode {
+        SessionMode::Continue { id: "old".to_owned(), fresh: "new".to_owned() }
     }
 
     fn preset(name: &str) -> Preset {
@@ -260,12 +260,12 @@ mod tests {
 
     #[test]
     fn a_session_is_known_before_the_start_where_it_can_be() {
-        let known = |name: &str, session: SessionWish| {
+        let known = |name: &str, session: SessionMode| {
             let starting = work(session).starting();
             AgentCase::new(starting, &BTreeMap::new(), OutputRead::default(), None)
                 .known_session(&preset(name))
         };
-        let copy = || SessionWish::Fork { from: "old".to_owned(), id: "new".to_owned() };
+        let copy = || SessionMode::Fork { from: "old".to_owned(), id: "new".to_owned() };
         assert_eq!((known("claude", fresh()), known("codex", fresh())), (Some("new".to_owned()), None));
         assert_eq!((known("claude", copy()), known("codex", copy())), (Some("new".to_owned()), None));
         assert_eq!(known("codex", going_on()), Some("old".to_owned()));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use backstay_model::event::{KeptTree, OmittedFiles};
+use backstay_model::event::{OmittedFiles, TreeSnapshot};
 use backstay_model::{InvalidObjectId, ObjectId};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -101,7 +101,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git cannot tell.
-    pub fn kept(&self, name: &TreeName) -> Result<Option<KeptTree>, TreeError> {
+    pub fn kept(&self, name: &TreeName) -> Result<Option<TreeSnapshot>, TreeError> {
         let format = "--format=%(objectname) %(tree) %(contents:body)";
         let said = self.git(&["for-each-ref", format, &name.reference()]).text()?;
         let mut parts = said.splitn(3, ' ');
@@ -117,7 +117,7 @@ impl Checkout {
         };
         let object =
             |text: &str| text.trim().parse().map_err(|error: InvalidObjectId| odd(error.to_string()));
-        Ok(Some(KeptTree { commit: object(commit)?, tree: object(tree)?, omitted }))
+        Ok(Some(TreeSnapshot { commit: object(commit)?, tree: object(tree)?, omitted }))
     }
 
     /// What is different between two commits or trees, as a text without colours.

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use backstay_model::event::{KeptTree, TreeOutcome, TreeProblem};
+use backstay_model::event::{TreeOutcome, TreeProblem, TreeSnapshot};
 use backstay_model::{Code, Coded};
 use camino::Utf8PathBuf;
 
@@ -62,7 +62,7 @@ pub enum TreeError {
 
 /// What an event says of a tree that was to be kept for `whom`; nothing where there is no checkout.
 pub(crate) fn outcome(
-    kept: Result<Option<KeptTree>, TreeError>,
+    kept: Result<Option<TreeSnapshot>, TreeError>,
     whom: &dyn std::fmt::Display,
 ) -> Option<TreeOutcome> {
     match kept {

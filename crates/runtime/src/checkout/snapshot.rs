@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use backstay_files::{Dir, if_there};
-use backstay_model::event::{KeptTree, OmittedFiles};
+use backstay_model::event::{OmittedFiles, TreeSnapshot};
 use backstay_model::{Attempt, EffectId, LogId, ObjectId};
 use camino::Utf8Path;
 
@@ -63,7 +63,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`TreeError`] if git refuses; nothing of the user's was changed.
-    pub fn keep(&self, name: &TreeName, scratch: &Utf8Path) -> Result<KeptTree, TreeError> {
+    pub fn keep(&self, name: &TreeName, scratch: &Utf8Path) -> Result<TreeSnapshot, TreeError> {
         let (tree, omitted) = self.written(scratch)?;
         let head = self.git(&["rev-parse", "--verify", "--quiet", "HEAD"]).text().ok();
         let message = format!("backstay: {}", name.0);
@@ -86,7 +86,7 @@ impl Checkout {
         }
         let commit = commit.object()?;
         self.git(&["update-ref", &name.reference(), commit.as_str()]).bytes()?;
-        Ok(KeptTree { commit, tree, omitted })
+        Ok(TreeSnapshot { commit, tree, omitted })
     }
 
     /// The tree of the checkout as it is now with what it omits, kept under no name: git's own collection may take it.

@@ -7,7 +7,7 @@
 use backstay_engine::{OutputProblem, ProcessEnded, Report};
 use backstay_exec::Secrets;
 use backstay_model::StorePath;
-use backstay_model::event::{Because, FactEvent, Verdict};
+use backstay_model::event::{ContinueReason, FactEvent, Verdict};
 
 use super::in_flight::{News, Trouble};
 
@@ -58,14 +58,14 @@ pub(super) fn in_fact(secrets: &Secrets, fact: &mut FactEvent) {
         FactEvent::QuestionAsked(asked) => secrets.redact(&mut asked.prompt),
         FactEvent::StepRetryScheduled(retry) => secrets.redact(&mut retry.message),
         FactEvent::StepContinues(continues) => match &mut continues.because {
-            Because::Limit { message, .. }
-            | Because::Unreachable { message, .. }
-            | Because::LoginNeeded { message }
-            | Because::Refused { message }
-            | Because::NotStarted { message }
-            | Because::CutShort { message } => secrets.redact(message),
-            Because::InvalidOutput { problem } => secrets.redact(problem),
-            Because::SessionUnknown | Because::SessionInUse | Because::SessionBusy => {}
+            ContinueReason::Limit { message, .. }
+            | ContinueReason::Unreachable { message, .. }
+            | ContinueReason::LoginNeeded { message }
+            | ContinueReason::Refused { message }
+            | ContinueReason::NotStarted { message }
+            | ContinueReason::CutShort { message } => secrets.redact(message),
+            ContinueReason::InvalidOutput { problem } => secrets.redact(problem),
+            ContinueReason::SessionUnknown | ContinueReason::SessionInUse | ContinueReason::SessionBusy => {}
         },
         FactEvent::Settled(settled) => match &mut settled.verdict {
             Verdict::Refused { message, .. } => secrets.redact(message),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use backstay_model::event::{
-    Because, Event, FactEvent, Intervened, LostEvidence, Said, SaidOn, SessionWish, StepContinues, Tokens,
-    Usage, UsageSpan,
+    ContinueReason, Event, FactEvent, LostEvidence, ManualIntervention, Said, SaidOn, SessionMode,
+    StepContinues, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Text, Timestamp};
 
@@ -147,7 +147,7 @@ fn an_agent_by_preset_is_told_and_its_answer_is_its_output() {
         access: backstay_model::event::Access::Read,
         model: Some("m".to_owned()),
         args: vec!["-c".to_owned(), "x".to_owned()],
-        session: SessionWish::Fresh { id: fresh },
+        session: SessionMode::Fresh { id: fresh },
         schema: None,
     };
     assert_eq!(work.agent(), Some(&expected));
@@ -248,10 +248,10 @@ fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
     bench.lose("a", LostEvidence::KeeperDead);
     assert_eq!(bench.settle(), [""; 0]);
     assert_eq!(bench.told().session, {
-        let SessionWish::Continue { fresh, .. } = bench.told().session.clone() else {
+        let SessionMode::Continue { fresh, .. } = bench.told().session.clone() else {
             panic!("it begins anew")
         };
-        SessionWish::Continue { id: "s1".to_owned(), fresh }
+        SessionMode::Continue { id: "s1".to_owned(), fresh }
     });
     bench.ends_well("a", "done");
 }
@@ -260,7 +260,7 @@ fn an_interrupted_or_lost_attempt_goes_on_in_its_own_session() {
 fn a_session_that_is_chosen_before_the_start_is_known_though_nothing_was_said() {
     let mut bench = one("");
     let (effect, attempt) = bench.in_flight("a");
-    let SessionWish::Fresh { id } = bench.told().session.clone() else { panic!("the first one is new") };
+    let SessionMode::Fresh { id } = bench.told().session.clone() else { panic!("the first one is new") };
     let running = backstay_model::event::AgentRunning { version: None, session: Some(id.clone()) };
     let (folder, agent) = ("p".to_owned(), Some(running));
     bench.report(Report::Running {
@@ -273,7 +273,7 @@ fn a_session_that_is_chosen_before_the_start_is_known_though_nothing_was_said() 
         agent,
     });
     bench.lose("a", LostEvidence::KeeperDead);
-    assert!(matches!(&bench.told().session, SessionWish::Continue { id: known, .. } if *known == id));
+    assert!(matches!(&bench.told().session, SessionMode::Continue { id: known, .. } if *known == id));
 }
 
 #[test]
@@ -504,7 +504,7 @@ fn a_session_that_is_not_there_is_begun_anew_and_one_that_is_there_is_gone_on_wi
         ]
     );
     assert_eq!(*bench.opening(), Opening::First);
-    let SessionWish::Fresh { id } = bench.told().session.clone() else { panic!("it goes on") };
+    let SessionMode::Fresh { id } = bench.told().session.clone() else { panic!("it goes on") };
     let facts = bench.fails("a", Some(Trouble::SessionInUse));
     assert_eq!(
         facts[1..],
@@ -610,7 +610,7 @@ fn session_keep_goes_on_over_the_passes_of_a_loop_and_over_a_new_try() {
     bench.later(1_000);
     bench.exit("test", 1);
     bench.settle();
-    assert!(matches!(&bench.told().session, SessionWish::Continue { id, .. } if id == "s1"));
+    assert!(matches!(&bench.told().session, SessionMode::Continue { id, .. } if id == "s1"));
     assert_eq!(*bench.opening(), Opening::First, "this is no interruption");
     bench.begins_session("code", "s2");
     bench.ends_well("code", "done");
@@ -622,7 +622,7 @@ fn session_keep_goes_on_over_the_passes_of_a_loop_and_over_a_new_try() {
     bench.settle();
     let code = bench.try_in_flight("code");
     assert!(code.is_some(), "{:?}", bench.desired());
-    assert!(matches!(&bench.told().session, SessionWish::Continue { id, .. } if id == "s2"));
+    assert!(matches!(&bench.told().session, SessionMode::Continue { id, .. } if id == "s2"));
 }
 
 #[test]
@@ -768,15 +768,25 @@ fn what_follows_a_limit_stands_in_the_log_whole() {
     let [continues] = bench.continued().try_into().unwrap();
     let reset_at: Timestamp = bench.now.plus(Duration::from_millis(HOUR_MS));
     let due_at = continues.wait.unwrap().until;
-    let because = Because::Limit { reset_at: Some(reset_at), until: due_at, message: "limit".to_owned() };
+    let because =
+        ContinueReason::Limit { reset_at: Some(reset_at), until: due_at, message: "limit".to_owned() };
     assert_eq!(continues.because, because);
     assert!(bench.machine.desired().values().all(|wish| !matches!(wish, Desired::Start(_))));
 }
 
-fn intervened() -> Intervened {
+fn intervened() -> ManualIntervention {
     let (from, until) = (Timestamp::from_micros(1), Timestamp::from_micros(2));
     let (agent, session) = ("codex".to_owned(), "s-1".to_owned());
-    Intervened { by: me(), agent, session, from, until, exit_code: Some(0), before: None, after: None }
+    ManualIntervention {
+        by: me(),
+        agent,
+        session,
+        from,
+        until,
+        exit_code: Some(0),
+        before: None,
+        after: None,
+    }
 }
 
 #[test]

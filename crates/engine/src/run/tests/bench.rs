@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_model::event::{
-    Access, Actor, Answer, AttemptEnd, Because, ClaimReason, Event, FactEvent, InputEvent, LostEvidence,
-    OwnerChanged, OwnerReleased, PlanRef, QuestionAnswered, Reopened, Resolution, RunRequested, Said,
-    SessionWish, SuspendReason, Verdict,
+    Access, Actor, Answer, AttemptEnd, ClaimReason, ContinueReason, Event, FactEvent, InputEvent,
+    LostEvidence, OwnerChanged, OwnerReleased, PlanRef, QuestionAnswered, Reopened, Resolution, RunRequested,
+    Said, SessionMode, SuspendReason, Verdict,
 };
 use backstay_model::limits::{BATCH_BYTES_MAX, CONSEQUENCES_MAX, PAYLOAD_BYTES_MAX};
 use backstay_model::{
@@ -590,9 +590,9 @@ fn describe(emitted: &Emitted) -> String {
         FactEvent::EffectStarting(starting) => {
             let agent = starting.agent.as_ref().map_or_else(String::new, |agent| {
                 let session = match &agent.session {
-                    SessionWish::Fresh { .. } => "fresh".to_owned(),
-                    SessionWish::Continue { id, .. } => format!("in {id}"),
-                    SessionWish::Fork { from, .. } => format!("copy of {from}"),
+                    SessionMode::Fresh { .. } => "fresh".to_owned(),
+                    SessionMode::Continue { id, .. } => format!("in {id}"),
+                    SessionMode::Fork { from, .. } => format!("copy of {from}"),
                 };
                 format!(" {} {session}", agent.preset)
             });
@@ -608,16 +608,16 @@ fn describe(emitted: &Emitted) -> String {
         }
         FactEvent::StepContinues(continues) => {
             let because = match &continues.because {
-                Because::Limit { .. } => "limit".to_owned(),
-                Because::Unreachable { .. } => "unreachable".to_owned(),
-                Because::LoginNeeded { .. } => "login".to_owned(),
-                Because::Refused { .. } => "refused".to_owned(),
-                Because::NotStarted { .. } => "not started".to_owned(),
-                Because::CutShort { .. } => "cut short".to_owned(),
-                Because::SessionUnknown => "session unknown".to_owned(),
-                Because::SessionInUse => "session in use".to_owned(),
-                Because::SessionBusy => "session busy".to_owned(),
-                Because::InvalidOutput { problem } => problem.clone(),
+                ContinueReason::Limit { .. } => "limit".to_owned(),
+                ContinueReason::Unreachable { .. } => "unreachable".to_owned(),
+                ContinueReason::LoginNeeded { .. } => "login".to_owned(),
+                ContinueReason::Refused { .. } => "refused".to_owned(),
+                ContinueReason::NotStarted { .. } => "not started".to_owned(),
+                ContinueReason::CutShort { .. } => "cut short".to_owned(),
+                ContinueReason::SessionUnknown => "session unknown".to_owned(),
+                ContinueReason::SessionInUse => "session in use".to_owned(),
+                ContinueReason::SessionBusy => "session busy".to_owned(),
+                ContinueReason::InvalidOutput { problem } => problem.clone(),
             };
             let when = if continues.wait.is_some() { " later" } else { "" };
             format!("continues after {} by {}{when}: {because}", continues.attempt, continues.next)

@@ -4,7 +4,7 @@ use backstay_model::event::LostEvidence::KeeperDead;
 use std::time::Duration;
 
 use backstay_model::Digest;
-use backstay_model::event::{Event, FactEvent, KeptTree, OmittedFiles, TreeOutcome};
+use backstay_model::event::{Event, FactEvent, OmittedFiles, TreeOutcome, TreeSnapshot};
 
 use super::Bench;
 use super::bench::exited;
@@ -297,7 +297,7 @@ fn object(digit: &str) -> backstay_model::ObjectId {
 }
 
 fn kept_tree(tree: &str, omitted: OmittedFiles) -> TreeOutcome {
-    TreeOutcome::Kept(KeptTree { commit: object("c"), tree: object(tree), omitted })
+    TreeOutcome::Kept(TreeSnapshot { commit: object("c"), tree: object(tree), omitted })
 }
 
 /// What one pass comes to, as [`pass`] takes it.

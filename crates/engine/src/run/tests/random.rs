@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backstay_model::event::LostEvidence::{KeeperDead, NotBegun};
 use backstay_model::event::{
-    Event, FactEvent, InputEvent, QuestionKind, Said, SaidOn, SessionWish, Tokens, Usage, UsageSpan,
+    Event, FactEvent, InputEvent, QuestionKind, Said, SaidOn, SessionMode, Tokens, Usage, UsageSpan,
 };
 use backstay_model::{Attempt, EffectId, Scope, Timestamp};
 use proptest::prelude::*;
@@ -402,7 +402,7 @@ fn assert_lawful(bench: &Bench) {
                 let other = in_flight.insert(recorded.scope.clone(), starting.effect.clone());
                 assert_eq!(other, None, "two attempts of {} in flight", recorded.scope);
                 if let Some(agent) = starting.agent {
-                    if let SessionWish::Continue { id, .. } = &agent.session {
+                    if let SessionMode::Continue { id, .. } = &agent.session {
                         assert!(sessions.contains(id), "nobody ever spoke of the session {id}");
                     }
                     // An agent that cannot go on begins this one.
