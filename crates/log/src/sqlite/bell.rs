@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use backstay_files::Dir;
+use backstay_files::{Dir, Watch, Watched};
 
 use super::fault;
 use crate::error::StoreError;
@@ -75,62 +75,27 @@ pub(super) fn strike(file: &File) {
 }
 
 /// Waits for the bell, or for the backstop: where the system has no watch on a file left, for that alone.
-#[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(super) struct Ear(Option<std::os::fd::OwnedFd>);
+pub(super) struct Ear(Watch);
 
-#[cfg(target_os = "linux")]
 impl Ear {
     pub(super) fn open(folder: &Dir) -> Result<Ear, StoreError> {
-        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let path = folder.path().join(NAME);
-        let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(|inotify| {
-            add_watch(&inotify, &path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).map(|_| inotify)
-        });
-        match opened {
-            Ok(inotify) => Ok(Ear(Some(inotify))),
-            Err(error) if is_used_up(error) => {
-                tracing::debug!(%error, path = %path.display(), "no watch is left: the log is looked at once a second");
-                Ok(Ear(None))
-            }
-            Err(error) => Err(fault::io("watch the bell", &path, error.into())),
+        let watch =
+            Watch::new(&path, Watched::File).map_err(|source| fault::io("watch the bell", &path, source))?;
+        if !watch.is_watched() {
+            tracing::debug!(path = %path.display(), "no watch is left: the log is looked at once a second");
         }
+        Ok(Ear(watch))
     }
 
     /// Returns once the bell was rung, and at the latest after the backstop.
     pub(super) fn listen(&self) {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(inotify) = &self.0 else { return std::thread::park_timeout(BACKSTOP) };
-        let backstop = Timespec { tv_sec: BACKSTOP.as_secs().cast_signed(), tv_nsec: 0 };
-        if let Err(error) = poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&backstop)) {
-            tracing::debug!(%error, "waiting for the bell was interrupted");
-        }
-        let mut buffer = [0_u8; 4096];
-        // Which rings they were says nothing; they are only taken off the queue, until none is left.
-        while rustix::io::read(inotify, &mut buffer[..]).is_ok_and(|length| length > 0) {}
-    }
-}
-
-/// Whether the system has no more watches on files: each user has few, and editors and containers use them up.
-#[cfg(target_os = "linux")]
-fn is_used_up(error: rustix::io::Errno) -> bool {
-    use rustix::io::Errno;
-    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM | Errno::NOSYS)
-}
-
-/// Waits for the backstop only: this system has no watch on a file here yet.
-#[cfg(not(target_os = "linux"))]
-#[derive(Debug)]
-pub(super) struct Ear;
-
-#[cfg(not(target_os = "linux"))]
-impl Ear {
-    pub(super) fn open(_folder: &Dir) -> Result<Ear, StoreError> {
-        Ok(Ear)
+        self.0.wait(BACKSTOP);
     }
 
-    /// Returns after the backstop.
-    pub(super) fn listen(&self) {
-        std::thread::park_timeout(BACKSTOP);
+    /// Ends the wait of the thread that listens.
+    pub(super) fn interrupt(&self) {
+        self.0.interrupt();
     }
 }

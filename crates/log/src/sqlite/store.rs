@@ -1,6 +1,5 @@
 //! The log over a folder.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -94,7 +93,7 @@ impl Inner {
 #[derive(Debug)]
 pub(super) struct Follower {
     stop: Arc<AtomicBool>,
-    bell: File,
+    ear: Arc<Ear>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -105,12 +104,14 @@ impl Follower {
         rings: &Arc<Rings>,
     ) -> Result<Follower, StoreError> {
         let root = Dir::open(folder).map_err(|source| fault::io("open the folder", folder, source))?;
-        let bell = bell::open(&root)?;
-        let ear = Ear::open(&root)?;
+        // It is there for whoever listens, also where nobody has rung it yet.
+        bell::open(&root)?;
+        let ear = Arc::new(Ear::open(&root)?);
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, newest, rings) = (stop.clone(), newest.clone(), rings.clone());
+        let listens = Arc::clone(&ear);
         let follow = move || {
             while !stopped.load(Ordering::SeqCst) {
                 match readers::newest(&connection) {
@@ -127,23 +128,22 @@ impl Follower {
                     // The next look, a second later at most, may do better; readers get their own errors.
                     Err(error) => tracing::warn!(%error, "the store could not be looked at"),
                 }
-                ear.listen();
+                listens.listen();
             }
         };
         let thread = std::thread::Builder::new()
             .name("backstay-follower".to_owned())
             .spawn(follow)
             .map_err(|source| fault::io("start a thread for", folder, source))?;
-        Ok(Follower { stop, bell, thread: Some(thread) })
+        Ok(Follower { stop, ear, thread: Some(thread) })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        bell::strike(&self.bell);
+        self.ear.interrupt();
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
             if let Err(_panic) = thread.join() {
                 tracing::error!("the following thread panicked");
             }
