@@ -80,7 +80,7 @@ async fn run(file: &str, store: &str) -> Result<DriveEnd, Box<dyn Error>> {
     let program = Utf8PathBuf::try_from(std::env::current_exe()?)?;
     let keepers = Keepers::new(program, vec!["keeper".to_owned()], socket_folders(None));
     let owner = Owner::register(&store, OwnerSettings { keepers, env }).await?;
-    let end = owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await?;
+    let end = owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await?;
     println!("{}", serde_json::to_string_pretty(&store.view(run).await?.record)?);
     Ok(end)
 }

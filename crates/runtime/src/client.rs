@@ -6,7 +6,8 @@ use backstay_engine::record::{RUN_RECORD_FOLD, RunRecord, RunSummary};
 use backstay_engine::run::{PlanIndex, RetryOutlook};
 use backstay_engine::topic::TopicMachine;
 use backstay_log::{
-    AppendError, Authority, Batch, Direction, KeptFold, OwnerView, Part, Precondition, TopicFilter,
+    AppendError, Authority, Batch, Direction, FoldSnapshot, OwnerView, Precondition, TopicAppend,
+    TopicFilter, TopicKind,
 };
 use backstay_model::event::{Event, FactEvent, InputEvent, PlanRef, Reopened, Verdict};
 use backstay_model::limits::PAGE_EVENTS_MAX;
@@ -57,7 +58,7 @@ impl RunRow {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -65,7 +66,7 @@ impl RunView {
     /// Whether it should be worked on and nobody does.
     #[must_use]
     pub fn is_without_owner(&self) -> bool {
-        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.alive)
+        self.wake_at.is_some() && !self.owner.as_ref().is_some_and(|owner| owner.is_held())
     }
 }
 
@@ -75,7 +76,7 @@ impl Store {
     /// # Errors
     /// [`RunError`] if the log cannot be read.
     pub async fn runs(&self, filter: TopicFilter) -> Result<Vec<RunRow>, RunError> {
-        let rows = self.log.topics(TopicFilter { kind: Some("run".to_owned()), ..filter }).await?;
+        let rows = self.log.topics(TopicFilter { kind: Some(TopicKind::RUN), ..filter }).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
             let (Some(run), Some(index)) = (row.topic.run_id(), row.index) else { continue };
@@ -136,7 +137,7 @@ impl Store {
             // Somebody else may have kept it, and nobody has made it anew.
             return Ok(None);
         }
-        let kept = self.log.kept_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
+        let kept = self.log.load_fold(topic, RECORD_FOLD, RUN_RECORD_FOLD).await?;
         // What cannot be understood is folded anew.
         Ok(kept.and_then(|kept| serde_json::from_slice(&kept.state).ok()))
     }
@@ -145,8 +146,8 @@ impl Store {
         match serde_json::to_vec(record) {
             Ok(state) => {
                 let fold = RECORD_FOLD.to_owned();
-                let kept = KeptFold { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
-                self.log.keep_fold(topic, kept);
+                let kept = FoldSnapshot { fold, version: RUN_RECORD_FOLD, seq: record.head, state };
+                self.log.save_fold(topic, kept);
             }
             Err(error) => tracing::debug!(%topic, %error, "a record has no JSON form"),
         }
@@ -200,16 +201,16 @@ impl Store {
             }
             let of_step = |step| machine.scope_of(step).unwrap_or_else(|| Scope::step(step.clone()));
             let scope = step.map_or_else(Scope::root, of_step);
-            machine.would_accept(&scope, &input).map_err(SayError::Refused)?;
+            machine.would_accept(&scope, &input).map_err(|rejection| SayError::Refused { run, rejection })?;
             let event = new_event(run, scope, &input.clone().into())?;
-            let mut part = Part::new(Topic::run(run), Authority::Anybody, vec![event]);
+            let mut part = TopicAppend::new(Topic::run(run), Authority::Input, vec![event]);
             if input.reopens() {
                 part.authority = Authority::Reopen;
                 // Its events may be freed at any moment: it is opened as it was read, or not.
                 part.preconditions = vec![Precondition::Exactly(machine.head())];
             }
             match self.log.submit(Batch::of(part)).await {
-                Ok(appended) => return Ok(appended.parts.first().map_or(Seq(0), |part| part.last)),
+                Ok(appended) => return Ok(appended.topics.first().map_or(Seq(0), |part| part.last)),
                 // Somebody was first, with whatever it was.
                 Err(AppendError::Conflict { .. }) => {}
                 Err(AppendError::Deleted { .. }) => return Err(RunError::Unknown(run).into()),
@@ -285,7 +286,9 @@ impl Store {
         if let Some(plan) = &reopened.plan {
             self.give_plan(&mut machine, PlanRef::clone(plan)).await?;
         }
-        machine.would_accept(&Scope::root(), &reopened.clone().into()).map_err(SayError::Refused)?;
+        machine
+            .would_accept(&Scope::root(), &reopened.clone().into())
+            .map_err(|rejection| SayError::Refused { run, rejection })?;
         Ok(machine.retry_outlook(reopened))
     }
 

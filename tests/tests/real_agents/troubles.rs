@@ -64,7 +64,7 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
             clock.move_ahead(LIMIT + Duration::from_secs(300));
             resume(&store, run).await;
         };
-        let drive = async { tokio::join!(owner.drive(run, ClaimMode::Fair, &switch), waits) };
+        let drive = async { tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), waits) };
         let (end, ()) = tokio::time::timeout(PATIENCE, drive).await.expect("it ends");
         end.expect("the run ends");
         store.view(run).await.unwrap().record

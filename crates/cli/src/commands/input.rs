@@ -79,7 +79,7 @@ pub(crate) async fn bring_to_rest(
     run: RunId,
 ) -> Result<Option<DriveEnd>, CliError> {
     let owner = owner(context, store).await?;
-    unless_owned(owner.drive(run, ClaimMode::Fair, &StopSwitch::default()).await)
+    unless_owned(owner.drive(run, ClaimMode::IfFree, &StopSwitch::default()).await)
 }
 
 /// Settles what was said to a run that nobody owns, and gives it up again. None if somebody else was first.
@@ -157,7 +157,7 @@ pub(crate) async fn verdict(
 /// Whether a living process owns the run.
 pub(crate) async fn is_owned(store: &Store, run: RunId) -> Result<bool, CliError> {
     let row = store.log().topic(&Topic::run(run)).await.map_err(RunError::Read)?;
-    Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.alive))
+    Ok(row.and_then(|row| row.owner).is_some_and(|owner| owner.is_held()))
 }
 
 /// How long a living owner has not answered.

@@ -148,10 +148,10 @@ impl TopicMachine {
             FactEvent::QuestionAsked(asked) if asked.kind == QuestionKind::BudgetUsed => {
                 effects.hold(&main, Hold::Answer(asked.question));
             }
-            FactEvent::QuestionClosed(closed) => {
-                if effects.phase(&main) == EffectPhase::Wanted(Hold::Answer(closed.question)) {
-                    effects.hold(&main, Hold::Nothing);
-                }
+            FactEvent::QuestionClosed(closed)
+                if effects.phase(&main) == EffectPhase::Wanted(Hold::Answer(closed.question)) =>
+            {
+                effects.hold(&main, Hold::Nothing);
             }
             FactEvent::EffectStarting(starting) => effects.fold_starting(starting),
             FactEvent::EffectRunning(running) => effects.fold_running(&running.effect, running.attempt),
