@@ -1,17 +1,22 @@
 //! The library in this process.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use backstay_agent::Presets;
+use backstay_engine::record::LimitWait;
 use backstay_exec::{Keepers, socket_folders};
 use backstay_log::Direction;
-use backstay_model::event::Actor;
+use backstay_model::event::{Actor, ResumeRequested};
 use backstay_model::limits::PAGE_EVENTS_MAX;
-use backstay_model::{Recorded, RunId, Seq, Topic};
-use backstay_runtime::{Owner, OwnerSettings, RunRequest, Store, preset_traits, schema_fault};
+use backstay_model::{Position, Recorded, RunId, Seq, Timestamp, Topic};
+use backstay_runtime::{
+    Clock, Owner, OwnerSettings, RunRequest, Store, SystemClock, preset_traits, schema_fault,
+};
 use backstay_workflow::{CheckInput, check};
 
-use crate::{World, binary};
+use crate::{PATIENCE, World, binary};
 
 /// Who says what tests say.
 #[must_use]
@@ -85,4 +90,48 @@ pub async fn events(store: &Store, run: RunId) -> Vec<Recorded> {
         }
         events.extend(page.events);
     }
+}
+
+/// A wall clock that a test moves.
+#[derive(Debug, Default)]
+pub struct MovedClock(Mutex<Duration>);
+
+impl MovedClock {
+    /// Puts it so far ahead of the system's.
+    pub fn move_ahead(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+}
+
+impl Clock for MovedClock {
+    fn wall(&self) -> Timestamp {
+        SystemClock.wall().plus(*self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn asleep(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The limit that `step` of `run` waits for, once it waits for one.
+pub async fn limit_of_step(store: &Store, run: RunId, step: &str) -> LimitWait {
+    let step = step.parse().expect("a step has this name");
+    let wait = async {
+        let mut seen = Position(0);
+        loop {
+            let record = store.view(run).await.expect("the run can be read").record;
+            if let Some(limit) = record.step(&step).and_then(|step| step.limit.clone()) {
+                return limit;
+            }
+            seen = store.log().changed(seen).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the step waits for a limit")
+}
+
+/// Resumes `run` for its owner, and waits for the verdict.
+pub async fn resume(store: &Store, run: RunId) {
+    let resume = ResumeRequested { by: actor(), now: false };
+    let said = store.say(run, resume).await.expect("the run can be resumed");
+    store.verdict(run, said).await.expect("the owner gives a verdict");
 }

@@ -24,6 +24,8 @@ const REOPEN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
+    /// What the binary prints: beside the folder, since a test may keep that under git and count what changes in it.
+    printed: TempDir,
 }
 
 /// A process of the real binary. Killed with -9 when dropped.
@@ -43,7 +45,8 @@ impl World {
     /// An empty folder.
     #[must_use]
     pub fn new() -> World {
-        World { folder: TempDir::with_prefix("backstay-test-").expect("a temporary folder can be made") }
+        let folder = |prefix| TempDir::with_prefix(prefix).expect("a temporary folder can be made");
+        World { folder: folder("backstay-test-"), printed: folder("backstay-test-printed-") }
     }
 
     /// The folder.
@@ -108,7 +111,8 @@ impl World {
     /// Starts the binary with variables; its output goes to a file.
     #[must_use]
     pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Started {
-        let out = self.path().join(format!("out-{}-{}", arguments.join("-").replace('/', "_"), unique()));
+        let printed = Utf8Path::from_path(self.printed.path()).expect("temporary folders have UTF-8 names");
+        let out = printed.join(format!("{}-{}", arguments.join("-").replace('/', "_"), unique()));
         let file = File::create(&out).expect("a file can be made");
         let error = file.try_clone().expect("a file can be shared");
         let child = self

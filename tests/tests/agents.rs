@@ -2,16 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "every line of this crate is a test")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_agent::Presets;
 use backstay_engine::record::{AgentRecord, RunRecord, RunStatus, StepStage};
 use backstay_log::ClaimMode;
-use backstay_model::event::{AttemptEnd, Event, FactEvent, FailureClass, ResumeRequested, Said};
-use backstay_model::{Recorded, StepId, Text, Timestamp};
-use backstay_runtime::{Clock, ShutdownHandle, SystemClock};
-use backstay_tests::library::{actor, events, open, owner, request_with};
+use backstay_model::event::{AttemptEnd, Event, FactEvent, FailureClass, Said};
+use backstay_model::{Recorded, StepId, Text};
+use backstay_runtime::{Clock, ShutdownHandle};
+use backstay_tests::library::{MovedClock, events, limit_of_step, open, owner, request_with, resume};
 use backstay_tests::{Seed, World, all, block_on, send};
 use rustix::process::Signal;
 
@@ -458,20 +458,6 @@ fn an_agent_that_an_owner_ended_for_its_silence_was_silent_for_the_next_owner_to
     assert_eq!(world.read("fake/calls").lines().count(), 1, "it is not begun again");
 }
 
-/// A wall clock that the test moves.
-#[derive(Debug, Default)]
-struct Moved(Mutex<Duration>);
-
-impl Clock for Moved {
-    fn wall(&self) -> Timestamp {
-        SystemClock.wall().plus(*self.0.lock().unwrap())
-    }
-
-    fn asleep(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 #[test]
 fn resume_now_asks_an_agent_again_that_met_a_limit_and_goes_on_in_its_session() {
     let world = World::new();
@@ -505,7 +491,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
     fake.turn(1, "tool t1 'echo one'; fails 'you hit your usage limit, try again in 3h'")
         .turn(2, "message done; ends");
     block_on(async {
-        let clock = Arc::new(Moved::default());
+        let clock = Arc::new(MovedClock::default());
         let store = open(&world).await.with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
         let presets =
             Presets::with_configuration("config.toml", &world.read("user/backstay/config.toml")).unwrap();
@@ -513,13 +499,7 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
         let owner = owner(&store).await;
         let switch = ShutdownHandle::default();
         let waits = async {
-            let limit = loop {
-                let step = store.view(run).await.unwrap().record.step(&"fix".parse().unwrap()).cloned();
-                match step.and_then(|step| step.limit) {
-                    Some(limit) => break limit,
-                    None => tokio::task::yield_now().await,
-                }
-            };
+            let limit = limit_of_step(&store, run, "fix").await;
             let left = limit.until.since(clock.wall());
             assert!(
                 left > Duration::from_secs(3 * 3_600 - 120) && left < Duration::from_secs(3 * 3_600 + 120)
@@ -530,9 +510,8 @@ fn a_limit_parks_the_step_until_its_end_by_the_wall_clock() {
             // A word in between wakes the owner, and changes nothing before its time.
             for moved in [Duration::from_secs(3 * 3_600 - 600), Duration::from_secs(3 * 3_600 + 600)] {
                 assert_eq!(fake.calls().len(), 1);
-                *clock.0.lock().unwrap() = moved;
-                let said = store.say(run, ResumeRequested { by: actor(), now: false }).await.unwrap();
-                store.verdict(run, said).await.unwrap();
+                clock.move_ahead(moved);
+                resume(&store, run).await;
             }
         };
         let (end, ()) = tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), waits);

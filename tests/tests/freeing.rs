@@ -31,7 +31,6 @@ fn changed() -> World {
     let world = World::new();
     git(&world, &["init", "-q", "-b", "main"]);
     world.write("flow.yaml", FLOW);
-    world.write(".gitignore", "/out-*\n");
     git(&world, &["add", "-A"]);
     git(&world, &["commit", "-qm", "first"]);
     said(&world.run(&["run", "flow.yaml"]));

@@ -190,7 +190,7 @@ impl Scene {
         let world = World::new();
         world.write("flow.yaml", FLOW);
         world.write("held.yaml", HELD);
-        world.write(".gitignore", "out-*\nstate\ngate\nup\ncopied\nrestored\n");
+        world.write(".gitignore", "state\ngate\nup\ncopied\nrestored\n");
         git(&world, &["init", "-q"]);
         git(&world, &["add", "."]);
         git(&world, &["commit", "-q", "-m", "first"]);

@@ -235,6 +235,15 @@ fn a_terminal_that_takes_nothing_holds_no_run_up() {
     assert_eq!(status.code(), Some(0), "{seen}");
 }
 
+/// How many instances of inotify a process holds.
+#[cfg(target_os = "linux")]
+fn inotify_instances(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the descriptors can be listed");
+    // One that was closed meanwhile leads nowhere.
+    let leads = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    leads.filter(|target| target.to_string_lossy().contains("inotify")).count()
+}
+
 #[test]
 fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     let world = World::new();
@@ -260,6 +269,8 @@ fn watch_everywhere_shows_what_needs_a_person_first_and_opens_each_run() {
     let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("{text} is not in:\n{screen}"));
     assert!(at("/asking\n") < at("/quiet\n"), "{screen}");
     assert!(screen.contains("Go on?") && screen.contains("2 runs under way in 2 stores"), "{screen}");
+    #[cfg(target_os = "linux")]
+    assert_eq!(inotify_instances(watch.pid()), 1, "a user has few of them, whatever the number of stores");
     watch.press(b"a");
     watch.wait_for_screen("one asks");
     watch.press(b"yes\r");

@@ -13,11 +13,19 @@ use jiff::tz::TimeZone;
 /// A Saturday.
 const NOW: &str = "2026-11-28T14:05:30Z";
 
-fn read(text: &str, zone: &str) -> String {
-    let now: Timestamp = NOW.parse().unwrap();
-    let zone = TimeZone::get(zone).unwrap();
-    let reset = Patterns::default().reset(text);
-    reset.and_then(|reset| reset.resolve(now, &zone)).map_or_else(|| "none".to_owned(), |at| at.to_string())
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+/// The end of the limit that `text` tells, on a machine in `zone`.
+fn end_of_limit(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    Patterns::default().reset(text)?.resolve(now(), zone)
+}
+
+/// For how long `text` tells to wait, on a machine in any zone.
+fn wait(text: &str, random: &mut Random) -> Option<Duration> {
+    let zone = random.of(&["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]);
+    Some(end_of_limit(text, &TimeZone::get(zone).unwrap())?.since(now()))
 }
 
 /// What is said, on a machine in which zone, and the moment that is meant.
@@ -155,7 +163,8 @@ fn the_end_of_a_limit_is_read_as_it_is_said() {
     let wrong: Vec<String> = SAID
         .iter()
         .filter_map(|(text, zone, expected)| {
-            let found = read(text, zone);
+            let at = end_of_limit(text, &TimeZone::get(zone).unwrap());
+            let found = at.map_or_else(|| "none".to_owned(), |at| at.to_string());
             (found != *expected)
                 .then(|| format!("{text} ({zone})\n  expected {expected}\n  found    {found}"))
         })
@@ -220,23 +229,15 @@ fn mutated(random: &mut Random) -> String {
 
 #[test]
 fn texts_that_were_damaged_panic_nowhere_and_mean_no_longer_wait_than_a_year() {
-    let now: Timestamp = NOW.parse().unwrap();
     mutate("limits, damaged", 0x5eed_0000_0000_0011, 10_000, |random| {
         let text = mutated(random);
-        let zone = zone_of_machine(random);
-        let reset = Patterns::default().reset(&text);
-        let at = reset.and_then(|reset| reset.resolve(now, &zone));
-        assert!(at.is_none_or(|at| at.since(now) <= Duration::from_secs(YEAR_S)), "{text:?}: {at:?}");
+        let wait = wait(&text, random);
+        assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(YEAR_S)), "{text:?}: {wait:?}");
     });
 }
 
 const DAY_S: u64 = 86_400;
 const YEAR_S: u64 = 366 * DAY_S;
-
-fn zone_of_machine(random: &mut Random) -> TimeZone {
-    let name = random.of(&["UTC", "America/New_York", "Asia/Tokyo", "Pacific/Kiritimati"]);
-    TimeZone::get(name).unwrap()
-}
 
 /// A piece of a text, and how long a wait it can say at most.
 struct Piece {
@@ -346,7 +347,6 @@ fn piece(random: &mut Random) -> Piece {
 
 #[test]
 fn texts_of_known_pieces_mean_no_longer_wait_than_their_pieces_say() {
-    let now: Timestamp = NOW.parse().unwrap();
     let (mut read, mut rounds) = (0_u64, 0_u64);
     mutate("limits, pieces", 0x5eed_0000_0000_0012, 20_000, |random| {
         let mut text = random.of(&["resets ", "try again in ", "Retry-After: ", "wait "]).to_owned();
@@ -357,12 +357,9 @@ fn texts_of_known_pieces_mean_no_longer_wait_than_their_pieces_say() {
             text.push(' ');
             longest_ms += piece.longest_ms;
         }
-        let zone = zone_of_machine(random);
-        let reset = Patterns::default().reset(&text);
         rounds += 1;
-        let Some(at) = reset.and_then(|reset| reset.resolve(now, &zone)) else { return };
+        let Some(wait) = wait(&text, random) else { return };
         read += 1;
-        let wait = at.since(now);
         assert!(wait <= Duration::from_millis(longest_ms), "{text:?}: {wait:?}, at most {longest_ms} ms");
     });
     assert!(read > rounds / 3, "only {read} of {rounds} texts said a time");

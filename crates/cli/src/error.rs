@@ -83,6 +83,8 @@ pub(crate) enum CliError {
     ManyQuestions { run: String, questions: Vec<String> },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
     Workflow { file: String, errors: usize },
+    #[error("what was asked for has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
+    Unwritten { errors: usize },
     #[error("{file} has {errors} {}", if *.errors == 1 { "mistake" } else { "mistakes" })]
     Mistakes { file: String, errors: usize },
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -212,7 +214,9 @@ impl Coded for CliError {
             CliError::NoAnswer { .. } => Code("BKS-C081"),
             CliError::EmptyPrompt { .. } => Code("BKS-C086"),
             CliError::NotAgreed { .. } => Code("BKS-C082"),
-            CliError::Workflow { .. } | CliError::Mistakes { .. } => Code("BKS-C008"),
+            CliError::Workflow { .. } | CliError::Unwritten { .. } | CliError::Mistakes { .. } => {
+                Code("BKS-C008")
+            }
             CliError::Inputs(problems) => problems.first().map_or(Code("BKS-C009"), Coded::code),
             CliError::InputForm { .. } => Code("BKS-C010"),
             CliError::InputsFile { .. } => Code("BKS-C011"),
@@ -315,6 +319,9 @@ impl Coded for CliError {
             CliError::ManyQuestions { .. } => Some("name the question instead of the run".to_owned()),
             CliError::Workflow { .. } => {
                 Some("nothing was started; `backstay check FILE` shows the mistakes again".to_owned())
+            }
+            CliError::Unwritten { .. } => {
+                Some("nothing was started; change what is marked above in the command".to_owned())
             }
             CliError::Inputs(problems) => {
                 let hints: Vec<String> = problems.iter().filter_map(Coded::hint).collect();

@@ -118,6 +118,7 @@ pub(crate) fn of_error(error: &CliError) -> Exit {
         | CliError::EmptyPrompt { .. }
         | CliError::NotAgreed { .. }
         | CliError::Workflow { .. }
+        | CliError::Unwritten { .. }
         | CliError::Mistakes { .. }
         | CliError::Inputs(_)
         | CliError::InputForm { .. }

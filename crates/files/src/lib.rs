@@ -12,8 +12,10 @@ mod refused;
 mod resolve;
 mod shell_word;
 mod status;
+mod watch;
 
 pub use dir::{Dir, Flush, if_there, read_regular, read_regular_with_metadata, real_path};
 pub use refused::Refused;
 pub use shell_word::shell_word;
 pub use status::{Entry, FileKind, Status};
+pub use watch::{Watch, Watched};

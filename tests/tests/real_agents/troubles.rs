@@ -1,17 +1,16 @@
 //! Troubles in the middle of a task, and how it goes on.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use backstay_agent::Presets;
 use backstay_engine::record::RunRecord;
 use backstay_log::ClaimMode;
-use backstay_model::Timestamp;
-use backstay_model::event::{AttemptEnd, FailureClass, ResumeRequested, Said};
+use backstay_model::event::{AttemptEnd, FailureClass, Said};
 use backstay_runtime::{Clock, ShutdownHandle, SystemClock};
 use backstay_testkit::{Answer, Endpoint, Refusal, Script};
 use backstay_tests::block_on;
-use backstay_tests::library::{actor, open, owner_with, request_with};
+use backstay_tests::library::{MovedClock, limit_of_step, open, owner_with, request_with, resume};
 
 use crate::cli::Cli;
 use crate::place::{PATIENCE, Place, agents, attempts, step};
@@ -31,20 +30,6 @@ fn holds_what_was_done(place: &Place) {
     assert!(last.body.contains("before-the-trouble"), "the model is told what was done: {}", last.body);
 }
 
-/// A wall clock that the test moves.
-#[derive(Debug, Default)]
-struct Moved(Mutex<Duration>);
-
-impl Clock for Moved {
-    fn wall(&self) -> Timestamp {
-        SystemClock.wall().plus(*self.0.lock().unwrap())
-    }
-
-    fn asleep(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
 const LIMIT: Duration = Duration::from_secs(2 * 3_600);
 /// How long a limit is waited for that tells no end.
 const UNTOLD: Duration = Duration::from_secs(5 * 60);
@@ -60,21 +45,14 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
     let Some(place) = Place::new(cli, |_| script) else { return };
     place.flow("  - {id: fix, agent: real, prompt: Do it.}\n");
     let record = block_on(async {
-        let clock = Arc::new(Moved::default());
+        let clock = Arc::new(MovedClock::default());
         let store = open(&place.world).await.with_clock(Arc::clone(&clock) as Arc<dyn Clock>);
         let presets = Presets::built_in().unwrap();
         let run = request_with(&store, &place.world, &place.world.read("flow.yaml"), presets).await;
         let owner = owner_with(&store, place.variables()).await;
         let switch = ShutdownHandle::default();
         let waits = async {
-            let limit = loop {
-                let record = store.view(run).await.unwrap().record;
-                let limit = record.steps.first().and_then(|step| step.limit.clone());
-                match limit {
-                    Some(limit) => break limit,
-                    None => tokio::time::sleep(Duration::from_millis(100)).await,
-                }
-            };
+            let limit = limit_of_step(&store, run, "fix").await;
             // Gemini CLI and opencode tell no time: what is not told is waited for by the rule.
             let expected = match cli {
                 Cli::Codex | Cli::Claude => resets_at,
@@ -83,9 +61,8 @@ pub(crate) fn waits_for_a_limit_in_mid_task(cli: Cli) {
             let wrong = limit.until.since(expected).max(expected.since(limit.until));
             assert!(wrong < Duration::from_secs(150), "{limit:?} instead of {expected}");
             place.endpoint.play(Script::of([Answer::text("It is done.")]));
-            *clock.0.lock().unwrap() = LIMIT + Duration::from_secs(300);
-            let said = store.say(run, ResumeRequested { by: actor(), now: false }).await.unwrap();
-            store.verdict(run, said).await.unwrap();
+            clock.move_ahead(LIMIT + Duration::from_secs(300));
+            resume(&store, run).await;
         };
         let drive = async { tokio::join!(owner.drive(run, ClaimMode::IfFree, &switch), waits) };
         let (end, ()) = tokio::time::timeout(PATIENCE, drive).await.expect("it ends");

@@ -11,9 +11,8 @@ use crate::args::ExecArgs;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::ui::EXEC_NAME;
 
-/// How the workflow is named where it is in no file.
-const NAME: &str = "exec";
 /// Lines of the command's output that the agent is told.
 const LOG_LINES: u32 = 80;
 
@@ -28,7 +27,7 @@ pub(crate) async fn exec(context: &Context, mut args: ExecArgs) -> Result<Exit, 
     let can_resume =
         context.configuration_here()?.traits()?.get(&args.agent).is_some_and(|agent| agent.can_resume);
     let text = workflow(&args, can_resume);
-    let name = args.save.as_deref().unwrap_or(Utf8Path::new(NAME));
+    let name = args.save.as_deref().unwrap_or(Utf8Path::new(EXEC_NAME));
     let save = args.save.as_ref().map(|path| context.cwd.join(path));
     let file = WorkflowFile::unwritten(context, name, text);
     let wish = RunWish { dry_run: args.dry_run, detach: args.detach, json: args.json, save };
@@ -41,7 +40,7 @@ fn workflow(args: &ExecArgs, can_resume: bool) -> String {
     let command = args.agent.strip_prefix("cmd:").map(str::trim);
     let agent = if command.is_some() { "agent" } else { args.agent.as_str() };
     let mut text = format!(
-        "backstay: 1\nname: {NAME}\ninputs:\n  prompt: {{type: string, default: {}}}\n",
+        "backstay: 1\nname: {EXEC_NAME}\ninputs:\n  prompt: {{type: string, default: {}}}\n",
         quoted(&args.prompt)
     );
     if let Some(until) = &args.until {

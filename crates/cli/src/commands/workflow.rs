@@ -13,9 +13,19 @@ use crate::output;
 /// A prompt or a schema has fewer bytes than this.
 const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// Where the text of a workflow stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WorkflowSource {
+    /// In its file.
+    File,
+    /// In no file yet: it was made of what the person said.
+    Arguments,
+}
+
 /// A workflow file as it was read.
 #[derive(Debug)]
 pub(crate) struct WorkflowFile {
+    source: WorkflowSource,
     /// As it was named.
     pub(crate) name: String,
     /// The absolute path of its folder.
@@ -33,13 +43,14 @@ impl WorkflowFile {
         let text = read_text(&path)?;
         let folder = path.parent().unwrap_or(&context.cwd);
         let folder = folder.canonicalize_utf8().unwrap_or_else(|_gone_meanwhile| folder.to_owned());
-        Ok(WorkflowFile { name: name.to_string(), folder, path, text })
+        Ok(WorkflowFile { source: WorkflowSource::File, name: name.to_string(), folder, path, text })
     }
 
     /// A workflow that is in no file, or not yet read from one; what it names is in the working folder.
     pub(crate) fn unwritten(context: &Context, name: &camino::Utf8Path, text: String) -> WorkflowFile {
         let path = context.cwd.join(name);
-        WorkflowFile { name: name.to_string(), folder: context.cwd.clone(), path, text }
+        let source = WorkflowSource::Arguments;
+        WorkflowFile { source, name: name.to_string(), folder: context.cwd.clone(), path, text }
     }
 
     /// Checks it.
@@ -74,7 +85,11 @@ impl WorkflowFile {
 
     /// The error that says how many mistakes there are.
     pub(crate) fn error(&self, diagnostics: &[Diagnostic]) -> CliError {
-        CliError::Workflow { file: self.name.clone(), errors: errors(diagnostics) }
+        let errors = errors(diagnostics);
+        match self.source {
+            WorkflowSource::File => CliError::Workflow { file: self.name.clone(), errors },
+            WorkflowSource::Arguments => CliError::Unwritten { errors },
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) use frame::{Frame, Size};
 pub(crate) use ids::beginnings;
 pub(crate) use line::{Line, cut_in_the_middle, cut_with_mark, rule, width, wrapped};
 pub(crate) use live::{LiveRun, Moment, last_words};
-pub(crate) use nexts::{answers, asked_words, next_lines, nexts};
+pub(crate) use nexts::{EXEC_NAME, answers, asked_words, next_lines, nexts};
 pub(crate) use outlet::Offered;
 pub(crate) use pace::Pace;
 pub(crate) use page::{Held, Page, ending, short, show_page};

@@ -18,6 +18,8 @@ use super::time::Times;
 use super::tries::{failed_tries, interruptions};
 use super::{Line, Paint};
 
+/// The name of a workflow that `exec` made of its arguments, and what stands for its file.
+pub(crate) const EXEC_NAME: &str = "exec";
 /// Columns of the word in front of a line.
 const LABEL_COLUMNS: usize = 7;
 
@@ -241,7 +243,14 @@ fn steps_from_here(page: &Page<'_>, id: &str, times: &Times) -> Vec<Next> {
     }
     match record.status {
         RunStatus::Queued if page.held == Held::Nobody => resume("works on it here"),
-        RunStatus::Suspended | RunStatus::Suspending => resume("goes on where it stands"),
+        RunStatus::Suspended | RunStatus::Suspending => match page.limit() {
+            Some(_) => {
+                let mut commands = resume("goes on where it stands, and waits for the limit");
+                commands.push(ask_at_once(id));
+                commands
+            }
+            None => resume("goes on where it stands"),
+        },
         RunStatus::Failed => after_failure(page, id, times),
         RunStatus::Cancelled => {
             vec![(format!("backstay retry {id}"), Cow::Borrowed("takes it up again"))]
@@ -299,6 +308,10 @@ fn with_another_agent(page: &Page<'_>, step: &StepRecord, id: &str) -> Option<Ne
     let planned = page.plan.walk().find(|planned| planned.id == step.step).filter(|_| is_unfit)?;
     let Verb::Agent { agent, .. } = &planned.verb else { return None };
     let file = page.record.workflow.as_ref().map(|workflow| workflow.file.as_str())?;
+    if file == EXEC_NAME {
+        let does = format!("begins anew, with another agent than {agent}");
+        return Some(("backstay exec OTHER PROMPT".to_owned(), does.into()));
+    }
     let command = format!("backstay retry {id} --workflow {} --agent {agent}=OTHER", shell_word(file));
     Some((command, format!("has another agent do what {agent} does").into()))
 }

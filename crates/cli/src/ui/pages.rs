@@ -380,6 +380,25 @@ fn show_of_a_run_that_waits_for_a_limit_and_has_no_owner() {
 }
 
 #[test]
+fn a_suspended_run_that_waits_for_a_limit_names_how_the_agent_is_asked_at_once() {
+    let (mut record, plan, signs) = (by_presets(), plan(), BTreeMap::new());
+    record.steps.truncate(5);
+    record.steps.drain(2..4);
+    record.status = RunStatus::Suspended;
+    let page = Page { wake_at: None, ..page(&record, &plan, Held::Nobody, &signs) };
+    let lines = super::nexts::nexts(&page, &times(), 200);
+    let lines: Vec<String> = lines.iter().map(|line| line.render(Style::default(), 200)).collect();
+    let resume = "backstay resume run_01JDX7Q2ZK";
+    assert_eq!(
+        lines,
+        [
+            format!(" next  {resume}        goes on where it stands, and waits for the limit"),
+            format!("       {resume} --now  asks the agent again at once"),
+        ]
+    );
+}
+
+#[test]
 fn in_a_pipe_nothing_of_a_page_is_cut() {
     let (record, plan, signs) = (running(), plan(), signs());
     let page = page(&record, &plan, owner(), &signs);
@@ -408,7 +427,7 @@ fn a_run_whose_agent_cannot_work_names_what_another_try_needs() {
     let digest = Digest::of(b"");
     let (name, file) = ("ship-issues".to_owned(), "flow.yaml".to_owned());
     record.workflow = Some(WorkflowRef { name, file, plan: digest, source: digest });
-    let next = |failure, preset: &str, limit_ends_at| -> Vec<String> {
+    let next = |record: &RunRecord, failure, preset: &str, limit_ends_at| -> Vec<String> {
         let mut record = record.clone();
         let step = record.steps.iter_mut().find(|step| step.step == id("quick")).unwrap();
         (step.failure, step.agent) = (Some(failure), Some("mine".to_owned()));
@@ -471,9 +490,13 @@ fn a_run_whose_agent_cannot_work_names_what_another_try_needs() {
         ),
     ];
     for (failure, preset, limit_ends_at, expected) in table {
-        let told = next(failure, preset, limit_ends_at);
+        let told = next(&record, failure, preset, limit_ends_at);
         assert_eq!(told[..expected.len()], expected, "{failure:?} {preset}");
     }
+    // What `exec` made is in no file.
+    record.workflow.as_mut().unwrap().file = super::EXEC_NAME.to_owned();
+    let told = next(&record, FailureClass::Login, "mine", None);
+    assert_eq!(told[1], "backstay exec OTHER PROMPT begins anew, with another agent than codex");
 }
 
 #[test]
@@ -602,6 +625,7 @@ fn errors_with_their_ways_out() {
         CliError::UnknownStep { text: "tset".to_owned(), known: vec!["test".to_owned(), "push".to_owned()] },
         CliError::Workflow { file: "flow.yaml".to_owned(), errors: 2 },
         CliError::Mistakes { file: "flow.yaml".to_owned(), errors: 1 },
+        CliError::Unwritten { errors: 1 },
         CliError::DurationForm { text: "10".to_owned() },
     ];
     let shown: Vec<String> = errors.iter().map(crate::output::describe).collect();

@@ -3,8 +3,8 @@
 use backstay_engine::record::{LimitWait, busy_words, why_suspended};
 use backstay_model::event::{
     Answer, AttemptEnd, ContinueReason, EffectFinished, Event, FactEvent, FailureClass, InputEvent, LoopEnd,
-    Resolution, RunSuspended, Said, StepContinues, StepRedefined, StepStatus, SuspendReason, TimeBudget,
-    Verdict,
+    Resolution, ResumeRequested, RunSuspended, Said, StepContinues, StepRedefined, StepStatus, SuspendReason,
+    TimeBudget, Verdict,
 };
 use backstay_model::{Frame, Recorded, Seq};
 
@@ -53,8 +53,11 @@ fn words(event: &Event, times: &Times) -> Option<(Paint, String)> {
         Event::Input(InputEvent::SuspendRequested(said)) => {
             (Paint::Warn, format!("{} wants it to stand still", said.by))
         }
-        Event::Input(InputEvent::ResumeRequested(said)) => {
-            (Paint::Plain, format!("{} wants it to go on", said.by))
+        Event::Input(InputEvent::ResumeRequested(ResumeRequested { by, now: false })) => {
+            (Paint::Plain, format!("{by} wants it to go on"))
+        }
+        Event::Input(InputEvent::ResumeRequested(ResumeRequested { by, now: true })) => {
+            (Paint::Plain, format!("{by} wants it to go on now: waits for limits and retries end"))
         }
         Event::Input(InputEvent::CancelRequested(said)) => {
             (Paint::Warn, format!("{} wants it cancelled", said.by))
@@ -272,7 +275,7 @@ fn millis(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use backstay_model::event::{AgentWait, StepRetryScheduled, WaitReason};
+    use backstay_model::event::{Actor, AgentWait, StepRetryScheduled, WaitReason};
     use backstay_model::{Attempt, Timestamp};
 
     use super::*;
@@ -294,7 +297,11 @@ mod tests {
         let away = || ContinueReason::Unreachable { until: Some(until), message: "away".to_owned() };
         let cut = || ContinueReason::CutShort { message: "ended by signal 9".to_owned() };
         let limit = || ContinueReason::Limit { reset_at: None, until, message: "no more".to_owned() };
+        let by = || Actor { name: "ada".to_owned(), via: "command line".to_owned() };
+        let resume = |now| Event::from(InputEvent::from(ResumeRequested { by: by(), now }));
         for (event, expected) in [
+            (resume(false), "ada (command line) wants it to go on"),
+            (resume(true), "ada (command line) wants it to go on now: waits for limits and retries end"),
             (retry(FailureClass::Network, "away"), "away; try 3 at 12:00:00"),
             (retry(FailureClass::Exit, "exit 7"), "exit 7; try 3 at 12:00:00"),
             (continues("claude", away(), None), "away; claude goes on"),

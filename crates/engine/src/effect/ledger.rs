@@ -105,6 +105,8 @@ pub(crate) struct EffectLedger {
     free: BTreeSet<EffectId>,
     /// Those that wait for a moment, by that.
     timers: BTreeSet<(Timestamp, EffectId)>,
+    /// Those whose wait for a moment a person ended, by that moment; their timers have not fired yet.
+    ended_waits: BTreeSet<(Timestamp, EffectId)>,
 }
 
 /// Reading.
@@ -116,6 +118,7 @@ impl EffectLedger {
             open: BTreeSet::new(),
             free: BTreeSet::new(),
             timers: BTreeSet::new(),
+            ended_waits: BTreeSet::new(),
         }
     }
 
@@ -199,6 +202,17 @@ impl EffectLedger {
         self.timers.iter().map(|(due_at, effect)| (effect, *due_at))
     }
 
+    /// The effects whose wait is over at `now`, with the moments that they waited for.
+    pub(crate) fn waited(&self, now: Timestamp) -> impl Iterator<Item = (&EffectId, Timestamp)> {
+        let ended = self.ended_waits.iter().map(|(due_at, effect)| (effect, *due_at));
+        ended.chain(self.waiting().take_while(move |(_, due_at)| *due_at <= now))
+    }
+
+    /// Whether a person ended waits whose timers have not fired yet.
+    pub(crate) fn has_ended_waits(&self) -> bool {
+        !self.ended_waits.is_empty()
+    }
+
     /// The effects of `scope` that are not settled, with their phases.
     fn of_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a EffectId, EffectPhase)> {
         let from = self.effect(scope.clone(), EffectCall::Main);
@@ -235,7 +249,9 @@ impl EffectLedger {
                 self.free.remove(effect);
             }
             EffectPhase::Wanted(Hold::Until(due_at)) => {
-                self.timers.remove(&(due_at, effect.clone()));
+                let timer = (due_at, effect.clone());
+                self.timers.remove(&timer);
+                self.ended_waits.remove(&timer);
             }
             EffectPhase::Settled => {
                 self.open.insert(effect.clone());
@@ -254,6 +270,11 @@ impl EffectLedger {
             }
             _ => {}
         }
+    }
+
+    /// Every wait for a moment is over from here, whatever its moment is.
+    pub(crate) fn end_waits(&mut self) {
+        self.ended_waits.append(&mut self.timers);
     }
 
     /// What is wanted waits for what `hold` says from here.

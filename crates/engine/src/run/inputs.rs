@@ -12,7 +12,6 @@ use backstay_model::limits::ANSWER_BYTES_MAX;
 use backstay_model::{EffectCall, Scope, Seq, StepId, Text};
 
 use super::instance::StepInstance;
-use super::schedule::Timers;
 use super::state::{Phase, RunMachine, StepPhase};
 use super::values::may_be_json;
 use crate::effect::{EffectPhase, Hold};
@@ -270,9 +269,6 @@ impl DecisionPass<'_> {
                 // A run that goes on already does what is wanted.
                 if *self.topic.phase() != Phase::Running {
                     self.emit(Scope::root(), RunResumed { by: resume.by });
-                }
-                if resume.now {
-                    self.fire_timers(Timers::All);
                 }
             }
             InputEvent::CancelRequested(CancelRequested { by, reason }) => {

@@ -151,10 +151,15 @@ impl DecisionPass<'_> {
     }
 
     /// Suspends the run after a step that did its work, whose output there was no room for. The next steps would go on without
-    /// that output, and most likely lose their own, so a person looks first.
+    /// that output, and most likely lose their own, so a person looks first. A run that is being suspended already says this as
+    /// its reason, since whoever resumes it has to know it.
     fn suspend_without_output(&mut self, instance: &StepInstance, lost_bytes: u64) {
-        if *self.topic.phase() != Phase::Running {
-            return;
+        match self.topic.phase() {
+            Phase::Running => {}
+            Phase::Suspending { reason: SuspendReason::OutputLost { .. }, .. } => return,
+            Phase::Suspending { .. } => {}
+            // Nothing goes on without the output.
+            _ => return,
         }
         let by = Actor { name: "backstay".to_owned(), via: format!("step {}", instance.step) };
         let reason = SuspendReason::OutputLost { scope: instance.scope(), lost_bytes };

@@ -22,15 +22,6 @@ use crate::topic::{DecisionPass, TopicMachine};
 /// What is said of work that ends with its run.
 pub(super) const CALLED_OFF: &str = "cancelled with the run";
 
-/// Which waits for a moment end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Timers {
-    /// Those whose moment has come.
-    Due,
-    /// All of them: a person wants it.
-    All,
-}
-
 impl DecisionPass<'_> {
     /// Emits what follows until nothing new does, then begins what is wanted.
     pub(crate) fn schedule(&mut self) {
@@ -57,7 +48,7 @@ impl DecisionPass<'_> {
                     }
                 }
                 Phase::Running | Phase::Cancelling { .. } => {
-                    self.fire_timers(Timers::Due);
+                    self.fire_timers();
                     self.look_at_agenda(&plan);
                     is_scheduled = true;
                 }
@@ -91,12 +82,11 @@ impl DecisionPass<'_> {
         }
     }
 
-    /// Ends waits for a moment.
-    pub(super) fn fire_timers(&mut self, timers: Timers) {
+    /// Fires the timers of waits that are over.
+    fn fire_timers(&mut self) {
         let now = self.context.now;
-        let is_over = |due_at| due_at <= now || timers == Timers::All;
-        let over = self.topic.effects.waiting().take_while(|(_, due_at)| is_over(*due_at));
-        let over: Vec<_> = over.map(|(effect, due_at)| (effect.scope.clone(), due_at)).collect();
+        let over = self.topic.effects.waited(now).map(|(effect, due_at)| (effect.scope.clone(), due_at));
+        let over: Vec<_> = over.collect();
         for (scope, due_at) in over {
             if self.is_full() {
                 return;

@@ -86,6 +86,7 @@ impl TopicMachine {
         }
         let waits = |phase| waits_for_answer(phase) || matches!(phase, EffectPhase::Wanted(Hold::Until(_)));
         let only_timers = self.inbox.is_empty()
+            && !self.effects.has_ended_waits()
             && matches!(self.phase(), Phase::Running | Phase::Cancelling { .. })
             && self.effects.open().all(|(_, phase)| waits(phase));
         if only_timers { self.next_timer().or(Some(now)) } else { Some(now) }

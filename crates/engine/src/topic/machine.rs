@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use backstay_model::event::{
     AgentStarting, DecodeError, Event, FactEvent, InputEvent, PlanRef, QuestionAsked, QuestionKind,
-    RunRequested, Said,
+    ResumeRequested, RunRequested, Said,
 };
 use backstay_model::{
     Attempt, Digest, EffectCall, EffectId, Epoch, Frame, QuestionId, Recorded, Root, RunId, Scope, Seq,
@@ -90,6 +90,10 @@ impl TopicMachine {
             FactEvent::Settled(settled) => {
                 let received = self.inbox.settle(settled.input);
                 if let Some(received) = received.filter(|_| settled.verdict.is_accepted()) {
+                    if let InputEvent::ResumeRequested(ResumeRequested { now: true, .. }) = received.input {
+                        // Their timers may need more than one append to fire.
+                        self.effects.end_waits();
+                    }
                     self.run.fold_accepted(&received);
                 }
             }
@@ -144,10 +148,10 @@ impl TopicMachine {
             FactEvent::QuestionAsked(asked) if asked.kind == QuestionKind::BudgetUsed => {
                 effects.hold(&main, Hold::Answer(asked.question));
             }
-            FactEvent::QuestionClosed(closed) => {
-                if effects.phase(&main) == EffectPhase::Wanted(Hold::Answer(closed.question)) {
-                    effects.hold(&main, Hold::Nothing);
-                }
+            FactEvent::QuestionClosed(closed)
+                if effects.phase(&main) == EffectPhase::Wanted(Hold::Answer(closed.question)) =>
+            {
+                effects.hold(&main, Hold::Nothing);
             }
             FactEvent::EffectStarting(starting) => effects.fold_starting(starting),
             FactEvent::EffectRunning(running) => effects.fold_running(&running.effect, running.attempt),

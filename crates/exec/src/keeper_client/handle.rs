@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use backstay_files::{Watch, Watched};
 use backstay_model::event::Heartbeat;
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -17,7 +18,6 @@ use crate::files;
 use crate::ignore::ignore_error;
 use crate::protocol::{self, FromKeeper, Lines, ToKeeper};
 use crate::record::{ExitRecord, StopReason};
-use crate::spool::Watch;
 
 /// What a keeper tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,13 +263,13 @@ fn wait_for_end(folder: &Utf8Path) -> io::Result<()> {
     let until = awake() + END_PATIENCE;
     let dir = files::open(folder)?;
     let lock = dir.open_file(files::LOCK)?;
-    let mut watch = Watch::new(folder)?;
+    let watch = Watch::new(folder.as_std_path(), Watched::Folder)?;
     while !files::is_free(&lock)? && !dir.has(files::EXIT)? {
         let left = until.saturating_duration_since(awake());
         if left.is_zero() {
             return Ok(());
         }
-        watch.wait(left.min(END_LOOK))?;
+        watch.wait(left.min(END_LOOK));
     }
     Ok(())
 }

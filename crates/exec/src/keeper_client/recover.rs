@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use backstay_files::{Dir, if_there};
+use backstay_files::{Dir, Watch, Watched, if_there};
 use backstay_model::event::LostEvidence;
 use backstay_model::{Attempt, EffectId, Epoch};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -21,7 +21,7 @@ use crate::platform::{self, pid_namespace as here};
 use crate::protocol::{self, FromKeeper, Lines, PROTOCOL_VERSION, ToKeeper};
 use crate::record::{EXIT_RECORD_VERSION, ExitRecord, KEEPER_FILE_VERSION, KeeperFile, LostFile};
 use crate::spec::MARK_VARIABLE;
-use crate::spool::{Watch, path_in};
+use crate::spool::path_in;
 use crate::tree::{self, ProcessTree, end_all};
 
 /// How long somebody may hold a folder without a word: the time that a keeper needs to come up, and more.
@@ -98,9 +98,9 @@ pub fn recover(
         }
         let at = |source| RecoverError::Io { path: folder.to_owned(), source };
         match &mut watch {
-            Some(watch) => Watch::wait(watch, BACKSTOP).map_err(at)?,
+            Some(watch) => drop(Watch::wait(watch, BACKSTOP)),
             // Look once more before the first wait: what changed until now wakes nobody.
-            None => watch = Some(Watch::new(folder).map_err(at)?),
+            None => watch = Some(Watch::new(folder.as_std_path(), Watched::Folder).map_err(at)?),
         }
     }
 }
@@ -195,10 +195,10 @@ fn attach(
         Ok(channel) => channel,
         // It removes its socket before it ends. If somebody else removed it, it listens anew once it is called.
         Err(error) if is_absent(&error) => {
-            let mut watch =
-                Watch::new(folder).map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
+            let watch = Watch::new(folder.as_std_path(), Watched::Folder)
+                .map_err(|source| RecoverError::Io { path: folder.to_owned(), source })?;
             let is_called = call(keeper).map_err(unreachable)?;
-            return if is_ending(dir, folder, &mut watch)? || is_called {
+            return if is_ending(dir, folder, &watch)? || is_called {
                 Ok(None)
             } else {
                 Err(unreachable(error))
@@ -270,13 +270,13 @@ fn call(keeper: &KeeperFile) -> io::Result<bool> {
 }
 
 /// Whether the keeper ends within a moment: its record is there, or its lock comes free.
-fn is_ending(dir: &Dir, folder: &Utf8Path, watch: &mut Watch) -> Result<bool, RecoverError> {
+fn is_ending(dir: &Dir, folder: &Utf8Path, watch: &Watch) -> Result<bool, RecoverError> {
     let at = |source| RecoverError::Io { path: folder.to_owned(), source };
     for _look in 0..2 {
         if dir.has(files::EXIT).map_err(at)? || take_free_lock(dir)?.is_some() {
             return Ok(true);
         }
-        watch.wait(BACKSTOP).map_err(at)?;
+        watch.wait(BACKSTOP);
     }
     Ok(false)
 }
@@ -339,7 +339,8 @@ mod tests {
             std::thread::park_timeout(DYING);
             drop(lock);
         });
-        assert!(is_ending(&dir, &folder, &mut Watch::new(&folder).unwrap()).unwrap());
+        let watch = Watch::new(folder.as_std_path(), Watched::Folder).unwrap();
+        assert!(is_ending(&dir, &folder, &watch).unwrap());
         keeper.join().unwrap();
     }
 }

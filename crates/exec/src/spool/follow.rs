@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use backstay_files::Dir;
+use backstay_files::{Dir, Watch, Watched};
 use camino::Utf8Path;
 
 use super::read::{OrderedReader, has_ended};
-use super::watch::Watch;
 use super::{Chunk, Stream, failed, open};
 use crate::clock::awake;
 use crate::error::SpoolError;
@@ -43,8 +42,8 @@ impl Follower {
     /// # Errors
     /// [`SpoolError::Io`] if the folder cannot be watched.
     pub fn open(folder: &Utf8Path, from_bytes: u64) -> Result<Follower, SpoolError> {
-        let watch =
-            Watch::new(folder).map_err(|source| SpoolError::Io { path: folder.to_owned(), source })?;
+        let watch = Watch::new(folder.as_std_path(), Watched::Folder)
+            .map_err(|source| SpoolError::Io { path: folder.to_owned(), source })?;
         Ok(Follower { folder: open(folder)?, watch, skip_bytes: from_bytes, reader: None })
     }
 
@@ -73,8 +72,7 @@ impl Follower {
             if left.is_zero() {
                 return Ok(Follow::Nothing);
             }
-            let wait = self.watch.wait(left.min(BACKSTOP));
-            wait.map_err(failed(&self.folder, ""))?;
+            self.watch.wait(left.min(BACKSTOP));
         }
     }
 

@@ -7,7 +7,6 @@
 mod follow;
 mod read;
 mod times;
-mod watch;
 mod write;
 
 use std::fmt;
@@ -22,7 +21,6 @@ pub use read::{
 };
 pub use times::ArrivalTimes;
 pub(crate) use times::times_problem;
-pub(crate) use watch::Watch;
 pub(crate) use write::{OrderWriter, SpoolWriter};
 
 use crate::error::SpoolError;

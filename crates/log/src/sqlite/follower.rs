@@ -1,6 +1,5 @@
 //! The thread that learns of what other processes append.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +18,7 @@ use crate::fanout::Fanout;
 #[derive(Debug)]
 pub(super) struct Follower {
     stop: Arc<AtomicBool>,
-    wakeup: File,
+    listener: Arc<Listener>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -30,12 +29,14 @@ impl Follower {
         fanout: &Arc<Fanout>,
     ) -> Result<Follower, StoreError> {
         let root = Dir::open(folder).map_err(|source| error_map::io("open the folder", folder, source))?;
-        let wakeup = wakeup::open(&root)?;
-        let listener = Listener::open(&root)?;
+        // Without the file there is nothing to watch.
+        wakeup::open(&root)?;
+        let listener = Arc::new(Listener::open(&root)?);
         let database = folder.join("log.db");
         let connection = schema::connect_reader(&database)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, newest, fanout) = (stop.clone(), newest.clone(), fanout.clone());
+        let listens = Arc::clone(&listener);
         let follow = move || {
             while !stopped.load(Ordering::SeqCst) {
                 match readers::newest(&connection) {
@@ -52,26 +53,25 @@ impl Follower {
                     // The next look, a second later at most, may do better; readers get their own errors.
                     Err(error) => tracing::warn!(%error, "the newest position could not be read"),
                 }
-                listener.wait();
+                listens.wait();
             }
         };
         let thread = std::thread::Builder::new()
             .name("backstay-follower".to_owned())
             .spawn(follow)
             .map_err(|source| error_map::io("start a thread for", folder, source))?;
-        Ok(Follower { stop, wakeup, thread: Some(thread) })
+        Ok(Follower { stop, listener, thread: Some(thread) })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        wakeup::notify(&self.wakeup);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if let Err(_panic) = thread.join() {
-                tracing::error!("the following thread panicked");
-            }
+        self.listener.interrupt();
+        if let Some(thread) = self.thread.take()
+            && let Err(_panic) = thread.join()
+        {
+            tracing::error!("the following thread panicked");
         }
     }
 }

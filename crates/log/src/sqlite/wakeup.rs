@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use backstay_files::Dir;
+use backstay_files::{Dir, Watch, Watched};
 
 use super::error_map;
 use crate::error::StoreError;
@@ -75,62 +75,27 @@ pub(super) fn notify(file: &File) {
 }
 
 /// The receiving end. Where the system has no watch on a file left, it only waits for [`POLL_INTERVAL`].
-#[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(super) struct Listener(Option<std::os::fd::OwnedFd>);
+pub(super) struct Listener(Watch);
 
-#[cfg(target_os = "linux")]
 impl Listener {
     pub(super) fn open(folder: &Dir) -> Result<Listener, StoreError> {
-        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let path = folder.path().join(NAME);
-        let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).and_then(|inotify| {
-            add_watch(&inotify, &path, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW).map(|_| inotify)
-        });
-        match opened {
-            Ok(inotify) => Ok(Listener(Some(inotify))),
-            Err(error) if is_used_up(error) => {
-                tracing::debug!(%error, path = %path.display(), "no watch on a file is left: the newest position is read once a second");
-                Ok(Listener(None))
-            }
-            Err(error) => Err(error_map::io("watch the wakeup", &path, error.into())),
+        let watch = Watch::new(&path, Watched::File)
+            .map_err(|source| error_map::io("watch the wakeup", &path, source))?;
+        if !watch.is_watched() {
+            tracing::debug!(path = %path.display(), "no watch on a file is left: the newest position is read once a second");
         }
+        Ok(Listener(watch))
     }
 
     /// Returns after a wakeup, and after [`POLL_INTERVAL`] at the latest.
     pub(super) fn wait(&self) {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(inotify) = &self.0 else { return std::thread::park_timeout(POLL_INTERVAL) };
-        let backstop = Timespec { tv_sec: POLL_INTERVAL.as_secs().cast_signed(), tv_nsec: 0 };
-        if let Err(error) = poll(&mut [PollFd::new(inotify, PollFlags::IN)], Some(&backstop)) {
-            tracing::debug!(%error, "the wait for a wakeup was interrupted");
-        }
-        let mut buffer = [0_u8; 4096];
-        // The events say nothing more; they are only read until none is left.
-        while rustix::io::read(inotify, &mut buffer[..]).is_ok_and(|length| length > 0) {}
-    }
-}
-
-/// Returns whether the user has no watches on files left. There are few, and editors and containers use them.
-#[cfg(target_os = "linux")]
-fn is_used_up(error: rustix::io::Errno) -> bool {
-    use rustix::io::Errno;
-    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOMEM | Errno::NOSYS)
-}
-
-/// The receiving end on a system without a watch on files here yet: it only waits for [`POLL_INTERVAL`].
-#[cfg(not(target_os = "linux"))]
-#[derive(Debug)]
-pub(super) struct Listener;
-
-#[cfg(not(target_os = "linux"))]
-impl Listener {
-    pub(super) fn open(_folder: &Dir) -> Result<Listener, StoreError> {
-        Ok(Listener)
+        self.0.wait(POLL_INTERVAL);
     }
 
-    /// Returns after [`POLL_INTERVAL`].
-    pub(super) fn wait(&self) {
-        std::thread::park_timeout(POLL_INTERVAL);
+    /// Ends the wait of another thread, or the next one.
+    pub(super) fn interrupt(&self) {
+        self.0.interrupt();
     }
 }

@@ -7,7 +7,7 @@ use backstay_model::{Digest, Text};
 
 use super::Bench;
 use super::bench::exited;
-use super::say::resume;
+use super::say::{resume, suspend};
 use crate::{OutputProblem, ProcessEnded};
 
 #[test]
@@ -105,6 +105,22 @@ fn a_run_stands_still_where_a_text_was_lost_on_a_full_disk_and_a_json_step_fails
     bench.say(resume());
     let facts = bench.settle();
     assert!(facts.iter().any(|fact| fact.starts_with("b failed: ")), "{facts:?}");
+}
+
+#[test]
+fn an_output_lost_while_the_run_is_being_suspended_is_why_it_is_suspended() {
+    let two = "- {id: a, run: 'true'}\n- {id: b, needs: [], run: 'true'}\n- {id: c, run: 'true'}";
+    let mut bench = Bench::begun(two);
+    bench.say(suspend());
+    assert_eq!(bench.settle()[1..], ["run suspending"]);
+    let lost =
+        |lost_bytes| ProcessEnded { output_problem: Some(OutputProblem::Lost { lost_bytes }), ..exited(0) };
+    assert_eq!(bench.end("a", lost(5))[2..], ["run suspending"]);
+    // The first one is said; the second one is in the summary of its step.
+    assert_eq!(bench.end("b", lost(6))[2..], ["run suspended"]);
+    let why = bench.machine.summary().why.unwrap();
+    assert!(why.starts_with("`a` has no output: 5 bytes of it"), "{why}");
+    assert_eq!(bench.record.why.as_deref(), Some(why.as_str()));
 }
 
 #[test]

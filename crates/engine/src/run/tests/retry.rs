@@ -6,7 +6,7 @@ use backstay_model::event::{Event, FactEvent, TimerFired};
 
 use super::Bench;
 use super::bench::{ended, exited};
-use super::say::{resume, suspend};
+use super::say::{resume, resume_now, suspend};
 use crate::{EndedBy, ProcessEnded, Report};
 
 fn one(retry: &str) -> Bench {
@@ -127,4 +127,25 @@ fn s1_a_stall_is_announced_and_changes_nothing() {
     assert_eq!(bench.report(report), ["a stalled 1"]);
     assert_eq!(bench.desired(), ["a hold 1"]);
     assert_eq!(bench.record.step(&"a".parse().unwrap()).unwrap().stalled_at, Some(bench.now));
+}
+
+#[test]
+fn who_resumes_now_ends_more_waits_than_one_append_holds_also_across_a_crash() {
+    const STEPS: usize = 1_500;
+    let line = |step| format!("- {{id: s{step}, needs: [], run: 'false', retry: {{max: 1, backoff: 1h}}}}\n");
+    let mut bench = Bench::asked(&(0..STEPS).map(line).collect::<String>());
+    // What is folded of so long a log is compared at the end.
+    bench.is_tested_each_time = false;
+    bench.settle();
+    (0..STEPS).for_each(|step| drop(bench.exit(&format!("s{step}"), 1)));
+    assert!(bench.machine.next_timer().unwrap() > bench.now);
+    bench.say(resume_now());
+    let first = bench.look();
+    let fired = |facts: &[String]| facts.iter().filter(|fact| fact.ends_with("timer fired")).count();
+    assert!(fired(&first) < STEPS, "more than one append is needed");
+    bench.crash();
+    assert!(bench.machine.wake_at(bench.now).is_some_and(|at| at <= bench.now), "an owner has more to do");
+    assert_eq!(fired(&first) + fired(&bench.settle()), STEPS);
+    assert_eq!(bench.machine.next_timer(), None);
+    bench.obey_the_law_of_the_fold();
 }

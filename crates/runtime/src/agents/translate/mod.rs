@@ -40,6 +40,8 @@ pub(crate) struct Observer {
     secrets: Secrets,
     /// The message whose pieces come: a secret may be cut by them.
     pieces: Redactor,
+    /// The same of the thought whose pieces come: agents do not tell where one ends.
+    thoughts: Redactor,
     reader: Reader,
     progress: Progress,
     /// How much the log knows.
@@ -100,6 +102,7 @@ impl Observer {
             preset,
             secrets: secrets.clone(),
             pieces: secrets.redactor(),
+            thoughts: secrets.redactor(),
             reader,
             progress: Progress::default(),
             known_until,
@@ -285,36 +288,45 @@ impl Observer {
         let observed = self.reader.end();
         observed.into_iter().for_each(|each| self.take_in(each.spool_end, each.event, now));
         self.end_message(self.offset, now);
+        self.end_thought(self.offset, now);
     }
 
-    /// Takes an event without the secrets in it. Of a message in pieces what may become one waits for the next piece.
+    /// Takes an event without the secrets in it. Of a message or a thought in pieces what may become one waits for the next piece.
     fn take_in(&mut self, spool_end: u64, mut event: AgentEvent, now: Timestamp) {
         match &mut event {
             AgentEvent::Message { text, part: Part::Piece } => {
-                let mut clean = Vec::with_capacity(text.len());
-                self.pieces.push(text.as_bytes(), &mut clean);
-                *text = String::from_utf8_lossy(&clean).into_owned();
+                *text = cleaned(&mut self.pieces, text);
+                self.end_thought(spool_end, now);
             }
-            AgentEvent::Message { part: Part::Whole, .. } => {
-                in_agent_event(&self.secrets, &mut event);
+            AgentEvent::Reasoning { text } => {
+                *text = cleaned(&mut self.thoughts, text);
                 self.end_message(spool_end, now);
             }
-            event if event.is_between_pieces() => in_agent_event(&self.secrets, event),
+            event if event.is_between_pieces() && !matches!(event, AgentEvent::Message { .. }) => {
+                in_agent_event(&self.secrets, event);
+            }
             event => {
                 in_agent_event(&self.secrets, event);
                 self.end_message(spool_end, now);
+                self.end_thought(spool_end, now);
             }
         }
         self.take_clean(spool_end, event, now);
     }
 
-    /// No more pieces come.
+    /// No more pieces of a message come.
     fn end_message(&mut self, spool_end: u64, now: Timestamp) {
-        let mut clean = Vec::new();
-        self.pieces.finish(&mut clean);
-        if !clean.is_empty() {
-            let text = String::from_utf8_lossy(&clean).into_owned();
+        let text = rest(&mut self.pieces);
+        if !text.is_empty() {
             self.take_clean(spool_end, AgentEvent::Message { text, part: Part::Piece }, now);
+        }
+    }
+
+    /// No more pieces of a thought come.
+    fn end_thought(&mut self, spool_end: u64, now: Timestamp) {
+        let text = rest(&mut self.thoughts);
+        if !text.is_empty() {
+            self.take_clean(spool_end, AgentEvent::Reasoning { text }, now);
         }
     }
 
@@ -433,6 +445,20 @@ impl Observer {
         let usage = Usage { span, tokens: Tokens { is_partial, ..tokens(&all) } };
         (self.usage.replace(usage.clone()).as_ref() != Some(&usage)).then_some(usage)
     }
+}
+
+/// What of the next piece can be told without knowing the one after it.
+fn cleaned(redactor: &mut Redactor, piece: &str) -> String {
+    let mut clean = Vec::with_capacity(piece.len());
+    redactor.push(piece.as_bytes(), &mut clean);
+    String::from_utf8_lossy(&clean).into_owned()
+}
+
+/// What still waits for the next piece, where none comes.
+fn rest(redactor: &mut Redactor) -> String {
+    let mut clean = Vec::new();
+    redactor.finish(&mut clean);
+    String::from_utf8_lossy(&clean).into_owned()
 }
 
 fn tokens(usage: &backstay_agent::Usage) -> Tokens {

@@ -204,6 +204,38 @@ fn s11_no_secret_is_in_what_was_decoded_from_a_stream_or_put_together_from_piece
 }
 
 #[test]
+fn s11_a_secret_that_is_cut_by_the_pieces_of_a_thought_is_redacted() {
+    let secret = Redaction { name: "MY_KEY".to_owned(), value: "pa\"ss-0123456789".to_owned() };
+    let preset = Presets::built_in().unwrap().get("opencode").unwrap().clone();
+    let mut observer = Observer::new(preset, "/work/project", OutputRead::default(), &Secrets::of(&[secret]));
+    let mut thoughts = Vec::new();
+    let mut take = |observer: &mut Observer| {
+        for (_, said) in observer.take().into_iter().flat_map(|batch| batch.said) {
+            if let Said::Thought { line } = said {
+                thoughts.push(line);
+            }
+        }
+    };
+    for text in ["It is pa\\\"ss-0", "1234567", "89 and pa"] {
+        let line = format!(
+            r#"{{"type":"reasoning","sessionID":"ses_1","part":{{"id":"1","type":"reasoning","text":"{text}"}}}}"#
+        );
+        observer.feed(&codex(&line), NOW);
+        take(&mut observer);
+    }
+    let message = r#"{"type":"text","sessionID":"ses_1","part":{"id":"2","type":"text","text":"Done."}}"#;
+    observer.feed(&codex(message), NOW);
+    observer.end(NOW);
+    take(&mut observer);
+    assert_eq!(
+        thoughts,
+        ["It is", "", "[redacted:MY_KEY] and", "pa"],
+        "what may become a secret waits for the next piece"
+    );
+    assert_eq!(observer.answer(), Answer::Text("Done.".to_owned()));
+}
+
+#[test]
 fn a_sub_agent_that_only_stderr_tells_of_makes_the_figures_partial_and_is_no_trouble() {
     let line = b"INFO codex_otel.agent_communication: event.name=\"codex.agent_communication\" kind=\"spawn\" content=\"ask for the usage limit\"\n";
     let partial = |feed: &dyn Fn(&mut Observer)| {
