@@ -69,7 +69,7 @@ pub enum RunEnd {
         /// Why.
         reason: String,
     },
-    /// ContinueReason somebody wanted it to.
+    /// Because somebody wanted it to.
     Cancelled {
         /// Why, in their words.
         reason: Option<String>,
