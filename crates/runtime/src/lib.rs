@@ -15,14 +15,19 @@ mod client;
 mod clock;
 mod drive;
 mod error;
+mod follow;
 mod host;
+mod inbox;
 mod keep;
 mod owner;
 mod registry;
 mod request;
+mod rest;
 mod retention;
+mod say;
 mod screen;
 mod sink;
+mod source;
 mod store;
 mod trees;
 
@@ -33,14 +38,19 @@ pub use client::{RunRow, RunView};
 pub use clock::{Clock, SystemClock};
 pub use drive::{CHECKOUT_RUN, DriveEnd, KeptExit, StopSwitch, StoreGone};
 pub use error::{DriveError, RunError, SayError};
+pub use follow::{FollowFrom, RunFollower};
 pub use host::host_name;
+pub use inbox::OpenQuestion;
 pub use keep::Kept;
 pub use owner::{Owner, OwnerSettings};
 pub use registry::{RegisteredStore, Registry, RegistryError, Standing};
 pub use request::RunRequest;
+pub use rest::RunRest;
 pub use retention::{FreeError, Freed, PruneReport, Retention, RetiredRun};
+pub use say::RunInput;
 pub use screen::ScreenIsOpen;
 pub use sink::{Sink, TracingSink};
+pub use source::WorkflowText;
 pub use store::{
     CONFIGURATION_FILE, MirrorError, NotAFolder, OpenStore, PrivateError, ReadOnlyReason, ReadOnlyStore,
     ReadSource, STORE_FOLDER, Store, StoreOpenError, check_private, find_store, other_things,
