@@ -33,7 +33,7 @@ mod whole;
 pub use error::{HelperError, RecoverError, SpecError, SpoolError, StartError, StopError};
 pub use helper::run_within;
 pub use inherited::{Umask, open_umask, start_clean};
-pub use keeper::keeper_main;
+pub use keeper::{KEEPER_COMMAND, become_keeper_if_asked, keeper_main};
 pub use keepers::{
     KeeperControl, KeeperEvent, KeeperEvents, KeeperHandle, Keepers, Recovered, recover, socket_folders,
 };
