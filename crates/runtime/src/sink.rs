@@ -22,6 +22,16 @@ pub trait Sink: Send + 'static {
     }
 }
 
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn take(&mut self, recorded: &Recorded) {
+        (**self).take(recorded);
+    }
+
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+}
+
 /// Writes one structured `tracing` record for each event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingSink;
